@@ -1,0 +1,33 @@
+/** Whole microseconds: a media timestamp or a monotonic clock reading, so the two are never mixed with other units. */
+export type Microseconds = number & { readonly _brand: "micro" };
+
+/** Brands a number of microseconds, rounded to a whole one. */
+export function microseconds(value: number): Microseconds {
+  return Math.round(value) as Microseconds;
+}
+
+/** Converts milliseconds to whole microseconds. */
+export function fromMilliseconds(value: number): Microseconds {
+  return Math.round(value * 1e3) as Microseconds;
+}
+
+/** Converts seconds to whole microseconds. */
+export function fromSeconds(value: number): Microseconds {
+  return Math.round(value * 1e6) as Microseconds;
+}
+
+/** Converts microseconds to (fractional) milliseconds. */
+export function toMilliseconds(value: Microseconds): number {
+  return value / 1e3;
+}
+
+/** Converts microseconds to (fractional) seconds. */
+export function toSeconds(value: Microseconds): number {
+  return value / 1e6;
+}
+
+/** A monotonic clock. Injected wherever a decision depends on time, so that tests can hold it still. */
+export type Clock = () => Microseconds;
+
+/** The process's own monotonic clock, counted from its start. */
+export const monotonicClock: Clock = () => microseconds(performance.now() * 1e3);
