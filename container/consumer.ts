@@ -1,0 +1,369 @@
+import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { type Rewind, RewindClassifier } from "./classifier.js";
+import { epochOf, epochStart } from "./epoch.js";
+import type { Frame } from "./frame.js";
+
+/** A frame handed out by {@link RewindConsumer.read}, with the state downstream has to act on first. */
+export interface Delivery {
+  /** The frame, to be decoded and played. */
+  readonly frame: Frame;
+  /** Sequence of its group. */
+  readonly sequence: number;
+  /** Epoch of its group. */
+  readonly epoch: number;
+  /** Rewinds so far. When it has grown since the last delivery, flush from `from` on before using the frame. */
+  readonly discontinuity: number;
+  /** The flush point of the latest rewind. When it has dropped at an unchanged `discontinuity`, flush again from there. */
+  readonly from: Microseconds | undefined;
+}
+
+/** Options of {@link RewindConsumer}. */
+export interface RewindConsumerOptions {
+  /** Clock for the two waits. Any monotonic clock; only differences matter. */
+  readonly clock: Clock;
+  /** Groups held at most, default 4096. */
+  readonly maxGroups?: number;
+  /** Payload bytes held at most, default 4 MiB. */
+  readonly maxBytes?: number;
+  /** Media time held at most, from the oldest frame to the live edge, default 30 s. */
+  readonly maxSpanUs?: Microseconds;
+  /** How long to wait for a missing or unfinished group once a newer one is there, default 0: skip at once. */
+  readonly gap?: Microseconds;
+  /** How long to hold the output while a new epoch's first group is missing, default 200 ms. */
+  readonly epochHold?: Microseconds;
+}
+
+/** What became of the frames; everything counts frames but `skipped` and `held`. */
+export interface ConsumerCounters {
+  /** Handed in. */
+  received: number;
+  /** Handed out. */
+  delivered: number;
+  /** Dropped: the same sequence and timestamp was there already. */
+  duplicate: number;
+  /** Dropped: behind the reader. */
+  late: number;
+  /** Dropped: taken back by a newer group. */
+  stale: number;
+  /** Dropped: a bound was hit. */
+  overflow: number;
+  /** Times the reader passed over missing or unfinished groups. */
+  skipped: number;
+  /** Epochs whose first group was missing when another of theirs came. */
+  held: number;
+}
+
+interface Group {
+  readonly sequence: number;
+  /** Not handed out yet, in the order they came. */
+  frames: Frame[];
+  /** Timestamps received, the latest `TIMES_KEPT` of them. */
+  readonly times: number[];
+  /** When it was first heard of. */
+  arrival: Microseconds;
+  /** No more frames will come. */
+  ended: boolean;
+  /** Lost its head to a bound: good again from the next keyframe on. */
+  broken: boolean;
+}
+
+/** Enough to recognise a repeat of any group this side of a long video group. */
+const TIMES_KEPT = 256;
+/** Groups behind the reader still recognised as duplicates rather than late; two repeats of 20 ms groups lie far within. */
+const PAST_KEPT = 256;
+/** Epochs with a missing first group tracked at a time; each is a renege whose most important packet was lost. */
+const HOLDS_KEPT = 16;
+
+/**
+ * Orders the groups of one track for a decoder and drops what has been taken back: **a newer group takes back
+ * everything at or after its own start**. The verdict is the {@link RewindClassifier}'s.
+ *
+ * Hand in frames as they come and call {@link read} until it returns nothing, then again after the next frame, or at
+ * {@link nextWake}. On every {@link Delivery}, or by watching the getters, act on a grown `discontinuity` or a lowered
+ * `from` by flushing what lies at or after `from`; {@link isStale} tells which of the frames handed out.
+ *
+ * Pure: no timers, no I/O. Buffers are bounded; a hit bound drops oldest first, and is counted.
+ */
+export class RewindConsumer {
+  /** What became of the frames so far. */
+  readonly counters: ConsumerCounters = {
+    received: 0,
+    delivered: 0,
+    duplicate: 0,
+    late: 0,
+    stale: 0,
+    overflow: 0,
+    skipped: 0,
+    held: 0,
+  };
+  readonly #clock: Clock;
+  readonly #maxGroups: number;
+  readonly #maxBytes: number;
+  readonly #maxSpan: number;
+  readonly #gap: number;
+  readonly #epochHold: number;
+  readonly #classifier: RewindClassifier;
+  /** Ascending by sequence, none below `#delivered`. Empty ones tell that nothing is missing at their sequence. */
+  #groups: Group[] = [];
+  #bytes = 0;
+  /** Highest sequence handed out: the reader's cursor. */
+  #delivered = -1;
+  #deliveredTimestamp = -1;
+  readonly #past = new Map<number, readonly number[]>();
+  #oldestEpoch = Number.POSITIVE_INFINITY;
+  /** Epochs seen without their first group, and since when. */
+  readonly #holds = new Map<number, Microseconds>();
+  #discontinuity = 0;
+  #from: Microseconds | undefined;
+  /** Whether a delivery carried the latest `discontinuity` and `from`. */
+  #reported = true;
+
+  constructor(options: RewindConsumerOptions) {
+    this.#clock = options.clock;
+    this.#maxGroups = options.maxGroups ?? 4096;
+    this.#maxBytes = options.maxBytes ?? 4 * 2 ** 20;
+    this.#maxSpan = options.maxSpanUs ?? fromSeconds(30);
+    this.#gap = options.gap ?? 0;
+    this.#epochHold = options.epochHold ?? fromMilliseconds(200);
+    // Twice what is held, so that a held group is never older than what the classifier remembers.
+    this.#classifier = new RewindClassifier({ capacity: 2 * this.#maxGroups });
+  }
+
+  /** How many rewinds took back frames that had been good until then. */
+  get discontinuity(): number {
+    return this.#discontinuity;
+  }
+
+  /** The timestamp to flush from; the earliest one when several rewinds came since the last delivery. */
+  get from(): Microseconds | undefined {
+    return this.#from;
+  }
+
+  /** Whether the output is being held because a new epoch's first group is missing. Playback should not run on. */
+  get holding(): boolean {
+    return this.#holdUntil(epochOf(this.#delivered) + 1) > this.#clock();
+  }
+
+  /** Groups, frames, payload bytes and media time held at the moment. */
+  get buffered(): { groups: number; frames: number; bytes: number; span: Microseconds } {
+    return {
+      groups: this.#groups.length,
+      frames: this.#groups.reduce((sum, group) => sum + group.frames.length, 0),
+      bytes: this.#bytes,
+      span: microseconds(this.#span()),
+    };
+  }
+
+  /** Whether a frame, handed out or not, has been taken back by what was received so far. */
+  isStale(sequence: number, timestamp: Microseconds): boolean {
+    return this.#classifier.isStale(sequence, timestamp);
+  }
+
+  /**
+   * Takes a frame of a group. Frames of one group come in their order; groups in any. A frame with the sequence and
+   * timestamp of an earlier one is dropped, so a group may come by datagram and by stream.
+   *
+   * @throws ProtocolError `INVALID_SEQUENCE` or `INVALID_TIMESTAMP` when either is not a whole number from 0 on.
+   */
+  receive(sequence: number, frame: Frame): void {
+    const { stale, rewind } = this.#classifier.observe(sequence, frame.timestamp);
+    this.counters.received += 1;
+    if (rewind !== undefined) this.#rewind(rewind);
+    this.#trackEpoch(sequence);
+    const group = this.#open(sequence);
+    if (group === undefined) {
+      if (this.#past.get(sequence)?.includes(frame.timestamp)) this.counters.duplicate += 1;
+      else this.counters.late += 1;
+      return;
+    }
+    if (group.times.includes(frame.timestamp)) {
+      this.counters.duplicate += 1;
+      return;
+    }
+    group.times.push(frame.timestamp);
+    if (group.times.length > TIMES_KEPT) group.times.shift();
+    if (frame.keyframe) group.broken = false;
+    if (stale) {
+      this.counters.stale += 1;
+    } else if (group.broken) {
+      this.counters.overflow += 1;
+    } else {
+      group.frames.push(frame);
+      this.#bytes += frame.payload.byteLength;
+    }
+    this.#enforceBounds();
+  }
+
+  /** Tells that a group is complete. */
+  finish(sequence: number): void {
+    const group = this.#open(sequence);
+    if (group !== undefined) group.ended = true;
+    this.#enforceBounds();
+  }
+
+  /** Tells that a group was reset: what came of it stays good, the rest will not come. */
+  abort(sequence: number): void {
+    this.finish(sequence);
+  }
+
+  /** The next frame, if one is available now. */
+  read(): Delivery | undefined {
+    const { group, gap } = this.#next();
+    if (group === undefined) return undefined;
+    const frame = group.frames.shift()!;
+    if (gap) this.counters.skipped += 1;
+    this.#bytes -= frame.payload.byteLength;
+    this.#moveTo(group.sequence);
+    this.#deliveredTimestamp = frame.timestamp;
+    this.#reported = true;
+    this.counters.delivered += 1;
+    return {
+      frame,
+      sequence: group.sequence,
+      epoch: epochOf(group.sequence),
+      discontinuity: this.#discontinuity,
+      from: this.#from,
+    };
+  }
+
+  /**
+   * The next frame, also while {@link read} withholds it; `afterGap` tells that a missing or unfinished group could still
+   * bring something before it.
+   */
+  peek(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {
+    const index = this.#groups.findIndex((group) => this.#hasGood(group));
+    const frame = this.#groups[index]?.frames[0];
+    return frame && { timestamp: frame.timestamp, afterGap: this.#isGapBefore(index) };
+  }
+
+  /** The clock reading at which {@link read} will have a frame that it withholds now, if it withholds one. */
+  nextWake(): Microseconds | undefined {
+    return this.#next().wake;
+  }
+
+  /** The group to read from, or how long to wait for it. */
+  #next(): { group?: Group; gap?: boolean; wake?: Microseconds } {
+    const index = this.#groups.findIndex((group) => this.#hasGood(group));
+    const group = this.#groups[index];
+    if (group === undefined) return {};
+    const now = this.#clock();
+    const gap = this.#isGapBefore(index);
+    const until = Math.max(this.#holdUntil(epochOf(group.sequence)), gap ? this.#gapUntil(index) : now);
+    if (until > now) return { wake: microseconds(until) };
+    return { group, gap };
+  }
+
+  /** Drops stale frames at a group's head; whether a good one follows. */
+  #hasGood(group: Group): boolean {
+    while (group.frames.length > 0) {
+      const frame = group.frames[0]!;
+      if (!this.#classifier.isStale(group.sequence, frame.timestamp)) return true;
+      group.frames.shift();
+      this.#bytes -= frame.payload.byteLength;
+      this.counters.stale += 1;
+    }
+    return false;
+  }
+
+  /** Whether a group between the cursor and that one is missing or unfinished, and could still matter. */
+  #isGapBefore(index: number): boolean {
+    const target = this.#groups[index]!;
+    if (target.sequence === this.#delivered) return false;
+    // Behind what was handed out: it rewound, and whatever is missing before it would be stale or late.
+    if (target.frames[0]!.timestamp <= this.#deliveredTimestamp) return false;
+    // The first is the one last read from, or with nothing read yet the oldest known.
+    let expected = this.#groups[0]!.sequence;
+    for (const group of this.#groups.slice(0, index)) {
+      if (group.sequence > expected || !group.ended) return true;
+      expected = group.sequence + 1;
+    }
+    return target.sequence > expected;
+  }
+
+  /** Until when to wait for what is missing before a group: counted from the first newer frame. */
+  #gapUntil(index: number): number {
+    const arrivals = this.#groups.slice(index).filter((group) => this.#hasGood(group));
+    return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap;
+  }
+
+  /** Until when frames of an epoch are held: an epoch not older than theirs may start earlier than what came of it. */
+  #holdUntil(epoch: number): number {
+    let until = Number.NEGATIVE_INFINITY;
+    for (const [missing, since] of this.#holds) {
+      if (missing >= epoch) until = Math.max(until, since + this.#epochHold);
+    }
+    return until;
+  }
+
+  #rewind(rewind: Rewind): void {
+    if (!rewind.lowered) this.#discontinuity += 1;
+    // What no delivery has reported yet must not be hidden: the earliest flush point of it stands.
+    const standing = rewind.lowered || !this.#reported ? this.#from : undefined;
+    this.#from = microseconds(Math.min(standing ?? rewind.from, rewind.from));
+    this.#reported = false;
+    for (const group of this.#groups) {
+      const good = group.frames.filter((frame) => !this.#classifier.isStale(group.sequence, frame.timestamp));
+      this.#drop(group, good, "stale");
+    }
+  }
+
+  #trackEpoch(sequence: number): void {
+    const epoch = epochOf(sequence);
+    const start = epochStart(epoch);
+    this.#oldestEpoch = Math.min(this.#oldestEpoch, epoch);
+    if (this.#classifier.hasSeen(start)) {
+      this.#holds.delete(epoch);
+      return;
+    }
+    // Nothing older received: there is no old sound that could be stale.
+    if (epoch === this.#oldestEpoch || epoch <= epochOf(this.#delivered) || this.#holds.has(epoch)) return;
+    this.#holds.set(epoch, this.#clock());
+    this.counters.held += 1;
+    if (this.#holds.size > HOLDS_KEPT) this.#holds.delete(this.#holds.keys().next().value!);
+  }
+
+  /** The group of a sequence, made if need be; nothing when it is behind the cursor. */
+  #open(sequence: number): Group | undefined {
+    if (sequence < this.#delivered) return undefined;
+    let index = this.#groups.length;
+    while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index -= 1;
+    const known = this.#groups[index - 1];
+    if (known?.sequence === sequence) return known;
+    const group: Group = { sequence, frames: [], times: [], arrival: this.#clock(), ended: false, broken: false };
+    this.#groups.splice(index, 0, group);
+    return group;
+  }
+
+  #moveTo(sequence: number): void {
+    this.#delivered = sequence;
+    while (this.#groups[0]!.sequence < sequence) {
+      const passed = this.#groups.shift()!;
+      this.#past.set(passed.sequence, passed.times);
+    }
+    while (this.#past.size > PAST_KEPT) this.#past.delete(this.#past.keys().next().value!);
+  }
+
+  #enforceBounds(): void {
+    while (this.#groups.length > this.#maxGroups) this.#drop(this.#groups.shift()!, [], "overflow");
+    while (this.#bytes > this.#maxBytes || this.#span() > this.#maxSpan) {
+      const oldest = this.#groups.find((group) => group.frames.length > 0)!;
+      this.#drop(oldest, [], "overflow");
+      oldest.broken = true;
+    }
+  }
+
+  #drop(group: Group, remaining: Frame[], reason: "stale" | "overflow"): void {
+    this.counters[reason] += group.frames.length - remaining.length;
+    for (const frame of group.frames) this.#bytes -= frame.payload.byteLength;
+    for (const frame of remaining) this.#bytes += frame.payload.byteLength;
+    group.frames = remaining;
+  }
+
+  /** Media time from the oldest frame held to the live edge, which is the newest group's, not the largest timestamp. */
+  #span(): number {
+    const oldest = this.#groups.find((group) => group.frames.length > 0)?.frames[0];
+    if (oldest === undefined) return 0;
+    const newest = this.#groups.findLast((group) => group.frames.length > 0)!.frames.at(-1)!;
+    return newest.timestamp - oldest.timestamp;
+  }
+}

@@ -1,0 +1,15 @@
+export {
+  type AudioRendition,
+  type Catalog,
+  type CatalogInput,
+  catalogSchema,
+  encodeCatalog,
+  MAX_CATALOG_BYTES,
+  parseCatalog,
+  type VideoRendition,
+} from "./catalog.js";
+export { type Observation, type Rewind, RewindClassifier } from "./classifier.js";
+export { type ConsumerCounters, type Delivery, RewindConsumer, type RewindConsumerOptions } from "./consumer.js";
+export { EPOCH_SIZE, epochOf, epochStart } from "./epoch.js";
+export { decodeLegacyFrame, encodeLegacyFrame, type Frame } from "./frame.js";
+export { type Renege, Timeline } from "./timeline.js";

@@ -1,0 +1,28 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { checkBounds, checkSchedule, expand } from "../tests/support/rewind.js";
+
+test("over 20,000 schedules the consumer does what the rule says, whatever the order of arrival", () => {
+  const seen = { received: 0, delivered: 0, stale: 0, late: 0, duplicate: 0, held: 0, discontinuity: 0, lowered: 0 };
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), (bytes) => {
+      const outcome = checkSchedule(expand(bytes));
+      for (const key of Object.keys(seen) as (keyof typeof seen)[]) seen[key] += outcome[key];
+    }),
+    // Shrinking is for people; the mutation run only needs to know that it failed.
+    { seed: 20_260_914, numRuns: 20_000, endOnFailure: process.env.UNSAY_MUTATION === "1" },
+  );
+  // The schedules must reach every verdict often, or agreeing with the rule would mean little.
+  for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(1000);
+});
+
+test("over 5,000 schedules no bound is ever exceeded, every frame is counted, and no stale one handed out", () => {
+  let overflow = 0;
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), (bytes) => {
+      overflow += checkBounds(expand(bytes));
+    }),
+    { seed: 20_260_915, numRuns: 5000, endOnFailure: process.env.UNSAY_MUTATION === "1" },
+  );
+  expect(overflow).toBeGreaterThan(1000);
+});
