@@ -1,0 +1,84 @@
+export { type Ingest, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
+export {
+  BULK_PIECE_BYTES,
+  BULK_TYPES,
+  BulkDecoder,
+  type BulkDecoderOptions,
+  type BulkMessage,
+  type BulkOperation,
+  BulkSlots,
+  encodeBulk,
+  MAX_BULK_STREAMS,
+} from "./bulk.js";
+export {
+  type Change,
+  type ControlEvent,
+  type ControlOutcome,
+  ControlStage,
+  type ControlStageOptions,
+  controlMessage,
+  type Preparation,
+  type Recompose,
+  type Tick,
+} from "./control.js";
+export { DelayRateEstimator, type DelayRateOptions, type DeliveryLevel } from "./delay-rate.js";
+export {
+  foldLead,
+  LeadController,
+  type LeadControllerOptions,
+  type LeadMode,
+  type LeadSample,
+  type LeadVerdict,
+} from "./lead.js";
+export { Ledger, type LedgerCounters, type LedgerOptions, type Settled } from "./ledger.js";
+export {
+  type FoldResult,
+  type LandingLead,
+  LISTENER_TIMEOUT,
+  ListenerState,
+  type ListenerStateOptions,
+  type StampedReport,
+} from "./listener.js";
+export { type Band, LoopBand } from "./loop-band.js";
+export {
+  type Audible,
+  audible,
+  type ChangedGroup,
+  type ChangeRun,
+  type LeadBucket,
+  LeadBuckets,
+  type LeadBucketsOptions,
+  type Pull,
+  timeToSilenceMs,
+} from "./metrics.js";
+export { type Knobs, knobsSchema, type Operation, type OperationName, parseOperation } from "./operation.js";
+export { Pacer, type PacerOptions } from "./pacer.js";
+export {
+  type PlayheadChange,
+  PlayheadClock,
+  type PlayheadClockOptions,
+  type PlayheadSample,
+} from "./playhead.js";
+export {
+  type Aggregate,
+  broadcastHash,
+  type DecodedAggregate,
+  type DecodedReport,
+  decodeAggregate,
+  decodeReport,
+  encodeAggregate,
+  encodeReport,
+  isReportDatagram,
+  type ListedListener,
+  MAX_AGGREGATE_BYTES,
+  MAX_LISTED,
+  MAX_REPORT_BYTES,
+  type Report,
+  type ReportErrorCode,
+  reportKind,
+} from "./report.js";
+export { frameReport, REPORT_STREAM_TYPE, ReportStreamReader } from "./report-stream.js";
+export { type DueReport, ReportSchedule, type ReportScheduleOptions } from "./schedule.js";
+export { type SkipCounters, SkipPolicy, type SkipPolicyOptions, type SkipQuestion, type SkipReason } from "./skip.js";
+export { StalenessEstimator } from "./staleness.js";
+export { Window, type WindowOptions } from "./window.js";

@@ -1,0 +1,33 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ProtocolError } from "../base/index.js";
+import { isReportDatagram, MAX_AGGREGATE_BYTES } from "./report.js";
+import { frameReport, REPORT_STREAM_TYPE, ReportStreamReader } from "./report-stream.js";
+
+const record = fc
+  .uint8Array({ maxLength: MAX_AGGREGATE_BYTES - 8 })
+  .map((tail) => Uint8Array.of(...REPORT_STREAM_TYPE, ...tail));
+
+describe("the report stream", () => {
+  it("gives back every record, however the stream is cut", () => {
+    expect(isReportDatagram(REPORT_STREAM_TYPE)).toBe(true);
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 6 }), fc.integer({ min: 1, max: 700 }), (records, size) => {
+        const wire = Uint8Array.from(records.flatMap((bytes) => [...frameReport(bytes)]));
+        const reader = new ReportStreamReader();
+        const received: Uint8Array[] = [];
+        for (let offset = 0; offset < wire.length; offset += size)
+          received.push(...reader.push(wire.subarray(offset, offset + size)));
+        expect(received.map((bytes) => Buffer.from(bytes).toString("hex"))).toEqual(
+          records.map((bytes) => Buffer.from(bytes).toString("hex")),
+        );
+      }),
+      { seed: 10, numRuns: 200 },
+    );
+  });
+
+  it("refuses a length that no record has, and what is no record", () => {
+    for (const bytes of [Uint8Array.of(0, 0), Uint8Array.of(0xff, 0xff), frameReport(new Uint8Array(20))])
+      expect(() => new ReportStreamReader().push(bytes)).toThrow(ProtocolError);
+  });
+});

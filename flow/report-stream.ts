@@ -1,0 +1,51 @@
+import { ProtocolError } from "../base/index.js";
+import { isReportDatagram, MAX_AGGREGATE_BYTES } from "./report.js";
+
+const TYPE_BYTES = 8;
+const LENGTH_BYTES = 2;
+
+/**
+ * The first bytes of the one-way stream that carries reports where a session has no datagrams: the reserved id as the
+ * stream's type.
+ */
+export const REPORT_STREAM_TYPE: Uint8Array = new Uint8Array(TYPE_BYTES).fill(0xff);
+
+/** Frames an encoded record for the report stream: its length in 16 bits, most significant byte first, then the record. */
+export function frameReport(record: Uint8Array): Uint8Array {
+  const framed = new Uint8Array(LENGTH_BYTES + record.length);
+  new DataView(framed.buffer).setUint16(0, record.length);
+  framed.set(record, LENGTH_BYTES);
+  return framed;
+}
+
+/** Cuts the bytes of a report stream, after its type, into records. It holds less than one record at a time. */
+export class ReportStreamReader {
+  #held = new Uint8Array(0);
+
+  /**
+   * Takes bytes as they come; answers the records they complete, oldest first. Throws a `ProtocolError`
+   * (`REPORT_STREAM`) on a length no record has or on one that is no record, after which the stream must be dropped.
+   */
+  push(bytes: Uint8Array): Uint8Array[] {
+    const whole = new Uint8Array(this.#held.length + bytes.length);
+    whole.set(this.#held);
+    whole.set(bytes, this.#held.length);
+    const view = new DataView(whole.buffer);
+    const records: Uint8Array[] = [];
+    let offset = 0;
+    while (whole.length - offset >= LENGTH_BYTES) {
+      const length = view.getUint16(offset);
+      if (length < TYPE_BYTES || length > MAX_AGGREGATE_BYTES)
+        throw new ProtocolError("REPORT_STREAM", `A report on a stream cannot have ${length} bytes.`);
+      const end = offset + LENGTH_BYTES + length;
+      if (end > whole.length) break;
+      const record = whole.slice(offset + LENGTH_BYTES, end);
+      if (!isReportDatagram(record))
+        throw new ProtocolError("REPORT_STREAM", "The report stream holds something that is no report.");
+      records.push(record);
+      offset = end;
+    }
+    this.#held = whole.slice(offset);
+    return records;
+  }
+}

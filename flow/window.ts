@@ -1,0 +1,35 @@
+/** Options for {@link Window}. */
+export interface WindowOptions {
+  /** Bit rate of the media, in bits per second. */
+  readonly bitrateBps: number;
+  /** Media the window holds, in milliseconds. Default 250. */
+  readonly spanMs?: number;
+  /** Never smaller, in bytes. Default 4 KiB. */
+  readonly minBytes?: number;
+  /** Never larger, in bytes. Default 256 KiB, which suits 1 MB/s and would be a minute of Opus. */
+  readonly maxBytes?: number;
+}
+
+/** How many bytes may be in flight to one receiver: `clamp(bitrate * span, min, max)`, scaled down on congestion. */
+export class Window {
+  readonly #spanMs: number;
+  readonly #minBytes: number;
+  readonly #maxBytes: number;
+  /** Bit rate of the media, in bits per second; follows the rendition. */
+  bitrateBps: number;
+  /** Share of the window in use, from a `DelayRateEstimator`. */
+  factor = 1;
+
+  constructor({ bitrateBps, spanMs = 250, minBytes = 4096, maxBytes = 262_144 }: WindowOptions) {
+    this.bitrateBps = bitrateBps;
+    this.#spanMs = spanMs;
+    this.#minBytes = minBytes;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The window's size now, in bytes. */
+  get bytes(): number {
+    const wanted = (this.bitrateBps / 8) * (this.#spanMs / 1000);
+    return Math.floor(Math.min(Math.max(wanted, this.#minBytes), this.#maxBytes) * this.factor);
+  }
+}
