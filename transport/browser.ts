@@ -1,0 +1,224 @@
+import QmuxSession from "@moq/qmux";
+import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
+import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
+
+/** Options of {@link connect}. */
+export interface BrowserConnectOptions {
+  /** SHA-256 hashes of certificates to trust; without any, the browser's certificate authorities. */
+  readonly certificateHashes?: readonly Uint8Array[];
+  /** Application protocols in order of preference. Default: `moq-lite-05`. */
+  readonly protocols?: readonly string[];
+  /** How much earlier WebTransport starts than WebSocket. Default 300. */
+  readonly headStartMs?: number;
+  /** Gives up after this long. Default 10 000. */
+  readonly timeoutMs?: number;
+}
+
+/** A session in a browser. */
+export interface BrowserConnection {
+  /** For `Connection.connect(url, { transport })` of `@kixelated/moq`; tells the application protocol. */
+  readonly transport: WebTransport & { readonly protocol: string };
+  /** The application protocol, or "". */
+  readonly protocol: string;
+  /** The URL that was dialled. */
+  readonly url: URL;
+  /** Which carrier won. */
+  readonly backend: "webtransport" | "qmux";
+  /** Whether datagrams queue up because the connection does not take them as fast as they are sent. */
+  readonly backedUp: boolean;
+  /** Sends one datagram beside whatever the library sends; false when it can not go. */
+  sendDatagram(data: Uint8Array): boolean;
+  /** Sees every incoming datagram first; true means it was consumed. Replaceable at any time. */
+  tap: ((datagram: Uint8Array) => boolean) | undefined;
+}
+
+/**
+ * Opens a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
+ *
+ * `http://` URLs, for development, fetch the certificate's SHA-256 from `/certificate.sha256` and pin it.
+ * Rejects with an `Error` in one sentence when neither works.
+ */
+export async function connect(target: string | URL, options: BrowserConnectOptions = {}): Promise<BrowserConnection> {
+  const { protocols = [MOQ_LITE_05], headStartMs = 300, timeoutMs = 10_000 } = options;
+  const url = offerProtocol(new URL(target), protocols);
+  let done = false;
+
+  const dial = async (backend: "webtransport" | "qmux", open: () => Promise<DialledTransport>): Promise<Dialled> => {
+    const transport = await open();
+    transport.closed.catch(() => undefined);
+    try {
+      await Promise.race([transport.ready, expire(timeoutMs, url)]);
+      if (done) throw new Error("Another carrier was faster.");
+    } catch (cause) {
+      transport.close();
+      throw cause;
+    }
+    done = true;
+    return { backend, transport };
+  };
+
+  const first = dial("webtransport", () => openWebTransport(url, options, protocols));
+  const second = (async () => {
+    await Promise.race([new Promise((resolve) => setTimeout(resolve, headStartMs)), first.catch(() => undefined)]);
+    if (done) throw new Error("Another carrier was faster.");
+    return dial("qmux", async () => {
+      const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
+      const qmux = new QmuxSession(url, { protocols: [...protocols], versions });
+      await qmux.ready;
+      // Whether there are datagrams shows only once the peer's parameters are in, and there is no event for that.
+      for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      return qmux;
+    });
+  })();
+  try {
+    const { backend, transport } = await Promise.any([first, second]);
+    return new Connection(transport, backend, url, transport.protocol || urlProtocol(url, protocols));
+  } catch (cause) {
+    const reasons = (cause as AggregateError).errors.map((error) =>
+      error instanceof Error ? error.message : `${error}`,
+    );
+    throw new Error(`Cannot connect to ${url.host}: ${reasons.join(" ")}`, { cause });
+  }
+}
+
+/** How long the peer may take to send its QMux parameters before the session goes without datagrams. */
+const PARAMETERS_MS = 1_000;
+
+type DialledTransport = WebTransport & { readonly protocol?: string };
+
+interface Dialled {
+  readonly backend: "webtransport" | "qmux";
+  readonly transport: DialledTransport;
+}
+
+async function openWebTransport(
+  url: URL,
+  options: BrowserConnectOptions,
+  protocols: readonly string[],
+): Promise<DialledTransport> {
+  if (typeof WebTransport === "undefined") throw new Error("This browser has no WebTransport.");
+  const secure = new URL(url);
+  const hashes = [...(options.certificateHashes ?? [])];
+  if (url.protocol === "http:") {
+    secure.protocol = "https:";
+    // Chromium's WebTransport tries only the first address of a name, which is ::1, and relays listen on 127.0.0.1.
+    if (secure.hostname === "localhost") secure.hostname = "127.0.0.1";
+    hashes.push(await fetchFingerprint(url));
+  }
+  const init: WebTransportOptions & { protocols: string[] } = {
+    congestionControl: "low-latency",
+    protocols: [...protocols],
+  };
+  if (hashes.length > 0) {
+    init.serverCertificateHashes = hashes.map((hash) => ({ algorithm: "sha-256", value: Uint8Array.from(hash) }));
+  }
+  return new WebTransport(secure, init);
+}
+
+async function fetchFingerprint(url: URL): Promise<Uint8Array> {
+  const response = await fetch(new URL("/certificate.sha256", url));
+  const text = response.ok ? (await response.text()).trim() : "";
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${url.origin}/certificate.sha256 is not a SHA-256 in hex.`);
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+function expire(ms: number, url: URL): Promise<never> {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`${url.host} did not answer in ${ms} ms.`)), ms);
+  });
+}
+
+/** How many datagrams wait for a reader that is behind; newer ones are dropped. */
+const MAX_WAITING_DATAGRAMS = 1024;
+
+class Connection implements BrowserConnection {
+  readonly transport: WebTransport & { readonly protocol: string };
+  readonly protocol: string;
+  readonly url: URL;
+  readonly backend: "webtransport" | "qmux";
+  tap: ((datagram: Uint8Array) => boolean) | undefined;
+  #datagrams: WebTransportDatagramDuplexStream;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+
+  constructor(transport: WebTransport, backend: "webtransport" | "qmux", url: URL, protocol: string) {
+    this.protocol = protocol;
+    this.url = url;
+    this.backend = backend;
+    this.#datagrams = transport.datagrams;
+    this.#writer = openWriter(transport.datagrams);
+    this.transport = this.#present(transport);
+    const keepalive = setInterval(() => this.sendDatagram(KEEPALIVE), KEEPALIVE_MS);
+    const end = (): void => clearInterval(keepalive);
+    transport.closed.then(end, end);
+  }
+
+  get backedUp(): boolean {
+    return (this.#writer?.desiredSize ?? 0) <= 0;
+  }
+
+  sendDatagram(data: Uint8Array): boolean {
+    if (!this.#writer || data.byteLength > this.#datagrams.maxDatagramSize) return false;
+    this.#writer.write(data).catch(() => {
+      this.#writer = undefined;
+    });
+    return true;
+  }
+
+  /** The transport itself but for its protocol and its datagrams, which are shared with {@link sendDatagram} and tap. */
+  #present(transport: WebTransport): WebTransport & { readonly protocol: string } {
+    const shared = this.#shareDatagrams();
+    const protocol = this.protocol;
+    return new Proxy(transport, {
+      get(target, name) {
+        if (name === "protocol") return protocol;
+        if (name === "datagrams") return shared;
+        // Host objects insist on themselves as the receiver.
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    }) as WebTransport & { readonly protocol: string };
+  }
+
+  #shareDatagrams(): WebTransportDatagramDuplexStream {
+    const datagrams = this.#datagrams;
+    const reader = datagrams.readable.getReader();
+    const readable = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          const pump = async (): Promise<void> => {
+            for (;;) {
+              const { value, done } = await reader.read();
+              if (done) return controller.close();
+              if (isKeepalive(value) || this.tap?.(value)) continue;
+              if ((controller.desiredSize ?? 0) > 0) controller.enqueue(value);
+            }
+          };
+          pump().catch(() => {
+            try {
+              controller.close();
+            } catch {
+              // Cancelled by its reader.
+            }
+          });
+        },
+      },
+      { highWaterMark: MAX_WAITING_DATAGRAMS },
+    );
+    const writable = new WritableStream<Uint8Array>({ write: (data) => void this.sendDatagram(data) });
+    return {
+      readable,
+      writable,
+      get maxDatagramSize() {
+        return datagrams.maxDatagramSize;
+      },
+    } as WebTransportDatagramDuplexStream;
+  }
+}
+
+/** Newer browsers have `createWritable` in place of `writable`. */
+function openWriter(datagrams: WebTransportDatagramDuplexStream): WritableStreamDefaultWriter<Uint8Array> | undefined {
+  const { createWritable } = datagrams as { createWritable?: () => WritableStream<Uint8Array> };
+  return (createWritable ? createWritable.call(datagrams) : datagrams.writable)?.getWriter();
+}

@@ -1,0 +1,120 @@
+import { createSocket } from "node:dgram";
+import { createServer, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { certificateHash, connect, createCertificate, listen, type SessionServer } from "./index.js";
+
+const certificate = await createCertificate(["relay.test"]);
+const hash = certificateHash(certificate.cert);
+const certificateHashes = [Buffer.from(hash, "hex")];
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function startHttp(server: Server = createServer()): Promise<number> {
+  server.on("request", (request, response) => {
+    if (request.url === "/certificate.sha256") response.end(`${hash}\n`);
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** Accepts everything a server is asked for. */
+function serve(server: SessionServer): void {
+  cleanups.push(() => server.close());
+  void (async () => {
+    for (let request = await server.accept(); request; request = await server.accept()) {
+      void request.accept().catch(() => undefined);
+    }
+  })();
+}
+
+test("http:// pins the fingerprint that the server tells and prefers QUIC on the same port number", async () => {
+  const httpServer = createServer();
+  const port = await startHttp(httpServer);
+  serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));
+  serve(await listen({ backend: "quic", host: "127.0.0.1", port, certificate }));
+  const session = await connect(`http://127.0.0.1:${port}/a`, { headStartMs: 10_000 });
+  expect(session.backend).toBe("quic");
+  expect(session.url.href).toBe(`https://127.0.0.1:${port}/a?moq=moq-lite-05`);
+  session.close();
+});
+
+test("where UDP is swallowed without an answer, the session comes over WebSocket while QUIC still waits", async () => {
+  const httpServer = createServer();
+  const port = await startHttp(httpServer);
+  serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));
+  let swallowed = 0;
+  const hole = createSocket("udp4");
+  hole.on("message", () => swallowed++);
+  await new Promise<void>((resolve) => hole.bind(port, "127.0.0.1", resolve));
+  cleanups.push(() => hole.close());
+
+  const session = await connect(`http://127.0.0.1:${port}/`);
+  expect(session.backend).toBe("qmux");
+  expect(session.protocol).toBe("moq-lite-05");
+  // QUIC was tried first: its packets went into the hole before the fallback was chosen.
+  expect(swallowed).toBeGreaterThan(0);
+  session.close();
+
+  // With QUIC alone the wait ends, with a reason.
+  await expect(connect(`http://127.0.0.1:${port}/`, { backends: ["quic"], timeoutMs: 300 })).rejects.toMatchObject({
+    code: "CONNECT_TIMEOUT",
+  });
+});
+
+test("https:// over WebSocket sends nothing to a server whose certificate is not pinned", async () => {
+  const httpServer = createSecureServer({ cert: certificate.cert, key: certificate.key });
+  let asked = 0;
+  httpServer.on("upgrade", () => asked++);
+  const port = await startHttp(httpServer);
+  serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));
+  const url = `https://127.0.0.1:${port}/`;
+  const session = await connect(url, { backends: ["qmux"], certificateHashes });
+  expect(session.backend).toBe("qmux");
+  session.close();
+  expect(asked).toBe(1);
+  for (const options of [{}, { certificateHashes: [new Uint8Array(32)] }]) {
+    await expect(connect(url, { backends: ["qmux"], ...options })).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  }
+  expect(asked).toBe(1);
+});
+
+test("what can not work is said in one sentence with a code", async () => {
+  await expect(connect("not a url")).rejects.toMatchObject({ code: "INVALID_URL" });
+  await expect(connect("ftp://localhost/")).rejects.toMatchObject({ code: "INVALID_URL" });
+  await expect(connect("https://localhost/", { backends: [] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+
+  const port = await startHttp();
+  const server = await listen({ backend: "quic", host: "127.0.0.1", port, certificate });
+  serve(server);
+  for (const options of [{}, { certificateHashes: [new Uint8Array(32)] }]) {
+    await expect(connect(`https://127.0.0.1:${port}/`, { backends: ["quic"], ...options })).rejects.toMatchObject({
+      code: "CONNECT_FAILED",
+      message: expect.stringContaining(`127.0.0.1:${port}`),
+    });
+  }
+  await expect(listen({ backend: "quic", host: "127.0.0.1", port, certificate })).rejects.toMatchObject({
+    code: "PORT_IN_USE",
+  });
+  await expect(listen({ backend: "quic", host: "127.0.0.1", port: 0 })).rejects.toMatchObject({
+    code: "INVALID_OPTION",
+  });
+
+  // Nobody there at all: the reason is QUIC's, which was tried first.
+  await expect(connect("http://127.0.0.1:1/", { timeoutMs: 2_000 })).rejects.toMatchObject({
+    code: "FINGERPRINT_FAILED",
+  });
+  const abort = new AbortController();
+  const connecting = connect(`https://127.0.0.1:${port}/`, { signal: abort.signal });
+  abort.abort();
+  await expect(connecting).rejects.toMatchObject({ code: "ABORTED" });
+});

@@ -1,0 +1,136 @@
+import { InputError, TransportError } from "../base/index.js";
+import { connectHttp2 } from "./http2.js";
+import { connectQmux } from "./qmux.js";
+import { connectQuic, type QuicConnectOptions } from "./quic.js";
+import type { Backend, Session } from "./session.js";
+
+/** Options of {@link connect}. */
+export interface ConnectOptions extends QuicConnectOptions {
+  /** Backends to try. Default: `quic` and `qmux`, which is what one MoQ relay offers on one port number. */
+  readonly backends?: readonly Backend[];
+  /** How much earlier QUIC starts than the other backends. Default 300. */
+  readonly headStartMs?: number;
+}
+
+const DEFAULT_BACKENDS: readonly Backend[] = ["quic", "qmux"];
+const DEFAULT_HEAD_START_MS = 300;
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
+ * or as soon as QUIC has failed, so blocked UDP costs no more than the head start.
+ *
+ * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for
+ * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it.
+ *
+ * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, the `TransportError` of the first one.
+ */
+export async function connect(target: string | URL, options: ConnectOptions = {}): Promise<Session> {
+  const url = parseUrl(target);
+  const { backends = DEFAULT_BACKENDS, headStartMs = DEFAULT_HEAD_START_MS, signal: outer } = options;
+  if (backends.length === 0) throw new InputError("INVALID_OPTION", "options.backends must name a backend.");
+
+  const abort = new AbortController();
+  const signal = outer ? AbortSignal.any([outer, abort.signal]) : abort.signal;
+  const attempts: Promise<Session>[] = [];
+  let winner: Session | undefined;
+  try {
+    for (const backend of [...backends].sort(quicFirst)) {
+      const previous = attempts[0];
+      const attempt = (async () => {
+        if (previous) await headStart(previous, headStartMs);
+        if (signal.aborted || winner) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
+        const session = await dial(backend, url, { ...options, signal });
+        // Two may succeed in the same moment: only one is wanted.
+        if (winner) session.close();
+        else winner = session;
+        return session;
+      })();
+      attempt.catch(() => undefined);
+      attempts.push(attempt);
+    }
+    return await Promise.any(attempts);
+  } catch (cause) {
+    const [first] = (cause as AggregateError).errors as unknown[];
+    if (first instanceof Error) throw first;
+    throw cause;
+  } finally {
+    abort.abort();
+  }
+}
+
+async function dial(backend: Backend, url: URL, options: ConnectOptions): Promise<Session> {
+  switch (backend) {
+    case "quic": {
+      if (url.protocol === "https:") return connectQuic(url, options);
+      const secure = new URL(url);
+      secure.protocol = "https:";
+      return connectQuic(secure, { ...options, certificateHashes: [await fetchFingerprint(url, options)] });
+    }
+    case "qmux":
+      return connectQmux(url, options);
+    case "http2":
+      return connectHttp2(url, options);
+    default:
+      throw new InputError("INVALID_OPTION", `options.backends must not name ${String(backend)}.`);
+  }
+}
+
+function quicFirst(a: Backend, b: Backend): number {
+  return Number(b === "quic") - Number(a === "quic");
+}
+
+/** Resolves after a while, or as soon as the attempt before has failed. */
+function headStart(previous: Promise<unknown>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    previous.catch(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    // Not needed any more, and it would keep the process.
+    previous.then(
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      () => undefined,
+    );
+  });
+}
+
+function parseUrl(target: string | URL): URL {
+  let url: URL;
+  try {
+    url = new URL(target);
+  } catch (cause) {
+    throw new InputError("INVALID_URL", `The URL ${String(target)} is not a URL.`, { cause });
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw new InputError("INVALID_URL", `The URL ${url.href} must begin with https:// or http://.`);
+  }
+  return url;
+}
+
+/** Fetches the SHA-256 of a server's certificate, which MoQ servers serve over plain HTTP for development. */
+async function fetchFingerprint(url: URL, options: ConnectOptions): Promise<Uint8Array> {
+  const address = new URL("/certificate.sha256", url);
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  let text: string;
+  try {
+    const response = await fetch(address, {
+      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
+      redirect: "error",
+    });
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    text = (await response.text()).trim();
+  } catch (cause) {
+    const reason =
+      cause instanceof Error ? (cause.cause instanceof Error ? cause.cause : cause).message : String(cause);
+    throw new TransportError("FINGERPRINT_FAILED", `Cannot fetch ${address.href}: ${reason}.`, { cause });
+  }
+  if (!/^[0-9a-f]{64}$/i.test(text)) {
+    throw new TransportError("FINGERPRINT_FAILED", `${address.href} is not a SHA-256 in hex.`);
+  }
+  return Uint8Array.from(Buffer.from(text, "hex"));
+}

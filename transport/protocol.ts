@@ -1,0 +1,24 @@
+/** The MoQ version that two ends of this project speak to each other. */
+export const MOQ_LITE_05 = "moq-lite-05";
+
+/** The query parameter that carries the version where a carrier does not negotiate one itself. */
+const PARAMETER = "moq";
+
+/**
+ * Adds the first offered protocol to a URL as `?moq=`, unless it already names one.
+ *
+ * The QUIC binding's server never selects a WebTransport subprotocol, so our two ends agree through the URL.
+ */
+export function offerProtocol(url: URL, protocols: readonly string[]): URL {
+  const offered = protocols[0];
+  if (offered === undefined || url.searchParams.has(PARAMETER)) return url;
+  const copy = new URL(url);
+  copy.searchParams.set(PARAMETER, offered);
+  return copy;
+}
+
+/** The protocol that a URL names by `?moq=`, when it is among those spoken here; otherwise "". */
+export function urlProtocol(url: URL, protocols: readonly string[]): string {
+  const offered = url.searchParams.get(PARAMETER);
+  return offered !== null && protocols.includes(offered) ? offered : "";
+}
