@@ -1,0 +1,175 @@
+import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import {
+  type Aggregate,
+  LeadController,
+  type ListedListener,
+  PlayheadClock,
+  StalenessEstimator,
+} from "../flow/index.js";
+
+/** What one listener heard when it was interrupted. */
+export interface HeardListener {
+  /** The player's random session id. */
+  readonly session: number;
+  /** Media time up to which it heard the taken-back timeline. */
+  readonly heardUntil: Microseconds;
+  /** True when it reported this itself; false when it is our projection of its playhead. */
+  readonly measured: boolean;
+}
+
+/** Without an aggregate for longer, nobody is known to listen. */
+const SILENCE = fromSeconds(3);
+/** How long after a rewind reports of before it are still expected. */
+const START_OVER = fromSeconds(1);
+
+interface Waiter {
+  readonly before: ReadonlyMap<number, ListedListener & { readonly projected: Microseconds }>;
+  readonly heard: Map<number, HeardListener>;
+  readonly resolve: () => void;
+}
+
+/** What the relay's aggregates tell about the listeners: where their playheads are, how early sound lands, what was heard. */
+export class Audience {
+  /** How far ahead of the playhead to be. */
+  readonly lead = new LeadController();
+  readonly #clock: Clock;
+  readonly #staleness = new StalenessEstimator();
+  readonly #earliest = new PlayheadClock();
+  readonly #latest = new PlayheadClock();
+  #last: Aggregate | undefined;
+  #arrival = 0;
+  #playheadAt = 0;
+  #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
+  #waiter: Waiter | undefined;
+
+  constructor({ clock }: { clock: Clock }) {
+    this.#clock = clock;
+  }
+
+  /** Takes an aggregate that just arrived. */
+  observe(aggregate: Aggregate): void {
+    const now = this.#clock();
+    const last = this.#last;
+    if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {
+      this.lead.observe({ lead: aggregate.worstLead, group: aggregate.worstLeadGroup, at: now });
+    }
+    this.#settle(aggregate);
+    if (last !== undefined && aggregate.aggregateId <= last.aggregateId && now - this.#arrival < SILENCE) return;
+    const staleness = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
+    this.#last = aggregate;
+    this.#arrival = now;
+    this.#playheadAt = now - staleness;
+    if (aggregate.listeners === 0) {
+      this.#earliest.reset();
+      this.#latest.reset();
+      return;
+    }
+    const moved = last !== undefined && aggregate.discontinuity !== last.discontinuity;
+    if (moved) this.#startedOver = undefined;
+    const sample = { playing: aggregate.playing, arrival: now, staleness, moved };
+    this.#earliest.observe({ ...sample, playhead: aggregate.earliest });
+    this.#latest.observe({ ...sample, playhead: aggregate.latest });
+  }
+
+  /** Forgets everything: a new session, perhaps to another relay. */
+  reset(): void {
+    this.#last = undefined;
+    this.#startedOver = undefined;
+    this.#staleness.reset();
+    this.#earliest.reset();
+    this.#latest.reset();
+    this.#finish();
+  }
+
+  /** Listeners that report. */
+  get listeners(): number {
+    return this.#fresh?.listeners ?? 0;
+  }
+
+  /** Whether any of them plays. */
+  get playing(): boolean {
+    return this.#fresh?.playing ?? false;
+  }
+
+  /** The last aggregate, unless it is too old to believe. */
+  get #fresh(): Aggregate | undefined {
+    return this.#clock() - this.#arrival > SILENCE ? undefined : this.#last;
+  }
+
+  /** Earliest playhead now; undefined with nobody reporting. */
+  earliest(now: Microseconds): Microseconds | undefined {
+    return this.#playhead(this.#earliest, now);
+  }
+
+  /** Latest playhead now; undefined with nobody reporting. */
+  latest(now: Microseconds): Microseconds | undefined {
+    return this.#playhead(this.#latest, now);
+  }
+
+  /**
+   * All from `to` on was just taken back. Whoever is past it starts over with the first frame that comes, so until the
+   * reports tell of that, the playheads are taken to be there.
+   */
+  startOver(to: Microseconds, now: Microseconds): void {
+    const earliest = this.earliest(now);
+    if (earliest !== undefined && to <= earliest) this.#startedOver = { to, at: now };
+  }
+
+  /** Whether the playheads are assumed after a rewind rather than reported. */
+  isStartingOver(now: Microseconds): boolean {
+    return this.#startedOver !== undefined && now - this.#startedOver.at < START_OVER;
+  }
+
+  #playhead(clock: PlayheadClock, now: Microseconds): Microseconds | undefined {
+    if (this.listeners === 0) return undefined;
+    if (this.#startedOver === undefined || !this.isStartingOver(now)) return clock.at(now);
+    return microseconds(this.#startedOver.to + now - this.#startedOver.at);
+  }
+
+  /**
+   * Waits until every listener named in the last aggregate has reported a rewind after this call, at most `limitMs`.
+   * Who doesn't report it is given the projection of its playhead at the call, never beyond what it had received.
+   */
+  async heard(limitMs: number): Promise<HeardListener[]> {
+    this.#finish();
+    const now = this.#clock();
+    const before = new Map(
+      (this.#fresh?.listed ?? []).map((listener) => {
+        const run = this.playing ? now - this.#playheadAt : 0;
+        const limit = listener.receivedUntil ?? listener.playhead + run;
+        return [listener.session, { ...listener, projected: microseconds(Math.min(listener.playhead + run, limit)) }];
+      }),
+    );
+    if (before.size === 0) return [];
+    const heard = new Map<number, HeardListener>();
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#waiter = { before, heard, resolve };
+      timer = setTimeout(resolve, limitMs);
+    });
+    clearTimeout(timer);
+    if (this.#waiter?.heard === heard) this.#waiter = undefined;
+    return [...before.values()].map(
+      ({ session, projected }) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
+    );
+  }
+
+  #settle(aggregate: Aggregate): void {
+    const waiter = this.#waiter;
+    if (waiter === undefined) return;
+    const present = new Set<number>();
+    for (const { session, discontinuity, heardUntil } of aggregate.listed) {
+      present.add(session);
+      const before = waiter.before.get(session);
+      if (before === undefined || heardUntil === undefined || discontinuity <= before.discontinuity) continue;
+      waiter.heard.set(session, { session, heardUntil, measured: true });
+    }
+    const gone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
+    if ([...waiter.before.keys()].every((session) => waiter.heard.has(session) || gone(session))) this.#finish();
+  }
+
+  #finish(): void {
+    this.#waiter?.resolve();
+    this.#waiter = undefined;
+  }
+}

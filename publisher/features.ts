@@ -1,0 +1,117 @@
+import type { RealFft } from "./fft.js";
+import type { ModelContract } from "./model.js";
+
+/**
+ * Square-root Hann window, periodic: applied before and after, with half a window's overlap, it adds up to one.
+ */
+export function squareRootHann(size: number): Float32Array {
+  return Float32Array.from({ length: size }, (_, i) => Math.sqrt(0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)));
+}
+
+/** Which power bins belong to which band, and how band power becomes the network's input. */
+export class Bands {
+  /** Number of bands. */
+  readonly count: number;
+  readonly #edges: Int32Array;
+  readonly #feature: ModelContract["feature"];
+
+  constructor({ bands, feature }: Pick<ModelContract, "bands" | "feature">) {
+    this.#edges = Int32Array.from([...Array(bands.low).keys(), ...bands.edges]);
+    this.count = this.#edges.length - 1;
+    this.#feature = feature;
+  }
+
+  /** Log-power features of a packed spectrum: `(log10(mean power of the band + floor) + offset) * scale`. */
+  features(spectrum: Float32Array, features: Float32Array): void {
+    const edges = this.#edges;
+    const { floor, offset, scale } = this.#feature;
+    const nyquist = spectrum.length / 2;
+    for (let band = 0; band < this.count; band++) {
+      const start = edges[band]!;
+      const end = edges[band + 1]!;
+      let sum = 0;
+      for (let bin = start; bin < end; bin++) {
+        if (bin === 0) sum += spectrum[0]! * spectrum[0]!;
+        else if (bin === nyquist) sum += spectrum[1]! * spectrum[1]!;
+        else sum += spectrum[2 * bin]! ** 2 + spectrum[2 * bin + 1]! ** 2;
+      }
+      features[band] = (Math.log10(sum / (end - start) + floor) + offset) * scale;
+    }
+  }
+
+  /** Multiplies every bin of a packed spectrum by its band's gain. */
+  apply(gains: Float32Array, spectrum: Float32Array): void {
+    const edges = this.#edges;
+    const nyquist = spectrum.length / 2;
+    for (let band = 0; band < this.count; band++) {
+      const gain = gains[band]!;
+      for (let bin = edges[band]!; bin < edges[band + 1]!; bin++) {
+        if (bin === 0) spectrum[0]! *= gain;
+        else if (bin === nyquist) spectrum[1]! *= gain;
+        else {
+          spectrum[2 * bin]! *= gain;
+          spectrum[2 * bin + 1]! *= gain;
+        }
+      }
+    }
+  }
+}
+
+/** Short-time Fourier analysis and overlap-add synthesis of one channel, one hop (half a window) at a time. */
+export class Stft {
+  readonly hop: number;
+  /** The spectrum of the last analysis, packed as {@link RealFft} says; change it in place before {@link synthesise}. */
+  readonly spectrum: Float32Array;
+  readonly #fft: RealFft;
+  readonly #window: Float32Array;
+  readonly #frame: Float32Array;
+  readonly #previous: Float32Array;
+  readonly #overlap: Float32Array;
+
+  constructor(fft: RealFft) {
+    this.#fft = fft;
+    this.hop = fft.size / 2;
+    this.spectrum = new Float32Array(fft.size);
+    this.#window = squareRootHann(fft.size);
+    this.#frame = new Float32Array(fft.size);
+    this.#previous = new Float32Array(this.hop);
+    this.#overlap = new Float32Array(this.hop);
+  }
+
+  /** Takes the next hop; the window reaches over it and the one before. */
+  analyse(samples: Float32Array): void {
+    const { hop } = this;
+    for (let i = 0; i < hop; i++) {
+      this.#frame[i] = this.#previous[i]! * this.#window[i]!;
+      this.#frame[i + hop] = samples[i]! * this.#window[i + hop]!;
+    }
+    this.#previous.set(samples);
+    this.#fft.forward(this.#frame, this.spectrum);
+  }
+
+  /** Writes the finished hop: the one *before* the hop taken last, so the output runs one hop late. */
+  synthesise(samples: Float32Array): void {
+    const { hop } = this;
+    this.#fft.inverse(this.spectrum, this.#frame);
+    for (let i = 0; i < hop; i++) {
+      samples[i] = this.#overlap[i]! + this.#frame[i]! * this.#window[i]!;
+      this.#overlap[i] = this.#frame[i + hop]! * this.#window[i + hop]!;
+    }
+  }
+
+  /** Copies of everything that carries over to the next hop. */
+  checkpoint(): { previous: Float32Array; overlap: Float32Array } {
+    return { previous: this.#previous.slice(), overlap: this.#overlap.slice() };
+  }
+
+  /** Goes back to a checkpoint, or to silence. */
+  restore(state?: { readonly previous: Float32Array; readonly overlap: Float32Array }): void {
+    if (state === undefined) {
+      this.#previous.fill(0);
+      this.#overlap.fill(0);
+    } else {
+      this.#previous.set(state.previous);
+      this.#overlap.set(state.overlap);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+export type { HeardListener } from "./audience.js";
+export { type DenoisedHop, Denoiser, type DenoiserState } from "./denoiser.js";
+export { Bands, Stft, squareRootHann } from "./features.js";
+export { isFftSize, type RealFft, realFft } from "./fft.js";
+export { type Knobs, knobsSchema, Mixer } from "./mix.js";
+export {
+  loadModel,
+  Model,
+  type ModelContract,
+  type ModelState,
+  modelContractSchema,
+  parseModelContract,
+} from "./model.js";
+export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./opus.js";
+export { OverloadGuard, type OverloadOptions } from "./overload.js";
+export type { PcmFormat, SampleFormat } from "./pcm.js";
+export {
+  type Interruption,
+  Publisher,
+  type PublisherOptions,
+  type PublisherStats,
+  publisherOptionsSchema,
+  type Utterance,
+} from "./publisher.js";
+export { Resampler, SAMPLE_RATE } from "./resample.js";
+export type { Logger } from "./session.js";
+export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source.js";
+export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";
+export type { VideoTrackCounters } from "./video-track.js";
+export { openWav, type WavFormat, type WavStream } from "./wav.js";

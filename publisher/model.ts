@@ -1,0 +1,279 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { InferenceSession, Tensor } from "onnxruntime-node";
+import { z } from "zod";
+import { ModelError } from "../base/index.js";
+import { isFftSize } from "./fft.js";
+import { SAMPLE_RATE } from "./resample.js";
+
+const tensorName = z.string().min(1).max(128);
+const shape = z.array(z.number().int().min(1).max(65_536)).min(1).max(6);
+
+/**
+ * The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. Every hop the network gets one feature per band
+ * of the noisy spectrum and its own state, and answers one gain per band, 0 to 1, and its next state.
+ */
+export const modelContractSchema = z
+  .object({
+    name: z.string().min(1),
+    version: z.string().min(1),
+    /** Hz. */
+    sampleRate: z.literal(SAMPLE_RATE),
+    /** Samples of one analysis window (square-root Hann, periodic). */
+    window: z.number().int().refine(isFftSize, "must be a multiple of 32 without prime factors above 5"),
+    /** Samples from one window to the next; half a window. */
+    hop: z.number().int().positive(),
+    /** Single bins below `low`, then bands from each edge to before the next; the last edge is `window / 2 + 1`. */
+    bands: z.object({ low: z.number().int().min(0), edges: z.array(z.number().int().min(0)).min(2).max(4097) }),
+    /** `(log10(mean power of the band + floor) + offset) * scale`. */
+    feature: z.object({
+      kind: z.literal("log-power"),
+      floor: z.number().positive(),
+      offset: z.number(),
+      scale: z.number(),
+    }),
+    inputs: z.object({ features: tensorName, states: z.array(tensorName).max(16) }),
+    outputs: z.object({
+      gains: tensorName,
+      voiceActivity: tensorName.optional(),
+      /** Next states, in the order of `inputs.states`. */
+      states: z.array(tensorName).max(16),
+    }),
+    /** Shape of every tensor named in `inputs` (and optionally `outputs`). */
+    shapes: z.record(z.string(), shape),
+    /** Algorithmic latency: window plus network look-ahead. */
+    latencyMs: z.number().min(0).max(200),
+    licence: z.string().min(1),
+    /** Of the ONNX file, 64 hexadecimal digits. */
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, "must be 64 lower-case hexadecimal digits"),
+  })
+  .superRefine((contract, context) => {
+    const fail = (path: (string | number)[], message: string) => context.addIssue({ code: "custom", path, message });
+    const { window, hop, bands, inputs, outputs, shapes } = contract;
+    if (hop * 2 !== window) fail(["hop"], `must be half of window (${window / 2})`);
+    if (bands.edges[0] !== bands.low) fail(["bands", "edges", 0], `must be bands.low (${bands.low})`);
+    if (bands.edges.at(-1) !== window / 2 + 1) {
+      fail(["bands", "edges", bands.edges.length - 1], `must be window / 2 + 1 (${window / 2 + 1})`);
+    }
+    for (let i = 1; i < bands.edges.length; i++) {
+      if (bands.edges[i]! <= bands.edges[i - 1]!) fail(["bands", "edges", i], "must be larger than the edge before it");
+    }
+    if (outputs.states.length !== inputs.states.length) {
+      fail(["outputs", "states"], `must name ${inputs.states.length} tensors, as inputs.states does`);
+    }
+    for (const name of [inputs.features, ...inputs.states]) {
+      if (shapes[name] === undefined) fail(["shapes", name], "is missing");
+    }
+    const features = shapes[inputs.features];
+    const count = bands.low + bands.edges.length - 1;
+    if (features !== undefined && size(features) !== count) {
+      fail(["shapes", inputs.features], `must hold ${count} values, one for each band`);
+    }
+  });
+
+/** A validated sidecar; see {@link modelContractSchema}. */
+export type ModelContract = Readonly<z.infer<typeof modelContractSchema>>;
+
+/** Tensors of one hop; see {@link Model.createBuffers}. */
+interface Buffers {
+  readonly feeds: Record<string, Tensor>;
+  readonly fetches: Record<string, Tensor>;
+}
+
+/** One stream's place in a model: its features, gains and recurrent state, allocated once. */
+export interface ModelState {
+  /** Input of the next {@link Model.run}. */
+  readonly features: Float32Array;
+  /** Output of the last run. */
+  readonly gains: Float32Array;
+  /** Probability of speech in the last run, 0 to 1; 1 where the model doesn't say. */
+  readonly voiceActivity: number;
+  /** Runs the network once. One call at a time. */
+  run(): Promise<void>;
+  /** Copies of the recurrent state. */
+  checkpoint(): Float32Array[];
+  /** Goes back to a checkpoint, or to the beginning (zeros). */
+  restore(states?: readonly Float32Array[]): void;
+}
+
+/** A loaded denoising model. One serves any number of streams: each keeps its own {@link ModelState}. */
+export class Model {
+  readonly contract: ModelContract;
+  readonly #session: InferenceSession;
+  readonly #tensor: typeof Tensor;
+
+  /** @internal Use {@link loadModel}. */
+  constructor(contract: ModelContract, session: InferenceSession, tensor: typeof Tensor) {
+    this.contract = contract;
+    this.#session = session;
+    this.#tensor = tensor;
+  }
+
+  /** A new stream's state, at its beginning. */
+  createState(): ModelState {
+    const { inputs, outputs, shapes } = this.contract;
+    const make = (name: string, like: string): Tensor => {
+      const dimensions = shapes[name] ?? shapes[like]!;
+      return new this.#tensor("float32", new Float32Array(size(dimensions)), dimensions);
+    };
+    const features = make(inputs.features, inputs.features);
+    const gains = make(outputs.gains, inputs.features);
+    const voice =
+      outputs.voiceActivity === undefined
+        ? undefined
+        : new this.#tensor("float32", new Float32Array(1), shapes[outputs.voiceActivity] ?? [1, 1, 1]);
+    const sides = [0, 1].map(() => inputs.states.map((name) => make(name, name)));
+    // Two sets that swap roles every run: the state a run reads is never the one it writes.
+    const buffers: Buffers[] = [0, 1].map((side) => ({
+      feeds: {
+        [inputs.features]: features,
+        ...Object.fromEntries(inputs.states.map((name, i) => [name, sides[side]![i]!])),
+      },
+      fetches: {
+        [outputs.gains]: gains,
+        ...(outputs.voiceActivity !== undefined && voice !== undefined ? { [outputs.voiceActivity]: voice } : {}),
+        ...Object.fromEntries(outputs.states.map((name, i) => [name, sides[1 - side]![i]!])),
+      },
+    }));
+    let side = 0;
+    const session = this.#session;
+    const voiceData = voice?.data as Float32Array | undefined;
+    return {
+      features: features.data as Float32Array,
+      gains: gains.data as Float32Array,
+      get voiceActivity() {
+        return voiceData?.[0] ?? 1;
+      },
+      async run() {
+        const { feeds, fetches } = buffers[side]!;
+        await session.run(feeds, fetches);
+        side = 1 - side;
+      },
+      checkpoint: () => sides[side]!.map((tensor) => (tensor.data as Float32Array).slice()),
+      restore(states) {
+        sides[side]!.forEach((tensor, i) => {
+          const data = tensor.data as Float32Array;
+          if (states === undefined) data.fill(0);
+          else data.set(states[i]!);
+        });
+      },
+    };
+  }
+
+  /** Frees the native session; states made from it can't run any more. */
+  async close(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+/**
+ * Loads an ONNX model with the sidecar of the same name (`.json`), checks one against the other and runs it once.
+ *
+ * @throws ModelError `MODEL_NOT_FOUND`, `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node.
+ */
+export async function loadModel(path: string): Promise<Model> {
+  const sidecar = `${path.replace(/\.onnx$/, "")}.json`;
+  const bytes = await readModelFile(path);
+  const contract = parseModelContract(await readModelFile(sidecar), sidecar);
+  const invalid = (what: string, options?: ErrorOptions) =>
+    new ModelError("MODEL_INVALID", `The model ${path} does not fulfil its contract: ${what}.`, options);
+  if (createHash("sha256").update(bytes).digest("hex") !== contract.sha256) {
+    throw invalid(`its hash is not the sha256 of ${sidecar}`);
+  }
+  let runtime: typeof import("onnxruntime-node");
+  try {
+    runtime = await import("onnxruntime-node");
+  } catch (cause) {
+    throw new ModelError(
+      "RUNTIME_MISSING",
+      "Denoising needs the package onnxruntime-node, which is not installed or does not run here.",
+      { cause },
+    );
+  }
+  let session: InferenceSession;
+  try {
+    session = await runtime.InferenceSession.create(bytes, {
+      intraOpNumThreads: 1,
+      interOpNumThreads: 1,
+      executionMode: "sequential",
+      graphOptimizationLevel: "all",
+      logSeverityLevel: 3,
+    });
+  } catch (cause) {
+    throw invalid(`it can't be loaded: ${(cause as Error).message}`, { cause });
+  }
+  const { inputs, outputs } = contract;
+  const named: [field: string, name: string | undefined, known: readonly string[]][] = [
+    ["inputs.features", inputs.features, session.inputNames],
+    ...inputs.states.map((name, i): [string, string, readonly string[]] => [
+      `inputs.states[${i}]`,
+      name,
+      session.inputNames,
+    ]),
+    ["outputs.gains", outputs.gains, session.outputNames],
+    ["outputs.voiceActivity", outputs.voiceActivity, session.outputNames],
+    ...outputs.states.map((name, i): [string, string, readonly string[]] => [
+      `outputs.states[${i}]`,
+      name,
+      session.outputNames,
+    ]),
+  ];
+  for (const [field, name, known] of named) {
+    if (name !== undefined && !known.includes(name)) {
+      await session.release();
+      throw invalid(`${field} is "${name}", but the file has only ${known.map((k) => `"${k}"`).join(", ")}`);
+    }
+  }
+  const model = new Model(contract, session, runtime.Tensor);
+  const state = model.createState();
+  try {
+    await state.run();
+  } catch (cause) {
+    await session.release();
+    throw invalid(`a first run with shapes as declared failed: ${(cause as Error).message}`, { cause });
+  }
+  if (!state.gains.every((gain) => gain >= 0 && gain <= 1)) {
+    await session.release();
+    throw invalid(`outputs.gains ("${outputs.gains}") gave a gain outside 0 to 1`);
+  }
+  return model;
+}
+
+/**
+ * Validates the text of a sidecar.
+ *
+ * @throws ModelError `MODEL_INVALID` that names the file and the field.
+ */
+export function parseModelContract(json: Uint8Array | string, name: string): ModelContract {
+  let value: unknown;
+  try {
+    value = JSON.parse(typeof json === "string" ? json : new TextDecoder().decode(json));
+  } catch (cause) {
+    throw new ModelError("MODEL_INVALID", `The model sidecar ${name} is not JSON.`, { cause });
+  }
+  const parsed = modelContractSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new ModelError(
+    "MODEL_INVALID",
+    `The model sidecar ${name} is not valid: ${issue.path.join(".") || "the document"} ${lowerFirst(issue.message)}.`,
+  );
+}
+
+async function readModelFile(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${(cause as Error).message}.`, {
+      cause,
+    });
+  }
+}
+
+function size(dimensions: readonly number[]): number {
+  return dimensions.reduce((product, dimension) => product * dimension, 1);
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}

@@ -1,0 +1,142 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { Ledger, Pacer, Window } from "../flow/index.js";
+
+/** One encoded frame, which is one group. */
+export interface OutgoingFrame {
+  /** Name of its track. */
+  readonly track: string;
+  readonly sequence: number;
+  readonly timestamp: Microseconds;
+  readonly payload: Uint8Array;
+  /** Whether it opens an epoch, and so carries the news of a rewind. */
+  readonly opensEpoch: boolean;
+}
+
+/** Where frames went. */
+export interface OutboxCounters {
+  readonly sent: number;
+  /** Taken back before they left. */
+  readonly takenBack: number;
+  /** Their moment had passed before they could leave. */
+  readonly passed: number;
+  /** No room to keep them for a reconnect. */
+  readonly overflow: number;
+}
+
+/** A frame needed sooner than this goes whatever is in flight: silence is worse than a full queue. */
+const URGENT = fromMilliseconds(500);
+/** Frames already sent, kept for a session that comes after this one. */
+const MAX_SENT = 4096;
+/** How long after its moment a sent frame may still be of use to a listener that lags. */
+const KEEP = fromSeconds(2);
+
+/**
+ * Frames on their way to the next hop: the ones that wait, and the ones sent that a rewind or a reconnect still concerns.
+ * What waits here can be taken back at no cost, so not more than the window goes out ahead of need.
+ */
+export class Outbox {
+  readonly #ledger = new Ledger();
+  readonly #window: Window;
+  /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
+  readonly #pacer = new Pacer({ perSecond: 400, burst: 16 });
+  #waiting: OutgoingFrame[] = [];
+  #sent: OutgoingFrame[] = [];
+  #acksKnown = false;
+  readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
+
+  constructor({ bitrateBps }: { bitrateBps: number }) {
+    this.#window = new Window({ bitrateBps });
+  }
+
+  /** Where frames went so far. */
+  get counters(): OutboxCounters {
+    return { ...this.#counters };
+  }
+
+  /** Frames that wait. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  /** Bytes sent and not yet acknowledged by the next hop. */
+  inFlight(now: Microseconds): number {
+    return this.#ledger.inFlight(now);
+  }
+
+  /** Queues a frame behind the others. */
+  push(frame: OutgoingFrame): void {
+    this.#waiting.push(frame);
+  }
+
+  /**
+   * The next frame that may go now, taken out; undefined when none may. `playhead` is what the earliest listener hears:
+   * frames wholly before it are dropped, but never the first of an epoch.
+   */
+  take(now: Microseconds, playhead: Microseconds): OutgoingFrame | undefined {
+    while (this.#waiting.length > 0) {
+      const frame = this.#waiting[0]!;
+      if (frame.timestamp < playhead && !frame.opensEpoch) {
+        this.#waiting.shift();
+        this.#counters.passed++;
+        continue;
+      }
+      const urgent = frame.opensEpoch || frame.timestamp - playhead < URGENT;
+      if (!urgent && this.#acksKnown && this.#ledger.inFlight(now) > this.#window.bytes) return undefined;
+      if (!frame.opensEpoch && this.#pacer.take(now) === 0) return undefined;
+      this.#waiting.shift();
+      this.#ledger.sent(frame.sequence, frame.payload.length, now);
+      this.#sent.push(frame);
+      this.#counters.sent++;
+      while (this.#sent[0]!.timestamp < playhead - KEEP && this.#sent.length > 1) this.#sent.shift();
+      if (this.#sent.length > MAX_SENT) {
+        this.#sent.shift();
+        this.#counters.overflow++;
+      }
+      return frame;
+    }
+    return undefined;
+  }
+
+  /** Nobody takes frames now: drops those whose moment has passed, all but the newest that opens an epoch. */
+  expire(playhead: Microseconds): void {
+    const opener = this.#waiting.findLast((frame) => frame.opensEpoch);
+    const stays = this.#waiting.filter((frame) => frame.timestamp >= playhead || frame === opener);
+    this.#counters.passed += this.#waiting.length - stays.length;
+    this.#waiting = stays;
+  }
+
+  /** Notes what the next hop has: every group at or below. */
+  acked(sequence: number): void {
+    this.#acksKnown = true;
+    this.#ledger.acked(sequence);
+  }
+
+  /** Takes back every frame at or after `to`: drops those that wait, writes off those in flight. */
+  renege(to: Microseconds): void {
+    const stays = this.#waiting.filter((frame) => frame.timestamp < to);
+    this.#counters.takenBack += this.#waiting.length - stays.length;
+    this.#waiting = stays;
+    for (const frame of this.#sent) if (frame.timestamp >= to) this.#ledger.writeOff(frame.sequence);
+    this.#sent = this.#sent.filter((frame) => frame.timestamp < to);
+  }
+
+  /** A new session: what was sent on the old one, is not taken back and still has its moment to come goes again. */
+  reconnected(playhead: Microseconds): void {
+    this.#ledger.clear();
+    this.#acksKnown = false;
+    const again = this.#sent.filter((frame) => frame.opensEpoch || frame.timestamp >= playhead);
+    this.#sent = [];
+    this.#waiting = [...again, ...this.#waiting];
+  }
+
+  /** Forgets what was sent, when nobody is left who received it. */
+  forget(): void {
+    this.#sent = [];
+    this.#ledger.clear();
+  }
+
+  /** When pacing lets the next frame go. */
+  nextAt(now: Microseconds): Microseconds {
+    return microseconds(Math.max(now, this.#pacer.nextAt(now)));
+  }
+}

@@ -1,0 +1,154 @@
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { microseconds, monotonicClock } from "../base/index.js";
+import { Denoiser } from "./denoiser.js";
+import { loadModel, type Model } from "./model.js";
+import { OverloadGuard } from "./overload.js";
+import { Renderer } from "./renderer.js";
+import { type AudioSource, openSource } from "./source.js";
+import { Tape } from "./tape.js";
+
+let model: Model;
+
+beforeAll(async () => {
+  model = await loadModel(fileURLToPath(new URL("./fixtures/tiny.onnx", import.meta.url)));
+});
+
+afterAll(() => model.close());
+
+const guard = () => new OverloadGuard({ clock: monotonicClock, budget: microseconds(10_000_000) });
+
+function ramp(length: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(i / 50) * 0.4);
+}
+
+async function render(
+  source: AudioSource,
+  channels: number,
+  denoise: boolean,
+): Promise<{ dry: number[]; wet: number[] }> {
+  const denoisers: Denoiser[] = [];
+  for (let c = 0; c < channels && denoise; c++) denoisers.push(await Denoiser.create(model));
+  const renderer = new Renderer({ source, denoisers, guard: guard(), clock: monotonicClock });
+  const dry: number[] = [];
+  const wet: number[] = [];
+  for (let block = await renderer.read(); block; block = await renderer.read()) {
+    dry.push(...block.dry);
+    wet.push(...block.wet);
+  }
+  expect(await renderer.read()).toBeUndefined();
+  await renderer.close();
+  return { dry, wet };
+}
+
+describe("Renderer", () => {
+  it("gives back what went in to the sample, with the denoised sound in step beside it", async () => {
+    for (const length of [0, 1, 479, 480, 481, 4800, 5000]) {
+      const samples = ramp(length);
+      const plain = await render(await openSource({ samples }), 1, false);
+      expect(plain.dry).toEqual([...samples]);
+      const denoised = await render(await openSource({ samples }), 1, true);
+      expect(denoised.dry).toEqual([...samples]);
+      expect(denoised.wet).toHaveLength(length);
+    }
+    const samples = ramp(9600);
+    const { dry, wet } = await render(await openSource({ samples }), 1, true);
+    const product = (a: number[], b: number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+    const likeness = product(dry, wet) / Math.sqrt(product(dry, dry) * product(wet, wet));
+    // A lag of one hop would turn the sine by 9.6 radians; in step, gains only change its level.
+    expect(likeness).toBeGreaterThan(0.8);
+  });
+
+  it("denoises the channels of a stereo source each for itself", async () => {
+    const mono = ramp(4800);
+    const stereo = new Float32Array(9600);
+    for (let i = 0; i < 4800; i++) stereo[i * 2] = mono[i]!;
+    const both = await render(await openSource({ samples: stereo, inputChannels: 2, channels: 2 }), 2, true);
+    const one = await render(await openSource({ samples: mono }), 1, true);
+    expect(both.wet.filter((_, i) => i % 2 === 0)).toEqual(one.wet);
+    expect(both.wet.filter((_, i) => i % 2 === 1).every((value) => value === 0)).toBe(true);
+  });
+
+  it("gives blocks that were put back first, and goes on after them", async () => {
+    const samples = ramp(960);
+    const renderer = new Renderer({
+      source: await openSource({ samples }),
+      guard: guard(),
+      clock: monotonicClock,
+    });
+    const first = (await renderer.read())!;
+    renderer.unread(first);
+    const second = (await renderer.read())!;
+    expect([...second.dry]).toEqual([...samples.subarray(0, 480)]);
+    expect([...(await renderer.read())!.dry]).toEqual([...samples.subarray(480)]);
+    expect(await renderer.read()).toBeUndefined();
+  });
+
+  it("passes sound through and counts it while inference is too slow", async () => {
+    let now = 0;
+    const clock = () => {
+      now += 20_000;
+      return microseconds(now);
+    };
+    const slow = new OverloadGuard({ clock, budget: microseconds(10_000) });
+    const samples = ramp(48_000);
+    const renderer = new Renderer({
+      source: await openSource({ samples }),
+      denoisers: [await Denoiser.create(model)],
+      guard: slow,
+      clock,
+    });
+    const wet: number[] = [];
+    for (let block = await renderer.read(); block; block = await renderer.read()) wet.push(...block.wet);
+    expect(wet).toHaveLength(48_000);
+    expect(slow.bleedMs).toBeGreaterThan(100);
+    expect(wet.filter((value, i) => Math.abs(value - samples[i]!) < 1e-5).length).toBeGreaterThan(5000);
+  });
+});
+
+describe("Tape", () => {
+  it("behaves like an endless array of silence that remembers the last stretch", () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("write" as const), length: fc.nat(30) }),
+      fc.record({ kind: fc.constant("seek" as const), length: fc.nat(60) }),
+      fc.record({ kind: fc.constant("cut" as const), length: fc.nat(30) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 2 }), (steps, channels) => {
+        const capacity = 50;
+        const tape = new Tape({ channels, capacity });
+        const model: number[] = [];
+        let value = 1;
+        let high = 0;
+        for (const { kind, length } of steps) {
+          const end = model.length / channels;
+          if (kind === "write") {
+            const block = Float32Array.from({ length: length * channels }, () => value++);
+            tape.write(block, block);
+            model.push(...block);
+          } else if (kind === "seek") {
+            tape.seek(end + length - 5);
+            for (let i = 0; i < (length - 5) * channels; i++) model.push(0);
+          } else {
+            const position = Math.max(0, end - length);
+            const { dry } = tape.cut(position);
+            const kept = Math.max(position, high - capacity);
+            const expected = model.slice(kept * channels);
+            model.splice(position * channels);
+            expect([...dry]).toEqual(expected);
+          }
+          high = Math.max(high, model.length / channels);
+          expect(tape.end).toBe(model.length / channels);
+        }
+        const from = Math.max(0, high - capacity);
+        const length = Math.max(0, tape.end - from) + 10;
+        const dry = new Float32Array(length * channels);
+        tape.read(from, dry, new Float32Array(length * channels));
+        const expected = model.slice(from * channels);
+        expect([...dry]).toEqual([...expected, ...Array(length * channels - expected.length).fill(0)]);
+      }),
+      { seed: 3, numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { Resampler } from "./resample.js";
+
+function tone(rate: number, hz: number, seconds: number): Float32Array {
+  return Float32Array.from({ length: Math.round(rate * seconds) }, (_, i) => Math.sin((2 * Math.PI * hz * i) / rate));
+}
+
+function convert(samples: Float32Array, from: number, chunk = samples.length, channels = 1): Float32Array {
+  const resampler = new Resampler({ from, channels });
+  const pieces: Float32Array[] = [];
+  for (let at = 0; at < samples.length; at += chunk) pieces.push(resampler.process(samples.subarray(at, at + chunk)));
+  pieces.push(resampler.flush());
+  const joined = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  return joined;
+}
+
+/** Level of one frequency in dB relative to a full-scale sine, away from the edges, under a Blackman window. */
+function levelAt(samples: Float32Array, hz: number): number {
+  const body = samples.subarray(2400, samples.length - 2400);
+  let re = 0;
+  let im = 0;
+  let sum = 0;
+  for (let i = 0; i < body.length; i++) {
+    const t = (2 * Math.PI * i) / body.length;
+    const window = 0.42 - 0.5 * Math.cos(t) + 0.08 * Math.cos(2 * t);
+    sum += window;
+    re += window * body[i]! * Math.cos((2 * Math.PI * hz * i) / 48_000);
+    im += window * body[i]! * Math.sin((2 * Math.PI * hz * i) / 48_000);
+  }
+  return 20 * Math.log10((2 * Math.hypot(re, im)) / sum + 1e-12);
+}
+
+describe("Resampler", () => {
+  it("passes the pass band in time and level from every usual rate", () => {
+    for (const rate of [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]) {
+      const hz = 1000;
+      const input = tone(rate, hz, 0.5);
+      const output = convert(input, rate);
+      expect(output.length).toBe(Math.round((input.length * 48_000) / rate));
+      const ideal = tone(48_000, hz, 0.5);
+      let error = 0;
+      for (let i = 2400; i < 21_600; i++) error = Math.max(error, Math.abs(output[i]! - ideal[i]!));
+      expect(error, `${rate} Hz`).toBeLessThan(1e-3);
+      const edge = Math.min(rate, 48_000) * 0.4;
+      expect(Math.abs(levelAt(convert(tone(rate, edge, 0.5), rate), edge)), `${rate} Hz`).toBeLessThan(0.1);
+    }
+  });
+
+  it("rejects images above the input's band and aliases from above the output's by 75 dB", () => {
+    for (const rate of [8000, 16_000, 22_050, 24_000, 32_000, 44_100]) {
+      for (const share of [0.1, 0.25, 0.4]) {
+        const output = convert(tone(rate, rate * share, 0.5), rate);
+        const image = rate * (1 - share);
+        if (image < 24_000) expect(levelAt(output, image), `${rate} Hz at ${share}`).toBeLessThan(-75);
+      }
+    }
+    expect(levelAt(convert(tone(96_000, 30_000, 0.5), 96_000), 18_000)).toBeLessThan(-75);
+  });
+
+  it("gives the same samples however the input is cut, also in stereo", () => {
+    const mono = tone(44_100, 777, 0.2);
+    const whole = convert(mono, 44_100);
+    expect(convert(mono, 44_100, 1)).toEqual(whole);
+    expect(convert(mono, 44_100, 441)).toEqual(whole);
+    const stereo = new Float32Array(mono.length * 2);
+    for (let i = 0; i < mono.length; i++) stereo[i * 2 + 1] = mono[i]!;
+    const output = convert(stereo, 44_100, 1000, 2);
+    expect(output.filter((_, i) => i % 2 === 1)).toEqual(whole);
+    expect(output.filter((_, i) => i % 2 === 0).every((sample) => sample === 0)).toBe(true);
+  });
+
+  it("refuses a rate it has no filter for", () => {
+    for (const from of [0, 3999, 48_000.5, 47_999, 1e6]) {
+      expect(() => new Resampler({ from, channels: 1 })).toThrow(`${from} Hz`);
+    }
+  });
+});

@@ -1,0 +1,189 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
+import type { Aggregate } from "../flow/index.js";
+import { Audience } from "./audience.js";
+import { Outbox, type OutgoingFrame } from "./outbox.js";
+
+function frame(sequence: number, timestampMs: number, opensEpoch = false): OutgoingFrame {
+  return {
+    track: "audio",
+    sequence,
+    timestamp: fromMilliseconds(timestampMs),
+    payload: new Uint8Array(160),
+    opensEpoch,
+  };
+}
+
+const ms = (value: number): Microseconds => fromMilliseconds(value);
+
+function takeAll(outbox: Outbox, now: number, playhead: number): number[] {
+  const sequences: number[] = [];
+  for (let next = outbox.take(ms(now), ms(playhead)); next; next = outbox.take(ms(now), ms(playhead))) {
+    sequences.push(next.sequence);
+  }
+  return sequences;
+}
+
+describe("Outbox", () => {
+  it("paces a burst, and holds what is not needed soon while the next hop has not acknowledged", () => {
+    const outbox = new Outbox({ bitrateBps: 64_000 });
+    for (let i = 0; i < 200; i++) outbox.push(frame(i, i * 20));
+    expect(takeAll(outbox, 0, 0)).toHaveLength(16);
+    expect(takeAll(outbox, 100, 0)).toHaveLength(16);
+    outbox.acked(10);
+    // 21 frames of 160 bytes are in flight; the window is 4 KiB, so 26 more bytes than 25 frames hold it.
+    let now = 100;
+    const sent: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      now += 20;
+      sent.push(...takeAll(outbox, now, 0));
+    }
+    expect(sent.at(-1)).toBe(36);
+    outbox.acked(36);
+    expect(takeAll(outbox, now + 100, 0).length).toBeGreaterThan(10);
+    // Full again, but what is needed within half a second goes out all the same.
+    for (let i = 0; i < 20; i++) takeAll(outbox, now + 200 + i * 20, 0);
+    const stuck = outbox.size;
+    takeAll(outbox, now + 700, 1200);
+    expect(outbox.size).toBeLessThan(stuck);
+  });
+
+  it("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
+    const outbox = new Outbox({ bitrateBps: 64_000 });
+    for (let i = 0; i < 10; i++) outbox.push(frame(i, i * 20));
+    expect(outbox.take(ms(0), ms(0))?.sequence).toBe(0);
+    outbox.renege(ms(100));
+    expect(outbox.counters.takenBack).toBe(5);
+    outbox.push(frame(65_536, 100, true));
+    outbox.push(frame(65_537, 120));
+    outbox.push(frame(65_538, 500));
+    expect(takeAll(outbox, 0, 300)).toEqual([65_536, 65_538]);
+    expect(outbox.counters.passed).toBe(5);
+    expect(outbox.inFlight(ms(0))).toBe(3 * 160);
+    outbox.renege(ms(100));
+    expect(outbox.inFlight(ms(0))).toBe(160);
+  });
+
+  it("sends again on a new session what still has its moment to come, and nothing that was taken back", () => {
+    const outbox = new Outbox({ bitrateBps: 64_000 });
+    for (let i = 0; i < 12; i++) outbox.push(frame(i, i * 20));
+    expect(takeAll(outbox, 0, 0)).toHaveLength(12);
+    outbox.renege(ms(160));
+    outbox.push(frame(65_536, 160, true));
+    outbox.push(frame(65_537, 180));
+    outbox.reconnected(ms(100));
+    expect(takeAll(outbox, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
+  });
+
+  it("keeps only the newest opening frame while nobody takes anything", () => {
+    const outbox = new Outbox({ bitrateBps: 64_000 });
+    outbox.push(frame(65_536, 0, true));
+    outbox.push(frame(131_072, 0, true));
+    outbox.push(frame(131_073, 2000));
+    outbox.expire(ms(1000));
+    expect(takeAll(outbox, 0, 1000)).toEqual([131_072, 131_073]);
+  });
+});
+
+describe("Audience", () => {
+  let now = 0;
+  const clock = () => microseconds(now * 1000);
+  let id = 0;
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    now = 1000;
+    id = 0;
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function aggregate(
+    listeners: { session: number; playheadMs: number; discontinuity?: number; heardMs?: number; receivedMs?: number }[],
+    extra: Partial<Aggregate> = {},
+  ): Aggregate {
+    const playheads = listeners.map(({ playheadMs }) => ms(playheadMs));
+    return {
+      broadcast: 1,
+      aggregateId: ++id,
+      relayTimeMs: now,
+      listeners: listeners.length,
+      overflow: 0,
+      playing: true,
+      earliest: microseconds(Math.min(...playheads)),
+      latest: microseconds(Math.max(...playheads)),
+      worstLead: undefined,
+      worstLeadGroup: undefined,
+      ingestAck: undefined,
+      ingestBytes: 0,
+      discontinuity: Math.max(...listeners.map(({ discontinuity = 0 }) => discontinuity)),
+      bleedMs: 0,
+      staleMs: 0,
+      listed: listeners.map(({ session, playheadMs, discontinuity = 0, heardMs, receivedMs }) => ({
+        session,
+        playhead: ms(playheadMs),
+        discontinuity,
+        heardUntil: heardMs === undefined ? undefined : ms(heardMs),
+        receivedUntil: receivedMs === undefined ? undefined : ms(receivedMs),
+      })),
+      ...extra,
+    };
+  }
+
+  it("projects the earliest and latest playhead, and knows nobody after three seconds of silence", () => {
+    const audience = new Audience({ clock });
+    expect(audience.latest(clock())).toBeUndefined();
+    audience.observe(
+      aggregate([
+        { session: 1, playheadMs: 5000 },
+        { session: 2, playheadMs: 5200 },
+      ]),
+    );
+    now += 300;
+    expect(audience.earliest(clock())).toBe(ms(5300));
+    expect(audience.latest(clock())).toBe(ms(5500));
+    expect(audience.playing).toBe(true);
+    now += 3000;
+    expect(audience.listeners).toBe(0);
+    expect(audience.latest(clock())).toBeUndefined();
+  });
+
+  it("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
+    const audience = new Audience({ clock });
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]));
+    audience.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 });
+    expect(audience.latest(clock())).toBe(ms(5000));
+  });
+
+  it("waits for every listener's own word, and projects for those that stay silent, within what they had", async () => {
+    const audience = new Audience({ clock });
+    const before = [
+      { session: 1, playheadMs: 5000, receivedMs: 9000 },
+      { session: 2, playheadMs: 5100, receivedMs: 5150, discontinuity: 3 },
+      { session: 3, playheadMs: 4900, receivedMs: 9000 },
+    ];
+    audience.observe(aggregate(before));
+    now += 100;
+    const heard = audience.heard(1000);
+    audience.observe(
+      aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, ...before.slice(1)]),
+    );
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await heard).toEqual([
+      { session: 1, heardUntil: ms(5080), measured: true },
+      { session: 2, heardUntil: ms(5150), measured: false },
+      { session: 3, heardUntil: ms(5000), measured: false },
+    ]);
+  });
+
+  it("does not wait for listeners that left, nor with nobody there", async () => {
+    const audience = new Audience({ clock });
+    expect(await audience.heard(1000)).toEqual([]);
+    audience.observe(aggregate([{ session: 1, playheadMs: 1000 }]));
+    const heard = audience.heard(60_000);
+    audience.observe({ ...aggregate([{ session: 9, playheadMs: 0 }]), listed: [], listeners: 0 });
+    expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
+  });
+});

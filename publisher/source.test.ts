@@ -1,0 +1,124 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mixChannels } from "./pcm.js";
+import { type AudioSource, openSource } from "./source.js";
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "unsay-source-"));
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+function wavBytes(samples: Int16Array, rate: number): Buffer {
+  const head = Buffer.alloc(44);
+  head.write("RIFF", 0, "latin1");
+  head.write("WAVEfmt ", 8, "latin1");
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate * 2, 28);
+  head.writeUInt16LE(2, 32);
+  head.writeUInt16LE(16, 34);
+  head.write("data", 36, "latin1");
+  head.writeUInt32LE(samples.byteLength, 40);
+  return Buffer.concat([head, Buffer.from(samples.buffer)]);
+}
+
+async function readAll(source: AudioSource, limit = Number.POSITIVE_INFINITY): Promise<number[]> {
+  const samples: number[] = [];
+  for (;;) {
+    const chunk = await source.read();
+    if (chunk === undefined || samples.length >= limit) return samples;
+    for (const sample of chunk) samples.push(sample);
+  }
+}
+
+async function* bytes(...chunks: number[][]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield Uint8Array.from(chunk);
+}
+
+describe("openSource", () => {
+  it("reads a file to its end, or again and again", async () => {
+    const file = join(folder, "ramp.wav");
+    await writeFile(
+      file,
+      wavBytes(
+        Int16Array.from({ length: 1000 }, (_, i) => i),
+        48_000,
+      ),
+    );
+    const once = await readAll(await openSource({ file }));
+    expect(once).toHaveLength(1000);
+    expect(once[999]).toBeCloseTo(999 / 32768, 9);
+    const source = await openSource({ file, loop: true });
+    const looped = await readAll(source, 2500);
+    expect(looped.length).toBeGreaterThanOrEqual(2500);
+    expect(looped[2001]).toBe(looped[1]);
+    await source.close();
+    expect(await source.read()).toBeUndefined();
+  });
+
+  it("brings a 16 kHz file to 48 kHz with its length kept", async () => {
+    const file = join(folder, "narrow.wav");
+    await writeFile(file, wavBytes(new Int16Array(16_000), 16_000));
+    expect(await readAll(await openSource({ file }))).toHaveLength(48_000);
+  });
+
+  it("reads raw PCM cut anywhere and says so when it ends inside a sample", async () => {
+    const source = await openSource({ pcm: bytes([0], [64, 0], [192], [0]), inputChannels: 1 });
+    expect(await source.read()).toEqual(Float32Array.of(0.5));
+    expect(await source.read()).toEqual(Float32Array.of(-0.5));
+    await expect(source.read()).rejects.toMatchObject({
+      code: "PCM_TRUNCATED",
+      message: expect.stringContaining("s16le with 1 channel(s)"),
+    });
+    const floats = new Uint8Array(Float32Array.of(0.25, 0.75).buffer);
+    const stereo = await openSource({ pcm: bytes([...floats]), format: "f32le", inputChannels: 2 });
+    expect(await stereo.read()).toEqual(Float32Array.of(0.5));
+  });
+
+  it("mixes down and up", () => {
+    expect(mixChannels(Float32Array.of(1, 0, 0.5, -0.5), 2, 1)).toEqual(Float32Array.of(0.5, 0));
+    expect(mixChannels(Float32Array.of(1, -1), 1, 2)).toEqual(Float32Array.of(1, 1, -1, -1));
+    expect(mixChannels(Float32Array.of(1, 2, 9, 9), 4, 2)).toEqual(Float32Array.of(1, 2));
+  });
+
+  it("refuses bad options, missing files and files of unknown kind by name", async () => {
+    await expect(openSource({ file: "" })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    await expect(openSource({ file: "/nowhere/voice.wav" })).rejects.toMatchObject({
+      code: "FILE_NOT_FOUND",
+      message: expect.stringContaining("/nowhere/voice.wav"),
+    });
+    await expect(openSource({ file: folder })).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+    const empty = join(folder, "empty.wav");
+    await writeFile(empty, "");
+    await expect(openSource({ file: empty })).rejects.toMatchObject({ code: "WAV_INVALID" });
+    const text = join(folder, "notes.txt");
+    await writeFile(text, "these are just words");
+    const source = openSource({ file: text }).then((opened) => opened.read());
+    await expect(source).rejects.toMatchObject({ code: "UNSUPPORTED_FILE", message: expect.stringContaining(text) });
+  });
+
+  it.skipIf(!hasFfmpeg())("reads other formats through ffmpeg where it is installed", async () => {
+    const file = join(folder, "tone.flac");
+    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:duration=0.5", file]);
+    const samples = await readAll(await openSource({ file }));
+    expect(samples.length).toBeGreaterThan(23_000);
+    expect(Math.max(...samples)).toBeGreaterThan(0.05);
+  });
+});
+
+function hasFfmpeg(): boolean {
+  try {
+    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}

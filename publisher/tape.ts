@@ -1,0 +1,94 @@
+/** Sound cut off a {@link Tape}: both versions, interleaved, equally long. */
+export interface TapeCut {
+  readonly dry: Float32Array;
+  readonly wet: Float32Array;
+}
+
+/**
+ * The rendered sound on the broadcast's timeline: the original ("dry") and denoised ("wet") samples between the moment
+ * that is being heard and the end of what was rendered ahead, so that both can be mixed anew or taken back.
+ * Positions count samples per channel from the start of the broadcast; what was never written reads as silence.
+ */
+export class Tape {
+  readonly channels: number;
+  readonly #capacity: number;
+  readonly #dry: Float32Array;
+  readonly #wet: Float32Array;
+  #end = 0;
+  /** The furthest the end has ever been: what lies a ring's length before it is overwritten. */
+  #furthest = 0;
+
+  /** `capacity` in samples per channel: how far back from the end it remembers. */
+  constructor({ channels, capacity }: { channels: number; capacity: number }) {
+    this.channels = channels;
+    this.#capacity = capacity;
+    this.#dry = new Float32Array(capacity * channels);
+    this.#wet = new Float32Array(capacity * channels);
+  }
+
+  /** Where the next block goes. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Appends a block; `dry` and `wet` may be the same. */
+  write(dry: Float32Array, wet: Float32Array): void {
+    this.#each(this.#end, dry.length / this.channels, (at, from, length) => {
+      this.#dry.set(dry.subarray(from, from + length), at);
+      this.#wet.set(wet.subarray(from, from + length), at);
+    });
+    this.#advance(this.#end + dry.length / this.channels);
+  }
+
+  /** Moves the end forward over silence; a position behind the end changes nothing. */
+  seek(position: number): void {
+    const gap = Math.min(position - this.#end, this.#capacity);
+    if (gap <= 0) return;
+    this.#each(position - gap, gap, (at, _from, length) => {
+      this.#dry.fill(0, at, at + length);
+      this.#wet.fill(0, at, at + length);
+    });
+    this.#advance(position);
+  }
+
+  /** Reads from `position` as many samples as `dry` and `wet` hold. */
+  read(position: number, dry: Float32Array, wet: Float32Array): void {
+    dry.fill(0);
+    wet.fill(0);
+    const start = Math.max(position, this.#furthest - this.#capacity, 0);
+    const length = Math.min(position + dry.length / this.channels, this.#end) - start;
+    if (length <= 0) return;
+    const offset = (start - position) * this.channels;
+    this.#each(start, length, (at, from, count) => {
+      dry.set(this.#dry.subarray(at, at + count), offset + from);
+      wet.set(this.#wet.subarray(at, at + count), offset + from);
+    });
+  }
+
+  /** Takes everything from `position` off the end and returns it. */
+  cut(position: number): TapeCut {
+    const start = Math.max(position, this.#furthest - this.#capacity, 0);
+    const length = Math.max(0, this.#end - start) * this.channels;
+    const cut = { dry: new Float32Array(length), wet: new Float32Array(length) };
+    this.read(start, cut.dry, cut.wet);
+    this.#end = Math.min(this.#end, Math.max(position, 0));
+    return cut;
+  }
+
+  #advance(end: number): void {
+    this.#end = end;
+    this.#furthest = Math.max(this.#furthest, end);
+  }
+
+  // Calls with array indices: place in the ring, place in the block, length; twice where the ring wraps.
+  #each(position: number, frames: number, visit: (at: number, from: number, length: number) => void): void {
+    const skipped = Math.max(0, frames - this.#capacity);
+    let done = skipped;
+    while (done < frames) {
+      const at = (position + done) % this.#capacity;
+      const count = Math.min(frames - done, this.#capacity - at);
+      visit(at * this.channels, done * this.channels, count * this.channels);
+      done += count;
+    }
+  }
+}
