@@ -1,0 +1,135 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exportJWK, generateKeyPair } from "jose";
+import { afterEach, expect, test } from "vitest";
+import { Auth } from "./auth.js";
+import { allows } from "./scope.js";
+import { generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "./token.js";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const SECRET: TokenKey = { kty: "oct", alg: "HS256", kid: "one", k: Buffer.alloc(32, 7).toString("base64url") };
+const inFuture = () => Math.floor(Date.now() / 1000) + 60;
+
+async function folder(files: Record<string, unknown>): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "unsay-auth-"));
+  cleanups.push(() => rm(directory, { recursive: true }));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), JSON.stringify(content));
+  return directory;
+}
+
+function at(path: string, token?: string): URL {
+  const url = new URL(path, "https://relay.example");
+  if (token !== undefined) url.searchParams.set("jwt", token);
+  return url;
+}
+
+test("a token grants its prefixes below the path, in whichever way path and root overlap", async () => {
+  const auth = new Auth({ keys: join(await folder({ "key.jwk": SECRET }), "key.jwk") });
+  const token = await signToken(SECRET, { root: "demo", put: "room/a", get: ["room", "lobby"], exp: inFuture() });
+  const deeper = await auth.authorize(at("/demo/room/", token));
+  expect(deeper).toMatchObject({ root: "demo/room", put: ["demo/room/a"], get: ["demo/room"] });
+  expect(deeper.expiresAt).toBeGreaterThan(Date.now());
+  const above = await auth.authorize(at("/", token));
+  expect(above).toMatchObject({ root: "", put: ["demo/room/a"], get: ["demo/room", "demo/lobby"] });
+  expect([allows(above.put, "demo/room/a/x"), allows(above.put, "demo/room/ab"), allows(above.get, "demo")]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  for (const path of ["/other", "/demo/attic", "/demoroom"])
+    await expect(auth.authorize(at(path, token))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+});
+
+test("every kind of key verifies its own tokens and nothing else does", async () => {
+  const pairs = await Promise.all(
+    (["ES256", "ES384", "EdDSA"] as const).map(async (alg) => {
+      const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+      const both = await Promise.all([exportJWK(privateKey), exportJWK(publicKey)]);
+      return both.map((jwk) => parseKeys(JSON.stringify({ ...jwk, alg, kid: alg }), "test")[0]!);
+    }),
+  );
+  const set = { keys: [SECRET, ...pairs.map(([, publicKey]) => publicKey)] };
+  const auth = new Auth({ keys: await folder({ "all.jwks": set }), public: { get: ["open"] } });
+  for (const key of [SECRET, ...pairs.map(([privateKey]) => privateKey!)]) {
+    const token = await signToken(key, { put: "" });
+    expect(await auth.authorize(at("/x", token))).toMatchObject({ root: "x", put: [""], get: [] });
+    const [head, payload, signature] = token.split(".");
+    const forged = Buffer.from(JSON.stringify({ put: "", get: "" })).toString("base64url");
+    const none = Buffer.from(JSON.stringify({ alg: "none", kid: key.kid })).toString("base64url");
+    for (const bad of [`${head}.${forged}.${signature}`, `${none}.${payload}.`, "abc", "x".repeat(10_000)])
+      await expect(auth.authorize(at("/x", bad))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+  }
+  // A public key's own bytes must not pass as a shared secret.
+  const confused = await signToken({ ...SECRET, kid: "ES256" }, { put: "" });
+  await expect(auth.authorize(at("/x", confused))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+  const expired = await signToken(SECRET, { put: "", exp: 1000 });
+  await expect(auth.authorize(at("/x", expired))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+  expect(await auth.authorize(at("/open/x"))).toMatchObject({ root: "open/x", put: [], get: ["open"] });
+  await expect(auth.authorize(at("/x"))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+});
+
+test("keys made here sign, verify with their public part alone, and may list their uses as @moq/token does", async () => {
+  for (const algorithm of ["HS256", "HS512", "ES256", "ES384", "EdDSA"] as const) {
+    const key = { ...(await generateKey(algorithm)), key_ops: ["sign", "verify"] };
+    const [again] = parseKeys(Buffer.from(JSON.stringify(key)).toString("base64url"), "test");
+    const token = await signToken(again!, { root: "demo", get: "", exp: inFuture() });
+    const auth = new Auth({ keys: await folder({ "key.jwk": key }) });
+    expect(await auth.authorize(at("/demo", token))).toMatchObject({ root: "demo", put: [], get: ["demo"] });
+    if (key.kty === "oct") {
+      expect(() => publicKeyOf(key)).toThrow("has no public part");
+      continue;
+    }
+    const open = publicKeyOf(key);
+    expect(open).toMatchObject({ kid: key.kid, x: expect.any(String) });
+    expect(open).not.toHaveProperty("d");
+    const verifier = new Auth({ keys: await folder({ "public.jwk": open }) });
+    expect(await verifier.authorize(at("/demo", token))).toMatchObject({ get: ["demo"] });
+    await expect(signToken(open, { get: "" })).rejects.toMatchObject({ code: "INVALID_KEY" });
+  }
+});
+
+test("a key's scope caps what its tokens grant", async () => {
+  const scoped: TokenKey = { ...SECRET, scope: { root: "live", put: [], get: ["a"] } };
+  const auth = new Auth({ keys: await folder({ "key.json": scoped }) });
+  expect(await auth.authorize(at("/", await signToken(scoped, { get: "live/a/b" })))).toMatchObject({
+    get: ["live/a/b"],
+  });
+  await expect(signToken(scoped, { put: "live/a" })).rejects.toMatchObject({ code: "INVALID_CLAIMS" });
+  const greedy = await signToken(SECRET, { get: "live" });
+  await expect(auth.authorize(at("/", greedy))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+});
+
+test("a key set behind a URL may change, and keys stay good while it is out of reach", async () => {
+  let keys: TokenKey[] = [SECRET];
+  let fail = false;
+  let fetches = 0;
+  const server = createServer((_, response) => {
+    fetches++;
+    response.writeHead(fail ? 500 : 200).end(JSON.stringify({ keys }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => server.close());
+  const auth = new Auth({ keys: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks` });
+  await auth.prepare();
+  const second: TokenKey = { ...SECRET, kid: "two", k: Buffer.alloc(32, 9).toString("base64url") };
+  keys = [SECRET, second];
+  fail = true;
+  await expect(auth.authorize(at("/", await signToken(second, { get: "" })))).rejects.toMatchObject({
+    code: "UNAUTHORIZED",
+  });
+  expect(await auth.authorize(at("/", await signToken(SECRET, { get: "" })))).toMatchObject({ get: [""] });
+  // An unknown key id does not make the relay hammer the source.
+  expect(fetches).toBe(1);
+  const fresh = new Auth({ keys: "/nowhere/at/all" });
+  await expect(fresh.prepare()).rejects.toMatchObject({ code: "INVALID_KEY" });
+  expect(() => parseKeys(JSON.stringify({ ...SECRET, k: "c2hvcnQ" }), "auth.keys")).toThrow(
+    /auth.keys is no JSON Web Key/,
+  );
+});

@@ -1,0 +1,169 @@
+import { type Clock, fromMilliseconds, type Microseconds } from "../base/index.js";
+import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../flow/index.js";
+import type { CacheBudget, Classifier } from "./cache.js";
+import type { Counters } from "./counters.js";
+import { Track, type TrackSource } from "./fanout.js";
+import type { RelayLimits } from "./options.js";
+import { Code } from "./wire/code.js";
+
+// One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
+const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
+
+/** Who publishes a broadcast: a session, ours or another relay's. */
+export interface BroadcastSource {
+  /** Id of the session, for the log. */
+  readonly id: string;
+  /** Where one of the broadcast's tracks comes from. */
+  track(broadcast: string, name: string): TrackSource;
+  /** Sends a datagram beside the protocol; false when it can't. */
+  sendDatagram(body: Uint8Array): boolean;
+}
+
+/** What every broadcast of a relay shares. */
+export interface BroadcastEnvironment {
+  readonly clock: Clock;
+  readonly counters: Counters;
+  readonly budget: CacheBudget;
+  readonly limits: RelayLimits;
+  readonly classifier: (() => Classifier) | undefined;
+}
+
+/** Options for {@link Broadcast}. */
+export interface BroadcastOptions {
+  /** Full path at this relay. */
+  readonly path: string;
+  /** Path as its source calls it. */
+  readonly sourcePath: string;
+  readonly source: BroadcastSource;
+  /** Hops it took to get here, the publisher's first. */
+  readonly hops: readonly bigint[];
+  readonly environment: BroadcastEnvironment;
+}
+
+/** One broadcast at this relay: its tracks, and the reports of those who listen to it. */
+export class Broadcast {
+  readonly path: string;
+  readonly sourcePath: string;
+  readonly source: BroadcastSource;
+  readonly hops: readonly bigint[];
+  readonly #environment: BroadcastEnvironment;
+  readonly #tracks = new Map<string, Track>();
+  readonly #aggregator: ReportAggregator;
+  #lastAggregate = Number.NEGATIVE_INFINITY;
+  #aggregateTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor({ path, sourcePath, source, hops, environment }: BroadcastOptions) {
+    this.path = path;
+    this.sourcePath = sourcePath;
+    this.source = source;
+    this.hops = hops;
+    this.#environment = environment;
+    this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath) });
+  }
+
+  /** Its tracks that anybody asked for lately. */
+  get tracks(): ReadonlyMap<string, Track> {
+    return this.#tracks;
+  }
+
+  /** Sessions that report on it. */
+  get listeners(): number {
+    return this.#aggregator.listeners;
+  }
+
+  /** A track by name; undefined when the broadcast is over or has too many tracks. */
+  track(name: string): Track | undefined {
+    const known = this.#tracks.get(name);
+    if (known !== undefined) return known;
+    const { clock, counters, budget, limits, classifier } = this.#environment;
+    if (this.#closed) return undefined;
+    if (this.#tracks.size >= limits.tracksPerBroadcast) {
+      counters.capped.tracks++;
+      return undefined;
+    }
+    const track = new Track({
+      name,
+      clock,
+      counters,
+      budget,
+      classifier,
+      source: this.source.track(this.sourcePath, name),
+      cacheAge: fromMilliseconds(limits.cacheMs),
+      cacheBytes: limits.cacheBytesPerTrack,
+      windowMs: limits.windowMs,
+      latestPlayhead: () => this.#aggregator.latestPlayhead(clock()),
+    });
+    this.#tracks.set(name, track);
+    void track.closed.then(() => {
+      if (this.#tracks.get(name) === track) this.#tracks.delete(name);
+    });
+    return track;
+  }
+
+  /** What a session reported of it. */
+  listener(session: string): ListenerState | undefined {
+    return this.#aggregator.listener(session);
+  }
+
+  /** Takes a report of a session; false when there is no room for one more listener. */
+  report(session: string, report: Report): boolean {
+    const folded = this.#aggregator.fold(report, this.#environment.clock(), session);
+    if (folded?.rewindApplied) this.#aggregateSoon();
+    return folded !== undefined;
+  }
+
+  /** Forgets a session. */
+  forget(session: string): void {
+    this.#aggregator.forget(session);
+  }
+
+  /** Looks after its tracks and sends the aggregate; called ten times a second. */
+  sweep(): void {
+    const { clock, limits } = this.#environment;
+    const now = clock();
+    for (const track of this.#tracks.values()) {
+      track.sweep();
+      if (track.idleSince !== undefined && now - track.idleSince > fromMilliseconds(limits.trackIdleMs)) track.close();
+    }
+    if (this.#aggregator.listeners > 0) this.#aggregate();
+  }
+
+  /** Ends it and all its tracks. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#aggregateTimer);
+    for (const track of [...this.#tracks.values()]) track.close(Code.DROPPED);
+    this.#tracks.clear();
+  }
+
+  #aggregateSoon(): void {
+    const wait = AGGREGATE_SPACING - (this.#environment.clock() - this.#lastAggregate);
+    if (wait <= 0) this.#aggregate();
+    else
+      this.#aggregateTimer ??= setTimeout(
+        () => {
+          this.#aggregateTimer = undefined;
+          if (!this.#closed) this.#aggregate();
+        },
+        Math.ceil(wait / 1000),
+      );
+  }
+
+  #aggregate(): void {
+    const now = this.#environment.clock();
+    this.#lastAggregate = now;
+    const { group, bytes } = this.#ingest();
+    const body = encodeAggregate(this.#aggregator.aggregate(now, { group, bytes }));
+    if (this.source.sendDatagram(body)) this.#environment.counters.aggregatesOut++;
+  }
+
+  // The track that the reports are about is the one with the most groups; a catalog has few.
+  #ingest(): { group: number | undefined; bytes: number } {
+    let busiest: Track | undefined;
+    for (const track of this.#tracks.values())
+      if ((track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0)) busiest = track;
+    return { group: busiest?.cache?.newest?.sequence, bytes: busiest?.ingestBytes ?? 0 };
+  }
+}

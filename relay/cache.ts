@@ -1,0 +1,224 @@
+import { type Clock, type Microseconds, microseconds } from "../base/index.js";
+import { GroupRecord } from "./group.js";
+import { Code } from "./wire/code.js";
+import type { WireFrame } from "./wire/group.js";
+
+/** The rewind rule as the cache needs it; `RewindClassifier` of the container room fulfils it. */
+export interface Classifier {
+  /** Takes note of a frame and judges it. */
+  observe(sequence: number, timestamp: Microseconds): { readonly stale: boolean; readonly rewind?: object };
+  /** Judges a frame seen earlier by all that was observed since. */
+  isStale(sequence: number, timestamp: Microseconds): boolean;
+}
+
+/** Bytes held by all caches of a relay together. */
+export class CacheBudget {
+  readonly maxBytes: number;
+  #usedBytes = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** Bytes held now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Whether more is held than allowed. */
+  get exceeded(): boolean {
+    return this.#usedBytes > this.maxBytes;
+  }
+
+  /** Counts bytes taken, or given back when negative. */
+  add(bytes: number): void {
+    this.#usedBytes += bytes;
+  }
+}
+
+/** Options for {@link TrackCache}. */
+export interface TrackCacheOptions {
+  readonly clock: Clock;
+  /** Groups older than this go, all but the newest. */
+  readonly maxAge: Microseconds;
+  /** Payload bytes held, of which the newest group is always kept. */
+  readonly maxBytes: number;
+  readonly budget: CacheBudget;
+  /** Undefined where nothing is ever taken back: the bench's control, or a version without timestamps. */
+  readonly classifier: Classifier | undefined;
+  /** Units per second of the frames' timestamps. */
+  readonly timescale: number;
+}
+
+/** What a frame did. */
+export interface AppendResult {
+  /** False when the frame was taken back already and the group ends before it. */
+  readonly kept: boolean;
+  /** Groups that this frame revealed as wholly taken back, already removed. */
+  readonly takenBack: readonly GroupRecord[];
+  /** Groups cut at the rewind, still good before it. */
+  readonly truncated: readonly GroupRecord[];
+}
+
+const NOTHING: readonly GroupRecord[] = [];
+const NOTHING_TAKEN = { takenBack: NOTHING, truncated: NOTHING };
+const KEPT: AppendResult = { kept: true, ...NOTHING_TAKEN };
+
+/** The newest groups of one track, none of them stale, within bounds of age and bytes. */
+export class TrackCache {
+  readonly #options: TrackCacheOptions;
+  readonly #perMicrosecond: number;
+  readonly #bySequence = new Map<number, GroupRecord>();
+  // In sequence order.
+  #groups: GroupRecord[] = [];
+  #bytes = 0;
+  #evicted = 0;
+  #closed = false;
+
+  constructor(options: TrackCacheOptions) {
+    this.#options = options;
+    this.#perMicrosecond = 1e6 / options.timescale;
+  }
+
+  /** The groups held, in sequence order. */
+  get groups(): readonly GroupRecord[] {
+    return this.#groups;
+  }
+
+  /** Payload bytes held. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Groups dropped for a bound so far. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  /** The newest group. */
+  get newest(): GroupRecord | undefined {
+    return this.#groups[this.#groups.length - 1];
+  }
+
+  /** A group by its sequence. */
+  get(sequence: number): GroupRecord | undefined {
+    return this.#bySequence.get(sequence);
+  }
+
+  /** The group with this sequence, made when there is none. */
+  open(sequence: number): GroupRecord {
+    const known = this.#bySequence.get(sequence);
+    if (known !== undefined) return known;
+    const record = new GroupRecord(sequence, this.#options.clock());
+    let index = this.#groups.length;
+    while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index--;
+    this.#groups.splice(index, 0, record);
+    this.#bySequence.set(sequence, record);
+    this.evict();
+    return record;
+  }
+
+  /** Adds a frame to a group, unless it is stale, and applies the rewind that it may reveal. */
+  append(record: GroupRecord, frame: WireFrame): AppendResult {
+    if (record.ended || this.#closed) return { kept: false, ...NOTHING_TAKEN };
+    const timestamp = microseconds(frame.timestamp * this.#perMicrosecond);
+    const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
+    if (!verdict?.stale) {
+      record.timestamp ??= timestamp;
+      record.push(frame);
+      if (this.#bySequence.get(record.sequence) === record) this.#count(frame.payload.length);
+      return verdict?.rewind === undefined ? KEPT : { kept: true, ...this.#rewind() };
+    }
+    const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind();
+    record.end();
+    if (record.frames.length > 0) return { kept: false, ...revealed };
+    this.#takeBack(record);
+    return { kept: false, truncated: revealed.truncated, takenBack: [...revealed.takenBack, record] };
+  }
+
+  /** Gives up a group that will never be whole. */
+  abort(record: GroupRecord, code: number): void {
+    record.abort(code);
+    this.#remove(record);
+  }
+
+  /**
+   * The groups a new watcher starts with: from the one it asked for; else from the one being heard at `playhead`;
+   * else the newest.
+   */
+  from(startGroup: number | undefined, playhead: Microseconds | undefined): readonly GroupRecord[] {
+    const groups = this.#groups.filter((record) => record.frames.length > 0);
+    if (groups.length === 0) return groups;
+    let start = groups.length - 1;
+    if (startGroup !== undefined) {
+      const found = groups.findIndex((record) => record.sequence >= startGroup);
+      return found === -1 ? [] : groups.slice(found);
+    }
+    if (playhead !== undefined) while (start > 0 && (groups[start]!.timestamp ?? 0) > playhead) start--;
+    return groups.slice(start);
+  }
+
+  /** Drops what is too old or too much; the newest group stays. */
+  evict(): void {
+    const { clock, maxAge, maxBytes, budget } = this.#options;
+    const oldest = clock() - maxAge;
+    while (this.#groups.length > 1) {
+      const first = this.#groups[0]!;
+      if (first.arrivedAt >= oldest && this.#bytes <= maxBytes && !budget.exceeded) return;
+      this.#evicted++;
+      this.#remove(first);
+    }
+  }
+
+  /** Bits per second of media time over what is held; 0 while unknown. */
+  bitrateBps(): number {
+    const first = this.#groups[0]?.timestamp;
+    const last = this.newest?.timestamp;
+    if (first === undefined || last === undefined || last <= first) return 0;
+    return (this.#bytes * 8e6) / (last - first);
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.#closed = true;
+    this.#count(-this.#bytes);
+    this.#groups = [];
+    this.#bySequence.clear();
+  }
+
+  #rewind(): Pick<AppendResult, "takenBack" | "truncated"> {
+    const takenBack: GroupRecord[] = [];
+    const truncated: GroupRecord[] = [];
+    const { classifier } = this.#options;
+    for (const record of [...this.#groups]) {
+      const index = record.frames.findIndex((frame) =>
+        classifier?.isStale(record.sequence, microseconds(frame.timestamp * this.#perMicrosecond)),
+      );
+      if (index === 0) {
+        this.#takeBack(record);
+        takenBack.push(record);
+      } else if (index > 0) {
+        this.#count(-record.truncate(index));
+        truncated.push(record);
+      }
+    }
+    return { takenBack, truncated };
+  }
+
+  #takeBack(record: GroupRecord): void {
+    record.takeBack(Code.STALE_GROUP);
+    this.#remove(record);
+  }
+
+  #remove(record: GroupRecord): void {
+    if (!this.#bySequence.delete(record.sequence)) return;
+    const index = this.#groups[0] === record ? 0 : this.#groups.indexOf(record);
+    this.#groups.splice(index, 1);
+    this.#count(-record.bytes);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#options.budget.add(bytes);
+  }
+}

@@ -1,0 +1,51 @@
+import type { DropReason } from "./queue.js";
+
+/** What a relay counted since its start. */
+export class Counters {
+  /** Sessions taken. */
+  sessionsAccepted = 0;
+  /** Sessions refused, by reason. */
+  readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, version: 0, timeout: 0 };
+  /** Sessions closed because the peer broke the protocol or a cap. */
+  sessionsFailed = 0;
+  /** Frames received. */
+  objectsIn = 0;
+  /** Payload bytes received. */
+  bytesIn = 0;
+  /** Frames sent, over all watchers; repeats of a datagram not included. */
+  objectsOut = 0;
+  /** Bytes handed to the transport for watchers. */
+  bytesOut = 0;
+  /** Datagrams handed to the transport for watchers. */
+  datagramsOut = 0;
+  /** Of these, how many repeated an object. */
+  repeatsOut = 0;
+  /** Datagrams that the transport did not take. */
+  datagramsRefused = 0;
+  /** Datagrams dropped because too many of one tick waited to be spread. */
+  datagramsDropped = 0;
+  /** Copies of a group that was known already. */
+  duplicates = 0;
+  /** Rewinds applied to caches and queues. */
+  takeBacks = 0;
+  /** Groups that arrived after they were taken back. */
+  staleIn = 0;
+  /** Streams to watchers that were reset because their group was taken back. */
+  staleStreamsReset = 0;
+  /** Streams to watchers that could not be opened or written, or were stopped by the watcher. */
+  streamsFailed = 0;
+  /** Streams to watchers that were given up because the watcher did not read. */
+  streamsLagged = 0;
+  /** Groups that waited for a watcher and were dropped, by reason. */
+  readonly dropped: Record<DropReason, number> = { stale: 0, passed: 0, aged: 0, overflow: 0 };
+  /** Groups that left a cache for a bound. */
+  evicted = 0;
+  /** Reports taken from listeners. */
+  reportsIn = 0;
+  /** Reports that could not be decoded or belong to nothing. */
+  reportsInvalid = 0;
+  /** Aggregates sent to publishers. */
+  aggregatesOut = 0;
+  /** Requests refused because a cap was hit, by cap. */
+  readonly capped = { subscriptions: 0, announcements: 0, broadcasts: 0, tracks: 0, streams: 0 };
+}

@@ -1,0 +1,299 @@
+import { type Clock, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { EPOCH_SIZE } from "../container/index.js";
+import { Window } from "../flow/index.js";
+import { type CacheBudget, type Classifier, TrackCache } from "./cache.js";
+import type { Counters } from "./counters.js";
+import type { GroupRecord } from "./group.js";
+import type { WatchedTrack, Watcher } from "./watcher.js";
+import { Code } from "./wire/code.js";
+import type { WireFrame } from "./wire/group.js";
+import type { TrackInfo } from "./wire/track.js";
+
+/** Groups within a second that make a track a stream of media, where a lost group is soon followed by the next. */
+const STEADY_GROUPS = 8;
+
+/** Where a track's groups come from. */
+export interface TrackSource {
+  /** Whether its frames carry timestamps, without which nothing can be classified. */
+  readonly timed: boolean;
+  /** Asks for the track's unchanging properties. */
+  info(): Promise<TrackInfo>;
+  /** Subscribes; the groups go to the track's `begin`, `push`, `end`, `abort`, `datagram`, `close`. Returns the undoing. */
+  subscribe(track: Track): () => void;
+}
+
+/** Options for {@link Track}. */
+export interface TrackOptions {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly source: TrackSource;
+  readonly counters: Counters;
+  readonly budget: CacheBudget;
+  readonly cacheAge: Microseconds;
+  readonly cacheBytes: number;
+  /** Media that may be in flight to one reporting watcher, in milliseconds. */
+  readonly windowMs: number;
+  /** Makes the judge of stale frames; undefined where nothing is taken back. */
+  readonly classifier: (() => Classifier) | undefined;
+  /** Latest playhead of the watchers that report, projected to now. */
+  readonly latestPlayhead: () => Microseconds | undefined;
+}
+
+/**
+ * One track: a single upstream subscription, its cache, and the watchers it fans out to. The work per incoming frame
+ * is constant but for one queue step and one native call for each watcher.
+ */
+export class Track implements WatchedTrack {
+  readonly name: string;
+  readonly #options: TrackOptions;
+  readonly #watchers = new Set<Watcher>();
+  readonly #window: Window;
+  #classifier: Classifier | undefined;
+  #cache: TrackCache | undefined;
+  #info: Promise<TrackInfo> | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #idleSince: Microseconds | undefined;
+  #evictedCounted = 0;
+  #ingestBytes = 0;
+  #lastSequence: number | undefined;
+  #singleFrames = false;
+  /** When the newest groups came, until they came often enough. */
+  #starts: Microseconds[] | undefined = [];
+  #closed = false;
+  #settleClosed!: (code: number | undefined) => void;
+  /** Settles when the track is over: with undefined when it ended, with a code when it broke. */
+  readonly closed: Promise<number | undefined>;
+
+  constructor(options: TrackOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#window = new Window({ bitrateBps: 0, spanMs: options.windowMs });
+    this.#idleSince = options.clock();
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve;
+    });
+  }
+
+  get singleFrames(): boolean {
+    return this.#singleFrames && this.#starts === undefined;
+  }
+
+  get windowBytes(): number {
+    return this.#window.bytes;
+  }
+
+  /** Payload bytes that arrived from upstream. */
+  get ingestBytes(): number {
+    return this.#ingestBytes;
+  }
+
+  /** Watchers now. */
+  get watchers(): ReadonlySet<Watcher> {
+    return this.#watchers;
+  }
+
+  /** The cache, once the track's properties are known. */
+  get cache(): TrackCache | undefined {
+    return this.#cache;
+  }
+
+  /** Highest group so far. */
+  get lastSequence(): number | undefined {
+    return this.#lastSequence;
+  }
+
+  /** Whether it is subscribed upstream. */
+  get subscribed(): boolean {
+    return this.#unsubscribe !== undefined;
+  }
+
+  /** When the last watcher left; undefined while there are some. */
+  get idleSince(): Microseconds | undefined {
+    return this.#idleSince;
+  }
+
+  /** The track's unchanging properties, asked for once. */
+  info(): Promise<TrackInfo> {
+    if (this.#info === undefined) {
+      this.#info = this.#options.source.info().then((info) => {
+        if (this.#cache === undefined && !this.#closed) this.#makeCache(info);
+        return info;
+      });
+      this.#info.catch(() => {
+        this.#info = undefined;
+      });
+    }
+    return this.#info;
+  }
+
+  /** Adds a watcher; the first one opens the upstream subscription. */
+  attach(watcher: Watcher, startGroup: number | undefined): void {
+    this.#watchers.add(watcher);
+    this.#idleSince = undefined;
+    if (this.#unsubscribe === undefined && !this.#closed) this.#unsubscribe = this.#options.source.subscribe(this);
+    const cached = this.#cache?.from(startGroup, this.#options.latestPlayhead()) ?? [];
+    for (const record of cached) {
+      watcher.offer(record, "stream");
+      watcher.progress(record);
+    }
+  }
+
+  /** Removes a watcher. */
+  detach(watcher: Watcher): void {
+    if (!this.#watchers.delete(watcher) || this.#watchers.size > 0) return;
+    this.#idleSince = this.#options.clock();
+  }
+
+  /** Starts a group that arrives on a stream; undefined when all of it is known already or the track is over. */
+  begin(sequence: number): GroupRecord | undefined {
+    if (this.#closed || this.#cache === undefined) return undefined;
+    const known = this.#cache.get(sequence);
+    if (known !== undefined) {
+      this.#options.counters.duplicates++;
+      if (!known.viaStream && known.frames.length > 0) {
+        known.viaStream = true;
+        for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(known, "stream");
+      }
+      return undefined;
+    }
+    const record = this.#cache.open(sequence);
+    record.viaStream = true;
+    record.urgent = sequence > 0 && sequence % EPOCH_SIZE === 0;
+    return record;
+  }
+
+  /** Adds frames to a group begun; false when the rest of it is not wanted. */
+  push(record: GroupRecord, frames: readonly WireFrame[]): boolean {
+    const first = record.frames.length === 0;
+    let kept = true;
+    for (const frame of frames) {
+      kept = this.#append(record, frame);
+      if (!kept) break;
+    }
+    if (record.frames.length > 1) this.#singleFrames = false;
+    if (record.frames.length > 0) this.#spread(record, first, "stream");
+    return kept;
+  }
+
+  /** Marks a group complete. */
+  end(record: GroupRecord): void {
+    if (record.ended) return;
+    record.end();
+    if (record.frames.length === 0) this.#cache?.abort(record, Code.CANCEL);
+    else if (record.frames.length === 1) this.#singleFrames = true;
+    for (const watcher of this.#watchers) watcher.progress(record);
+  }
+
+  /** Gives up a group that its sender reset. */
+  abort(record: GroupRecord, code: number): void {
+    if (record.ended) return;
+    this.#cache?.abort(record, code);
+    for (const watcher of this.#watchers) watcher.abort(record, code);
+  }
+
+  /** Takes a whole group that arrived as a datagram. */
+  datagram(sequence: number, frame: WireFrame): void {
+    if (this.#closed || this.#cache === undefined) return;
+    const known = this.#cache.get(sequence);
+    if (known !== undefined && known.frames.length > 0) {
+      this.#options.counters.duplicates++;
+      if (known.viaDatagram) return;
+      known.viaDatagram = true;
+      for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(known, "datagram");
+      return;
+    }
+    const record = known ?? this.#cache.open(sequence);
+    record.viaDatagram = true;
+    record.urgent = sequence > 0 && sequence % EPOCH_SIZE === 0;
+    if (!this.#append(record, frame)) return;
+    record.end();
+    this.#spread(record, true, "datagram");
+    // A stream of the same group may stand open without a frame; then its stock readers still want it as a stream.
+    if (record.viaStream)
+      for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(record, "stream");
+  }
+
+  /** Looks after bounds and waiting watchers; called several times a second. */
+  sweep(): void {
+    if (this.#cache === undefined) return;
+    this.#cache.evict();
+    this.#options.counters.evicted += this.#cache.evicted - this.#evictedCounted;
+    this.#evictedCounted = this.#cache.evicted;
+    this.#window.bitrateBps = this.#cache.bitrateBps();
+    for (const watcher of this.#watchers) watcher.sweep();
+  }
+
+  /** Ends the track for everybody: orderly, or with a code when it broke. */
+  close(code?: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    this.#cache?.close();
+    this.#settleClosed(code);
+  }
+
+  #append(record: GroupRecord, frame: WireFrame): boolean {
+    const { counters } = this.#options;
+    this.#lastSequence = Math.max(this.#lastSequence ?? 0, record.sequence);
+    counters.objectsIn++;
+    this.#ingestBytes += frame.payload.length;
+    counters.bytesIn += frame.payload.length;
+    const result = this.#cache!.append(record, frame);
+    if (!result.kept) counters.staleIn++;
+    if (result.takenBack.length > 0 || result.truncated.length > 0) {
+      if (result.kept) {
+        counters.takeBacks++;
+        record.urgent = true;
+      }
+      const isStale = (held: GroupRecord): boolean =>
+        held.stale ||
+        (held.timestamp !== undefined && this.#classifier?.isStale(held.sequence, held.timestamp) === true);
+      for (const watcher of this.#watchers) {
+        watcher.takeBack(isStale);
+        for (const cut of result.truncated) watcher.progress(cut);
+      }
+    }
+    return result.kept;
+  }
+
+  #spread(record: GroupRecord, first: boolean, via: "stream" | "datagram"): void {
+    if (first) this.#noteStart();
+    if (first) for (const watcher of this.#watchers) watcher.offer(record, via);
+    else for (const watcher of this.#watchers) watcher.progress(record);
+  }
+
+  // A catalog, of which each group matters, never comes this often.
+  #noteStart(): void {
+    if (this.#starts === undefined) return;
+    const now = this.#options.clock();
+    this.#starts = [...this.#starts.filter((at) => now - at < fromSeconds(1)), now];
+    if (this.#starts.length >= STEADY_GROUPS) this.#starts = undefined;
+  }
+
+  #makeCache(info: TrackInfo): void {
+    const { clock, cacheAge, cacheBytes, budget, classifier, source } = this.#options;
+    this.#classifier = source.timed ? classifier?.() : undefined;
+    this.#cache = new TrackCache({
+      clock,
+      maxAge: cacheAge,
+      maxBytes: cacheBytes,
+      budget,
+      classifier: this.#classifier,
+      timescale: info.timescale,
+    });
+  }
+}
+
+/** The properties of a track whose version has none: timestamps are made from the time of arrival, in microseconds. */
+export const SYNTHETIC_INFO: TrackInfo = { priority: 0, ordered: false, maxLatencyMs: 10_000, timescale: 1_000_000 };
+
+/** A stamp for frames without a timestamp: microseconds since the first one. */
+export function arrivalStamp(clock: Clock): () => number {
+  let start: Microseconds | undefined;
+  return () => {
+    const now = clock();
+    start ??= now;
+    return microseconds(now - start);
+  };
+}

@@ -1,0 +1,52 @@
+import { z } from "zod";
+
+const count = (value: number) => z.number().int().positive().default(value);
+
+/** The caps of a relay; hitting one is answered with a code and counted. */
+export const limitsSchema = z.strictObject({
+  /** Sessions at once. */
+  sessions: count(4096),
+  /** Sessions at once from one address, where the carrier knows it. */
+  sessionsPerAddress: count(256),
+  /** Milliseconds until a new session must have said something sensible. */
+  handshakeMs: count(10_000),
+  /** Subscriptions of one session at once. */
+  subscriptionsPerSession: count(256),
+  /** Broadcasts one session may announce at once. */
+  announcementsPerSession: count(1024),
+  /** Announcements a second that are read from one session in the long run; more wait. */
+  announcementsPerSecond: count(500),
+  /** Requests of one session that are served at once. */
+  requestsPerSession: count(1024),
+  /** Broadcasts at once, over all sessions. */
+  broadcasts: count(10_000),
+  /** Tracks of one broadcast at once. */
+  tracksPerBroadcast: count(256),
+  /** Bytes of a path or a track name. */
+  pathBytes: count(1024),
+  /** Bytes of a control message. */
+  messageBytes: count(65_536),
+  /** Bytes of one frame. */
+  frameBytes: count(4 * 1024 * 1024),
+  /** Milliseconds that a track's groups are kept for late joiners. */
+  cacheMs: count(12_000),
+  /** Payload bytes kept of one track. */
+  cacheBytesPerTrack: count(1024 * 1024),
+  /** Payload bytes kept in all. */
+  cacheBytes: count(256 * 1024 * 1024),
+  /** Milliseconds for which a track stays subscribed without a watcher. */
+  trackIdleMs: count(10_000),
+  /** Groups that may wait for one watcher of one track. */
+  queueGroups: count(1024),
+  /** Bytes that may wait for one watcher of one track. */
+  queueBytes: count(1024 * 1024),
+  /** Milliseconds a group may wait for a watcher that does not report. */
+  queueMs: count(2000),
+  /** Streams to one watcher of one track that may wait for the transport. */
+  pendingStreams: count(16),
+  /** Milliseconds of media in flight to a watcher that reports. */
+  windowMs: count(250),
+});
+
+/** See {@link limitsSchema}. */
+export type RelayLimits = z.infer<typeof limitsSchema>;

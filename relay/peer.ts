@@ -1,0 +1,31 @@
+import type { ReceiveStream, Session } from "../transport/index.js";
+import type { BroadcastEnvironment } from "./broadcast.js";
+import type { Logger } from "./log.js";
+import type { Origin } from "./origin.js";
+import type { Scope } from "./scope.js";
+import type { StreamReader } from "./wire/stream.js";
+import type { Version } from "./wire/version.js";
+
+/** What both sides of a connection need of it: whom they talk to, and where failures go. */
+export interface Peer {
+  /** Unique at this relay. */
+  readonly id: string;
+  readonly session: Session;
+  readonly version: Version;
+  readonly scope: Scope;
+  readonly origin: Origin;
+  readonly environment: BroadcastEnvironment;
+  readonly log: Logger;
+  /** Our hop id. */
+  readonly hopId: bigint;
+  /** The peer's hop id, or 0 when it told none. */
+  readonly peerHopId: bigint;
+  /** Takes note that the peer has said something sensible. */
+  greet(): void;
+  /** Reads a stream within the limits. */
+  reader(stream: ReceiveStream): StreamReader;
+  /** Ends the session for what the peer did wrong; what merely broke is as in {@link streamFailed}. */
+  fail(error: unknown): void;
+  /** Takes note that a stream broke; ends the session when the relay itself is at fault. */
+  streamFailed(error: unknown): void;
+}

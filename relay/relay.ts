@@ -1,0 +1,474 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
+import { createSecureContext } from "node:tls";
+import { z } from "zod";
+import { InputError, monotonicClock, StateError, TransportError } from "../base/index.js";
+import { RewindClassifier } from "../container/index.js";
+import {
+  type Certificate,
+  Certificates,
+  type ConnectOptions,
+  certificateHash,
+  connect,
+  createCertificate,
+  listen,
+  Reconnector,
+  type Session,
+  type SessionRequest,
+  type SessionServer,
+} from "../transport/index.js";
+import { Auth, type AuthOptions, rootOf } from "./auth.js";
+import type { BroadcastEnvironment } from "./broadcast.js";
+import { CacheBudget } from "./cache.js";
+import { Connection } from "./connection.js";
+import { Counters } from "./counters.js";
+import { closeHttp, type HttpDoor, listenHttp, portOf } from "./http.js";
+import { isLogger, type Logger, SILENT } from "./log.js";
+import { relayMetrics } from "./metrics.js";
+import { listenOps } from "./ops.js";
+import { limitsSchema, type RelayLimits } from "./options.js";
+import { Origin } from "./origin.js";
+import type { Scope } from "./scope.js";
+import { Spreader } from "./spreader.js";
+import { Code } from "./wire/code.js";
+
+const SWEEP_MS = 100;
+const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"] as const;
+
+/** Where an edge takes its broadcasts from. */
+export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends"> {
+  /** The other relay, with a token as `?jwt=` where it wants one. */
+  readonly url: string;
+}
+
+/** Options for {@link Relay}. */
+export interface RelayOptions {
+  /** Address to listen on. Default `127.0.0.1`. */
+  readonly host?: string;
+  /** Port for QUIC (UDP) and for HTTP and WebSocket (TCP); 0 picks a free one. Default 4443. */
+  readonly port?: number;
+  /**
+   * What the relay proves its identity with; `Certificates` are followed as they rotate, and stay the caller's to
+   * close. Default: a self-signed certificate made for this run.
+   */
+  readonly certificate?: Certificate | Certificates;
+  /** Applies the rewind rule to what the relay holds. Off only as the control of a measurement. Default true. */
+  readonly takeBack?: boolean;
+  /** Repeats every datagram once, one object later, for players that report. Default false. */
+  readonly repeat?: boolean;
+  /** Answers HTTP requests other than `/certificate.sha256`. */
+  readonly handler?: RequestListener;
+  /** Who may do what. Default: everybody everything. */
+  readonly auth?: AuthOptions;
+  /** Another relay, ours or a stock one, whose broadcasts are served here too: this one is its edge. */
+  readonly upstream?: UpstreamOptions;
+  /** Port on loopback for `/metrics`, `/health`, `/ready` and `/broadcasts`; 0 picks a free one. Default: none. */
+  readonly opsPort?: number;
+  /** Caps that differ from their defaults. */
+  readonly limits?: Partial<RelayLimits>;
+  /** Where log lines go. Default: nowhere. */
+  readonly logger?: Logger;
+}
+
+const optionsSchema = z.strictObject({
+  host: z.string().min(1).default("127.0.0.1"),
+  port: z.number().int().min(0).max(65_535).default(4443),
+  certificate: z
+    .union([z.instanceof(Certificates), z.strictObject({ cert: z.string(), key: z.string() })], {
+      error: "it must be { cert, key } as PEM text, or Certificates",
+    })
+    .optional(),
+  takeBack: z.boolean().default(true),
+  repeat: z.boolean().default(false),
+  handler: z.custom<RequestListener>((value) => typeof value === "function").optional(),
+  auth: z
+    .strictObject({
+      keys: z.string().min(1).optional(),
+      public: z.strictObject({ put: z.array(z.string()).optional(), get: z.array(z.string()).optional() }).optional(),
+    })
+    .optional(),
+  upstream: z
+    .strictObject({
+      url: z.url(),
+      certificateHashes: z.array(z.instanceof(Uint8Array)).optional(),
+      insecure: z.boolean().optional(),
+      backends: z.array(z.enum(["quic", "qmux", "http2"])).optional(),
+    })
+    .optional(),
+  opsPort: z.number().int().min(0).max(65_535).optional(),
+  limits: limitsSchema.prefault({}),
+  logger: z.custom<Logger>(isLogger, "it must have the methods debug, info, warn and child").default(SILENT),
+});
+
+/** What a relay is doing, from {@link Relay.stats}. */
+export interface RelayStats {
+  readonly sessions: number;
+  readonly broadcasts: number;
+  readonly tracks: number;
+  readonly watchers: number;
+  readonly listeners: number;
+  readonly cachedBytes: number;
+  readonly queuedBytes: number;
+  readonly queuedGroups: number;
+  readonly counters: Counters;
+}
+
+/** A relay: takes sessions over QUIC and WebSocket and fans what is published on them out to who watches. */
+export class Relay {
+  readonly #options: z.infer<typeof optionsSchema>;
+  readonly #counters = new Counters();
+  readonly #budget: CacheBudget;
+  readonly #spreader = new Spreader();
+  readonly #origin: Origin;
+  readonly #environment: BroadcastEnvironment;
+  readonly #auth: Auth | undefined;
+  readonly #connections = new Set<Connection>();
+  readonly #addresses = new Map<string, number>();
+  // 53 bits: older clients read the id as a number.
+  readonly #hopId = (randomBytes(8).readBigUInt64BE() & 0x1fffffffffffffn) | 1n;
+  #servers: SessionServer[] = [];
+  #door: HttpDoor | undefined;
+  #certificate: Certificate | undefined;
+  #rotation: Promise<void> = Promise.resolve();
+  readonly #rotated = (next: Certificate): void => {
+    this.setCertificate(next).catch((error: unknown) => {
+      this.#options.logger.warn({ error: String(error) }, "The new certificate could not be used.");
+    });
+  };
+  #ops: Server | undefined;
+  #upstream: Reconnector | undefined;
+  #draining = false;
+  #address: { host: string; port: number } | undefined;
+  #fingerprint = "";
+  #ticker: NodeJS.Timeout | undefined;
+  #sessionNumber = 0;
+  #pendingSessions = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Throws an `InputError` (`INVALID_OPTION`) that names the field. */
+  constructor(options: RelayOptions = {}) {
+    const parsed = optionsSchema.safeParse(options);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new InputError("INVALID_OPTION", `options.${issue?.path.join(".")}: ${issue?.message}.`);
+    }
+    this.#options = parsed.data;
+    const { limits, takeBack, auth } = this.#options;
+    this.#auth = auth && new Auth(auth as AuthOptions);
+    this.#budget = new CacheBudget(limits.cacheBytes);
+    this.#origin = new Origin({ maxBroadcasts: limits.broadcasts, counters: this.#counters });
+    this.#environment = {
+      clock: monotonicClock,
+      counters: this.#counters,
+      budget: this.#budget,
+      limits,
+      classifier: takeBack ? () => new RewindClassifier() : undefined,
+    };
+  }
+
+  /** Where it listens; throws a `StateError` (`NOT_LISTENING`) before {@link listen}. */
+  get address(): { readonly host: string; readonly port: number } {
+    if (this.#address === undefined) throw new StateError("NOT_LISTENING", "The relay does not listen yet.");
+    return this.#address;
+  }
+
+  /** The operations port, when there is one. */
+  get opsPort(): number | undefined {
+    return this.#ops && portOf(this.#ops);
+  }
+
+  /** SHA-256 of its certificate in hex, as clients pin it. */
+  get fingerprint(): string {
+    return this.#fingerprint;
+  }
+
+  /** Starts to listen. Throws a `TransportError` (`PORT_IN_USE`, `LISTEN_FAILED` and what the backends throw). */
+  async listen(): Promise<{ readonly host: string; readonly port: number }> {
+    if (this.#address !== undefined || this.#closing)
+      throw new StateError("ALREADY_LISTENING", "listen() was called before.");
+    const { host, port, logger } = this.#options;
+    await this.#auth?.prepare();
+    const given = this.#options.certificate;
+    const certificate =
+      this.#certificate ?? (given instanceof Certificates ? given.current : given) ?? (await createCertificate([host]));
+    this.#fingerprint = fingerprintOf(certificate);
+    this.#certificate = certificate;
+    // A port that is free in TCP may be taken in UDP, so a picked one may need another try.
+    for (let attempt = 0; ; attempt++) {
+      const door = await listenHttp(host, port, certificate, (request, response) => this.#answer(request, response));
+      const http = door.server;
+      const bound = portOf(http);
+      try {
+        const quic = await listen({ backend: "quic", host, port: bound, certificate, protocols: [...PROTOCOLS] });
+        this.#door = door;
+        this.#address = { host, port: bound };
+        this.#servers = [
+          quic,
+          await listen({ backend: "qmux", host, port: bound, httpServer: http, protocols: [...PROTOCOLS] }),
+        ];
+        break;
+      } catch (error) {
+        await closeHttp(http);
+        const busy = error instanceof TransportError && error.code === "PORT_IN_USE";
+        if (!busy || port !== 0 || attempt >= 4) throw error;
+      }
+    }
+    if (this.#options.opsPort !== undefined) {
+      this.#ops = await listenOps(this.#options.opsPort, {
+        metrics: relayMetrics(() => this.stats()),
+        ready: () => !this.#draining && this.#closing === undefined,
+        broadcasts: () => this.#describe(),
+      });
+    }
+    for (const server of this.#servers) void this.#accept(server);
+    if (given instanceof Certificates) {
+      given.on("rotate", this.#rotated);
+      // One that came while the ports were opened.
+      if (given.current !== certificate) this.#rotated(given.current);
+    }
+    if (this.#options.upstream) this.#follow(this.#options.upstream as UpstreamOptions);
+    this.#ticker = setInterval(() => this.#sweep(), SWEEP_MS);
+    logger.info({ ...this.#address, takeBack: this.#options.takeBack }, "The relay listens.");
+    return this.#address;
+  }
+
+  /**
+   * Replaces the certificate of everything at once: what `/certificate.sha256` tells, HTTPS and QUIC. WebSocket sessions
+   * go on; QUIC sessions end, because the QUIC binding takes a certificate only when it binds, and come back to the same
+   * port. Resolves when QUIC listens again. Throws an `InputError` (`CERTIFICATE_UNUSABLE`) and keeps the one before.
+   */
+  async setCertificate(certificate: Certificate): Promise<void> {
+    const fingerprint = fingerprintOf(certificate);
+    this.#certificate = certificate;
+    if (this.#address === undefined || this.#closing) return;
+    // Before the sessions end, because their clients ask for the new hash at once.
+    this.#fingerprint = fingerprint;
+    this.#door?.setCertificate(certificate);
+    this.#rotation = this.#rotation.then(() => this.#rebind(certificate));
+    await this.#rotation;
+    this.#options.logger.info({ fingerprint }, "The certificate was replaced.");
+  }
+
+  /** What it is doing now, and what it counted since its start. */
+  stats(): RelayStats {
+    let tracks = 0;
+    let watchers = 0;
+    let listeners = 0;
+    let queuedBytes = 0;
+    let queuedGroups = 0;
+    for (const broadcast of this.#origin.broadcasts) {
+      listeners += broadcast.listeners;
+      for (const track of broadcast.tracks.values()) {
+        tracks++;
+        watchers += track.watchers.size;
+        for (const watcher of track.watchers) {
+          queuedBytes += watcher.queuedBytes;
+          queuedGroups += watcher.queuedGroups;
+        }
+      }
+    }
+    return {
+      sessions: this.#connections.size,
+      broadcasts: this.#origin.size,
+      tracks,
+      watchers,
+      listeners,
+      cachedBytes: this.#budget.usedBytes,
+      queuedBytes,
+      queuedGroups,
+      counters: structuredClone({ ...this.#counters, datagramsDropped: this.#spreader.dropped }),
+    };
+  }
+
+  /**
+   * Shuts down with care: takes no new sessions, asks every peer to leave where its version can (GOAWAY), closes when
+   * all have left or after `deadlineMs`. For use on SIGTERM.
+   */
+  async drain(deadlineMs = 10_000): Promise<void> {
+    this.#draining = true;
+    this.#upstream?.close();
+    this.#options.logger.info({ sessions: this.#connections.size, deadlineMs }, "The relay drains.");
+    for (const connection of this.#connections) connection.goaway();
+    const deadline = performance.now() + deadlineMs;
+    while (this.#connections.size > 0 && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, Math.min(50, deadlineMs)));
+    await this.close();
+  }
+
+  /** Ends all sessions and lets go of the ports; idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  // A port that lingers with the system for a moment must not cost the relay its QUIC side.
+  async #rebind(certificate: Certificate): Promise<void> {
+    for (const server of this.#servers) {
+      for (let waitMs = 100; !this.#closing && certificate === this.#certificate; waitMs = Math.min(2 * waitMs, 5000)) {
+        try {
+          await server.setCertificate?.(certificate);
+          break;
+        } catch (error) {
+          this.#options.logger.warn({ error: String(error), waitMs }, "QUIC can not listen again; trying again.");
+          await new Promise((resolve) => setTimeout(resolve, waitMs));
+        }
+      }
+    }
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#ticker);
+    if (this.#options.certificate instanceof Certificates) this.#options.certificate.off("rotate", this.#rotated);
+    this.#upstream?.close();
+    for (const connection of this.#connections) connection.close(Code.CLOSED, "The relay is shutting down.");
+    await this.#rotation;
+    await Promise.all(this.#servers.map((server) => server.close()));
+    if (this.#door) await closeHttp(this.#door.server);
+    if (this.#ops) await closeHttp(this.#ops);
+  }
+
+  #describe(): unknown {
+    return [...this.#origin.broadcasts].map(({ path, source, hops, listeners, tracks }) => ({
+      path,
+      source: source.id,
+      hops: hops.map(String),
+      listeners,
+      tracks: [...tracks.values()].map((track) => ({
+        name: track.name,
+        watchers: track.watchers.size,
+        subscribed: track.subscribed,
+        newestGroup: track.lastSequence,
+        cachedGroups: track.cache?.groups.length ?? 0,
+        cachedBytes: track.cache?.bytes ?? 0,
+      })),
+    }));
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url?.split("?", 1)[0];
+    if (path === "/certificate.sha256" && (request.method === "GET" || request.method === "HEAD")) {
+      response.writeHead(200, { "content-type": "text/plain", "access-control-allow-origin": "*" });
+      response.end(request.method === "GET" ? this.#fingerprint : undefined);
+      return;
+    }
+    const { handler } = this.#options;
+    if (handler) return void handler(request, response);
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end("Not found.\n");
+  }
+
+  async #accept(server: SessionServer): Promise<void> {
+    for (;;) {
+      const request = await server.accept();
+      if (request === undefined) return;
+      void this.#take(request).catch((error: unknown) => {
+        this.#options.logger.debug({ error: String(error) }, "A session was not established.");
+      });
+    }
+  }
+
+  async #take(request: SessionRequest): Promise<void> {
+    const { limits, logger } = this.#options;
+    const address = request.remoteAddress;
+    if (this.#draining) return request.reject(503);
+    if (this.#connections.size + this.#pendingSessions >= limits.sessions) {
+      this.#counters.sessionsRefused.limit++;
+      return request.reject(503);
+    }
+    if (address !== undefined && (this.#addresses.get(address) ?? 0) >= limits.sessionsPerAddress) {
+      this.#counters.sessionsRefused.address++;
+      return request.reject(429);
+    }
+    this.#pendingSessions++;
+    let session: Session;
+    let scope: Scope = { root: rootOf(request.url), put: [""], get: [""] };
+    try {
+      if (this.#auth) scope = await this.#auth.authorize(request.url);
+      session = await request.accept();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      this.#counters.sessionsRefused.unauthorized++;
+      logger.info({ code: error.code, reason: error.message, address }, "A session was refused.");
+      return request.reject(401);
+    } finally {
+      this.#pendingSessions--;
+    }
+    this.#counters.sessionsAccepted++;
+    if (address !== undefined) this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1);
+    try {
+      await this.#serve(session, "server", scope);
+    } finally {
+      const left = address === undefined ? 0 : (this.#addresses.get(address) ?? 1) - 1;
+      if (address !== undefined) {
+        if (left > 0) this.#addresses.set(address, left);
+        else this.#addresses.delete(address);
+      }
+    }
+  }
+
+  async #serve(session: Session, role: "server" | "client", scope: Scope): Promise<void> {
+    const id = `${role === "client" ? "upstream" : session.backend}-${++this.#sessionNumber}`;
+    const send = (body: Uint8Array): void => {
+      if (!session.datagrams?.send(body)) this.#counters.datagramsRefused++;
+    };
+    const connection = new Connection({
+      id,
+      session,
+      role,
+      scope,
+      origin: this.#origin,
+      environment: this.#environment,
+      hopId: this.#hopId,
+      repeat: this.#options.repeat,
+      sendDatagram: (body) => this.#spreader.send(body, send),
+      log: this.#options.logger.child({ connection: id }),
+    });
+    this.#connections.add(connection);
+    const stopExpiry = expire(connection, scope.expiresAt);
+    try {
+      await connection.run();
+    } finally {
+      stopExpiry();
+      this.#connections.delete(connection);
+    }
+  }
+
+  #follow({ url, ...options }: UpstreamOptions): void {
+    const { logger } = this.#options;
+    this.#upstream = new Reconnector({
+      connect: (signal) => connect(url, { ...options, protocols: PROTOCOLS.slice(0, 3), signal }),
+      // It publishes to us whatever it has; of ours it sees nothing.
+      onSession: (session) => void this.#serve(session, "client", { root: "", put: [""], get: [] }),
+      onRetry: (reason, waitMs) =>
+        logger.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone; trying again."),
+    });
+  }
+
+  #sweep(): void {
+    for (const broadcast of this.#origin.broadcasts) broadcast.sweep();
+  }
+}
+
+function fingerprintOf({ cert, key }: Certificate): string {
+  try {
+    createSecureContext({ cert, key });
+    return certificateHash(cert);
+  } catch (cause) {
+    throw new InputError("CERTIFICATE_UNUSABLE", "options.certificate is not a PEM certificate and its key.", {
+      cause,
+    });
+  }
+}
+
+// A token's end is a session's end. Timers reach no further than 24 days, so far ends are looked at daily.
+function expire(connection: Connection, expiresAt: number | undefined): () => void {
+  if (expiresAt === undefined) return () => {};
+  let timer: NodeJS.Timeout;
+  const wait = (): void => {
+    const left = expiresAt - Date.now();
+    if (left <= 0) connection.close(Code.UNAUTHORIZED, "The token has expired.");
+    else timer = setTimeout(wait, Math.min(left, 86_400_000));
+  };
+  wait();
+  return () => clearTimeout(timer);
+}

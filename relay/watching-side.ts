@@ -1,0 +1,242 @@
+import { fromMilliseconds, ProtocolError } from "../base/index.js";
+import { broadcastHash, decodeAggregate, decodeReport, type ListenerState, reportKind } from "../flow/index.js";
+import type { BidirectionalStream } from "../transport/index.js";
+import { announce } from "./announcer.js";
+import type { Broadcast } from "./broadcast.js";
+import { reportsOf } from "./edge.js";
+import type { Track } from "./fanout.js";
+import type { Peer } from "./peer.js";
+import { allows } from "./scope.js";
+import { Watcher } from "./watcher.js";
+import { decodeAnnounceRequest } from "./wire/announce.js";
+import { Code } from "./wire/code.js";
+import { joinPath } from "./wire/path.js";
+import type { StreamReader } from "./wire/stream.js";
+import { decodeSubscribe, decodeSubscribeUpdate, encodeSubscribeResponse } from "./wire/subscribe.js";
+import { decodeFetch, decodeTrackRequest, encodeTrackInfo } from "./wire/track.js";
+import { hasTimestamps } from "./wire/version.js";
+
+interface Watched {
+  readonly broadcast: Broadcast;
+  readonly watchers: Set<Watcher>;
+}
+
+/** How datagrams get to the peer. */
+export interface DatagramDelivery {
+  /** Repeat every datagram to a player of ours once. */
+  readonly repeat: boolean;
+  /** Hands a datagram to the session, at once or spread over the tick. */
+  readonly sendDatagram: (body: Uint8Array) => void;
+}
+
+/** The watching side of a connection: what the peer asks for and gets, and what it reports. */
+export class WatchingSide {
+  readonly #peer: Peer;
+  readonly #delivery: DatagramDelivery;
+  // Subscribe ids, and broadcasts by the hash that reports name them with.
+  readonly #subscriptions = new Set<number>();
+  readonly #watched = new Map<number, Watched>();
+
+  constructor(peer: Peer, delivery: DatagramDelivery) {
+    this.#peer = peer;
+    this.#delivery = delivery;
+  }
+
+  /** Tells the peer what there is to watch, until it leaves. */
+  async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
+    const { scope, origin, hopId } = this.#peer;
+    const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
+    this.#peer.greet();
+    const left = reader.drain().catch(() => {});
+    await announce({
+      origin,
+      version: this.#peer.version,
+      send,
+      prefix: joinPath(scope.root, request.prefix),
+      get: scope.get,
+      hopId,
+      left,
+      hidden: (broadcast) =>
+        broadcast.source.id === this.#peer.id ||
+        (request.excludeHop !== 0n && broadcast.hops.includes(request.excludeHop)) ||
+        (this.#peer.peerHopId !== 0n && broadcast.hops.includes(this.#peer.peerHopId)),
+    });
+    receive.stop(Code.CANCEL);
+  }
+
+  /** Serves a subscription until it ends. */
+  async subscribe(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const { scope, environment } = this.#peer;
+    const { repeat, sendDatagram } = this.#delivery;
+    const { counters, limits, clock } = environment;
+    const version = this.#peer.version;
+    const message = decodeSubscribe(await reader.message(), version, limits.pathBytes);
+    this.#peer.greet();
+    if (this.#subscriptions.has(message.id))
+      throw new ProtocolError("DUPLICATE_SUBSCRIPTION", `The subscribe id ${message.id} is taken.`);
+    if (this.#subscriptions.size >= limits.subscriptionsPerSession) {
+      counters.capped.subscriptions++;
+      return refuse(stream, Code.BOUNDS_EXCEEDED);
+    }
+    const path = joinPath(scope.root, message.broadcast);
+    if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
+    const broadcast = this.#peer.origin.get(path);
+    if (broadcast === undefined) return refuse(stream, Code.NOT_FOUND);
+    const track = broadcast.track(message.track);
+    if (track === undefined) return refuse(stream, Code.BOUNDS_EXCEEDED);
+
+    const { send } = stream;
+    const session = this.#peer.session;
+    const watcher: Watcher = new Watcher({
+      clock,
+      session,
+      version,
+      subscribe: message.id,
+      delivery: message,
+      track,
+      counters,
+      limits: {
+        queueGroups: limits.queueGroups,
+        queueBytes: limits.queueBytes,
+        queueAge: fromMilliseconds(limits.queueMs),
+        pendingStreams: limits.pendingStreams,
+      },
+      listener: (): ListenerState | undefined => broadcast.listener(this.#peer.id),
+      sendDatagram,
+      repeat: () => repeat,
+      onStart: (group) => {
+        if (hasTimestamps(version)) quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
+      },
+    });
+    this.#subscriptions.add(message.id);
+    const hash = broadcastHash(message.broadcast);
+    this.#watch(hash, broadcast, watcher);
+    try {
+      track.attach(watcher, message.startGroup);
+      await track.info();
+      if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
+      const updates = this.#followUpdates(reader, watcher);
+      const outcome = await Promise.race([updates, track.closed]);
+      if (outcome === "left") void send.finish();
+      else if (outcome === undefined) {
+        if (hasTimestamps(version)) {
+          const newest = track.lastSequence;
+          const group = newest === undefined ? 0 : newest + 1;
+          await send.write(encodeSubscribeResponse({ kind: "end", group }, version));
+        }
+        void send.finish();
+      } else refuse(stream, outcome);
+    } catch (error) {
+      refuse(stream, Code.NOT_FOUND);
+      throw error;
+    } finally {
+      track.detach(watcher);
+      watcher.close();
+      this.#unwatch(hash, watcher);
+      this.#subscriptions.delete(message.id);
+    }
+  }
+
+  // Resolves when the subscriber leaves, whichever way.
+  async #followUpdates(reader: StreamReader, watcher: Watcher): Promise<"left"> {
+    try {
+      for (;;) {
+        const body = await reader.messageMaybe();
+        if (body === undefined) return "left";
+        watcher.update(decodeSubscribeUpdate(body, this.#peer.version));
+      }
+    } catch (error) {
+      this.#peer.fail(error);
+      return "left";
+    }
+  }
+
+  /** Tells what a track is like. */
+  async track(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const request = decodeTrackRequest(await reader.message(), this.#limits.pathBytes);
+    this.#peer.greet();
+    const track = this.#find(request.broadcast, request.track, stream);
+    if (track === undefined) return;
+    try {
+      await stream.send.write(encodeTrackInfo(await track.info()));
+      void stream.send.finish();
+    } catch (error) {
+      refuse(stream, Code.NOT_FOUND);
+      throw error;
+    }
+  }
+
+  /** Sends one group of the cache. */
+  async fetch(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const request = decodeFetch(await reader.message(), this.#limits.pathBytes);
+    this.#peer.greet();
+    const record = this.#find(request.broadcast, request.track, stream)?.cache?.get(request.group);
+    if (record === undefined || !record.ended || !hasTimestamps(this.#peer.version))
+      return refuse(stream, Code.NOT_FOUND);
+    await stream.send.write(record.following("timed", 0));
+    void stream.send.finish();
+  }
+
+  #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {
+    const { scope, origin } = this.#peer;
+    const path = joinPath(scope.root, broadcast);
+    const allowed = allows(scope.get, path);
+    const track = allowed ? origin.get(path)?.track(name) : undefined;
+    if (track === undefined) refuse(stream, allowed ? Code.NOT_FOUND : Code.UNAUTHORIZED);
+    return track;
+  }
+
+  /** Takes what the peer tells of its playing, or an edge of its listeners. */
+  report(body: Uint8Array): void {
+    const { counters } = this.#peer.environment;
+    const aggregate = reportKind(body) === "aggregate";
+    const decoded = aggregate ? decodeAggregate(body) : decodeReport(body);
+    const hash = decoded.ok && ("report" in decoded ? decoded.report : decoded.aggregate).broadcast;
+    const watched = hash === false ? undefined : this.#watched.get(hash);
+    if (!decoded.ok || watched === undefined) {
+      counters.reportsInvalid++;
+      return;
+    }
+    counters.reportsIn++;
+    if ("report" in decoded) {
+      if (watched.broadcast.report(this.#peer.id, decoded.report))
+        for (const watcher of watched.watchers) watcher.reported();
+      return;
+    }
+    // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
+    for (const report of reportsOf(decoded.aggregate))
+      watched.broadcast.report(`${this.#peer.id}/${report.session}`, report);
+  }
+
+  #watch(hash: number, broadcast: Broadcast, watcher: Watcher): void {
+    const known = this.#watched.get(hash);
+    if (known?.broadcast === broadcast) known.watchers.add(watcher);
+    else this.#watched.set(hash, { broadcast, watchers: new Set([watcher]) });
+  }
+
+  #unwatch(hash: number, watcher: Watcher): void {
+    const known = this.#watched.get(hash);
+    if (known === undefined || !known.watchers.delete(watcher) || known.watchers.size > 0) return;
+    this.#watched.delete(hash);
+    known.broadcast.forget(this.#peer.id);
+  }
+
+  /** Lets go of what the peer watched. */
+  end(): void {
+    for (const { broadcast } of this.#watched.values()) broadcast.forget(this.#peer.id);
+  }
+
+  get #limits() {
+    return this.#peer.environment.limits;
+  }
+}
+
+/** Ends a request's stream both ways with a code. */
+export function refuse({ send, receive }: BidirectionalStream, code: number): void {
+  send.reset(code);
+  receive.stop(code);
+}
+
+function quiet(work: Promise<unknown>): void {
+  work.catch(() => {});
+}

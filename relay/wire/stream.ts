@@ -1,0 +1,105 @@
+import { ProtocolError } from "../../base/index.js";
+import type { ReceiveStream } from "../../transport/index.js";
+import { ByteReader, concatenate } from "./bytes.js";
+
+/** First varint of a bidirectional stream. */
+export const StreamType = {
+  SESSION: 0,
+  ANNOUNCE: 1,
+  SUBSCRIBE: 2,
+  FETCH: 3,
+  PROBE: 4,
+  GOAWAY: 5,
+  TRACK: 6,
+  CLIENT_SETUP: 0x20,
+  SERVER_SETUP: 0x21,
+} as const;
+
+/** First varint of a unidirectional stream. */
+export const DataType = { GROUP: 0, SETUP: 1 } as const;
+
+const EMPTY = new Uint8Array(0);
+
+/** Reads varints and whole messages from a stream, holding no more than one message of bounded length. */
+export class StreamReader {
+  readonly #stream: ReceiveStream;
+  readonly #maxMessageBytes: number;
+  #pending: Uint8Array = EMPTY;
+
+  constructor(stream: ReceiveStream, maxMessageBytes: number) {
+    this.#stream = stream;
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  /** A varint, or undefined when the stream ends before it. */
+  async varintMaybe(): Promise<number | undefined> {
+    if (!(await this.#fill(1))) return undefined;
+    return this.varint();
+  }
+
+  /** A varint; throws a `ProtocolError` (`TRUNCATED_MESSAGE`) when the stream ends within it. */
+  async varint(): Promise<number> {
+    await this.#need(1);
+    const size = 1 << (this.#pending[0]! >> 6);
+    await this.#need(size);
+    return new ByteReader(this.#take(size)).varint();
+  }
+
+  /** The body of a message behind its varint length; throws `MESSAGE_TOO_LONG` or `TRUNCATED_MESSAGE`. */
+  async message(): Promise<ByteReader> {
+    return this.#body(await this.varint());
+  }
+
+  /** The body of a message, or undefined when the stream ends before it. */
+  async messageMaybe(): Promise<ByteReader | undefined> {
+    const length = await this.varintMaybe();
+    return length === undefined ? undefined : this.#body(length);
+  }
+
+  /** The body of a message behind a length of two bytes, as the SETUP exchange has it. */
+  async shortMessage(): Promise<ByteReader> {
+    await this.#need(2);
+    return this.#body(new ByteReader(this.#take(2)).uint16());
+  }
+
+  /** What was read ahead, then whatever comes, or undefined at the end. */
+  async chunk(): Promise<Uint8Array | undefined> {
+    if (this.#pending.length === 0) return this.#stream.read();
+    return this.#take(this.#pending.length);
+  }
+
+  /** Resolves at the end of the stream, ignoring all that still comes; rejects when it was reset. */
+  async drain(): Promise<void> {
+    while ((await this.chunk()) !== undefined);
+  }
+
+  async #body(length: number): Promise<ByteReader> {
+    if (length > this.#maxMessageBytes)
+      throw new ProtocolError(
+        "MESSAGE_TOO_LONG",
+        `A message of ${length} bytes exceeds the limit of ${this.#maxMessageBytes}.`,
+      );
+    await this.#need(length);
+    return new ByteReader(this.#take(length));
+  }
+
+  #take(length: number): Uint8Array {
+    const taken = this.#pending.subarray(0, length);
+    this.#pending = this.#pending.subarray(length);
+    return taken;
+  }
+
+  async #need(length: number): Promise<void> {
+    if (!(await this.#fill(length)))
+      throw new ProtocolError("TRUNCATED_MESSAGE", "A stream ended in the middle of a message.");
+  }
+
+  async #fill(length: number): Promise<boolean> {
+    while (this.#pending.length < length) {
+      const chunk = await this.#stream.read();
+      if (chunk === undefined) return false;
+      this.#pending = this.#pending.length === 0 ? chunk : concatenate([this.#pending, chunk]);
+    }
+    return true;
+  }
+}
