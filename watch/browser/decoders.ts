@@ -1,0 +1,180 @@
+import { MediaError } from "../../base/index.js";
+import type { AudioRendition, VideoRendition } from "../../container/index.js";
+import {
+  type Decoder,
+  type DecoderEvents,
+  type OpenDecoder,
+  type SoundDecoder,
+  type Ticket,
+  TicketQueue,
+} from "../pipeline.js";
+import { SAMPLE_RATE } from "../samples.js";
+
+/** The two decoders of WebCodecs as far as they are alike. */
+interface CodecPort<Chunk> {
+  decode(chunk: Chunk): void;
+  close(): void;
+  readonly state: CodecState;
+}
+
+interface CodecKind<Chunk, Raw extends { readonly timestamp: number; close(): void }, Output> {
+  readonly open: (init: { output: (raw: Raw) => void; error: (error: unknown) => void }) => CodecPort<Chunk>;
+  readonly wrap: (init: { type: "key" | "delta"; timestamp: number; data: Uint8Array<ArrayBuffer> }) => Chunk;
+  /** Notes the tickets of packets handed over, and finds the one of an output. */
+  readonly tickets: () => Pick<TicketQueue, "push" | "take" | "size">;
+  /** Turns what the codec gives into what the pipeline takes; closing it is up to this. */
+  readonly convert: (raw: Raw) => Output;
+}
+
+/**
+ * A WebCodecs decoder behind the pipelines' interface. Every reset replaces the codec and its queue of tickets, so that
+ * an output of before can neither be lost count of nor pass for one of after.
+ */
+function openWith<Chunk, Raw extends { readonly timestamp: number; close(): void }, Output>(
+  kind: CodecKind<Chunk, Raw, Output>,
+  events: DecoderEvents<Output>,
+): Decoder {
+  let current:
+    | { readonly codec: CodecPort<Chunk>; readonly tickets: Pick<TicketQueue, "push" | "take" | "size"> }
+    | undefined;
+
+  const start = (): NonNullable<typeof current> => {
+    const tickets = kind.tickets();
+    const codec = kind.open({
+      output: (raw) => {
+        const ticket = tickets.take(raw.timestamp);
+        if (!ticket) return raw.close();
+        try {
+          events.output(kind.convert(raw), ticket);
+        } catch (error) {
+          events.error(error);
+        }
+      },
+      error: (error) => {
+        if (current?.codec === codec) current = undefined;
+        events.error(error);
+      },
+    });
+    return { codec, tickets };
+  };
+  const discard = (): void => {
+    if (current && current.codec.state !== "closed") current.codec.close();
+    current = undefined;
+  };
+
+  return {
+    decode(payload, ticket, keyframe) {
+      current ??= start();
+      const { codec, tickets } = current;
+      const { timestamp } = ticket;
+      codec.decode(kind.wrap({ type: keyframe ? "key" : "delta", timestamp, data: payload.slice() }));
+      tickets.push(ticket);
+    },
+    reset: discard,
+    get pending() {
+      return current?.tickets.size ?? 0;
+    },
+    close: discard,
+  };
+}
+
+function planes(data: AudioData): Float32Array[] {
+  try {
+    if (data.sampleRate !== SAMPLE_RATE) {
+      throw new MediaError("SAMPLE_RATE", `The audio decodes to ${data.sampleRate} Hz instead of ${SAMPLE_RATE} Hz.`);
+    }
+    return Array.from({ length: Math.min(data.numberOfChannels, 2) }, (_, planeIndex) => {
+      const samples = new Float32Array(data.numberOfFrames);
+      data.copyTo(samples, { planeIndex, format: "f32-planar" });
+      return samples;
+    });
+  } finally {
+    data.close();
+  }
+}
+
+/**
+ * Tickets in the order of the packets. Chromium stamps decoded sound by counting samples from a decoder's first packet
+ * on, so that after any gap its timestamps say nothing; but every audio packet gives exactly one output, in order.
+ */
+class TicketLine {
+  readonly #tickets: Ticket[] = [];
+
+  get size(): number {
+    return this.#tickets.length;
+  }
+
+  push(ticket: Ticket): void {
+    this.#tickets.push(ticket);
+  }
+
+  take(): Ticket | undefined {
+    return this.#tickets.shift();
+  }
+}
+
+/** Decodes sound with the browser's AudioDecoder. */
+export function soundDecoder(config: AudioDecoderConfig): OpenDecoder<readonly Float32Array[], SoundDecoder> {
+  return (events) => {
+    const decoder = openWith<EncodedAudioChunk, AudioData, readonly Float32Array[]>(
+      {
+        open: (init) => {
+          const codec = new AudioDecoder(init);
+          codec.configure(config);
+          return codec;
+        },
+        wrap: (init) => new EncodedAudioChunk(init),
+        tickets: () => new TicketLine(),
+        convert: planes,
+      },
+      events,
+    );
+    const { decode, reset, close } = decoder;
+    return {
+      decode,
+      reset,
+      close,
+      get pending() {
+        return decoder.pending;
+      },
+      framesOf: () => undefined,
+    };
+  };
+}
+
+/** Decodes pictures with the browser's VideoDecoder. */
+export function pictureDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
+  return (events) =>
+    openWith<EncodedVideoChunk, VideoFrame, VideoFrame>(
+      {
+        open: (init) => {
+          const codec = new VideoDecoder(init);
+          codec.configure({ optimizeForLatency: true, ...config });
+          return codec;
+        },
+        wrap: (init) => new EncodedVideoChunk(init),
+        tickets: () => new TicketQueue(),
+        convert: (picture) => picture,
+      },
+      events,
+    );
+}
+
+/** What the browser's AudioDecoder needs to know of a catalog's audio rendition. */
+export function audioConfig({ codec, sampleRate, numberOfChannels, description }: AudioRendition): AudioDecoderConfig {
+  return { codec, sampleRate, numberOfChannels, ...describe(description) };
+}
+
+/** What the browser's VideoDecoder needs to know of a catalog's video rendition. */
+export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
+  const { codec, codedWidth, codedHeight, displayAspectWidth, displayAspectHeight, description } = rendition;
+  const coded = codedWidth && codedHeight ? { codedWidth, codedHeight } : {};
+  const aspect = displayAspectWidth && displayAspectHeight ? { displayAspectWidth, displayAspectHeight } : {};
+  return { codec, ...coded, ...aspect, ...describe(description) };
+}
+
+/** The catalog writes bytes in hexadecimal. */
+function describe(hex: string | undefined): { description?: Uint8Array<ArrayBuffer> } {
+  if (!hex) return {};
+  return { description: Uint8Array.from(hex.match(/../g)!, (pair) => Number.parseInt(pair, 16)) };
+}

@@ -1,0 +1,467 @@
+import "../../base/polyfills.js";
+import * as Moq from "@kixelated/moq";
+import {
+  fromMilliseconds,
+  InputError,
+  MediaError,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+  StateError,
+  TransportError,
+  toMilliseconds,
+} from "../../base/index.js";
+import { type AudioRendition, type Catalog, parseCatalog, type VideoRendition } from "../../container/index.js";
+import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
+import { TrackFeed } from "../feed.js";
+import { AudioPipeline } from "../pipeline.js";
+import { Reporter } from "../reporter.js";
+import { VideoPipeline } from "../video.js";
+import { audioConfig, pictureDecoder, soundDecoder, videoConfig } from "./decoders.js";
+import type { WorkletStatus } from "./messages.js";
+import { openContext, SpeakerOutput } from "./output.js";
+import { Screen } from "./screen.js";
+import { VideoFeed } from "./video-feed.js";
+
+/** Options for {@link BrowserListener}. */
+export interface BrowserListenerOptions {
+  /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
+  readonly url: string | URL;
+  /** Name of the broadcast, without its `.hang`. */
+  readonly broadcast: string;
+  /** Delay from arrival to sound at first; it adapts from there. Default 80. */
+  readonly jitterMs?: number;
+  /** Where pictures go; without it video is not subscribed to. */
+  readonly canvas?: HTMLCanvasElement;
+  /** The audio worklet's script. Default: `worklet.js` beside the script this is bundled into. */
+  readonly workletUrl?: string | URL;
+  /** How to connect. */
+  readonly connect?: BrowserConnectOptions;
+  /** How long to wait for somebody to publish before `failed` says so; it goes on waiting after that. Default 10,000. */
+  readonly timeoutMs?: number;
+}
+
+/** Live numbers of a {@link BrowserListener}. */
+export interface BrowserListenerStats {
+  readonly state: "idle" | "connecting" | "waiting" | "playing" | "failed";
+  /** What carries the session; undefined while there is none. */
+  readonly backend: BrowserConnection["backend"] | undefined;
+  /** Whether sound is being heard now. */
+  readonly playing: boolean;
+  /** Media time that leaves the speakers now, in microseconds. */
+  readonly playheadUs: number | undefined;
+  /** Milliseconds of decoded sound ahead of the playhead. */
+  readonly bufferMs: number;
+  /** Newest group received. */
+  readonly group: number | undefined;
+  /** Rewinds applied. */
+  readonly discontinuities: number;
+  /** Times that sound was late, and how long nothing was heard because of that. */
+  readonly underruns: number;
+  readonly underrunMs: number;
+  /** Milliseconds of sound left out to catch up with a live broadcast. */
+  readonly skippedMs: number;
+  /** Level of the last 20 ms in dBFS; -Infinity for silence. */
+  readonly levelDb: number;
+  /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
+  readonly leadMs: number | undefined;
+  /** Milliseconds heard after they had been taken back; anything above 0 is a fault. */
+  readonly staleMs: number;
+  /** Milliseconds of sound played. */
+  readonly playedMs: number;
+  /** Bytes of media received. */
+  readonly receivedBytes: number;
+  /** Frames that could not be read or decoded. */
+  readonly errors: number;
+  /** Pictures shown. */
+  readonly pictures: number;
+  /** Reports sent to the relay. */
+  readonly reports: number;
+}
+
+/** Backoff between attempts to connect, doubled each time, with a jitter of up to half. */
+const BACKOFF_MS = { initial: 250, max: 4000 };
+/** Time between `stats` events: 100 ms. */
+const STATS_INTERVAL = 100_000;
+/** How long to wait for a lost packet while newer ones are there: half the least delay, so that the rest still sounds. */
+const GAP: Microseconds = fromMilliseconds(40);
+/** How old a group may be that is still wanted: as much as is sent ahead at most. */
+const KEEP_MS = 30_000;
+/** Sound is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
+const HORIZON_MS = 500;
+/** Sound goes before pictures. */
+const PRIORITY = { audio: 100, video: 50 };
+
+/**
+ * Plays a broadcast in a browser: connects, subscribes, decodes and plays, reports what it hears, and comes back by
+ * itself after a loss of connection.
+ *
+ * Events: `stats` ten times a second (`CustomEvent<BrowserListenerStats>`), `rewind` when something was taken back
+ * (`CustomEvent<{ from, heardUntil }>` in microseconds), `failed` (`CustomEvent<Error>`) for what the user should know;
+ * it keeps trying after that.
+ */
+export class BrowserListener extends EventTarget {
+  readonly #options: BrowserListenerOptions;
+  readonly #url: URL;
+  readonly #path: string;
+  readonly #stop = new AbortController();
+  readonly #feed: TrackFeed;
+  readonly #reporter: Reporter;
+  readonly #screen: Screen | undefined;
+  #context: AudioContext | undefined;
+  #bus: GainNode | undefined;
+  #output: SpeakerOutput | undefined;
+  #session: BrowserConnection | undefined;
+  #sound: AudioPipeline | undefined;
+  #video: VideoFeed | undefined;
+  #pictures: VideoPipeline<VideoFrame> | undefined;
+  #audioTrack: string | undefined;
+  #videoTrack: string | undefined;
+  #state: BrowserListenerStats["state"] = "connecting";
+  #levelDb = Number.NEGATIVE_INFINITY;
+  #leadMs: number | undefined;
+  #rewinds = 0;
+  #restarts = 0;
+  #statsAt = Number.NEGATIVE_INFINITY;
+
+  /** Resolves once sound can come, rejects when it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
+  readonly started: Promise<void>;
+  /** Resolves once {@link close} is through. */
+  readonly closed: Promise<void>;
+
+  /** Starts at once; best called from a click. Throws an `InputError` when the URL is none. */
+  constructor(options: BrowserListenerOptions) {
+    super();
+    if (!URL.canParse(options.url)) throw new InputError("INVALID_OPTION", `url is no URL: ${options.url}.`);
+    this.#options = options;
+    this.#url = new URL(options.url);
+    this.#path = options.broadcast.endsWith(".hang") ? options.broadcast : `${options.broadcast}.hang`;
+    this.#feed = new TrackFeed({
+      clock: monotonicClock,
+      gap: GAP,
+      playhead: () => this.#output?.playhead,
+      onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
+    });
+    this.#reporter = new Reporter({
+      path: this.#path,
+      clock: monotonicClock,
+      read: () => ({
+        playhead: this.#output?.heard,
+        playing: this.#output?.status?.playing ?? false,
+        applied: this.#output?.status?.applied,
+        receivedBytes: this.#receivedBytes,
+        receivedGroup: this.#feed.receipts.mark ?? this.#video?.newest,
+        bufferedMs: this.#bufferedMs,
+        staleMs: this.#output?.status?.counters.staleMs ?? 0,
+      }),
+      send: (datagram) => (this.#session && !this.#session.backedUp ? this.#session.sendDatagram(datagram) : false),
+    });
+    this.#screen = options.canvas && new Screen(options.canvas, () => this.#pictures?.present());
+    this.started = this.#start();
+    this.closed = this.started.then(
+      () => this.#run(),
+      () => {
+        this.#state = "failed";
+      },
+    );
+  }
+
+  /** The newest numbers. */
+  get stats(): BrowserListenerStats {
+    const { status } = this.#output ?? {};
+    return {
+      state: this.#state,
+      backend: this.#session?.backend,
+      playing: status?.playing ?? false,
+      playheadUs: this.#output?.heard,
+      bufferMs: this.#bufferedMs,
+      group: this.#feed.receipts.newest ?? this.#video?.newest,
+      discontinuities: this.#discontinuities,
+      underruns: status?.counters.underruns ?? 0,
+      underrunMs: status?.counters.underrunMs ?? 0,
+      skippedMs: status?.counters.skippedMs ?? 0,
+      levelDb: this.#levelDb,
+      leadMs: this.#leadMs,
+      staleMs: status?.counters.staleMs ?? 0,
+      playedMs: status?.counters.playedMs ?? 0,
+      receivedBytes: this.#receivedBytes,
+      errors: this.#feed.counters.malformed + (this.#sound?.counters.errors ?? 0) + (this.#video?.malformed ?? 0),
+      pictures: this.#pictures?.counters.shown ?? 0,
+      reports: this.#reporter.sent,
+    };
+  }
+
+  /** What goes to the speakers, to connect an analyser or a recorder to; undefined before {@link started}. */
+  get audio(): AudioNode | undefined {
+    return this.#bus;
+  }
+
+  /** Stops; idempotent. */
+  close(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(new StateError("CLOSED", "The listener was closed."));
+    this.#session?.transport.close();
+    this.#feed.close();
+    this.#sound?.close();
+    this.#video?.close();
+    this.#pictures?.close();
+    this.#screen?.close();
+    this.#output?.close();
+    void this.#context?.close();
+    this.#state = "idle";
+  }
+
+  async #start(): Promise<void> {
+    if (!globalThis.isSecureContext) {
+      throw new TransportError("INSECURE_PAGE", "Browsers play live sound only on https pages and on localhost.");
+    }
+    if (typeof AudioDecoder === "undefined") {
+      throw new MediaError("NO_AUDIO_DECODER", "This browser has no WebCodecs AudioDecoder.");
+    }
+    const context = await openContext(new URL(this.#options.workletUrl ?? "./worklet.js", import.meta.url));
+    this.#context = context;
+    if (this.#stop.signal.aborted) return void context.close();
+    this.#bus = context.createGain();
+    this.#bus.connect(context.destination);
+    await context.resume();
+  }
+
+  async #run(): Promise<void> {
+    let delayMs = BACKOFF_MS.initial;
+    while (!this.#stop.signal.aborted) {
+      const began = performance.now();
+      try {
+        await this.#connected();
+      } catch (error) {
+        if (!this.#stop.signal.aborted) this.#fail(error);
+      }
+      if (this.#stop.signal.aborted) return;
+      this.#state = "connecting";
+      if (performance.now() - began > 10_000) delayMs = BACKOFF_MS.initial;
+      await this.#sleep(delayMs * (1 - Math.random() / 2));
+      delayMs = Math.min(delayMs * 2, BACKOFF_MS.max);
+    }
+  }
+
+  async #connected(): Promise<void> {
+    const session = await connect(this.#url, this.#options.connect);
+    this.#session = session;
+    const { transport } = session;
+    const gone = transport.closed.then(
+      () => {},
+      () => {},
+    );
+    try {
+      this.#stop.signal.throwIfAborted();
+      const connection = await Moq.Connection.connect(this.#url, {
+        transport,
+        signal: this.#stop.signal,
+      });
+      this.#state = "waiting";
+      const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
+      const missing = setTimeout(() => {
+        if (handle.active.peek()) return;
+        this.#fail(new TransportError("NO_BROADCAST", `Nobody publishes ${this.#path} at ${this.#url.host} yet.`));
+      }, this.#options.timeoutMs ?? 10_000);
+      try {
+        await this.#follow(handle, gone);
+      } finally {
+        clearTimeout(missing);
+        handle.close();
+        connection.close();
+      }
+    } finally {
+      transport.close();
+      this.#session = undefined;
+    }
+  }
+
+  /** Plays the broadcast whenever it is there, until the session ends. */
+  async #follow(handle: Moq.Announce.Broadcast, ended: Promise<void>): Promise<void> {
+    let over = false;
+    const end = ended.then(() => {
+      over = true;
+    });
+    while (!over) {
+      const broadcast = handle.active.peek();
+      const changed = handle.active.changed().then(() => {});
+      const stop = new AbortController();
+      if (broadcast) this.#play(broadcast, stop.signal).catch((error) => stop.signal.aborted || this.#fail(error));
+      await Promise.race([end, changed]);
+      stop.abort();
+    }
+  }
+
+  /** Follows the catalog and plays the renditions it names, until the broadcast goes away. */
+  async #play(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+    this.#audioTrack = undefined;
+    this.#videoTrack = undefined;
+    const track = broadcast.track("catalog.json").subscribe();
+    signal.addEventListener("abort", () => track.close());
+    for (;;) {
+      const group = await track.nextGroup();
+      const frame = await group?.readFrame();
+      if (!frame || signal.aborted) return;
+      this.#apply(broadcast, parseCatalog(frame.payload), signal);
+    }
+  }
+
+  #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): void {
+    const audio = choose(catalog.audio?.renditions, catalog.unsay?.renege === "track");
+    const video = this.#screen && choose(catalog.video?.renditions, false);
+    const output = this.#open(audio === undefined);
+    output.setLive(audio !== undefined && catalog.unsay?.mode === "live");
+    if (audio && audio.name !== this.#audioTrack) {
+      this.#audioTrack = audio.name;
+      this.#playAudio(output, audio.rendition);
+      const isWanted = (): boolean => this.#audioTrack === audio.name;
+      void this.#keep(broadcast, audio.name, PRIORITY.audio, signal, isWanted, (track) => this.#feed.run(track));
+    }
+    if (video && video.name !== this.#videoTrack) {
+      this.#videoTrack = video.name;
+      const feed = this.#playVideo(output, video.rendition, audio === undefined);
+      const isWanted = (): boolean => this.#video === feed;
+      void this.#keep(broadcast, video.name, PRIORITY.video, signal, isWanted, (track) => feed.run(track));
+    }
+  }
+
+  /** The playout stays for good; without sound, the playhead never waits for any. */
+  #open(videoOnly: boolean): SpeakerOutput {
+    if (!this.#context || !this.#bus) throw new StateError("NOT_STARTED", "The listener has not started.");
+    const { jitterMs } = this.#options;
+    this.#output ??= SpeakerOutput.open({
+      context: this.#context,
+      destination: this.#bus,
+      onStatus: (status) => this.#heed(status),
+      ...(jitterMs === undefined ? {} : { jitterMs }),
+      ...(videoOnly ? { maximumHoldMs: 0 } : {}),
+    });
+    return this.#output;
+  }
+
+  #playAudio(output: SpeakerOutput, rendition: AudioRendition): void {
+    if (this.#sound) return;
+    this.#sound = new AudioPipeline({
+      consumer: this.#feed.consumer,
+      openDecoder: soundDecoder(audioConfig(rendition)),
+      output,
+      horizonMs: HORIZON_MS,
+    });
+    this.#feed.connect(this.#sound);
+  }
+
+  #playVideo(output: SpeakerOutput, rendition: VideoRendition, master: boolean): VideoFeed {
+    this.#video?.close();
+    this.#pictures?.close();
+    const feed = new VideoFeed();
+    const pipeline = new VideoPipeline<VideoFrame>({
+      consumer: feed.consumer,
+      openDecoder: pictureDecoder(videoConfig(rendition)),
+      clock: output,
+      master,
+    });
+    feed.connect(pipeline);
+    this.#video = feed;
+    this.#pictures = pipeline;
+    return feed;
+  }
+
+  /** Subscribes to a track, and again where it breaks, until it ends or is no longer wanted. */
+  async #keep(
+    broadcast: Moq.Broadcast.Consumer,
+    name: string,
+    priority: number,
+    signal: AbortSignal,
+    isWanted: () => boolean,
+    run: (track: Moq.Track.Subscriber) => Promise<void>,
+  ): Promise<void> {
+    const goesOn = (): boolean => !signal.aborted && !this.#stop.signal.aborted && isWanted();
+    for (let waitMs = BACKOFF_MS.initial; goesOn(); waitMs = Math.min(waitMs * 2, BACKOFF_MS.max)) {
+      const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
+      const close = (): void => track.close();
+      signal.addEventListener("abort", close);
+      try {
+        return await run(track);
+      } catch (error) {
+        if (goesOn()) this.#fail(error);
+      } finally {
+        signal.removeEventListener("abort", close);
+        close();
+      }
+      await this.#sleep(waitMs);
+    }
+  }
+
+  #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
+    const { restarts } = this.#feed.counters;
+    if (restarts !== this.#restarts) {
+      this.#restarts = restarts;
+      this.#reporter.restart();
+    }
+    if (first) this.#output?.landed(timestamp);
+    const playhead = this.#output?.playhead;
+    if (playhead === undefined || !this.#output?.status?.playing) return;
+    const lead = microseconds(timestamp - playhead);
+    this.#leadMs = toMilliseconds(lead);
+    this.#reporter.landed(lead, sequence);
+  }
+
+  #heed(status: WorkletStatus): void {
+    if (this.#stop.signal.aborted) return;
+    if (status.samples > 0) this.#levelDb = 10 * Math.log10(status.energy / status.samples);
+    const { applied } = status;
+    if (applied && applied.discontinuity !== this.#rewinds) {
+      this.#rewinds = applied.discontinuity;
+      this.#reporter.hurry();
+      const { from, heardUntil } = applied;
+      this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil } }));
+    }
+    this.#state = status.playing ? "playing" : this.#session ? "waiting" : "connecting";
+    this.#feed.pump();
+    this.#video?.pump();
+    this.#reporter.tick();
+    const now = monotonicClock();
+    if (now - this.#statsAt < STATS_INTERVAL) return;
+    this.#statsAt = now;
+    this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
+  }
+
+  get #bufferedMs(): number {
+    return (this.#output?.status?.bufferedMs ?? 0) + this.#feed.waitingMs;
+  }
+
+  get #receivedBytes(): number {
+    return this.#feed.counters.receivedBytes + (this.#video?.receivedBytes ?? 0);
+  }
+
+  get #discontinuities(): number {
+    return this.#sound ? (this.#output?.status?.applied?.discontinuity ?? 0) : (this.#pictures?.generation ?? 0);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    const detail = error instanceof Error ? error : new Error(String(error));
+    this.dispatchEvent(new CustomEvent("failed", { detail }));
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#stop.signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+/** The rendition to play: the first that is framed in a way that is read here; the last where tracks replace each other. */
+function choose<R extends AudioRendition | VideoRendition>(
+  renditions: Readonly<Record<string, R>> | undefined,
+  last: boolean,
+): { readonly name: string; readonly rendition: R } | undefined {
+  const playable = Object.entries(renditions ?? {})
+    .map(([name, rendition]) => ({ name, rendition }))
+    .filter(({ rendition }) => rendition.container.kind === "legacy" && rendition.broadcast === undefined);
+  return last ? playable.at(-1) : playable[0];
+}

@@ -1,0 +1,41 @@
+import type { Microseconds } from "../../base/index.js";
+import type { ClockRewind } from "../playback.js";
+import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../playout.js";
+import type { Provenance } from "../ring.js";
+
+/** Name under which the audio worklet registers its processor. */
+export const PROCESSOR = "unsay-playout";
+
+/** What the page tells the worklet. */
+export type WorkletCommand =
+  | { readonly type: "arrive"; readonly timestamp: Microseconds }
+  | { readonly type: "landed"; readonly timestamp: Microseconds }
+  | { readonly type: "live"; readonly on: boolean }
+  | {
+      readonly type: "write";
+      readonly timestamp: Microseconds;
+      readonly samples: readonly Float32Array[];
+      readonly provenance: Provenance;
+    }
+  | { readonly type: "rewind"; readonly rewind: PlayoutRewind }
+  | { readonly type: "rewind-clock"; readonly rewind: ClockRewind }
+  | { readonly type: "hold"; readonly on: boolean }
+  | { readonly type: "close" };
+
+/** What the worklet tells the page, about fifty times a second and at once after a rewind or a start. */
+export interface WorkletStatus {
+  /** Media time of the next sample; undefined without a timeline. */
+  readonly playhead: Microseconds | undefined;
+  /** Whether sound is being heard now. */
+  readonly playing: boolean;
+  /** Milliseconds of decoded sound at or after the playhead. */
+  readonly bufferedMs: number;
+  /** Sum of the squares of the samples since the last status, and how many those were. */
+  readonly energy: number;
+  readonly samples: number;
+  /** Rewinds obeyed since the start, of sound and of pictures: a status with fewer than were sent is out of date. */
+  readonly rewinds: number;
+  /** The last rewind applied. */
+  readonly applied: AppliedRewind | undefined;
+  readonly counters: PlayoutCounters;
+}

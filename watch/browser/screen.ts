@@ -1,0 +1,32 @@
+/** Draws the picture that is due on a canvas, once per frame of the display; what is on screen stays until the next. */
+export class Screen {
+  readonly #canvas: HTMLCanvasElement;
+  readonly #present: () => VideoFrame | undefined;
+  #shown: VideoFrame | undefined;
+  #request = 0;
+
+  /** `present` gives the picture to show now; it stays the giver's. */
+  constructor(canvas: HTMLCanvasElement, present: () => VideoFrame | undefined) {
+    this.#canvas = canvas;
+    this.#present = present;
+    this.#request = requestAnimationFrame(this.#draw);
+  }
+
+  /** Stops drawing and leaves the last picture; idempotent. */
+  close(): void {
+    cancelAnimationFrame(this.#request);
+    this.#request = 0;
+  }
+
+  readonly #draw = (): void => {
+    if (this.#request === 0) return;
+    this.#request = requestAnimationFrame(this.#draw);
+    const picture = this.#present();
+    if (!picture || picture === this.#shown) return;
+    this.#shown = picture;
+    const { displayWidth: width, displayHeight: height } = picture;
+    if (this.#canvas.width !== width) this.#canvas.width = width;
+    if (this.#canvas.height !== height) this.#canvas.height = height;
+    this.#canvas.getContext("2d")?.drawImage(picture, 0, 0, width, height);
+  };
+}

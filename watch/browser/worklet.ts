@@ -1,0 +1,96 @@
+import { Playout, type PlayoutOptions } from "../playout.js";
+import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
+
+/** The part of the AudioWorklet's global scope that is used here; TypeScript's own libraries do not describe it. */
+interface ProcessorBase {
+  readonly port: MessagePort;
+}
+declare const AudioWorkletProcessor: new () => ProcessorBase;
+declare function registerProcessor(
+  name: string,
+  processor: new (options: { processorOptions: PlayoutOptions }) => ProcessorBase,
+): void;
+
+/** Quanta of 128 frames between two statuses: about 20 ms. */
+const STATUS_QUANTA = 8;
+
+/** The speaker's end: pulls the shared {@link Playout} once per render quantum. */
+class PlayoutProcessor extends AudioWorkletProcessor {
+  readonly #playout: Playout;
+  #open = true;
+  #playing = false;
+  #quanta = 0;
+  #energy = 0;
+  #samples = 0;
+  #rewinds = 0;
+
+  constructor({ processorOptions }: { processorOptions: PlayoutOptions }) {
+    super();
+    this.#playout = new Playout(processorOptions);
+    this.port.onmessage = ({ data }: MessageEvent<WorkletCommand>) => this.#obey(data);
+  }
+
+  /** Called by the browser for every quantum of 128 frames; false ends the node. */
+  process(_inputs: unknown, outputs: Float32Array[][]): boolean {
+    const output = outputs[0]!;
+    this.#playout.pull(output);
+    for (const channel of output) for (const sample of channel) this.#energy += sample * sample;
+    this.#samples += (output[0]?.length ?? 0) * output.length;
+    const { playing } = this.#playout;
+    if (++this.#quanta >= STATUS_QUANTA || playing !== this.#playing) this.#report();
+    this.#playing = playing;
+    return this.#open;
+  }
+
+  #obey(command: WorkletCommand): void {
+    switch (command.type) {
+      case "arrive":
+        this.#playout.arrive(command.timestamp);
+        break;
+      case "landed":
+        this.#playout.landed(command.timestamp);
+        break;
+      case "live":
+        this.#playout.setLive(command.on);
+        break;
+      case "write":
+        this.#playout.write(command.timestamp, command.samples, command.provenance);
+        break;
+      case "rewind":
+        this.#playout.rewind(command.rewind);
+        this.#rewinds++;
+        this.#report();
+        break;
+      case "rewind-clock":
+        this.#playout.clock.rewind(command.rewind);
+        this.#rewinds++;
+        this.#report();
+        break;
+      case "hold":
+        this.#playout.hold(command.on);
+        break;
+      case "close":
+        this.#open = false;
+        break;
+    }
+  }
+
+  #report(): void {
+    const status: WorkletStatus = {
+      playhead: this.#playout.playhead,
+      playing: this.#playout.playing,
+      bufferedMs: this.#playout.bufferedMs,
+      energy: this.#energy,
+      samples: this.#samples,
+      rewinds: this.#rewinds,
+      applied: this.#playout.applied,
+      counters: this.#playout.counters,
+    };
+    this.port.postMessage(status);
+    this.#quanta = 0;
+    this.#energy = 0;
+    this.#samples = 0;
+  }
+}
+
+registerProcessor(PROCESSOR, PlayoutProcessor);

@@ -1,0 +1,482 @@
+import "../base/polyfills.js";
+import { EventEmitter } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import * as Moq from "@kixelated/moq";
+import { z } from "zod";
+import {
+  fromMilliseconds,
+  InputError,
+  MediaError,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+  TransportError,
+} from "../base/index.js";
+import { type AudioRendition, type Catalog, parseCatalog } from "../container/index.js";
+import { isReportDatagram } from "../flow/index.js";
+import {
+  type Backend,
+  type Backoff,
+  type ConnectOptions,
+  connect,
+  Reconnector,
+  type Session,
+  toWebTransport,
+} from "../transport/index.js";
+import { TrackFeed } from "./feed.js";
+import { loadOpus } from "./opus.js";
+import { AudioPipeline } from "./pipeline.js";
+import { Playout, type PlayoutRewind } from "./playout.js";
+import { Reporter } from "./reporter.js";
+import { type PlayedRun, type SoundSink, VirtualSpeaker } from "./speaker.js";
+
+/** Options for {@link Listener}. */
+export interface ListenerOptions {
+  /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
+  readonly url: string | URL;
+  /** Name of the broadcast, with or without its `.hang`. */
+  readonly broadcast: string;
+  /** Delay from the first frame's arrival to its sound, in milliseconds; it adapts from there. Default 80. */
+  readonly jitterMs?: number;
+  /** False keeps the delay at `jitterMs`. Default true. */
+  readonly adaptive?: boolean;
+  /** How often the virtual speaker pulls what is due, in milliseconds; the record is no finer. Default 10. */
+  readonly pullIntervalMs?: number;
+  /** Channels of the played sound. Default 1. */
+  readonly channels?: 1 | 2;
+  /** Where the sound goes besides the virtual speaker's record. Closed with the listener. */
+  readonly sink?: SoundSink;
+  /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number;
+  /** Whether to tell the relay what is received and heard. Default true. */
+  readonly report?: boolean;
+  /** How to connect. */
+  readonly connect?: Omit<ConnectOptions, "signal">;
+  /** Waits between attempts to connect again. */
+  readonly backoff?: Backoff;
+}
+
+/** What a listener is doing. */
+export type ListenerState = "connecting" | "waiting" | "playing" | "closed";
+
+/** The numbers of a {@link Listener}; totals count from its start. */
+export interface ListenerStats {
+  readonly state: ListenerState;
+  /** What carries the session, while there is one. */
+  readonly backend: Backend | undefined;
+  /** Whether sound is being heard now. */
+  readonly playing: boolean;
+  /** Media time of the next sample in microseconds; undefined before the first frame. */
+  readonly playheadUs: number | undefined;
+  /** Milliseconds ready to play, decoded or not. */
+  readonly bufferMs: number;
+  /** Delay from arrival to sound that is aimed at now. */
+  readonly jitterTargetMs: number;
+  /** Newest group received. */
+  readonly group: number | undefined;
+  /** Rewinds applied. */
+  readonly discontinuities: number;
+  /** Times that late sound made the playhead wait, and for how long. */
+  readonly underruns: number;
+  readonly underrunMs: number;
+  /** Milliseconds of sound left out to catch up with a live broadcast. */
+  readonly skippedMs: number;
+  /** Level of the last tenth of a second in decibels below full scale. */
+  readonly levelDb: number;
+  /** Milliseconds of raw sound heard; a listener cannot tell it from denoised, so this stays 0. */
+  readonly bleedMs: number;
+  /** Milliseconds heard that had been taken back before; anything above 0 is a fault. */
+  readonly staleMs: number;
+  /** Milliseconds of sound played. */
+  readonly playedMs: number;
+  readonly receivedBytes: number;
+  /** Frames received, repeats included, and how many of them came as datagrams. */
+  readonly receivedFrames: number;
+  readonly datagrams: number;
+  /** Packets decoded, gaps concealed, packets that could not be decoded or were no frames. */
+  readonly decoded: number;
+  readonly concealed: number;
+  readonly malformed: number;
+  /** Frames dropped on arrival, by reason. */
+  readonly dropped: {
+    readonly duplicate: number;
+    readonly late: number;
+    readonly stale: number;
+    readonly overflow: number;
+  };
+  /** Groups that were reset before their end. */
+  readonly abortedGroups: number;
+  /** Reports sent. */
+  readonly reports: number;
+  /** Sessions made. */
+  readonly sessions: number;
+}
+
+/** A rewind as a listener tells of it. */
+export interface ListenerRewind {
+  /** How many rewinds there were, this one included; the same number again refines it. */
+  readonly discontinuity: number;
+  /** Media time from which on everything was taken back. */
+  readonly from: Microseconds;
+  /** Up to where the old timeline was heard. */
+  readonly heardUntil: Microseconds;
+}
+
+/** Events of a {@link Listener}. */
+export interface ListenerEvents {
+  /** What it is doing has changed. */
+  state: [ListenerState];
+  /** A rewind was applied. */
+  rewind: [ListenerRewind];
+  /** Something went wrong that it recovers from by itself. */
+  problem: [Error];
+}
+
+const optionsSchema = z.object({
+  url: z.union([z.string(), z.instanceof(URL)]),
+  broadcast: z.string().min(1).max(1000),
+  jitterMs: z.number().min(0).max(10_000).default(80),
+  adaptive: z.boolean().default(true),
+  pullIntervalMs: z.number().min(1).max(100).default(10),
+  channels: z.union([z.literal(1), z.literal(2)]).default(1),
+  timeoutMs: z.number().min(1).max(2_147_483_647).default(10_000),
+  report: z.boolean().default(true),
+});
+
+/** How long to wait for a lost packet at least while newer ones are there: half the usual delay. */
+const GAP: Microseconds = fromMilliseconds(40);
+/**
+ * How old a group may be that is still wanted: as much as is sent ahead at most. The protocol's default, 0, asks for the
+ * newest group alone.
+ */
+const KEEP_MS = 30_000;
+
+/**
+ * Plays a broadcast without a sound card: connects, waits for it to be announced, follows its catalog, takes back what
+ * the publisher takes back, tells the relay what it hears, and starts over by itself when the connection breaks.
+ */
+export class Listener extends EventEmitter<ListenerEvents> {
+  readonly #options: z.output<typeof optionsSchema>;
+  readonly #url: URL;
+  readonly #path: string;
+  readonly #playout: Playout;
+  readonly #speaker: VirtualSpeaker;
+  readonly #feed: TrackFeed;
+  readonly #reporter: Reporter;
+  readonly #reconnector: Reconnector;
+  readonly #timeout: ReturnType<typeof setTimeout>;
+  readonly #closed: Promise<void>;
+  #settle: (error: Error | undefined) => void = () => {};
+  #pipeline: AudioPipeline | undefined;
+  #state: ListenerState = "connecting";
+  #session: Session | undefined;
+  #playingTrack: string | undefined;
+  #lastProblem: Error | undefined;
+  #found = false;
+  #sessions = 0;
+  #restarts = 0;
+  #ended = false;
+
+  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`, `INVALID_URL`) on options that are not what they must be. */
+  constructor(options: ListenerOptions) {
+    super();
+    const parsed = optionsSchema.safeParse(options);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new InputError("INVALID_OPTION", `${issue?.path.join(".")} is not valid: ${issue?.message}.`);
+    }
+    this.#options = parsed.data;
+    const { url, broadcast, jitterMs, adaptive, pullIntervalMs, channels, timeoutMs } = this.#options;
+    if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
+    this.#url = new URL(url);
+    this.#path = broadcast.endsWith(".hang") ? broadcast : `${broadcast}.hang`;
+    this.#closed = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error ? reject(error) : resolve());
+    });
+    // Whoever does not look at `closed` looks at the events.
+    this.#closed.catch(() => {});
+
+    this.#playout = new Playout({ channels, jitterMs, adaptive });
+    this.#speaker = new VirtualSpeaker({
+      playout: this.#playout,
+      sink: options.sink,
+      intervalMs: pullIntervalMs,
+      onTurn: () => {
+        this.#feed.pump();
+        if (this.#options.report) this.#reporter.tick();
+      },
+    });
+    this.#feed = new TrackFeed({
+      clock: monotonicClock,
+      gap: GAP,
+      playhead: () => this.#playout.playhead,
+      onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
+    });
+    this.#reporter = new Reporter({
+      path: this.#path,
+      clock: monotonicClock,
+      read: () => ({
+        playhead: this.#playout.playhead,
+        playing: this.#playout.playing,
+        applied: this.#playout.applied,
+        receivedBytes: this.#feed.counters.receivedBytes,
+        receivedGroup: this.#feed.receipts.mark,
+        bufferedMs: this.#bufferedMs,
+        staleMs: this.#playout.counters.staleMs,
+      }),
+      send: (datagram) => this.#session?.datagrams?.send(datagram) ?? false,
+    });
+    this.#reconnector = new Reconnector({
+      connect: (signal) => connect(this.#url, { ...options.connect, signal }),
+      onSession: (session) => this.#run(session),
+      onRetry: (reason) => {
+        this.#become("connecting");
+        if (reason) this.#problem(reason);
+      },
+      ...(options.backoff && { backoff: options.backoff }),
+    });
+    void this.#reconnector.closed.then((error) => this.#end(error));
+    this.#timeout = setTimeout(() => {
+      if (!this.#found) void this.#end(this.#missing());
+    }, timeoutMs);
+    this.#speaker.start();
+  }
+
+  /** Resolves after {@link close}; rejects when it gave up: `NO_BROADCAST`, or what kept it from connecting. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** What was played, sample by sample: the ground truth of what was heard. */
+  get record(): readonly Readonly<PlayedRun>[] {
+    return this.#speaker.record;
+  }
+
+  /** The newest numbers. */
+  stats(): ListenerStats {
+    const { underruns, underrunMs, staleMs, playedMs, skippedMs } = this.#playout.counters;
+    const { receivedBytes, receivedFrames, datagrams, abortedGroups, malformed } = this.#feed.counters;
+    const { duplicate, late, stale, overflow } = this.#feed.consumer.counters;
+    const { decoded = 0, concealed = 0, errors = 0 } = this.#pipeline?.counters ?? {};
+    return {
+      state: this.#state,
+      backend: this.#session?.backend,
+      playing: this.#playout.playing,
+      playheadUs: this.#playout.playhead,
+      bufferMs: this.#bufferedMs,
+      jitterTargetMs: this.#playout.clock.targetMs,
+      group: this.#feed.receipts.newest,
+      discontinuities: this.#pipeline?.generation ?? 0,
+      underruns,
+      underrunMs,
+      skippedMs,
+      levelDb: this.#speaker.levelDb,
+      bleedMs: 0,
+      staleMs,
+      playedMs,
+      receivedBytes,
+      receivedFrames,
+      datagrams,
+      decoded,
+      concealed,
+      malformed: malformed + errors,
+      dropped: { duplicate, late, stale, overflow },
+      abortedGroups,
+      reports: this.#reporter.sent,
+      sessions: this.#sessions,
+    };
+  }
+
+  /** Stops, finishes the sink and resolves; idempotent. Rejects when the sink could not be finished. */
+  async close(): Promise<void> {
+    await this.#end(undefined);
+  }
+
+  get #bufferedMs(): number {
+    return this.#playout.bufferedMs + this.#feed.waitingMs;
+  }
+
+  async #end(error: Error | undefined): Promise<void> {
+    if (this.#ended) return this.#speaker.close();
+    this.#ended = true;
+    clearTimeout(this.#timeout);
+    this.#reconnector.close();
+    this.#feed.close();
+    this.#pipeline?.close();
+    try {
+      await this.#speaker.close();
+      this.#settle(error);
+    } catch (cause) {
+      this.#settle(error ?? (cause as Error));
+      throw cause;
+    } finally {
+      this.#become("closed");
+    }
+  }
+
+  #missing(): Error {
+    const { timeoutMs } = this.#options;
+    if (this.#sessions === 0)
+      return (
+        this.#lastProblem ??
+        new TransportError("CONNECT_TIMEOUT", `No connection to ${this.#url.host} within ${timeoutMs} ms.`)
+      );
+    return new TransportError(
+      "NO_BROADCAST",
+      `Nobody published ${this.#path} at ${this.#url.host} within ${timeoutMs} ms.`,
+      { cause: this.#lastProblem },
+    );
+  }
+
+  /** One session, until it ends. */
+  async #run(session: Session): Promise<void> {
+    this.#session = session;
+    this.#sessions++;
+    let over = false;
+    const ended = session.closed.then(() => {
+      over = true;
+    });
+    try {
+      // The library writes the URL to the console, where a token must not be; it needs no query any more.
+      const url = new URL(this.#url);
+      url.search = "";
+      const connection = await Moq.Connection.connect(url, {
+        // What comes in on the reserved id is not for a listener.
+        transport: toWebTransport(session, { tap: isReportDatagram }),
+      });
+      this.#become("waiting");
+      const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
+      try {
+        while (!over) {
+          const broadcast = handle.active.peek();
+          const changed = handle.active.changed();
+          const stop = new AbortController();
+          const followed = broadcast && this.#follow(broadcast, stop.signal).catch((error) => this.#problem(error));
+          await Promise.race([ended, changed]);
+          stop.abort();
+          await followed;
+          if (!over) this.#become("waiting");
+        }
+      } finally {
+        handle.close();
+        connection.close();
+      }
+    } finally {
+      this.#session = undefined;
+    }
+  }
+
+  /** Follows the catalog and plays the audio it names, until the broadcast goes away. */
+  async #follow(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+    this.#found = true;
+    this.#playingTrack = undefined;
+    const track = broadcast.track("catalog.json").subscribe();
+    signal.addEventListener("abort", () => track.close());
+    for (;;) {
+      const group = await track.nextGroup();
+      const frame = await group?.readFrame();
+      if (!frame || signal.aborted) return;
+      try {
+        await this.#apply(broadcast, parseCatalog(frame.payload), signal);
+      } catch (error) {
+        // The catalog after a broken one may be whole.
+        this.#problem(error);
+      }
+    }
+  }
+
+  async #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): Promise<void> {
+    const chosen = chooseRendition(catalog);
+    if (!chosen || chosen.name === this.#playingTrack) return;
+    if (!this.#pipeline) {
+      const openDecoder = await loadOpus({ channels: this.#options.channels });
+      if (signal.aborted || this.#ended) return;
+      this.#pipeline = new AudioPipeline({
+        consumer: this.#feed.consumer,
+        openDecoder,
+        output: this.#playout,
+        onRewind: (rewind) => this.#rewound(rewind),
+      });
+      this.#feed.connect(this.#pipeline);
+    }
+    this.#playingTrack = chosen.name;
+    this.#playout.setLive(catalog.unsay?.mode === "live");
+    this.#become("playing");
+    void this.#play(broadcast, chosen.name, signal);
+  }
+
+  /** Reads a track to its end, and subscribes again where it broke. */
+  async #play(broadcast: Moq.Broadcast.Consumer, name: string, signal: AbortSignal): Promise<void> {
+    const isWanted = () => !signal.aborted && !this.#ended && this.#playingTrack === name;
+    for (let waitMs = 250; isWanted(); waitMs = Math.min(waitMs * 2, 4000)) {
+      const subscriber = broadcast.track(name).subscribe({ priority: 100, ordered: true, latencyMax: KEEP_MS });
+      const close = () => subscriber.close();
+      signal.addEventListener("abort", close);
+      try {
+        await this.#feed.run(subscriber);
+        return;
+      } catch (error) {
+        if (isWanted()) this.#problem(error);
+      } finally {
+        signal.removeEventListener("abort", close);
+      }
+      await delay(waitMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
+    const { restarts } = this.#feed.counters;
+    if (restarts !== this.#restarts) {
+      this.#restarts = restarts;
+      this.#reporter.restart();
+    }
+    if (first) this.#playout.landed(timestamp);
+    const { started, playhead } = this.#playout.clock;
+    // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
+    if (started && playhead !== undefined) this.#reporter.landed(microseconds(timestamp - playhead), sequence);
+  }
+
+  #rewound({ discontinuity, from }: PlayoutRewind): void {
+    if (this.#options.report) this.#reporter.hurry();
+    const heardUntil = this.#playout.applied?.heardUntil ?? from;
+    this.emit("rewind", { discontinuity, from, heardUntil });
+  }
+
+  #become(state: ListenerState): void {
+    if (state === this.#state || this.#state === "closed") return;
+    this.#state = state;
+    this.emit("state", state);
+  }
+
+  #problem(cause: unknown): void {
+    if (this.#ended) return;
+    const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
+    this.#lastProblem = error;
+    this.emit("problem", error);
+  }
+}
+
+interface Chosen {
+  readonly name: string;
+  readonly rendition: AudioRendition;
+}
+
+/**
+ * The rendition to play: Opus in the legacy container. Of several, the highest bitrate; in a broadcast that replaces
+ * its track to take back, the one added last.
+ */
+function chooseRendition(catalog: Catalog): Chosen | undefined {
+  const renditions = Object.entries(catalog.audio?.renditions ?? {}).map(([name, rendition]) => ({ name, rendition }));
+  const playable = renditions.filter(
+    ({ rendition }) => rendition.codec === "opus" && rendition.container.kind === "legacy" && !rendition.broadcast,
+  );
+  if (playable.length === 0 && renditions.length > 0) {
+    const codecs = renditions.map(({ rendition }) => rendition.codec).join(", ");
+    throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs}.`);
+  }
+  if (catalog.unsay?.renege === "track") return playable.at(-1);
+  return playable.reduce<Chosen | undefined>(
+    (best, each) => (best && (best.rendition.bitrate ?? 0) >= (each.rendition.bitrate ?? 0) ? best : each),
+    undefined,
+  );
+}

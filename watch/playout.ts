@@ -1,0 +1,222 @@
+import { type Microseconds, microseconds } from "../base/index.js";
+import { CatchUp } from "./catch-up.js";
+import { type ClockRewind, PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback.js";
+import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./ring.js";
+import { framesAt, millisecondsIn, timestampAt } from "./samples.js";
+
+/** Options for {@link Playout}. */
+export interface PlayoutOptions extends SampleRingOptions, PlaybackClockOptions {
+  /** A clock to share with video; by default one is made from the other options. */
+  readonly clock?: PlaybackClock;
+}
+
+/** A rewind to apply to sound. */
+export interface PlayoutRewind extends ClockRewind {
+  /** Generation of what is decoded from now on: older sound at or after `from` is void. */
+  readonly generation: number;
+}
+
+/** What the last rewind came to. */
+export interface AppliedRewind {
+  readonly discontinuity: number;
+  readonly from: Microseconds;
+  /** Up to where the old timeline was heard, or will be as far as what was kept is decoded already. */
+  readonly heardUntil: Microseconds;
+}
+
+/** Running totals of a {@link Playout}. */
+export interface PlayoutCounters extends PlaybackCounters, RingCounters {
+  /** Milliseconds of sound played. */
+  readonly playedMs: number;
+  /** Milliseconds played that had been taken back before; anything above 0 is a fault. */
+  readonly staleMs: number;
+  /** Milliseconds of sound left out to catch up with a live broadcast. */
+  readonly skippedMs: number;
+}
+
+/**
+ * The last stage before a speaker: the timestamped ring read along the playback clock.
+ * It is pure, so it runs the same in an AudioWorklet and in Node.
+ */
+export class Playout {
+  readonly clock: PlaybackClock;
+  readonly #ring: SampleRing;
+  readonly #catchUp: CatchUp;
+  #anchors = 0;
+  #onHold = false;
+  #boundary: { readonly generation: number; readonly from: number } | undefined;
+  #applied: AppliedRewind | undefined;
+  #heardUntil: number | undefined;
+  #playedFrames = 0;
+  #staleFrames = 0;
+
+  constructor({ clock, ...options }: PlayoutOptions) {
+    this.clock = clock ?? new PlaybackClock(options);
+    this.#ring = new SampleRing(options);
+    this.#catchUp = new CatchUp({ clock: this.clock, ring: this.#ring });
+  }
+
+  get channels(): number {
+    return this.#ring.channels;
+  }
+
+  /** Media time of the next sample, or undefined while there is no timeline. */
+  get playhead(): Microseconds | undefined {
+    return this.clock.playhead;
+  }
+
+  /** Where the playhead would be had it never waited for late sound. */
+  get due(): Microseconds | undefined {
+    return this.clock.due;
+  }
+
+  /** Whether sound is being heard: the timeline has begun and does not stand still. */
+  get playing(): boolean {
+    return this.clock.started && !this.clock.holding && !this.#onHold;
+  }
+
+  /** Milliseconds of decoded sound at or after the playhead. */
+  get bufferedMs(): number {
+    return millisecondsIn(this.#ring.framesFrom(this.clock.position ?? Number.NEGATIVE_INFINITY));
+  }
+
+  /** Media time behind the last sample that was played, silence aside. */
+  get heardUntil(): Microseconds | undefined {
+    return this.#heardUntil === undefined ? undefined : timestampAt(this.#heardUntil);
+  }
+
+  /** The last rewind applied. */
+  get applied(): AppliedRewind | undefined {
+    return this.#applied;
+  }
+
+  get counters(): PlayoutCounters {
+    return {
+      ...this.clock.counters,
+      ...this.#ring.counters,
+      playedMs: millisecondsIn(this.#playedFrames),
+      staleMs: millisecondsIn(this.#staleFrames),
+      skippedMs: millisecondsIn(this.#catchUp.skippedFrames),
+    };
+  }
+
+  /** See {@link PlaybackClock.arrive}. */
+  arrive(timestamp: Microseconds): Microseconds {
+    const lead = this.clock.arrive(timestamp);
+    this.#follow();
+    return lead;
+  }
+
+  /** See {@link PlaybackClock.landed}. */
+  landed(timestamp: Microseconds): void {
+    this.clock.landed(timestamp);
+  }
+
+  /** Says whether the broadcast is live: then sound is skipped where the delay is more than is aimed at. */
+  setLive(live: boolean): void {
+    this.clock.setLive(live);
+  }
+
+  /** Stores decoded sound. Returns how many frames were in time and in reach. */
+  write(timestamp: Microseconds, samples: readonly Float32Array[], provenance: Provenance): number {
+    this.#follow();
+    return this.#ring.write(timestamp, samples, provenance);
+  }
+
+  /** Takes sound back; see {@link PlaybackClock.rewind} for the playhead. */
+  rewind({ generation, ...rewind }: PlayoutRewind): void {
+    const { from, discontinuity } = rewind;
+    const cut = framesAt(from);
+    const position = this.clock.position;
+    this.clock.rewind(rewind);
+    this.#ring.truncate(from, generation);
+    const before = this.#applied?.discontinuity === discontinuity ? this.#applied.heardUntil : undefined;
+    if (before === undefined) {
+      const kept = position !== undefined && position < cut ? Math.min(cut, this.#ring.end ?? 0) : 0;
+      const heardUntil = timestampAt(Math.max(kept, this.#heardUntil ?? 0));
+      this.#applied = { discontinuity, from, heardUntil };
+    } else {
+      const heardUntil = microseconds(Math.min(before, timestampAt(Math.max(cut, position ?? 0))));
+      this.#applied = { discontinuity, from, heardUntil };
+    }
+    this.#boundary = { generation, from: cut };
+    // What was heard behind the cut says nothing about what replaces it.
+    if (this.#heardUntil !== undefined) this.#heardUntil = Math.min(this.#heardUntil, cut);
+  }
+
+  /** Makes the playhead stand still, or move again: while it is not known how far back a rewind goes. */
+  hold(on: boolean): void {
+    this.#onHold = on;
+  }
+
+  /** Forgets everything, for a new timeline. */
+  reset(): void {
+    this.clock.reset();
+    this.#ring.seek();
+    this.#boundary = undefined;
+    this.#heardUntil = undefined;
+  }
+
+  /**
+   * Fills `output` (planar) with the next frames, silence where there is none, and moves the playhead on.
+   * Returns the origin of what sounds.
+   */
+  pull(output: readonly Float32Array[]): Run[] {
+    const runs = this.#pull(output);
+    if (this.clock.live) this.#catchUp.heard(output);
+    return runs;
+  }
+
+  #pull(output: readonly Float32Array[]): Run[] {
+    const frames = output[0]?.length ?? 0;
+    this.#follow();
+    const position = this.clock.position;
+    if (position === undefined) {
+      this.#ring.silence(output, 0, frames);
+      this.clock.advance(frames);
+      return [];
+    }
+    if (this.#onHold) {
+      this.#ring.silence(output, 0, frames);
+      this.clock.advance(0, frames);
+      return [];
+    }
+    const next = this.#ring.nextSound(position);
+    if (next === undefined || next > position) {
+      const gap = next === undefined ? 0 : next - position;
+      if (gap > 0 && this.clock.catchUp(gap) > 0) return this.#pull(output);
+    }
+    if (this.clock.live) this.#catchUp.skip(position);
+    return this.#play(output, this.clock.position ?? position);
+  }
+
+  #play(output: readonly Float32Array[], position: number): Run[] {
+    const frames = output[0]?.length ?? 0;
+    const ready = Math.max(0, (this.#ring.end ?? position) - position);
+    const waited = Math.min(Math.max(0, frames - ready), this.clock.patience);
+    const runs = this.#ring.read(output, position, 0, frames - waited);
+    if (waited > 0) this.#ring.silence(output, frames - waited, waited);
+    this.clock.advance(frames - waited, waited);
+    for (const run of runs) this.#account(run);
+    return runs;
+  }
+
+  #account({ frames, timestamp, generation }: Run): void {
+    const start = framesAt(timestamp);
+    this.#playedFrames += frames;
+    this.#heardUntil = start + frames;
+    const boundary = this.#boundary;
+    if (!boundary || generation >= boundary.generation) return;
+    const heardUntil = timestampAt(start + frames);
+    if (this.#applied && heardUntil > this.#applied.heardUntil) this.#applied = { ...this.#applied, heardUntil };
+    this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
+  }
+
+  /** The clock may have been set anew by video too. */
+  #follow(): void {
+    const { anchors } = this.clock.counters;
+    if (anchors === this.#anchors) return;
+    this.#anchors = anchors;
+    this.#ring.seek(this.clock.position);
+  }
+}
