@@ -1,0 +1,17 @@
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { bundlePage } from "../src/page/bundle.js";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+rmSync(dist, { recursive: true, force: true });
+const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+execFileSync(process.execPath, [compiler, "--project", join(root, "tsconfig.build.json")], { stdio: "inherit" });
+
+const assets = join(dist, "src/page/assets");
+mkdirSync(assets, { recursive: true });
+for (const [path, contents] of await bundlePage({ minify: true })) writeFileSync(join(assets, path), contents);
+chmodSync(join(dist, "src/cli.js"), 0o755);

@@ -1,0 +1,47 @@
+import type { Logger } from "pino";
+import type { Resolved, Settings } from "./config.js";
+
+/** What a running command gets besides its configuration. */
+export interface CommandContext {
+  /** Aborts on the first Ctrl-C or SIGTERM; the command then ends in order. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Writes one line to standard output. */
+  print(line: string): void;
+}
+
+/** One subcommand of `unsay`. */
+export interface Command<T extends Settings = Settings> {
+  readonly name: string;
+  /** One sentence for the list of commands. */
+  readonly summary: string;
+  /** The setting that may be given without its flag, such as `unsay watch <url>`. */
+  readonly positional?: keyof T & string;
+  /** Lines printed under the options of `--help`. */
+  readonly examples: readonly string[];
+  readonly settings: T;
+  /** Runs to the end; resolves with the exit code. */
+  run(config: Resolved<T>, context: CommandContext): Promise<number>;
+}
+
+/** Gives a command its type without naming it twice. */
+export function command<T extends Settings>(definition: Command<T>): Command {
+  return definition as unknown as Command;
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** Resolves after that many seconds, at the abort of the signal, or never before the abort when there is no limit. */
+export async function elapsed(seconds: number | undefined, signal: AbortSignal): Promise<void> {
+  if (seconds === undefined) return aborted(signal);
+  const timer = new AbortController();
+  const timeout = setTimeout(() => timer.abort(), seconds * 1e3);
+  await aborted(AbortSignal.any([signal, timer.signal]));
+  clearTimeout(timeout);
+}

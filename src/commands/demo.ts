@@ -1,0 +1,45 @@
+import { command, elapsed } from "../command.js";
+import { flag, number } from "../config.js";
+import { Demo } from "../demo.js";
+import { Meter } from "../meter.js";
+
+const KEEP_SECONDS = 60;
+
+/** `unsay demo`: the main job on an embedded recording. */
+export const demo = command({
+  name: "demo",
+  summary: "Run relay, publisher, a listener and a page to play with, on an embedded recording.",
+  examples: ["unsay demo", "unsay demo --headless --seconds 10 --json"],
+  settings: {
+    port: {
+      schema: number({ min: 0, max: 65_535, integer: true }).default(4443),
+      value: "<number>",
+      help: "port of the relay and the page; 0 picks a free one",
+    },
+    headless: { schema: flag.default(false), help: "do not tell where the page is" },
+    seconds: { schema: number({ min: 1, max: 86_400 }).optional(), value: "<number>", help: "stop after this long" },
+    json: { schema: flag.default(false), help: "end with the result as one line of JSON instead of showing a meter" },
+  },
+  async run(config, { signal, logger, print }) {
+    const demo = await Demo.start({
+      port: config.port,
+      logger,
+      keepSeconds: Math.min(config.seconds ?? KEEP_SECONDS, KEEP_SECONDS),
+    });
+    if (!config.headless && !config.json) {
+      print(`\n  Listen and turn the knobs:  ${demo.pageUrl}\n`);
+      print(`  Or from another terminal:   unsay watch ${demo.pageUrl} --wav heard.wav\n`);
+    }
+    const meter = config.json ? undefined : new Meter({ read: () => demo.listenerStats(), stream: process.stderr });
+    try {
+      await Promise.race([demo.closed, elapsed(config.seconds, signal)]);
+      if (config.seconds === undefined) return 0;
+      const result = await demo.result();
+      if (config.json) print(JSON.stringify(result));
+      return result.ok ? 0 : 1;
+    } finally {
+      meter?.close();
+      await demo.close();
+    }
+  },
+});

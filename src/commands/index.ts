@@ -1,0 +1,9 @@
+import type { Command } from "../command.js";
+import { demo } from "./demo.js";
+import { publish } from "./publish.js";
+import { relay } from "./relay.js";
+import { token } from "./token.js";
+import { watch } from "./watch.js";
+
+/** Every subcommand of `unsay`, in the order `--help` lists them. */
+export const commands: readonly Command[] = [demo, relay, publish, watch, token];

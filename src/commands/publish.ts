@@ -1,0 +1,141 @@
+import { z } from "zod";
+import { InputError } from "../../base/index.js";
+import { type AudioSource, loadModel, openSource, openVideo, Publisher } from "../../publisher/index.js";
+import { aborted, command } from "../command.js";
+import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
+import { shippedModel } from "../package.js";
+import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
+
+const settings = {
+  source: {
+    schema: z.string({ error: "it must be a sound file, or - for raw PCM on standard input" }).min(1).optional(),
+    value: "<file>",
+    help: "WAV file, any file ffmpeg reads when it is installed, or - for raw PCM on standard input",
+  },
+  video: {
+    schema: z.string({ error: "it must be an IVF file" }).min(1).optional(),
+    value: "<file>",
+    help: "IVF file with VP8, VP9 or AV1 to show beside the sound, or alone",
+  },
+  ...connectionSettings,
+  loop: { schema: flag.default(false), help: "start again at the end of each file, for ever" },
+  rate: {
+    schema: number({ min: 4_000, max: 384_000, integer: true }).default(48_000),
+    value: "<hertz>",
+    help: "sample rate of standard input",
+  },
+  channels: {
+    schema: number({ min: 1, max: 32, integer: true }).default(1),
+    value: "<number>",
+    help: "channels of standard input",
+  },
+  format: {
+    schema: z.enum(["s16le", "f32le"]).default("s16le"),
+    value: "<name>",
+    help: "samples of standard input: s16le or f32le",
+  },
+  mode: {
+    schema: z.enum(["auto", "live", "ahead"]).default("auto"),
+    value: "<name>",
+    help: "live: sent as captured; ahead: rendered before its time; auto: live for standard input, ahead for files",
+  },
+  aheadMs: {
+    schema: number({ min: 100, max: 30_000 }).optional(),
+    value: "<ms>",
+    help: "how far to send ahead of the listeners; default: as little as the link needs",
+  },
+  model: { schema: z.string().default(shippedModel), value: "<file>", help: "denoising model (ONNX with its JSON)" },
+  bypass: { schema: flag.default(false), help: "send the sound as it came" },
+  strength: { schema: number({ min: 0, max: 1 }).default(1), value: "<0..1>", help: "how much of the noise to remove" },
+  attenuationLimitDb: {
+    schema: number({ min: 0, max: 100 }).default(100),
+    value: "<dB>",
+    help: "turn nothing down by more than this; 100 is no limit",
+  },
+  gainDb: { schema: number({ min: -60, max: 24 }).default(0), value: "<dB>", help: "level of the result" },
+  bitrateBps: {
+    schema: number({ min: 6_000, max: 510_000, integer: true }).default(32_000),
+    value: "<bit/s>",
+    help: "bitrate of the Opus stream",
+  },
+  frameMs: {
+    schema: z
+      .preprocess(
+        (value) => (typeof value === "string" ? Number(value) : value),
+        z.union([z.literal(20), z.literal(10), z.literal(5)]),
+      )
+      .default(20),
+    value: "<ms>",
+    help: "length of a frame: 20, 10 or 5",
+  },
+  renege: {
+    schema: z.enum(["rewind", "track"]).default("rewind"),
+    value: "<how>",
+    help: "take back by a group that goes back in time, or by a fresh track for players that refuse those",
+  },
+} satisfies Settings;
+
+/** `unsay publish`: denoises a file or standard input and publishes it. */
+export const publish = command({
+  name: "publish",
+  summary: "Denoise a recording or live sound and publish it.",
+  positional: "source",
+  examples: [
+    "unsay publish speech.wav --url http://localhost:4443 --loop",
+    "unsay publish speech.wav --video clip.ivf --url http://localhost:4443",
+    "arecord -f S16_LE -r 48000 -c 1 -t raw | unsay publish - --url http://localhost:4443",
+  ],
+  settings,
+  async run(config, { signal, logger, print }) {
+    if (config.source === undefined && config.video === undefined) {
+      throw new InputError(
+        "INVALID_OPTION",
+        "There is nothing to publish: name a sound file, or a video with --video.",
+      );
+    }
+    const live = config.source === "-";
+    const video = config.video === undefined ? undefined : await openVideo({ file: config.video, loop: config.loop });
+    const source = await openSound(config);
+    const model = source && (await loadModel(config.model));
+    const mode = config.mode === "auto" ? (live ? "live" : "ahead") : config.mode;
+    const publisher = new Publisher({
+      url: relayUrl(config),
+      broadcast: config.broadcast,
+      mode,
+      ...(config.aheadMs !== undefined && { aheadMs: config.aheadMs }),
+      ...(model && { model }),
+      ...(video && { video }),
+      audio: source !== undefined,
+      denoise: {
+        strength: config.strength,
+        attenuationLimitDb: config.attenuationLimitDb,
+        gainDb: config.gainDb,
+        bypass: config.bypass,
+      },
+      bitrateBps: config.bitrateBps,
+      frameMs: config.frameMs,
+      renege: config.renege,
+      connect: connectOptions(config),
+      logger,
+    });
+    try {
+      const utterance = source && publisher.play(source);
+      const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
+      print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
+      if (utterance) await Promise.race([utterance.done, publisher.closed, aborted(signal)]);
+      await Promise.race([publisher.drained(), publisher.closed, aborted(signal)]);
+      return 0;
+    } finally {
+      await publisher.close();
+      await source?.close();
+      await model?.close();
+    }
+  },
+});
+
+async function openSound(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {
+  const { source, loop, format, rate, channels } = config;
+  if (source === undefined) return undefined;
+  if (source === "-") return openSource({ pcm: process.stdin, format, rate, inputChannels: channels });
+  return openSource({ file: source, loop });
+}

@@ -1,0 +1,123 @@
+import { isIPv6 } from "node:net";
+import { z } from "zod";
+import { InputError } from "../../base/index.js";
+import { Relay, type RelayOptions } from "../../relay/index.js";
+import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
+import { aborted, command } from "../command.js";
+import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
+import { dataFolder } from "../folders.js";
+
+const settings = {
+  host: { schema: z.string().min(1).default("127.0.0.1"), value: "<address>", help: "address to listen on" },
+  port: {
+    schema: number({ min: 0, max: 65_535, integer: true }).default(4443),
+    value: "<number>",
+    help: "port for QUIC (UDP) and WebSocket (TCP); 0 picks a free one",
+  },
+  cert: {
+    schema: z.string().optional(),
+    value: "<file>",
+    help: "PEM certificate chain, read again when it changes; default: a self-signed one, renewed in time",
+  },
+  key: { schema: z.string().optional(), value: "<file>", help: "PEM private key of --cert" },
+  authKeys: {
+    schema: z.string().min(1).optional(),
+    value: "<file|folder|url>",
+    help: "keys of the tokens it takes: a JSON Web Key, a key set, a folder of them or the URL of a set",
+  },
+  publicPut: {
+    schema: list.optional(),
+    value: "<path,...>",
+    help: "prefixes that anybody may publish to without a token; / for all",
+  },
+  publicGet: {
+    schema: list.optional(),
+    value: "<path,...>",
+    help: "prefixes that anybody may watch without a token; / for all",
+  },
+  upstream: {
+    schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }).optional(),
+    value: "<url>",
+    help: "serve also what this other relay has; a token goes in its ?jwt=",
+  },
+  opsPort: {
+    schema: number({ min: 0, max: 65_535, integer: true }).optional(),
+    value: "<number>",
+    help: "port on loopback for /metrics, /health, /ready and /broadcasts; 0 picks a free one",
+  },
+  repeat: { schema: flag.default(false), help: "send every datagram twice to players that report, against loss" },
+  limits: {
+    schema: numbers.optional(),
+    value: "<json>",
+    help: 'caps that differ from their defaults, such as {"sessions": 500}; docs/relay.md lists them',
+  },
+  drainSeconds: {
+    schema: number({ min: 0, max: 3600 }).default(10),
+    value: "<number>",
+    help: "how long sessions may take to leave after Ctrl-C or SIGTERM; a second one ends at once",
+  },
+  takeBack: {
+    schema: flag.default(true),
+    help: "forward also what was taken back (a control for measurements)",
+  },
+} satisfies Settings;
+
+function certificates(cert: string | undefined, key: string | undefined, host: string): Promise<Certificates> {
+  if (cert !== undefined && key !== undefined) return loadCertificate({ cert, key });
+  if (cert !== undefined || key !== undefined)
+    throw new InputError("INVALID_OPTION", "--cert and --key must be given together.");
+  return loadOrCreateCertificate({ directory: dataFolder(), hosts: [host] });
+}
+
+/** `unsay relay`: takes broadcasts and fans them out. */
+export const relay = command({
+  name: "relay",
+  summary: "Take broadcasts and fan them out to watchers, over QUIC and WebSocket.",
+  examples: [
+    "unsay relay                                  for this machine alone",
+    "unsay relay --host 0.0.0.0 --cert c.pem --key k.pem --auth-keys keys/ --public-get /",
+    "unsay relay --port 4444 --upstream http://localhost:4443 --ops-port 9090",
+  ],
+  settings,
+  async run(config, { signal, logger, print }) {
+    const identity = await certificates(config.cert, config.key, config.host);
+    const relay = new Relay({
+      host: config.host,
+      port: config.port,
+      certificate: identity,
+      takeBack: config.takeBack,
+      repeat: config.repeat,
+      ...authOf(config),
+      ...(config.upstream !== undefined && { upstream: { url: config.upstream } }),
+      ...(config.limits && { limits: config.limits }),
+      ...(config.opsPort !== undefined && { opsPort: config.opsPort }),
+      logger,
+    });
+    identity.on("error", (error) => logger.warn({ err: error }, "The changed certificate is not used."));
+    try {
+      const address = await relay.listen();
+      const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
+      print(`relay listening on http://${host}:${address.port}`);
+      print(`certificate sha256 ${relay.fingerprint}`);
+      if (relay.opsPort !== undefined) print(`operations on http://127.0.0.1:${relay.opsPort}`);
+      await aborted(signal);
+      const { sessions } = relay.stats();
+      if (sessions > 0) print(`waiting up to ${config.drainSeconds} s for ${sessions} sessions; again to end at once`);
+      await relay.drain(config.drainSeconds * 1e3);
+      return 0;
+    } finally {
+      await relay.close();
+      identity.close();
+    }
+  },
+});
+
+function authOf({ authKeys, publicPut, publicGet }: Resolved<typeof settings>): Pick<RelayOptions, "auth"> {
+  if (authKeys === undefined && publicPut === undefined && publicGet === undefined) return {};
+  return {
+    auth: {
+      ...(authKeys !== undefined && { keys: authKeys }),
+      public: { ...(publicPut && { put: publicPut }), ...(publicGet && { get: publicGet }) },
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { z } from "zod";
+import { InputError } from "../../base/index.js";
+import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
+import { command } from "../command.js";
+import { list, number, type Resolved, type Settings } from "../config.js";
+
+const settings = {
+  action: {
+    schema: z.enum(["generate", "sign"], { error: "it must be generate or sign" }),
+    help: "generate: make a key; sign: make a token with it",
+  },
+  key: {
+    schema: z.string({ error: "it must be a file" }).min(1),
+    value: "<file>",
+    help: "the key (JSON Web Key); whoever has it can make tokens",
+  },
+  algorithm: {
+    schema: z.enum(ALGORITHMS).default("HS256"),
+    value: "<name>",
+    help: `generate: ${ALGORITHMS.join(", ")}`,
+  },
+  public: {
+    schema: z.string().min(1).optional(),
+    value: "<file>",
+    help: "generate: also write what relays need to check tokens; not for HS*",
+  },
+  root: { schema: z.string().default(""), value: "<path>", help: "sign: what the paths below are relative to" },
+  put: { schema: list.optional(), value: "<path,...>", help: "sign: where one may publish; / for all below the root" },
+  get: { schema: list.optional(), value: "<path,...>", help: "sign: where one may watch; / for all below the root" },
+  expires: {
+    schema: number({ min: 1, integer: true }).optional(),
+    value: "<seconds>",
+    help: "sign: for how long; default: for ever",
+  },
+} satisfies Settings;
+
+/** `unsay token`: makes keys and the tokens that a relay with `--auth-keys` asks for. */
+export const token = command({
+  name: "token",
+  summary: "Make keys, and tokens that say who may publish and watch where.",
+  positional: "action",
+  examples: [
+    "unsay token generate --algorithm EdDSA --key secret.jwk --public keys/public.jwk",
+    "unsay token sign --key secret.jwk --root live --put stage --get / --expires 3600",
+  ],
+  settings,
+  async run(config, { print }) {
+    if (config.action === "generate") {
+      await generate(config);
+      print(`made a key for ${config.algorithm} in ${config.key}`);
+    } else print(await sign(config));
+    return 0;
+  },
+});
+
+async function generate({ algorithm, key: path, public: publicPath }: Resolved<typeof settings>): Promise<void> {
+  const key = await generateKey(algorithm);
+  const open = publicPath === undefined ? undefined : publicKeyOf(key);
+  // An existing key is in use somewhere, so it is not overwritten.
+  await write(path, key, 0o600);
+  if (publicPath !== undefined) await write(publicPath, open, 0o644);
+}
+
+async function write(path: string, key: TokenKey | undefined, mode: number): Promise<void> {
+  try {
+    await writeFile(path, `${JSON.stringify(key, null, 2)}\n`, { mode, flag: "wx" });
+    // Whatever the process's mask made of it.
+    await chmod(path, mode);
+  } catch (cause) {
+    const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
+    throw new InputError(
+      exists ? "FILE_EXISTS" : "FILE_UNWRITABLE",
+      exists ? `${path} exists already and is not overwritten.` : `${path} can not be written.`,
+      { cause },
+    );
+  }
+}
+
+async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new InputError("INVALID_KEY", `The key ${path} can not be read.`, { cause });
+  });
+  const [key, ...more] = parseKeys(text, `The key ${path}`);
+  if (key === undefined || more.length > 0)
+    throw new InputError("INVALID_KEY", `The key ${path} must be one key, not a set of them.`);
+  const iat = Math.floor(Date.now() / 1000);
+  return signToken(key, {
+    root,
+    ...(put && { put }),
+    ...(get && { get }),
+    iat,
+    ...(expires !== undefined && { exp: iat + expires }),
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * Live audio over Media over QUIC that you can take back.
+ *
+ * `Publisher` denoises and sends, `Relay` fans out, `Listener` plays. Each takes one options object and is ended by an
+ * idempotent `close()`; every error thrown on purpose is an `UnsayError` with a stable `code`.
+ *
+ * @module
+ */
+import "../base/polyfills.js";
+
+export {
+  InputError,
+  MediaError,
+  type Microseconds,
+  ModelError,
+  ProtocolError,
+  StateError,
+  TransportError,
+  UnsayError,
+} from "../base/index.js";
+export {
+  type AudioSource,
+  type Interruption,
+  type Knobs,
+  loadModel,
+  type Model,
+  openSource,
+  Publisher,
+  type PublisherOptions,
+  type PublisherStats,
+  type SourceOptions,
+  type Utterance,
+} from "../publisher/index.js";
+export { Relay, type RelayLimits, type RelayOptions, type RelayStats } from "../relay/index.js";
+export {
+  type Certificate,
+  Certificates,
+  type ConnectOptions,
+  createCertificate,
+  loadCertificate,
+  loadOrCreateCertificate,
+} from "../transport/index.js";
+export {
+  Listener,
+  type ListenerOptions,
+  type ListenerRewind,
+  type ListenerStats,
+  type PlayedRun,
+  type SoundSink,
+  WavSink,
+} from "../watch/index.js";
+export { shippedModel } from "./package.js";

@@ -1,0 +1,19 @@
+import { type Logger, pino } from "pino";
+import { hideTokens } from "./config.js";
+
+/** How much is logged, least first. */
+export const logLevels = ["silent", "error", "warn", "info", "debug"] as const;
+
+/** The process's log on standard error, one JSON object a line; secrets that reach it by mistake are masked. */
+export function createLogger(level: (typeof logLevels)[number]): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      redact: { paths: ["token", "*.token", "key", "*.key"], censor: "[secret]" },
+      // `@moq/net` names the URL it connects to, with everything in it.
+      hooks: { streamWrite: hideTokens },
+    },
+    pino.destination({ dest: 2, sync: true }),
+  );
+}

@@ -1,0 +1,123 @@
+import { CommanderError, Option, Command as Program } from "commander";
+import { z } from "zod";
+import type { Command, CommandContext } from "./command.js";
+import { commands } from "./commands/index.js";
+import { flagName, hideTokens, resolveConfig, type Settings, shown } from "./config.js";
+import { describeFailure } from "./fail.js";
+import { createLogger, logLevels } from "./log.js";
+import { version } from "./package.js";
+
+const common = {
+  config: { schema: z.string().optional(), value: "<file>", help: "JSON file with an object of settings per command" },
+  logLevel: {
+    schema: z.enum(logLevels).default("error"),
+    value: "<level>",
+    help: `log to standard error: ${logLevels.join(", ")}`,
+  },
+} satisfies Settings;
+
+/** Where a run of the command line reads from and writes to. */
+export interface Terminal {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborts on Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal;
+  out(text: string): void;
+  error(text: string): void;
+}
+
+/**
+ * Runs `unsay` with the given arguments (without `node` and the script) and resolves with the exit code:
+ * 0 done, 1 failed, 2 wrong input. A failure is one sentence with its code on standard error.
+ */
+export async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode = 0;
+  const program = new Program("unsay")
+    .description("Live audio over Media over QUIC that you can take back.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.error, outputError: () => {} })
+    .showSuggestionAfterError()
+    .addHelpText("after", "\nStart with: unsay demo");
+  for (const definition of commands) {
+    const action = async (flags: Record<string, unknown>) => {
+      exitCode = await runCommand(definition, flags, terminal);
+    };
+    program.addCommand(subcommand(definition, action).copyInheritedSettings(program));
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      // Commander prints the help itself when no command was given; every other misuse gets our one sentence.
+      if (error.code !== "commander.help") {
+        const sentence = error.message
+          .replace(/^error: /, "")
+          .replace(/\n\(Did you mean (.*)\?\)$/, "; did you mean $1?");
+        terminal.error(`unsay: ${sentence} (INVALID_ARGUMENT)\n`);
+      }
+      return 2;
+    }
+    const failure = describeFailure(error);
+    terminal.error(`unsay: ${hideTokens(failure.message)} (${failure.code})\n`);
+    return failure.exitCode;
+  }
+}
+
+function subcommand(definition: Command, action: (flags: Record<string, unknown>) => Promise<void>): Program {
+  const program = new Program(definition.name)
+    .description(definition.summary)
+    .exitOverride()
+    .allowExcessArguments(false);
+  const { positional } = definition;
+  if (positional !== undefined) program.argument(`[${positional}]`, definition.settings[positional]!.help);
+  const settings: Settings = { ...definition.settings, ...common };
+  for (const [key, { schema, value, help }] of Object.entries(settings)) {
+    if (key === positional) continue;
+    const fallback = schema.safeParse(undefined).data;
+    const standard =
+      fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
+    const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
+    program.addOption(new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard)));
+  }
+  program.option("--print-config", "print the settings after flags, environment and config file are merged, and stop");
+  if (definition.examples.length > 0)
+    program.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  ${line}`).join("\n")}`);
+  program.action(async (...given: unknown[]) => {
+    const flags: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(program.opts())) {
+      if (program.getOptionValueSource(key) === "cli") flags[key] = value;
+    }
+    if (positional !== undefined && given[0] !== undefined) flags[positional] = given[0];
+    await action(flags);
+  });
+  return program;
+}
+
+async function runCommand(definition: Command, flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
+  const { printConfig, ...given } = flags;
+  const sources = { flags: given, environment: terminal.environment };
+  const { config: file, logLevel } = resolveConfig(definition.name, common, { ...sources, flags: pick(given, common) });
+  const config = resolveConfig(definition.name, definition.settings, { ...sources, file });
+  if (printConfig) {
+    const entries = Object.entries(config).map(([key, value]) => [key, shown(definition.settings[key], value)]);
+    terminal.out(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
+    return 0;
+  }
+  const logger = createLogger(logLevel);
+  // `@moq/net` talks to the console, which would end up between our lines of output.
+  console.debug = (...words: unknown[]) => logger.debug(words.join(" "));
+  console.info = (...words: unknown[]) => logger.info(words.join(" "));
+  console.warn = (...words: unknown[]) => logger.info(words.join(" "));
+  const context: CommandContext = {
+    signal: terminal.signal,
+    logger,
+    print: (line) => terminal.out(`${line}\n`),
+  };
+  return definition.run(config, context);
+}
+
+function pick(flags: Record<string, unknown>, settings: Settings): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(flags).filter(([key]) => key in settings));
+}

@@ -1,0 +1,66 @@
+/** What one line of the live meter shows. */
+export interface MeterReading {
+  readonly playing: boolean;
+  /** Media time being heard now, in microseconds; undefined before the first sound. */
+  readonly playheadUs: number | undefined;
+  readonly bufferMs: number;
+  readonly group: number | undefined;
+  readonly discontinuities: number;
+  readonly underruns: number;
+  /** Level of the last moment in decibels below full scale. */
+  readonly levelDb: number;
+}
+
+const barWidth = 16;
+const quietestDb = -60;
+
+/** A level as a bar from -60 dB to full scale. */
+export function levelBar(level: number): string {
+  const filled = Math.round(Math.min(1, Math.max(0, 1 - level / quietestDb)) * barWidth);
+  return "█".repeat(filled) + "░".repeat(barWidth - filled);
+}
+
+function clockTime(us: number): string {
+  const tenths = Math.max(0, Math.floor(us / 1e5));
+  const minutes = Math.floor(tenths / 600);
+  return `${String(minutes).padStart(2, "0")}:${String(Math.floor(tenths / 10) % 60).padStart(2, "0")}.${tenths % 10}`;
+}
+
+/** One line of the live meter. */
+export function meterLine(reading: MeterReading): string {
+  const state = reading.playing ? "▶" : "⏸";
+  const position = reading.playheadUs === undefined ? "--:--.-" : clockTime(reading.playheadUs);
+  return [
+    `${state} ${position}`,
+    `${levelBar(reading.levelDb)} ${reading.levelDb.toFixed(0).padStart(4)} dB`,
+    `buffer ${reading.bufferMs.toFixed(0).padStart(5)} ms`,
+    `group ${reading.group ?? "-"}`,
+    `discontinuities ${reading.discontinuities}`,
+    `underruns ${reading.underruns}`,
+  ].join("  ");
+}
+
+/** Shows a reading ten times a second: in place on a terminal, as a line a second elsewhere. */
+export class Meter {
+  readonly #timer: NodeJS.Timeout;
+  readonly #stream: NodeJS.WriteStream;
+
+  constructor({ read, stream }: { readonly read: () => MeterReading; readonly stream: NodeJS.WriteStream }) {
+    this.#stream = stream;
+    const interactive = stream.isTTY === true;
+    this.#timer = setInterval(
+      () => {
+        const line = meterLine(read());
+        stream.write(interactive ? `\r\u001b[K${line.slice(0, Math.max(20, stream.columns - 1))}` : `${line}\n`);
+      },
+      interactive ? 100 : 1000,
+    );
+    this.#timer.unref();
+  }
+
+  /** Stops and leaves the cursor on a fresh line; idempotent. */
+  close(): void {
+    clearInterval(this.#timer);
+    if (this.#stream.isTTY) this.#stream.write("\n");
+  }
+}

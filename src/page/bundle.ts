@@ -1,0 +1,35 @@
+import { join } from "node:path";
+import { build } from "esbuild";
+
+/** The files of the page by their path on the server. */
+export type PageAssets = ReadonlyMap<string, Uint8Array>;
+
+const root = join(import.meta.dirname, "../..");
+
+/**
+ * Bundles the page's scripts, its audio worklet and its style sheet in memory, in well under a second.
+ * `npm start` calls it at every start; the build writes its result beside the compiled files.
+ * @throws the bundler's own error when a source does not compile.
+ */
+export async function bundlePage(options: { readonly minify?: boolean } = {}): Promise<PageAssets> {
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: {
+      page: "src/page/page.ts",
+      worklet: "watch/browser/worklet.ts",
+      style: "src/page/style.css",
+      index: "src/page/index.html",
+    },
+    loader: { ".html": "copy" },
+    bundle: true,
+    format: "esm",
+    target: "es2023",
+    platform: "browser",
+    legalComments: "none",
+    minify: options.minify ?? false,
+    outdir: "/",
+    write: false,
+    logLevel: "silent",
+  });
+  return new Map(outputFiles.map((file) => [file.path.replaceAll("\\", "/").replace(/^[A-Z]:/i, ""), file.contents]));
+}

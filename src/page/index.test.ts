@@ -1,0 +1,110 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type ControlRequest, pageHandler } from "./index.js";
+
+const asked: ControlRequest[] = [];
+const handler = pageHandler({
+  control(request) {
+    asked.push(request);
+    return { heardUntil: 1_230_000 };
+  },
+  stats: () => ({ listeners: 2 }),
+});
+const server = createServer((request, response) => {
+  if (!handler(request, response)) response.writeHead(404).end("elsewhere");
+});
+let origin = "";
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.close();
+});
+
+function post(body: string, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${origin}/control`, {
+    method: "POST",
+    body,
+    headers: { "Content-Type": "application/json", ...headers },
+  });
+}
+
+test("the page, its script, its worklet and its style are served, and every other path is left to the server", async () => {
+  for (const [path, type] of [
+    ["/", "text/html"],
+    ["/?broadcast=demo", "text/html"],
+    ["/page.js", "text/javascript"],
+    ["/worklet.js", "text/javascript"],
+    ["/style.css", "text/css"],
+  ] as const) {
+    const response = await fetch(origin + path);
+    expect([path, response.status]).toEqual([path, 200]);
+    expect(response.headers.get("content-type")).toContain(type);
+    expect(response.headers.get("content-security-policy")).toContain("script-src 'self'");
+    expect((await response.text()).length).toBeGreaterThan(500);
+  }
+  expect(await (await fetch(`${origin}/certificate.sha256`)).text()).toBe("elsewhere");
+  expect(await (await fetch(`${origin}/stats`)).json()).toEqual({ listeners: 2 });
+  expect((await fetch(`${origin}/`, { method: "HEAD" })).headers.get("content-length")).toMatch(/^\d+$/);
+});
+
+test("a well-formed control request reaches the publisher and its answer comes back", async () => {
+  asked.length = 0;
+  const set = { op: "set", denoise: { strength: 0.4, bypass: false } } as const;
+  expect((await post(JSON.stringify(set), { Origin: origin })).status).toBe(200);
+  const reply = await post('{"op":"interrupt"}', { "Sec-Fetch-Site": "same-origin" });
+  expect(await reply.json()).toEqual({ heardUntil: 1_230_000 });
+  expect(asked).toEqual([set, { op: "interrupt" }]);
+});
+
+test("a bad control request gets one sentence with a code and never reaches the publisher", async () => {
+  asked.length = 0;
+  const cases: [string, Record<string, string>, number, string][] = [
+    ["not json", {}, 400, "BAD_JSON"],
+    ["", {}, 400, "BAD_JSON"],
+    ["null", {}, 400, "INVALID_OPTION"],
+    ['{"op":"dance"}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"set"}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"set","denoise":{}}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"set","denoise":{"strength":1.5}}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"set","denoise":{"strength":1e999}}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"interrupt","extra":1}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"interrupt"}', { Origin: "http://evil.example" }, 403, "WRONG_ORIGIN"],
+    ['{"op":"interrupt"}', { Origin: "null" }, 403, "WRONG_ORIGIN"],
+    ['{"op":"interrupt"}', { "Sec-Fetch-Site": "cross-site" }, 403, "WRONG_ORIGIN"],
+    ['{"op":"interrupt"}', { "Content-Type": "text/plain" }, 415, "WRONG_TYPE"],
+    [`{"op":"interrupt","pad":"${"x".repeat(20_000)}"}`, {}, 413, "BODY_TOO_LARGE"],
+  ];
+  for (const [body, headers, status, code] of cases) {
+    const response = await post(body, headers);
+    const answer = (await response.json()) as { code: string; message: string };
+    expect([body.slice(0, 60), response.status, answer.code]).toEqual([body.slice(0, 60), status, code]);
+    expect(answer.message).toMatch(/^[A-Z][^\n]*\.$/);
+  }
+  expect((await fetch(`${origin}/control`)).status).toBe(405);
+  expect((await fetch(`${origin}/stats`, { method: "DELETE" })).status).toBe(405);
+  expect(asked).toEqual([]);
+});
+
+test("a body without end is cut off and the server goes on", async () => {
+  const { port } = server.address() as AddressInfo;
+  const socket = connect(port, "127.0.0.1");
+  const answered = new Promise<string>((resolve) => {
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece.toString();
+    });
+    socket.on("close", () => resolve(text));
+    socket.on("error", () => resolve(text));
+  });
+  socket.write(
+    "POST /control HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+  );
+  for (let index = 0; index < 40; index++) socket.write(`400\r\n${"x".repeat(1024)}\r\n`);
+  expect(await answered).toContain("413");
+  expect((await fetch(`${origin}/stats`)).status).toBe(200);
+});
