@@ -1,0 +1,98 @@
+"""Scores a run offline on the frozen test set, or on a validation set for choosing between runs.
+
+The scores that count are those of `npm run bench -- denoise`, through the streaming stage that ships.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+
+import numpy as np
+import torch
+
+from audio import RATE, active_rms, decibels, read_wav, rms
+from bank import open_bank
+from metrics import SKIPPED, high_pass, pause_noise, si_sdr, stoi
+from model import Denoiser, Shipped
+from offline import denoise
+from packages import DATA, HERE
+from progress import Progress
+from train import start_path
+
+Clip = tuple[dict, np.ndarray, np.ndarray]
+
+
+def test_clips() -> list[Clip]:
+    """The frozen test set."""
+    listed = json.loads((HERE / "test-set.json").read_text())["clips"]
+    folder = DATA / "test"
+    return [(clip, *(read_wav(folder / f"{clip['name']}-{kind}.wav")[0] for kind in ("clean", "noisy"))) for clip in listed]
+
+
+def validation_clips() -> list[Clip]:
+    """Sixty clips of five seconds out of the validation banks, one to three of each noise family."""
+    random = np.random.default_rng(17)
+    speech, voices = open_bank("speech-validation")
+    sounds, pieces = open_bank("noise-validation")
+    length, clips = 5 * RATE, []
+    voices = [piece for piece in voices if piece.length > length]
+    names = sorted({piece.name for piece in voices})
+    for i in range(60):
+        voice = next(piece for piece in voices[i % len(voices) :] + voices if piece.name == names[i % len(names)])
+        start = voice.start + random.integers(0, voice.length - length)
+        clean = speech[start : start + length] / 32768
+        piece = pieces[i % len(pieces)]
+        noise = sounds[piece.start : piece.start + length] / 32768
+        snr = (0, 5, 10, 15)[i // len(names) % 4]
+        noise = noise * active_rms(clean) / (rms(noise) + 1e-9) / decibels(snr)
+        clips.append(({"family": piece.name, "snrDb": snr, "speaker": voice.name}, clean, clean + noise))
+    return clips
+
+
+def score(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> tuple[float, float, float]:
+    """SI-SDR with both high-passed, STOI and the noise left in pauses."""
+    ratio = si_sdr(high_pass(clean)[SKIPPED:], high_pass(output)[SKIPPED:])
+    clean, noisy, output = clean[SKIPPED:], noisy[SKIPPED:], output[SKIPPED:]
+    return ratio, stoi(clean, output), pause_noise(clean, noisy, output)
+
+
+def table(clips: list[Clip], before: np.ndarray, after: np.ndarray) -> None:
+    """Prints mean scores per ratio and family."""
+    groups = [("all", np.ones(len(clips), bool))]
+    for key in ("snrDb", "family", "speaker"):
+        for value in dict.fromkeys(clip[0][key] for clip in clips):
+            groups.append((f"{key} {value}", np.array([clip[0][key] == value for clip in clips])))
+    print(f"{'':22}  clips   SI-SDR in   out +- 95%    STOI in   out    pauses")
+    for label, chosen in groups:
+        old, new = (np.nanmean(x[chosen], 0) for x in (before, after))
+        spread = 1.96 * after[chosen, 0].std() / np.sqrt(chosen.sum())
+        print(f"{label:22} {chosen.sum():5d} {old[0]:10.2f} {new[0]:7.2f} {spread:5.2f} {old[1]:10.3f} {new[1]:6.3f} {new[2]:8.1f}")
+
+
+def main() -> None:
+    """Prints the table of one run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="name of the run")
+    parser.add_argument("--set", choices=("validation", "test"), default="validation", help="which clips (default: validation)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    state = torch.load(start_path(options.name))
+    network = Denoiser(state["width"])
+    network.load_state_dict(state["shadow"])
+    clips = test_clips() if options.set == "test" else validation_clips()
+    progress, before, after = Progress("scoring", len(clips)), [], []
+    for i, (_, clean, noisy) in enumerate(clips, 1):
+        before.append(score(clean, noisy, noisy))
+        after.append(score(clean, noisy, denoise(Shipped(network), network.states(), noisy)))
+        progress.update(i)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        table(clips, np.array(before), np.array(after))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FileNotFoundError as error:
+        sys.exit(str(error))

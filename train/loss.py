@@ -1,0 +1,61 @@
+"""What the network is trained to make small."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bands import FLOOR, OFFSET, SCALE, WIDTHS
+from mixing import Batch
+
+WIDTH = torch.from_numpy(WIDTHS)
+OVER_SUPPRESSION = 1.3
+"""Taking speech away costs this many times more than leaving noise."""
+
+
+class Loss(NamedTuple):
+    """The total and its parts."""
+
+    total: Tensor
+    loudness: Tensor
+    """Squared error of compressed band powers: close to what is heard."""
+    error_db: Tensor
+    """Error of the waveform against the speech, in dB: what SI-SDR measures."""
+    pause_db: Tensor
+    """Noise left in pauses, in dB."""
+    voice: Tensor
+    """Cross entropy of the voice activity."""
+
+
+def network_features(noisy: Tensor) -> Tensor:
+    """The features of bands.py on tensors."""
+    return (torch.log10(noisy / WIDTH + FLOOR) + OFFSET) * SCALE
+
+
+def measure(batch: Batch, gains: Tensor, voice: Tensor, weights: tuple[float, float, float]) -> Loss:
+    """The loss of `gains` and `voice` activity; `weights` are those of error, pauses and voice."""
+    kept = gains.square() * batch.noisy
+    loudness = _compress(kept, batch.level) - _compress(batch.clean, batch.level)
+    loudness = torch.where(loudness < 0, loudness * OVER_SUPPRESSION, loudness).square().mean() * 50
+
+    error = (kept - 2 * gains * batch.cross + batch.clean).sum((1, 2))
+    speech = batch.clean.sum((1, 2))
+    scale = 1e-3 * batch.level[:, 0, 0] * batch.clean.shape[1]
+    error_db = (10 * torch.log10((error.clamp(min=0) + scale) / (speech + scale))).clamp(min=-38).mean()
+
+    loud = batch.clean.sum(-1)
+    talking = (loud > loud.amax(1, keepdim=True) * 2e-3) & (loud > 0)
+    pause = (loud <= loud.amax(1, keepdim=True) * 1e-4).float()
+    before = (batch.noisy.sum(-1) * pause).sum(1)
+    after = (kept.sum(-1) * pause).sum(1)
+    heard = ((pause.sum(1) > 10) & (before > scale)).float()
+    pause_db = (10 * torch.log10((after + 1e-3 * before + 1e-9) / (before + 1e-9))).clamp(min=-30)
+    pause_db = (pause_db * heard).sum() / heard.sum().clamp(min=1)
+
+    activity = nn.functional.binary_cross_entropy(voice[..., 0], talking.float())
+    total = loudness + weights[0] * error_db + weights[1] * pause_db + weights[2] * activity
+    return Loss(total, loudness, error_db, pause_db, activity)
+
+
+def _compress(power: Tensor, level: Tensor) -> Tensor:
+    return (power / WIDTH / level + 1e-6) ** 0.15

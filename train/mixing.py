@@ -1,0 +1,154 @@
+"""Draws batches of mixtures as band powers, which is all that the network and its loss need."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.fft
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from audio import active_rms, decibels
+from bands import BINS, HOP, ROOT_HANN, WINDOW, frames, sums
+from bank import Piece, open_bank
+
+BIN_HZ = 24_000 / (BINS - 1)
+UNIT_POWER = float(np.square(ROOT_HANN).sum())
+"""Mean power of a bin when white noise with RMS 1 is transformed."""
+SHARES = {"maxim": 0.28, "nsh": 0.28, "espeak": 0.18}
+"""How often each recorded voice and the formant synthesiser is drawn; the other voices share the rest."""
+
+
+class Batch(NamedTuple):
+    """Band sums [clips, hops, bands] of mixtures; `level` [clips, 1, 1] is the speech power a bin has on average."""
+
+    noisy: Tensor
+    clean: Tensor
+    cross: Tensor
+    """Real part of noisy times conjugate clean."""
+    level: Tensor
+
+
+class Mixer:
+    """Mixes speech and noise of one split ("train" or "validation")."""
+
+    def __init__(self, split: str, seed: int, hops: int, pairs: int, mixes: int = 2) -> None:
+        """`pairs` stretches of `hops` hops of speech and noise are each mixed at `mixes` ratios."""
+        self._speech, pieces = open_bank(f"speech-{split}")
+        self._noise, _ = open_bank(f"noise-{split}")
+        self._length = (hops - 1) * HOP + WINDOW
+        self._pieces = [piece for piece in pieces if piece.length > self._length]
+        self._chances = chances(self._pieces)
+        self._pairs, self._mixes = pairs, mixes
+        self.random = np.random.default_rng(seed)
+
+    def draw(self) -> Batch:
+        """The next batch of pairs * mixes clips."""
+        random, pairs = self.random, self._pairs
+        speech = np.zeros((pairs, self._length), np.float32)
+        noise = np.zeros_like(speech)
+        bandwidths = np.zeros(pairs)
+        overloaded = random.random(pairs) < 0.06
+        for i in range(pairs):
+            piece = self._pieces[random.choice(len(self._pieces), p=self._chances)]
+            speech[i], bandwidths[i] = self._voice(piece), piece.bandwidth
+            noise[i] = self._sound()
+            if overloaded[i]:
+                noise[i] = overload(random, speech[i], noise[i])
+        voices, sounds = transform(speech), transform(noise)
+        voices *= np.where(overloaded, 1, equaliser(random, pairs).T).T[:, None]
+        sounds *= np.where(overloaded, 1, equaliser(random, pairs).T).T[:, None]
+        for i in np.flatnonzero(random.random(pairs) < 0.6):
+            if not overloaded[i]:
+                extend(random, voices[i], bandwidths[i])
+        clean, noisy = sums(power(voices)), sums(power(sounds))
+        cross = sums(voices.real * sounds.real + voices.imag * sounds.imag)
+        return self._mix(*(np.tile(part, (self._mixes, 1, 1)) for part in (clean, noisy, cross)), np.tile(overloaded, self._mixes))
+
+    def _mix(self, clean: np.ndarray, noise: np.ndarray, cross: np.ndarray, overloaded: np.ndarray) -> Batch:
+        random, clips = self.random, len(clean)
+        ratio = 10 ** (-random.uniform(-6, 18, clips) / 20)
+        kind = random.random(clips)
+        ratio = np.where(kind < 0.06, ratio * 0.003, ratio)
+        ratio = np.where(overloaded, 1, ratio)
+        level = 10 ** (random.uniform(-45, -12, clips) / 20)
+        silent = (kind > 0.96) & ~overloaded
+        voice = np.where(silent, 0, level)[:, None, None].astype(np.float32)
+        sound = (level * ratio)[:, None, None].astype(np.float32)
+        target = voice**2 * clean
+        both = voice * sound * cross
+        arrays = (target + sound**2 * noise + 2 * both, target, target + both, (level**2 * UNIT_POWER)[:, None, None])
+        return Batch(*(torch.from_numpy(np.maximum(a, 0).astype(np.float32) if i != 2 else a.astype(np.float32)) for i, a in enumerate(arrays)))
+
+    def _voice(self, piece: Piece) -> np.ndarray:
+        start = piece.start + self.random.integers(0, piece.length - self._length)
+        samples = self._speech[start : start + self._length].astype(np.float32) / 32768
+        return samples / max(active_rms(samples), 1e-3)
+
+    def _sound(self) -> np.ndarray:
+        random = self.random
+        samples = self._stretch()
+        if random.random() < 0.3:
+            samples = samples + random.uniform(0.2, 1) * self._stretch()
+        if random.random() < 0.12:
+            samples[random.integers(0, len(samples)) :] *= decibels(random.uniform(-20, 15))
+        return samples / (np.sqrt(np.square(samples).mean()) + 1e-3)
+
+    def _stretch(self) -> np.ndarray:
+        start = self.random.integers(0, len(self._noise) - self._length)
+        samples = self._noise[start : start + self._length].astype(np.float32) / 2500
+        return samples[::-1].copy() if self.random.random() < 0.3 else samples
+
+
+def chances(pieces: list[Piece]) -> np.ndarray:
+    """How often each piece is drawn: by its voice's share, then by its length."""
+    groups = [piece.name.split("-")[0] for piece in pieces]
+    groups = [group if group in SHARES else "other" for group in groups]
+    share = SHARES | {"other": 1 - sum(SHARES.values())}
+    totals = {group: sum(p.length for p, g in zip(pieces, groups) if g == group) for group in set(groups)}
+    raw = np.array([share[group] * piece.length / totals[group] for piece, group in zip(pieces, groups)])
+    return raw / raw.sum()
+
+
+def transform(samples: np.ndarray) -> np.ndarray:
+    """Short-time spectra of each row."""
+    return scipy.fft.rfft(frames(samples), axis=-1)
+
+
+def power(spectra: np.ndarray) -> np.ndarray:
+    """Squared magnitudes."""
+    return np.square(spectra.real) + np.square(spectra.imag)
+
+
+def equaliser(random: Generator, rows: int) -> np.ndarray:
+    """A smooth random frequency response per row: microphones, distance, telephones."""
+    knots = np.array([0, 2, 5, 10, 20, 40, 80, 140, 240, BINS - 1])
+    drawn = random.normal(0, 3, (rows, len(knots)))
+    decibel = np.stack([np.interp(np.arange(BINS), knots, row) for row in drawn])
+    return (10 ** (decibel / 20)).astype(np.float32)
+
+
+def overload(random: Generator, speech: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """What a mix that is recorded too loud adds to the speech: noise and the error of clipping."""
+    mixed = speech + noise * decibels(-random.uniform(0, 20))
+    limit = np.abs(mixed).max() * decibels(-random.uniform(2, 8))
+    return np.clip(mixed, -limit, limit) - speech
+
+
+def extend(random: Generator, spectra: np.ndarray, bandwidth: float) -> None:
+    """Copies the top of a band-limited voice upwards, so that the model hears full-band speech too.
+
+    The copied width is even so that the phases of overlapping windows still fit together.
+    """
+    edge = int(bandwidth / BIN_HZ) - 4
+    edge -= edge % 2
+    width = min(80, edge // 2)
+    width -= width % 2
+    gain = decibels(random.uniform(-16, -2))
+    unsteady = (10 ** (random.normal(0, 1.5, (len(spectra), 1)) / 20)).astype(np.float32)
+    top, at = random.integers(240, BINS), edge
+    while at < top:
+        step = min(width, top - at)
+        spectra[:, at : at + step] = spectra[:, edge - width : edge - width + step] * np.float32(gain) * unsteady
+        gain *= decibels(random.uniform(-12, 0))
+        at += width

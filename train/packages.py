@@ -1,0 +1,50 @@
+"""Fetches the Debian packages named in data.json, checks their hashes and unpacks them."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DATA = HERE / "data"
+
+
+class PackageError(Exception):
+    """A package could not be had, or is not the one that was listed."""
+
+
+def listed() -> dict:
+    """The contents of data.json."""
+    return json.loads((HERE / "data.json").read_text())
+
+
+def recording(package: str) -> Path:
+    """Returns the folder with the unpacked `package`, fetching it when it is not there.
+
+    Raises PackageError when the package is not listed, cannot be downloaded or has another hash.
+    """
+    entry = next((e for e in listed()["recordings"] if e["package"] == package), None)
+    if entry is None:
+        raise PackageError(f"data.json does not list the package {package}.")
+    target = DATA / "packages" / package
+    if target.is_dir():
+        return target
+    archive = _download(entry)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != entry["sha256"]:
+        raise PackageError(f"{archive.name} has the SHA-256 {digest}, not the one in data.json.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["dpkg-deb", "-x", str(archive), str(target)], check=True)
+    return target
+
+
+def _download(entry: dict) -> Path:
+    folder = DATA / "debs"
+    folder.mkdir(parents=True, exist_ok=True)
+    pattern = f"{entry['package']}_*.deb"
+    if not list(folder.glob(pattern)):
+        name = f"{entry['package']}={entry['version']}"
+        done = subprocess.run(["apt-get", "download", name], cwd=folder, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise PackageError(f"apt-get could not download {name}: {done.stderr.strip()}")
+    return next(folder.glob(pattern))

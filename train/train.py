@@ -1,0 +1,154 @@
+"""Trains the network on the banks; writes runs/NAME/latest.pt, from which it goes on when started again."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is first imported: one core does all
+
+import argparse
+import copy
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from loss import Loss, measure, network_features
+from mixing import Batch, Mixer
+from model import Denoiser
+from packages import HERE
+from progress import Progress
+
+SAVE_SECONDS = 120
+AVERAGING = 0.998
+"""Each step the shipped weights move this share less than all the way to the trained ones."""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="name of the run")
+    parser.add_argument("--minutes", type=float, default=60, help="time to train, over all starts (default: 60)")
+    parser.add_argument("--width", type=int, default=128, help="units of each GRU (default: 128)")
+    parser.add_argument("--hops", type=int, default=300, help="length of a clip in 10 ms hops (default: 300)")
+    parser.add_argument("--pairs", type=int, default=8, help="speech and noise pairs in a batch (default: 8)")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default: 0.0015)")
+    parser.add_argument("--seed", type=int, default=7, help="seed of weights and mixing (default: 7)")
+    parser.add_argument("--from", dest="start", help="name of a run whose weights to start from")
+    parser.add_argument("--weights", type=float, nargs=3, default=(0.08, 0.03, 0.05), metavar="W",
+                        help="weights of waveform error, pauses and voice activity (default: 0.08 0.03 0.05)")
+    options = parser.parse_args()
+    if options.minutes <= 0:
+        parser.error("--minutes must be more than 0.")
+    if options.hops < 50:
+        parser.error("--hops must be at least 50.")
+    return options
+
+
+def apply(network: Denoiser, batch: Batch, weights: tuple[float, float, float]) -> Loss:
+    """Runs the network over a batch from empty states."""
+    gains, voice, _, _ = network(network_features(batch.noisy), *network.states(len(batch.noisy)))
+    return measure(batch, gains, voice, weights)
+
+
+def validate(network: Denoiser, batches: list[Batch], weights: tuple[float, float, float]) -> list[float]:
+    """Mean of each part of the loss over the validation batches."""
+    with torch.no_grad():
+        losses = [apply(network, batch, weights) for batch in batches]
+    return [round(sum(float(part) for part in parts) / len(losses), 4) for parts in zip(*losses)]
+
+
+def average(shadow: Denoiser, network: Denoiser, step: int) -> None:
+    """Moves the averaged weights towards the trained ones, faster in the beginning."""
+    keep = min(AVERAGING, (1 + step) / (20 + step))
+    with torch.no_grad():
+        for slow, fast in zip(shadow.parameters(), network.parameters()):
+            slow.lerp_(fast, 1 - keep)
+
+
+class Run:
+    """The state of a run that survives a restart."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
+        self.folder = HERE / "runs" / options.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.network = Denoiser(options.width)
+        self.shadow = copy.deepcopy(self.network)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=options.rate, weight_decay=1e-4)
+        self.step, self.seconds = 0, 0.0
+        latest = self.folder / "latest.pt"
+        if latest.exists():
+            self._load(latest)
+        elif options.start:
+            weights = torch.load(start_path(options.start))["shadow"]
+            self.network.load_state_dict(weights)
+            self.shadow.load_state_dict(weights)
+
+    def _load(self, path: Path) -> None:
+        state = torch.load(path)
+        self.network.load_state_dict(state["network"])
+        self.shadow.load_state_dict(state["shadow"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def save(self) -> None:
+        """Writes the checkpoint in one move, so that a kill leaves the one before."""
+        state = {"width": self.network.width, "network": self.network.state_dict(), "shadow": self.shadow.state_dict(),
+                 "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds}
+        torch.save(state, self.folder / "next.pt")
+        (self.folder / "next.pt").rename(self.folder / "latest.pt")
+
+    def log(self, entry: dict) -> None:
+        """Appends one line to log.jsonl."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def start_path(name: str) -> Path:
+    """The checkpoint of the run `name`; raises FileNotFoundError with a sentence."""
+    path = HERE / "runs" / name / "latest.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"There is no run named {name}: {path} is missing.")
+    return path
+
+
+def main() -> None:
+    """Trains until the minutes are used up."""
+    options = arguments()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    run = Run(options)
+    mixer = Mixer("train", options.seed + run.step, options.hops, options.pairs)
+    validation = Mixer("validation", 3, 500, 16, mixes=1)
+    held = [validation.draw() for _ in range(4)]
+    budget, progress = options.minutes * 60, Progress(options.name, options.minutes * 60)
+    saved = time.monotonic()
+    while run.seconds < budget:
+        began = time.monotonic()
+        rate = options.rate * min(1, (run.step + 1) / 150) * 0.5 * (1 + math.cos(math.pi * run.seconds / budget)) + 1e-5
+        for group in run.optimiser.param_groups:
+            group["lr"] = rate
+        loss = apply(run.network, mixer.draw(), options.weights)
+        run.optimiser.zero_grad()
+        loss.total.backward()
+        nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+        run.optimiser.step()
+        run.step += 1
+        average(run.shadow, run.network, run.step)
+        run.seconds += time.monotonic() - began
+        progress.update(run.seconds, f"step {run.step} loss {loss.total.item():.3f} error {loss.error_db.item():.2f} dB")
+        if time.monotonic() - saved > SAVE_SECONDS or run.seconds >= budget:
+            run.save()
+            run.log({"step": run.step, "seconds": round(run.seconds), "validation": validate(run.shadow, held, options.weights)})
+            saved = time.monotonic()
+    print(f"{run.folder}/latest.pt after {run.step} steps: {validate(run.shadow, held, options.weights)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FileNotFoundError as error:
+        sys.exit(str(error))
