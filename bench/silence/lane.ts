@@ -1,0 +1,199 @@
+import { microseconds } from "../../base/index.js";
+import { Publisher, type Utterance } from "../../publisher/index.js";
+import type { Link } from "../../tests/support/impairment.js";
+import type { ListenerStats } from "../../watch/index.js";
+import { type FarEnd, type Outcome, sharedClock } from "./far-end.js";
+import { Monologue } from "./speech.js";
+
+/** How far ahead of the listener's playhead the publisher sends, in milliseconds. */
+export const AHEAD_MS = 8000;
+const FRAME_US = 20_000;
+/** More than the interval between two reports, so that an interrupt may fall anywhere between them. */
+const DITHER_MS = 200;
+/** How long after the reply has begun stale sound is still looked for. */
+const WATCH_MS = 150;
+/** How long the publisher may take to send that far ahead, and a listener to hear the reply. */
+const LIMIT_MS = 25_000;
+const POLL_MS = 40;
+/** What was read from a source is encoded by then. */
+const ENCODED_MS = 300;
+
+/** What an interrupt does with what was sent ahead. */
+export type Interrupting = "rewind" | "track" | "nothing";
+
+/** What one interrupt came to. */
+export interface Interrupt {
+  /** From the call to the last sample of the old speech that the speaker pulled, in milliseconds. */
+  readonly silenceMs: number;
+  /** From the call to the first sample of the new speech. */
+  readonly replyMs: number;
+  /** Delay that the listener aimed at between arrival and sound. */
+  readonly jitterMs: number;
+  /** Old speech pulled after the listener had flushed it, in milliseconds. */
+  readonly staleMs: number;
+  /** How far `heardUntil` is off what the speaker played; undefined where the publisher takes nothing back. */
+  readonly heardErrorMs: number | undefined;
+  /** Whether `heardUntil` lies beyond what the listener had received. */
+  readonly beyondReceived: boolean;
+  /** Whether the listener itself reported it in time. */
+  readonly measured: boolean;
+  /** Payload of taken-back media that came through the link after the call. */
+  readonly renegedBytes: number;
+}
+
+/** Options of {@link Lane}. */
+export interface LaneOptions {
+  /** Different for every lane of a far end. */
+  readonly lane: number;
+  readonly farEnd: FarEnd;
+  /** The relay, with its certificate's hash in hex. */
+  readonly relay: { readonly port: number; readonly certificateHash: string };
+  readonly interrupting: Interrupting;
+  /** Between relay and listener, each way. */
+  readonly link: Link;
+  readonly seed: number;
+  readonly random: () => number;
+  readonly speech: Float32Array;
+}
+
+/** One publisher and one listener of a broadcast, with an impaired link between the relay and the listener. */
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #publisher: Publisher;
+  #speaking: { readonly source: Monologue; readonly utterance: Utterance } | undefined;
+
+  private constructor(options: LaneOptions) {
+    const { lane, relay, interrupting } = options;
+    this.#options = options;
+    this.#publisher = new Publisher({
+      url: `https://127.0.0.1:${relay.port}`,
+      broadcast: `lane-${lane}`,
+      aheadMs: AHEAD_MS,
+      // Every interrupt has 8 s encoded anew; how well they sound is not heard here.
+      opus: { complexity: 0 },
+      renege: interrupting === "track" ? "track" : "rewind",
+      connect: { certificateHashes: [Buffer.from(relay.certificateHash, "hex")], backends: ["quic"] },
+    });
+    this.#publisher.closed.catch(() => {});
+  }
+
+  /** Opens a lane; its publisher starts to speak at once. */
+  static async open(options: LaneOptions): Promise<Lane> {
+    const { lane, farEnd, relay, link, seed, speech } = options;
+    await farEnd.open({ lane, ...relay, broadcast: `lane-${lane}`, link, seed });
+    const opened = new Lane(options);
+    opened.#speak(await Monologue.start(speech));
+    return opened;
+  }
+
+  /**
+   * Waits until all is sent ahead, interrupts at a random moment, speaks anew and tells what was heard. Undefined when
+   * the listener was silent at the call anyway, for lack of sound or of time to play it.
+   */
+  async interrupt(): Promise<Interrupt | undefined> {
+    const { lane, farEnd, random, interrupting } = this.#options;
+    await this.#until("8 s are sent ahead", () => {
+      const { leadMs, listeners } = this.#publisher.stats();
+      return leadMs >= AHEAD_MS - 100 && listeners === 1 ? true : undefined;
+    });
+    await this.#until("it is heard", async () => (await farEnd.stats(lane)).playing || undefined);
+    await sleep(random() * DITHER_MS);
+    return interrupting === "nothing" ? this.#letEnd() : this.#takeBack();
+  }
+
+  /** Ends both sides. */
+  async close(): Promise<void> {
+    const { lane, farEnd } = this.#options;
+    await farEnd.close(lane);
+    await this.#publisher.close();
+  }
+
+  async #takeBack(): Promise<Interrupt | undefined> {
+    const { lane, farEnd, interrupting, speech } = this.#options;
+    const source = await Monologue.start(speech);
+    await farEnd.arm(lane);
+    const calledAt = sharedClock();
+    const interruption = this.#publisher.interrupt();
+    this.#speak(source);
+    const epoch = interrupting === "track" ? undefined : this.#publisher.stats().epoch;
+    const { to, perListener } = await interruption;
+    const asked = { calledAt, epoch, reply: microseconds(to + FRAME_US) };
+    await this.#until("the new speech is heard", () => farEnd.outcome(lane, asked));
+    await sleep(WATCH_MS);
+    const outcome = (await farEnd.outcome(lane, asked))!;
+    const { before, after, heard } = outcome;
+    if (heard.silentAt === undefined) return undefined;
+    const told = perListener[0];
+    const receivedUntil = Math.max((before.playheadUs ?? 0) + before.bufferMs * 1000, heard.heardUntil);
+    return {
+      silenceMs: (heard.silentAt - calledAt) / 1000,
+      replyMs: (heard.replyAt! - calledAt) / 1000,
+      jitterMs: before.jitterTargetMs,
+      staleMs: Math.max(heard.staleMs, after.staleMs - before.staleMs),
+      heardErrorMs: told && Math.abs(told.heardUntil - heard.heardUntil) / 1000,
+      beyondReceived: told !== undefined && told.heardUntil > receivedUntil + 1,
+      measured: told?.measured ?? false,
+      renegedBytes: renegedBytes(outcome),
+    };
+  }
+
+  // What people have today: whoever speaks falls silent, but what was sent ahead plays out.
+  async #letEnd(): Promise<Interrupt> {
+    const { lane, farEnd, speech } = this.#options;
+    const { source, utterance } = this.#speaking!;
+    const before = await farEnd.stats(lane);
+    const calledAt = sharedClock();
+    source.end();
+    await utterance.done;
+    await sleep(ENCODED_MS);
+    const end = microseconds(this.#publisher.stats().frontierUs);
+    this.#speak(await Monologue.start(speech));
+    const reached = await this.#until("the old speech has ended", () => farEnd.reached(lane, end));
+    const after = await farEnd.stats(lane);
+    const receivedUntil = (before.playheadUs ?? 0) + before.bufferMs * 1000;
+    const elapsedMs = (reached - calledAt) / 1000;
+    return {
+      silenceMs: elapsedMs,
+      replyMs: elapsedMs,
+      jitterMs: before.jitterTargetMs,
+      staleMs: 0,
+      heardErrorMs: undefined,
+      beyondReceived: false,
+      measured: false,
+      renegedBytes: (Math.max(0, end - receivedUntil) / FRAME_US) * bytesPerFrame(after),
+    };
+  }
+
+  #speak(source: Monologue): void {
+    this.#speaking = { source, utterance: this.#publisher.play(source) };
+  }
+
+  async #until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>): Promise<T> {
+    const { lane, farEnd } = this.#options;
+    const end = performance.now() + LIMIT_MS;
+    for (;;) {
+      const value = await ask();
+      if (value !== undefined) return value;
+      if (performance.now() > end) {
+        const state = { publisher: this.#publisher.stats(), listener: await farEnd.stats(lane) };
+        throw new Error(`Still waiting after ${LIMIT_MS / 1000} s until ${what}: ${JSON.stringify(state)}`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+// What came between the call and the flush is old; after it, old is what was dropped on arrival.
+function renegedBytes({ before, flush, after }: Outcome): number {
+  const dropped = (stats: ListenerStats) => stats.dropped.stale + stats.dropped.late;
+  const afterFlush = dropped(after) - dropped(flush.stats);
+  return flush.stats.receivedBytes - before.receivedBytes + afterFlush * bytesPerFrame(after);
+}
+
+function bytesPerFrame({ receivedBytes, receivedFrames }: ListenerStats): number {
+  return receivedBytes / Math.max(1, receivedFrames);
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
