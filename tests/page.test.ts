@@ -1,0 +1,240 @@
+import { createServer, connect as dial } from "node:net";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type AudioSource, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { pageHandler } from "../src/page/index.js";
+import type { BrowserListenerStats } from "../watch/browser/listener.js";
+import { launchChromium } from "./support/chromium.js";
+import { impair } from "./support/impairment.js";
+
+/** One frequency per utterance, none a harmonic of another, so that a sample tells what it was said in. */
+const TONES = [437, 711, 1013, 1289, 1627] as const;
+const SAMPLE_RATE = 48_000;
+const WINDOW = 960;
+
+/** A tone without end: how much of it has been rendered when it is taken back does not matter. */
+function tone(frequency: number): AudioSource {
+  let position = 0;
+  return {
+    name: `${frequency} Hz`,
+    channels: 1,
+    async read() {
+      return Float32Array.from(
+        { length: 960 },
+        () => 0.3 * Math.sin((2 * Math.PI * frequency * position++) / SAMPLE_RATE),
+      );
+    },
+    async close() {},
+  };
+}
+
+let said = 0;
+let publisher: Publisher;
+const relay = new Relay({
+  port: 0,
+  handler: (request, response) => {
+    if (!serve(request, response)) response.writeHead(404).end();
+  },
+});
+const serve = pageHandler({
+  async control(request) {
+    if (request.op === "set") {
+      publisher.set(request.denoise);
+      return {};
+    }
+    const interruption = publisher.interrupt();
+    publisher.play(tone(TONES[++said % TONES.length]!));
+    return interruption;
+  },
+  stats: () => {
+    const { strength, bypass } = publisher.knobs;
+    return { ...publisher.stats(), denoise: { strength, bypass } };
+  },
+});
+let browser: Browser;
+let origin = "";
+let page: Page;
+
+beforeAll(async () => {
+  const [{ port }, launched] = await Promise.all([relay.listen(), launchChromium()]);
+  browser = launched;
+  origin = `http://localhost:${port}`;
+  publisher = new Publisher({ url: origin, broadcast: "demo", source: tone(TONES[0]), aheadMs: 2000 });
+}, 300_000);
+afterEach(() => page?.close());
+afterAll(async () => {
+  await browser?.close();
+  await publisher?.close();
+  await relay.close();
+});
+
+async function open(query = "", on: Browser = browser): Promise<void> {
+  page = await on.newPage();
+  await page.goto(`${origin}/${query}`);
+  await page.click("#play");
+}
+
+// Page code is text: what a bundler adds to a function does not exist over there.
+function stats(): Promise<BrowserListenerStats> {
+  return page.evaluate("document.getElementById('watch').stats");
+}
+
+async function until(what: string, condition: (now: BrowserListenerStats) => boolean): Promise<BrowserListenerStats> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const now = await stats();
+    if (now && condition(now)) return now;
+    if (Date.now() > deadline) throw new Error(`The page never came to ${what}: ${JSON.stringify(now)}.`);
+    await page.waitForTimeout(50);
+  }
+}
+
+/** Records what goes to the speakers from now on. */
+async function record(): Promise<void> {
+  await page.evaluate(`{
+    const { audio } = document.getElementById("watch");
+    const recorder = audio.context.createScriptProcessor(1024, 1, 1);
+    globalThis.recorded = [];
+    recorder.onaudioprocess = ({ inputBuffer }) => recorded.push(inputBuffer.getChannelData(0).slice());
+    audio.connect(recorder);
+    recorder.connect(audio.context.destination);
+    globalThis.recorder = recorder;
+  }`);
+}
+
+async function recorded(): Promise<Float32Array> {
+  const blocks: number[][] = await page.evaluate("recorded.map((block) => Array.from(block))");
+  return Float32Array.from(blocks.flat());
+}
+
+/** Amplitude of one frequency in a window (Goertzel, by its definition as a correlation). */
+function amplitude(samples: Float32Array, frequency: number): number {
+  let cosine = 0;
+  let sine = 0;
+  samples.forEach((sample, index) => {
+    // A Hann window keeps the other tones out of this one's bin.
+    const weighted = sample * (1 - Math.cos((2 * Math.PI * index) / samples.length));
+    cosine += weighted * Math.cos((2 * Math.PI * frequency * index) / SAMPLE_RATE);
+    sine += weighted * Math.sin((2 * Math.PI * frequency * index) / SAMPLE_RATE);
+  });
+  return (2 * Math.hypot(cosine, sine)) / samples.length;
+}
+
+/** Which tone each 20 ms of a recording holds, as an index; undefined for silence and for neither. */
+function tonesOf(samples: Float32Array): (number | undefined)[] {
+  return Array.from({ length: Math.floor(samples.length / WINDOW) }, (_, index) => {
+    const window = samples.subarray(index * WINDOW, (index + 1) * WINDOW);
+    const amplitudes = TONES.map((frequency) => amplitude(window, frequency));
+    const loudest = amplitudes.indexOf(Math.max(...amplitudes));
+    return amplitudes[loudest]! > 0.05 ? loudest : undefined;
+  });
+}
+
+test("a click on play makes decoded sound, over QUIC, and the listener reports what it hears", async () => {
+  await open();
+  const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
+  expect(playing.backend).toBe("webtransport");
+  expect(playing.levelDb).toBeGreaterThan(-20);
+  expect(playing.errors).toBe(0);
+  await record();
+  await page.waitForTimeout(1000);
+  const heard = tonesOf(await recorded());
+  expect(heard.length).toBeGreaterThan(30);
+  expect(heard.filter((each) => each === said % TONES.length).length).toBeGreaterThan(heard.length * 0.9);
+  expect((await stats()).reports).toBeGreaterThan(5);
+  expect(publisher.stats().listeners).toBeGreaterThan(0);
+  expect(await page.textContent("#status")).toBe("Playing");
+});
+
+test("every interrupt takes back what was sent ahead, and not one sample of it is heard after the new sound began", async () => {
+  await open();
+  await until("a buffer sent ahead", ({ playedMs }) => playedMs > 500);
+  const { discontinuities } = await stats();
+  const first = said;
+  await record();
+  for (let round = 1; round <= 4; round++) {
+    await page.waitForTimeout(600);
+    await page.click("#interrupt");
+    await until("the rewind", (now) => now.discontinuities >= discontinuities + round);
+  }
+  await page.waitForTimeout(1000);
+  const now = await stats();
+  expect(now.staleMs).toBe(0);
+  expect(now.discontinuities).toBe(discontinuities + 4);
+  expect(await page.textContent("#notice")).toMatch(/^Taken back\. Heard until \d+:\d\d\.\d\d\.$/);
+
+  const heard = tonesOf(await recorded()).filter((each) => each !== undefined);
+  const turns = heard.filter((each, index) => each !== heard[index - 1]);
+  expect(turns).toEqual([0, 1, 2, 3, 4].map((round) => (first + round) % TONES.length));
+});
+
+test("the switch and the slider turn the publisher's knobs, and a page that comes later shows how they stand", async () => {
+  await open();
+  await page.click("text=Raw");
+  await expect.poll(() => publisher.knobs.bypass).toBe(true);
+  expect(await page.isDisabled("#strength")).toBe(true);
+  await page.click("text=Denoised");
+  await expect.poll(() => publisher.knobs.bypass).toBe(false);
+  await page.fill("#strength", "40");
+  await expect.poll(() => publisher.knobs.strength).toBe(0.4);
+  expect(await page.textContent("#strength-value")).toBe("40 %");
+  await page.close();
+  await open();
+  await expect.poll(() => page.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
+});
+
+test("sound comes by WebSocket where UDP is swallowed", async () => {
+  const { port } = relay.address;
+  const swallow = { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true };
+  const udp = await impair({ target: { host: "127.0.0.1", port }, up: swallow, down: swallow, seed: 1 });
+  const tcp = createServer((socket) => {
+    const onward = dial(port, "127.0.0.1");
+    socket.pipe(onward).pipe(socket);
+    socket.on("error", () => onward.destroy());
+    onward.on("error", () => socket.destroy());
+  });
+  await new Promise<void>((resolve) => tcp.listen(udp.port, "127.0.0.1", resolve));
+  try {
+    await open(`?url=${encodeURIComponent(`http://127.0.0.1:${udp.port}/`)}`);
+    const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
+    expect(playing.backend).toBe("qmux");
+    expect(playing.levelDb).toBeGreaterThan(-20);
+    expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
+  } finally {
+    await page.close();
+    tcp.close();
+    await udp.close();
+  }
+});
+
+test("the page plays on by itself when its relay has gone and come back", async () => {
+  const first = new Relay({ port: 0, handler: (request, response) => void serve(request, response) });
+  const { port } = await first.listen();
+  const url = `http://127.0.0.1:${port}`;
+  const speaker = new Publisher({ url, broadcast: "again", source: tone(TONES[0]) });
+  let second: Relay | undefined;
+  try {
+    await open(`?broadcast=again&url=${encodeURIComponent(url)}`);
+    await until("playing", ({ playedMs }) => playedMs > 500);
+    await first.close();
+    await until("noticing", ({ backend }) => backend === undefined);
+    const { playedMs } = await stats();
+    second = new Relay({ port, handler: (request, response) => void serve(request, response) });
+    await second.listen();
+    const playing = await until("playing again", (now) => now.playedMs > playedMs + 1000);
+    expect(playing.state).toBe("playing");
+    expect(playing.staleMs).toBe(0);
+  } finally {
+    await page.close();
+    await speaker.close();
+    await first.close();
+    await second?.close();
+  }
+});
+
+test("a page whose broadcast nobody publishes says so", async () => {
+  await open("?broadcast=nobody");
+  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("Nobody publishes nobody.hang");
+  expect((await stats()).playedMs).toBe(0);
+});

@@ -1,0 +1,183 @@
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { type AudioSource, openVideo, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { pageHandler } from "../src/page/index.js";
+import type { BrowserListenerStats } from "../watch/browser/listener.js";
+import { launchChromium } from "./support/chromium.js";
+
+/** Pictures in the clip, which is looped. */
+const PICTURES = 72;
+const FRAME_US = 1e6 / 12;
+
+const clip = (name: string): string => join(import.meta.dirname, "fixtures", name);
+
+const serve = pageHandler({ control: () => ({}), stats: () => ({}) });
+const relay = new Relay({
+  port: 0,
+  handler: (request, response) => {
+    if (!serve(request, response)) response.writeHead(404).end();
+  },
+});
+let browser: Browser;
+let origin = "";
+
+beforeAll(async () => {
+  // The MoQ package tells the console about every stream.
+  for (const method of ["debug", "warn"] as const) vi.spyOn(console, method).mockImplementation(() => {});
+  const [{ port }, launched] = await Promise.all([relay.listen(), launchChromium()]);
+  browser = launched;
+  origin = `http://127.0.0.1:${port}`;
+}, 300_000);
+afterAll(async () => {
+  await browser?.close();
+  await relay.close();
+});
+
+function tone(): AudioSource {
+  let position = 0;
+  return {
+    name: "tone",
+    channels: 1,
+    async read() {
+      return Float32Array.from({ length: 960 }, () => 0.3 * Math.sin((2 * Math.PI * 440 * position++) / 48_000));
+    },
+    async close() {},
+  };
+}
+
+function stats(page: Page): Promise<BrowserListenerStats> {
+  return page.evaluate("document.getElementById('watch').stats");
+}
+
+/** A picture on the canvas: its number in the clip, read from its pixels, and the playhead when it appeared. */
+interface Shown {
+  readonly number: number;
+  readonly playheadUs: number;
+}
+
+/** Every picture that was on the canvas since `watchCanvas`, one entry a change. */
+function shown(page: Page): Promise<Shown[]> {
+  return page.evaluate("shown");
+}
+
+async function watchCanvas(page: Page): Promise<void> {
+  await page.evaluate(`{
+    globalThis.shown = [];
+    const watch = document.getElementById("watch");
+    const look = () => {
+      requestAnimationFrame(look);
+      const { canvas } = watch;
+      if (canvas.width !== 160) return;
+      const { data } = canvas.getContext("2d").getImageData(0, 30, 160, 1);
+      let number = 0;
+      for (let bit = 0; bit < 8; bit++) if (data[4 * (20 * bit + 10)] > 128) number += 2 ** bit;
+      if (shown.at(-1)?.number !== number) shown.push({ number, playheadUs: watch.stats.playheadUs ?? -1 });
+    };
+    look();
+  }`);
+}
+
+/** How many pictures of a loop later `b` comes than `a`, the shorter way round. */
+function steps(a: number, b: number, loop = PICTURES): number {
+  return ((((b - a + loop / 2) % loop) + loop) % loop) - loop / 2;
+}
+
+/** From each picture to the next. */
+function stepsOf(pictures: readonly Shown[], loop = PICTURES): number[] {
+  return pictures.slice(1).map(({ number }, index) => steps(pictures[index]!.number, number, loop));
+}
+
+/** A busy machine may leave out a picture, never show one too early or twice. */
+function expectForward(taken: readonly number[]): void {
+  expect(Math.min(...taken)).toBeGreaterThan(0);
+  expect(Math.max(...taken)).toBeLessThan(12);
+}
+
+async function open(page: Page, broadcast: string): Promise<void> {
+  await page.goto(`${origin}/?broadcast=${broadcast}`);
+  await watchCanvas(page);
+  await page.click("#play");
+}
+
+async function growth(page: Page, from: number, by: number): Promise<void> {
+  await expect.poll(async () => (await shown(page)).length, { timeout: 20_000 }).toBeGreaterThan(from + by);
+}
+
+/** Waits until the picture stands still, and a while more. */
+async function standing(page: Page): Promise<Shown[]> {
+  for (let before = await shown(page); ; before = await shown(page)) {
+    await page.waitForTimeout(1000);
+    const now = await shown(page);
+    if (now.length === before.length) return now;
+  }
+}
+
+for (const withAudio of [true, false]) {
+  const what = withAudio ? "a picture with sound" : "a picture without sound";
+  test(`${what} advances, stands still where it was taken back, and goes on from there`, async () => {
+    const name = withAudio ? "both" : "mute";
+    const video = await openVideo({ file: clip("clip.ivf"), loop: true });
+    const publisher = new Publisher({
+      url: origin,
+      broadcast: name,
+      aheadMs: 2000,
+      video,
+      ...(withAudio ? { source: tone() } : { audio: false }),
+    });
+    const page = await browser.newPage();
+    try {
+      await open(page, name);
+      await growth(page, 0, 24);
+      for (let round = 1; round <= 4; round++) {
+        const before = await shown(page);
+        // Whoever comes in the middle of a group may see some of it rush by.
+        const running = before.slice(-15);
+        expectForward(stepsOf(running));
+        const { to, reneged } = await publisher.interrupt();
+        expect(reneged).toBe(true);
+        const halted = await standing(page);
+        const since = halted.slice(before.length - 1);
+        const still = halted.at(-1)!.number;
+        // Which picture belongs to the cut follows from the moments at which the others appeared, or a little later.
+        const first = running[0]!.number;
+        const zero = Math.min(...running.map(({ number, playheadUs }) => playheadUs - steps(first, number) * FRAME_US));
+        const cut = (to - zero) / FRAME_US;
+        expect(steps(first, still)).toBeLessThanOrEqual(cut);
+        expect(steps(first, still)).toBeGreaterThan(cut - 2);
+        // What was on the screen already when the news came is replaced by the picture of the cut: no other comes between.
+        const taken = stepsOf(since);
+        expectForward([1, ...taken.slice(0, -1)]);
+        expect(taken.at(-1) ?? 1).not.toBe(0);
+        await page.waitForTimeout(500);
+        expect(await shown(page)).toEqual(halted);
+
+        expect(publisher.resume()).toBe(true);
+        await growth(page, halted.length, 20);
+        expectForward(stepsOf((await shown(page)).slice(halted.length - 1)));
+      }
+      const { staleMs, errors, playedMs } = await stats(page);
+      expect({ staleMs, errors }).toEqual({ staleMs: 0, errors: 0 });
+      expect(playedMs > 1000).toBe(withAudio);
+    } finally {
+      await page.close();
+      await publisher.close();
+    }
+  });
+}
+
+test.each(["clip-vp9.ivf", "clip-av1.ivf"])("the pictures of %s are shown too", async (file) => {
+  const broadcast = file.replace(".ivf", "");
+  const video = await openVideo({ file: clip(file), loop: true });
+  const publisher = new Publisher({ url: origin, broadcast, source: tone(), video });
+  const page = await browser.newPage();
+  try {
+    await open(page, broadcast);
+    await growth(page, 0, 40);
+    expectForward(stepsOf((await shown(page)).slice(-20), 24));
+  } finally {
+    await page.close();
+    await publisher.close();
+  }
+});

@@ -1,0 +1,429 @@
+import "../base/polyfills.js";
+import { fileURLToPath } from "node:url";
+import { Connection, Path } from "@kixelated/moq";
+import { createDecoder } from "libopus-wasm";
+import { afterEach, describe, expect, it } from "vitest";
+import { fromMilliseconds, type Microseconds, microseconds, monotonicClock, toMilliseconds } from "../base/index.js";
+import {
+  type Delivery,
+  decodeLegacyFrame,
+  epochOf,
+  type Frame,
+  parseCatalog,
+  RewindConsumer,
+} from "../container/index.js";
+import { broadcastHash, encodeAggregate } from "../flow/index.js";
+import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
+import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
+
+/** Groups come on streams of their own and may overtake each other. */
+const PATIENCE = fromMilliseconds(300);
+
+/** Everything one listener got: frames by group, in the order the rewind consumer gave them out. */
+interface Heard extends Delivery {
+  readonly at: Microseconds;
+}
+
+/** A MoQ peer at the publisher's other end, over real QUIC: it subscribes, orders, decodes, and can report a playhead. */
+class Ear {
+  readonly heard: Heard[] = [];
+  /** Every group as it came, in any order. */
+  readonly received: { sequence: number; frame: Frame }[] = [];
+  readonly tracks: string[] = [];
+  readonly datagrams: { sequence: number; timestamp: number }[] = [];
+  sessions = 0;
+  session: Session | undefined;
+  #server: SessionServer;
+  #consumer = new RewindConsumer({ clock: monotonicClock, gap: PATIENCE });
+  #aggregateId = 0;
+
+  constructor(server: SessionServer) {
+    this.#server = server;
+    void this.#accept();
+  }
+
+  get port(): number {
+    return this.#server.address.port;
+  }
+
+  async #accept(): Promise<void> {
+    for (let request = await this.#server.accept(); request; request = await this.#server.accept()) {
+      const session = await request.accept();
+      this.session = session;
+      this.sessions++;
+      void this.#serve(session).catch(() => {});
+    }
+  }
+
+  async #serve(session: Session): Promise<void> {
+    const connection = await Connection.accept(toWebTransport(session), session.url);
+    const announced = connection.announced();
+    const { path } = (await announced.next())!;
+    expect(path).toBe("demo.hang");
+    const broadcast = connection.consume(Path.from(path));
+    const catalogs = broadcast.track("catalog.json").subscribe({});
+    const open = new Set<string>();
+    for (let group = await catalogs.nextGroup(); group; group = await catalogs.nextGroup()) {
+      const frame = await group.readFrame();
+      const catalog = parseCatalog(frame!.payload);
+      for (const [name, rendition] of Object.entries(catalog.audio!.renditions)) {
+        expect(rendition).toMatchObject({ codec: "opus", sampleRate: 48_000, container: { kind: "legacy" } });
+        if (open.has(name)) continue;
+        open.add(name);
+        this.tracks.push(name);
+        if (open.size > 1) this.#consumer = new RewindConsumer({ clock: monotonicClock, gap: PATIENCE });
+        const track = broadcast.track(name).subscribe({});
+        void this.#groups(track, this.#consumer).catch(() => {});
+        void (async () => {
+          for (let datagram = await track.recvDatagram(); datagram; datagram = await track.recvDatagram()) {
+            this.datagrams.push({ sequence: datagram.sequence, timestamp: datagram.timestamp.asMicros() });
+          }
+        })().catch(() => {});
+      }
+    }
+  }
+
+  async #groups(
+    track: {
+      recvGroup(): Promise<{ sequence: number; readFrame(): Promise<{ payload: Uint8Array } | undefined> } | undefined>;
+    },
+    consumer: RewindConsumer,
+  ): Promise<void> {
+    for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
+      const { sequence } = group;
+      void (async (group) => {
+        for (let frame = await group.readFrame(); frame; frame = await group.readFrame()) {
+          const decoded = decodeLegacyFrame(frame.payload, { keyframe: true });
+          this.received.push({ sequence, frame: decoded });
+          consumer.receive(sequence, decoded);
+        }
+        consumer.finish(sequence);
+        for (let next = consumer.read(); next; next = consumer.read())
+          this.heard.push({ ...next, at: monotonicClock() });
+      })(group).catch(() => {});
+    }
+  }
+
+  /** Reports one or more listeners' playheads as a relay does. */
+  report(
+    listeners: { playhead: number; discontinuity?: number; heardUntil?: number; received?: number }[],
+    { playing = true, ack }: { playing?: boolean; ack?: number } = {},
+  ): void {
+    const playheads = listeners.map(({ playhead }) => playhead);
+    this.session?.datagrams?.send(
+      encodeAggregate({
+        broadcast: broadcastHash("demo.hang"),
+        aggregateId: ++this.#aggregateId,
+        relayTimeMs: Math.floor(toMilliseconds(monotonicClock())),
+        listeners: listeners.length,
+        overflow: 0,
+        playing,
+        earliest: microseconds(Math.min(...playheads)),
+        latest: microseconds(Math.max(...playheads)),
+        worstLead: undefined,
+        worstLeadGroup: undefined,
+        ingestAck: ack,
+        ingestBytes: 0,
+        discontinuity: Math.max(...listeners.map(({ discontinuity = 0 }) => discontinuity)),
+        bleedMs: 0,
+        staleMs: 0,
+        listed: listeners.map(({ playhead, discontinuity = 0, heardUntil, received }, i) => ({
+          session: i + 1,
+          playhead: microseconds(playhead),
+          discontinuity,
+          heardUntil: heardUntil === undefined ? undefined : microseconds(heardUntil),
+          receivedUntil: received === undefined ? undefined : microseconds(received),
+        })),
+      }),
+    );
+  }
+
+  /** What sounds: the last frame given out for every moment, by timestamp. */
+  timeline(): Map<number, Heard> {
+    const frames = new Map<number, Heard>();
+    let discontinuity = 0;
+    for (const one of this.heard) {
+      if (one.discontinuity !== discontinuity) {
+        discontinuity = one.discontinuity;
+        for (const timestamp of frames.keys()) if (timestamp >= (one.from ?? 0)) frames.delete(timestamp);
+      }
+      frames.set(one.frame.timestamp, one);
+    }
+    return frames;
+  }
+
+  get last(): Heard | undefined {
+    return this.heard.at(-1);
+  }
+
+  async close(): Promise<void> {
+    await this.#server.close();
+  }
+}
+
+const closers: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function setUp(options: Partial<PublisherOptions> = {}): Promise<{ ear: Ear; publisher: Publisher }> {
+  const certificate = await createCertificate();
+  const ear = new Ear(await listen({ backend: "quic", host: "127.0.0.1", port: 0, certificate }));
+  closers.push(() => ear.close());
+  const publisher = new Publisher({
+    url: `https://127.0.0.1:${ear.port}`,
+    connect: { insecure: true, backends: ["quic"] },
+    ...options,
+  });
+  closers.push(() => publisher.close());
+  return { ear, publisher };
+}
+
+async function until(what: string, condition: () => boolean, limitMs = 10_000): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`Still waiting: ${what}.`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A source whose every sample says where in the source it is: a rising tone. */
+function speech(seconds: number, hz = 440): Promise<AudioSource> {
+  const samples = Float32Array.from(
+    { length: seconds * 48_000 },
+    (_, i) => 0.3 * Math.sin((2 * Math.PI * hz * i) / 48_000),
+  );
+  return openSource({ samples, name: `${hz} Hz` });
+}
+
+/** Level of a frequency in decoded sound, 0 to 1. */
+function strength(samples: Float32Array, hz: number): number {
+  let re = 0;
+  let im = 0;
+  for (let i = 0; i < samples.length; i++) {
+    re += samples[i]! * Math.cos((2 * Math.PI * hz * i) / 48_000);
+    im += samples[i]! * Math.sin((2 * Math.PI * hz * i) / 48_000);
+  }
+  return (2 * Math.hypot(re, im)) / samples.length;
+}
+
+describe("Publisher", () => {
+  it("publishes a source ahead of its time as Opus that decodes to the sound", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(3), aheadMs: 2000 });
+    await until("two seconds", () => ear.received.length >= 110);
+    const frames = ear.received.sort((a, b) => a.sequence - b.sequence).slice(0, 90);
+    for (let i = 1; i < frames.length; i++) {
+      expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBe(20_000);
+      expect(frames[i]!.sequence).toBe(frames[i - 1]!.sequence + 1);
+    }
+    expect(ear.tracks).toEqual(["audio"]);
+    const decoder = await createDecoder({ channels: 1 });
+    const sound = frames.slice(0, 50).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+    expect(strength(Float32Array.from(sound.slice(4800, 43_200)), 440)).toBeGreaterThan(0.25);
+    decoder.free();
+    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, reneges: 0, underruns: 0 });
+  });
+
+  it("takes back what nobody heard at an interrupt, says silence there, and the reply after it", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 3000 });
+    await until("three seconds ahead", () => ear.heard.length >= 140);
+    const first = ear.heard[0]!.frame.timestamp;
+    const playhead = first + 500_000;
+    ear.report([
+      { playhead, received: first + 2_800_000 },
+      { playhead: playhead + 200_000, received: first + 2_800_000 },
+    ]);
+    await until("listeners known", () => publisher.stats().listeners === 2);
+    const interruption = publisher.interrupt();
+    const reply = publisher.play(await speech(0.5, 880));
+    await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
+    const opener = ear.heard.find(({ sequence }) => sequence === 65_536)!;
+    expect(opener.frame.payload.length).toBeLessThan(8);
+    expect(ear.datagrams.map(({ sequence }) => sequence)).toContain(65_536);
+    ear.report([
+      { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 40_000 },
+      { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 240_000 },
+    ]);
+    const { heardUntil, perListener, to, reneged } = await interruption;
+    expect(reneged).toBe(true);
+    expect(to).toBe(opener.frame.timestamp);
+    expect(to).toBeGreaterThanOrEqual(playhead);
+    expect(to).toBeLessThan(playhead + 400_000);
+    expect(heardUntil).toBe(playhead + 40_000);
+    expect(perListener).toEqual([
+      { session: 1, heardUntil: playhead + 40_000, measured: true },
+      { session: 2, heardUntil: playhead + 240_000, measured: true },
+    ]);
+    expect(await reply.done).toBe("finished");
+    await until(
+      "the reply",
+      () => [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536).length >= 25,
+    );
+    const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
+    expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
+    const decoder = await createDecoder({ channels: 1 });
+    const sound = after.slice(1, 26).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+    expect(strength(Float32Array.from(sound.slice(4800, 19_200)), 880)).toBeGreaterThan(0.25);
+    decoder.free();
+  });
+
+  it("continues on resume from the very sample that was cut, and not after something else was said", async () => {
+    const { ear, publisher } = await setUp({ aheadMs: 2000 });
+    const spoken = publisher.play(await speech(4));
+    await until("two seconds ahead", () => ear.heard.length >= 90);
+    const { to } = await publisher.interrupt();
+    expect(await spoken.done).toBe("interrupted");
+    await until("silence", () => ear.last?.frame.timestamp === to);
+    expect(publisher.resume()).toBe(true);
+    expect(publisher.resume()).toBe(false);
+    await publisher.drained();
+    const frames = [...ear.timeline().values()];
+    const before = frames.filter(({ sequence }) => sequence < 65_536);
+    const after = frames.filter(({ sequence }) => sequence > 65_536);
+    const first = before[0]!.frame.timestamp;
+    // Sound before the cut and after it add up to the whole, to the frame.
+    const heardUs = to - first + (after.at(-1)!.frame.timestamp + 20_000 - after[0]!.frame.timestamp);
+    expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
+    // The phase of the tone goes on where it stopped: compare with the tone at that place in the source.
+    const decoder = await createDecoder({ channels: 1 });
+    const sound = Float32Array.from(after.slice(0, 20).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
+    decoder.free();
+    const offset = Math.round(((to - first) * 48) / 1000);
+    let match = 0;
+    let power = 0;
+    for (let i = 2400; i < 12_000; i++) {
+      const expected = 0.3 * Math.sin((2 * Math.PI * 440 * (offset + i)) / 48_000);
+      match += expected * sound[i]!;
+      power += expected * expected;
+    }
+    expect(match / power).toBeGreaterThan(0.97);
+    await publisher.interrupt();
+    publisher.play(await speech(0.1));
+    expect(publisher.resume()).toBe(false);
+  });
+
+  it("answers an interrupt before the first frame, twice in a row, with no listener and while resuming", async () => {
+    const { ear, publisher } = await setUp({ aheadMs: 1500 });
+    expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], reneged: false });
+    publisher.play(await speech(5));
+    await until("sound", () => ear.heard.length >= 60);
+    const [one, two] = await Promise.all([publisher.interrupt(), publisher.interrupt()]);
+    expect(two).toEqual(one);
+    expect(one).toMatchObject({ perListener: [], reneged: true, heardUntil: one.to });
+    expect(publisher.stats().reneges).toBe(1);
+    expect(publisher.resume()).toBe(true);
+    await publisher.interrupt();
+    expect(publisher.resume()).toBe(true);
+    const sounding = (epoch: number) =>
+      ear.heard.filter(({ sequence, frame }) => epochOf(sequence) === epoch && frame.payload.length > 20).length;
+    await until("sound again", () => sounding(publisher.stats().epoch) > 5);
+    const again = await publisher.interrupt();
+    expect(again.reneged).toBe(true);
+    expect(again.to).toBeGreaterThan(one.to);
+    const { epoch } = publisher.stats();
+    expect(publisher.resume()).toBe(true);
+    await until("sound once more", () => sounding(epoch) > 20);
+    const kept = [...ear.timeline().values()].filter(({ sequence }) => epochOf(sequence) < epoch);
+    expect(kept.every(({ frame }) => frame.timestamp < again.to)).toBe(true);
+  });
+
+  it("goes on after the session was lost, with an interrupt in between", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000 });
+    await until("sound", () => ear.heard.length >= 80);
+    ear.session!.close({ closeCode: 1, reason: "test" });
+    await until("disconnected", () => !publisher.stats().connected);
+    const { reneged, to } = await publisher.interrupt();
+    expect(reneged).toBe(true);
+    publisher.play(await speech(1, 880));
+    await until("the reply on a new session", () => ear.heard.filter(({ sequence }) => sequence > 65_536).length >= 20);
+    expect(ear.sessions).toBe(2);
+    const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
+    expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
+  });
+
+  it("sends what lies ahead again when a knob is turned, from just after the playhead", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000 });
+    await until("sound", () => ear.heard.length >= 80);
+    publisher.set({ gainDb: -20 });
+    await until("the new epoch", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 40);
+    const frames = [...ear.timeline().values()];
+    const opener = frames.find(({ sequence }) => sequence === 65_536)!;
+    for (let i = 1; i < frames.length; i++) {
+      expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBeLessThanOrEqual(20_000);
+    }
+    const decoder = await createDecoder({ channels: 1 });
+    const loud = frames
+      .filter(({ sequence }) => sequence < 65_536)
+      .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+    const quiet = frames
+      .filter(({ sequence }) => sequence > 65_540)
+      .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+    decoder.free();
+    expect(strength(Float32Array.from(loud.slice(4800, 14_400)), 440)).toBeGreaterThan(0.25);
+    expect(strength(Float32Array.from(quiet.slice(4800, 14_400)), 440)).toBeLessThan(0.04);
+    expect(publisher.stats().reneges).toBe(1);
+    expect(opener.frame.payload.length).toBeGreaterThan(20);
+    expect(() => publisher.set({ strength: 2 })).toThrow(/strength/);
+  });
+
+  it("mixes denoised and raw sound anew for what lies ahead without running the network again", async () => {
+    const model = fileURLToPath(new URL("../publisher/fixtures/tiny.onnx", import.meta.url));
+    const { ear, publisher } = await setUp({ source: await speech(2), aheadMs: 5000, model });
+    await until("all of it rendered and sent", () => ear.heard.length >= 90 && publisher.stats().denoisedHops >= 200);
+    const { denoisedHops } = publisher.stats();
+    const decoder = await createDecoder({ channels: 1 });
+    const level = (frames: Heard[]) => {
+      const sound = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+      return strength(Float32Array.from(sound.slice(4800, 14_400)), 440);
+    };
+    const denoised = level(ear.heard.filter(({ sequence }) => epochOf(sequence) === 0));
+    publisher.set({ strength: 0 });
+    await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
+    const raw = level(ear.heard.filter(({ sequence }) => epochOf(sequence) === 1));
+    expect(raw).toBeGreaterThan(0.27);
+    expect(denoised).toBeLessThan(raw * 0.95);
+    expect(publisher.stats().denoisedHops).toBe(denoisedHops);
+    decoder.free();
+  });
+
+  it("sends a live source as it comes, and is quiet after an interrupt until it is resumed", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(30), mode: "live" });
+    await until("a second", () => ear.heard.length >= 50);
+    const { frontierUs, playheadUs } = publisher.stats();
+    expect(frontierUs - playheadUs).toBeLessThan(60_000);
+    await publisher.interrupt();
+    const groups = publisher.stats().groups;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(publisher.stats().groups).toBeLessThanOrEqual(groups + 1);
+    expect(publisher.resume()).toBe(true);
+    await until("sound again", () => publisher.stats().groups > groups + 20);
+  });
+
+  it("takes back by a fresh track in the catalog for players that only go forward", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000, renege: "track" });
+    await until("sound", () => ear.heard.length >= 60);
+    await publisher.interrupt();
+    publisher.play(await speech(1, 880));
+    await until("the second track", () => ear.tracks.length === 2);
+    expect(ear.tracks).toEqual(["audio0", "audio1"]);
+    const count = ear.heard.length;
+    await until("sound on it", () => ear.heard.length > count + 30);
+    expect(ear.heard.slice(count).every(({ sequence }) => sequence < 1000)).toBe(true);
+  });
+
+  it("refuses bad options by name, and use after close", async () => {
+    expect(() => new Publisher({ url: "ftp://x" })).toThrow(/url/);
+    expect(() => new Publisher({ url: "https://localhost", aheadMs: 1 })).toThrow(/aheadMs/);
+    const { publisher } = await setUp();
+    await until("a session", () => publisher.stats().connected);
+    const stereo = await openSource({ samples: new Float32Array(4), inputChannels: 2, channels: 2 });
+    expect(() => publisher.play(stereo)).toThrow(/2 channel/);
+    await publisher.close();
+    await publisher.close();
+    await publisher.closed;
+    expect(() => publisher.interrupt()).toThrow(/after close/);
+    const broken = new Publisher({ url: "https://127.0.0.1:9", model: "/nowhere/model.onnx" });
+    await expect(broken.closed).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+  });
+});

@@ -1,0 +1,329 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Broadcast, Connection, Group, Path, Time, type Track } from "@kixelated/moq";
+import { createEncoder } from "libopus-wasm";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { fromMilliseconds, type Microseconds, microseconds, type UnsayError } from "../base/index.js";
+import { EPOCH_SIZE, encodeCatalog, encodeLegacyFrame } from "../container/index.js";
+import { decodeReport, isReportDatagram, type Report } from "../flow/index.js";
+import {
+  type Certificate,
+  certificateHash,
+  createCertificate,
+  listen,
+  type Session,
+  type SessionServer,
+  toWebTransport,
+} from "../transport/index.js";
+import { Listener, type ListenerOptions, WavSink } from "../watch/index.js";
+
+const PACKET_MS = 20;
+const PATH = "demo.hang";
+/** The machine may be busy: what is waited for may take a while. */
+const PATIENCE = { timeout: 10_000 };
+
+let certificate: Certificate;
+let packets: Uint8Array[];
+let directory: string;
+// The protocol library tells every step of its own.
+console.debug = () => {};
+const closers: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  certificate = await createCertificate();
+  const encoder = await createEncoder({ channels: 1, sampleRate: 48_000, frameSize: 960, bitrate: 32_000 });
+  packets = Array.from({ length: 50 }, (_, packet) =>
+    encoder
+      .encodeFloat(Float32Array.from({ length: 960 }, (_, at) => 0.5 * Math.sin((packet * 960 + at) * 0.05)))
+      .slice(),
+  );
+  encoder.free();
+  directory = await mkdtemp(join(tmpdir(), "unsay-listener-"));
+});
+afterAll(() => rm(directory, { recursive: true }));
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Peer {
+  readonly session: Session;
+  readonly broadcast: Broadcast.Producer;
+  readonly catalog: Track.Producer;
+  readonly tracks: Map<string, Track.Producer>;
+}
+
+/** A server that publishes one broadcast to whoever connects, frame by frame as a test says. */
+class Origin {
+  readonly peers: Peer[] = [];
+  readonly reports: Report[] = [];
+  publishing = true;
+  renditions = ["audio"];
+  renege: "rewind" | "track" = "rewind";
+  readonly #server: SessionServer;
+
+  private constructor(server: SessionServer) {
+    this.#server = server;
+    void this.#accept();
+  }
+
+  static async open(port = 0) {
+    const origin = new Origin(await listen({ backend: "quic", host: "127.0.0.1", port, certificate }));
+    closers.push(() => origin.close());
+    return origin;
+  }
+
+  get url() {
+    return `https://127.0.0.1:${this.#server.address.port}`;
+  }
+
+  listen(options: Partial<ListenerOptions> = {}) {
+    const hash = Buffer.from(certificateHash(certificate.cert), "hex");
+    const listener = new Listener({
+      url: this.url,
+      broadcast: "demo",
+      connect: { certificateHashes: [hash], backends: ["quic"] },
+      backoff: { initialMs: 50 },
+      ...options,
+    });
+    closers.push(() => listener.close());
+    return listener;
+  }
+
+  get peer() {
+    return this.peers.at(-1);
+  }
+
+  /** Waits until the newest peer has subscribed to a track. */
+  async subscribed(name = "audio") {
+    await expect.poll(() => this.peer?.tracks.get(name)?.used.peek(), PATIENCE).toBe(true);
+  }
+
+  setCatalog() {
+    const rendition = { codec: "opus", sampleRate: 48_000, numberOfChannels: 1 };
+    const catalog = encodeCatalog({
+      audio: { renditions: Object.fromEntries(this.renditions.map((name) => [name, rendition])) },
+      unsay: { renege: this.renege },
+    });
+    for (const { catalog: track, tracks, broadcast } of this.peers) {
+      for (const name of this.renditions)
+        if (!tracks.has(name)) tracks.set(name, broadcast.createTrack(name, { timescale: Time.Timescale.MICRO }));
+      const group = track.appendGroup();
+      group.writeFrame({ payload: catalog, timestamp: Time.Timestamp.now() });
+      group.close();
+    }
+  }
+
+  send(
+    sequence: number,
+    timestampMs: number,
+    { track = "audio", by = "stream" as "stream" | "datagram" | "both" } = {},
+  ) {
+    const timestamp = fromMilliseconds(timestampMs);
+    const payload = encodeLegacyFrame({ timestamp, payload: packets[(timestampMs / PACKET_MS) % packets.length]! });
+    const producer = this.peer?.tracks.get(track);
+    const stamp = Time.Timestamp.fromMicros(timestamp as number as Time.Micro);
+    if (by !== "stream") producer?.writeDatagram({ sequence, timestamp: stamp, payload });
+    if (by === "datagram") return undefined;
+    const group = new Group.Producer(sequence);
+    group.writeFrame({ payload, timestamp: stamp });
+    producer?.writeGroup(group);
+
+    group.close();
+    return group;
+  }
+
+  /** Sends consecutive packets as fast as they go. */
+  burst(sequence: number, timestampMs: number, count: number, options: Parameters<Origin["send"]>[2] = {}) {
+    for (let index = 0; index < count; index++) this.send(sequence + index, timestampMs + index * PACKET_MS, options);
+  }
+
+  async close() {
+    for (const { session, broadcast } of this.peers) {
+      broadcast.close();
+      session.close();
+    }
+    await this.#server.close();
+  }
+
+  async #accept() {
+    for (let request = await this.#server.accept(); request; request = await this.#server.accept()) {
+      const session = await request.accept();
+      const transport = toWebTransport(session, {
+        tap: (datagram) => {
+          if (!isReportDatagram(datagram)) return false;
+          const decoded = decodeReport(datagram);
+          if (decoded.ok) this.reports.push(decoded.report);
+          return true;
+        },
+      });
+      const connection = await Connection.accept(transport, session.url);
+      const broadcast = new Broadcast.Producer();
+      this.peers.push({ session, broadcast, catalog: broadcast.createTrack("catalog.json"), tracks: new Map() });
+      if (!this.publishing) continue;
+      this.setCatalog();
+      connection.publish(Path.from(PATH), broadcast);
+    }
+  }
+}
+
+/** Milliseconds of an epoch that were played, at or after a media time and pulled after a clock time. */
+function playedMs(
+  listener: Listener,
+  epoch: number,
+  from: Microseconds = microseconds(0),
+  after = Number.NEGATIVE_INFINITY,
+) {
+  let frames = 0;
+  for (const run of listener.record) {
+    if (run.epoch !== epoch || run.timestamp === undefined || run.lastPulledAt <= after) continue;
+    frames += Math.max(0, Math.min(run.frames, ((run.timestamp - from) * 48) / 1e3 + run.frames));
+  }
+  return frames / 48;
+}
+
+test("a listener plays what is published, once, whether it comes by stream, by datagram or by both, and reports on it", async () => {
+  const origin = await Origin.open();
+  const path = join(directory, "played.wav");
+  const listener = origin.listen({ sink: new WavSink({ path }) });
+  await origin.subscribed();
+  origin.burst(0, 0, 20);
+  // Datagrams overtake streams, and what plays begins with what comes first.
+  await expect.poll(() => listener.stats().group, PATIENCE).toBe(19);
+  origin.burst(20, 400, 20, { by: "datagram" });
+  origin.burst(40, 800, 10, { by: "both" });
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(1000);
+  const stats = listener.stats();
+  expect(stats).toMatchObject({
+    state: "playing",
+    backend: "quic",
+    discontinuities: 0,
+    staleMs: 0,
+    group: 49,
+    sessions: 1,
+  });
+  expect(stats.dropped).toMatchObject({ duplicate: 10, stale: 0 });
+  expect(stats.datagrams).toBe(30);
+  await expect.poll(() => origin.reports.at(-1)?.receivedGroup, PATIENCE).toBe(49);
+  expect(origin.reports.some(({ playing }) => playing)).toBe(true);
+  expect(origin.reports.at(-1)).toMatchObject({ discontinuity: 0, staleMs: 0, receivedBytes: stats.receivedBytes });
+  await listener.close();
+  await listener.closed;
+  expect(listener.stats().state).toBe("closed");
+  // 50 packets of a tone, its amplitude within what Opus makes of it.
+  const wav = await readFile(path);
+  let loudest = 0;
+  for (let at = 44; at < wav.length; at += 2) loudest = Math.max(loudest, Math.abs(wav.readInt16LE(at)) / 32_767);
+  expect(loudest).toBeGreaterThan(0.45);
+  expect(loudest).toBeLessThan(0.6);
+});
+
+test("what is taken back behind the playhead is never heard again, and the relay is told at once how far it was heard", async () => {
+  const origin = await Origin.open();
+  const listener = origin.listen();
+  const rewinds: number[] = [];
+  listener.on("rewind", ({ discontinuity }) => rewinds.push(discontinuity));
+  await origin.subscribed();
+  origin.burst(0, 0, 200);
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBeGreaterThan(300);
+  await expect.poll(() => listener.stats().receivedFrames, PATIENCE).toBe(200);
+  // By datagram too, as a publisher sends the first group of an epoch: streams may come late and in any order.
+  origin.burst(EPOCH_SIZE, 100, 21, { by: "both" });
+  await expect.poll(() => rewinds, PATIENCE).toEqual([1]);
+  const heard = listener.record.findLast(({ epoch }) => epoch === 0)!;
+  const heardMs = heard.timestamp! / 1000 + heard.frames / 48;
+  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBe(21 * PACKET_MS);
+  expect(listener.record.findLast(({ epoch }) => epoch === 0)).toBe(heard);
+  expect(heard.timestamp! / 1000 + heard.frames / 48).toBe(heardMs);
+  const report = origin.reports.find(({ discontinuity }) => discontinuity === 1);
+  expect(report?.from).toBe(100_000);
+  expect(report!.heardUntil! / 1000).toBeCloseTo(heardMs, 1);
+  expect(listener.stats()).toMatchObject({ discontinuities: 1, staleMs: 0 });
+
+  // Ahead of the playhead: what is before the cut is played to its end.
+  origin.burst(EPOCH_SIZE + 21, 520, 100, { by: "both" });
+  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBeGreaterThan(500);
+  const cut = Math.ceil((listener.stats().playheadUs! / 1000 + 1000) / PACKET_MS) * PACKET_MS;
+  origin.burst(2 * EPOCH_SIZE, cut, 10, { by: "both" });
+  await expect.poll(() => playedMs(listener, 2), PATIENCE).toBe(200);
+  const kept = listener.record.findLast(({ epoch }) => epoch === 1)!;
+  expect(kept.timestamp! / 1000 + kept.frames / 48).toBeCloseTo(cut, 1);
+  expect(playedMs(listener, 1, fromMilliseconds(cut))).toBe(0);
+  expect(listener.stats()).toMatchObject({ discontinuities: 2, staleMs: 0 });
+});
+
+test("a listener whose session breaks connects again and plays on, also when the publisher starts anew", async () => {
+  const origin = await Origin.open();
+  const listener = origin.listen();
+  await origin.subscribed();
+  origin.burst(100, 2000, 10);
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(200);
+  origin.peer?.session.close({ closeCode: 1, reason: "gone" });
+  await expect.poll(() => origin.peers.length, PATIENCE).toBe(2);
+  await origin.subscribed();
+  origin.burst(110, 2200, 10);
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(400);
+  expect(listener.stats()).toMatchObject({ sessions: 2, discontinuities: 0 });
+
+  origin.peer?.session.close();
+  await expect.poll(() => origin.peers.length, PATIENCE).toBe(3);
+  await origin.subscribed();
+  origin.burst(0, 0, 10, { by: "both" });
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(600);
+  expect(listener.stats()).toMatchObject({ sessions: 3, discontinuities: 1, state: "playing" });
+});
+
+test("a broadcast that takes back by replacing its track is followed, and groups that break off do no harm", async () => {
+  const origin = await Origin.open();
+  origin.renege = "track";
+  origin.renditions = ["audio-0"];
+  const listener = origin.listen();
+  await origin.subscribed("audio-0");
+  origin.burst(0, 0, 100, { track: "audio-0" });
+  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBeGreaterThan(200);
+  origin.renditions = ["audio-1"];
+  origin.setCatalog();
+  await origin.subscribed("audio-1");
+  const broken = new Group.Producer(0);
+  origin.peer?.tracks.get("audio-1")?.writeGroup(broken);
+  broken.close(new Error("broken off"));
+  origin.burst(EPOCH_SIZE, 300, 20, { track: "audio-1", by: "both" });
+  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBe(400);
+  const last = listener.record.findLast(({ epoch }) => epoch === 0)!;
+  const first = listener.record.find(({ epoch }) => epoch === 1)!;
+  expect(last.lastPulledAt).toBeLessThanOrEqual(first.pulledAt);
+  expect(first.timestamp).toBe(300_000);
+  expect(listener.stats().discontinuities).toBe(1);
+});
+
+test("a listener gives up with a plain sentence where nobody publishes, nobody answers or the URL is none", async () => {
+  const code = (listener: Listener) =>
+    listener.closed.then(
+      () => undefined,
+      (error: UnsayError) => [error.code, error.message] as const,
+    );
+  const origin = await Origin.open();
+  origin.publishing = false;
+  const waiting = origin.listen({ timeoutMs: 1500 });
+  expect(await code(waiting)).toEqual([
+    "NO_BROADCAST",
+    `Nobody published ${PATH} at ${new URL(origin.url).host} within 1500 ms.`,
+  ]);
+  expect(waiting.stats()).toMatchObject({ state: "closed", receivedBytes: 0, reports: 0 });
+
+  const url = origin.url;
+  await closers.pop()?.();
+  await origin.close();
+  const refused = origin.listen({
+    url,
+    timeoutMs: 1500,
+    connect: { insecure: true, backends: ["quic"], timeoutMs: 500 },
+  });
+  expect((await code(refused))?.[0]).toMatch(/^CONNECT_/);
+  expect(() => new Listener({ url: "nonsense", broadcast: "demo" })).toThrow("The URL nonsense is not a URL.");
+  expect(() => new Listener({ url, broadcast: "demo", jitterMs: -1 })).toThrow(/^jitterMs is not valid/);
+  expect(await code(new Listener({ url: "ftp://127.0.0.1/", broadcast: "demo" }))).toEqual([
+    "INVALID_URL",
+    expect.stringContaining("must begin with https:// or http://"),
+  ]);
+});
