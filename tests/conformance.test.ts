@@ -1,4 +1,6 @@
 import { createServer } from "node:http";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, test } from "vitest";
 import {
   type Backend,
@@ -24,6 +26,9 @@ const PARALLEL = 200;
 
 const certificate = await createCertificate();
 const certificateHashes = [Buffer.from(certificateHash(certificate.cert), "hex")];
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -142,6 +147,30 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     const other = await client.openUnidirectional();
     await other.write(Uint8Array.of(4));
     expect(await (await served.acceptUnidirectional())!.read()).toEqual(Uint8Array.of(4));
+  });
+
+  test("a stream lives on when whoever opened it keeps no reference to it", async () => {
+    const { client, served } = await pair();
+    await (async () => {
+      const { send } = await client.openBidirectional();
+      await send.write(Uint8Array.of(1));
+      await (await client.openUnidirectional()).write(Uint8Array.of(2));
+    })();
+    const twoWay = (await served.acceptBidirectional())!;
+    const oneWay = (await served.acceptUnidirectional())!;
+    expect(await twoWay.receive.read()).toEqual(Uint8Array.of(1));
+    expect(await oneWay.read()).toEqual(Uint8Array.of(2));
+    const ends: string[] = [];
+    const note = (stream: string) => () => ends.push(stream);
+    void twoWay.receive.read().then(note("two-way"), note("two-way"));
+    void oneWay.read().then(note("one-way"), note("one-way"));
+    void twoWay.send.stopped.then(() => ends.push("stopped"));
+    for (let i = 0; i < 10; i++) {
+      collectGarbage();
+      await twoWay.send.write(Uint8Array.of(3));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(ends).toEqual([]);
   });
 
   test("datagrams arrive whole, one that is too large is refused and harms nothing", async () => {

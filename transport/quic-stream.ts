@@ -4,6 +4,15 @@ import type { ReceiveStream, SendStream } from "./session.js";
 import { StreamError } from "./stream-error.js";
 
 const READ_BYTES = 65_536;
+
+/**
+ * The streams of a session that have not ended. The binding ends a stream when its object is collected as garbage, so
+ * somebody must hold it as long as the session lives.
+ *
+ * @internal
+ */
+export type OpenStreams = Set<QuicSendStream | QuicReceiveStream>;
+
 const DONE = Promise.resolve();
 
 /**
@@ -16,6 +25,7 @@ const DONE = Promise.resolve();
  */
 export class QuicSendStream implements SendStream {
   #native: NativeSendStream | undefined;
+  #open: OpenStreams;
   // Kept after the end, so that a reset can still drop what lies unsent.
   #finished: NativeSendStream | undefined;
   #tail: Promise<void> | undefined;
@@ -27,8 +37,10 @@ export class QuicSendStream implements SendStream {
   #ended = false;
   #stopCode: number | undefined;
 
-  constructor(native: NativeSendStream, priority: number) {
+  constructor(native: NativeSendStream, open: OpenStreams, priority: number) {
     this.#native = native;
+    this.#open = open;
+    open.add(this);
     if (priority !== 0) this.setPriority(priority);
   }
 
@@ -65,7 +77,7 @@ export class QuicSendStream implements SendStream {
     const native = this.#native;
     if (!native) return DONE;
     const tail = this.#tail;
-    this.#native = undefined;
+    this.#release();
     this.#finished = native;
     const finished = tail ? this.#drain(native, tail) : native.finish();
     const settle = (): void => this.#settleStopped(undefined);
@@ -75,7 +87,7 @@ export class QuicSendStream implements SendStream {
   reset(code: number): void {
     const native = this.#native ?? this.#finished;
     if (!native) return;
-    this.#native = undefined;
+    this.#release();
     this.#finished = undefined;
     this.#abandoned = true;
     this.#settleStopped(undefined);
@@ -89,6 +101,11 @@ export class QuicSendStream implements SendStream {
   async #drain(native: NativeSendStream, tail: Promise<void>): Promise<void> {
     await tail;
     if (!this.#abandoned) await native.finish();
+  }
+
+  #release(): void {
+    this.#native = undefined;
+    this.#open.delete(this);
   }
 
   #settleStopped(code: number | undefined): void {
@@ -106,7 +123,7 @@ export class QuicSendStream implements SendStream {
       code === undefined
         ? new TransportError("SESSION_CLOSED", `The stream can not be written: ${text}.`, { cause })
         : new StreamError("STREAM_STOPPED", code, { cause });
-    this.#native = undefined;
+    this.#release();
     this.#settleStopped(code);
     return this.#failed;
   }
@@ -115,11 +132,14 @@ export class QuicSendStream implements SendStream {
 /** The reading half of a QUIC stream. @internal */
 export class QuicReceiveStream implements ReceiveStream {
   #native: NativeReceiveStream | undefined;
+  #open: OpenStreams;
   #failed: Error | undefined;
   #stopWaiting: (() => void) | undefined;
 
-  constructor(native: NativeReceiveStream) {
+  constructor(native: NativeReceiveStream, open: OpenStreams) {
     this.#native = native;
+    this.#open = open;
+    open.add(this);
   }
 
   read(): Promise<Uint8Array | undefined> {
@@ -130,13 +150,13 @@ export class QuicReceiveStream implements ReceiveStream {
       native.read(READ_BYTES).then(
         (data) => {
           if (data) return resolve(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-          this.#native = undefined;
+          this.#release();
           resolve(undefined);
         },
         (cause: unknown) => {
           const text = cause instanceof Error ? cause.message : String(cause);
           const code = streamCode(text, "RESET_STREAM: ");
-          this.#native = undefined;
+          this.#release();
           this.#failed =
             code === undefined
               ? new TransportError("SESSION_CLOSED", `The stream can not be read: ${text}.`, { cause })
@@ -150,14 +170,21 @@ export class QuicReceiveStream implements ReceiveStream {
   stop(code: number): void {
     const native = this.#native;
     if (!native) return;
-    this.#native = undefined;
+    this.#release();
     // While a read waits, the binding sends the stop when the next bytes arrive.
     native.stop(code).catch(ignore);
     this.#stopWaiting?.();
   }
+
+  #release(): void {
+    this.#native = undefined;
+    this.#open.delete(this);
+  }
 }
 
 function streamCode(text: string, prefix: string): number | undefined {
+  // "invalid" is a code that is none of WebTransport's, such as QUIC's own 0 of a peer that let go of the stream.
+  if (text.startsWith(`invalid ${prefix}`)) return 0;
   if (!text.startsWith(prefix)) return undefined;
   const code = Number(text.slice(prefix.length));
   return Number.isSafeInteger(code) ? code : undefined;

@@ -16,7 +16,7 @@ import {
 } from "./native.js";
 import { Opens } from "./opens.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
-import { QuicReceiveStream, QuicSendStream } from "./quic-stream.js";
+import { type OpenStreams, QuicReceiveStream, QuicSendStream } from "./quic-stream.js";
 import { RequestQueue } from "./request-queue.js";
 import type {
   BidirectionalStream,
@@ -156,6 +156,7 @@ class QuicSession implements Session, Datagrams {
   #native: NativeSession | undefined;
   #keepalive: NodeJS.Timeout;
   #opens = new Opens();
+  #streams: OpenStreams = new Set();
   #maxSize = 0;
   #maxSizeAt = Number.NEGATIVE_INFINITY;
   #settleClosed!: (info: CloseInfo) => void;
@@ -213,7 +214,7 @@ class QuicSession implements Session, Datagrams {
       (session) => session.openUni(),
       (late) => void late.reset(0).catch(ignore),
     );
-    return new QuicSendStream(native, options?.priority ?? 0);
+    return new QuicSendStream(native, this.#streams, options?.priority ?? 0);
   }
 
   async openBidirectional(options?: OpenOptions): Promise<BidirectionalStream> {
@@ -225,20 +226,23 @@ class QuicSession implements Session, Datagrams {
       },
     );
     return {
-      send: new QuicSendStream(native.takeSend(), options?.priority ?? 0),
-      receive: new QuicReceiveStream(native.takeRecv()),
+      send: new QuicSendStream(native.takeSend(), this.#streams, options?.priority ?? 0),
+      receive: new QuicReceiveStream(native.takeRecv(), this.#streams),
     };
   }
 
   async acceptUnidirectional(): Promise<ReceiveStream | undefined> {
     const native = await this.#native?.acceptUni().catch(ignore);
-    return native ? new QuicReceiveStream(native) : undefined;
+    return native ? new QuicReceiveStream(native, this.#streams) : undefined;
   }
 
   async acceptBidirectional(): Promise<BidirectionalStream | undefined> {
     const native = await this.#native?.acceptBi().catch(ignore);
     if (!native) return undefined;
-    return { send: new QuicSendStream(native.takeSend(), 0), receive: new QuicReceiveStream(native.takeRecv()) };
+    return {
+      send: new QuicSendStream(native.takeSend(), this.#streams, 0),
+      receive: new QuicReceiveStream(native.takeRecv(), this.#streams),
+    };
   }
 
   close(info: Partial<CloseInfo> = {}): void {
@@ -259,6 +263,7 @@ class QuicSession implements Session, Datagrams {
     clearInterval(this.#keepalive);
     // The UDP socket lives as long as anything of the binding refers to it.
     this.#native = undefined;
+    this.#streams.clear();
     this.#settleClosed(info);
   }
 
