@@ -1,11 +1,13 @@
-import { Bands, Stft } from "./features.js";
-import { realFft } from "./fft.js";
-import type { Model, ModelState } from "./model.js";
+import { StateError } from "../base/index.js";
+import { checkpointLength, type Engine, LocalEngine } from "./engine.js";
+import type { Model } from "./model.js";
+import type { NoiseProfile } from "./noise-profile.js";
 
-/** Everything a stream's next hop depends on. */
+/** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
 export interface DenoiserState {
-  readonly stft: { readonly previous: Float32Array; readonly overlap: Float32Array };
-  readonly model: readonly Float32Array[];
+  /** The model it belongs to: the hash of its file. */
+  readonly model: string;
+  readonly values: Float32Array;
 }
 
 /** What one hop gave; the buffers are reused by the hop after the next. */
@@ -26,20 +28,18 @@ export class Denoiser {
   readonly model: Model;
   /** Samples of a hop. */
   readonly hop: number;
-  readonly #stft: Stft;
-  readonly #bands: Bands;
-  readonly #state: ModelState;
+  readonly #length: number;
   readonly #wet: [Float32Array, Float32Array];
   readonly #dry: [Float32Array, Float32Array, Float32Array];
+  #engine: Engine;
   #turn = 0;
   #busy = false;
 
-  private constructor(model: Model, stft: Stft) {
+  private constructor(model: Model, engine: Engine) {
     this.model = model;
-    this.hop = stft.hop;
-    this.#stft = stft;
-    this.#bands = new Bands(model.contract);
-    this.#state = model.createState();
+    this.hop = model.contract.hop;
+    this.#length = checkpointLength(model.contract);
+    this.#engine = engine;
     const buffer = () => new Float32Array(this.hop);
     this.#wet = [buffer(), buffer()];
     this.#dry = [buffer(), buffer(), buffer()];
@@ -47,7 +47,7 @@ export class Denoiser {
 
   /** A new stream on a loaded model. */
   static async create(model: Model): Promise<Denoiser> {
-    return new Denoiser(model, new Stft(await realFft(model.contract.window)));
+    return new Denoiser(model, await LocalEngine.create(model));
   }
 
   /** How far the output lags behind the input, in samples; take it off the timestamps. */
@@ -63,39 +63,64 @@ export class Denoiser {
     if (this.#busy) throw new Error("Denoiser.process was called before its last call had finished.");
     this.#busy = true;
     try {
-      const stft = this.#stft;
-      const state = this.#state;
       const turn = this.#turn;
       this.#turn = (turn + 1) % 6;
       const dry = this.#dry[(turn + 2) % 3]!;
       this.#dry[turn % 3]!.set(samples);
       const wet = this.#wet[turn % 2]!;
-      stft.analyse(samples);
-      let voiceActivity = 1;
-      if (infer) {
-        this.#bands.features(stft.spectrum, state.features);
-        await state.run();
-        this.#bands.apply(state.gains, stft.spectrum);
-        voiceActivity = state.voiceActivity;
-      }
-      stft.synthesise(wet);
+      const voiceActivity = await this.#engine.process(samples, wet, infer);
       return { wet, dry, voiceActivity };
     } finally {
       this.#busy = false;
     }
   }
 
-  /** A copy of everything the next hop depends on. */
-  checkpoint(): DenoiserState {
-    return { stft: this.#stft.checkpoint(), model: this.#state.checkpoint() };
+  /**
+   * A copy of everything the next hop depends on, except the noise profile. `into`, a checkpoint that is not needed any
+   * more, is written over instead of allocating. Between two calls of `process` only.
+   */
+  checkpoint(into?: DenoiserState): DenoiserState {
+    this.#assertIdle("checkpoint");
+    const state = into ?? { model: this.model.contract.sha256, values: new Float32Array(this.#length) };
+    this.#assertFits(state);
+    this.#engine.checkpoint(state.values);
+    return state;
   }
 
-  /** Goes back to a checkpoint of the same model, or to the beginning. */
+  /**
+   * Goes back to a checkpoint, of this stream or of another one on the same model, or to the beginning. Between two calls
+   * of `process` only.
+   *
+   * @throws StateError `CHECKPOINT_MISFIT` for a checkpoint of another model.
+   */
   restore(state?: DenoiserState): void {
-    this.#stft.restore(state?.stft);
-    this.#state.restore(state?.model);
+    this.#assertIdle("restore");
+    if (state !== undefined) this.#assertFits(state);
+    this.#engine.restore(state?.values);
     const last = this.#dry[(this.#turn + 2) % 3]!;
     if (state === undefined) last.fill(0);
-    else last.set(state.stft.previous);
+    else last.set(state.values.subarray(0, this.hop));
+  }
+
+  /**
+   * Conditions the stream on a noise that was measured with `analyseNoise`, from the next hop on; undefined ends that.
+   * `restore` leaves it as it is.
+   */
+  setNoiseProfile(profile: NoiseProfile | undefined): void {
+    this.#engine.setNoiseProfile(profile);
+  }
+
+  /** Lets go of what the stream holds outside; idempotent. */
+  close(): void {
+    this.#engine.close();
+  }
+
+  #assertIdle(what: string): void {
+    if (this.#busy) throw new Error(`Denoiser.${what} was called while a hop was being processed.`);
+  }
+
+  #assertFits({ model, values }: DenoiserState): void {
+    if (model === this.model.contract.sha256 && values.length === this.#length) return;
+    throw new StateError("CHECKPOINT_MISFIT", "The checkpoint is of another model than the stream runs on.");
   }
 }

@@ -12,13 +12,21 @@ export function squareRootHann(size: number): Float32Array {
 export class Bands {
   /** Number of bands. */
   readonly count: number;
+  /** Mean power of each band in the spectrum that {@link features} saw last. */
+  readonly power: Float32Array;
   readonly #edges: Int32Array;
   readonly #feature: ModelContract["feature"];
 
   constructor({ bands, feature }: Pick<ModelContract, "bands" | "feature">) {
     this.#edges = Int32Array.from([...Array(bands.low).keys(), ...bands.edges]);
     this.count = this.#edges.length - 1;
+    this.power = new Float32Array(this.count);
     this.#feature = feature;
+  }
+
+  /** First bin of a band, and the one behind its last. */
+  range(band: number): { readonly start: number; readonly end: number } {
+    return { start: this.#edges[band]!, end: this.#edges[band + 1]! };
   }
 
   /** Log-power features of a packed spectrum: `(log10(mean power of the band + floor) + offset) * scale`. */
@@ -35,7 +43,9 @@ export class Bands {
         else if (bin === nyquist) sum += spectrum[1]! * spectrum[1]!;
         else sum += spectrum[2 * bin]! ** 2 + spectrum[2 * bin + 1]! ** 2;
       }
-      features[band] = (Math.log10(sum / (end - start) + floor) + offset) * scale;
+      const mean = sum / (end - start);
+      this.power[band] = mean;
+      features[band] = (Math.log10(mean + floor) + offset) * scale;
     }
   }
 
@@ -67,6 +77,8 @@ export class Stft {
   readonly #frame: Float32Array;
   readonly #previous: Float32Array;
   readonly #overlap: Float32Array;
+  /** Everything that carries over to the next hop: the hop taken last, and the half window that waits to be added. */
+  readonly state: readonly [previous: Float32Array, overlap: Float32Array];
 
   constructor(fft: RealFft) {
     this.#fft = fft;
@@ -76,6 +88,7 @@ export class Stft {
     this.#frame = new Float32Array(fft.size);
     this.#previous = new Float32Array(this.hop);
     this.#overlap = new Float32Array(this.hop);
+    this.state = [this.#previous, this.#overlap];
   }
 
   /** Takes the next hop; the window reaches over it and the one before. */
@@ -96,22 +109,6 @@ export class Stft {
     for (let i = 0; i < hop; i++) {
       samples[i] = this.#overlap[i]! + this.#frame[i]! * this.#window[i]!;
       this.#overlap[i] = this.#frame[i + hop]! * this.#window[i + hop]!;
-    }
-  }
-
-  /** Copies of everything that carries over to the next hop. */
-  checkpoint(): { previous: Float32Array; overlap: Float32Array } {
-    return { previous: this.#previous.slice(), overlap: this.#overlap.slice() };
-  }
-
-  /** Goes back to a checkpoint, or to silence. */
-  restore(state?: { readonly previous: Float32Array; readonly overlap: Float32Array }): void {
-    if (state === undefined) {
-      this.#previous.fill(0);
-      this.#overlap.fill(0);
-    } else {
-      this.#previous.set(state.previous);
-      this.#overlap.set(state.overlap);
     }
   }
 }

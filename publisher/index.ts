@@ -11,6 +11,7 @@ export {
   modelContractSchema,
   parseModelContract,
 } from "./model.js";
+export { analyseNoise, type NoiseProfile } from "./noise-profile.js";
 export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./opus.js";
 export { OverloadGuard, type OverloadOptions } from "./overload.js";
 export type { PcmFormat, SampleFormat } from "./pcm.js";

@@ -7,6 +7,8 @@ import { isFftSize } from "./fft.js";
 import { SAMPLE_RATE } from "./resample.js";
 
 const tensorName = z.string().min(1).max(128);
+/** Hops that a deep filter may reach back, itself included: 80 ms. */
+const MAX_TAPS = 8;
 const shape = z.array(z.number().int().min(1).max(65_536)).min(1).max(6);
 
 /**
@@ -36,9 +38,18 @@ export const modelContractSchema = z
     outputs: z.object({
       gains: tensorName,
       voiceActivity: tensorName.optional(),
+      /** Coefficients of `deepFilter`: for each bin and tap (the hop itself first) a real and an imaginary part. */
+      filter: tensorName.optional(),
       /** Next states, in the order of `inputs.states`. */
       states: z.array(tensorName).max(16),
     }),
+    /**
+     * The lowest `bins` bins are first replaced by a weighted sum of the bin now and in the `taps - 1` hops before, with
+     * the complex weights of `outputs.filter`; the gains apply to the result (Mack and Habets, "Deep filtering", 2020).
+     */
+    deepFilter: z
+      .object({ bins: z.number().int().min(1).max(2048), taps: z.number().int().min(1).max(MAX_TAPS) })
+      .optional(),
     /** Shape of every tensor named in `inputs` (and optionally `outputs`). */
     shapes: z.record(z.string(), shape),
     /** Algorithmic latency: window plus network look-ahead. */
@@ -69,6 +80,23 @@ export const modelContractSchema = z
     if (features !== undefined && size(features) !== count) {
       fail(["shapes", inputs.features], `must hold ${count} values, one for each band`);
     }
+    const gains = shapes[outputs.gains];
+    if (gains !== undefined && size(gains) !== count) {
+      fail(["shapes", outputs.gains], `must hold ${count} values, one for each band`);
+    }
+    const { deepFilter } = contract;
+    if ((deepFilter === undefined) !== (outputs.filter === undefined)) {
+      const missing = deepFilter === undefined ? ["deepFilter"] : ["outputs", "filter"];
+      fail(missing, "is missing: deepFilter and outputs.filter go together");
+    }
+    if (deepFilter === undefined || outputs.filter === undefined) return;
+    if (deepFilter.bins > window / 2) fail(["deepFilter", "bins"], `must not be more than window / 2 (${window / 2})`);
+    const filter = shapes[outputs.filter];
+    const weights = deepFilter.bins * deepFilter.taps * 2;
+    if (filter === undefined) fail(["shapes", outputs.filter], "is missing");
+    else if (size(filter) !== weights) {
+      fail(["shapes", outputs.filter], `must hold ${weights} values, two for each tap of each bin`);
+    }
   });
 
 /** A validated sidecar; see {@link modelContractSchema}. */
@@ -86,14 +114,14 @@ export interface ModelState {
   readonly features: Float32Array;
   /** Output of the last run. */
   readonly gains: Float32Array;
+  /** The other output of the last run, where the model has a deep filter. */
+  readonly filter: Float32Array | undefined;
   /** Probability of speech in the last run, 0 to 1; 1 where the model doesn't say. */
   readonly voiceActivity: number;
   /** Runs the network once. One call at a time. */
   run(): Promise<void>;
-  /** Copies of the recurrent state. */
-  checkpoint(): Float32Array[];
-  /** Goes back to a checkpoint, or to the beginning (zeros). */
-  restore(states?: readonly Float32Array[]): void;
+  /** The recurrent state that the next run reads; another set of arrays after each run. */
+  readonly recurrent: readonly Float32Array[];
 }
 
 /** A loaded denoising model. One serves any number of streams: each keeps its own {@link ModelState}. */
@@ -122,6 +150,7 @@ export class Model {
       outputs.voiceActivity === undefined
         ? undefined
         : new this.#tensor("float32", new Float32Array(1), shapes[outputs.voiceActivity] ?? [1, 1, 1]);
+    const filter = outputs.filter === undefined ? undefined : make(outputs.filter, outputs.filter);
     const sides = [0, 1].map(() => inputs.states.map((name) => make(name, name)));
     // Two sets that swap roles every run: the state a run reads is never the one it writes.
     const buffers: Buffers[] = [0, 1].map((side) => ({
@@ -132,15 +161,18 @@ export class Model {
       fetches: {
         [outputs.gains]: gains,
         ...(outputs.voiceActivity !== undefined && voice !== undefined ? { [outputs.voiceActivity]: voice } : {}),
+        ...(outputs.filter !== undefined && filter !== undefined ? { [outputs.filter]: filter } : {}),
         ...Object.fromEntries(outputs.states.map((name, i) => [name, sides[1 - side]![i]!])),
       },
     }));
+    const recurrent = sides.map((tensors) => tensors.map((tensor) => tensor.data as Float32Array));
     let side = 0;
     const session = this.#session;
     const voiceData = voice?.data as Float32Array | undefined;
     return {
       features: features.data as Float32Array,
       gains: gains.data as Float32Array,
+      filter: filter?.data as Float32Array | undefined,
       get voiceActivity() {
         return voiceData?.[0] ?? 1;
       },
@@ -149,13 +181,8 @@ export class Model {
         await session.run(feeds, fetches);
         side = 1 - side;
       },
-      checkpoint: () => sides[side]!.map((tensor) => (tensor.data as Float32Array).slice()),
-      restore(states) {
-        sides[side]!.forEach((tensor, i) => {
-          const data = tensor.data as Float32Array;
-          if (states === undefined) data.fill(0);
-          else data.set(states[i]!);
-        });
+      get recurrent() {
+        return recurrent[side]!;
       },
     };
   }
@@ -212,6 +239,7 @@ export async function loadModel(path: string): Promise<Model> {
     ]),
     ["outputs.gains", outputs.gains, session.outputNames],
     ["outputs.voiceActivity", outputs.voiceActivity, session.outputNames],
+    ["outputs.filter", outputs.filter, session.outputNames],
     ...outputs.states.map((name, i): [string, string, readonly string[]] => [
       `outputs.states[${i}]`,
       name,

@@ -93,6 +93,7 @@ export class Renderer {
   async close(): Promise<void> {
     this.#ended = true;
     this.#backlog.length = 0;
+    for (const denoiser of this.#denoisers) denoiser.close();
     await this.source.close();
   }
 
