@@ -2,6 +2,7 @@ export { Declicker, fadeCurve } from "./fade.js";
 export {
   Listener,
   type ListenerEvents,
+  type ListenerLanding,
   type ListenerOptions,
   type ListenerRewind,
   type ListenerState,

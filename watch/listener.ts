@@ -23,8 +23,8 @@ import {
   type Session,
   toWebTransport,
 } from "../transport/index.js";
+import { ChangingDecoder, canDecode, loadDecoder } from "./decoding.js";
 import { TrackFeed } from "./feed.js";
-import { loadOpus } from "./opus.js";
 import { AudioPipeline } from "./pipeline.js";
 import { Playout, type PlayoutRewind } from "./playout.js";
 import { Reporter } from "./reporter.js";
@@ -122,12 +122,22 @@ export interface ListenerRewind {
   readonly heardUntil: Microseconds;
 }
 
+/** The first frame of a group as it came; a listener tells of those that come while it plays. */
+export interface ListenerLanding {
+  readonly sequence: number;
+  readonly timestamp: Microseconds;
+  /** How long before its turn it was there; below zero when it was late. */
+  readonly lead: Microseconds;
+}
+
 /** Events of a {@link Listener}. */
 export interface ListenerEvents {
   /** What it is doing has changed. */
   state: [ListenerState];
   /** A rewind was applied. */
   rewind: [ListenerRewind];
+  /** A group began to come. */
+  landing: [ListenerLanding];
   /** Something went wrong that it recovers from by itself. */
   problem: [Error];
 }
@@ -168,6 +178,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #closed: Promise<void>;
   #settle: (error: Error | undefined) => void = () => {};
   #pipeline: AudioPipeline | undefined;
+  #decoder: ChangingDecoder | undefined;
+  #codec: string | undefined;
   #state: ListenerState = "connecting";
   #session: Session | undefined;
   #playingTrack: string | undefined;
@@ -388,12 +400,15 @@ export class Listener extends EventEmitter<ListenerEvents> {
   async #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): Promise<void> {
     const chosen = chooseRendition(catalog);
     if (!chosen || chosen.name === this.#playingTrack) return;
-    if (!this.#pipeline) {
-      const openDecoder = await loadOpus({ channels: this.#options.channels });
+    const { codec } = chosen.rendition;
+    if (codec !== this.#codec) {
+      const openDecoder = await loadDecoder(chosen.rendition, this.#options.channels);
       if (signal.aborted || this.#ended) return;
-      this.#pipeline = new AudioPipeline({
+      this.#codec = codec;
+      this.#decoder?.become(openDecoder);
+      this.#pipeline ??= new AudioPipeline({
         consumer: this.#feed.consumer,
-        openDecoder,
+        openDecoder: (events) => (this.#decoder = new ChangingDecoder(events, openDecoder)),
         output: this.#playout,
         onRewind: (rewind) => this.#rewound(rewind),
       });
@@ -433,7 +448,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (first) this.#playout.landed(timestamp);
     const { started, playhead } = this.#playout.clock;
     // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
-    if (started && playhead !== undefined) this.#reporter.landed(microseconds(timestamp - playhead), sequence);
+    if (!started || playhead === undefined) return;
+    const lead = microseconds(timestamp - playhead);
+    this.#reporter.landed(lead, sequence);
+    if (first) this.emit("landing", { sequence, timestamp, lead });
   }
 
   #rewound({ discontinuity, from }: PlayoutRewind): void {
@@ -462,13 +480,13 @@ interface Chosen {
 }
 
 /**
- * The rendition to play: Opus in the legacy container. Of several, the highest bitrate; in a broadcast that replaces
+ * The rendition to play: Opus or PCM in the legacy container. Of several, the highest bitrate; in a broadcast that replaces
  * its track to take back, the one added last.
  */
 function chooseRendition(catalog: Catalog): Chosen | undefined {
   const renditions = Object.entries(catalog.audio?.renditions ?? {}).map(([name, rendition]) => ({ name, rendition }));
   const playable = renditions.filter(
-    ({ rendition }) => rendition.codec === "opus" && rendition.container.kind === "legacy" && !rendition.broadcast,
+    ({ rendition }) => canDecode(rendition) && rendition.container.kind === "legacy" && !rendition.broadcast,
   );
   if (playable.length === 0 && renditions.length > 0) {
     const codecs = renditions.map(({ rendition }) => rendition.codec).join(", ");

@@ -51,7 +51,7 @@ export interface SoundDecoder extends Decoder {
   /** Frames at 48 kHz that a packet will decode to, or undefined when that cannot be told. */
   framesOf(payload: Uint8Array): number | undefined;
   /** Makes up sound for `frames` missing frames before the packet `next`; absent where the codec cannot. */
-  conceal?(frames: number, next: Uint8Array, ticket: Ticket): void;
+  readonly conceal?: ((frames: number, next: Uint8Array, ticket: Ticket) => void) | undefined;
 }
 
 /** Makes a decoder that delivers to `events`. */

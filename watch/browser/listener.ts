@@ -14,7 +14,8 @@ import {
 import { type AudioRendition, type Catalog, parseCatalog, type VideoRendition } from "../../container/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
 import { TrackFeed } from "../feed.js";
-import { AudioPipeline } from "../pipeline.js";
+import { openPcm } from "../pcm.js";
+import { AudioPipeline, type AudioPipelineOptions } from "../pipeline.js";
 import { Reporter } from "../reporter.js";
 import { VideoPipeline } from "../video.js";
 import { audioConfig, pictureDecoder, soundDecoder, videoConfig } from "./decoders.js";
@@ -343,7 +344,7 @@ export class BrowserListener extends EventTarget {
     if (this.#sound) return;
     this.#sound = new AudioPipeline({
       consumer: this.#feed.consumer,
-      openDecoder: soundDecoder(audioConfig(rendition)),
+      openDecoder: openSound(rendition),
       output,
       horizonMs: HORIZON_MS,
     });
@@ -453,6 +454,13 @@ export class BrowserListener extends EventTarget {
       });
     });
   }
+}
+
+/** What decodes a rendition of sound: not every AudioDecoder knows PCM, and it needs none. */
+function openSound(rendition: AudioRendition): AudioPipelineOptions["openDecoder"] {
+  const { codec, sampleRate, numberOfChannels } = rendition;
+  if (codec === "pcm-s16") return openPcm({ from: numberOfChannels, channels: 2, sampleRate });
+  return soundDecoder(audioConfig(rendition));
 }
 
 /** The rendition to play: the first that is framed in a way that is read here; the last where tracks replace each other. */
