@@ -12,20 +12,16 @@ export {
   parseModelContract,
 } from "./model.js";
 export { analyseNoise, type NoiseProfile } from "./noise-profile.js";
+export { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./opus.js";
 export { OverloadGuard, type OverloadOptions } from "./overload.js";
 export type { PcmFormat, SampleFormat } from "./pcm.js";
-export {
-  type Interruption,
-  Publisher,
-  type PublisherOptions,
-  type PublisherStats,
-  publisherOptionsSchema,
-  type Utterance,
-} from "./publisher.js";
+export type { Utterance } from "./playlist.js";
+export { type Interruption, Publisher } from "./publisher.js";
 export { Resampler, SAMPLE_RATE } from "./resample.js";
 export type { Logger } from "./session.js";
 export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source.js";
+export type { PublisherStats } from "./stats.js";
 export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";
 export type { VideoTrackCounters } from "./video-track.js";
 export { openWav, type WavFormat, type WavStream } from "./wav.js";

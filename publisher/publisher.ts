@@ -8,67 +8,27 @@ import {
   monotonicClock,
   StateError,
 } from "../base/index.js";
-import { encodeCatalog, encodeLegacyFrame, Timeline } from "../container/index.js";
-import { type ConnectOptions, connect } from "../transport/index.js";
+import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
+import { connect } from "../transport/index.js";
 import { Audience, type HeardListener } from "./audience.js";
+import { Composer } from "./composer.js";
 import { Denoiser } from "./denoiser.js";
-import { type Knobs, knobsSchema, Mixer } from "./mix.js";
-import { loadModel, Model } from "./model.js";
-import { OpusEncoder, opusOptionsSchema } from "./opus.js";
-import { Outbox, type OutboxCounters } from "./outbox.js";
+import { Horizon } from "./horizon.js";
+import { type Knobs, knobsSchema } from "./mix.js";
+import { loadModel, type Model } from "./model.js";
+import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
+import { OpusEncoder } from "./opus.js";
+import { Outbox } from "./outbox.js";
 import { OverloadGuard } from "./overload.js";
+import { type Item, Playlist, type Utterance } from "./playlist.js";
+import { toPosition, toTime } from "./position.js";
 import { Renderer } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
 import { type Logger, Uplink } from "./session.js";
 import type { AudioSource } from "./source.js";
-import { Tape, type TapeCut } from "./tape.js";
-import type { VideoSource } from "./video-source.js";
-import { VideoTrack, type VideoTrackCounters } from "./video-track.js";
-
-const isSource = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "read" in value && "channels" in value;
-const isVideo = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "read" in value && "codec" in value;
-
-/** Options of {@link Publisher}. */
-export const publisherOptionsSchema = z.strictObject({
-  /** The relay: `https://host:port`, or `http://host:port` to pin the certificate it tells there. */
-  url: z.union([z.url({ protocol: /^https?$/, error: "must be an http or https URL" }), z.instanceof(URL)]),
-  /** Name of the broadcast; on the wire it is `<broadcast>.hang`. Default `demo`. */
-  broadcast: z
-    .string()
-    .regex(/^[^/].*[^/]$|^[^/]$/, "must not be empty nor start or end with a slash")
-    .max(512)
-    .default("demo"),
-  /** What to say first; more comes by `play`. */
-  source: z.custom<AudioSource>(isSource, "must be an AudioSource").optional(),
-  /** Pictures beside the sound. They start with the first utterance, stand still after an interrupt and go on with the next. */
-  video: z.custom<VideoSource>(isVideo, "must be a VideoSource").optional(),
-  /** Whether there is sound. Without it there has to be video, which starts at once. Default true. */
-  audio: z.boolean().default(true),
-  /** `live`: sound is sent as it is captured. `ahead`: it is rendered before its time and may be taken back. Default `ahead`. */
-  mode: z.enum(["live", "ahead"]).default("ahead"),
-  /** How far to send ahead of the playhead, in milliseconds. By default as little as the link needs. */
-  aheadMs: z.number().min(100).max(30_000).optional(),
-  /** A denoising model: the path of its ONNX file, or one loaded before. Without it the sound is not denoised. */
-  model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
-  denoise: knobsSchema.prefault({}),
-  channels: opusOptionsSchema.shape.channels,
-  frameMs: opusOptionsSchema.shape.frameMs,
-  bitrateBps: opusOptionsSchema.shape.bitrateBps,
-  /** Further settings of the encoder. */
-  opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true }).prefault({}),
-  /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
-  renege: z.enum(["rewind", "track"]).default("rewind"),
-  /** How long after an interrupt `resume` still works, in milliseconds. Default 10,000. */
-  resumeWindowMs: z.number().min(0).max(600_000).default(10_000),
-  /** How the session is made; see `connect` of the transport. */
-  connect: z.custom<ConnectOptions>((value) => typeof value === "object" && value !== null).optional(),
-  logger: z.custom<Logger>((value) => typeof value === "object" && value !== null && "info" in value).optional(),
-});
-
-/** See {@link publisherOptionsSchema}. */
-export type PublisherOptions = z.input<typeof publisherOptionsSchema>;
+import type { PublisherStats } from "./stats.js";
+import type { TapeCut } from "./tape.js";
+import { VideoTrack } from "./video-track.js";
 
 /** What `interrupt` found out. */
 export interface Interruption {
@@ -85,61 +45,6 @@ export interface Interruption {
   readonly reneged: boolean;
 }
 
-/** One thing to say, made by `play`. */
-export interface Utterance {
-  readonly id: number;
-  /** How it ended: rendered to its end, or taken back (also before it began). Rejects when its source can't be read. */
-  readonly done: Promise<"finished" | "interrupted">;
-}
-
-/** What a publisher is doing; all times in milliseconds unless said otherwise. */
-export interface PublisherStats {
-  readonly connected: boolean;
-  /** Sessions so far. */
-  readonly sessions: number;
-  readonly listeners: number;
-  /** Groups encoded. */
-  readonly groups: number;
-  readonly bytes: number;
-  readonly epoch: number;
-  readonly sequence: number;
-  /** Media time up to which sound was encoded, in microseconds. */
-  readonly frontierUs: number;
-  /** Latest playhead as reported or estimated, in microseconds. */
-  readonly playheadUs: number;
-  readonly leadMs: number;
-  readonly reneges: number;
-  readonly queued: number;
-  /** Probability of speech now, 0 to 1. */
-  readonly voiceActivity: number;
-  /** Hops of 10 ms that went through the network. */
-  readonly denoisedHops: number;
-  /** Mean cost of denoising one hop, in microseconds. */
-  readonly denoiseCostUs: number;
-  /** Sound passed through undenoised because inference was too slow. */
-  readonly bleedMs: number;
-  /** Times the source was too slow and a hole was left. */
-  readonly underruns: number;
-  readonly clippedSamples: number;
-  readonly outbox: OutboxCounters;
-  /** Undefined without video. */
-  readonly video: VideoTrackCounters | undefined;
-}
-
-interface Item {
-  readonly id: number;
-  readonly source: AudioSource;
-  renderer: Renderer | undefined;
-  readonly resolve: (how: "finished" | "interrupted") => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** A stretch of the timeline where nothing is said and nothing is sent, in samples. */
-interface Hole {
-  readonly from: number;
-  readonly to: number;
-}
-
 interface Cut {
   readonly to: Microseconds;
   readonly reneged: boolean;
@@ -149,21 +54,9 @@ interface Cut {
   readonly sent: Microseconds;
 }
 
-interface Tail {
-  readonly at: Microseconds;
-  readonly cut: TapeCut;
-  readonly current: Item | undefined;
-  readonly queue: readonly Item[];
-}
-
 const TICK_MS = 10;
 /** Frames encoded and not yet sent: a rewind throws their encoding away. */
 const MAX_ENCODED = 32;
-const MAX_QUEUE = 256;
-/** A live source later than this has stalled: leave a hole rather than run late for good. */
-const LIVE_SLACK = fromMilliseconds(200);
-/** Where nobody reports, sound this late may still be heard: transit and jitter buffer. */
-const UNHEARD = fromMilliseconds(1000);
 /** How long `interrupt` waits for the listeners' reports. */
 const HEARD_LIMIT_MS = 1000;
 /** Hops rendered in a row before other work gets its turn. */
@@ -181,53 +74,34 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 export class Publisher {
   readonly #options: z.output<typeof publisherOptionsSchema>;
   readonly #clock: Clock = monotonicClock;
-  readonly #start = monotonicClock();
   readonly #logger: Logger;
   readonly #uplink: Uplink;
   readonly #audience: Audience;
+  readonly #horizon: Horizon;
   readonly #outbox: Outbox;
-  readonly #tape: Tape;
+  readonly #composer: Composer;
+  readonly #playlist: Playlist;
   readonly #video: VideoTrack | undefined;
-  readonly #mixer: Mixer;
   readonly #guard: OverloadGuard;
-  readonly #frameSize: number;
-  readonly #dry: Float32Array;
-  readonly #wet: Float32Array;
-  readonly #mixed: Float32Array;
   readonly #done: Promise<void>;
-  #timeline = new Timeline();
-  #trackNumber = 0;
-  #track = "audio";
-  #encoder: OpusEncoder | undefined;
+  readonly #ticks: (() => void)[] = [];
   #model: Model | undefined;
   #knobs: Knobs;
   #staged: Knobs | undefined;
-  #queue: Item[] = [];
-  #current: Item | undefined;
   #reading: Item | undefined;
   #result: { item: Item; block: TapeCut | undefined; error?: unknown } | undefined;
-  /** A live source that is read on but not heard. */
-  #muted: Item | undefined;
-  /** How far it was read, so that a file is not read to its end meanwhile. */
+  /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
-  #tail: Tail | undefined;
-  /** Position of the next frame to encode, in samples. */
-  #cursor = 0;
-  #holes: Hole[] = [];
-  #lastSequence = -1;
-  /** The next frame is the first after a rewind. */
-  #opening = false;
-  #nextId = 1;
   #wake: (() => void) | undefined;
   #stirred = false;
-  readonly #ticks: (() => void)[] = [];
   #closed = false;
   #failure: Error | undefined;
   /** Groups made when the last interrupt was done. */
   #quietSince = -1;
   #interrupting: Promise<Interruption> | undefined;
   #stranded = false;
-  readonly #counts = { sessions: 0, groups: 0, bytes: 0, reneges: 0, underruns: 0, clipped: 0 };
+  #sessions = 0;
+  #underruns = 0;
 
   constructor(options: PublisherOptions) {
     const parsed = publisherOptionsSchema.safeParse(options);
@@ -241,22 +115,38 @@ export class Publisher {
     this.#options = data;
     this.#logger = data.logger ?? silent;
     this.#knobs = data.denoise;
-    this.#mixer = new Mixer(data.denoise);
+    this.#outbox = new Outbox({ bitrateBps: data.bitrateBps });
+    this.#audience = new Audience({ clock: this.#clock });
+    this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
+    this.#playlist = new Playlist({
+      channels: data.channels,
+      resumeWindow: fromMilliseconds(data.resumeWindowMs),
+      onCloseError: (error) => this.#logger.debug({ err: error }, "A source could not be closed."),
+    });
+    this.#composer = new Composer({
+      channels: data.channels,
+      frameMs: data.frameMs,
+      frameSize: (SAMPLE_RATE / 1000) * data.frameMs,
+      capacity: Math.ceil(((data.aheadMs ?? 5000) / 1000 + 5) * SAMPLE_RATE),
+      renege: data.renege,
+      knobs: data.denoise,
+      onFrame: (frame) => this.#outbox.push(frame),
+      onRewind: (to, lastSequence) => {
+        this.#outbox.renege(to);
+        this.#audience.lead.rewind(to, lastSequence);
+        this.#logger.debug({ to }, "Took back what was sent.");
+      },
+      onTrack: (name) => {
+        this.#outbox.forget();
+        this.#uplink.startTrack(name);
+        this.#publishCatalog();
+      },
+    });
     this.#guard = new OverloadGuard({
       clock: this.#clock,
       budget: fromMilliseconds(10),
-      slack: () => this.#slack(this.#clock()),
+      slack: () => this.#horizon.slack(toTime(this.#composer.end), this.#clock()),
     });
-    this.#frameSize = (SAMPLE_RATE / 1000) * data.frameMs;
-    const values = this.#frameSize * data.channels;
-    this.#dry = new Float32Array(values);
-    this.#wet = new Float32Array(values);
-    this.#mixed = new Float32Array(values);
-    const capacity = Math.ceil(((data.aheadMs ?? 5000) / 1000 + 5) * SAMPLE_RATE);
-    this.#tape = new Tape({ channels: data.channels, capacity });
-    this.#outbox = new Outbox({ bitrateBps: data.bitrateBps });
-    this.#audience = new Audience({ clock: this.#clock });
-    if (data.renege === "track") this.#nextTrack();
     const retainMs = (data.aheadMs ?? 2000) + 5000;
     if (data.video !== undefined) {
       this.#video = new VideoTrack({
@@ -275,10 +165,9 @@ export class Publisher {
       logger: this.#logger,
       onBroadcast: (broadcast) => this.#video?.attach(broadcast),
       onConnected: () => {
-        this.#counts.sessions++;
+        this.#sessions++;
         this.#audience.reset();
-        const now = this.#clock();
-        this.#outbox.reconnected(microseconds(this.#wall(now) - UNHEARD));
+        this.#outbox.reconnected(this.#horizon.unheard(this.#clock()));
         this.#stir();
       },
       onAggregate: (aggregate) => {
@@ -291,7 +180,7 @@ export class Publisher {
         this.#stir();
       },
     });
-    if (data.audio) this.#uplink.startTrack(this.#track);
+    if (data.audio) this.#uplink.startTrack(this.#composer.track);
     this.#publishCatalog();
     void this.#uplink.closed.then((error) => {
       this.#failure = error;
@@ -336,22 +225,9 @@ export class Publisher {
   play(source: AudioSource): Utterance {
     this.#assertOpen();
     if (!this.#options.audio) throw new InputError("INVALID_OPTION", "The broadcast has no sound: audio is false.");
-    if (source.channels !== this.#options.channels) {
-      throw new InputError(
-        "INVALID_OPTION",
-        `The source ${source.name} has ${source.channels} channel(s), but the option channels is ${this.#options.channels}.`,
-      );
-    }
-    if (this.#queue.length >= MAX_QUEUE) {
-      throw new StateError("QUEUE_FULL", `${MAX_QUEUE} utterances wait already; wait for one to be done.`);
-    }
-    const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<"finished" | "interrupted">();
-    promise.catch(() => {});
-    this.#queue.push({ id, source, renderer: undefined, resolve, reject });
-    this.#dropTail();
+    const utterance = this.#playlist.add(source);
     this.#stir();
-    return { id, done: promise };
+    return utterance;
   }
 
   /**
@@ -361,11 +237,11 @@ export class Publisher {
    */
   interrupt(): Promise<Interruption> {
     this.#assertOpen();
-    const quiet = this.#quietSince === this.#counts.groups && this.#current === undefined && this.#queue.length === 0;
+    const quiet = this.#quietSince === this.#composer.counters.groups && this.#playlist.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
     const now = this.#clock();
-    const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#wall(now));
-    this.#quietSince = this.#counts.groups;
+    const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.wall(now));
+    this.#quietSince = this.#composer.counters.groups;
     this.#interrupting = this.#heard(cut);
     return this.#interrupting;
   }
@@ -392,17 +268,14 @@ export class Publisher {
    */
   resume(): boolean {
     this.#assertOpen();
-    const tail = this.#tail;
-    if (tail === undefined || this.#expired(tail)) return false;
-    this.#tail = undefined;
-    this.#muted = undefined;
+    const now = this.#clock();
+    const tail = this.#playlist.resume(now);
+    if (tail === undefined) return false;
     this.#interrupting = undefined;
-    const start = this.#startPosition(this.#clock());
-    if (this.#options.mode === "ahead") this.#startAt(start);
-    this.#video?.start(this.#time(Math.max(start, this.#tape.end)));
-    if (this.#options.mode === "ahead") this.#tape.write(tail.cut.dry, tail.cut.wet);
-    this.#current = tail.current;
-    this.#queue.unshift(...tail.queue);
+    const start = this.#horizon.next(now);
+    if (this.#options.mode === "ahead") this.#composer.startAt(start);
+    this.#video?.start(toTime(Math.max(start, this.#composer.end)));
+    if (this.#options.mode === "ahead") this.#composer.write(tail.cut);
     this.#stir();
     return true;
   }
@@ -415,27 +288,28 @@ export class Publisher {
   /** A snapshot of the counters. */
   stats(): PublisherStats {
     const now = this.#clock();
-    const playhead = this.#audience.latest(now) ?? this.#wall(now);
-    const frontier = this.#time(this.#cursor);
+    const { groups, bytes, reneges, clipped } = this.#composer.counters;
+    const playhead = this.#horizon.playhead(now) ?? this.#horizon.wall(now);
+    const frontier = toTime(this.#composer.cursor);
     return {
       connected: this.#uplink.connected,
-      sessions: this.#counts.sessions,
+      sessions: this.#sessions,
       listeners: this.#audience.listeners,
-      groups: this.#counts.groups,
-      bytes: this.#counts.bytes,
-      epoch: this.#timeline.epoch,
-      sequence: this.#lastSequence,
+      groups,
+      bytes,
+      epoch: this.#composer.epoch,
+      sequence: this.#composer.lastSequence,
       frontierUs: frontier,
       playheadUs: playhead,
       leadMs: (frontier - playhead) / 1000,
-      reneges: this.#counts.reneges,
-      queued: this.#queue.length,
-      voiceActivity: this.#current?.renderer?.voiceActivity ?? 0,
+      reneges,
+      queued: this.#playlist.queued,
+      voiceActivity: this.#playlist.current?.renderer?.voiceActivity ?? 0,
       denoisedHops: this.#guard.denoisedHops,
       denoiseCostUs: this.#guard.meanCost,
       bleedMs: this.#guard.bleedMs,
-      underruns: this.#counts.underruns,
-      clippedSamples: this.#counts.clipped,
+      underruns: this.#underruns,
+      clippedSamples: clipped,
       outbox: this.#outbox.counters,
       video: this.#video?.counters,
     };
@@ -451,8 +325,8 @@ export class Publisher {
   async #run(): Promise<void> {
     const { audio, model, channels, frameMs, bitrateBps, opus, mode } = this.#options;
     try {
-      if (!audio) this.#video?.start(this.#wall(this.#clock()));
-      else this.#encoder = await OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps });
+      if (!audio) this.#video?.start(this.#horizon.wall(this.#clock()));
+      else this.#composer.encoder = await OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps });
       if (audio) this.#model = typeof model === "string" ? await loadModel(model) : model;
       let batch = 0;
       while (!this.#closed) {
@@ -474,10 +348,9 @@ export class Publisher {
     } finally {
       this.#closed = true;
       this.#uplink.close();
-      this.#dropTail();
-      const items = [this.#current, this.#muted, this.#reading, ...this.#queue];
-      for (const item of new Set(items)) if (item !== undefined) this.#abandon(item);
-      this.#encoder?.close();
+      this.#playlist.close();
+      if (this.#reading !== undefined) this.#playlist.abandon(this.#reading);
+      this.#composer.close();
       await this.#video?.close();
       if (typeof model === "string") await this.#model?.close();
       for (const resolve of this.#ticks.splice(0)) resolve();
@@ -487,23 +360,23 @@ export class Publisher {
   // Everything asked from outside since the last tick, and at most one recompose for it.
   #control(): void {
     const now = this.#clock();
-    if (this.#tail !== undefined && this.#expired(this.#tail)) this.#dropTail();
+    this.#playlist.expire(now);
     if (this.#staged !== undefined) {
       this.#knobs = this.#staged;
       this.#staged = undefined;
-      this.#mixer.set(this.#knobs);
-      if (this.#options.mode === "ahead") this.#recompose(this.#startPosition(now));
+      this.#composer.setKnobs(this.#knobs);
+      this.#recompose(this.#horizon.next(now));
     }
     if (this.#stranded && this.#uplink.wanted) {
       this.#stranded = false;
       this.#outbox.forget();
-      if (this.#options.mode === "ahead") this.#recompose(this.#position(this.#wall(now)));
+      this.#recompose(toPosition(this.#horizon.wall(now)));
     }
   }
 
   // Sends what is on the tape from `position` on once more, as a rewind.
   #recompose(position: number): void {
-    if (position < this.#cursor) this.#rewind(position);
+    if (this.#options.mode === "ahead" && position < this.#composer.cursor) this.#composer.rewind(position);
   }
 
   // What the reading of the last tick brought.
@@ -516,50 +389,44 @@ export class Publisher {
       item.reject(error instanceof Error ? error : new Error(String(error)));
       this.#logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
     }
-    if (item === this.#muted) {
-      if (block === undefined) this.#muted = undefined;
+    if (item === this.#playlist.muted) {
+      if (block === undefined) this.#playlist.finishMuted();
       else this.#mutedEnd += block.dry.length / this.#options.channels;
-    } else if (item !== this.#current) {
+    } else if (item !== this.#playlist.current) {
       if (block !== undefined) item.renderer?.unread(block);
     } else if (block === undefined) {
-      this.#current = undefined;
-      item.resolve("finished");
-      this.#abandon(item);
+      this.#playlist.finish();
     } else {
       this.#catchUp();
-      this.#tape.write(block.dry, block.wet);
+      this.#composer.write(block);
     }
   }
 
   // Where the source was too slow, what is late anyway moves on to where it can still be heard in full.
   #catchUp(): void {
     const now = this.#clock();
-    const end = this.#time(this.#tape.end);
-    const limit =
-      this.#options.mode === "live" ? this.#wall(now) - LIVE_SLACK : (this.#playhead(now) ?? this.#wall(now) - UNHEARD);
-    if (end >= limit) return;
-    this.#counts.underruns++;
-    this.#startAt(this.#startPosition(now));
-    this.#video?.delay(microseconds(this.#time(this.#tape.end) - end));
+    const end = toTime(this.#composer.end);
+    if (end >= this.#horizon.late(now)) return;
+    this.#underruns++;
+    this.#composer.startAt(this.#horizon.next(now));
+    this.#video?.delay(microseconds(toTime(this.#composer.end) - end));
   }
 
   // Pictures go as far ahead as sound does, and never further than the sound that belongs to them is rendered.
   #show(): void {
     const now = this.#clock();
-    const target = this.#target(now);
-    const until = this.#current === undefined ? target : Math.min(target, this.#time(this.#tape.end));
-    this.#video?.pump(this.#audience.earliest(now) ?? microseconds(this.#wall(now) - UNHEARD), microseconds(until));
+    const target = this.#horizon.target(now);
+    const until = this.#playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
+    this.#video?.pump(this.#horizon.passed(now), microseconds(until));
   }
 
   #pump(): void {
     const now = this.#clock();
-    const passed = microseconds(this.#audience.earliest(now) ?? this.#wall(now) - UNHEARD);
+    const passed = this.#horizon.passed(now);
     for (;;) {
       this.#encode(now);
       if (!this.#uplink.wanted) {
-        // Who joins a live broadcast wants what is captured now: older sound would only put the playhead behind for good.
-        const fresh = microseconds(this.#wall(now) - 2 * this.#options.frameMs * 1000);
-        this.#outbox.expire(this.#options.mode === "live" ? fresh : passed);
+        this.#outbox.expire(this.#options.mode === "live" ? this.#horizon.fresh(now) : passed);
         return;
       }
       const frame = this.#outbox.take(now, passed);
@@ -574,107 +441,41 @@ export class Publisher {
   }
 
   #encode(now: Microseconds): void {
-    const encoder = this.#encoder;
-    if (encoder === undefined) return;
-    const target = this.#position(this.#target(now));
-    const before = this.#counts.groups;
-    while (this.#outbox.size < MAX_ENCODED && this.#cursor < target) {
-      const hole = this.#holes[0];
-      if (hole !== undefined && this.#cursor >= hole.from) {
-        this.#holes.shift();
-        if (this.#cursor < hole.to) {
-          this.#cursor = hole.to;
-          encoder.reset();
-        }
-        continue;
-      }
-      const needed = this.#cursor + this.#frameSize + encoder.lookahead;
-      // Once nothing more is to come, the rest goes out with silence behind it.
-      const complete = this.#current === undefined ? this.#cursor < this.#tape.end : needed <= this.#tape.end;
-      if (!complete) break;
-      this.#tape.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
-      this.#mixer.process(this.#dry, this.#wet, this.#mixed);
-      this.#clip(this.#mixed);
-      this.#emit(encoder.encode(this.#mixed));
-    }
-    const written = this.#counts.groups - before;
-    if (written > 0) {
-      this.#audience.lead.wrote(now, fromMilliseconds(written * this.#options.frameMs), this.#lastSequence);
-    }
-  }
-
-  #emit(payload: Uint8Array): void {
-    const timestamp = this.#time(this.#cursor);
-    const duration = microseconds(this.#options.frameMs * 1000);
-    const { sequence } = this.#timeline.next(timestamp, duration);
-    const opensEpoch = this.#opening;
-    this.#opening = false;
-    this.#lastSequence = sequence;
-    this.#counts.groups++;
-    this.#counts.bytes += payload.length;
-    this.#outbox.push({ track: this.#track, sequence, timestamp, payload, opensEpoch });
-    this.#cursor += this.#frameSize;
-  }
-
-  // Takes back everything sent from `position` on; what follows is encoded as if nothing had been.
-  #rewind(position: number): void {
-    const to = this.#time(position);
-    this.#outbox.renege(to);
-    this.#audience.lead.rewind(to, this.#lastSequence);
-    this.#counts.reneges++;
-    this.#opening = true;
-    if (this.#options.renege === "track") {
-      this.#nextTrack();
-      this.#timeline = new Timeline();
-      this.#outbox.forget();
-      this.#uplink.startTrack(this.#track);
-      this.#publishCatalog();
-    } else {
-      this.#timeline.renege(to);
-    }
-    this.#cursor = position;
-    const encoder = this.#encoder;
-    if (encoder === undefined) return;
-    this.#tape.read(position + encoder.lookahead - this.#frameSize, this.#dry, this.#wet);
-    this.#mixer.hold(this.#dry, this.#wet, this.#mixed);
-    encoder.reset(this.#mixed);
-    this.#logger.debug({ to, track: this.#track, epoch: this.#timeline.epoch }, "Took back what was sent.");
+    const target = toPosition(this.#horizon.target(now));
+    const ended = this.#playlist.current === undefined;
+    let written = 0;
+    while (this.#outbox.size < MAX_ENCODED && this.#composer.encode(target, { ended })) written++;
+    if (written === 0) return;
+    const width = fromMilliseconds(written * this.#options.frameMs);
+    this.#audience.lead.wrote(now, width, this.#composer.lastSequence);
   }
 
   // Ends all that is said and queued at `to`, and keeps it for `resume`.
   #cutAt(to: Microseconds): Cut {
-    const frontier = this.#position(this.#video?.frontier ?? microseconds(0));
-    const position = Math.min(this.#position(to), Math.max(this.#cursor, this.#tape.end, frontier));
-    const cut = this.#tape.cut(position);
-    const current = this.#current;
-    const queue = this.#queue;
-    if (cut.dry.length > 0 || current !== undefined || queue.length > 0 || this.#video?.running) {
-      this.#dropTail();
-      this.#tail = { at: this.#clock(), cut, current, queue };
-      for (const item of [current, ...queue]) item?.resolve("interrupted");
-    }
-    this.#current = undefined;
-    this.#queue = [];
-    if (this.#options.mode === "live" && current !== undefined) {
-      this.#muted = current;
+    const now = this.#clock();
+    const composer = this.#composer;
+    const playlist = this.#playlist;
+    const frontier = toPosition(this.#video?.frontier ?? 0);
+    const { cursor } = composer;
+    const position = Math.min(toPosition(to), Math.max(cursor, composer.end, frontier));
+    const cut = composer.cut(position);
+    if (cut.dry.length > 0 || !playlist.idle || this.#video?.running) {
+      playlist.cut(cut, now, { mute: this.#options.mode === "live" });
       this.#mutedEnd = position;
     }
-    this.#holes = this.#holes.filter((hole) => hole.to <= position);
-    const reneged = position < this.#cursor;
-    const sent = this.#time(this.#options.audio ? this.#cursor : frontier);
-    if (reneged && this.#encoder !== undefined) {
-      this.#rewind(position);
-      this.#encoder.reset();
-      this.#emit(this.#encoder.silence);
+    const reneged = position < cursor;
+    const sent = toTime(this.#options.audio ? cursor : frontier);
+    if (reneged) {
+      composer.silence(position);
       this.#pump();
-      this.#audience.startOver(this.#time(position), this.#clock());
+      this.#audience.startOver(toTime(position), now);
     }
-    const pictures = this.#video?.pause(this.#time(position)) ?? false;
-    return { to: this.#time(position), reneged: reneged || pictures, heard: reneged, sent };
+    const pictures = this.#video?.pause(toTime(position)) ?? false;
+    return { to: toTime(position), reneged: reneged || pictures, heard: reneged, sent };
   }
 
   async #heard({ to, reneged, heard, sent }: Cut): Promise<Interruption> {
-    const nothing = this.#counts.groups === 0 && !this.#video?.counters.groups;
+    const nothing = this.#composer.counters.groups === 0 && !this.#video?.counters.groups;
     const perListener = await this.#audience.heard(heard ? HEARD_LIMIT_MS : 0);
     const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, sent)) }));
     const earliest = Math.min(...clamped.map(({ heardUntil }) => heardUntil));
@@ -685,22 +486,22 @@ export class Publisher {
   // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
   async #next(): Promise<Item | undefined> {
     const now = this.#clock();
-    if (this.#muted !== undefined && this.#current === undefined && this.#queue.length === 0) {
-      return this.#time(this.#mutedEnd) < this.#wall(now) ? this.#muted : undefined;
+    const playlist = this.#playlist;
+    if (playlist.muted !== undefined && playlist.idle) {
+      return toTime(this.#mutedEnd) < this.#horizon.wall(now) ? playlist.muted : undefined;
     }
-    if (this.#current === undefined) {
-      const item = this.#queue[0];
+    if (playlist.current === undefined) {
+      const item = playlist.next;
       if (item === undefined) return undefined;
       // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
       item.renderer ??= await this.#render(item.source);
-      if (this.#queue[0] !== item || this.#current !== undefined) return undefined;
-      this.#queue.shift();
-      this.#current = item;
+      if (playlist.next !== item || playlist.current !== undefined) return undefined;
+      playlist.begin();
       this.#interrupting = undefined;
-      this.#startAt(this.#startPosition(now));
-      this.#video?.start(this.#time(this.#tape.end));
+      this.#composer.startAt(this.#horizon.next(now));
+      this.#video?.start(toTime(this.#composer.end));
     }
-    return this.#time(this.#tape.end) < this.#target(now) ? this.#current : undefined;
+    return toTime(this.#composer.end) < this.#horizon.target(now) ? playlist.current : undefined;
   }
 
   #read(item: Item): void {
@@ -726,68 +527,12 @@ export class Publisher {
       guard: this.#guard,
       clock: this.#clock,
       // What is rendered ahead may be mixed otherwise later; live sound that nobody hears denoised need not be.
-      wanted: () => this.#options.mode === "ahead" || this.#mixer.needsWet,
+      wanted: () => this.#options.mode === "ahead" || this.#composer.needsWet,
     });
   }
 
-  // Goes on at `position`, over a hole where that lies ahead.
-  #startAt(position: number): void {
-    const start = Math.max(position, this.#cursor, this.#tape.end);
-    if (start > this.#tape.end && start > this.#cursor) this.#holes.push({ from: this.#tape.end, to: start });
-    this.#tape.seek(start);
-  }
-
-  /** The soonest position at which something new can be heard in full. */
-  #startPosition(now: Microseconds): number {
-    if (this.#options.mode === "live") return this.#position(this.#wall(now));
-    const playhead = this.#playhead(now);
-    if (playhead === undefined) return this.#position(this.#wall(now));
-    // Whoever starts over or stands still waits for the first frame, however late it is.
-    const waiting = this.#audience.isStartingOver(now) || !this.#audience.playing;
-    const margin = waiting ? 0 : this.#audience.lead.close(now);
-    return this.#position(microseconds(playhead + margin));
-  }
-
-  /** How long the rendering may stand still before somebody hears it. */
-  #slack(now: Microseconds): Microseconds {
-    const ahead =
-      this.#options.mode === "ahead" ? this.#time(this.#tape.end) - (this.#playhead(now) ?? this.#wall(now)) : 0;
-    return microseconds(Math.max(LIVE_SLACK, ahead));
-  }
-
-  /** Media time to have encoded by now. */
-  #target(now: Microseconds): Microseconds {
-    const wall = this.#wall(now);
-    if (this.#options.mode === "live") return microseconds(wall + this.#options.frameMs * 1000);
-    const playhead = this.#playhead(now) ?? wall;
-    const { aheadMs } = this.#options;
-    if (aheadMs !== undefined) return microseconds(playhead + aheadMs * 1000);
-    return this.#audience.lead.frontier(playhead, now);
-  }
-
-  #wall(now: Microseconds): Microseconds {
-    return microseconds(now - this.#start);
-  }
-
-  // The latest playhead of who reports, also where it waits for sound: the clock may be far from it after many rewinds.
-  #playhead(now: Microseconds): Microseconds | undefined {
-    return this.#audience.latest(now);
-  }
-
-  #position(time: Microseconds): number {
-    return Math.round((time * SAMPLE_RATE) / 1e6);
-  }
-
-  #time(position: number): Microseconds {
-    return microseconds((position * 1e6) / SAMPLE_RATE);
-  }
-
-  #nextTrack(): void {
-    this.#track = `audio${this.#trackNumber++}`;
-  }
-
   #publishCatalog(): void {
-    const { channels, bitrateBps, frameMs, renege, mode } = this.#options;
+    const { audio, channels, bitrateBps, frameMs, renege, mode } = this.#options;
     const rendition = {
       codec: "opus",
       container: { kind: "legacy" as const },
@@ -799,52 +544,24 @@ export class Publisher {
     const video = this.#video;
     this.#uplink.setCatalog(
       encodeCatalog({
-        ...(this.#options.audio && { audio: { renditions: { [this.#track]: rendition } } }),
+        ...(audio && { audio: { renditions: { [this.#composer.track]: rendition } } }),
         ...(video !== undefined && { video: { renditions: video.renditions } }),
         unsay: { renege, mode },
       }),
     );
   }
 
-  #clip(samples: Float32Array): void {
-    for (let i = 0; i < samples.length; i++) {
-      const value = samples[i]!;
-      if (value > 1 || value < -1) {
-        samples[i] = value > 1 ? 1 : -1;
-        this.#counts.clipped++;
-      }
-    }
-  }
-
-  #expired(tail: Tail): boolean {
-    return this.#clock() - tail.at > this.#options.resumeWindowMs * 1000;
-  }
-
-  #dropTail(): void {
-    const tail = this.#tail;
-    this.#tail = undefined;
-    this.#muted = undefined;
-    for (const item of [tail?.current, ...(tail?.queue ?? [])]) if (item !== undefined) this.#abandon(item);
-  }
-
-  #abandon(item: Item): void {
-    item.resolve("interrupted");
-    const closing = item.renderer?.close() ?? item.source.close();
-    closing.catch((error: unknown) => this.#logger.debug({ err: error }, "A source could not be closed."));
-  }
-
   #isDrained(): boolean {
     const video = this.#options.video?.endless ? undefined : this.#video;
     const now = this.#clock();
     // Who stands still, paused perhaps, does not keep a broadcast from ending.
-    const playhead = (this.#audience.playing ? this.#playhead(now) : undefined) ?? this.#wall(now);
+    const playhead = (this.#audience.playing ? this.#horizon.playhead(now) : undefined) ?? this.#horizon.wall(now);
     return (
-      this.#current === undefined &&
-      this.#queue.length === 0 &&
+      this.#playlist.idle &&
       this.#outbox.size === 0 &&
       (video === undefined || !video.running || video.ended) &&
-      this.#cursor >= this.#tape.end &&
-      playhead >= Math.max(this.#time(this.#cursor), video?.frontier ?? 0)
+      this.#composer.cursor >= this.#composer.end &&
+      playhead >= Math.max(toTime(this.#composer.cursor), video?.frontier ?? 0)
     );
   }
 

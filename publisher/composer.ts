@@ -1,0 +1,221 @@
+import { type Microseconds, microseconds } from "../base/index.js";
+import { Timeline } from "../container/index.js";
+import { type Knobs, Mixer } from "./mix.js";
+import type { AudioEncoder } from "./opus.js";
+import type { OutgoingFrame } from "./outbox.js";
+import { toTime } from "./position.js";
+import { Tape, type TapeCut } from "./tape.js";
+
+/** A stretch of the timeline where nothing is said and nothing is sent, in samples. */
+interface Hole {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Options of {@link Composer}. */
+export interface ComposerOptions {
+  readonly channels: 1 | 2;
+  readonly frameMs: number;
+  /** Samples per channel in a frame. */
+  readonly frameSize: number;
+  /** Samples per channel that the tape remembers. */
+  readonly capacity: number;
+  readonly renege: "rewind" | "track";
+  readonly knobs: Knobs;
+  /** A frame was encoded. */
+  readonly onFrame: (frame: OutgoingFrame) => void;
+  /** All sent from `to` on was taken back; `lastSequence` is the last group of the old timeline. */
+  readonly onRewind: (to: Microseconds, lastSequence: number) => void;
+  /** A fresh track takes the place of the one before. */
+  readonly onTrack: (name: string) => void;
+}
+
+/**
+ * Makes groups of rendered sound: keeps the tape, mixes it as the knobs say, encodes it frame by frame, and goes back
+ * where something is taken back.
+ */
+export class Composer {
+  readonly #options: ComposerOptions;
+  readonly #tape: Tape;
+  readonly #mixer: Mixer;
+  readonly #dry: Float32Array;
+  readonly #wet: Float32Array;
+  readonly #mixed: Float32Array;
+  #encoder: AudioEncoder | undefined;
+  #timeline = new Timeline();
+  #trackNumber = 0;
+  #track = "audio";
+  /** Position of the next frame to encode, in samples. */
+  #cursor = 0;
+  #holes: Hole[] = [];
+  #lastSequence = -1;
+  /** The next frame is the first after a rewind. */
+  #opening = false;
+  readonly #counts = { groups: 0, bytes: 0, reneges: 0, clipped: 0 };
+
+  constructor(options: ComposerOptions) {
+    this.#options = options;
+    const { channels, frameSize, capacity, renege, knobs } = options;
+    this.#tape = new Tape({ channels, capacity });
+    this.#mixer = new Mixer(knobs);
+    const values = frameSize * channels;
+    this.#dry = new Float32Array(values);
+    this.#wet = new Float32Array(values);
+    this.#mixed = new Float32Array(values);
+    if (renege === "track") this.#nextTrack();
+  }
+
+  /** Name of the track that is being written. */
+  get track(): string {
+    return this.#track;
+  }
+
+  /** Where the next frame goes, in samples. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** Where the next rendered sound goes, in samples. */
+  get end(): number {
+    return this.#tape.end;
+  }
+
+  /** Sequence of the last group; -1 before the first. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** Epoch of the next group. */
+  get epoch(): number {
+    return this.#timeline.epoch;
+  }
+
+  /** Whether the denoised sound counts at all. */
+  get needsWet(): boolean {
+    return this.#mixer.needsWet;
+  }
+
+  /** Groups and payload bytes encoded, rewinds, and samples clipped. */
+  get counters(): { groups: number; bytes: number; reneges: number; clipped: number } {
+    return { ...this.#counts };
+  }
+
+  /** Takes the encoder; without one nothing is made. */
+  set encoder(encoder: AudioEncoder) {
+    this.#encoder = encoder;
+  }
+
+  /** Takes new knobs; they hold from the next frame on. */
+  setKnobs(knobs: Knobs): void {
+    this.#mixer.set(knobs);
+  }
+
+  /** Appends rendered sound. */
+  write({ dry, wet }: TapeCut): void {
+    this.#tape.write(dry, wet);
+  }
+
+  /** The next rendered sound goes to `position`, over a hole where that lies ahead. */
+  startAt(position: number): void {
+    const start = Math.max(position, this.#cursor, this.#tape.end);
+    if (start > this.#tape.end && start > this.#cursor) this.#holes.push({ from: this.#tape.end, to: start });
+    this.#tape.seek(start);
+  }
+
+  /**
+   * Encodes the next frame, if it starts before `target` and is rendered. `ended`: nothing more is to come, so the rest
+   * goes out with silence behind it. False when there is none.
+   */
+  encode(target: number, { ended }: { ended: boolean }): boolean {
+    const encoder = this.#encoder;
+    if (encoder === undefined) return false;
+    this.#skipHoles(encoder, target);
+    if (this.#cursor >= target) return false;
+    const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
+    if (ended ? this.#cursor >= this.#tape.end : needed > this.#tape.end) return false;
+    this.#tape.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
+    this.#mixer.process(this.#dry, this.#wet, this.#mixed);
+    this.#clip(this.#mixed);
+    this.#emit(encoder.encode(this.#mixed));
+    return true;
+  }
+
+  /** Takes back everything sent from `position` on; what follows is encoded as if nothing had been. */
+  rewind(position: number): void {
+    const { renege, frameSize, onRewind, onTrack } = this.#options;
+    const to = toTime(position);
+    this.#counts.reneges++;
+    this.#opening = true;
+    onRewind(to, this.#lastSequence);
+    if (renege === "track") {
+      this.#nextTrack();
+      this.#timeline = new Timeline();
+      onTrack(this.#track);
+    } else {
+      this.#timeline.renege(to);
+    }
+    this.#cursor = position;
+    const encoder = this.#encoder;
+    if (encoder === undefined) return;
+    this.#tape.read(position + encoder.lookahead - frameSize, this.#dry, this.#wet);
+    this.#mixer.hold(this.#dry, this.#wet, this.#mixed);
+    encoder.reset(this.#mixed);
+  }
+
+  /** Takes what is rendered from `position` on off the tape, and forgets the holes behind it. */
+  cut(position: number): TapeCut {
+    this.#holes = this.#holes.filter((hole) => hole.to <= position);
+    return this.#tape.cut(position);
+  }
+
+  /** Takes back from `position` on and says one frame of silence there, so that everybody learns of it. */
+  silence(position: number): void {
+    const encoder = this.#encoder;
+    if (encoder === undefined) return;
+    this.rewind(position);
+    encoder.reset();
+    this.#emit(encoder.silence);
+  }
+
+  /** Frees the encoder. */
+  close(): void {
+    this.#encoder?.close();
+  }
+
+  #skipHoles(encoder: AudioEncoder, target: number): void {
+    while (this.#cursor < target) {
+      const hole = this.#holes[0];
+      if (hole === undefined || this.#cursor < hole.from) return;
+      this.#holes.shift();
+      if (this.#cursor >= hole.to) continue;
+      this.#cursor = hole.to;
+      encoder.reset();
+    }
+  }
+
+  #emit(payload: Uint8Array): void {
+    const timestamp = toTime(this.#cursor);
+    const { sequence } = this.#timeline.next(timestamp, microseconds(this.#options.frameMs * 1000));
+    const opensEpoch = this.#opening;
+    this.#opening = false;
+    this.#lastSequence = sequence;
+    this.#counts.groups++;
+    this.#counts.bytes += payload.length;
+    this.#options.onFrame({ track: this.#track, sequence, timestamp, payload, opensEpoch });
+    this.#cursor += this.#options.frameSize;
+  }
+
+  #nextTrack(): void {
+    this.#track = `audio${this.#trackNumber++}`;
+  }
+
+  #clip(samples: Float32Array): void {
+    for (let i = 0; i < samples.length; i++) {
+      const value = samples[i]!;
+      if (value > 1 || value < -1) {
+        samples[i] = value > 1 ? 1 : -1;
+        this.#counts.clipped++;
+      }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { z } from "zod";
+import type { ConnectOptions } from "../transport/index.js";
+import { knobsSchema } from "./mix.js";
+import { Model } from "./model.js";
+import { opusOptionsSchema } from "./opus.js";
+import type { Logger } from "./session.js";
+import type { AudioSource } from "./source.js";
+import type { VideoSource } from "./video-source.js";
+
+const isSource = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "read" in value && "channels" in value;
+const isVideo = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "read" in value && "codec" in value;
+
+/** Options of {@link Publisher}. */
+export const publisherOptionsSchema = z.strictObject({
+  /** The relay: `https://host:port`, or `http://host:port` to pin the certificate it tells there. */
+  url: z.union([z.url({ protocol: /^https?$/, error: "must be an http or https URL" }), z.instanceof(URL)]),
+  /** Name of the broadcast; on the wire it is `<broadcast>.hang`. Default `demo`. */
+  broadcast: z
+    .string()
+    .regex(/^[^/].*[^/]$|^[^/]$/, "must not be empty nor start or end with a slash")
+    .max(512)
+    .default("demo"),
+  /** What to say first; more comes by `play`. */
+  source: z.custom<AudioSource>(isSource, "must be an AudioSource").optional(),
+  /** Pictures beside the sound. They start with the first utterance, stand still after an interrupt and go on with the next. */
+  video: z.custom<VideoSource>(isVideo, "must be a VideoSource").optional(),
+  /** Whether there is sound. Without it there has to be video, which starts at once. Default true. */
+  audio: z.boolean().default(true),
+  /** `live`: sound is sent as it is captured. `ahead`: it is rendered before its time and may be taken back. Default `ahead`. */
+  mode: z.enum(["live", "ahead"]).default("ahead"),
+  /** How far to send ahead of the playhead, in milliseconds. By default as little as the link needs. */
+  aheadMs: z.number().min(100).max(30_000).optional(),
+  /** A denoising model: the path of its ONNX file, or one loaded before. Without it the sound is not denoised. */
+  model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
+  denoise: knobsSchema.prefault({}),
+  channels: opusOptionsSchema.shape.channels,
+  frameMs: opusOptionsSchema.shape.frameMs,
+  bitrateBps: opusOptionsSchema.shape.bitrateBps,
+  /** Further settings of the encoder. */
+  opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true }).prefault({}),
+  /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
+  renege: z.enum(["rewind", "track"]).default("rewind"),
+  /** How long after an interrupt `resume` still works, in milliseconds. Default 10,000. */
+  resumeWindowMs: z.number().min(0).max(600_000).default(10_000),
+  /** How the session is made; see `connect` of the transport. */
+  connect: z.custom<ConnectOptions>((value) => typeof value === "object" && value !== null).optional(),
+  logger: z.custom<Logger>((value) => typeof value === "object" && value !== null && "info" in value).optional(),
+});
+
+/** See {@link publisherOptionsSchema}. */
+export type PublisherOptions = z.input<typeof publisherOptionsSchema>;

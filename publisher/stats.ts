@@ -1,0 +1,36 @@
+import type { OutboxCounters } from "./outbox.js";
+import type { VideoTrackCounters } from "./video-track.js";
+
+/** What a publisher is doing; all times in milliseconds unless said otherwise. */
+export interface PublisherStats {
+  readonly connected: boolean;
+  /** Sessions so far. */
+  readonly sessions: number;
+  readonly listeners: number;
+  /** Groups encoded. */
+  readonly groups: number;
+  readonly bytes: number;
+  readonly epoch: number;
+  readonly sequence: number;
+  /** Media time up to which sound was encoded, in microseconds. */
+  readonly frontierUs: number;
+  /** Latest playhead as reported or estimated, in microseconds. */
+  readonly playheadUs: number;
+  readonly leadMs: number;
+  readonly reneges: number;
+  readonly queued: number;
+  /** Probability of speech now, 0 to 1. */
+  readonly voiceActivity: number;
+  /** Hops of 10 ms that went through the network. */
+  readonly denoisedHops: number;
+  /** Mean cost of denoising one hop, in microseconds. */
+  readonly denoiseCostUs: number;
+  /** Sound passed through undenoised because inference was too slow. */
+  readonly bleedMs: number;
+  /** Times the source was too slow and a hole was left. */
+  readonly underruns: number;
+  readonly clippedSamples: number;
+  readonly outbox: OutboxCounters;
+  /** Undefined without video. */
+  readonly video: VideoTrackCounters | undefined;
+}
