@@ -6,7 +6,7 @@ import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./
 export interface PlaybackClockOptions {
   /** Delay from the first frame's arrival to its sound, at first and at least while `adaptive` is off. Default 80. */
   readonly jitterMs?: number;
-  /** Whether the delay follows the measured arrival jitter. Default true. */
+  /** Whether the delay follows the measured arrival jitter. Where sound is sent ahead, a rewind returns it to `jitterMs`. Default true. */
   readonly adaptive?: boolean;
   /** The adaptive delay's lower bound. Default 40, or `jitterMs` where that is less. */
   readonly minimumJitterMs?: number;
@@ -57,6 +57,7 @@ const REACH_FRAMES = framesIn(30_000);
  */
 export class PlaybackClock {
   readonly #adaptive: boolean;
+  readonly #initial: number;
   readonly #minimum: number;
   readonly #maximum: number;
   readonly #maximumHold: number;
@@ -97,7 +98,8 @@ export class PlaybackClock {
     this.#minimum = framesIn(minimumJitterMs);
     this.#maximum = framesIn(maximumJitterMs);
     this.#maximumHold = framesIn(maximumHoldMs);
-    this.#target = framesIn(jitterMs);
+    this.#initial = framesIn(jitterMs);
+    this.#target = this.#initial;
   }
 
   /** The playhead on the grid of 48 kHz frames; undefined before the first frame and after a rewind behind it. */
@@ -233,13 +235,18 @@ export class PlaybackClock {
 
   /**
    * Applies a rewind. Returns true when the playhead was past `from`: then everything old is void and the next frame
-   * sets the playhead anew, at most once in a rewind.
+   * sets the playhead anew, at most once in a rewind. Where sound is sent ahead it begins within `jitterMs` then,
+   * whatever delay there was: what follows the first frame comes faster than it is played, and soon covers any jitter.
    */
   rewind({ discontinuity, from }: ClockRewind): boolean {
     if (this.#rewind?.discontinuity !== discontinuity) this.#rewind = { discontinuity, moved: false };
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#free = undefined;
+    if (!this.#live) {
+      this.#buckets = [];
+      this.#target = Math.min(this.#target, this.#initial);
+    }
     return true;
   }
 

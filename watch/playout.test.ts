@@ -170,6 +170,26 @@ test("the delay follows the jitter up at once and down over ten quiet seconds", 
   expect(clock.targetMs).toBe(40);
 });
 
+test("after a rewind sound that is sent ahead begins within the first delay, and live sound keeps what was learnt", () => {
+  const delayAfter = (live: boolean, from: number) => {
+    const clock = new PlaybackClock({ jitterMs: 80 });
+    clock.setLive(live);
+    for (let index = 0; index < 300; index++) {
+      const timestamp = fromMilliseconds(index * PACKET_MS - (index % 10 === 9 ? 150 : 0));
+      clock.landed(timestamp);
+      clock.arrive(timestamp);
+      clock.advance(framesIn(PACKET_MS));
+    }
+    expect(clock.targetMs).toBeGreaterThan(150);
+    expect(clock.rewind({ discontinuity: 1, from: fromMilliseconds(from) })).toBe(from < 6000);
+    clock.arrive(fromMilliseconds(from));
+    return clock.targetMs;
+  };
+  expect(delayAfter(false, 3000)).toBe(80);
+  expect(delayAfter(false, 9000)).toBeGreaterThan(150);
+  expect(delayAfter(true, 3000)).toBeGreaterThan(150);
+});
+
 test("one rewind sets the playhead anew once, however often it is refined, and the next one may again", () => {
   const clock = new PlaybackClock({ jitterMs: 0, adaptive: false });
   const from = (milliseconds: number, discontinuity: number) =>
