@@ -11,6 +11,8 @@ export interface ReportAggregatorOptions {
   readonly maxListeners?: number;
   /** A listener silent for longer is forgotten. Default 3 s. */
   readonly timeout?: Microseconds;
+  /** See {@link ListenerStateOptions}. */
+  readonly estimateStaleness?: boolean;
 }
 
 /** What the relay itself received from the publisher. */
@@ -35,12 +37,19 @@ export class ReportAggregator {
   readonly #broadcast: number;
   readonly #maxListeners: number;
   readonly #timeout: Microseconds;
+  readonly #estimateStaleness: boolean;
   readonly #listeners = new Map<number | string, Entry>();
   #aggregateId = 0;
   #overflow = 0;
 
-  constructor({ broadcast, maxListeners = 4096, timeout = LISTENER_TIMEOUT }: ReportAggregatorOptions) {
+  constructor({
+    broadcast,
+    maxListeners = 4096,
+    timeout = LISTENER_TIMEOUT,
+    estimateStaleness = true,
+  }: ReportAggregatorOptions) {
     this.#broadcast = broadcast;
+    this.#estimateStaleness = estimateStaleness;
     this.#maxListeners = maxListeners;
     this.#timeout = timeout;
   }
@@ -67,7 +76,8 @@ export class ReportAggregator {
         this.#overflow++;
         return undefined;
       }
-      entry = { state: new ListenerState(), listedAt: -1, urgent: false };
+      const state = new ListenerState({ estimateStaleness: this.#estimateStaleness });
+      entry = { state, listedAt: -1, urgent: false };
       this.#listeners.set(connection, entry);
     }
     const result = entry.state.fold(report, arrival);
@@ -78,6 +88,11 @@ export class ReportAggregator {
   /** What is known of one listener. */
   listener(connection: number | string): ListenerState | undefined {
     return this.#listeners.get(connection)?.state;
+  }
+
+  /** The connections that report, with what is known of their listeners. */
+  *states(): Iterable<readonly [connection: number | string, state: ListenerState]> {
+    for (const [connection, { state }] of this.#listeners) yield [connection, state];
   }
 
   /** Forgets a listener whose connection has ended. */
