@@ -173,6 +173,22 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     expect(ends).toEqual([]);
   });
 
+  test("streams that the reader stopped make room for others, also while the writer still holds them", async () => {
+    const { client, served } = await pair();
+    const held = [];
+    for (let i = 0; i < 250; i++) {
+      const stream = await client.openUnidirectional();
+      held.push(stream);
+      await stream.write(Uint8Array.of(i));
+      const receiving = (await served.acceptUnidirectional())!;
+      expect(await receiving.read()).toEqual(Uint8Array.of(i));
+      receiving.stop(1);
+      if (i % 2 === 0) await writeUntilRejected(stream.write.bind(stream)).catch(() => {});
+      else await stream.finish();
+    }
+    expect(held).toHaveLength(250);
+  });
+
   test("datagrams arrive whole, one that is too large is refused and harms nothing", async () => {
     const { client, served } = await pair();
     const received: number[] = [];

@@ -80,8 +80,13 @@ export class QuicSendStream implements SendStream {
     this.#release();
     this.#finished = native;
     const finished = tail ? this.#drain(native, tail) : native.finish();
-    const settle = (): void => this.#settleStopped(undefined);
-    return finished.then(settle, settle);
+    return finished.then(
+      () => this.#settleStopped(undefined),
+      () => {
+        giveUp(native);
+        this.#settleStopped(undefined);
+      },
+    );
   }
 
   reset(code: number): void {
@@ -117,6 +122,7 @@ export class QuicSendStream implements SendStream {
 
   #fail(cause: unknown): Error {
     if (this.#failed) return this.#failed;
+    if (this.#native) giveUp(this.#native);
     const text = cause instanceof Error ? cause.message : String(cause);
     const code = streamCode(text, "STOP_SENDING: ");
     this.#failed =
@@ -188,6 +194,11 @@ function streamCode(text: string, prefix: string): number | undefined {
   if (!text.startsWith(prefix)) return undefined;
   const code = Number(text.slice(prefix.length));
   return Number.isSafeInteger(code) ? code : undefined;
+}
+
+/** Ends a stream that the peer has stopped: until then QUIC counts it against the peer's limit. */
+function giveUp(native: NativeSendStream): void {
+  native.reset(0).catch(ignore);
 }
 
 function ignore(): void {}
