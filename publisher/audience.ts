@@ -19,6 +19,8 @@ export interface HeardListener {
 
 /** Without an aggregate for longer, nobody is known to listen. */
 const SILENCE = fromSeconds(3);
+/** A cut lies on a sample, up to half of one behind the moment it is meant for. */
+const HALF_SAMPLE_US = 11;
 /** How long after a rewind reports of before it are still expected. */
 const START_OVER = fromSeconds(1);
 
@@ -112,7 +114,7 @@ export class Audience {
    */
   startOver(to: Microseconds, now: Microseconds): void {
     const earliest = this.earliest(now);
-    if (earliest !== undefined && to <= earliest) this.#startedOver = { to, at: now };
+    if (earliest !== undefined && to <= earliest + HALF_SAMPLE_US) this.#startedOver = { to, at: now };
   }
 
   /** Whether the playheads are assumed after a rewind rather than reported. */

@@ -150,6 +150,17 @@ describe("Audience", () => {
     expect(audience.latest(clock())).toBeUndefined();
   });
 
+  it("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
+    const audience = new Audience({ clock });
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]));
+    audience.startOver(ms(5100), clock());
+    expect(audience.isStartingOver(clock())).toBe(false);
+    audience.startOver(microseconds(ms(5000) + 10), clock());
+    expect(audience.isStartingOver(clock())).toBe(true);
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1 }]));
+    expect(audience.isStartingOver(clock())).toBe(false);
+  });
+
   it("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
     const audience = new Audience({ clock });
     audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]));
