@@ -1,4 +1,5 @@
-import { StateError } from "../base/index.js";
+import { ModelError, StateError } from "../base/index.js";
+import { DenoiseHost, type FallbackListener, WorkerEngine } from "./denoise-host.js";
 import { checkpointLength, type Engine, LocalEngine } from "./engine.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
@@ -20,6 +21,26 @@ export interface DenoisedHop {
   readonly voiceActivity: number;
 }
 
+/** Options of {@link Denoiser.create}. */
+export interface DenoiserOptions {
+  /**
+   * Where the work is done: `here`, on the event loop; `worker`, in a thread that all streams of the model share; `auto`,
+   * here as long as the process has one stream, in the worker as soon as there are more. The sound is the same. Default
+   * `auto`.
+   */
+  readonly thread?: "auto" | "here" | "worker";
+  /** Told once, however many streams share it, when the worker has stopped and the work goes on here. */
+  readonly onFallback?: FallbackListener;
+}
+
+/** A stream counts as running for so long after its last hop, in milliseconds. */
+const RUNNING_MS = 2000;
+/** Hops from one look at the other streams to the next: a quarter of a second. */
+const LOOK_HOPS = 25;
+
+/** When each stream of this process had its last hop. */
+const lastHops = new Map<object, number>();
+
 /**
  * Denoises one channel, a hop (10 ms) at a time. Output runs exactly one hop behind the input: `process` returns the hop
  * given to the call before. The same input gives the same output, bit for bit.
@@ -31,12 +52,21 @@ export class Denoiser {
   readonly #length: number;
   readonly #wet: [Float32Array, Float32Array];
   readonly #dry: [Float32Array, Float32Array, Float32Array];
+  readonly #thread: "auto" | "here" | "worker";
+  readonly #onFallback: FallbackListener | undefined;
+  /** Stands for this stream in the count without keeping its memory. */
+  readonly #token = {};
   #engine: Engine;
+  #profile: NoiseProfile | undefined;
+  #hops = 0;
   #turn = 0;
   #busy = false;
+  #closed = false;
 
-  private constructor(model: Model, engine: Engine) {
+  private constructor(model: Model, engine: Engine, { thread = "auto", onFallback }: DenoiserOptions) {
     this.model = model;
+    this.#thread = thread;
+    this.#onFallback = onFallback;
     this.hop = model.contract.hop;
     this.#length = checkpointLength(model.contract);
     this.#engine = engine;
@@ -45,9 +75,24 @@ export class Denoiser {
     this.#dry = [buffer(), buffer(), buffer()];
   }
 
-  /** A new stream on a loaded model. */
-  static async create(model: Model): Promise<Denoiser> {
-    return new Denoiser(model, await LocalEngine.create(model));
+  /**
+   * A new stream on a loaded model.
+   *
+   * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and there can be none.
+   */
+  static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
+    const denoiser = new Denoiser(model, await LocalEngine.create(model), options);
+    if (options.thread === "worker") {
+      const host = DenoiseHost.of(model);
+      await host.ready;
+      denoiser.#move(host);
+    }
+    return denoiser;
+  }
+
+  /** Whether the work is done in the worker now. */
+  get inWorker(): boolean {
+    return this.#engine instanceof WorkerEngine;
   }
 
   /** How far the output lags behind the input, in samples; take it off the timestamps. */
@@ -61,14 +106,16 @@ export class Denoiser {
    */
   async process(samples: Float32Array, { infer = true }: { infer?: boolean } = {}): Promise<DenoisedHop> {
     if (this.#busy) throw new Error("Denoiser.process was called before its last call had finished.");
+    if (this.#closed) throw new StateError("CLOSED", "The denoiser was used after close().");
     this.#busy = true;
     try {
+      if (this.#hops++ % LOOK_HOPS === 0) this.#look();
       const turn = this.#turn;
       this.#turn = (turn + 1) % 6;
       const dry = this.#dry[(turn + 2) % 3]!;
       this.#dry[turn % 3]!.set(samples);
       const wet = this.#wet[turn % 2]!;
-      const voiceActivity = await this.#engine.process(samples, wet, infer);
+      const voiceActivity = await this.#run(samples, wet, infer);
       return { wet, dry, voiceActivity };
     } finally {
       this.#busy = false;
@@ -107,12 +154,60 @@ export class Denoiser {
    * `restore` leaves it as it is.
    */
   setNoiseProfile(profile: NoiseProfile | undefined): void {
+    this.#profile = profile;
     this.#engine.setNoiseProfile(profile);
   }
 
   /** Lets go of what the stream holds outside; idempotent. */
   close(): void {
+    this.#closed = true;
+    lastHops.delete(this.#token);
     this.#engine.close();
+  }
+
+  async #run(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
+    const engine = this.#engine;
+    try {
+      return await engine.process(samples, wet, infer);
+    } catch (error) {
+      if (!(error instanceof ModelError && error.code === "WORKER_FAILED")) throw error;
+      // The worker's end of the stream was up to date after the hop before, so this hop is simply done again.
+      await this.#settle(engine);
+      return this.#engine.process(samples, wet, infer);
+    }
+  }
+
+  // Counts this stream in, and moves it to the worker once there are others.
+  #look(): void {
+    if (this.#thread !== "auto") return;
+    const now = performance.now();
+    lastHops.delete(this.#token);
+    for (const [token, last] of lastHops) if (now - last > RUNNING_MS) lastHops.delete(token);
+    lastHops.set(this.#token, now);
+    if (lastHops.size < 2 || this.inWorker) return;
+    const host = DenoiseHost.of(this.model);
+    if (host.available) this.#move(host);
+  }
+
+  // To the worker, between two hops: from there on it has the state.
+  #move(host: DenoiseHost): void {
+    const before = this.#engine;
+    this.#engine = host.open(this.#onFallback);
+    this.#hand(before, this.#engine);
+  }
+
+  // Back from a worker that has stopped.
+  async #settle(before: Engine): Promise<void> {
+    this.#engine = await LocalEngine.create(this.model);
+    this.#hand(before, this.#engine);
+  }
+
+  #hand(before: Engine, after: Engine): void {
+    const state = new Float32Array(this.#length);
+    before.checkpoint(state);
+    after.setNoiseProfile(this.#profile);
+    after.restore(state);
+    before.close();
   }
 
   #assertIdle(what: string): void {

@@ -86,7 +86,6 @@ export class LocalEngine implements Engine {
 
   setNoiseProfile(profile: NoiseProfile | undefined): void {
     this.#prior = profile && new NoisePrior(profile, this.#bands, this.#contract);
-    this.#speech.fill(0);
   }
 
   close(): void {}

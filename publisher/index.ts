@@ -1,5 +1,5 @@
 export type { HeardListener } from "./audience.js";
-export { type DenoisedHop, Denoiser, type DenoiserState } from "./denoiser.js";
+export { type DenoisedHop, Denoiser, type DenoiserOptions, type DenoiserState } from "./denoiser.js";
 export { Bands, Stft, squareRootHann } from "./features.js";
 export { isFftSize, type RealFft, realFft } from "./fft.js";
 export { type Knobs, knobsSchema, Mixer } from "./mix.js";

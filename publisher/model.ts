@@ -129,10 +129,15 @@ export class Model {
   readonly contract: ModelContract;
   readonly #session: InferenceSession;
   readonly #tensor: typeof Tensor;
+  readonly #releases: (() => Promise<void>)[] = [];
+  /** @internal The ONNX file, for a session on another thread. */
+  readonly bytes: SharedArrayBuffer;
 
   /** @internal Use {@link loadModel}. */
-  constructor(contract: ModelContract, session: InferenceSession, tensor: typeof Tensor) {
+  constructor(contract: ModelContract, bytes: Uint8Array, session: InferenceSession, tensor: typeof Tensor) {
     this.contract = contract;
+    this.bytes = new SharedArrayBuffer(bytes.length);
+    new Uint8Array(this.bytes).set(bytes);
     this.#session = session;
     this.#tensor = tensor;
   }
@@ -187,8 +192,14 @@ export class Model {
     };
   }
 
+  /** @internal Has something released with the model. */
+  onClose(release: () => Promise<void>): void {
+    this.#releases.push(release);
+  }
+
   /** Frees the native session; states made from it can't run any more. */
   async close(): Promise<void> {
+    await Promise.all(this.#releases.splice(0).map((release) => release()));
     await this.#session.release();
   }
 }
@@ -202,11 +213,19 @@ export async function loadModel(path: string): Promise<Model> {
   const sidecar = `${path.replace(/\.onnx$/, "")}.json`;
   const bytes = await readModelFile(path);
   const contract = parseModelContract(await readModelFile(sidecar), sidecar);
-  const invalid = (what: string, options?: ErrorOptions) =>
-    new ModelError("MODEL_INVALID", `The model ${path} does not fulfil its contract: ${what}.`, options);
   if (createHash("sha256").update(bytes).digest("hex") !== contract.sha256) {
-    throw invalid(`its hash is not the sha256 of ${sidecar}`);
+    throw misfit(path, `its hash is not the sha256 of ${sidecar}`);
   }
+  return openModel(bytes, contract, path);
+}
+
+/**
+ * Makes a model of the contents of its file, checks it against its contract and runs it once. `path` is for messages.
+ *
+ * @throws ModelError as {@link loadModel} does.
+ */
+export async function openModel(bytes: Uint8Array, contract: ModelContract, path: string): Promise<Model> {
+  const invalid = (what: string, options?: ErrorOptions) => misfit(path, what, options);
   let runtime: typeof import("onnxruntime-node");
   try {
     runtime = await import("onnxruntime-node");
@@ -252,7 +271,7 @@ export async function loadModel(path: string): Promise<Model> {
       throw invalid(`${field} is "${name}", but the file has only ${known.map((k) => `"${k}"`).join(", ")}`);
     }
   }
-  const model = new Model(contract, session, runtime.Tensor);
+  const model = new Model(contract, bytes, session, runtime.Tensor);
   const state = model.createState();
   try {
     await state.run();
@@ -286,6 +305,10 @@ export function parseModelContract(json: Uint8Array | string, name: string): Mod
     "MODEL_INVALID",
     `The model sidecar ${name} is not valid: ${issue.path.join(".") || "the document"} ${lowerFirst(issue.message)}.`,
   );
+}
+
+function misfit(path: string, what: string, options?: ErrorOptions): ModelError {
+  return new ModelError("MODEL_INVALID", `The model ${path} does not fulfil its contract: ${what}.`, options);
 }
 
 async function readModelFile(path: string): Promise<Uint8Array> {
