@@ -1,7 +1,8 @@
 import { loadavg, platform } from "node:os";
+import { setTimeout as wait } from "node:timers/promises";
 import { StateError } from "../base/index.js";
 import { openFiles, residentBytes } from "./fanout/child.js";
-import { Crew, percentileOf, type Window } from "./fanout/crew.js";
+import { Crew, percentileOf, type RelayKind, type Window } from "./fanout/crew.js";
 import type { Mode } from "./fanout/publisher.js";
 import { sleep } from "./fanout/session.js";
 import { trendOf } from "./fanout/trend.js";
@@ -10,12 +11,15 @@ import { type Bench, type BenchContext, median, type Row, row } from "./harness.
 // Above this share of their cores the clients, not the relay, decide what arrives.
 const CLIENTS_FULL = 0.9;
 const EPOCH_SIZE = 65_536;
+// Below this share the relay can't follow.
+const DELIVERED = 0.9;
+const RELAYS = { peer: "peer (@kixelated/moq accept)", stock: "stock moq-relay" } as const;
 const MODES: Record<Mode, string> = { datagram: "datagrams", stream: "streams", groups: "5-frame groups" };
 
 interface Plan {
   readonly seconds: number;
   readonly sizes: Record<Mode, readonly number[]>;
-  readonly peerSizes: Partial<Record<Mode, readonly number[]>>;
+  readonly others: { readonly seconds: number; readonly sizes: Record<Exclude<RelayKind, "ours">, Sizes> };
   readonly stalled: readonly { readonly mode: Mode; readonly watchers: number }[];
   readonly flooded: number;
   readonly joins: number;
@@ -24,12 +28,23 @@ interface Plan {
   readonly soakGroups: number;
   readonly soakPerSecond: number;
   readonly busy: boolean;
+  readonly edges: { readonly watchers: number; readonly numbers: readonly number[] };
+  /** Rows that would begin later are left out and told so. */
+  readonly minutes: number;
 }
+
+type Sizes = Partial<Record<Mode, readonly number[]>>;
 
 const FULL: Plan = {
   seconds: 20,
   sizes: { datagram: [100, 250, 500, 1000], stream: [100, 250, 500, 1000], groups: [100, 250, 500, 1000] },
-  peerSizes: { datagram: [50, 100, 250, 500], stream: [10, 25, 50, 100] },
+  others: {
+    seconds: 10,
+    sizes: {
+      peer: { datagram: [50, 100, 250], stream: [10, 50, 100] },
+      stock: { datagram: [100, 500], stream: [100, 500] },
+    },
+  },
   stalled: [
     { mode: "datagram", watchers: 500 },
     { mode: "stream", watchers: 100 },
@@ -39,14 +54,16 @@ const FULL: Plan = {
   interrupted: 500,
   interrupts: 5,
   soakGroups: 1_000_000,
-  soakPerSecond: 4000,
+  soakPerSecond: 5000,
   busy: true,
+  edges: { watchers: 200, numbers: [0, 1, 2] },
+  minutes: 19,
 };
 
 const QUICK: Plan = {
   seconds: 2,
   sizes: { datagram: [100, 250], stream: [100], groups: [] },
-  peerSizes: { stream: [10] },
+  others: { seconds: 2, sizes: { peer: { stream: [10] }, stock: { stream: [100] } } },
   stalled: [{ mode: "datagram", watchers: 100 }],
   flooded: 100,
   joins: 0,
@@ -55,13 +72,18 @@ const QUICK: Plan = {
   soakGroups: 16_000,
   soakPerSecond: 4000,
   busy: false,
+  edges: { watchers: 60, numbers: [2] },
+  minutes: 3,
 };
+
+/** What a row may take beyond what it publishes: joining, leaving, and a machine that is busy. */
+const ROW_SLACK_SECONDS = 120;
 
 /** One publisher and many watchers through one relay on one core: what arrives, when, and what it costs. */
 export const bench: Bench = {
   name: "fanout",
   description:
-    "A relay on one core and up to a thousand watchers: cost, latency, memory, stalls, floods, joins, a soak.",
+    "A relay on one core and up to a thousand watchers: cost, latency, memory, stalls, floods, joins, a soak, edges.",
   async run(context) {
     if (platform() !== "linux") throw new StateError("LINUX_ONLY", "The fanout bench reads /proc and needs Linux.");
     const plan = context.quick ? QUICK : FULL;
@@ -78,118 +100,214 @@ export const bench: Bench = {
         "Quick: small sizes, 2 s a row; without 5-frame groups, the 70 % rows, joins; its soak is too short to judge.",
       );
     log(`Load of the machine before: ${loadavg()[0]!.toFixed(1)}.`);
-    const crew = await Crew.start(context.quick ? 2 : 4);
-    try {
-      return await new Fanout(crew, plan, context).run();
-    } finally {
-      await crew.end();
-    }
+    return new Fanout(plan, context).run();
   },
 };
 
+interface Step {
+  readonly name: string;
+  /** How long it publishes. */
+  readonly seconds: number;
+  /** What a run without a result misses. */
+  readonly target?: string;
+  readonly run: () => Promise<void>;
+}
+
 class Fanout {
-  readonly #crew: Crew;
   readonly #plan: Plan;
   readonly #context: BenchContext;
   readonly #rows: Row[] = [];
+  readonly #memory = new Map<Mode, { watchers: number; bytes: number }[]>();
+  /** Why no more watchers of a kind are tried. */
+  readonly #enough = new Map<string, string>();
+  #crew: Crew | undefined;
   #datagramCostUs: number | undefined;
 
-  constructor(crew: Crew, plan: Plan, context: BenchContext) {
-    this.#crew = crew;
+  constructor(plan: Plan, context: BenchContext) {
     this.#plan = plan;
     this.#context = context;
   }
 
+  /** Runs step by step: one that fails, hangs or comes too late is told as a row without a result, and the others go on. */
   async run(): Promise<Row[]> {
-    const plan = this.#plan;
-    const steps: [string, () => Promise<void>][] = [
-      ...(Object.keys(MODES) as Mode[]).map((mode): [string, () => Promise<void>] => [
-        MODES[mode],
-        () => this.#sizes(mode, plan.sizes[mode]),
-      ]),
-      ...(Object.keys(plan.peerSizes) as Mode[]).map((mode): [string, () => Promise<void>] => [
-        `peer, ${MODES[mode]}`,
-        () => this.#peer(mode, plan.peerSizes[mode] ?? []),
-      ]),
-      // All watchers of one broadcast are due at once, so most of them wait for the others; of ten, they take turns.
-      ["busy, one broadcast", () => this.#busy(1)],
-      ["busy, ten broadcasts", () => this.#busy(10)],
-      ...plan.stalled.map(({ mode, watchers }): [string, () => Promise<void>] => [
-        "stalled",
-        () => this.#stalled(mode, watchers),
-      ]),
-      ["flood", () => this.#flooded(plan.flooded)],
-      ["joins", () => this.#joins(plan.joins)],
-      ["interrupt", () => this.#interrupted(plan.interrupted, plan.interrupts)],
-      ["soak", () => this.#soak(plan.soakGroups, plan.soakPerSecond)],
-    ];
+    const start = performance.now();
+    const steps = this.#steps();
     const bar = this.#context.progress("steps", steps.length);
-    for (const [name, step] of steps) {
-      await step();
-      bar.advance(1, name);
+    try {
+      for (const { name, seconds, target, run } of steps) {
+        const late = performance.now() - start > this.#plan.minutes * 60_000;
+        try {
+          if (late) throw new StateError("NO_TIME", `The ${this.#plan.minutes} minutes of the whole bench were over.`);
+          this.#crew ??= await Crew.start(this.#context.quick ? 2 : 4);
+          await within(seconds + ROW_SLACK_SECONDS, run());
+        } catch (error) {
+          const reason = (error as Error).message.split("\n", 1)[0]!;
+          this.#context.log(`${name}: no result. ${reason}`);
+          this.#rows.push({
+            row: name,
+            metric: `no result: ${reason}`,
+            value: null,
+            target: target ?? null,
+            ok: target === undefined ? null : false,
+          });
+          // Nobody knows what state its processes are in.
+          if (!late) await Crew.endAll();
+          this.#crew = undefined;
+        }
+        bar.advance(1, name);
+      }
+    } finally {
+      await Crew.endAll();
+      bar.stop();
     }
-    bar.stop();
+    this.#rows.push(...this.#memoryRows());
     return this.#rows;
   }
 
-  async #sizes(mode: Mode, sizes: readonly number[]): Promise<void> {
-    const memory: { watchers: number; bytes: number }[] = [];
-    for (const watchers of sizes) {
-      const post = await this.#crew.open({ watchers, mode });
-      const window = await this.#crew.measure(post, mode, this.#plan.seconds);
-      const bytes = await this.#crew.grownBytes(post);
-      await this.#crew.close(post);
-      memory.push({ watchers, bytes });
-      const name = `${MODES[mode]}, ${watchers} watchers`;
-      const judged = mode !== "datagram" || watchers === 500 || (this.#context.quick && watchers === sizes.at(-1));
-      const limit = mode === "datagram" ? 20 : 40;
-      this.#rows.push(
-        row(name, "delivered %", window.deliveredShare * 100),
-        row(name, "of the published, reached the relay %", (window.takenShare ?? Number.NaN) * 100),
-        row(name, "relay CPU us per object", window.costUs, judged ? { atMost: limit } : undefined),
-        ...latencyRows(name, window),
-        row(name, "relay RSS more than without watchers, KB per watcher", bytes / 1000 / watchers),
-        ...shareRows(name, window),
-      );
-      if (mode === "datagram" && window.deliveredShare > 0.95) this.#datagramCostUs = window.costUs ?? undefined;
-      if (this.#full(name, window) && mode !== "datagram") break;
-    }
-    // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own.
-    const [least, most] = [memory[0], memory.at(-1)];
-    if (least === undefined || most === undefined || most === least) return;
-    const each = (most.bytes - least.bytes) / (most.watchers - least.watchers);
-    const name = `${MODES[mode]}, from ${least.watchers} to ${most.watchers} watchers`;
-    this.#rows.push(row(name, "relay RSS KB for each further watcher", each / 1000, { atMost: 150 }));
+  // What matters most comes first, because the minutes are bounded.
+  #steps(): Step[] {
+    const { seconds, sizes, others, stalled, flooded, joins, interrupted, interrupts, ...plan } = this.#plan;
+    const sized = (Object.keys(MODES) as Mode[]).flatMap((mode) =>
+      sizes[mode].map((watchers) => ({
+        name: `${MODES[mode]}, ${watchers} watchers`,
+        seconds,
+        target: `<= ${mode === "datagram" ? 20 : 40}`,
+        run: () => this.#sized(mode, watchers),
+      })),
+    );
+    const compared = (Object.keys(others.sizes) as Exclude<RelayKind, "ours">[]).flatMap((kind) =>
+      (Object.keys(others.sizes[kind]) as Mode[]).flatMap((mode) =>
+        (others.sizes[kind][mode] ?? []).map((watchers) => ({
+          name: `${RELAYS[kind]}, ${MODES[mode]}, ${watchers} watchers`,
+          seconds: others.seconds,
+          run: () => this.#compared(kind, mode, watchers),
+        })),
+      ),
+    );
+    return [
+      ...sized,
+      {
+        name: `interrupt, ${interrupted} watchers`,
+        seconds: interrupts * 2,
+        target: "<= 100",
+        run: () => this.#interrupted(interrupted, interrupts),
+      },
+      ...stalled.map(({ mode, watchers }) => ({
+        name: `10 % of ${watchers} stalled, ${MODES[mode]}`,
+        seconds: 2 * seconds,
+        target: "<= 2",
+        run: () => this.#stalled(mode, watchers),
+      })),
+      {
+        name: `10,000 announcements/s, ${flooded} watchers`,
+        seconds: 2 * seconds,
+        target: "<= 2",
+        run: () => this.#flooded(flooded),
+      },
+      ...(joins === 0
+        ? []
+        : [{ name: `${joins} joins in 5 s`, seconds: 15, target: "<= 0", run: () => this.#joins(joins) }]),
+      {
+        name: `soak, ${plan.soakGroups.toLocaleString("en")} groups`,
+        seconds: plan.soakGroups / plan.soakPerSecond,
+        target: "<= 0",
+        run: () => this.#soak(plan.soakGroups, plan.soakPerSecond),
+      },
+      // All watchers of one broadcast are due at once, so most of them wait for the others; of ten, they take turns.
+      ...(plan.busy ? [1, 10] : []).map((broadcasts) => ({
+        name: `towards 70 % of the core, watchers of ${broadcasts} broadcasts`,
+        seconds,
+        target: "<= 10",
+        run: () => this.#busy(broadcasts),
+      })),
+      ...plan.edges.numbers.map((number) => ({
+        name: edgesName(number, plan.edges.watchers),
+        seconds: others.seconds,
+        run: () => this.#edges(number, plan.edges.watchers),
+      })),
+      ...compared,
+    ];
   }
 
-  async #peer(mode: Mode, sizes: readonly number[]): Promise<void> {
-    for (const watchers of sizes) {
-      const name = `peer (@kixelated/moq accept), ${MODES[mode]}, ${watchers} watchers`;
-      try {
-        const post = await this.#crew.open({ watchers, peer: true, mode });
-        const window = await this.#crew.measure(post, mode, this.#plan.seconds);
-        this.#rows.push(
-          row(name, "delivered %", window.deliveredShare * 100),
-          row(name, "relay CPU us per object", window.costUs),
-          ...latencyRows(name, window),
-          ...shareRows(name, window),
-        );
-        await this.#crew.close(post);
-        if (window.deliveredShare < 0.9) break;
-      } catch (error) {
-        this.#context.log(`${name}: no result (${(error as Error).message.split("\n", 1)[0]}).`);
-        this.#rows.push(row(name, "delivered %", null));
-        break;
-      }
-    }
+  async #sized(mode: Mode, watchers: number): Promise<void> {
+    this.#refuseMore(mode);
+    const crew = this.#crew!;
+    const post = await crew.open({ watchers, mode });
+    const window = await crew.measure(post, mode, this.#plan.seconds);
+    const bytes = await crew.grownBytes(post);
+    await crew.close(post);
+    const memory = this.#memory.get(mode) ?? [];
+    this.#memory.set(mode, [...memory, { watchers, bytes }]);
+    const name = `${MODES[mode]}, ${watchers} watchers`;
+    const judged = mode !== "datagram" || watchers === 500 || (this.#context.quick && watchers === 250);
+    const limit = mode === "datagram" ? 20 : 40;
+    this.#rows.push(
+      row(name, "delivered %", window.deliveredShare * 100),
+      row(name, "of the published, reached the relay %", percent(window.takenShare)),
+      row(name, "relay CPU us per object", window.costUs, judged ? { atMost: limit } : undefined),
+      ...latencyRows(name, window),
+      row(name, "relay RSS more than without watchers, KB per watcher", bytes / 1000 / watchers),
+      ...shareRows(name, window),
+    );
+    if (mode !== "datagram") {
+      if (window.clientShare > CLIENTS_FULL)
+        this.#enough.set(mode, `With ${watchers} watchers the clients' core was full, so more would say nothing.`);
+      else if (window.deliveredShare < DELIVERED)
+        this.#enough.set(mode, `With ${watchers} watchers the relay's core was full.`);
+    } else if (window.deliveredShare > DELIVERED) this.#datagramCostUs = window.costUs ?? undefined;
+  }
+
+  // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own.
+  #memoryRows(): Row[] {
+    return [...this.#memory].flatMap(([mode, sizes]) => {
+      const [least, most] = [sizes[0], sizes.at(-1)];
+      if (least === undefined || most === undefined || most === least) return [];
+      const each = (most.bytes - least.bytes) / (most.watchers - least.watchers);
+      const name = `${MODES[mode]}, from ${least.watchers} to ${most.watchers} watchers`;
+      return [row(name, "relay RSS KB for each further watcher", each / 1000, { atMost: 150 })];
+    });
+  }
+
+  async #compared(kind: Exclude<RelayKind, "ours">, mode: Mode, watchers: number): Promise<void> {
+    this.#refuseMore(`${kind} ${mode}`);
+    const name = `${RELAYS[kind]}, ${MODES[mode]}, ${watchers} watchers`;
+    const crew = this.#crew!;
+    const post = await crew.open({ watchers, kind, mode });
+    const window = await crew.measure(post, mode, this.#plan.others.seconds);
+    await crew.close(post);
+    this.#rows.push(
+      row(name, "delivered %", window.deliveredShare * 100),
+      row(name, "relay CPU us per object", window.costUs),
+      ...latencyRows(name, window),
+      ...shareRows(name, window),
+    );
+    if (window.deliveredShare < DELIVERED)
+      this.#enough.set(`${kind} ${mode}`, `With ${watchers} watchers it could not follow.`);
+  }
+
+  // Everything between the publisher and the watchers shares the relay's core, unless there are eight of them.
+  async #edges(number: number, watchers: number): Promise<void> {
+    const name = edgesName(number, watchers);
+    const crew = this.#crew!;
+    const post = await crew.open({ watchers, edges: number });
+    const window = await crew.measure(post, "datagram", this.#plan.others.seconds);
+    await crew.close(post);
+    this.#rows.push(
+      row(name, "delivered %", window.deliveredShare * 100),
+      row(name, "CPU us per object, all relays", window.costUs),
+      ...latencyRows(name, window),
+    );
   }
 
   // As many watchers as fill 70 % of the relay's core, by what an object has cost, if the clients can be that many.
   async #busy(broadcasts: number): Promise<void> {
-    if (!this.#plan.busy || this.#datagramCostUs === undefined) return;
-    const watchers = Math.min(1000, Math.round(0.7e6 / (this.#datagramCostUs * 50) / 10) * 10);
-    const post = await this.#crew.open({ watchers, broadcasts });
-    const window = await this.#crew.measure(post, "datagram", this.#plan.seconds);
+    const cost = this.#datagramCostUs;
+    if (cost === undefined) throw new StateError("NO_COST", "No row of datagrams told what an object costs.");
+    const watchers = Math.min(1000, Math.round(0.7e6 / (cost * 50) / 10) * 10);
+    const crew = this.#crew!;
+    const post = await crew.open({ watchers, broadcasts });
+    const window = await crew.measure(post, "datagram", this.#plan.seconds);
+    await crew.close(post);
     const name = `towards 70 % of the core: ${watchers} watchers of ${broadcasts} broadcasts`;
     this.#rows.push(
       row(name, "relay core %", window.relayShare * 100),
@@ -197,51 +315,52 @@ class Fanout {
       row(name, "added latency p50 ms", percentileOf(window.ages, 0.5), { atMost: 2 }),
       row(name, "added latency p99 ms", percentileOf(window.ages, 0.99), { atMost: 10 }),
     );
-    await this.#crew.close(post);
   }
 
   async #stalled(mode: Mode, watchers: number): Promise<void> {
+    const crew = this.#crew!;
     const healthy = Math.round(watchers * 0.9);
-    const post = await this.#crew.open({ watchers: healthy, mode });
+    const post = await crew.open({ watchers: healthy, mode });
     const frozen = await Crew.start(0);
     try {
       // The one that stalls is a process of its own, stopped whole: it neither reads nor acknowledges.
       await frozen.probes.call("join", { door: post.door, count: watchers - healthy });
-      await this.#crew.publish(mode, 1, false);
-      const calm = await this.#crew.measure(post, mode, this.#plan.seconds);
+      await crew.publish(mode, 1, false);
+      const calm = await crew.measure(post, mode, this.#plan.seconds);
       frozen.probes.freeze(true);
-      const stalled = await this.#crew.measure(post, mode, this.#plan.seconds);
+      const stalled = await crew.measure(post, mode, this.#plan.seconds);
       frozen.probes.freeze(false);
       const name = `10 % of ${watchers} stalled, ${MODES[mode]}`;
       this.#rows.push(...disturbanceRows(name, calm, stalled));
     } finally {
       await frozen.end();
     }
-    await this.#crew.close(post);
+    await crew.close(post);
   }
 
   async #flooded(watchers: number): Promise<void> {
-    const post = await this.#crew.open({ watchers });
+    const crew = this.#crew!;
+    const post = await crew.open({ watchers });
     const attacker = await Crew.start(0);
     try {
       await attacker.publisher.call("connect", { door: post.door, broadcasts: 0 });
       const seconds = this.#plan.seconds;
-      const calm = await this.#crew.measure(post, "datagram", seconds);
+      const calm = await crew.measure(post, "datagram", seconds);
       const flooding = attacker.publisher.call("flood", { perSecond: 10_000, seconds: seconds + 1 });
+      flooding.catch(() => {});
       await sleep(500);
-      const flooded = await this.#crew.measure(post, "datagram", seconds);
+      const flooded = await crew.measure(post, "datagram", seconds);
       const sent = await flooding;
       const name = `10,000 announcements/s, ${watchers} watchers`;
       this.#rows.push(...disturbanceRows(name, calm, flooded), row(name, "announcements/s sent", sent / (seconds + 1)));
     } finally {
       await attacker.end();
     }
-    await this.#crew.close(post);
+    await crew.close(post);
   }
 
   async #joins(count: number): Promise<void> {
-    if (count === 0) return;
-    const crew = this.#crew;
+    const crew = this.#crew!;
     const post = await crew.open({ watchers: 20 });
     const calm = await crew.measure(post, "datagram", 5);
     const perSecond = count / 5 / crew.others.length;
@@ -251,6 +370,7 @@ class Fanout {
         child.call("join", { door: post.door, count: count / crew.others.length, perSecond, untilFirst: true }),
       ),
     ).then((joined) => ({ joined, seconds: (performance.now() - start) / 1000 }));
+    joining.catch(() => {});
     const during = await crew.measure(post, "datagram", 10);
     const { joined, seconds } = await joining;
     const times = joined.flatMap(({ milliseconds }) => [...milliseconds]);
@@ -272,7 +392,7 @@ class Fanout {
   }
 
   async #interrupted(watchers: number, times: number): Promise<void> {
-    const crew = this.#crew;
+    const crew = this.#crew!;
     const post = await crew.open({ watchers });
     const clients = [crew.probes, ...crew.others];
     const [arrived, silent]: [number[], number[]] = [[], []];
@@ -301,7 +421,7 @@ class Fanout {
   }
 
   async #soak(groups: number, perSecond: number): Promise<void> {
-    const crew = this.#crew;
+    const crew = this.#crew!;
     const post = await crew.open({ watchers: 2 });
     const name = `soak, ${groups.toLocaleString("en")} groups`;
     const judged = !this.#context.quick;
@@ -309,28 +429,23 @@ class Fanout {
       `The soak sends ${perSecond} groups a second to 2 watchers, a tenth of them on streams, and takes back every 5,000.`,
     );
     let over = false;
+    const options = { mode: "datagram", objects: groups, perSecond, measured: false, streamEvery: 10 } as const;
     const publishing = crew.publisher
-      .call("publish", {
-        mode: "datagram",
-        objects: groups,
-        perSecond,
-        measured: false,
-        streamEvery: 10,
-        rewindEvery: 5000,
-      })
+      .call("publish", { ...options, rewindEvery: 5000 }, (groups / perSecond) * 1500 + 30_000)
       .finally(() => {
         over = true;
       });
-    const pid = post.relay.pid;
+    publishing.catch(() => {});
+    const relay = post.relay!;
     const samples: { groups: number; bytes: number; heap: number; files: number; timers: number }[] = [];
     while (!over) {
       await Promise.race([sleep(groups < 100_000 ? 250 : 1000), publishing]);
-      const { stats, heapBytes, timers } = await post.relay.call("sample", { collect: true });
+      const { stats, heapBytes, timers } = await relay.call("sample", { collect: true });
       samples.push({
         groups: stats?.counters.objectsIn ?? 0,
-        bytes: residentBytes(pid),
+        bytes: residentBytes(relay.pid),
         heap: heapBytes,
-        files: openFiles(pid),
+        files: openFiles(relay.pid),
         timers,
       });
     }
@@ -368,11 +483,36 @@ class Fanout {
     await crew.close(post);
   }
 
-  #full(name: string, window: Window): boolean {
-    const full = window.clientShare > CLIENTS_FULL;
-    if (full) this.#context.log(`${name}: the clients' core was full, so more of them would say nothing of the relay.`);
-    return full;
+  #refuseMore(what: string): void {
+    const reason = this.#enough.get(what);
+    if (reason !== undefined) throw new StateError("ENOUGH", reason);
   }
+}
+
+function edgesName(number: number, watchers: number): string {
+  return number === 0
+    ? `${watchers} watchers at the origin`
+    : `${watchers} watchers at ${number} ${number === 1 ? "edge" : "edges"} of an origin`;
+}
+
+/** Waits for a row, but not for ever. */
+async function within(seconds: number, work: Promise<void>): Promise<void> {
+  const limit = new AbortController();
+  try {
+    await Promise.race([
+      work,
+      wait(seconds * 1000, undefined, { signal: limit.signal }).then(() => {
+        throw new StateError("ROW_SLOW", `It did not end within ${seconds} s.`);
+      }),
+    ]);
+  } finally {
+    limit.abort();
+    work.catch(() => {});
+  }
+}
+
+function percent(share: number | null): number | null {
+  return share === null ? null : share * 100;
 }
 
 function latencyRows(name: string, window: Window): Row[] {
@@ -384,7 +524,7 @@ function latencyRows(name: string, window: Window): Row[] {
 
 function shareRows(name: string, window: Window): Row[] {
   return [
-    row(name, "relay event loop %", window.loopShare * 100),
+    row(name, "relay event loop %", percent(window.loopShare)),
     row(name, "relay core %", window.relayShare * 100),
     row(name, "clients' core %", window.clientShare * 100),
   ];

@@ -5,9 +5,10 @@ import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { StateError } from "../../base/index.js";
 
+const TASKSET = "/usr/bin/taskset";
 // Clock ticks per second in /proc, the same on every Linux that Node runs on.
 const TICKS_PER_SECOND = 100;
-const ANSWER_MS = 600_000;
+const ANSWER_MS = 60_000;
 
 type Methods = Record<string, (argument: never) => unknown>;
 type Argument<M extends Methods, N extends keyof M> = Parameters<M[N]>[0];
@@ -25,9 +26,24 @@ interface Answer {
   readonly error?: string;
 }
 
-/** Which cores the relay gets, and which all others get. */
-export const RELAY_CORES = "0";
-export const CLIENT_CORES = cpus().length > 2 ? `1-${cpus().length - 1}` : "1";
+// With fewer cores, edges share the origin's.
+const OWN_CORES_FROM = 8;
+const EDGE_CORES = 3;
+
+/** Which cores a relay gets: the first is the origin, the ones after it are its edges. */
+export function relayCores(index: number): string {
+  return String(cpus().length >= OWN_CORES_FROM ? Math.min(index, EDGE_CORES) : 0);
+}
+
+const firstClientCore = cpus().length >= OWN_CORES_FROM ? EDGE_CORES + 1 : 1;
+
+/** Which cores all others get. */
+export const CLIENT_CORES = `${firstClientCore}-${Math.max(firstClientCore, cpus().length - 1)}`;
+
+/** The command line that starts a program on its cores alone, where the machine can do that. */
+export function pinned(cores: string, program: string, argv: readonly string[]): [string, string[]] {
+  return existsSync(TASKSET) ? [TASKSET, ["-c", cores, program, ...argv]] : [program, [...argv]];
+}
 
 /**
  * Bundles the entries of the bench's processes as the package is built, so that what is measured is what users run and
@@ -56,14 +72,14 @@ export class Child<M extends Methods> {
   readonly #process: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 0;
+  #lost: StateError | undefined;
 
   constructor(file: string, cores: string) {
     const node = ["--no-warnings", "--expose-gc"];
-    const pin = existsSync("/usr/bin/taskset");
+    const [execPath, execArgv] = pinned(cores, process.execPath, node);
     this.#process = fork(file, [], {
-      ...(pin
-        ? { execPath: "/usr/bin/taskset", execArgv: ["-c", cores, process.execPath, ...node] }
-        : { execArgv: node }),
+      execPath,
+      execArgv,
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
@@ -74,11 +90,8 @@ export class Child<M extends Methods> {
       if (error === undefined) waiting?.resolve(result);
       else waiting?.reject(new StateError("CHILD_FAILED", `A process of the bench failed: ${error}`));
     });
-    this.#process.once("exit", (code, signal) => {
-      const error = new StateError("CHILD_GONE", `A process of the bench has ended early (${code ?? signal}).`);
-      for (const { reject } of this.#waiting.values()) reject(error);
-      this.#waiting.clear();
-    });
+    this.#process.once("exit", (code, signal) => this.#lose(`it ended early (${code ?? signal})`));
+    this.#process.once("error", (error) => this.#lose(error.message));
   }
 
   /** Its process id. */
@@ -86,14 +99,22 @@ export class Child<M extends Methods> {
     return this.#process.pid!;
   }
 
-  /** Has it do something; rejects with a `StateError` (`CHILD_FAILED`, `CHILD_GONE`, `CHILD_SILENT`). */
-  call<N extends keyof M & string>(method: N, argument: Argument<M, N>): Promise<Result<M, N>> {
+  /**
+   * Has it do something; rejects with a `StateError` (`CHILD_FAILED`, `CHILD_GONE`, or `CHILD_SILENT` when there is no
+   * answer in time).
+   */
+  call<N extends keyof M & string>(
+    method: N,
+    argument: Argument<M, N>,
+    withinMs: number = ANSWER_MS,
+  ): Promise<Result<M, N>> {
     const id = this.#next++;
     return new Promise<Result<M, N>>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new StateError("CHILD_SILENT", `A process of the bench did not answer to ${method}.`)),
-        ANSWER_MS,
-      );
+      if (this.#lost) return reject(this.#lost);
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new StateError("CHILD_SILENT", `A process of the bench did not answer to ${method} in time.`));
+      }, withinMs);
       const done = () => clearTimeout(timer);
       this.#waiting.set(id, {
         resolve: (value) => {
@@ -105,7 +126,9 @@ export class Child<M extends Methods> {
           reject(error);
         },
       });
-      this.#process.send({ id, method, argument } satisfies Call);
+      this.#process.send({ id, method, argument } satisfies Call, (error) => {
+        if (error) this.#lose(error.message);
+      });
     });
   }
 
@@ -120,6 +143,12 @@ export class Child<M extends Methods> {
     const gone = new Promise((resolve) => this.#process.once("exit", resolve));
     this.#process.kill("SIGKILL");
     await gone;
+  }
+
+  #lose(reason: string): void {
+    this.#lost ??= new StateError("CHILD_GONE", `A process of the bench is gone: ${reason}.`);
+    for (const { reject } of this.#waiting.values()) reject(this.#lost);
+    this.#waiting.clear();
   }
 }
 

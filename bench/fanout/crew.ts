@@ -1,9 +1,11 @@
+import { StateError } from "../../base/index.js";
 import { percentile } from "../harness.js";
-import { bundle, Child, CLIENT_CORES, processorMicroseconds, RELAY_CORES, residentBytes } from "./child.js";
+import { bundle, Child, CLIENT_CORES, processorMicroseconds, relayCores, residentBytes } from "./child.js";
 import type { ClientMethods } from "./client.js";
 import type { Mode } from "./publisher.js";
 import type { RelayMethods } from "./relay.js";
 import { type Door, sleep } from "./session.js";
+import { StockRelay } from "./stock.js";
 
 const OBJECTS_PER_SECOND = 50;
 // Their ages on arrival are the latency; all others run at a lower priority and only count.
@@ -14,6 +16,10 @@ const WARM_SECONDS = 1;
 // What is measured goes before what else the machine does, where that is allowed, and before the crowd.
 const MEASURED_NICENESS = -10;
 const CROWD_MORE = 10;
+// Beyond what publishing takes; a relay that can't follow holds its publisher up.
+const PUBLISH_SLACK_MS = 20_000;
+const JOIN_MS = 90_000;
+const EDGE_MS = 10_000;
 
 type Client = Child<ClientMethods>;
 
@@ -24,14 +30,40 @@ interface Files {
 
 let files: Promise<Files> | undefined;
 
-/** A relay under test and what its row is measured against. */
+/** Which relay is under test. */
+export type RelayKind =
+  /** This package's. */
+  | "ours"
+  /** One written on `@kixelated/moq`'s accept. */
+  | "peer"
+  /** The Rust `moq-relay`. */
+  | "stock";
+
+/** What is under test: one relay, or one and its edges. */
 export interface Post {
-  readonly relay: Child<RelayMethods>;
+  /** The relay the publisher is at; undefined of the stock one, which answers no calls. */
+  readonly relay: Child<RelayMethods> | undefined;
+  /** Processes of the relay and its edges. */
+  readonly pids: readonly number[];
+  /** Where the publisher goes, and then where watchers go, in equal parts. */
   readonly door: Door;
+  readonly doors: readonly Door[];
   /** Memory before the watchers came. */
   readonly emptyBytes: number;
   /** What its watchers watch, in equal parts. */
   readonly broadcasts: number;
+  /** Ends the relay and its edges. */
+  end(): Promise<void>;
+}
+
+/** What {@link Crew.open} opens. */
+export interface PostOptions {
+  readonly watchers: number;
+  readonly broadcasts?: number;
+  readonly kind?: RelayKind;
+  /** So many edges of the relay; watchers go to these alone. */
+  readonly edges?: number;
+  readonly mode?: Mode;
 }
 
 /** What one window of publishing showed. */
@@ -47,16 +79,18 @@ export interface Window {
   /** Shares of the time: the relay's core, the clients' cores, the relay's event loop. */
   readonly relayShare: number;
   readonly clientShare: number;
-  readonly loopShare: number;
+  /** Null of a relay that does not tell. */
+  readonly loopShare: number | null;
 }
 
 /** The processes beside the relay, kept from row to row. */
 export class Crew {
+  static readonly #all = new Set<Crew>();
   readonly publisher: Client;
   readonly probes: Client;
   readonly others: readonly Client[];
   readonly #files: Files;
-  readonly #relays = new Set<Child<RelayMethods>>();
+  readonly #ends = new Set<() => Promise<void>>();
 
   private constructor(size: number, files: Files) {
     const client = () => new Child<ClientMethods>(files.client, CLIENT_CORES);
@@ -64,6 +98,7 @@ export class Crew {
     this.publisher = client();
     this.probes = client();
     this.others = Array.from({ length: size }, client);
+    Crew.#all.add(this);
   }
 
   /** Starts a publisher, probes and so many processes of other watchers. */
@@ -76,48 +111,94 @@ export class Crew {
     return crew;
   }
 
+  /** Ends every crew there is, after a row that went wrong. */
+  static async endAll(): Promise<void> {
+    await Promise.all([...Crew.#all].map((crew) => crew.end()));
+  }
+
   /** Starts a fresh relay and lets watchers join, the probes evenly among them. */
-  async open({
-    watchers,
-    broadcasts = 1,
-    peer = false,
-    mode = "datagram",
-  }: {
-    watchers: number;
-    broadcasts?: number;
-    peer?: boolean;
-    mode?: Mode;
-  }): Promise<Post> {
-    const relay = new Child<RelayMethods>(this.#files.relay, RELAY_CORES);
-    this.#relays.add(relay);
-    await relay.call("prioritize", MEASURED_NICENESS);
-    const door = await relay.call("listen", { peer });
+  async open({ watchers, broadcasts = 1, kind = "ours", edges = 0, mode = "datagram" }: PostOptions): Promise<Post> {
+    const started = kind === "stock" ? await this.#startStock() : await this.#start(0, { peer: kind === "peer" });
+    const { door } = started;
     await this.publisher.call("connect", { door, broadcasts });
+    const upstream = `http://127.0.0.1:${door.port}/`;
+    const edgeRelays = await Promise.all(
+      Array.from({ length: edges }, (_, index) => this.#start(index + 1, { peer: false, upstream })),
+    );
+    for (const { relay } of edgeRelays) await announced(relay, broadcasts);
+    const pids = [started.pid, ...edgeRelays.map(({ pid }) => pid)];
+    const doors = edges > 0 ? edgeRelays.map((edge) => edge.door) : [door];
     await sleep(300);
-    await relay.call("sample", { collect: true });
-    const emptyBytes = residentBytes(relay.pid);
+    await started.relay?.call("sample", { collect: true });
+    const emptyBytes = residentBytes(started.pid);
+    const ends = [started.end, ...edgeRelays.map(({ end }) => end)];
+    const post: Post = {
+      ...{ relay: started.relay, pids, door, doors, emptyBytes, broadcasts },
+      end: async () => {
+        await Promise.all(ends.map((end) => end()));
+      },
+    };
+    await this.#fill(post, watchers);
+    await sleep(200);
+    await this.publisher.call("watched", undefined);
+    if (watchers > 0) await this.publish(mode, WARM_SECONDS, false, broadcasts);
+    return post;
+  }
+
+  async #start(index: number, options: { peer: boolean; upstream?: string }) {
+    const relay = new Child<RelayMethods>(this.#files.relay, relayCores(index));
+    const end = this.#own(() => relay.end());
+    await relay.call("prioritize", MEASURED_NICENESS);
+    return { relay, door: await relay.call("listen", options), pid: relay.pid, end };
+  }
+
+  async #startStock() {
+    const stock = await StockRelay.start({ measured: true });
+    const end = this.#own(() => stock.end());
+    stock.prioritize(MEASURED_NICENESS);
+    return { relay: undefined, door: stock.door, pid: stock.pid, end };
+  }
+
+  #own(end: () => Promise<void>): () => Promise<void> {
+    const once = async (): Promise<void> => {
+      this.#ends.delete(once);
+      await end();
+    };
+    this.#ends.add(once);
+    return once;
+  }
+
+  async #fill({ doors, broadcasts }: Post, watchers: number): Promise<void> {
     const probes = Math.min(PROBES, watchers);
+    const join = async (child: Client, total: number, from: number): Promise<void> => {
+      for (const [index, door] of doors.entries()) {
+        const count = Math.floor((total + ((index + from) % doors.length)) / doors.length);
+        if (count === 0) continue;
+        const { failed } = await child.call("join", { door, count, broadcasts }, JOIN_MS);
+        if (failed > 0) throw new StateError("JOINS_FAILED", `${failed} of ${count} watchers could not join.`);
+      }
+    };
     for (let slice = 0; slice < SLICES; slice += 1) {
       const part = (total: number) => Math.floor((total * (slice + 1)) / SLICES) - Math.floor((total * slice) / SLICES);
       const others = part(watchers - probes);
       await Promise.all([
-        ...this.others.map((child, index) => {
-          const count = Math.floor((others + index) / this.others.length);
-          return count > 0 ? child.call("join", { door, count, broadcasts }) : undefined;
-        }),
-        part(probes) > 0 ? this.probes.call("join", { door, count: part(probes), broadcasts }) : undefined,
+        ...this.others.map((child, index) =>
+          join(child, Math.floor((others + index) / this.others.length), slice + index),
+        ),
+        join(this.probes, part(probes), slice),
       ]);
     }
-    await sleep(200);
-    await this.publisher.call("watched", undefined);
-    if (watchers > 0) await this.publish(mode, WARM_SECONDS, false, broadcasts);
-    return { relay, door, emptyBytes, broadcasts };
   }
 
   /** Publishes for so long. */
   publish(mode: Mode, seconds: number, measured: boolean, broadcasts = 1): Promise<void> {
     const perSecond = OBJECTS_PER_SECOND * broadcasts;
-    return this.publisher.call("publish", { mode, objects: Math.round(seconds * perSecond), perSecond, measured });
+    const objects = Math.round(seconds * perSecond);
+    return this.publisher.call(
+      "publish",
+      { mode, objects, perSecond, measured },
+      seconds * 1000 * 2 + PUBLISH_SLACK_MS,
+    );
   }
 
   /** Publishes for so long and tells what arrived, and at what cost. Frozen processes are left out. */
@@ -129,13 +210,15 @@ export class Crew {
       this.others.filter((child) => !frozen.includes(child)).map((child) => child.call("reset", { ages: false })),
     );
     const spent = () => clients.reduce((sum, { pid }) => sum + processorMicroseconds(pid), 0);
-    const { stats: before } = await post.relay.call("sample", { collect: false });
-    const [relayBefore, clientsBefore, start] = [processorMicroseconds(post.relay.pid), spent(), performance.now()];
+    const relaySpent = () => post.pids.reduce((sum, pid) => sum + processorMicroseconds(pid), 0);
+    const before = (await post.relay?.call("sample", { collect: false }))?.stats;
+    const [relayBefore, clientsBefore, start] = [relaySpent(), spent(), performance.now()];
     await this.publish(mode, seconds, true, post.broadcasts);
-    const relayUs = processorMicroseconds(post.relay.pid) - relayBefore;
+    const relayUs = relaySpent() - relayBefore;
     const clientsUs = spent() - clientsBefore;
     const passedUs = (performance.now() - start) * 1000;
-    const { loopShare, stats: after } = await post.relay.call("sample", { collect: false });
+    const sample = await post.relay?.call("sample", { collect: false });
+    const after = sample?.stats;
     await sleep(STRAGGLERS_MS);
     const seen = await Promise.all(audience.map((child) => child.call("seen", undefined)));
     const objects = seen.reduce((sum, part) => sum + part.objects, 0);
@@ -149,28 +232,40 @@ export class Crew {
       ages: seen.flatMap((part) => [...part.ages].map((age) => age / 1000)),
       relayShare: relayUs / passedUs,
       clientShare: clientsUs / passedUs,
-      loopShare,
+      loopShare: sample?.loopShare ?? null,
     };
   }
 
   /** Memory that the relay holds more than before the watchers came, in bytes. */
   async grownBytes(post: Post): Promise<number> {
-    await post.relay.call("sample", { collect: true });
-    return residentBytes(post.relay.pid) - post.emptyBytes;
+    await post.relay?.call("sample", { collect: true });
+    return residentBytes(post.pids[0]!) - post.emptyBytes;
   }
 
   /** Lets all leave and ends the relay. */
   async close(post: Post): Promise<void> {
     await Promise.all([this.probes, ...this.others].map((child) => child.call("leave", undefined)));
     await this.publisher.call("disconnect", undefined);
-    await post.relay.end();
-    this.#relays.delete(post.relay);
+    await post.end();
   }
 
-  /** Ends everything. */
+  /** Ends everything; idempotent. */
   async end(): Promise<void> {
-    await Promise.all([this.publisher, this.probes, ...this.others, ...this.#relays].map((child) => child.end()));
+    Crew.#all.delete(this);
+    await Promise.all([
+      ...[this.publisher, this.probes, ...this.others].map((child) => child.end()),
+      ...[...this.#ends].map((end) => end()),
+    ]);
   }
+}
+
+// An edge refuses subscriptions until its origin has told it what there is.
+async function announced(relay: Child<RelayMethods>, broadcasts: number): Promise<void> {
+  for (const end = performance.now() + EDGE_MS; performance.now() < end; await sleep(50)) {
+    const { stats } = await relay.call("sample", { collect: false });
+    if ((stats?.broadcasts ?? 0) >= broadcasts) return;
+  }
+  throw new StateError("EDGE_SILENT", "An edge was told of no broadcast by its origin in time.");
 }
 
 /** A percentile, or null of nothing. */

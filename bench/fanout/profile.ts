@@ -26,11 +26,12 @@ const [mode = "datagram", watchers = "100", seconds = "5"] = process.argv.slice(
 const crew = await Crew.start(2);
 try {
   const post = await crew.open({ watchers: Number(watchers), mode: mode as Mode });
-  await post.relay.call("startProfile", undefined);
-  const before = threadTicks(post.relay.pid);
+  const relay = post.relay!;
+  await relay.call("startProfile", undefined);
+  const before = threadTicks(relay.pid);
   const window = await crew.measure(post, mode as Mode, Number(seconds));
-  const after = threadTicks(post.relay.pid);
-  const profile = await post.relay.call("stopProfile", undefined);
+  const after = threadTicks(relay.pid);
+  const profile = await relay.call("stopProfile", undefined);
   await crew.close(post);
   const names = new Map(
     profile.nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [

@@ -22,9 +22,17 @@ export type RelayMethods = typeof methods;
 const methods = {
   prioritize,
 
-  /** Starts a relay: ours, or the peer for comparison. */
-  async listen({ peer }: { peer: boolean }): Promise<{ port: number; fingerprint: string }> {
-    relay = peer ? new PeerRelay() : new Relay({ port: 0 });
+  /** Starts a relay: ours, also as the edge of another one, or the peer for comparison. */
+  async listen({
+    peer,
+    upstream,
+  }: {
+    peer: boolean;
+    upstream?: string;
+  }): Promise<{ port: number; fingerprint: string }> {
+    relay = peer
+      ? new PeerRelay()
+      : new Relay({ port: 0, ...(upstream !== undefined && { upstream: { url: upstream } }) });
     const { port } = await relay.listen();
     return { port, fingerprint: relay.fingerprint };
   },

@@ -1,0 +1,159 @@
+import { afterEach, expect, test } from "vitest";
+import { Relay, type RelayLimits } from "../relay/index.js";
+import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
+import { ByteWriter } from "../relay/wire/bytes.js";
+import { Code } from "../relay/wire/code.js";
+import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
+import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
+import { encodeTrackInfo } from "../relay/wire/track.js";
+import { type Backend, type BidirectionalStream, connect, type Session } from "../transport/index.js";
+
+const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
+const cleanups: (() => unknown)[] = [];
+// A stream that is collected as garbage ends.
+const held: unknown[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function startRelay(limits: Partial<RelayLimits>): Promise<{ relay: Relay; url: string }> {
+  const relay = new Relay({ port: 0, limits });
+  const { host, port } = await relay.listen();
+  cleanups.push(() => relay.close());
+  return { relay, url: `http://${host}:${port}/` };
+}
+
+async function dial(url: string, backend: Backend = "quic"): Promise<Session> {
+  const session = await connect(url, { backends: [backend] });
+  cleanups.push(() => session.close());
+  return session;
+}
+
+/** Opens a stream with a request on it. */
+async function request(session: Session, bytes: Uint8Array): Promise<BidirectionalStream> {
+  const stream = await session.openBidirectional();
+  await stream.send.write(bytes);
+  held.push(stream);
+  return stream;
+}
+
+function subscribe(session: Session, id: number, track: string, broadcast = "a.hang"): Promise<BidirectionalStream> {
+  return request(session, encodeSubscribe({ ...PLAIN, id, broadcast, track }, 5));
+}
+
+/** Publishes broadcasts, answers TRACK, and tells the ids of the subscriptions it gets. */
+function publish(session: Session, suffixes: readonly string[]): number[] {
+  const subscriptions: number[] = [];
+  const serve = async (stream: BidirectionalStream): Promise<void> => {
+    held.push(stream);
+    const reader = new StreamReader(stream.receive, 10_000);
+    const type = await reader.varint();
+    if (type === StreamType.ANNOUNCE) {
+      await stream.send.write(encodeAnnounceOk(9n, suffixes.length));
+      for (const suffix of suffixes) await stream.send.write(encodeAnnounce({ suffix, active: true, hops: [] }, 5));
+    } else if (type === StreamType.TRACK) {
+      await stream.send.write(
+        encodeTrackInfo({ priority: 1, ordered: false, maxLatencyMs: 1000, timescale: 1_000_000 }),
+      );
+      await stream.send.finish();
+    } else if (type === StreamType.SUBSCRIBE) {
+      subscriptions.push(decodeSubscribe(await reader.message(), 5, 1000).id);
+    }
+  };
+  void (async () => {
+    for (;;) {
+      const stream = await session.acceptBidirectional();
+      if (stream === undefined) return;
+      serve(stream).catch(() => {});
+    }
+  })();
+  return subscriptions;
+}
+
+test("requests beyond a cap are refused with a code and counted, and the session and the others go on", async () => {
+  const { relay, url } = await startRelay({
+    subscriptionsPerSession: 2,
+    requestsPerSession: 4,
+    tracksPerBroadcast: 2,
+    broadcasts: 1,
+  });
+  const subscriptions = publish(await dial(url), ["a.hang", "b.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const { capped } = relay.stats().counters;
+  // An announcement has no answer in moq-lite, so one without room is only counted.
+  await expect.poll(() => relay.stats().counters.capped.broadcasts).toBe(1);
+
+  const greedy = await dial(url);
+  await subscribe(greedy, 0, "one");
+  await subscribe(greedy, 1, "two");
+  await expect.poll(() => subscriptions.length).toBe(2);
+  const third = await subscribe(greedy, 2, "one");
+  await expect(third.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
+  expect(relay.stats().counters.capped).toMatchObject({ ...capped, broadcasts: 1, subscriptions: 1 });
+
+  for (let index = 0; index < 2; index++) {
+    const announced = await request(greedy, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+    expect(await announced.receive.read()).toBeDefined();
+  }
+  const fifth = await request(greedy, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+  await expect(fifth.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
+  expect(relay.stats().counters.capped.streams).toBe(1);
+
+  const other = await dial(url);
+  const full = await subscribe(other, 0, "three");
+  await expect(full.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
+  expect(relay.stats().counters.capped.tracks).toBe(1);
+  await subscribe(other, 1, "one");
+  await expect.poll(() => relay.stats().watchers).toBe(3);
+  expect(relay.stats()).toMatchObject({ sessions: 3, counters: { sessionsFailed: 0 } });
+});
+
+test("what is too long or too deep ends its session with a code, and no other", async () => {
+  const { relay, url } = await startRelay({ pathBytes: 80, messageBytes: 256, frameBytes: 1000 });
+  const publisher = await dial(url);
+  const subscriptions = publish(publisher, ["a.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const wrong: [string, string, string][] = [
+    ["STRING_TOO_LONG", "p".repeat(81), "audio"],
+    ["STRING_TOO_LONG", "a.hang", "t".repeat(81)],
+    ["PATH_TOO_DEEP", `${"a/".repeat(32)}b`, "audio"],
+    ["MESSAGE_TOO_LONG", "p".repeat(300), "audio"],
+  ];
+  for (const [index, [code, broadcast, track]] of wrong.entries()) {
+    const session = await dial(url);
+    await subscribe(session, 0, track, broadcast);
+    expect(await session.closed).toMatchObject({
+      closeCode: Code.PROTOCOL_VIOLATION,
+      reason: expect.stringContaining(code),
+    });
+    expect(relay.stats().counters.sessionsFailed).toBe(index + 1);
+  }
+
+  const watcher = await dial(url);
+  const watched = await subscribe(watcher, 0, "audio");
+  await expect.poll(() => subscriptions.length).toBe(1);
+  const group = await publisher.openUnidirectional();
+  held.push(group);
+  const header = new ByteWriter().varint(DataType.GROUP).message((body) => body.varint(subscriptions[0]!).varint(0));
+  await group.write(header.varint(0).varint(1001).finish());
+  expect(await publisher.closed).toMatchObject({
+    closeCode: Code.PROTOCOL_VIOLATION,
+    reason: expect.stringContaining("FRAME_TOO_LARGE"),
+  });
+  await expect.poll(() => relay.stats()).toMatchObject({ broadcasts: 0, sessions: 1 });
+  // The watcher learns that its track is over and may ask for another.
+  while ((await watched.receive.read().catch(() => undefined)) !== undefined);
+  await request(watcher, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+});
+
+test("sessions from one address are capped where the carrier knows the address", async () => {
+  const { relay, url } = await startRelay({ sessionsPerAddress: 2 });
+  const [first] = [await dial(url, "qmux"), await dial(url, "qmux")];
+  await expect(dial(url, "qmux")).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  expect(relay.stats().counters.sessionsRefused.address).toBe(1);
+  first.close();
+  await expect.poll(() => relay.stats().sessions).toBe(1);
+  await dial(url, "qmux");
+  await expect.poll(() => relay.stats().counters.sessionsAccepted).toBe(3);
+});
