@@ -33,6 +33,7 @@ export class DelayRateEstimator {
   readonly #sustain: Microseconds;
   readonly #delays = new StalenessEstimator();
   #queueing: Microseconds = microseconds(0);
+  #base: Microseconds | undefined;
   #factor = 1;
   #level: DeliveryLevel = "full";
   #overSince: Microseconds | undefined;
@@ -48,6 +49,11 @@ export class DelayRateEstimator {
   /** Queueing delay of the newest sample. */
   get queueing(): Microseconds {
     return this.#queueing;
+  }
+
+  /** Time from a send to its ack without queueing; undefined before the first sample. */
+  get base(): Microseconds | undefined {
+    return this.#base;
   }
 
   /** Share of the window to use, 0.25 to 1. */
@@ -67,6 +73,7 @@ export class DelayRateEstimator {
   observe(sentAt: Microseconds, ackedAt: Microseconds): DeliveryLevel {
     const now = ackedAt;
     this.#queueing = this.#delays.observe(sentAt, ackedAt);
+    this.#base = microseconds(ackedAt - sentAt - this.#queueing);
     if (this.#queueing > this.#threshold) {
       this.#calmSince = undefined;
       this.#overSince ??= now;
@@ -85,6 +92,7 @@ export class DelayRateEstimator {
   reset(): void {
     this.#delays.reset();
     this.#queueing = microseconds(0);
+    this.#base = undefined;
     this.#factor = 1;
     this.#level = "full";
     this.#overSince = undefined;

@@ -22,6 +22,7 @@ export {
   type Tick,
 } from "./control.js";
 export { DelayRateEstimator, type DelayRateOptions, type DeliveryLevel } from "./delay-rate.js";
+export { type Acknowledgement, Delivery } from "./delivery.js";
 export {
   foldLead,
   LeadController,
@@ -63,21 +64,31 @@ export {
   type Aggregate,
   broadcastHash,
   type DecodedAggregate,
+  type DecodedReceipt,
   type DecodedReport,
   decodeAggregate,
+  decodeReceipt,
   decodeReport,
   encodeAggregate,
+  encodeReceipt,
   encodeReport,
   isReportDatagram,
   type ListedListener,
   MAX_AGGREGATE_BYTES,
   MAX_LISTED,
   MAX_REPORT_BYTES,
+  type Receipt,
   type Report,
   type ReportErrorCode,
   reportKind,
 } from "./report.js";
-export { frameReport, REPORT_STREAM_TYPE, ReportStreamReader } from "./report-stream.js";
+export {
+  frameReport,
+  REPORT_STREAM_TYPE,
+  type ReportStream,
+  ReportStreamReader,
+  ReportStreamWriter,
+} from "./report-stream.js";
 export { type DueReport, ReportSchedule, type ReportScheduleOptions } from "./schedule.js";
 export { type SkipCounters, SkipPolicy, type SkipPolicyOptions, type SkipQuestion, type SkipReason } from "./skip.js";
 export { StalenessEstimator } from "./staleness.js";

@@ -102,6 +102,16 @@ export class Ledger {
     return this.#inFlight;
   }
 
+  /** The lowest group in flight and when it was sent. */
+  get first(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
+    return this.#entries[0];
+  }
+
+  /** The highest group in flight and when it was sent. */
+  get last(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
+    return this.#entries.at(-1);
+  }
+
   /** Forgets everything, such as when the receiver starts a new run. */
   clear(): void {
     this.#remove(0, this.#entries.length, "reset");

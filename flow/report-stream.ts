@@ -18,6 +18,61 @@ export function frameReport(record: Uint8Array): Uint8Array {
   return framed;
 }
 
+/** The stream that a {@link ReportStreamWriter} writes to. */
+export interface ReportStream {
+  /** Resolves once the transport took the bytes. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/**
+ * Sends records over one long-lived one-way stream, opened with the first. While the transport does not take one, only
+ * the newest of those that come waits: an old playhead is worth nothing.
+ */
+export class ReportStreamWriter {
+  readonly #open: () => Promise<ReportStream>;
+  #stream: ReportStream | undefined;
+  #waiting: Uint8Array | undefined;
+  #replaced = 0;
+  #running = false;
+  #failed = false;
+
+  constructor(open: () => Promise<ReportStream>) {
+    this.#open = open;
+  }
+
+  /** Records that a newer one replaced before they could go. */
+  get replaced(): number {
+    return this.#replaced;
+  }
+
+  /** Takes a record; false once the stream has failed. */
+  send(record: Uint8Array): boolean {
+    if (this.#failed) return false;
+    if (this.#waiting !== undefined) this.#replaced++;
+    this.#waiting = record;
+    if (!this.#running) {
+      this.#running = true;
+      this.#run().catch(() => {
+        this.#failed = true;
+      });
+    }
+    return true;
+  }
+
+  async #run(): Promise<void> {
+    if (this.#stream === undefined) {
+      this.#stream = await this.#open();
+      await this.#stream.write(REPORT_STREAM_TYPE);
+    }
+    while (this.#waiting !== undefined) {
+      const record = this.#waiting;
+      this.#waiting = undefined;
+      await this.#stream.write(frameReport(record));
+    }
+    this.#running = false;
+  }
+}
+
 /** Cuts the bytes of a report stream, after its type, into records. It holds less than one record at a time. */
 export class ReportStreamReader {
   #held = new Uint8Array(0);

@@ -1,4 +1,6 @@
 import { InputError, type Microseconds, microseconds } from "../base/index.js";
+import type { DeliveryLevel } from "./delay-rate.js";
+import type { SkipCounters } from "./skip.js";
 import { ByteReader, ByteWriter, MAX_TIMESTAMP } from "./wire.js";
 
 /** Most bytes of a listener's report, MoQ datagram header included. */
@@ -13,6 +15,8 @@ const RESERVED_ID_BYTES = 8;
 const VERSION = 1;
 const KIND_REPORT = 1;
 const KIND_AGGREGATE = 2;
+const KIND_RECEIPT = 3;
+const LEVELS: readonly DeliveryLevel[] = ["full", "reduced", "low"];
 
 const FLAG_PLAYING = 1;
 const FLAG_RECEIVED = 2;
@@ -105,6 +109,36 @@ export interface Aggregate {
   readonly listed: readonly ListedListener[];
 }
 
+/**
+ * What a relay answers a listener's report with, once a second: that somebody reads its reports, and the numbers of its
+ * delivery that only the relay knows.
+ */
+export interface Receipt {
+  /** {@link broadcastHash} of the broadcast's path. */
+  readonly broadcast: number;
+  /** The player's random session id. */
+  readonly session: number;
+  /** The report that is answered. */
+  readonly reportId: number;
+  /** What the listener gets now. */
+  readonly level: DeliveryLevel;
+  /** How much longer than the quickest one lately the report took, in milliseconds, saturating at 2^21 - 1. */
+  readonly stalenessMs: number;
+  /** Queueing delay on the way to the listener, in milliseconds, saturating at 2^21 - 1. */
+  readonly queueingMs: number;
+  /** Bytes on the way to the listener, saturating at 2^28 - 1. */
+  readonly inFlightBytes: number;
+  /** Bytes that may be, saturating at 2^28 - 1. */
+  readonly windowBytes: number;
+  /** Groups the relay did not send to it, saturating at 2^28 - 1 each. */
+  readonly skips: SkipCounters;
+}
+
+/** What {@link decodeReceipt} found. */
+export type DecodedReceipt =
+  | { readonly ok: true; readonly receipt: Receipt }
+  | { readonly ok: false; readonly code: ReportErrorCode };
+
 /** Why a datagram is no valid record. */
 export type ReportErrorCode =
   | "NOT_A_REPORT"
@@ -138,15 +172,17 @@ export function isReportDatagram(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** Which record a datagram claims to be, without decoding it; undefined when neither. */
-export function reportKind(bytes: Uint8Array): "report" | "aggregate" | undefined {
+/** Which record a datagram claims to be, without decoding it; undefined when none. */
+export function reportKind(bytes: Uint8Array): "report" | "aggregate" | "receipt" | undefined {
   if (!isReportDatagram(bytes)) return undefined;
   const reader = new ByteReader(bytes, RESERVED_ID_BYTES);
   reader.quic();
   reader.quic();
   const kind = reader.byte();
   if (reader.failed) return undefined;
-  return kind === KIND_REPORT ? "report" : kind === KIND_AGGREGATE ? "aggregate" : undefined;
+  if (kind === KIND_REPORT) return "report";
+  if (kind === KIND_AGGREGATE) return "aggregate";
+  return kind === KIND_RECEIPT ? "receipt" : undefined;
 }
 
 /**
@@ -366,6 +402,60 @@ export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
       bleedMs,
       staleMs,
       listed: Object.freeze(listed),
+    }),
+  };
+}
+
+/** Encodes an receipt. Throws an `InputError` (`INVALID_REPORT`) when an id is out of range; counters saturate. */
+export function encodeReceipt(receipt: Receipt): Uint8Array {
+  const writer = header("reportId", receipt.reportId, 0, KIND_RECEIPT);
+  writer.byte((VERSION << 4) | Math.max(0, LEVELS.indexOf(receipt.level)));
+  writer.uint32(checked("broadcast", receipt.broadcast, 2 ** 32));
+  writer.uint32(checked("session", receipt.session, 2 ** 32));
+  writer.compact(saturated(receipt.stalenessMs, 21));
+  writer.compact(saturated(receipt.queueingMs, 21));
+  writer.compact(saturated(receipt.inFlightBytes, 28));
+  writer.compact(saturated(receipt.windowBytes, 28));
+  const { window, age, passed, stale, overflow } = receipt.skips;
+  for (const skips of [window, age, passed, stale, overflow]) writer.compact(saturated(skips, 28));
+  return writer.finish();
+}
+
+/** Decodes a receipt; never throws, whatever the bytes. */
+export function decodeReceipt(bytes: Uint8Array): DecodedReceipt {
+  const opened = open(bytes, KIND_RECEIPT, MAX_REPORT_BYTES);
+  if (typeof opened === "string") return { ok: false, code: opened };
+  const { reader, id, flags } = opened;
+  const broadcast = reader.uint32();
+  const session = reader.uint32();
+  const [stalenessMs, queueingMs] = [reader.compact(), reader.compact()];
+  const [inFlightBytes, windowBytes] = [reader.compact(), reader.compact()];
+  const [window, age, passed] = [reader.compact(), reader.compact(), reader.compact()];
+  const [stale, overflow] = [reader.compact(), reader.compact()];
+  if (reader.failed) return { ok: false, code: "TRUNCATED" };
+  const level = LEVELS[flags & 0x0f];
+  const counters = [inFlightBytes, windowBytes, window, age, passed, stale, overflow];
+  const valid =
+    reader.remaining === 0 &&
+    level !== undefined &&
+    id < 2 ** 30 &&
+    stalenessMs < 2 ** 21 &&
+    queueingMs < 2 ** 21 &&
+    counters.every((count) => count < 2 ** 28);
+  if (!valid) return { ok: false, code: "OUT_OF_RANGE" };
+  const skips = Object.freeze({ window, age, passed, stale, overflow });
+  return {
+    ok: true,
+    receipt: Object.freeze({
+      broadcast,
+      session,
+      reportId: id,
+      level,
+      stalenessMs,
+      queueingMs,
+      inFlightBytes,
+      windowBytes,
+      skips,
     }),
   };
 }

@@ -10,13 +10,19 @@ export interface WindowOptions {
   readonly maxBytes?: number;
 }
 
-/** How many bytes may be in flight to one receiver: `clamp(bitrate * span, min, max)`, scaled down on congestion. */
+/**
+ * How many bytes may be in flight to one receiver: `clamp(bitrate * (span + base delay), min, max)`, scaled down on
+ * congestion. What is on its way for one base delay is no queue, so the span comes on top of it: a span of 250 ms alone
+ * starves every stream whose acks take longer than that.
+ */
 export class Window {
   readonly #spanMs: number;
   readonly #minBytes: number;
   readonly #maxBytes: number;
   /** Bit rate of the media, in bits per second; follows the rendition. */
   bitrateBps: number;
+  /** Time from a send to its ack on the idle path, in milliseconds; 0 while unknown. */
+  baseDelayMs = 0;
   /** Share of the window in use, from a `DelayRateEstimator`. */
   factor = 1;
 
@@ -29,7 +35,7 @@ export class Window {
 
   /** The window's size now, in bytes. */
   get bytes(): number {
-    const wanted = (this.bitrateBps / 8) * (this.#spanMs / 1000);
+    const wanted = (this.bitrateBps / 8) * ((this.#spanMs + this.baseDelayMs) / 1000);
     return Math.floor(Math.min(Math.max(wanted, this.#minBytes), this.#maxBytes) * this.factor);
   }
 }

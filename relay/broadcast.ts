@@ -6,6 +6,8 @@ import { Track, type TrackSource } from "./fanout.js";
 import type { RelayLimits } from "./options.js";
 import { Code } from "./wire/code.js";
 
+/** The track `audio-low` has the same groups as `audio` at a lower bit rate. */
+const LOW_SUFFIX = "-low";
 // One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
 const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
 
@@ -15,8 +17,8 @@ export interface BroadcastSource {
   readonly id: string;
   /** Where one of the broadcast's tracks comes from. */
   track(broadcast: string, name: string): TrackSource;
-  /** Sends a datagram beside the protocol; false when it can't. */
-  sendDatagram(body: Uint8Array): boolean;
+  /** Sends a record of flow control beside the protocol; false when it can't. */
+  sendRecord(body: Uint8Array): boolean;
 }
 
 /** What every broadcast of a relay shares. */
@@ -26,6 +28,8 @@ export interface BroadcastEnvironment {
   readonly budget: CacheBudget;
   readonly limits: RelayLimits;
   readonly classifier: (() => Classifier) | undefined;
+  /** Whether reports are taken as old as they are found to be. */
+  readonly estimateStaleness: boolean;
 }
 
 /** Options for {@link Broadcast}. */
@@ -59,7 +63,8 @@ export class Broadcast {
     this.source = source;
     this.hops = hops;
     this.#environment = environment;
-    this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath) });
+    const { estimateStaleness } = environment;
+    this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
   }
 
   /** Its tracks that anybody asked for lately. */
@@ -91,7 +96,7 @@ export class Broadcast {
       source: this.source.track(this.sourcePath, name),
       cacheAge: fromMilliseconds(limits.cacheMs),
       cacheBytes: limits.cacheBytesPerTrack,
-      windowMs: limits.windowMs,
+      ...(!name.endsWith(LOW_SUFFIX) && { low: () => this.track(`${name}${LOW_SUFFIX}`) }),
       latestPlayhead: () => this.#aggregator.latestPlayhead(clock()),
     });
     this.#tracks.set(name, track);
@@ -99,6 +104,11 @@ export class Broadcast {
       if (this.#tracks.get(name) === track) this.#tracks.delete(name);
     });
     return track;
+  }
+
+  /** The sessions that report on it, with what is known of their listeners. */
+  get reporting(): Iterable<readonly [session: number | string, state: ListenerState]> {
+    return this.#aggregator.states();
   }
 
   /** What a session reported of it. */
@@ -156,7 +166,7 @@ export class Broadcast {
     this.#lastAggregate = now;
     const { group, bytes } = this.#ingest();
     const body = encodeAggregate(this.#aggregator.aggregate(now, { group, bytes }));
-    if (this.source.sendDatagram(body)) this.#environment.counters.aggregatesOut++;
+    if (this.source.sendRecord(body)) this.#environment.counters.aggregatesOut++;
   }
 
   // The track that the reports are about is the one with the most groups; a catalog has few.

@@ -1,5 +1,5 @@
 import { ProtocolError, TransportError, UnsayError } from "../base/index.js";
-import { isReportDatagram } from "../flow/index.js";
+import { isReportDatagram, REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
 import type { BidirectionalStream, ReceiveStream, Session } from "../transport/index.js";
 import type { BroadcastEnvironment } from "./broadcast.js";
 import type { Logger } from "./log.js";
@@ -23,6 +23,8 @@ import { hasGoaway, hasTimestamps, SETUP_VERSION_02, type Version, versionName, 
 
 // Unknown stream types are no error in moq-lite, but a peer that opens nothing else speaks something else.
 const MAX_UNKNOWN_STREAMS = 8;
+// Before any media: a record is small, and what it tells decides what is sent.
+const RECORD_PRIORITY = 0x7fff_ffff;
 
 /** Options for {@link Connection}. */
 export interface ConnectionOptions {
@@ -36,8 +38,8 @@ export interface ConnectionOptions {
   readonly environment: BroadcastEnvironment;
   /** Our hop id. */
   readonly hopId: bigint;
-  /** Repeat every datagram to a player of ours once. */
-  readonly repeat: boolean;
+  /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
+  readonly repeat: boolean | "auto";
   /** Hands a datagram to the session, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
   readonly log: Logger;
@@ -48,6 +50,7 @@ export class Connection implements Peer {
   readonly id: string;
   readonly session: Session;
   readonly #options: ConnectionOptions;
+  readonly #records = new ReportStreamWriter(() => this.session.openUnidirectional({ priority: RECORD_PRIORITY }));
   readonly #publishing: PublishingSide;
   readonly #watching: WatchingSide;
   #version: Version = 5;
@@ -141,6 +144,11 @@ export class Connection implements Peer {
 
   greet(): void {
     this.#greeted = true;
+  }
+
+  sendRecord(body: Uint8Array): boolean {
+    const { datagrams } = this.session;
+    return datagrams ? datagrams.send(body) : this.#records.send(body);
   }
 
   reader(stream: ReceiveStream): StreamReader {
@@ -271,6 +279,7 @@ export class Connection implements Peer {
 
   async #receive(stream: ReceiveStream): Promise<void> {
     const reader = this.reader(stream);
+    if (await reader.startsWith(REPORT_STREAM_TYPE)) return this.#receiveRecords(reader);
     const type = await reader.varintMaybe();
     if (type === DataType.GROUP) return this.#publishing.receiveGroup(reader, stream);
     if (type === DataType.SETUP && hasTimestamps(this.#version)) {
@@ -281,6 +290,12 @@ export class Connection implements Peer {
     }
     stream.stop(Code.UNEXPECTED_STREAM);
     if (type !== undefined) this.#unknown(type);
+  }
+
+  async #receiveRecords(reader: StreamReader): Promise<void> {
+    const records = new ReportStreamReader();
+    for (let bytes = await reader.chunk(); bytes; bytes = await reader.chunk())
+      for (const record of records.push(bytes)) this.#watching.report(record);
   }
 
   async #receiveDatagrams(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { DropReason } from "./queue.js";
+import type { SkipReason } from "../flow/index.js";
 
 /** What a relay counted since its start. */
 export class Counters {
@@ -36,14 +36,20 @@ export class Counters {
   streamsFailed = 0;
   /** Streams to watchers that were given up because the watcher did not read. */
   streamsLagged = 0;
-  /** Groups that waited for a watcher and were dropped, by reason. */
-  readonly dropped: Record<DropReason, number> = { stale: 0, passed: 0, aged: 0, overflow: 0 };
+  /** Groups that waited for a watcher and were skipped, by reason. */
+  readonly dropped: Record<SkipReason, number> = { window: 0, age: 0, passed: 0, stale: 0, overflow: 0 };
+  /** Groups sent in a lower rendition because the way to the watcher is full. */
+  lowOut = 0;
+  /** Times a watcher was switched to the lower rendition. */
+  lowSwitches = 0;
   /** Groups that left a cache for a bound. */
   evicted = 0;
   /** Reports taken from listeners. */
   reportsIn = 0;
   /** Reports that could not be decoded or belong to nothing. */
   reportsInvalid = 0;
+  /** Receipts sent to listeners that report. */
+  receiptsOut = 0;
   /** Aggregates sent to publishers. */
   aggregatesOut = 0;
   /** Requests refused because a cap was hit, by cap. */

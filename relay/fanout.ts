@@ -1,16 +1,17 @@
 import { type Clock, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import { EPOCH_SIZE } from "../container/index.js";
-import { Window } from "../flow/index.js";
 import { type CacheBudget, type Classifier, TrackCache } from "./cache.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
-import type { WatchedTrack, Watcher } from "./watcher.js";
+import type { LowRendition, WatchedTrack, Watcher } from "./watcher.js";
 import { Code } from "./wire/code.js";
 import type { WireFrame } from "./wire/group.js";
 import type { TrackInfo } from "./wire/track.js";
 
 /** Groups within a second that make a track a stream of media, where a lost group is soon followed by the next. */
 const STEADY_GROUPS = 8;
+/** How long a lower rendition that there is not, or that broke, is not asked for again. */
+const LOW_REFUSED: Microseconds = fromSeconds(30);
 
 /** Where a track's groups come from. */
 export interface TrackSource {
@@ -31,8 +32,8 @@ export interface TrackOptions {
   readonly budget: CacheBudget;
   readonly cacheAge: Microseconds;
   readonly cacheBytes: number;
-  /** Media that may be in flight to one reporting watcher, in milliseconds. */
-  readonly windowMs: number;
+  /** The track that has the same groups at a lower bit rate; undefined where there can be none. */
+  readonly low?: () => Track | undefined;
   /** Makes the judge of stale frames; undefined where nothing is taken back. */
   readonly classifier: (() => Classifier) | undefined;
   /** Latest playhead of the watchers that report, projected to now. */
@@ -47,7 +48,10 @@ export class Track implements WatchedTrack {
   readonly name: string;
   readonly #options: TrackOptions;
   readonly #watchers = new Set<Watcher>();
-  readonly #window: Window;
+  /** Who takes its whole groups in place of a fuller rendition's. */
+  readonly #followers = new Set<(record: GroupRecord) => void>();
+  #bitrateBps = 0;
+  #lowRefusedAt = Number.NEGATIVE_INFINITY;
   #classifier: Classifier | undefined;
   #cache: TrackCache | undefined;
   #info: Promise<TrackInfo> | undefined;
@@ -67,7 +71,6 @@ export class Track implements WatchedTrack {
   constructor(options: TrackOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#window = new Window({ bitrateBps: 0, spanMs: options.windowMs });
     this.#idleSince = options.clock();
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
@@ -78,8 +81,8 @@ export class Track implements WatchedTrack {
     return this.#singleFrames && this.#starts === undefined;
   }
 
-  get windowBytes(): number {
-    return this.#window.bytes;
+  get bitrateBps(): number {
+    return this.#bitrateBps;
   }
 
   /** Payload bytes that arrived from upstream. */
@@ -129,8 +132,7 @@ export class Track implements WatchedTrack {
   /** Adds a watcher; the first one opens the upstream subscription. */
   attach(watcher: Watcher, startGroup: number | undefined): void {
     this.#watchers.add(watcher);
-    this.#idleSince = undefined;
-    if (this.#unsubscribe === undefined && !this.#closed) this.#unsubscribe = this.#options.source.subscribe(this);
+    this.#need();
     const cached = this.#cache?.from(startGroup, this.#options.latestPlayhead()) ?? [];
     for (const record of cached) {
       watcher.offer(record, "stream");
@@ -140,8 +142,47 @@ export class Track implements WatchedTrack {
 
   /** Removes a watcher. */
   detach(watcher: Watcher): void {
-    if (!this.#watchers.delete(watcher) || this.#watchers.size > 0) return;
-    this.#idleSince = this.#options.clock();
+    if (this.#watchers.delete(watcher)) this.#release();
+  }
+
+  /** Hands every whole group to a follower from now on, instead of to watchers of its own; returns the undoing. */
+  follow(take: (record: GroupRecord) => void): () => void {
+    this.#followers.add(take);
+    this.#need();
+    return () => {
+      if (this.#followers.delete(take)) this.#release();
+    };
+  }
+
+  followLow(take: (record: GroupRecord) => void, onEnd: () => void): LowRendition | undefined {
+    const now = this.#options.clock();
+    if (now - this.#lowRefusedAt < LOW_REFUSED) return undefined;
+    const low = this.#options.low?.();
+    if (low === undefined) return undefined;
+    const leave = low.follow(take);
+    void low.closed.then(() => {
+      this.#lowRefusedAt = this.#options.clock();
+      onEnd();
+    });
+    return {
+      get bitrateBps() {
+        return low.bitrateBps;
+      },
+      leave,
+    };
+  }
+
+  after(sequence: number): readonly GroupRecord[] {
+    return this.#cache?.groups.filter((record) => record.sequence > sequence && record.frames.length > 0) ?? [];
+  }
+
+  #need(): void {
+    this.#idleSince = undefined;
+    if (this.#unsubscribe === undefined && !this.#closed) this.#unsubscribe = this.#options.source.subscribe(this);
+  }
+
+  #release(): void {
+    if (this.#watchers.size === 0 && this.#followers.size === 0) this.#idleSince = this.#options.clock();
   }
 
   /** Starts a group that arrives on a stream; undefined when all of it is known already or the track is over. */
@@ -182,6 +223,7 @@ export class Track implements WatchedTrack {
     if (record.frames.length === 0) this.#cache?.abort(record, Code.CANCEL);
     else if (record.frames.length === 1) this.#singleFrames = true;
     for (const watcher of this.#watchers) watcher.progress(record);
+    if (record.frames.length > 0) for (const follower of this.#followers) follower(record);
   }
 
   /** Gives up a group that its sender reset. */
@@ -208,6 +250,7 @@ export class Track implements WatchedTrack {
     if (!this.#append(record, frame)) return;
     record.end();
     this.#spread(record, true, "datagram");
+    for (const follower of this.#followers) follower(record);
     // A stream of the same group may stand open without a frame; then its stock readers still want it as a stream.
     if (record.viaStream)
       for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(record, "stream");
@@ -219,7 +262,7 @@ export class Track implements WatchedTrack {
     this.#cache.evict();
     this.#options.counters.evicted += this.#cache.evicted - this.#evictedCounted;
     this.#evictedCounted = this.#cache.evicted;
-    this.#window.bitrateBps = this.#cache.bitrateBps();
+    this.#bitrateBps = this.#cache.bitrateBps();
     for (const watcher of this.#watchers) watcher.sweep();
   }
 

@@ -2,8 +2,8 @@ export type { AuthOptions } from "./auth.js";
 export { Counters } from "./counters.js";
 export type { Logger } from "./log.js";
 export type { RelayLimits } from "./options.js";
-export type { DropReason } from "./queue.js";
-export { Relay, type RelayOptions, type RelayStats, type UpstreamOptions } from "./relay.js";
+export { Relay, type RelayOptions, type UpstreamOptions } from "./relay.js";
+export type { RelayListener, RelayStats } from "./stats.js";
 export {
   ALGORITHMS,
   type Claims,

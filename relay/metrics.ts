@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { RelayStats } from "./relay.js";
+import type { RelayStats } from "./stats.js";
 
 /** Makes a Prometheus registry that reads a relay's statistics whenever it is scraped, plus the process's own. */
 export function relayMetrics(stats: () => RelayStats): Registry {
@@ -70,10 +70,13 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   counter("stale_streams_reset", "Streams reset by a rewind.", (all) => all.staleStreamsReset);
   counter("streams_failed", "Streams that failed or were stopped.", (all) => all.streamsFailed);
   counter("streams_lagged", "Streams given up for a watcher that does not read.", (all) => all.streamsLagged);
-  counters("groups_dropped", "Groups dropped while they waited.", "reason", (all) => all.dropped);
+  counters("groups_dropped", "Groups skipped while they waited.", "reason", (all) => all.dropped);
   counter("evicted", "Groups that left a cache for a bound.", (all) => all.evicted);
   counter("reports_in", "Reports taken from listeners.", (all) => all.reportsIn);
   counter("reports_invalid", "Reports that belong to nothing or can't be read.", (all) => all.reportsInvalid);
+  counter("low_out", "Groups sent in a lower rendition.", (all) => all.lowOut);
+  counter("low_switches", "Switches of a watcher to the lower rendition.", (all) => all.lowSwitches);
+  counter("receipts_out", "Receipts sent to listeners that report.", (all) => all.receiptsOut);
   counter("aggregates_out", "Aggregates sent to publishers.", (all) => all.aggregatesOut);
   counters("capped", "Requests refused for a cap.", "cap", (all) => all.capped);
   return registry;

@@ -22,6 +22,8 @@ export interface Peer {
   readonly peerHopId: bigint;
   /** Takes note that the peer has said something sensible. */
   greet(): void;
+  /** Sends a record of flow control beside the protocol: as a datagram, or on a stream where the session has none. */
+  sendRecord(body: Uint8Array): boolean;
   /** Reads a stream within the limits. */
   reader(stream: ReceiveStream): StreamReader;
   /** Ends the session for what the peer did wrong; what merely broke is as in {@link streamFailed}. */

@@ -39,9 +39,8 @@ export class PublishingSide implements BroadcastSource {
     this.#clock = peer.environment.clock;
   }
 
-  /** Sends a datagram beside the protocol. */
-  sendDatagram(body: Uint8Array): boolean {
-    return this.#peer.session.datagrams?.send(body) ?? false;
+  sendRecord(body: Uint8Array): boolean {
+    return this.#peer.sendRecord(body);
   }
 
   /** Where a track that the peer announced comes from. */

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
-import { type DropReason, type Waiting, WatcherQueue, type WatcherState } from "./queue.js";
+import type { SkipReason } from "../flow/index.js";
+import { type Waiting, WatcherQueue, type WatcherState } from "./queue.js";
 
 const ms = fromMilliseconds;
 const IDLE: WatcherState = {
@@ -12,7 +13,7 @@ const IDLE: WatcherState = {
 };
 
 function make(options: { maxGroups?: number; maxBytes?: number; maxAge?: Microseconds } = {}) {
-  const dropped: [number, DropReason][] = [];
+  const dropped: [number, SkipReason][] = [];
   const queue = new WatcherQueue<Waiting>({
     ...options,
     maxBusyStreams: 2,
@@ -66,7 +67,10 @@ test("what waits is dropped when its moment has passed, or by age when no playhe
   push(5, { since: ms(0) });
   push(6, { since: ms(100) });
   expect(takeAll({ now: microseconds(ms(2000) + 1) })).toEqual([6]);
-  expect(dropped.splice(0)).toEqual([[5, "aged"]]);
+  expect(dropped.splice(0)).toEqual([[5, "age"]]);
+  push(6);
+  expect(takeAll({ playhead: ms(9999), now: ms(2100), windowBytes: 100, inFlightBytes: 101 })).toEqual([]);
+  expect(dropped.splice(0)).toEqual([[6, "window"]]);
   push(7, { timestamp: undefined });
   expect(takeAll({ playhead: ms(9999), now: ms(1) })).toEqual([7]);
 });

@@ -1,15 +1,5 @@
 import { fromMilliseconds, type Microseconds } from "../base/index.js";
-
-/** Why a group that waited for a watcher was not sent. */
-export type DropReason =
-  /** A newer group took it back. */
-  | "stale"
-  /** Its moment has passed for this watcher. */
-  | "passed"
-  /** It waited longer than the age cap while nothing was known of the watcher's playhead. */
-  | "aged"
-  /** The queue was full. */
-  | "overflow";
+import type { SkipReason } from "../flow/index.js";
 
 /** A group that waits. */
 export interface Waiting {
@@ -50,7 +40,7 @@ export interface WatcherQueueOptions<T extends Waiting> {
   /** Streams that may wait for the transport at once. Default 16. */
   readonly maxBusyStreams?: number;
   /** Told of every group that is dropped. */
-  readonly onDrop: (group: T, reason: DropReason) => void;
+  readonly onDrop: (group: T, reason: SkipReason) => void;
 }
 
 /**
@@ -62,7 +52,7 @@ export class WatcherQueue<T extends Waiting> {
   readonly #maxBytes: number;
   readonly #maxAge: Microseconds;
   readonly #maxBusyStreams: number;
-  readonly #onDrop: (group: T, reason: DropReason) => void;
+  readonly #onDrop: (group: T, reason: SkipReason) => void;
   #groups: T[] = [];
   #bytes = 0;
 
@@ -109,17 +99,18 @@ export class WatcherQueue<T extends Waiting> {
     return next;
   }
 
-  /** Drops the groups whose moment has passed, or that waited too long. */
-  expire({ now, playhead }: Pick<WatcherState, "now" | "playhead">): void {
+  /** Drops the groups whose moment has passed, for a full window or without one, or that waited too long. */
+  expire({ now, playhead, inFlightBytes, windowBytes }: WatcherState): void {
+    const held = windowBytes !== undefined && inFlightBytes > windowBytes;
     for (let index = this.#groups.length - 1; index >= 0; index--) {
       const { timestamp, since } = this.#groups[index]!;
       if (playhead !== undefined && timestamp !== undefined) {
         // The group that is being heard now still matters; the one before it does not.
         const following = this.#groups[index + 1]?.timestamp;
         const over = following === undefined ? now - since > this.#maxAge : following <= playhead;
-        if (timestamp < playhead && over) this.#remove(index, "passed");
+        if (timestamp < playhead && over) this.#remove(index, held ? "window" : "passed");
       } else if (now - since > this.#maxAge) {
-        this.#remove(index, "aged");
+        this.#remove(index, "age");
       }
     }
   }
@@ -136,7 +127,7 @@ export class WatcherQueue<T extends Waiting> {
     this.#bytes = 0;
   }
 
-  #remove(index: number, reason: DropReason): void {
+  #remove(index: number, reason: SkipReason): void {
     const [group] = this.#groups.splice(index, 1);
     if (group === undefined) return;
     this.#bytes -= group.bytes;

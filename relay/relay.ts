@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { createSecureContext } from "node:tls";
 import { z } from "zod";
-import { InputError, monotonicClock, StateError, TransportError } from "../base/index.js";
+import { InputError, microseconds, monotonicClock, StateError, TransportError, toMilliseconds } from "../base/index.js";
 import { RewindClassifier } from "../container/index.js";
 import {
   type Certificate,
@@ -30,6 +30,7 @@ import { limitsSchema, type RelayLimits } from "./options.js";
 import { Origin } from "./origin.js";
 import type { Scope } from "./scope.js";
 import { Spreader } from "./spreader.js";
+import type { RelayListener, RelayStats } from "./stats.js";
 import { Code } from "./wire/code.js";
 
 const SWEEP_MS = 100;
@@ -54,8 +55,13 @@ export interface RelayOptions {
   readonly certificate?: Certificate | Certificates;
   /** Applies the rewind rule to what the relay holds. Off only as the control of a measurement. Default true. */
   readonly takeBack?: boolean;
-  /** Repeats every datagram once, one object later, for players that report. Default false. */
-  readonly repeat?: boolean;
+  /** Projects listeners' playheads by how old their reports are. Off only as the control of a measurement. Default true. */
+  readonly estimateStaleness?: boolean;
+  /**
+   * Repeats every datagram once, one object later, for players that report: `auto` to those whose path loses some and is
+   * not full. Default `auto`.
+   */
+  readonly repeat?: boolean | "auto";
   /** Answers HTTP requests other than `/certificate.sha256`. */
   readonly handler?: RequestListener;
   /** Who may do what. Default: everybody everything. */
@@ -79,7 +85,8 @@ const optionsSchema = z.strictObject({
     })
     .optional(),
   takeBack: z.boolean().default(true),
-  repeat: z.boolean().default(false),
+  estimateStaleness: z.boolean().default(true),
+  repeat: z.union([z.boolean(), z.literal("auto")]).default("auto"),
   handler: z.custom<RequestListener>((value) => typeof value === "function").optional(),
   auth: z
     .strictObject({
@@ -99,19 +106,6 @@ const optionsSchema = z.strictObject({
   limits: limitsSchema.prefault({}),
   logger: z.custom<Logger>(isLogger, "it must have the methods debug, info, warn and child").default(SILENT),
 });
-
-/** What a relay is doing, from {@link Relay.stats}. */
-export interface RelayStats {
-  readonly sessions: number;
-  readonly broadcasts: number;
-  readonly tracks: number;
-  readonly watchers: number;
-  readonly listeners: number;
-  readonly cachedBytes: number;
-  readonly queuedBytes: number;
-  readonly queuedGroups: number;
-  readonly counters: Counters;
-}
 
 /** A relay: takes sessions over QUIC and WebSocket and fans what is published on them out to who watches. */
 export class Relay {
@@ -162,6 +156,7 @@ export class Relay {
       counters: this.#counters,
       budget: this.#budget,
       limits,
+      estimateStaleness: this.#options.estimateStaleness,
       classifier: takeBack ? () => new RewindClassifier() : undefined,
     };
   }
@@ -280,6 +275,19 @@ export class Relay {
     };
   }
 
+  /** Who listens and reports, by broadcast. */
+  listeners(): RelayListener[] {
+    const now = monotonicClock();
+    return [...this.#origin.broadcasts].flatMap(({ path, reporting }) =>
+      [...reporting].map(([, state]) => ({
+        broadcast: path,
+        stalenessMs: toMilliseconds(state.latest?.staleness ?? microseconds(0)),
+        playheadUs: state.playheadAt(now) ?? 0,
+        playing: state.playing,
+      })),
+    );
+  }
+
   /**
    * Shuts down with care: takes no new sessions, asks every peer to leave where its version can (GOAWAY), closes when
    * all have left or after `deadlineMs`. For use on SIGTERM.
@@ -368,7 +376,7 @@ export class Relay {
   }
 
   async #take(request: SessionRequest): Promise<void> {
-    const { limits, logger } = this.#options;
+    const { limits } = this.#options;
     const address = request.remoteAddress;
     if (this.#draining) return request.reject(503);
     if (this.#connections.size + this.#pendingSessions >= limits.sessions) {
@@ -379,31 +387,41 @@ export class Relay {
       this.#counters.sessionsRefused.address++;
       return request.reject(429);
     }
+    // Before anything is waited for, so that a burst does not pass before it is counted.
+    this.#count(address, 1);
+    try {
+      const admitted = await this.#admit(request);
+      if (admitted) await this.#serve(admitted.session, "server", admitted.scope);
+    } finally {
+      this.#count(address, -1);
+    }
+  }
+
+  async #admit(request: SessionRequest): Promise<{ session: Session; scope: Scope } | undefined> {
     this.#pendingSessions++;
-    let session: Session;
     let scope: Scope = { root: rootOf(request.url), put: [""], get: [""] };
     try {
       if (this.#auth) scope = await this.#auth.authorize(request.url);
-      session = await request.accept();
+      const session = await request.accept();
+      this.#counters.sessionsAccepted++;
+      return { session, scope };
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       this.#counters.sessionsRefused.unauthorized++;
-      logger.info({ code: error.code, reason: error.message, address }, "A session was refused.");
-      return request.reject(401);
+      const { code, message: reason } = error;
+      this.#options.logger.info({ code, reason, address: request.remoteAddress }, "A session was refused.");
+      await request.reject(401);
+      return undefined;
     } finally {
       this.#pendingSessions--;
     }
-    this.#counters.sessionsAccepted++;
-    if (address !== undefined) this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1);
-    try {
-      await this.#serve(session, "server", scope);
-    } finally {
-      const left = address === undefined ? 0 : (this.#addresses.get(address) ?? 1) - 1;
-      if (address !== undefined) {
-        if (left > 0) this.#addresses.set(address, left);
-        else this.#addresses.delete(address);
-      }
-    }
+  }
+
+  #count(address: string | undefined, change: 1 | -1): void {
+    if (address === undefined) return;
+    const sessions = (this.#addresses.get(address) ?? 0) + change;
+    if (sessions > 0) this.#addresses.set(address, sessions);
+    else this.#addresses.delete(address);
   }
 
   async #serve(session: Session, role: "server" | "client", scope: Scope): Promise<void> {

@@ -1,5 +1,12 @@
 import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
-import { Ledger, type ListenerState } from "../flow/index.js";
+import {
+  Delivery as DeliveryControl,
+  type ListenerState,
+  Pacer,
+  type SkipCounters,
+  SkipPolicy,
+  type StampedReport,
+} from "../flow/index.js";
 import type { SendStream, Session } from "../transport/index.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
@@ -20,6 +27,10 @@ const PACE = 2;
 // How much later than its turn a group may go without the next one waiting for it: timers are no finer.
 const PACE_SLACK: Microseconds = fromMilliseconds(20);
 const LONGEST_GROUP: Microseconds = fromMilliseconds(100);
+/** Datagrams have no backpressure: so many go to one watcher back to back, and so many a second in the long run. */
+const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
+/** How long the lower rendition may fall behind before the watcher gets the full one again. */
+const LOW_PATIENCE: Microseconds = fromMilliseconds(300);
 
 /** How a watcher gets its groups. */
 export type DeliveryMode =
@@ -52,8 +63,20 @@ export interface WatcherLimits {
 export interface WatchedTrack {
   /** Whether its groups have had one frame each so far, at least one of them whole, and come thick and fast. */
   readonly singleFrames: boolean;
-  /** Bytes that may be in flight to one reporting watcher. */
-  readonly windowBytes: number;
+  /** Its bits per second; 0 while unknown. */
+  readonly bitrateBps: number;
+  /** What it holds above a group, in sequence order. */
+  after(sequence: number): readonly GroupRecord[];
+  /** Follows its lower rendition, where there may be one: whole groups with the same sequences and timestamps. */
+  followLow(take: (record: GroupRecord) => void, onEnd: () => void): LowRendition | undefined;
+}
+
+/** A lower rendition that a watcher follows. */
+export interface LowRendition {
+  /** Its bits per second; 0 while unknown. */
+  readonly bitrateBps: number;
+  /** Ends it; idempotent. */
+  leave(): void;
 }
 
 /** Options for {@link Watcher}. */
@@ -66,15 +89,19 @@ export interface WatcherOptions {
   readonly delivery: Delivery;
   readonly track: WatchedTrack;
   readonly limits: WatcherLimits;
+  /** Media in flight beyond the round trip, in milliseconds, to a watcher that reports. */
+  readonly windowMs: number;
   readonly counters: Counters;
   /** What its session reported of the broadcast; undefined while it never did. */
   readonly listener: () => ListenerState | undefined;
   /** Hands a datagram to the transport, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
-  /** Repeat every datagram once, one object later. */
-  readonly repeat: () => boolean;
+  /** Repeat every datagram once, one object later; `auto` where the path loses some and is not full. */
+  readonly repeat: boolean | "auto";
   /** Told the sequence of the first group it will get. */
   readonly onStart: (sequence: number) => void;
+  /** Told what was skipped since the last call, every five seconds at most. */
+  readonly onSkips?: (skips: SkipCounters) => void;
 }
 
 interface WaitingGroup extends Waiting {
@@ -86,7 +113,9 @@ export class Watcher {
   readonly #options: WatcherOptions;
   readonly #form: FrameForm;
   readonly #queue: WatcherQueue<WaitingGroup>;
-  readonly #ledger = new Ledger();
+  readonly #control: DeliveryControl;
+  readonly #skips: SkipPolicy;
+  readonly #pacer = new Pacer(DATAGRAM_PACE);
   // By sequence, oldest sent first.
   readonly #outgoing = new Map<number, Outgoing>();
   readonly #sending: Sending;
@@ -99,13 +128,19 @@ export class Watcher {
   /** When the next group that is in no hurry may go. */
   #turnAt: Microseconds = microseconds(0);
   #turnTimer: NodeJS.Timeout | undefined;
+  #skipped = false;
+  /** Newest group that was offered. */
+  #newest = -1;
+  #low: FollowedLow | undefined;
   #closed = false;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#delivery = options.delivery;
     this.#form = hasTimestamps(options.version) ? "timed" : "plain";
-    const { limits, counters } = options;
+    const { limits, counters, windowMs } = options;
+    this.#control = new DeliveryControl({ spanMs: windowMs });
+    this.#skips = new SkipPolicy({ maxAge: limits.queueAge });
     this.#queue = new WatcherQueue({
       maxGroups: limits.queueGroups,
       maxBytes: limits.queueBytes,
@@ -113,6 +148,8 @@ export class Watcher {
       maxBusyStreams: limits.pendingStreams,
       onDrop: (_, reason) => {
         counters.dropped[reason]++;
+        this.#skips.count(reason);
+        this.#skipped = true;
       },
     });
     this.#sending = {
@@ -150,6 +187,22 @@ export class Watcher {
     return this.#queue.length;
   }
 
+  /** Groups it was not sent, by reason. */
+  get skips(): SkipCounters {
+    return this.#skips.counters;
+  }
+
+  /** What its reports tell of the way to it. */
+  get control(): DeliveryControl {
+    return this.#control;
+  }
+
+  /** Bytes that may be in flight to it while it reports. */
+  get windowBytes(): number {
+    const low = this.#low?.from === undefined ? undefined : this.#low.rendition;
+    return this.#control.windowBytes((low ?? this.#options.track).bitrateBps);
+  }
+
   /** Changes what it asks for. */
   update(delivery: Delivery): void {
     this.#delivery = delivery;
@@ -164,11 +217,21 @@ export class Watcher {
       this.#options.onStart(record.sequence);
     }
     if (record.sequence < this.#floor) return;
+    const low = this.#low;
+    if (low?.from !== undefined && record.sequence >= low.from && !record.urgent) {
+      if (this.#options.clock() - low.at > LOW_PATIENCE) this.#leaveLow();
+      return;
+    }
+    this.#newest = Math.max(this.#newest, record.sequence);
     const mode = this.mode;
     if (mode === "mirror" && via === "datagram") {
       this.#sendDatagram(record);
       return;
     }
+    this.#enqueue(record);
+  }
+
+  #enqueue(record: GroupRecord): void {
     this.#queue.push({
       record,
       sequence: record.sequence,
@@ -178,6 +241,44 @@ export class Watcher {
       urgent: record.urgent,
     });
     this.pump();
+  }
+
+  // The lower rendition takes over with the first of its groups that the watcher was not offered in full yet.
+  #offerLow(record: GroupRecord): void {
+    const low = this.#low;
+    if (this.#closed || low === undefined) return;
+    low.at = this.#options.clock();
+    low.from ??= this.#newest + 1;
+    const { endGroup } = this.#delivery;
+    if (record.sequence < low.from || record.sequence === low.urgent) return;
+    if (endGroup !== undefined && record.sequence > endGroup) return;
+    this.#newest = Math.max(this.#newest, record.sequence);
+    this.#options.counters.lowOut++;
+    this.#enqueue(record);
+  }
+
+  #followLow(): void {
+    const { track, clock, counters } = this.#options;
+    const onEnd = () => {
+      if (this.#low?.rendition === rendition) this.#leaveLow();
+    };
+    const rendition = track.followLow((record) => this.#offerLow(record), onEnd);
+    if (rendition === undefined) return;
+    counters.lowSwitches++;
+    this.#low = { rendition, from: undefined, urgent: undefined, at: clock() };
+  }
+
+  // The full rendition goes on behind the last group of the lower one.
+  #leaveLow(): void {
+    const low = this.#low;
+    if (low === undefined) return;
+    this.#low = undefined;
+    low.rendition.leave();
+    if (low.from === undefined) return;
+    for (const record of this.#options.track.after(this.#newest)) {
+      this.offer(record, "stream");
+      this.progress(record);
+    }
   }
 
   /** Takes note that a group has more frames, or has ended. */
@@ -195,10 +296,10 @@ export class Watcher {
       if (!isStale(outgoing.record)) continue;
       this.#outgoing.delete(sequence);
       if (outgoing.cancel(Code.STALE_GROUP)) this.#options.counters.staleStreamsReset++;
-      this.#ledger.writeOff(sequence);
+      this.#control.writeOff(sequence);
     }
     if (this.#lastDatagram && isStale(this.#lastDatagram)) {
-      this.#ledger.writeOff(this.#lastDatagram.sequence);
+      this.#control.writeOff(this.#lastDatagram.sequence);
       this.#lastDatagram = undefined;
     }
   }
@@ -207,19 +308,34 @@ export class Watcher {
   abort(record: GroupRecord, code: number): void {
     this.#queue.takeBack((waiting) => waiting.record === record);
     const outgoing = this.#outgoing.get(record.sequence);
+    // In its place there may be the same group of the lower rendition.
+    if (outgoing?.record !== record) return;
     this.#outgoing.delete(record.sequence);
-    outgoing?.cancel(code);
+    outgoing.cancel(code);
   }
 
   /** Takes note of a new report of its session: what was received leaves room for more. */
   reported(): void {
-    const received = this.#options.listener()?.receivedGroup;
+    const listener = this.#options.listener();
+    const received = listener?.receivedGroup;
+    if (listener?.latest && this.#options.track.singleFrames) this.#acknowledge(listener, listener.latest);
     if (received !== undefined) {
-      this.#ledger.acked(received);
       for (const [sequence, outgoing] of this.#outgoing)
         if (sequence <= received && outgoing.record.ended && !outgoing.busy) this.#outgoing.delete(sequence);
     }
     this.pump();
+  }
+
+  #acknowledge(listener: ListenerState, { report, arrival, staleness }: StampedReport): void {
+    this.#control.acknowledged({
+      session: report.session,
+      receivedGroup: listener.receivedGroup,
+      receivedBytes: listener.receivedBytes,
+      at: microseconds(arrival - staleness),
+    });
+    const wantsLow = this.#control.level === "low";
+    if (wantsLow && this.#low === undefined && !this.#closed) this.#followLow();
+    else if (!wantsLow) this.#leaveLow();
   }
 
   /** Sends what may go now. */
@@ -229,16 +345,18 @@ export class Watcher {
       const listener = this.#options.listener();
       const playhead = listener?.playheadAt(now);
       const hasTurn = playhead === undefined || now >= this.#turnAt;
+      const paced = listener !== undefined && this.mode === "native" && this.#pacer.nextAt(now) > now;
       const next = this.#queue.take({
         now,
         playhead,
-        until: hasTurn ? undefined : microseconds(playhead + COMFORTABLE),
-        inFlightBytes: listener ? this.#ledger.inFlight(now) : 0,
-        windowBytes: listener ? this.#options.track.windowBytes : undefined,
+        until: paced ? microseconds(-1) : hasTurn ? undefined : microseconds(playhead + COMFORTABLE),
+        inFlightBytes: listener ? this.#control.inFlight(now) : 0,
+        windowBytes: listener ? this.windowBytes : undefined,
         busyStreams: this.#busy,
       });
       if (next === undefined) {
-        if (!hasTurn) this.#pumpAtTurn(now);
+        if (paced) this.#pumpAt(this.#pacer.nextAt(now), now);
+        else if (!hasTurn) this.#pumpAt(this.#turnAt, now);
         return;
       }
       this.#takeTurn(next, now);
@@ -249,8 +367,13 @@ export class Watcher {
   /** Looks after what waits, called several times a second. */
   sweep(): void {
     this.pump();
-    const { clock, limits, counters } = this.#options;
+    const { clock, limits, counters, onSkips } = this.#options;
     const now = clock();
+    const skips = this.#skipped ? this.#skips.takeLog(now) : undefined;
+    if (skips) {
+      this.#skipped = false;
+      onSkips?.(skips);
+    }
     for (const [sequence, outgoing] of this.#outgoing) {
       const age = now - outgoing.since;
       if (outgoing.busy && age > limits.queueAge && outgoing.idleSince(now) > limits.queueAge) {
@@ -267,6 +390,8 @@ export class Watcher {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#turnTimer);
+    this.#low?.rendition.leave();
+    this.#low = undefined;
     this.#queue.clear();
     if (code !== undefined) for (const outgoing of this.#outgoing.values()) outgoing.cancel(code);
     this.#outgoing.clear();
@@ -280,27 +405,32 @@ export class Watcher {
     this.#turnAt = microseconds(Math.max(this.#turnAt, now - PACE_SLACK) + duration / PACE);
   }
 
-  #pumpAtTurn(now: Microseconds): void {
+  #pumpAt(at: Microseconds, now: Microseconds): void {
     this.#turnTimer ??= setTimeout(
       () => {
         this.#turnTimer = undefined;
         this.pump();
       },
-      Math.ceil((this.#turnAt - now) / 1000),
+      Math.ceil((at - now) / 1000),
     );
   }
 
   #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
     if (record.abortCode !== undefined) return;
     const native = this.mode === "native";
+    const { track, listener } = this.#options;
     // Reports tell the newest group of sound, one frame each; of longer groups nothing would ever be acknowledged.
-    if (native && this.#options.track.singleFrames) this.#ledger.sent(record.sequence, record.bytes, now);
-    if (native && (urgent || this.#options.track.singleFrames) && this.#sendDatagram(record) && !urgent) return;
+    if (track.singleFrames && listener() !== undefined) this.#control.sent(record.sequence, record.bytes, now);
+    if (urgent && this.#low) this.#low.urgent = record.sequence;
+    if (native && (urgent || track.singleFrames) && this.#sendDatagram(record)) {
+      this.#pacer.take(now);
+      if (!urgent) return;
+    }
     this.#sendStream(record, urgent);
   }
 
   #sendDatagram(record: GroupRecord): boolean {
-    const { session, subscribe, counters, sendDatagram, repeat } = this.#options;
+    const { session, subscribe, counters, sendDatagram } = this.#options;
     const body = record.datagram(subscribe, session.datagrams?.maxSize ?? 0);
     if (body === undefined) return false;
     sendDatagram(body);
@@ -308,7 +438,7 @@ export class Watcher {
     counters.objectsOut++;
     counters.bytesOut += body.length;
     const previous = this.#lastDatagram;
-    if (previous !== undefined && previous !== record && repeat()) {
+    if (previous !== undefined && previous !== record && this.#repeats) {
       const again = previous.datagram(subscribe, session.datagrams?.maxSize ?? 0);
       if (again !== undefined) {
         sendDatagram(again);
@@ -319,6 +449,12 @@ export class Watcher {
     }
     this.#lastDatagram = record;
     return true;
+  }
+
+  // Where the way is full, a repeat takes the place of something fresh.
+  get #repeats(): boolean {
+    const { repeat } = this.#options;
+    return repeat === "auto" ? this.#control.lossy && this.#control.level === "full" : repeat;
   }
 
   #sendStream(record: GroupRecord, urgent: boolean): void {
@@ -339,6 +475,16 @@ export class Watcher {
       return;
     }
   }
+}
+
+interface FollowedLow {
+  readonly rendition: LowRendition;
+  /** First group that comes from it; undefined until it has sent one. */
+  from: number | undefined;
+  /** A group that went in full because it starts an epoch. */
+  urgent: number | undefined;
+  /** When it was heard of last. */
+  at: Microseconds;
 }
 
 /** What all groups on their way to one watcher share. */

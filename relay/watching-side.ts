@@ -1,5 +1,15 @@
-import { fromMilliseconds, ProtocolError } from "../base/index.js";
-import { broadcastHash, decodeAggregate, decodeReport, type ListenerState, reportKind } from "../flow/index.js";
+import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError } from "../base/index.js";
+import {
+  broadcastHash,
+  decodeAggregate,
+  decodeReport,
+  encodeReceipt,
+  type ListenerState,
+  type Receipt,
+  type Report,
+  reportKind,
+  type SkipReason,
+} from "../flow/index.js";
 import type { BidirectionalStream } from "../transport/index.js";
 import { announce } from "./announcer.js";
 import type { Broadcast } from "./broadcast.js";
@@ -19,12 +29,15 @@ import { hasTimestamps } from "./wire/version.js";
 interface Watched {
   readonly broadcast: Broadcast;
   readonly watchers: Set<Watcher>;
+  confirmedAt?: Microseconds;
 }
+
+const RECEIPT_SPACING: Microseconds = fromSeconds(1);
 
 /** How datagrams get to the peer. */
 export interface DatagramDelivery {
-  /** Repeat every datagram to a player of ours once. */
-  readonly repeat: boolean;
+  /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
+  readonly repeat: boolean | "auto";
   /** Hands a datagram to the session, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
 }
@@ -103,9 +116,13 @@ export class WatchingSide {
       },
       listener: (): ListenerState | undefined => broadcast.listener(this.#peer.id),
       sendDatagram,
-      repeat: () => repeat,
+      repeat,
+      windowMs: limits.windowMs,
       onStart: (group) => {
         if (hasTimestamps(version)) quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
+      },
+      onSkips: (skips) => {
+        this.#peer.log.info({ broadcast: path, track: message.track, ...skips }, "Groups were skipped for a watcher.");
       },
     });
     this.#subscriptions.add(message.id);
@@ -199,13 +216,48 @@ export class WatchingSide {
     }
     counters.reportsIn++;
     if ("report" in decoded) {
-      if (watched.broadcast.report(this.#peer.id, decoded.report))
-        for (const watcher of watched.watchers) watcher.reported();
+      if (!watched.broadcast.report(this.#peer.id, decoded.report)) return;
+      for (const watcher of watched.watchers) watcher.reported();
+      this.#confirm(watched, decoded.report);
       return;
     }
     // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
     for (const report of reportsOf(decoded.aggregate))
       watched.broadcast.report(`${this.#peer.id}/${report.session}`, report);
+  }
+
+  // Tells a player what only the relay knows of its delivery, and that somebody reads its reports.
+  #confirm(watched: Watched, { broadcast, session, reportId }: Report): void {
+    const { clock, counters } = this.#peer.environment;
+    const now = clock();
+    if (watched.confirmedAt !== undefined && now - watched.confirmedAt < RECEIPT_SPACING) return;
+    const staleness = watched.broadcast.listener(this.#peer.id)?.latest?.staleness ?? 0;
+    const skips = { window: 0, age: 0, passed: 0, stale: 0, overflow: 0 };
+    let level: Receipt["level"] = "full";
+    let [inFlightBytes, windowBytes, queueing] = [0, 0, 0];
+    for (const watcher of watched.watchers) {
+      const { control } = watcher;
+      for (const [reason, count] of Object.entries(watcher.skips)) skips[reason as SkipReason] += count;
+      if (control.level === "low" || level === "full") level = control.level;
+      inFlightBytes += control.inFlight(now);
+      windowBytes = Math.max(windowBytes, watcher.windowBytes);
+      queueing = Math.max(queueing, control.queueing);
+    }
+    watched.confirmedAt = now;
+    const sent = this.#peer.sendRecord(
+      encodeReceipt({
+        broadcast,
+        session,
+        reportId,
+        level,
+        stalenessMs: staleness / 1000,
+        queueingMs: queueing / 1000,
+        inFlightBytes,
+        windowBytes,
+        skips,
+      }),
+    );
+    if (sent) counters.receiptsOut++;
   }
 
   #watch(hash: number, broadcast: Broadcast, watcher: Watcher): void {

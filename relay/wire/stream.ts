@@ -31,6 +31,15 @@ export class StreamReader {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
+  /** Whether the stream begins with some bytes, which are then taken; otherwise nothing is. */
+  async startsWith(prefix: Uint8Array): Promise<boolean> {
+    // Byte by byte: a shorter stream of another kind may be all there is.
+    for (let length = 1; length <= prefix.length; length++)
+      if (!(await this.#fill(length)) || this.#pending[length - 1] !== prefix[length - 1]) return false;
+    this.#take(prefix.length);
+    return true;
+  }
+
   /** A varint, or undefined when the stream ends before it. */
   async varintMaybe(): Promise<number | undefined> {
     if (!(await this.#fill(1))) return undefined;

@@ -1,0 +1,141 @@
+import { fromMilliseconds, fromSeconds, type Microseconds } from "../base/index.js";
+import { DelayRateEstimator, type DeliveryLevel } from "./delay-rate.js";
+import { Ledger } from "./ledger.js";
+import { Window } from "./window.js";
+
+/** A newest report, as far as delivery goes. */
+export interface Acknowledgement {
+  /** The player's run; another one starts everything afresh. */
+  readonly session: number;
+  readonly receivedGroup: number | undefined;
+  readonly receivedBytes: number;
+  /** When the report arrived, less its own staleness: so what is queueing on the way up does not count. */
+  readonly at: Microseconds;
+}
+
+/** A group that is missing for so much longer than the path takes was lost: players give one up after 300 ms. */
+const HELD: Microseconds = fromMilliseconds(150);
+/** Acks in a row that holes held up: more than that many are a full queue that drops, whose acks count all the same. */
+const MAX_HELD = 2;
+/** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance is none. */
+const BLOCKED: Microseconds = fromMilliseconds(300);
+/** Holes that make a path a lossy one. A single one may be a hiccup of the machine. */
+const LOSSY_HOLES = 2;
+/** Both within this time. */
+const LOSSY_WITHIN: Microseconds = fromSeconds(30);
+/** A base delay above this is no round trip but a queue that was full from the start. */
+const MAX_BASE_MS = 1000;
+
+/**
+ * What decides how much one receiver gets of one track: its bytes in flight, a window that follows the bit rate and the
+ * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. Everything is told by the
+ * acks of its reports.
+ */
+export class Delivery {
+  readonly #ledger = new Ledger();
+  readonly #rate = new DelayRateEstimator();
+  readonly #window: Window;
+  #session: number | undefined;
+  #ack: number | undefined;
+  #bytes = 0;
+  /** Whether bytes came and the ack did not climb. */
+  #held = false;
+  #heldInRow = 0;
+  #holes = 0;
+  #lastHole: Microseconds | undefined;
+  #lossy = false;
+
+  constructor({ spanMs }: { /** Media in flight beyond the base delay, in milliseconds. */ readonly spanMs: number }) {
+    this.#window = new Window({ bitrateBps: 0, spanMs });
+  }
+
+  /** Whether to send everything, less, or another rendition. */
+  get level(): DeliveryLevel {
+    return this.#rate.level;
+  }
+
+  /** Queueing delay on the way to the receiver, as of its newest ack. */
+  get queueing(): Microseconds {
+    return this.#rate.queueing;
+  }
+
+  /** Whether the path loses datagrams: once seen, it stays so for the receiver's run. */
+  get lossy(): boolean {
+    return this.#lossy;
+  }
+
+  /** Groups that were sent, were missing when later ones had come, and were given up. */
+  get holes(): number {
+    return this.#holes;
+  }
+
+  /** Bytes that may be in flight at a bit rate. */
+  windowBytes(bitrateBps: number): number {
+    const base = this.#rate.base;
+    this.#window.bitrateBps = bitrateBps;
+    // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
+    this.#window.baseDelayMs = base === undefined ? 250 : Math.min(base / 1000, MAX_BASE_MS);
+    this.#window.factor = this.#rate.factor;
+    return this.#window.bytes;
+  }
+
+  /** Notes bytes handed to the transport. */
+  sent(group: number, bytes: number, at: Microseconds): void {
+    this.#ledger.sent(group, bytes, at);
+  }
+
+  /** Notes that a group was taken back. */
+  writeOff(group: number): void {
+    this.#ledger.writeOff(group);
+  }
+
+  /** Bytes in flight now. */
+  inFlight(now: Microseconds): number {
+    return this.#ledger.inFlight(now);
+  }
+
+  /** Takes what a newest report acknowledges. */
+  acknowledged({ session, receivedGroup, receivedBytes, at }: Acknowledgement): void {
+    if (session !== this.#session) this.#restart(session);
+    const bytesCame = receivedBytes > this.#bytes;
+    this.#bytes = Math.max(this.#bytes, receivedBytes);
+    if (receivedGroup === undefined) return;
+    const { first, last } = this.#ledger;
+    if (this.#ack !== undefined && receivedGroup <= this.#ack) {
+      if (bytesCame) this.#held = true;
+      // What is not acked is at least as late as it is old.
+      else if (first && last && last.sentAt - first.sentAt >= BLOCKED) this.#rate.observe(first.sentAt, at);
+      return;
+    }
+    const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
+    if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
+    this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
+    const { sentAt } = this.#ledger.acked(receivedGroup);
+    // An ack that a hole held up moves on to the next hole, however long ago that was.
+    if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#rate.observe(sentAt, at);
+    this.#held = false;
+    this.#ack = receivedGroup;
+  }
+
+  #lost(at: Microseconds): void {
+    this.#holes++;
+    const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
+    if (this.#holes >= LOSSY_HOLES && soon) this.#lossy = true;
+    this.#lastHole = at;
+  }
+
+  #restart(session: number): void {
+    if (this.#session !== undefined) {
+      this.#ledger.clear();
+      this.#rate.reset();
+    }
+    this.#session = session;
+    this.#ack = undefined;
+    this.#bytes = 0;
+    this.#held = false;
+    this.#heldInRow = 0;
+    this.#holes = 0;
+    this.#lastHole = undefined;
+    this.#lossy = false;
+  }
+}

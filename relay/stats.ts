@@ -1,0 +1,25 @@
+import type { Counters } from "./counters.js";
+
+/** What a relay is doing, from {@link Relay.stats}. */
+export interface RelayStats {
+  readonly sessions: number;
+  readonly broadcasts: number;
+  readonly tracks: number;
+  readonly watchers: number;
+  readonly listeners: number;
+  readonly cachedBytes: number;
+  readonly queuedBytes: number;
+  readonly queuedGroups: number;
+  readonly counters: Counters;
+}
+
+/** What a relay knows of one listener that reports, from {@link Relay.listeners}. */
+export interface RelayListener {
+  /** Path of the broadcast it listens to. */
+  readonly broadcast: string;
+  /** How much longer its newest report took to come than the quickest one lately, in milliseconds. */
+  readonly stalenessMs: number;
+  /** Its playhead now, in microseconds of media time. */
+  readonly playheadUs: number;
+  readonly playing: boolean;
+}
