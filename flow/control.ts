@@ -133,6 +133,12 @@ export class ControlStage<Result> {
     return this.#tick;
   }
 
+  /** The knobs as they will be when everything staged is live. */
+  get knobs(): Knobs {
+    if (this.#knobs.size === 0) return this.#tick.knobs;
+    return { ...this.#tick.knobs, ...Object.fromEntries([...this.#knobs].map(([name, { value }]) => [name, value])) };
+  }
+
   /** Requests that have not ended. */
   get pending(): number {
     return this.#requests.size;

@@ -12,6 +12,9 @@ interface Hole {
   readonly to: number;
 }
 
+/** Control epochs remembered: those to come, and those that groups carry. */
+const MAX_MARKS = 256;
+
 /** Options of {@link Composer}. */
 export interface ComposerOptions {
   readonly channels: 1 | 2;
@@ -51,6 +54,8 @@ export class Composer {
   #lastSequence = -1;
   /** The next frame is the first after a rewind. */
   #opening = false;
+  #marks: { readonly controlEpoch: number; readonly position: number }[] = [];
+  readonly #carried = [{ controlEpoch: 0, sequence: 0 }];
   readonly #counts = { groups: 0, bytes: 0, reneges: 0, clipped: 0 };
 
   constructor(options: ComposerOptions) {
@@ -78,6 +83,16 @@ export class Composer {
   /** Where the next rendered sound goes, in samples. */
   get end(): number {
     return this.#tape.end;
+  }
+
+  /** The earliest rendered sound that is remembered, in samples. */
+  get oldest(): number {
+    return Math.max(0, this.#tape.oldest);
+  }
+
+  /** How much rendered sound is remembered, in samples. */
+  get memory(): number {
+    return this.#options.capacity;
   }
 
   /** Sequence of the last group; -1 before the first. */
@@ -162,6 +177,24 @@ export class Composer {
     encoder.reset(this.#mixed);
   }
 
+  /** Original sound between two positions, interleaved; what is not remembered is silent. */
+  recall(from: number, to: number): Float32Array {
+    const dry = new Float32Array((to - from) * this.#options.channels);
+    this.#tape.read(from, dry, new Float32Array(dry.length));
+    return dry;
+  }
+
+  /** Groups from `position` on carry the changes up to a control epoch. */
+  mark(controlEpoch: number, position: number): void {
+    this.#marks.push({ controlEpoch, position });
+    if (this.#marks.length > MAX_MARKS) this.#marks.shift();
+  }
+
+  /** The control epoch a group carries, for measurement; undefined when that is too long ago. */
+  controlEpochOf(sequence: number): number | undefined {
+    return this.#carried.findLast((one) => one.sequence <= sequence)?.controlEpoch;
+  }
+
   /** Takes what is rendered from `position` on off the tape, and forgets the holes behind it. */
   cut(position: number): TapeCut {
     this.#holes = this.#holes.filter((hole) => hole.to <= position);
@@ -199,10 +232,19 @@ export class Composer {
     const opensEpoch = this.#opening;
     this.#opening = false;
     this.#lastSequence = sequence;
+    this.#carry(sequence);
     this.#counts.groups++;
     this.#counts.bytes += payload.length;
     this.#options.onFrame({ track: this.#track, sequence, timestamp, payload, opensEpoch });
     this.#cursor += this.#options.frameSize;
+  }
+
+  #carry(sequence: number): void {
+    const reached = this.#marks.filter(({ position }) => position <= this.#cursor);
+    if (reached.length === 0) return;
+    this.#marks = this.#marks.filter(({ position }) => position > this.#cursor);
+    this.#carried.push({ controlEpoch: Math.max(...reached.map(({ controlEpoch }) => controlEpoch)), sequence });
+    if (this.#carried.length > MAX_MARKS) this.#carried.shift();
   }
 
   #nextTrack(): void {

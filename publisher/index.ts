@@ -17,6 +17,7 @@ export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } f
 export { OverloadGuard, type OverloadOptions } from "./overload.js";
 export type { PcmFormat, SampleFormat } from "./pcm.js";
 export type { Utterance } from "./playlist.js";
+export { modelPayload } from "./preparations.js";
 export { type Interruption, Publisher } from "./publisher.js";
 export { Resampler, SAMPLE_RATE } from "./resample.js";
 export type { Logger } from "./session.js";

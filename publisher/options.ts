@@ -35,6 +35,12 @@ export const publisherOptionsSchema = z.strictObject({
   /** A denoising model: the path of its ONNX file, or one loaded before. Without it the sound is not denoised. */
   model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
   denoise: knobsSchema.prefault({}),
+  /** Models that can be swapped in by name: the path of each one's ONNX file. */
+  models: z.record(z.string().min(1).max(256), z.string().min(1)).default({}),
+  /** Opens a source that is to be swapped in by name. */
+  sources: z
+    .custom<(name: string) => Promise<AudioSource>>((value) => typeof value === "function", "must be a function")
+    .optional(),
   channels: opusOptionsSchema.shape.channels,
   frameMs: opusOptionsSchema.shape.frameMs,
   bitrateBps: opusOptionsSchema.shape.bitrateBps,

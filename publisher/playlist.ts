@@ -1,4 +1,5 @@
 import { InputError, type Microseconds, StateError } from "../base/index.js";
+import type { DenoiserState } from "./denoiser.js";
 import type { Renderer } from "./renderer.js";
 import type { AudioSource } from "./source.js";
 import type { TapeCut } from "./tape.js";
@@ -6,15 +7,31 @@ import type { TapeCut } from "./tape.js";
 /** One thing to say, made by `play`. */
 export interface Utterance {
   readonly id: number;
-  /** How it ended: rendered to its end, or taken back (also before it began). Rejects when its source can't be read. */
+  /**
+   * How it ended: as far as is known heard to its end, or taken back, all or in part, perhaps before it began. Rejects
+   * when its source can't be read.
+   */
   readonly done: Promise<"finished" | "interrupted">;
+}
+
+/** Where rendering can start anew. */
+export interface Checkpoint {
+  /** In samples per channel since the start of the broadcast. */
+  readonly position: number;
+  readonly states: readonly DenoiserState[];
 }
 
 /** A source on its way to the timeline. */
 export interface Item {
   readonly id: number;
-  readonly source: AudioSource;
+  source: AudioSource;
   renderer: Renderer | undefined;
+  /** Position of its first sample; after a resume, of the first one that was taken back. */
+  start: number;
+  /** Position behind its last sample, once that is rendered. */
+  end: number | undefined;
+  /** By position, at most {@link MAX_CHECKPOINTS}. */
+  checkpoints: Checkpoint[];
   readonly resolve: (how: "finished" | "interrupted") => void;
   readonly reject: (error: Error) => void;
 }
@@ -22,6 +39,8 @@ export interface Item {
 /** What an interrupt took back, kept so that it can be said after all. */
 export interface Tail {
   readonly at: Microseconds;
+  /** Where it was cut, in samples. */
+  readonly position: number;
   readonly cut: TapeCut;
   readonly current: Item | undefined;
   readonly queue: readonly Item[];
@@ -37,11 +56,16 @@ export interface PlaylistOptions {
 }
 
 const MAX_QUEUE = 256;
+/** One for every 100 ms of what the tape remembers, and some. */
+export const MAX_CHECKPOINTS = 512;
+/** Utterances rendered to their ends and not yet heard; of more the oldest count as heard. */
+const MAX_ENDED = 64;
 
 /** What is being said, what comes next, and what was interrupted. */
 export class Playlist {
   readonly #options: PlaylistOptions;
   #queue: Item[] = [];
+  #ended: Item[] = [];
   #current: Item | undefined;
   #muted: Item | undefined;
   #tail: Tail | undefined;
@@ -54,6 +78,11 @@ export class Playlist {
   /** What is being rendered. */
   get current(): Item | undefined {
     return this.#current;
+  }
+
+  /** What is being said or was said last. */
+  get last(): Item | undefined {
+    return this.#current ?? this.#ended.at(-1);
   }
 
   /** A live source that is read on but not heard. */
@@ -81,7 +110,7 @@ export class Playlist {
    *
    * @throws InputError `INVALID_OPTION` for a source with other channels; StateError `QUEUE_FULL`.
    */
-  add(source: AudioSource): Utterance {
+  add(source: AudioSource, renderer?: Renderer): Utterance {
     const { channels } = this.#options;
     if (source.channels !== channels) {
       throw new InputError(
@@ -95,23 +124,47 @@ export class Playlist {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<"finished" | "interrupted">();
     promise.catch(() => {});
-    this.#queue.push({ id, source, renderer: undefined, resolve, reject });
+    this.#queue.push({ id, source, renderer, start: 0, end: undefined, checkpoints: [], resolve, reject });
     this.dropTail();
     return { id, done: promise };
   }
 
-  /** The next becomes what is being said. */
-  begin(): Item | undefined {
-    this.#current = this.#queue.shift();
-    return this.#current;
+  /** The next becomes what is being said, from `start` on. */
+  begin(start: number): void {
+    const item = this.#queue.shift();
+    this.#current = item;
+    if (item !== undefined) item.start = start;
   }
 
   /** What is being said was rendered to its end. */
-  finish(): void {
+  finish(end: number): void {
     const item = this.#current;
+    if (item === undefined) return;
     this.#current = undefined;
-    item?.resolve("finished");
-    if (item !== undefined) this.abandon(item);
+    item.end = end;
+    this.#ended.push(item);
+    (item.renderer?.closeSource() ?? item.source.close()).catch(this.#options.onCloseError);
+    if (this.#ended.length > MAX_ENDED) this.#heard(this.#ended.shift()!);
+  }
+
+  /** Nobody hears anything before `position` any more. */
+  settle(position: number): void {
+    while (this.#ended.length > 0 && this.#ended[0]!.end! <= position) this.#heard(this.#ended.shift()!);
+  }
+
+  /** What is being said; where nothing is, what was rendered last and goes on after `position`, to be rendered again. */
+  revive(position: number): Item | undefined {
+    const last = this.#ended.at(-1);
+    if (this.#current !== undefined || last === undefined || last.end! <= position) return this.#current;
+    this.#ended.pop();
+    this.#current = last;
+    return last;
+  }
+
+  /** Everything that may still be rendered, but what is being said and what ended. */
+  get waiting(): readonly Item[] {
+    const tail = this.#tail;
+    return [this.#muted, tail?.current, ...(tail?.queue ?? []), ...this.#queue].filter((item) => item !== undefined);
   }
 
   /** The muted source ended. */
@@ -120,11 +173,13 @@ export class Playlist {
   }
 
   /** Interrupts all that is said and queued, keeps it for `resume`, and reads on unheard what can't wait. */
-  cut(cut: TapeCut, now: Microseconds, { mute }: { mute: boolean }): void {
+  cut(cut: TapeCut, position: number, now: Microseconds, { mute }: { mute: boolean }): void {
     const current = this.#current;
     const queue = this.#queue;
     this.dropTail();
-    this.#tail = { at: now, cut, current, queue };
+    this.#tail = { at: now, position, cut, current, queue };
+    this.settle(position);
+    for (const item of this.#ended.splice(0)) this.abandon(item);
     for (const item of [current, ...queue]) item?.resolve("interrupted");
     this.#current = undefined;
     this.#queue = [];
@@ -155,7 +210,7 @@ export class Playlist {
     for (const item of [tail?.current, ...(tail?.queue ?? [])]) if (item !== undefined) this.abandon(item);
   }
 
-  /** Lets go of an item's source. */
+  /** Lets go of an item. */
   abandon(item: Item): void {
     item.resolve("interrupted");
     (item.renderer?.close() ?? item.source.close()).catch(this.#options.onCloseError);
@@ -164,9 +219,15 @@ export class Playlist {
   /** Lets go of everything. */
   close(): void {
     this.dropTail();
+    for (const item of this.#ended.splice(0)) this.#heard(item);
     for (const item of [this.#current, ...this.#queue]) if (item !== undefined) this.abandon(item);
     this.#current = undefined;
     this.#queue = [];
+  }
+
+  #heard(item: Item): void {
+    item.resolve("finished");
+    this.abandon(item);
   }
 
   #expired(tail: Tail, now: Microseconds): boolean {

@@ -9,25 +9,24 @@ import {
   StateError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
+import type { ControlEvent } from "../flow/index.js";
 import { connect } from "../transport/index.js";
 import { Audience, type HeardListener } from "./audience.js";
 import { Composer } from "./composer.js";
-import { Denoiser } from "./denoiser.js";
+import { Controls } from "./controls.js";
 import { Horizon } from "./horizon.js";
-import { type Knobs, knobsSchema } from "./mix.js";
-import { loadModel, type Model } from "./model.js";
+import type { Knobs } from "./mix.js";
+import { loadModel } from "./model.js";
 import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 import { OpusEncoder } from "./opus.js";
 import { Outbox } from "./outbox.js";
-import { OverloadGuard } from "./overload.js";
-import { type Item, Playlist, type Utterance } from "./playlist.js";
+import { Performer } from "./performer.js";
+import type { Utterance } from "./playlist.js";
 import { toPosition, toTime } from "./position.js";
-import { Renderer } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
 import { type Logger, Uplink } from "./session.js";
 import type { AudioSource } from "./source.js";
 import type { PublisherStats } from "./stats.js";
-import type { TapeCut } from "./tape.js";
 import { VideoTrack } from "./video-track.js";
 
 /** What `interrupt` found out. */
@@ -80,18 +79,11 @@ export class Publisher {
   readonly #horizon: Horizon;
   readonly #outbox: Outbox;
   readonly #composer: Composer;
-  readonly #playlist: Playlist;
+  readonly #performer: Performer;
+  readonly #controls: Controls;
   readonly #video: VideoTrack | undefined;
-  readonly #guard: OverloadGuard;
   readonly #done: Promise<void>;
   readonly #ticks: (() => void)[] = [];
-  #model: Model | undefined;
-  #knobs: Knobs;
-  #staged: Knobs | undefined;
-  #reading: Item | undefined;
-  #result: { item: Item; block: TapeCut | undefined; error?: unknown } | undefined;
-  /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
-  #mutedEnd = 0;
   #wake: (() => void) | undefined;
   #stirred = false;
   #closed = false;
@@ -101,7 +93,6 @@ export class Publisher {
   #interrupting: Promise<Interruption> | undefined;
   #stranded = false;
   #sessions = 0;
-  #underruns = 0;
 
   constructor(options: PublisherOptions) {
     const parsed = publisherOptionsSchema.safeParse(options);
@@ -114,15 +105,9 @@ export class Publisher {
     }
     this.#options = data;
     this.#logger = data.logger ?? silent;
-    this.#knobs = data.denoise;
     this.#outbox = new Outbox({ bitrateBps: data.bitrateBps });
     this.#audience = new Audience({ clock: this.#clock });
     this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
-    this.#playlist = new Playlist({
-      channels: data.channels,
-      resumeWindow: fromMilliseconds(data.resumeWindowMs),
-      onCloseError: (error) => this.#logger.debug({ err: error }, "A source could not be closed."),
-    });
     this.#composer = new Composer({
       channels: data.channels,
       frameMs: data.frameMs,
@@ -142,10 +127,32 @@ export class Publisher {
         this.#publishCatalog();
       },
     });
-    this.#guard = new OverloadGuard({
+    this.#performer = new Performer({
+      ...data,
       clock: this.#clock,
-      budget: fromMilliseconds(10),
-      slack: () => this.#horizon.slack(toTime(this.#composer.end), this.#clock()),
+      horizon: this.#horizon,
+      composer: this.#composer,
+      logger: this.#logger,
+      onRead: () => this.#stir(),
+      onBegin: (at) => {
+        this.#interrupting = undefined;
+        this.#video?.start(at);
+      },
+      onDelay: (by) => this.#video?.delay(by),
+    });
+    this.#controls = new Controls({
+      ...data,
+      sources: data.sources,
+      knobs: data.denoise,
+      performer: this.#performer,
+      composer: this.#composer,
+      soonest: () => this.#soonest(),
+      interrupt: () => void this.interrupt(),
+      resume: () => this.resume(),
+      onBand: (armed) => {
+        this.#audience.lead.loopBandArmed = armed;
+      },
+      onStaged: () => this.#stir(),
     });
     const retainMs = (data.aheadMs ?? 2000) + 5000;
     if (data.video !== undefined) {
@@ -198,7 +205,7 @@ export class Publisher {
 
   /** The knobs in force or about to be. */
   get knobs(): Knobs {
-    return this.#staged ?? this.#knobs;
+    return this.#controls.knobs;
   }
 
   /**
@@ -209,12 +216,27 @@ export class Publisher {
    */
   set(knobs: Partial<Knobs>): void {
     this.#assertOpen();
-    const parsed = knobsSchema.safeParse({ ...this.knobs, ...knobs });
-    if (!parsed.success) {
-      throw new InputError("INVALID_OPTION", `The knobs are not valid: ${z.prettifyError(parsed.error)}`);
-    }
-    this.#staged = parsed.data;
-    this.#stir();
+    this.#controls.set(knobs);
+  }
+
+  /**
+   * Takes one operation as `flow` defines them: `set`, `noise_profile`, `model`, `swap_source`, `write_audio`,
+   * `loop_band`, `interrupt`, `resume`. What takes time is prepared beside the broadcast, which goes on meanwhile. Then it
+   * is made live at the start of a tick: what was sent ahead is taken back from just after the playhead on and rendered
+   * anew. Resolves with the operation's one end: applied, superseded by a later one, or failed.
+   *
+   * @param payload For `noise_profile`: a WAV file, or mono 32-bit floats at 48 kHz. For `write_audio`: the samples. For
+   *   `model` without a name: see `modelPayload`.
+   * @throws InputError `INVALID_OPERATION` or `DUPLICATE_REQUEST`; StateError `CLOSED`.
+   */
+  async control(operation: unknown, payload?: Uint8Array): Promise<ControlEvent> {
+    this.#assertOpen();
+    return this.#controls.request(operation, payload);
+  }
+
+  /** The control epoch a group carries, for measurement: 0 before the first change; undefined when that is too long ago. */
+  controlEpochOf(sequence: number): number | undefined {
+    return this.#composer.controlEpochOf(sequence);
   }
 
   /**
@@ -225,7 +247,7 @@ export class Publisher {
   play(source: AudioSource): Utterance {
     this.#assertOpen();
     if (!this.#options.audio) throw new InputError("INVALID_OPTION", "The broadcast has no sound: audio is false.");
-    const utterance = this.#playlist.add(source);
+    const utterance = this.#performer.play(source);
     this.#stir();
     return utterance;
   }
@@ -237,7 +259,7 @@ export class Publisher {
    */
   interrupt(): Promise<Interruption> {
     this.#assertOpen();
-    const quiet = this.#quietSince === this.#composer.counters.groups && this.#playlist.idle;
+    const quiet = this.#quietSince === this.#composer.counters.groups && this.#performer.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
     const now = this.#clock();
     const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.wall(now));
@@ -268,14 +290,10 @@ export class Publisher {
    */
   resume(): boolean {
     this.#assertOpen();
-    const now = this.#clock();
-    const tail = this.#playlist.resume(now);
-    if (tail === undefined) return false;
+    const start = this.#performer.resume();
+    if (start === undefined) return false;
     this.#interrupting = undefined;
-    const start = this.#horizon.next(now);
-    if (this.#options.mode === "ahead") this.#composer.startAt(start);
-    this.#video?.start(toTime(Math.max(start, this.#composer.end)));
-    if (this.#options.mode === "ahead") this.#composer.write(tail.cut);
+    this.#video?.start(toTime(start));
     this.#stir();
     return true;
   }
@@ -303,12 +321,13 @@ export class Publisher {
       playheadUs: playhead,
       leadMs: (frontier - playhead) / 1000,
       reneges,
-      queued: this.#playlist.queued,
-      voiceActivity: this.#playlist.current?.renderer?.voiceActivity ?? 0,
-      denoisedHops: this.#guard.denoisedHops,
-      denoiseCostUs: this.#guard.meanCost,
-      bleedMs: this.#guard.bleedMs,
-      underruns: this.#underruns,
+      controlEpoch: this.#controls.controlEpoch,
+      queued: this.#performer.playlist.queued,
+      voiceActivity: this.#performer.voiceActivity,
+      denoisedHops: this.#performer.guard.denoisedHops,
+      denoiseCostUs: this.#performer.guard.meanCost,
+      bleedMs: this.#performer.guard.bleedMs,
+      underruns: this.#performer.underruns,
       clippedSamples: clipped,
       outbox: this.#outbox.counters,
       video: this.#video?.counters,
@@ -327,18 +346,17 @@ export class Publisher {
     try {
       if (!audio) this.#video?.start(this.#horizon.wall(this.#clock()));
       else this.#composer.encoder = await OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps });
-      if (audio) this.#model = typeof model === "string" ? await loadModel(model) : model;
+      const owned = typeof model === "string";
+      if (audio) this.#controls.start(owned ? await loadModel(model) : model, { owned });
       let batch = 0;
       while (!this.#closed) {
         if (this.#failure !== undefined) throw this.#failure;
+        this.#performer.take();
         this.#control();
-        this.#take();
         this.#pump();
         this.#show();
-        const item = this.#reading === undefined ? await this.#next() : undefined;
-        if (item !== undefined) {
-          this.#read(item);
-          if (++batch % RENDER_BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
+        if ((await this.#performer.read()) && ++batch % RENDER_BATCH === 0) {
+          await new Promise((resolve) => setImmediate(resolve));
         }
         await this.#idle();
       }
@@ -348,11 +366,10 @@ export class Publisher {
     } finally {
       this.#closed = true;
       this.#uplink.close();
-      this.#playlist.close();
-      if (this.#reading !== undefined) this.#playlist.abandon(this.#reading);
+      this.#performer.close();
       this.#composer.close();
       await this.#video?.close();
-      if (typeof model === "string") await this.#model?.close();
+      await this.#controls.close();
       for (const resolve of this.#ticks.splice(0)) resolve();
     }
   }
@@ -360,63 +377,28 @@ export class Publisher {
   // Everything asked from outside since the last tick, and at most one recompose for it.
   #control(): void {
     const now = this.#clock();
-    this.#playlist.expire(now);
-    if (this.#staged !== undefined) {
-      this.#knobs = this.#staged;
-      this.#staged = undefined;
-      this.#composer.setKnobs(this.#knobs);
-      this.#recompose(this.#horizon.next(now));
-    }
+    this.#performer.playlist.expire(now);
+    if (!this.#performer.busy) this.#controls.tick();
     if (this.#stranded && this.#uplink.wanted) {
       this.#stranded = false;
       this.#outbox.forget();
-      this.#recompose(toPosition(this.#horizon.wall(now)));
+      const position = toPosition(this.#horizon.wall(now));
+      if (this.#options.mode === "ahead" && position < this.#composer.cursor) this.#composer.rewind(position);
     }
   }
 
-  // Sends what is on the tape from `position` on once more, as a rewind.
-  #recompose(position: number): void {
-    if (this.#options.mode === "ahead" && position < this.#composer.cursor) this.#composer.rewind(position);
-  }
-
-  // What the reading of the last tick brought.
-  #take(): void {
-    const result = this.#result;
-    if (result === undefined) return;
-    this.#result = undefined;
-    const { item, block, error } = result;
-    if (error !== undefined) {
-      item.reject(error instanceof Error ? error : new Error(String(error)));
-      this.#logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
-    }
-    if (item === this.#playlist.muted) {
-      if (block === undefined) this.#playlist.finishMuted();
-      else this.#mutedEnd += block.dry.length / this.#options.channels;
-    } else if (item !== this.#playlist.current) {
-      if (block !== undefined) item.renderer?.unread(block);
-    } else if (block === undefined) {
-      this.#playlist.finish();
-    } else {
-      this.#catchUp();
-      this.#composer.write(block);
-    }
-  }
-
-  // Where the source was too slow, what is late anyway moves on to where it can still be heard in full.
-  #catchUp(): void {
-    const now = this.#clock();
-    const end = toTime(this.#composer.end);
-    if (end >= this.#horizon.late(now)) return;
-    this.#underruns++;
-    this.#composer.startAt(this.#horizon.next(now));
-    this.#video?.delay(microseconds(toTime(this.#composer.end) - end));
+  // Where a change can land: what is sent live is never sent again.
+  #soonest(): number {
+    if (this.#options.mode === "live") return Math.max(this.#composer.end, this.#composer.cursor);
+    return this.#horizon.next(this.#clock());
   }
 
   // Pictures go as far ahead as sound does, and never further than the sound that belongs to them is rendered.
   #show(): void {
     const now = this.#clock();
     const target = this.#horizon.target(now);
-    const until = this.#playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
+    const until =
+      this.#performer.playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
     this.#video?.pump(this.#horizon.passed(now), microseconds(until));
   }
 
@@ -442,7 +424,7 @@ export class Publisher {
 
   #encode(now: Microseconds): void {
     const target = toPosition(this.#horizon.target(now));
-    const ended = this.#playlist.current === undefined;
+    const ended = this.#performer.playlist.current === undefined;
     let written = 0;
     while (this.#outbox.size < MAX_ENCODED && this.#composer.encode(target, { ended })) written++;
     if (written === 0) return;
@@ -454,15 +436,10 @@ export class Publisher {
   #cutAt(to: Microseconds): Cut {
     const now = this.#clock();
     const composer = this.#composer;
-    const playlist = this.#playlist;
     const frontier = toPosition(this.#video?.frontier ?? 0);
     const { cursor } = composer;
     const position = Math.min(toPosition(to), Math.max(cursor, composer.end, frontier));
-    const cut = composer.cut(position);
-    if (cut.dry.length > 0 || !playlist.idle || this.#video?.running) {
-      playlist.cut(cut, now, { mute: this.#options.mode === "live" });
-      this.#mutedEnd = position;
-    }
+    this.#performer.cut(position, { more: this.#video?.running ?? false });
     const reneged = position < cursor;
     const sent = toTime(this.#options.audio ? cursor : frontier);
     if (reneged) {
@@ -481,54 +458,6 @@ export class Publisher {
     const earliest = Math.min(...clamped.map(({ heardUntil }) => heardUntil));
     const heardUntil = nothing ? 0 : clamped.length > 0 ? earliest : Math.min(to, sent);
     return { heardUntil: microseconds(heardUntil), perListener: clamped, to, reneged };
-  }
-
-  // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
-  async #next(): Promise<Item | undefined> {
-    const now = this.#clock();
-    const playlist = this.#playlist;
-    if (playlist.muted !== undefined && playlist.idle) {
-      return toTime(this.#mutedEnd) < this.#horizon.wall(now) ? playlist.muted : undefined;
-    }
-    if (playlist.current === undefined) {
-      const item = playlist.next;
-      if (item === undefined) return undefined;
-      // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
-      item.renderer ??= await this.#render(item.source);
-      if (playlist.next !== item || playlist.current !== undefined) return undefined;
-      playlist.begin();
-      this.#interrupting = undefined;
-      this.#composer.startAt(this.#horizon.next(now));
-      this.#video?.start(toTime(this.#composer.end));
-    }
-    return toTime(this.#composer.end) < this.#horizon.target(now) ? playlist.current : undefined;
-  }
-
-  #read(item: Item): void {
-    this.#reading = item;
-    const done = (result: { block: TapeCut | undefined; error?: unknown }) => {
-      this.#reading = undefined;
-      this.#result = { item, ...result };
-      this.#stir();
-    };
-    item.renderer!.read().then(
-      (block) => done({ block }),
-      (error: unknown) => done({ block: undefined, error }),
-    );
-  }
-
-  async #render(source: AudioSource): Promise<Renderer> {
-    const model = this.#model;
-    const denoisers: Denoiser[] = [];
-    if (model !== undefined) for (let c = 0; c < source.channels; c++) denoisers.push(await Denoiser.create(model));
-    return new Renderer({
-      source,
-      denoisers,
-      guard: this.#guard,
-      clock: this.#clock,
-      // What is rendered ahead may be mixed otherwise later; live sound that nobody hears denoised need not be.
-      wanted: () => this.#options.mode === "ahead" || this.#composer.needsWet,
-    });
   }
 
   #publishCatalog(): void {
@@ -557,7 +486,7 @@ export class Publisher {
     // Who stands still, paused perhaps, does not keep a broadcast from ending.
     const playhead = (this.#audience.playing ? this.#horizon.playhead(now) : undefined) ?? this.#horizon.wall(now);
     return (
-      this.#playlist.idle &&
+      this.#performer.idle &&
       this.#outbox.size === 0 &&
       (video === undefined || !video.running || video.ended) &&
       this.#composer.cursor >= this.#composer.end &&

@@ -1,5 +1,7 @@
 import { type Clock, microseconds } from "../base/index.js";
-import type { Denoiser } from "./denoiser.js";
+import type { Denoiser, DenoiserState } from "./denoiser.js";
+import { Feed, type SpliceMode } from "./feed.js";
+import type { NoiseProfile } from "./noise-profile.js";
 import type { OverloadGuard } from "./overload.js";
 import type { AudioSource } from "./source.js";
 import type { TapeCut } from "./tape.js";
@@ -13,48 +15,84 @@ export interface RendererOptions {
   readonly clock: Clock;
   /** Asked before every hop: is the denoised sound wanted at all? */
   readonly wanted?: () => boolean;
+  /** Changes samples as they come from the source, `offset` samples per channel behind what was rendered. */
+  readonly onSamples?: (samples: Float32Array, offset: number) => void;
+}
+
+/** Sound rendered by one step. */
+export interface Block extends TapeCut {
+  /** Of the denoisers where the block ends, every so often: rendering can start there anew. */
+  readonly checkpoint?: readonly DenoiserState[] | undefined;
 }
 
 /** Samples of a block where there is no denoiser: 10 ms. */
 const BLOCK = 480;
+/** Hops from one checkpoint to the next: a few kilobytes for 100 ms. */
+const CHECKPOINT_HOPS = 10;
 
 /**
  * Turns a source into blocks of dry and wet sound with the denoiser's delay taken out: what comes out lines up with what
  * went in, to the sample, from the first to the last.
  */
 export class Renderer {
-  readonly source: AudioSource;
-  readonly #denoisers: readonly Denoiser[];
+  readonly #feed: Feed;
   readonly #guard: OverloadGuard;
   readonly #clock: Clock;
   readonly #wanted: () => boolean;
-  readonly #hop: number;
-  readonly #hopIn: Float32Array;
-  readonly #dry: Float32Array;
-  readonly #wet: Float32Array;
-  readonly #backlog: TapeCut[] = [];
-  #chunk: Float32Array = new Float32Array(0);
-  #ended = false;
+  #denoisers: readonly Denoiser[] = [];
+  #makeDenoisers: (() => Promise<readonly Denoiser[]>) | undefined;
+  #noise: NoiseProfile | undefined;
+  #hop = BLOCK;
+  #hopIn = new Float32Array(0);
+  #dry = new Float32Array(0);
+  #wet = new Float32Array(0);
+  /** The hop the denoisers hold: taken and not given out yet. */
+  #held = new Float32Array(0);
+  #backlog: TapeCut[] = [];
+  /** Samples per channel that the denoisers took and gave out. */
   #received = 0;
   #rendered = 0;
   #primed = false;
+  #sinceCheckpoint = 0;
   #voiceActivity = 1;
+  #waiting = true;
 
-  constructor({ source, denoisers = [], guard, clock, wanted = () => true }: RendererOptions) {
-    this.source = source;
-    this.#denoisers = denoisers;
+  constructor({ source, denoisers = [], guard, clock, wanted = () => true, onSamples }: RendererOptions) {
+    this.#feed = new Feed(source, (samples, offset) => onSamples?.(samples, this.#ahead + offset));
     this.#guard = guard;
     this.#clock = clock;
     this.#wanted = wanted;
-    this.#hop = denoisers[0]?.hop ?? BLOCK;
-    this.#hopIn = new Float32Array(this.#hop);
-    this.#dry = new Float32Array(this.#hop * source.channels);
-    this.#wet = new Float32Array(this.#hop * source.channels);
+    this.#setDenoisers(denoisers);
+  }
+
+  /** What it renders. */
+  get source(): AudioSource {
+    return this.#feed.source;
   }
 
   /** Probability of speech in the last hop, 0 to 1. */
   get voiceActivity(): number {
     return this.#voiceActivity;
+  }
+
+  /** Whether a reading waits for the source or has not begun. Only then may anything be changed. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  /** Whether it has denoisers. */
+  get denoises(): boolean {
+    return this.#denoisers.length > 0 || this.#makeDenoisers !== undefined;
+  }
+
+  /** Samples per channel taken from the source beyond what was given out. */
+  get ahead(): number {
+    return this.#ahead + this.#feed.length;
+  }
+
+  /** Whether a stretch repeats. */
+  get looping(): boolean {
+    return this.#feed.looping;
   }
 
   /** Puts blocks back in front; they are copied. */
@@ -66,57 +104,151 @@ export class Renderer {
   }
 
   /** The next block, or undefined at the end. Its buffers are used again by the next call. One call at a time. */
-  async read(): Promise<TapeCut | undefined> {
-    const waiting = this.#backlog.shift();
-    if (waiting !== undefined) return waiting;
-    const { channels } = this.source;
+  async read(): Promise<Block | undefined> {
     for (;;) {
-      const filled = await this.#fill();
-      if (filled === 0 && (this.#denoisers.length === 0 || this.#rendered >= this.#received)) return undefined;
+      this.#waiting = true;
+      if (this.#makeDenoisers !== undefined) await this.#makeReady();
+      else if (this.#backlog.length === 0) await this.#feed.fill(this.#dry.length);
+      // What was changed meanwhile comes first.
+      if (this.#makeDenoisers !== undefined) continue;
+      this.#waiting = false;
+      const given = this.#backlog.shift();
+      if (given !== undefined) return given;
+      if (!this.#feed.isReady(this.#dry.length)) continue;
+      const { channels } = this.source;
+      const filled = this.#feed.take(this.#dry) / channels;
       if (this.#denoisers.length === 0) {
+        if (filled === 0) return undefined;
         const block = this.#dry.subarray(0, filled * channels);
-        this.#rendered += filled;
         return { dry: block, wet: block };
       }
+      if (filled === 0 && this.#rendered >= this.#received) return undefined;
+      this.#received += filled;
+      const checkpoint = this.#checkpoint();
       await this.#denoise();
       if (!this.#primed) {
         this.#primed = true;
         continue;
       }
-      const length = Math.min(this.#hop, this.#received - this.#rendered) * channels;
+      const length = Math.min(this.#hop, this.#received - filled - this.#rendered) * channels;
       this.#rendered += length / channels;
-      return { dry: this.#dry.subarray(0, length), wet: this.#wet.subarray(0, length) };
+      return { dry: this.#dry.subarray(0, length), wet: this.#wet.subarray(0, length), checkpoint };
     }
   }
 
-  /** Lets go of the source; idempotent. */
+  /**
+   * Goes back over `dry`, the end of what was given out, to render it again: from a checkpoint, with other denoisers, or
+   * from their beginning. Not while it is busy.
+   */
+  rewind(
+    dry: Float32Array,
+    {
+      states,
+      denoisers,
+    }: { states?: readonly DenoiserState[] | undefined; denoisers?: readonly Denoiser[] | undefined },
+  ): void {
+    const pending = (this.#received - this.#rendered) * this.source.channels;
+    const held = pending > 0 ? this.#held.slice(0, pending) : this.#held.subarray(0, 0);
+    this.#feed.unshift(dry, ...this.#backlog.splice(0).map((block) => block.dry), held);
+    if (denoisers !== undefined) {
+      this.#release();
+      this.#setDenoisers(denoisers);
+    } else {
+      for (const [channel, denoiser] of this.#denoisers.entries()) denoiser.restore(states?.[channel]);
+      this.#startOver();
+    }
+  }
+
+  /** Takes denoisers made by `make` before the next block; what is given out goes on from there. */
+  reset(make: () => Promise<readonly Denoiser[]>): void {
+    this.rewind(new Float32Array(0), { denoisers: [] });
+    this.#makeDenoisers = make;
+  }
+
+  /** Conditions the denoisers, from the next hop on. */
+  setNoiseProfile(profile: NoiseProfile | undefined): void {
+    this.#noise = profile;
+    for (const denoiser of this.#denoisers) denoiser.setNoiseProfile(profile);
+  }
+
+  /** Changes samples that were not rendered yet, `offset` samples per channel behind what was; just after a rewind only. */
+  edit(offset: number, samples: Float32Array, mode: SpliceMode): void {
+    this.#feed.edit(offset, samples, mode);
+  }
+
+  /** The next samples that were taken from the source, at most `frames` per channel; just after a rewind only. */
+  peek(frames: number): Float32Array {
+    return this.#feed.peek(frames);
+  }
+
+  /** Repeats `samples` from `offset` on, `phase` first; just after a rewind only. */
+  loop(samples: Float32Array, offset: number, phase: number): void {
+    this.#feed.loop(samples, offset, phase);
+  }
+
+  /** Goes on with the source at `offset`; just after a rewind only. */
+  unloop(offset: number): void {
+    this.#feed.unloop(offset);
+  }
+
+  /** Lets go of the source, but can still be rewound; idempotent. */
+  async closeSource(): Promise<void> {
+    await this.#feed.close();
+  }
+
+  /** Lets go of everything; idempotent. */
   async close(): Promise<void> {
-    this.#ended = true;
     this.#backlog.length = 0;
-    for (const denoiser of this.#denoisers) denoiser.close();
-    await this.source.close();
+    this.#release();
+    await this.#feed.close();
   }
 
-  // Fills the dry buffer from the source; returns how many samples per channel were real, the rest is silence.
-  async #fill(): Promise<number> {
-    const wanted = this.#dry.length;
-    let filled = 0;
-    while (filled < wanted && !this.#ended) {
-      if (this.#chunk.length === 0) {
-        const next = await this.source.read();
-        if (next === undefined) this.#ended = true;
-        else this.#chunk = next;
-        continue;
-      }
-      const piece = this.#chunk.subarray(0, wanted - filled);
-      this.#dry.set(piece, filled);
-      this.#chunk = this.#chunk.subarray(piece.length);
-      filled += piece.length;
+  // What was taken off the feed and not given out.
+  get #ahead(): number {
+    const backlog = this.#backlog.reduce((sum, { dry }) => sum + dry.length, 0) / this.source.channels;
+    return backlog + this.#received - this.#rendered;
+  }
+
+  async #makeReady(): Promise<void> {
+    const make = this.#makeDenoisers!;
+    const denoisers = await make();
+    if (this.#makeDenoisers !== make) {
+      for (const denoiser of denoisers) denoiser.close();
+      return;
     }
-    this.#dry.fill(0, filled);
-    const frames = filled / this.source.channels;
-    this.#received += frames;
-    return frames;
+    this.#makeDenoisers = undefined;
+    this.#setDenoisers(denoisers);
+  }
+
+  #setDenoisers(denoisers: readonly Denoiser[]): void {
+    this.#makeDenoisers = undefined;
+    this.#denoisers = denoisers;
+    this.#hop = denoisers[0]?.hop ?? BLOCK;
+    const { channels } = this.source;
+    this.#hopIn = new Float32Array(this.#hop);
+    this.#dry = new Float32Array(this.#hop * channels);
+    this.#wet = new Float32Array(this.#hop * channels);
+    this.#held = new Float32Array(this.#hop * channels);
+    if (this.#noise !== undefined) for (const denoiser of denoisers) denoiser.setNoiseProfile(this.#noise);
+    this.#startOver();
+  }
+
+  #startOver(): void {
+    this.#received = 0;
+    this.#rendered = 0;
+    this.#primed = false;
+    this.#sinceCheckpoint = 0;
+  }
+
+  #release(): void {
+    for (const denoiser of this.#denoisers) denoiser.close();
+    this.#denoisers = [];
+  }
+
+  #checkpoint(): readonly DenoiserState[] | undefined {
+    if (!this.#primed || ++this.#sinceCheckpoint < CHECKPOINT_HOPS) return undefined;
+    this.#sinceCheckpoint = 0;
+    return this.#denoisers.map((denoiser) => denoiser.checkpoint());
   }
 
   // Sends the dry buffer through the denoisers; afterwards both buffers hold the hop before.
@@ -125,6 +257,7 @@ export class Renderer {
     const infer = this.#wanted() && this.#guard.admit();
     const started = this.#clock();
     let voiceActivity = 0;
+    this.#held.set(this.#dry);
     for (let c = 0; c < channels; c++) {
       for (let i = 0; i < this.#hop; i++) this.#hopIn[i] = this.#dry[i * channels + c]!;
       const hop = await this.#denoisers[c]!.process(this.#hopIn, { infer });

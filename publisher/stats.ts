@@ -18,6 +18,8 @@ export interface PublisherStats {
   readonly playheadUs: number;
   readonly leadMs: number;
   readonly reneges: number;
+  /** Climbs with every tick that made a change live. */
+  readonly controlEpoch: number;
   readonly queued: number;
   /** Probability of speech now, 0 to 1. */
   readonly voiceActivity: number;

@@ -31,6 +31,11 @@ export class Tape {
     return this.#end;
   }
 
+  /** The earliest position that is remembered. */
+  get oldest(): number {
+    return this.#furthest - this.#capacity;
+  }
+
   /** Appends a block; `dry` and `wet` may be the same. */
   write(dry: Float32Array, wet: Float32Array): void {
     this.#each(this.#end, dry.length / this.channels, (at, from, length) => {

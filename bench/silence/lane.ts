@@ -1,9 +1,13 @@
 import { microseconds } from "../../base/index.js";
-import { Publisher, type Utterance } from "../../publisher/index.js";
+import { Publisher } from "../../publisher/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { ListenerStats } from "../../watch/index.js";
-import { type FarEnd, type Outcome, sharedClock } from "./far-end.js";
+import { sharedClock } from "./clock.js";
+import type { FarEndCalls, Outcome } from "./far-end.js";
+import type { RelayCalls, RelayDoor } from "./relays.js";
+import type { Remote } from "./remote.js";
 import { Monologue } from "./speech.js";
+import type { StallWatch } from "./stalls.js";
 
 /** How far ahead of the listener's playhead the publisher sends, in milliseconds. */
 export const AHEAD_MS = 8000;
@@ -15,18 +19,22 @@ const WATCH_MS = 150;
 /** How long the publisher may take to send that far ahead, and a listener to hear the reply. */
 const LIMIT_MS = 25_000;
 const POLL_MS = 40;
-/** What was read from a source is encoded by then. */
-const ENCODED_MS = 300;
+/** Where nothing is taken back there is no hurry: the record tells when it was. */
+const SLOW_POLL_MS = 500;
 
 /** What an interrupt does with what was sent ahead. */
 export type Interrupting = "rewind" | "track" | "nothing";
 
-/** What one interrupt came to. */
+/** What one interrupt came to at one listener. */
 export interface Interrupt {
   /** From the call to the last sample of the old speech that the speaker pulled, in milliseconds. */
   readonly silenceMs: number;
   /** From the call to the first sample of the new speech. */
   readonly replyMs: number;
+  /** How much of the time to silence the event loops of the three processes stood still, in milliseconds. */
+  readonly stalledMs: number;
+  /** The same of the time to the new speech. */
+  readonly replyStalledMs: number;
   /** Delay that the listener aimed at between arrival and sound. */
   readonly jitterMs: number;
   /** Old speech pulled after the listener had flushed it, in milliseconds. */
@@ -41,13 +49,19 @@ export interface Interrupt {
   readonly renegedBytes: number;
 }
 
+/** The three processes: this one publishes, the relays and the listeners have one each. */
+export interface Stage {
+  readonly farEnd: Remote<FarEndCalls>;
+  readonly relays: Remote<RelayCalls>;
+  readonly stalls: StallWatch;
+}
+
 /** Options of {@link Lane}. */
 export interface LaneOptions {
-  /** Different for every lane of a far end. */
+  readonly stage: Stage;
+  /** Different for every lane of a stage. */
   readonly lane: number;
-  readonly farEnd: FarEnd;
-  /** The relay, with its certificate's hash in hex. */
-  readonly relay: { readonly port: number; readonly certificateHash: string };
+  readonly relay: RelayDoor;
   readonly interrupting: Interrupting;
   /** Between relay and listener, each way. */
   readonly link: Link;
@@ -60,7 +74,6 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   readonly #publisher: Publisher;
-  #speaking: { readonly source: Monologue; readonly utterance: Utterance } | undefined;
 
   private constructor(options: LaneOptions) {
     const { lane, relay, interrupting } = options;
@@ -79,48 +92,52 @@ export class Lane {
 
   /** Opens a lane; its publisher starts to speak at once. */
   static async open(options: LaneOptions): Promise<Lane> {
-    const { lane, farEnd, relay, link, seed, speech } = options;
-    await farEnd.open({ lane, ...relay, broadcast: `lane-${lane}`, link, seed });
+    const { stage, lane, relay, link, seed, speech } = options;
+    await stage.farEnd.open({ id: lane, ...relay, broadcast: `lane-${lane}`, link, seed });
     const opened = new Lane(options);
-    opened.#speak(await Monologue.start(speech));
+    opened.#publisher.play(await Monologue.start(speech)).done.catch(() => {});
     return opened;
   }
 
-  /**
-   * Waits until all is sent ahead, interrupts at a random moment, speaks anew and tells what was heard. Undefined when
-   * the listener was silent at the call anyway, for lack of sound or of time to play it.
-   */
-  async interrupt(): Promise<Interrupt | undefined> {
-    const { lane, farEnd, random, interrupting } = this.#options;
+  /** Waits until 8 s are sent ahead and heard, and a random while more. Rejects when that takes too long. */
+  async ready(): Promise<void> {
+    const { lane, stage, random } = this.#options;
     await this.#until("8 s are sent ahead", () => {
       const { leadMs, listeners } = this.#publisher.stats();
       return leadMs >= AHEAD_MS - 100 && listeners === 1 ? true : undefined;
     });
-    await this.#until("it is heard", async () => (await farEnd.stats(lane)).playing || undefined);
+    await this.#until("it is heard", async () => (await stage.farEnd.stats(lane)).playing || undefined);
     await sleep(random() * DITHER_MS);
-    return interrupting === "nothing" ? this.#letEnd() : this.#takeBack();
+  }
+
+  /**
+   * Interrupts, speaks anew and tells what was heard. Undefined when the listener was silent at the call anyway, for
+   * lack of sound or of time to play it. Where nothing is taken back, calls may overlap.
+   */
+  interrupt(): Promise<Interrupt | undefined> {
+    return this.#options.interrupting === "nothing" ? this.#playOut() : this.#takeBack();
   }
 
   /** Ends both sides. */
   async close(): Promise<void> {
-    const { lane, farEnd } = this.#options;
-    await farEnd.close(lane);
+    const { lane, stage } = this.#options;
+    await stage.farEnd.close(lane);
     await this.#publisher.close();
   }
 
   async #takeBack(): Promise<Interrupt | undefined> {
-    const { lane, farEnd, interrupting, speech } = this.#options;
+    const { lane, stage, interrupting, speech } = this.#options;
     const source = await Monologue.start(speech);
-    await farEnd.arm(lane);
+    await stage.farEnd.arm(lane);
     const calledAt = sharedClock();
     const interruption = this.#publisher.interrupt();
-    this.#speak(source);
+    this.#publisher.play(source).done.catch(() => {});
     const epoch = interrupting === "track" ? undefined : this.#publisher.stats().epoch;
     const { to, perListener } = await interruption;
     const asked = { calledAt, epoch, reply: microseconds(to + FRAME_US) };
-    await this.#until("the new speech is heard", () => farEnd.outcome(lane, asked));
+    await this.#until("the new speech is heard", () => stage.farEnd.outcome(lane, asked));
     await sleep(WATCH_MS);
-    const outcome = (await farEnd.outcome(lane, asked))!;
+    const outcome = (await stage.farEnd.outcome(lane, asked))!;
     const { before, after, heard } = outcome;
     if (heard.silentAt === undefined) return undefined;
     const told = perListener[0];
@@ -128,6 +145,8 @@ export class Lane {
     return {
       silenceMs: (heard.silentAt - calledAt) / 1000,
       replyMs: (heard.replyAt! - calledAt) / 1000,
+      stalledMs: await this.#stalled(calledAt, heard.silentAt),
+      replyStalledMs: await this.#stalled(calledAt, heard.replyAt!),
       jitterMs: before.jitterTargetMs,
       staleMs: Math.max(heard.staleMs, after.staleMs - before.staleMs),
       heardErrorMs: told && Math.abs(told.heardUntil - heard.heardUntil) / 1000,
@@ -137,24 +156,27 @@ export class Lane {
     };
   }
 
-  // What people have today: whoever speaks falls silent, but what was sent ahead plays out.
-  async #letEnd(): Promise<Interrupt> {
-    const { lane, farEnd, speech } = this.#options;
-    const { source, utterance } = this.#speaking!;
-    const before = await farEnd.stats(lane);
+  // What people have today: whoever speaks falls silent, but what was sent ahead plays out, and the reply behind it. To
+  // what was sent before a moment it makes no difference whether more follows, so the speech goes on for the next call.
+  async #playOut(): Promise<Interrupt> {
+    const { lane, stage } = this.#options;
+    const before = await stage.farEnd.stats(lane);
     const calledAt = sharedClock();
-    source.end();
-    await utterance.done;
-    await sleep(ENCODED_MS);
     const end = microseconds(this.#publisher.stats().frontierUs);
-    this.#speak(await Monologue.start(speech));
-    const reached = await this.#until("the old speech has ended", () => farEnd.reached(lane, end));
-    const after = await farEnd.stats(lane);
+    const reached = await this.#until(
+      "the old speech has ended",
+      () => stage.farEnd.reached(lane, end),
+      SLOW_POLL_MS,
+    );
+    const after = await stage.farEnd.stats(lane);
     const receivedUntil = (before.playheadUs ?? 0) + before.bufferMs * 1000;
     const elapsedMs = (reached - calledAt) / 1000;
+    const stalledMs = await this.#stalled(calledAt, reached);
     return {
       silenceMs: elapsedMs,
       replyMs: elapsedMs,
+      stalledMs,
+      replyStalledMs: stalledMs,
       jitterMs: before.jitterTargetMs,
       staleMs: 0,
       heardErrorMs: undefined,
@@ -164,21 +186,23 @@ export class Lane {
     };
   }
 
-  #speak(source: Monologue): void {
-    this.#speaking = { source, utterance: this.#publisher.play(source) };
+  async #stalled(from: number, until: number): Promise<number> {
+    const { stalls, relays, farEnd } = this.#options.stage;
+    const there = await Promise.all([relays.stalled(from, until), farEnd.stalled(from, until)]);
+    return there.reduce((sum, each) => sum + each, stalls.within(from, until));
   }
 
-  async #until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>): Promise<T> {
-    const { lane, farEnd } = this.#options;
+  async #until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>, pollMs = POLL_MS): Promise<T> {
+    const { lane, stage } = this.#options;
     const end = performance.now() + LIMIT_MS;
     for (;;) {
       const value = await ask();
       if (value !== undefined) return value;
       if (performance.now() > end) {
-        const state = { publisher: this.#publisher.stats(), listener: await farEnd.stats(lane) };
+        const state = { publisher: this.#publisher.stats(), listener: await stage.farEnd.stats(lane) };
         throw new Error(`Still waiting after ${LIMIT_MS / 1000} s until ${what}: ${JSON.stringify(state)}`);
       }
-      await sleep(POLL_MS);
+      await sleep(pollMs);
     }
   }
 }
@@ -194,6 +218,7 @@ function bytesPerFrame({ receivedBytes, receivedFrames }: ListenerStats): number
   return receivedBytes / Math.max(1, receivedFrames);
 }
 
-function sleep(ms: number): Promise<void> {
+/** Resolves so much later. */
+export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

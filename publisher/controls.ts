@@ -1,0 +1,311 @@
+import { z } from "zod";
+import { InputError, StateError } from "../base/index.js";
+import {
+  type ControlEvent,
+  ControlStage,
+  type Preparation,
+  parseOperation,
+  type Change as StagedChange,
+} from "../flow/index.js";
+import type { Composer } from "./composer.js";
+import type { Denoiser } from "./denoiser.js";
+import { type Knobs, knobsSchema } from "./mix.js";
+import { loadModel, type Model } from "./model.js";
+import { analyseNoise, type NoiseProfile } from "./noise-profile.js";
+import type { Performer, Splice } from "./performer.js";
+import { toPosition } from "./position.js";
+import { decodeSplice, loadModelPayload, readRecording } from "./preparations.js";
+import type { Block, Renderer } from "./renderer.js";
+import type { AudioSource } from "./source.js";
+
+/** Options of {@link Controls}. */
+export interface ControlsOptions {
+  readonly channels: 1 | 2;
+  readonly knobs: Knobs;
+  readonly performer: Performer;
+  readonly composer: Composer;
+  /** Paths of the models that may be asked for by name. */
+  readonly models: Readonly<Record<string, string>>;
+  /** Opens a source that is asked for by name. */
+  readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
+  /** The soonest position at which a change can be heard in full, in samples. */
+  readonly soonest: () => number;
+  readonly interrupt: () => void;
+  /** False when there is nothing to resume. */
+  readonly resume: () => boolean;
+  /** A loop band is armed or not. */
+  readonly onBand: (armed: boolean) => void;
+  /** Something waits for the next tick. */
+  readonly onStaged: () => void;
+}
+
+/** What was prepared off the tick. */
+type Prepared =
+  | { readonly op: "model"; readonly model: Model; readonly denoisers: readonly Denoiser[] }
+  | { readonly op: "swap_source"; readonly renderer: Renderer; readonly model: Model | undefined }
+  | { readonly op: "noise_profile"; readonly profile: NoiseProfile }
+  | { readonly op: "write_audio"; readonly splice: Splice };
+
+/** Everything one tick changes. */
+interface Plan {
+  denoisers: readonly Denoiser[] | undefined;
+  source: Renderer | undefined;
+  splices: Splice[];
+  render: boolean;
+  remix: boolean;
+  unloop: boolean;
+}
+
+/** Blocks of a source rendered before it takes the place of another. */
+const PRIMED_BLOCKS = 8;
+
+/**
+ * Takes control requests, prepares what takes time beside the ticks, and makes everything live at the start of one, with
+ * at most one take-back for all of it.
+ */
+export class Controls {
+  readonly #options: ControlsOptions;
+  readonly #stage: ControlStage<Prepared>;
+  readonly #waiting = new Map<string, (event: ControlEvent) => void>();
+  /** A model loaded here, to be closed here. */
+  #owned: Model | undefined;
+  #plan: Plan | undefined;
+  #banded = false;
+  #nextId = 0;
+
+  constructor(options: ControlsOptions) {
+    this.#options = options;
+    this.#stage = new ControlStage({
+      knobs: options.knobs,
+      onEvent: (event) => {
+        this.#waiting.get(event.requestId)?.(event);
+        this.#waiting.delete(event.requestId);
+      },
+    });
+  }
+
+  /** The knobs in force or about to be. */
+  get knobs(): Knobs {
+    return this.#stage.knobs;
+  }
+
+  /** Climbs with every tick that made a change live. */
+  get controlEpoch(): number {
+    return this.#stage.current.controlEpoch;
+  }
+
+  /** Takes the first model; `owned`: it is closed with the controls, or when another takes its place. */
+  start(model: Model | undefined, { owned }: { owned: boolean }): void {
+    this.#options.performer.model = model;
+    if (owned) this.#owned = model;
+  }
+
+  /** Stages an operation; resolves with its one end. Rejects with an InputError or StateError when it is not taken. */
+  async request(value: unknown, payload?: Uint8Array): Promise<ControlEvent> {
+    const operation = parseOperation(value, payload);
+    const { promise, resolve } = Promise.withResolvers<ControlEvent>();
+    if (!this.#waiting.has(operation.requestId)) this.#waiting.set(operation.requestId, resolve);
+    this.#stage.stage(operation, payload);
+    this.#prepare();
+    this.#options.onStaged();
+    return promise;
+  }
+
+  /**
+   * Stages knobs.
+   *
+   * @throws InputError `INVALID_OPTION` that names the knob.
+   */
+  set(knobs: Partial<Knobs>): void {
+    const parsed = knobsSchema.safeParse({ ...this.knobs, ...knobs });
+    if (!parsed.success) {
+      throw new InputError("INVALID_OPTION", `The knobs are not valid: ${z.prettifyError(parsed.error)}`);
+    }
+    this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: parsed.data });
+    this.#options.onStaged();
+  }
+
+  /** Makes live what is ready. Not while a hop is being denoised. */
+  tick(): void {
+    const { performer, composer, soonest } = this.#options;
+    const before = this.#stage.current.controlEpoch;
+    const tick = this.#stage.beforeTick((change) => this.#apply(change));
+    this.#prepare();
+    const plan = this.#plan;
+    this.#plan = undefined;
+    if (tick.controlEpoch !== before && plan !== undefined) {
+      const from = soonest();
+      if (plan.source !== undefined) performer.swap(from, plan.source);
+      const { denoisers, splices, render, unloop } = plan;
+      const isRendered = denoisers !== undefined || splices.length > 0 || render || unloop;
+      const rendered = isRendered ? performer.change(from, plan) : from;
+      if (plan.remix && from < composer.cursor) composer.rewind(from);
+      composer.mark(tick.controlEpoch, plan.remix ? from : rendered);
+    }
+    if (this.#banded) performer.wrap(soonest());
+  }
+
+  /** Fails what waits and lets go of the model. */
+  async close(): Promise<void> {
+    this.#stage.close();
+    await this.#owned?.close();
+  }
+
+  #prepare(): void {
+    for (const preparation of this.#stage.takePreparations()) {
+      void this.#run(preparation).then(
+        (prepared) => {
+          if (!this.#stage.prepared(preparation, prepared)) this.#discard(prepared);
+          this.#options.onStaged();
+        },
+        (error: unknown) => {
+          this.#stage.prepareFailed(preparation, error instanceof Error ? error.message : String(error));
+        },
+      );
+    }
+  }
+
+  async #run({ operation, payload }: Preparation): Promise<Prepared> {
+    const { op } = operation;
+    switch (op) {
+      case "model": {
+        const model = await this.#loadModel(operation.name, payload);
+        return { op, model, denoisers: await this.#options.performer.makeDenoisers(model) };
+      }
+      case "swap_source":
+        return this.#openSource(operation.source);
+      case "noise_profile":
+        return { op, profile: await analyseNoise(await readRecording(payload!)) };
+      case "write_audio": {
+        const samples = await decodeSplice(operation, payload!, this.#options.channels);
+        return { op, splice: { at: toPosition(operation.at), samples, mode: operation.mode } };
+      }
+      default:
+        throw new Error(`The operation ${op} has nothing to prepare.`);
+    }
+  }
+
+  #loadModel(name: string | undefined, payload: Uint8Array | undefined): Promise<Model> {
+    if (payload !== undefined) return loadModelPayload(payload);
+    const path = Object.hasOwn(this.#options.models, name!) ? this.#options.models[name!] : undefined;
+    if (path === undefined) throw new InputError("UNKNOWN_MODEL", `There is no model named "${name}".`);
+    return loadModel(path);
+  }
+
+  async #openSource(name: string): Promise<Prepared> {
+    const { sources, performer, channels } = this.#options;
+    if (sources === undefined)
+      throw new InputError("UNKNOWN_SOURCE", "The publisher was given no sources to choose from.");
+    const source = await sources(name);
+    if (source.channels !== channels) {
+      await source.close();
+      throw new InputError(
+        "INVALID_OPTION",
+        `The source ${name} has ${source.channels} channel(s) instead of ${channels}.`,
+      );
+    }
+    const { model } = performer;
+    const renderer = await performer.makeRenderer(source);
+    try {
+      const blocks: Block[] = [];
+      while (blocks.length < PRIMED_BLOCKS) {
+        const block = await renderer.read();
+        if (block === undefined) break;
+        blocks.push({ dry: block.dry.slice(), wet: block.wet.slice() });
+      }
+      renderer.unread(...blocks);
+    } catch (error) {
+      await renderer.close();
+      throw error;
+    }
+    return { op: "swap_source", renderer, model };
+  }
+
+  #discard(prepared: Prepared): void {
+    const closing =
+      prepared.op === "model"
+        ? prepared.model.close()
+        : prepared.op === "swap_source"
+          ? prepared.renderer.close()
+          : undefined;
+    closing?.catch(() => {});
+  }
+
+  // Called for each change in order; only the plan is made here, apart from what is nothing but a setting.
+  #apply(change: StagedChange<Prepared>): void {
+    const { performer, composer } = this.#options;
+    this.#plan ??= {
+      denoisers: undefined,
+      source: undefined,
+      splices: [],
+      render: false,
+      remix: false,
+      unloop: false,
+    };
+    const plan = this.#plan;
+    switch (change.kind) {
+      case "interrupt":
+        this.#options.interrupt();
+        break;
+      case "resume":
+        if (!this.#options.resume()) throw new StateError("NOTHING_TO_RESUME", "There is nothing to resume.");
+        break;
+      case "knobs":
+        composer.setKnobs(change.knobs);
+        plan.remix = true;
+        break;
+      case "noise_clear":
+        performer.noise = undefined;
+        plan.render = true;
+        break;
+      case "band":
+        this.#setBand(change.band, plan);
+        break;
+      default:
+        this.#applyPrepared(change.result, plan);
+    }
+  }
+
+  #applyPrepared(prepared: Prepared, plan: Plan): void {
+    const { performer } = this.#options;
+    switch (prepared.op) {
+      case "swap_source":
+        plan.source = prepared.renderer;
+        // The model was swapped while the source was being opened.
+        if (prepared.model !== performer.model) prepared.renderer.reset(() => performer.makeDenoisers(performer.model));
+        break;
+      case "model": {
+        performer.model = prepared.model;
+        plan.source?.reset(() => performer.makeDenoisers(performer.model));
+        plan.denoisers = prepared.denoisers;
+        const old = this.#owned;
+        this.#owned = prepared.model;
+        // What still holds the old one is given the other's denoisers in this very turn.
+        void Promise.resolve().then(() => old?.close());
+        break;
+      }
+      case "noise_profile":
+        performer.noise = prepared.profile;
+        plan.render = true;
+        break;
+      case "write_audio": {
+        const { at, samples } = prepared.splice;
+        const { last, current } = performer.playlist;
+        if (at + samples.length / this.#options.channels <= this.#options.soonest()) {
+          throw new InputError("TIME_PASSED", "at has passed: that moment was already heard, or is about to be.");
+        }
+        if (current === undefined && (last === undefined || last.end! <= at)) {
+          throw new StateError("NOTHING_PLAYED", "Nothing is being said at that time.");
+        }
+        plan.splices.push(prepared.splice);
+      }
+    }
+  }
+
+  #setBand(band: Extract<StagedChange<Prepared>, { kind: "band" }>["band"], plan: Plan): void {
+    if (band === undefined) plan.unloop = true;
+    else this.#options.performer.arm({ start: toPosition(band.start), end: toPosition(band.end) });
+    this.#banded = band !== undefined;
+    this.#options.onBand(this.#banded);
+  }
+}

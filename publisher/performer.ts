@@ -1,0 +1,418 @@
+import {
+  type Clock,
+  fromMilliseconds,
+  InputError,
+  type Microseconds,
+  microseconds,
+  StateError,
+} from "../base/index.js";
+import type { Composer } from "./composer.js";
+import { Denoiser } from "./denoiser.js";
+import { type SpliceMode, splice } from "./feed.js";
+import type { Horizon } from "./horizon.js";
+import type { Model } from "./model.js";
+import type { NoiseProfile } from "./noise-profile.js";
+import { OverloadGuard } from "./overload.js";
+import { type Item, MAX_CHECKPOINTS, Playlist, type Tail, type Utterance } from "./playlist.js";
+import { toPosition, toTime } from "./position.js";
+import { type Block, Renderer } from "./renderer.js";
+import { SAMPLE_RATE } from "./resample.js";
+import type { Logger } from "./session.js";
+import type { AudioSource } from "./source.js";
+
+/** Options of {@link Performer}. */
+export interface PerformerOptions {
+  readonly mode: "live" | "ahead";
+  readonly channels: 1 | 2;
+  readonly resumeWindowMs: number;
+  readonly clock: Clock;
+  readonly horizon: Horizon;
+  readonly composer: Composer;
+  readonly logger: Logger;
+  /** A reading is done. */
+  readonly onRead: () => void;
+  /** An utterance begins there. */
+  readonly onBegin: (at: Microseconds) => void;
+  /** The source was too slow: sound is so much later than planned. */
+  readonly onDelay: (by: Microseconds) => void;
+}
+
+/** Sound to put into the source's, in samples per channel since the start of the broadcast. */
+export interface Splice {
+  readonly at: number;
+  readonly samples: Float32Array;
+  readonly mode: SpliceMode;
+}
+
+/** A stretch of the timeline that repeats from its end on, in samples. */
+export interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What is to be rendered otherwise. */
+export interface Change {
+  /** Denoisers of another model, for what is being said. */
+  readonly denoisers?: readonly Denoiser[] | undefined;
+  /** Whether all that was rendered ahead is to be denoised anew. */
+  readonly render?: boolean;
+  readonly splices?: readonly Splice[];
+  /** Ends the loop. */
+  readonly unloop?: boolean;
+}
+
+/** Without a checkpoint, as after a change of model, the denoiser hears so much before what is said anew: 300 ms. */
+const WARM_UP = 0.3 * SAMPLE_RATE;
+/** Splices that wait for their moment. */
+const MAX_SPLICES = 64;
+
+/** Says what is to be said: reads the sources one after the other, denoises them and writes them to the timeline. */
+export class Performer {
+  readonly playlist: Playlist;
+  readonly guard: OverloadGuard;
+  readonly #options: PerformerOptions;
+  readonly #clock: Clock;
+  readonly #horizon: Horizon;
+  readonly #composer: Composer;
+  #model: Model | undefined;
+  #noise: NoiseProfile | undefined;
+  #reading: { readonly item: Item; readonly renderer: Renderer } | undefined;
+  #result: { item: Item; renderer: Renderer; block: Block | undefined; error?: unknown } | undefined;
+  /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
+  #mutedEnd = 0;
+  #splices: Splice[] = [];
+  #band: (Stretch & { readonly item: Item }) | undefined;
+  #wrapped = false;
+  #underruns = 0;
+
+  constructor(options: PerformerOptions) {
+    const { clock, horizon, composer, logger, channels, resumeWindowMs } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#horizon = horizon;
+    this.#composer = composer;
+    this.playlist = new Playlist({
+      channels,
+      resumeWindow: fromMilliseconds(resumeWindowMs),
+      onCloseError: (error) => logger.debug({ err: error }, "A source could not be closed."),
+    });
+    this.guard = new OverloadGuard({
+      clock,
+      budget: fromMilliseconds(10),
+      slack: () => horizon.slack(toTime(composer.end), clock()),
+    });
+  }
+
+  /** Times the source was too slow and a hole was left. */
+  get underruns(): number {
+    return this.#underruns;
+  }
+
+  /** Probability of speech now, 0 to 1. */
+  get voiceActivity(): number {
+    return this.playlist.current?.renderer?.voiceActivity ?? 0;
+  }
+
+  /** Whether the next reading waits for the one before. */
+  get reading(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  /** Whether a hop is being denoised or on its way: nothing may be changed then. */
+  get busy(): boolean {
+    return this.#result !== undefined || (this.#reading !== undefined && !this.#reading.renderer.waiting);
+  }
+
+  /** Whether everything was rendered and nothing waits. */
+  get idle(): boolean {
+    return this.playlist.idle;
+  }
+
+  /** The model that denoises what begins from now on. */
+  get model(): Model | undefined {
+    return this.#model;
+  }
+
+  set model(model: Model | undefined) {
+    this.#model = model;
+    for (const item of this.playlist.waiting) item.renderer?.reset(() => this.makeDenoisers(this.#model));
+  }
+
+  /** Conditions everything that is denoised from now on; see {@link change} for what is rendered already. */
+  set noise(profile: NoiseProfile | undefined) {
+    this.#noise = profile;
+    for (const item of [this.playlist.last, ...this.playlist.waiting]) item?.renderer?.setNoiseProfile(profile);
+  }
+
+  /** Queues something to say. */
+  play(source: AudioSource): Utterance {
+    return this.playlist.add(source);
+  }
+
+  /** Denoisers for every channel; none without a model. */
+  async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
+    const denoisers: Denoiser[] = [];
+    if (model === undefined) return denoisers;
+    for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model));
+    return denoisers;
+  }
+
+  /** A renderer of a source on the model in force. */
+  async makeRenderer(source: AudioSource): Promise<Renderer> {
+    const renderer: Renderer = new Renderer({
+      source,
+      denoisers: await this.makeDenoisers(this.#model),
+      guard: this.guard,
+      clock: this.#clock,
+      // What is rendered ahead may be mixed otherwise later; live sound that nobody hears denoised need not be.
+      wanted: () => this.#options.mode === "ahead" || this.#composer.needsWet,
+      onSamples: (samples, offset) => {
+        if (this.playlist.current?.renderer === renderer) this.#splice(samples, this.#composer.end + offset);
+      },
+    });
+    renderer.setNoiseProfile(this.#noise);
+    return renderer;
+  }
+
+  /** Writes what the reading of the last tick brought. */
+  take(): void {
+    const { playlist } = this;
+    const result = this.#result;
+    playlist.settle(toPosition(this.#horizon.passed(this.#clock())));
+    if (result === undefined) return;
+    this.#result = undefined;
+    const { item, renderer, block, error } = result;
+    if (item.renderer !== renderer) return;
+    if (error !== undefined) {
+      item.reject(error instanceof Error ? error : new Error(String(error)));
+      this.#options.logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
+    }
+    if (item === playlist.muted) {
+      if (block === undefined) playlist.finishMuted();
+      else this.#mutedEnd += block.dry.length / this.#options.channels;
+    } else if (item !== playlist.current) {
+      if (block !== undefined) renderer.unread(block);
+    } else if (block === undefined) {
+      playlist.finish(this.#composer.end);
+    } else {
+      this.#catchUp();
+      this.#composer.write(block);
+      if (block.checkpoint === undefined) return;
+      item.checkpoints.push({ position: this.#composer.end, states: block.checkpoint });
+      if (item.checkpoints.length > MAX_CHECKPOINTS) item.checkpoints.shift();
+    }
+  }
+
+  /** Starts to read what is needed by now; false when nothing is, or a reading is under way. */
+  async read(): Promise<boolean> {
+    if (this.#reading !== undefined) return false;
+    const item = await this.#next();
+    const renderer = item?.renderer;
+    if (item === undefined || renderer === undefined) return false;
+    const reading = { item, renderer };
+    this.#reading = reading;
+    const done = (result: { block: Block | undefined; error?: unknown }) => {
+      if (this.#reading !== reading) return;
+      this.#reading = undefined;
+      this.#result = { ...reading, ...result };
+      this.#options.onRead();
+    };
+    renderer.read().then(
+      (block) => done({ block }),
+      (error: unknown) => done({ block: undefined, error }),
+    );
+    return true;
+  }
+
+  /** Ends all that is said and queued at `position` and keeps it for `resume`. `more`: there are pictures to keep. */
+  cut(position: number, { more }: { more: boolean }): void {
+    const cut = this.#composer.cut(position);
+    const { playlist } = this;
+    if (cut.dry.length === 0 && playlist.idle && !more) return;
+    playlist.cut(cut, position, this.#clock(), { mute: this.#options.mode === "live" });
+    this.#mutedEnd = position;
+    this.#band = undefined;
+    this.#splices = [];
+  }
+
+  /** Says what was cut after all, and returns where it begins, in samples; undefined when there is nothing. */
+  resume(): number | undefined {
+    const now = this.#clock();
+    const tail: Tail | undefined = this.playlist.resume(now);
+    if (tail === undefined) return undefined;
+    const start = this.#horizon.next(now);
+    if (this.#options.mode === "live") return start;
+    this.#composer.startAt(start);
+    const begin = this.#composer.end;
+    this.#composer.write(tail.cut);
+    if (tail.current !== undefined) {
+      tail.current.start = begin;
+      tail.current.checkpoints = tail.current.checkpoints
+        .filter(({ position }) => position >= tail.position)
+        .map(({ position, states }) => ({ position: position - tail.position + begin, states }));
+    }
+    return begin;
+  }
+
+  /**
+   * Renders from `from` on anew what was rendered ahead, as `change` says, and takes back what was sent of it. Returns
+   * the first position that is different.
+   */
+  change(from: number, { denoisers, render = false, splices = [], unloop = false }: Change): number {
+    const composer = this.#composer;
+    const item = this.playlist.revive(from);
+    const renderer = item?.renderer;
+    if (item === undefined || renderer === undefined) {
+      for (const denoiser of denoisers ?? []) denoiser.close();
+      return Math.max(from, composer.end);
+    }
+    const { channels } = this.#options;
+    const read = composer.end + renderer.ahead;
+    const inside = splices.filter(({ at }) => at < read);
+    this.#keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
+    const ends = unloop && renderer.looping;
+    if (unloop) this.#band = undefined;
+    const everything = denoisers !== undefined || (render && renderer.denoises) || ends;
+    const soonest = Math.min(...splices.map(({ at }) => at), ...(everything || splices.length === 0 ? [from] : []));
+    const at = Math.max(from, item.start, soonest);
+    if (!everything && inside.length === 0) return at;
+    this.#goBack(item, renderer, at, denoisers);
+    for (const { at: position, samples, mode } of inside) {
+      const late = Math.max(0, at - position);
+      renderer.edit(position + late - composer.end, samples.subarray(late * channels), mode);
+    }
+    if (ends) renderer.unloop(at - composer.end);
+    return at;
+  }
+
+  /**
+   * Repeats a stretch of the timeline from its end on, or from `from` where that has passed.
+   *
+   * @throws StateError `NOTHING_PLAYED` when nothing is being said; InputError `BAND_TOO_OLD` when it is not remembered.
+   */
+  arm(band: Stretch): void {
+    const item = this.playlist.current;
+    if (item === undefined) throw new StateError("NOTHING_PLAYED", "Nothing is being said that could be repeated.");
+    if (band.start < Math.max(this.#composer.oldest, item.start) || band.end - band.start > this.#composer.memory) {
+      throw new InputError(
+        "BAND_TOO_OLD",
+        `band must lie within what is being said, and not more than ${this.#composer.memory / SAMPLE_RATE} s back.`,
+      );
+    }
+    this.#band = { ...band, item };
+    this.#wrapped = false;
+  }
+
+  /** Starts the loop that is armed once the sound has come to its end; returns where, in samples. */
+  wrap(from: number): number | undefined {
+    const band = this.#band;
+    const renderer = band?.item.renderer;
+    if (band === undefined || renderer === undefined || this.#wrapped || band.item !== this.playlist.current) return;
+    const composer = this.#composer;
+    const read = composer.end + renderer.ahead;
+    if (read < band.end) return;
+    const at = Math.min(Math.max(from, band.end), Math.max(read, band.end));
+    this.#goBack(band.item, renderer, at, undefined);
+    const known = composer.end;
+    const head = composer.recall(band.start, Math.min(band.end, known));
+    const tail = renderer.peek(Math.max(0, band.end - known));
+    const samples = new Float32Array(head.length + tail.length);
+    samples.set(head);
+    samples.set(tail, head.length);
+    renderer.loop(samples, at - known, (at - band.start) % (band.end - band.start));
+    this.#wrapped = true;
+    return at;
+  }
+
+  /** Goes on at `from` with another source in place of the one that is being said. */
+  swap(from: number, renderer: Renderer): void {
+    const { playlist } = this;
+    const { source } = renderer;
+    const item = playlist.revive(from);
+    renderer.setNoiseProfile(this.#noise);
+    if (item === undefined) {
+      playlist.add(source, renderer);
+      return;
+    }
+    const composer = this.#composer;
+    const at = Math.max(from, item.start);
+    const old = item.renderer;
+    if (at < composer.cursor) composer.rewind(at);
+    composer.cut(at);
+    composer.startAt(at);
+    (old?.close() ?? item.source.close()).catch((error: unknown) =>
+      this.#options.logger.debug({ err: error }, "A source could not be closed."),
+    );
+    if (this.#reading?.item === item) this.#reading = undefined;
+    item.source = source;
+    item.renderer = renderer;
+    item.start = composer.end;
+    item.checkpoints = [];
+    this.#band = undefined;
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.playlist.close();
+    if (this.#reading !== undefined) this.playlist.abandon(this.#reading.item);
+  }
+
+  // Takes back what was sent from `at` on, and makes the renderer start again there or a little before.
+  #goBack(item: Item, renderer: Renderer, at: number, denoisers: readonly Denoiser[] | undefined): void {
+    const composer = this.#composer;
+    if (at < composer.cursor) composer.rewind(at);
+    const checkpoint =
+      denoisers === undefined ? item.checkpoints.findLast(({ position }) => position <= at) : undefined;
+    const warm = renderer.denoises || denoisers !== undefined ? at - WARM_UP : at;
+    const start = checkpoint?.position ?? Math.max(warm, item.start, composer.oldest);
+    const { dry } = composer.cut(Math.min(start, composer.end));
+    renderer.rewind(dry, { states: checkpoint?.states, denoisers });
+    item.checkpoints = denoisers === undefined ? item.checkpoints.filter(({ position }) => position <= start) : [];
+  }
+
+  // Where the source was too slow, what is late anyway moves on to where it can still be heard in full.
+  #catchUp(): void {
+    const now = this.#clock();
+    // What is rendered anew may start before what is sent next.
+    const end = toTime(Math.max(this.#composer.end, this.#composer.cursor));
+    if (end >= this.#horizon.late(now)) return;
+    this.#underruns++;
+    this.#composer.startAt(this.#horizon.next(now));
+    this.#options.onDelay(microseconds(toTime(this.#composer.end) - end));
+  }
+
+  // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
+  async #next(): Promise<Item | undefined> {
+    const now = this.#clock();
+    const { playlist } = this;
+    if (playlist.muted !== undefined && playlist.idle) {
+      return toTime(this.#mutedEnd) < this.#horizon.wall(now) ? playlist.muted : undefined;
+    }
+    if (playlist.current === undefined) {
+      const item = playlist.next;
+      if (item === undefined) return undefined;
+      // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
+      item.renderer ??= await this.makeRenderer(item.source);
+      if (playlist.next !== item || playlist.current !== undefined) return undefined;
+      this.#composer.startAt(this.#horizon.next(now));
+      playlist.begin(this.#composer.end);
+      this.#options.onBegin(toTime(this.#composer.end));
+    }
+    return toTime(this.#composer.end) < this.#horizon.target(now) ? playlist.current : undefined;
+  }
+
+  #keep(splices: readonly Splice[]): void {
+    this.#splices.push(...splices);
+    this.#splices.splice(0, this.#splices.length - MAX_SPLICES);
+  }
+
+  #splice(samples: Float32Array, position: number): void {
+    if (this.#splices.length === 0) return;
+    const { channels } = this.#options;
+    for (const { at, samples: added, mode } of this.#splices) {
+      splice(samples, (at - position) * channels, added, mode);
+    }
+    const end = position + samples.length / channels;
+    this.#splices = this.#splices.filter(({ at, samples: added }) => at + added.length / channels > end);
+  }
+}

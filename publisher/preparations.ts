@@ -1,0 +1,99 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { InputError } from "../base/index.js";
+import type { Operation } from "../flow/index.js";
+import { loadModel, type Model } from "./model.js";
+import { mixChannels, toFloat } from "./pcm.js";
+import { Resampler, SAMPLE_RATE } from "./resample.js";
+import { openWav } from "./wav.js";
+
+/** Samples converted before other work gets its turn: about a millisecond. */
+const PIECE = 9600;
+
+/**
+ * Loads a model that came as a payload: the length of its sidecar in bytes (4 bytes, big-endian), the sidecar (JSON), and
+ * the ONNX file.
+ *
+ * @throws InputError `INVALID_PAYLOAD`; ModelError as {@link loadModel}.
+ */
+export async function loadModelPayload(payload: Uint8Array): Promise<Model> {
+  const length = payload.length < 4 ? -1 : new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+  if (length <= 0 || 4 + length >= payload.length) {
+    throw new InputError(
+      "INVALID_PAYLOAD",
+      "The payload of a model must be the length of its sidecar (4 bytes, big-endian), the sidecar, and the ONNX file.",
+    );
+  }
+  const folder = await mkdtemp(join(tmpdir(), "unsay-model-"));
+  try {
+    await writeFile(join(folder, "model.json"), payload.subarray(4, 4 + length));
+    await writeFile(join(folder, "model.onnx"), payload.subarray(4 + length));
+    return await loadModel(join(folder, "model.onnx"));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Makes a model's files a payload for {@link loadModelPayload}. */
+export function modelPayload(sidecar: Uint8Array, onnx: Uint8Array): Uint8Array {
+  const payload = new Uint8Array(4 + sidecar.length + onnx.length);
+  new DataView(payload.buffer).setUint32(0, sidecar.length);
+  payload.set(sidecar, 4);
+  payload.set(onnx, 4 + sidecar.length);
+  return payload;
+}
+
+/**
+ * Reads a recording that came as a payload as mono at 48 kHz: a WAV file, or 32-bit little-endian floats at that rate.
+ *
+ * @throws InputError or MediaError when it is neither.
+ */
+export async function readRecording(payload: Uint8Array): Promise<Float32Array> {
+  const isWav = Buffer.from(payload.subarray(0, 4)).toString("latin1") === "RIFF";
+  if (!isWav) {
+    if (payload.length % 4 !== 0) {
+      throw new InputError("INVALID_PAYLOAD", "The recording must be a WAV file or whole 32-bit floats at 48 kHz.");
+    }
+    return toFloat(payload, "f32le");
+  }
+  const chunks = async function* () {
+    yield payload;
+  };
+  const { format, samples } = await openWav(chunks(), "of the payload");
+  const parts: Float32Array[] = [];
+  for await (const part of samples) parts.push(mixChannels(part, format.channels, 1));
+  return convert(join32(parts), format.sampleRate, 1);
+}
+
+/** Decodes the payload of a `write_audio`: interleaved samples at 48 kHz with `channels` channels. */
+export async function decodeSplice(
+  { format, sampleRateHz, channels: from }: Extract<Operation, { op: "write_audio" }>,
+  payload: Uint8Array,
+  channels: 1 | 2,
+): Promise<Float32Array> {
+  const samples = mixChannels(toFloat(payload, format === "s16" ? "s16le" : "f32le"), from, channels);
+  return convert(samples, sampleRateHz, channels);
+}
+
+async function convert(samples: Float32Array, rate: number, channels: number): Promise<Float32Array> {
+  if (rate === SAMPLE_RATE) return samples.slice();
+  const resampler = new Resampler({ from: rate, channels });
+  const parts: Float32Array[] = [];
+  for (let at = 0; at < samples.length; at += PIECE * channels) {
+    parts.push(resampler.process(samples.subarray(at, at + PIECE * channels)).slice());
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  parts.push(resampler.flush());
+  return join32(parts);
+}
+
+function join32(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
