@@ -57,8 +57,10 @@ export class PublishingSide implements BroadcastSource {
     return withTimeout("TRACK", async () => {
       const { send, receive } = await this.#peer.session.openBidirectional();
       await send.write(encodeTrackRequest({ broadcast, track }));
+      const info = decodeTrackInfo(await this.#peer.reader(receive).message());
+      // Not before the answer: the Rust implementation takes an end of ours for a change of mind.
       void send.finish();
-      return decodeTrackInfo(await this.#peer.reader(receive).message());
+      return info;
     });
   }
 
