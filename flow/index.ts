@@ -1,15 +1,19 @@
 export { type Ingest, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
 export {
-  BULK_PIECE_BYTES,
-  BULK_TYPES,
-  BulkDecoder,
-  type BulkDecoderOptions,
-  type BulkMessage,
-  type BulkOperation,
-  BulkSlots,
-  encodeBulk,
-  MAX_BULK_STREAMS,
+  BULK_OPERATIONS,
+  BULK_UNIT_BYTES,
+  type BulkAck,
+  MAX_BULK_TRANSFERS,
+  MAX_PAYLOAD_BYTES,
+  type PayloadHead,
 } from "./bulk.js";
+export {
+  BulkReceiver,
+  type BulkReceiverCounters,
+  type BulkReceiverOptions,
+  type PayloadHash,
+} from "./bulk-receiver.js";
+export { BulkSender, type BulkSenderOptions, type BulkSenderStats } from "./bulk-sender.js";
 export {
   type Change,
   type ControlEvent,
@@ -60,6 +64,20 @@ export {
   type PlayheadClockOptions,
   type PlayheadSample,
 } from "./playhead.js";
+export {
+  ANSWERS_TRACK,
+  type ControlAnswer,
+  type ControlRequest,
+  controlPath,
+  decodeControlAnswer,
+  decodeControlRequest,
+  encodeControlAnswer,
+  encodeControlRequest,
+  isControllerId,
+  MAX_CONTROL_BYTES,
+  OPERATIONS_TRACK,
+  payloadTrack,
+} from "./remote.js";
 export {
   type Aggregate,
   broadcastHash,

@@ -41,6 +41,10 @@ export {
   loadOrCreateCertificate,
 } from "../transport/index.js";
 export {
+  Controller,
+  type ControllerOperation,
+  type ControllerOptions,
+  type ControllerStats,
   Listener,
   type ListenerOptions,
   type ListenerRewind,

@@ -1,3 +1,10 @@
+export {
+  Controller,
+  type ControllerOperation,
+  type ControllerOptions,
+  type ControllerStats,
+  type SendOptions,
+} from "./controller.js";
 export { Declicker, fadeCurve } from "./fade.js";
 export {
   Listener,
