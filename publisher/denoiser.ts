@@ -1,6 +1,7 @@
 import { ModelError, StateError } from "../base/index.js";
 import { DenoiseHost, type FallbackListener, WorkerEngine } from "./denoise-host.js";
 import { checkpointLength, type Engine, LocalEngine } from "./engine.js";
+import { LEVERS, type Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
@@ -31,6 +32,8 @@ export interface DenoiserOptions {
   readonly thread?: "auto" | "here" | "worker";
   /** Told once, however many streams share it, when the worker has stopped and the work goes on here. */
   readonly onFallback?: FallbackListener;
+  /** @internal For the bench; on the event loop alone. */
+  readonly levers?: Levers;
 }
 
 /** A stream counts as running for so long after its last hop, in milliseconds. */
@@ -81,7 +84,7 @@ export class Denoiser {
    * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and there can be none.
    */
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
-    const denoiser = new Denoiser(model, await LocalEngine.create(model), options);
+    const denoiser = new Denoiser(model, await LocalEngine.create(model, options.levers ?? LEVERS), options);
     if (options.thread === "worker") {
       const host = DenoiseHost.of(model);
       await host.ready;

@@ -1,5 +1,6 @@
 import { Bands, Stft } from "./features.js";
 import { realFft } from "./fft.js";
+import { LEVERS, type Levers } from "./levers.js";
 import type { Model, ModelContract, ModelState } from "./model.js";
 import { NoisePrior, type NoiseProfile } from "./noise-profile.js";
 
@@ -33,28 +34,31 @@ export class LocalEngine implements Engine {
   readonly #contract: ModelContract;
   /** Memory of the noise prior. */
   readonly #speech: Float32Array;
+  readonly #levers: Levers;
   #prior: NoisePrior | undefined;
+  #profile: NoiseProfile | undefined;
 
-  private constructor(model: Model, stft: Stft) {
+  private constructor(model: Model, stft: Stft, levers: Levers) {
+    this.#levers = levers;
     const { contract } = model;
     this.#contract = contract;
     this.#stft = stft;
     this.#bands = new Bands(contract);
-    this.#network = model.createState();
+    this.#network = model.createState(levers);
     this.#filter = contract.deepFilter && new DeepFilter(contract.deepFilter);
     this.#speech = new Float32Array(this.#bands.count);
   }
 
   /** A stream at its beginning. */
-  static async create(model: Model): Promise<LocalEngine> {
-    return new LocalEngine(model, new Stft(await realFft(model.contract.window)));
+  static async create(model: Model, levers = LEVERS): Promise<LocalEngine> {
+    return new LocalEngine(model, new Stft(await realFft(model.contract.window), levers), levers);
   }
 
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
     const stft = this.#stft;
     const network = this.#network;
     // The profile of this hop, whatever is set meanwhile.
-    const prior = this.#prior;
+    const prior = this.#levers.prepareControls ? this.#prior : this.#makePrior();
     stft.analyse(samples);
     if (infer) {
       this.#bands.features(stft.spectrum, network.features);
@@ -85,10 +89,15 @@ export class LocalEngine implements Engine {
   }
 
   setNoiseProfile(profile: NoiseProfile | undefined): void {
-    this.#prior = profile && new NoisePrior(profile, this.#bands, this.#contract);
+    this.#profile = profile;
+    this.#prior = this.#makePrior();
   }
 
   close(): void {}
+
+  #makePrior(): NoisePrior | undefined {
+    return this.#profile && new NoisePrior(this.#profile, this.#bands, this.#contract);
+  }
 
   #parts(): Float32Array[] {
     const past = this.#filter === undefined ? [] : [this.#filter.past];

@@ -1,4 +1,6 @@
 import type { RealFft } from "./fft.js";
+import { LEVERS } from "./levers.js";
+import { Lru } from "./lru.js";
 import type { ModelContract } from "./model.js";
 
 /**
@@ -7,6 +9,9 @@ import type { ModelContract } from "./model.js";
 export function squareRootHann(size: number): Float32Array {
   return Float32Array.from({ length: size }, (_, i) => Math.sqrt(0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)));
 }
+
+/** Windows by their size, which is all they depend on. */
+const windows = new Lru<number, Float32Array>(256);
 
 /** Which power bins belong to which band, and how band power becomes the network's input. */
 export class Bands {
@@ -80,11 +85,12 @@ export class Stft {
   /** Everything that carries over to the next hop: the hop taken last, and the half window that waits to be added. */
   readonly state: readonly [previous: Float32Array, overlap: Float32Array];
 
-  constructor(fft: RealFft) {
+  constructor(fft: RealFft, { cacheTables } = LEVERS) {
     this.#fft = fft;
     this.hop = fft.size / 2;
     this.spectrum = new Float32Array(fft.size);
-    this.#window = squareRootHann(fft.size);
+    const make = () => squareRootHann(fft.size);
+    this.#window = cacheTables ? windows.get(fft.size, make) : make();
     this.#frame = new Float32Array(fft.size);
     this.#previous = new Float32Array(this.hop);
     this.#overlap = new Float32Array(this.hop);

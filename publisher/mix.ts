@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { LEVERS, type Levers } from "./levers.js";
 
 /** From here on the attenuation limit means none. */
 const NO_LIMIT_DB = 100;
@@ -24,12 +25,15 @@ export type Knobs = Readonly<z.infer<typeof knobsSchema>>;
  * wet and dry sound. Steps are ramped over one block.
  */
 export class Mixer {
+  readonly #levers: Levers;
+  #knobs: Knobs | undefined;
   #wet: number;
   #gain: number;
   #wetTarget = 0;
   #gainTarget = 0;
 
-  constructor(knobs: Knobs) {
+  constructor(knobs: Knobs, levers = LEVERS) {
+    this.#levers = levers;
     this.set(knobs);
     this.#wet = this.#wetTarget;
     this.#gain = this.#gainTarget;
@@ -37,6 +41,8 @@ export class Mixer {
 
   /** Takes new knobs; they are reached at the end of the next block. */
   set(knobs: Knobs): void {
+    if (this.#levers.skipInactive && this.#knobs !== undefined && isSame(knobs, this.#knobs)) return;
+    this.#knobs = knobs;
     const limit = knobs.attenuationLimitDb >= NO_LIMIT_DB ? 0 : 10 ** (-knobs.attenuationLimitDb / 20);
     this.#wetTarget = knobs.bypass ? 0 : knobs.strength * (1 - limit);
     this.#gainTarget = 10 ** (knobs.gainDb / 20);
@@ -47,6 +53,11 @@ export class Mixer {
     return this.#wet > 0 || this.#wetTarget > 0;
   }
 
+  // Nothing but the original, at its own level.
+  get #isOriginal(): boolean {
+    return this.#wet === 0 && this.#wetTarget === 0 && this.#gain === 1 && this.#gainTarget === 1;
+  }
+
   /** Mixes one block as the last one ended, without moving on. */
   hold(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
     for (let i = 0; i < output.length; i++) output[i] = (dry[i]! + this.#wet * (wet[i]! - dry[i]!)) * this.#gain;
@@ -55,6 +66,10 @@ export class Mixer {
   /** Mixes one block of equally long buffers; `output` may be one of the inputs. */
   process(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
     const { length } = output;
+    if (this.#levers.skipInactive && this.#isOriginal) {
+      if (output !== dry) output.set(dry);
+      return;
+    }
     const wetStep = (this.#wetTarget - this.#wet) / length;
     const gainStep = (this.#gainTarget - this.#gain) / length;
     for (let i = 0; i < length; i++) {
@@ -64,4 +79,13 @@ export class Mixer {
     this.#wet = this.#wetTarget;
     this.#gain = this.#gainTarget;
   }
+}
+
+function isSame(a: Knobs, b: Knobs): boolean {
+  return (
+    a.strength === b.strength &&
+    a.attenuationLimitDb === b.attenuationLimitDb &&
+    a.gainDb === b.gainDb &&
+    a.bypass === b.bypass
+  );
 }

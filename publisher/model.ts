@@ -4,6 +4,7 @@ import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { z } from "zod";
 import { ModelError } from "../base/index.js";
 import { isFftSize } from "./fft.js";
+import { LEVERS } from "./levers.js";
 import { SAMPLE_RATE } from "./resample.js";
 
 const tensorName = z.string().min(1).max(128);
@@ -143,7 +144,7 @@ export class Model {
   }
 
   /** A new stream's state, at its beginning. */
-  createState(): ModelState {
+  createState({ reuseTensors } = LEVERS): ModelState {
     const { inputs, outputs, shapes } = this.contract;
     const make = (name: string, like: string): Tensor => {
       const dimensions = shapes[name] ?? shapes[like]!;
@@ -171,6 +172,13 @@ export class Model {
       },
     }));
     const recurrent = sides.map((tensors) => tensors.map((tensor) => tensor.data as Float32Array));
+    const copies = (tensors: Record<string, Tensor>) =>
+      Object.fromEntries(
+        Object.entries(tensors).map(([name, { data, dims }]) => [
+          name,
+          new this.#tensor("float32", (data as Float32Array).slice(), dims),
+        ]),
+      );
     let side = 0;
     const session = this.#session;
     const voiceData = voice?.data as Float32Array | undefined;
@@ -183,7 +191,13 @@ export class Model {
       },
       async run() {
         const { feeds, fetches } = buffers[side]!;
-        await session.run(feeds, fetches);
+        if (reuseTensors) await session.run(feeds, fetches);
+        else {
+          const results = await session.run(copies(feeds));
+          for (const [name, tensor] of Object.entries(fetches)) {
+            (tensor.data as Float32Array).set(results[name]!.data as Float32Array);
+          }
+        }
         side = 1 - side;
       },
       get recurrent() {

@@ -1,4 +1,5 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../base/index.js";
+import { TimingRing } from "./timing-ring.js";
 
 /** Options of {@link OverloadGuard}. */
 export interface OverloadOptions {
@@ -17,6 +18,8 @@ const RETURN_SHARE = 0.7;
 const TRIAL_HOPS = 16;
 const FIRST_PAUSE = 1_000_000;
 const LONGEST_PAUSE = 30_000_000;
+/** Costs kept for the statistics: ten seconds of hops. */
+const COSTS = 1024;
 const DEFAULT_SLACK = fromMilliseconds(200);
 
 /**
@@ -29,6 +32,8 @@ export class OverloadGuard {
   readonly #clock: Clock;
   readonly #budget: Microseconds;
   readonly #slack: () => Microseconds;
+  /** What the last hops cost, in microseconds. */
+  readonly costs = new TimingRing(COSTS);
   #mean = 0;
   #debt = 0;
   #pauseEnd: number | undefined;
@@ -80,6 +85,7 @@ export class OverloadGuard {
   /** Told after every denoised hop what it cost. */
   record(cost: Microseconds): void {
     this.#denoised++;
+    this.costs.record(cost);
     if (this.#trial > 0) {
       // A plain mean over the trial, not the running one, so that one slow first hop doesn't decide.
       this.#mean += cost / TRIAL_HOPS;

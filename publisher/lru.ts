@@ -1,0 +1,24 @@
+/** What was computed for a key, as long as the key is among the last ones asked for. */
+export class Lru<Key, Value> {
+  readonly #capacity: number;
+  readonly #values = new Map<Key, Value>();
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** How many values it holds. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** The value of `key`, made by `make` if need be. */
+  get(key: Key, make: () => Value): Value {
+    let value = this.#values.get(key);
+    if (value === undefined) value = make();
+    else this.#values.delete(key);
+    this.#values.set(key, value);
+    if (this.#values.size > this.#capacity) this.#values.delete(this.#values.keys().next().value!);
+    return value;
+  }
+}
