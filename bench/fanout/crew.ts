@@ -153,9 +153,8 @@ export class Crew {
   }
 
   async #startStock() {
-    const stock = await StockRelay.start({ measured: true });
+    const stock = await StockRelay.start({ measuredAt: MEASURED_NICENESS });
     const end = this.#own(() => stock.end());
-    stock.prioritize(MEASURED_NICENESS);
     return { relay: undefined, door: stock.door, pid: stock.pid, end };
   }
 

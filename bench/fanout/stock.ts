@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { setPriority } from "node:os";
 import { join } from "node:path";
 import { StateError } from "../../base/index.js";
 import { pinned, relayCores } from "./child.js";
@@ -20,8 +19,8 @@ export function stockRelayProgram(): string | undefined {
 
 /** Options for {@link StockRelay.start}. */
 export interface StockRelayOptions {
-  /** Runs on the relay's core alone and before other programs. */
-  readonly measured?: boolean;
+  /** Runs on the relay's core alone, with this niceness where that is allowed. */
+  readonly measuredAt?: number;
   /** URLs of relays it joins: their broadcasts are its own. */
   readonly peers?: readonly string[];
 }
@@ -40,7 +39,7 @@ export class StockRelay {
    * Starts one on a free port; resolves once it tells its certificate's hash.
    * Throws a `StateError`: `STOCK_RELAY_MISSING`, `STOCK_RELAY_FAILED`.
    */
-  static async start({ measured = false, peers = [] }: StockRelayOptions = {}): Promise<StockRelay> {
+  static async start({ measuredAt, peers = [] }: StockRelayOptions = {}): Promise<StockRelay> {
     const program = stockRelayProgram();
     if (program === undefined)
       throw new StateError(
@@ -53,7 +52,11 @@ export class StockRelay {
       ...["--listen-tls-generate", "127.0.0.1,localhost", "--auth-public", "**", "--connect-tls-insecure"],
       ...peers.flatMap((peer) => ["--cluster-connect", peer]),
     ];
-    const [file, args] = measured ? pinned(relayCores(0), program, argv) : [program, argv];
+    // Before it starts, because a process's niceness is not that of the threads it has already.
+    const [file, args] =
+      measuredAt === undefined
+        ? [program, argv]
+        : pinned(relayCores(0), "nice", ["-n", String(measuredAt), program, ...argv]);
     const started = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     const hear = (text: Buffer): void => {
@@ -78,15 +81,6 @@ export class StockRelay {
 
   get url(): string {
     return `http://127.0.0.1:${this.door.port}`;
-  }
-
-  /** Gives it a priority, or leaves it where only the superuser may. */
-  prioritize(niceness: number): void {
-    try {
-      setPriority(this.pid, niceness);
-    } catch {
-      // Only the superuser may go before others.
-    }
   }
 
   /** Ends it. */
