@@ -19,6 +19,7 @@ export type { PcmFormat, SampleFormat } from "./pcm.js";
 export type { Utterance } from "./playlist.js";
 export { modelPayload } from "./preparations.js";
 export { type Interruption, Publisher } from "./publisher.js";
+export type { RemoteControlCounters } from "./remote-control.js";
 export { Resampler, SAMPLE_RATE } from "./resample.js";
 export type { Logger } from "./session.js";
 export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source.js";

@@ -41,6 +41,15 @@ export const publisherOptionsSchema = z.strictObject({
   sources: z
     .custom<(name: string) => Promise<AudioSource>>((value) => typeof value === "function", "must be a function")
     .optional(),
+  /** `opus`, or `pcm`: 16-bit samples as they are, for measurements and links with room. Default `opus`. */
+  codec: z.enum(["opus", "pcm"]).default("opus"),
+  /**
+   * Bit rate of a second Opus rendition, in bits per second, made only while somebody subscribes to it. The rendition
+   * `<track>-low` pairs with `<track>`: its groups have the same sequences and timestamps, so that a relay or a listener
+   * can take the one or the other group by group. False for none; there is none with `codec: "pcm"` or
+   * `renege: "track"`. Default 12,000.
+   */
+  lowBitrateBps: z.union([opusOptionsSchema.shape.bitrateBps.removeDefault(), z.literal(false)]).default(12_000),
   channels: opusOptionsSchema.shape.channels,
   frameMs: opusOptionsSchema.shape.frameMs,
   bitrateBps: opusOptionsSchema.shape.bitrateBps,
@@ -48,8 +57,23 @@ export const publisherOptionsSchema = z.strictObject({
   opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true }).prefault({}),
   /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
   renege: z.enum(["rewind", "track"]).default("rewind"),
+  /**
+   * Takes operations from whoever the relay lets publish under `<broadcast>.control/`; see docs/control.md. Default false.
+   */
+  control: z.boolean().default(false),
   /** How long after an interrupt `resume` still works, in milliseconds. Default 10,000. */
   resumeWindowMs: z.number().min(0).max(600_000).default(10_000),
+  /** Parts of flow control that can be switched off, to measure what they are worth. */
+  flow: z
+    .strictObject({
+      /** `gated`: the lead is raised only for groups sent after the last raise. Default `gated`. */
+      leadMode: z.enum(["gated", "ungated"]).default("gated"),
+      /** Whether reports are taken to be as old as they are found to be. Default true. */
+      staleness: z.boolean().default(true),
+      /** Whether no more is sent than the next hop takes. Default true. */
+      window: z.boolean().default(true),
+    })
+    .prefault({}),
   /** How the session is made; see `connect` of the transport. */
   connect: z.custom<ConnectOptions>((value) => typeof value === "object" && value !== null).optional(),
   logger: z.custom<Logger>((value) => typeof value === "object" && value !== null && "info" in value).optional(),

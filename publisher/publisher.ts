@@ -20,11 +20,13 @@ import { loadModel } from "./model.js";
 import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 import { OpusEncoder } from "./opus.js";
 import { Outbox } from "./outbox.js";
+import { PCM_BITRATE_BPS, PcmEncoder } from "./pcm-encoder.js";
 import { Performer } from "./performer.js";
 import type { Utterance } from "./playlist.js";
 import { toPosition, toTime } from "./position.js";
+import { RemoteControl } from "./remote-control.js";
 import { SAMPLE_RATE } from "./resample.js";
-import { type Logger, Uplink } from "./session.js";
+import { LOW_SUFFIX, type Logger, Uplink } from "./session.js";
 import type { AudioSource } from "./source.js";
 import type { PublisherStats } from "./stats.js";
 import { VideoTrack } from "./video-track.js";
@@ -74,6 +76,8 @@ export class Publisher {
   readonly #options: z.output<typeof publisherOptionsSchema>;
   readonly #clock: Clock = monotonicClock;
   readonly #logger: Logger;
+  readonly #bitrateBps: number;
+  readonly #lowBitrateBps: number | false;
   readonly #uplink: Uplink;
   readonly #audience: Audience;
   readonly #horizon: Horizon;
@@ -82,6 +86,7 @@ export class Publisher {
   readonly #performer: Performer;
   readonly #controls: Controls;
   readonly #video: VideoTrack | undefined;
+  readonly #remote: RemoteControl | undefined;
   readonly #done: Promise<void>;
   readonly #ticks: (() => void)[] = [];
   #wake: (() => void) | undefined;
@@ -92,6 +97,8 @@ export class Publisher {
   #quietSince = -1;
   #interrupting: Promise<Interruption> | undefined;
   #stranded = false;
+  /** The window was full when the next frame was due. */
+  #blocked = false;
   #sessions = 0;
 
   constructor(options: PublisherOptions) {
@@ -105,8 +112,10 @@ export class Publisher {
     }
     this.#options = data;
     this.#logger = data.logger ?? silent;
-    this.#outbox = new Outbox({ bitrateBps: data.bitrateBps });
-    this.#audience = new Audience({ clock: this.#clock });
+    this.#bitrateBps = data.codec === "pcm" ? PCM_BITRATE_BPS * data.channels : data.bitrateBps;
+    this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : data.lowBitrateBps;
+    this.#outbox = new Outbox({ bitrateBps: this.#bitrateBps, window: data.flow.window });
+    this.#audience = new Audience({ clock: this.#clock, ...data.flow });
     this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
     this.#composer = new Composer({
       channels: data.channels,
@@ -115,7 +124,8 @@ export class Publisher {
       capacity: Math.ceil(((data.aheadMs ?? 5000) / 1000 + 5) * SAMPLE_RATE),
       renege: data.renege,
       knobs: data.denoise,
-      onFrame: (frame) => this.#outbox.push(frame),
+      lowWanted: () => this.#uplink.lowWanted,
+      onFrame: (frame) => this.#outbox.push({ ...frame, producedAt: this.#clock() }),
       onRewind: (to, lastSequence) => {
         this.#outbox.renege(to);
         this.#audience.lead.rewind(to, lastSequence);
@@ -165,21 +175,35 @@ export class Publisher {
         onTrack: () => this.#publishCatalog(),
       });
     }
+    if (data.control) {
+      this.#remote = new RemoteControl({
+        broadcast: data.broadcast,
+        clock: this.#clock,
+        control: (operation, payload) => this.control(operation, payload),
+        logger: this.#logger,
+      });
+    }
     this.#uplink = new Uplink({
       path: `${data.broadcast}.hang`,
       connect: (signal) => connect(data.url, { ...data.connect, signal }),
       retainMs,
+      low: this.#lowBitrateBps !== false,
       logger: this.#logger,
-      onBroadcast: (broadcast) => this.#video?.attach(broadcast),
+      onBroadcast: (broadcast, connection) => {
+        this.#video?.attach(broadcast);
+        this.#remote?.attach(connection, broadcast);
+      },
       onConnected: () => {
         this.#sessions++;
         this.#audience.reset();
-        this.#outbox.reconnected(this.#horizon.unheard(this.#clock()));
+        const now = this.#clock();
+        this.#outbox.reconnected(this.#horizon.unheard(now), now);
         this.#stir();
       },
       onAggregate: (aggregate) => {
-        if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck);
+        if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
         this.#audience.observe(aggregate);
+        if (this.#blocked) this.#stir();
       },
       onDemand: (wanted) => {
         // Who was sent what lies ahead has gone; the next one starts at what is to be heard now.
@@ -330,22 +354,27 @@ export class Publisher {
       underruns: this.#performer.underruns,
       clippedSamples: clipped,
       outbox: this.#outbox.counters,
+      skips: this.#outbox.skips,
+      inFlightBytes: this.#outbox.inFlight(now),
+      transportMs: this.#audience.lead.transport(now) / 1000,
       video: this.#video?.counters,
+      control: this.#remote?.counters,
     };
   }
 
   /** Ends the broadcast and lets go of sources and encoder; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#remote?.close();
     this.#stir();
     await this.#done.catch(() => {});
   }
 
   async #run(): Promise<void> {
-    const { audio, model, channels, frameMs, bitrateBps, opus, mode } = this.#options;
+    const { audio, model, mode } = this.#options;
     try {
       if (!audio) this.#video?.start(this.#horizon.wall(this.#clock()));
-      else this.#composer.encoder = await OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps });
+      else await this.#makeEncoders();
       const owned = typeof model === "string";
       if (audio) this.#controls.start(owned ? await loadModel(model) : model, { owned });
       let batch = 0;
@@ -372,6 +401,13 @@ export class Publisher {
       await this.#controls.close();
       for (const resolve of this.#ticks.splice(0)) resolve();
     }
+  }
+
+  async #makeEncoders(): Promise<void> {
+    const { channels, frameMs, opus, codec, bitrateBps } = this.#options;
+    const make = (rate: number) => OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps: rate });
+    const encoder = codec === "pcm" ? new PcmEncoder({ channels, frameMs }) : await make(bitrateBps);
+    this.#composer.setEncoders(encoder, this.#lowBitrateBps === false ? undefined : await make(this.#lowBitrateBps));
   }
 
   // Everything asked from outside since the last tick, and at most one recompose for it.
@@ -417,19 +453,38 @@ export class Publisher {
         sequence: frame.sequence,
         timestamp: frame.timestamp,
         body: encodeLegacyFrame(frame),
+        low: frame.low && encodeLegacyFrame({ ...frame, payload: frame.low }),
         twice: frame.opensEpoch,
       });
     }
   }
 
   #encode(now: Microseconds): void {
+    const composer = this.#composer;
     const target = toPosition(this.#horizon.target(now));
     const ended = this.#performer.playlist.current === undefined;
+    const headroom = microseconds(toTime(composer.cursor) - (this.#horizon.playhead(now) ?? this.#horizon.wall(now)));
     let written = 0;
-    while (this.#outbox.size < MAX_ENCODED && this.#composer.encode(target, { ended })) written++;
+    while (this.#outbox.size < MAX_ENCODED && !this.#isBlocked(now) && composer.encode(target, { ended })) written++;
     if (written === 0) return;
     const width = fromMilliseconds(written * this.#options.frameMs);
-    this.#audience.lead.wrote(now, width, this.#composer.lastSequence);
+    this.#audience.lead.wrote(now, width, composer.lastSequence, headroom);
+  }
+
+  // A full window puts off what is next; only what can't be heard in full any more by then is left out.
+  #isBlocked(now: Microseconds): boolean {
+    const composer = this.#composer;
+    if (!composer.opening && this.#outbox.isFull(now)) {
+      this.#blocked = true;
+      return true;
+    }
+    if (this.#blocked) {
+      this.#blocked = false;
+      if (!composer.opening) this.#outbox.skipped(composer.skip(this.#horizon.next(now)));
+      const skips = this.#outbox.takeLog(now);
+      if (skips !== undefined) this.#logger.info({ skips }, "Groups were not sent.");
+    }
+    return false;
   }
 
   // Ends all that is said and queued at `to`, and keeps it for `resume`.
@@ -461,19 +516,25 @@ export class Publisher {
   }
 
   #publishCatalog(): void {
-    const { audio, channels, bitrateBps, frameMs, renege, mode } = this.#options;
+    const { audio, channels, codec, frameMs, renege, mode } = this.#options;
+    const { track } = this.#composer;
     const rendition = {
-      codec: "opus",
+      codec: codec === "pcm" ? "pcm-s16" : "opus",
       container: { kind: "legacy" as const },
       sampleRate: SAMPLE_RATE,
       numberOfChannels: channels,
-      bitrate: bitrateBps,
+      bitrate: this.#bitrateBps,
       jitter: frameMs,
     };
+    const low = this.#lowBitrateBps;
     const video = this.#video;
+    const renditions = {
+      [track]: rendition,
+      ...(low !== false && { [`${track}${LOW_SUFFIX}`]: { ...rendition, bitrate: low } }),
+    };
     this.#uplink.setCatalog(
       encodeCatalog({
-        ...(audio && { audio: { renditions: { [this.#composer.track]: rendition } } }),
+        ...(audio && { audio: { renditions } }),
         ...(video !== undefined && { video: { renditions: video.renditions } }),
         unsay: { renege, mode },
       }),

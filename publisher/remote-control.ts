@@ -98,7 +98,7 @@ interface Shared {
   readonly limits: RemoteControlLimits;
   readonly logger: Logger;
   readonly counts: Counts;
-  readonly control: RemoteControlOptions["control"];
+  control(request: ControlRequest, payload?: Uint8Array): Promise<ControlEvent>;
   answer(controller: string, answer: ControlAnswer): void;
 }
 
@@ -128,6 +128,7 @@ export class RemoteControl {
   readonly #controllers = new Map<string, RemoteController>();
   #answers: Answers | undefined;
   #connection: Connection.Established | undefined;
+  #nextId = 0;
   #closed = false;
 
   constructor(options: RemoteControlOptions) {
@@ -138,7 +139,11 @@ export class RemoteControl {
       limits: this.#limits,
       logger: options.logger,
       counts: this.#counts,
-      control: options.control,
+      // Under a name that no other controller can have given to a request of its own.
+      control: async ({ operation, requestId }, payload) => {
+        const unique = { ...(operation as object), requestId: `remote-${++this.#nextId}` };
+        return { ...(await options.control(unique, payload)), requestId };
+      },
       answer: (controller, answer) => this.#answers?.write(controller, answer),
     };
   }
@@ -366,9 +371,9 @@ class RemoteController {
   }
 
   async #perform(request: ControlRequest): Promise<ControlEvent> {
-    const { operation, payload: head, op, requestId } = request;
+    const { payload: head, op, requestId } = request;
     const { limits, counts, control } = this.#shared;
-    if (head === undefined) return control(operation);
+    if (head === undefined) return control(request);
     if (!BULK_OPERATIONS.includes(op as ControlEvent["op"]))
       return failed(request, `The operation ${op} takes no payload.`);
     if (counts.payloads >= limits.payloads)
@@ -400,7 +405,7 @@ class RemoteController {
       this.#intakes.delete(intake);
       intake.cancel();
     }
-    return control(operation, receiver.payload());
+    return control(request, receiver.payload());
   }
 
   #end(event: ControlEvent): void {

@@ -15,6 +15,8 @@ export interface WireFrame {
   readonly sequence: number;
   readonly timestamp: Microseconds;
   readonly body: Uint8Array;
+  /** The same in the lower rendition, where somebody subscribes to that. */
+  readonly low: Uint8Array | undefined;
   /** Also as a datagram, for the first group of an epoch. */
   readonly twice: boolean;
 }
@@ -26,16 +28,22 @@ export interface UplinkOptions {
   readonly connect: (signal: AbortSignal) => Promise<Session>;
   /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
   readonly retainMs: number;
+  /** Whether there is a lower rendition of the audio track. */
+  readonly low: boolean;
   readonly logger: Logger;
   /** A session is up; nothing was sent on it yet. */
   readonly onConnected: () => void;
   /** Adds the tracks that are not the uplink's own, on every session before anybody sees the broadcast. */
-  readonly onBroadcast?: (broadcast: Broadcast.Producer) => void;
+  readonly onBroadcast?: (broadcast: Broadcast.Producer, connection: Connection.Established) => void;
   readonly onAggregate: (aggregate: Aggregate) => void;
   /** Somebody subscribed to the audio track, or the last one left. */
   readonly onDemand: (wanted: boolean) => void;
 }
 
+/** The lower rendition of a track is named after it. */
+export const LOW_SUFFIX = "-low";
+/** A datagram holds so much of a frame at least, beside the headers. */
+const DATAGRAM_BYTES = 1100;
 const CATALOG = "catalog.json";
 /** The catalog's one group is as old as the last change and must still be there for who comes late. */
 const CATALOG_RETAIN_MS = 24 * 3600 * 1000;
@@ -44,6 +52,7 @@ interface Live {
   readonly broadcast: Broadcast.Producer;
   readonly catalog: Track.Producer;
   audio: Track.Producer | undefined;
+  low: Track.Producer | undefined;
 }
 
 /**
@@ -57,6 +66,8 @@ export class Uplink {
   #live: Live | undefined;
   #catalog: Uint8Array | undefined;
   #audioName: string | undefined;
+  #audioWanted = false;
+  #lowWanted = false;
   #wanted = false;
   #rejected = 0;
 
@@ -77,9 +88,14 @@ export class Uplink {
     return this.#live !== undefined;
   }
 
-  /** Whether anybody subscribes to the audio track. */
+  /** Whether anybody subscribes to the audio track or its lower rendition. */
   get wanted(): boolean {
     return this.#wanted;
+  }
+
+  /** Whether anybody subscribes to the lower rendition. */
+  get lowWanted(): boolean {
+    return this.#lowWanted;
   }
 
   /** Report datagrams that were no valid aggregate of this broadcast. */
@@ -103,23 +119,22 @@ export class Uplink {
     this.#audioName = name;
     const live = this.#live;
     if (live === undefined) return;
-    const old = live.audio;
+    const { audio, low } = live;
     // Frames wait for a subscription to the new track; what is sent before, a late subscriber would miss.
+    this.#audioWanted = false;
+    this.#lowWanted = false;
     this.#wanted = false;
-    live.audio = this.#createAudio(live.broadcast, name);
-    old?.close();
+    this.#createAudio(live, name);
+    audio?.close();
+    low?.close();
   }
 
   /** Sends one frame as a group of its own; false when there is no session or nobody subscribes. */
   send(frame: WireFrame): boolean {
-    const audio = this.#live?.audio;
-    if (audio === undefined || !this.#wanted) return false;
-    const timestamp = Time.Timestamp.fromMicros(frame.timestamp);
-    const group = new Group.Producer(frame.sequence);
-    group.writeFrame({ payload: frame.body, timestamp });
-    group.close();
-    audio.writeGroup(group);
-    if (frame.twice) audio.writeDatagram({ sequence: frame.sequence, timestamp, payload: frame.body });
+    const live = this.#live;
+    if (live === undefined || !this.#wanted) return false;
+    if (live.audio !== undefined && this.#audioWanted) write(live.audio, frame, frame.body);
+    if (live.low !== undefined && this.#lowWanted && frame.low !== undefined) write(live.low, frame, frame.low);
     return true;
   }
 
@@ -138,11 +153,11 @@ export class Uplink {
     const connection = await Connection.connect(url, { transport });
     const broadcast = new Broadcast.Producer();
     const catalog = broadcast.createTrack(CATALOG, { latencyMax: CATALOG_RETAIN_MS, priority: 100 });
-    const live: Live = { broadcast, catalog, audio: undefined };
+    const live: Live = { broadcast, catalog, audio: undefined, low: undefined };
     this.#live = live;
     if (this.#catalog !== undefined) writeCatalog(catalog, this.#catalog);
-    if (this.#audioName !== undefined) live.audio = this.#createAudio(broadcast, this.#audioName);
-    this.#options.onBroadcast?.(broadcast);
+    if (this.#audioName !== undefined) this.#createAudio(live, this.#audioName);
+    this.#options.onBroadcast?.(broadcast, connection);
     connection.publish(Path.from(path), broadcast);
     logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
     this.#options.onConnected();
@@ -150,24 +165,39 @@ export class Uplink {
       broadcast.close();
       if (this.#live !== live) return;
       this.#live = undefined;
-      this.#setWanted(false);
+      this.#audioWanted = false;
+      this.#lowWanted = false;
+      this.#update();
       logger.warn({ closeCode, reason }, "The session to the relay ended.");
     });
   }
 
-  #createAudio(broadcast: Broadcast.Producer, name: string): Track.Producer {
-    const track = broadcast.createTrack(name, {
+  #createAudio(live: Live, name: string): void {
+    live.audio = this.#createTrack(live, name, (used) => {
+      this.#audioWanted = used;
+    });
+    if (!this.#options.low) return;
+    live.low = this.#createTrack(live, `${name}${LOW_SUFFIX}`, (used) => {
+      this.#lowWanted = used;
+    });
+  }
+
+  #createTrack(live: Live, name: string, onUsed: (used: boolean) => void): Track.Producer {
+    const track = live.broadcast.createTrack(name, {
       timescale: Time.Timescale.MICRO,
       latencyMax: this.#options.retainMs,
       priority: 50,
     });
     track.used.subscribe((used) => {
-      if (this.#live?.audio === track) this.#setWanted(used);
+      if (this.#live !== live || (live.audio !== track && live.low !== track)) return;
+      onUsed(used);
+      this.#update();
     });
     return track;
   }
 
-  #setWanted(wanted: boolean): void {
+  #update(): void {
+    const wanted = this.#audioWanted || this.#lowWanted;
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
     this.#options.onDemand(wanted);
@@ -180,6 +210,15 @@ export class Uplink {
     else this.#rejected++;
     return true;
   }
+}
+
+function write(track: Track.Producer, { sequence, timestamp: at, twice }: WireFrame, payload: Uint8Array): void {
+  const timestamp = Time.Timestamp.fromMicros(at);
+  const group = new Group.Producer(sequence);
+  group.writeFrame({ payload, timestamp });
+  group.close();
+  track.writeGroup(group);
+  if (twice && payload.length <= DATAGRAM_BYTES) track.writeDatagram({ sequence, timestamp, payload });
 }
 
 function writeCatalog(track: Track.Producer, catalog: Uint8Array): void {

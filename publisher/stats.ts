@@ -1,4 +1,6 @@
+import type { SkipCounters } from "../flow/index.js";
 import type { OutboxCounters } from "./outbox.js";
+import type { RemoteControlCounters } from "./remote-control.js";
 import type { VideoTrackCounters } from "./video-track.js";
 
 /** What a publisher is doing; all times in milliseconds unless said otherwise. */
@@ -33,6 +35,14 @@ export interface PublisherStats {
   readonly underruns: number;
   readonly clippedSamples: number;
   readonly outbox: OutboxCounters;
+  /** Groups that were never sent, by reason. */
+  readonly skips: SkipCounters;
+  /** Payload bytes sent and not yet acknowledged by the next hop. */
+  readonly inFlightBytes: number;
+  /** How much of the lead is there because sound landed late before. */
+  readonly transportMs: number;
   /** Undefined without video. */
   readonly video: VideoTrackCounters | undefined;
+  /** Undefined unless it takes control from afar. */
+  readonly control: RemoteControlCounters | undefined;
 }
