@@ -11,6 +11,8 @@ export interface Acknowledgement {
   readonly receivedBytes: number;
   /** When the report arrived, less its own staleness: so what is queueing on the way up does not count. */
   readonly at: Microseconds;
+  /** The report's staleness: what was sent for so long can't be acked yet, however well it comes. */
+  readonly staleness: Microseconds;
 }
 
 /** A group that is missing for so much longer than the path takes was lost: players give one up after 300 ms. */
@@ -38,6 +40,7 @@ export class Delivery {
   #session: number | undefined;
   #ack: number | undefined;
   #bytes = 0;
+  #staleness = 0;
   /** Whether bytes came and the ack did not climb. */
   #held = false;
   #heldInRow = 0;
@@ -74,7 +77,8 @@ export class Delivery {
     const base = this.#rate.base;
     this.#window.bitrateBps = bitrateBps;
     // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
-    this.#window.baseDelayMs = base === undefined ? 250 : Math.min(base / 1000, MAX_BASE_MS);
+    const delayMs = base === undefined ? 250 : Math.min(base / 1000, MAX_BASE_MS);
+    this.#window.baseDelayMs = delayMs + this.#staleness / 1000;
     this.#window.factor = this.#rate.factor;
     return this.#window.bytes;
   }
@@ -95,8 +99,9 @@ export class Delivery {
   }
 
   /** Takes what a newest report acknowledges. */
-  acknowledged({ session, receivedGroup, receivedBytes, at }: Acknowledgement): void {
+  acknowledged({ session, receivedGroup, receivedBytes, at, staleness }: Acknowledgement): void {
     if (session !== this.#session) this.#restart(session);
+    this.#staleness = staleness;
     const bytesCame = receivedBytes > this.#bytes;
     this.#bytes = Math.max(this.#bytes, receivedBytes);
     if (receivedGroup === undefined) return;
@@ -110,7 +115,7 @@ export class Delivery {
     const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
     if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
     this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
-    const { sentAt } = this.#ledger.acked(receivedGroup);
+    const { sentAt } = this.#ledger.acked(receivedGroup);if(process.env.H4)console.log(`K ack ${receivedGroup} held ${this.#held} row ${this.#heldInRow} sent ${sentAt===undefined?"-":Math.round((at-sentAt)/1000)} q ${Math.round(this.#rate.queueing/1000)} lvl ${this.#rate.level} f ${this.#rate.factor.toFixed(2)} lossy ${this.#lossy} holes ${this.#holes} b ${receivedBytes}`);
     // An ack that a hole held up moves on to the next hole, however long ago that was.
     if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#rate.observe(sentAt, at);
     this.#held = false;

@@ -332,6 +332,7 @@ export class Watcher {
       receivedGroup: listener.receivedGroup,
       receivedBytes: listener.receivedBytes,
       at: microseconds(arrival - staleness),
+      staleness,
     });
     const wantsLow = this.#control.level === "low";
     if (wantsLow && this.#low === undefined && !this.#closed) this.#followLow();
