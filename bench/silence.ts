@@ -1,10 +1,11 @@
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { Relay } from "../relay/index.js";
 import type { Link } from "../tests/support/impairment.js";
 import { type Bench, percentile, percentileRows, type Row, row, seededRandom, type Target } from "./harness.js";
-import { type FarEnd, startFarEnd } from "./silence/far-end.js";
-import { type Interrupt, type Interrupting, Lane } from "./silence/lane.js";
+import { startFarEnd } from "./silence/far-end.js";
+import { type Interrupt, type Interrupting, Lane, type Stage, sleep } from "./silence/lane.js";
+import { startRelays } from "./silence/relays.js";
 import { readSpeech } from "./silence/speech.js";
+import { StallWatch } from "./silence/stalls.js";
 
 interface Condition {
   readonly name: string;
@@ -38,24 +39,31 @@ const CONDITIONS: readonly Condition[] = [
 interface Variant {
   readonly name: string;
   readonly interrupting: Interrupting;
+  /** Whether the relay takes back too. */
   readonly takeBack: boolean;
   /** Broadcasts at the same time. */
   readonly lanes: number;
-  /** How often to interrupt at least; undefined where it goes on as long as the others do. */
-  readonly interrupts: number | undefined;
 }
 
-const VARIANTS: readonly Variant[] = [
-  { name: "take-back", interrupting: "rewind", takeBack: true, lanes: 2, interrupts: 300 },
-  { name: "relay without", interrupting: "rewind", takeBack: false, lanes: 1, interrupts: 100 },
-  { name: "fresh track", interrupting: "track", takeBack: true, lanes: 1, interrupts: 100 },
-  // One interrupt takes as long as what was sent ahead.
-  { name: "nothing taken back", interrupting: "nothing", takeBack: true, lanes: 1, interrupts: undefined },
+/** Ours goes first and alone, so that the others' work does not lengthen its tail. */
+const OURS: Variant = { name: "take-back", interrupting: "rewind", takeBack: true, lanes: 2 };
+const CONTROLS: readonly Variant[] = [
+  // The new speech waits for the old, of which the relay sends two seconds in one.
+  { name: "relay without", interrupting: "rewind", takeBack: false, lanes: 5 },
+  { name: "fresh track", interrupting: "track", takeBack: true, lanes: 3 },
+  // Nothing is disturbed by a call, so that the next one need not wait for what this one comes to.
+  { name: "nothing taken back", interrupting: "nothing", takeBack: true, lanes: 1 },
 ];
-const TOTAL = CONDITIONS.length * VARIANTS.reduce((sum, { interrupts = 0 }) => sum + interrupts, 0);
+const VARIANTS: readonly Variant[] = [OURS, ...CONTROLS];
 
+/** How often to interrupt in each row at least. */
+const INTERRUPTS = 300;
+/** Longest time between two calls where nothing is taken back. */
+const APART_MS = 900;
 /** How long a quick run interrupts under one condition. */
 const QUICK_MS = 5000;
+/** A row whose lanes break this often is given up. */
+const MAX_FAILURES = 3;
 
 /** From the publisher's `interrupt()` to the last sample of the old speech at a listener's speaker. */
 export const bench: Bench = {
@@ -66,34 +74,68 @@ export const bench: Bench = {
     console.debug = () => {};
     const speech = await readSpeech();
     const random = seededRandom(seed);
-    const bar = quick ? progress("conditions", CONDITIONS.length) : progress("interrupts", TOTAL);
+    const bar = quick
+      ? progress("conditions", CONDITIONS.length)
+      : progress("interrupts", CONDITIONS.length * VARIANTS.length * INTERRUPTS);
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const before = performance.eventLoopUtilization();
     const rows: Row[] = [];
-    const farEnd = await startFarEnd();
+    let theater = await Theater.open();
     try {
       for (const condition of CONDITIONS) {
-        const onInterrupt = () => quick || bar.advance(1);
-        const figures = await measure(condition, { farEnd, speech, random, quick, onInterrupt });
-        for (const each of figures) if (each.interrupts.length > 0) rows.push(...tell(each));
+        const onInterrupt = () => quick || bar.advance(1, condition.name);
+        const figures = VARIANTS.map(
+          (variant): Figures => ({ condition, variant, interrupts: [], silent: 0, failures: 0 }),
+        );
+        try {
+          await measure(figures, { stage: theater.stage, speech, random, quick, onInterrupt, log });
+        } catch (error) {
+          log(`"${condition.name}" broke off: ${(error as Error).message}`);
+          theater.close();
+          theater = await Theater.open();
+        }
+        rows.push(...figures.filter((each) => !isLeftOut(each, quick)).flatMap(tell));
         if (quick) bar.advance(1);
       }
     } finally {
-      farEnd.end();
+      theater.close();
     }
     bar.stop();
     delay.disable();
-    log("Sound is not denoised here. Publishers and relays share one process, links and listeners another.");
-    log("Of the variants to compare with there are fewer interrupts, least where the old speech has to play out.");
+    log("Sound is not denoised here. Publishers, relays, and listeners with their links have a process each.");
+    log("Without stalls: less the time in which an event loop on the way stood still, busy or waiting for a core.");
     const { utilization } = performance.eventLoopUtilization(before);
     return [
       ...rows,
-      row("machine", "event loop busy %", utilization * 100),
-      row("machine", "p99 ms event loop delay", delay.percentile(99) / 1e6),
+      row("publishers", "event loop busy %", utilization * 100),
+      row("publishers", "p99 ms event loop delay", delay.percentile(99) / 1e6),
     ];
   },
 };
+
+/** The three processes. */
+class Theater {
+  readonly stage: Stage;
+  readonly #ends: readonly (() => void)[];
+
+  private constructor(stage: Stage, ends: readonly (() => void)[]) {
+    this.stage = stage;
+    this.#ends = ends;
+  }
+
+  /** Starts the relays' and the listeners'. */
+  static async open(): Promise<Theater> {
+    const [farEnd, relays] = await Promise.all([startFarEnd(), startRelays()]);
+    const stage = { farEnd: farEnd.calls, relays: relays.calls, stalls: new StallWatch() };
+    return new Theater(stage, [farEnd.end, relays.end, () => stage.stalls.stop()]);
+  }
+
+  /** Ends them. */
+  close(): void {
+    for (const end of this.#ends) end();
+  }
+}
 
 interface Figures {
   readonly condition: Condition;
@@ -101,92 +143,145 @@ interface Figures {
   readonly interrupts: Interrupt[];
   /** Interrupts that do not count, because the listener was silent at the call. */
   silent: number;
+  /** Lanes that broke. */
+  failures: number;
 }
 
 let laneNumber = 0;
 
 interface MeasureOptions {
-  readonly farEnd: FarEnd;
+  readonly stage: Stage;
   readonly speech: Float32Array;
   readonly random: () => number;
   readonly quick: boolean;
   readonly onInterrupt: () => void;
+  readonly log: (sentence: string) => void;
 }
 
-/** All variants of a condition at the same time, with one relay of each kind. */
-async function measure(condition: Condition, options: MeasureOptions): Promise<Figures[]> {
-  const { farEnd, speech, random, quick, onInterrupt } = options;
-  const plain = new Relay({ port: 0, takeBack: false });
-  const takingBack = new Relay({ port: 0 });
-  // In a quick run the old speech plays out once, under the first condition: it takes the time of everything else.
-  const isMeasured = ({ interrupting }: Variant) => !quick || interrupting !== "nothing" || condition === CONDITIONS[0];
-  const figures = VARIANTS.filter(isMeasured).map(
-    (variant): Figures => ({ condition, variant, interrupts: [], silent: 0 }),
-  );
-  const lanes: Lane[] = [];
-  const startedAt = performance.now();
-  const isShort = ({ variant, interrupts }: Figures) => interrupts.length < (variant.interrupts ?? 0);
+/** In a quick run the old speech plays out once, under the first condition: it takes the time of everything else. */
+function isLeftOut({ condition, variant }: Figures, quick: boolean): boolean {
+  return quick && variant.interrupting === "nothing" && condition !== CONDITIONS[0];
+}
 
-  async function run(each: Figures): Promise<void> {
-    const { variant, interrupts } = each;
-    const relay = variant.takeBack ? takingBack : plain;
+/** All variants of a condition, ours and then the others at the same time, with one relay of each kind. */
+async function measure(figures: readonly Figures[], options: MeasureOptions): Promise<void> {
+  const { stage, speech, random, quick, onInterrupt, log } = options;
+  const takingBack = await stage.relays.open({ takeBack: true });
+  const plain = await stage.relays.open({ takeBack: false });
+  const startedAt = performance.now();
+
+  const run = async (each: Figures): Promise<void> => {
+    const { condition, variant, interrupts } = each;
+    const goesOn = () =>
+      quick ? performance.now() - startedAt < QUICK_MS : interrupts.length < INTERRUPTS && each.failures < MAX_FAILURES;
+    const note = (interrupt: Interrupt | undefined) => {
+      if (interrupt === undefined) each.silent++;
+      else interrupts.push(interrupt);
+      onInterrupt();
+    };
     const lane = await Lane.open({
+      stage,
       lane: ++laneNumber,
-      farEnd,
-      relay: { port: relay.address.port, certificateHash: relay.fingerprint },
+      relay: variant.takeBack ? takingBack : plain,
       interrupting: variant.interrupting,
       link: condition.link,
       seed: Math.floor(random() * 2 ** 31),
       random,
       speech,
     });
-    lanes.push(lane);
-    const goesOn = () => {
-      if (quick) return performance.now() - startedAt < QUICK_MS;
-      return variant.interrupts === undefined ? figures.some(isShort) : isShort(each);
-    };
-    while (goesOn()) {
-      const interrupt = await lane.interrupt();
-      if (interrupt === undefined) each.silent++;
-      else interrupts.push(interrupt);
-      onInterrupt();
+    try {
+      if (variant.interrupting === "nothing")
+        await overlap(lane, { random, count: quick ? 1 : INTERRUPTS - interrupts.length, note });
+      else
+        while (goesOn()) {
+          await lane.ready();
+          note(await lane.interrupt());
+        }
+    } finally {
+      await lane.close().catch(() => {});
     }
-  }
+  };
+
+  const persist = async (each: Figures): Promise<void> => {
+    while (each.failures < MAX_FAILURES) {
+      try {
+        return await run(each);
+      } catch (error) {
+        each.failures++;
+        log(`A lane of "${each.condition.name}, ${each.variant.name}" broke: ${(error as Error).message}`);
+      }
+    }
+  };
 
   try {
-    await Promise.all([plain.listen(), takingBack.listen()]);
-    const jobs = figures.flatMap((each) => Array.from({ length: quick ? 1 : each.variant.lanes }, () => each));
-    await Promise.all(jobs.map(run));
-    return figures;
+    const start = (each: Figures) => Array.from({ length: quick ? 1 : each.variant.lanes }, () => persist(each));
+    const [ours, ...controls] = figures.filter((each) => !isLeftOut(each, quick));
+    if (!quick) await Promise.all(start(ours!));
+    await Promise.all((quick ? [ours!, ...controls] : controls).flatMap(start));
   } finally {
-    await Promise.all(lanes.map((lane) => lane.close()));
-    await Promise.all([plain.close(), takingBack.close()]);
+    for (const { port } of [takingBack, plain]) await stage.relays.close(port);
   }
 }
 
-function tell({ condition, variant, interrupts, silent }: Figures): Row[] {
+/** Calls a while apart, and waits for what all of them come to. */
+async function overlap(
+  lane: Lane,
+  options: { random: () => number; count: number; note: (interrupt: Interrupt | undefined) => void },
+): Promise<void> {
+  const { random, count, note } = options;
+  await lane.ready();
+  const calls: Promise<void>[] = [];
+  for (let call = 0; call < count; call++) {
+    const interrupt = lane.interrupt().then(note);
+    // Whether it failed is looked at in the end.
+    interrupt.catch(() => {});
+    calls.push(interrupt);
+    await sleep(random() * APART_MS);
+  }
+  await Promise.all(calls);
+}
+
+function tell({ condition, variant, interrupts, silent, failures }: Figures): Row[] {
   const name = `${condition.name}, ${variant.name}`;
-  const own = variant.name === "take-back";
-  const at = (fraction: number, values: number[]) => (values.length === 0 ? null : percentile(values, fraction));
-  const replies = interrupts.map(({ replyMs }) => replyMs);
-  const bytes = interrupts.map(({ renegedBytes }) => renegedBytes);
+  const own = variant === OURS;
+  const at = (fraction: number, get: (interrupt: Interrupt) => number) =>
+    interrupts.length === 0 ? null : percentile(interrupts.map(get), fraction);
   const silences = interrupts.map(({ silenceMs }) => silenceMs);
+  const unstalled = ({ silenceMs, stalledMs }: Interrupt) => Math.max(0, silenceMs - stalledMs);
   const rows = [
     row(name, "interrupts", interrupts.length),
     row(name, "interrupts of a silent listener, left out", silent),
+    row(name, "lanes that broke", failures),
     ...percentileRows(name, "ms to silence", silences, own ? condition.silence : {}),
-    row(name, "p50 ms to the new speech", at(0.5, replies)),
-    row(name, "p99 ms to the new speech", at(0.99, replies), own ? condition.replyP99 : undefined),
+    row(name, "p99 ms to silence without stalls", at(0.99, unstalled)),
+    row(name, "% stalls of what the slowest 5 % took longer", tailStalled(interrupts)),
     row(
       name,
-      "p50 ms of jitter buffer",
-      at(
-        0.5,
-        interrupts.map(({ jitterMs }) => jitterMs),
-      ),
+      "p50 ms to the new speech",
+      at(0.5, ({ replyMs }) => replyMs),
     ),
-    row(name, "p50 bytes taken back that crossed", at(0.5, bytes)),
-    row(name, "max bytes taken back that crossed", at(1, bytes), own ? condition.renegedBytes : undefined),
+    row(
+      name,
+      "p99 ms to the new speech",
+      at(0.99, ({ replyMs }) => replyMs),
+      own ? condition.replyP99 : undefined,
+    ),
+    row(
+      name,
+      "p50 ms of jitter buffer before",
+      at(0.5, ({ jitterMs }) => jitterMs),
+    ),
+    row(
+      name,
+      "p50 bytes taken back that crossed",
+      at(0.5, ({ renegedBytes }) => renegedBytes),
+    ),
+    row(
+      name,
+      "max bytes taken back that crossed",
+      at(1, ({ renegedBytes }) => renegedBytes),
+      own ? condition.renegedBytes : undefined,
+    ),
   ];
   if (variant.interrupting === "nothing") return rows;
   const errors = interrupts.flatMap(({ heardErrorMs }) => heardErrorMs ?? []);
@@ -198,8 +293,28 @@ function tell({ condition, variant, interrupts, silent }: Figures): Row[] {
       interrupts.reduce((sum, { staleMs }) => sum + staleMs, 0),
       { atMost: 0 },
     ),
-    row(name, "p99 ms off the heard position", at(0.99, errors), own ? { atMost: 20 } : undefined),
+    row(
+      name,
+      "p99 ms off the heard position",
+      errors.length === 0 ? null : percentile(errors, 0.99),
+      own ? { atMost: 20 } : undefined,
+    ),
     row(name, "told beyond received", interrupts.filter((each) => each.beyondReceived).length, { atMost: 0 }),
     row(name, "not reported in time", interrupts.filter(({ measured }) => !measured).length),
   ];
+}
+
+/** Of the time by which the slowest twentieth exceed the median, the share that lies within stalls, in percent. */
+function tailStalled(interrupts: readonly Interrupt[]): number | null {
+  if (interrupts.length === 0) return null;
+  const silences = interrupts.map(({ silenceMs }) => silenceMs);
+  const [middle, slow] = [percentile(silences, 0.5), percentile(silences, 0.95)];
+  let excess = 0;
+  let stalled = 0;
+  for (const { silenceMs, stalledMs } of interrupts) {
+    if (silenceMs < slow) continue;
+    excess += silenceMs - middle;
+    stalled += Math.min(stalledMs, silenceMs - middle);
+  }
+  return excess === 0 ? null : (stalled / excess) * 100;
 }

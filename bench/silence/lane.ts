@@ -6,8 +6,8 @@ import { sharedClock } from "./clock.js";
 import type { FarEndCalls, Outcome } from "./far-end.js";
 import type { RelayCalls, RelayDoor } from "./relays.js";
 import type { Remote } from "./remote.js";
-import { Monologue } from "./speech.js";
-import type { StallWatch } from "./stalls.js";
+import { monologue } from "./speech.js";
+import { type StallWatch, stalledMs } from "./stalls.js";
 
 /** How far ahead of the listener's playhead the publisher sends, in milliseconds. */
 export const AHEAD_MS = 8000;
@@ -31,10 +31,8 @@ export interface Interrupt {
   readonly silenceMs: number;
   /** From the call to the first sample of the new speech. */
   readonly replyMs: number;
-  /** How much of the time to silence the event loops of the three processes stood still, in milliseconds. */
+  /** How much of the time to silence, less that of the link, an event loop on the way stood still, in milliseconds. */
   readonly stalledMs: number;
-  /** The same of the time to the new speech. */
-  readonly replyStalledMs: number;
   /** Delay that the listener aimed at between arrival and sound. */
   readonly jitterMs: number;
   /** Old speech pulled after the listener had flushed it, in milliseconds. */
@@ -95,7 +93,7 @@ export class Lane {
     const { stage, lane, relay, link, seed, speech } = options;
     await stage.farEnd.open({ id: lane, ...relay, broadcast: `lane-${lane}`, link, seed });
     const opened = new Lane(options);
-    opened.#publisher.play(await Monologue.start(speech)).done.catch(() => {});
+    opened.#publisher.play(await monologue(speech)).done.catch(() => {});
     return opened;
   }
 
@@ -127,7 +125,7 @@ export class Lane {
 
   async #takeBack(): Promise<Interrupt | undefined> {
     const { lane, stage, interrupting, speech } = this.#options;
-    const source = await Monologue.start(speech);
+    const source = await monologue(speech);
     await stage.farEnd.arm(lane);
     const calledAt = sharedClock();
     const interruption = this.#publisher.interrupt();
@@ -146,7 +144,6 @@ export class Lane {
       silenceMs: (heard.silentAt - calledAt) / 1000,
       replyMs: (heard.replyAt! - calledAt) / 1000,
       stalledMs: await this.#stalled(calledAt, heard.silentAt),
-      replyStalledMs: await this.#stalled(calledAt, heard.replyAt!),
       jitterMs: before.jitterTargetMs,
       staleMs: Math.max(heard.staleMs, after.staleMs - before.staleMs),
       heardErrorMs: told && Math.abs(told.heardUntil - heard.heardUntil) / 1000,
@@ -163,20 +160,14 @@ export class Lane {
     const before = await stage.farEnd.stats(lane);
     const calledAt = sharedClock();
     const end = microseconds(this.#publisher.stats().frontierUs);
-    const reached = await this.#until(
-      "the old speech has ended",
-      () => stage.farEnd.reached(lane, end),
-      SLOW_POLL_MS,
-    );
+    const reached = await this.#until("the old speech has ended", () => stage.farEnd.reached(lane, end), SLOW_POLL_MS);
     const after = await stage.farEnd.stats(lane);
     const receivedUntil = (before.playheadUs ?? 0) + before.bufferMs * 1000;
     const elapsedMs = (reached - calledAt) / 1000;
-    const stalledMs = await this.#stalled(calledAt, reached);
     return {
       silenceMs: elapsedMs,
       replyMs: elapsedMs,
-      stalledMs,
-      replyStalledMs: stalledMs,
+      stalledMs: 0,
       jitterMs: before.jitterTargetMs,
       staleMs: 0,
       heardErrorMs: undefined,
@@ -186,10 +177,16 @@ export class Lane {
     };
   }
 
-  async #stalled(from: number, until: number): Promise<number> {
-    const { stalls, relays, farEnd } = this.#options.stage;
-    const there = await Promise.all([relays.stalled(from, until), farEnd.stalled(from, until)]);
-    return there.reduce((sum, each) => sum + each, stalls.within(from, until));
+  // While a packet is on the link nobody has to do anything: what counts are the time before and the time behind.
+  async #stalled(calledAt: number, silentAt: number): Promise<number> {
+    const { stage, link } = this.#options;
+    const { stalls, relays, farEnd } = stage;
+    const linkUs = (link.delayMs ?? 0) * 1000;
+    const [there, far] = await Promise.all([relays.stalls(calledAt, silentAt), farEnd.stalls(calledAt, silentAt)]);
+    const all = [...stalls.between(calledAt, silentAt), ...there, ...far];
+    const before = stalledMs(all, calledAt, silentAt - linkUs);
+    const behind = linkUs === 0 ? 0 : stalledMs(far, calledAt + linkUs, silentAt);
+    return Math.min(before + behind, Math.max(0, silentAt - calledAt - linkUs) / 1000);
   }
 
   async #until<T>(what: string, ask: () => T | undefined | Promise<T | undefined>, pollMs = POLL_MS): Promise<T> {

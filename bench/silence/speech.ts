@@ -18,34 +18,7 @@ export async function readSpeech(): Promise<Float32Array> {
   return speech;
 }
 
-/** Speech that goes on until it is told to end. */
-export class Monologue implements AudioSource {
-  readonly name: string;
-  readonly channels: 1 | 2;
-  readonly #source: AudioSource;
-  #ended = false;
-
-  private constructor(source: AudioSource) {
-    this.#source = source;
-    this.name = source.name;
-    this.channels = source.channels;
-  }
-
-  /** Repeats `speech` over and over. */
-  static async start(speech: Float32Array): Promise<Monologue> {
-    return new Monologue(await openSource({ samples: speech, loop: true, name: "speech" }));
-  }
-
-  /** Nothing comes after what was read. */
-  end(): void {
-    this.#ended = true;
-  }
-
-  async read(): Promise<Float32Array | undefined> {
-    return this.#ended ? undefined : this.#source.read();
-  }
-
-  close(): Promise<void> {
-    return this.#source.close();
-  }
+/** Says `speech` over and over. */
+export function monologue(speech: Float32Array): Promise<AudioSource> {
+  return openSource({ samples: speech, loop: true, name: "speech" });
 }

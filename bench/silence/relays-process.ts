@@ -1,0 +1,23 @@
+import "../../base/polyfills.js";
+import { Relay } from "../../relay/index.js";
+import type { RelayCalls } from "./relays.js";
+import { serve } from "./remote.js";
+import { StallWatch } from "./stalls.js";
+
+const relays = new Map<number, Relay>();
+const stalls = new StallWatch();
+
+serve<RelayCalls>({
+  async open({ takeBack }) {
+    const relay = new Relay({ port: 0, takeBack });
+    await relay.listen();
+    const { port } = relay.address;
+    relays.set(port, relay);
+    return { port, certificateHash: relay.fingerprint };
+  },
+  async close(port) {
+    await relays.get(port)?.close();
+    relays.delete(port);
+  },
+  stalls: (from, until) => stalls.between(from, until),
+});
