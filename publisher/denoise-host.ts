@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { ModelError } from "../base/index.js";
 import { Flag, type HopMemory, hopMemory } from "./denoise-memory.js";
 import type { FromWorker, ToWorker, WorkerSetup } from "./denoise-worker.js";
-import type { Engine } from "./engine.js";
+import type { Engine, EngineOptions } from "./engine.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
@@ -94,7 +94,7 @@ export class DenoiseHost {
   }
 
   /** A stream in the worker; only while {@link available}. */
-  open(onFallback?: FallbackListener): WorkerEngine {
+  open(options: EngineOptions, onFallback?: FallbackListener): WorkerEngine {
     const number = this.#next++;
     const memory = hopMemory(this.#model.contract);
     const engine = new WorkerEngine(memory, {
@@ -114,7 +114,7 @@ export class DenoiseHost {
     });
     this.#streams.set(number, engine);
     if (onFallback !== undefined) this.#listeners.add(onFallback);
-    this.#tell({ stream: number, open: memory.buffer });
+    this.#tell({ stream: number, open: memory.buffer, options });
     return engine;
   }
 

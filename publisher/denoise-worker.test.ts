@@ -67,10 +67,12 @@ describe("the denoising worker", () => {
       expect(conditioned).not.toEqual(ahead);
       return { first, voiceActivity, ahead, conditioned, fresh, end: digest(end.values) };
     };
+    const silencePauses = true;
     const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
     const expected = [];
-    for (const seed of seeds) expected.push(await steps(await Denoiser.create(model, { thread: "here" }), seed));
-    const streams = await Promise.all(seeds.map(() => Denoiser.create(model, { thread: "worker" })));
+    for (const seed of seeds)
+      expected.push(await steps(await Denoiser.create(model, { thread: "here", silencePauses }), seed));
+    const streams = await Promise.all(seeds.map(() => Denoiser.create(model, { thread: "worker", silencePauses })));
     expect(streams.every((stream) => stream.inWorker)).toBe(true);
     expect(await Promise.all(streams.map((stream, i) => steps(stream, seeds[i]!)))).toEqual(expected);
     expect(DenoiseHost.of(model).streams).toBe(0);

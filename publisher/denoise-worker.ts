@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Flag, type HopMemory, hopMemory } from "./denoise-memory.js";
-import { type Engine, LocalEngine } from "./engine.js";
+import { type Engine, type EngineOptions, LocalEngine } from "./engine.js";
 import { type ModelContract, openModel } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
@@ -14,7 +14,7 @@ export interface WorkerSetup {
 /** What the worker is told: the number of a stream whose next hop is in its memory, or a change. */
 export type ToWorker =
   | number
-  | { readonly stream: number; readonly open: SharedArrayBuffer }
+  | { readonly stream: number; readonly open: SharedArrayBuffer; readonly options: EngineOptions }
   | { readonly stream: number; readonly profile: NoiseProfile | undefined }
   | { readonly stream: number; readonly close: true };
 
@@ -35,14 +35,14 @@ const tell = (message: FromWorker) => port.postMessage(message);
 
 port.on("message", (message: ToWorker) => {
   if (typeof message === "number") void hop(message);
-  else if ("open" in message) streams.set(message.stream, open(message.open));
+  else if ("open" in message) streams.set(message.stream, open(message.open, message.options));
   else if ("close" in message) streams.delete(message.stream);
   else void streams.get(message.stream)?.then(({ engine }) => engine.setNoiseProfile(message.profile));
 });
 tell("ready");
 
-async function open(buffer: SharedArrayBuffer): Promise<Stream> {
-  return { memory: hopMemory(contract, buffer), engine: await LocalEngine.create(model) };
+async function open(buffer: SharedArrayBuffer, options: EngineOptions): Promise<Stream> {
+  return { memory: hopMemory(contract, buffer), engine: await LocalEngine.create(model, options) };
 }
 
 async function hop(number: number): Promise<void> {

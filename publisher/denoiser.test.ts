@@ -9,7 +9,9 @@ import { Stft } from "./features.js";
 import { realFft } from "./fft.js";
 import { knobsSchema, Mixer } from "./mix.js";
 import { loadModel, type Model } from "./model.js";
+import { analyseNoise } from "./noise-profile.js";
 import { OverloadGuard } from "./overload.js";
+import { openSource } from "./source.js";
 
 const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
 
@@ -121,6 +123,80 @@ describe("Denoiser", () => {
     expect(await run(fresh, samples.subarray(480 * 31))).toEqual(rest);
   });
 
+  it("runs a model without state whose deep filter reaches back, and passes sound through beside it", async () => {
+    // Its filter takes the bins of two hops ago, all but the highest: what comes out is what went in, two hops later than
+    // usual.
+    const late = await loadModel(fixture("late.onnx"));
+    const denoiser = await Denoiser.create(late);
+    const samples = Float32Array.from({ length: 480 * 20 }, (_, i) => 0.3 * Math.sin(i / 9) * Math.sin(i / 3000));
+    const output = await run(denoiser, samples);
+    for (let i = 480 * 3; i < samples.length; i++) expect(output[i]).toBeCloseTo(samples[i - 480 * 3]!, 3);
+    const state = denoiser.checkpoint();
+    const ahead = await run(denoiser, samples);
+    await run(denoiser, noise(480 * 5));
+    denoiser.restore(state);
+    expect(await run(denoiser, samples)).toEqual(ahead);
+    denoiser.restore();
+    const bypassed = await run(denoiser, samples, { infer: false });
+    for (let i = 480; i < samples.length; i++) expect(bypassed[i]).toBeCloseTo(samples[i - 480]!, 6);
+    // The past of the filter was kept meanwhile.
+    const after = await run(denoiser, samples);
+    for (let i = 480; i < 480 * 3; i++) expect(after[i]).toBeCloseTo(samples[samples.length - 480 * 3 + i]!, 3);
+    await late.close();
+  });
+
+  it("is conditioned on a noise: takes out more of it, less of what is far above it, and nothing without a profile", async () => {
+    const power = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value * value, 0);
+    const hiss = noise(48_000).map((value, i) => value / (0.01 + Math.sin(i / 9000) ** 2));
+    const profile = await analyseNoise(hiss.map((value) => value * 0.01));
+    const loud = Float32Array.from({ length: 48_000 }, (_, i) => 0.5 * Math.sin(i / 20));
+    const loss = async (model: Model, samples: Float32Array) => {
+      const denoiser = await Denoiser.create(model);
+      const plain = power(await run(denoiser, samples));
+      denoiser.restore();
+      denoiser.setNoiseProfile(profile);
+      const conditioned = power(await run(denoiser, samples));
+      denoiser.restore();
+      denoiser.setNoiseProfile(undefined);
+      expect(power(await run(denoiser, samples))).toBe(plain);
+      return 10 * Math.log10(plain / conditioned);
+    };
+    for (const model of [tiny, other]) {
+      expect(
+        await loss(
+          model,
+          hiss.map((value) => value * 0.01),
+        ),
+      ).toBeGreaterThan(2);
+      expect(await loss(model, loud)).toBeLessThan(0.1);
+    }
+    await expect(analyseNoise(new Float32Array(100))).rejects.toMatchObject({ code: "NOISE_PROFILE_INVALID" });
+    await expect(analyseNoise(new Float32Array(9600).fill(Number.NaN))).rejects.toThrow("not a finite number");
+  });
+
+  it("silences pauses on demand, as digital silence, and goes on with the first word", async () => {
+    const model = await loadModel(fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url)));
+    const speech = await openSource({
+      file: fileURLToPath(new URL("../examples/audio/noisy-speech.wav", import.meta.url)),
+    });
+    const words: number[] = [];
+    for (let chunk = await speech.read(); chunk; chunk = await speech.read()) words.push(...chunk);
+    const samples = new Float32Array(480 * 700);
+    const hiss = noise(samples.length);
+    for (let i = 0; i < samples.length; i++) samples[i] = hiss[i]! * 0.03;
+    for (let i = 0; i < 480 * 300; i++) samples[480 * 300 + i]! += words[9600 + i]!;
+    const kept = await run(await Denoiser.create(model), samples);
+    const output = await run(await Denoiser.create(model, { silencePauses: true }), samples);
+    const isSilent = (from: number, to: number) => output.slice(480 * from, 480 * to).every((value) => value === 0);
+    expect(isSilent(60, 290)).toBe(true);
+    expect(isSilent(680, 700)).toBe(true);
+    // While somebody speaks nothing differs.
+    const start = output.findIndex((value, i) => i > 480 * 200 && value !== 0);
+    expect(start).toBeLessThan(480 * 320);
+    expect(output.slice(480 * 330, 480 * 600)).toEqual(kept.slice(480 * 330, 480 * 600));
+    await model.close();
+  });
+
   it("says no to two hops at once", async () => {
     const denoiser = await Denoiser.create(tiny);
     const first = denoiser.process(new Float32Array(480));
@@ -130,10 +206,10 @@ describe("Denoiser", () => {
 });
 
 describe("loadModel", () => {
-  async function broken(change: (sidecar: Record<string, unknown>) => void): Promise<unknown> {
+  async function broken(change: (sidecar: Record<string, unknown>) => void, model = "tiny"): Promise<unknown> {
     const path = join(folder, "model.onnx");
-    await copyFile(fixture("tiny.onnx"), path);
-    const sidecar = JSON.parse(await readFile(fixture("tiny.json"), "utf8"));
+    await copyFile(fixture(`${model}.onnx`), path);
+    const sidecar = JSON.parse(await readFile(fixture(`${model}.json`), "utf8"));
     change(sidecar);
     await writeFile(join(folder, "model.json"), JSON.stringify(sidecar));
     return loadModel(path).then(
@@ -159,10 +235,23 @@ describe("loadModel", () => {
       [(s) => (s.inputs = { features: "feat", states: ["h1"] }), /outputs\.states must name 1 tensors/],
       [(s) => (s.outputs = { gains: "mask", states: ["h1_out", "h2_out"] }), /outputs\.gains is "mask".*"gain"/],
       [(s) => (s.shapes = { feat: [1, 1, 148], h1: [1, 1, 16], h2: [1, 1, 17] }), /first run with shapes/],
+      [(s) => (s.shapes = { ...(s.shapes as object), gain: [1, 1, 1] }), /shapes\.gain must hold 148/],
       [(s) => (s.shapes = { feat: [1, 1, 147], h1: [1, 1, 16], h2: [1, 1, 16] }), /shapes\.feat must hold 148/],
     ];
-    for (const [change, message] of cases) {
-      const error = await broken(change);
+    const filtered: [(sidecar: Record<string, unknown>) => void, RegExp][] = [
+      [(s) => delete s.deepFilter, /deepFilter is missing/],
+      [(s) => (s.outputs = { gains: "gain", states: [] }), /outputs\.filter is missing/],
+      [(s) => (s.deepFilter = { bins: 481, taps: 3 }), /deepFilter\.bins must not be more than window \/ 2 \(480\)/],
+      [(s) => (s.deepFilter = { bins: 480, taps: 9 }), /deepFilter\.taps/],
+      [(s) => (s.deepFilter = { bins: 480, taps: 2 }), /shapes\.filter must hold 1920 values/],
+      [(s) => (s.shapes = { feat: [1, 1, 4] }), /shapes\.filter is missing/],
+    ];
+    const all = [
+      ...cases.map(([change, message]) => ["tiny", change, message] as const),
+      ...filtered.map(([change, message]) => ["late", change, message] as const),
+    ];
+    for (const [model, change, message] of all) {
+      const error = await broken(change, model);
       expect(error).toBeInstanceOf(ModelError);
       expect((error as ModelError).code).toBe("MODEL_INVALID");
       expect((error as ModelError).message).toMatch(message);

@@ -1,6 +1,6 @@
 import { ModelError, StateError } from "../base/index.js";
 import { DenoiseHost, type FallbackListener, WorkerEngine } from "./denoise-host.js";
-import { checkpointLength, type Engine, LocalEngine } from "./engine.js";
+import { checkpointLength, type Engine, type EngineOptions, LocalEngine } from "./engine.js";
 import { LEVERS, type Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
@@ -32,6 +32,11 @@ export interface DenoiserOptions {
   readonly thread?: "auto" | "here" | "worker";
   /** Told once, however many streams share it, when the worker has stopped and the work goes on here. */
   readonly onFallback?: FallbackListener;
+  /**
+   * Turn what is left where nobody has spoken for 400 ms into digital silence, for which Opus with DTX sends next to
+   * nothing. Only with a model that tells voice activity. Default false.
+   */
+  readonly silencePauses?: boolean;
   /** @internal For the bench; on the event loop alone. */
   readonly levers?: Levers;
 }
@@ -56,6 +61,7 @@ export class Denoiser {
   readonly #wet: [Float32Array, Float32Array];
   readonly #dry: [Float32Array, Float32Array, Float32Array];
   readonly #thread: "auto" | "here" | "worker";
+  readonly #options: EngineOptions;
   readonly #onFallback: FallbackListener | undefined;
   /** Stands for this stream in the count without keeping its memory. */
   readonly #token = {};
@@ -66,8 +72,10 @@ export class Denoiser {
   #busy = false;
   #closed = false;
 
-  private constructor(model: Model, engine: Engine, { thread = "auto", onFallback }: DenoiserOptions) {
+  private constructor(model: Model, engine: Engine, options: DenoiserOptions) {
+    const { thread = "auto", onFallback, silencePauses = false } = options;
     this.model = model;
+    this.#options = { silencePauses };
     this.#thread = thread;
     this.#onFallback = onFallback;
     this.hop = model.contract.hop;
@@ -84,7 +92,11 @@ export class Denoiser {
    * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and there can be none.
    */
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
-    const denoiser = new Denoiser(model, await LocalEngine.create(model, options.levers ?? LEVERS), options);
+    const denoiser = new Denoiser(
+      model,
+      await LocalEngine.create(model, { silencePauses: options.silencePauses ?? false }, options.levers ?? LEVERS),
+      options,
+    );
     if (options.thread === "worker") {
       const host = DenoiseHost.of(model);
       await host.ready;
@@ -195,13 +207,13 @@ export class Denoiser {
   // To the worker, between two hops: from there on it has the state.
   #move(host: DenoiseHost): void {
     const before = this.#engine;
-    this.#engine = host.open(this.#onFallback);
+    this.#engine = host.open(this.#options, this.#onFallback);
     this.#hand(before, this.#engine);
   }
 
   // Back from a worker that has stopped.
   async #settle(before: Engine): Promise<void> {
-    this.#engine = await LocalEngine.create(this.model);
+    this.#engine = await LocalEngine.create(this.model, this.#options);
     this.#hand(before, this.#engine);
   }
 

@@ -18,11 +18,22 @@ export interface Engine {
   close(): void;
 }
 
+/** Options of a stream that hold for its life. */
+export interface EngineOptions {
+  /** Whether what is left between sentences is turned into digital silence. */
+  readonly silencePauses: boolean;
+}
+
+/** From this probability on somebody speaks. It is low, so that a quiet first syllable is not lost. */
+const VOICE = 0.1;
+/** Hops without a voice before it is silence: 400 ms, longer than any stop within a sentence. */
+const PAUSE_HOPS = 40;
+
 /** Length of a checkpoint of a stream on a model. The hop taken last comes first in it. */
 export function checkpointLength({ hop, bands, deepFilter, inputs, shapes }: ModelContract): number {
   const recurrent = inputs.states.map((name) => shapes[name]!.reduce((product, size) => product * size, 1));
   const past = deepFilter === undefined ? 0 : DeepFilter.length(deepFilter);
-  return 2 * hop + (bands.low + bands.edges.length - 1) + past + recurrent.reduce((sum, length) => sum + length, 0);
+  return 2 * hop + 1 + (bands.low + bands.edges.length - 1) + past + recurrent.reduce((sum, length) => sum + length, 0);
 }
 
 /** Denoises on the thread it is called on: analysis, network, gains and synthesis. */
@@ -34,11 +45,15 @@ export class LocalEngine implements Engine {
   readonly #contract: ModelContract;
   /** Memory of the noise prior. */
   readonly #speech: Float32Array;
+  /** Hops since somebody spoke, as a part of the checkpoint. */
+  readonly #quiet = new Float32Array(1);
+  readonly #silencePauses: boolean;
   readonly #levers: Levers;
   #prior: NoisePrior | undefined;
   #profile: NoiseProfile | undefined;
 
-  private constructor(model: Model, stft: Stft, levers: Levers) {
+  private constructor(model: Model, stft: Stft, { silencePauses }: EngineOptions, levers: Levers) {
+    this.#silencePauses = silencePauses;
     this.#levers = levers;
     const { contract } = model;
     this.#contract = contract;
@@ -50,8 +65,9 @@ export class LocalEngine implements Engine {
   }
 
   /** A stream at its beginning. */
-  static async create(model: Model, levers = LEVERS): Promise<LocalEngine> {
-    return new LocalEngine(model, new Stft(await realFft(model.contract.window), levers), levers);
+  static async create(model: Model, options: EngineOptions, levers = LEVERS): Promise<LocalEngine> {
+    const fft = await realFft(model.contract.window);
+    return new LocalEngine(model, new Stft(fft, levers), options, levers);
   }
 
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
@@ -65,7 +81,9 @@ export class LocalEngine implements Engine {
       await network.run();
       if (network.filter !== undefined) this.#filter?.apply(network.filter, stft.spectrum);
       prior?.limit(this.#bands.power, network.gains, this.#speech);
-      this.#bands.apply(network.gains, stft.spectrum);
+      // The overlap makes a fade of it.
+      if (this.#isPause(network.voiceActivity)) stft.spectrum.fill(0);
+      else this.#bands.apply(network.gains, stft.spectrum);
     } else this.#filter?.pass(stft.spectrum);
     stft.synthesise(wet);
     return infer ? network.voiceActivity : 1;
@@ -95,13 +113,18 @@ export class LocalEngine implements Engine {
 
   close(): void {}
 
+  #isPause(voiceActivity: number): boolean {
+    this.#quiet[0] = voiceActivity >= VOICE ? 0 : Math.min(this.#quiet[0]! + 1, PAUSE_HOPS);
+    return this.#silencePauses && this.#quiet[0] >= PAUSE_HOPS;
+  }
+
   #makePrior(): NoisePrior | undefined {
     return this.#profile && new NoisePrior(this.#profile, this.#bands, this.#contract);
   }
 
   #parts(): Float32Array[] {
     const past = this.#filter === undefined ? [] : [this.#filter.past];
-    return [...this.#stft.state, this.#speech, ...past, ...this.#network.recurrent];
+    return [...this.#stft.state, this.#quiet, this.#speech, ...past, ...this.#network.recurrent];
   }
 }
 
