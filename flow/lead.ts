@@ -78,9 +78,16 @@ export class LeadController {
     this.#loop = loop;
   }
 
-  /** Notes a write: when, how much media it covered, and the highest group in it. */
-  wrote(at: Microseconds, sliceWidth: Microseconds, group: number): void {
+  /**
+   * Notes a write: when, how much media it covered, and the highest group in it. `headroom`: how far ahead of the playhead
+   * its first group starts. A write that comes too late to land with the lead that is wanted, as after a pause, tells
+   * nothing about the way: what the listener then reports is its own jitter buffer.
+   */
+  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, headroom?: Microseconds): void {
     this.#decay(at);
+    if (headroom !== undefined && toSeconds(headroom) < LEAD_WANTED + this.#transport) {
+      this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
+    }
     this.#lastGroup = Math.max(this.#lastGroup, group);
     const now = toSeconds(at);
     if (this.#lastWrite !== undefined) {

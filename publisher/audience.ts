@@ -2,6 +2,7 @@ import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseco
 import {
   type Aggregate,
   LeadController,
+  type LeadMode,
   type ListedListener,
   PlayheadClock,
   StalenessEstimator,
@@ -15,6 +16,15 @@ export interface HeardListener {
   readonly heardUntil: Microseconds;
   /** True when it reported this itself; false when it is our projection of its playhead. */
   readonly measured: boolean;
+}
+
+/** Options of {@link Audience}. */
+export interface AudienceOptions {
+  readonly clock: Clock;
+  /** Default `gated`. */
+  readonly leadMode?: LeadMode;
+  /** Whether reports are taken to be as old as they are found to be. Default true. */
+  readonly staleness?: boolean;
 }
 
 /** Without an aggregate for longer, nobody is known to listen. */
@@ -33,8 +43,9 @@ interface Waiter {
 /** What the relay's aggregates tell about the listeners: where their playheads are, how early sound lands, what was heard. */
 export class Audience {
   /** How far ahead of the playhead to be. */
-  readonly lead = new LeadController();
+  readonly lead: LeadController;
   readonly #clock: Clock;
+  readonly #estimates: boolean;
   readonly #staleness = new StalenessEstimator();
   readonly #earliest = new PlayheadClock();
   readonly #latest = new PlayheadClock();
@@ -44,8 +55,10 @@ export class Audience {
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
   #waiter: Waiter | undefined;
 
-  constructor({ clock }: { clock: Clock }) {
+  constructor({ clock, leadMode = "gated", staleness = true }: AudienceOptions) {
     this.#clock = clock;
+    this.lead = new LeadController({ mode: leadMode });
+    this.#estimates = staleness;
   }
 
   /** Takes an aggregate that just arrived. */
@@ -57,7 +70,8 @@ export class Audience {
     }
     this.#settle(aggregate);
     if (last !== undefined && aggregate.aggregateId <= last.aggregateId && now - this.#arrival < SILENCE) return;
-    const staleness = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
+    const estimated = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
+    const staleness = this.#estimates ? estimated : microseconds(0);
     this.#last = aggregate;
     this.#arrival = now;
     this.#playheadAt = now - staleness;

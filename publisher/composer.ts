@@ -25,8 +25,10 @@ export interface ComposerOptions {
   readonly capacity: number;
   readonly renege: "rewind" | "track";
   readonly knobs: Knobs;
+  /** Asked for every frame: does anybody want the lower rendition? */
+  readonly lowWanted: () => boolean;
   /** A frame was encoded. */
-  readonly onFrame: (frame: OutgoingFrame) => void;
+  readonly onFrame: (frame: Omit<OutgoingFrame, "producedAt">) => void;
   /** All sent from `to` on was taken back; `lastSequence` is the last group of the old timeline. */
   readonly onRewind: (to: Microseconds, lastSequence: number) => void;
   /** A fresh track takes the place of the one before. */
@@ -45,6 +47,7 @@ export class Composer {
   readonly #wet: Float32Array;
   readonly #mixed: Float32Array;
   #encoder: AudioEncoder | undefined;
+  #low: AudioEncoder | undefined;
   #timeline = new Timeline();
   #trackNumber = 0;
   #track = "audio";
@@ -115,9 +118,15 @@ export class Composer {
     return { ...this.#counts };
   }
 
-  /** Takes the encoder; without one nothing is made. */
-  set encoder(encoder: AudioEncoder) {
+  /** Whether the next frame opens an epoch. */
+  get opening(): boolean {
+    return this.#opening;
+  }
+
+  /** Takes the encoders, of the track and of its lower rendition; before that nothing is made. */
+  setEncoders(encoder: AudioEncoder, low: AudioEncoder | undefined): void {
     this.#encoder = encoder;
+    this.#low = low;
   }
 
   /** Takes new knobs; they hold from the next frame on. */
@@ -144,15 +153,27 @@ export class Composer {
   encode(target: number, { ended }: { ended: boolean }): boolean {
     const encoder = this.#encoder;
     if (encoder === undefined) return false;
-    this.#skipHoles(encoder, target);
+    this.#skipHoles(target);
     if (this.#cursor >= target) return false;
     const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
     if (ended ? this.#cursor >= this.#tape.end : needed > this.#tape.end) return false;
     this.#tape.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
     this.#mixer.process(this.#dry, this.#wet, this.#mixed);
     this.#clip(this.#mixed);
-    this.#emit(encoder.encode(this.#mixed));
+    const low = this.#options.lowWanted() ? this.#low?.encode(this.#mixed) : undefined;
+    this.#emit(encoder.encode(this.#mixed), low);
     return true;
+  }
+
+  /** Leaves frames out up to the first that starts at or after `position`, as far as they are rendered; returns how many. */
+  skip(position: number): number {
+    const { frameSize } = this.#options;
+    const until = Math.min(position, this.#tape.end);
+    const frames = Math.max(0, Math.ceil((until - this.#cursor) / frameSize));
+    if (frames === 0) return 0;
+    this.#cursor += frames * frameSize;
+    this.#resetEncoders();
+    return frames;
   }
 
   /** Takes back everything sent from `position` on; what follows is encoded as if nothing had been. */
@@ -174,7 +195,7 @@ export class Composer {
     if (encoder === undefined) return;
     this.#tape.read(position + encoder.lookahead - frameSize, this.#dry, this.#wet);
     this.#mixer.hold(this.#dry, this.#wet, this.#mixed);
-    encoder.reset(this.#mixed);
+    this.#resetEncoders(this.#mixed);
   }
 
   /** Original sound between two positions, interleaved; what is not remembered is silent. */
@@ -206,27 +227,33 @@ export class Composer {
     const encoder = this.#encoder;
     if (encoder === undefined) return;
     this.rewind(position);
-    encoder.reset();
-    this.#emit(encoder.silence);
+    this.#resetEncoders();
+    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined);
   }
 
   /** Frees the encoder. */
   close(): void {
     this.#encoder?.close();
+    this.#low?.close();
   }
 
-  #skipHoles(encoder: AudioEncoder, target: number): void {
+  #resetEncoders(history?: Float32Array): void {
+    this.#encoder?.reset(history);
+    this.#low?.reset(history);
+  }
+
+  #skipHoles(target: number): void {
     while (this.#cursor < target) {
       const hole = this.#holes[0];
       if (hole === undefined || this.#cursor < hole.from) return;
       this.#holes.shift();
       if (this.#cursor >= hole.to) continue;
       this.#cursor = hole.to;
-      encoder.reset();
+      this.#resetEncoders();
     }
   }
 
-  #emit(payload: Uint8Array): void {
+  #emit(payload: Uint8Array, low: Uint8Array | undefined): void {
     const timestamp = toTime(this.#cursor);
     const { sequence } = this.#timeline.next(timestamp, microseconds(this.#options.frameMs * 1000));
     const opensEpoch = this.#opening;
@@ -235,7 +262,7 @@ export class Composer {
     this.#carry(sequence);
     this.#counts.groups++;
     this.#counts.bytes += payload.length;
-    this.#options.onFrame({ track: this.#track, sequence, timestamp, payload, opensEpoch });
+    this.#options.onFrame({ track: this.#track, sequence, timestamp, payload, low, opensEpoch });
     this.#cursor += this.#options.frameSize;
   }
 

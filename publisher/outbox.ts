@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
-import { Ledger, Pacer, Window } from "../flow/index.js";
+import { Ledger, Pacer, type SkipCounters, SkipPolicy, Window } from "../flow/index.js";
 
 /** One encoded frame, which is one group. */
 export interface OutgoingFrame {
@@ -8,6 +8,10 @@ export interface OutgoingFrame {
   readonly sequence: number;
   readonly timestamp: Microseconds;
   readonly payload: Uint8Array;
+  /** The same in the lower rendition, where somebody wanted that. */
+  readonly low?: Uint8Array | undefined;
+  /** When it was encoded. */
+  readonly producedAt: Microseconds;
   /** Whether it opens an epoch, and so carries the news of a rewind. */
   readonly opensEpoch: boolean;
 }
@@ -23,8 +27,8 @@ export interface OutboxCounters {
   readonly overflow: number;
 }
 
-/** A frame needed sooner than this goes whatever is in flight: silence is worse than a full queue. */
-const URGENT = fromMilliseconds(500);
+/** A next hop that acknowledged nothing for so long has no window. */
+const ACK_SILENCE = fromMilliseconds(1000);
 /** Frames already sent, kept for a session that comes after this one. */
 const MAX_SENT = 4096;
 /** How long after its moment a sent frame may still be of use to a listener that lags. */
@@ -32,20 +36,32 @@ const KEEP = fromSeconds(2);
 
 /**
  * Frames on their way to the next hop: the ones that wait, and the ones sent that a rewind or a reconnect still concerns.
- * What waits here can be taken back at no cost, so not more than the window goes out ahead of need.
+ * While more is in flight than the window holds, nothing more is encoded: what waits can be taken back at no cost.
  */
 export class Outbox {
   readonly #ledger = new Ledger();
-  readonly #window: Window;
+  readonly #window: Window | undefined;
+  readonly #skips = new SkipPolicy();
   /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
   readonly #pacer = new Pacer({ perSecond: 400, burst: 16 });
   #waiting: OutgoingFrame[] = [];
   #sent: OutgoingFrame[] = [];
-  #acksKnown = false;
+  #ackedAt = Number.NEGATIVE_INFINITY;
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
 
-  constructor({ bitrateBps }: { bitrateBps: number }) {
-    this.#window = new Window({ bitrateBps });
+  /** `window` false: as much is sent as there is. */
+  constructor({ bitrateBps, window = true }: { bitrateBps: number; window?: boolean }) {
+    if (window) this.#window = new Window({ bitrateBps });
+  }
+
+  /** Groups that were never sent, by reason. */
+  get skips(): SkipCounters {
+    return this.#skips.counters;
+  }
+
+  /** Skips since the last line for the log, when one is due. */
+  takeLog(now: Microseconds): SkipCounters | undefined {
+    return this.#skips.takeLog(now);
   }
 
   /** Where frames went so far. */
@@ -63,6 +79,18 @@ export class Outbox {
     return this.#ledger.inFlight(now);
   }
 
+  /** Whether so much is on its way to the next hop that nothing more should be encoded. */
+  isFull(now: Microseconds): boolean {
+    if (this.#window === undefined || now - this.#ackedAt > ACK_SILENCE) return false;
+    const waiting = this.#waiting.reduce((sum, { payload }) => sum + payload.length, 0);
+    return this.#ledger.inFlight(now) + waiting > this.#window.bytes;
+  }
+
+  /** Counts groups whose moment passed while the window was full. */
+  skipped(groups: number): void {
+    this.#skips.count("window", groups);
+  }
+
   /** Queues a frame behind the others. */
   push(frame: OutgoingFrame): void {
     this.#waiting.push(frame);
@@ -77,11 +105,14 @@ export class Outbox {
       const frame = this.#waiting[0]!;
       if (frame.timestamp < playhead && !frame.opensEpoch) {
         this.#waiting.shift();
-        this.#counters.passed++;
+        this.#pass(1);
         continue;
       }
-      const urgent = frame.opensEpoch || frame.timestamp - playhead < URGENT;
-      if (!urgent && this.#acksKnown && this.#ledger.inFlight(now) > this.#window.bytes) return undefined;
+      const question = { inFlight: 0, window: undefined, producedAt: frame.producedAt, now };
+      if (!frame.opensEpoch && this.#skips.decide(question) !== "send") {
+        this.#waiting.shift();
+        continue;
+      }
       if (!frame.opensEpoch && this.#pacer.take(now) === 0) return undefined;
       this.#waiting.shift();
       this.#ledger.sent(frame.sequence, frame.payload.length, now);
@@ -101,30 +132,34 @@ export class Outbox {
   expire(playhead: Microseconds): void {
     const opener = this.#waiting.findLast((frame) => frame.opensEpoch);
     const stays = this.#waiting.filter((frame) => frame.timestamp >= playhead || frame === opener);
-    this.#counters.passed += this.#waiting.length - stays.length;
+    this.#pass(this.#waiting.length - stays.length);
     this.#waiting = stays;
   }
 
   /** Notes what the next hop has: every group at or below. */
-  acked(sequence: number): void {
-    this.#acksKnown = true;
+  acked(sequence: number, now: Microseconds): void {
+    this.#ackedAt = now;
     this.#ledger.acked(sequence);
   }
 
   /** Takes back every frame at or after `to`: drops those that wait, writes off those in flight. */
   renege(to: Microseconds): void {
     const stays = this.#waiting.filter((frame) => frame.timestamp < to);
-    this.#counters.takenBack += this.#waiting.length - stays.length;
+    const takenBack = this.#waiting.length - stays.length;
+    this.#counters.takenBack += takenBack;
+    this.#skips.count("stale", takenBack);
     this.#waiting = stays;
     for (const frame of this.#sent) if (frame.timestamp >= to) this.#ledger.writeOff(frame.sequence);
     this.#sent = this.#sent.filter((frame) => frame.timestamp < to);
   }
 
   /** A new session: what was sent on the old one, is not taken back and still has its moment to come goes again. */
-  reconnected(playhead: Microseconds): void {
+  reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#ledger.clear();
-    this.#acksKnown = false;
-    const again = this.#sent.filter((frame) => frame.opensEpoch || frame.timestamp >= playhead);
+    this.#ackedAt = Number.NEGATIVE_INFINITY;
+    const again = this.#sent
+      .filter((frame) => frame.opensEpoch || frame.timestamp >= playhead)
+      .map((frame) => ({ ...frame, producedAt: now }));
     this.#sent = [];
     this.#waiting = [...again, ...this.#waiting];
   }
@@ -138,5 +173,10 @@ export class Outbox {
   /** When pacing lets the next frame go. */
   nextAt(now: Microseconds): Microseconds {
     return microseconds(Math.max(now, this.#pacer.nextAt(now)));
+  }
+
+  #pass(groups: number): void {
+    this.#counters.passed += groups;
+    this.#skips.count("passed", groups);
   }
 }

@@ -384,6 +384,7 @@ export class Publisher {
         this.#control();
         this.#pump();
         this.#show();
+        this.#tellBleed();
         if ((await this.#performer.read()) && ++batch % RENDER_BATCH === 0) {
           await new Promise((resolve) => setImmediate(resolve));
         }
@@ -536,9 +537,18 @@ export class Publisher {
       encodeCatalog({
         ...(audio && { audio: { renditions } }),
         ...(video !== undefined && { video: { renditions: video.renditions } }),
-        unsay: { renege, mode },
+        unsay: { renege, mode, ...(this.#toldBleed.ms > 0 && { bleedMs: this.#toldBleed.ms }) },
       }),
     );
+  }
+
+  // Listeners can't tell raw sound from denoised: the catalog tells them, once a second at most.
+  #tellBleed(): void {
+    const ms = Math.round(this.#performer.guard.bleedMs);
+    const now = this.#clock();
+    if (ms === this.#toldBleed.ms || now - this.#toldBleed.at < BLEED_SPACING) return;
+    this.#toldBleed = { ms, at: now };
+    this.#publishCatalog();
   }
 
   #isDrained(): boolean {

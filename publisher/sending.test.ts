@@ -10,6 +10,7 @@ function frame(sequence: number, timestampMs: number, opensEpoch = false): Outgo
     sequence,
     timestamp: fromMilliseconds(timestampMs),
     payload: new Uint8Array(160),
+    producedAt: fromMilliseconds(0),
     opensEpoch,
   };
 }
@@ -25,27 +26,38 @@ function takeAll(outbox: Outbox, now: number, playhead: number): number[] {
 }
 
 describe("Outbox", () => {
-  it("paces a burst, and holds what is not needed soon while the next hop has not acknowledged", () => {
+  it("paces a burst, and is full while the next hop has more in flight than the window holds", () => {
     const outbox = new Outbox({ bitrateBps: 64_000 });
-    for (let i = 0; i < 200; i++) outbox.push(frame(i, i * 20));
+    for (let i = 0; i < 40; i++) outbox.push(frame(i, i * 20));
     expect(takeAll(outbox, 0, 0)).toHaveLength(16);
     expect(takeAll(outbox, 100, 0)).toHaveLength(16);
-    outbox.acked(10);
-    // 21 frames of 160 bytes are in flight; the window is 4 KiB, so 26 more bytes than 25 frames hold it.
-    let now = 100;
-    const sent: number[] = [];
-    for (let i = 0; i < 50; i++) {
-      now += 20;
-      sent.push(...takeAll(outbox, now, 0));
-    }
-    expect(sent.at(-1)).toBe(36);
-    outbox.acked(36);
-    expect(takeAll(outbox, now + 100, 0).length).toBeGreaterThan(10);
-    // Full again, but what is needed within half a second goes out all the same.
-    for (let i = 0; i < 20; i++) takeAll(outbox, now + 200 + i * 20, 0);
-    const stuck = outbox.size;
-    takeAll(outbox, now + 700, 1200);
-    expect(outbox.size).toBeLessThan(stuck);
+    // Nobody acknowledges: no window.
+    expect(outbox.isFull(ms(100))).toBe(false);
+    // 40 frames of 160 bytes less 11 are on their way; the window of 4 KiB holds 25.
+    outbox.acked(10, ms(100));
+    expect(outbox.isFull(ms(100))).toBe(true);
+    outbox.acked(14, ms(200));
+    expect(outbox.isFull(ms(200))).toBe(false);
+    outbox.push(frame(40, 800));
+    expect(outbox.isFull(ms(200))).toBe(true);
+    expect(outbox.isFull(ms(1300))).toBe(false);
+    const open = new Outbox({ bitrateBps: 64_000, window: false });
+    for (let i = 0; i < 100; i++) open.push(frame(i, i * 20));
+    open.acked(0, ms(0));
+    expect(open.isFull(ms(0))).toBe(false);
+  });
+
+  it("sends nothing that has waited for longer than two seconds, and counts what it skips by reason", () => {
+    const outbox = new Outbox({ bitrateBps: 64_000 });
+    outbox.push(frame(0, 5000, true));
+    outbox.push(frame(1, 5020));
+    outbox.push({ ...frame(2, 5040), producedAt: ms(1500) });
+    outbox.push({ ...frame(3, 900), producedAt: ms(1500) });
+    outbox.skipped(4);
+    expect(takeAll(outbox, 2500, 1000)).toEqual([0, 2]);
+    expect(outbox.skips).toMatchObject({ age: 1, passed: 1, window: 4 });
+    expect(outbox.takeLog(ms(2500))).toMatchObject({ age: 1, passed: 1, window: 4 });
+    expect(outbox.takeLog(ms(2600))).toBeUndefined();
   });
 
   it("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
@@ -71,7 +83,7 @@ describe("Outbox", () => {
     outbox.renege(ms(160));
     outbox.push(frame(65_536, 160, true));
     outbox.push(frame(65_537, 180));
-    outbox.reconnected(ms(100));
+    outbox.reconnected(ms(100), ms(1000));
     expect(takeAll(outbox, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
   });
 

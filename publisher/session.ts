@@ -1,7 +1,15 @@
 import { Broadcast, Connection, Group, Path, Time, type Track } from "@kixelated/moq";
 import type { Microseconds } from "../base/index.js";
-import { type Aggregate, broadcastHash, decodeAggregate, isReportDatagram } from "../flow/index.js";
-import { Reconnector, type Session, toWebTransport } from "../transport/index.js";
+import {
+  type Aggregate,
+  broadcastHash,
+  decodeAggregate,
+  isReportDatagram,
+  REPORT_STREAM_TYPE,
+  ReportStreamReader,
+} from "../flow/index.js";
+import { divertStreams, type ReceiveStream, Reconnector, type Session, toWebTransport } from "../transport/index.js";
+import { FeedbackReader } from "./feedback.js";
 
 /** Where the publisher tells what goes on; pino's shape. */
 export interface Logger {
@@ -64,6 +72,7 @@ export class Uplink {
   readonly #hash: number;
   readonly #reconnector: Reconnector;
   #live: Live | undefined;
+  #feedback: FeedbackReader | undefined;
   #catalog: Uint8Array | undefined;
   #audioName: string | undefined;
   #audioWanted = false;
@@ -146,7 +155,10 @@ export class Uplink {
 
   async #run(session: Session): Promise<void> {
     const { logger, path } = this.#options;
-    const transport = toWebTransport(session, { tap: (datagram) => this.#tap(datagram) });
+    const carried = session.datagrams
+      ? session
+      : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
+    const transport = toWebTransport(carried, { tap: (datagram) => this.#tap(datagram) });
     // The library writes the URL to the console, where a token must not be; it needs no query any more.
     const url = new URL(session.url);
     url.search = "";
@@ -161,7 +173,11 @@ export class Uplink {
     connection.publish(Path.from(path), broadcast);
     logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
     this.#options.onConnected();
+    const { onAggregate } = this.#options;
+    const feedback = new FeedbackReader({ connection, path, onAggregate });
+    this.#feedback = feedback;
     void session.closed.then(({ closeCode, reason }) => {
+      feedback.close();
       broadcast.close();
       if (this.#live !== live) return;
       this.#live = undefined;
@@ -206,9 +222,22 @@ export class Uplink {
   #tap(datagram: Uint8Array): boolean {
     if (!isReportDatagram(datagram)) return false;
     const decoded = decodeAggregate(datagram);
-    if (decoded.ok && decoded.aggregate.broadcast === this.#hash) this.#options.onAggregate(decoded.aggregate);
-    else this.#rejected++;
+    if (decoded.ok && decoded.aggregate.broadcast === this.#hash) {
+      this.#feedback?.relayed();
+      this.#options.onAggregate(decoded.aggregate);
+    } else this.#rejected++;
     return true;
+  }
+
+  async #readRecords(stream: ReceiveStream): Promise<void> {
+    const reader = new ReportStreamReader();
+    try {
+      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
+        for (const record of reader.push(bytes)) this.#tap(record);
+    } catch (error) {
+      stream.stop(0);
+      this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
+    }
   }
 }
 
