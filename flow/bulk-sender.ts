@@ -40,6 +40,8 @@ const MIN_WINDOW = 2048;
 const MAX_WINDOW = 1_048_576;
 /** Round trip to pace by until one was measured. */
 const INITIAL_RTT = fromMilliseconds(100);
+/** Acknowledgements of which the smallest delay counts, as in RFC 6817: a busy machine's hiccup is no queue. */
+const FILTER = 3;
 /** Pieces in a full window: each is then a small part of the delay aimed at. */
 const PIECES_PER_WINDOW = 8;
 /** How fast it starts, a round trip: half as much again, since what overshoots stands in the queue. */
@@ -80,6 +82,7 @@ export class BulkSender {
   #ackedUnits = 0;
   #window = INITIAL_WINDOW;
   #starting = true;
+  #recent: number[] = [];
   #queueing = 0;
   #rtt: number | undefined;
   #timeoutFactor = 1;
@@ -163,7 +166,9 @@ export class BulkSender {
     // One that is not possible comes from a peer that makes things up.
     if (rtt > 0 && rtt < MAX_TIMEOUT) this.#rtt = this.#rtt === undefined ? rtt : this.#rtt + (rtt - this.#rtt) / 8;
     this.#timeoutFactor = 1;
-    this.#queueing = this.#delays.observe(microseconds(now - ack.delay), now);
+    this.#recent.push(this.#delays.observe(microseconds(now - ack.delay), now));
+    if (this.#recent.length > FILTER) this.#recent.shift();
+    this.#queueing = this.#starting ? this.#recent.at(-1)! : Math.min(...this.#recent);
     this.#adapt(ackedBytes, flown);
     this.#giveUpBefore(newest - (this.#rtt ?? INITIAL_RTT) / 2 - REORDERING, now);
   }
@@ -174,6 +179,7 @@ export class BulkSender {
     this.#delays.reset();
     this.#rtt = undefined;
     this.#queueing = 0;
+    this.#recent = [];
     this.#window = INITIAL_WINDOW;
     this.#starting = true;
     this.#timeoutFactor = 1;
@@ -220,8 +226,11 @@ export class BulkSender {
 
   #adapt(ackedBytes: number, flown: number): void {
     const excess = this.#queueing / this.#target - 1;
-    // Half a target of delay tells that a queue begins to build up.
-    if (excess > -0.5) this.#starting = false;
+    // Half a target of delay tells that a queue builds up; what the last round trip added is under way already.
+    if (this.#starting && excess > -0.5) {
+      this.#starting = false;
+      this.#window /= 1 + START_GAIN;
+    }
     const share = Math.min(1, ackedBytes / this.#window);
     if (excess > 0) this.#window -= share * this.#window * Math.min(excess, 0.5);
     // A window that was not used says nothing about a larger one.
