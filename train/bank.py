@@ -21,12 +21,13 @@ class Piece(NamedTuple):
 
 
 class BankWriter:
-    """Appends pieces to the bank `name`; a context manager that writes the index when left."""
+    """Appends pieces to the bank `name`; a context manager that puts the finished files in place when left, so that a
+    running training keeps the bank it has open."""
 
     def __init__(self, name: str) -> None:
         DATA.mkdir(parents=True, exist_ok=True)
-        self._samples = (DATA / f"{name}.i16").open("wb")
-        self._index = DATA / f"{name}.json"
+        self._path, self._index = DATA / f"{name}.i16", DATA / f"{name}.json"
+        self._samples = self._path.with_suffix(".next").open("wb")
         self._pieces: list[Piece] = []
         self.samples = 0
 
@@ -41,6 +42,7 @@ class BankWriter:
 
     def __exit__(self, *_: object) -> None:
         self._samples.close()
+        self._path.with_suffix(".next").rename(self._path)
         self._index.write_text(json.dumps(self._pieces))
 
 

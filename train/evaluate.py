@@ -3,22 +3,26 @@
 The scores that count are those of `npm run bench -- denoise`, through the streaming stage that ships.
 """
 
+import cpu  # noqa: F401  before numpy and torch
+
 import argparse
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from audio import RATE, active_rms, decibels, read_wav, rms
+from audio import RATE, active_rms, decibels, read_wav, resample, rms
 from bank import open_bank
 from metrics import SKIPPED, high_pass, pause_noise, si_sdr, stoi
 from model import Denoiser, Shipped
 from offline import denoise
 from packages import DATA, HERE
 from progress import Progress
-from train import start_path
+from train import load_run
+from weights import read_onnx, read_shape
 
 Clip = tuple[dict, np.ndarray, np.ndarray]
 
@@ -31,14 +35,17 @@ def test_clips() -> list[Clip]:
 
 
 def validation_clips() -> list[Clip]:
-    """Sixty clips of five seconds out of the validation banks, one to three of each noise family."""
+    """Sixty-nine clips of five seconds out of the validation banks, each noise family as often as in training.
+
+    Every third is what is left of it at 16 kHz.
+    """
     random = np.random.default_rng(17)
     speech, voices = open_bank("speech-validation")
     sounds, pieces = open_bank("noise-validation")
     length, clips = 5 * RATE, []
     voices = [piece for piece in voices if piece.length > length]
     names = sorted({piece.name for piece in voices})
-    for i in range(60):
+    for i in range(69):
         voice = next(piece for piece in voices[i % len(voices) :] + voices if piece.name == names[i % len(names)])
         start = voice.start + random.integers(0, voice.length - length)
         clean = speech[start : start + length] / 32768
@@ -46,7 +53,9 @@ def validation_clips() -> list[Clip]:
         noise = sounds[piece.start : piece.start + length] / 32768
         snr = (0, 5, 10, 15)[i // len(names) % 4]
         noise = noise * active_rms(clean) / (rms(noise) + 1e-9) / decibels(snr)
-        clips.append(({"family": piece.name, "snrDb": snr, "speaker": voice.name}, clean, clean + noise))
+        rate = 16_000 if i % 3 == 2 else RATE
+        clean, noisy = (resample(resample(x, RATE, rate), rate, RATE) for x in (clean, clean + noise))
+        clips.append(({"family": piece.name, "snrDb": snr, "rate": rate, "speaker": voice.name}, clean, noisy))
     return clips
 
 
@@ -60,9 +69,9 @@ def score(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> tuple[flo
 def table(clips: list[Clip], before: np.ndarray, after: np.ndarray) -> None:
     """Prints mean scores per ratio and family."""
     groups = [("all", np.ones(len(clips), bool))]
-    for key in ("snrDb", "family", "speaker"):
-        for value in dict.fromkeys(clip[0][key] for clip in clips):
-            groups.append((f"{key} {value}", np.array([clip[0][key] == value for clip in clips])))
+    for key in ("snrDb", "rate", "family", "speaker"):
+        for value in dict.fromkeys(clip[0][key] for clip in clips if key in clip[0]):
+            groups.append((f"{key} {value}", np.array([clip[0].get(key) == value for clip in clips])))
     print(f"{'':22}  clips   SI-SDR in   out +- 95%    STOI in   out    pauses")
     for label, chosen in groups:
         old, new = (np.nanmean(x[chosen], 0) for x in (before, after))
@@ -70,16 +79,24 @@ def table(clips: list[Clip], before: np.ndarray, after: np.ndarray) -> None:
         print(f"{label:22} {chosen.sum():5d} {old[0]:10.2f} {new[0]:7.2f} {spread:5.2f} {old[1]:10.3f} {new[1]:6.3f} {new[2]:8.1f}")
 
 
+def load(name: str) -> Denoiser:
+    """The network of a run or of an exported model; raises FileNotFoundError with a sentence."""
+    if not name.endswith(".onnx"):
+        return load_run(name)[0]
+    weights = read_onnx(Path(name))
+    network = Denoiser(*read_shape(Path(name)))
+    network.load_state_dict(weights)
+    return network
+
+
 def main() -> None:
     """Prints the table of one run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="name of the run")
+    parser.add_argument("name", help="name of a run, or path of an exported .onnx file")
     parser.add_argument("--set", choices=("validation", "test"), default="validation", help="which clips (default: validation)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    state = torch.load(start_path(options.name))
-    network = Denoiser(state["width"])
-    network.load_state_dict(state["shadow"])
+    network = load(options.name)
     clips = test_clips() if options.set == "test" else validation_clips()
     progress, before, after = Progress("scoring", len(clips)), [], []
     for i, (_, clean, noisy) in enumerate(clips, 1):

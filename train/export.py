@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import onnx
@@ -12,17 +13,19 @@ import torch
 from bands import BANDS, EDGES, FLOOR, HOP, LOW, OFFSET, SCALE, WINDOW
 from model import Denoiser, Shipped
 from packages import HERE
-from train import start_path
+from quantise import quantise
+from train import load_run
 
 MODELS = HERE.parent / "models"
 INPUTS, OUTPUTS = ["feat", "h1", "h2"], ["gain", "vad", "h1_out", "h2_out"]
 MOST_BYTES = 2_000_000
 
 
-def sidecar(name: str, version: str, width: int, digest: str) -> dict:
+def sidecar(name: str, version: str, shape: tuple[int, int, int], digest: str) -> dict:
     """What the denoise stage needs to know about the file."""
+    width, bins, taps = shape
     state = [1, 1, width]
-    return {
+    description = {
         "name": name,
         "version": version,
         "sampleRate": 48_000,
@@ -45,13 +48,21 @@ def sidecar(name: str, version: str, width: int, digest: str) -> dict:
         "licence": "MIT",
         "sha256": digest,
     }
+    if taps > 0:
+        description["deepFilter"] = {"bins": bins, "taps": taps}
+        description["outputs"]["filter"] = "filter"
+        description["shapes"]["filter"] = [1, 1, bins * taps * 2]
+    return description
 
 
 def write(network: Denoiser, path: Path) -> None:
     """Exports one hop of the network with its states as inputs and outputs."""
     network.eval()
     example = (torch.zeros(1, 1, BANDS), *network.states())
-    torch.onnx.export(Shipped(network), example, str(path), opset_version=17, input_names=INPUTS, output_names=OUTPUTS)
+    outputs = OUTPUTS + ["filter"] * (network.taps > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Shipped(network), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs)
     onnx.checker.check_model(onnx.load(str(path)))
 
 
@@ -61,19 +72,21 @@ def main() -> None:
     parser.add_argument("run", help="name of the run")
     parser.add_argument("--version", required=True, help='version written into the sidecar, such as "0.2"')
     parser.add_argument("--name", default="unsay-denoise", help="file name without ending (default: unsay-denoise)")
+    parser.add_argument("--folder", type=Path, default=MODELS, help="where to write them (default: models)")
+    parser.add_argument("--int8", action="store_true", help="keep the weights in 8 bits")
     options = parser.parse_args()
-    state = torch.load(start_path(options.run))
-    network = Denoiser(state["width"])
-    network.load_state_dict(state["shadow"])
-    MODELS.mkdir(exist_ok=True)
-    path = MODELS / f"{options.name}.onnx"
+    network, steps = load_run(options.run)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    path = options.folder / f"{options.name}.onnx"
     write(network, path)
+    if options.int8:
+        quantise(path)
     if path.stat().st_size > MOST_BYTES:
         sys.exit(f"{path} has {path.stat().st_size} bytes, more than the {MOST_BYTES} a shipped model may have.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    description = sidecar(options.name, options.version, state["width"], digest)
+    description = sidecar(options.name, options.version, network.shape, digest)
     path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
-    print(f"{path}: {path.stat().st_size} bytes, {state['step']} steps of training.")
+    print(f"{path}: {path.stat().st_size} bytes, {steps} steps of training.")
 
 
 if __name__ == "__main__":

@@ -32,13 +32,23 @@ def network_features(noisy: Tensor) -> Tensor:
     return (torch.log10(noisy / WIDTH + FLOOR) + OFFSET) * SCALE
 
 
-def measure(batch: Batch, gains: Tensor, voice: Tensor, weights: tuple[float, float, float]) -> Loss:
-    """The loss of `gains` and `voice` activity; `weights` are those of error, pauses and voice."""
-    kept = gains.square() * batch.noisy
+def measure(
+    batch: Batch, gains: Tensor, voice: Tensor, weights: tuple[float, float, float], low: Tensor | None = None
+) -> Loss:
+    """The loss of `gains` and `voice` activity; `weights` are those of error, pauses and voice.
+
+    `low` is what a deep filter made of `batch.noisy_low`; the gains apply to it.
+    """
+    power, cross = batch.noisy, batch.cross
+    if low is not None:
+        bins = low.shape[2]
+        power = torch.cat([low.square().sum(-1), power[..., bins:]], -1)
+        cross = torch.cat([(low * batch.clean_low).sum(-1), cross[..., bins:]], -1)
+    kept = gains.square() * power
     loudness = _compress(kept, batch.level) - _compress(batch.clean, batch.level)
     loudness = torch.where(loudness < 0, loudness * OVER_SUPPRESSION, loudness).square().mean() * 50
 
-    error = (kept - 2 * gains * batch.cross + batch.clean).sum((1, 2))
+    error = (kept - 2 * gains * cross + batch.clean).sum((1, 2))
     speech = batch.clean.sum((1, 2))
     scale = 1e-3 * batch.level[:, 0, 0] * batch.clean.shape[1]
     error_db = (10 * torch.log10((error.clamp(min=0) + scale) / (speech + scale))).clamp(min=-38).mean()

@@ -43,12 +43,12 @@ def main() -> None:
     """Writes the banks noise-train and noise-validation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=2, help="seed of everything drawn (default: 2)")
-    parser.add_argument("--pieces", type=int, default=1400, help="training pieces of ten seconds (default: 1400)")
+    parser.add_argument("--pieces", type=int, default=1600, help="training pieces of ten seconds (default: 1600)")
     options = parser.parse_args()
     if options.pieces < 50:
         parser.error("--pieces must be at least 50, so that every family is drawn.")
     fill("train", options.pieces, options.seed)
-    fill("validation", 102, options.seed + 1)
+    fill("validation", 138, options.seed + 1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from audio import active_rms, decibels
-from bands import BINS, HOP, ROOT_HANN, WINDOW, frames, sums
+from bands import BINS, HOP, ROOT_HANN, WIDTHS, WINDOW, frames, sums
 from bank import Piece, open_bank
 
 BIN_HZ = 24_000 / (BINS - 1)
@@ -27,20 +27,26 @@ class Batch(NamedTuple):
     cross: Tensor
     """Real part of noisy times conjugate clean."""
     level: Tensor
+    noisy_low: Tensor
+    """Spectra of the lowest bins, for a deep filter: [clips, hops, bins, 2], real and imaginary parts; bins may be 0."""
+    clean_low: Tensor
 
 
 class Mixer:
     """Mixes speech and noise of one split ("train" or "validation")."""
 
-    def __init__(self, split: str, seed: int, hops: int, pairs: int, mixes: int = 2) -> None:
-        """`pairs` stretches of `hops` hops of speech and noise are each mixed at `mixes` ratios."""
+    def __init__(self, split: str, seed: int, hops: int, pairs: int, mixes: int = 2, bins: int = 0) -> None:
+        """`pairs` stretches of `hops` hops of speech and noise are each mixed at `mixes` ratios.
+
+        The spectra of the lowest `bins` bins are given too.
+        """
         self._speech, pieces = open_bank(f"speech-{split}")
         self._noise, _ = open_bank(f"noise-{split}")
         self._length = (hops - 1) * HOP + WINDOW
         self._pieces = [piece for piece in pieces if piece.length > self._length]
         self._chances = chances(self._pieces)
-        self._pairs, self._mixes = pairs, mixes
-        self.random = np.random.default_rng(seed)
+        self._pairs, self._mixes, self._bins = pairs, mixes, bins
+        self.random, self._hiss = np.random.default_rng(seed), np.random.default_rng(seed + 1)
 
     def draw(self) -> Batch:
         """The next batch of pairs * mixes clips."""
@@ -61,24 +67,35 @@ class Mixer:
         for i in np.flatnonzero(random.random(pairs) < 0.6):
             if not overloaded[i]:
                 extend(random, voices[i], bandwidths[i])
+        response = channel(random, pairs)[:, None]
+        voices *= response
+        sounds *= response
         clean, noisy = sums(power(voices)), sums(power(sounds))
         cross = sums(voices.real * sounds.real + voices.imag * sounds.imag)
-        return self._mix(*(np.tile(part, (self._mixes, 1, 1)) for part in (clean, noisy, cross)), np.tile(overloaded, self._mixes))
+        low = (voices[..., : self._bins], sounds[..., : self._bins])
+        return self._mix(*(np.tile(part, (self._mixes, 1, 1)) for part in (clean, noisy, cross, *low)), np.tile(overloaded, self._mixes))
 
-    def _mix(self, clean: np.ndarray, noise: np.ndarray, cross: np.ndarray, overloaded: np.ndarray) -> Batch:
+    def _mix(
+        self, clean: np.ndarray, noise: np.ndarray, cross: np.ndarray, voices: np.ndarray, sounds: np.ndarray, overloaded: np.ndarray
+    ) -> Batch:
         random, clips = self.random, len(clean)
         ratio = 10 ** (-random.uniform(-6, 18, clips) / 20)
         kind = random.random(clips)
         ratio = np.where(kind < 0.06, ratio * 0.003, ratio)
         ratio = np.where(overloaded, 1, ratio)
-        level = 10 ** (random.uniform(-45, -12, clips) / 20)
+        level = 10 ** (random.uniform(-48, -12, clips) / 20)
         silent = (kind > 0.96) & ~overloaded
         voice = np.where(silent, 0, level)[:, None, None].astype(np.float32)
         sound = (level * ratio)[:, None, None].astype(np.float32)
         target = voice**2 * clean
         both = voice * sound * cross
-        arrays = (target + sound**2 * noise + 2 * both, target, target + both, (level**2 * UNIT_POWER)[:, None, None])
-        return Batch(*(torch.from_numpy(np.maximum(a, 0).astype(np.float32) if i != 2 else a.astype(np.float32)) for i, a in enumerate(arrays)))
+        floor = np.where(random.random(clips) < 0.4, 10 ** (random.uniform(-100, -60, clips) / 20), 0)[:, None, None]
+        hiss = floor**2 * UNIT_POWER * random.standard_gamma(WIDTHS, noise.shape[1:])
+        parts = np.sqrt(UNIT_POWER / 2) * self._hiss.standard_normal((2, *sounds.shape[1:]))
+        heard = voice * voices + sound * sounds + floor * (parts[0] + 1j * parts[1])
+        noisy = np.maximum(target + sound**2 * noise + 2 * both, 0) + hiss
+        reference = (level**2 * UNIT_POWER)[:, None, None]
+        return Batch(*(_tensor(part) for part in (noisy, target, target + both, reference, _pairs(heard), _pairs(voice * voices))))
 
     def _voice(self, piece: Piece) -> np.ndarray:
         start = piece.start + self.random.integers(0, piece.length - self._length)
@@ -98,6 +115,14 @@ class Mixer:
         start = self.random.integers(0, len(self._noise) - self._length)
         samples = self._noise[start : start + self._length].astype(np.float32) / 2500
         return samples[::-1].copy() if self.random.random() < 0.3 else samples
+
+
+def _pairs(spectra: np.ndarray) -> np.ndarray:
+    return np.stack([spectra.real, spectra.imag], -1)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def chances(pieces: list[Piece]) -> np.ndarray:
@@ -125,6 +150,22 @@ def equaliser(random: Generator, rows: int) -> np.ndarray:
     knots = np.array([0, 2, 5, 10, 20, 40, 80, 140, 240, BINS - 1])
     drawn = random.normal(0, 3, (rows, len(knots)))
     decibel = np.stack([np.interp(np.arange(BINS), knots, row) for row in drawn])
+    return (10 ** (decibel / 20)).astype(np.float32)
+
+
+def channel(random: Generator, rows: int) -> np.ndarray:
+    """What voice and noise pass through together: half of the rows are cut above 3 to 18 kHz, a fifth below 80 to 350 Hz.
+
+    Most recordings, calls and files were made at 8 to 32 kHz, where nothing is left above half of that.
+    """
+    frequency = np.arange(BINS) * BIN_HZ
+    top = np.exp(random.uniform(np.log(3300), np.log(18_000), (rows, 1)))
+    top = np.where(random.random((rows, 1)) < 0.4, 8000.0, top)
+    fall = np.exp(random.uniform(np.log(0.02), np.log(0.5), (rows, 1)))
+    high = -random.uniform(35, 110, (rows, 1)) * np.clip((frequency - top * (1 - fall / 8)) / (top * fall), 0, 1)
+    bottom = random.uniform(80, 350, (rows, 1))
+    low = -random.uniform(6, 24, (rows, 1)) * np.log2(np.maximum(bottom / np.maximum(frequency, 15), 1))
+    decibel = high * (random.random((rows, 1)) < 0.5) + low * (random.random((rows, 1)) < 0.2)
     return (10 ** (decibel / 20)).astype(np.float32)
 
 

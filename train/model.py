@@ -7,27 +7,42 @@ from bands import BANDS
 
 
 class Denoiser(nn.Module):
-    """Linear, two GRUs whose states are explicit, and a gain per band; causal, hop by hop."""
+    """Linear, two GRUs whose states are explicit, and a gain per band; causal, hop by hop.
 
-    def __init__(self, width: int = 128) -> None:
+    With `taps` a deep filter (Mack and Habets 2020) first weighs the lowest `bins` bins of the last `taps` hops together.
+    """
+
+    def __init__(self, width: int = 128, bins: int = 0, taps: int = 0) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.bins, self.taps = width, bins, taps
         self.inner = nn.Linear(BANDS, width)
         self.first = nn.GRU(width, width, batch_first=True)
         self.second = nn.GRU(width, width, batch_first=True)
         self.gain = nn.Linear(3 * width, BANDS)
         self.voice = nn.Linear(width, 1)
+        if taps > 0:
+            self.filter = nn.Linear(width, 2 * bins * taps)
+            nn.init.normal_(self.filter.weight, std=0.003)
+            with torch.no_grad():
+                self.filter.bias.zero_().view(bins, taps, 2)[:, 0, 0] = 1
 
-    def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Takes [batch, hops, bands] and two states [1, batch, width].
 
-        Returns the gains [batch, hops, bands], the voice activity [batch, hops, 1] and the next states.
+        Returns the gains [batch, hops, bands], the voice activity [batch, hops, 1], the next states and, with a deep
+        filter, its weights [batch, hops, bins * taps * 2]: of each bin, of each tap (the hop itself first), both parts.
         """
         inner = torch.relu(self.inner(features))
         short, h1 = self.first(inner, h1)
         long, h2 = self.second(short, h2)
         gains = torch.sigmoid(self.gain(torch.cat([long, short, inner], -1)))
-        return gains, torch.sigmoid(self.voice(long)), h1, h2
+        weights = (self.filter(long),) if self.taps > 0 else ()
+        return gains, torch.sigmoid(self.voice(long)), h1, h2, *weights
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What the constructor takes."""
+        return self.width, self.bins, self.taps
 
     def states(self, batch: int = 1) -> tuple[Tensor, Tensor]:
         """States of a stream that begins."""
@@ -50,8 +65,23 @@ class Shipped(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Like Denoiser.forward."""
-        gains, voice, h1, h2 = self.network(features, h1, h2)
+        gains, voice, *others = self.network(features, h1, h2)
         gate = torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), GATE_FLOOR, 1)
-        return gains**EASE * gate, voice, h1, h2
+        return gains**EASE * gate, voice, *others
+
+
+def deep_filter(weights: Tensor, spectra: Tensor, taps: int) -> Tensor:
+    """Applies the weights of Denoiser.forward to [batch, hops, bins, 2]; before the first hop there is silence."""
+    batch, hops, bins, _ = spectra.shape
+    weights = weights.view(batch, hops, bins, taps, 2)
+    past = nn.functional.pad(spectra, (0, 0, 0, 0, taps - 1, 0))
+    total = torch.zeros_like(spectra)
+    for tap in range(taps):
+        real, imaginary = past[:, taps - 1 - tap :][:, :hops].unbind(-1)
+        weight_real, weight_imaginary = weights[..., tap, :].unbind(-1)
+        total = total + torch.stack(
+            [real * weight_real - imaginary * weight_imaginary, real * weight_imaginary + imaginary * weight_real], -1
+        )
+    return total

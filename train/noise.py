@@ -238,6 +238,55 @@ def reverberate(random: Generator, samples: np.ndarray, seconds: float, tail: fl
     return wet[: len(samples)]
 
 
+def hiss(random: Generator, length: int) -> np.ndarray:
+    """Steady broadband noise between two edges: preamplifiers, radios, tape, air outlets, flat to rising."""
+    spectrum = np.fft.rfft(random.standard_normal(length))
+    frequency = np.fft.rfftfreq(length, 1 / RATE) + 20
+    low, high = log_uniform(random, 20, 3000), log_uniform(random, 3500, 24_000)
+    steep = random.uniform(1, 6)
+    gain = (frequency / 1000) ** (random.uniform(-1, 1.6) / 2)
+    gain /= np.sqrt(1 + (low / frequency) ** (2 * steep)) * np.sqrt(1 + (frequency / high) ** (2 * steep))
+    return unit(np.fft.irfft(spectrum * gain, length) * swell(random, length, log_uniform(random, 0.2, 8), random.uniform(0, 3)))
+
+
+def spatter(random: Generator, length: int) -> np.ndarray:
+    """Frying, gravel, pouring sand, sprays: two to four layers of many small hits, each layer ringing in its own colour."""
+    sound = np.zeros(length)
+    for _ in range(random.integers(2, 5)):
+        gap = RATE / log_uniform(random, 20, 9000)
+        at = np.cumsum(random.exponential(gap, int(1.2 * length / gap) + 8)).astype(int)
+        hits = np.zeros(length)
+        at = at[at < length]
+        np.add.at(hits, at, random.choice([-1, 1], len(at)) * random.lognormal(0, random.uniform(0.3, 1.4), len(at)))
+        ring = coloured(random, 4096, -1.5, 1.5) * np.exp(-np.arange(4096) / log_uniform(random, 6, 900))
+        layer = np.fft.irfft(np.fft.rfft(hits) * np.fft.rfft(ring, length), length)
+        sound += log_uniform(random, 0.1, 1) * unit(layer) * swell(random, length, log_uniform(random, 0.3, 10), random.uniform(0, 4))
+    return unit(unit(sound) + random.uniform(0, 0.7) * hiss(random, length))
+
+
+def rush(random: Generator, length: int) -> np.ndarray:
+    """Streams, taps, cloth, scraping: noise whose bands come and go on their own."""
+    spectrum = np.fft.rfft(coloured(random, length, -1.8, 1))
+    cuts = np.concatenate([[0], np.sort(np.geomspace(120, 20_000, 9) * random.uniform(0.7, 1.4, 9)), [24_001]]) * length / RATE
+    sound = np.zeros(length)
+    rate, depth = log_uniform(random, 1, 60), random.uniform(2, 9)
+    for start, end in zip(cuts[:-1].astype(int), cuts[1:].astype(int)):
+        band = np.zeros_like(spectrum)
+        band[start:end] = spectrum[start:end]
+        sound += np.fft.irfft(band, length) * swell(random, length, rate, depth)
+    return unit(sound)
+
+
+def drone(random: Generator, length: int) -> np.ndarray:
+    """Motors and transformers that hold one tone as deep as a voice, over the noise they make."""
+    phase = unsteady_phase(random, length, log_uniform(random, 45, 320), log_uniform(random, 0.001, 0.03), random.uniform(0.3, 3))
+    parts = np.arange(1, random.integers(6, 40))
+    tone = sum(np.sin(k * phase + random.uniform(0, 6.28)) * random.lognormal(0, 0.5) / k ** random.uniform(0.6, 1.6) for k in parts)
+    beat = 1 + random.uniform(0, 0.4) * np.sin(phase / random.integers(2, 9))
+    noise = coloured(random, length, -2.5, 0) if random.random() < 0.7 else swelling(random, length)
+    return unit(unit(tone) * beat + log_uniform(random, 0.3, 3) * noise + (random.random() < 0.3) * random.uniform(0.1, 0.6) * keys(random, length))
+
+
 FAMILIES: dict[str, tuple[int, Family]] = {
     "air": (5, coloured),
     "swelling": (4, swelling),
@@ -253,6 +302,10 @@ FAMILIES: dict[str, tuple[int, Family]] = {
     "chords": (4, chords),
     "glides": (2, glides),
     "grains": (6, grains),
+    "hiss": (4, hiss),
+    "spatter": (6, spatter),
+    "rush": (3, rush),
+    "drone": (5, drone),
 }
 """Families that need no voices, with how often each is drawn."""
 

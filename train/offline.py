@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from bands import HOP, ROOT_HANN, WINDOW, features, frames, spread, sums
-from model import Shipped
+from model import Shipped, deep_filter
 
 
 def denoise(network: Shipped, states: tuple[Tensor, Tensor], samples: np.ndarray) -> np.ndarray:
@@ -16,7 +16,13 @@ def denoise(network: Shipped, states: tuple[Tensor, Tensor], samples: np.ndarray
     spectra = np.fft.rfft(frames(padded), axis=-1)
     with torch.no_grad():
         inputs = torch.from_numpy(features(sums(np.abs(spectra) ** 2)).astype(np.float32))[None]
-        gains = network(inputs, *states)[0][0].numpy()
+        gains, _, _, _, *weights = network(inputs, *states)
+        if weights:
+            bins = network.network.bins
+            low = np.stack([spectra[:, :bins].real, spectra[:, :bins].imag], -1).astype(np.float32)
+            filtered = deep_filter(weights[0], torch.from_numpy(low)[None], network.network.taps)[0].numpy()
+            spectra[:, :bins] = filtered[..., 0] + 1j * filtered[..., 1]
+        gains = gains[0].numpy()
     pieces = np.fft.irfft(spectra * spread(gains), WINDOW, axis=-1) * ROOT_HANN
     output = np.zeros(len(padded))
     for i, piece in enumerate(pieces):

@@ -1,25 +1,26 @@
 """Trains the network on the banks; writes runs/NAME/latest.pt, from which it goes on when started again."""
 
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is first imported: one core does all
+import cpu  # noqa: F401  before numpy and torch
 
 import argparse
 import copy
 import json
 import math
+import signal
 import sys
 import time
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bands import LOW
 from loss import Loss, measure, network_features
 from mixing import Batch, Mixer
-from model import Denoiser
+from model import Denoiser, deep_filter
 from packages import HERE
 from progress import Progress
+from weights import read_onnx
 
 SAVE_SECONDS = 120
 AVERAGING = 0.998
@@ -31,17 +32,22 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name of the run")
     parser.add_argument("--minutes", type=float, default=60, help="time to train, over all starts (default: 60)")
+    parser.add_argument("--steps", type=int, help="train this many steps instead, for a fair comparison")
     parser.add_argument("--width", type=int, default=128, help="units of each GRU (default: 128)")
+    parser.add_argument("--deep", type=int, nargs=2, default=(0, 0), metavar=("BINS", "TAPS"),
+                        help="a deep filter over this many low bins and hops (default: none)")
     parser.add_argument("--hops", type=int, default=300, help="length of a clip in 10 ms hops (default: 300)")
     parser.add_argument("--pairs", type=int, default=8, help="speech and noise pairs in a batch (default: 8)")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default: 0.0015)")
     parser.add_argument("--seed", type=int, default=7, help="seed of weights and mixing (default: 7)")
-    parser.add_argument("--from", dest="start", help="name of a run whose weights to start from")
+    parser.add_argument("--from", dest="start", help="name of a run, or path of an exported .onnx file, whose weights to start from")
     parser.add_argument("--weights", type=float, nargs=3, default=(0.08, 0.03, 0.05), metavar="W",
                         help="weights of waveform error, pauses and voice activity (default: 0.08 0.03 0.05)")
     options = parser.parse_args()
-    if options.minutes <= 0:
-        parser.error("--minutes must be more than 0.")
+    if options.minutes <= 0 or (options.steps is not None and options.steps <= 0):
+        parser.error("--minutes and --steps must be more than 0.")
+    if not 0 <= options.deep[0] <= LOW or not 0 <= options.deep[1] <= 8 or (options.deep[0] == 0) != (options.deep[1] == 0):
+        parser.error(f"--deep must be 1 to {LOW} bins and 1 to 8 hops.")
     if options.hops < 50:
         parser.error("--hops must be at least 50.")
     return options
@@ -49,8 +55,9 @@ def arguments() -> argparse.Namespace:
 
 def apply(network: Denoiser, batch: Batch, weights: tuple[float, float, float]) -> Loss:
     """Runs the network over a batch from empty states."""
-    gains, voice, _, _ = network(network_features(batch.noisy), *network.states(len(batch.noisy)))
-    return measure(batch, gains, voice, weights)
+    gains, voice, _, _, *filters = network(network_features(batch.noisy), *network.states(len(batch.noisy)))
+    low = deep_filter(filters[0], batch.noisy_low, network.taps) if filters else None
+    return measure(batch, gains, voice, weights, low)
 
 
 def validate(network: Denoiser, batches: list[Batch], weights: tuple[float, float, float]) -> list[float]:
@@ -75,15 +82,15 @@ class Run:
         torch.manual_seed(options.seed)
         self.folder = HERE / "runs" / options.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.network = Denoiser(options.width)
+        self.network = Denoiser(options.width, *options.deep)
         self.shadow = copy.deepcopy(self.network)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=options.rate, weight_decay=1e-4)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.stopped = 0, 0.0, False
         latest = self.folder / "latest.pt"
         if latest.exists():
             self._load(latest)
         elif options.start:
-            weights = torch.load(start_path(options.start))["shadow"]
+            weights = start_weights(options.start)
             self.network.load_state_dict(weights)
             self.shadow.load_state_dict(weights)
 
@@ -96,15 +103,36 @@ class Run:
 
     def save(self) -> None:
         """Writes the checkpoint in one move, so that a kill leaves the one before."""
-        state = {"width": self.network.width, "network": self.network.state_dict(), "shadow": self.shadow.state_dict(),
+        state = {"shape": self.network.shape, "network": self.network.state_dict(), "shadow": self.shadow.state_dict(),
                  "optimiser": self.optimiser.state_dict(), "step": self.step, "seconds": self.seconds}
         torch.save(state, self.folder / "next.pt")
         (self.folder / "next.pt").rename(self.folder / "latest.pt")
+
+    def done(self, options: argparse.Namespace) -> float:
+        """How much of the time or the steps is used up, 0 to 1."""
+        return self.step / options.steps if options.steps else self.seconds / options.minutes / 60
+
+    def stop(self) -> None:
+        """Ends the loop after this step; what was learned is kept."""
+        self.stopped = True
 
     def log(self, entry: dict) -> None:
         """Appends one line to log.jsonl."""
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def start_weights(start: str) -> dict[str, Tensor]:
+    """The weights of an exported model or of a run; raises FileNotFoundError with a sentence."""
+    return read_onnx(Path(start)) if start.endswith(".onnx") else torch.load(start_path(start))["shadow"]
+
+
+def load_run(name: str) -> tuple[Denoiser, int]:
+    """The averaged weights of a run and its steps; raises FileNotFoundError with a sentence."""
+    state = torch.load(start_path(name))
+    network = Denoiser(*state["shape"])
+    network.load_state_dict(state["shadow"])
+    return network, state["step"]
 
 
 def start_path(name: str) -> Path:
@@ -116,19 +144,19 @@ def start_path(name: str) -> Path:
 
 
 def main() -> None:
-    """Trains until the minutes are used up."""
+    """Trains until the minutes or the steps are used up."""
     options = arguments()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     run = Run(options)
-    mixer = Mixer("train", options.seed + run.step, options.hops, options.pairs)
-    validation = Mixer("validation", 3, 500, 16, mixes=1)
+    signal.signal(signal.SIGTERM, lambda *_: run.stop())
+    mixer = Mixer("train", options.seed + run.step, options.hops, options.pairs, bins=options.deep[0])
+    validation = Mixer("validation", 3, 500, 16, mixes=1, bins=options.deep[0])
     held = [validation.draw() for _ in range(4)]
-    budget, progress = options.minutes * 60, Progress(options.name, options.minutes * 60)
-    saved = time.monotonic()
-    while run.seconds < budget:
+    progress, saved = Progress(options.name, 1), time.monotonic()
+    while run.done(options) < 1 and not run.stopped:
         began = time.monotonic()
-        rate = options.rate * min(1, (run.step + 1) / 150) * 0.5 * (1 + math.cos(math.pi * run.seconds / budget)) + 1e-5
+        rate = options.rate * min(1, (run.step + 1) / 150) * 0.5 * (1 + math.cos(math.pi * run.done(options))) + 1e-5
         for group in run.optimiser.param_groups:
             group["lr"] = rate
         loss = apply(run.network, mixer.draw(), options.weights)
@@ -139,8 +167,8 @@ def main() -> None:
         run.step += 1
         average(run.shadow, run.network, run.step)
         run.seconds += time.monotonic() - began
-        progress.update(run.seconds, f"step {run.step} loss {loss.total.item():.3f} error {loss.error_db.item():.2f} dB")
-        if time.monotonic() - saved > SAVE_SECONDS or run.seconds >= budget:
+        progress.update(run.done(options), f"step {run.step} loss {loss.total.item():.3f} error {loss.error_db.item():.2f} dB")
+        if time.monotonic() - saved > SAVE_SECONDS or run.done(options) >= 1 or run.stopped:
             run.save()
             run.log({"step": run.step, "seconds": round(run.seconds), "validation": validate(run.shadow, held, options.weights)})
             saved = time.monotonic()

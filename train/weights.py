@@ -1,0 +1,63 @@
+"""Weights out of an exported model, so that training can go on from the file that ships."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import NodeProto, numpy_helper
+from torch import Tensor
+
+PREFIX = "/network/"
+
+
+def read_onnx(path: Path) -> dict[str, Tensor]:
+    """The weights of the Denoiser exported to `path`, as its state dictionary.
+
+    Raises FileNotFoundError with a sentence when there is no such file. What Shipped adds has no weights.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no model {path}.")
+    graph = onnx.load(str(path)).graph
+    arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    arrays |= _dequantised(graph.node, arrays)
+    weights: dict[str, np.ndarray] = {name.removeprefix("network."): array for name, array in arrays.items() if name.startswith("network.")}
+    for node in graph.node:
+        module = node.output[0].removeprefix(PREFIX).split("/")[0]
+        if node.op_type == "MatMul":
+            weights[f"{module}.weight"] = arrays[node.input[1]].T
+        elif node.op_type == "GRU":
+            weights |= _gru(module, *(arrays[name][0] for name in node.input[1:4]))
+    return {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+
+
+def read_shape(path: Path) -> tuple[int, int, int]:
+    """What Denoiser takes to hold the weights of the model at `path`, from its sidecar."""
+    contract = json.loads(path.with_suffix(".json").read_text())
+    deep = contract.get("deepFilter", {"bins": 0, "taps": 0})
+    return contract["shapes"]["h1"][-1], deep["bins"], deep["taps"]
+
+
+def _gru(module: str, inputs: np.ndarray, states: np.ndarray, biases: np.ndarray) -> dict[str, np.ndarray]:
+    """ONNX orders the gates update, reset, new; torch reset, update, new."""
+    first, second = np.split(biases, 2)
+    parts = {"weight_ih_l0": inputs, "weight_hh_l0": states, "bias_ih_l0": first, "bias_hh_l0": second}
+    reordered = {}
+    for name, array in parts.items():
+        update, reset, new = np.split(array, 3)
+        reordered[f"{module}.{name}"] = np.concatenate([reset, update, new])
+    return reordered
+
+
+def _dequantised(nodes: list[NodeProto], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of 8 bits as floats; see quantise.py."""
+    found = {}
+    for node in nodes:
+        if node.op_type == "DequantizeLinear":
+            weights, scale = (arrays[name] for name in node.input[:2])
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            shape = [1] * weights.ndim
+            shape[axis] = -1
+            found[node.output[0]] = weights.astype(np.float32) * scale.reshape(shape)
+    return found
