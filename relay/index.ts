@@ -1,5 +1,7 @@
 export type { AuthOptions } from "./auth.js";
 export { Counters } from "./counters.js";
+export { type LoadOptions, type LoadResult, loadRelay } from "./load.js";
+export { MIN_PAYLOAD_BYTES } from "./load-publisher.js";
 export type { Logger } from "./log.js";
 export type { RelayLimits } from "./options.js";
 export { Relay, type RelayOptions, type UpstreamOptions } from "./relay.js";

@@ -1,4 +1,5 @@
 import type { Command } from "../command.js";
+import { bench } from "./bench.js";
 import { demo } from "./demo.js";
 import { publish } from "./publish.js";
 import { relay } from "./relay.js";
@@ -6,4 +7,4 @@ import { token } from "./token.js";
 import { watch } from "./watch.js";
 
 /** Every subcommand of `unsay`, in the order `--help` lists them. */
-export const commands: readonly Command[] = [demo, relay, publish, watch, token];
+export const commands: readonly Command[] = [demo, relay, publish, watch, token, bench];
