@@ -68,6 +68,18 @@ const settings = {
     value: "<ms>",
     help: "length of a frame: 20, 10 or 5",
   },
+  dtx: { schema: flag.default(false), help: "send next to nothing where nobody speaks" },
+  fec: { schema: flag.default(false), help: "every packet also carries a coarse copy of the one before" },
+  expectedLossPercent: {
+    schema: number({ min: 0, max: 100, integer: true }).default(10),
+    value: "<0..100>",
+    help: "packet loss that fec is made for",
+  },
+  application: {
+    schema: z.enum(["voice", "audio", "lowdelay"]).default("audio"),
+    value: "<name>",
+    help: "what Opus is tuned for: voice, audio, or lowdelay with 2.5 ms of look-ahead instead of 6.5",
+  },
   renege: {
     schema: z.enum(["rewind", "track"]).default("rewind"),
     value: "<how>",
@@ -114,6 +126,12 @@ export const publish = command({
       },
       bitrateBps: config.bitrateBps,
       frameMs: config.frameMs,
+      opus: {
+        dtx: config.dtx,
+        fec: config.fec,
+        packetLossPercent: config.fec ? config.expectedLossPercent : 0,
+        application: config.application,
+      },
       renege: config.renege,
       connect: connectOptions(config),
       logger,
