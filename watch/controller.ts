@@ -307,7 +307,7 @@ export class Controller {
         signal.removeEventListener("abort", close);
         track.close();
       }
-      await Promise.race([aborted(signal), new Promise((resolve) => setTimeout(resolve, RETRY_MS))]);
+      await pause(RETRY_MS, signal);
     }
   }
 
@@ -466,9 +466,16 @@ function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Waits, but not beyond the abort of the signal. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
   });
 }

@@ -1,0 +1,280 @@
+import { randomBytes } from "node:crypto";
+import * as Moq from "@kixelated/moq";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { monotonicClock } from "../base/index.js";
+import { type ControlEvent, parseOperation } from "../flow/index.js";
+import { RemoteControl, type RemoteControlLimits } from "../publisher/remote-control.js";
+import { Relay } from "../relay/index.js";
+import { type ConnectOptions, connect, toWebTransport } from "../transport/index.js";
+import { Controller, type ControllerOptions } from "../watch/index.js";
+import { NetRelay } from "./support/net-relay.js";
+
+// The library tells of every subscription on the console.
+for (const level of ["debug", "warn", "info"] as const) vi.spyOn(console, level).mockImplementation(() => {});
+
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Door {
+  readonly url: string;
+  readonly connect: Omit<ConnectOptions, "signal">;
+  /** Whether the relay has a broadcast; undefined where that need not be waited for. */
+  readonly has?: (path: string) => boolean;
+}
+
+async function ours(backend: "quic" | "qmux"): Promise<Door> {
+  const relay = new Relay({ host: "127.0.0.1", port: 0 });
+  closers.push(() => relay.close());
+  await relay.listen();
+  return { url: `http://127.0.0.1:${relay.address.port}`, connect: { backends: [backend] } };
+}
+
+async function stock(): Promise<Door> {
+  const relay = await NetRelay.listen();
+  closers.push(() => relay.close());
+  return {
+    url: relay.url,
+    connect: { backends: ["quic"], certificateHashes: [relay.certificateHash] },
+    has: (path) => relay.has(path),
+  };
+}
+
+interface Done {
+  readonly operation: ReturnType<typeof parseOperation>;
+  readonly payload: Uint8Array | undefined;
+}
+
+/** The controlled end of a publisher: everything but the sound. */
+async function controlled(door: Door, limits: Partial<RemoteControlLimits> = {}) {
+  const done: Done[] = [];
+  const remote = new RemoteControl({
+    broadcast: "demo",
+    clock: monotonicClock,
+    limits,
+    logger: { debug: () => {}, info: () => {}, warn: () => {} },
+    async control(value, payload): Promise<ControlEvent> {
+      const operation = parseOperation(value, payload);
+      done.push({ operation, payload });
+      if (operation.op === "swap_source") throw new Error("internals that are nobody's business");
+      const { op, requestId } = operation;
+      return { outcome: "applied", op, requestId, controlEpoch: done.length, reason: undefined };
+    },
+  });
+  const open = async () => {
+    const session = await connect(door.url, door.connect);
+    const connection = await Moq.Connection.connect(new URL(session.url), { transport: toWebTransport(session) });
+    const broadcast = new Moq.Broadcast.Producer();
+    remote.attach(connection, broadcast);
+    connection.publish(Moq.Path.from("demo.hang"), broadcast);
+    closers.push(() => session.close());
+    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);
+    return session;
+  };
+  closers.push(() => remote.close());
+  return { remote, done, open, session: await open() };
+}
+
+function controller(door: Door, options: Partial<ControllerOptions> = {}): Controller {
+  const made = new Controller({
+    url: door.url,
+    broadcast: "demo",
+    connect: door.connect,
+    timeoutMs: 20_000,
+    ...options,
+  });
+  closers.push(() => made.close());
+  return made;
+}
+
+/** A controller without manners: writes what it likes where a controller writes. */
+async function hostile(door: Door, id: string) {
+  const session = await connect(door.url, door.connect);
+  closers.push(() => session.close());
+  const connection = await Moq.Connection.connect(new URL(session.url), { transport: toWebTransport(session) });
+  const broadcast = new Moq.Broadcast.Producer();
+  const info = { timescale: Moq.Time.Timescale.MICRO, latencyMax: 5000 };
+  const operations = broadcast.createTrack("operations", info);
+  connection.publish(Moq.Path.from(`demo.control/${id}`), broadcast);
+  const answers: Record<string, unknown>[] = [];
+  const track = connection.consume(Moq.Path.from("demo.hang")).track("control.json").subscribe({ latencyMax: 30_000 });
+  void (async () => {
+    for (let frame = await track.readJson(); frame; frame = await track.readJson()) {
+      const answer = frame as Record<string, unknown>;
+      if (answer.controller === id) answers.push(answer);
+    }
+  })().catch(() => {});
+  let stamp = 0;
+  const write = (to: Moq.Track.Producer, payload: Uint8Array) => {
+    const group = to.appendGroup();
+    group.writeFrame({ payload, timestamp: Moq.Time.Timestamp.fromMicros(++stamp * 1000) });
+    group.close();
+  };
+  await expect.poll(() => operations.used.peek()).toBe(true);
+  return {
+    answers,
+    say: (text: string) => write(operations, new TextEncoder().encode(text)),
+    payload: (requestId: string) => {
+      const to = broadcast.createTrack(`payload/${requestId}`, info);
+      return (bytes: Uint8Array) => write(to, bytes);
+    },
+  };
+}
+
+describe.each([
+  ["our relay over QUIC", () => ours("quic")],
+  ["our relay over qmux", () => ours("qmux")],
+  ["a relay on stock @moq/net", stock],
+])("a controller through %s", (_, make) => {
+  it("has operations done in their order, payloads byte for byte, each with one event, also after broken sessions", async () => {
+    const door = await make();
+    const { done, remote, session, open } = await controlled(door);
+    const one = controller(door);
+
+    const turns = Array.from({ length: 20 }, (_, turn) =>
+      one.send({ op: "set", requestId: `turn-${turn}`, knobs: { strength: turn / 20 } }),
+    );
+    const events = await Promise.all(turns);
+    expect(events.map(({ outcome }) => outcome)).toEqual(Array(20).fill("applied"));
+    expect(events.map(({ requestId }) => requestId)).toEqual(turns.map((_, turn) => `turn-${turn}`));
+    expect(done.map(({ operation }) => operation.op === "set" && operation.knobs.strength)).toEqual(
+      turns.map((_, turn) => turn / 20),
+    );
+
+    const two = controller(door, { id: "second" });
+    const payload = new Uint8Array(randomBytes(300_001));
+    const progress: number[] = [];
+    const swapping = one.send({ op: "model" }, payload, { onProgress: (bytes) => progress.push(bytes) });
+    const splice = { op: "write_audio", at: 0, mode: "sum", format: "s16", sampleRateHz: 48_000, channels: 1 } as const;
+    const splicing = two.send(splice, payload.subarray(0, 2000));
+    expect(await two.send({ op: "interrupt" })).toMatchObject({ outcome: "applied", op: "interrupt" });
+    expect(await splicing).toMatchObject({ outcome: "applied", op: "write_audio" });
+    expect(await swapping).toMatchObject({ outcome: "applied", op: "model" });
+    expect(progress.at(-1)).toBe(payload.length);
+    const model = done.find(({ operation }) => operation.op === "model");
+    expect(Buffer.compare(model!.payload!, payload)).toBe(0);
+
+    // What fails inside the publisher says so, and no more.
+    const swapped = await one.send({ op: "swap_source", source: "other.wav" });
+    expect(swapped).toMatchObject({ outcome: "failed", reason: "The publisher failed to do it." });
+    await expect(one.send({ op: "set", knobs: { strength: 2 } })).rejects.toMatchObject({ code: "INVALID_OPERATION" });
+
+    // The publisher's session breaks in the middle of a payload.
+    const broken = one.send({ op: "model", requestId: "again" }, payload);
+    await expect.poll(() => Object.keys(one.stats().payloads)).toEqual(["again"]);
+    session.close();
+    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(false);
+    await open();
+    expect(await broken).toMatchObject({ outcome: "applied", requestId: "again" });
+    expect(done.filter(({ operation }) => operation.op === "model")).toHaveLength(2);
+    expect(remote.counters).toMatchObject({ payloads: 0, malformed: 0, controllers: 2 });
+
+    await one.close();
+    await expect(one.send({ op: "resume" })).rejects.toMatchObject({ code: "CLOSED" });
+    await expect.poll(() => remote.counters.controllers).toBe(1);
+  });
+});
+
+describe("a publisher that takes control", () => {
+  it("answers a repeated request with the same event and does it once", async () => {
+    const door = await ours("quic");
+    const { done } = await controlled(door);
+    const { say, answers } = await hostile(door, "parrot");
+    const request = JSON.stringify({ order: 0, op: "set", requestId: "a", knobs: { gainDb: 1 } });
+    await expect
+      .poll(() => {
+        say(request);
+        return answers.filter(({ event }) => event === "set_applied").length;
+      })
+      .toBeGreaterThanOrEqual(3);
+    expect(done).toHaveLength(1);
+    expect(new Set(answers.map((answer) => answer.controlEpoch)).size).toBe(1);
+  });
+
+  it("loses nothing for others to controllers that send rubbish, too much, or nothing more", async () => {
+    const door = await ours("quic");
+    const { remote, done } = await controlled(door, {
+      payloadBytes: 100_000,
+      idleMs: 400,
+      controllers: 3,
+      requestsPerSecond: 50,
+    });
+    const good = controller(door);
+    expect(await good.send({ op: "resume" })).toMatchObject({ outcome: "applied" });
+
+    const bad = await hostile(door, "bad");
+    const digest = "0".repeat(64);
+    const request = (requestId: string, rest: object) => bad.say(JSON.stringify({ order: 0, requestId, ...rest }));
+    const outcome = (requestId: string) => () =>
+      bad.answers.filter(
+        (answer) => answer.requestId === requestId && answer.event !== "pending" && "reason" in answer,
+      );
+    for (const text of [
+      "",
+      "rubbish",
+      "[]",
+      "{}",
+      "null",
+      '{"op":"set"}',
+      `{"x":"${"x".repeat(20_000)}"}`,
+      "\u0000\ud800",
+    ])
+      bad.say(text);
+    await expect.poll(() => remote.counters.malformed).toBe(8);
+
+    request("unknown", { op: "explode" });
+    await expect.poll(outcome("unknown")).toMatchObject([{ event: "explode_failed" }]);
+    request("range", { op: "set", knobs: { strength: 7 } });
+    await expect
+      .poll(outcome("range"))
+      .toMatchObject([{ event: "set_failed", reason: expect.stringContaining("knobs.strength") }]);
+    request("large", { op: "model", payload: { bytes: 100_001, sha256: digest } });
+    await expect.poll(outcome("large")).toMatchObject([{ reason: expect.stringContaining("100000 bytes at most") }]);
+    request("none", { op: "interrupt", payload: { bytes: 10, sha256: digest } });
+    await expect.poll(outcome("none")).toMatchObject([{ reason: expect.stringContaining("takes no payload") }]);
+
+    // Five payloads of which nothing ever comes: four wait and then fail, the fifth is refused at once.
+    for (const each of [1, 2, 3, 4, 5])
+      request(`silent-${each}`, { op: "model", payload: { bytes: 10, sha256: digest } });
+    await expect.poll(outcome("silent-5")).toMatchObject([{ reason: expect.stringContaining("4 payloads") }]);
+    await expect
+      .poll(outcome("silent-1"))
+      .toMatchObject([{ event: "model_failed", reason: expect.stringContaining("0.4 s") }]);
+    await expect.poll(outcome("silent-4")).toHaveLength(1);
+
+    request("malformed", { op: "model", payload: { bytes: 10, sha256: digest } });
+    bad.payload("malformed")(new Uint8Array(5));
+    await expect.poll(outcome("malformed")).toMatchObject([{ reason: expect.stringContaining("piece") }]);
+    request("other", { op: "model", payload: { bytes: 10, sha256: digest } });
+    bad.payload("other")(new Uint8Array(12 + 10));
+    await expect.poll(outcome("other")).toMatchObject([{ reason: expect.stringContaining("SHA-256") }]);
+
+    // Out of order and with a hole; nobody waits for what never comes.
+    request("late", { op: "resume", order: 50 });
+    await expect.poll(() => bad.answers.some((answer) => answer.event === "resume_applied")).toBe(true);
+    for (let each = 0; each < 100; each++) request(`flood-${each}`, { op: "resume", order: 51 + each });
+    await expect.poll(() => remote.counters.tooFast).toBeGreaterThan(0);
+
+    // One controller too many, one with a name that is none; the good one has noticed nothing.
+    const last = controller(door, { id: "third" });
+    expect(await last.send({ op: "resume" })).toMatchObject({ outcome: "applied" });
+    const late = controller(door, { id: "fourth", timeoutMs: 1500 });
+    await expect(late.send({ op: "resume" })).rejects.toMatchObject({ code: "CONTROL_TIMEOUT" });
+    expect(remote.counters).toMatchObject({ controllers: 3, refusedControllers: 1, payloads: 0 });
+    const payload = new Uint8Array(randomBytes(90_000));
+    expect(await good.send({ op: "model" }, payload)).toMatchObject({ outcome: "applied" });
+    expect(Buffer.compare(done.at(-1)!.payload!, payload)).toBe(0);
+  });
+
+  it("is not found where it is not, and says so", async () => {
+    const door = await ours("quic");
+    const lonely = controller(door, { timeoutMs: 500 });
+    await expect(lonely.send({ op: "interrupt" })).rejects.toMatchObject({
+      code: "CONTROL_TIMEOUT",
+      message: expect.stringContaining("demo"),
+    });
+    expect(() => controller(door, { id: "not/one" })).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+  });
+});
