@@ -53,6 +53,8 @@ const unsay = z.looseObject({
   renege: z.enum(["rewind", "track"]),
   /** `live`: everything is sent when it is captured, so a player may catch up. `ahead`: it is sent before its time. */
   mode: z.enum(["live", "ahead"]).optional(),
+  /** Milliseconds of sound that passed undenoised since the publisher's start, because the model was too slow. */
+  bleedMs: z.number().nonnegative().optional(),
 });
 
 /**

@@ -1,4 +1,4 @@
-import { fromMilliseconds, fromSeconds, type Microseconds } from "../base/index.js";
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import { DelayRateEstimator, type DeliveryLevel } from "./delay-rate.js";
 import { Ledger } from "./ledger.js";
 import { Window } from "./window.js";
@@ -21,10 +21,15 @@ const HELD: Microseconds = fromMilliseconds(150);
 const MAX_HELD = 2;
 /** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance is none. */
 const BLOCKED: Microseconds = fromMilliseconds(300);
-/** Holes that make a path a lossy one. A single one may be a hiccup of the machine. */
-const LOSSY_HOLES = 2;
-/** Both within this time. */
+/** Two holes within this time make a path a lossy one. A single one may be a hiccup of the machine. */
 const LOSSY_WITHIN: Microseconds = fromSeconds(30);
+/** Queueing delay below which a hole is the path's doing. */
+const CALM: Microseconds = fromMilliseconds(50);
+/** Acks wait for the next report. */
+const REPORT_MS = 100;
+const UNKNOWN_BASE_MS = 150;
+/** On a lossy path the shortest of so many delays counts: the carrier slows down for a moment after every loss. */
+const LOSSY_SAMPLES = 4;
 /** A base delay above this is no round trip but a queue that was full from the start. */
 const MAX_BASE_MS = 1000;
 
@@ -40,10 +45,14 @@ export class Delivery {
   #session: number | undefined;
   #ack: number | undefined;
   #bytes = 0;
+  /** Bytes that had come when the ack climbed last. */
+  #ackBytes = 0;
   #staleness = 0;
   /** Whether bytes came and the ack did not climb. */
   #held = false;
   #heldInRow = 0;
+  /** Newest delays from send to ack, in microseconds. */
+  #delays: number[] = [];
   #holes = 0;
   #lastHole: Microseconds | undefined;
   #lossy = false;
@@ -77,8 +86,8 @@ export class Delivery {
     const base = this.#rate.base;
     this.#window.bitrateBps = bitrateBps;
     // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
-    const delayMs = base === undefined ? 250 : Math.min(base / 1000, MAX_BASE_MS);
-    this.#window.baseDelayMs = delayMs + this.#staleness / 1000;
+    const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
+    this.#window.baseDelayMs = delayMs + REPORT_MS + this.#staleness / 1000;
     this.#window.factor = this.#rate.factor;
     return this.#window.bytes;
   }
@@ -93,9 +102,10 @@ export class Delivery {
     this.#ledger.writeOff(group);
   }
 
-  /** Bytes in flight now. */
+  /** Bytes in flight now. What came while a hole holds the ack is not; with repeats every object comes twice. */
   inFlight(now: Microseconds): number {
-    return this.#ledger.inFlight(now);
+    const came = this.#held ? (this.#bytes - this.#ackBytes) / (this.#lossy ? 2 : 1) : 0;
+    return Math.max(0, this.#ledger.inFlight(now) - came);
   }
 
   /** Takes what a newest report acknowledges. */
@@ -115,17 +125,27 @@ export class Delivery {
     const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
     if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
     this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
-    const { sentAt } = this.#ledger.acked(receivedGroup);if(process.env.H4)console.log(`K ack ${receivedGroup} held ${this.#held} row ${this.#heldInRow} sent ${sentAt===undefined?"-":Math.round((at-sentAt)/1000)} q ${Math.round(this.#rate.queueing/1000)} lvl ${this.#rate.level} f ${this.#rate.factor.toFixed(2)} lossy ${this.#lossy} holes ${this.#holes} b ${receivedBytes}`);
+    const { sentAt } = this.#ledger.acked(receivedGroup);
     // An ack that a hole held up moves on to the next hole, however long ago that was.
-    if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#rate.observe(sentAt, at);
+    if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
     this.#held = false;
+    this.#ackBytes = this.#bytes;
     this.#ack = receivedGroup;
+  }
+
+  #sample(sentAt: Microseconds, at: Microseconds): void {
+    this.#delays.push(at - sentAt);
+    if (this.#delays.length > LOSSY_SAMPLES) this.#delays.shift();
+    const delay = this.#lossy ? Math.min(...this.#delays) : at - sentAt;
+    this.#rate.observe(microseconds(at - delay), at);
   }
 
   #lost(at: Microseconds): void {
     this.#holes++;
+    // A full queue drops too, and a repeat would only fill it: the path loses when it does so without one.
+    if (this.#rate.queueing > CALM) return;
     const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
-    if (this.#holes >= LOSSY_HOLES && soon) this.#lossy = true;
+    if (soon) this.#lossy = true;
     this.#lastHole = at;
   }
 
@@ -137,8 +157,10 @@ export class Delivery {
     this.#session = session;
     this.#ack = undefined;
     this.#bytes = 0;
+    this.#ackBytes = 0;
     this.#held = false;
     this.#heldInRow = 0;
+    this.#delays = [];
     this.#holes = 0;
     this.#lastHole = undefined;
     this.#lossy = false;

@@ -27,6 +27,7 @@ export {
 } from "./control.js";
 export { DelayRateEstimator, type DelayRateOptions, type DeliveryLevel } from "./delay-rate.js";
 export { type Acknowledgement, Delivery } from "./delivery.js";
+export { FEEDBACK_TRACK, feedbackPath, feedbackPrefix, isFeedbackName, MAX_FEEDBACKS } from "./feedback.js";
 export {
   foldLead,
   LeadController,

@@ -11,9 +11,10 @@ export interface WindowOptions {
 }
 
 /**
- * How many bytes may be in flight to one receiver: `clamp(bitrate * (span + base delay), min, max)`, scaled down on
- * congestion. What is on its way for one base delay is no queue, so the span comes on top of it: a span of 250 ms alone
- * starves every stream whose acks take longer than that.
+ * How many bytes may be in flight to one receiver: `clamp(bitrate * (base delay + span), min, max)`. What is on its way
+ * for one base delay is no queue, so the span comes on top of it: a span of 250 ms alone starves every stream whose acks
+ * take longer. On congestion the span shrinks, and the least with it; never what the path holds anyway, because acks that
+ * loss delays look like a full queue, and a window smaller than the path would make of them a silence.
  */
 export class Window {
   readonly #spanMs: number;
@@ -23,7 +24,7 @@ export class Window {
   bitrateBps: number;
   /** Time from a send to its ack on the idle path, in milliseconds; 0 while unknown. */
   baseDelayMs = 0;
-  /** Share of the window in use, from a `DelayRateEstimator`. */
+  /** Share of the span in use, from a `DelayRateEstimator`. */
   factor = 1;
 
   constructor({ bitrateBps, spanMs = 250, minBytes = 4096, maxBytes = 262_144 }: WindowOptions) {
@@ -35,7 +36,7 @@ export class Window {
 
   /** The window's size now, in bytes. */
   get bytes(): number {
-    const wanted = (this.bitrateBps / 8) * ((this.#spanMs + this.baseDelayMs) / 1000);
-    return Math.floor(Math.min(Math.max(wanted, this.#minBytes), this.#maxBytes) * this.factor);
+    const wanted = (this.bitrateBps / 8) * ((this.baseDelayMs + this.#spanMs * this.factor) / 1000);
+    return Math.floor(Math.min(Math.max(wanted, this.#minBytes * this.factor), this.#maxBytes));
   }
 }

@@ -58,10 +58,13 @@ interface Cut {
 const TICK_MS = 10;
 /** Frames encoded and not yet sent: a rewind throws their encoding away. */
 const MAX_ENCODED = 32;
+const MAX_WRITE_TIMES = 1024;
 /** How long `interrupt` waits for the listeners' reports. */
 const HEARD_LIMIT_MS = 1000;
 /** Hops rendered in a row before other work gets its turn. */
 const RENDER_BATCH = 4;
+/** Least time between two catalogs that tell of bleed. */
+const BLEED_SPACING = fromMilliseconds(1000);
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
@@ -97,8 +100,10 @@ export class Publisher {
   #quietSince = -1;
   #interrupting: Promise<Interruption> | undefined;
   #stranded = false;
+  #toldBleed = { ms: 0, at: Number.NEGATIVE_INFINITY };
   /** The window was full when the next frame was due. */
   #blocked = false;
+  readonly #writeTimes: Microseconds[] = [];
   #sessions = 0;
 
   constructor(options: PublisherOptions) {
@@ -322,6 +327,11 @@ export class Publisher {
     return true;
   }
 
+  /** When groups were written, on the monotonic clock: the last 1024 times, for measurement. */
+  get writeTimes(): readonly Microseconds[] {
+    return this.#writeTimes;
+  }
+
   /** Resolves when everything played so far has been sent and, as far as is known, heard; or when closed. */
   async drained(): Promise<void> {
     while (!this.#closed && !this.#isDrained()) await this.#nextTick();
@@ -424,9 +434,10 @@ export class Publisher {
     }
   }
 
-  // Where a change can land: what is sent live is never sent again.
+  // Where a change can land; what is sent live is never sent again.
   #soonest(): number {
-    if (this.#options.mode === "live") return Math.max(this.#composer.end, this.#composer.cursor);
+    if (this.#options.mode === "live" || !this.#options.flow.takeBack)
+      return Math.max(this.#composer.end, this.#composer.cursor);
     return this.#horizon.next(this.#clock());
   }
 
@@ -468,6 +479,8 @@ export class Publisher {
     let written = 0;
     while (this.#outbox.size < MAX_ENCODED && !this.#isBlocked(now) && composer.encode(target, { ended })) written++;
     if (written === 0) return;
+    this.#writeTimes.push(now);
+    if (this.#writeTimes.length > MAX_WRITE_TIMES) this.#writeTimes.shift();
     const width = fromMilliseconds(written * this.#options.frameMs);
     this.#audience.lead.wrote(now, width, composer.lastSequence, headroom);
   }

@@ -40,6 +40,8 @@ export interface ConnectionOptions {
   readonly hopId: bigint;
   /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
   readonly repeat: boolean | "auto";
+  /** Whether reports are read at all. */
+  readonly reports: boolean;
   /** Hands a datagram to the session, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
   readonly log: Logger;
@@ -295,7 +297,7 @@ export class Connection implements Peer {
   async #receiveRecords(reader: StreamReader): Promise<void> {
     const records = new ReportStreamReader();
     for (let bytes = await reader.chunk(); bytes; bytes = await reader.chunk())
-      for (const record of records.push(bytes)) this.#watching.report(record);
+      for (const record of records.push(bytes)) if (this.#options.reports) this.#watching.report(record);
   }
 
   async #receiveDatagrams(): Promise<void> {
@@ -303,8 +305,9 @@ export class Connection implements Peer {
     for (;;) {
       const body = await datagrams?.receive();
       if (body === undefined) return;
-      if (isReportDatagram(body)) this.#watching.report(body);
-      else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
+      if (isReportDatagram(body)) {
+        if (this.#options.reports) this.#watching.report(body);
+      } else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
     }
   }
 

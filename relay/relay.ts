@@ -57,6 +57,8 @@ export interface RelayOptions {
   readonly takeBack?: boolean;
   /** Projects listeners' playheads by how old their reports are. Off only as the control of a measurement. Default true. */
   readonly estimateStaleness?: boolean;
+  /** Reads reports and sends aggregates. Off only as a stand-in for a stock relay, which drops both. Default true. */
+  readonly reports?: boolean;
   /**
    * Repeats every datagram once, one object later, for players that report: `auto` to those whose path loses some and is
    * not full. Default `auto`.
@@ -86,6 +88,7 @@ const optionsSchema = z.strictObject({
     .optional(),
   takeBack: z.boolean().default(true),
   estimateStaleness: z.boolean().default(true),
+  reports: z.boolean().default(true),
   repeat: z.union([z.boolean(), z.literal("auto")]).default("auto"),
   handler: z.custom<RequestListener>((value) => typeof value === "function").optional(),
   auth: z
@@ -438,6 +441,7 @@ export class Relay {
       environment: this.#environment,
       hopId: this.#hopId,
       repeat: this.#options.repeat,
+      reports: this.#options.reports,
       sendDatagram: (body) => this.#spreader.send(body, send),
       log: this.#options.logger.child({ connection: id }),
     });

@@ -29,6 +29,11 @@ const PACE_SLACK: Microseconds = fromMilliseconds(20);
 const LONGEST_GROUP: Microseconds = fromMilliseconds(100);
 /** Datagrams have no backpressure: so many go to one watcher back to back, and so many a second in the long run. */
 const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
+/**
+ * Fastest track whose objects are repeated by themselves: what loses shrinks QUIC's window to a few packets a round trip,
+ * and twice a faster one would not fit.
+ */
+const MAX_REPEATED_BPS = 80_000;
 /** How long the lower rendition may fall behind before the watcher gets the full one again. */
 const LOW_PATIENCE: Microseconds = fromMilliseconds(300);
 
@@ -454,8 +459,11 @@ export class Watcher {
 
   // Where the way is full, a repeat takes the place of something fresh.
   get #repeats(): boolean {
-    const { repeat } = this.#options;
-    return repeat === "auto" ? this.#control.lossy && this.#control.level === "full" : repeat;
+    const { repeat, track } = this.#options;
+    if (repeat !== "auto") return repeat;
+    if (!this.#control.lossy) return false;
+    if (this.#control.level === "low") return this.#low?.from !== undefined;
+    return track.bitrateBps <= MAX_REPEATED_BPS;
   }
 
   #sendStream(record: GroupRecord, urgent: boolean): void {

@@ -7,6 +7,7 @@ export {
   type OwnCertificateOptions,
 } from "./certificates.js";
 export { type ConnectOptions, connect } from "./connect.js";
+export { divertStreams } from "./divert.js";
 export { connectHttp2, type Http2ConnectOptions, type Http2ListenOptions, listenHttp2 } from "./http2.js";
 export { type ListenOptions, listen } from "./listen.js";
 export { type NativeOptions, prepareNative } from "./native.js";

@@ -11,24 +11,30 @@ import {
   microseconds,
   monotonicClock,
   TransportError,
+  toMilliseconds,
 } from "../base/index.js";
 import { type AudioRendition, type Catalog, parseCatalog } from "../container/index.js";
-import { isReportDatagram } from "../flow/index.js";
+import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
 import {
   type Backend,
   type Backoff,
   type ConnectOptions,
   connect,
+  divertStreams,
+  type ReceiveStream,
   Reconnector,
   type Session,
   toWebTransport,
 } from "../transport/index.js";
 import { ChangingDecoder, canDecode, loadDecoder } from "./decoding.js";
 import { TrackFeed } from "./feed.js";
+import { Feedback } from "./feedback.js";
 import { AudioPipeline } from "./pipeline.js";
 import { Playout, type PlayoutRewind } from "./playout.js";
+import { isLowRendition } from "./rendition.js";
 import { Reporter } from "./reporter.js";
 import { type PlayedRun, type SoundSink, VirtualSpeaker } from "./speaker.js";
+import { type PlaybackStats, playbackStats } from "./stats.js";
 
 /** Options for {@link Listener}. */
 export interface ListenerOptions {
@@ -48,8 +54,12 @@ export interface ListenerOptions {
   readonly sink?: SoundSink;
   /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Whether to tell the relay what is received and heard. Default true. */
-  readonly report?: boolean;
+  /**
+   * Whether to tell the relay what is received and heard. By default it goes in datagrams, on a stream where the session
+   * has none, and on a broadcast of the listener's own where the relay does not answer; `stream` and `broadcast` ask for
+   * one of these from the start. Default true.
+   */
+  readonly report?: boolean | "stream" | "broadcast";
   /** How to connect. */
   readonly connect?: Omit<ConnectOptions, "signal">;
   /** Waits between attempts to connect again. */
@@ -60,36 +70,12 @@ export interface ListenerOptions {
 export type ListenerState = "connecting" | "waiting" | "playing" | "closed";
 
 /** The numbers of a {@link Listener}; totals count from its start. */
-export interface ListenerStats {
+export interface ListenerStats extends PlaybackStats {
   readonly state: ListenerState;
   /** What carries the session, while there is one. */
   readonly backend: Backend | undefined;
-  /** Whether sound is being heard now. */
-  readonly playing: boolean;
-  /** Media time of the next sample in microseconds; undefined before the first frame. */
-  readonly playheadUs: number | undefined;
-  /** Milliseconds ready to play, decoded or not. */
-  readonly bufferMs: number;
   /** Delay from arrival to sound that is aimed at now. */
   readonly jitterTargetMs: number;
-  /** Newest group received. */
-  readonly group: number | undefined;
-  /** Rewinds applied. */
-  readonly discontinuities: number;
-  /** Times that late sound made the playhead wait, and for how long. */
-  readonly underruns: number;
-  readonly underrunMs: number;
-  /** Milliseconds of sound left out to catch up with a live broadcast. */
-  readonly skippedMs: number;
-  /** Level of the last tenth of a second in decibels below full scale. */
-  readonly levelDb: number;
-  /** Milliseconds of raw sound heard; a listener cannot tell it from denoised, so this stays 0. */
-  readonly bleedMs: number;
-  /** Milliseconds heard that had been taken back before; anything above 0 is a fault. */
-  readonly staleMs: number;
-  /** Milliseconds of sound played. */
-  readonly playedMs: number;
-  readonly receivedBytes: number;
   /** Frames received, repeats included, and how many of them came as datagrams. */
   readonly receivedFrames: number;
   readonly datagrams: number;
@@ -106,8 +92,6 @@ export interface ListenerStats {
   };
   /** Groups that were reset before their end. */
   readonly abortedGroups: number;
-  /** Reports sent. */
-  readonly reports: number;
   /** Sessions made. */
   readonly sessions: number;
 }
@@ -150,7 +134,7 @@ const optionsSchema = z.object({
   pullIntervalMs: z.number().min(1).max(100).default(10),
   channels: z.union([z.literal(1), z.literal(2)]).default(1),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(10_000),
-  report: z.boolean().default(true),
+  report: z.union([z.boolean(), z.enum(["stream", "broadcast"])]).default(true),
 });
 
 /** How long to wait for a lost packet at least while newer ones are there: half the usual delay. */
@@ -184,6 +168,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #session: Session | undefined;
   #playingTrack: string | undefined;
   #lastProblem: Error | undefined;
+  #leadMs: number | undefined;
+  /** What the publisher's catalog said of its bleed: first, and last. */
+  #bleedBaseMs: number | undefined;
+  #bleedTotalMs = 0;
   #found = false;
   #sessions = 0;
   #restarts = 0;
@@ -215,7 +203,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       intervalMs: pullIntervalMs,
       onTurn: () => {
         this.#feed.pump();
-        if (this.#options.report) this.#reporter.tick();
+        this.#reporter.tick();
       },
     });
     this.#feed = new TrackFeed({
@@ -234,9 +222,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
         receivedBytes: this.#feed.counters.receivedBytes,
         receivedGroup: this.#feed.receipts.mark,
         bufferedMs: this.#bufferedMs,
+        bleedMs: this.#bleedMs,
         staleMs: this.#playout.counters.staleMs,
       }),
-      send: (datagram) => this.#session?.datagrams?.send(datagram) ?? false,
+      alwaysPublish: this.#options.report === "broadcast",
     });
     this.#reconnector = new Reconnector({
       connect: (signal) => connect(this.#url, { ...options.connect, signal }),
@@ -266,27 +255,25 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   /** The newest numbers. */
   stats(): ListenerStats {
-    const { underruns, underrunMs, staleMs, playedMs, skippedMs } = this.#playout.counters;
-    const { receivedBytes, receivedFrames, datagrams, abortedGroups, malformed } = this.#feed.counters;
+    const { receivedFrames, datagrams, abortedGroups, malformed } = this.#feed.counters;
     const { duplicate, late, stale, overflow } = this.#feed.consumer.counters;
     const { decoded = 0, concealed = 0, errors = 0 } = this.#pipeline?.counters ?? {};
     return {
+      ...playbackStats({
+        feed: this.#feed,
+        reporter: this.#reporter,
+        playing: this.#playout.playing,
+        playheadUs: this.#playout.playhead,
+        decodedMs: this.#playout.bufferedMs,
+        discontinuities: this.#pipeline?.generation ?? 0,
+        levelDb: this.#speaker.levelDb,
+        leadMs: this.#leadMs,
+        bleedMs: this.#bleedMs,
+        counters: this.#playout.counters,
+      }),
       state: this.#state,
       backend: this.#session?.backend,
-      playing: this.#playout.playing,
-      playheadUs: this.#playout.playhead,
-      bufferMs: this.#bufferedMs,
       jitterTargetMs: this.#playout.clock.targetMs,
-      group: this.#feed.receipts.newest,
-      discontinuities: this.#pipeline?.generation ?? 0,
-      underruns,
-      underrunMs,
-      skippedMs,
-      levelDb: this.#speaker.levelDb,
-      bleedMs: 0,
-      staleMs,
-      playedMs,
-      receivedBytes,
       receivedFrames,
       datagrams,
       decoded,
@@ -294,7 +281,6 @@ export class Listener extends EventEmitter<ListenerEvents> {
       malformed: malformed + errors,
       dropped: { duplicate, late, stale, overflow },
       abortedGroups,
-      reports: this.#reporter.sent,
       sessions: this.#sessions,
     };
   }
@@ -302,6 +288,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
   /** Stops, finishes the sink and resolves; idempotent. Rejects when the sink could not be finished. */
   async close(): Promise<void> {
     await this.#end(undefined);
+  }
+
+  get #bleedMs(): number {
+    return this.#bleedTotalMs - (this.#bleedBaseMs ?? 0);
   }
 
   get #bufferedMs(): number {
@@ -352,10 +342,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
       // The library writes the URL to the console, where a token must not be; it needs no query any more.
       const url = new URL(this.#url);
       url.search = "";
-      const connection = await Moq.Connection.connect(url, {
-        // What comes in on the reserved id is not for a listener.
-        transport: toWebTransport(session, { tap: isReportDatagram }),
-      });
+      const tap = (datagram: Uint8Array): boolean => this.#reporter.receive(datagram);
+      const carried = session.datagrams
+        ? session
+        : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
+      const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
+      this.#report(session, connection);
       this.#become("waiting");
       const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
       try {
@@ -375,6 +367,35 @@ export class Listener extends EventEmitter<ListenerEvents> {
       }
     } finally {
       this.#session = undefined;
+      this.#reporter.attach(undefined);
+    }
+  }
+
+  #report(session: Session, connection: Moq.Connection.Established): void {
+    const { report } = this.#options;
+    if (report === false) return;
+    const stream = new ReportStreamWriter(() => session.openUnidirectional({ priority: 1_000_000 }));
+    const { datagrams } = session;
+    const feedback = new Feedback({ connection, path: this.#path, session: this.#reporter.session });
+    this.#reporter.attach({
+      send: (record) => {
+        if (report === "broadcast") return false;
+        return datagrams && report !== "stream" ? datagrams.send(record) : stream.send(record);
+      },
+      publish: (record) => feedback.send(record),
+      unpublish: () => feedback.close(),
+      backedUp: false,
+    });
+  }
+
+  async #readRecords(stream: ReceiveStream): Promise<void> {
+    const reader = new ReportStreamReader();
+    try {
+      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
+        for (const record of reader.push(bytes)) this.#reporter.receive(record);
+    } catch (error) {
+      stream.stop(0);
+      this.#problem(error);
     }
   }
 
@@ -398,6 +419,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   async #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): Promise<void> {
+    this.#bleedTotalMs = catalog.unsay?.bleedMs ?? 0;
+    this.#bleedBaseMs = Math.min(this.#bleedBaseMs ?? this.#bleedTotalMs, this.#bleedTotalMs);
     const chosen = chooseRendition(catalog);
     if (!chosen || chosen.name === this.#playingTrack) return;
     const { codec } = chosen.rendition;
@@ -450,12 +473,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
     // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
     if (!started || playhead === undefined) return;
     const lead = microseconds(timestamp - playhead);
+    this.#leadMs = toMilliseconds(lead);
     this.#reporter.landed(lead, sequence);
     if (first) this.emit("landing", { sequence, timestamp, lead });
   }
 
   #rewound({ discontinuity, from }: PlayoutRewind): void {
-    if (this.#options.report) this.#reporter.hurry();
+    this.#reporter.hurry();
     const heardUntil = this.#playout.applied?.heardUntil ?? from;
     this.emit("rewind", { discontinuity, from, heardUntil });
   }
@@ -486,7 +510,11 @@ interface Chosen {
 function chooseRendition(catalog: Catalog): Chosen | undefined {
   const renditions = Object.entries(catalog.audio?.renditions ?? {}).map(([name, rendition]) => ({ name, rendition }));
   const playable = renditions.filter(
-    ({ rendition }) => canDecode(rendition) && rendition.container.kind === "legacy" && !rendition.broadcast,
+    ({ name, rendition }) =>
+      canDecode(rendition) &&
+      rendition.container.kind === "legacy" &&
+      !rendition.broadcast &&
+      !isLowRendition(name, catalog.audio?.renditions),
   );
   if (playable.length === 0 && renditions.length > 0) {
     const codecs = renditions.map(({ rendition }) => rendition.codec).join(", ");

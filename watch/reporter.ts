@@ -1,5 +1,12 @@
-import { type Clock, type Microseconds, microseconds } from "../base/index.js";
-import { broadcastHash, encodeReport, ReportSchedule } from "../flow/index.js";
+import { type Clock, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import {
+  broadcastHash,
+  decodeReceipt,
+  encodeReport,
+  isReportDatagram,
+  type Receipt,
+  ReportSchedule,
+} from "../flow/index.js";
 import type { AppliedRewind } from "./playout.js";
 
 /** What a report is made from. */
@@ -13,8 +20,24 @@ export interface ListenerReading {
   readonly receivedGroup: number | undefined;
   /** Milliseconds ready to play, decoded or not. */
   readonly bufferedMs: number;
+  readonly bleedMs: number;
   readonly staleMs: number;
 }
+
+/** Where the reports of one session go. */
+export interface ReportCarrier {
+  /** Sends a record beside the protocol; false when it can't. */
+  send(record: Uint8Array): boolean;
+  /** Publishes a record on a broadcast of the listener's own. */
+  publish(record: Uint8Array): void;
+  /** Ends that broadcast; idempotent. */
+  unpublish(): void;
+  /** Whether what is sent queues up. */
+  readonly backedUp: boolean;
+}
+
+/** How long a relay may leave reports unanswered before it counts as one that does not read them. */
+const UNANSWERED: Microseconds = fromSeconds(3);
 
 /** Options for {@link Reporter}. */
 export interface ReporterOptions {
@@ -22,35 +45,80 @@ export interface ReporterOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly read: () => ListenerReading;
-  /** Sends a datagram; false when there is nowhere to send it to. */
-  readonly send: (datagram: Uint8Array) => boolean;
+  /** True carries every report on a broadcast of the listener's own, whether the relay answers or not. Default false. */
+  readonly alwaysPublish?: boolean;
 }
 
 /**
  * Tells the relay ten times a second, and at once after a rewind and when sound starts, what was received and heard.
- * Reports begin with the first frame: before, there is nothing to tell.
+ * Reports begin with the first frame: before, there is nothing to tell. A relay of ours answers them; where no answer
+ * comes for 3 s they go on a broadcast of the listener's own as well, which the publisher looks for, until one does.
  */
 export class Reporter {
   readonly #broadcast: number;
   readonly #clock: Clock;
   readonly #read: () => ListenerReading;
-  readonly #send: (datagram: Uint8Array) => boolean;
+  readonly #alwaysPublish: boolean;
   readonly #schedule = new ReportSchedule();
   #session = randomSession();
   #wasPlaying = false;
   #lastPlayhead: Microseconds | undefined;
+  #carrier: ReportCarrier | undefined;
+  #receipt: Receipt | undefined;
+  #firstSentAt: Microseconds | undefined;
+  #publishing = false;
   #sent = 0;
+  #feedbacks = 0;
 
-  constructor({ path, clock, read, send }: ReporterOptions) {
+  constructor({ path, clock, read, alwaysPublish = false }: ReporterOptions) {
     this.#broadcast = broadcastHash(path);
     this.#clock = clock;
     this.#read = read;
-    this.#send = send;
+    this.#alwaysPublish = alwaysPublish;
+  }
+
+  /** The random id of this run of the player. */
+  get session(): number {
+    return this.#session;
   }
 
   /** Reports sent. */
   get sent(): number {
     return this.#sent;
+  }
+
+  /** Of these, how many went on a broadcast of the listener's own. */
+  get feedbacks(): number {
+    return this.#feedbacks;
+  }
+
+  /** What the relay answered last; undefined when it does not. */
+  get relay(): Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined {
+    if (this.#receipt === undefined) return undefined;
+    const { broadcast: _, session: __, reportId: ___, ...told } = this.#receipt;
+    return told;
+  }
+
+  /** Reports to a session from now on, or to none. */
+  attach(carrier: ReportCarrier | undefined): void {
+    this.#carrier?.unpublish();
+    this.#carrier = carrier;
+    this.#receipt = undefined;
+    this.#firstSentAt = undefined;
+    this.#publishing = this.#alwaysPublish;
+  }
+
+  /** Looks at what came beside the protocol; true when it was for players and is not to be read by anybody else. */
+  receive(record: Uint8Array): boolean {
+    if (!isReportDatagram(record)) return false;
+    const decoded = decodeReceipt(record);
+    const mine =
+      decoded.ok && decoded.receipt.broadcast === this.#broadcast && decoded.receipt.session === this.#session;
+    if (!mine) return true;
+    this.#receipt = decoded.receipt;
+    if (this.#publishing && !this.#alwaysPublish) this.#carrier?.unpublish();
+    this.#publishing = this.#alwaysPublish;
+    return true;
   }
 
   /** Notes how early a group was there. */
@@ -78,30 +146,36 @@ export class Reporter {
     if (playhead === undefined) return;
     this.#lastPlayhead = playhead;
     const now = this.#clock();
-    const due = this.#schedule.poll(now);
+    const carrier = this.#carrier;
+    if (carrier === undefined) return;
+    const due = this.#schedule.poll(now, carrier.backedUp);
     if (!due) return;
-    const sent = this.#send(
-      encodeReport({
-        broadcast: this.#broadcast,
-        session: this.#session,
-        reportId: due.reportId,
-        clientTimeMs: Math.floor(now / 1e3),
-        playhead: microseconds(Math.max(0, playhead)),
-        playing: reading.playing,
-        discontinuity: reading.applied?.discontinuity ?? 0,
-        from: reading.applied?.from,
-        heardUntil: reading.applied?.heardUntil,
-        receivedBytes: reading.receivedBytes,
-        receivedGroup: reading.receivedGroup,
-        worstLead: due.worst?.lead,
-        worstLeadGroup: due.worst?.group,
-        bufferedMs: reading.bufferedMs,
-        // A listener cannot tell raw sound from denoised.
-        bleedMs: 0,
-        staleMs: reading.staleMs,
-      }),
-    );
-    if (sent) this.#sent++;
+    this.#firstSentAt ??= now;
+    if (this.#receipt === undefined && now - this.#firstSentAt > UNANSWERED) this.#publishing = true;
+    const record = encodeReport({
+      broadcast: this.#broadcast,
+      session: this.#session,
+      reportId: due.reportId,
+      clientTimeMs: Math.floor(now / 1e3),
+      playhead: microseconds(Math.max(0, playhead)),
+      playing: reading.playing,
+      discontinuity: reading.applied?.discontinuity ?? 0,
+      from: reading.applied?.from,
+      heardUntil: reading.applied?.heardUntil,
+      receivedBytes: reading.receivedBytes,
+      receivedGroup: reading.receivedGroup,
+      worstLead: due.worst?.lead,
+      worstLeadGroup: due.worst?.group,
+      bufferedMs: reading.bufferedMs,
+      bleedMs: reading.bleedMs,
+      staleMs: reading.staleMs,
+    });
+    if (this.#publishing) {
+      carrier.publish(record);
+      this.#feedbacks++;
+    }
+    const sent = carrier.send(record);
+    if (sent || this.#publishing) this.#sent++;
   }
 }
 

@@ -45,7 +45,10 @@ const settings = {
     value: "<number>",
     help: "port on loopback for /metrics, /health, /ready and /broadcasts; 0 picks a free one",
   },
-  repeat: { schema: flag.default(false), help: "send every datagram twice to players that report, against loss" },
+  repeat: {
+    schema: flag.default(false),
+    help: "send every datagram twice to all players that report, not only where the path loses some",
+  },
   limits: {
     schema: numbers.optional(),
     value: "<json>",
@@ -86,7 +89,7 @@ export const relay = command({
       port: config.port,
       certificate: identity,
       takeBack: config.takeBack,
-      repeat: config.repeat,
+      repeat: config.repeat || "auto",
       ...authOf(config),
       ...(config.upstream !== undefined && { upstream: { url: config.upstream } }),
       ...(config.limits && { limits: config.limits }),

@@ -14,9 +14,12 @@ import {
 import { type AudioRendition, type Catalog, parseCatalog, type VideoRendition } from "../../container/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
 import { TrackFeed } from "../feed.js";
+import { Feedback } from "../feedback.js";
 import { openPcm } from "../pcm.js";
 import { AudioPipeline, type AudioPipelineOptions } from "../pipeline.js";
+import { isLowRendition } from "../rendition.js";
 import { Reporter } from "../reporter.js";
+import { type PlaybackStats, playbackStats } from "../stats.js";
 import { VideoPipeline } from "../video.js";
 import { audioConfig, pictureDecoder, soundDecoder, videoConfig } from "./decoders.js";
 import type { WorkletStatus } from "./messages.js";
@@ -43,41 +46,14 @@ export interface BrowserListenerOptions {
 }
 
 /** Live numbers of a {@link BrowserListener}. */
-export interface BrowserListenerStats {
+export interface BrowserListenerStats extends PlaybackStats {
   readonly state: "idle" | "connecting" | "waiting" | "playing" | "failed";
   /** What carries the session; undefined while there is none. */
   readonly backend: BrowserConnection["backend"] | undefined;
-  /** Whether sound is being heard now. */
-  readonly playing: boolean;
-  /** Media time that leaves the speakers now, in microseconds. */
-  readonly playheadUs: number | undefined;
-  /** Milliseconds of decoded sound ahead of the playhead. */
-  readonly bufferMs: number;
-  /** Newest group received. */
-  readonly group: number | undefined;
-  /** Rewinds applied. */
-  readonly discontinuities: number;
-  /** Times that sound was late, and how long nothing was heard because of that. */
-  readonly underruns: number;
-  readonly underrunMs: number;
-  /** Milliseconds of sound left out to catch up with a live broadcast. */
-  readonly skippedMs: number;
-  /** Level of the last 20 ms in dBFS; -Infinity for silence. */
-  readonly levelDb: number;
-  /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
-  readonly leadMs: number | undefined;
-  /** Milliseconds heard after they had been taken back; anything above 0 is a fault. */
-  readonly staleMs: number;
-  /** Milliseconds of sound played. */
-  readonly playedMs: number;
-  /** Bytes of media received. */
-  readonly receivedBytes: number;
   /** Frames that could not be read or decoded. */
   readonly errors: number;
   /** Pictures shown. */
   readonly pictures: number;
-  /** Reports sent to the relay. */
-  readonly reports: number;
 }
 
 /** Backoff between attempts to connect, doubled each time, with a jitter of up to half. */
@@ -121,6 +97,8 @@ export class BrowserListener extends EventTarget {
   #state: BrowserListenerStats["state"] = "connecting";
   #levelDb = Number.NEGATIVE_INFINITY;
   #leadMs: number | undefined;
+  #bleedBaseMs: number | undefined;
+  #bleedTotalMs = 0;
   #rewinds = 0;
   #restarts = 0;
   #statsAt = Number.NEGATIVE_INFINITY;
@@ -153,9 +131,9 @@ export class BrowserListener extends EventTarget {
         receivedBytes: this.#receivedBytes,
         receivedGroup: this.#feed.receipts.mark ?? this.#video?.newest,
         bufferedMs: this.#bufferedMs,
+        bleedMs: this.#bleedMs,
         staleMs: this.#output?.status?.counters.staleMs ?? 0,
       }),
-      send: (datagram) => (this.#session && !this.#session.backedUp ? this.#session.sendDatagram(datagram) : false),
     });
     this.#screen = options.canvas && new Screen(options.canvas, () => this.#pictures?.present());
     this.started = this.#start();
@@ -171,24 +149,24 @@ export class BrowserListener extends EventTarget {
   get stats(): BrowserListenerStats {
     const { status } = this.#output ?? {};
     return {
+      ...playbackStats({
+        feed: this.#feed,
+        reporter: this.#reporter,
+        playing: status?.playing ?? false,
+        playheadUs: this.#output?.heard,
+        decodedMs: status?.bufferedMs ?? 0,
+        discontinuities: this.#discontinuities,
+        levelDb: this.#levelDb,
+        leadMs: this.#leadMs,
+        bleedMs: this.#bleedMs,
+        counters: status?.counters,
+      }),
       state: this.#state,
       backend: this.#session?.backend,
-      playing: status?.playing ?? false,
-      playheadUs: this.#output?.heard,
-      bufferMs: this.#bufferedMs,
       group: this.#feed.receipts.newest ?? this.#video?.newest,
-      discontinuities: this.#discontinuities,
-      underruns: status?.counters.underruns ?? 0,
-      underrunMs: status?.counters.underrunMs ?? 0,
-      skippedMs: status?.counters.skippedMs ?? 0,
-      levelDb: this.#levelDb,
-      leadMs: this.#leadMs,
-      staleMs: status?.counters.staleMs ?? 0,
-      playedMs: status?.counters.playedMs ?? 0,
       receivedBytes: this.#receivedBytes,
       errors: this.#feed.counters.malformed + (this.#sound?.counters.errors ?? 0) + (this.#video?.malformed ?? 0),
       pictures: this.#pictures?.counters.shown ?? 0,
-      reports: this.#reporter.sent,
     };
   }
 
@@ -258,6 +236,7 @@ export class BrowserListener extends EventTarget {
         transport,
         signal: this.#stop.signal,
       });
+      this.#report(session, connection);
       this.#state = "waiting";
       const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
       const missing = setTimeout(() => {
@@ -274,7 +253,21 @@ export class BrowserListener extends EventTarget {
     } finally {
       transport.close();
       this.#session = undefined;
+      this.#reporter.attach(undefined);
     }
+  }
+
+  #report(session: BrowserConnection, connection: Moq.Connection.Established): void {
+    const feedback = new Feedback({ connection, path: this.#path, session: this.#reporter.session });
+    session.tap = (datagram) => this.#reporter.receive(datagram);
+    this.#reporter.attach({
+      send: (record) => session.sendDatagram(record),
+      publish: (record) => feedback.send(record),
+      unpublish: () => feedback.close(),
+      get backedUp() {
+        return session.backedUp;
+      },
+    });
   }
 
   /** Plays the broadcast whenever it is there, until the session ends. */
@@ -308,6 +301,8 @@ export class BrowserListener extends EventTarget {
   }
 
   #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): void {
+    this.#bleedTotalMs = catalog.unsay?.bleedMs ?? 0;
+    this.#bleedBaseMs = Math.min(this.#bleedBaseMs ?? this.#bleedTotalMs, this.#bleedTotalMs);
     const audio = choose(catalog.audio?.renditions, catalog.unsay?.renege === "track");
     const video = this.#screen && choose(catalog.video?.renditions, false);
     const output = this.#open(audio === undefined);
@@ -427,6 +422,10 @@ export class BrowserListener extends EventTarget {
     this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
   }
 
+  get #bleedMs(): number {
+    return this.#bleedTotalMs - (this.#bleedBaseMs ?? 0);
+  }
+
   get #bufferedMs(): number {
     return (this.#output?.status?.bufferedMs ?? 0) + this.#feed.waitingMs;
   }
@@ -470,6 +469,7 @@ function choose<R extends AudioRendition | VideoRendition>(
 ): { readonly name: string; readonly rendition: R } | undefined {
   const playable = Object.entries(renditions ?? {})
     .map(([name, rendition]) => ({ name, rendition }))
-    .filter(({ rendition }) => rendition.container.kind === "legacy" && rendition.broadcast === undefined);
+    .filter(({ rendition }) => rendition.container.kind === "legacy" && rendition.broadcast === undefined)
+    .filter(({ name }) => !isLowRendition(name, renditions));
   return last ? playable.at(-1) : playable[0];
 }

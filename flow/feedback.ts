@@ -1,0 +1,22 @@
+/** The track of a feedback broadcast: one group for every report, the newest wins. */
+export const FEEDBACK_TRACK = "report";
+/** Most feedback broadcasts that a publisher follows at once. */
+export const MAX_FEEDBACKS = 64;
+
+/**
+ * Below this path listeners put broadcasts of their own with their reports, where the relay between does not carry them:
+ * a name that begins with a dot is no broadcast to be listed or watched.
+ */
+export function feedbackPrefix(broadcast: string): string {
+  return `${broadcast}/.feedback`;
+}
+
+/** Path of one listener's feedback broadcast. */
+export function feedbackPath(broadcast: string, session: number): string {
+  return `${feedbackPrefix(broadcast)}/${session.toString(16).padStart(8, "0")}`;
+}
+
+/** Whether the last part of a path names a listener, as {@link feedbackPath} writes it. */
+export function isFeedbackName(name: string): boolean {
+  return /^[0-9a-f]{8}$/.test(name);
+}

@@ -1,0 +1,56 @@
+import * as Moq from "@kixelated/moq";
+import { FEEDBACK_TRACK, feedbackPath } from "../flow/index.js";
+
+/** How long a relay should keep a report that a newer one has replaced, in milliseconds. */
+const RETAIN_MS = 500;
+
+/**
+ * Carries reports on a small broadcast of the listener's own, for relays that do not read them: one group for every
+ * report. It is announced with the first.
+ */
+export class Feedback {
+  readonly #connection: Moq.Connection.Established;
+  readonly #path: string;
+  #broadcast: Moq.Broadcast.Producer | undefined;
+  #track: Moq.Track.Producer | undefined;
+  #sent = 0;
+
+  /** `path` is the one of the broadcast that is listened to, `session` the listener's random id. */
+  constructor({
+    connection,
+    path,
+    session,
+  }: {
+    readonly connection: Moq.Connection.Established;
+    readonly path: string;
+    readonly session: number;
+  }) {
+    this.#connection = connection;
+    this.#path = feedbackPath(path, session);
+  }
+
+  /** Reports sent. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Publishes one report. */
+  send(record: Uint8Array): void {
+    if (this.#track === undefined) {
+      this.#broadcast = new Moq.Broadcast.Producer();
+      this.#track = this.#broadcast.createTrack(FEEDBACK_TRACK, { latencyMax: RETAIN_MS, priority: 200 });
+      this.#connection.publish(Moq.Path.from(this.#path), this.#broadcast);
+    }
+    const group = this.#track.appendGroup();
+    group.writeFrame({ payload: record, timestamp: Moq.Time.Timestamp.now() });
+    group.close();
+    this.#sent++;
+  }
+
+  /** Withdraws the broadcast; idempotent. */
+  close(): void {
+    this.#broadcast?.close();
+    this.#broadcast = undefined;
+    this.#track = undefined;
+  }
+}

@@ -1,0 +1,85 @@
+import type { Receipt } from "../flow/index.js";
+import type { TrackFeed } from "./feed.js";
+import type { Reporter } from "./reporter.js";
+
+/** The numbers that every listener has, whatever it plays with; totals count from its start. */
+export interface PlaybackStats {
+  /** Whether sound is being heard now. */
+  readonly playing: boolean;
+  /** Media time of the next sample that is heard, in microseconds; undefined before the first frame. */
+  readonly playheadUs: number | undefined;
+  /** Milliseconds ready to play, decoded or not. */
+  readonly bufferMs: number;
+  /** Newest group received. */
+  readonly group: number | undefined;
+  /** Rewinds applied. */
+  readonly discontinuities: number;
+  /** Times that late sound made the playhead wait, and for how long. */
+  readonly underruns: number;
+  readonly underrunMs: number;
+  /** Milliseconds of sound left out to catch up with a live broadcast. */
+  readonly skippedMs: number;
+  /** Level of the last moment in decibels below full scale; -Infinity for silence. */
+  readonly levelDb: number;
+  /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
+  readonly leadMs: number | undefined;
+  /** Milliseconds of undenoised sound that the publisher let pass since this listener came, as its catalog tells. */
+  readonly bleedMs: number;
+  /** Milliseconds heard that had been taken back before; anything above 0 is a fault. */
+  readonly staleMs: number;
+  /** Milliseconds of sound played. */
+  readonly playedMs: number;
+  /** Bytes of media received. */
+  readonly receivedBytes: number;
+  /** Reports sent. */
+  readonly reports: number;
+  /** Of these, how many went on a broadcast of the listener's own, because the relay answers none. */
+  readonly feedbacks: number;
+  /** What the relay tells of the delivery, a second old at most; undefined while it answers no reports. */
+  readonly relay: Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined;
+}
+
+/** What {@link playbackStats} puts together. */
+export interface PlaybackSources {
+  readonly feed: TrackFeed;
+  readonly reporter: Reporter;
+  readonly playing: boolean;
+  readonly playheadUs: number | undefined;
+  /** Milliseconds of decoded sound ahead of the playhead. */
+  readonly decodedMs: number;
+  readonly discontinuities: number;
+  readonly levelDb: number;
+  readonly leadMs: number | undefined;
+  readonly bleedMs: number;
+  /** The playout's totals; undefined before there is one. */
+  readonly counters:
+    | Readonly<Record<"underruns" | "underrunMs" | "skippedMs" | "staleMs" | "playedMs", number>>
+    | undefined;
+}
+
+const NONE = { underruns: 0, underrunMs: 0, skippedMs: 0, staleMs: 0, playedMs: 0 };
+
+/** Makes the numbers that every listener has. */
+export function playbackStats(sources: PlaybackSources): PlaybackStats {
+  const { feed, reporter, counters = NONE } = sources;
+  const { underruns, underrunMs, skippedMs, staleMs, playedMs } = counters;
+  return {
+    playing: sources.playing,
+    playheadUs: sources.playheadUs,
+    bufferMs: sources.decodedMs + feed.waitingMs,
+    group: feed.receipts.newest,
+    discontinuities: sources.discontinuities,
+    underruns,
+    underrunMs,
+    skippedMs,
+    levelDb: sources.levelDb,
+    leadMs: sources.leadMs,
+    bleedMs: sources.bleedMs,
+    staleMs,
+    playedMs,
+    receivedBytes: feed.counters.receivedBytes,
+    reports: reporter.sent,
+    feedbacks: reporter.feedbacks,
+    relay: reporter.relay,
+  };
+}
