@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
-import { Listener, type ListenerOptions, type ListenerRewind } from "../watch/index.js";
+import { Listener, type ListenerOptions } from "../watch/index.js";
 
 const closers: (() => Promise<unknown>)[] = [];
 
@@ -58,12 +58,6 @@ describe("Publisher, relay and listeners", () => {
     const url = await relayUrl();
     const publisher = publish(url, { source: await speech(60), aheadMs: 8000 });
     const listeners = [listen(url), listen(url)];
-    const rewinds: (ListenerRewind | undefined)[] = [];
-    listeners.forEach((listener, i) => {
-      listener.on("rewind", (rewind) => {
-        rewinds[i] = rewind;
-      });
-    });
     await until("both play with a second in reserve", () =>
       listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > 1000),
     );
@@ -74,14 +68,14 @@ describe("Publisher, relay and listeners", () => {
     expect(reneged).toBe(true);
     expect(perListener).toHaveLength(2);
     expect(perListener.every(({ measured }) => measured)).toBe(true);
-    const told = rewinds.map((rewind) => rewind?.heardUntil ?? 0).sort((a, b) => a - b);
-    expect(perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b)).toEqual(told);
+    const told = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
     expect(heardUntil).toBe(told[0]);
+    // What is kept up to the cut may still have to be played.
+    await until("both hear what is new", () => listeners.every(({ record }) => record.some((run) => run.epoch === 1)));
     const spoken = listeners.map((listener) => lastHeard(listener, 0)).sort((a, b) => a - b);
     spoken.forEach((end, i) => {
       expect(told[i]! - end).toBeLessThanOrEqual(1);
-      // On a busy machine the decoder may lag behind what was kept; how close it is in general, the silence bench tells.
-      expect(told[i]! - end).toBeGreaterThan(-250_000);
+      expect(told[i]! - end).toBeGreaterThan(-20_000);
     });
     expect(await reply.done).toBe("finished");
     await until("both heard the reply", () =>

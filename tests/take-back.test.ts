@@ -259,7 +259,7 @@ describe("What was sent ahead and taken back", () => {
     const relay = await openRelay();
     // Noise looks like itself at one place only, to the sample, also after a lossy codec.
     let state = 1;
-    const recording = Float32Array.from({ length: 10 * SAMPLE_RATE }, () => {
+    const recording = Float32Array.from({ length: 20 * SAMPLE_RATE }, () => {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
       return 0.3 * (state / 2 ** 31 - 1);
     });

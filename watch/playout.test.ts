@@ -109,8 +109,30 @@ test("a rewind behind the playhead silences at once and the next frame sets the 
     [1, 700, 919, 981],
   ]);
   const { heardUntil } = bench.playout.applied!;
-  expect(toMilliseconds(heardUntil)).toBeCloseTo(720, 5);
+  expect(toMilliseconds(heardUntil!)).toBeCloseTo(720, 5);
   expect(bench.playout.counters.anchors).toBe(2);
+});
+
+test("how far was heard is told once all that a rewind keeps was decoded or played", () => {
+  const bench = new Bench();
+  for (let index = 0; index < 15; index++) bench.packet(0, index * PACKET_MS);
+  // Received, but decoded only after the rewind.
+  for (let index = 15; index < 20; index++) bench.packet(260, index * PACKET_MS);
+  bench.at(250, () => bench.rewind(400));
+  for (let index = 0; index < 20; index++)
+    bench.at(300, () => bench.deliver(fromMilliseconds(400 + index * PACKET_MS), 1));
+  const { playout } = bench;
+  bench.runTo(255);
+  bench.generation = 0;
+  expect(playout.applied).toEqual({ discontinuity: 1, from: 400_000, heardUntil: undefined });
+  bench.runTo(299);
+  bench.generation = 1;
+  expect(playout.applied?.heardUntil).toBeUndefined();
+  bench.runTo(700);
+  expect(bench.stretches().slice(0, 1)).toEqual([[0, 0, 400, 80]]);
+  expect(playout.applied?.heardUntil).toBe(400_000);
+  bench.rewind(600);
+  expect(playout.applied).toMatchObject({ discontinuity: 2, heardUntil: expect.any(Number) });
 });
 
 test("a rewind whose first group comes late is refined: the old is cut further back, the new stays", () => {

@@ -1,4 +1,4 @@
-import { type Microseconds, microseconds } from "../base/index.js";
+import type { Microseconds } from "../base/index.js";
 import { CatchUp } from "./catch-up.js";
 import { type ClockRewind, PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback.js";
 import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./ring.js";
@@ -20,8 +20,11 @@ export interface PlayoutRewind extends ClockRewind {
 export interface AppliedRewind {
   readonly discontinuity: number;
   readonly from: Microseconds;
-  /** Up to where the old timeline was heard, or will be as far as what was kept is decoded already. */
-  readonly heardUntil: Microseconds;
+  /**
+   * Up to where the old timeline was heard, or will be as far as it is kept and decoded already. Undefined as long as
+   * more of what is kept may still be decoded.
+   */
+  readonly heardUntil: Microseconds | undefined;
 }
 
 /** Running totals of a {@link Playout}. */
@@ -47,6 +50,8 @@ export class Playout {
   #boundary: { readonly generation: number; readonly from: number } | undefined;
   #applied: AppliedRewind | undefined;
   #heardUntil: number | undefined;
+  /** The same of what is older than the last rewind. */
+  #heardOld = 0;
   #playedFrames = 0;
   #staleFrames = 0;
 
@@ -128,17 +133,17 @@ export class Playout {
     const { from, discontinuity } = rewind;
     const cut = framesAt(from);
     const position = this.clock.position;
+    const isAhead = position !== undefined && position < cut;
+    const isDecoded = (this.#ring.end ?? 0) >= cut;
     this.clock.rewind(rewind);
     this.#ring.truncate(from, generation);
-    const before = this.#applied?.discontinuity === discontinuity ? this.#applied.heardUntil : undefined;
-    if (before === undefined) {
-      const kept = position !== undefined && position < cut ? Math.min(cut, this.#ring.end ?? 0) : 0;
-      const heardUntil = timestampAt(Math.max(kept, this.#heardUntil ?? 0));
-      this.#applied = { discontinuity, from, heardUntil };
-    } else {
-      const heardUntil = microseconds(Math.min(before, timestampAt(Math.max(cut, position ?? 0))));
-      this.#applied = { discontinuity, from, heardUntil };
-    }
+    const refined = this.#applied?.discontinuity === discontinuity ? this.#applied : undefined;
+    if (!refined) this.#heardOld = this.#heardUntil ?? 0;
+    const heard = Math.max(isAhead ? cut : 0, this.#heardUntil ?? 0);
+    const limit =
+      refined?.heardUntil === undefined ? heard : Math.min(framesAt(refined.heardUntil), Math.max(cut, position ?? 0));
+    const isSettled = refined?.heardUntil !== undefined || !isAhead || isDecoded;
+    this.#applied = { discontinuity, from, heardUntil: isSettled ? timestampAt(limit) : undefined };
     this.#boundary = { generation, from: cut };
     // What was heard behind the cut says nothing about what replaces it.
     if (this.#heardUntil !== undefined) this.#heardUntil = Math.min(this.#heardUntil, cut);
@@ -198,7 +203,17 @@ export class Playout {
     if (waited > 0) this.#ring.silence(output, frames - waited, waited);
     this.clock.advance(frames - waited, waited);
     for (const run of runs) this.#account(run);
+    this.#settle();
     return runs;
+  }
+
+  /** Once the playhead is behind the cut nothing of the old timeline is to come. */
+  #settle(): void {
+    const applied = this.#applied;
+    const boundary = this.#boundary;
+    if (!applied || applied.heardUntil !== undefined || !boundary) return;
+    if ((this.clock.position ?? Number.POSITIVE_INFINITY) < boundary.from) return;
+    this.#applied = { ...applied, heardUntil: timestampAt(this.#heardOld) };
   }
 
   #account({ frames, timestamp, generation }: Run): void {
@@ -207,8 +222,10 @@ export class Playout {
     this.#heardUntil = start + frames;
     const boundary = this.#boundary;
     if (!boundary || generation >= boundary.generation) return;
+    this.#heardOld = start + frames;
     const heardUntil = timestampAt(start + frames);
-    if (this.#applied && heardUntil > this.#applied.heardUntil) this.#applied = { ...this.#applied, heardUntil };
+    const told = this.#applied?.heardUntil;
+    if (this.#applied && told !== undefined && heardUntil > told) this.#applied = { ...this.#applied, heardUntil };
     this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
   }
 
