@@ -54,7 +54,7 @@ class Mixer:
         speech = np.zeros((pairs, self._length), np.float32)
         noise = np.zeros_like(speech)
         bandwidths = np.zeros(pairs)
-        overloaded = random.random(pairs) < 0.06
+        overloaded = random.random(pairs) < 0.12
         for i in range(pairs):
             piece = self._pieces[random.choice(len(self._pieces), p=self._chances)]
             speech[i], bandwidths[i] = self._voice(piece), piece.bandwidth
