@@ -24,8 +24,8 @@ export interface ControlsOptions {
   readonly knobs: Knobs;
   readonly performer: Performer;
   readonly composer: Composer;
-  /** Paths of the models that may be asked for by name. */
-  readonly models: Readonly<Record<string, string>>;
+  /** The models that may be asked for by name: paths, or what loads them. */
+  readonly models: Readonly<Record<string, string | (() => Promise<Model>)>>;
   /** Opens a source that is asked for by name. */
   readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
   /** The soonest position at which a change can be heard in full, in samples. */
@@ -185,11 +185,11 @@ export class Controls {
     }
   }
 
-  #loadModel(name: string | undefined, payload: Uint8Array | undefined): Promise<Model> {
+  async #loadModel(name: string | undefined, payload: Uint8Array | undefined): Promise<Model> {
     if (payload !== undefined) return loadModelPayload(payload);
-    const path = Object.hasOwn(this.#options.models, name!) ? this.#options.models[name!] : undefined;
-    if (path === undefined) throw new InputError("UNKNOWN_MODEL", `There is no model named "${name}".`);
-    return loadModel(path);
+    const found = Object.hasOwn(this.#options.models, name!) ? this.#options.models[name!] : undefined;
+    if (found === undefined) throw new InputError("UNKNOWN_MODEL", `There is no model named "${name}".`);
+    return typeof found === "string" ? loadModel(found) : found();
   }
 
   async #openSource(name: string): Promise<Prepared> {

@@ -35,8 +35,16 @@ export const publisherOptionsSchema = z.strictObject({
   /** A denoising model: the path of its ONNX file, or one loaded before. Without it the sound is not denoised. */
   model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
   denoise: knobsSchema.prefault({}),
-  /** Models that can be swapped in by name: the path of each one's ONNX file. */
-  models: z.record(z.string().min(1).max(256), z.string().min(1)).default({}),
+  /** Models that can be swapped in by name: the path of each one's ONNX file, or what loads it. */
+  models: z
+    .record(
+      z.string().min(1).max(256),
+      z.union([
+        z.string().min(1),
+        z.custom<() => Promise<Model>>((value) => typeof value === "function", "must be a path or a function"),
+      ]),
+    )
+    .default({}),
   /** Opens a source that is to be swapped in by name. */
   sources: z
     .custom<(name: string) => Promise<AudioSource>>((value) => typeof value === "function", "must be a function")
@@ -70,6 +78,8 @@ export const publisherOptionsSchema = z.strictObject({
       leadMode: z.enum(["gated", "ungated"]).default("gated"),
       /** Whether reports are taken to be as old as they are found to be. Default true. */
       staleness: z.boolean().default(true),
+      /** Whether a change takes back what was sent ahead; otherwise it is heard behind that. Default true. */
+      takeBack: z.boolean().default(true),
       /** Whether no more is sent than the next hop takes. Default true. */
       window: z.boolean().default(true),
     })
