@@ -410,7 +410,7 @@ export class BrowserListener extends EventTarget {
       this.#rewinds = applied.discontinuity;
       this.#reporter.hurry();
       const { from, heardUntil } = applied;
-      this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil } }));
+      this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil: heardUntil ?? from } }));
     }
     this.#state = status.playing ? "playing" : this.#session ? "waiting" : "connecting";
     this.#feed.pump();
