@@ -172,8 +172,10 @@ export class Broadcast {
   // The track that the reports are about is the one with the most groups; a catalog has few.
   #ingest(): { group: number | undefined; bytes: number } {
     let busiest: Track | undefined;
+    // Tracks of JSON tell about the broadcast and are none of its media.
     for (const track of this.#tracks.values())
-      if ((track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0)) busiest = track;
+      if (!track.name.endsWith(".json") && (track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0))
+        busiest = track;
     return { group: busiest?.cache?.newest?.sequence, bytes: busiest?.ingestBytes ?? 0 };
   }
 }

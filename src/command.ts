@@ -15,8 +15,8 @@ export interface Command<T extends Settings = Settings> {
   readonly name: string;
   /** One sentence for the list of commands. */
   readonly summary: string;
-  /** The setting that may be given without its flag, such as `unsay watch <url>`. */
-  readonly positional?: keyof T & string;
+  /** The setting, or settings in their order, that may be given without a flag, such as `unsay watch <url>`. */
+  readonly positional?: (keyof T & string) | readonly (keyof T & string)[];
   /** Lines printed under the options of `--help`. */
   readonly examples: readonly string[];
   readonly settings: T;

@@ -82,7 +82,15 @@ export class Demo {
     this.#relay = relay;
     const { port } = relay.address;
     const url = `http://127.0.0.1:${port}`;
-    this.#publisher = new Publisher({ url, broadcast, model: shippedModel, aheadMs: AHEAD_MS, logger: options.logger });
+    this.#publisher = new Publisher({
+      url,
+      broadcast,
+      model: shippedModel,
+      aheadMs: AHEAD_MS,
+      // The relay listens on loopback alone.
+      control: true,
+      logger: options.logger,
+    });
     this.#recorder = new HeardRecorder({ maximumSeconds: options.keepSeconds });
     this.#listener = new Listener({ url, broadcast, sink: this.#recorder });
     this.#listener.on("problem", (error) => options.logger.warn({ err: error }, "The listener recovers by itself."));

@@ -70,11 +70,11 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     .description(definition.summary)
     .exitOverride()
     .allowExcessArguments(false);
-  const { positional } = definition;
-  if (positional !== undefined) program.argument(`[${positional}]`, definition.settings[positional]!.help);
+  const positional = [definition.positional ?? []].flat();
+  for (const key of positional) program.argument(`[${key}]`, definition.settings[key]!.help);
   const settings: Settings = { ...definition.settings, ...common };
   for (const [key, { schema, value, help }] of Object.entries(settings)) {
-    if (key === positional) continue;
+    if (positional.includes(key)) continue;
     const fallback = schema.safeParse(undefined).data;
     const standard =
       fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
@@ -89,7 +89,7 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     for (const [key, value] of Object.entries(program.opts())) {
       if (program.getOptionValueSource(key) === "cli") flags[key] = value;
     }
-    if (positional !== undefined && given[0] !== undefined) flags[positional] = given[0];
+    for (const [index, key] of positional.entries()) if (given[index] !== undefined) flags[key] = given[index];
     await action(flags);
   });
   return program;

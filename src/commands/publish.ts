@@ -85,6 +85,10 @@ const settings = {
     value: "<how>",
     help: "take back by a group that goes back in time, or by a fresh track for players that refuse those",
   },
+  control: {
+    schema: flag.default(false),
+    help: "let whoever the relay lets publish under <broadcast>.control/ turn the knobs",
+  },
 } satisfies Settings;
 
 /** `unsay publish`: denoises a file or standard input and publishes it. */
@@ -133,6 +137,7 @@ export const publish = command({
         application: config.application,
       },
       renege: config.renege,
+      control: config.control,
       connect: connectOptions(config),
       logger,
     });

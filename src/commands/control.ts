@@ -1,0 +1,178 @@
+import { createReadStream } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { fromSeconds, InputError, StateError } from "../../base/index.js";
+import { type ControlEvent, controlMessage } from "../../flow/index.js";
+import { modelPayload, openWav } from "../../publisher/index.js";
+import { Controller, type ControllerOperation } from "../../watch/index.js";
+import { aborted, command } from "../command.js";
+import { flag, number, type Resolved, type Settings } from "../config.js";
+import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
+
+const settings = {
+  ...connectionSettings,
+  operation: {
+    schema: z.enum(
+      ["set", "interrupt", "resume", "model", "noise-profile", "write-audio", "swap-source", "loop-band"],
+      { error: "it must be set, interrupt, resume, model, noise-profile, write-audio, swap-source or loop-band" },
+    ),
+    value: "<name>",
+    help: "set, interrupt, resume, model, noise-profile, write-audio, swap-source or loop-band",
+  },
+  what: {
+    schema: z.string().min(1).optional(),
+    value: "<file or name>",
+    help: "the ONNX file (with its JSON) of model, the WAV file of noise-profile and write-audio, the name of swap-source",
+  },
+  strength: { schema: number({ min: 0, max: 1 }).optional(), value: "<0..1>", help: "set: how much noise to remove" },
+  attenuationLimitDb: {
+    schema: number({ min: 0, max: 100 }).optional(),
+    value: "<dB>",
+    help: "set: turn nothing down by more than this; 100 is no limit",
+  },
+  gainDb: { schema: number({ min: -60, max: 24 }).optional(), value: "<dB>", help: "set: level of the result" },
+  bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the sound as it came" },
+  name: {
+    schema: z.string().min(1).max(256).optional(),
+    value: "<name>",
+    help: "model: one that the publisher has under this name, instead of a file",
+  },
+  at: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "write-audio: where, in media time" },
+  mode: {
+    schema: z.enum(["replace", "sum"]).default("replace"),
+    value: "<how>",
+    help: "write-audio: replace what is there, or sum with it",
+  },
+  start: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: start, in media time" },
+  end: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: end, in media time" },
+  clear: { schema: flag.default(false), help: "noise-profile, loop-band: end it" },
+  id: {
+    schema: z.string().optional(),
+    value: "<id>",
+    help: "who this is, where the token names it; random otherwise",
+  },
+  timeoutMs: {
+    schema: number({ min: 1, max: 86_400_000 }).default(10_000),
+    value: "<ms>",
+    help: "give up when the publisher says nothing for so long",
+  },
+  json: { schema: flag.default(false), help: "print how it ended as one line of JSON" },
+} satisfies Settings;
+
+type Config = Resolved<typeof settings>;
+
+/** `unsay control`: sends one operation to a publisher and tells how it ended. */
+export const control = command({
+  name: "control",
+  summary: "Turn the knobs of a publisher from afar, swap its model, splice sound into it.",
+  positional: ["url", "operation", "what"],
+  examples: [
+    "unsay control http://localhost:4443 set --strength 0.5",
+    "unsay control http://localhost:4443 interrupt --json",
+    "unsay control http://localhost:4443 model other.onnx",
+    "unsay control http://localhost:4443 write-audio chime.wav --at 12.5 --mode sum",
+  ],
+  settings,
+  async run(config, { signal, print }) {
+    const { operation, payload } = await prepare(config);
+    const controller = new Controller({
+      url: relayUrl(config),
+      broadcast: config.broadcast,
+      timeoutMs: config.timeoutMs,
+      connect: connectOptions(config),
+      ...(config.id !== undefined && { id: config.id }),
+    });
+    try {
+      const event = await Promise.race([controller.send(operation, payload), stopped(signal)]);
+      if (config.json) print(JSON.stringify(controlMessage(event)));
+      else if (event.outcome === "failed")
+        throw new StateError("CONTROL_FAILED", `The publisher did not do it: ${event.reason ?? "it gave no reason."}`);
+      else print(`${config.operation}: ${event.outcome}`);
+      return event.outcome === "failed" ? 1 : 0;
+    } finally {
+      await controller.close();
+    }
+  },
+});
+
+async function stopped(signal: AbortSignal): Promise<ControlEvent> {
+  await aborted(signal);
+  throw new StateError("INTERRUPTED", "It was stopped before the publisher answered.");
+}
+
+interface Prepared {
+  readonly operation: ControllerOperation;
+  readonly payload?: Uint8Array;
+}
+
+async function prepare(config: Config): Promise<Prepared> {
+  switch (config.operation) {
+    case "set": {
+      const { strength, attenuationLimitDb, gainDb, bypass } = config;
+      const knobs = {
+        ...(strength !== undefined && { strength }),
+        ...(attenuationLimitDb !== undefined && { attenuationLimitDb }),
+        ...(gainDb !== undefined && { gainDb }),
+        ...(bypass !== undefined && { bypass: bypass === "on" }),
+      };
+      if (Object.keys(knobs).length === 0)
+        throw new InputError(
+          "INVALID_OPTION",
+          "set needs a --strength, --attenuation-limit-db, --gain-db or --bypass.",
+        );
+      return { operation: { op: "set", knobs } };
+    }
+    case "interrupt":
+    case "resume":
+      return { operation: { op: config.operation } };
+    case "model": {
+      if (config.name !== undefined) return { operation: { op: "model", name: config.name } };
+      const file = required(config, "an ONNX file, or a --name");
+      const [sidecar, onnx] = await Promise.all([read(file.replace(/\.onnx$/, ".json")), read(file)]);
+      return { operation: { op: "model" }, payload: modelPayload(sidecar, onnx) };
+    }
+    case "noise-profile":
+      if (config.clear) return { operation: { op: "noise_profile", action: "clear" } };
+      return {
+        operation: { op: "noise_profile", action: "set" },
+        payload: await read(required(config, "a WAV file, or --clear")),
+      };
+    case "write-audio":
+      return writeAudio(required(config, "a WAV file"), config);
+    case "swap-source":
+      return { operation: { op: "swap_source", source: required(config, "the name of a source") } };
+    case "loop-band": {
+      if (config.clear) return { operation: { op: "loop_band", band: null } };
+      const { start, end } = config;
+      if (start === undefined || end === undefined)
+        throw new InputError("INVALID_OPTION", "loop-band needs a --start and an --end, or --clear.");
+      return { operation: { op: "loop_band", band: { start: fromSeconds(start), end: fromSeconds(end) } } };
+    }
+  }
+}
+
+async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared> {
+  if (at === undefined) throw new InputError("INVALID_OPTION", "write-audio needs an --at.");
+  const { format, samples } = await openWav(createReadStream(file), file);
+  const parts: Buffer[] = [];
+  // Copied: the next part may be read into the same memory.
+  for await (const part of samples) parts.push(Buffer.from(part.slice().buffer));
+  const operation: ControllerOperation = {
+    op: "write_audio",
+    at: fromSeconds(at),
+    mode,
+    format: "f32",
+    sampleRateHz: format.sampleRate,
+    channels: format.channels,
+  };
+  return { operation, payload: new Uint8Array(Buffer.concat(parts)) };
+}
+
+function required({ operation, what }: Config, name: string): string {
+  if (what === undefined) throw new InputError("INVALID_OPTION", `${operation} needs ${name}.`);
+  return what;
+}
+
+async function read(file: string): Promise<Uint8Array> {
+  return new Uint8Array(await readFile(file));
+}
