@@ -28,8 +28,13 @@ const CALM: Microseconds = fromMilliseconds(50);
 /** Acks wait for the next report. */
 const REPORT_MS = 100;
 const UNKNOWN_BASE_MS = 150;
-/** On a lossy path the shortest of so many delays counts: the carrier slows down for a moment after every loss. */
-const LOSSY_SAMPLES = 4;
+/**
+ * The shortest of so many delays counts, which at ten reports a second is what lasts for 300 ms; more on a lossy path,
+ * where the carrier slows down for a moment after every loss.
+ */
+const SAMPLES = { clean: 4, lossy: 6 };
+/** How long a delay that has lasted for that many samples must last on. */
+const SUSTAIN: Microseconds = fromMilliseconds(150);
 /** A base delay above this is no round trip but a queue that was full from the start. */
 const MAX_BASE_MS = 1000;
 
@@ -40,7 +45,7 @@ const MAX_BASE_MS = 1000;
  */
 export class Delivery {
   readonly #ledger = new Ledger();
-  readonly #rate = new DelayRateEstimator();
+  readonly #rate = new DelayRateEstimator({ sustain: SUSTAIN });
   readonly #window: Window;
   #session: number | undefined;
   #ack: number | undefined;
@@ -74,6 +79,11 @@ export class Delivery {
   /** Whether the path loses datagrams: once seen, it stays so for the receiver's run. */
   get lossy(): boolean {
     return this.#lossy;
+  }
+
+  /** Whether to send everything twice: where a path loses and is not full, since there it would only fill it. */
+  get repeats(): boolean {
+    return this.#lossy && this.#rate.queueing <= CALM;
   }
 
   /** Groups that were sent, were missing when later ones had come, and were given up. */
@@ -135,9 +145,9 @@ export class Delivery {
 
   #sample(sentAt: Microseconds, at: Microseconds): void {
     this.#delays.push(at - sentAt);
-    if (this.#delays.length > LOSSY_SAMPLES) this.#delays.shift();
-    const delay = this.#lossy ? Math.min(...this.#delays) : at - sentAt;
-    this.#rate.observe(microseconds(at - delay), at);
+    const samples = this.#lossy ? SAMPLES.lossy : SAMPLES.clean;
+    if (this.#delays.length > samples) this.#delays.shift();
+    this.#rate.observe(microseconds(at - Math.min(...this.#delays)), at);
   }
 
   #lost(at: Microseconds): void {

@@ -43,6 +43,7 @@ export class FeedbackReader {
   readonly #timer: NodeJS.Timeout;
   #aggregatedAt = Number.NEGATIVE_INFINITY;
   #relayAt = Number.NEGATIVE_INFINITY;
+  #listened = false;
   #rejected = 0;
 
   constructor(options: FeedbackReaderOptions) {
@@ -111,7 +112,11 @@ export class FeedbackReader {
 
   #aggregate(): void {
     const now = this.#clock();
-    if (this.#aggregator.listeners === 0 || now - this.#relayAt < RELAY_SILENCE) return;
+    if (now - this.#relayAt < RELAY_SILENCE) return;
+    const listeners = this.#aggregator.listeners > 0;
+    // That the last one has left is told once.
+    if (!listeners && !this.#listened) return;
+    this.#listened = listeners;
     this.#aggregatedAt = now;
     // How much the relay has taken is not told this way, so nothing is acknowledged.
     this.#options.onAggregate(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));

@@ -457,13 +457,9 @@ export class Watcher {
     return true;
   }
 
-  // Where the way is full, a repeat takes the place of something fresh.
   get #repeats(): boolean {
     const { repeat, track } = this.#options;
-    if (repeat !== "auto") return repeat;
-    if (!this.#control.lossy) return false;
-    if (this.#control.level === "low") return this.#low?.from !== undefined;
-    return track.bitrateBps <= MAX_REPEATED_BPS;
+    return repeat === "auto" ? this.#control.repeats && track.bitrateBps <= MAX_REPEATED_BPS : repeat;
   }
 
   #sendStream(record: GroupRecord, urgent: boolean): void {

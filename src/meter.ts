@@ -7,6 +7,16 @@ export interface MeterReading {
   readonly group: number | undefined;
   readonly discontinuities: number;
   readonly underruns: number;
+  /** How long before its turn the newest packet was there, in milliseconds. */
+  readonly leadMs: number | undefined;
+  /** What the relay tells of the delivery; undefined while it tells nothing. */
+  readonly relay:
+    | {
+        readonly stalenessMs: number;
+        readonly inFlightBytes: number;
+        readonly skips: Readonly<Record<string, number>>;
+      }
+    | undefined;
   /** Level of the last moment in decibels below full scale. */
   readonly levelDb: number;
 }
@@ -26,6 +36,21 @@ function clockTime(us: number): string {
   return `${String(minutes).padStart(2, "0")}:${String(Math.floor(tenths / 10) % 60).padStart(2, "0")}.${tenths % 10}`;
 }
 
+function deliveryParts(relay: MeterReading["relay"]): string[] {
+  if (relay === undefined) return [];
+  return [
+    `staleness ${relay.stalenessMs.toFixed(0)} ms`,
+    `in flight ${relay.inFlightBytes} B`,
+    `skips ${skipsText(relay.skips)}`,
+  ];
+}
+
+/** Skips by reason, those that there were: `3 window, 1 passed`. */
+export function skipsText(skips: Readonly<Record<string, number>>): string {
+  const some = Object.entries(skips).filter(([, count]) => count > 0);
+  return some.length === 0 ? "0" : some.map(([reason, count]) => `${count} ${reason}`).join(", ");
+}
+
 /** One line of the live meter. */
 export function meterLine(reading: MeterReading): string {
   const state = reading.playing ? "▶" : "⏸";
@@ -37,6 +62,8 @@ export function meterLine(reading: MeterReading): string {
     `group ${reading.group ?? "-"}`,
     `discontinuities ${reading.discontinuities}`,
     `underruns ${reading.underruns}`,
+    `lead ${reading.leadMs === undefined ? "-" : reading.leadMs.toFixed(0)} ms`,
+    ...deliveryParts(reading.relay),
   ].join("  ");
 }
 

@@ -25,8 +25,6 @@ export const pageStatsSchema = z.object({
   denoise: z.object({ strength: z.number(), bypass: z.boolean() }).optional(),
   /** Listeners of the broadcast now. */
   listeners: z.number().optional(),
-  /** Milliseconds of sound that passed undenoised because the model was too slow. */
-  bleedMs: z.number().optional(),
 });
 
 /** Live numbers of the server, as far as the page shows them. */

@@ -1,6 +1,7 @@
 import "../../watch/browser/element.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
 import type { BrowserListenerStats } from "../../watch/browser/listener.js";
+import { skipsText } from "../meter.js";
 import { type ControlRequest, interruptReplySchema, type PageStats, pageStatsSchema } from "./control.js";
 import { Graph } from "./graph.js";
 
@@ -96,7 +97,11 @@ const figures: readonly Figure[] = [
   { name: "Discontinuities", text: (stats) => whole(stats.discontinuities) },
   { name: "Underruns", text: (stats) => whole(stats.underruns) },
   { name: "Stale heard", unit: "ms", text: (stats) => whole(stats.staleMs), bad: (stats) => stats.staleMs > 0 },
-  { name: "Bleed", unit: "ms", text: () => whole(server?.bleedMs), bad: () => (server?.bleedMs ?? 0) > 0 },
+  { name: "Bleed", unit: "ms", text: (stats) => whole(stats.bleedMs), bad: (stats) => stats.bleedMs > 0 },
+  { name: "Report staleness", unit: "ms", text: (stats) => whole(stats.relay?.stalenessMs) },
+  { name: "In flight", unit: "B", text: (stats) => whole(stats.relay?.inFlightBytes) },
+  { name: "Skipped", text: (stats) => (stats.relay ? skipsText(stats.relay.skips) : "–") },
+  { name: "Delivery", text: (stats) => stats.relay?.level ?? "–" },
   { name: "Last change", unit: "ms", text: () => whole(changeMs) },
   {
     name: "Carried by",
