@@ -17,7 +17,7 @@ beforeAll(async () => {
   const source = await openSource({ file });
   const samples: number[] = [];
   for (let chunk = await source.read(); chunk; chunk = await source.read()) samples.push(...chunk);
-  speech = Float32Array.from(samples);
+  speech = Float32Array.from(samples.slice(0, 5 * 48_000));
 });
 
 interface Heard {
