@@ -3,6 +3,7 @@ import { Relay, type RelayLimits } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
 import { ByteWriter } from "../relay/wire/bytes.js";
 import { Code } from "../relay/wire/code.js";
+import { encodeClientSetup } from "../relay/wire/setup.js";
 import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
 import { encodeTrackInfo } from "../relay/wire/track.js";
@@ -33,8 +34,9 @@ async function dial(url: string, backend: Backend = "quic"): Promise<Session> {
 /** Opens a stream with a request on it. */
 async function request(session: Session, bytes: Uint8Array): Promise<BidirectionalStream> {
   const stream = await session.openBidirectional();
-  await stream.send.write(bytes);
   held.push(stream);
+  // It may be refused before all of it is out.
+  await stream.send.write(bytes).catch(() => {});
   return stream;
 }
 
@@ -145,6 +147,19 @@ test("what is too long or too deep ends its session with a code, and no other", 
   // The watcher learns that its track is over and may ask for another.
   while ((await watched.receive.read().catch(() => undefined)) !== undefined);
   await request(watcher, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+});
+
+test("a client that offers only versions of moq-transport is told that there is none in common", async () => {
+  const { relay, url } = await startRelay({});
+  const client = await connect(url, { backends: ["quic"], protocols: ["moql"] });
+  cleanups.push(() => client.close());
+  const draft14 = 0xff00000e;
+  await request(client, encodeClientSetup([draft14]));
+  expect(await client.closed).toMatchObject({
+    closeCode: Code.VERSION,
+    reason: expect.stringContaining("UNSUPPORTED_VERSION"),
+  });
+  expect(relay.stats().counters.sessionsRefused.version).toBe(1);
 });
 
 test("sessions from one address are capped where the carrier knows the address", async () => {
