@@ -14,6 +14,7 @@ const PREWARM_FIRST = 1.1;
 const PREWARM_MAX = 1.3;
 const LEAD_WANTED = 0.15;
 const LEAD_AMPLE = 0.35;
+const BEHIND = 0.1;
 const TRANSPORT_MAX = 3.0;
 const TRANSPORT_TAU = 20;
 const REPORT_OLD = 10;
@@ -79,15 +80,13 @@ export class LeadController {
   }
 
   /**
-   * Notes a write: when, how much media it covered, and the highest group in it. `headroom`: how far ahead of the playhead
-   * its first group starts. A write that comes too late to land with the lead that is wanted, as after a pause, tells
-   * nothing about the way: what the listener then reports is its own jitter buffer.
+   * Notes a write: when, how much media it covered, and the highest group in it. `behind`: how much less ahead of the
+   * playhead it was than planned. What is written late, as after a pause or a rewind, tells nothing about the way: it
+   * lands late all the same, and what the listener reports then is its own jitter buffer.
    */
-  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, headroom?: Microseconds): void {
+  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind = microseconds(0)): void {
     this.#decay(at);
-    if (headroom !== undefined && toSeconds(headroom) < LEAD_WANTED + this.#transport) {
-      this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
-    }
+    if (toSeconds(behind) > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
     this.#lastGroup = Math.max(this.#lastGroup, group);
     const now = toSeconds(at);
     if (this.#lastWrite !== undefined) {

@@ -7,6 +7,7 @@ import {
   PlayheadClock,
   StalenessEstimator,
 } from "../flow/index.js";
+import { Transit } from "./transit.js";
 
 /** What one listener heard when it was interrupted. */
 export interface HeardListener {
@@ -44,6 +45,8 @@ interface Waiter {
 export class Audience {
   /** How far ahead of the playhead to be. */
   readonly lead: LeadController;
+  /** How long groups are on their way. */
+  readonly transit = new Transit();
   readonly #clock: Clock;
   readonly #estimates: boolean;
   readonly #staleness = new StalenessEstimator();
@@ -67,6 +70,7 @@ export class Audience {
     const last = this.#last;
     if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {
       this.lead.observe({ lead: aggregate.worstLead, group: aggregate.worstLeadGroup, at: now });
+      this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead);
     }
     this.#settle(aggregate);
     if (last !== undefined && aggregate.aggregateId <= last.aggregateId && now - this.#arrival < SILENCE) return;
@@ -89,6 +93,7 @@ export class Audience {
 
   /** Forgets everything: a new session, perhaps to another relay. */
   reset(): void {
+    this.transit.reset();
     this.#last = undefined;
     this.#startedOver = undefined;
     this.#staleness.reset();

@@ -67,7 +67,7 @@ export class Horizon {
     if (playhead === undefined) return toPosition(this.wall(now));
     // Whoever starts over or stands still waits for the first frame, however late it is.
     const waiting = audience.isStartingOver(now) || !audience.playing;
-    const margin = waiting ? 0 : audience.lead.close(now);
+    const margin = waiting ? 0 : (audience.transit.ahead ?? audience.lead.close(now));
     return toPosition(playhead + margin);
   }
 

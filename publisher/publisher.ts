@@ -59,6 +59,8 @@ const TICK_MS = 10;
 /** Frames encoded and not yet sent: a rewind throws their encoding away. */
 const MAX_ENCODED = 32;
 const MAX_WRITE_TIMES = 1024;
+/** Groups sent in a row before other work gets its turn. */
+const SEND_BATCH = 4;
 /** How long `interrupt` waits for the listeners' reports. */
 const HEARD_LIMIT_MS = 1000;
 /** Hops rendered in a row before other work gets its turn. */
@@ -103,6 +105,8 @@ export class Publisher {
   #toldBleed = { ms: 0, at: Number.NEGATIVE_INFINITY };
   /** The window was full when the next frame was due. */
   #blocked = false;
+  /** More was due than one turn sends. */
+  #isBehind = false;
   readonly #writeTimes: Microseconds[] = [];
   #sessions = 0;
 
@@ -130,7 +134,13 @@ export class Publisher {
       renege: data.renege,
       knobs: data.denoise,
       lowWanted: () => this.#uplink.lowWanted,
-      onFrame: (frame) => this.#outbox.push({ ...frame, producedAt: this.#clock() }),
+      onFrame: (frame) => {
+        const now = this.#clock();
+        const playhead = this.#horizon.playhead(now);
+        this.#outbox.push({ ...frame, producedAt: now });
+        if (playhead === undefined || !this.#audience.playing || this.#audience.isStartingOver(now)) return;
+        this.#audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
+      },
       onRewind: (to, lastSequence) => {
         this.#outbox.renege(to);
         this.#audience.lead.rewind(to, lastSequence);
@@ -395,7 +405,9 @@ export class Publisher {
         this.#pump();
         this.#show();
         this.#tellBleed();
-        if ((await this.#performer.read()) && ++batch % RENDER_BATCH === 0) {
+        const isRendering = (await this.#performer.read()) && ++batch % RENDER_BATCH === 0;
+        if (this.#isBehind) this.#stir();
+        if (isRendering || this.#isBehind) {
           await new Promise((resolve) => setImmediate(resolve));
         }
         await this.#idle();
@@ -450,17 +462,22 @@ export class Publisher {
     this.#video?.pump(this.#horizon.passed(now), microseconds(until));
   }
 
+  // Sends what is due, a few groups in one turn: the first is on its way before the last is encoded.
   #pump(): void {
     const now = this.#clock();
     const passed = this.#horizon.passed(now);
-    for (;;) {
-      this.#encode(now);
+    const { cursor } = this.#composer;
+    let written = 0;
+    for (let sent = 0; ; sent++) {
+      written += this.#encode(now);
       if (!this.#uplink.wanted) {
         this.#outbox.expire(this.#options.mode === "live" ? this.#horizon.fresh(now) : passed);
-        return;
+        break;
       }
+      this.#isBehind = sent === SEND_BATCH;
+      if (this.#isBehind) break;
       const frame = this.#outbox.take(now, passed);
-      if (frame === undefined) return;
+      if (frame === undefined) break;
       this.#uplink.send({
         sequence: frame.sequence,
         timestamp: frame.timestamp,
@@ -469,20 +486,22 @@ export class Publisher {
         twice: frame.opensEpoch,
       });
     }
-  }
-
-  #encode(now: Microseconds): void {
-    const composer = this.#composer;
-    const target = toPosition(this.#horizon.target(now));
-    const ended = this.#performer.playlist.current === undefined;
-    const headroom = microseconds(toTime(composer.cursor) - (this.#horizon.playhead(now) ?? this.#horizon.wall(now)));
-    let written = 0;
-    while (this.#outbox.size < MAX_ENCODED && !this.#isBlocked(now) && composer.encode(target, { ended })) written++;
     if (written === 0) return;
     this.#writeTimes.push(now);
     if (this.#writeTimes.length > MAX_WRITE_TIMES) this.#writeTimes.shift();
     const width = fromMilliseconds(written * this.#options.frameMs);
-    this.#audience.lead.wrote(now, width, composer.lastSequence, headroom);
+    const behind = microseconds(this.#horizon.target(now) - toTime(cursor));
+    this.#audience.lead.wrote(now, width, this.#composer.lastSequence, behind);
+  }
+
+  #encode(now: Microseconds): number {
+    const target = toPosition(this.#horizon.target(now));
+    const ended = this.#performer.playlist.current === undefined;
+    // What is encoded before it can go has to be encoded again after a change.
+    const room = this.#uplink.wanted ? 1 : MAX_ENCODED;
+    let written = 0;
+    while (this.#outbox.size < room && !this.#isBlocked(now) && this.#composer.encode(target, { ended })) written++;
+    return written;
   }
 
   // A full window puts off what is next; only what can't be heard in full any more by then is left out.

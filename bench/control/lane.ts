@@ -80,10 +80,16 @@ export class Lane {
 
   /** Waits until all is sent ahead and it is heard. */
   async settle(): Promise<void> {
-    await until("all is sent ahead", () => {
-      const { leadMs, listeners } = this.#publisher.stats();
-      return leadMs > AHEAD_MS - 50 && listeners === 1 && this.#listener.stats().playing;
-    });
+    await until(
+      "all is sent ahead",
+      () => {
+        const { leadMs, listeners } = this.#publisher.stats();
+        const last = this.#listener.record.at(-1);
+        const isHeard = last !== undefined && isSound(last) && monotonicClock() - last.lastPulledAt < 100_000;
+        return leadMs > AHEAD_MS - 50 && listeners === 1 && isHeard;
+      },
+      () => this.#state(),
+    );
   }
 
   /** Makes one change and tells when it was heard. */
@@ -97,7 +103,11 @@ export class Lane {
     if (event.outcome !== "applied") throw new Error(`The ${kind} was not changed: ${event.reason ?? event.outcome}.`);
     const isCarrying = ({ sequence }: Landed) =>
       (this.#publisher.controlEpochOf(sequence) ?? -1) >= event.controlEpoch! && this.#hasPlayed(sequence, sent);
-    await until("the change is heard", () => this.#landed.some(isCarrying));
+    await until(
+      "the change is heard",
+      () => this.#landed.some(isCarrying),
+      () => this.#state(),
+    );
     const writes = this.#publisher.writeTimes.filter((at) => at >= sent && at <= ended);
     const groups = this.#landed
       .filter((group) => group.at >= sent)
@@ -156,6 +166,10 @@ export class Lane {
     return event;
   }
 
+  #state(): object {
+    return { publisher: this.#publisher.stats(), listener: this.#listener.stats(), landed: this.#landed.slice(-3) };
+  }
+
   // When the playhead was at media time 0, going by what is being played.
   #listeningSince(): Microseconds {
     const run = this.#listener.record.findLast(isSound)!;
@@ -191,10 +205,12 @@ function endOf({ timestamp, frames }: PlayedRun): number {
   return timestamp! + (frames * 1e6) / SAMPLE_RATE;
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
+async function until(what: string, condition: () => boolean, state: () => object = () => ({})): Promise<void> {
   const end = performance.now() + LIMIT_MS;
   while (!condition()) {
-    if (performance.now() > end) throw new Error(`Still waiting after ${LIMIT_MS / 1000} s until ${what}.`);
+    if (performance.now() > end) {
+      throw new Error(`Still waiting after ${LIMIT_MS / 1000} s until ${what}: ${JSON.stringify(state())}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
