@@ -24,6 +24,8 @@ import type { AudioSource } from "./source.js";
 export interface PerformerOptions {
   readonly mode: "live" | "ahead";
   readonly channels: 1 | 2;
+  /** With DTX, pauses become digital silence. */
+  readonly opus: { readonly dtx: boolean };
   readonly resumeWindowMs: number;
   readonly clock: Clock;
   readonly horizon: Horizon;
@@ -84,6 +86,8 @@ export class Performer {
   #band: (Stretch & { readonly item: Item }) | undefined;
   #wrapped = false;
   #underruns = 0;
+  /** One function for all denoisers: who shares a worker is told once. */
+  readonly #onFallback = (error: Error) => this.#options.logger.warn({ err: error }, error.message);
 
   constructor(options: PerformerOptions) {
     const { clock, horizon, composer, logger, channels, resumeWindowMs } = options;
@@ -153,7 +157,8 @@ export class Performer {
   async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
     const denoisers: Denoiser[] = [];
     if (model === undefined) return denoisers;
-    for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model));
+    const options = { silencePauses: this.#options.opus.dtx, onFallback: this.#onFallback };
+    for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model, options));
     return denoisers;
   }
 

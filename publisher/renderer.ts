@@ -56,6 +56,7 @@ export class Renderer {
   #sinceCheckpoint = 0;
   #voiceActivity = 1;
   #waiting = true;
+  #closed = false;
 
   constructor({ source, denoisers = [], guard, clock, wanted = () => true, onSamples }: RendererOptions) {
     this.#feed = new Feed(source, (samples, offset) => onSamples?.(samples, this.#ahead + offset));
@@ -126,6 +127,7 @@ export class Renderer {
       this.#received += filled;
       const checkpoint = this.#checkpoint();
       await this.#denoise();
+      if (this.#closed) return undefined;
       if (!this.#primed) {
         this.#primed = true;
         continue;
@@ -198,6 +200,7 @@ export class Renderer {
 
   /** Lets go of everything; idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#backlog.length = 0;
     this.#release();
     await this.#feed.close();
@@ -258,7 +261,8 @@ export class Renderer {
     const started = this.#clock();
     let voiceActivity = 0;
     this.#held.set(this.#dry);
-    for (let c = 0; c < channels; c++) {
+    // Closed meanwhile, the rest of the hop is of no use to anybody.
+    for (let c = 0; c < channels && !this.#closed; c++) {
       for (let i = 0; i < this.#hop; i++) this.#hopIn[i] = this.#dry[i * channels + c]!;
       const hop = await this.#denoisers[c]!.process(this.#hopIn, { infer });
       for (let i = 0; i < this.#hop; i++) {

@@ -85,6 +85,17 @@ describe("Renderer", () => {
     expect(await renderer.read()).toBeUndefined();
   });
 
+  it("ends quietly when it is closed in the middle of a hop", async () => {
+    const source = await openSource({ samples: ramp(9600), inputChannels: 2, channels: 2 });
+    const denoisers = [await Denoiser.create(model), await Denoiser.create(model)];
+    const renderer = new Renderer({ source, denoisers, guard: guard(), clock: monotonicClock });
+    await renderer.read();
+    const reading = renderer.read();
+    await Promise.resolve();
+    await renderer.close();
+    expect(await reading).toBeUndefined();
+  });
+
   it("passes sound through and counts it while inference is too slow", async () => {
     let now = 0;
     const clock = () => {
