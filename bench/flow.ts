@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { measureBulk } from "./flow/bulk.js";
 import {
   AMPLE,
   type Condition,
@@ -44,7 +45,7 @@ export const bench: Bench = {
     console.debug = () => {};
     const sound = await readSpeech();
     const rounds = [[DIRECT], ...(quick ? QUICK_ROUNDS : FULL_ROUNDS)];
-    const bar = progress("rounds", rounds.length);
+    const bar = progress("rounds", rounds.length + 1);
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const before = performance.eventLoopUtilization();
@@ -81,6 +82,9 @@ export const bench: Bench = {
         bar.advance(1);
       }
       farDelay = await farEnd.delay();
+      bar.advance(0, "payloads");
+      rows.push(...(await measureBulk({ quick, seed, sound })));
+      bar.advance(1);
     } finally {
       listening.end();
     }
