@@ -5,13 +5,16 @@ import {
   type Aggregate,
   broadcastHash,
   decodeAggregate,
+  decodeReceipt,
   decodeReport,
   encodeAggregate,
+  encodeReceipt,
   encodeReport,
   isReportDatagram,
   MAX_AGGREGATE_BYTES,
   MAX_LISTED,
   MAX_REPORT_BYTES,
+  type Receipt,
   type Report,
   reportKind,
 } from "./report.js";
@@ -226,6 +229,49 @@ describe("an aggregate", () => {
         if (decoded.ok) encodeAggregate(decoded.aggregate);
       }),
       { seed: SEED, numRuns: 2000 },
+    );
+  });
+});
+
+describe("a receipt", () => {
+  const count = fc.integer({ min: 0, max: 2 ** 28 - 1 });
+  const receipt: fc.Arbitrary<Receipt> = fc.record({
+    broadcast: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    session: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    reportId: fc.integer({ min: 0, max: 2 ** 30 - 1 }),
+    level: fc.constantFrom("full", "reduced", "low"),
+    stalenessMs: fc.integer({ min: 0, max: 2 ** 21 - 1 }),
+    queueingMs: fc.integer({ min: 0, max: 2 ** 21 - 1 }),
+    inFlightBytes: count,
+    windowBytes: count,
+    skips: fc.record({ window: count, age: count, passed: count, stale: count, overflow: count }),
+  });
+
+  it("comes back as it was sent, within 64 bytes, and is taken for no other record", () => {
+    fc.assert(
+      fc.property(receipt, (sent) => {
+        const bytes = encodeReceipt(sent);
+        expect(bytes.length).toBeLessThanOrEqual(MAX_REPORT_BYTES);
+        expect(reportKind(bytes)).toBe("receipt");
+        expect(decodeReceipt(bytes)).toEqual({ ok: true, receipt: sent });
+        expect([decodeReport(bytes), decodeAggregate(bytes)]).toEqual(Array(2).fill({ ok: false, code: "WRONG_KIND" }));
+      }),
+      { seed: 11, numRuns: 500 },
+    );
+  });
+
+  it("never makes the decoder throw, whatever arrives", () => {
+    const mangled = fc.tuple(receipt, fc.nat(), fc.nat({ max: 255 }), fc.nat()).map(([sent, at, byte, cut]) => {
+      const bytes = encodeReceipt(sent);
+      bytes[at % bytes.length] = byte;
+      return bytes.subarray(0, bytes.length - (cut % 4 === 0 ? cut % bytes.length : 0));
+    });
+    fc.assert(
+      fc.property(fc.oneof(mangled, fc.uint8Array({ maxLength: 80 })), (bytes) => {
+        const decoded = decodeReceipt(bytes);
+        if (decoded.ok) expect(decodeReceipt(encodeReceipt(decoded.receipt))).toEqual(decoded);
+      }),
+      { seed: 12, numRuns: 2000 },
     );
   });
 });
