@@ -224,11 +224,10 @@ export class Composer {
 
   /** Takes back from `position` on and says one frame of silence there, so that everybody learns of it. */
   silence(position: number): void {
-    const encoder = this.#encoder;
-    if (encoder === undefined) return;
+    if (this.#encoder === undefined) return;
     this.rewind(position);
     this.#resetEncoders();
-    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined);
+    this.#emitSilence();
   }
 
   /** Frees the encoder. */
@@ -246,11 +245,19 @@ export class Composer {
     while (this.#cursor < target) {
       const hole = this.#holes[0];
       if (hole === undefined || this.#cursor < hole.from) return;
+      // A rewind is told by a group where it cut, also when the source is late and nothing is to be heard there.
+      if (this.#opening && this.#cursor < hole.to) this.#emitSilence();
       this.#holes.shift();
       if (this.#cursor >= hole.to) continue;
       this.#cursor = hole.to;
       this.#resetEncoders();
     }
+  }
+
+  #emitSilence(): void {
+    const encoder = this.#encoder;
+    if (encoder === undefined) return;
+    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined);
   }
 
   #emit(payload: Uint8Array, low: Uint8Array | undefined): void {
