@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import * as Moq from "@kixelated/moq";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { monotonicClock } from "../base/index.js";
 import { type ControlEvent, parseOperation } from "../flow/index.js";
+import { modelPayload, openSource, Publisher } from "../publisher/index.js";
 import { RemoteControl, type RemoteControlLimits } from "../publisher/remote-control.js";
 import { Relay } from "../relay/index.js";
 import { type ConnectOptions, connect, toWebTransport } from "../transport/index.js";
-import { Controller, type ControllerOptions } from "../watch/index.js";
+import { Controller, type ControllerOptions, Listener } from "../watch/index.js";
 import { NetRelay } from "./support/net-relay.js";
 
 // The library tells of every subscription on the console.
@@ -175,6 +177,56 @@ describe.each([
     await expect(one.send({ op: "resume" })).rejects.toMatchObject({ code: "CLOSED" });
     await expect.poll(() => remote.counters.controllers).toBe(1);
   });
+});
+
+describe.each([
+  ["our relay over QUIC", () => ours("quic")],
+  ["our relay over qmux", () => ours("qmux")],
+  ["a relay on stock @moq/net", stock],
+])("a publisher of sound controlled through %s", (_, make) => {
+  it("turns a knob, swaps its model, splices sound in and falls silent", async () => {
+    const door = await make();
+    const model = "publisher/fixtures/tiny.onnx";
+    const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
+    closers.push(() => publisher.close());
+    publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true })).done.catch(() => {});
+    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);
+    const listener = new Listener({ url: door.url, broadcast: "demo", connect: door.connect, timeoutMs: 20_000 });
+    listener.closed.catch(() => {});
+    closers.push(() => listener.close());
+    await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(200);
+
+    const far = controller(door);
+    const turned = await far.send({ op: "set", knobs: { strength: 0.25, gainDb: -6 } });
+    expect(turned).toMatchObject({ outcome: "applied", controlEpoch: publisher.stats().controlEpoch });
+    expect(publisher.knobs).toMatchObject({ strength: 0.25, gainDb: -6, bypass: false });
+
+    const [sidecar, onnx] = await Promise.all(
+      ["json", "onnx"].map((end) => readFile(`publisher/fixtures/other.${end}`)),
+    );
+    expect(await far.send({ op: "model" }, modelPayload(sidecar!, onnx!))).toMatchObject({ outcome: "applied" });
+    const rubbish = await far.send({ op: "model" }, new Uint8Array(randomBytes(5000)));
+    expect(rubbish).toMatchObject({ outcome: "failed", reason: expect.stringContaining("sidecar") });
+
+    const at = publisher.stats().playheadUs + 20_000_000;
+    const tone = new Int16Array(24_000).map((_, index) => 8000 * Math.sin(index / 10));
+    const splice = {
+      op: "write_audio",
+      at,
+      mode: "replace",
+      format: "s16",
+      sampleRateHz: 48_000,
+      channels: 1,
+    } as const;
+    expect(await far.send(splice, new Uint8Array(tone.buffer))).toMatchObject({ outcome: "applied" });
+    expect(await far.send({ op: "swap_source", source: "none" })).toMatchObject({ outcome: "failed" });
+
+    const before = listener.stats().playedMs;
+    await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(before);
+    expect(await far.send({ op: "interrupt" })).toMatchObject({ outcome: "applied" });
+    await expect.poll(() => listener.stats().playing).toBe(false);
+    expect(publisher.stats().control).toMatchObject({ controllers: 1, applied: 4, failed: 2, malformed: 0 });
+  }, 60_000);
 });
 
 describe("a publisher that takes control", () => {
