@@ -26,6 +26,7 @@ interface Row {
   readonly scores: Score[];
   readonly clean: Score[];
   readonly costUs: number[];
+  readonly cpuUs: number[];
 }
 
 /** Sends the frozen test set through every method, hop by hop, and scores what comes out. */
@@ -36,6 +37,7 @@ export async function runDenoise(options: DenoiseBenchOptions): Promise<DenoiseB
     scores: [],
     clean: [],
     costUs: [],
+    cpuUs: [],
   }));
   for (const [i, info] of infos.entries()) {
     const clip = await readClip(info);
@@ -46,9 +48,10 @@ export async function runDenoise(options: DenoiseBenchOptions): Promise<DenoiseB
 }
 
 async function scoreClip(row: Row, { info, clean, noisy }: Clip): Promise<void> {
-  const { output, costUs } = await processClip(row.method, noisy);
+  const { output, costUs, cpuUs } = await processClip(row.method, noisy);
   row.scores.push(await score(clean, noisy, output, row.method.highPassed));
   row.costUs.push(...costUs);
+  row.cpuUs.push(cpuUs);
   if (!isCleanRow(info)) return;
   const untouched = await processClip(row.method, clean);
   row.clean.push(await score(clean, clean, untouched.output, row.method.highPassed));
@@ -102,6 +105,7 @@ function costs(rows: readonly Row[]): string {
     "noise left in pauses, dB",
     "clean in: SI-SDR, dB",
     "clean in: STOI",
+    "CPU us a hop, mean",
     "us a hop, median",
     "mean",
     "p99",
@@ -111,15 +115,17 @@ function costs(rows: readonly Row[]): string {
     header,
     ...rows.map((row) => {
       const mean = estimate(row.costUs).mean;
+      const cpu = estimate(row.cpuUs).mean;
       return [
         row.method.name,
         format(estimate(row.scores.map((s) => s.pauseDb)), 1),
         row.clean.length > 0 ? format(estimate(row.clean.map((s) => s.siSdrDb)), 1) : "",
         row.clean.length > 0 ? format(estimate(row.clean.map((s) => s.stoi)), 4) : "",
+        cpu.toFixed(0),
         quantile(row.costUs, 0.5).toFixed(0),
         mean.toFixed(0),
         quantile(row.costUs, 0.99).toFixed(0),
-        row.method.name === "noisy" ? "" : Math.floor(10_000 / mean).toString(),
+        row.method.name === "noisy" ? "" : Math.floor(10_000 / cpu).toString(),
       ];
     }),
   ]);
@@ -162,6 +168,7 @@ function figures(row: Row, infos: readonly ClipInfo[]): Figures {
     "noise in pauses dB": average(row.scores.map((s) => s.pauseDb)),
     "clean SI-SDR dB": average(row.clean.map((s) => s.siSdrDb)),
     "clean STOI": average(row.clean.map((s) => s.stoi)),
+    "mean CPU us a hop": average(row.cpuUs),
     "p50 us a hop": quantile(row.costUs, 0.5),
     "mean us a hop": average(row.costUs),
     "p99 us a hop": quantile(row.costUs, 0.99),
