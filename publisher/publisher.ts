@@ -468,6 +468,7 @@ export class Publisher {
     const passed = this.#horizon.passed(now);
     const { cursor } = this.#composer;
     let written = 0;
+    this.#isBehind = false;
     for (let sent = 0; ; sent++) {
       written += this.#encode(now);
       if (!this.#uplink.wanted) {
