@@ -89,7 +89,7 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
     await sleep(measuredMs - (performance.now() - startedAt));
     if (failure !== undefined) throw failure;
     const lowGroups = relay.stats().counters.lowOut - lowBefore;
-    return { options, near, far: await farEnd.notes(lane), span: { from, to: sharedClock() }, lowGroups };
+    return { options, near, far: await farEnd.notes(lane), span: { from, to: from + measuredMs * 1000 }, lowGroups };
   } finally {
     clearInterval(sampler);
     await farEnd.close(lane);
