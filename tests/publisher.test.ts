@@ -33,6 +33,11 @@ class Ear {
   readonly datagrams: { sequence: number; timestamp: number }[] = [];
   sessions = 0;
   session: Session | undefined;
+  /** Renditions by name. */
+  readonly catalog = new Map<string, { codec: string; bitrate?: number | undefined }>();
+  /** Of the lower rendition, by sequence; only after {@link followLow}. */
+  readonly low = new Map<number, Frame>();
+  #broadcast: ReturnType<Awaited<ReturnType<typeof Connection.accept>>["consume"]> | undefined;
   #server: SessionServer;
   #consumer = new RewindConsumer({ clock: monotonicClock, gap: PATIENCE });
   #aggregateId = 0;
@@ -61,13 +66,15 @@ class Ear {
     const { path } = (await announced.next())!;
     expect(path).toBe("demo.hang");
     const broadcast = connection.consume(Path.from(path));
+    this.#broadcast = broadcast;
     const catalogs = broadcast.track("catalog.json").subscribe({});
     const open = new Set<string>();
     for (let group = await catalogs.nextGroup(); group; group = await catalogs.nextGroup()) {
       const frame = await group.readFrame();
       const catalog = parseCatalog(frame!.payload);
       for (const [name, rendition] of Object.entries(catalog.audio!.renditions)) {
-        expect(rendition).toMatchObject({ codec: "opus", sampleRate: 48_000, container: { kind: "legacy" } });
+        expect(rendition).toMatchObject({ sampleRate: 48_000, container: { kind: "legacy" } });
+        this.catalog.set(name, rendition);
         if (open.has(name) || name.endsWith("-low")) continue;
         open.add(name);
         this.tracks.push(name);
@@ -81,6 +88,18 @@ class Ear {
         })().catch(() => {});
       }
     }
+  }
+
+  /** Subscribes to the lower rendition as well, until it is called off. */
+  followLow(): () => void {
+    const track = this.#broadcast!.track("audio-low").subscribe({});
+    void (async () => {
+      for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
+        const frame = await group.readFrame();
+        if (frame) this.low.set(group.sequence, decodeLegacyFrame(frame.payload, { keyframe: true }));
+      }
+    })().catch(() => {});
+    return () => track.close();
   }
 
   async #groups(
@@ -222,7 +241,7 @@ describe("Publisher", () => {
     const sound = frames.slice(0, 50).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
     expect(strength(Float32Array.from(sound.slice(4800, 43_200)), 440)).toBeGreaterThan(0.25);
     decoder.free();
-    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, reneges: 0, underruns: 0 });
+    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, reneges: 0 });
   });
 
   it("takes back what nobody heard at an interrupt, says silence there, and the reply after it", async () => {
@@ -279,9 +298,9 @@ describe("Publisher", () => {
     expect(publisher.resume()).toBe(false);
     await publisher.drained();
     const frames = [...ear.timeline().values()];
-    const before = frames.filter(({ sequence }) => sequence < 65_536);
     const after = frames.filter(({ sequence }) => sequence > 65_536);
-    const first = before[0]!.frame.timestamp;
+    // The very first group may be overtaken, and then is not given out any more.
+    const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
     // Sound before the cut and after it add up to the whole, to the frame.
     const heardUs = to - first + (after.at(-1)!.frame.timestamp + 20_000 - after[0]!.frame.timestamp);
     expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
@@ -410,6 +429,42 @@ describe("Publisher", () => {
     const count = ear.heard.length;
     await until("sound on it", () => ear.heard.length > count + 30);
     expect(ear.heard.slice(count).every(({ sequence }) => sequence < 1000)).toBe(true);
+  });
+
+  it("makes a lower rendition with the same groups while somebody subscribes to it, or sends samples as they are", async () => {
+    const { ear, publisher } = await setUp({ source: await speech(30), mode: "live" });
+    await until("sound", () => ear.received.length >= 20);
+    expect(ear.catalog.get("audio-low")).toMatchObject({ codec: "opus", bitrate: 12_000 });
+    const stop = ear.followLow();
+    await until("the lower rendition", () => ear.low.size >= 50);
+    const full = new Map(ear.received.map(({ sequence, frame }) => [sequence, frame]));
+    const pairs = [...ear.low].flatMap(([sequence, low]) => {
+      const frame = full.get(sequence);
+      return frame === undefined ? [] : [{ low, frame }];
+    });
+    expect(pairs.length).toBeGreaterThan(30);
+    for (const { low, frame } of pairs) expect(low.timestamp).toBe(frame.timestamp);
+    const bytes = (frames: readonly Frame[]) => frames.reduce((sum, { payload }) => sum + payload.length, 0);
+    expect(bytes(pairs.map(({ low }) => low))).toBeLessThan(bytes(pairs.map(({ frame }) => frame)) / 3);
+    const decoder = await createDecoder({ channels: 1 });
+    const sound = pairs.slice(10, 30).flatMap(({ low }) => [...decoder.decodeFloat(low.payload)]);
+    decoder.free();
+    expect(strength(Float32Array.from(sound.slice(960, 10_560)), 440)).toBeGreaterThan(0.1);
+    stop();
+    expect(publisher.stats().skips).toMatchObject({ window: 0 });
+
+    const pcm = await setUp({ source: await speech(3), codec: "pcm", aheadMs: 500 });
+    await until("samples", () => pcm.ear.received.length >= 30);
+    expect([...pcm.ear.catalog]).toMatchObject([["audio", { codec: "pcm-s16", bitrate: 768_000 }]]);
+    const [first] = pcm.ear.received.sort((a, b) => a.sequence - b.sequence);
+    const samples = new Int16Array(first!.frame.payload.slice().buffer);
+    expect(samples).toHaveLength(960);
+    expect(
+      strength(
+        Float32Array.from(samples, (value) => value / 32_768),
+        450,
+      ),
+    ).toBeGreaterThan(0.1);
   });
 
   it("refuses bad options by name, and use after close", async () => {
