@@ -1,14 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as Moq from "@kixelated/moq";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { monotonicClock } from "../base/index.js";
 import { type ControlEvent, parseOperation } from "../flow/index.js";
 import { modelPayload, openSource, Publisher } from "../publisher/index.js";
 import { RemoteControl, type RemoteControlLimits } from "../publisher/remote-control.js";
-import { Relay } from "../relay/index.js";
+import { generateKey, Relay, type RelayOptions, signToken } from "../relay/index.js";
 import { type ConnectOptions, connect, toWebTransport } from "../transport/index.js";
 import { Controller, type ControllerOptions, Listener } from "../watch/index.js";
+import { unsay } from "./support/command-line.js";
 import { NetRelay } from "./support/net-relay.js";
 
 // The library tells of every subscription on the console.
@@ -27,8 +30,8 @@ interface Door {
   readonly has?: (path: string) => boolean;
 }
 
-async function ours(backend: "quic" | "qmux"): Promise<Door> {
-  const relay = new Relay({ host: "127.0.0.1", port: 0 });
+async function ours(backend: "quic" | "qmux", options: Partial<RelayOptions> = {}): Promise<Door> {
+  const relay = new Relay({ host: "127.0.0.1", port: 0, ...options });
   closers.push(() => relay.close());
   await relay.listen();
   return { url: `http://127.0.0.1:${relay.address.port}`, connect: { backends: [backend] } };
@@ -318,6 +321,66 @@ describe("a publisher that takes control", () => {
     const payload = new Uint8Array(randomBytes(90_000));
     expect(await good.send({ op: "model" }, payload)).toMatchObject({ outcome: "applied" });
     expect(Buffer.compare(done.at(-1)!.payload!, payload)).toBe(0);
+  });
+
+  it("is controlled by those alone whose tokens let them publish under its path", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "unsay-control-"));
+    closers.push(() => rm(folder, { recursive: true }));
+    const key = await generateKey("HS256");
+    await writeFile(join(folder, "key.jwk"), JSON.stringify(key));
+    const { url, connect } = await ours("quic", { auth: { keys: folder } });
+    const doorOf = async (claims: Parameters<typeof signToken>[1]) => ({
+      url: `${url}/?jwt=${await signToken(key, { root: "", ...claims })}`,
+      connect,
+    });
+    const { remote } = await controlled(await doorOf({ put: "demo.hang", get: "demo.control" }));
+    const allowed = controller(await doorOf({ put: "demo.control/desk", get: "demo.hang" }), { id: "desk" });
+    expect(await allowed.send({ op: "resume" })).toMatchObject({ outcome: "applied" });
+    const listening = controller(await doorOf({ get: "demo.hang" }), { timeoutMs: 1500 });
+    const elsewhere = controller(await doorOf({ put: "demo.control/desk", get: "demo.hang" }), { timeoutMs: 1500 });
+    for (const refused of [listening, elsewhere])
+      await expect(refused.send({ op: "resume" })).rejects.toMatchObject({ code: "CONTROL_TIMEOUT" });
+    expect(remote.counters).toMatchObject({ controllers: 1, requests: 1 });
+  });
+
+  it("does what the command line says, which tells how it ended in one line and its exit code", async () => {
+    const door = await ours("quic");
+    const { done } = await controlled(door);
+    const run = (...argv: string[]) => unsay(["control", door.url, ...argv]);
+    expect(await run("set", "--strength", "0.5")).toEqual({ exitCode: 0, out: "set: applied\n", error: "" });
+    const spliced = await run(
+      "write-audio",
+      "examples/audio/clean-speech.wav",
+      "--at",
+      "1.5",
+      "--mode",
+      "sum",
+      "--json",
+    );
+    expect(JSON.parse(spliced.out)).toMatchObject({ event: "write_audio_applied" });
+    expect(await run("model", "publisher/fixtures/tiny.onnx")).toMatchObject({ exitCode: 0 });
+    expect(await run("loop-band", "--start", "1", "--end", "2.5")).toMatchObject({ exitCode: 0 });
+    expect(done.map(({ operation: { requestId: _, ...rest } }) => rest)).toMatchObject([
+      { op: "set", knobs: { strength: 0.5 } },
+      { op: "write_audio", at: 1_500_000, mode: "sum", format: "f32" },
+      { op: "model" },
+      { op: "loop_band", band: { start: 1_000_000, end: 2_500_000 } },
+    ]);
+    const failed = await run("swap-source", "other");
+    expect(failed).toEqual({
+      exitCode: 1,
+      out: "",
+      error: "unsay: The publisher did not do it: The publisher failed to do it. (CONTROL_FAILED)\n",
+    });
+    expect(await run("swap-source", "other", "--json")).toMatchObject({ exitCode: 1, error: "" });
+    for (const [argv, sentence] of [
+      [["set"], /set needs a --strength/],
+      [["explode"], /--operation is "explode"/],
+      [["write-audio", "examples/audio/clean-speech.wav"], /needs an --at/],
+      [["loop-band", "--start", "2", "--end", "1"], /band\.end must be at least/],
+      [["noise-profile"], /noise-profile needs a WAV file/],
+    ] as const)
+      expect(await run(...argv)).toMatchObject({ exitCode: 2, error: expect.stringMatching(sentence) });
   });
 
   it("is not found where it is not, and says so", async () => {
