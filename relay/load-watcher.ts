@@ -9,7 +9,8 @@ import { encodeSubscribe } from "./wire/subscribe.js";
 const VERSION = 5;
 const MAX_MESSAGE_BYTES = 65_536;
 const ID = 0;
-const WANTED = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
+// With a latency of 0 the stock relay skips whatever can not go at once.
+const WANTED = { priority: 128, ordered: false, maxLatencyMs: 1000, startGroup: undefined, endGroup: undefined };
 
 /** A light watcher of a load run: it counts what arrives and decodes nothing. */
 export class LoadWatcher {

@@ -50,11 +50,14 @@ export function message(body: readonly number[]): number[] {
   return [...varint(body.length), ...body];
 }
 
+// Milliseconds after which a group may be skipped: as the publisher keeps them. With 0 the stock relay skips at once.
+const MAX_LATENCY_MS = 1000;
+
 /** Opens a Subscribe Stream that asks for everything from the newest group on. */
 export function subscribeRequest(id: number, broadcast: string, track: string): Uint8Array {
   return Uint8Array.from([
     ...varint(SUBSCRIBE),
-    ...message([...varint(id), ...text(broadcast), ...text(track), 128, 0, 0, 0, 0]),
+    ...message([...varint(id), ...text(broadcast), ...text(track), 128, 0, ...varint(MAX_LATENCY_MS), 0, 0]),
   ]);
 }
 
@@ -75,7 +78,7 @@ export function announcement(path: string, active: boolean): number[] {
 
 /** Answers a Track Stream: microseconds, newest first, groups kept for a second. */
 export function trackInfo(): Uint8Array {
-  return Uint8Array.from(message([0, 0, ...varint(1000), ...varint(1_000_000)]));
+  return Uint8Array.from(message([0, 0, ...varint(MAX_LATENCY_MS), ...varint(1_000_000)]));
 }
 
 /** Says on a Subscribe Stream which group comes first. */
