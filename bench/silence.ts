@@ -49,8 +49,8 @@ interface Variant {
 const OURS: Variant = { name: "take-back", interrupting: "rewind", takeBack: true, lanes: 2 };
 const CONTROLS: readonly Variant[] = [
   // The new speech waits for the old, of which the relay sends two seconds in one.
-  { name: "relay without", interrupting: "rewind", takeBack: false, lanes: 5 },
-  { name: "fresh track", interrupting: "track", takeBack: true, lanes: 3 },
+  { name: "relay without", interrupting: "rewind", takeBack: false, lanes: 4 },
+  { name: "fresh track", interrupting: "track", takeBack: true, lanes: 2 },
   // Nothing is disturbed by a call, so that the next one need not wait for what this one comes to.
   { name: "nothing taken back", interrupting: "nothing", takeBack: true, lanes: 1 },
 ];
@@ -63,7 +63,7 @@ const APART_MS = 900;
 /** How long a quick run interrupts under one condition. */
 const QUICK_MS = 5000;
 /** A row whose lanes break this often is given up. */
-const MAX_FAILURES = 3;
+const MAX_FAILURES = 8;
 
 /** From the publisher's `interrupt()` to the last sample of the old speech at a listener's speaker. */
 export const bench: Bench = {

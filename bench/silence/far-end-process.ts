@@ -11,7 +11,7 @@ import { StallWatch } from "./stalls.js";
 /** Pulls this often, so that the record tells when a sample was heard to within this. */
 const PULL_MS = 2;
 /** How long to wait for the broadcast. */
-const TIMEOUT_MS = 25_000;
+const TIMEOUT_MS = 60_000;
 
 interface Ear {
   readonly proxy: Impairment;

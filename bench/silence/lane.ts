@@ -17,7 +17,7 @@ const DITHER_MS = 200;
 /** How long after the reply has begun stale sound is still looked for. */
 const WATCH_MS = 150;
 /** How long the publisher may take to send that far ahead, and a listener to hear the reply. */
-const LIMIT_MS = 25_000;
+const LIMIT_MS = 60_000;
 const POLL_MS = 40;
 /** Where nothing is taken back there is no hurry: the record tells when it was. */
 const SLOW_POLL_MS = 500;
