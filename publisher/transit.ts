@@ -3,7 +3,7 @@ import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "
 /** Groups whose sending is remembered: five seconds of 20 ms. */
 const MAX_GROUPS = 256;
 /** How much of a shorter transit is believed at once; a longer one is believed in full. */
-const SHARE = 0.1;
+const SHARE = 0.25;
 /** What comes on top: reports tell the worst of a quarter of a second, not the worst there is. */
 const MARGIN = fromMilliseconds(30);
 const LONGEST = fromSeconds(3);
