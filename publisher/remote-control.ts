@@ -90,6 +90,8 @@ const MAX_OUT_OF_ORDER = 32;
 /** How old a group may be that is still wanted; the protocol's default, 0, asks for the newest group alone. */
 const KEEP_MS = 30_000;
 const RETRY_MS = 250;
+/** Characters of a reason that are told. */
+const MAX_REASON = 1000;
 /** How often payloads are looked after. */
 const PAYLOAD_TICK_MS = 5;
 
@@ -408,13 +410,15 @@ class RemoteController {
     return control(request, receiver.payload());
   }
 
-  #end(event: ControlEvent): void {
+  #end({ reason, ...ended }: ControlEvent): void {
+    // It may quote what was sent, and must fit into an answer however it is escaped.
+    const event: ControlEvent = { ...ended, reason: reason?.slice(0, MAX_REASON) };
     this.#pending--;
     this.#shared.counts[event.outcome]++;
     this.#requests.set(event.requestId, event);
-    for (const [requestId, ended] of this.#requests) {
+    for (const [requestId, known] of this.#requests) {
       if (this.#requests.size <= REMEMBERED_REQUESTS) break;
-      if (ended !== undefined) this.#requests.delete(requestId);
+      if (known !== undefined) this.#requests.delete(requestId);
     }
     this.#answer({ kind: "event", event });
   }
