@@ -11,7 +11,7 @@ SMALLEST = 4096
 
 
 def quantise(path: Path) -> None:
-    """Rewrites the file; it computes with floats as before, so the cost of a hop does not change."""
+    """Rewrites the file to a quarter of its size. It still computes with floats."""
     model = onnx.load(str(path))
     _rewrite(model)
     onnx.checker.check_model(model)
