@@ -81,7 +81,11 @@ export class QuicSendStream implements SendStream {
     this.#finished = native;
     const finished = tail ? this.#drain(native, tail) : native.finish();
     return finished.then(
-      () => this.#settleStopped(undefined),
+      () => {
+        // Of a stream that the peer stopped, the binding's finish resolves and sends nothing, the second time too.
+        native.finish().then(() => giveUp(native), ignore);
+        this.#settleStopped(undefined);
+      },
       () => {
         giveUp(native);
         this.#settleStopped(undefined);
