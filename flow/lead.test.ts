@@ -145,6 +145,17 @@ describe("the base lead", () => {
     expect(controller.advance(ms(2020)) - later).toBe(microseconds(Math.round(550_000 * Math.exp(-1))));
   });
 
+  it("takes a pause in which there was nothing to write for no stall", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 1);
+    const before = controller.advance(ms(0));
+    controller.rest();
+    controller.wrote(ms(5000), ms(20), 2);
+    expect(controller.advance(ms(5000))).toBe(before);
+    controller.wrote(ms(6000), ms(20), 3);
+    expect(controller.advance(ms(6000))).toBeGreaterThan(before);
+  });
+
   it("prewarms before a step known to block and puts it off by exactly one tick", () => {
     const controller = new LeadController();
     controller.wrote(ms(0), ms(20), 0);

@@ -100,6 +100,11 @@ export class LeadController {
     this.#lastWrite = now;
   }
 
+  /** Nothing is to be written for now, because nothing is said or nobody listens: the gap until then is no stall. */
+  rest(): void {
+    this.#lastWrite = undefined;
+  }
+
   /**
    * Asks before a step that will block the writer. The first call raises the lead and answers `defer`: let one tick
    * pass, so that the raise is sent first. The next call answers `go`.

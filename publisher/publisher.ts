@@ -487,7 +487,10 @@ export class Publisher {
         twice: frame.opensEpoch,
       });
     }
-    if (written === 0) return;
+    if (written === 0) {
+      if (!this.#uplink.wanted || this.#performer.idle) this.#audience.lead.rest();
+      return;
+    }
     this.#writeTimes.push(now);
     if (this.#writeTimes.length > MAX_WRITE_TIMES) this.#writeTimes.shift();
     const width = fromMilliseconds(written * this.#options.frameMs);
