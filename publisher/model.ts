@@ -225,10 +225,24 @@ export class Model {
  */
 export async function loadModel(path: string): Promise<Model> {
   const sidecar = `${path.replace(/\.onnx$/, "")}.json`;
-  const bytes = await readModelFile(path);
-  const contract = parseModelContract(await readModelFile(sidecar), sidecar);
+  return readModel({ bytes: await readModelFile(path), path }, { bytes: await readModelFile(sidecar), path: sidecar });
+}
+
+/** The contents of a file, and what messages call it. */
+export interface ModelFile {
+  readonly bytes: Uint8Array;
+  readonly path: string;
+}
+
+/**
+ * Makes a model of the contents of its file and its sidecar, checks one against the other and runs it once.
+ *
+ * @throws ModelError `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node.
+ */
+export async function readModel({ bytes, path }: ModelFile, sidecar: ModelFile): Promise<Model> {
+  const contract = parseModelContract(sidecar.bytes, sidecar.path);
   if (createHash("sha256").update(bytes).digest("hex") !== contract.sha256) {
-    throw misfit(path, `its hash is not the sha256 of ${sidecar}`);
+    throw misfit(path, `its hash is not the sha256 of ${sidecar.path}`);
   }
   return openModel(bytes, contract, path);
 }

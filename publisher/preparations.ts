@@ -1,9 +1,6 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { InputError } from "../base/index.js";
 import type { Operation } from "../flow/index.js";
-import { loadModel, type Model } from "./model.js";
+import { type Model, readModel } from "./model.js";
 import { mixChannels, toFloat } from "./pcm.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
 import { openWav } from "./wav.js";
@@ -25,14 +22,10 @@ export async function loadModelPayload(payload: Uint8Array): Promise<Model> {
       "The payload of a model must be the length of its sidecar (4 bytes, big-endian), the sidecar, and the ONNX file.",
     );
   }
-  const folder = await mkdtemp(join(tmpdir(), "unsay-model-"));
-  try {
-    await writeFile(join(folder, "model.json"), payload.subarray(4, 4 + length));
-    await writeFile(join(folder, "model.onnx"), payload.subarray(4 + length));
-    return await loadModel(join(folder, "model.onnx"));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  return readModel(
+    { bytes: payload.slice(4 + length), path: "of the payload" },
+    { bytes: payload.subarray(4, 4 + length), path: "of the payload" },
+  );
 }
 
 /** Makes a model's files a payload for {@link loadModelPayload}. */
