@@ -250,7 +250,8 @@ class RemoteController {
   readonly #requests = new Map<string, ControlEvent | undefined>();
   readonly #early = new Map<number, ControlRequest>();
   readonly #intakes = new Set<Intake>();
-  #expected: number | undefined;
+  /** A controller counts from 0. One that has gone on counting while this publisher was not there waits once. */
+  #expected = 0;
   #orderTimer: NodeJS.Timeout | undefined;
   #broadcast: Broadcast.Consumer | undefined;
   #stop: AbortController | undefined;
@@ -323,7 +324,6 @@ class RemoteController {
       this.#answer(event === undefined ? { kind: "pending", requestId } : { kind: "event", event });
       return;
     }
-    this.#expected ??= order;
     if (order <= this.#expected || this.#early.size >= MAX_OUT_OF_ORDER) this.#begin(request);
     else {
       this.#early.set(order, request);
@@ -333,7 +333,7 @@ class RemoteController {
 
   #begin(request: ControlRequest): void {
     this.#start(request);
-    this.#expected = Math.max(this.#expected ?? 0, request.order + 1);
+    this.#expected = Math.max(this.#expected, request.order + 1);
     for (let next = this.#early.get(this.#expected); next; next = this.#early.get(this.#expected)) {
       this.#early.delete(this.#expected++);
       this.#start(next);

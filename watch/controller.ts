@@ -328,8 +328,12 @@ export class Controller {
     const request = this.#requests.get(requestId);
     if (request === undefined) return;
     request.heardAt = performance.now();
-    if (answer.kind === "event") this.#finish(request, answer.event);
-    else if (answer.kind === "ack" && request.sender) {
+    if (answer.kind === "event") {
+      const { sender, head, options } = request;
+      // It came before the last acknowledgement did.
+      if (answer.event.outcome === "applied" && head && !sender?.finished) options.onProgress?.(head.bytes, head.bytes);
+      this.#finish(request, answer.event);
+    } else if (answer.kind === "ack" && request.sender) {
       request.sender.acknowledged(answer.ack, monotonicClock());
       const { onProgress } = request.options;
       if (onProgress && (request.sender.finished || request.heardAt - request.progressAt > 50)) {
