@@ -102,7 +102,8 @@ function tell(
   const counted = lanes.map(({ lane }) => lane.counted);
   const requests = counted.reduce((sum, each) => sum + each.requests, 0);
   const ends = counted.reduce((sum, each) => sum + each.ends, 0);
-  rows.push(row("all requests", "events per request", ends / requests, { atLeast: 1 }));
+  rows.push(row("all requests", "events per request", ends / requests));
+  rows.push(row("all requests", "events too many or too few", Math.abs(ends - requests), { atMost: 0 }));
   for (const { variant, lane } of lanes) rows.push(row(variant.name, "underrun ms in all", lane.underrunMs));
   return rows;
 }

@@ -66,6 +66,7 @@ const PRIMED_BLOCKS = 8;
 export class Controls {
   readonly #options: ControlsOptions;
   readonly #stage: ControlStage<Prepared>;
+  #ended = 0;
   readonly #waiting = new Map<string, (event: ControlEvent) => void>();
   /** A model loaded here, to be closed here. */
   #owned: Model | undefined;
@@ -78,6 +79,7 @@ export class Controls {
     this.#stage = new ControlStage({
       knobs: options.knobs,
       onEvent: (event) => {
+        this.#ended++;
         this.#waiting.get(event.requestId)?.(event);
         this.#waiting.delete(event.requestId);
       },
@@ -87,6 +89,11 @@ export class Controls {
   /** The knobs in force or about to be. */
   get knobs(): Knobs {
     return this.#stage.knobs;
+  }
+
+  /** Ends of requests so far: one for each. */
+  get ended(): number {
+    return this.#ended;
   }
 
   /** Climbs with every tick that made a change live. */

@@ -366,6 +366,7 @@ export class Publisher {
       leadMs: (frontier - playhead) / 1000,
       reneges,
       controlEpoch: this.#controls.controlEpoch,
+      controlEvents: this.#controls.ended,
       queued: this.#performer.playlist.queued,
       voiceActivity: this.#performer.voiceActivity,
       denoisedHops: this.#performer.guard.denoisedHops,

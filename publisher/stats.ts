@@ -22,6 +22,8 @@ export interface PublisherStats {
   readonly reneges: number;
   /** Climbs with every tick that made a change live. */
   readonly controlEpoch: number;
+  /** Ends of control requests so far: one for each. */
+  readonly controlEvents: number;
   readonly queued: number;
   /** Probability of speech now, 0 to 1. */
   readonly voiceActivity: number;

@@ -35,7 +35,6 @@ export class Lane {
   readonly #listener: Listener;
   readonly #landed: Landed[] = [];
   #requests = 0;
-  #ends = 0;
   #loud = false;
 
   constructor(options: {
@@ -70,7 +69,7 @@ export class Lane {
 
   /** Requests made, and ends that came for them. */
   get counted(): { readonly requests: number; readonly ends: number } {
-    return { requests: this.#requests, ends: this.#ends };
+    return { requests: this.#requests, ends: this.#publisher.stats().controlEvents };
   }
 
   /** Times sound was missing at the speaker, in milliseconds. */
@@ -159,11 +158,9 @@ export class Lane {
     return this.#control({ op: "set", knobs: { strength: this.#loud ? 0.2 : 1 } });
   }
 
-  async #control(operation: object): Promise<ControlEvent> {
+  #control(operation: object): Promise<ControlEvent> {
     this.#requests++;
-    const event = await this.#publisher.control({ ...operation, requestId: `bench-${this.#requests}` });
-    this.#ends++;
-    return event;
+    return this.#publisher.control({ ...operation, requestId: `bench-${this.#requests}` });
   }
 
   #state(): object {
