@@ -1,0 +1,74 @@
+import type { Session } from "../transport/index.js";
+import type { Counters } from "./counters.js";
+import type { GroupRecord } from "./group.js";
+
+/** Options for {@link DatagramSender}. */
+export interface DatagramSenderOptions {
+  readonly session: Session;
+  /** Subscribe id of the session. */
+  readonly subscribe: number;
+  readonly counters: Counters;
+  /** Hands a datagram to the transport, at once or spread over the tick. */
+  readonly send: (body: Uint8Array) => void;
+  /** Whether each object is repeated once, behind the next one. */
+  readonly repeats: () => boolean;
+}
+
+/** One watcher's objects as datagrams, each of them a whole group. */
+export class DatagramSender {
+  readonly #options: DatagramSenderOptions;
+  #newest: GroupRecord | undefined;
+
+  constructor(options: DatagramSenderOptions) {
+    this.#options = options;
+  }
+
+  /** The group that went last; undefined once it was taken back. */
+  get newest(): GroupRecord | undefined {
+    return this.#newest;
+  }
+
+  /** Sends a group's only frame; false when the group has more of them or does not fit. */
+  send(record: GroupRecord): boolean {
+    const body = this.#body(record);
+    if (body === undefined) return false;
+    const { counters, repeats } = this.#options;
+    counters.objectsOut++;
+    this.#hand(body);
+    const previous = this.#newest;
+    if (previous !== undefined && previous !== record && repeats()) {
+      const again = this.#body(previous);
+      if (again !== undefined) {
+        counters.repeatsOut++;
+        this.#hand(again);
+      }
+    }
+    this.#newest = record;
+    return true;
+  }
+
+  /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */
+  takeBack(isStale: (record: GroupRecord) => boolean): number | undefined {
+    const newest = this.#newest;
+    if (newest === undefined || !isStale(newest)) return undefined;
+    this.#newest = undefined;
+    return newest.sequence;
+  }
+
+  /** Forgets what went last. */
+  clear(): void {
+    this.#newest = undefined;
+  }
+
+  #body(record: GroupRecord): Uint8Array | undefined {
+    const { session, subscribe } = this.#options;
+    return record.datagram(subscribe, session.datagrams?.maxSize ?? 0);
+  }
+
+  #hand(body: Uint8Array): void {
+    const { counters, send } = this.#options;
+    counters.datagramsOut++;
+    counters.bytesOut += body.length;
+    send(body);
+  }
+}

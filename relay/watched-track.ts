@@ -1,0 +1,21 @@
+import type { GroupRecord } from "./group.js";
+
+/** What a watcher needs to know of its track. */
+export interface WatchedTrack {
+  /** Whether its groups have had one frame each so far, at least one of them whole, and come thick and fast. */
+  readonly singleFrames: boolean;
+  /** Its bits per second; 0 while unknown. */
+  readonly bitrateBps: number;
+  /** What it holds above a group, in sequence order. */
+  after(sequence: number): readonly GroupRecord[];
+  /** Follows its lower rendition, where there may be one: whole groups with the same sequences and timestamps. */
+  followLow(take: (record: GroupRecord) => void, onEnd: () => void): LowRendition | undefined;
+}
+
+/** A lower rendition that a watcher follows. */
+export interface LowRendition {
+  /** Its bits per second; 0 while unknown. */
+  readonly bitrateBps: number;
+  /** Ends it; idempotent. */
+  leave(): void;
+}
