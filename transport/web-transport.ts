@@ -113,7 +113,7 @@ class AdapterDatagrams {
       },
       { highWaterMark: 0 },
     );
-    this.writable = new WritableStream<Uint8Array>({
+    this.writable = writableStream({
       write(data) {
         datagrams?.send(data);
       },
@@ -178,7 +178,7 @@ function wrapReceive(stream: ReceiveStream): ReadableStream<Uint8Array> {
 }
 
 function wrapSend(stream: SendStream): WritableStream<Uint8Array> {
-  const writable = new WritableStream<Uint8Array>({
+  const sending = writableStream({
     start(controller) {
       // At once, not after a write that waits for the peer's flow control, as the sink's own abort would be.
       controller.signal.addEventListener("abort", () => stream.reset(errorCode(controller.signal.reason)));
@@ -190,13 +190,37 @@ function wrapSend(stream: SendStream): WritableStream<Uint8Array> {
     close: () => stream.finish(),
   });
   let order = 0;
-  return Object.defineProperty(writable, "sendOrder", {
+  return Object.defineProperty(sending, "sendOrder", {
     get: () => order,
     set(value: number) {
       order = value;
       stream.setPriority(priority(value));
     },
   });
+}
+
+/**
+ * A stream whose writers refuse what is written after its end with a TypeError, as the standard says. Node's own fail an
+ * assertion of its internals there, and libraries print its words: `@moq/net` ends a track's stream when the subscriber
+ * leaves, and writes what the track ended with afterwards (https://github.com/nodejs/node/issues/57272).
+ */
+function writableStream(sink: UnderlyingSink<Uint8Array>): WritableStream<Uint8Array> {
+  let ended = false;
+  const stream = new WritableStream<Uint8Array>({
+    ...sink,
+    close() {
+      ended = true;
+      return sink.close?.();
+    },
+  });
+  const getWriter = stream.getWriter.bind(stream);
+  stream.getWriter = () => {
+    const writer = getWriter();
+    const write = writer.write.bind(writer);
+    writer.write = (data) => (ended ? Promise.reject(new TypeError("The stream was closed.")) : write(data));
+    return writer;
+  };
+  return stream;
 }
 
 function rethrow(cause: unknown): never {
