@@ -21,6 +21,8 @@ export interface ComposerOptions {
   readonly frameMs: number;
   /** Samples per channel in a frame. */
   readonly frameSize: number;
+  /** Frames in a group at most. */
+  readonly groupFrames: number;
   /** Samples per channel that the tape remembers. */
   readonly capacity: number;
   readonly renege: "rewind" | "track";
@@ -57,9 +59,11 @@ export class Composer {
   #lastSequence = -1;
   /** The next frame is the first after a rewind. */
   #opening = false;
+  /** Room for more frames in the last group; 0 when the next frame begins one. */
+  #room = 0;
   #marks: { readonly controlEpoch: number; readonly position: number }[] = [];
   readonly #carried = [{ controlEpoch: 0, sequence: 0 }];
-  readonly #counts = { groups: 0, bytes: 0, reneges: 0, clipped: 0 };
+  readonly #counts = { groups: 0, frames: 0, bytes: 0, reneges: 0, clipped: 0 };
 
   constructor(options: ComposerOptions) {
     this.#options = options;
@@ -113,8 +117,8 @@ export class Composer {
     return this.#mixer.needsWet;
   }
 
-  /** Groups and payload bytes encoded, rewinds, and samples clipped. */
-  get counters(): { groups: number; bytes: number; reneges: number; clipped: number } {
+  /** Groups, frames and payload bytes encoded, rewinds, and samples clipped. */
+  get counters(): { groups: number; frames: number; bytes: number; reneges: number; clipped: number } {
     return { ...this.#counts };
   }
 
@@ -161,7 +165,9 @@ export class Composer {
     this.#mixer.process(this.#dry, this.#wet, this.#mixed);
     this.#clip(this.#mixed);
     const low = this.#options.lowWanted() ? this.#low?.encode(this.#mixed) : undefined;
-    this.#emit(encoder.encode(this.#mixed), low);
+    this.#emit(encoder.encode(this.#mixed), low, {
+      last: ended && this.#cursor + this.#options.frameSize >= this.#tape.end,
+    });
     return true;
   }
 
@@ -172,6 +178,7 @@ export class Composer {
     const frames = Math.max(0, Math.ceil((until - this.#cursor) / frameSize));
     if (frames === 0) return 0;
     this.#cursor += frames * frameSize;
+    this.#room = 0;
     this.#resetEncoders();
     return frames;
   }
@@ -182,6 +189,7 @@ export class Composer {
     const to = toTime(position);
     this.#counts.reneges++;
     this.#opening = true;
+    this.#room = 0;
     onRewind(to, this.#lastSequence);
     if (renege === "track") {
       this.#nextTrack();
@@ -250,6 +258,7 @@ export class Composer {
       this.#holes.shift();
       if (this.#cursor >= hole.to) continue;
       this.#cursor = hole.to;
+      this.#room = 0;
       this.#resetEncoders();
     }
   }
@@ -257,20 +266,30 @@ export class Composer {
   #emitSilence(): void {
     const encoder = this.#encoder;
     if (encoder === undefined) return;
-    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined);
+    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined, { last: true });
   }
 
-  #emit(payload: Uint8Array, low: Uint8Array | undefined): void {
+  // `last`: nothing follows at once, so the group is done, full or not.
+  #emit(payload: Uint8Array, low: Uint8Array | undefined, { last }: { last: boolean }): void {
+    const { frameMs, frameSize, groupFrames, onFrame } = this.#options;
     const timestamp = toTime(this.#cursor);
-    const { sequence } = this.#timeline.next(timestamp, microseconds(this.#options.frameMs * 1000));
     const opensEpoch = this.#opening;
+    const opensGroup = this.#room === 0;
+    if (opensGroup) {
+      this.#lastSequence = this.#timeline.next(timestamp, microseconds(frameMs * 1000)).sequence;
+      this.#room = groupFrames;
+      this.#counts.groups++;
+    }
+    // What opens an epoch goes as a datagram too, which is a whole group.
+    this.#room = last || opensEpoch ? 0 : this.#room - 1;
     this.#opening = false;
-    this.#lastSequence = sequence;
+    const sequence = this.#lastSequence;
     this.#carry(sequence);
-    this.#counts.groups++;
+    this.#counts.frames++;
     this.#counts.bytes += payload.length;
-    this.#options.onFrame({ track: this.#track, sequence, timestamp, payload, low, opensEpoch });
-    this.#cursor += this.#options.frameSize;
+    const endsGroup = this.#room === 0;
+    onFrame({ track: this.#track, sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup });
+    this.#cursor += frameSize;
   }
 
   #carry(sequence: number): void {
@@ -282,6 +301,7 @@ export class Composer {
   }
 
   #nextTrack(): void {
+    this.#room = 0;
     this.#track = `audio${this.#trackNumber++}`;
   }
 

@@ -1,7 +1,7 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import { Ledger, Pacer, type SkipCounters, SkipPolicy, Window } from "../flow/index.js";
 
-/** One encoded frame, which is one group. */
+/** One encoded frame. */
 export interface OutgoingFrame {
   /** Name of its track. */
   readonly track: string;
@@ -14,6 +14,10 @@ export interface OutgoingFrame {
   readonly producedAt: Microseconds;
   /** Whether it opens an epoch, and so carries the news of a rewind. */
   readonly opensEpoch: boolean;
+  /** Whether it is the first of its group. */
+  readonly opensGroup: boolean;
+  /** Whether it is the last of its group. */
+  readonly endsGroup: boolean;
 }
 
 /** Where frames went. */

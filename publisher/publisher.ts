@@ -71,7 +71,7 @@ const BLEED_SPACING = fromMilliseconds(1000);
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /**
- * Publishes one broadcast of audio: source, denoiser, Opus, one group per frame, to a relay. Reconnects by itself.
+ * Publishes one broadcast of audio: source, denoiser, Opus, groups of frames, to a relay. Reconnects by itself.
  *
  * The timeline starts with 0 at construction and is pinned to the clock: a pause between two utterances is a hole.
  *
@@ -98,7 +98,7 @@ export class Publisher {
   #stirred = false;
   #closed = false;
   #failure: Error | undefined;
-  /** Groups made when the last interrupt was done. */
+  /** Frames made when the last interrupt was done. */
   #quietSince = -1;
   #interrupting: Promise<Interruption> | undefined;
   #stranded = false;
@@ -130,6 +130,7 @@ export class Publisher {
       channels: data.channels,
       frameMs: data.frameMs,
       frameSize: (SAMPLE_RATE / 1000) * data.frameMs,
+      groupFrames: data.groupFrames,
       capacity: Math.ceil(((data.aheadMs ?? 5000) / 1000 + 5) * SAMPLE_RATE),
       renege: data.renege,
       knobs: data.denoise,
@@ -138,11 +139,13 @@ export class Publisher {
         const now = this.#clock();
         const playhead = this.#horizon.playhead(now);
         this.#outbox.push({ ...frame, producedAt: now });
-        if (playhead === undefined || !this.#audience.playing || this.#audience.isStartingOver(now)) return;
+        if (!frame.opensGroup || playhead === undefined) return;
+        if (!this.#audience.playing || this.#audience.isStartingOver(now)) return;
         this.#audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
       },
       onRewind: (to, lastSequence) => {
         this.#outbox.renege(to);
+        this.#uplink.rewind(to);
         this.#audience.lead.rewind(to, lastSequence);
         this.#logger.debug({ to }, "Took back what was sent.");
       },
@@ -298,11 +301,11 @@ export class Publisher {
    */
   interrupt(): Promise<Interruption> {
     this.#assertOpen();
-    const quiet = this.#quietSince === this.#composer.counters.groups && this.#performer.idle;
+    const quiet = this.#quietSince === this.#composer.counters.frames && this.#performer.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
     const now = this.#clock();
     const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.wall(now));
-    this.#quietSince = this.#composer.counters.groups;
+    this.#quietSince = this.#composer.counters.frames;
     this.#interrupting = this.#heard(cut);
     return this.#interrupting;
   }
@@ -486,6 +489,8 @@ export class Publisher {
         body: encodeLegacyFrame(frame),
         low: frame.low && encodeLegacyFrame({ ...frame, payload: frame.low }),
         twice: frame.opensEpoch,
+        opensGroup: frame.opensGroup,
+        endsGroup: frame.endsGroup,
       });
     }
     if (written === 0) {

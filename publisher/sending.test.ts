@@ -12,6 +12,8 @@ function frame(sequence: number, timestampMs: number, opensEpoch = false): Outgo
     payload: new Uint8Array(160),
     producedAt: fromMilliseconds(0),
     opensEpoch,
+    opensGroup: true,
+    endsGroup: true,
   };
 }
 

@@ -1,4 +1,4 @@
-import { Broadcast, Connection, Group, Path, Time, type Track } from "@kixelated/moq";
+import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
 import type { Microseconds } from "../base/index.js";
 import {
   type Aggregate,
@@ -10,23 +10,13 @@ import {
 } from "../flow/index.js";
 import { divertStreams, type ReceiveStream, Reconnector, type Session, toWebTransport } from "../transport/index.js";
 import { FeedbackReader } from "./feedback.js";
+import { GroupWriter, type WireFrame } from "./group-writer.js";
 
 /** Where the publisher tells what goes on; pino's shape. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
-}
-
-/** One frame as the uplink sends it: already in its container. */
-export interface WireFrame {
-  readonly sequence: number;
-  readonly timestamp: Microseconds;
-  readonly body: Uint8Array;
-  /** The same in the lower rendition, where somebody subscribes to that. */
-  readonly low: Uint8Array | undefined;
-  /** Also as a datagram, for the first group of an epoch. */
-  readonly twice: boolean;
 }
 
 /** Options of {@link Uplink}. */
@@ -50,8 +40,6 @@ export interface UplinkOptions {
 
 /** The lower rendition of a track is named after it. */
 export const LOW_SUFFIX = "-low";
-/** A datagram holds so much of a frame at least, beside the headers. */
-const DATAGRAM_BYTES = 1100;
 const CATALOG = "catalog.json";
 /** The catalog's one group is as old as the last change and must still be there for who comes late. */
 const CATALOG_RETAIN_MS = 24 * 3600 * 1000;
@@ -59,8 +47,8 @@ const CATALOG_RETAIN_MS = 24 * 3600 * 1000;
 interface Live {
   readonly broadcast: Broadcast.Producer;
   readonly catalog: Track.Producer;
-  audio: Track.Producer | undefined;
-  low: Track.Producer | undefined;
+  audio: GroupWriter | undefined;
+  low: GroupWriter | undefined;
 }
 
 /**
@@ -138,13 +126,27 @@ export class Uplink {
     low?.close();
   }
 
-  /** Sends one frame as a group of its own; false when there is no session or nobody subscribes. */
+  /** Sends one frame; false when there is no session or nobody subscribes. */
   send(frame: WireFrame): boolean {
     const live = this.#live;
     if (live === undefined || !this.#wanted) return false;
-    if (live.audio !== undefined && this.#audioWanted) write(live.audio, frame, frame.body);
-    if (live.low !== undefined && this.#lowWanted && frame.low !== undefined) write(live.low, frame, frame.low);
+    if (this.#audioWanted) live.audio?.write(frame, frame.body);
+    // Who takes the lower rendition takes whole groups of it.
+    const { low } = live;
+    if (
+      low !== undefined &&
+      this.#lowWanted &&
+      frame.low !== undefined &&
+      (frame.opensGroup || low.isIn(frame.sequence))
+    )
+      low.write(frame, frame.low);
     return true;
+  }
+
+  /** Everything sent from `to` on was taken back: gives up a group that is being sent and holds nothing earlier. */
+  rewind(to: Microseconds): void {
+    this.#live?.audio?.rewind(to);
+    this.#live?.low?.rewind(to);
   }
 
   /** Ends the session and reconnects no more; idempotent. */
@@ -198,18 +200,19 @@ export class Uplink {
     });
   }
 
-  #createTrack(live: Live, name: string, onUsed: (used: boolean) => void): Track.Producer {
+  #createTrack(live: Live, name: string, onUsed: (used: boolean) => void): GroupWriter {
     const track = live.broadcast.createTrack(name, {
       timescale: Time.Timescale.MICRO,
       latencyMax: this.#options.retainMs,
       priority: 50,
     });
+    const writer = new GroupWriter(track);
     track.used.subscribe((used) => {
-      if (this.#live !== live || (live.audio !== track && live.low !== track)) return;
+      if (this.#live !== live || (live.audio !== writer && live.low !== writer)) return;
       onUsed(used);
       this.#update();
     });
-    return track;
+    return writer;
   }
 
   #update(): void {
@@ -239,15 +242,6 @@ export class Uplink {
       this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
     }
   }
-}
-
-function write(track: Track.Producer, { sequence, timestamp: at, twice }: WireFrame, payload: Uint8Array): void {
-  const timestamp = Time.Timestamp.fromMicros(at);
-  const group = new Group.Producer(sequence);
-  group.writeFrame({ payload, timestamp });
-  group.close();
-  track.writeGroup(group);
-  if (twice && payload.length <= DATAGRAM_BYTES) track.writeDatagram({ sequence, timestamp, payload });
 }
 
 function writeCatalog(track: Track.Producer, catalog: Uint8Array): void {

@@ -88,6 +88,40 @@ describe("Publisher, relay and listeners", () => {
     }
   });
 
+  it("sends several frames in a group without a hole, a delay or a stale sample, with datagrams or without", async () => {
+    const url = await relayUrl();
+    const publisher = publish(url, { source: await speech(60), aheadMs: 4000, groupFrames: 5 });
+    const listeners = [listen(url), listen(url, { connect: { backends: ["qmux"] } })];
+    await until("both play with a second in reserve", () =>
+      listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > 1000),
+    );
+    await until("both report", () => publisher.stats().listeners === 2);
+    const before = publisher.stats();
+    expect(before.frontierUs / 20_000 / before.groups).toBeGreaterThan(4);
+    const interruption = publisher.interrupt();
+    // Thirteen frames: groups of one, five, five and two.
+    const reply = publisher.play(await speech(0.26, 880));
+    const { heardUntil, perListener, to } = await interruption;
+    expect(perListener).toHaveLength(2);
+    expect(await reply.done).toBe("finished");
+    expect(publisher.stats().epoch).toBe(1);
+    await until("both heard the reply", () =>
+      listeners.every((listener) => (listener.stats().playheadUs ?? 0) > to + 400_000),
+    );
+    const spoken = listeners.map((listener) => lastHeard(listener, 0));
+    expect(Math.abs(heardUntil - Math.min(...spoken))).toBeLessThan(20_000);
+    for (const listener of listeners) {
+      expect(listener.stats()).toMatchObject({ staleMs: 0, discontinuities: 1 });
+      const heard = listener.record.filter((run) => run.epoch === 1 && run.timestamp !== undefined);
+      expect(heard.reduce((sum, run) => sum + run.frames, 0)).toBeGreaterThanOrEqual(0.26 * 48_000);
+    }
+    // A group that stood open does not keep what comes later.
+    publisher.play(await speech(1, 660));
+    await until("both hear what comes after a pause", () =>
+      listeners.every((listener) => listener.stats().playing && (listener.stats().playheadUs ?? 0) > to + 1_500_000),
+    );
+  });
+
   it("keeps playing after resume, and starts a late joiner where the others are", async () => {
     const url = await relayUrl();
     const publisher = publish(url, { source: await speech(60), aheadMs: 4000 });

@@ -68,6 +68,11 @@ const settings = {
     value: "<ms>",
     help: "length of a frame: 20, 10 or 5",
   },
+  groupFrames: {
+    schema: number({ min: 1, max: 25, integer: true }).default(1),
+    value: "<n>",
+    help: "frames in a group; more than 1 where most listeners have no datagrams: streams then cost a relay less",
+  },
   dtx: { schema: flag.default(false), help: "send next to nothing where nobody speaks" },
   fec: { schema: flag.default(false), help: "every packet also carries a coarse copy of the one before" },
   expectedLossPercent: {
@@ -130,6 +135,7 @@ export const publish = command({
       },
       bitrateBps: config.bitrateBps,
       frameMs: config.frameMs,
+      groupFrames: config.groupFrames,
       opus: {
         dtx: config.dtx,
         fec: config.fec,
