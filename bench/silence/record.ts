@@ -96,7 +96,8 @@ export function heardAfterInterrupt(
     const known = at < runs ? last : undefined;
     if (epoch !== undefined && isOld(run, at)) {
       const start = Math.max(known ? endOf(known) : run.timestamp, from);
-      staleMs += Math.max(0, endOf(run) - start) / 1000;
+      // In whole samples: times are rounded to microseconds.
+      staleMs += (Math.round((Math.max(0, endOf(run) - start) * SAMPLE_RATE) / 1e6) * 1000) / SAMPLE_RATE;
     } else if (replyAt === undefined && endOf(run) > reply && (known === undefined || keeps)) {
       replyAt = microseconds(run.pulledAt + Math.max(0, reply - run.timestamp));
     }
