@@ -258,7 +258,7 @@ export class Connection implements Peer {
         const uri = decodeGoaway(await reader.message(), this.#limits.messageBytes);
         this.#options.log.info({ uri }, "The peer asks us to leave.");
         void stream.send.finish();
-        return;
+        return reader.discard(Code.CANCEL);
       }
       case StreamType.PROBE:
         // The carrier tells nothing to report; closing both ways lets the peer release its end.
@@ -288,7 +288,7 @@ export class Connection implements Peer {
       const setup = decodeSetup(await reader.message());
       this.greet();
       this.#peerHopId = setup.origin;
-      return;
+      return reader.discard(Code.CANCEL);
     }
     stream.stop(Code.UNEXPECTED_STREAM);
     if (type !== undefined) this.#unknown(type);

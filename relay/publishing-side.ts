@@ -15,8 +15,6 @@ import { hasRanges, hasTimestamps, versionName } from "./wire/version.js";
 
 // How long the peer has to answer a request of ours.
 const ANSWER_MS = 10_000;
-// A group of sound is far shorter, one of pictures far longer.
-const DISCARD_BYTES = 4096;
 
 interface Pull {
   readonly track: Track;
@@ -59,9 +57,11 @@ export class PublishingSide implements BroadcastSource {
     return withTimeout("TRACK", async () => {
       const { send, receive } = await this.#peer.session.openBidirectional();
       await send.write(encodeTrackRequest({ broadcast, track }));
-      const info = decodeTrackInfo(await this.#peer.reader(receive).message());
+      const reader = this.#peer.reader(receive);
+      const info = decodeTrackInfo(await reader.message());
       // Not before the answer: the Rust implementation takes an end of ours for a change of mind.
       void send.finish();
+      reader.discard(Code.CANCEL).catch(() => {});
       return info;
     });
   }
@@ -187,7 +187,7 @@ export class PublishingSide implements BroadcastSource {
     const { track, stamp } = pull;
     if (track.cache === undefined) await track.info();
     const record = track.begin(sequence);
-    if (record === undefined) return discard(reader, stream, Code.CANCEL);
+    if (record === undefined) return reader.discard(Code.CANCEL);
     const parser = new FrameParser({ version: this.#peer.version, maxFrameBytes: this.#limits.frameBytes, stamp });
     try {
       for (;;) {
@@ -195,7 +195,7 @@ export class PublishingSide implements BroadcastSource {
         if (chunk === undefined) break;
         const frames = parser.push(chunk);
         if (frames.length > 0 && !track.push(record, frames)) {
-          return discard(reader, stream, Code.STALE_GROUP).catch(() => {});
+          return reader.discard(Code.STALE_GROUP).catch(() => {});
         }
       }
       if (parser.incomplete) throw new ProtocolError("TRUNCATED_MESSAGE", "A group ended in the middle of a frame.");
@@ -225,18 +225,6 @@ export class PublishingSide implements BroadcastSource {
 
   get #limits() {
     return this.#peer.environment.limits;
-  }
-}
-
-/**
- * Reads a group that is not wanted to its end, and stops it where that is far. A stream that is stopped just before its
- * end comes can count against the limit of streams for good: its sender, done with it, need not notice.
- */
-async function discard(reader: StreamReader, stream: ReceiveStream, code: number): Promise<void> {
-  let bytes = 0;
-  for (let chunk = await reader.chunk(); chunk !== undefined; chunk = await reader.chunk()) {
-    bytes += chunk.length;
-    if (bytes > DISCARD_BYTES) return stream.stop(code);
   }
 }
 

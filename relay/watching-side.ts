@@ -181,6 +181,7 @@ export class WatchingSide {
       refuse(stream, Code.NOT_FOUND);
       throw error;
     }
+    await reader.discard(Code.CANCEL);
   }
 
   /** Sends one group of the cache. */
@@ -192,6 +193,7 @@ export class WatchingSide {
       return refuse(stream, Code.NOT_FOUND);
     await stream.send.write(record.following("timed", 0));
     void stream.send.finish();
+    await reader.discard(Code.CANCEL);
   }
 
   #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {

@@ -19,6 +19,8 @@ export const StreamType = {
 export const DataType = { GROUP: 0, SETUP: 1 } as const;
 
 const EMPTY = new Uint8Array(0);
+// A group of sound is far shorter, one of pictures far longer.
+const DISCARD_BYTES = 4096;
 
 /** Reads varints and whole messages from a stream, holding no more than one message of bounded length. */
 export class StreamReader {
@@ -80,6 +82,19 @@ export class StreamReader {
   /** Resolves at the end of the stream, ignoring all that still comes; rejects when it was reset. */
   async drain(): Promise<void> {
     while ((await this.chunk()) !== undefined);
+  }
+
+  /**
+   * Reads what still comes, and is not wanted, to the end where that is near, and stops the stream with a code where it is
+   * far; rejects when it was reset. Until then a stream counts against the peer's limit. One that is stopped just before
+   * its end comes can count for good: its sender, done with it, need not notice.
+   */
+  async discard(code: number): Promise<void> {
+    let bytes = 0;
+    for (let chunk = await this.chunk(); chunk !== undefined; chunk = await this.chunk()) {
+      bytes += chunk.length;
+      if (bytes > DISCARD_BYTES) return this.#stream.stop(code);
+    }
   }
 
   async #body(length: number): Promise<ByteReader> {
