@@ -27,7 +27,15 @@ export {
 } from "./control.js";
 export { DelayRateEstimator, type DelayRateOptions, type DeliveryLevel } from "./delay-rate.js";
 export { type Acknowledgement, Delivery } from "./delivery.js";
-export { FEEDBACK_TRACK, feedbackPath, feedbackPrefix, isFeedbackName, MAX_FEEDBACKS } from "./feedback.js";
+export { reportsOf } from "./edge.js";
+export {
+  FEEDBACK_TRACK,
+  feedbackPath,
+  feedbackPrefix,
+  isFeedbackName,
+  isFeedbackPath,
+  MAX_FEEDBACKS,
+} from "./feedback.js";
 export {
   foldLead,
   LeadController,

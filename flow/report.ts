@@ -110,15 +110,15 @@ export interface Aggregate {
 }
 
 /**
- * What a relay answers a listener's report with, once a second: that somebody reads its reports, and the numbers of its
- * delivery that only the relay knows.
+ * What a relay answers a listener's report, or an edge's aggregate, with, once a second: that somebody reads them, and the
+ * numbers of a listener's delivery that only the relay knows.
  */
 export interface Receipt {
   /** {@link broadcastHash} of the broadcast's path. */
   readonly broadcast: number;
-  /** The player's random session id. */
+  /** The player's random session id; 0 where an edge's aggregate is answered. */
   readonly session: number;
-  /** The report that is answered. */
+  /** The report that is answered, or the aggregate. */
   readonly reportId: number;
   /** What the listener gets now. */
   readonly level: DeliveryLevel;

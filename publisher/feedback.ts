@@ -3,13 +3,16 @@ import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, monotonic
 import {
   type Aggregate,
   broadcastHash,
+  decodeAggregate,
   decodeReport,
   FEEDBACK_TRACK,
   feedbackPrefix,
   isFeedbackName,
   MAX_FEEDBACKS,
-  MAX_REPORT_BYTES,
+  type Report,
   ReportAggregator,
+  reportKind,
+  reportsOf,
 } from "../flow/index.js";
 
 /** Options of {@link FeedbackReader}. */
@@ -29,8 +32,8 @@ const SPACING: Microseconds = fromMilliseconds(5);
 const RELAY_SILENCE: Microseconds = fromSeconds(2);
 
 /**
- * Reads the reports that listeners carry on broadcasts of their own, because the relay between them and the publisher
- * carries none, and folds them as a relay would.
+ * Reads the reports that listeners, and the aggregates that edge relays, carry on broadcasts of their own because the
+ * relay between them and the publisher carries none, and folds them as a relay would.
  */
 export class FeedbackReader {
   readonly #options: FeedbackReaderOptions;
@@ -51,14 +54,14 @@ export class FeedbackReader {
     this.#clock = options.clock ?? monotonicClock;
     this.#hash = broadcastHash(options.path);
     this.#prefix = feedbackPrefix(options.path);
-    this.#aggregator = new ReportAggregator({ broadcast: this.#hash, maxListeners: MAX_FEEDBACKS });
+    this.#aggregator = new ReportAggregator({ broadcast: this.#hash });
     this.#announcements = options.connection.announced(Path.from(this.#prefix));
     this.#timer = setInterval(() => this.#aggregate(), AGGREGATE_MS);
     this.#timer.unref();
     this.#find().catch(() => {});
   }
 
-  /** Reports that were none of this broadcast, and listeners beyond the most that are followed. */
+  /** Reports and aggregates that were none of this broadcast, and feedback broadcasts beyond the most that are followed. */
   get rejected(): number {
     return this.#rejected;
   }
@@ -82,7 +85,7 @@ export class FeedbackReader {
       if (!isFeedbackName(name)) continue;
       this.#followed.get(name)?.close();
       this.#followed.delete(name);
-      this.#aggregator.forget(name);
+      this.#forget(name);
       if (!next.active) continue;
       if (this.#followed.size >= MAX_FEEDBACKS) {
         this.#rejected++;
@@ -99,15 +102,35 @@ export class FeedbackReader {
     for (let group = await track.nextGroup(); group; group = await track.nextGroup()) {
       const frame = await group.readFrame();
       if (frame === undefined) continue;
-      const decoded = frame.payload.length > MAX_REPORT_BYTES ? undefined : decodeReport(frame.payload);
-      if (!decoded?.ok || decoded.report.broadcast !== this.#hash) {
+      const reports = this.#read(frame.payload);
+      if (reports === undefined) {
         this.#rejected++;
         continue;
       }
       if (this.#followed.get(name) !== track) return;
-      const folded = this.#aggregator.fold(decoded.report, this.#clock(), name);
-      if (folded?.rewindApplied && this.#clock() - this.#aggregatedAt >= SPACING) this.#aggregate();
+      const now = this.#clock();
+      let applied = false;
+      for (const [listener, report] of reports)
+        applied = this.#aggregator.fold(report, now, name + listener)?.rewindApplied || applied;
+      if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
     }
+  }
+
+  /** The reports in a record, by what tells apart those of one broadcast; undefined when it is none about ours. */
+  #read(record: Uint8Array): (readonly [listener: string, report: Report])[] | undefined {
+    if (reportKind(record) === "aggregate") {
+      const decoded = decodeAggregate(record);
+      if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) return undefined;
+      return reportsOf(decoded.aggregate).map((report) => [`/${report.session}`, report]);
+    }
+    const decoded = decodeReport(record);
+    return decoded.ok && decoded.report.broadcast === this.#hash ? [["", decoded.report]] : undefined;
+  }
+
+  // An edge names listeners of its own.
+  #forget(name: string): void {
+    for (const [connection] of this.#aggregator.states())
+      if (connection === name || String(connection).startsWith(`${name}/`)) this.#aggregator.forget(connection);
   }
 
   #aggregate(): void {

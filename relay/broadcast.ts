@@ -1,6 +1,6 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../base/index.js";
 import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../flow/index.js";
-import type { CacheBudget, Classifier } from "./cache.js";
+import { CacheBudget, type Classifier } from "./cache.js";
 import type { Counters } from "./counters.js";
 import { Track, type TrackSource } from "./fanout.js";
 import type { RelayLimits } from "./options.js";
@@ -17,14 +17,15 @@ export interface BroadcastSource {
   readonly id: string;
   /** Where one of the broadcast's tracks comes from. */
   track(broadcast: string, name: string): TrackSource;
-  /** Sends a record of flow control beside the protocol; false when it can't. */
-  sendRecord(body: Uint8Array): boolean;
+  /** Sends what the listeners of one of its broadcasts report; false when it can't. */
+  sendAggregate(broadcast: string, body: Uint8Array): boolean;
 }
 
 /** What every broadcast of a relay shares. */
 export interface BroadcastEnvironment {
   readonly clock: Clock;
   readonly counters: Counters;
+  /** For the caches of all broadcasts together. */
   readonly budget: CacheBudget;
   readonly limits: RelayLimits;
   readonly classifier: (() => Classifier) | undefined;
@@ -53,6 +54,7 @@ export class Broadcast {
   readonly #environment: BroadcastEnvironment;
   readonly #tracks = new Map<string, Track>();
   readonly #aggregator: ReportAggregator;
+  readonly #budget: CacheBudget;
   #lastAggregate = Number.NEGATIVE_INFINITY;
   #aggregateTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -63,7 +65,11 @@ export class Broadcast {
     this.source = source;
     this.hops = hops;
     this.#environment = environment;
-    const { estimateStaleness } = environment;
+    const { estimateStaleness, limits, counters } = environment;
+    this.#budget = new CacheBudget(limits.cacheBytesPerBroadcast, {
+      parent: environment.budget,
+      onEvict: () => counters.cacheFull.broadcast++,
+    });
     this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
   }
 
@@ -81,7 +87,7 @@ export class Broadcast {
   track(name: string): Track | undefined {
     const known = this.#tracks.get(name);
     if (known !== undefined) return known;
-    const { clock, counters, budget, limits, classifier } = this.#environment;
+    const { clock, counters, limits, classifier } = this.#environment;
     if (this.#closed) return undefined;
     if (this.#tracks.size >= limits.tracksPerBroadcast) {
       counters.capped.tracks++;
@@ -91,7 +97,7 @@ export class Broadcast {
       name,
       clock,
       counters,
-      budget,
+      budget: this.#budget,
       classifier,
       source: this.source.track(this.sourcePath, name),
       cacheAge: fromMilliseconds(limits.cacheMs),
@@ -166,7 +172,7 @@ export class Broadcast {
     this.#lastAggregate = now;
     const { group, bytes } = this.#ingest();
     const body = encodeAggregate(this.#aggregator.aggregate(now, { group, bytes }));
-    if (this.source.sendRecord(body)) this.#environment.counters.aggregatesOut++;
+    if (this.source.sendAggregate(this.sourcePath, body)) this.#environment.counters.aggregatesOut++;
   }
 
   // The track that the reports are about is the one with the most groups; a catalog has few.

@@ -76,6 +76,60 @@ test("age, bytes and the budget of all caches bound it, and the newest group alw
   expect(held(small.cache).map(([sequence]) => sequence)).toEqual([1]);
 });
 
+test("a broadcast's bound takes the oldest groups of all its tracks, and the relay's bound those of who asks", () => {
+  const full = { broadcast: 0, relay: 0 };
+  const relay = new CacheBudget(100, { onEvict: () => full.relay++ });
+  const broadcast = new CacheBudget(60, { parent: relay, onEvict: () => full.broadcast++ });
+  const other = new CacheBudget(60, { parent: relay, onEvict: () => full.broadcast++ });
+  let now = 0;
+  const track = (budget: CacheBudget) => {
+    const cache = new TrackCache({
+      clock: () => microseconds(now++),
+      maxAge: fromMilliseconds(12_000),
+      maxBytes: 1e6,
+      budget,
+      classifier: undefined,
+      timescale: 1000,
+    });
+    const add = (sequence: number, bytes: number) =>
+      cache.append(cache.open(sequence), new WireFrame(sequence * 20, new Uint8Array(bytes), 0));
+    return { cache, add };
+  };
+  const [sound, pictures, elsewhere] = [track(broadcast), track(broadcast), track(other)];
+  for (const sequence of [0, 1]) pictures.add(sequence, 20);
+  for (const sequence of [0, 1, 2, 3]) sound.add(sequence, 5);
+  elsewhere.add(0, 15);
+  elsewhere.add(1, 15);
+  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60, 30, 90]);
+  // The picture that came first makes room, though it is sound that comes.
+  sound.add(4, 5);
+  sound.cache.evict();
+  expect(held(pictures.cache)).toEqual([[1, 1]]);
+  expect(held(sound.cache)).toHaveLength(5);
+  expect(full).toEqual({ broadcast: 1, relay: 0 });
+  // The newest of a track stays, so the sound has to go.
+  pictures.add(2, 45);
+  pictures.cache.evict();
+  expect(held(pictures.cache)).toEqual([[2, 1]]);
+  expect(held(sound.cache)).toEqual([
+    [2, 1],
+    [3, 1],
+    [4, 1],
+  ]);
+  expect(full).toEqual({ broadcast: 4, relay: 0 });
+  elsewhere.add(2, 25);
+  elsewhere.cache.evict();
+  expect(held(elsewhere.cache)).toEqual([
+    [1, 1],
+    [2, 1],
+  ]);
+  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60, 40, 100]);
+  expect(full).toEqual({ broadcast: 4, relay: 1 });
+  pictures.cache.close();
+  sound.cache.close();
+  expect([broadcast.usedBytes, relay.usedBytes]).toEqual([0, 40]);
+});
+
 test("a late joiner starts where it asks, else where others listen, else at the newest group", () => {
   const { cache, add } = make();
   for (const sequence of [10, 11, 12, 13]) add(sequence, sequence * 20);

@@ -11,13 +11,26 @@ export interface Classifier {
   isStale(sequence: number, timestamp: Microseconds): boolean;
 }
 
-/** Bytes held by all caches of a relay together. */
+/** Options for {@link CacheBudget}. */
+export interface CacheBudgetOptions {
+  /** What this budget is a part of. */
+  readonly parent?: CacheBudget;
+  /** Told of every group that goes because more is held than allowed. */
+  readonly onEvict?: () => void;
+}
+
+/** Bytes that caches may hold together: those of a broadcast's tracks, or all of a relay. */
 export class CacheBudget {
   readonly maxBytes: number;
+  readonly #parent: CacheBudget | undefined;
+  readonly #onEvict: (() => void) | undefined;
+  readonly #caches = new Set<TrackCache>();
   #usedBytes = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, { parent, onEvict }: CacheBudgetOptions = {}) {
     this.maxBytes = maxBytes;
+    this.#parent = parent;
+    this.#onEvict = onEvict;
   }
 
   /** Bytes held now. */
@@ -33,6 +46,45 @@ export class CacheBudget {
   /** Counts bytes taken, or given back when negative. */
   add(bytes: number): void {
     this.#usedBytes += bytes;
+    this.#parent?.add(bytes);
+  }
+
+  /** Makes a cache one of those that share this. */
+  join(cache: TrackCache): void {
+    this.#caches.add(cache);
+  }
+
+  /** Undoes {@link join}. */
+  leave(cache: TrackCache): void {
+    this.#caches.delete(cache);
+  }
+
+  /** Drops the oldest groups of the caches that share this until no more is held than allowed; each keeps its newest. */
+  evict(): void {
+    this.#relieve(this);
+    // What the relay holds too much goes from whoever asks: to look for its oldest group would cost too much.
+    if (this.#parent !== undefined) this.#relieve(this.#parent);
+  }
+
+  #relieve(budget: CacheBudget): void {
+    while (budget.exceeded) {
+      const oldest = this.#oldest();
+      if (oldest === undefined) return;
+      oldest.dropOldest();
+      budget.#onEvict?.();
+    }
+  }
+
+  #oldest(): TrackCache | undefined {
+    let found: TrackCache | undefined;
+    let at = Number.POSITIVE_INFINITY;
+    for (const cache of this.#caches) {
+      const arrivedAt = cache.groups.length > 1 ? cache.groups[0]!.arrivedAt : at;
+      if (arrivedAt >= at) continue;
+      found = cache;
+      at = arrivedAt;
+    }
+    return found;
   }
 }
 
@@ -43,6 +95,7 @@ export interface TrackCacheOptions {
   readonly maxAge: Microseconds;
   /** Payload bytes held, of which the newest group is always kept. */
   readonly maxBytes: number;
+  /** Shared with the other tracks of the broadcast. */
   readonly budget: CacheBudget;
   /** Undefined where nothing is ever taken back: the bench's control, or a version without timestamps. */
   readonly classifier: Classifier | undefined;
@@ -78,6 +131,7 @@ export class TrackCache {
   constructor(options: TrackCacheOptions) {
     this.#options = options;
     this.#perMicrosecond = 1e6 / options.timescale;
+    options.budget.join(this);
   }
 
   /** The groups held, in sequence order. */
@@ -162,12 +216,17 @@ export class TrackCache {
   evict(): void {
     const { clock, maxAge, maxBytes, budget } = this.#options;
     const oldest = clock() - maxAge;
-    while (this.#groups.length > 1) {
-      const first = this.#groups[0]!;
-      if (first.arrivedAt >= oldest && this.#bytes <= maxBytes && !budget.exceeded) return;
-      this.#evicted++;
-      this.#remove(first);
-    }
+    while (this.#groups.length > 1 && (this.#groups[0]!.arrivedAt < oldest || this.#bytes > maxBytes))
+      this.dropOldest();
+    budget.evict();
+  }
+
+  /** Drops its oldest group for a bound. */
+  dropOldest(): void {
+    const first = this.#groups[0];
+    if (first === undefined) return;
+    this.#evicted++;
+    this.#remove(first);
   }
 
   /** Bits per second of media time over what is held; 0 while unknown. */
@@ -182,6 +241,7 @@ export class TrackCache {
   close(): void {
     this.#closed = true;
     this.#count(-this.#bytes);
+    this.#options.budget.leave(this);
     this.#groups = [];
     this.#bySequence.clear();
   }

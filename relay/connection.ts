@@ -1,5 +1,11 @@
 import { ProtocolError, TransportError, UnsayError } from "../base/index.js";
-import { isReportDatagram, REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
+import {
+  decodeReceipt,
+  isReportDatagram,
+  REPORT_STREAM_TYPE,
+  ReportStreamReader,
+  ReportStreamWriter,
+} from "../flow/index.js";
 import type { BidirectionalStream, ReceiveStream, Session } from "../transport/index.js";
 import type { BroadcastEnvironment } from "./broadcast.js";
 import type { Logger } from "./log.js";
@@ -7,6 +13,7 @@ import type { Origin } from "./origin.js";
 import type { Peer } from "./peer.js";
 import { PublishingSide } from "./publishing-side.js";
 import type { Scope } from "./scope.js";
+import type { UpstreamFeedback } from "./upstream-feedback.js";
 import { refuse, WatchingSide } from "./watching-side.js";
 import { Code } from "./wire/code.js";
 import { decodeGoaway, encodeGoaway } from "./wire/goaway.js";
@@ -35,6 +42,8 @@ export interface ConnectionOptions {
   readonly role: "server" | "client";
   readonly scope: Scope;
   readonly origin: Origin;
+  /** Where the peer is our upstream: what is published to it, and all that it may watch. */
+  readonly feedback?: UpstreamFeedback;
   readonly environment: BroadcastEnvironment;
   /** Our hop id. */
   readonly hopId: bigint;
@@ -80,6 +89,14 @@ export class Connection implements Peer {
 
   get origin(): Origin {
     return this.#options.origin;
+  }
+
+  get offered(): Origin {
+    return this.#options.feedback?.origin ?? this.#options.origin;
+  }
+
+  get feedback(): UpstreamFeedback | undefined {
+    return this.#options.feedback;
   }
 
   get environment(): BroadcastEnvironment {
@@ -297,7 +314,14 @@ export class Connection implements Peer {
   async #receiveRecords(reader: StreamReader): Promise<void> {
     const records = new ReportStreamReader();
     for (let bytes = await reader.chunk(); bytes; bytes = await reader.chunk())
-      for (const record of records.push(bytes)) if (this.#options.reports) this.#watching.report(record);
+      for (const record of records.push(bytes)) this.#takeRecord(record);
+  }
+
+  #takeRecord(record: Uint8Array): void {
+    const { reports, feedback } = this.#options;
+    if (!reports) return;
+    if (feedback !== undefined && decodeReceipt(record).ok) feedback.answered();
+    else this.#watching.report(record);
   }
 
   async #receiveDatagrams(): Promise<void> {
@@ -305,9 +329,8 @@ export class Connection implements Peer {
     for (;;) {
       const body = await datagrams?.receive();
       if (body === undefined) return;
-      if (isReportDatagram(body)) {
-        if (this.#options.reports) this.#watching.report(body);
-      } else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
+      if (isReportDatagram(body)) this.#takeRecord(body);
+      else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
     }
   }
 
@@ -331,5 +354,6 @@ export class Connection implements Peer {
     this.#closed = true;
     this.#publishing.end();
     this.#watching.end();
+    this.#options.feedback?.close();
   }
 }

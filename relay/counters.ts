@@ -44,14 +44,16 @@ export class Counters {
   lowSwitches = 0;
   /** Groups that left a cache for a bound. */
   evicted = 0;
+  /** Of these, groups that left because their broadcast, or the whole relay, held too many bytes. */
+  readonly cacheFull = { broadcast: 0, relay: 0 };
   /** Reports taken from listeners. */
   reportsIn = 0;
   /** Reports that could not be decoded or belong to nothing. */
   reportsInvalid = 0;
-  /** Receipts sent to listeners that report. */
+  /** Receipts sent to listeners and edges that report. */
   receiptsOut = 0;
   /** Aggregates sent to publishers. */
   aggregatesOut = 0;
-  /** Requests refused because a cap was hit, by cap. */
-  readonly capped = { subscriptions: 0, announcements: 0, broadcasts: 0, tracks: 0, streams: 0 };
+  /** Requests and groups refused because a cap was hit, by cap. */
+  readonly capped = { subscriptions: 0, announcements: 0, broadcasts: 0, tracks: 0, streams: 0, groups: 0 };
 }

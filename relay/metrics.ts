@@ -72,12 +72,13 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   counter("streams_lagged", "Streams given up for a watcher that does not read.", (all) => all.streamsLagged);
   counters("groups_dropped", "Groups skipped while they waited.", "reason", (all) => all.dropped);
   counter("evicted", "Groups that left a cache for a bound.", (all) => all.evicted);
+  counters("cache_full", "Groups that left a cache for a cap on bytes.", "cap", (all) => all.cacheFull);
   counter("reports_in", "Reports taken from listeners.", (all) => all.reportsIn);
   counter("reports_invalid", "Reports that belong to nothing or can't be read.", (all) => all.reportsInvalid);
   counter("low_out", "Groups sent in a lower rendition.", (all) => all.lowOut);
   counter("low_switches", "Switches of a watcher to the lower rendition.", (all) => all.lowSwitches);
-  counter("receipts_out", "Receipts sent to listeners that report.", (all) => all.receiptsOut);
+  counter("receipts_out", "Receipts sent to listeners and edges that report.", (all) => all.receiptsOut);
   counter("aggregates_out", "Aggregates sent to publishers.", (all) => all.aggregatesOut);
-  counters("capped", "Requests refused for a cap.", "cap", (all) => all.capped);
+  counters("capped", "Requests and groups refused for a cap.", "cap", (all) => all.capped);
   return registry;
 }

@@ -32,6 +32,8 @@ export const limitsSchema = z.strictObject({
   cacheMs: count(12_000),
   /** Payload bytes kept of one track. */
   cacheBytesPerTrack: count(1024 * 1024),
+  /** Payload bytes kept of all tracks of one broadcast; the oldest groups go first. */
+  cacheBytesPerBroadcast: count(8 * 1024 * 1024),
   /** Payload bytes kept in all. */
   cacheBytes: count(256 * 1024 * 1024),
   /** Milliseconds for which a track stays subscribed without a watcher. */

@@ -3,6 +3,7 @@ import type { BroadcastEnvironment } from "./broadcast.js";
 import type { Logger } from "./log.js";
 import type { Origin } from "./origin.js";
 import type { Scope } from "./scope.js";
+import type { UpstreamFeedback } from "./upstream-feedback.js";
 import type { StreamReader } from "./wire/stream.js";
 import type { Version } from "./wire/version.js";
 
@@ -13,7 +14,12 @@ export interface Peer {
   readonly session: Session;
   readonly version: Version;
   readonly scope: Scope;
+  /** Where what it announces goes. */
   readonly origin: Origin;
+  /** Where what it may watch comes from. */
+  readonly offered: Origin;
+  /** Where the peer is our upstream: what is published to it. */
+  readonly feedback: UpstreamFeedback | undefined;
   readonly environment: BroadcastEnvironment;
   readonly log: Logger;
   /** Our hop id. */

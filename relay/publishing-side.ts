@@ -1,4 +1,5 @@
 import { type Clock, ProtocolError, TransportError } from "../base/index.js";
+import { isFeedbackPath } from "../flow/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../transport/index.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
 import { arrivalStamp, SYNTHETIC_INFO, type Track, type TrackSource } from "./fanout.js";
@@ -39,8 +40,9 @@ export class PublishingSide implements BroadcastSource {
     this.#clock = peer.environment.clock;
   }
 
-  sendRecord(body: Uint8Array): boolean {
-    return this.#peer.sendRecord(body);
+  sendAggregate(broadcast: string, body: Uint8Array): boolean {
+    const published = this.#peer.feedback?.send(broadcast, body) ?? false;
+    return this.#peer.sendRecord(body) || published;
   }
 
   /** Where a track that the peer announced comes from. */
@@ -155,7 +157,9 @@ export class PublishingSide implements BroadcastSource {
   }
 
   #started(suffix: string, hops: readonly bigint[]): void {
-    const { scope, origin, environment, log } = this.#peer;
+    const { scope, origin, environment, log, feedback } = this.#peer;
+    // What is reported elsewhere is for the publisher, which is upstream.
+    if (feedback !== undefined && isFeedbackPath(suffix)) return;
     const path = joinPath(scope.root, suffix);
     if (!allows(scope.put, path)) {
       log.warn({ path }, "The session announced a broadcast that it may not publish.");
@@ -196,6 +200,12 @@ export class PublishingSide implements BroadcastSource {
         const frames = parser.push(chunk);
         if (frames.length > 0 && !track.push(record, frames)) {
           return reader.discard(Code.STALE_GROUP).catch(() => {});
+        }
+        // The newest group is never evicted, so it has a bound of its own.
+        if (record.bytes > this.#limits.cacheBytesPerBroadcast) {
+          this.#peer.environment.counters.capped.groups++;
+          track.abort(record, Code.BOUNDS_EXCEEDED);
+          return stream.stop(Code.BOUNDS_EXCEEDED);
         }
       }
       if (parser.incomplete) throw new ProtocolError("TRUNCATED_MESSAGE", "A group ended in the middle of a frame.");

@@ -31,6 +31,7 @@ import { Origin } from "./origin.js";
 import type { Scope } from "./scope.js";
 import { Spreader } from "./spreader.js";
 import type { RelayListener, RelayStats } from "./stats.js";
+import { UpstreamFeedback } from "./upstream-feedback.js";
 import { Code } from "./wire/code.js";
 
 const SWEEP_MS = 100;
@@ -134,6 +135,7 @@ export class Relay {
   };
   #ops: Server | undefined;
   #upstream: Reconnector | undefined;
+  #feedback: UpstreamFeedback | undefined;
   #draining = false;
   #address: { host: string; port: number } | undefined;
   #fingerprint = "";
@@ -152,7 +154,7 @@ export class Relay {
     this.#options = parsed.data;
     const { limits, takeBack, auth } = this.#options;
     this.#auth = auth && new Auth(auth as AuthOptions);
-    this.#budget = new CacheBudget(limits.cacheBytes);
+    this.#budget = new CacheBudget(limits.cacheBytes, { onEvict: () => this.#counters.cacheFull.relay++ });
     this.#origin = new Origin({ maxBroadcasts: limits.broadcasts, counters: this.#counters });
     this.#environment = {
       clock: monotonicClock,
@@ -394,7 +396,7 @@ export class Relay {
     this.#count(address, 1);
     try {
       const admitted = await this.#admit(request);
-      if (admitted) await this.#serve(admitted.session, "server", admitted.scope);
+      if (admitted) await this.#serve(admitted.session, admitted.scope);
     } finally {
       this.#count(address, -1);
     }
@@ -427,7 +429,8 @@ export class Relay {
     else this.#addresses.delete(address);
   }
 
-  async #serve(session: Session, role: "server" | "client", scope: Scope): Promise<void> {
+  async #serve(session: Session, scope: Scope, feedback?: UpstreamFeedback): Promise<void> {
+    const role = feedback === undefined ? "server" : "client";
     const id = `${role === "client" ? "upstream" : session.backend}-${++this.#sessionNumber}`;
     const send = (body: Uint8Array): void => {
       if (!session.datagrams?.send(body)) this.#counters.datagramsRefused++;
@@ -438,6 +441,7 @@ export class Relay {
       role,
       scope,
       origin: this.#origin,
+      ...(feedback !== undefined && { feedback }),
       environment: this.#environment,
       hopId: this.#hopId,
       repeat: this.#options.repeat,
@@ -459,8 +463,11 @@ export class Relay {
     const { logger } = this.#options;
     this.#upstream = new Reconnector({
       connect: (signal) => connect(url, { ...options, protocols: PROTOCOLS.slice(0, 3), signal }),
-      // It publishes to us whatever it has; of ours it sees nothing.
-      onSession: (session) => void this.#serve(session, "client", { root: "", put: [""], get: [] }),
+      // It publishes to us whatever it has; of ours it sees what our listeners report.
+      onSession: (session) => {
+        this.#feedback = new UpstreamFeedback(this.#environment);
+        void this.#serve(session, { root: "", put: [""], get: [""] }, this.#feedback);
+      },
       onRetry: (reason, waitMs) =>
         logger.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone; trying again."),
     });
@@ -468,6 +475,7 @@ export class Relay {
 
   #sweep(): void {
     for (const broadcast of this.#origin.broadcasts) broadcast.sweep();
+    this.#feedback?.sweep();
   }
 }
 

@@ -8,12 +8,12 @@ import {
   type Receipt,
   type Report,
   reportKind,
+  reportsOf,
   type SkipReason,
 } from "../flow/index.js";
 import type { BidirectionalStream } from "../transport/index.js";
 import { announce } from "./announcer.js";
 import type { Broadcast } from "./broadcast.js";
-import { reportsOf } from "./edge.js";
 import type { Track } from "./fanout.js";
 import type { Peer } from "./peer.js";
 import { allows } from "./scope.js";
@@ -32,6 +32,8 @@ interface Watched {
   confirmedAt?: Microseconds;
 }
 
+/** The session that a receipt for an edge's aggregate names: an edge has many. */
+const EDGE_SESSION = 0;
 const RECEIPT_SPACING: Microseconds = fromSeconds(1);
 
 /** How datagrams get to the peer. */
@@ -57,12 +59,12 @@ export class WatchingSide {
 
   /** Tells the peer what there is to watch, until it leaves. */
   async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
-    const { scope, origin, hopId } = this.#peer;
+    const { scope, offered, hopId } = this.#peer;
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
     this.#peer.greet();
     const left = reader.drain().catch(() => {});
     await announce({
-      origin,
+      origin: offered,
       version: this.#peer.version,
       send,
       prefix: joinPath(scope.root, request.prefix),
@@ -93,7 +95,7 @@ export class WatchingSide {
     }
     const path = joinPath(scope.root, message.broadcast);
     if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
-    const broadcast = this.#peer.origin.get(path);
+    const broadcast = this.#peer.offered.get(path);
     if (broadcast === undefined) return refuse(stream, Code.NOT_FOUND);
     const track = broadcast.track(message.track);
     if (track === undefined) return refuse(stream, Code.BOUNDS_EXCEEDED);
@@ -197,10 +199,10 @@ export class WatchingSide {
   }
 
   #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {
-    const { scope, origin } = this.#peer;
+    const { scope, offered } = this.#peer;
     const path = joinPath(scope.root, broadcast);
     const allowed = allows(scope.get, path);
-    const track = allowed ? origin.get(path)?.track(name) : undefined;
+    const track = allowed ? offered.get(path)?.track(name) : undefined;
     if (track === undefined) refuse(stream, allowed ? Code.NOT_FOUND : Code.UNAUTHORIZED);
     return track;
   }
@@ -226,10 +228,12 @@ export class WatchingSide {
     // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
     for (const report of reportsOf(decoded.aggregate))
       watched.broadcast.report(`${this.#peer.id}/${report.session}`, report);
+    const { broadcast, aggregateId } = decoded.aggregate;
+    this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
   }
 
-  // Tells a player what only the relay knows of its delivery, and that somebody reads its reports.
-  #confirm(watched: Watched, { broadcast, session, reportId }: Report): void {
+  // Tells a player what only the relay knows of its delivery, and that somebody reads its reports; so too an edge.
+  #confirm(watched: Watched, about: Pick<Report, "broadcast" | "session" | "reportId">): void {
     const { clock, counters } = this.#peer.environment;
     const now = clock();
     if (watched.confirmedAt !== undefined && now - watched.confirmedAt < RECEIPT_SPACING) return;
@@ -248,9 +252,7 @@ export class WatchingSide {
     watched.confirmedAt = now;
     const sent = this.#peer.sendRecord(
       encodeReceipt({
-        broadcast,
-        session,
-        reportId,
+        ...about,
         level,
         stalenessMs: staleness / 1000,
         queueingMs: queueing / 1000,

@@ -1,9 +1,18 @@
+import { connect as connectTcp, createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { FEEDBACK_TRACK, feedbackPath, MAX_REPORT_BYTES, REPORT_STREAM_TYPE } from "../flow/index.js";
-import { type AudioSource, openSource, Publisher } from "../publisher/index.js";
+import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay, type RelayOptions } from "../relay/index.js";
-import { certificateHash, connect, createCertificate, divertStreams, listen } from "../transport/index.js";
+import {
+  type ConnectOptions,
+  certificateHash,
+  connect,
+  createCertificate,
+  divertStreams,
+  listen,
+} from "../transport/index.js";
 import { Listener, type ListenerOptions } from "../watch/index.js";
+import { NetRelay } from "./support/net-relay.js";
 
 // The protocol library tells every step of its own.
 console.debug = () => {};
@@ -19,14 +28,17 @@ async function startRelay(options: RelayOptions = {}): Promise<{ relay: Relay; u
   return { relay, url: `http://${host}:${port}` };
 }
 
-async function publish(url: string): Promise<Publisher> {
-  const source: AudioSource = await openSource({
-    samples: Float32Array.from({ length: 60 * 48_000 }, (_, at) => 0.3 * Math.sin(at * 0.05)),
-    name: "a tone",
-  });
-  const publisher = new Publisher({ url, source, aheadMs: 3000 });
+async function publish(url: string, options: Partial<PublisherOptions> = {}): Promise<Publisher> {
+  const publisher = new Publisher({ url, source: await tone(60, 0.05), aheadMs: 3000, ...options });
   closers.push(() => publisher.close());
   return publisher;
+}
+
+function tone(seconds: number, step: number): Promise<AudioSource> {
+  return openSource({
+    samples: Float32Array.from({ length: seconds * 48_000 }, (_, at) => 0.3 * Math.sin(at * step)),
+    name: "a tone",
+  });
 }
 
 function listener(url: string, options: Partial<ListenerOptions> = {}): Listener {
@@ -34,6 +46,65 @@ function listener(url: string, options: Partial<ListenerOptions> = {}): Listener
   made.closed.catch(() => {});
   closers.push(() => made.close());
   return made;
+}
+
+/** Another door to a relay, whose WebSockets speak the oldest wire format of QMux, which has no datagrams. */
+async function withoutDatagrams(url: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const server = createServer((client) => {
+    const relay = connectTcp(Number(port), hostname);
+    for (const [one, other] of [
+      [client, relay],
+      [relay, client],
+    ] as const) {
+      one.on("error", () => other.destroy());
+      one.on("close", () => other.destroy());
+    }
+    client.once("data", (head) => {
+      relay.write(
+        head.toString("latin1").replace(/^(sec-websocket-protocol: ).*$/im, "$1qmux-00.moq-lite-05"),
+        "latin1",
+      );
+      client.pipe(relay);
+    });
+    relay.pipe(client);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => server.close());
+  const door = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const session = await connect(door, { backends: ["qmux"] });
+  expect(session.datagrams).toBeUndefined();
+  session.close();
+  return door;
+}
+
+/** Media time behind the last sample of the first timeline that a listener's speaker pulled. */
+function heardBy({ record }: Listener): number {
+  const last = record.findLast((run) => run.epoch === 0 && run.timestamp !== undefined)!;
+  return last.timestamp! + (last.frames * 1e6) / 48_000;
+}
+
+/** Interrupts what all of them hear, answers, and compares what is told of each with what its speaker pulled. */
+async function interruptHeard(publisher: Publisher, listeners: readonly Listener[]): Promise<void> {
+  await expect
+    .poll(() => listeners.every((one) => one.stats().playing && one.stats().bufferMs > 1000), { timeout: 20_000 })
+    .toBe(true);
+  await expect.poll(() => publisher.stats().listeners).toBe(listeners.length);
+  const interruption = publisher.interrupt();
+  publisher.play(await tone(2, 0.1)).done.catch(() => {});
+  const { heardUntil, perListener, reneged } = await interruption;
+  expect(reneged).toBe(true);
+  expect(perListener.map(({ measured }) => measured)).toEqual(listeners.map(() => true));
+  const told = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
+  expect(heardUntil).toBe(told[0]);
+  // What is kept up to the cut may still have to be played.
+  await expect.poll(() => listeners.every(({ record }) => record.some(({ epoch }) => epoch === 1))).toBe(true);
+  const heard = listeners.map(heardBy).sort((a, b) => a - b);
+  heard.forEach((end, at) => {
+    expect(told[at]! - end).toBeLessThanOrEqual(1);
+    expect(told[at]! - end).toBeGreaterThan(-20_000);
+  });
+  for (const listener of listeners) expect(listener.stats().staleMs).toBe(0);
 }
 
 describe("reports where the relay does not read them", () => {
@@ -99,6 +170,62 @@ describe("reports where the relay does not read them", () => {
   });
 });
 
+describe("what an edge's listeners report", () => {
+  test("reaches the publisher on a broadcast of the edge's own where the upstream relay knows nothing of ours", async () => {
+    const upstream = await NetRelay.listen();
+    closers.push(() => upstream.close());
+    const door: Pick<ConnectOptions, "backends" | "certificateHashes"> = {
+      backends: ["quic"],
+      certificateHashes: [upstream.certificateHash],
+    };
+    // That relay takes its time for every group.
+    const publisher = await publish(upstream.url, { connect: door, groupFrames: 5, lowBitrateBps: false });
+    await expect.poll(() => upstream.has("demo.hang")).toBe(true);
+    const { relay: edge, url } = await startRelay({ upstream: { url: upstream.url, ...door } });
+    await expect.poll(() => edge.stats().broadcasts).toBe(1);
+    const listeners = [listener(url), listener(url, { report: "stream" }), listener(url)];
+    await interruptHeard(publisher, listeners);
+    // They report to the edge alone, and what goes up is none of what the edge has to offer.
+    for (const one of listeners) expect(one.stats()).toMatchObject({ feedbacks: 0, relay: { level: "full" } });
+    expect(edge.stats()).toMatchObject({ broadcasts: 1, listeners: 3, counters: { reportsInvalid: 0 } });
+    await listeners[0]!.close();
+    await expect.poll(() => publisher.stats().listeners).toBe(2);
+  });
+
+  test("is withdrawn when nobody listens any more, and not taken for a broadcast by other edges", async () => {
+    const { relay: upstream, url: upstreamUrl } = await startRelay({ reports: false });
+    const publisher = await publish(upstreamUrl);
+    const edges = await Promise.all([1, 2].map(() => startRelay({ upstream: { url: upstreamUrl } })));
+    await expect.poll(() => edges.map(({ relay }) => relay.stats().broadcasts)).toEqual([1, 1]);
+    const listeners = edges.map(({ url }) => listener(url));
+    await expect.poll(() => publisher.stats().listeners).toBe(2);
+    expect(upstream.stats()).toMatchObject({ broadcasts: 3, listeners: 0 });
+    expect(edges.map(({ relay }) => relay.stats().broadcasts)).toEqual([1, 1]);
+    await listeners[0]!.close();
+    await expect.poll(() => upstream.stats().broadcasts).toBe(2);
+    await expect.poll(() => publisher.stats().listeners).toBe(1);
+  });
+
+  test.each(["with", "without"])("is not published to an upstream relay of ours, %s datagrams", async (kind) => {
+    const { relay: upstream, url: upstreamUrl } = await startRelay();
+    const publisher = await publish(upstreamUrl);
+    const door =
+      kind === "with"
+        ? { url: upstreamUrl }
+        : { url: await withoutDatagrams(upstreamUrl), backends: ["qmux" as const] };
+    const { relay: edge, url } = await startRelay({ upstream: door });
+    await expect.poll(() => edge.stats().broadcasts).toBe(1);
+    const made = listener(url);
+    await expect.poll(() => publisher.stats().listeners).toBe(1);
+    // More than a relay may leave unanswered.
+    await expect.poll(() => edge.stats().counters.aggregatesOut).toBeGreaterThan(45);
+    expect(upstream.stats().broadcasts).toBe(1);
+    expect(upstream.stats().counters.receiptsOut).toBeGreaterThan(0);
+    for (const relay of [upstream, edge]) expect(relay.stats().counters.reportsInvalid).toBe(0);
+    await interruptHeard(publisher, [made]);
+  });
+});
+
 describe("reports on a stream", () => {
   test("are taken by the relay as those in datagrams are", async () => {
     const { relay, url } = await startRelay();
@@ -109,6 +236,16 @@ describe("reports on a stream", () => {
     await expect.poll(() => made.stats().relay?.level).toBe("full");
     expect(relay.stats().counters.reportsInvalid).toBe(0);
     expect(made.stats().feedbacks).toBe(0);
+  });
+
+  test("reach a publisher that has no datagrams either, summed up, and an interrupt is told what was heard", async () => {
+    const { relay, url } = await startRelay();
+    const publisher = await publish(await withoutDatagrams(url), { connect: { backends: ["qmux"] } });
+    const made = listener(url, { connect: { backends: ["quic"] } });
+    await interruptHeard(publisher, [made]);
+    expect(made.stats()).toMatchObject({ feedbacks: 0, relay: { level: "full" } });
+    expect(relay.stats().counters.aggregatesOut).toBeGreaterThan(0);
+    expect(relay.stats()).toMatchObject({ broadcasts: 1, listeners: 1 });
   });
 
   test("are told from the streams of the protocol by their first bytes, however these are cut", async () => {

@@ -6,7 +6,7 @@ import { Code } from "../relay/wire/code.js";
 import { encodeClientSetup } from "../relay/wire/setup.js";
 import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
-import { encodeTrackInfo } from "../relay/wire/track.js";
+import { encodeFetch, encodeTrackInfo } from "../relay/wire/track.js";
 import { type Backend, type BidirectionalStream, connect, type Session } from "../transport/index.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
@@ -147,6 +147,70 @@ test("what is too long or too deep ends its session with a code, and no other", 
   // The watcher learns that its track is over and may ask for another.
   while ((await watched.receive.read().catch(() => undefined)) !== undefined);
   await request(watcher, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+});
+
+test("what a broadcast may hold is bounded over all its tracks: the oldest groups go and are counted", async () => {
+  const { relay, url } = await startRelay({ cacheBytesPerBroadcast: 3000 });
+  const publisher = await dial(url);
+  const subscriptions = publish(publisher, ["a.hang", "b.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(2);
+  const watcher = await dial(url);
+  const tracks = [
+    ["a.hang", "pictures"],
+    ["a.hang", "sound"],
+    ["b.hang", "sound"],
+  ] as const;
+  for (const [id, [broadcast, track]] of tracks.entries()) {
+    await subscribe(watcher, id, track, broadcast);
+    await expect.poll(() => subscriptions.length).toBe(id + 1);
+  }
+  let sent = 0;
+  const send = async (track: number, sequence: number, bytes: number): Promise<void> => {
+    const stream = await publisher.openUnidirectional();
+    held.push(stream);
+    const id = subscriptions[track]!;
+    const header = new ByteWriter().varint(DataType.GROUP).message((body) => body.varint(id).varint(sequence));
+    await stream.write(header.varint(0).varint(bytes).bytes(new Uint8Array(bytes)).finish());
+    void stream.finish();
+    sent++;
+    await expect.poll(() => relay.stats().counters.objectsIn).toBe(sent);
+  };
+  const fetched = async (track: number, group: number): Promise<boolean> => {
+    const [broadcast, name] = tracks[track]!;
+    const { receive } = await request(watcher, encodeFetch({ broadcast, track: name, priority: 1, group }));
+    const answer = await receive.read().catch((error: { streamCode?: number }) => error.streamCode);
+    if (typeof answer === "number") expect(answer).toBe(Code.NOT_FOUND);
+    return typeof answer !== "number";
+  };
+  for (const group of [0, 1]) await send(0, group, 1000);
+  for (const group of [0, 1]) await send(1, group, 400);
+  for (const group of [0, 1, 2]) await send(2, group, 900);
+  expect(relay.stats()).toMatchObject({ cachedBytes: 5500, counters: { evicted: 0 } });
+
+  // Sound comes, and the picture that is older than any of it makes room.
+  await send(1, 2, 400);
+  await expect.poll(() => relay.stats().counters.cacheFull).toEqual({ broadcast: 1, relay: 0 });
+  expect(relay.stats().cachedBytes).toBe(4900);
+  expect(await Promise.all([fetched(0, 0), fetched(0, 1), fetched(1, 0), fetched(2, 0)])).toEqual([
+    false,
+    true,
+    true,
+    true,
+  ]);
+
+  // The newest group of a track stays, so the broadcast holds a little too much.
+  await send(0, 2, 2900);
+  await expect.poll(() => relay.stats().counters.cacheFull).toEqual({ broadcast: 4, relay: 0 });
+  expect(relay.stats()).toMatchObject({ cachedBytes: 6000, counters: { evicted: 4, capped: { groups: 0 } } });
+  expect(await Promise.all([fetched(0, 2), fetched(1, 1), fetched(1, 2)])).toEqual([true, false, true]);
+
+  // One that alone is too large is given up.
+  await send(0, 3, 3001);
+  await expect.poll(() => relay.stats().counters.capped.groups).toBe(1);
+  expect(await fetched(0, 3)).toBe(false);
+  expect(relay.stats()).toMatchObject({ sessions: 2, watchers: 3, counters: { sessionsFailed: 0 } });
+  await send(0, 4, 100);
+  expect(await fetched(0, 4)).toBe(true);
 });
 
 test("a client that offers only versions of moq-transport is told that there is none in common", async () => {

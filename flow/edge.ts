@@ -1,7 +1,7 @@
 import { microseconds, toMilliseconds } from "../base/index.js";
-import type { Aggregate, Report } from "../flow/index.js";
+import type { Aggregate, Report } from "./report.js";
 
-/** Reads the listeners that an edge relay's aggregate names as reports of their own, for the next relay on the way. */
+/** Reads the listeners that an edge relay's aggregate names as reports of their own, for whoever aggregates next. */
 export function reportsOf(aggregate: Aggregate): Report[] {
   const { broadcast, aggregateId, relayTimeMs, playing, bleedMs, staleMs, ingestAck, worstLead, worstLeadGroup } =
     aggregate;
