@@ -43,6 +43,11 @@ export class OutgoingGroup {
     return this.#busy;
   }
 
+  /** Whether all of it has arrived, where the transport tells; then a reset would change nothing. */
+  get settled(): boolean {
+    return this.#stream?.settled === true;
+  }
+
   /** How long it has waited for the transport, in microseconds. */
   busyFor(now: Microseconds): number {
     return this.#busy ? now - this.#busySince : 0;

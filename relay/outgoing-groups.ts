@@ -6,9 +6,9 @@ import { OutgoingGroup, type Sending } from "./outgoing-group.js";
 import { Code } from "./wire/code.js";
 import type { FrameForm } from "./wire/group.js";
 
-// A stream is remembered this long after it was finished, so that a rewind can still reset what lies unsent in it.
+// A finished stream is remembered until all of it has arrived, so that a rewind can still reset what lies unsent in it;
+// where the transport does not tell what arrived, this long and so many of them, more than a second of audio.
 const REMEMBERED: Microseconds = fromSeconds(12);
-// More than a second of audio; each one keeps its native stream alive, which costs about 2 KB.
 const MAX_REMEMBERED = 64;
 const PRIORITY_SPAN = 2 ** 22;
 
@@ -34,7 +34,7 @@ export interface OutgoingGroupsOptions {
   readonly onReady: () => void;
 }
 
-/** The groups on their way to one watcher on streams, and those that went lately: what a rewind may have to reset. */
+/** The groups on their way to one watcher on streams, also those that wait in the transport: what a rewind may reset. */
 export class OutgoingGroups {
   readonly #options: OutgoingGroupsOptions;
   // By sequence, oldest sent first.
@@ -73,6 +73,7 @@ export class OutgoingGroups {
     const position = this.#serial++ % (PRIORITY_SPAN - 1);
     const rank = urgent ? PRIORITY_SPAN - 1 : ordered ? PRIORITY_SPAN - 2 - position : position;
     const outgoing = new OutgoingGroup(record, clock(), this.#sending);
+    this.#forgetSettled();
     this.#groups.set(record.sequence, outgoing);
     if (this.#groups.size > MAX_REMEMBERED) this.#forgetOldest();
     outgoing.open(session, priority * PRIORITY_SPAN + rank);
@@ -112,15 +113,16 @@ export class OutgoingGroups {
       if (sequence <= newest && outgoing.record.ended && !outgoing.busy) this.#groups.delete(sequence);
   }
 
-  /** Resets what has waited for the transport for longer than this, and forgets what went long ago. */
+  /** Resets what has waited for the transport for longer than this, and forgets what has arrived or went long ago. */
   sweep(now: Microseconds, maxBusy: Microseconds): void {
     for (const [sequence, outgoing] of this.#groups) {
-      if (outgoing.busyFor(now) > maxBusy) {
+      const old = now - outgoing.since > REMEMBERED && !outgoing.busy && outgoing.record.ended;
+      if (outgoing.settled || old) this.#groups.delete(sequence);
+      else if (outgoing.busyFor(now) > maxBusy) {
         this.#groups.delete(sequence);
         outgoing.cancel(Code.LAGGED);
         this.#options.counters.streamsLagged++;
-      } else if (now - outgoing.since <= REMEMBERED) break;
-      else if (!outgoing.busy && outgoing.record.ended) this.#groups.delete(sequence);
+      }
     }
   }
 
@@ -128,6 +130,14 @@ export class OutgoingGroups {
   clear(code?: number): void {
     if (code !== undefined) for (const outgoing of this.#groups.values()) outgoing.cancel(code);
     this.#groups.clear();
+  }
+
+  // Streams settle in the order they end in, but for those that a reader stopped; the sweep finds these.
+  #forgetSettled(): void {
+    for (const [sequence, outgoing] of this.#groups) {
+      if (!outgoing.settled) return;
+      this.#groups.delete(sequence);
+    }
   }
 
   #forgetOldest(): void {

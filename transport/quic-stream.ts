@@ -1,17 +1,29 @@
 import { TransportError } from "../base/index.js";
 import type { NativeReceiveStream, NativeSendStream } from "./native.js";
+import { type FinishedStream, FinishedStreams, giveUp } from "./quic-finished.js";
 import type { ReceiveStream, SendStream } from "./session.js";
 import { StreamError } from "./stream-error.js";
 
 const READ_BYTES = 65_536;
 
 /**
- * The streams of a session that have not ended. The binding ends a stream when its object is collected as garbage, so
- * somebody must hold it as long as the session lives.
+ * The streams of a session. The binding ends a stream when its object is collected as garbage, so somebody must hold it
+ * as long as the session lives.
  *
  * @internal
  */
-export type OpenStreams = Set<QuicSendStream | QuicReceiveStream>;
+export class SessionStreams {
+  /** Those that have not ended. */
+  readonly open = new Set<QuicSendStream | QuicReceiveStream>();
+  /** Those that have, and may still be on their way. */
+  readonly finished = new FinishedStreams();
+
+  /** Lets go of everything. */
+  close(): void {
+    this.open.clear();
+    this.finished.close();
+  }
+}
 
 const DONE = Promise.resolve();
 
@@ -23,11 +35,13 @@ const DONE = Promise.resolve();
  *
  * @internal
  */
-export class QuicSendStream implements SendStream {
+export class QuicSendStream implements SendStream, FinishedStream {
   #native: NativeSendStream | undefined;
-  #open: OpenStreams;
-  // Kept after the end, so that a reset can still drop what lies unsent.
+  #streams: SessionStreams;
+  #priority: number;
+  // Kept after the end until all has arrived, so that a reset can still drop what lies unsent.
   #finished: NativeSendStream | undefined;
+  #settled = false;
   #tail: Promise<void> | undefined;
   #failed: Error | undefined;
   #abandoned = false;
@@ -37,11 +51,24 @@ export class QuicSendStream implements SendStream {
   #ended = false;
   #stopCode: number | undefined;
 
-  constructor(native: NativeSendStream, open: OpenStreams, priority: number) {
+  constructor(native: NativeSendStream, streams: SessionStreams, priority: number) {
     this.#native = native;
-    this.#open = open;
-    open.add(this);
+    this.#streams = streams;
+    this.#priority = 0;
+    streams.open.add(this);
     if (priority !== 0) this.setPriority(priority);
+  }
+
+  get finished(): NativeSendStream | undefined {
+    return this.#finished;
+  }
+
+  get priority(): number {
+    return this.#priority;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
   }
 
   get stopped(): Promise<number | undefined> {
@@ -82,12 +109,12 @@ export class QuicSendStream implements SendStream {
     const finished = tail ? this.#drain(native, tail) : native.finish();
     return finished.then(
       () => {
-        // Of a stream that the peer stopped, the binding's finish resolves and sends nothing, the second time too.
-        native.finish().then(() => giveUp(native), ignore);
+        if (this.#finished) this.#streams.finished.add(this);
         this.#settleStopped(undefined);
       },
       () => {
         giveUp(native);
+        this.settle();
         this.#settleStopped(undefined);
       },
     );
@@ -97,14 +124,21 @@ export class QuicSendStream implements SendStream {
     const native = this.#native ?? this.#finished;
     if (!native) return;
     this.#release();
-    this.#finished = undefined;
+    this.settle();
     this.#abandoned = true;
     this.#settleStopped(undefined);
     native.reset(code).catch(ignore);
   }
 
   setPriority(priority: number): void {
-    this.#native?.setPriority(priority).catch(ignore);
+    if (!this.#native) return;
+    this.#priority = priority;
+    this.#native.setPriority(priority).catch(ignore);
+  }
+
+  settle(): void {
+    this.#finished = undefined;
+    this.#settled = true;
   }
 
   async #drain(native: NativeSendStream, tail: Promise<void>): Promise<void> {
@@ -114,7 +148,7 @@ export class QuicSendStream implements SendStream {
 
   #release(): void {
     this.#native = undefined;
-    this.#open.delete(this);
+    this.#streams.open.delete(this);
   }
 
   #settleStopped(code: number | undefined): void {
@@ -142,14 +176,14 @@ export class QuicSendStream implements SendStream {
 /** The reading half of a QUIC stream. @internal */
 export class QuicReceiveStream implements ReceiveStream {
   #native: NativeReceiveStream | undefined;
-  #open: OpenStreams;
+  #streams: SessionStreams;
   #failed: Error | undefined;
   #stopWaiting: (() => void) | undefined;
 
-  constructor(native: NativeReceiveStream, open: OpenStreams) {
+  constructor(native: NativeReceiveStream, streams: SessionStreams) {
     this.#native = native;
-    this.#open = open;
-    open.add(this);
+    this.#streams = streams;
+    streams.open.add(this);
   }
 
   read(): Promise<Uint8Array | undefined> {
@@ -188,7 +222,7 @@ export class QuicReceiveStream implements ReceiveStream {
 
   #release(): void {
     this.#native = undefined;
-    this.#open.delete(this);
+    this.#streams.open.delete(this);
   }
 }
 
@@ -198,11 +232,6 @@ function streamCode(text: string, prefix: string): number | undefined {
   if (!text.startsWith(prefix)) return undefined;
   const code = Number(text.slice(prefix.length));
   return Number.isSafeInteger(code) ? code : undefined;
-}
-
-/** Ends a stream that the peer has stopped: until then QUIC counts it against the peer's limit. */
-function giveUp(native: NativeSendStream): void {
-  native.reset(0).catch(ignore);
 }
 
 function ignore(): void {}

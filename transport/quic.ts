@@ -16,7 +16,7 @@ import {
 } from "./native.js";
 import { Opens } from "./opens.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
-import { type OpenStreams, QuicReceiveStream, QuicSendStream } from "./quic-stream.js";
+import { QuicReceiveStream, QuicSendStream, SessionStreams } from "./quic-stream.js";
 import { RequestQueue } from "./request-queue.js";
 import type {
   BidirectionalStream,
@@ -156,7 +156,7 @@ class QuicSession implements Session, Datagrams {
   #native: NativeSession | undefined;
   #keepalive: NodeJS.Timeout;
   #opens = new Opens();
-  #streams: OpenStreams = new Set();
+  #streams = new SessionStreams();
   #maxSize = 0;
   #maxSizeAt = Number.NEGATIVE_INFINITY;
   #settleClosed!: (info: CloseInfo) => void;
@@ -263,7 +263,7 @@ class QuicSession implements Session, Datagrams {
     clearInterval(this.#keepalive);
     // The UDP socket lives as long as anything of the binding refers to it.
     this.#native = undefined;
-    this.#streams.clear();
+    this.#streams.close();
     this.#settleClosed(info);
   }
 

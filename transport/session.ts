@@ -35,6 +35,11 @@ export interface SendStream {
    * The quic backend learns of a stop at the next write.
    */
   readonly stopped: Promise<number | undefined>;
+  /**
+   * Whether nothing of it is on its way any more, so that a reset would change nothing: the peer has acknowledged all of
+   * it, does not want it, or it was reset. The quic backend learns of it some time later, the others never.
+   */
+  readonly settled?: boolean;
 }
 
 /** The reading half of a stream. */
