@@ -23,7 +23,7 @@ const ours = {
     rotation: 0,
     flip: false,
   },
-  unsay: { renege: "rewind" as const },
+  unsay: { renege: "rewind" as const, voice: "voice" },
 };
 
 test("a catalog survives the way there and back, with fields that are not ours and the default container", () => {
@@ -74,6 +74,7 @@ test("what is wrong with a catalog is said in a sentence that names the field", 
     [wrong({ description: "0x12" }), /^catalog\.audio\.renditions\.main\.description is not valid/],
     [wrong({ container: { kind: "cmaf" } }), /^catalog\.audio\.renditions\.main\.container is not valid/],
     [bytesOf({ unsay: { renege: "maybe" } }), /^catalog\.unsay\.renege is not valid/],
+    [bytesOf({ unsay: { renege: "rewind", voice: "" } }), /^catalog\.unsay\.voice is not valid/],
     [bytesOf([]), /^catalog is not valid/],
     [new TextEncoder().encode("{"), /^The catalog is not JSON/],
     [Uint8Array.of(0x22, 0xff, 0x22), /^The catalog is not JSON in UTF-8/],

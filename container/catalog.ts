@@ -55,6 +55,8 @@ const unsay = z.looseObject({
   mode: z.enum(["live", "ahead"]).optional(),
   /** Milliseconds of sound that passed undenoised since the publisher's start, because the model was too slow. */
   bleedMs: z.number().nonnegative().optional(),
+  /** Name of the track that tells where in the sound somebody speaks; see `VoiceFrame`. */
+  voice: z.string().min(1).max(200).optional(),
 });
 
 /**

@@ -13,3 +13,13 @@ export { type ConsumerCounters, type Delivery, RewindConsumer, type RewindConsum
 export { EPOCH_SIZE, epochOf, epochStart } from "./epoch.js";
 export { decodeLegacyFrame, encodeLegacyFrame, type Frame } from "./frame.js";
 export { type Renege, Timeline } from "./timeline.js";
+export {
+  decodeVoiceFrame,
+  encodeVoiceFrame,
+  MAX_VOICE_STEPS,
+  VOICE_STEP,
+  VOICE_UNKNOWN,
+  type VoiceFrame,
+  voiceChance,
+  voiceStep,
+} from "./voice.js";

@@ -139,8 +139,13 @@ export class Composer {
   }
 
   /** Appends rendered sound. */
-  write({ dry, wet }: TapeCut): void {
-    this.#tape.write(dry, wet);
+  write({ dry, wet, voice }: TapeCut): void {
+    this.#tape.write(dry, wet, voice);
+  }
+
+  /** How likely it is that somebody speaks in the 10 ms from `step` times 10 ms on, as a voice frame tells it. */
+  voice(step: number): number {
+    return this.#tape.voice(step);
   }
 
   /** The next rendered sound goes to `position`, over a hole where that lies ahead. */

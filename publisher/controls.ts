@@ -218,7 +218,7 @@ export class Controls {
       while (blocks.length < PRIMED_BLOCKS) {
         const block = await renderer.read();
         if (block === undefined) break;
-        blocks.push({ dry: block.dry.slice(), wet: block.wet.slice() });
+        blocks.push({ dry: block.dry.slice(), wet: block.wet.slice(), voice: block.voice });
       }
       renderer.unread(...blocks);
     } catch (error) {

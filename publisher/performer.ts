@@ -15,7 +15,7 @@ import type { NoiseProfile } from "./noise-profile.js";
 import { OverloadGuard } from "./overload.js";
 import { type Item, MAX_CHECKPOINTS, Playlist, type Tail, type Utterance } from "./playlist.js";
 import { toPosition, toTime } from "./position.js";
-import { type Block, Renderer } from "./renderer.js";
+import { type Block, Renderer, tellsVoice } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
 import type { Logger } from "./session.js";
 import type { AudioSource } from "./source.js";
@@ -115,6 +115,11 @@ export class Performer {
   /** Probability of speech now, 0 to 1. */
   get voiceActivity(): number {
     return this.playlist.current?.renderer?.voiceActivity ?? 0;
+  }
+
+  /** Whether the model in force tells how likely it is that somebody speaks. */
+  get tellsVoice(): boolean {
+    return this.#model !== undefined && tellsVoice(this.#model);
   }
 
   /** Whether the next reading waits for the one before. */

@@ -30,6 +30,7 @@ import { LOW_SUFFIX, type Logger, Uplink } from "./session.js";
 import type { AudioSource } from "./source.js";
 import type { PublisherStats } from "./stats.js";
 import { VideoTrack } from "./video-track.js";
+import { VoiceTrack } from "./voice-track.js";
 
 /** What `interrupt` found out. */
 export interface Interruption {
@@ -91,6 +92,7 @@ export class Publisher {
   readonly #performer: Performer;
   readonly #controls: Controls;
   readonly #video: VideoTrack | undefined;
+  readonly #voice: VoiceTrack;
   readonly #remote: RemoteControl | undefined;
   readonly #done: Promise<void>;
   readonly #ticks: (() => void)[] = [];
@@ -147,6 +149,7 @@ export class Publisher {
         this.#outbox.renege(to);
         this.#uplink.rewind(to);
         this.#audience.lead.rewind(to, lastSequence);
+        this.#voice.rewind(to);
         this.#logger.debug({ to }, "Took back what was sent.");
       },
       onTrack: (name) => {
@@ -183,6 +186,7 @@ export class Publisher {
       onStaged: () => this.#stir(),
     });
     const retainMs = (data.aheadMs ?? 2000) + 5000;
+    this.#voice = new VoiceTrack({ retainMs, renege: data.renege, read: (step) => this.#composer.voice(step) });
     if (data.video !== undefined) {
       this.#video = new VideoTrack({
         source: data.video,
@@ -209,6 +213,7 @@ export class Publisher {
       logger: this.#logger,
       onBroadcast: (broadcast, connection) => {
         this.#video?.attach(broadcast);
+        this.#voice.attach(broadcast);
         this.#remote?.attach(connection, broadcast);
       },
       onConnected: () => {
@@ -408,6 +413,7 @@ export class Publisher {
         this.#control();
         this.#pump();
         this.#show();
+        this.#tellVoice();
         this.#tellBleed();
         const isRendering = (await this.#performer.read()) && ++batch % RENDER_BATCH === 0;
         if (this.#isBehind) this.#stir();
@@ -423,6 +429,7 @@ export class Publisher {
       this.#closed = true;
       this.#uplink.close();
       this.#performer.close();
+      this.#voice.close();
       this.#composer.close();
       await this.#video?.close();
       await this.#controls.close();
@@ -464,6 +471,14 @@ export class Publisher {
     const until =
       this.#performer.playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
     this.#video?.pump(this.#horizon.passed(now), microseconds(until));
+  }
+
+  // Where somebody speaks is told with the sound in which it is.
+  #tellVoice(): void {
+    const composer = this.#composer;
+    if (this.#voice.offer(this.#options.audio && this.#performer.tellsVoice)) this.#publishCatalog();
+    const heard = microseconds(Math.max(this.#horizon.passed(this.#clock()), toTime(composer.oldest)));
+    this.#voice.pump({ heard, until: toTime(composer.cursor), epoch: composer.epoch });
   }
 
   // Sends what is due, a few groups in one turn: the first is on its way before the last is encoded.
@@ -571,6 +586,7 @@ export class Publisher {
     };
     const low = this.#lowBitrateBps;
     const video = this.#video;
+    const voice = this.#voice.name;
     const renditions = {
       [track]: rendition,
       ...(low !== false && { [`${track}${LOW_SUFFIX}`]: { ...rendition, bitrate: low } }),
@@ -579,7 +595,12 @@ export class Publisher {
       encodeCatalog({
         ...(audio && { audio: { renditions } }),
         ...(video !== undefined && { video: { renditions: video.renditions } }),
-        unsay: { renege, mode, ...(this.#toldBleed.ms > 0 && { bleedMs: this.#toldBleed.ms }) },
+        unsay: {
+          renege,
+          mode,
+          ...(this.#toldBleed.ms > 0 && { bleedMs: this.#toldBleed.ms }),
+          ...(voice && { voice }),
+        },
       }),
     );
   }

@@ -1,6 +1,8 @@
 import { type Clock, microseconds } from "../base/index.js";
+import { voiceStep } from "../container/index.js";
 import type { Denoiser, DenoiserState } from "./denoiser.js";
 import { Feed, type SpliceMode } from "./feed.js";
+import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 import type { OverloadGuard } from "./overload.js";
 import type { AudioSource } from "./source.js";
@@ -55,6 +57,8 @@ export class Renderer {
   #primed = false;
   #sinceCheckpoint = 0;
   #voiceActivity = 1;
+  /** What the last hop tells of a voice, as a part of its block. */
+  #voice: Uint8Array | undefined;
   #waiting = true;
   #closed = false;
 
@@ -100,7 +104,7 @@ export class Renderer {
   unread(...blocks: TapeCut[]): void {
     const copies = blocks
       .filter(({ dry }) => dry.length > 0)
-      .map(({ dry, wet }) => ({ dry: dry.slice(), wet: wet.slice() }));
+      .map(({ dry, wet, voice }) => ({ dry: dry.slice(), wet: wet.slice(), voice }));
     this.#backlog.unshift(...copies);
   }
 
@@ -134,7 +138,8 @@ export class Renderer {
       }
       const length = Math.min(this.#hop, this.#received - filled - this.#rendered) * channels;
       this.#rendered += length / channels;
-      return { dry: this.#dry.subarray(0, length), wet: this.#wet.subarray(0, length), checkpoint };
+      const [dry, wet] = [this.#dry.subarray(0, length), this.#wet.subarray(0, length)];
+      return { dry, wet, voice: this.#voice, checkpoint };
     }
   }
 
@@ -272,6 +277,13 @@ export class Renderer {
       voiceActivity = Math.max(voiceActivity, hop.voiceActivity);
     }
     this.#voiceActivity = voiceActivity;
+    const isKnown = infer && this.#denoisers.every(({ model }) => tellsVoice(model));
+    this.#voice = isKnown ? Uint8Array.of(voiceStep(voiceActivity)) : undefined;
     if (infer) this.#guard.record(microseconds(this.#clock() - started));
   }
+}
+
+/** Whether a model tells how likely it is that somebody speaks. */
+export function tellsVoice({ contract }: Model): boolean {
+  return contract.outputs.voiceActivity !== undefined;
 }

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { microseconds, monotonicClock } from "../base/index.js";
+import { VOICE_UNKNOWN } from "../container/index.js";
 import { Denoiser } from "./denoiser.js";
 import { loadModel, type Model } from "./model.js";
 import { OverloadGuard } from "./overload.js";
@@ -70,6 +71,39 @@ describe("Renderer", () => {
     expect(both.wet.filter((_, i) => i % 2 === 1).every((value) => value === 0)).toBe(true);
   });
 
+  it("tells of a voice in either channel, of none where the network did not run, and nothing with a model that can't", async () => {
+    const shipped = await loadModel(fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url)));
+    const other = await loadModel(fileURLToPath(new URL("./fixtures/other.onnx", import.meta.url)));
+    const speech = new URL("../examples/audio/clean-speech.wav", import.meta.url);
+    const spoken = await openSource({ file: fileURLToPath(speech) });
+    const parts: number[] = [];
+    for (let part = await spoken.read(); part && parts.length < 96_000; part = await spoken.read()) parts.push(...part);
+    const stereo = new Float32Array(2 * parts.length);
+    for (const [index, sample] of parts.entries()) stereo[2 * index + 1] = sample;
+
+    const tell = async (using: Model, samples: Float32Array, wanted: boolean, channels: 1 | 2) => {
+      const denoisers: Denoiser[] = [];
+      for (let channel = 0; channel < channels; channel++) denoisers.push(await Denoiser.create(using));
+      const source = await openSource({ samples, inputChannels: channels, channels });
+      const renderer = new Renderer({ source, denoisers, guard: guard(), clock: monotonicClock, wanted: () => wanted });
+      const told: (number | undefined)[] = [];
+      for (let block = await renderer.read(); block; block = await renderer.read()) told.push(block.voice?.[0]);
+      await renderer.close();
+      return told;
+    };
+    const mono = await tell(shipped, Float32Array.from(parts), true, 1);
+    const both = await tell(shipped, stereo, true, 2);
+    const quiet = await tell(shipped, new Float32Array(stereo.length), true, 2);
+    expect(mono.filter((step) => step! > 127).length).toBeGreaterThan(mono.length / 2);
+    expect(both.length).toBe(mono.length);
+    for (const [index, step] of both.entries()) expect(step).toBeGreaterThanOrEqual(mono[index]!);
+    expect(quiet.filter((step) => step! > 127)).toEqual([]);
+    expect((await tell(shipped, stereo, false, 2)).every((step) => step === undefined)).toBe(true);
+    expect((await tell(other, ramp(9600), true, 1)).every((step) => step === undefined)).toBe(true);
+    await shipped.close();
+    await other.close();
+  });
+
   it("gives blocks that were put back first, and goes on after them", async () => {
     const samples = ramp(960);
     const renderer = new Renderer({
@@ -119,6 +153,47 @@ describe("Renderer", () => {
 });
 
 describe("Tape", () => {
+  it("keeps where somebody speaks beside the sound, through cuts and holes, to 10 ms", () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("write" as const), length: fc.nat(3000), voice: fc.nat(254) }),
+      fc.record({ kind: fc.constant("raw" as const), length: fc.nat(3000), voice: fc.constant(VOICE_UNKNOWN) }),
+      fc.record({ kind: fc.constant("seek" as const), length: fc.nat(5000), voice: fc.constant(0) }),
+      fc.record({ kind: fc.constant("again" as const), length: fc.nat(4000), voice: fc.constant(0) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const tape = new Tape({ channels: 1, capacity: 24_000 });
+        /** What was told of each sample. */
+        const told: number[] = [];
+        for (const { kind, length, voice } of steps) {
+          if (kind === "write" || kind === "raw") {
+            const block = new Float32Array(length);
+            tape.write(block, block, kind === "raw" ? undefined : Uint8Array.of(voice));
+            told.push(...Array(length).fill(voice));
+          } else if (kind === "seek") {
+            tape.seek(tape.end + length);
+            told.push(...Array(length).fill(0));
+          } else {
+            // Cut off and written again where it was, as a resume does.
+            const cut = tape.cut(Math.max(0, tape.end - length));
+            expect(cut.voice).toHaveLength(Math.ceil(cut.dry.length / 480));
+            tape.write(cut.dry, cut.wet, cut.voice);
+          }
+        }
+        expect(tape.end).toBe(told.length);
+        expect(tape.voice(Math.ceil(told.length / 480))).toBe(0);
+        for (let number = Math.max(0, Math.ceil(tape.oldest / 480)); (number + 1) * 480 <= told.length; number++) {
+          // Blocks need not be aligned: what is told may lie one step off, and two where it was cut and said again.
+          const near = new Set(told.slice(Math.max(0, (number - 2) * 480), (number + 3) * 480));
+          expect(near.has(tape.voice(number))).toBe(true);
+          if (near.size === 1) expect(tape.voice(number)).toBe([...near][0]);
+        }
+        if (tape.oldest >= 480) expect(tape.voice(0)).toBe(VOICE_UNKNOWN);
+      }),
+      { seed: 5, numRuns: 500 },
+    );
+  });
+
   it("behaves like an endless array of silence that remembers the last stretch", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("write" as const), length: fc.nat(30) }),

@@ -1,12 +1,23 @@
+import { VOICE_UNKNOWN } from "../container/index.js";
+
 /** Sound cut off a {@link Tape}: both versions, interleaved, equally long. */
 export interface TapeCut {
   readonly dry: Float32Array;
   readonly wet: Float32Array;
+  /**
+   * How likely it is that somebody speaks: a step of a voice frame for every 10 ms, the last of them for the rest.
+   * Undefined where nothing is known.
+   */
+  readonly voice?: Uint8Array | undefined;
 }
+
+/** Samples per channel in a step of voice: 10 ms. */
+const STEP = 480;
 
 /**
  * The rendered sound on the broadcast's timeline: the original ("dry") and denoised ("wet") samples between the moment
- * that is being heard and the end of what was rendered ahead, so that both can be mixed anew or taken back.
+ * that is being heard and the end of what was rendered ahead, so that both can be mixed anew or taken back, and beside
+ * them where somebody speaks.
  * Positions count samples per channel from the start of the broadcast; what was never written reads as silence.
  */
 export class Tape {
@@ -14,6 +25,7 @@ export class Tape {
   readonly #capacity: number;
   readonly #dry: Float32Array;
   readonly #wet: Float32Array;
+  readonly #voice: Uint8Array;
   #end = 0;
   /** The furthest the end has ever been: what lies a ring's length before it is overwritten. */
   #furthest = 0;
@@ -24,6 +36,8 @@ export class Tape {
     this.#capacity = capacity;
     this.#dry = new Float32Array(capacity * channels);
     this.#wet = new Float32Array(capacity * channels);
+    // Where nothing is aligned, a step more at either end.
+    this.#voice = new Uint8Array(Math.floor(capacity / STEP) + 2);
   }
 
   /** Where the next block goes. */
@@ -36,8 +50,9 @@ export class Tape {
     return this.#furthest - this.#capacity;
   }
 
-  /** Appends a block; `dry` and `wet` may be the same. */
-  write(dry: Float32Array, wet: Float32Array): void {
+  /** Appends a block; `dry` and `wet` may be the same. See {@link TapeCut} for `voice`. */
+  write(dry: Float32Array, wet: Float32Array, voice?: Uint8Array): void {
+    this.#tell(dry.length / this.channels, voice);
     this.#each(this.#end, dry.length / this.channels, (at, from, length) => {
       this.#dry.set(dry.subarray(from, from + length), at);
       this.#wet.set(wet.subarray(from, from + length), at);
@@ -53,6 +68,8 @@ export class Tape {
       this.#dry.fill(0, at, at + length);
       this.#wet.fill(0, at, at + length);
     });
+    for (let step = Math.ceil((position - gap) / STEP); step < position / STEP; step++)
+      this.#voice[step % this.#voice.length] = 0;
     this.#advance(position);
   }
 
@@ -70,14 +87,35 @@ export class Tape {
     });
   }
 
+  /** The step of voice from `step` times 10 ms on; nobody speaks where nothing was written. */
+  voice(step: number): number {
+    if (step * STEP >= this.#end) return 0;
+    return step * STEP < this.oldest ? VOICE_UNKNOWN : this.#voice[step % this.#voice.length]!;
+  }
+
   /** Takes everything from `position` off the end and returns it. */
   cut(position: number): TapeCut {
     const start = Math.max(position, this.#furthest - this.#capacity, 0);
-    const length = Math.max(0, this.#end - start) * this.channels;
-    const cut = { dry: new Float32Array(length), wet: new Float32Array(length) };
+    const frames = Math.max(0, this.#end - start);
+    const length = frames * this.channels;
+    const voice = Uint8Array.from({ length: Math.ceil(frames / STEP) }, (_, index) =>
+      this.voice(Math.floor((start + (index + 0.5) * STEP) / STEP)),
+    );
+    const cut = { dry: new Float32Array(length), wet: new Float32Array(length), voice };
     this.read(start, cut.dry, cut.wet);
     this.#end = Math.min(this.#end, Math.max(position, 0));
     return cut;
+  }
+
+  // A step that two blocks share is the later one's.
+  #tell(frames: number, voice: Uint8Array | undefined): void {
+    const start = this.#end;
+    if (frames === 0) return;
+    for (let step = Math.floor(start / STEP); step < (start + frames) / STEP; step++) {
+      const index = Math.floor(((step + 0.5) * STEP - start) / STEP);
+      const value = voice?.[Math.max(0, Math.min(index, voice.length - 1))];
+      this.#voice[step % this.#voice.length] = value ?? VOICE_UNKNOWN;
+    }
   }
 
   #advance(end: number): void {
