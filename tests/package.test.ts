@@ -1,9 +1,20 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import typescript from "typescript";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const run = promisify(execFile);
@@ -32,6 +43,67 @@ test("what is packed runs with plain node, and holds neither tests nor sources",
   expect(files.some((file) => file.endsWith("page/assets/index.html"))).toBe(true);
   const megabytes = files.reduce((sum, file) => sum + statSync(file).size, 0) / 1e6;
   expect(megabytes).toBeLessThan(6);
+});
+
+/** `NAME=value` pairs of a line or several. */
+function assignments(text: string): Record<string, string> {
+  return Object.fromEntries([...text.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name!, value!]));
+}
+
+/** The settings `unsay relay` starts with in an environment. */
+async function relaySettings(cli: string, environment: Record<string, string>): Promise<Record<string, unknown>> {
+  const settings = { cwd: project, env: { PATH: process.env.PATH, ...environment } };
+  const { stdout } = await run(process.execPath, [cli, "relay", "--print-config"], settings);
+  return JSON.parse(stdout);
+}
+
+test("what is packed imports nothing but what it depends on, the standard library and itself", () => {
+  const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const folder = join(installed, "dist");
+  const scripts = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    // The page is a bundle already; what bundles it runs from the sources alone.
+    .filter((file) => file.endsWith(".js") && !/page\/(?:assets\/|bundle\.js$)/.test(file));
+  const names = scripts.flatMap((file) =>
+    typescript.preProcessFile(readFileSync(join(folder, file), "utf8")).importedFiles.map(({ fileName }) => fileName),
+  );
+  const packages = [...new Set(names)].filter((name) => !/^(?:\.|node:)/.test(name));
+  expect(packages).toContain("onnxruntime-node");
+  const unknown = packages.filter(
+    (name) => !Object.keys(dependencies).some((each) => `${name}/`.startsWith(`${each}/`)),
+  );
+  expect(unknown).toEqual([]);
+});
+
+test("the container has everything the relay starts with, and takes the settings it is given", async () => {
+  const dockerfile = readFileSync(join(root, "Dockerfile"), "utf8").replaceAll("\\\n", " ");
+  const image = join(project, "image");
+  mkdirSync(image);
+  const ignored = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
+  for (const [, path] of dockerfile.matchAll(/^COPY --from=build \/unsay\/(\S+)/gm)) {
+    if (path !== "dist" && path !== "node_modules") expect(ignored).not.toContain(path);
+    if (path === "node_modules") symlinkSync(join(root, path), join(image, path));
+    else cpSync(join(root, path!), join(image, path!), { recursive: true });
+  }
+  const environment = assignments(/^ENV (.*)$/m.exec(dockerfile)![1]!);
+  const [, script] = /^ENTRYPOINT \["node", "(.*)"\]$/m.exec(dockerfile)!;
+  expect(/^CMD (.*)$/m.exec(dockerfile)![1]).toBe('["relay"]');
+  const config = await relaySettings(join(image, script!), environment);
+  expect(config).toMatchObject({ host: "0.0.0.0", opsPort: Number(environment.UNSAY_OPS_PORT), drainSeconds: 8 });
+});
+
+test("the service starts a command that is packed, with settings it knows, and waits until it has drained", async () => {
+  const unit = readFileSync(join(installed, "examples/unsay-relay.service"), "utf8");
+  const { bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const [, command, args] = /^ExecStart=\/usr\/local\/bin\/(\S+) (.*)$/m.exec(unit)!;
+  expect(args).toBe("relay");
+  const script = join(installed, bin[command!]);
+  expect(readFileSync(script, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+  expect(statSync(script).mode & 0o111).toBe(0o111);
+  const environment = assignments([...unit.matchAll(/^Environment=(.*)$/gm)].map(([, line]) => line).join(" "));
+  const config = await relaySettings(script, environment);
+  expect(config).toMatchObject({ host: "::", opsPort: Number(environment.UNSAY_OPS_PORT) });
+  const [, seconds] = /^TimeoutStopSec=(\d+)$/m.exec(unit)!;
+  expect(Number(seconds)).toBeGreaterThan(config.drainSeconds as number);
 });
 
 test("the README's library example runs against the package and hears what it published", async () => {
