@@ -19,6 +19,8 @@ export interface MeterReading {
     | undefined;
   /** Level of the last moment in decibels below full scale. */
   readonly levelDb: number;
+  /** Chance from 0 to 1 that somebody speaks; undefined where the publisher does not tell. */
+  readonly voice: number | undefined;
 }
 
 const barWidth = 16;
@@ -45,6 +47,10 @@ function deliveryParts(relay: MeterReading["relay"]): string[] {
   ];
 }
 
+function percent(share: number | undefined): string {
+  return share === undefined ? "-" : `${(100 * share).toFixed(0)} %`;
+}
+
 /** Skips by reason, those that there were: `3 window, 1 passed`. */
 export function skipsText(skips: Readonly<Record<string, number>>): string {
   const some = Object.entries(skips).filter(([, count]) => count > 0);
@@ -58,6 +64,7 @@ export function meterLine(reading: MeterReading): string {
   return [
     `${state} ${position}`,
     `${levelBar(reading.levelDb)} ${reading.levelDb.toFixed(0).padStart(4)} dB`,
+    `voice ${percent(reading.voice).padStart(5)}`,
     `buffer ${reading.bufferMs.toFixed(0).padStart(5)} ms`,
     `group ${reading.group ?? "-"}`,
     `discontinuities ${reading.discontinuities}`,

@@ -1,7 +1,8 @@
 import { createServer, connect as dial } from "node:net";
+import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type AudioSource, Publisher } from "../publisher/index.js";
+import { type AudioSource, openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
 import type { BrowserListenerStats } from "../watch/browser/listener.js";
@@ -232,6 +233,49 @@ test("the page plays on by itself when its relay has gone and come back", async 
     await second?.close();
   }
 });
+
+test("the page shows a voice while somebody speaks in what is heard, none in pauses, and says where it is not told", async () => {
+  await open();
+  await until("playing", ({ playedMs }) => playedMs > 500);
+  expect((await stats()).voice).toBeUndefined();
+  expect(await page.textContent("#voice")).toBe("Voice: not told");
+  await page.close();
+
+  const file = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
+  const recording = await openSource({ file, loop: true });
+  let read = 0;
+  // Two seconds of speech, two of silence, for ever.
+  const source: AudioSource = {
+    name: "now and then",
+    channels: 1,
+    async read() {
+      if (Math.floor(read / (2 * SAMPLE_RATE)) % 2 === 0) {
+        const part = (await recording.read())?.slice();
+        read += part?.length ?? 0;
+        return part;
+      }
+      read += WINDOW;
+      return new Float32Array(WINDOW);
+    },
+    close: () => recording.close(),
+  };
+  const model = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
+  const speaker = new Publisher({ url: origin, broadcast: "spoken", source, model, aheadMs: 3000 });
+  try {
+    await open("?broadcast=spoken");
+    for (const round of ["once", "again"]) {
+      await expect.poll(() => page.textContent("#voice"), { message: round, timeout: 20_000 }).toBe("Voice: yes");
+      await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 20_000 }).toBe("");
+      // Not the stop between two words.
+      await until("a pause", ({ levelDb, voice }) => levelDb < -60 && voice !== undefined && voice < 0.1);
+      await expect.poll(() => page.textContent("#voice"), { message: round, timeout: 20_000 }).toBe("Voice: no");
+    }
+    expect((await stats()).errors).toBe(0);
+  } finally {
+    await page.close();
+    await speaker.close();
+  }
+}, 90_000);
 
 test("a page whose broadcast nobody publishes says so", async () => {
   await open("?broadcast=nobody");

@@ -1,6 +1,5 @@
 import "../base/polyfills.js";
 import { EventEmitter } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
@@ -13,7 +12,7 @@ import {
   TransportError,
   toMilliseconds,
 } from "../base/index.js";
-import { type AudioRendition, type Catalog, parseCatalog } from "../container/index.js";
+import { type AudioRendition, type Catalog, epochOf } from "../container/index.js";
 import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
 import {
   type Backend,
@@ -26,15 +25,17 @@ import {
   type Session,
   toWebTransport,
 } from "../transport/index.js";
+import { BroadcastReader, type OpenBroadcast } from "./broadcast-reader.js";
 import { ChangingDecoder, canDecode, loadDecoder } from "./decoding.js";
 import { TrackFeed } from "./feed.js";
 import { Feedback } from "./feedback.js";
 import { AudioPipeline } from "./pipeline.js";
 import { Playout, type PlayoutRewind } from "./playout.js";
-import { isLowRendition } from "./rendition.js";
+import { type NamedRendition, readableRenditions } from "./rendition.js";
 import { Reporter } from "./reporter.js";
 import { type PlayedRun, type SoundSink, VirtualSpeaker } from "./speaker.js";
 import { type PlaybackStats, playbackStats } from "./stats.js";
+import { VoiceFeed } from "./voice-feed.js";
 
 /** Options for {@link Listener}. */
 export interface ListenerOptions {
@@ -139,11 +140,8 @@ const optionsSchema = z.object({
 
 /** How long to wait for a lost packet at least while newer ones are there: half the usual delay. */
 const GAP: Microseconds = fromMilliseconds(40);
-/**
- * How old a group may be that is still wanted: as much as is sent ahead at most. The protocol's default, 0, asks for the
- * newest group alone.
- */
-const KEEP_MS = 30_000;
+/** Sound goes before what tells of it. */
+const PRIORITY = 100;
 
 /**
  * Plays a broadcast without a sound card: connects, waits for it to be announced, follows its catalog, takes back what
@@ -156,7 +154,9 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #playout: Playout;
   readonly #speaker: VirtualSpeaker;
   readonly #feed: TrackFeed;
+  readonly #voice = new VoiceFeed();
   readonly #reporter: Reporter;
+  readonly #reader: BroadcastReader;
   readonly #reconnector: Reconnector;
   readonly #timeout: ReturnType<typeof setTimeout>;
   readonly #closed: Promise<void>;
@@ -169,9 +169,6 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #playingTrack: string | undefined;
   #lastProblem: Error | undefined;
   #leadMs: number | undefined;
-  /** What the publisher's catalog said of its bleed: first, and last. */
-  #bleedBaseMs: number | undefined;
-  #bleedTotalMs = 0;
   #found = false;
   #sessions = 0;
   #restarts = 0;
@@ -222,10 +219,19 @@ export class Listener extends EventEmitter<ListenerEvents> {
         receivedBytes: this.#feed.counters.receivedBytes,
         receivedGroup: this.#feed.receipts.mark,
         bufferedMs: this.#bufferedMs,
-        bleedMs: this.#bleedMs,
+        bleedMs: this.#reader.bleedMs,
         staleMs: this.#playout.counters.staleMs,
       }),
       alwaysPublish: this.#options.report === "broadcast",
+    });
+    this.#reader = new BroadcastReader({
+      onBroadcast: () => {
+        this.#found = true;
+        this.#playingTrack = undefined;
+      },
+      onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
+      onGone: () => this.#become("waiting"),
+      onProblem: (error) => this.#problem(error),
     });
     this.#reconnector = new Reconnector({
       connect: (signal) => connect(this.#url, { ...options.connect, signal }),
@@ -267,8 +273,9 @@ export class Listener extends EventEmitter<ListenerEvents> {
         decodedMs: this.#playout.bufferedMs,
         discontinuities: this.#pipeline?.generation ?? 0,
         levelDb: this.#speaker.levelDb,
+        voice: this.#voice,
         leadMs: this.#leadMs,
-        bleedMs: this.#bleedMs,
+        bleedMs: this.#reader.bleedMs,
         counters: this.#playout.counters,
       }),
       state: this.#state,
@@ -278,7 +285,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       datagrams,
       decoded,
       concealed,
-      malformed: malformed + errors,
+      malformed: malformed + errors + this.#voice.counters.malformed,
       dropped: { duplicate, late, stale, overflow },
       abortedGroups,
       sessions: this.#sessions,
@@ -288,10 +295,6 @@ export class Listener extends EventEmitter<ListenerEvents> {
   /** Stops, finishes the sink and resolves; idempotent. Rejects when the sink could not be finished. */
   async close(): Promise<void> {
     await this.#end(undefined);
-  }
-
-  get #bleedMs(): number {
-    return this.#bleedTotalMs - (this.#bleedBaseMs ?? 0);
   }
 
   get #bufferedMs(): number {
@@ -304,6 +307,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     clearTimeout(this.#timeout);
     this.#reconnector.close();
     this.#feed.close();
+    this.#voice.close();
     this.#pipeline?.close();
     try {
       await this.#speaker.close();
@@ -334,10 +338,6 @@ export class Listener extends EventEmitter<ListenerEvents> {
   async #run(session: Session): Promise<void> {
     this.#session = session;
     this.#sessions++;
-    let over = false;
-    const ended = session.closed.then(() => {
-      over = true;
-    });
     try {
       // The library writes the URL to the console, where a token must not be; it needs no query any more.
       const url = new URL(this.#url);
@@ -351,16 +351,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       this.#become("waiting");
       const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
       try {
-        while (!over) {
-          const broadcast = handle.active.peek();
-          const changed = handle.active.changed();
-          const stop = new AbortController();
-          const followed = broadcast && this.#follow(broadcast, stop.signal).catch((error) => this.#problem(error));
-          await Promise.race([ended, changed]);
-          stop.abort();
-          await followed;
-          if (!over) this.#become("waiting");
-        }
+        await this.#reader.follow(handle, session.closed);
       } finally {
         handle.close();
         connection.close();
@@ -399,35 +390,16 @@ export class Listener extends EventEmitter<ListenerEvents> {
     }
   }
 
-  /** Follows the catalog and plays the audio it names, until the broadcast goes away. */
-  async #follow(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
-    this.#found = true;
-    this.#playingTrack = undefined;
-    const track = broadcast.track("catalog.json").subscribe();
-    signal.addEventListener("abort", () => track.close());
-    for (;;) {
-      const group = await track.nextGroup();
-      const frame = await group?.readFrame();
-      if (!frame || signal.aborted) return;
-      try {
-        await this.#apply(broadcast, parseCatalog(frame.payload), signal);
-      } catch (error) {
-        // The catalog after a broken one may be whole.
-        this.#problem(error);
-      }
-    }
-  }
-
-  async #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): Promise<void> {
-    this.#bleedTotalMs = catalog.unsay?.bleedMs ?? 0;
-    this.#bleedBaseMs = Math.min(this.#bleedBaseMs ?? this.#bleedTotalMs, this.#bleedTotalMs);
+  /** Plays the audio that a catalog names. */
+  async #apply(broadcast: OpenBroadcast, catalog: Catalog): Promise<void> {
+    this.#voice.follow(broadcast, catalog.unsay?.voice);
     const chosen = chooseRendition(catalog);
     if (!chosen || chosen.name === this.#playingTrack) return;
-    const { codec } = chosen.rendition;
-    if (codec !== this.#codec) {
-      const openDecoder = await loadDecoder(chosen.rendition, this.#options.channels);
-      if (signal.aborted || this.#ended) return;
-      this.#codec = codec;
+    const { name, rendition } = chosen;
+    if (rendition.codec !== this.#codec) {
+      const openDecoder = await loadDecoder(rendition, this.#options.channels);
+      if (broadcast.signal.aborted || this.#ended) return;
+      this.#codec = rendition.codec;
       this.#decoder?.become(openDecoder);
       this.#pipeline ??= new AudioPipeline({
         consumer: this.#feed.consumer,
@@ -437,29 +409,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
       });
       this.#feed.connect(this.#pipeline);
     }
-    this.#playingTrack = chosen.name;
+    this.#playingTrack = name;
     this.#playout.setLive(catalog.unsay?.mode === "live");
     this.#become("playing");
-    void this.#play(broadcast, chosen.name, signal);
-  }
-
-  /** Reads a track to its end, and subscribes again where it broke. */
-  async #play(broadcast: Moq.Broadcast.Consumer, name: string, signal: AbortSignal): Promise<void> {
-    const isWanted = () => !signal.aborted && !this.#ended && this.#playingTrack === name;
-    for (let waitMs = 250; isWanted(); waitMs = Math.min(waitMs * 2, 4000)) {
-      const subscriber = broadcast.track(name).subscribe({ priority: 100, ordered: true, latencyMax: KEEP_MS });
-      const close = () => subscriber.close();
-      signal.addEventListener("abort", close);
-      try {
-        await this.#feed.run(subscriber);
-        return;
-      } catch (error) {
-        if (isWanted()) this.#problem(error);
-      } finally {
-        signal.removeEventListener("abort", close);
-      }
-      await delay(waitMs, undefined, { signal }).catch(() => {});
-    }
+    const isWanted = () => !this.#ended && this.#playingTrack === name;
+    void broadcast.keep(name, { priority: PRIORITY, isWanted }, (track) => this.#feed.run(track));
   }
 
   #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
@@ -479,6 +433,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   #rewound({ discontinuity, from }: PlayoutRewind): void {
+    this.#voice.takeBack(from, epochOf(this.#feed.receipts.newest ?? 0));
     this.#reporter.hurry();
     const heardUntil = this.#playout.applied?.heardUntil ?? from;
     this.emit("rewind", { discontinuity, from, heardUntil });
@@ -498,30 +453,19 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 }
 
-interface Chosen {
-  readonly name: string;
-  readonly rendition: AudioRendition;
-}
-
 /**
  * The rendition to play: Opus or PCM in the legacy container. Of several, the highest bitrate; in a broadcast that replaces
  * its track to take back, the one added last.
  */
-function chooseRendition(catalog: Catalog): Chosen | undefined {
-  const renditions = Object.entries(catalog.audio?.renditions ?? {}).map(([name, rendition]) => ({ name, rendition }));
-  const playable = renditions.filter(
-    ({ name, rendition }) =>
-      canDecode(rendition) &&
-      rendition.container.kind === "legacy" &&
-      !rendition.broadcast &&
-      !isLowRendition(name, catalog.audio?.renditions),
-  );
+function chooseRendition(catalog: Catalog): NamedRendition<AudioRendition> | undefined {
+  const renditions = Object.values(catalog.audio?.renditions ?? {});
+  const playable = readableRenditions(catalog.audio?.renditions).filter(({ rendition }) => canDecode(rendition));
   if (playable.length === 0 && renditions.length > 0) {
-    const codecs = renditions.map(({ rendition }) => rendition.codec).join(", ");
+    const codecs = renditions.map(({ codec }) => codec).join(", ");
     throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs}.`);
   }
   if (catalog.unsay?.renege === "track") return playable.at(-1);
-  return playable.reduce<Chosen | undefined>(
+  return playable.reduce<NamedRendition<AudioRendition> | undefined>(
     (best, each) => (best && (best.rendition.bitrate ?? 0) >= (each.rendition.bitrate ?? 0) ? best : each),
     undefined,
   );

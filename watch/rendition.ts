@@ -1,3 +1,11 @@
+import type { AudioRendition, VideoRendition } from "../container/index.js";
+
+/** A rendition with the name of its track. */
+export interface NamedRendition<R> {
+  readonly name: string;
+  readonly rendition: R;
+}
+
 const LOW_SUFFIX = "-low";
 
 /**
@@ -6,4 +14,14 @@ const LOW_SUFFIX = "-low";
  */
 export function isLowRendition(name: string, renditions: Readonly<Record<string, unknown>> | undefined): boolean {
   return name.endsWith(LOW_SUFFIX) && Object.hasOwn(renditions ?? {}, name.slice(0, -LOW_SUFFIX.length));
+}
+
+/** The renditions of a catalog that are framed in a way that is read here, as parts of this broadcast, lower ones aside. */
+export function readableRenditions<R extends AudioRendition | VideoRendition>(
+  renditions: Readonly<Record<string, R>> | undefined,
+): readonly NamedRendition<R>[] {
+  return Object.entries(renditions ?? {})
+    .map(([name, rendition]) => ({ name, rendition }))
+    .filter(({ rendition }) => rendition.container.kind === "legacy" && !rendition.broadcast)
+    .filter(({ name }) => !isLowRendition(name, renditions));
 }

@@ -1,6 +1,8 @@
+import type { Microseconds } from "../base/index.js";
 import type { Receipt } from "../flow/index.js";
 import type { TrackFeed } from "./feed.js";
 import type { Reporter } from "./reporter.js";
+import type { VoiceFeed } from "./voice-feed.js";
 
 /** The numbers that every listener has, whatever it plays with; totals count from its start. */
 export interface PlaybackStats {
@@ -21,6 +23,8 @@ export interface PlaybackStats {
   readonly skippedMs: number;
   /** Level of the last moment in decibels below full scale; -Infinity for silence. */
   readonly levelDb: number;
+  /** Chance from 0 to 1 that somebody speaks in what is heard now; undefined where the publisher does not tell. */
+  readonly voice: number | undefined;
   /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
   readonly leadMs: number | undefined;
   /** Milliseconds of undenoised sound that the publisher let pass since this listener came, as its catalog tells. */
@@ -44,11 +48,12 @@ export interface PlaybackSources {
   readonly feed: TrackFeed;
   readonly reporter: Reporter;
   readonly playing: boolean;
-  readonly playheadUs: number | undefined;
+  readonly playheadUs: Microseconds | undefined;
   /** Milliseconds of decoded sound ahead of the playhead. */
   readonly decodedMs: number;
   readonly discontinuities: number;
   readonly levelDb: number;
+  readonly voice: VoiceFeed;
   readonly leadMs: number | undefined;
   readonly bleedMs: number;
   /** The playout's totals; undefined before there is one. */
@@ -73,6 +78,8 @@ export function playbackStats(sources: PlaybackSources): PlaybackStats {
     underrunMs,
     skippedMs,
     levelDb: sources.levelDb,
+    // While nothing is heard nobody speaks, whatever the playhead stands at.
+    voice: sources.playing ? sources.voice.at(sources.playheadUs) : undefined,
     leadMs: sources.leadMs,
     bleedMs: sources.bleedMs,
     staleMs,

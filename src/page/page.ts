@@ -22,6 +22,7 @@ const interrupt = element<HTMLButtonElement>("interrupt");
 const strength = element<HTMLInputElement>("strength");
 const strengthValue = element<HTMLOutputElement>("strength-value");
 const status = element("status");
+const voice = element("voice");
 const notice = element("notice");
 const sounds = [...document.querySelectorAll<HTMLInputElement>("input[name=sound]")];
 const graph = new Graph(element<HTMLCanvasElement>("graph"));
@@ -88,6 +89,7 @@ const figures: readonly Figure[] = [
   { name: "Playing position", text: (stats) => seconds(stats.playheadUs) },
   { name: "Buffer", unit: "ms", text: (stats) => whole(stats.bufferMs) },
   { name: "Level", unit: "dB", text: (stats) => (Number.isFinite(stats.levelDb) ? stats.levelDb.toFixed(1) : "–∞") },
+  { name: "Chance of a voice", unit: "%", text: (stats) => whole(stats.voice && 100 * stats.voice) },
   { name: "Landing lead", unit: "ms", text: (stats) => whole(stats.leadMs) },
   {
     name: "Group",
@@ -136,6 +138,16 @@ const states: Record<string, string> = {
   failed: "Failed",
 };
 
+/** The lamp beside the graph, by what it shows. */
+const voices = { unknown: "Voice: not told", quiet: "Voice: no", speaking: "Voice: yes" };
+
+function showVoice(chance: number | undefined): void {
+  const state = chance === undefined ? "unknown" : chance < 0.5 ? "quiet" : "speaking";
+  if (voice.dataset.state === state) return;
+  voice.dataset.state = state;
+  voice.textContent = voices[state];
+}
+
 let cuts = 0;
 /** Whether the notice tells of something that playing on would disprove. */
 let troubled = false;
@@ -146,6 +158,7 @@ function refresh(): void {
   if (status.dataset.state !== dot) status.dataset.state = dot;
   const sentence = states[state] ?? "";
   if (status.textContent !== sentence) status.textContent = sentence;
+  showVoice(stats?.voice);
   if (!stats) return;
   if (troubled && stats.state === "playing") {
     troubled = false;

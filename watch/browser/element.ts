@@ -7,7 +7,8 @@ const STYLE = ":host { display: block } canvas { display: block; width: 100%; bo
  * pictures, where there are any, on its canvas.
  *
  * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"),
- * `jitter` in milliseconds. It sets the attribute `video` once there is a picture.
+ * `jitter` in milliseconds. It sets the attribute `video` once there is a picture, and `speaking` while somebody speaks
+ * in what is heard, as far as the publisher tells.
  * Events: `stats` ten times a second with {@link BrowserListenerStats} as `detail`, `rewind` with `{from, heardUntil}` in
  * microseconds when something was taken back, `failed` with an `Error`.
  */
@@ -62,6 +63,7 @@ export class UnsayWatch extends HTMLElement {
     listener.addEventListener("stats", (event) => {
       const { detail } = event as CustomEvent<BrowserListenerStats>;
       this.toggleAttribute("video", detail.pictures > 0);
+      this.toggleAttribute("speaking", (detail.voice ?? 0) >= 0.5);
       this.dispatchEvent(new CustomEvent("stats", { detail }));
     });
     for (const name of ["rewind", "failed"]) {
@@ -74,7 +76,8 @@ export class UnsayWatch extends HTMLElement {
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
-    this.#stats = this.#listener && { ...this.#listener.stats, state: "idle", playing: false };
+    this.#stats = this.#listener && { ...this.#listener.stats, state: "idle", playing: false, voice: undefined };
+    this.toggleAttribute("speaking", false);
     this.#listener?.close();
     this.#listener = undefined;
   }

@@ -11,16 +11,19 @@ import {
   TransportError,
   toMilliseconds,
 } from "../../base/index.js";
-import { type AudioRendition, type Catalog, parseCatalog, type VideoRendition } from "../../container/index.js";
+import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../../container/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
+import { BroadcastReader, type OpenBroadcast } from "../broadcast-reader.js";
+import { delay } from "../delay.js";
 import { TrackFeed } from "../feed.js";
 import { Feedback } from "../feedback.js";
 import { openPcm } from "../pcm.js";
 import { AudioPipeline, type AudioPipelineOptions } from "../pipeline.js";
-import { isLowRendition } from "../rendition.js";
+import { type NamedRendition, readableRenditions } from "../rendition.js";
 import { Reporter } from "../reporter.js";
 import { type PlaybackStats, playbackStats } from "../stats.js";
 import { VideoPipeline } from "../video.js";
+import { VoiceFeed } from "../voice-feed.js";
 import { audioConfig, pictureDecoder, soundDecoder, videoConfig } from "./decoders.js";
 import type { WorkletStatus } from "./messages.js";
 import { openContext, SpeakerOutput } from "./output.js";
@@ -62,8 +65,6 @@ const BACKOFF_MS = { initial: 250, max: 4000 };
 const STATS_INTERVAL = 100_000;
 /** How long to wait for a lost packet while newer ones are there: half the least delay, so that the rest still sounds. */
 const GAP: Microseconds = fromMilliseconds(40);
-/** How old a group may be that is still wanted: as much as is sent ahead at most. */
-const KEEP_MS = 30_000;
 /** Sound is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
 const HORIZON_MS = 500;
 /** Sound goes before pictures. */
@@ -83,6 +84,8 @@ export class BrowserListener extends EventTarget {
   readonly #path: string;
   readonly #stop = new AbortController();
   readonly #feed: TrackFeed;
+  readonly #voice = new VoiceFeed();
+  readonly #reader: BroadcastReader;
   readonly #reporter: Reporter;
   readonly #screen: Screen | undefined;
   #context: AudioContext | undefined;
@@ -97,8 +100,6 @@ export class BrowserListener extends EventTarget {
   #state: BrowserListenerStats["state"] = "connecting";
   #levelDb = Number.NEGATIVE_INFINITY;
   #leadMs: number | undefined;
-  #bleedBaseMs: number | undefined;
-  #bleedTotalMs = 0;
   #rewinds = 0;
   #restarts = 0;
   #statsAt = Number.NEGATIVE_INFINITY;
@@ -121,6 +122,15 @@ export class BrowserListener extends EventTarget {
       playhead: () => this.#output?.playhead,
       onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
     });
+    this.#reader = new BroadcastReader({
+      onBroadcast: () => {
+        this.#audioTrack = undefined;
+        this.#videoTrack = undefined;
+      },
+      onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
+      onGone: () => {},
+      onProblem: (error) => this.#fail(error),
+    });
     this.#reporter = new Reporter({
       path: this.#path,
       clock: monotonicClock,
@@ -131,7 +141,7 @@ export class BrowserListener extends EventTarget {
         receivedBytes: this.#receivedBytes,
         receivedGroup: this.#feed.receipts.mark ?? this.#video?.newest,
         bufferedMs: this.#bufferedMs,
-        bleedMs: this.#bleedMs,
+        bleedMs: this.#reader.bleedMs,
         staleMs: this.#output?.status?.counters.staleMs ?? 0,
       }),
     });
@@ -157,15 +167,16 @@ export class BrowserListener extends EventTarget {
         decodedMs: status?.bufferedMs ?? 0,
         discontinuities: this.#discontinuities,
         levelDb: this.#levelDb,
+        voice: this.#voice,
         leadMs: this.#leadMs,
-        bleedMs: this.#bleedMs,
+        bleedMs: this.#reader.bleedMs,
         counters: status?.counters,
       }),
       state: this.#state,
       backend: this.#session?.backend,
       group: this.#feed.receipts.newest ?? this.#video?.newest,
       receivedBytes: this.#receivedBytes,
-      errors: this.#feed.counters.malformed + (this.#sound?.counters.errors ?? 0) + (this.#video?.malformed ?? 0),
+      errors: this.#errors,
       pictures: this.#pictures?.counters.shown ?? 0,
     };
   }
@@ -181,6 +192,7 @@ export class BrowserListener extends EventTarget {
     this.#stop.abort(new StateError("CLOSED", "The listener was closed."));
     this.#session?.transport.close();
     this.#feed.close();
+    this.#voice.close();
     this.#sound?.close();
     this.#video?.close();
     this.#pictures?.close();
@@ -217,7 +229,7 @@ export class BrowserListener extends EventTarget {
       if (this.#stop.signal.aborted) return;
       this.#state = "connecting";
       if (performance.now() - began > 10_000) delayMs = BACKOFF_MS.initial;
-      await this.#sleep(delayMs * (1 - Math.random() / 2));
+      await delay(delayMs * (1 - Math.random() / 2), this.#stop.signal);
       delayMs = Math.min(delayMs * 2, BACKOFF_MS.max);
     }
   }
@@ -244,7 +256,7 @@ export class BrowserListener extends EventTarget {
         this.#fail(new TransportError("NO_BROADCAST", `Nobody publishes ${this.#path} at ${this.#url.host} yet.`));
       }, this.#options.timeoutMs ?? 10_000);
       try {
-        await this.#follow(handle, gone);
+        await this.#reader.follow(handle, gone);
       } finally {
         clearTimeout(missing);
         handle.close();
@@ -270,54 +282,27 @@ export class BrowserListener extends EventTarget {
     });
   }
 
-  /** Plays the broadcast whenever it is there, until the session ends. */
-  async #follow(handle: Moq.Announce.Broadcast, ended: Promise<void>): Promise<void> {
-    let over = false;
-    const end = ended.then(() => {
-      over = true;
-    });
-    while (!over) {
-      const broadcast = handle.active.peek();
-      const changed = handle.active.changed().then(() => {});
-      const stop = new AbortController();
-      if (broadcast) this.#play(broadcast, stop.signal).catch((error) => stop.signal.aborted || this.#fail(error));
-      await Promise.race([end, changed]);
-      stop.abort();
-    }
-  }
-
-  /** Follows the catalog and plays the renditions it names, until the broadcast goes away. */
-  async #play(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
-    this.#audioTrack = undefined;
-    this.#videoTrack = undefined;
-    const track = broadcast.track("catalog.json").subscribe();
-    signal.addEventListener("abort", () => track.close());
-    for (;;) {
-      const group = await track.nextGroup();
-      const frame = await group?.readFrame();
-      if (!frame || signal.aborted) return;
-      this.#apply(broadcast, parseCatalog(frame.payload), signal);
-    }
-  }
-
-  #apply(broadcast: Moq.Broadcast.Consumer, catalog: Catalog, signal: AbortSignal): void {
-    this.#bleedTotalMs = catalog.unsay?.bleedMs ?? 0;
-    this.#bleedBaseMs = Math.min(this.#bleedBaseMs ?? this.#bleedTotalMs, this.#bleedTotalMs);
+  /** Plays the renditions that a catalog names. */
+  #apply(broadcast: OpenBroadcast, catalog: Catalog): void {
+    if (this.#stop.signal.aborted) return;
     const audio = choose(catalog.audio?.renditions, catalog.unsay?.renege === "track");
     const video = this.#screen && choose(catalog.video?.renditions, false);
     const output = this.#open(audio === undefined);
     output.setLive(audio !== undefined && catalog.unsay?.mode === "live");
+    this.#voice.follow(broadcast, catalog.unsay?.voice);
     if (audio && audio.name !== this.#audioTrack) {
-      this.#audioTrack = audio.name;
-      this.#playAudio(output, audio.rendition);
-      const isWanted = (): boolean => this.#audioTrack === audio.name;
-      void this.#keep(broadcast, audio.name, PRIORITY.audio, signal, isWanted, (track) => this.#feed.run(track));
+      const { name, rendition } = audio;
+      this.#audioTrack = name;
+      this.#playAudio(output, rendition);
+      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#audioTrack === name;
+      void broadcast.keep(name, { priority: PRIORITY.audio, isWanted }, (track) => this.#feed.run(track));
     }
     if (video && video.name !== this.#videoTrack) {
-      this.#videoTrack = video.name;
-      const feed = this.#playVideo(output, video.rendition, audio === undefined);
-      const isWanted = (): boolean => this.#video === feed;
-      void this.#keep(broadcast, video.name, PRIORITY.video, signal, isWanted, (track) => feed.run(track));
+      const { name, rendition } = video;
+      this.#videoTrack = name;
+      const feed = this.#playVideo(output, rendition, audio === undefined);
+      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#video === feed;
+      void broadcast.keep(name, { priority: PRIORITY.video, isWanted }, (track) => feed.run(track));
     }
   }
 
@@ -342,6 +327,7 @@ export class BrowserListener extends EventTarget {
       openDecoder: openSound(rendition),
       output,
       horizonMs: HORIZON_MS,
+      onRewind: ({ from }) => this.#voice.takeBack(from, epochOf(this.#feed.receipts.newest ?? 0)),
     });
     this.#feed.connect(this.#sound);
   }
@@ -360,32 +346,6 @@ export class BrowserListener extends EventTarget {
     this.#video = feed;
     this.#pictures = pipeline;
     return feed;
-  }
-
-  /** Subscribes to a track, and again where it breaks, until it ends or is no longer wanted. */
-  async #keep(
-    broadcast: Moq.Broadcast.Consumer,
-    name: string,
-    priority: number,
-    signal: AbortSignal,
-    isWanted: () => boolean,
-    run: (track: Moq.Track.Subscriber) => Promise<void>,
-  ): Promise<void> {
-    const goesOn = (): boolean => !signal.aborted && !this.#stop.signal.aborted && isWanted();
-    for (let waitMs = BACKOFF_MS.initial; goesOn(); waitMs = Math.min(waitMs * 2, BACKOFF_MS.max)) {
-      const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
-      const close = (): void => track.close();
-      signal.addEventListener("abort", close);
-      try {
-        return await run(track);
-      } catch (error) {
-        if (goesOn()) this.#fail(error);
-      } finally {
-        signal.removeEventListener("abort", close);
-        close();
-      }
-      await this.#sleep(waitMs);
-    }
   }
 
   #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
@@ -422,8 +382,9 @@ export class BrowserListener extends EventTarget {
     this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
   }
 
-  get #bleedMs(): number {
-    return this.#bleedTotalMs - (this.#bleedBaseMs ?? 0);
+  get #errors(): number {
+    const malformed = this.#feed.counters.malformed + this.#voice.counters.malformed + (this.#video?.malformed ?? 0);
+    return malformed + (this.#sound?.counters.errors ?? 0);
   }
 
   get #bufferedMs(): number {
@@ -443,16 +404,6 @@ export class BrowserListener extends EventTarget {
     const detail = error instanceof Error ? error : new Error(String(error));
     this.dispatchEvent(new CustomEvent("failed", { detail }));
   }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#stop.signal.addEventListener("abort", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
 }
 
 /** What decodes a rendition of sound: not every AudioDecoder knows PCM, and it needs none. */
@@ -466,10 +417,7 @@ function openSound(rendition: AudioRendition): AudioPipelineOptions["openDecoder
 function choose<R extends AudioRendition | VideoRendition>(
   renditions: Readonly<Record<string, R>> | undefined,
   last: boolean,
-): { readonly name: string; readonly rendition: R } | undefined {
-  const playable = Object.entries(renditions ?? {})
-    .map(([name, rendition]) => ({ name, rendition }))
-    .filter(({ rendition }) => rendition.container.kind === "legacy" && rendition.broadcast === undefined)
-    .filter(({ name }) => !isLowRendition(name, renditions));
-  return last ? playable.at(-1) : playable[0];
+): NamedRendition<R> | undefined {
+  const readable = readableRenditions(renditions);
+  return last ? readable.at(-1) : readable[0];
 }

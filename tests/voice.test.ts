@@ -1,0 +1,144 @@
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { Listener } from "../watch/index.js";
+
+const MODEL = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
+const SPEECH = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
+const RATE = 48_000;
+/** The machine may be busy: what is waited for may take a while. */
+const PATIENCE = { timeout: 20_000, interval: 10 };
+
+const closers: (() => Promise<unknown>)[] = [];
+let speech: Float32Array;
+
+beforeAll(async () => {
+  const source = await openSource({ file: SPEECH });
+  const parts: number[] = [];
+  for (let part = await source.read(); part; part = await source.read()) parts.push(...part);
+  speech = Float32Array.from(parts);
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+/** A quiet room, seeded, in which somebody speaks for a second and a half of every three; in stereo on the right. */
+function room(seconds: number, { spoken = true, channels = 1 }: { spoken?: boolean; channels?: 1 | 2 } = {}) {
+  let state = 1;
+  return Float32Array.from({ length: seconds * RATE * channels }, (_, index) => {
+    state = (state * 48_271) % 2_147_483_647;
+    const noise = 0.001 * (state / 2_147_483_647 - 0.5);
+    const at = Math.floor(index / channels);
+    const speaks = spoken && index % channels === channels - 1 && at % (3 * RATE) >= 1.5 * RATE;
+    return speaks ? noise + speech[at % speech.length]! : noise;
+  });
+}
+
+function openRoom(samples: Float32Array, channels: 1 | 2 = 1): Promise<AudioSource> {
+  return openSource({ samples, inputChannels: channels, channels });
+}
+
+/** What a listener heard and was told at one time. */
+interface Moment {
+  readonly discontinuities: number;
+  readonly playheadUs: number;
+  readonly levelDb: number;
+  readonly voice: number | undefined;
+}
+
+/** What was told while something loud was heard. */
+function whileLoud(moments: readonly Moment[]): number[] {
+  return moments.filter(({ levelDb }) => levelDb > -30).flatMap(({ voice }) => voice ?? []);
+}
+
+/** What was told in the middle of a pause: a word has its stops too. */
+function inPauses(moments: readonly Moment[]): number[] {
+  return moments.flatMap(({ playheadUs, voice }, index) => {
+    const around = moments.slice(Math.max(0, index - 40), index + 40);
+    const near = around.filter((other) => Math.abs(other.playheadUs - playheadUs) < 300_000);
+    return near.every(({ levelDb }) => levelDb < -45) ? (voice ?? []) : [];
+  });
+}
+
+const share = (told: readonly number[]): number => told.filter((voice) => voice >= 0.5).length / told.length;
+
+/** A relay, a publisher that says nothing yet, and a listener that notes all the time what it is told of a voice. */
+async function setUp(options: Partial<PublisherOptions>) {
+  const relay = new Relay({ host: "127.0.0.1", port: 0 });
+  closers.push(() => relay.close());
+  await relay.listen();
+  const url = `http://127.0.0.1:${relay.address.port}`;
+  const publisher = new Publisher({ url, broadcast: "demo", model: MODEL, ...options });
+  closers.push(() => publisher.close());
+  const listener = new Listener({ url, broadcast: "demo" });
+  listener.closed.catch(() => {});
+  closers.push(() => listener.close());
+  const moments: Moment[] = [];
+  const timer = setInterval(() => {
+    const { playing, playheadUs, discontinuities, levelDb, voice } = listener.stats();
+    if (playing && playheadUs !== undefined) moments.push({ discontinuities, playheadUs, levelDb, voice });
+  }, 10);
+  closers.push(async () => clearInterval(timer));
+  await expect.poll(() => listener.stats().state, PATIENCE).toBe("playing");
+  return { publisher, listener, moments };
+}
+
+for (const [name, options] of [
+  ["sent ahead", { aheadMs: 2000 }],
+  ["live", { mode: "live" }],
+  ["in stereo, as PCM", { aheadMs: 1000, channels: 2, codec: "pcm" }],
+] as const) {
+  test(`a listener is told of a voice while it hears somebody speak, and of none in pauses: ${name}`, async () => {
+    const { publisher, listener, moments } = await setUp(options);
+    const channels = "channels" in options ? options.channels : 1;
+    publisher.play(await openRoom(room(60, { channels }), channels));
+    // Where the machine is too slow for the model, nothing is told.
+    await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(60);
+    await expect.poll(() => inPauses(moments).length, PATIENCE).toBeGreaterThan(40);
+    expect(share(whileLoud(moments))).toBeGreaterThan(0.75);
+    expect(share(inPauses(moments))).toBeLessThan(0.05);
+    expect(listener.stats().malformed).toBe(0);
+  });
+}
+
+for (const renege of ["rewind", "track"] as const) {
+  test(`a voice that is taken back is taken back from who would have been told of it, by ${renege}`, async () => {
+    const { publisher, listener, moments } = await setUp({ aheadMs: 3000, renege });
+    publisher.play(await openRoom(room(60)));
+    await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(30);
+    await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
+
+    // Rendered anew from the playhead on, the same is told of the same sound.
+    const before = listener.stats().discontinuities;
+    publisher.set({ strength: 0.9 });
+    const turned = () => moments.filter(({ discontinuities }) => discontinuities > before);
+    await expect.poll(() => whileLoud(turned()).length, PATIENCE).toBeGreaterThan(80);
+    expect(share(whileLoud(turned()))).toBeGreaterThan(0.75);
+
+    // Of what lay ahead, somebody spoke in at least a second.
+    await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
+    const { discontinuities } = listener.stats();
+    const { to, reneged } = await publisher.interrupt();
+    expect(reneged).toBe(true);
+    publisher.play(await openRoom(room(60, { spoken: false })));
+    const after = () =>
+      moments
+        .filter((moment) => moment.discontinuities > discontinuities && moment.playheadUs > to + 120_000)
+        .flatMap(({ voice }) => voice ?? []);
+    await expect.poll(() => after().length, PATIENCE).toBeGreaterThan(60);
+    expect(share(after())).toBe(0);
+    expect(listener.stats().staleMs).toBe(0);
+  });
+}
+
+test("nothing is told any more once the model is swapped for one that does not tell voices", async () => {
+  const other = fileURLToPath(new URL("../publisher/fixtures/other.onnx", import.meta.url));
+  const { publisher, listener, moments } = await setUp({ aheadMs: 1000, models: { other } });
+  publisher.play(await openRoom(room(60)));
+  await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(10);
+  const event = await publisher.control({ op: "model", requestId: "swap", name: "other" });
+  expect(event.outcome).toBe("applied");
+  await expect.poll(() => moments.slice(-20).every(({ voice }) => voice === undefined), PATIENCE).toBe(true);
+  expect(listener.stats().playing).toBe(true);
+});
