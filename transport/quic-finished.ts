@@ -1,7 +1,7 @@
 import type { NativeSendStream } from "./native.js";
 
-/** A stream is asked about so long after its end, and again so long after it was still on its way. */
-const ASK_AFTER_MS = 100;
+/** A stream is asked about so long after its end; how long depends on how often the answer was that it is too early. */
+const DELAY_MS = { least: 100, most: 800, later: 2, sooner: 0.98 };
 /** For what has ended since the last one ended, so that nothing waits for the next stream. */
 const LOOK_MS = 250;
 /** Far above what sessions allow at once; beyond it the oldest is not followed any further. */
@@ -27,17 +27,21 @@ interface Followed {
  *
  * The binding does not tell which, but it refuses to change the priority of a stream that QUIC has forgotten, as it does
  * with the last acknowledgement. So each stream is asked about once, some time after its end, and the oldest one again
- * while it is still on its way; those behind it wait, so that a path which is full costs no more calls than an empty one.
+ * while it is still on its way; those behind it wait, so that a path that is long or full costs hardly more calls.
  *
  * @internal
  */
 export class FinishedStreams {
   #followed: Followed[] = [];
   #asked: Followed | undefined;
+  #delayMs = DELAY_MS.least;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   // Made once: a relay asks about thousands of streams a second.
-  readonly #onRefused = (): void => this.#drop();
+  readonly #onRefused = (): void => {
+    this.#delayMs = Math.max(DELAY_MS.least, this.#delayMs * DELAY_MS.sooner);
+    this.#drop();
+  };
   readonly #onAccepted = (): void => this.#askForStop();
   readonly #onStopped = (): void => {
     const native = this.#asked?.stream.finished;
@@ -47,14 +51,15 @@ export class FinishedStreams {
   readonly #onUnderWay = (): void => {
     const asked = this.#asked;
     this.#asked = undefined;
-    if (asked) asked.askAt = performance.now() + ASK_AFTER_MS;
+    this.#delayMs = Math.min(DELAY_MS.most, this.#delayMs * DELAY_MS.later);
+    if (asked) asked.askAt = performance.now() + this.#delayMs;
   };
 
   /** Follows a stream whose end the binding has taken. */
   add(stream: FinishedStream): void {
     if (this.#closed) return;
     const followed = this.#followed;
-    followed.push({ stream, askAt: performance.now() + ASK_AFTER_MS });
+    followed.push({ stream, askAt: performance.now() + this.#delayMs });
     if (followed.length > MAX_FOLLOWED) {
       const oldest = followed.shift()!.stream.finished;
       if (oldest) giveUpIfStopped(oldest);
