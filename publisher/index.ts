@@ -26,4 +26,5 @@ export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema }
 export type { PublisherStats } from "./stats.js";
 export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";
 export type { VideoTrackCounters } from "./video-track.js";
+export type { VoiceTrackCounters } from "./voice-track.js";
 export { openWav, type WavFormat, type WavStream } from "./wav.js";

@@ -387,6 +387,7 @@ export class Publisher {
       inFlightBytes: this.#outbox.inFlight(now),
       transportMs: this.#audience.lead.transport(now) / 1000,
       video: this.#video?.counters,
+      voice: this.#voice.counters,
       control: this.#remote?.counters,
     };
   }

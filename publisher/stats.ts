@@ -2,6 +2,7 @@ import type { SkipCounters } from "../flow/index.js";
 import type { OutboxCounters } from "./outbox.js";
 import type { RemoteControlCounters } from "./remote-control.js";
 import type { VideoTrackCounters } from "./video-track.js";
+import type { VoiceTrackCounters } from "./voice-track.js";
 
 /** What a publisher is doing; all times in milliseconds unless said otherwise. */
 export interface PublisherStats {
@@ -45,6 +46,8 @@ export interface PublisherStats {
   readonly transportMs: number;
   /** Undefined without video. */
   readonly video: VideoTrackCounters | undefined;
+  /** What was written of where somebody speaks. */
+  readonly voice: VoiceTrackCounters;
   /** Undefined unless it takes control from afar. */
   readonly control: RemoteControlCounters | undefined;
 }

@@ -99,6 +99,10 @@ for (const [name, options] of [
     expect(share(whileLoud(moments))).toBeGreaterThan(0.75);
     expect(share(inPauses(moments))).toBeLessThan(0.05);
     expect(listener.stats().malformed).toBe(0);
+    // Many frames in few groups, so that no relay takes it for the sound.
+    const { groups, voice } = publisher.stats();
+    expect(voice.groups).toBeLessThan(groups / 10);
+    expect(voice.frames).toBeGreaterThan(voice.groups);
   });
 }
 

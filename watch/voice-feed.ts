@@ -2,10 +2,10 @@ import type { Group, Track } from "@kixelated/moq";
 import type { Microseconds } from "../base/index.js";
 import { decodeVoiceFrame } from "../container/index.js";
 import type { OpenBroadcast } from "./broadcast-reader.js";
-import { VoiceLine } from "./voice-line.js";
+import { VoiceLine, type VoiceLineCounters } from "./voice-line.js";
 
 /** Running totals of a {@link VoiceFeed}. */
-export interface VoiceFeedCounters {
+export interface VoiceFeedCounters extends VoiceLineCounters {
   /** Frames received. */
   readonly frames: number;
   /** Frames that were none. */
@@ -31,7 +31,8 @@ export class VoiceFeed {
   #aborted = 0;
 
   get counters(): VoiceFeedCounters {
-    return { frames: this.#frames, malformed: this.#malformed, aborted: this.#aborted };
+    const received = { frames: this.#frames, malformed: this.#malformed, aborted: this.#aborted };
+    return { ...received, ...this.#line.counters };
   }
 
   /** Follows what the newest catalog of a broadcast says: the track of that name, or none. */

@@ -89,7 +89,7 @@ const figures: readonly Figure[] = [
   { name: "Playing position", text: (stats) => seconds(stats.playheadUs) },
   { name: "Buffer", unit: "ms", text: (stats) => whole(stats.bufferMs) },
   { name: "Level", unit: "dB", text: (stats) => (Number.isFinite(stats.levelDb) ? stats.levelDb.toFixed(1) : "–∞") },
-  { name: "Chance of a voice", unit: "%", text: (stats) => whole(stats.voice && 100 * stats.voice) },
+  { name: "Voice", unit: "%", text: (stats) => whole(stats.voice && 100 * stats.voice) },
   { name: "Landing lead", unit: "ms", text: (stats) => whole(stats.leadMs) },
   {
     name: "Group",
