@@ -18,6 +18,8 @@ export interface WireFrame {
 
 /** A datagram holds so much of a frame at least, beside the headers. */
 const DATAGRAM_BYTES = 1100;
+/** A datagram goes once more so much later: it and the group's stream may share the packet that is lost. */
+const AGAIN_MS = 10;
 
 /** Writes frames to the groups of one track: each as it comes, so that a group of several costs no delay. */
 export class GroupWriter {
@@ -44,7 +46,12 @@ export class GroupWriter {
       this.#track.writeGroup(group);
     } else this.#open?.group.writeFrame({ payload, timestamp });
     if (endsGroup) this.#end();
-    if (twice && payload.length <= DATAGRAM_BYTES) this.#track.writeDatagram({ sequence, timestamp, payload });
+    if (!twice || payload.length > DATAGRAM_BYTES) return;
+    const datagram = { sequence, timestamp, payload };
+    this.#track.writeDatagram(datagram);
+    setTimeout(() => {
+      if (this.#track.closed.peek() === undefined) this.#track.writeDatagram(datagram);
+    }, AGAIN_MS).unref();
   }
 
   /** Gives up the group that is being written if all of it lies at or after `to`; an earlier one may still go on. */

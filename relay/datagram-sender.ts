@@ -18,6 +18,7 @@ export interface DatagramSenderOptions {
 export class DatagramSender {
   readonly #options: DatagramSenderOptions;
   #newest: GroupRecord | undefined;
+  #closed = false;
 
   constructor(options: DatagramSenderOptions) {
     this.#options = options;
@@ -47,6 +48,16 @@ export class DatagramSender {
     return true;
   }
 
+  /** Sends a group once more, a little later, unless it was taken back by then. */
+  sendAgain(record: GroupRecord, afterMs: number): void {
+    setTimeout(() => {
+      const body = this.#closed || record.stale || record.abortCode !== undefined ? undefined : this.#body(record);
+      if (body === undefined) return;
+      this.#options.counters.repeatsOut++;
+      this.#hand(body);
+    }, afterMs).unref();
+  }
+
   /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */
   takeBack(isStale: (record: GroupRecord) => boolean): number | undefined {
     const newest = this.#newest;
@@ -55,8 +66,9 @@ export class DatagramSender {
     return newest.sequence;
   }
 
-  /** Forgets what went last. */
-  clear(): void {
+  /** Sends nothing any more. */
+  close(): void {
+    this.#closed = true;
     this.#newest = undefined;
   }
 

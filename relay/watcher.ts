@@ -26,6 +26,9 @@ const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
  */
 const MAX_REPEATED_BPS = 80_000;
 
+/** The news of a rewind goes once more so much later: its datagram and its stream may share the packet that is lost. */
+const URGENT_AGAIN_MS = 10;
+
 /** How a watcher gets its groups. */
 export type DeliveryMode =
   /** Streams only: its version or carrier has no datagrams. */
@@ -246,7 +249,7 @@ export class Watcher {
         else if (!hasTurn) this.#pumpAt(this.#turns.nextAt, now);
         return;
       }
-      this.#turns.take(next.timestamp, now);
+      this.#turns.take(next.timestamp, { now, lossy: this.#control.lossy });
       this.#send(next, now);
     }
   }
@@ -272,7 +275,7 @@ export class Watcher {
     this.#renditions.close();
     this.#queue.clear();
     this.#outgoing.clear(code);
-    this.#datagrams.clear();
+    this.#datagrams.close();
   }
 
   get #repeats(): boolean {
@@ -328,6 +331,7 @@ export class Watcher {
     if (this.mode === "native" && (urgent || track.singleFrames) && this.#datagrams.send(record)) {
       this.#pacer.take(now);
       if (!urgent) return;
+      this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);
     }
     this.#sendStream(record, urgent);
   }
