@@ -1,4 +1,4 @@
-import { type Connection, Path, type Track } from "@kixelated/moq";
+import { type Connection, type Group, Path, type Track } from "@kixelated/moq";
 import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, monotonicClock } from "../base/index.js";
 import {
   type Aggregate,
@@ -99,21 +99,25 @@ export class FeedbackReader {
   }
 
   async #follow(name: string, track: Track.Subscriber): Promise<void> {
-    for (let group = await track.nextGroup(); group; group = await track.nextGroup()) {
-      const frame = await group.readFrame();
-      if (frame === undefined) continue;
-      const reports = this.#read(frame.payload);
-      if (reports === undefined) {
-        this.#rejected++;
-        continue;
-      }
-      if (this.#followed.get(name) !== track) return;
-      const now = this.#clock();
-      let applied = false;
-      for (const [listener, report] of reports)
-        applied = this.#aggregator.fold(report, now, name + listener)?.rewindApplied || applied;
-      if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
+    // A relay may give up a group, or keep it waiting; neither says anything about the next one.
+    for (let group = await track.nextGroup(); group; group = await track.nextGroup())
+      this.#take(name, track, group).catch(() => {});
+  }
+
+  async #take(name: string, track: Track.Subscriber, group: Group.Consumer): Promise<void> {
+    const frame = await group.readFrame();
+    if (frame === undefined) return;
+    const reports = this.#read(frame.payload);
+    if (reports === undefined) {
+      this.#rejected++;
+      return;
     }
+    if (this.#followed.get(name) !== track) return;
+    const now = this.#clock();
+    let applied = false;
+    for (const [listener, report] of reports)
+      applied = this.#aggregator.fold(report, now, name + listener)?.rewindApplied || applied;
+    if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
   }
 
   /** The reports in a record, by what tells apart those of one broadcast; undefined when it is none about ours. */

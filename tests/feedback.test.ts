@@ -1,6 +1,15 @@
 import { connect as connectTcp, createServer } from "node:net";
+import { Broadcast, Connection, Path, Time } from "@kixelated/moq";
 import { afterEach, describe, expect, test } from "vitest";
-import { FEEDBACK_TRACK, feedbackPath, MAX_REPORT_BYTES, REPORT_STREAM_TYPE } from "../flow/index.js";
+import { microseconds } from "../base/index.js";
+import {
+  broadcastHash,
+  encodeReport,
+  FEEDBACK_TRACK,
+  feedbackPath,
+  MAX_REPORT_BYTES,
+  REPORT_STREAM_TYPE,
+} from "../flow/index.js";
 import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay, type RelayOptions } from "../relay/index.js";
 import {
@@ -10,6 +19,7 @@ import {
   createCertificate,
   divertStreams,
   listen,
+  toWebTransport,
 } from "../transport/index.js";
 import { Listener, type ListenerOptions } from "../watch/index.js";
 import { NetRelay } from "./support/net-relay.js";
@@ -146,8 +156,6 @@ describe("reports where the relay does not read them", () => {
     const { url } = await startRelay({ reports: false });
     const publisher = await publish(url);
     await expect.poll(() => publisher.stats().connected).toBe(true);
-    const { Broadcast, Connection, Path, Time } = await import("@kixelated/moq");
-    const { toWebTransport } = await import("../transport/index.js");
     const session = await connect(url, { backends: ["quic"] });
     closers.push(() => session.close());
     const connection = await Connection.connect(new URL(url), { transport: toWebTransport(session) });
@@ -167,6 +175,62 @@ describe("reports where the relay does not read them", () => {
     const made = listener(url, { report: "broadcast" });
     await expect.poll(() => publisher.stats().listeners).toBe(1);
     expect(made.stats().reports).toBeGreaterThan(0);
+  });
+});
+
+describe("reports on a broadcast of the listener's own", () => {
+  test("are read though one before them is given up on the way, or never comes", async () => {
+    const relay = await NetRelay.listen();
+    closers.push(() => relay.close());
+    const door: Pick<ConnectOptions, "backends" | "certificateHashes"> = {
+      backends: ["quic"],
+      certificateHashes: [relay.certificateHash],
+    };
+    const publisher = await publish(relay.url, { connect: door });
+    await expect.poll(() => relay.has("demo.hang")).toBe(true);
+    const session = await connect(relay.url, door);
+    closers.push(() => session.close());
+    const connection = await Connection.connect(new URL(relay.url), { transport: toWebTransport(session) });
+    const broadcast = new Broadcast.Producer();
+    const track = broadcast.createTrack(FEEDBACK_TRACK);
+    connection.publish(Path.from(feedbackPath("demo.hang", 77)), broadcast);
+    let subscribed = false;
+    track.used.subscribe((used) => {
+      subscribed ||= used;
+    });
+    await expect.poll(() => subscribed).toBe(true);
+    let reportId = 0;
+    const report = (): number => {
+      const group = track.appendGroup();
+      const payload = encodeReport({
+        broadcast: broadcastHash("demo.hang"),
+        session: 77,
+        reportId: ++reportId,
+        clientTimeMs: reportId * 100,
+        playhead: microseconds(reportId * 100_000),
+        playing: true,
+        discontinuity: 0,
+        from: undefined,
+        heardUntil: undefined,
+        receivedBytes: 0,
+        receivedGroup: 0,
+        worstLead: undefined,
+        worstLeadGroup: undefined,
+        bufferedMs: 50,
+        bleedMs: 0,
+        staleMs: 0,
+      });
+      group.writeFrame({ payload, timestamp: Time.Timestamp.now() });
+      group.close();
+      return publisher.stats().listeners;
+    };
+    await expect.poll(report).toBe(1);
+    const open = [track.appendGroup(), track.appendGroup()];
+    await expect.poll(() => publisher.stats().listeners).toBe(0);
+    await expect.poll(report).toBe(1);
+    open[0]!.close(new Error("given up"));
+    await expect.poll(() => publisher.stats().listeners).toBe(0);
+    await expect.poll(report).toBe(1);
   });
 });
 
