@@ -30,6 +30,11 @@ test("an unknown bench, or none, is answered with a sentence, the list and exit 
     expect.stringContaining("It must be a whole number from 0 to 4294967295."),
   ]);
   expect(run("rewind", "--quack").status).toBe(2);
+  const condition = run("silence", "--only", "the moon");
+  expect([condition.status, condition.stderr]).toEqual([
+    2,
+    expect.stringContaining('--only must be one of "loopback", '),
+  ]);
 });
 
 test("figures are summed up and judged as the rows say", () => {

@@ -13,7 +13,8 @@
  *
  * `npm run bench -- <name> [--quick] [--seed n]` finds it by its file, shows progress and remarks on stderr, and prints
  * a table and, as the last line, one line of JSON on stdout. A missed target is a row with `ok: false`, not an error;
- * throw only when the run itself is void. `quick` asks for at most a minute. Compare variants with `interleave`.
+ * throw only when the run itself is void. `quick` asks for at most a minute. Compare variants with `interleave`. A bench
+ * that lists `conditions` runs the one that `only` names, when it names one.
  */
 import { readdirSync } from "node:fs";
 import { cpus, release, type } from "node:os";
@@ -51,6 +52,8 @@ export interface BenchContext {
   readonly quick: boolean;
   /** Seeds everything drawn at random. */
   readonly seed: number;
+  /** The one of the bench's `conditions` to run; undefined for all. */
+  readonly only?: string | undefined;
   /** Starts a progress bar. */
   progress(label: string, total: number): Progress;
   /** Says one sentence beside the figures, such as why one was missed. */
@@ -63,6 +66,8 @@ export interface Bench {
   readonly name: string;
   /** One line for the list. */
   readonly description: string;
+  /** Names of conditions that can be run one by one, where a full run is long. */
+  readonly conditions?: readonly string[];
   /** Measures. */
   run(context: BenchContext): Promise<Row[]>;
 }
@@ -189,7 +194,18 @@ export async function loadBench(name: string): Promise<Bench> {
 }
 
 /** Runs a bench and prints its figures: remarks and progress on stderr, the table and the line of JSON on stdout. */
-export async function runBench(bench: Bench, options: { quick: boolean; seed: number }): Promise<Row[]> {
+export async function runBench(
+  bench: Bench,
+  options: { quick: boolean; seed: number; only?: string | undefined },
+): Promise<Row[]> {
+  const { only } = options;
+  if (only !== undefined && !bench.conditions?.includes(only)) {
+    const names = bench.conditions?.map((name) => `"${name}"`).join(", ");
+    throw new InputError(
+      "UNKNOWN_CONDITION",
+      names === undefined ? `${bench.name} has no conditions for --only.` : `--only must be one of ${names}.`,
+    );
+  }
   const bars = new Set<cliProgress.SingleBar>();
   const context: BenchContext = {
     ...options,

@@ -13,7 +13,7 @@ async function list(): Promise<string> {
       return `  ${name.padEnd(12)} ${description}`;
     }),
   );
-  return `The benches are:\n${lines.join("\n")}\nRun one with: npm run bench -- <name> [--quick] [--seed n]`;
+  return `The benches are:\n${lines.join("\n")}\nRun one with: npm run bench -- <name> [--quick] [--seed n] [--only condition]`;
 }
 
 function parseSeed(text: string): number {
@@ -32,16 +32,19 @@ const program = new Command("npm run bench --")
   .description("Measures, and prints a table and one line of JSON.")
   .argument("[name]", "which bench to run")
   .option("--quick", "stay under a minute", false)
+  .option("--only <condition>", "one condition of a long bench")
   .option("--seed <n>", "seed of everything drawn at random", parseSeed, 1)
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-  .action(async (name: string | undefined, options: { quick: boolean; seed: number }) => {
+  .action(async (name: string | undefined, options: { quick: boolean; seed: number; only?: string }) => {
     try {
       if (name === undefined) throw new InputError("UNKNOWN_BENCH", "The name of a bench is missing.");
       await runBench(await loadBench(name), options);
     } catch (error) {
-      const unknown = error instanceof InputError && error.code === "UNKNOWN_BENCH";
-      process.stderr.write(unknown ? `${error.message}\n${await list()}\n` : `${(error as Error).stack}\n`);
-      process.exitCode = unknown ? 2 : 1;
+      const code = error instanceof InputError ? error.code : undefined;
+      const misused = code === "UNKNOWN_BENCH" || code === "UNKNOWN_CONDITION";
+      const help = code === "UNKNOWN_BENCH" ? `${await list()}\n` : "";
+      process.stderr.write(`${misused ? (error as Error).message : (error as Error).stack}\n${help}`);
+      process.exitCode = misused ? 2 : 1;
     }
   });
 

@@ -69,21 +69,23 @@ const MAX_FAILURES = 8;
 export const bench: Bench = {
   name: "silence",
   description: "How soon speech sent 8 s ahead falls silent after an interrupt, beside what people have today.",
-  async run({ quick, seed, progress, log }) {
+  conditions: CONDITIONS.map(({ name }) => name),
+  async run({ quick, seed, only, progress, log }) {
     // The protocol library tells every step of its own.
     console.debug = () => {};
     const speech = await readSpeech();
     const random = seededRandom(seed);
+    const conditions = CONDITIONS.filter(({ name }) => only === undefined || name === only);
     const bar = quick
-      ? progress("conditions", CONDITIONS.length)
-      : progress("interrupts", CONDITIONS.length * VARIANTS.length * INTERRUPTS);
+      ? progress("conditions", conditions.length)
+      : progress("interrupts", conditions.length * VARIANTS.length * INTERRUPTS);
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const before = performance.eventLoopUtilization();
     const rows: Row[] = [];
     let theater = await Theater.open();
     try {
-      for (const condition of CONDITIONS) {
+      for (const condition of conditions) {
         const onInterrupt = () => quick || bar.advance(1, condition.name);
         const figures = VARIANTS.map(
           (variant): Figures => ({ condition, variant, interrupts: [], silent: 0, failures: 0 }),
