@@ -263,19 +263,25 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
   const speaker = new Publisher({ url: origin, broadcast: "spoken", source, model, aheadMs: 3000 });
   try {
     await open("?broadcast=spoken");
-    for (const round of ["once", "again"]) {
-      await expect.poll(() => page.textContent("#voice"), { message: round, timeout: 20_000 }).toBe("Voice: yes");
-      await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 20_000 }).toBe("");
+    // Where the machine is too slow for the model, nothing is told for a while.
+    const told = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
+    for (let round = 0; round < 2; round++) {
+      await told("Voice: yes");
+      await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 40_000 }).toBe("");
       // Not the stop between two words.
-      await until("a pause", ({ levelDb, voice }) => levelDb < -60 && voice !== undefined && voice < 0.1);
-      await expect.poll(() => page.textContent("#voice"), { message: round, timeout: 20_000 }).toBe("Voice: no");
+      const isPause = async () => {
+        const { levelDb, voice } = await stats();
+        return levelDb < -60 && voice !== undefined && voice < 0.1;
+      };
+      await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
+      await told("Voice: no");
     }
     expect((await stats()).errors).toBe(0);
   } finally {
     await page.close();
     await speaker.close();
   }
-}, 90_000);
+}, 200_000);
 
 test("a page whose broadcast nobody publishes says so", async () => {
   await open("?broadcast=nobody");
