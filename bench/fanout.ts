@@ -237,7 +237,7 @@ class Fanout {
     const bytes = await crew.grownBytes(post);
     await crew.close(post);
     const memory = this.#memory.get(mode) ?? [];
-    this.#memory.set(mode, [...memory, { watchers, bytes }]);
+    if (window.deliveredShare >= DELIVERED) this.#memory.set(mode, [...memory, { watchers, bytes }]);
     const name = `${MODES[mode]}, ${watchers} watchers`;
     const judged = mode !== "datagram" || watchers === 500 || (this.#context.quick && watchers === 250);
     const limit = mode === "datagram" ? 20 : 40;
@@ -257,7 +257,8 @@ class Fanout {
     } else if (window.deliveredShare > DELIVERED) this.#datagramCostUs = window.costUs ?? undefined;
   }
 
-  // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own.
+  // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own. Of a
+  // relay that can't follow, what waits would count as well.
   #memoryRows(): Row[] {
     return [...this.#memory].flatMap(([mode, sizes]) => {
       const [least, most] = [sizes[0], sizes.at(-1)];

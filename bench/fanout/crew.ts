@@ -12,6 +12,7 @@ const OBJECTS_PER_SECOND = 50;
 const PROBES = 20;
 const SLICES = 10;
 const STRAGGLERS_MS = 500;
+const GIVEN_BACK_MS = 300;
 const WARM_SECONDS = 1;
 // What is measured goes before what else the machine does, where that is allowed, and before the crowd.
 const MEASURED_NICENESS = -10;
@@ -128,9 +129,7 @@ export class Crew {
     for (const { relay } of edgeRelays) await announced(relay, broadcasts);
     const pids = [started.pid, ...edgeRelays.map(({ pid }) => pid)];
     const doors = edges > 0 ? edgeRelays.map((edge) => edge.door) : [door];
-    await sleep(300);
-    await started.relay?.call("sample", { collect: true });
-    const emptyBytes = residentBytes(started.pid);
+    const emptyBytes = await heldBytes(started);
     const ends = [started.end, ...edgeRelays.map(({ end }) => end)];
     const post: Post = {
       ...{ relay: started.relay, pids, door, doors, emptyBytes, broadcasts },
@@ -237,8 +236,7 @@ export class Crew {
 
   /** Memory that the relay holds more than before the watchers came, in bytes. */
   async grownBytes(post: Post): Promise<number> {
-    await post.relay?.call("sample", { collect: true });
-    return residentBytes(post.pids[0]!) - post.emptyBytes;
+    return (await heldBytes({ relay: post.relay, pid: post.pids[0]! })) - post.emptyBytes;
   }
 
   /** Lets all leave and ends the relay. */
@@ -256,6 +254,15 @@ export class Crew {
       ...[...this.#ends].map((end) => end()),
     ]);
   }
+}
+
+// What the collector finds gone goes back to the system a moment later, and what native objects held later still.
+async function heldBytes({ relay, pid }: { relay: Child<RelayMethods> | undefined; pid: number }): Promise<number> {
+  for (let time = 0; time < 2; time += 1) {
+    await relay?.call("sample", { collect: true });
+    await sleep(GIVEN_BACK_MS);
+  }
+  return residentBytes(pid);
 }
 
 // An edge refuses subscriptions until its origin has told it what there is.

@@ -44,9 +44,12 @@ const methods = {
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
     const resources = process.getActiveResourcesInfo();
+    const { heapUsed, heapTotal } = process.memoryUsage();
     return {
       loopShare: utilization,
-      heapBytes: process.memoryUsage().heapUsed,
+      heapBytes: heapUsed,
+      /** With what V8 holds free for more. */
+      heapReservedBytes: heapTotal,
       timers: resources.filter((resource) => resource === "Timeout").length,
       resources: resources.length,
       stats: relay instanceof Relay ? relay.stats() : undefined,
