@@ -222,7 +222,8 @@ export class Track implements WatchedTrack {
     if (record.ended) return;
     record.end();
     if (record.frames.length === 0) this.#cache?.abort(record, Code.CANCEL);
-    else if (record.frames.length === 1) this.#singleFrames = true;
+    // An epoch is opened by one frame, whatever the other groups are like.
+    else if (record.frames.length === 1 && !record.urgent) this.#singleFrames = true;
     for (const watcher of this.#watchers) watcher.progress(record);
     if (record.frames.length > 0) for (const follower of this.#followers) follower(record);
   }

@@ -9,11 +9,15 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function relayUrl(): Promise<string> {
+async function openRelay(): Promise<{ relay: Relay; url: string }> {
   const relay = new Relay({ host: "127.0.0.1", port: 0 });
   closers.push(() => relay.close());
   await relay.listen();
-  return `http://127.0.0.1:${relay.address.port}`;
+  return { relay, url: `http://127.0.0.1:${relay.address.port}` };
+}
+
+async function relayUrl(): Promise<string> {
+  return (await openRelay()).url;
 }
 
 function publish(url: string, options: Partial<PublisherOptions>): Publisher {
@@ -89,9 +93,9 @@ describe("Publisher, relay and listeners", () => {
   });
 
   it("sends several frames in a group without a hole, a delay or a stale sample, with datagrams or without", async () => {
-    const url = await relayUrl();
+    const { relay, url } = await openRelay();
     const publisher = publish(url, { source: await speech(60), aheadMs: 4000, groupFrames: 5 });
-    const listeners = [listen(url), listen(url, { connect: { backends: ["qmux"] } })];
+    const listeners = (["quic", "qmux"] as const).map((backend) => listen(url, { connect: { backends: [backend] } }));
     await until("both play with a second in reserve", () =>
       listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > 1000),
     );
@@ -115,6 +119,8 @@ describe("Publisher, relay and listeners", () => {
       const heard = listener.record.filter((run) => run.epoch === 1 && run.timestamp !== undefined);
       expect(heard.reduce((sum, run) => sum + run.frames, 0)).toBeGreaterThanOrEqual(0.26 * 48_000);
     }
+    // The news of the rewind, twice; all else goes in groups.
+    expect(relay.stats().counters.datagramsOut).toBe(2);
     // A group that stood open does not keep what comes later.
     publisher.play(await speech(1, 660));
     await until("both hear what comes after a pause", () =>
