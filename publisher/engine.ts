@@ -24,10 +24,7 @@ export interface EngineOptions {
   readonly silencePauses: boolean;
 }
 
-/**
- * From this probability on somebody speaks. It is low, so that a quiet first syllable is not lost: of the hops with a voice
- * in the validation set the shipped model puts two in ten thousand below it, and of those in pauses three in ten.
- */
+/** From this probability on somebody speaks. It is low, so that a quiet first syllable is not lost. */
 const VOICE = 0.04;
 /** Hops without a voice before it is silence: 400 ms, longer than any stop within a sentence. */
 const PAUSE_HOPS = 40;

@@ -16,6 +16,10 @@ const PUBLISH_SLACK_MS = 60_000;
 const STRAGGLERS_MS = 500;
 
 const [mode = "stream", sizes = "100,250", seconds = "20", perSecond = "10"] = process.argv.slice(2);
+if (!["datagram", "stream", "groups"].includes(mode))
+  throw new Error(`The mode must be datagram, stream or groups, not ${mode}.`);
+if (!/^\d+(,\d+)+$/.test(sizes) || !(Number(seconds) > 0) || !(Number(perSecond) > 0))
+  throw new Error("It takes two or more numbers of watchers with commas between, seconds, and objects a second.");
 const objects = Number(seconds) * Number(perSecond);
 const rows: Row[] = [];
 let before: { watchers: number; resident: number; heap: number; native: number } | undefined;
