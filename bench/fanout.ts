@@ -2,7 +2,7 @@ import { loadavg, platform } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { StateError } from "../base/index.js";
 import { openFiles, residentBytes } from "./fanout/child.js";
-import { Crew, percentileOf, type RelayKind, type Window } from "./fanout/crew.js";
+import { Crew, type Held, percentileOf, type RelayKind, type Window } from "./fanout/crew.js";
 import type { Mode } from "./fanout/publisher.js";
 import { sleep } from "./fanout/session.js";
 import { trendOf } from "./fanout/trend.js";
@@ -13,6 +13,11 @@ const CLIENTS_FULL = 0.9;
 const EPOCH_SIZE = 65_536;
 // Below this share the relay can't follow.
 const DELIVERED = 0.9;
+// The rows at a share of the core begin with so many watchers, and learn from them how many it takes. Meanwhile the heap
+// finds its size, while collections take longest.
+const BUSY = { share: 0.7, firstWatchers: 80, seconds: 5, times: 4 };
+// It is how many streams are held that counts, not how fast they come, and a relay that can't follow has queues to hold.
+const MEMORY = { perSecond: 10, sent: 0.99 };
 const RELAYS = { peer: "peer (@kixelated/moq accept)", stock: "stock moq-relay" } as const;
 const MODES: Record<Mode, string> = { datagram: "datagrams", stream: "streams", groups: "5-frame groups" };
 
@@ -27,7 +32,13 @@ interface Plan {
   readonly interrupts: number;
   readonly soakGroups: number;
   readonly soakPerSecond: number;
-  readonly busy: boolean;
+  /** Rows at 70 % of the core: how many broadcasts the watchers spread over. */
+  readonly busy: readonly number[];
+  readonly memory: {
+    readonly modes: readonly Mode[];
+    readonly sizes: readonly [number, number];
+    readonly seconds: number;
+  };
   readonly edges: { readonly watchers: number; readonly numbers: readonly number[] };
   /** Rows that would begin later are left out and told so. */
   readonly minutes: number;
@@ -55,7 +66,8 @@ const FULL: Plan = {
   interrupts: 5,
   soakGroups: 1_000_000,
   soakPerSecond: 5000,
-  busy: true,
+  busy: [1, 10],
+  memory: { modes: ["datagram", "stream", "groups"], sizes: [250, 500], seconds: 10 },
   edges: { watchers: 200, numbers: [0, 1, 2] },
   minutes: 19,
 };
@@ -71,7 +83,8 @@ const QUICK: Plan = {
   interrupts: 1,
   soakGroups: 16_000,
   soakPerSecond: 4000,
-  busy: false,
+  busy: [],
+  memory: { modes: [], sizes: [100, 250], seconds: 2 },
   edges: { watchers: 60, numbers: [2] },
   minutes: 3,
 };
@@ -84,6 +97,10 @@ export const bench: Bench = {
   name: "fanout",
   description:
     "A relay on one core and up to a thousand watchers: cost, latency, memory, stalls, floods, joins, a soak, edges.",
+  conditions: [
+    ...Object.values(MODES),
+    ...["interrupt", "stall", "flood", "joins", "soak", "70 %", "memory", "edges", "other relays"],
+  ],
   async run(context) {
     if (platform() !== "linux") throw new StateError("LINUX_ONLY", "The fanout bench reads /proc and needs Linux.");
     const plan = context.quick ? QUICK : FULL;
@@ -97,7 +114,7 @@ export const bench: Bench = {
     log("Latency is from the publisher's send to 20 probes evenly among the watchers; the others run at low priority.");
     if (context.quick)
       log(
-        "Quick: small sizes, 2 s a row; without 5-frame groups, the 70 % rows, joins; its soak is too short to judge.",
+        "Quick: small sizes, 2 s a row; without 5-frame groups, joins, memory, the 70 % rows; its soak is too short to judge.",
       );
     log(`Load of the machine before: ${loadavg()[0]!.toFixed(1)}.`);
     return new Fanout(plan, context).run();
@@ -106,6 +123,8 @@ export const bench: Bench = {
 
 interface Step {
   readonly name: string;
+  /** What `--only` calls it and its like. */
+  readonly part: string;
   /** How long it publishes. */
   readonly seconds: number;
   /** What a run without a result misses. */
@@ -117,11 +136,9 @@ class Fanout {
   readonly #plan: Plan;
   readonly #context: BenchContext;
   readonly #rows: Row[] = [];
-  readonly #memory = new Map<Mode, { watchers: number; bytes: number }[]>();
   /** Why no more watchers of a kind are tried. */
   readonly #enough = new Map<string, string>();
   #crew: Crew | undefined;
-  #datagramCostUs: number | undefined;
 
   constructor(plan: Plan, context: BenchContext) {
     this.#plan = plan;
@@ -131,7 +148,8 @@ class Fanout {
   /** Runs step by step: one that fails, hangs or comes too late is told as a row without a result, and the others go on. */
   async run(): Promise<Row[]> {
     const start = performance.now();
-    const steps = this.#steps();
+    const { only } = this.#context;
+    const steps = this.#steps().filter(({ part }) => only === undefined || part === only);
     const bar = this.#context.progress("steps", steps.length);
     try {
       for (const { name, seconds, target, run } of steps) {
@@ -160,7 +178,6 @@ class Fanout {
       await Crew.endAll();
       bar.stop();
     }
-    this.#rows.push(...this.#memoryRows());
     return this.#rows;
   }
 
@@ -170,6 +187,7 @@ class Fanout {
     const sized = (Object.keys(MODES) as Mode[]).flatMap((mode) =>
       sizes[mode].map((watchers) => ({
         name: `${MODES[mode]}, ${watchers} watchers`,
+        part: MODES[mode],
         seconds,
         target: `<= ${mode === "datagram" ? 20 : 40}`,
         run: () => this.#sized(mode, watchers),
@@ -179,6 +197,7 @@ class Fanout {
       (Object.keys(others.sizes[kind]) as Mode[]).flatMap((mode) =>
         (others.sizes[kind][mode] ?? []).map((watchers) => ({
           name: `${RELAYS[kind]}, ${MODES[mode]}, ${watchers} watchers`,
+          part: "other relays",
           seconds: others.seconds,
           run: () => this.#compared(kind, mode, watchers),
         })),
@@ -188,40 +207,61 @@ class Fanout {
       ...sized,
       {
         name: `interrupt, ${interrupted} watchers`,
+        part: "interrupt",
         seconds: interrupts * 2,
         target: "<= 100",
         run: () => this.#interrupted(interrupted, interrupts),
       },
       ...stalled.map(({ mode, watchers }) => ({
         name: `10 % of ${watchers} stalled, ${MODES[mode]}`,
+        part: "stall",
         seconds: 2 * seconds,
         target: "<= 2",
         run: () => this.#stalled(mode, watchers),
       })),
       {
         name: `10,000 announcements/s, ${flooded} watchers`,
+        part: "flood",
         seconds: 2 * seconds,
         target: "<= 2",
         run: () => this.#flooded(flooded),
       },
       ...(joins === 0
         ? []
-        : [{ name: `${joins} joins in 5 s`, seconds: 15, target: "<= 0", run: () => this.#joins(joins) }]),
+        : [
+            {
+              name: `${joins} joins in 5 s`,
+              part: "joins",
+              seconds: 15,
+              target: "<= 0",
+              run: () => this.#joins(joins),
+            },
+          ]),
       {
         name: `soak, ${plan.soakGroups.toLocaleString("en")} groups`,
+        part: "soak",
         seconds: plan.soakGroups / plan.soakPerSecond,
         target: "<= 0",
         run: () => this.#soak(plan.soakGroups, plan.soakPerSecond),
       },
       // All watchers of one broadcast are due at once, so most of them wait for the others; of ten, they take turns.
-      ...(plan.busy ? [1, 10] : []).map((broadcasts) => ({
-        name: `towards 70 % of the core, watchers of ${broadcasts} broadcasts`,
-        seconds,
-        target: "<= 10",
+      ...plan.busy.map((broadcasts) => ({
+        name: `70 % of the core, ${broadcastsName(broadcasts)}`,
+        part: "70 %",
+        seconds: seconds + BUSY.seconds * BUSY.times,
+        ...(broadcasts > 1 && { target: "<= 10" }),
         run: () => this.#busy(broadcasts),
+      })),
+      ...plan.memory.modes.map((mode) => ({
+        name: `memory, ${MODES[mode]}`,
+        part: "memory",
+        seconds: 2 * plan.memory.seconds,
+        target: "<= 150",
+        run: () => this.#memory(mode),
       })),
       ...plan.edges.numbers.map((number) => ({
         name: edgesName(number, plan.edges.watchers),
+        part: "edges",
         seconds: others.seconds,
         run: () => this.#edges(number, plan.edges.watchers),
       })),
@@ -234,10 +274,7 @@ class Fanout {
     const crew = this.#crew!;
     const post = await crew.open({ watchers, mode });
     const window = await crew.measure(post, mode, this.#plan.seconds);
-    const bytes = await crew.grownBytes(post);
     await crew.close(post);
-    const memory = this.#memory.get(mode) ?? [];
-    if (window.deliveredShare >= DELIVERED) this.#memory.set(mode, [...memory, { watchers, bytes }]);
     const name = `${MODES[mode]}, ${watchers} watchers`;
     const judged = mode !== "datagram" || watchers === 500 || (this.#context.quick && watchers === 250);
     const limit = mode === "datagram" ? 20 : 40;
@@ -246,7 +283,6 @@ class Fanout {
       row(name, "of the published, reached the relay %", percent(window.takenShare)),
       row(name, "relay CPU us per object", window.costUs, judged ? { atMost: limit } : undefined),
       ...latencyRows(name, window),
-      row(name, "relay RSS more than without watchers, KB per watcher", bytes / 1000 / watchers),
       ...shareRows(name, window),
     );
     if (mode !== "datagram") {
@@ -254,19 +290,47 @@ class Fanout {
         this.#enough.set(mode, `With ${watchers} watchers the clients' core was full, so more would say nothing.`);
       else if (window.deliveredShare < DELIVERED)
         this.#enough.set(mode, `With ${watchers} watchers the relay's core was full.`);
-    } else if (window.deliveredShare > DELIVERED) this.#datagramCostUs = window.costUs ?? undefined;
+    }
   }
 
-  // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own. Of a
-  // relay that can't follow, what waits would count as well.
-  #memoryRows(): Row[] {
-    return [...this.#memory].flatMap(([mode, sizes]) => {
-      const [least, most] = [sizes[0], sizes.at(-1)];
-      if (least === undefined || most === undefined || most === least) return [];
-      const each = (most.bytes - least.bytes) / (most.watchers - least.watchers);
-      const name = `${MODES[mode]}, from ${least.watchers} to ${most.watchers} watchers`;
-      return [row(name, "relay RSS KB for each further watcher", each / 1000, { atMost: 150 })];
-    });
+  // With the first watchers the heap's young generation grows once, by about 30 MB; only more of them show their own.
+  async #memory(mode: Mode): Promise<void> {
+    const { sizes, seconds } = this.#plan.memory;
+    const crew = this.#crew!;
+    const held: Held[] = [];
+    for (const watchers of sizes) {
+      const post = await crew.open({ watchers, mode });
+      const sent = async () => (await post.relay!.call("sample", { collect: false })).stats!.counters.objectsOut;
+      const before = await sent();
+      await crew.publish(mode, seconds, { measured: false, perSecond: MEMORY.perSecond });
+      await sleep(500);
+      const share = ((await sent()) - before) / (seconds * MEMORY.perSecond * watchers);
+      if (share < MEMORY.sent)
+        throw new StateError("TOO_SLOW", `With ${watchers} watchers only ${Math.round(share * 100)} % were sent.`);
+      held.push(await crew.held(post));
+      await crew.close(post);
+    }
+    const each = (pick: (held: Held) => number) => (pick(held[1]!) - pick(held[0]!)) / 1000 / (sizes[1] - sizes[0]);
+    const name = `memory, ${MODES[mode]}, from ${sizes[0]} to ${sizes[1]} watchers`;
+    this.#rows.push(
+      row(
+        name,
+        "KB that the relay holds for each further watcher",
+        each(({ heapBytes, nativeBytes }) => heapBytes + nativeBytes),
+        { atMost: 150 },
+      ),
+      row(
+        name,
+        "of that JavaScript objects, KB",
+        each(({ heapBytes }) => heapBytes),
+      ),
+      // With what V8 keeps free for new objects, which grows in steps of its own.
+      row(
+        name,
+        "RSS more, KB for each further watcher",
+        each(({ residentBytes }) => residentBytes),
+      ),
+    );
   }
 
   async #compared(kind: Exclude<RelayKind, "ours">, mode: Mode, watchers: number): Promise<void> {
@@ -300,21 +364,30 @@ class Fanout {
     );
   }
 
-  // As many watchers as fill 70 % of the relay's core, by what an object has cost, if the clients can be that many.
+  // On streams, because for these the clients' core has least to do for each share of the relay's.
   async #busy(broadcasts: number): Promise<void> {
-    const cost = this.#datagramCostUs;
-    if (cost === undefined) throw new StateError("NO_COST", "No row of datagrams told what an object costs.");
-    const watchers = Math.min(1000, Math.round(0.7e6 / (cost * 50) / 10) * 10);
+    const { share, firstWatchers, seconds, times } = BUSY;
     const crew = this.#crew!;
-    const post = await crew.open({ watchers, broadcasts });
-    const window = await crew.measure(post, "datagram", this.#plan.seconds);
+    const post = await crew.open({ watchers: firstWatchers, broadcasts, mode: "stream" });
+    let watchers = firstWatchers;
+    for (let time = 0; time < times; time += 1) {
+      const { relayShare } = await crew.measure(post, "stream", seconds);
+      // More watchers cost less each, because more is done whenever a thread wakes: this comes near the share from below.
+      const more = Math.max(0, Math.round((watchers * share) / relayShare) - watchers);
+      await crew.grow(post, more);
+      watchers += more;
+    }
+    const window = await crew.measure(post, "stream", this.#plan.seconds);
     await crew.close(post);
-    const name = `towards 70 % of the core: ${watchers} watchers of ${broadcasts} broadcasts`;
+    const name = `70 % of the core: ${watchers} watchers of ${broadcastsName(broadcasts)}, streams`;
+    // Half a tick's work is as long as half the share of the 20 ms between two objects: no code can do better.
+    const judged = broadcasts > 1;
     this.#rows.push(
-      row(name, "relay core %", window.relayShare * 100),
       row(name, "delivered %", window.deliveredShare * 100),
-      row(name, "added latency p50 ms", percentileOf(window.ages, 0.5), { atMost: 2 }),
-      row(name, "added latency p99 ms", percentileOf(window.ages, 0.99), { atMost: 10 }),
+      row(name, "relay CPU us per object", window.costUs),
+      row(name, "added latency p50 ms", percentileOf(window.ages, 0.5), judged ? { atMost: 2 } : undefined),
+      row(name, "added latency p99 ms", percentileOf(window.ages, 0.99), judged ? { atMost: 10 } : undefined),
+      ...shareRows(name, window),
     );
   }
 
@@ -326,7 +399,7 @@ class Fanout {
     try {
       // The one that stalls is a process of its own, stopped whole: it neither reads nor acknowledges.
       await frozen.probes.call("join", { door: post.door, count: watchers - healthy });
-      await crew.publish(mode, 1, false);
+      await crew.publish(mode, 1);
       const calm = await crew.measure(post, mode, this.#plan.seconds);
       frozen.probes.freeze(true);
       const stalled = await crew.measure(post, mode, this.#plan.seconds);
@@ -399,7 +472,7 @@ class Fanout {
     const [arrived, silent]: [number[], number[]] = [[], []];
     let missing = 0;
     for (let time = 1; time <= times; time += 1) {
-      await crew.publish("datagram", 1, false);
+      await crew.publish("datagram", 1);
       await Promise.all(clients.map((child) => child.call("reset", { ages: false, awaited: time * EPOCH_SIZE })));
       const { at } = await crew.publisher.call("interrupt", undefined);
       await sleep(1000);
@@ -494,6 +567,10 @@ function edgesName(number: number, watchers: number): string {
   return number === 0
     ? `${watchers} watchers at the origin`
     : `${watchers} watchers at ${number} ${number === 1 ? "edge" : "edges"} of an origin`;
+}
+
+function broadcastsName(number: number): string {
+  return number === 1 ? "one broadcast" : `${number} broadcasts`;
 }
 
 /** Waits for a row, but not for ever. */

@@ -1,5 +1,6 @@
 export type { AuthOptions } from "./auth.js";
 export { Counters } from "./counters.js";
+export { collectLessOften } from "./heap.js";
 export { type LoadOptions, type LoadResult, loadRelay } from "./load.js";
 export { MIN_PAYLOAD_BYTES } from "./load-publisher.js";
 export type { Logger } from "./log.js";

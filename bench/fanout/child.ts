@@ -74,12 +74,13 @@ export class Child<M extends Methods> {
   #next = 0;
   #lost: StateError | undefined;
 
-  constructor(file: string, cores: string) {
+  constructor(file: string, cores: string, environment: NodeJS.ProcessEnv = {}) {
     const node = ["--no-warnings", "--expose-gc"];
     const [execPath, execArgv] = pinned(cores, process.execPath, node);
     this.#process = fork(file, [], {
       execPath,
       execArgv,
+      env: { ...process.env, ...environment },
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });

@@ -22,6 +22,9 @@ const PUBLISH_SLACK_MS = 20_000;
 const JOIN_MS = 90_000;
 const EDGE_MS = 10_000;
 
+// As in the Dockerfile and the systemd unit.
+const RELAY_ENVIRONMENT = { MALLOC_ARENA_MAX: "2" };
+
 type Client = Child<ClientMethods>;
 
 interface Files {
@@ -49,8 +52,6 @@ export interface Post {
   /** Where the publisher goes, and then where watchers go, in equal parts. */
   readonly door: Door;
   readonly doors: readonly Door[];
-  /** Memory before the watchers came. */
-  readonly emptyBytes: number;
   /** What its watchers watch, in equal parts. */
   readonly broadcasts: number;
   /** Ends the relay and its edges. */
@@ -65,6 +66,23 @@ export interface PostOptions {
   /** So many edges of the relay; watchers go to these alone. */
   readonly edges?: number;
   readonly mode?: Mode;
+}
+
+/** How {@link Crew.publish} publishes. */
+export interface Publishing {
+  readonly measured?: boolean;
+  readonly broadcasts?: number;
+  /** Objects of each broadcast. */
+  readonly perSecond?: number;
+}
+
+/** What a relay holds in memory. */
+export interface Held {
+  readonly residentBytes: number;
+  /** In JavaScript objects. */
+  readonly heapBytes: number;
+  /** Resident, but neither in V8's heap nor held free by it for more. */
+  readonly nativeBytes: number;
 }
 
 /** What one window of publishing showed. */
@@ -129,10 +147,9 @@ export class Crew {
     for (const { relay } of edgeRelays) await announced(relay, broadcasts);
     const pids = [started.pid, ...edgeRelays.map(({ pid }) => pid)];
     const doors = edges > 0 ? edgeRelays.map((edge) => edge.door) : [door];
-    const emptyBytes = await heldBytes(started);
     const ends = [started.end, ...edgeRelays.map(({ end }) => end)];
     const post: Post = {
-      ...{ relay: started.relay, pids, door, doors, emptyBytes, broadcasts },
+      ...{ relay: started.relay, pids, door, doors, broadcasts },
       end: async () => {
         await Promise.all(ends.map((end) => end()));
       },
@@ -140,12 +157,12 @@ export class Crew {
     await this.#fill(post, watchers);
     await sleep(200);
     await this.publisher.call("watched", undefined);
-    if (watchers > 0) await this.publish(mode, WARM_SECONDS, false, broadcasts);
+    if (watchers > 0) await this.publish(mode, WARM_SECONDS, { broadcasts });
     return post;
   }
 
   async #start(index: number, options: { peer: boolean; upstream?: string }) {
-    const relay = new Child<RelayMethods>(this.#files.relay, relayCores(index));
+    const relay = new Child<RelayMethods>(this.#files.relay, relayCores(index), RELAY_ENVIRONMENT);
     const end = this.#own(() => relay.end());
     await relay.call("prioritize", MEASURED_NICENESS);
     return { relay, door: await relay.call("listen", options), pid: relay.pid, end };
@@ -168,14 +185,7 @@ export class Crew {
 
   async #fill({ doors, broadcasts }: Post, watchers: number): Promise<void> {
     const probes = Math.min(PROBES, watchers);
-    const join = async (child: Client, total: number, from: number): Promise<void> => {
-      for (const [index, door] of doors.entries()) {
-        const count = Math.floor((total + ((index + from) % doors.length)) / doors.length);
-        if (count === 0) continue;
-        const { failed } = await child.call("join", { door, count, broadcasts }, JOIN_MS);
-        if (failed > 0) throw new StateError("JOINS_FAILED", `${failed} of ${count} watchers could not join.`);
-      }
-    };
+    const join = (child: Client, total: number, from: number) => joinAll(child, doors, total, { broadcasts, from });
     for (let slice = 0; slice < SLICES; slice += 1) {
       const part = (total: number) => Math.floor((total * (slice + 1)) / SLICES) - Math.floor((total * slice) / SLICES);
       const others = part(watchers - probes);
@@ -188,9 +198,18 @@ export class Crew {
     }
   }
 
-  /** Publishes for so long. */
-  publish(mode: Mode, seconds: number, measured: boolean, broadcasts = 1): Promise<void> {
-    const perSecond = OBJECTS_PER_SECOND * broadcasts;
+  /** More watchers of what the others watch; none of them is a probe. */
+  async grow({ doors, broadcasts }: Post, watchers: number): Promise<void> {
+    const share = (index: number) => Math.floor((watchers + index) / this.others.length);
+    await Promise.all(
+      this.others.map((child, index) => joinAll(child, doors, share(index), { broadcasts, from: index })),
+    );
+  }
+
+  /** Publishes for so long; uncounted unless it is measured. */
+  publish(mode: Mode, seconds: number, options: Publishing = {}): Promise<void> {
+    const { measured = false, broadcasts = 1 } = options;
+    const perSecond = (options.perSecond ?? OBJECTS_PER_SECOND) * broadcasts;
     const objects = Math.round(seconds * perSecond);
     return this.publisher.call(
       "publish",
@@ -211,7 +230,7 @@ export class Crew {
     const relaySpent = () => post.pids.reduce((sum, pid) => sum + processorMicroseconds(pid), 0);
     const before = (await post.relay?.call("sample", { collect: false }))?.stats;
     const [relayBefore, clientsBefore, start] = [relaySpent(), spent(), performance.now()];
-    await this.publish(mode, seconds, true, post.broadcasts);
+    await this.publish(mode, seconds, { measured: true, broadcasts: post.broadcasts });
     const relayUs = relaySpent() - relayBefore;
     const clientsUs = spent() - clientsBefore;
     const passedUs = (performance.now() - start) * 1000;
@@ -234,9 +253,16 @@ export class Crew {
     };
   }
 
-  /** Memory that the relay holds more than before the watchers came, in bytes. */
-  async grownBytes(post: Post): Promise<number> {
-    return (await heldBytes({ relay: post.relay, pid: post.pids[0]! })) - post.emptyBytes;
+  /** What the relay holds, after a look for garbage. */
+  async held({ relay }: Post): Promise<Held> {
+    // What the collector finds gone goes back to the system a moment later, and what native objects held later still.
+    for (let time = 0; time < 2; time += 1) {
+      await relay!.call("sample", { collect: true });
+      await sleep(GIVEN_BACK_MS);
+    }
+    const { heapBytes, heapReservedBytes } = await relay!.call("sample", { collect: false });
+    const resident = residentBytes(relay!.pid);
+    return { residentBytes: resident, heapBytes, nativeBytes: resident - heapReservedBytes };
   }
 
   /** Lets all leave and ends the relay. */
@@ -256,13 +282,19 @@ export class Crew {
   }
 }
 
-// What the collector finds gone goes back to the system a moment later, and what native objects held later still.
-async function heldBytes({ relay, pid }: { relay: Child<RelayMethods> | undefined; pid: number }): Promise<number> {
-  for (let time = 0; time < 2; time += 1) {
-    await relay?.call("sample", { collect: true });
-    await sleep(GIVEN_BACK_MS);
+// In equal parts at every door; `from` says which door gets what is left over.
+async function joinAll(
+  child: Client,
+  doors: readonly Door[],
+  total: number,
+  { broadcasts, from }: { broadcasts: number; from: number },
+): Promise<void> {
+  for (const [index, door] of doors.entries()) {
+    const count = Math.floor((total + ((index + from) % doors.length)) / doors.length);
+    if (count === 0) continue;
+    const { failed } = await child.call("join", { door, count, broadcasts }, JOIN_MS);
+    if (failed > 0) throw new StateError("JOINS_FAILED", `${failed} of ${count} watchers could not join.`);
   }
-  return residentBytes(pid);
 }
 
 // An edge refuses subscriptions until its origin has told it what there is.

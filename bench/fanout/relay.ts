@@ -1,7 +1,7 @@
 import "../../base/polyfills.js";
 import { type Profiler, Session } from "node:inspector";
 import { performance } from "node:perf_hooks";
-import { Relay } from "../../relay/index.js";
+import { collectLessOften, Relay } from "../../relay/index.js";
 import { prioritize, serve } from "./child.js";
 import { PeerRelay } from "./peer.js";
 
@@ -30,6 +30,8 @@ const methods = {
     peer: boolean;
     upstream?: string;
   }): Promise<{ port: number; fingerprint: string }> {
+    // As `unsay relay` does.
+    collectLessOften();
     relay = peer
       ? new PeerRelay()
       : new Relay({ port: 0, ...(upstream !== undefined && { upstream: { url: upstream } }) });

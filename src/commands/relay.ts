@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { InputError } from "../../base/index.js";
-import { Relay, type RelayOptions } from "../../relay/index.js";
+import { collectLessOften, Relay, type RelayOptions } from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
 import { aborted, command } from "../command.js";
 import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
@@ -83,6 +83,7 @@ export const relay = command({
   ],
   settings,
   async run(config, { signal, logger, print }) {
+    collectLessOften();
     const identity = await certificates(config.cert, config.key, config.host);
     const relay = new Relay({
       host: config.host,
