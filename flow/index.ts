@@ -14,6 +14,7 @@ export {
   type PayloadHash,
 } from "./bulk-receiver.js";
 export { BulkSender, type BulkSenderOptions, type BulkSenderStats } from "./bulk-sender.js";
+export { COMFORTABLE } from "./comfortable.js";
 export {
   type Change,
   type ControlEvent,

@@ -1,4 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { COMFORTABLE } from "../flow/index.js";
 
 /** Groups whose sending is remembered: five seconds of 20 ms. */
 const MAX_GROUPS = 256;
@@ -10,7 +11,8 @@ const LONGEST = fromSeconds(3);
 
 /**
  * How long a group takes from being written to being ready at the listeners' speakers: how far ahead of the playhead it
- * was written, less the lead with which it landed.
+ * was written, less the lead with which it landed. What was written so far ahead that a relay may hold it on purpose
+ * tells only that it does not take longer than that.
  */
 export class Transit {
   readonly #groups = new Map<number, Microseconds>();
@@ -27,6 +29,7 @@ export class Transit {
     const headroom = this.#groups.get(sequence);
     if (headroom === undefined) return;
     const transit = Math.min(Math.max(headroom - lead, 0), LONGEST);
+    if (headroom >= COMFORTABLE && transit >= (this.#estimate ?? 0)) return;
     const before = this.#estimate ?? transit;
     this.#estimate = transit > before ? transit : before + SHARE * (transit - before);
   }

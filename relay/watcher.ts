@@ -234,22 +234,22 @@ export class Watcher {
       const now = this.#options.clock();
       const listener = this.#options.listener();
       const playhead = listener?.playheadAt(now);
-      const hasTurn = playhead === undefined || now >= this.#turns.nextAt;
+      const waitsFrom = this.#turns.waitsFrom({ now, playhead });
       const paced = listener !== undefined && this.mode === "native" && this.#pacer.nextAt(now) > now;
       const next = this.#queue.take({
         now,
         playhead,
-        until: paced ? microseconds(-1) : hasTurn ? undefined : this.#turns.comfortableFrom(playhead),
+        until: paced ? microseconds(-1) : waitsFrom,
         inFlightBytes: listener ? this.#control.inFlight(now) : 0,
         windowBytes: listener ? this.windowBytes : undefined,
         busyStreams: this.#outgoing.busy,
       });
       if (next === undefined) {
         if (paced) this.#pumpAt(this.#pacer.nextAt(now), now);
-        else if (!hasTurn) this.#pumpAt(this.#turns.nextAt, now);
+        else if (waitsFrom !== undefined) this.#pumpAt(this.#turns.nextAt, now);
         return;
       }
-      this.#turns.take(next.timestamp, { now, lossy: this.#control.lossy });
+      this.#turns.take(next.timestamp, { now, playhead, lossy: this.#control.lossy });
       this.#send(next, now);
     }
   }

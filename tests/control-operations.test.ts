@@ -135,6 +135,27 @@ describe("Publisher.control", () => {
     });
   });
 
+  it("turns a knob within a second of the playhead, also where relays hold what was sent eight seconds ahead", async () => {
+    const { publisher, playhead, heard } = await setUp({ source: await open(tone(60, 440)), aheadMs: 8000 });
+    await until("all is sent ahead", () => publisher.stats().leadMs > 7900);
+    // So that reports tell of groups that the relay has held.
+    const started = playhead();
+    await until("more is heard", () => playhead() > started + 3_000_000);
+    const at = playhead();
+    await publisher.control({ op: "set", requestId: "1", knobs: { gainDb: -40 } });
+    const window = 20_000;
+    const sound = await heard(at, at + 5_000_000);
+    const size = (window * SAMPLE_RATE) / 1e6;
+    const levels = Array.from({ length: 5_000_000 / window }, (_, i) =>
+      strength(sound.subarray(i * size, (i + 1) * size), 440),
+    );
+    expect(levels[0]).toBeGreaterThan(0.2);
+    const turned = levels.findIndex((level) => level < 0.05) * window;
+    expect(turned).toBeGreaterThan(0);
+    expect(turned).toBeLessThan(1_000_000);
+    expect(Math.max(...levels.slice(turned / window + 1))).toBeLessThan(0.05);
+  });
+
   it("repeats a stretch until told otherwise, and is interrupted and resumed", async () => {
     // Every second has a frequency of its own.
     const scale = new Float32Array(40 * SAMPLE_RATE);
