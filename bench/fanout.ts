@@ -74,7 +74,7 @@ const FULL: Plan = {
 
 const QUICK: Plan = {
   seconds: 2,
-  sizes: { datagram: [100, 250], stream: [100], groups: [] },
+  sizes: { datagram: [250], stream: [100], groups: [] },
   others: { seconds: 2, sizes: { peer: { stream: [10] }, stock: { stream: [100] } } },
   stalled: [{ mode: "datagram", watchers: 100 }],
   flooded: 100,

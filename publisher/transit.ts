@@ -12,7 +12,7 @@ const LONGEST = fromSeconds(3);
 /**
  * How long a group takes from being written to being ready at the listeners' speakers: how far ahead of the playhead it
  * was written, less the lead with which it landed. What was written so far ahead that a relay may hold it on purpose
- * tells only that it does not take longer than that.
+ * tells no more than bounds: all of that time, and the part of it that is left when the relay held it for as long as it may.
  */
 export class Transit {
   readonly #groups = new Map<number, Microseconds>();
@@ -28,10 +28,10 @@ export class Transit {
   landed(sequence: number, lead: Microseconds): void {
     const headroom = this.#groups.get(sequence);
     if (headroom === undefined) return;
-    const transit = Math.min(Math.max(headroom - lead, 0), LONGEST);
-    if (headroom >= COMFORTABLE && transit >= (this.#estimate ?? 0)) return;
-    const before = this.#estimate ?? transit;
-    this.#estimate = transit > before ? transit : before + SHARE * (transit - before);
+    const most = bounded(headroom - lead);
+    const least = bounded(Math.min(headroom, COMFORTABLE) - lead);
+    const before = this.#estimate ?? least;
+    this.#estimate = least > before ? least : Math.min(before, before + SHARE * (most - before));
   }
 
   /** Forgets everything, as for another path. */
@@ -44,4 +44,8 @@ export class Transit {
   get ahead(): Microseconds | undefined {
     return this.#estimate === undefined ? undefined : microseconds(this.#estimate + MARGIN);
   }
+}
+
+function bounded(transit: number): number {
+  return Math.min(Math.max(transit, 0), LONGEST);
 }
