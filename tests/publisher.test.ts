@@ -388,8 +388,8 @@ describe("Publisher", () => {
 
   it("mixes denoised and raw sound anew for what lies ahead without running the network again", async () => {
     const model = fileURLToPath(new URL("../publisher/fixtures/tiny.onnx", import.meta.url));
-    const { ear, publisher } = await setUp({ source: await speech(2), aheadMs: 5000, model });
-    await until("all of it rendered and sent", () => ear.heard.length >= 90 && publisher.stats().denoisedHops >= 200);
+    const { ear, publisher } = await setUp({ source: await speech(4), aheadMs: 5000, model });
+    await until("all of it rendered and sent", () => ear.heard.length >= 190 && publisher.stats().denoisedHops >= 400);
     const { denoisedHops } = publisher.stats();
     const decoder = await createDecoder({ channels: 1 });
     const level = (frames: Heard[]) => {
