@@ -9,7 +9,7 @@ RUN find node_modules/onnxruntime-node/bin -mindepth 2 -maxdepth 2 ! -name linux
 
 FROM node:20-bookworm-slim
 # The drain takes less than the ten seconds that `docker stop` waits. Two heaps for the C library, one for each thread that
-# does much: with more of them a watcher on streams takes a sixth more memory.
+# does much: with more of them a watcher on streams takes more memory.
 ENV NODE_ENV=production \
     UNSAY_HOST=0.0.0.0 \
     UNSAY_OPS_PORT=9090 \

@@ -5,8 +5,8 @@ const GROWTH_PERCENT = 200;
 
 /**
  * Lets the process collect all of its garbage less often: V8 would do so whenever a small heap has grown by a tenth, which
- * a relay with a hundred watchers on streams reaches every few seconds, and each time they all wait for up to 60 ms where
- * its collecting threads have no core of their own. In exchange the heap may hold twice as much garbage as objects.
+ * a relay with a hundred watchers on streams reaches every few seconds, and each time they all wait, longest where its
+ * collecting threads have no core of their own. In exchange the heap may hold twice as much garbage as objects.
  *
  * For a process that is a relay and nothing else; the `fanout` bench's rows at 70 % of a core show what it is worth.
  */
