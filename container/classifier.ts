@@ -1,15 +1,14 @@
-import { type Microseconds, ProtocolError } from "../base/index.js";
+import { type Microseconds, microseconds, ProtocolError } from "../base/index.js";
 import { epochOf, epochStart } from "./epoch.js";
 
-/** A rewind that an observation brought to light. */
+/** A rewind that an observation revealed. */
 export interface Rewind {
-  /** The first timestamp of the group that takes back: everything older at or after it is stale. */
+  /** Where it starts: no frame before this has become stale. */
   readonly from: Microseconds;
-  /** The group that takes back. Only groups below it can have become stale. */
+  /** The newest group that rewinds. Only groups below it can have become stale. */
   readonly sequence: number;
   /**
-   * True when this is an earlier start of a rewind already reported (its first group came late), false when it is a
-   * new one.
+   * True when it belongs to a rewind already reported (its first group came late), false when it is a new one.
    */
   readonly lowered: boolean;
 }
@@ -18,7 +17,10 @@ export interface Rewind {
 export interface Observation {
   /** Whether the observed frame itself has been taken back by a newer group. */
   readonly stale: boolean;
-  /** Present when older groups that were good so far have now been taken back: ask `isStale` again about what is held. */
+  /**
+   * Present whenever a frame that was good so far is stale now, or is stale from an earlier start: ask `isStale` again
+   * about every frame held.
+   */
   readonly rewind?: Rewind;
 }
 
@@ -36,8 +38,8 @@ interface Seen {
 }
 
 /**
- * Decides which groups have been taken back: **a newer group takes back everything at or after its own start**
- *. It needs sequences and timestamps only, so relay and listener share it.
+ * Decides which groups have been taken back: **a newer group takes back everything at or after its own start**.
+ * It needs sequences and timestamps only, so relay and listener share it.
  *
  * A group `r` is a rewind when an older group has a frame later than `r`'s first timestamp, or at it with `r` in a newer
  * epoch. A frame is stale when a rewind newer than its group starts at or before it. Both are verdicts about the set of
@@ -76,30 +78,17 @@ export class RewindClassifier {
     checkWhole("INVALID_TIMESTAMP", "A frame's timestamp", timestamp);
     if (sequence <= this.#forgotten) return { stale: true };
     const index = this.#lowerBound(sequence);
-    const known = this.#groups[index];
-    if (known?.sequence === sequence) {
-      const stale = this.isStale(sequence, timestamp);
-      if (!stale) known.kept = Math.max(known.kept, timestamp);
-      this.#raise(index, timestamp);
-      return { stale };
-    }
-    const group: Seen = {
-      sequence,
-      first: timestamp,
-      kept: -1,
-      reached: this.#groups[index - 1]?.reached ?? -1,
-      taker: earliest(known, known?.taker),
-    };
+    const isNew = this.#groups[index]?.sequence !== sequence;
+    if (isNew) this.#insert(index, sequence, timestamp);
+    const group = this.#groups[index]!;
     const stale = this.isStale(sequence, timestamp);
-    if (!stale) group.kept = timestamp;
-    this.#groups.splice(index, 0, group);
+    if (!stale) group.kept = Math.max(group.kept, timestamp);
+    const rewinds = this.#witness(index, timestamp);
     this.#raise(index, timestamp);
-    const takesBack = this.#take(index);
+    if (isNew && this.#take(index)) rewinds.unshift(group);
     this.#forget();
-    if (!takesBack) return { stale };
-    const lowered = sequence < this.#newestRewind;
-    if (!lowered) this.#newestRewind = sequence;
-    return { stale, rewind: { from: timestamp, sequence, lowered } };
+    const rewind = this.#reveal(rewinds);
+    return rewind === undefined ? { stale } : { stale, rewind };
   }
 
   /** Whether a frame of that group, observed or not, has been taken back by what was observed so far. */
@@ -108,8 +97,7 @@ export class RewindClassifier {
     const index = this.#lowerBound(sequence);
     const found = this.#groups[index];
     const taker = found?.sequence === sequence ? found.taker : earliest(found, found?.taker);
-    if (taker === undefined) return false;
-    return takes(taker, sequence, timestamp) || (taker.first === timestamp && this.#isRewind(taker));
+    return taker !== undefined && this.#takesBack(taker, sequence, timestamp);
   }
 
   /** Whether a frame of that group was observed and is still remembered. */
@@ -131,13 +119,68 @@ export class RewindClassifier {
     return low;
   }
 
+  /** Adds a group by its first frame. */
+  #insert(index: number, sequence: number, first: Microseconds): void {
+    const [older, newer] = [this.#groups[index - 1], this.#groups[index]];
+    const taker = earliest(newer, newer?.taker);
+    this.#groups.splice(index, 0, { sequence, first, kept: -1, reached: older?.reached ?? -1, taker });
+  }
+
+  /** What an observation revealed, of the groups by which it took good frames back, in ascending order. */
+  #reveal(rewinds: readonly Seen[]): Rewind | undefined {
+    const newest = rewinds.at(-1);
+    if (newest === undefined) return undefined;
+    const { sequence } = newest;
+    const lowered = sequence < this.#newestRewind;
+    if (!lowered) this.#newestRewind = sequence;
+    const from = microseconds(Math.min(...rewinds.map(({ first }) => first)));
+    return { from, sequence, lowered };
+  }
+
   #isRewind(group: Seen): boolean {
     const before = this.#groups[this.#lowerBound(group.sequence) - 1];
+    return (before !== undefined && before.reached > group.first) || this.#rewindsEpoch(group);
+  }
+
+  /** Whether an older epoch reached the group's start. */
+  #rewindsEpoch(group: Seen): boolean {
     const olderEpochs = this.#groups[this.#lowerBound(epochStart(epochOf(group.sequence))) - 1];
-    return (
-      (before !== undefined && before.reached > group.first) ||
-      (olderEpochs !== undefined && olderEpochs.reached >= group.first)
-    );
+    return olderEpochs !== undefined && olderEpochs.reached >= group.first;
+  }
+
+  /** Whether a newer group takes back a frame: at the very same time in one epoch, only if it rewinds another frame. */
+  #takesBack(taker: Seen, sequence: number, timestamp: number): boolean {
+    if (taker.first !== timestamp) return taker.first < timestamp;
+    return epochOf(taker.sequence) > epochOf(sequence) || this.#isRewind(taker);
+  }
+
+  /**
+   * The groups that a frame of the group at `index` makes rewinds, and that take back a good frame at the very time of
+   * their start. To be asked before the frame raises what they reach.
+   */
+  #witness(index: number, timestamp: Microseconds): Seen[] {
+    const rewinds: Seen[] = [];
+    const epoch = epochOf(this.#groups[index]!.sequence);
+    for (let newer = index + 1; newer < this.#groups.length; newer += 1) {
+      const group = this.#groups[newer]!;
+      const { reached } = this.#groups[newer - 1]!;
+      if (reached > timestamp) break;
+      const isWitness = timestamp > group.first || (timestamp === group.first && epochOf(group.sequence) > epoch);
+      if (!isWitness || reached > group.first || this.#rewindsEpoch(group)) continue;
+      if (this.#hasGoodAtStart(newer)) rewinds.push(group);
+    }
+    return rewinds;
+  }
+
+  /** Whether an older group has a good frame at the very time when the group at `index` starts. */
+  #hasGoodAtStart(index: number): boolean {
+    const group = this.#groups[index]!;
+    for (let older = index - 1; older >= 0; older -= 1) {
+      const target = this.#groups[older]!;
+      if (target.taker !== group || target.reached < group.first) return false;
+      if (target.kept === group.first) return true;
+    }
+    return false;
   }
 
   /** Makes the group at `index` the taker of the older groups it starts before; whether it takes back a good frame. */
@@ -150,8 +193,8 @@ export class RewindClassifier {
       const previous = target.taker;
       if (earliest(group, previous) !== group) break;
       target.taker = group;
-      const further = previous?.first !== group.first || !takes(previous, target.sequence, target.kept);
-      if (further && takes(group, target.sequence, target.kept)) takesBack = true;
+      const wasStale = previous?.first === group.first && this.#takesBack(previous, target.sequence, target.kept);
+      if (!wasStale && this.#takesBack(group, target.sequence, target.kept)) takesBack = true;
     }
     return takesBack;
   }
@@ -170,11 +213,6 @@ export class RewindClassifier {
     const dropped = this.#groups.splice(0, Math.max(1, Math.floor(this.#capacity / 4)));
     this.#forgotten = dropped.at(-1)!.sequence;
   }
-}
-
-/** Whether a newer group takes back a frame for certain: it starts before it, or at it in a newer epoch. */
-function takes(taker: Seen, sequence: number, timestamp: number): boolean {
-  return taker.first < timestamp || (taker.first === timestamp && epochOf(taker.sequence) > epochOf(sequence));
 }
 
 /** The group that starts earlier, the newer one when both start together. */

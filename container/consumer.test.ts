@@ -242,6 +242,25 @@ describe("the hold for a new epoch's first group", () => {
     expect(consumer.counters.held).toBe(1);
   });
 
+  test("does not depend on which of the epochs came first", () => {
+    const { consumer, at, group, read, wake } = setup();
+    group(first + 2, 5);
+    at(50);
+    expect([wake(), consumer.holding]).toEqual([undefined, false]);
+    group(34, 0);
+    expect([read(), wake(), consumer.holding]).toEqual([[], 200, true]);
+    at(200);
+    expect(read()).toEqual([0, 5]);
+    expect(consumer.counters.held).toBe(1);
+
+    const joined = setup();
+    joined.group(first + 2, 5);
+    expect(joined.read()).toEqual([5]);
+    joined.group(34, 0);
+    joined.group(first + 3, 25);
+    expect([joined.read(), joined.consumer.counters.held]).toEqual([[25], 0]);
+  });
+
   test("lasts as long as the wait for a missing group where both apply", () => {
     const { at, group, read, wake } = setup({ gap: ms(300) });
     group(0, 0);
@@ -312,6 +331,82 @@ describe("the flush point", () => {
     expect([consumer.discontinuity, consumer.from]).toEqual([1, ms(70)]);
     group(11, 85);
     expect([consumer.discontinuity, consumer.from]).toEqual([2, ms(70)]);
+  });
+});
+
+describe("a frame that was handed out", () => {
+  const [first, second] = [EPOCH_SIZE, 2 * EPOCH_SIZE];
+  const start = 3 * EPOCH_SIZE;
+
+  test("is taken back by a first group that comes late, although the rewind was reported already", () => {
+    const { consumer, group, frames, read } = setup();
+    group(3, 220);
+    group(start, 220);
+    group(first, 120);
+    expect(consumer.read()).toMatchObject({ sequence: first, discontinuity: 1, from: ms(120) });
+    expect(read()).toEqual([220]);
+    group(second, 120);
+    expect(consumer.isStale(first, ms(120))).toBe(true);
+    expect([consumer.discontinuity, consumer.from]).toEqual([2, ms(120)]);
+    frames(start, 240);
+    expect(consumer.read()).toMatchObject({ sequence: start, discontinuity: 2, from: ms(120) });
+  });
+
+  test("is taken back after the hold for that first group ran out", () => {
+    const { consumer, at, group, read } = setup();
+    group(0, 0);
+    group(1, 100, 120, 140);
+    expect(read()).toEqual([0, 100, 120, 140]);
+    group(first + 1, 160);
+    at(200);
+    expect(read()).toEqual([160]);
+    expect(consumer.discontinuity).toBe(0);
+    group(first, 130);
+    expect([consumer.discontinuity, consumer.from]).toEqual([1, ms(130)]);
+    group(first + 2, 165);
+    group(first + 3, 180);
+    group(second + 1, 170);
+    expect(read()).toEqual([]);
+    at(400);
+    expect(consumer.read()).toMatchObject({ sequence: first + 2, discontinuity: 2, from: ms(130) });
+    expect(read()).toEqual([170]);
+    group(second, 162);
+    expect([consumer.discontinuity, consumer.from]).toEqual([3, ms(162)]);
+    group(second + 2, 190);
+    expect(consumer.read()).toMatchObject({ discontinuity: 3, from: ms(162) });
+  });
+
+  test("is taken back by a group that rewinds to the very same time within its epoch", () => {
+    const { consumer, group, read } = setup();
+    group(9, 160);
+    group(11, 40);
+    expect(read()).toEqual([40]);
+    group(12, 40);
+    expect(consumer.isStale(11, ms(40))).toBe(true);
+    expect(consumer.read()).toMatchObject({ sequence: 12, discontinuity: 2, from: ms(40) });
+    // A straggler that reaches beyond their start makes groups rewinds that were none.
+    const late = setup();
+    late.group(11, 40);
+    late.group(12, 40);
+    expect(late.read()).toEqual([40, 40]);
+    expect(late.consumer.discontinuity).toBe(0);
+    late.group(8, 160);
+    expect([late.consumer.isStale(11, ms(40)), late.consumer.isStale(12, ms(40))]).toEqual([true, false]);
+    expect([late.consumer.discontinuity, late.consumer.from]).toEqual([1, ms(40)]);
+  });
+
+  test("is reported once: what was flushed before is not flushed again", () => {
+    const { consumer, group, read } = setup();
+    group(0, 0);
+    group(1, 100, 120);
+    read();
+    group(10, 70);
+    expect(read()).toEqual([70]);
+    group(9, 80);
+    expect([consumer.discontinuity, consumer.from]).toEqual([1, ms(70)]);
+    group(11, 90);
+    group(12, 80);
+    expect([consumer.discontinuity, consumer.from]).toEqual([2, ms(80)]);
   });
 });
 

@@ -1,7 +1,9 @@
 import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import { type Rewind, RewindClassifier } from "./classifier.js";
 import { epochOf, epochStart } from "./epoch.js";
+import { EpochHolds } from "./epoch-holds.js";
 import type { Frame } from "./frame.js";
+import { HandedOut } from "./handed-out.js";
 
 /** A frame handed out by {@link RewindConsumer.read}, with the state downstream has to act on first. */
 export interface Delivery {
@@ -71,8 +73,6 @@ interface Group {
 const TIMES_KEPT = 256;
 /** Groups behind the reader still recognised as duplicates rather than late; two repeats of 20 ms groups lie far within. */
 const PAST_KEPT = 256;
-/** Epochs with a missing first group tracked at a time; each is a renege whose most important packet was lost. */
-const HOLDS_KEPT = 16;
 
 /**
  * Orders the groups of one track for a decoder and drops what has been taken back: **a newer group takes back
@@ -101,7 +101,6 @@ export class RewindConsumer {
   readonly #maxBytes: number;
   readonly #maxSpan: number;
   readonly #gap: number;
-  readonly #epochHold: number;
   readonly #classifier: RewindClassifier;
   /** Ascending by sequence, none below `#delivered`. Empty ones tell that nothing is missing at their sequence. */
   #groups: Group[] = [];
@@ -110,13 +109,12 @@ export class RewindConsumer {
   #delivered = -1;
   #deliveredTimestamp = -1;
   readonly #past = new Map<number, readonly number[]>();
-  #oldestEpoch = Number.POSITIVE_INFINITY;
-  /** Epochs seen without their first group, and since when. */
-  readonly #holds = new Map<number, Microseconds>();
+  readonly #holds: EpochHolds;
+  readonly #handedOut: HandedOut;
   #discontinuity = 0;
   #from: Microseconds | undefined;
-  /** Whether a delivery carried the latest `discontinuity` and `from`. */
-  #reported = true;
+  /** What the last delivery reported. */
+  #reported: Pick<Delivery, "discontinuity" | "from"> = { discontinuity: 0, from: undefined };
 
   constructor(options: RewindConsumerOptions) {
     this.#clock = options.clock;
@@ -124,12 +122,16 @@ export class RewindConsumer {
     this.#maxBytes = options.maxBytes ?? 4 * 2 ** 20;
     this.#maxSpan = options.maxSpanUs ?? fromSeconds(30);
     this.#gap = options.gap ?? 0;
-    this.#epochHold = options.epochHold ?? fromMilliseconds(200);
+    this.#holds = new EpochHolds(options.clock, options.epochHold ?? fromMilliseconds(200));
+    this.#handedOut = new HandedOut(this.#maxGroups);
     // Twice what is held, so that a held group is never older than what the classifier remembers.
     this.#classifier = new RewindClassifier({ capacity: 2 * this.#maxGroups });
   }
 
-  /** How many rewinds took back frames that had been good until then. */
+  /**
+   * How many times downstream had to flush: once for every rewind that took back frames that had been good until then,
+   * and once more where its first group came so late that frames handed out since have to go, too.
+   */
   get discontinuity(): number {
     return this.#discontinuity;
   }
@@ -141,7 +143,7 @@ export class RewindConsumer {
 
   /** Whether the output is being held because a new epoch's first group is missing. Playback should not run on. */
   get holding(): boolean {
-    return this.#holdUntil(epochOf(this.#delivered) + 1) > this.#clock();
+    return this.#holdUntil(this.#readingEpoch + 1) > this.#clock();
   }
 
   /** Groups, frames, payload bytes and media time held at the moment. */
@@ -169,7 +171,8 @@ export class RewindConsumer {
     const { stale, rewind } = this.#classifier.observe(sequence, frame.timestamp);
     this.counters.received += 1;
     if (rewind !== undefined) this.#rewind(rewind);
-    this.#trackEpoch(sequence);
+    this.#holds.receive(sequence, this.#classifier.hasSeen(epochStart(epochOf(sequence))), this.#readingEpoch);
+    this.counters.held = this.#holds.held;
     const group = this.#open(sequence);
     if (group === undefined) {
       if (this.#past.get(sequence)?.includes(frame.timestamp)) this.counters.duplicate += 1;
@@ -215,15 +218,11 @@ export class RewindConsumer {
     this.#bytes -= frame.payload.byteLength;
     this.#moveTo(group.sequence);
     this.#deliveredTimestamp = frame.timestamp;
-    this.#reported = true;
     this.counters.delivered += 1;
-    return {
-      frame,
-      sequence: group.sequence,
-      epoch: epochOf(group.sequence),
-      discontinuity: this.#discontinuity,
-      from: this.#from,
-    };
+    const { sequence } = group;
+    const rewind = this.#report();
+    this.#handedOut.add({ sequence, timestamp: frame.timestamp });
+    return { frame, sequence, epoch: epochOf(sequence), ...rewind };
   }
 
   /**
@@ -286,40 +285,43 @@ export class RewindConsumer {
     return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap;
   }
 
-  /** Until when frames of an epoch are held: an epoch not older than theirs may start earlier than what came of it. */
+  get #readingEpoch(): number {
+    return epochOf(this.#delivered);
+  }
+
   #holdUntil(epoch: number): number {
-    let until = Number.NEGATIVE_INFINITY;
-    for (const [missing, since] of this.#holds) {
-      if (missing >= epoch) until = Math.max(until, since + this.#epochHold);
+    return this.#holds.until(epoch, this.#readingEpoch);
+  }
+
+  /** Whether something is to be flushed of which no delivery said so. */
+  get #isUnreported(): boolean {
+    return this.#reported.discontinuity !== this.#discontinuity || this.#reported.from !== this.#from;
+  }
+
+  #report(): Pick<Delivery, "discontinuity" | "from"> {
+    if (this.#isUnreported) {
+      this.#reported = { discontinuity: this.#discontinuity, from: this.#from };
+      if (this.#from !== undefined) this.#handedOut.flush(this.#from);
     }
-    return until;
+    return this.#reported;
   }
 
   #rewind(rewind: Rewind): void {
-    if (!rewind.lowered) this.#discontinuity += 1;
+    const isUnreported = this.#isUnreported;
+    // A rewind that was reported, and now turns out to take more of what was handed out, has to be acted on again.
+    const counts = !rewind.lowered || (!isUnreported && this.#hasStaleHandedOut());
+    if (counts) this.#discontinuity += 1;
     // What no delivery has reported yet must not be hidden: the earliest flush point of it stands.
-    const standing = rewind.lowered || !this.#reported ? this.#from : undefined;
+    const standing = counts && !isUnreported ? undefined : this.#from;
     this.#from = microseconds(Math.min(standing ?? rewind.from, rewind.from));
-    this.#reported = false;
     for (const group of this.#groups) {
       const good = group.frames.filter((frame) => !this.#classifier.isStale(group.sequence, frame.timestamp));
       this.#drop(group, good, "stale");
     }
   }
 
-  #trackEpoch(sequence: number): void {
-    const epoch = epochOf(sequence);
-    const start = epochStart(epoch);
-    this.#oldestEpoch = Math.min(this.#oldestEpoch, epoch);
-    if (this.#classifier.hasSeen(start)) {
-      this.#holds.delete(epoch);
-      return;
-    }
-    // Nothing older received: there is no old sound that could be stale.
-    if (epoch === this.#oldestEpoch || epoch <= epochOf(this.#delivered) || this.#holds.has(epoch)) return;
-    this.#holds.set(epoch, this.#clock());
-    this.counters.held += 1;
-    if (this.#holds.size > HOLDS_KEPT) this.#holds.delete(this.#holds.keys().next().value!);
+  #hasStaleHandedOut(): boolean {
+    return this.#handedOut.hasStale(({ sequence, timestamp }) => this.#classifier.isStale(sequence, timestamp));
   }
 
   /** The group of a sequence, made if need be; nothing when it is behind the cursor. */

@@ -10,11 +10,12 @@ import process from "node:process";
 import ts from "typescript";
 
 const root = join(import.meta.dirname, "..");
-const files = ["container/classifier.ts", "container/consumer.ts", "container/epoch.ts"];
+const files = ["classifier", "consumer", "epoch", "epoch-holds", "handed-out"].map((name) => `container/${name}.ts`);
 const copied = [
   "base",
   "container",
   "tests/support/rewind.ts",
+  "tests/support/schedule.ts",
   "tests/vectors",
   "vitest.config.ts",
   "tsconfig.json",

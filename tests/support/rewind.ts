@@ -1,92 +1,29 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import { epochOf, epochStart, type Frame, RewindClassifier, RewindConsumer } from "../../container/index.js";
-
-/** Something that happens to a consumer at a time. */
-type Event =
-  | { readonly at: Microseconds; readonly kind: "frame"; readonly sequence: number; readonly timestamp: Microseconds }
-  | { readonly at: Microseconds; readonly kind: "finish" | "abort"; readonly sequence: number };
-
-/** A publisher, a network and a reader, played out. */
-export interface Schedule {
-  /** In the order in which they happen. */
-  readonly events: readonly Event[];
-  /** After event `i` up to `reads[i]` frames are read. */
-  readonly reads: readonly number[];
-  /** Whether the reader also reads whenever the consumer said to. */
-  readonly wakes: boolean;
-  /** How long the consumer waits for a missing group. */
-  readonly gap: Microseconds;
-}
-
-/**
- * Expands bytes into a schedule. Every byte is a choice, a missing one is the plainest choice, so that a shorter or
- * smaller array is a simpler schedule: that is what makes shrinking work.
- *
- * Publishers: 0 to 4 reneges, with and without a jump of the epoch, starting anywhere; groups of 0 to 4 frames, equal
- * times, frames out of order inside a group, skipped sequences, blocks that run over. Network: loss, duplicates,
- * reordering, late stragglers, partial groups, groups that never end, a late join. Reader: eager, halting or stalled.
- */
-export function expand(bytes: Uint8Array): Schedule {
-  let position = 0;
-  const draw = (choices: number): number => (bytes[position++] ?? 0) % choices;
-  const pick = <T>(...choices: T[]): T => choices[draw(choices.length)]!;
-
-  const jumps = draw(3) !== 2;
-  let sequence = pick(0, 7, 65_534, 3 * 65_536 - 3);
-  const joinAt = pick(0, 0, 0, 3, 8);
-  const lossOf16 = pick(0, 1, 4, 8);
-  const duplicatesOf8 = pick(0, 1, 4);
-  const jitterMs = pick(1, 30, 120, 250);
-  const ahead = draw(2) === 1;
-  const reader = pick("eager", "halting", "stalled");
-  const segments = 1 + draw(5);
-  const gap = fromMilliseconds(pick(0, 0, 30, 150));
-
-  const events: Event[] = [];
-  let sentMs = 0;
-  let sentGroups = 0;
-  let frontierMs = 0;
-  for (let segment = 0; segment < segments; segment += 1) {
-    let timeMs = segment === 0 ? pick(0, 500) : pick(0, 1, 2, 3, 4, 5, 6, 7, 8, 9) * Math.ceil(frontierMs / 80) * 10;
-    if (segment > 0 && jumps) sequence = epochStart(epochOf(sequence - 1) + 1);
-    const groups = 1 + draw(9);
-    for (let group = 0; group < groups; group += 1) {
-      if (!ahead || group === 0) sentMs += 20;
-      const times = Array.from({ length: pick(1, 1, 1, 1, 2, 3, 4, 0) }, () => {
-        const time = timeMs;
-        timeMs += pick(20, 20, 20, 10, 40, 1, 0);
-        return time;
-      });
-      if (times.length > 2 && draw(4) === 3) times.push(...times.splice(1, 1));
-      frontierMs = Math.max(frontierMs, timeMs);
-      const copies = draw(16) < lossOf16 || sentGroups < joinAt ? 0 : draw(8) < duplicatesOf8 ? 2 : 1;
-      for (let copy = 0; copy < copies; copy += 1) {
-        let atMs = sentMs + draw(jitterMs) + pick(0, 0, 0, 0, 0, 0, 0, 260);
-        const spreadMs = pick(0, 0, 0, 25);
-        const kept = pick(times.length, times.length, times.length, draw(times.length + 1));
-        for (const time of times.slice(0, kept)) {
-          events.push({ at: fromMilliseconds(atMs), kind: "frame", sequence, timestamp: fromMilliseconds(time) });
-          atMs += spreadMs;
-        }
-        const kind = pick("finish", "finish", "abort", undefined);
-        if (kind !== undefined) events.push({ at: fromMilliseconds(atMs), kind, sequence });
-      }
-      sentGroups += 1;
-      sequence += jumps ? 1 : pick(1, 1, 1, 1, 1, 1, 1, 3);
-    }
-  }
-  events.sort((left, right) => left.at - right.at);
-  const all = Number.POSITIVE_INFINITY;
-  const reads = events.map(() => (reader === "eager" ? all : reader === "stalled" ? 0 : pick(0, 1, 2, 0, all)));
-  return { events, reads, wakes: reader === "eager", gap };
-}
+import {
+  type Delivery,
+  epochOf,
+  epochStart,
+  type Frame,
+  RewindClassifier,
+  RewindConsumer,
+} from "../../container/index.js";
+import type { Event, Schedule } from "./schedule.js";
 
 interface Received {
   readonly sequence: number;
   readonly timestamp: number;
   /** Whether it was still good when it came. */
-  readonly accepted: boolean;
+  accepted: boolean;
   handedOut: boolean;
+  /** Whether a delivery since it was handed out said to flush it. */
+  flushed: boolean;
+  /** The rewind that takes it back from the earliest start, the newest of several. */
+  taker: Taker | undefined;
+}
+
+interface Taker {
+  readonly sequence: number;
+  readonly start: number;
 }
 
 /**
@@ -103,11 +40,11 @@ class Oracle {
   readonly #arrivals = new Map<number, number>();
   /** Groups of which no more will come. */
   readonly #ended = new Set<number>();
-  /** Epoch to the time since which its missing first group holds the output. */
-  readonly #holds = new Map<number, number>();
+  /** When each epoch was first seen. */
+  readonly #epochs = new Map<number, number>();
   readonly #gap: number;
   #newestRewind = -1;
-  #reported = true;
+  #reported: { discontinuity: number; from: number | undefined } = { discontinuity: 0, from: undefined };
   discontinuity = 0;
   from: number | undefined;
   skipped = 0;
@@ -145,46 +82,47 @@ class Oracle {
 
   receive(now: number, sequence: number, timestamp: number): void {
     if (!this.#arrivals.has(sequence)) this.#arrivals.set(sequence, now);
-    const isFirst = !this.#first.has(sequence);
-    if (isFirst) this.#revealRewind(sequence, timestamp);
-    if (isFirst) this.#first.set(sequence, timestamp);
+    if (!this.#epochs.has(epochOf(sequence))) this.#epochs.set(epochOf(sequence), now);
+    if (!this.#first.has(sequence)) this.#first.set(sequence, timestamp);
     if (!this.#frames.some((frame) => frame.sequence === sequence && frame.timestamp === timestamp)) {
-      const received = { sequence, timestamp, accepted: true, handedOut: false };
-      this.#frames.push(received);
-      if (this.isStale(received)) this.#frames[this.#frames.length - 1] = { ...received, accepted: false };
+      const frame = { sequence, timestamp, accepted: true, handedOut: false, flushed: false, taker: undefined };
+      this.#frames.push(frame);
+      frame.accepted = !this.isStale(frame);
     }
-    const epoch = epochOf(sequence);
-    if (this.#first.has(epochStart(epoch))) this.#holds.delete(epoch);
-    else if (
-      !this.#holds.has(epoch) &&
-      epochOf(this.#cursor) < epoch &&
-      this.#frames.some((frame) => epochOf(frame.sequence) < epoch)
-    ) {
-      this.#holds.set(epoch, now);
-    }
+    this.#reveal();
   }
 
-  /** What a group that just began takes back of what was good. */
-  #revealRewind(sequence: number, first: number): void {
-    const taken = this.#frames.filter(
-      (frame) => frame.accepted && frame.sequence < sequence && this.#takes(sequence, first, frame),
-    );
-    const flushPoints = (frame: Received) =>
-      [...this.#first]
-        .filter(([other, start]) => other > frame.sequence && this.#takes(other, start, frame))
-        .map(([, start]) => start);
-    if (sequence > this.#newestRewind) {
-      if (taken.every((frame) => flushPoints(frame).length > 0)) return;
-      this.discontinuity += 1;
-      this.#newestRewind = sequence;
-      this.from = this.#reported ? first : Math.min(this.from ?? first, first);
-      this.#reported = false;
-      return;
+  /** Acts on what an observation took back of the frames that were good when they came. */
+  #reveal(): void {
+    const rewinds = [...this.#first]
+      .filter(([sequence]) => this.#isRewind(sequence))
+      .map(([sequence, start]) => ({ sequence, start }));
+    const revealed: Taker[] = [];
+    for (const frame of this.#frames) {
+      if (!frame.accepted) continue;
+      const taker = rewinds.filter((rewind) => takes(rewind, frame)).reduce(earliest, undefined);
+      if (taker !== undefined && taker.start < (frame.taker?.start ?? Number.POSITIVE_INFINITY)) revealed.push(taker);
+      frame.taker = taker;
     }
-    const lowers = taken.some((frame) => flushPoints(frame).every((start) => start > first));
-    if (!lowers) return;
-    this.from = Math.min(this.from!, first);
-    this.#reported = false;
+    if (revealed.length > 0) this.#rewind(revealed);
+  }
+
+  #rewind(revealed: readonly Taker[]): void {
+    const newest = Math.max(...revealed.map(({ sequence }) => sequence));
+    const start = Math.min(...revealed.map((taker) => taker.start));
+    const unread = this.#isUnread;
+    const isSilent = !unread && this.#frames.some((frame) => frame.handedOut && !frame.flushed && this.isStale(frame));
+    if (newest > this.#newestRewind || isSilent) {
+      this.discontinuity += 1;
+      this.from = unread ? Math.min(this.from!, start) : start;
+    } else {
+      this.from = Math.min(this.from!, start);
+    }
+    this.#newestRewind = Math.max(this.#newestRewind, newest);
+  }
+
+  get #isUnread(): boolean {
+    return this.#reported.discontinuity !== this.discontinuity || this.#reported.from !== this.from;
   }
 
   #unread(): Received[] {
@@ -214,8 +152,8 @@ class Oracle {
     if (next === undefined) return {};
     const { frame } = next;
     let wake = 0;
-    for (const [epoch, since] of this.#holds) {
-      if (epoch >= epochOf(frame.sequence)) wake = Math.max(wake, since + 200_000);
+    for (const [epoch, since] of this.#epochs) {
+      if (epoch >= epochOf(frame.sequence) && this.#isIncomplete(epoch)) wake = Math.max(wake, since + 200_000);
     }
     if (next.afterGap) {
       const arrivals = this.#unread().map((other) => this.#arrivals.get(other.sequence)!);
@@ -224,12 +162,60 @@ class Oracle {
     return wake > now ? { wake } : { frame };
   }
 
+  /** Whether an epoch that the reader has not reached is known, beside an older one, without its first group. */
+  #isIncomplete(epoch: number): boolean {
+    const isOldest = Math.min(...this.#epochs.keys()) === epoch;
+    return !isOldest && epoch > epochOf(this.#cursor) && !this.#first.has(epochStart(epoch));
+  }
+
   handOut(frame: Received): void {
     if (this.#isGapBefore(frame)) this.skipped += 1;
+    if (this.#isUnread) {
+      for (const other of this.#frames) if (other.handedOut && other.timestamp >= this.from!) other.flushed = true;
+    }
     frame.handedOut = true;
     this.#cursor = frame.sequence;
     this.#cursorTimestamp = frame.timestamp;
-    this.#reported = true;
+    this.#reported = { discontinuity: this.discontinuity, from: this.from };
+  }
+}
+
+/** Whether a rewind takes a frame back. */
+function takes({ sequence, start }: Taker, frame: Received): boolean {
+  return sequence > frame.sequence && start <= frame.timestamp;
+}
+
+/** The earlier start, the newer sequence of two that start together. */
+function earliest(one: Taker | undefined, other: Taker): Taker {
+  if (one === undefined || other.start !== one.start) return one === undefined || other.start < one.start ? other : one;
+  return other.sequence > one.sequence ? other : one;
+}
+
+/** What acts on deliveries: it keeps what it was handed until a delivery says to flush it. */
+class Downstream {
+  #kept: Delivery[] = [];
+  #last: Delivery | undefined;
+
+  take(delivery: Delivery): void {
+    const last = this.#last;
+    const { discontinuity, from } = delivery;
+    const isFresh = discontinuity > (last?.discontinuity ?? 0);
+    if (from !== undefined && (isFresh || from < (last?.from ?? Number.POSITIVE_INFINITY))) {
+      this.#kept = this.#kept.filter(({ frame }) => frame.timestamp < from);
+    }
+    this.#kept.push(delivery);
+    this.#last = delivery;
+  }
+
+  /** Something stale that it keeps, although the next delivery would not make it flush that. */
+  keptInSilence(consumer: RewindConsumer, oracle: Oracle): Delivery | undefined {
+    const { discontinuity, from } = consumer;
+    const last = this.#last;
+    const news = discontinuity > (last?.discontinuity ?? 0) || (from !== undefined && from < (last?.from ?? Infinity));
+    const limit = news && from !== undefined ? from : Number.POSITIVE_INFINITY;
+    return this.#kept.find(
+      ({ sequence, frame: { timestamp } }) => timestamp < limit && oracle.isStale({ sequence, timestamp }),
+    );
   }
 }
 
@@ -258,6 +244,7 @@ export function checkSchedule({ events, reads, wakes, gap }: Schedule): Outcome 
   let now = microseconds(0);
   const consumer = new RewindConsumer({ clock: () => now, gap });
   const oracle = new Oracle(gap);
+  const downstream = new Downstream();
   let lowered = 0;
   const agree = (what: string, actual: unknown, expected: unknown): void => {
     if (actual !== expected) {
@@ -279,6 +266,7 @@ export function checkSchedule({ events, reads, wakes, gap }: Schedule): Outcome 
       agree("the delivery's discontinuity", delivery.discontinuity, oracle.discontinuity);
       agree("the delivery's flush point", delivery.from, oracle.from);
       oracle.handOut(expected.frame);
+      downstream.take(delivery);
     }
   };
   const readAtWakes = (until: Microseconds): void => {
@@ -300,6 +288,7 @@ export function checkSchedule({ events, reads, wakes, gap }: Schedule): Outcome 
       oracle.receive(now, event.sequence, event.timestamp);
       agree("the discontinuity", consumer.discontinuity, oracle.discontinuity);
       agree("the flush point", consumer.from, oracle.from);
+      agree("kept downstream in silence", downstream.keptInSilence(consumer, oracle), undefined);
       if (before.discontinuity === consumer.discontinuity && before.from !== consumer.from) lowered += 1;
     } else {
       consumer[event.kind](event.sequence);
@@ -388,4 +377,35 @@ export function checkBounds({ events, reads, gap }: Schedule): number {
     );
   });
   return counters.overflow;
+}
+
+/**
+ * Hands a schedule's frames to two consumers at one moment, in opposite orders.
+ *
+ * @returns Whether something was held.
+ * @throws Error that names what depends on the order.
+ */
+export function checkHolds({ events }: Schedule): boolean {
+  // One frame of each group, since a group's own frames do have an order.
+  const groups = new Map(events.flatMap((event) => (event.kind === "frame" ? [[event.sequence, event]] : [])));
+  const frames = [...groups.values()];
+  const [forward, backward] = [frames, [...frames].reverse()].map((order) => {
+    let now = microseconds(0);
+    const consumer = new RewindConsumer({ clock: () => now });
+    for (const { sequence, timestamp } of order) consumer.receive(sequence, { timestamp, payload, keyframe: true });
+    const seen: Record<string, unknown> = { holding: consumer.holding };
+    for (const at of [0, 199_999, 200_000]) {
+      now = microseconds(at);
+      seen[`the next wake at ${at} us`] = consumer.nextWake();
+      const sequences: number[] = [];
+      for (let read = consumer.read(); read !== undefined; read = consumer.read()) sequences.push(read.sequence);
+      seen[`the groups read at ${at} us`] = sequences.join();
+    }
+    return seen;
+  });
+  for (const [what, value] of Object.entries(forward!)) {
+    if (value !== backward![what])
+      throw new Error(`Depending on the order, ${what} is ${value} or ${backward![what]}.`);
+  }
+  return forward!.holding === true;
 }

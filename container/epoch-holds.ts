@@ -1,0 +1,66 @@
+import type { Clock, Microseconds } from "../base/index.js";
+import { epochOf } from "./epoch.js";
+
+/** Epochs with a missing first group tracked at a time; each is a rewind whose most important packet was lost. */
+const HOLDS_KEPT = 16;
+
+/** An epoch known only by groups other than its first. */
+interface Hold {
+  readonly since: Microseconds;
+  counted: boolean;
+}
+
+/**
+ * How long output is held because an epoch's first group, which says how far it rewinds, is missing. The order in which
+ * epochs were first seen makes no difference: only that an older one was received, too.
+ */
+export class EpochHolds {
+  readonly #clock: Clock;
+  readonly #length: Microseconds;
+  readonly #missing = new Map<number, Hold>();
+  #oldest = Number.POSITIVE_INFINITY;
+  #held = 0;
+
+  /** @param length Longest hold, counted from the moment an epoch was first seen. */
+  constructor(clock: Clock, length: Microseconds) {
+    this.#clock = clock;
+    this.#length = length;
+  }
+
+  /** Epochs for which output was held so far. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Takes note of a group. `hasFirst` says whether its epoch's first group was received, `reading` is the reader's epoch. */
+  receive(sequence: number, hasFirst: boolean, reading: number): void {
+    const epoch = epochOf(sequence);
+    this.#oldest = Math.min(this.#oldest, epoch);
+    if (hasFirst) this.#missing.delete(epoch);
+    else if (epoch > reading && !this.#missing.has(epoch)) this.#add(epoch);
+    for (const [missing, hold] of this.#missing) {
+      if (hold.counted || !this.#matters(missing, reading)) continue;
+      hold.counted = true;
+      this.#held += 1;
+    }
+  }
+
+  /** Until when frames of `epoch` are held: an epoch not older than theirs may start before what was received of it. */
+  until(epoch: number, reading: number): number {
+    let until = Number.NEGATIVE_INFINITY;
+    for (const [missing, { since }] of this.#missing) {
+      if (missing >= epoch && this.#matters(missing, reading)) until = Math.max(until, since + this.#length);
+    }
+    return until;
+  }
+
+  /** With nothing older received there is no audio that could be stale, and behind the reader it is too late. */
+  #matters(epoch: number, reading: number): boolean {
+    return epoch > this.#oldest && epoch > reading;
+  }
+
+  #add(epoch: number): void {
+    this.#missing.set(epoch, { since: this.#clock(), counted: false });
+    if (this.#missing.size > HOLDS_KEPT) this.#missing.delete(this.#missing.keys().next().value!);
+  }
+}

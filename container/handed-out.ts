@@ -1,0 +1,34 @@
+import type { Microseconds } from "../base/index.js";
+
+/** A frame by its place in the track. */
+export interface FramePlace {
+  readonly sequence: number;
+  readonly timestamp: Microseconds;
+}
+
+/** The frames that were handed out and not flushed since, the newest of them up to a bound. */
+export class HandedOut {
+  readonly #capacity: number;
+  #frames: FramePlace[] = [];
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** Takes note of a frame handed out. */
+  add(frame: FramePlace): void {
+    this.#frames.push(frame);
+    // A quarter at once, so that a full list does not move for every frame.
+    if (this.#frames.length > this.#capacity) this.#frames.splice(0, Math.ceil(this.#capacity / 4));
+  }
+
+  /** Forgets the frames from a timestamp on: downstream flushes them. */
+  flush(from: Microseconds): void {
+    this.#frames = this.#frames.filter(({ timestamp }) => timestamp < from);
+  }
+
+  /** Whether one of the frames is stale. */
+  hasStale(isStale: (frame: FramePlace) => boolean): boolean {
+    return this.#frames.some(isStale);
+  }
+}
