@@ -1,6 +1,6 @@
 import { type Impairment, impair, type Link } from "../../tests/support/impairment.js";
 import { Listener } from "../../watch/index.js";
-import { type RemoteProcess, serve, startRemote } from "../silence/remote.js";
+import { type RemoteProcess, serve, startRemote } from "../support/remote.js";
 import { BulkEnd, type BulkEndOptions } from "./bulk-end.js";
 
 /** What the process with the far end of a link can be asked. */

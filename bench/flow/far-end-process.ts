@@ -1,8 +1,8 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type Impairment, impair, type Link } from "../../tests/support/impairment.js";
 import { Listener } from "../../watch/index.js";
-import { shared, sharedClock } from "../silence/clock.js";
-import { serve } from "../silence/remote.js";
+import { shared, sharedClock } from "../support/clock.js";
+import { serve } from "../support/remote.js";
 import type { FarEndCalls, FarLanding, FarSample } from "./far-end.js";
 
 /** Pulls this often, so that the speaker tells its playhead to within this. */

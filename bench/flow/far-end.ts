@@ -1,5 +1,5 @@
 import type { Link } from "../../tests/support/impairment.js";
-import { type RemoteProcess, startRemote } from "../silence/remote.js";
+import { type RemoteProcess, startRemote } from "../support/remote.js";
 
 /** What to listen to, and through what. */
 export interface FarLane {

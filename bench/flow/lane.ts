@@ -1,7 +1,7 @@
 import { monotonicClock } from "../../base/index.js";
 import { openSource, Publisher } from "../../publisher/index.js";
 import { Relay } from "../../relay/index.js";
-import { shared, sharedClock } from "../silence/clock.js";
+import { shared, sharedClock } from "../support/clock.js";
 import { type Condition, FRAME_MS, type Medium, type Variant } from "./conditions.js";
 import type { FarEnd, FarNotes } from "./far-end.js";
 import type { NearSample, Span } from "./figures.js";

@@ -2,10 +2,10 @@ import "../../base/polyfills.js";
 import { microseconds } from "../../base/index.js";
 import { type Impairment, impair } from "../../tests/support/impairment.js";
 import { Listener, type ListenerStats } from "../../watch/index.js";
-import { shared } from "./clock.js";
+import { shared } from "../support/clock.js";
 import type { FarEndCalls } from "./far-end.js";
 import { FlushWatch, heardAfterInterrupt, reachedAt } from "./record.js";
-import { serve } from "./remote.js";
+import { serve } from "../support/remote.js";
 import { StallWatch } from "./stalls.js";
 
 /** Pulls this often, so that the record tells when a sample was heard to within this. */

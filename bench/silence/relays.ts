@@ -1,4 +1,4 @@
-import { type RemoteProcess, startRemote } from "./remote.js";
+import { type RemoteProcess, startRemote } from "../support/remote.js";
 import type { Stall } from "./stalls.js";
 
 /** Where a relay is and how it is known. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { sharedClock } from "./clock.js";
+import { sharedClock } from "../support/clock.js";
 import { StallWatch, stalledMs } from "./stalls.js";
 
 test("stalls that overlap count once, and only as far as they lie within the time asked about", () => {

@@ -1,4 +1,4 @@
-import { sharedClock } from "./clock.js";
+import { sharedClock } from "../support/clock.js";
 
 const INTERVAL_MS = 2;
 /** A turn of the event loop this much late is a stall; timers themselves are up to a millisecond late. */

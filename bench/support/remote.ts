@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { StateError } from "../../base/index.js";
 
 /** What a process can be asked, by name; parameters and answers are cloned. */
-type Calls<T> = { [K in keyof T]: (...parameters: never[]) => unknown };
+export type Calls<T> = { [K in keyof T]: (...parameters: never[]) => unknown };
 
 /** The same as seen from another process. */
 export type Remote<T> = {
@@ -13,6 +13,10 @@ export type Remote<T> = {
 /** A process started by {@link startRemote}. */
 export interface RemoteProcess<T> {
   readonly calls: Remote<T>;
+  /** Sends it a signal, such as `SIGKILL`, `SIGSTOP` or `SIGCONT`. */
+  signal(name: NodeJS.Signals): void;
+  /** Resolves with how it ended: an exit code or the name of a signal. */
+  readonly ended: Promise<number | NodeJS.Signals>;
   /** Ends it. */
   end(): void;
 }
@@ -61,7 +65,12 @@ export async function startRemote<T extends Calls<T>>(file: URL): Promise<Remote
     get: (_, name: string) =>
       name === "then" ? undefined : (...parameters: readonly unknown[]) => call(name, parameters),
   });
-  return { calls, end: () => child.connected && child.disconnect() };
+  return {
+    calls,
+    signal: (name) => void child.kill(name),
+    ended: new Promise((resolve) => child.once("exit", (code, signal) => resolve(signal ?? code ?? 0))),
+    end: () => child.connected && child.disconnect(),
+  };
 }
 
 /** Answers the process that started this one, until it is told to end. */

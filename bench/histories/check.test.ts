@@ -1,0 +1,159 @@
+import { expect, test } from "vitest";
+import { check } from "./check.js";
+import type { Event, History, Speech } from "./history.js";
+import type { Interrupted } from "./processes/publisher.js";
+import { RATE, signal } from "./signal.js";
+import type { Deed, Fault, Recording, Run } from "./stage.js";
+
+const MS = 1000;
+const perMs = RATE / 1000;
+const start = 5_000_000;
+
+interface Played {
+  readonly utterance: number;
+  readonly from: number;
+  readonly to: number;
+  /** Milliseconds from the start of the run. */
+  readonly at: number;
+  readonly gain?: number;
+}
+
+function speech(utterance: number, lengthMs: number): Speech {
+  return { utterance, lengthMs, pace: Infinity, chunkMs: 20, firstAfterMs: 0 };
+}
+
+/** A recording of 20 s that began 5 s before the run. */
+function recording(...played: Played[]): Recording {
+  const samples = new Float32Array(20_000 * perMs);
+  for (const { utterance, from, to, at, gain = 1 } of played) {
+    const source = signal(utterance, 10 * RATE).subarray(from * perMs, to * perMs);
+    samples.set(
+      source.map((sample) => sample * gain),
+      (5000 + at) * perMs,
+    );
+  }
+  const turns = Array.from({ length: 2000 }, (_, turn) => [(turn + 1) * 10 * MS, (turn + 1) * 10 * perMs]);
+  const life = { from: 0, until: 20_000 * MS };
+  return {
+    listener: 0,
+    carrier: "quic",
+    at: "relay",
+    life,
+    samples,
+    index: Float64Array.from(turns.flat()),
+    claims: [],
+    flushes: [],
+  };
+}
+
+function say(at: number, utterance: number, lengthMs: number): Deed {
+  return deed(at, { do: "say", speech: speech(utterance, lengthMs), gainDb: 0 });
+}
+
+function deed(at: number, what: object): Deed {
+  return { at: start + at * MS, answeredAt: start + (at + 20) * MS, life: 1, ...what } as Deed;
+}
+
+function interrupt(at: number, answer: Interrupted = { heardUntilUs: 0, listeners: [] }): Deed {
+  return deed(at, { do: "interrupt", answer });
+}
+
+function run(one: Partial<Run> & Pick<Run, "deeds" | "recordings">): Run {
+  const history: History = { seed: 1, lengthMs: 8000, frameMs: 20, events: [] };
+  const says = one.deeds.flatMap((each) => (each.do === "say" ? [each.speech.utterance] : []));
+  const outcomes = Object.fromEntries(says.map((utterance) => [utterance, ["finished" as const]]));
+  return {
+    history,
+    startedAt: start,
+    faults: [],
+    outcomes,
+    calmAt: start + 14_000 * MS,
+    probes: [],
+    deaths: [],
+    ...one,
+  };
+}
+
+const promises = (one: Parameters<typeof run>[0]) => check(run(one)).map(({ promise }) => promise);
+
+test("a run in which everything is heard as it was said breaks no promise", () => {
+  const deeds = [say(0, 1, 1000), say(2000, 2, 3000), interrupt(3000), deed(3400, { do: "resume", answer: true })];
+  const heard = [
+    { utterance: 1, from: 0, to: 1000, at: 100 },
+    { utterance: 2, from: 0, to: 950, at: 2080 },
+    { utterance: 2, from: 950, to: 3000, at: 3500 },
+  ];
+  expect(check(run({ deeds, recordings: [recording(...heard)] }))).toEqual([]);
+});
+
+test("a missing start, a missing end, a hole and a repeat are found, and are forgiven beside a fault", () => {
+  const deeds = [say(0, 1, 1000)];
+  const faulty: Played[][] = [
+    [{ utterance: 1, from: 40, to: 1000, at: 100 }],
+    [{ utterance: 1, from: 0, to: 960, at: 100 }],
+    [
+      { utterance: 1, from: 0, to: 500, at: 100 },
+      { utterance: 1, from: 540, to: 1000, at: 640 },
+    ],
+    [
+      { utterance: 1, from: 0, to: 500, at: 100 },
+      { utterance: 1, from: 420, to: 1000, at: 640 },
+    ],
+    [],
+  ];
+  const event: Event = { atMs: 0, do: "kill", role: "relay", forMs: 100 };
+  const fault: Fault = { role: "relay", kind: "kill", event, from: start, until: start + 100 * MS };
+  for (const heard of faulty) {
+    expect(promises({ deeds, recordings: [recording(...heard)] })).toEqual(["whole"]);
+    expect(promises({ deeds, recordings: [recording(...heard)], faults: [fault] })).toEqual([]);
+  }
+});
+
+test("audio that was heard after an interrupt had taken it back is stale, unless it was resumed", () => {
+  const recordings = [recording({ utterance: 1, from: 0, to: 1500, at: 80 })];
+  expect(promises({ deeds: [say(0, 1, 3000), interrupt(1000)], recordings })).toContain("stale");
+  const resumed = [say(0, 1, 1500), interrupt(1000), deed(1010, { do: "resume", answer: true })];
+  expect(promises({ deeds: resumed, recordings })).toEqual([]);
+});
+
+test("steps at another level than the source's are found, and a gain in force is not one", () => {
+  const quiet = recording(
+    { utterance: 1, from: 0, to: 500, at: 100 },
+    { utterance: 1, from: 500, to: 540, at: 600, gain: 0.5 },
+    { utterance: 1, from: 540, to: 1000, at: 640 },
+  );
+  expect(promises({ deeds: [say(0, 1, 1000)], recordings: [quiet] })).toEqual(["level"]);
+  const gained = recording({ utterance: 1, from: 0, to: 1000, at: 100, gain: 0.5 });
+  expect(promises({ deeds: [say(0, 1, 1000)], recordings: [gained] })).toEqual(["level"]);
+  expect(promises({ deeds: [deed(-500, { do: "gain", db: -6 }), say(0, 1, 1000)], recordings: [gained] })).toEqual([]);
+});
+
+test("a wrong position, a lost or doubled end, an untrue state and a dead process are found", () => {
+  const heard = { utterance: 1, from: 0, to: 980, at: 50 };
+  const flushes = [{ at: start + 1010 * MS, playedUntilUs: 980_000 }];
+  const answer = { heardUntilUs: 940_000, listeners: [{ heardUntilUs: 940_000, measured: true }] };
+  const deeds = [say(0, 1, 3000), interrupt(1000, answer)];
+  expect(promises({ deeds, recordings: [{ ...recording(heard), flushes }] })).toEqual(["position"]);
+  const whole = recording({ utterance: 1, from: 0, to: 1000, at: 50 });
+  const one = { deeds: [say(0, 1, 1000)], recordings: [whole] };
+  expect(promises({ ...one, outcomes: { 1: [] } })).toEqual(["end"]);
+  expect(promises({ ...one, outcomes: { 1: ["finished", "finished"] } })).toEqual(["end"]);
+  const claims = Array.from({ length: 60 }, (_, n) => ({
+    at: start + n * 100 * MS,
+    playing: true,
+    state: "playing",
+    underruns: 0,
+  }));
+  expect(promises({ ...one, recordings: [{ ...whole, claims }] })).toEqual(["truth"]);
+  expect(promises({ ...one, deaths: ["relay ended by itself: 1"] })).toEqual(["alive"]);
+});
+
+test("a listener that stays behind or silent after the last fault is found", () => {
+  const deeds = [say(9000, 1, 1000)];
+  const one = { deeds, probes: [1], calmAt: start + 5000 * MS };
+  expect(promises({ ...one, recordings: [recording()] })).toEqual(["back"]);
+  expect(promises({ ...one, recordings: [recording({ utterance: 1, from: 0, to: 1000, at: 11_000 })] })).toEqual([
+    "back",
+  ]);
+  expect(promises({ ...one, recordings: [recording({ utterance: 1, from: 0, to: 1000, at: 9100 })] })).toEqual([]);
+});

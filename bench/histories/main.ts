@@ -1,0 +1,82 @@
+import "../../base/polyfills.js";
+import cliProgress from "cli-progress";
+import { Command, InvalidArgumentError } from "commander";
+import { check, type Violation } from "./check.js";
+import { describe, drawHistory, type History } from "./history.js";
+import { shrink } from "./shrink.js";
+import { play } from "./stage.js";
+
+interface Options {
+  readonly count: number;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly parallel: number;
+  readonly shrink: number;
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 0xffff_ffff) throw new InvalidArgumentError("It must be a whole number.");
+  return value;
+}
+
+async function violationsOf(history: History): Promise<Violation[]> {
+  return check(await play(history));
+}
+
+function print(history: History, violations: readonly Violation[]): void {
+  const lines = [
+    `\nSeed ${history.seed} (${history.lengthMs / 1000} s, frames of ${history.frameMs} ms) broke ${violations.length} promises:`,
+    ...violations.slice(0, 12).map(({ promise, what }) => `  ${promise}: ${what}`),
+    "  Events:",
+    ...history.events.map((event) => `  ${describe(event)}`),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+async function runAll({ count, seconds, seed, parallel, shrink: tries }: Options): Promise<number> {
+  const bar = new cliProgress.SingleBar(
+    { format: "histories [{bar}] {value}/{total}, {broken} broken", stream: process.stderr },
+    cliProgress.Presets.legacy,
+  );
+  bar.start(count, 0, { broken: 0 });
+  const broken: number[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < count) {
+      const history = drawHistory(seed + next++, seconds * 1000);
+      let violations = await violationsOf(history);
+      if (violations.length > 0) {
+        broken.push(history.seed);
+        let shortest = history;
+        if (tries > 0) {
+          shortest = await shrink(history, async (one) => (await violationsOf(one)).length > 0, tries);
+          if (shortest !== history) violations = await violationsOf(shortest);
+        }
+        print(shortest, violations);
+      }
+      bar.increment(1, { broken: broken.length });
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  bar.stop();
+  const verdict = { histories: count, seconds, seed, broken: broken.sort((a, b) => a - b) };
+  process.stdout.write(`${JSON.stringify(verdict)}\n`);
+  return broken.length === 0 ? 0 : 1;
+}
+
+const program = new Command("npm run histories --")
+  .description(
+    "Plays seeded random histories of speech, interrupts and faults with a process for each role, and checks what every listener heard against what it must hear.",
+  )
+  .option("--count <n>", "how many histories", whole, 20)
+  .option("--seconds <n>", "length of each", whole, 30)
+  .option("--seed <n>", "seed of the first; the others follow it", whole, 1)
+  .option("--parallel <n>", "how many at once", whole, 1)
+  .option("--shrink <n>", "runs to spend on a shorter history of one that fails", whole, 0)
+  .action(async (options: Options) => {
+    process.exitCode = await runAll(options);
+  });
+
+await program.parseAsync();
+process.exit();

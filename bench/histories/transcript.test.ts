@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { seededRandom } from "../harness.js";
+import { RATE, signal } from "./signal.js";
+import { transcribe } from "./transcript.js";
+
+const perMs = RATE / 1000;
+const said = new Map([1, 2, 3].map((utterance) => [utterance, signal(utterance, 1.2 * RATE)]));
+
+/** A recording put together from silence and stretches of utterances. */
+function record(...parts: ({ silent: number } | { utterance: number; from: number; to: number; gain?: number })[]) {
+  const all = parts.flatMap((part) => {
+    if ("silent" in part) return [new Float32Array(part.silent * perMs)];
+    const { utterance, from, to, gain = 1 } = part;
+    return [
+      said
+        .get(utterance)!
+        .slice(from * perMs, to * perMs)
+        .map((sample) => sample * gain),
+    ];
+  });
+  const random = seededRandom(3);
+  const noisy = Float32Array.from(all.flatMap((part) => [...part]));
+  for (let i = 0; i < noisy.length; i++) noisy[i]! += 0.001 * (random() - 0.5);
+  return noisy;
+}
+
+test("a transcript names every stretch heard, to 5 ms, and its place in the recording", () => {
+  const heard = transcribe(
+    record(
+      { silent: 137 },
+      { utterance: 2, from: 0, to: 640 },
+      { silent: 250 },
+      { utterance: 3, from: 220, to: 1200 },
+      { utterance: 1, from: 500, to: 700 },
+    ),
+    said,
+  );
+  const rounded = heard.map(({ utterance, from, to, at }) => [
+    utterance,
+    ...[from, to, at].map((ms) => Math.round(ms / 10) * 10),
+  ]);
+  expect(rounded).toEqual([
+    [2, 0, 640, 140],
+    [3, 220, 1200, 1030],
+    [1, 500, 700, 2010],
+  ]);
+  expect(heard.every(({ levels }) => levels.every((db) => Math.abs(db) < 1))).toBe(true);
+});
+
+test("a transcript shows a gap of 40 ms, a repeat of 40 ms and steps at another level", () => {
+  const gap = transcribe(record({ utterance: 1, from: 0, to: 400 }, { utterance: 1, from: 440, to: 1000 }), said);
+  expect(gap).toHaveLength(2);
+  expect(gap[1]!.from - gap[0]!.to).toBeCloseTo(40, -1);
+  const repeat = transcribe(record({ utterance: 1, from: 0, to: 400 }, { utterance: 1, from: 360, to: 1000 }), said);
+  expect(repeat).toHaveLength(2);
+  expect(repeat[0]!.to - repeat[1]!.from).toBeCloseTo(40, -1);
+  const [quiet] = transcribe(
+    record(
+      { utterance: 1, from: 0, to: 400 },
+      { utterance: 1, from: 400, to: 450, gain: 0.3 },
+      { utterance: 1, from: 450, to: 900 },
+    ),
+    said,
+  );
+  const low = [...quiet!.levels.entries()].filter(([, db]) => Math.abs(db) > 3).map(([step]) => step);
+  expect(low).toEqual([40, 41, 42, 43, 44]);
+});

@@ -1,0 +1,164 @@
+import { decimate, LOW_RATE, likeness, rms } from "./signal.js";
+
+/** A stretch of a recording in which one utterance was heard without a break. */
+export interface Heard {
+  readonly utterance: number;
+  /** Positions in the utterance, in milliseconds from its first sample. */
+  readonly from: number;
+  readonly to: number;
+  /** Position in the recording at which `from` was heard, in milliseconds. */
+  readonly at: number;
+  /** Level against the source's, in decibels, of each step of 10 ms from `from` on. */
+  readonly levels: readonly number[];
+}
+
+/** What was said: 48 kHz samples by number of utterance. */
+export type Said = ReadonlyMap<number, Float32Array>;
+
+const perMs = LOW_RATE / 1000;
+const WINDOW = 20 * perMs;
+const HOP = 10 * perMs;
+const FINE = 5 * perMs;
+/** Quieter windows are silence: 30 dB below the signals. */
+const SILENCE = 0.003;
+/** A window that continues a stretch may be this unlike its source: a frame concealed, a step at its edge. */
+const CONTINUES = 0.75;
+/** A window out of nowhere must be this alike. */
+const BEGINS = 0.85;
+/** Clock drift and rounding move the match by so little between two windows. */
+const WIGGLE = 3;
+/** At the edges of a stretch, windows of 5 ms count while they are this alike. */
+const EDGE = 0.8;
+
+interface Match {
+  readonly utterance: number;
+  readonly at: number;
+  readonly alike: number;
+}
+
+/**
+ * Finds out from samples alone what was heard: which stretch of which utterance, and at what level.
+ *
+ * @param recording What a speaker played, mono, 48 kHz.
+ */
+export function transcribe(recording: Float32Array, said: Said): Heard[] {
+  return new Transcriber(decimate(recording), said).run();
+}
+
+class Transcriber {
+  readonly #heard: Float32Array;
+  readonly #sources = new Map<number, Float32Array>();
+  readonly #stretches: { utterance: number; start: number; offset: number; end: number }[] = [];
+
+  constructor(heard: Float32Array, said: Said) {
+    this.#heard = heard;
+    for (const [utterance, samples] of said) this.#sources.set(utterance, decimate(samples));
+  }
+
+  run(): Heard[] {
+    for (let at = 0; at + WINDOW <= this.#heard.length; at += HOP) this.#look(at);
+    for (const [index, stretch] of this.#stretches.entries()) this.#grow(stretch, index);
+    return this.#stretches.map((stretch) => this.#describe(stretch)).filter(({ from, to }) => to > from);
+  }
+
+  #look(at: number): void {
+    if (rms(this.#heard, at, WINDOW) < SILENCE) return;
+    const last = this.#stretches.at(-1);
+    if (last !== undefined && at <= last.end) {
+      const match = this.#near(last.utterance, at - last.start + last.offset, at, WIGGLE);
+      if (match.alike >= CONTINUES) {
+        last.end = at + WINDOW;
+        // The match may drift by less than a sample a window; follow it.
+        last.offset += match.at - (at - last.start + last.offset);
+        return;
+      }
+    }
+    const match = this.#anywhere(at);
+    if (match === undefined) return;
+    this.#stretches.push({ utterance: match.utterance, start: at, offset: match.at, end: at + WINDOW });
+  }
+
+  #near(utterance: number, expected: number, at: number, wiggle: number): Match {
+    const source = this.#sources.get(utterance)!;
+    let best: Match = { utterance, at: expected, alike: -1 };
+    for (let offset = -wiggle; offset <= wiggle; offset++) {
+      const alike = likeness(this.#heard, at, source, expected + offset, WINDOW);
+      if (alike > best.alike) best = { utterance, at: expected + offset, alike };
+    }
+    return best;
+  }
+
+  // The newest utterances first: what is heard is nearly always one of the last few.
+  #anywhere(at: number): Match | undefined {
+    for (const utterance of [...this.#sources.keys()].reverse()) {
+      const match = this.#search(utterance, at);
+      if (match !== undefined) return match;
+    }
+    return undefined;
+  }
+
+  // The whole window only where its first 5 ms fit: nearly all places are ruled out by those.
+  #search(utterance: number, at: number): Match | undefined {
+    const source = this.#sources.get(utterance)!;
+    let best: Match | undefined;
+    for (let place = 0; place + WINDOW <= source.length; place++) {
+      if (likeness(this.#heard, at, source, place, FINE) < 0.6) continue;
+      const alike = likeness(this.#heard, at, source, place, WINDOW);
+      if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike };
+    }
+    return best;
+  }
+
+  // Windows straddle edges: finds the first and the last 5 ms that belong to the stretch.
+  #grow(stretch: { utterance: number; start: number; offset: number; end: number }, index: number): void {
+    const source = this.#sources.get(stretch.utterance)!;
+    const fits = (at: number) => {
+      const place = at - stretch.start + stretch.offset;
+      if (place < 0 || place + FINE > source.length) return false;
+      return likeness(this.#heard, at, source, place, FINE) >= EDGE && rms(this.#heard, at, FINE) >= SILENCE;
+    };
+    const before = this.#stretches[index - 1];
+    const earliest = before === undefined ? 0 : before.end;
+    let start = stretch.start;
+    while (start - FINE >= earliest && fits(start - FINE)) start -= FINE;
+    while (start < stretch.end - FINE && !fits(start)) start += FINE;
+    let end = stretch.end;
+    while (end - FINE > start && !fits(end - FINE)) end -= FINE;
+    while (end + FINE <= this.#heard.length && fits(end)) end += FINE;
+    // Rounding to 5 ms must not cut the first or the last sample of an utterance.
+    const first = start - stretch.start + stretch.offset;
+    const rest = source.length - (end - stretch.start + stretch.offset);
+    if (first > 0 && first < FINE) start -= first;
+    if (rest > 0 && rest < FINE) end += rest;
+    stretch.offset += start - stretch.start;
+    stretch.start = start;
+    stretch.end = end;
+  }
+
+  #describe({
+    utterance,
+    start,
+    offset,
+    end,
+  }: {
+    utterance: number;
+    start: number;
+    offset: number;
+    end: number;
+  }): Heard {
+    const source = this.#sources.get(utterance)!;
+    const levels: number[] = [];
+    for (let step = 0; start + step + HOP <= end; step += HOP) {
+      const played = rms(this.#heard, start + step, HOP);
+      const meant = rms(source, offset + step, HOP);
+      levels.push(20 * Math.log10(Math.max(played, 1e-6) / Math.max(meant, 1e-6)));
+    }
+    return {
+      utterance,
+      from: offset / perMs,
+      to: (offset + end - start) / perMs,
+      at: start / perMs,
+      levels,
+    };
+  }
+}
