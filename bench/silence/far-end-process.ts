@@ -3,9 +3,9 @@ import { microseconds } from "../../base/index.js";
 import { type Impairment, impair } from "../../tests/support/impairment.js";
 import { Listener, type ListenerStats } from "../../watch/index.js";
 import { shared } from "../support/clock.js";
+import { serve } from "../support/remote.js";
 import type { FarEndCalls } from "./far-end.js";
 import { FlushWatch, heardAfterInterrupt, reachedAt } from "./record.js";
-import { serve } from "../support/remote.js";
 import { StallWatch } from "./stalls.js";
 
 /** Pulls this often, so that the record tells when a sample was heard to within this. */

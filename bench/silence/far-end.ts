@@ -1,8 +1,8 @@
 import type { Microseconds } from "../../base/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { ListenerStats } from "../../watch/index.js";
-import type { Flush, Heard } from "./record.js";
 import { type RemoteProcess, startRemote } from "../support/remote.js";
+import type { Flush, Heard } from "./record.js";
 import type { Stall } from "./stalls.js";
 
 /** What to listen to, and through what. */

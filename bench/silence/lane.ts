@@ -3,9 +3,9 @@ import { Publisher } from "../../publisher/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { ListenerStats } from "../../watch/index.js";
 import { sharedClock } from "../support/clock.js";
+import type { Remote } from "../support/remote.js";
 import type { FarEndCalls, Outcome } from "./far-end.js";
 import type { RelayCalls, RelayDoor } from "./relays.js";
-import type { Remote } from "../support/remote.js";
 import { monologue } from "./speech.js";
 import { type StallWatch, stalledMs } from "./stalls.js";
 

@@ -1,7 +1,7 @@
 import "../../base/polyfills.js";
 import { Relay } from "../../relay/index.js";
-import type { RelayCalls } from "./relays.js";
 import { serve } from "../support/remote.js";
+import type { RelayCalls } from "./relays.js";
 import { StallWatch } from "./stalls.js";
 
 const relays = new Map<number, Relay>();
