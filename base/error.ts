@@ -13,13 +13,36 @@ export class UnsayError extends Error {
     this.name = new.target.name;
     this.code = code;
   }
+
+  /** Whether the same call may succeed later although the caller changes nothing, such as after a relay's restart. */
+  get retryable(): boolean {
+    return false;
+  }
 }
 
 /** Input from outside (a flag, a file, JSON, a URL, an option) is not what it must be. */
 export class InputError extends UnsayError {}
 
+/** Answers of a relay, and faults of a set-up, that stay as they are however often a client tries. */
+const FINAL_CODES: ReadonlySet<string> = new Set([
+  "UNAUTHORIZED",
+  "NOT_GRANTED",
+  "NAME_TAKEN",
+  "CERTIFICATE_UNTRUSTED",
+  "UNSUPPORTED_VERSION",
+  "NATIVE_UNAVAILABLE",
+  "NATIVE_REFUSED",
+  "HTTP3_UNAVAILABLE",
+  "INSECURE_PAGE",
+]);
+
 /** A connection could not be made, was refused, or broke. */
-export class TransportError extends UnsayError {}
+export class TransportError extends UnsayError {
+  /** False for refusals: a wrong token, a name that is not granted or is taken, an untrusted certificate, no common version. */
+  override get retryable(): boolean {
+    return !FINAL_CODES.has(this.code);
+  }
+}
 
 /** The peer sent bytes that the protocol does not allow. */
 export class ProtocolError extends UnsayError {}

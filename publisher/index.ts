@@ -18,7 +18,7 @@ export { OverloadGuard, type OverloadOptions } from "./overload.js";
 export type { PcmFormat, SampleFormat } from "./pcm.js";
 export type { Utterance } from "./playlist.js";
 export { modelPayload } from "./preparations.js";
-export { type Interruption, Publisher } from "./publisher.js";
+export { type Interruption, Publisher, type PublisherEvents, type PublisherState } from "./publisher.js";
 export type { RemoteControlCounters } from "./remote-control.js";
 export { Resampler, SAMPLE_RATE } from "./resample.js";
 export type { Logger } from "./session.js";

@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
   type Clock,
@@ -7,6 +8,7 @@ import {
   microseconds,
   monotonicClock,
   StateError,
+  TransportError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
 import type { ControlEvent } from "../flow/index.js";
@@ -31,6 +33,20 @@ import type { AudioSource } from "./source.js";
 import type { PublisherStats } from "./stats.js";
 import { VideoTrack } from "./video-track.js";
 import { VoiceTrack } from "./voice-track.js";
+
+/** What a publisher is doing: `displaced` while another publisher holds its name at the relay. */
+export type PublisherState = "connecting" | "publishing" | "displaced" | "closed";
+
+/** Events of a {@link Publisher}. */
+export interface PublisherEvents {
+  /** What it is doing has changed. */
+  state: [PublisherState];
+  /**
+   * An attempt to connect failed, the session was lost, or another publisher took the name (`NAME_TAKEN`). The publisher
+   * goes on by itself; `retryable` of the error says whether trying alone can help. What ends it rejects `closed` instead.
+   */
+  problem: [Error];
+}
 
 /** What `interrupt` found out. */
 export interface Interruption {
@@ -72,13 +88,18 @@ const BLEED_SPACING = fromMilliseconds(1000);
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /**
- * Publishes one broadcast of audio: source, denoiser, Opus, groups of frames, to a relay. Reconnects by itself.
+ * Publishes one broadcast of audio: source, denoiser, Opus, groups of frames, to a relay. Reconnects by itself, but not
+ * after a refusal that no attempt can mend: `closed` then rejects with the relay's reason, such as `UNAUTHORIZED`,
+ * `NOT_GRANTED` or `CERTIFICATE_UNTRUSTED`.
+ *
+ * Of several publishers of one name the newest is heard. The others become `displaced`, say so once by a `problem` with
+ * the code `NAME_TAKEN`, and are heard again when the newer ones have left.
  *
  * The timeline starts with 0 at construction and is pinned to the clock: a pause between two utterances is a hole.
  *
  * @throws InputError `INVALID_OPTION` that names the option.
  */
-export class Publisher {
+export class Publisher extends EventEmitter<PublisherEvents> {
   readonly #options: z.output<typeof publisherOptionsSchema>;
   readonly #clock: Clock = monotonicClock;
   readonly #logger: Logger;
@@ -111,8 +132,10 @@ export class Publisher {
   #isBehind = false;
   readonly #writeTimes: Microseconds[] = [];
   #sessions = 0;
+  #state: PublisherState = "connecting";
 
   constructor(options: PublisherOptions) {
+    super();
     const parsed = publisherOptionsSchema.safeParse(options);
     if (!parsed.success) {
       throw new InputError("INVALID_OPTION", `The publisher options are not valid: ${z.prettifyError(parsed.error)}`);
@@ -221,7 +244,16 @@ export class Publisher {
         this.#audience.reset();
         const now = this.#clock();
         this.#outbox.reconnected(this.#horizon.unheard(now), now);
+        this.#become("publishing");
         this.#stir();
+      },
+      onProblem: (reason) => {
+        this.#become("connecting");
+        this.emit("problem", reason);
+      },
+      onDisplaced: (displaced) => {
+        this.#become(displaced ? "displaced" : "publishing");
+        if (displaced) this.emit("problem", nameTaken(data.broadcast));
       },
       onAggregate: (aggregate) => {
         if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
@@ -248,6 +280,11 @@ export class Publisher {
   /** Settles when the publisher has ended: resolves after `close`, rejects when it can't go on. */
   get closed(): Promise<void> {
     return this.#done;
+  }
+
+  /** What it is doing. */
+  get state(): PublisherState {
+    return this.#state;
   }
 
   /** The knobs in force or about to be. */
@@ -428,6 +465,7 @@ export class Publisher {
       throw error;
     } finally {
       this.#closed = true;
+      this.#become("closed");
       this.#uplink.close();
       this.#performer.close();
       this.#voice.close();
@@ -655,7 +693,20 @@ export class Publisher {
     });
   }
 
+  #become(state: PublisherState): void {
+    if (state === this.#state || this.#state === "closed") return;
+    this.#state = state;
+    this.emit("state", state);
+  }
+
   #assertOpen(): void {
     if (this.#closed) throw new StateError("CLOSED", "The publisher was used after close().");
   }
+}
+
+function nameTaken(broadcast: string): TransportError {
+  return new TransportError(
+    "NAME_TAKEN",
+    `Another publisher has taken the name ${broadcast} at the relay; this one is heard again when the other leaves.`,
+  );
 }

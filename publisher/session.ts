@@ -11,6 +11,7 @@ import {
 import { divertStreams, type ReceiveStream, Reconnector, type Session, toWebTransport } from "../transport/index.js";
 import { FeedbackReader } from "./feedback.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
+import { NameClaim } from "./name-claim.js";
 
 /** Where the publisher tells what goes on; pino's shape. */
 export interface Logger {
@@ -34,6 +35,10 @@ export interface UplinkOptions {
   /** Adds the tracks that are not the uplink's own, on every session before anybody sees the broadcast. */
   readonly onBroadcast?: (broadcast: Broadcast.Producer, connection: Connection.Established) => void;
   readonly onAggregate: (aggregate: Aggregate) => void;
+  /** A session was lost or could not be made; another attempt follows. */
+  readonly onProblem: (reason: Error) => void;
+  /** Another publisher took the broadcast's name at the relay, or left it again. */
+  readonly onDisplaced: (displaced: boolean) => void;
   /** Somebody subscribed to the audio track, or the last one left. */
   readonly onDemand: (wanted: boolean) => void;
 }
@@ -76,6 +81,7 @@ export class Uplink {
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {
         options.logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
+        if (reason) options.onProblem(reason);
       },
     });
   }
@@ -175,11 +181,13 @@ export class Uplink {
     connection.publish(Path.from(path), broadcast);
     logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
     this.#options.onConnected();
-    const { onAggregate } = this.#options;
+    const { onAggregate, onDisplaced } = this.#options;
     const feedback = new FeedbackReader({ connection, path, onAggregate });
     this.#feedback = feedback;
+    const claim = new NameClaim({ connection, path, onChange: onDisplaced });
     void session.closed.then(({ closeCode, reason }) => {
       feedback.close();
+      claim.close();
       broadcast.close();
       if (this.#live !== live) return;
       this.#live = undefined;

@@ -130,7 +130,8 @@ export class Connection implements Peer {
       this.#spawn(this.#acceptBidirectional());
       this.#spawn(this.#acceptUnidirectional());
       if (this.session.datagrams) this.#spawn(this.#receiveDatagrams());
-      if (this.#options.scope.put.length > 0) this.#spawn(this.#publishing.follow());
+      // Also of a peer that may publish nothing, which learns so when it tries.
+      this.#spawn(this.#publishing.follow());
     } catch (error) {
       this.fail(error);
     }

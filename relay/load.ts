@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { TransportError } from "../base/index.js";
-import { type ConnectOptions, connect, type Session } from "../transport/index.js";
+import { type ConnectOptions, connect, endOf, type Session } from "../transport/index.js";
 import { LoadPublisher } from "./load-publisher.js";
 import { LoadWatcher } from "./load-watcher.js";
 
@@ -74,7 +74,8 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
     return session;
   };
   try {
-    const publisher = await LoadPublisher.start(await open(), path);
+    const session = await open();
+    const publisher = await LoadPublisher.start(session, path);
     // The relay has to know of the broadcast before it takes subscriptions.
     await wait(200, undefined, { signal });
     const crowd: LoadWatcher[] = [];
@@ -97,7 +98,11 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
       }
     };
     await Promise.all(Array.from({ length: Math.min(LANES, watchers) }, lane));
-    const answered = await Promise.race([publisher.watched.then(() => true), wait(ANSWER_MS, false)]);
+    const answered = await Promise.race([
+      publisher.watched.then(() => true),
+      session.closed.then((info) => Promise.reject(endOf(info))),
+      wait(ANSWER_MS, false),
+    ]);
     if (!answered)
       throw new TransportError("NOT_ANSWERED", "The relay did not subscribe to what the load run publishes.");
 

@@ -163,6 +163,7 @@ export class PublishingSide implements BroadcastSource {
     const path = joinPath(scope.root, suffix);
     if (!allows(scope.put, path)) {
       log.warn({ path }, "The session announced a broadcast that it may not publish.");
+      this.#refuse(suffix);
       return;
     }
     if (!this.#announced.has(suffix) && this.#announced.size >= this.#limits.announcementsPerSession) {
@@ -173,6 +174,17 @@ export class PublishingSide implements BroadcastSource {
     if (!origin.publish(broadcast)) return;
     this.#announced.set(suffix, broadcast);
     log.info({ path }, "A broadcast is announced.");
+  }
+
+  /**
+   * moq-lite has no answer to an announcement, so a session that came to publish what it may not is closed with the reason.
+   * One that publishes something else as well goes on, and so does a listener that may not publish its reports.
+   */
+  #refuse(suffix: string): void {
+    if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.feedback !== undefined) return;
+    const token = this.#peer.session.url.searchParams.has("jwt");
+    const why = token ? `The token does not grant publishing ${suffix}.` : `Publishing ${suffix} takes a token.`;
+    this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
   }
 
   /** Takes a group that the peer sends on a stream. */

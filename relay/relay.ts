@@ -37,6 +37,14 @@ import { Code } from "./wire/code.js";
 const SWEEP_MS = 100;
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"] as const;
 
+/** What clients read that are refused for no fault of theirs; they try again. */
+const REFUSALS = {
+  draining: { status: 503, code: "UNAVAILABLE", message: "The relay is shutting down." },
+  full: { status: 503, code: "UNAVAILABLE", message: "The relay has no room for another session." },
+  address: { status: 429, code: "UNAVAILABLE", message: "The relay has no room for another session of this address." },
+  keyless: { status: 503, code: "UNAVAILABLE", message: "The relay can not check tokens now." },
+} as const;
+
 /** Where an edge takes its broadcasts from. */
 export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends"> {
   /** The other relay, with a token as `?jwt=` where it wants one. */
@@ -383,14 +391,14 @@ export class Relay {
   async #take(request: SessionRequest): Promise<void> {
     const { limits } = this.#options;
     const address = request.remoteAddress;
-    if (this.#draining) return request.reject(503);
+    if (this.#draining) return request.reject(REFUSALS.draining);
     if (this.#connections.size + this.#pendingSessions >= limits.sessions) {
       this.#counters.sessionsRefused.limit++;
-      return request.reject(503);
+      return request.reject(REFUSALS.full);
     }
     if (address !== undefined && (this.#addresses.get(address) ?? 0) >= limits.sessionsPerAddress) {
       this.#counters.sessionsRefused.address++;
-      return request.reject(429);
+      return request.reject(REFUSALS.address);
     }
     // Before anything is waited for, so that a burst does not pass before it is counted.
     this.#count(address, 1);
@@ -413,9 +421,10 @@ export class Relay {
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       this.#counters.sessionsRefused.unauthorized++;
-      const { code, message: reason } = error;
-      this.#options.logger.info({ code, reason, address: request.remoteAddress }, "A session was refused.");
-      await request.reject(401);
+      const { code, message } = error;
+      this.#options.logger.info({ code, reason: message, address: request.remoteAddress }, "A session was refused.");
+      // Keys that cannot be read are the relay's trouble, and pass.
+      await request.reject(code === "UNAUTHORIZED" ? { status: 401, code, message } : REFUSALS.keyless);
       return undefined;
     } finally {
       this.#pendingSessions--;
@@ -462,6 +471,7 @@ export class Relay {
   #follow({ url, ...options }: UpstreamOptions): void {
     const { logger } = this.#options;
     this.#upstream = new Reconnector({
+      persistent: true,
       connect: (signal) => connect(url, { ...options, protocols: PROTOCOLS.slice(0, 3), signal }),
       // It publishes to us whatever it has; of ours it sees what our listeners report.
       onSession: (session) => {
@@ -496,7 +506,7 @@ function expire(connection: Connection, expiresAt: number | undefined): () => vo
   let timer: NodeJS.Timeout;
   const wait = (): void => {
     const left = expiresAt - Date.now();
-    if (left <= 0) connection.close(Code.UNAUTHORIZED, "The token has expired.");
+    if (left <= 0) connection.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
     else timer = setTimeout(wait, Math.min(left, 86_400_000));
   };
   wait();

@@ -20,7 +20,7 @@ import { allows } from "./scope.js";
 import { Watcher } from "./watcher.js";
 import { decodeAnnounceRequest } from "./wire/announce.js";
 import { Code } from "./wire/code.js";
-import { joinPath } from "./wire/path.js";
+import { joinPath, stripPrefix } from "./wire/path.js";
 import type { StreamReader } from "./wire/stream.js";
 import { decodeSubscribe, decodeSubscribeUpdate, encodeSubscribeResponse } from "./wire/subscribe.js";
 import { decodeFetch, decodeTrackRequest, encodeTrackInfo } from "./wire/track.js";
@@ -62,12 +62,14 @@ export class WatchingSide {
     const { scope, offered, hopId } = this.#peer;
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
     this.#peer.greet();
+    const prefix = joinPath(scope.root, request.prefix);
+    if (!this.#mayAsk(prefix)) return this.#refuse(request.prefix);
     const left = reader.drain().catch(() => {});
     await announce({
       origin: offered,
       version: this.#peer.version,
       send,
-      prefix: joinPath(scope.root, request.prefix),
+      prefix,
       get: scope.get,
       hopId,
       left,
@@ -77,6 +79,23 @@ export class WatchingSide {
         (this.#peer.peerHopId !== 0n && broadcast.hops.includes(this.#peer.peerHopId)),
     });
     receive.stop(Code.CANCEL);
+  }
+
+  /** Whether anything below a prefix could ever be shown to the peer; a publisher may ask about names of its own. */
+  #mayAsk(prefix: string): boolean {
+    const { scope } = this.#peer;
+    const overlaps = (other: string): boolean =>
+      stripPrefix(other, prefix) !== undefined || stripPrefix(prefix, other) !== undefined;
+    return scope.get.some(overlaps) || scope.put.some(overlaps);
+  }
+
+  // It would wait for ever for what it will never see.
+  #refuse(prefix: string): void {
+    const token = this.#peer.session.url.searchParams.has("jwt");
+    // A publisher looks for reports on its broadcast.
+    const name = prefix.replace(/\/\.feedback$/, "");
+    const why = token ? `The token grants neither publishing nor watching ${name}.` : `Watching ${name} takes a token.`;
+    this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
   }
 
   /** Serves a subscription until it ends. */

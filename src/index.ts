@@ -26,6 +26,7 @@ export {
   type Model,
   openSource,
   Publisher,
+  type PublisherEvents,
   type PublisherOptions,
   type PublisherStats,
   type SourceOptions,

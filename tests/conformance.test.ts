@@ -12,6 +12,7 @@ import {
   type Session,
   type SessionServer,
 } from "../transport/index.js";
+import { refused } from "./support/refused.js";
 
 /** What every backend must do; where one can not, it says so here. */
 const BACKENDS: { backend: Backend; backpressure: boolean }[] = [
@@ -323,8 +324,12 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     const connecting = dial("/secret");
     connecting.catch(() => undefined);
     const request = await server.accept();
-    await request!.reject(403);
-    await expect(connecting).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+    await request!.reject({ status: 403, code: "UNAUTHORIZED", message: "Not this path." });
+    expect(await refused(connecting)).toMatchObject({
+      code: "UNAUTHORIZED",
+      message: "Not this path.",
+      retryable: false,
+    });
     await expect(request!.accept()).rejects.toMatchObject({ code: "REQUEST_TAKEN" });
   });
 });

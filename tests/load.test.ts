@@ -44,9 +44,9 @@ test("a load run tells how many watchers could not join, and goes nowhere withou
 
   const key = await generateKey("HS256");
   const closed = await startRelay({ auth: { public: { get: ["/"] } } });
-  await expect(loadRelay({ ...options, url: closed.url })).rejects.toMatchObject({ code: "NOT_ANSWERED" });
+  await expect(loadRelay({ ...options, url: closed.url })).rejects.toMatchObject({ code: "NOT_GRANTED" });
   const foreign = `${closed.url}/?jwt=${await signToken(key, { put: "", get: "" })}`;
-  await expect(loadRelay({ ...options, url: foreign })).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  await expect(loadRelay({ ...options, url: foreign })).rejects.toMatchObject({ code: "UNAUTHORIZED" });
 });
 
 test("unsay bench relay prints the outcome for people or as JSON", { timeout: 60_000 }, async () => {

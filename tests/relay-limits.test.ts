@@ -229,7 +229,7 @@ test("a client that offers only versions of moq-transport is told that there is 
 test("sessions from one address are capped where the carrier knows the address", async () => {
   const { relay, url } = await startRelay({ sessionsPerAddress: 2 });
   const [first] = [await dial(url, "qmux"), await dial(url, "qmux")];
-  await expect(dial(url, "qmux")).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  await expect(dial(url, "qmux")).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
   expect(relay.stats().counters.sessionsRefused.address).toBe(1);
   first.close();
   await expect.poll(() => relay.stats().sessions).toBe(1);

@@ -10,6 +10,7 @@ import { encodeAnnounce, encodeAnnounceOk } from "../relay/wire/announce.js";
 import { StreamReader, StreamType } from "../relay/wire/stream.js";
 import { encodeSubscribe } from "../relay/wire/subscribe.js";
 import { certificateHash, connect, createCertificate, loadCertificate, type Session } from "../transport/index.js";
+import { refused as refusedWith } from "./support/refused.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
 const cleanups: (() => unknown)[] = [];
@@ -46,7 +47,11 @@ test("tokens say who may publish and watch where, and end the session when they 
   await writeFile(join(directory, "key.jwk"), JSON.stringify(key));
   const { relay, url } = await startRelay({ auth: { keys: directory, public: { get: ["open"] } } });
 
-  await expect(dial(`${url}closed`)).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  expect(await refusedWith(dial(`${url}closed`))).toMatchObject({
+    code: "UNAUTHORIZED",
+    message: "This path needs a token.",
+    retryable: false,
+  });
   expect(relay.stats().counters.sessionsRefused.unauthorized).toBe(1);
 
   const exp = Math.floor(Date.now() / 1000) + 3;
@@ -63,7 +68,7 @@ test("tokens say who may publish and watch where, and end the session when they 
   await forbidden.send.write(encodeSubscribe({ ...PLAIN, id: 0, broadcast: "a.hang", track: "audio" }, 5));
   await expect(forbidden.receive.read()).rejects.toMatchObject({ streamCode: 6 });
 
-  expect(await publisher.closed).toMatchObject({ closeCode: 6, reason: "The token has expired." });
+  expect(await publisher.closed).toMatchObject({ closeCode: 6, reason: "UNAUTHORIZED: The token has expired." });
   await expect.poll(() => relay.stats().broadcasts).toBe(0);
 });
 
@@ -73,7 +78,7 @@ test("caps are answered with a code and counted", async () => {
   const greedy = await dial(url);
   await dial(url);
   await expect.poll(() => relay.stats().sessions).toBe(2);
-  await expect(dial(url)).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  expect(await refusedWith(dial(url))).toMatchObject({ code: "UNAVAILABLE", retryable: true });
   expect(relay.stats().counters.sessionsRefused.limit).toBe(1);
   await announce(greedy, ["a", "b", "c"]);
   expect(await greedy.closed).toMatchObject({
@@ -115,7 +120,7 @@ test("the operations port tells metrics, health and broadcasts, and a drain asks
   const goaway = await publisher.acceptBidirectional();
   expect(await new StreamReader(goaway!.receive, 1000).varint()).toBe(StreamType.GOAWAY);
   expect((await ops("/ready")).status).toBe(503);
-  await expect(dial(url)).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  expect(await refusedWith(dial(url))).toMatchObject({ code: "UNAVAILABLE", message: "The relay is shutting down." });
   publisher.close();
   await drained;
   expect(relay.stats().sessions).toBe(0);
@@ -168,7 +173,7 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
       backends: ["quic"],
       certificateHashes: [Uint8Array.from(Buffer.from(hash, "hex"))],
     });
-  await expect(pinned(secondHash!)).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+  await expect(pinned(secondHash!)).rejects.toMatchObject({ code: "CERTIFICATE_UNTRUSTED" });
   (await pinned(thirdHash!)).close();
   await expect(relay.setCertificate({ cert: first.cert, key: second.key })).rejects.toMatchObject({
     code: "CERTIFICATE_UNUSABLE",

@@ -27,6 +27,15 @@ async function startHttp(server: Server = createServer()): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** A TCP port on which nothing listens any more. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 /** Accepts everything a server is asked for. */
 function serve(server: SessionServer): void {
   cleanups.push(() => server.close());
@@ -83,7 +92,9 @@ test("https:// over WebSocket sends nothing to a server whose certificate is not
   session.close();
   expect(asked).toBe(1);
   for (const options of [{}, { certificateHashes: [new Uint8Array(32)] }]) {
-    await expect(connect(url, { backends: ["qmux"], ...options })).rejects.toMatchObject({ code: "CONNECT_FAILED" });
+    await expect(connect(url, { backends: ["qmux"], ...options })).rejects.toMatchObject({
+      code: "CERTIFICATE_UNTRUSTED",
+    });
   }
   expect(asked).toBe(1);
 });
@@ -98,8 +109,9 @@ test("what can not work is said in one sentence with a code", async () => {
   serve(server);
   for (const options of [{}, { certificateHashes: [new Uint8Array(32)] }]) {
     await expect(connect(`https://127.0.0.1:${port}/`, { backends: ["quic"], ...options })).rejects.toMatchObject({
-      code: "CONNECT_FAILED",
+      code: "CERTIFICATE_UNTRUSTED",
       message: expect.stringContaining(`127.0.0.1:${port}`),
+      retryable: false,
     });
   }
   await expect(listen({ backend: "quic", host: "127.0.0.1", port, certificate })).rejects.toMatchObject({
@@ -109,9 +121,28 @@ test("what can not work is said in one sentence with a code", async () => {
     code: "INVALID_OPTION",
   });
 
-  // Nobody there at all: the reason is QUIC's, which was tried first.
-  await expect(connect("http://127.0.0.1:1/", { timeoutMs: 2_000 })).rejects.toMatchObject({
+  // Nothing listens at all. A dead UDP port never answers; that the TCP port refuses is answer enough.
+  const dead = await closedPort();
+  await expect(connect(`http://127.0.0.1:${dead}/`)).rejects.toMatchObject({
     code: "FINGERPRINT_FAILED",
+    message: `Cannot connect to 127.0.0.1:${dead}: Cannot fetch http://127.0.0.1:${dead}/certificate.sha256: nothing listens on that port; over WebSocket, nothing listens on that port.`,
+    retryable: true,
+  });
+  await expect(connect(`https://127.0.0.1:${dead}/`, { timeoutMs: 60_000 })).rejects.toMatchObject({
+    code: "CONNECT_TIMEOUT",
+    message: expect.stringMatching(/: over QUIC, no answer in \d+ ms; over WebSocket, nothing listens on that port\.$/),
+    retryable: true,
+  });
+  // Both carriers find the certificate untrusted: one sentence, which no repeat can mend.
+  const secure = createSecureServer({ cert: certificate.cert, key: certificate.key });
+  const securePort = await startHttp(secure);
+  serve(await listen({ backend: "quic", host: "127.0.0.1", port: securePort, certificate }));
+  await expect(connect(`https://127.0.0.1:${securePort}/`)).rejects.toMatchObject({
+    code: "CERTIFICATE_UNTRUSTED",
+    message: expect.stringMatching(
+      /^Cannot connect to \S+: over QUIC, the server's certificate is not trusted \(.+\); over WebSocket, the server's certificate is not trusted \(.+\)\.$/,
+    ),
+    retryable: false,
   });
   const abort = new AbortController();
   const connecting = connect(`https://127.0.0.1:${port}/`, { signal: abort.signal });

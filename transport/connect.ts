@@ -1,4 +1,5 @@
 import { InputError, TransportError } from "../base/index.js";
+import { combine, describe } from "./carrier-error.js";
 import { connectHttp2 } from "./http2.js";
 import { connectQmux } from "./qmux.js";
 import { connectQuic, type QuicConnectOptions } from "./quic.js";
@@ -15,6 +16,11 @@ export interface ConnectOptions extends QuicConnectOptions {
 const DEFAULT_BACKENDS: readonly Backend[] = ["quic", "qmux"];
 const DEFAULT_HEAD_START_MS = 300;
 const DEFAULT_TIMEOUT_MS = 10_000;
+/**
+ * How long QUIC gets from its start once every other carrier has failed: a dead UDP port never answers, and a refused TCP
+ * port is answer enough. A path of 300 ms takes a second for QUIC and CONNECT.
+ */
+const ALONE_MS = 1_800;
 
 /**
  * Opens a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
@@ -23,7 +29,9 @@ const DEFAULT_TIMEOUT_MS = 10_000;
  * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for
  * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it.
  *
- * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, the `TransportError` of the first one.
+ * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, one `TransportError` that says what happened on
+ * each. Its `retryable` says whether another attempt may succeed: not for `UNAUTHORIZED`, `NOT_GRANTED`,
+ * `CERTIFICATE_UNTRUSTED` and `UNSUPPORTED_VERSION`.
  */
 export async function connect(target: string | URL, options: ConnectOptions = {}): Promise<Session> {
   const url = parseUrl(target);
@@ -33,14 +41,16 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
   const abort = new AbortController();
   const signal = outer ? AbortSignal.any([outer, abort.signal]) : abort.signal;
   const attempts: Promise<Session>[] = [];
+  const alone = new AbortController();
   let winner: Session | undefined;
+  let timer: NodeJS.Timeout | undefined;
   try {
     for (const backend of [...backends].sort(quicFirst)) {
       const previous = attempts[0];
       const attempt = (async () => {
         if (previous) await headStart(previous, headStartMs);
         if (signal.aborted || winner) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
-        const session = await dial(backend, url, { ...options, signal });
+        const session = await dial(backend, url, { ...options, signal, unanswered: alone.signal });
         // Two may succeed in the same moment: only one is wanted.
         if (winner) session.close();
         else winner = session;
@@ -49,17 +59,24 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
       attempt.catch(() => undefined);
       attempts.push(attempt);
     }
+    const others = attempts.slice(1);
+    if (others.length > 0) {
+      const started = performance.now();
+      void Promise.allSettled(others).then((results) => {
+        if (results.some(({ status }) => status === "fulfilled")) return;
+        timer = setTimeout(() => alone.abort(), Math.max(0, ALONE_MS - (performance.now() - started)));
+      });
+    }
     return await Promise.any(attempts);
   } catch (cause) {
-    const [first] = (cause as AggregateError).errors as unknown[];
-    if (first instanceof Error) throw first;
-    throw cause;
+    throw cause instanceof AggregateError ? combine(cause.errors, url.host) : cause;
   } finally {
+    clearTimeout(timer);
     abort.abort();
   }
 }
 
-async function dial(backend: Backend, url: URL, options: ConnectOptions): Promise<Session> {
+async function dial(backend: Backend, url: URL, options: QuicConnectOptions): Promise<Session> {
   switch (backend) {
     case "quic": {
       if (url.protocol === "https:") return connectQuic(url, options);
@@ -125,9 +142,9 @@ async function fetchFingerprint(url: URL, options: ConnectOptions): Promise<Uint
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     text = (await response.text()).trim();
   } catch (cause) {
-    const reason =
-      cause instanceof Error ? (cause.cause instanceof Error ? cause.cause : cause).message : String(cause);
-    throw new TransportError("FINGERPRINT_FAILED", `Cannot fetch ${address.href}: ${reason}.`, { cause });
+    throw new TransportError("FINGERPRINT_FAILED", `Cannot fetch ${address.href}: ${describe(cause).detail}.`, {
+      cause,
+    });
   }
   if (!/^[0-9a-f]{64}$/i.test(text)) {
     throw new TransportError("FINGERPRINT_FAILED", `${address.href} is not a SHA-256 in hex.`);

@@ -2,9 +2,11 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
 import "../base/polyfills.js";
 import { InputError, StateError, TransportError } from "../base/index.js";
+import { CarrierError, carrierError } from "./carrier-error.js";
 import type { Certificate } from "./certificate.js";
 import { WebTransportSession } from "./from-web-transport.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
+import { closeInfoOf, endOf, type Refusal } from "./refusal.js";
 import { RequestQueue } from "./request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "./session.js";
 
@@ -43,6 +45,8 @@ const WINDOWS = {
   sessionFlowControlWindowSizeLimit: 16 << 20,
 };
 const FAREWELL_MS = 100;
+/** A server that takes a session only to refuse it says why right behind its answer. */
+const REFUSAL_MS = 10;
 /** All requests go through one stream of the library's, whatever their own path. */
 const PATH = "/";
 
@@ -133,24 +137,26 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
     await Promise.race([
       transport.ready,
       new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () =>
-            reject(new TransportError("CONNECT_TIMEOUT", `${url.host} did not answer over HTTP/2 in ${timeoutMs} ms.`)),
-          timeoutMs,
-        );
+        timer = setTimeout(() => {
+          const detail = `no answer in ${timeoutMs} ms`;
+          reject(new CarrierError("CONNECT_TIMEOUT", { host: url.host, carrier: "http2", detail }));
+        }, timeoutMs);
         onAbort = () => reject(new TransportError("ABORTED", `Connecting to ${url.host} was given up.`));
         signal?.addEventListener("abort", onAbort, { once: true });
       }),
     ]);
   } catch (cause) {
     transport.ready.then(() => transport.close(), ignore);
-    if (cause instanceof TransportError) throw cause;
-    throw new TransportError("CONNECT_FAILED", `Cannot connect to ${url.host} over HTTP/2: ${text(cause)}.`, { cause });
+    throw carrierError(cause, url.host, "http2");
   } finally {
     clearTimeout(timer);
     if (onAbort) signal?.removeEventListener("abort", onAbort);
   }
-  return wrap(transport, url, undefined, transport.protocol || urlProtocol(url, protocols));
+  const session = wrap(transport, url, undefined, transport.protocol || urlProtocol(url, protocols));
+  const pause = new Promise<undefined>((resolve) => setTimeout(resolve, REFUSAL_MS));
+  const refused = await Promise.race([session.closed, pause]);
+  if (refused) throw endOf(refused);
+  return session;
 }
 
 /**
@@ -306,9 +312,12 @@ class Http2Request implements SessionRequest {
     return this.#start();
   }
 
-  async reject(status: number): Promise<void> {
+  async reject(refusal: Refusal | number): Promise<void> {
     this.#take();
-    this.#refuse(status);
+    // The library hands a client no body, so a reason needs a session.
+    if (typeof refusal === "number") return this.#refuse(refusal);
+    const session = await this.#start();
+    session.close(closeInfoOf(refusal));
   }
 
   #take(): void {

@@ -7,9 +7,11 @@ import "../base/polyfills.js";
 import QmuxSession, { selectSubprotocol } from "@moq/qmux";
 import { type WebSocket, WebSocketServer, WebSocket as WsClient } from "ws";
 import { StateError, TransportError } from "../base/index.js";
+import { CarrierError, carrierError } from "./carrier-error.js";
 import { WebTransportSession } from "./from-web-transport.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
+import { closeInfoOf, type Refusal, readReason, refusalOf } from "./refusal.js";
 import { RequestQueue } from "./request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "./session.js";
 
@@ -17,6 +19,8 @@ import type { Session, SessionRequest, SessionServer } from "./session.js";
 const MAX_MESSAGE_BYTES = 1 << 20;
 /** How long the peer may take to send its QMux parameters, or an upgraded socket to close. */
 const HANDSHAKE_MS = 5_000;
+/** How much of the body of a refusal is read. */
+const MAX_REASON_BYTES = 4096;
 const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 
 /** Options of {@link connectQmux}. */
@@ -44,7 +48,8 @@ export interface QmuxListenOptions {
 /**
  * Opens a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
  *
- * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT` or `ABORTED`.
+ * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or what the server
+ * refuses the session with.
  */
 export async function connectQmux(target: URL, options: QmuxConnectOptions = {}): Promise<Session> {
   const protocols = options.protocols ?? [MOQ_LITE_05];
@@ -70,14 +75,11 @@ export async function connectQmux(target: URL, options: QmuxConnectOptions = {})
   } catch (cause) {
     socket?.terminate();
     if (timeout.aborted) {
-      throw new TransportError("CONNECT_TIMEOUT", `${url.host} did not answer over WebSocket in ${timeoutMs} ms.`, {
-        cause,
-      });
+      const detail = `no answer in ${timeoutMs} ms`;
+      throw new CarrierError("CONNECT_TIMEOUT", { host: url.host, carrier: "qmux", detail }, { cause });
     }
     if (signal.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`, { cause });
-    throw new TransportError("CONNECT_FAILED", `Cannot connect to ${url.host} over WebSocket: ${text(cause)}.`, {
-      cause,
-    });
+    throw carrierError(cause, url.host, "qmux");
   }
 }
 
@@ -140,9 +142,14 @@ class QmuxServer implements SessionServer {
       refuse(socket, 400);
       return;
     }
-    const offer = new QmuxRequest(url, (socket as Socket).remoteAddress, socket, () =>
-      this.#accept(request, socket, head, url),
-    );
+    const offer = new QmuxRequest({
+      url,
+      remoteAddress: (socket as Socket).remoteAddress,
+      socket,
+      // Only browsers send it, and they show a page neither the status nor the body of a WebSocket's refusal.
+      fromBrowser: request.headers.origin !== undefined,
+      start: () => this.#accept(request, socket, head, url),
+    });
     if (!this.#requests.push(offer)) void offer.reject(503);
   }
 
@@ -192,31 +199,41 @@ class QmuxRequest implements SessionRequest {
   readonly backend = "qmux";
   readonly url: URL;
   readonly remoteAddress: string | undefined;
-  #socket: Duplex;
-  #start: () => Promise<Session>;
+  #options: QmuxRequestOptions;
   #taken = false;
 
-  constructor(url: URL, remoteAddress: string | undefined, socket: Duplex, start: () => Promise<Session>) {
-    this.url = url;
-    this.remoteAddress = remoteAddress;
-    this.#socket = socket;
-    this.#start = start;
+  constructor(options: QmuxRequestOptions) {
+    this.url = options.url;
+    this.remoteAddress = options.remoteAddress;
+    this.#options = options;
   }
 
   async accept(): Promise<Session> {
     this.#take();
-    return this.#start();
+    return this.#options.start();
   }
 
-  async reject(status: number): Promise<void> {
+  async reject(refusal: Refusal | number): Promise<void> {
     this.#take();
-    refuse(this.#socket, status);
+    const { fromBrowser, socket, start } = this.#options;
+    const why = typeof refusal === "number" ? refusalOf(refusal) : refusal;
+    if (!fromBrowser) return refuse(socket, why.status, closeInfoOf(why).reason);
+    const session = await start();
+    session.close(closeInfoOf(why));
   }
 
   #take(): void {
     if (this.#taken) throw new StateError("REQUEST_TAKEN", "The request was already accepted or refused.");
     this.#taken = true;
   }
+}
+
+interface QmuxRequestOptions {
+  readonly url: URL;
+  readonly remoteAddress: string | undefined;
+  readonly socket: Duplex;
+  readonly fromBrowser: boolean;
+  readonly start: () => Promise<Session>;
 }
 
 async function startSession(
@@ -295,7 +312,9 @@ function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
     const abort = (): void => reject(new Error("aborted"));
     signal.addEventListener("abort", abort, { once: true });
     socket.once("error", reject);
-    socket.once("unexpected-response", (_, response) => reject(new Error(`HTTP status ${response.statusCode}`)));
+    socket.once("unexpected-response", (_, response) => {
+      refusalIn(response).then(reject, reject);
+    });
     socket.once("open", () => {
       signal.removeEventListener("abort", abort);
       resolve();
@@ -316,8 +335,25 @@ function select(names: Iterable<string>, protocols: readonly string[]): string |
   return selectSubprotocol([...names], { protocols: [...protocols], versions });
 }
 
-function refuse(socket: Duplex, status: number): void {
-  socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+function refuse(socket: Duplex, status: number, reason = ""): void {
+  const type = "Content-Type: text/plain; charset=utf-8";
+  const head = `HTTP/1.1 ${status} \r\nConnection: close\r\n${type}\r\nContent-Length: ${Buffer.byteLength(reason)}`;
+  socket.end(`${head}\r\n\r\n${reason}`);
+}
+
+/** Why a server did not take a WebSocket: its code and sentence where its body has them. */
+async function refusalIn(response: IncomingMessage): Promise<Error> {
+  let body = "";
+  response.setEncoding("utf8");
+  for await (const piece of response) {
+    body += piece;
+    if (body.length > MAX_REASON_BYTES) break;
+  }
+  const status = response.statusCode ?? 0;
+  const said = readReason(body);
+  if (said) return said;
+  if (status === 401 || status === 403) return new TransportError("UNAUTHORIZED", refusalOf(status).message);
+  return new Error(`the server answered with HTTP status ${status}`);
 }
 
 function gone(): Error {

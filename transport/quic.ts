@@ -4,6 +4,7 @@ import { isIPv6 } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { InputError, StateError, TransportError } from "../base/index.js";
+import { CarrierError, carrierError } from "./carrier-error.js";
 import type { Certificate } from "./certificate.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
 import {
@@ -17,6 +18,7 @@ import {
 import { Opens } from "./opens.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 import { QuicReceiveStream, QuicSendStream, SessionStreams } from "./quic-stream.js";
+import { closeInfoOf, endOf, type Refusal, refusalOf } from "./refusal.js";
 import { RequestQueue } from "./request-queue.js";
 import type {
   BidirectionalStream,
@@ -32,6 +34,8 @@ import type {
 
 /** How long a refused client is waited for. */
 const ANSWER_MS = 500;
+/** A server that takes a session only to refuse it says why in the packet behind its answer. */
+const REFUSAL_MS = 10;
 /** How long the largest datagram size is taken for granted. */
 const MAX_SIZE_MS = 1000;
 /** How long `SessionServer.close` waits for the binding to let go of the UDP port. */
@@ -49,6 +53,8 @@ export interface QuicConnectOptions {
   readonly timeoutMs?: number;
   /** Gives up when aborted. */
   readonly signal?: AbortSignal;
+  /** Gives up when aborted, as it does after `timeoutMs`. @internal */
+  readonly unanswered?: AbortSignal;
   /** Where the native binding comes from. */
   readonly native?: NativeOptions;
 }
@@ -70,7 +76,8 @@ export interface QuicListenOptions {
 /**
  * Opens a WebTransport session over QUIC.
  *
- * Throws a {@link TransportError}: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `ABORTED`, or as {@link loadNative} does.
+ * Throws a {@link TransportError}: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, what the
+ * server refuses the session with, or as {@link loadNative} does.
  */
 export async function connectQuic(target: URL, options: QuicConnectOptions = {}): Promise<Session> {
   const { NapiClient } = loadNative(options.native);
@@ -84,8 +91,10 @@ export async function connectQuic(target: URL, options: QuicConnectOptions = {})
   const timeoutMs = options.timeoutMs ?? 10_000;
   const connecting = client.connect(url.href, { protocols: [...protocols] });
 
+  const started = performance.now();
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
+  let onUnanswered: (() => void) | undefined;
   try {
     const native = await Promise.race([
       connecting,
@@ -94,27 +103,26 @@ export async function connectQuic(target: URL, options: QuicConnectOptions = {})
           connecting.then((late) => late.close(0, ""), ignore);
           reject(error);
         };
-        timer = setTimeout(
-          () =>
-            abandon(
-              new TransportError("CONNECT_TIMEOUT", `${target.host} did not answer over QUIC in ${timeoutMs} ms.`),
-            ),
-          timeoutMs,
-        );
+        onUnanswered = () => {
+          const detail = `no answer in ${Math.round(performance.now() - started)} ms`;
+          abandon(new CarrierError("CONNECT_TIMEOUT", { host: target.host, carrier: "quic", detail }));
+        };
+        timer = setTimeout(onUnanswered, timeoutMs);
         onAbort = () => abandon(new TransportError("ABORTED", `Connecting to ${target.host} was given up.`));
         options.signal?.addEventListener("abort", onAbort, { once: true });
+        options.unanswered?.addEventListener("abort", onUnanswered, { once: true });
         if (options.signal?.aborted) onAbort();
       }),
     ]);
-    return new QuicSession(native, url, native.protocol || urlProtocol(url, protocols));
+    const session = new QuicSession(native, url, native.protocol || urlProtocol(url, protocols));
+    if (await within(REFUSAL_MS, session.closed)) throw endOf(await session.closed);
+    return session;
   } catch (cause) {
-    if (cause instanceof TransportError) throw cause;
-    throw new TransportError("CONNECT_FAILED", `Cannot connect to ${target.host} over QUIC: ${text(cause)}.`, {
-      cause,
-    });
+    throw carrierError(cause, target.host, "quic");
   } finally {
     clearTimeout(timer);
     if (onAbort) options.signal?.removeEventListener("abort", onAbort);
+    if (onUnanswered) options.unanswered?.removeEventListener("abort", onUnanswered);
   }
 }
 
@@ -307,9 +315,16 @@ class QuicRequest implements SessionRequest {
     return session;
   }
 
-  async reject(status: number): Promise<void> {
-    // The binding waits until the client has read the answer, and 30 s for one that is gone.
-    await within(ANSWER_MS, this.#take().reject(status));
+  async reject(refusal: Refusal | number): Promise<void> {
+    const { closeCode, reason } = closeInfoOf(typeof refusal === "number" ? refusalOf(refusal) : refusal);
+    const taken = this.#take().ok();
+    taken.catch(ignore);
+    // A client that left meanwhile is waited for by the binding for 30 s.
+    const closed = taken.then(async (native) => {
+      native.close(closeCode, reason);
+      await native.closed();
+    });
+    await within(ANSWER_MS, closed);
   }
 
   #take(): NativeRequest {

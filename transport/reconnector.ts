@@ -1,6 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type Clock, InputError, monotonicClock, toMilliseconds } from "../base/index.js";
-import type { Session } from "./session.js";
+import { type Clock, InputError, monotonicClock, toMilliseconds, UnsayError } from "../base/index.js";
+import { endOf } from "./refusal.js";
+import type { CloseInfo, Session } from "./session.js";
+
+/** How long the end of a session may come after what failed because of it. */
+const ENDED_MS = 50;
 
 /** How long to wait between attempts. */
 export interface Backoff {
@@ -16,8 +20,10 @@ export interface ReconnectorOptions {
   readonly connect: (signal: AbortSignal) => Promise<Session>;
   /** Called with every session that was made; one that it throws for is closed and counts as a failed attempt. */
   readonly onSession: (session: Session) => void | Promise<void>;
-  /** Told why a session or an attempt ended and how long the wait before the next one is. */
+  /** Called with why a session or an attempt ended and how long the wait before the next one is. */
   readonly onRetry?: (reason: Error | undefined, waitMs: number) => void;
+  /** Goes on after refusals too, as a server does that outlives the set-up of its peer. Default false. */
+  readonly persistent?: boolean;
   readonly backoff?: Backoff;
   /** Clock that measures how long a session lasted. Default: the process's monotonic clock. */
   readonly clock?: Clock;
@@ -34,7 +40,8 @@ export type ReconnectorState = "connecting" | "connected" | "waiting" | "closed"
  * Keeps a session: makes one, and another whenever it ends, after a wait that doubles with every failure and is spread
  * over its upper half, so that many clients of a relay that restarts do not all come back at once.
  *
- * Errors that no repeat can mend (an `InputError`) end it.
+ * Errors that no repeat can mend end it: an `InputError`, and a `TransportError` that is not `retryable`, such as a refused
+ * token. A relay may refuse while connecting or by closing a session.
  */
 export class Reconnector {
   /** Resolves when it has ended: with the error that ended it, or undefined after {@link close}. Never rejects. */
@@ -77,7 +84,7 @@ export class Reconnector {
       const started = clock();
       const reason = await this.#attempt(signal);
       if (signal.aborted) break;
-      if (reason instanceof InputError) {
+      if (reason && this.#isFinal(reason)) {
         this.#state = "closed";
         return reason;
       }
@@ -93,24 +100,47 @@ export class Reconnector {
     return undefined;
   }
 
+  #isFinal(reason: Error): boolean {
+    if (reason instanceof InputError) return true;
+    return this.#options.persistent !== true && reason instanceof UnsayError && !reason.retryable;
+  }
+
+  /** Makes one session and serves it to its end; why it ended. */
   async #attempt(signal: AbortSignal): Promise<Error | undefined> {
+    let session: Session;
     try {
-      const session = await this.#options.connect(signal);
-      this.#session = session;
-      try {
-        if (signal.aborted) return undefined;
-        this.#state = "connected";
-        await this.#options.onSession(session);
-        await session.closed;
-        return undefined;
-      } finally {
-        this.#session = undefined;
-        session.close();
-      }
+      session = await this.#options.connect(signal);
     } catch (cause) {
-      return cause instanceof Error ? cause : new Error(String(cause));
+      return asError(cause);
+    }
+    this.#session = session;
+    try {
+      if (signal.aborted) return undefined;
+      this.#state = "connected";
+      await this.#options.onSession(session);
+      return reasonOf(await session.closed);
+    } catch (cause) {
+      // A peer that ends the session gives its reason there, and whatever was under way fails for that reason.
+      const ended = await Promise.race([session.closed, later(ENDED_MS)]);
+      return (ended && reasonOf(ended)) ?? asError(cause);
+    } finally {
+      this.#session = undefined;
+      session.close();
     }
   }
+}
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+/** Why a session ended; undefined for an orderly end without a reason. */
+function reasonOf(info: CloseInfo): Error | undefined {
+  return info.lost === true || info.closeCode !== 0 || info.reason !== "" ? endOf(info) : undefined;
+}
+
+function later(ms: number): Promise<undefined> {
+  return delay(ms, undefined, { ref: false });
 }
 
 async function timer(ms: number, signal: AbortSignal): Promise<void> {

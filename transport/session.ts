@@ -1,3 +1,5 @@
+import type { Refusal } from "./refusal.js";
+
 /** Which carrier a session runs on. */
 export type Backend = "quic" | "qmux" | "http2";
 
@@ -106,8 +108,11 @@ export interface SessionRequest {
   readonly remoteAddress: string | undefined;
   /** Takes the session. */
   accept(): Promise<Session>;
-  /** Refuses it with an HTTP status. */
-  reject(status: number): Promise<void>;
+  /**
+   * Refuses it. The client learns the code and the sentence over every carrier: QUIC and HTTP/2 carry no body beside a
+   * status, and a browser shows a page no status of a WebSocket, so there the session is taken and closed at once.
+   */
+  reject(refusal: Refusal | number): Promise<void>;
 }
 
 /** A listening server of one backend. */

@@ -1,0 +1,83 @@
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { Publisher } from "../publisher/index.js";
+import { Relay, type RelayOptions, signToken, type TokenKey } from "../relay/index.js";
+import { Listener } from "../watch/index.js";
+
+const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function startRelay(options: RelayOptions = {}): Promise<string> {
+  const relay = new Relay({ port: 0, ...options });
+  const { host, port } = await relay.listen();
+  cleanups.push(() => relay.close());
+  return `http://${host}:${port}/`;
+}
+
+async function withKeys(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "unsay-refusals-"));
+  cleanups.push(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, "key.jwk"), JSON.stringify(key));
+  return startRelay({ auth: { keys: directory } });
+}
+
+function publish(url: string, backend: "quic" | "qmux", broadcast = "demo"): Publisher {
+  const publisher = new Publisher({ url, broadcast, connect: { backends: [backend] } });
+  cleanups.push(() => publisher.close());
+  return publisher;
+}
+
+test.each(["quic", "qmux"] as const)(
+  "a refused publisher, listener and name learn the relay's reason over %s",
+  async (backend) => {
+    const url = await withKeys();
+    await expect(publish(url, backend).closed).rejects.toMatchObject({
+      code: "UNAUTHORIZED",
+      message: "This path needs a token.",
+      retryable: false,
+    });
+    const token = await signToken(key, { root: "", put: "stage", get: "stage" });
+    await expect(publish(`${url}?jwt=${token}`, backend, "other/voice").closed).rejects.toMatchObject({
+      code: "NOT_GRANTED",
+      message: expect.stringMatching(/^The token .+ publishing .*other\/voice\.hang\.$/),
+    });
+    // A token that may only watch.
+    const watching = await signToken(key, { root: "", put: [], get: "" });
+    await expect(publish(`${url}?jwt=${watching}`, backend, "voice").closed).rejects.toMatchObject({
+      code: "NOT_GRANTED",
+    });
+
+    const options = { url: `${url}?jwt=${token}`, connect: { backends: [backend] } };
+    const stranger = new Listener({ ...options, broadcast: "other/voice" });
+    cleanups.push(() => stranger.close());
+    await expect(stranger.closed).rejects.toMatchObject({
+      code: "NOT_GRANTED",
+      message: "The token grants neither publishing nor watching other/voice.hang.",
+    });
+    const forged = new Listener({ ...options, url: `${url}?jwt=a.b.c`, broadcast: "stage/voice" });
+    cleanups.push(() => forged.close());
+    await expect(forged.closed).rejects.toMatchObject({ code: "UNAUTHORIZED", message: "The token is no JWT." });
+  },
+);
+
+test("a publisher whose relay is not there says so by a problem that trying again can mend, and goes on", async () => {
+  const publisher = new Publisher({ url: "https://127.0.0.1:1" });
+  cleanups.push(() => publisher.close());
+  const [problem] = await once(publisher, "problem");
+  expect(problem).toMatchObject({ retryable: true, message: expect.stringContaining("nothing listens on that port") });
+  expect(publisher.state).toBe("connecting");
+});
+
+test("a publisher that does not trust the relay's certificate ends with that reason", async () => {
+  const url = (await startRelay()).replace("http:", "https:");
+  await expect(new Publisher({ url }).closed).rejects.toMatchObject({
+    code: "CERTIFICATE_UNTRUSTED",
+    retryable: false,
+  });
+});

@@ -1,0 +1,101 @@
+import { TransportError } from "../base/index.js";
+import type { Backend } from "./session.js";
+
+/** The name of each carrier in a sentence. */
+const NAMES: Readonly<Record<Backend | "webtransport", string>> = {
+  quic: "QUIC",
+  qmux: "WebSocket",
+  http2: "HTTP/2",
+  webtransport: "WebTransport",
+};
+
+/** How one carrier failed to connect. @internal */
+export class CarrierError extends TransportError {
+  readonly carrier: Backend | "webtransport";
+  /** What happened, to stand after a colon: no capital, no full stop. */
+  readonly detail: string;
+
+  constructor(
+    code: string,
+    { host, carrier, detail }: { host: string; carrier: Backend | "webtransport"; detail: string },
+    options?: ErrorOptions,
+  ) {
+    super(code, `Cannot connect to ${host} over ${NAMES[carrier]}: ${detail}.`, options);
+    this.carrier = carrier;
+    this.detail = detail;
+  }
+}
+
+/** Turns whatever a carrier's library threw into a {@link CarrierError}; errors that are ours already stay. @internal */
+export function carrierError(cause: unknown, host: string, carrier: Backend | "webtransport"): TransportError {
+  if (cause instanceof TransportError) return cause;
+  const { code, detail } = describe(cause);
+  return new CarrierError(code, { host, carrier, detail }, { cause });
+}
+
+/**
+ * One error for an attempt whose carriers all failed, which says in one sentence what happened on each. Its code is the
+ * one that tells most: a relay's own answer, then an untrusted certificate, then what another attempt may mend.
+ *
+ * @internal
+ */
+export function combine(errors: readonly unknown[], host: string): unknown {
+  const failures = errors.filter((error) => error instanceof TransportError);
+  const [first] = failures;
+  if (first === undefined || failures.length < errors.length) return errors[0];
+  const answer = failures.find((error) => !(error instanceof CarrierError) && !error.retryable);
+  if (answer?.code === "UNAUTHORIZED" || answer?.code === "NOT_GRANTED" || answer?.code === "UNSUPPORTED_VERSION")
+    return answer;
+  if (failures.length === 1) return first;
+  const untrusted = failures.find(({ code }) => code === "CERTIFICATE_UNTRUSTED");
+  const { code } = untrusted ?? failures.find(({ retryable }) => retryable) ?? first;
+  const each = failures.map((error) =>
+    error instanceof CarrierError
+      ? `over ${NAMES[error.carrier]}, ${error.detail}`
+      : error.message.replace(/\.$/, "").replace(/^The /, "the "),
+  );
+  return new TransportError(code, `Cannot connect to ${host}: ${[...new Set(each)].join("; ")}.`, {
+    cause: new AggregateError(failures),
+  });
+}
+
+/** The sentences for what the system and TLS say when a connection fails. */
+const SYSTEM: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens on that port",
+  ECONNRESET: "the server ended the connection",
+  EHOSTUNREACH: "the host is not reachable",
+  ENETUNREACH: "the network is not reachable",
+  ENOTFOUND: "the host name is unknown",
+  EAI_AGAIN: "the host name can not be looked up now",
+  ETIMEDOUT: "the host did not answer",
+};
+/** What Node's TLS and the QUIC binding say of a certificate that does not prove the server's identity. */
+const UNTRUSTED =
+  /self[- ]signed certificate|unable to (?:verify|get)|CERT_|ERR_TLS_CERT|invalid peer certificate|certificate has expired|not one of options\.certificateHashes|does not match certificate/i;
+
+/** What a library threw, as a code and half a sentence. @internal */
+export function describe(cause: unknown): { readonly code: string; readonly detail: string } {
+  const root = rootOf(cause);
+  const said = root instanceof Error ? root.message : String(root);
+  const system = (root as { code?: unknown } | undefined)?.code;
+  if (UNTRUSTED.test(said) || (typeof system === "string" && UNTRUSTED.test(system)))
+    return { code: "CERTIFICATE_UNTRUSTED", detail: `the server's certificate is not trusted (${short(said)})` };
+  const known = typeof system === "string" ? SYSTEM[system] : undefined;
+  if (known !== undefined) return { code: "CONNECT_FAILED", detail: known };
+  if (/invalid DNS name|failed to lookup|not known/i.test(said))
+    return { code: "CONNECT_FAILED", detail: "the host name is unknown" };
+  if (/failed to exchange h3 connect/i.test(said))
+    return { code: "CONNECT_FAILED", detail: "the server does not take WebTransport sessions at this address" };
+  return { code: "CONNECT_FAILED", detail: short(said) };
+}
+
+// `fetch` and happy eyeballs wrap the error that tells something.
+function rootOf(cause: unknown): unknown {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return rootOf(cause.errors[0]);
+  return cause instanceof Error && cause.cause instanceof Error ? rootOf(cause.cause) : cause;
+}
+
+function short(text: string): string {
+  const last = text.split(": ").slice(-2).join(": ");
+  return (last.length < 8 ? text : last).replace(/\.$/, "");
+}
