@@ -1,19 +1,63 @@
-/** Takes exact or partial pieces out of a stream of byte chunks. */
+/** Takes exact or partial pieces out of a stream of byte chunks. Holds one chunk, and what is kept by {@link keep}. */
 export class ByteReader {
   readonly #input: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array(0);
+  #position = 0;
+  #kept: Uint8Array[] | undefined;
+  #keptBytes = 0;
+  #maxKeptBytes = 0;
 
   constructor(input: AsyncIterable<Uint8Array>) {
     this.#input = input[Symbol.asyncIterator]();
   }
 
-  /** Exactly `length` bytes, or undefined when the stream ends before. */
+  /** Bytes taken so far. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Keeps what is taken from here on, so that {@link all} can give it again, up to `limit` bytes. */
+  keep(limit: number): void {
+    this.#kept = [];
+    this.#keptBytes = 0;
+    this.#maxKeptBytes = limit;
+  }
+
+  /** What was kept and everything behind it; undefined when more was taken than may be kept. */
+  all(): AsyncGenerator<Uint8Array, void, undefined> | undefined {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    return kept && this.#from(kept);
+  }
+
+  /** Everything that was not taken yet. */
+  rest(): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#kept = undefined;
+    return this.#from([]);
+  }
+
+  /** The next bytes without taking them: `length` of them, fewer only at the end of the stream. */
+  async peek(length: number): Promise<Uint8Array> {
+    while (this.#chunk.length < length) {
+      const next = await this.#input.next();
+      if (next.done === true) break;
+      this.#chunk = this.#chunk.length === 0 ? next.value : Buffer.concat([this.#chunk, next.value]);
+    }
+    return this.#chunk.subarray(0, length);
+  }
+
+  /** Exactly `length` bytes, or undefined when the stream ends before. Allocates what comes, not what is asked for. */
   async take(length: number): Promise<Uint8Array | undefined> {
+    const pieces: Uint8Array[] = [];
+    for (let left = length; left > 0; ) {
+      const piece = await this.some(left);
+      if (piece === undefined) return undefined;
+      pieces.push(piece);
+      left -= piece.length;
+    }
     const bytes = new Uint8Array(length);
     let filled = 0;
-    while (filled < length) {
-      const piece = await this.some(length - filled);
-      if (piece === undefined) return undefined;
+    for (const piece of pieces) {
       bytes.set(piece, filled);
       filled += piece.length;
     }
@@ -40,12 +84,33 @@ export class ByteReader {
     }
     const piece = this.#chunk.subarray(0, Math.min(limit, this.#chunk.length));
     this.#chunk = this.#chunk.subarray(piece.length);
+    this.#position += piece.length;
+    this.#remember(piece);
     return piece;
   }
 
   /** Ends the stream it reads from. */
   async close(): Promise<void> {
     await this.#input.return?.();
+  }
+
+  #remember(piece: Uint8Array): void {
+    this.#keptBytes += piece.length;
+    if (this.#keptBytes > this.#maxKeptBytes) this.#kept = undefined;
+    this.#kept?.push(piece);
+  }
+
+  async *#from(kept: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* kept;
+      for (;;) {
+        const piece = await this.some(Number.POSITIVE_INFINITY);
+        if (piece === undefined) return;
+        yield piece;
+      }
+    } finally {
+      await this.close();
+    }
   }
 }
 

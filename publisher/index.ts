@@ -1,4 +1,5 @@
 export type { HeardListener } from "./audience.js";
+export { ByteReader } from "./byte-reader.js";
 export { type DenoisedHop, Denoiser, type DenoiserOptions, type DenoiserState } from "./denoiser.js";
 export { Bands, Stft, squareRootHann } from "./features.js";
 export { isFftSize, type RealFft, realFft } from "./fft.js";
@@ -27,4 +28,4 @@ export type { PublisherStats } from "./stats.js";
 export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";
 export type { VideoTrackCounters } from "./video-track.js";
 export type { VoiceTrackCounters } from "./voice-track.js";
-export { openWav, type WavFormat, type WavStream } from "./wav.js";
+export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./wav.js";

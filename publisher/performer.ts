@@ -197,6 +197,7 @@ export class Performer {
       item.reject(error instanceof Error ? error : new Error(String(error)));
       this.#options.logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
     }
+    if (block === undefined) this.#logWarnings(item.source);
     if (item === playlist.muted) {
       if (block === undefined) playlist.finishMuted();
       else this.#mutedEnd += block.dry.length / this.#options.channels;
@@ -378,6 +379,10 @@ export class Performer {
     const { dry } = composer.cut(Math.min(start, composer.end));
     renderer.rewind(dry, { states: checkpoint?.states, denoisers });
     item.checkpoints = denoisers === undefined ? item.checkpoints.filter(({ position }) => position <= start) : [];
+  }
+
+  #logWarnings(source: AudioSource): void {
+    for (const warning of source.warnings ?? []) this.#options.logger.warn({ source: source.name }, warning);
   }
 
   // Where the source was too slow, what is late anyway moves on to where it can still be heard in full.

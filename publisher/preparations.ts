@@ -1,7 +1,9 @@
 import { InputError } from "../base/index.js";
 import type { Operation } from "../flow/index.js";
+import { ByteReader } from "./byte-reader.js";
+import { DownMix } from "./down-mix.js";
 import { type Model, readModel } from "./model.js";
-import { mixChannels, toFloat } from "./pcm.js";
+import { toFloat } from "./pcm.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
 import { openWav } from "./wav.js";
 
@@ -53,9 +55,12 @@ export async function readRecording(payload: Uint8Array): Promise<Float32Array> 
   const chunks = async function* () {
     yield payload;
   };
-  const { format, samples } = await openWav(chunks(), "of the payload");
+  const wav = await openWav(new ByteReader(chunks()), { name: "of the payload", size: payload.length });
+  if (wav.kind === "foreign") throw new InputError("INVALID_PAYLOAD", `The WAV file of the payload ${wav.reason}.`);
+  const { format, samples } = wav;
+  const downMix = new DownMix({ channels: format.channels, mask: format.channelMask }, 1);
   const parts: Float32Array[] = [];
-  for await (const part of samples) parts.push(mixChannels(part, format.channels, 1));
+  for await (const part of samples) parts.push(downMix.process(part));
   return convert(join32(parts), format.sampleRate, 1);
 }
 
@@ -65,7 +70,9 @@ export async function decodeSplice(
   payload: Uint8Array,
   channels: 1 | 2,
 ): Promise<Float32Array> {
-  const samples = mixChannels(toFloat(payload, format === "s16" ? "s16le" : "f32le"), from, channels);
+  const samples = new DownMix({ channels: from }, channels).process(
+    toFloat(payload, format === "s16" ? "s16le" : "f32le"),
+  );
   return convert(samples, sampleRateHz, channels);
 }
 

@@ -74,8 +74,23 @@ describe("Resampler", () => {
     expect(output.filter((_, i) => i % 2 === 0).every((sample) => sample === 0)).toBe(true);
   });
 
+  it("converts a rate without a short ratio as cleanly as any other", () => {
+    for (const rate of [11_127, 22_254, 37_800, 44_056, 47_999, 65_537, 191_999]) {
+      const edge = Math.min(rate, 48_000) * 0.4;
+      for (const hz of [1000, edge]) {
+        const output = convert(tone(rate, hz, 0.5), rate);
+        expect(output.length, `${rate} Hz`).toBe(Math.round((Math.round(rate * 0.5) * 48_000) / rate));
+        expect(Math.abs(levelAt(output, hz)), `${rate} Hz`).toBeLessThan(0.1);
+        for (const image of [rate - hz, 1.5 * hz, 9000]) {
+          if (image < 24_000 && Math.abs(image - hz) > 200)
+            expect(levelAt(output, image), `${rate} Hz`).toBeLessThan(-75);
+        }
+      }
+    }
+  });
+
   it("refuses a rate it has no filter for", () => {
-    for (const from of [0, 3999, 48_000.5, 47_999, 1e6]) {
+    for (const from of [0, 99, 48_000.5, 768_001, 1e6]) {
       expect(() => new Resampler({ from, channels: 1 })).toThrow(`${from} Hz`);
     }
   });

@@ -9,20 +9,25 @@ const HALF_WIDTH = 24;
 const CUTOFF = 0.465;
 /** Kaiser window shape for 80 dB of stop-band attenuation: 0.1102 (A - 8.7), Kaiser 1974. */
 const BETA = 0.1102 * (80 - 8.7);
+/** Rows of the filter's table. Between two of that many, a straight line is closer than the stop band is deep. */
 const MAX_PHASES = 1024;
+const MIN_RATE = 100;
+const MAX_RATE = 768_000;
 
 /**
  * Streaming sample-rate conversion to 48 kHz by a polyphase Kaiser-windowed sinc. The filter's delay is taken out:
- * output sample `n` lies at the time of input sample `n * from / 48000`.
+ * output sample `n` lies at the time of input sample `n * from / 48000`. A rate without a short ratio to 48 kHz has more
+ * phases than the table has rows; what lies between two rows is interpolated.
  *
- * @throws InputError `UNSUPPORTED_SAMPLE_RATE` for a rate outside 4 to 384 kHz or without a short ratio to 48 kHz.
+ * @throws InputError `UNSUPPORTED_SAMPLE_RATE` for a rate outside 100 Hz to 768 kHz.
  */
 export class Resampler {
   readonly #channels: number;
   readonly #up: number;
   readonly #down: number;
   readonly #half: number;
-  /** `#up` rows of `2 * #half` taps. */
+  readonly #rows: number;
+  /** `#rows` rows of `2 * #half` taps, and one more where outputs lie between them. */
   readonly #taps: Float64Array;
   /** Interleaved input not yet done with; starts with the zeros before the first sample. */
   #input: Float32Array;
@@ -34,10 +39,10 @@ export class Resampler {
   constructor({ from, channels }: { from: number; channels: number }) {
     const divisor = gcd(from, SAMPLE_RATE);
     const up = SAMPLE_RATE / divisor;
-    if (!Number.isInteger(from) || from < 4000 || from > 384_000 || up > MAX_PHASES) {
+    if (!Number.isInteger(from) || from < MIN_RATE || from > MAX_RATE) {
       throw new InputError(
         "UNSUPPORTED_SAMPLE_RATE",
-        `The sample rate ${from} Hz can't be resampled to 48000 Hz; use a common rate from 8000 to 192000.`,
+        `The sample rate ${from} Hz can't be resampled to 48000 Hz; use one from ${MIN_RATE} to ${MAX_RATE}.`,
       );
     }
     this.#channels = channels;
@@ -45,7 +50,9 @@ export class Resampler {
     this.#down = from / divisor;
     const slower = Math.min(1, SAMPLE_RATE / from);
     this.#half = Math.ceil(HALF_WIDTH / slower);
-    this.#taps = design(up, this.#half, CUTOFF * slower);
+    // The slower the input, the smoother the filter: a wide one needs fewer rows.
+    this.#rows = up <= MAX_PHASES ? up : Math.ceil(MAX_PHASES * slower);
+    this.#taps = design(this.#rows, this.#half, CUTOFF * slower);
     this.#input = new Float32Array(this.#half * channels);
     this.#position = this.#half * up;
   }
@@ -74,7 +81,6 @@ export class Resampler {
     joined.set(samples, this.#input.length);
     const available = joined.length / channels;
     const half = this.#half;
-    const width = 2 * half;
     // An output at input position p reads the samples floor(p) - half + 1 ... floor(p) + half.
     const last = (available - half) * this.#up - 1;
     const count = Math.max(0, Math.min(limit, Math.floor((last - this.#position) / this.#down) + 1));
@@ -82,12 +88,15 @@ export class Resampler {
     let position = this.#position;
     for (let n = 0; n < count; n++) {
       const whole = Math.floor(position / this.#up);
-      const row = (position - whole * this.#up) * width;
+      const offset = position - whole * this.#up;
+      const phase = this.#rows === this.#up ? offset : (offset / this.#up) * this.#rows;
+      const row = Math.floor(phase);
       const first = (whole - half + 1) * channels;
       for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (let k = 0; k < width; k++) sum += this.#taps[row + k]! * joined[first + k * channels + c]!;
-        output[n * channels + c] = sum;
+        const sum = this.#filter(row, joined, first + c);
+        const share = phase - row;
+        output[n * channels + c] =
+          this.#rows === this.#up ? sum : sum + share * (this.#filter(row + 1, joined, first + c) - sum);
       }
       position += this.#down;
     }
@@ -97,18 +106,27 @@ export class Resampler {
     this.#position = position - done * this.#up;
     return output;
   }
+
+  #filter(row: number, samples: Float32Array, first: number): number {
+    const width = 2 * this.#half;
+    let sum = 0;
+    for (let k = 0; k < width; k++) sum += this.#taps[row * width + k]! * samples[first + k * this.#channels]!;
+    return sum;
+  }
 }
 
-function design(up: number, half: number, cutoff: number): Float64Array {
+// One row more than there are, so that the last has one behind it.
+function design(rows: number, half: number, cutoff: number): Float64Array {
   const width = 2 * half;
-  const taps = new Float64Array(up * width);
-  for (let phase = 0; phase < up; phase++) {
+  const taps = new Float64Array((rows + 1) * width);
+  const top = bessel(BETA);
+  for (let phase = 0; phase <= rows; phase++) {
     let sum = 0;
     for (let k = 0; k < width; k++) {
       // Distance in input samples between this tap and the output.
-      const x = k - half + 1 - phase / up;
+      const x = k - half + 1 - phase / rows;
       const t = x / half;
-      const window = Math.abs(t) >= 1 ? 0 : bessel(BETA * Math.sqrt(1 - t * t)) / bessel(BETA);
+      const window = Math.abs(t) >= 1 ? 0 : bessel(BETA * Math.sqrt(1 - t * t)) / top;
       const arg = 2 * Math.PI * cutoff * x;
       const tap = (x === 0 ? 2 * cutoff : Math.sin(arg) / (Math.PI * x)) * window;
       taps[phase * width + k] = tap;

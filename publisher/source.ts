@@ -1,13 +1,12 @@
-import { spawn } from "node:child_process";
-import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { z } from "zod";
-import { InputError, MediaError } from "../base/index.js";
-import { decodeSamples, mixChannels, type PcmFormat } from "./pcm.js";
+import { InputError } from "../base/index.js";
+import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
+import { openStream } from "./byte-input.js";
+import { DownMix } from "./down-mix.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
-import { openWav } from "./wav.js";
 
-/** Where sound comes from: interleaved 48 kHz samples, pulled. */
+/** Where audio comes from: interleaved 48 kHz samples, pulled. */
 export interface AudioSource {
   /** For messages: a file name, `stdin`... */
   readonly name: string;
@@ -17,7 +16,12 @@ export interface AudioSource {
    * One call at a time. Rejects with a MediaError or InputError that names the source when it can't be read.
    */
   read(): Promise<Float32Array | undefined>;
-  /** Lets go of files and processes; idempotent. */
+  /**
+   * What is wrong with the input although it is played, a sentence each, such as a file that ends before its header
+   * says. More may come while it is read.
+   */
+  readonly warnings?: readonly string[];
+  /** Closes files, pipes and processes; idempotent. */
   close(): Promise<void>;
 }
 
@@ -27,20 +31,25 @@ const outputChannels = z.union([z.literal(1), z.literal(2)]).default(1);
 /** Options of {@link openSource}, by kind of input. */
 export const sourceOptionsSchema = z.union([
   z.strictObject({
-    /** Path of a WAV file; anything else is read through `ffmpeg` when that is installed. */
+    /** Path of a WAV file or a pipe; anything else than WAV is read through `ffmpeg` when that is installed. */
     file: z.string().min(1),
-    /** Start again at the end, for ever. Default false. */
+    /** Start again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
     loop: z.boolean().default(false),
     /** Channels to deliver. Default 1. */
     channels: outputChannels,
   }),
   z.strictObject({
-    /** Raw PCM without a header, such as `process.stdin`. */
+    /**
+     * A stream of raw PCM, such as `process.stdin`. One that begins with the header of a WAV file, or of another format
+     * that ffmpeg may know, is read as that, and `format`, `rate` and `inputChannels` do not matter.
+     */
     pcm: z.custom<AsyncIterable<Uint8Array>>((value) => isIterable(value), "must be a stream of bytes"),
     format: z.enum(["s16le", "f32le"]).default("s16le"),
     rate: rate.default(SAMPLE_RATE),
     /** Channels in the input. Default 1. */
     inputChannels: z.number().int().min(1).max(32).default(1),
+    /** Start again at the end, for ever; a stream of more than 64 MiB is played once. Default false. */
+    loop: z.boolean().default(false),
     channels: outputChannels,
     name: z.string().default("stdin"),
   }),
@@ -59,9 +68,11 @@ export const sourceOptionsSchema = z.union([
 export type SourceOptions = z.input<typeof sourceOptionsSchema>;
 
 /**
- * Opens a source of sound. A file is looked at right away, so that a missing or broken one fails here.
+ * Opens a source of audio. A file is looked at right away, so that a missing or broken one fails here; a pipe or stream
+ * at the first read, which then rejects with the same errors. Audio that is there is played, whatever its header says.
  *
- * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND` or `UNSUPPORTED_FILE`; MediaError `WAV_INVALID`.
+ * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND`, `FILE_UNREADABLE` or `UNSUPPORTED_FILE`; MediaError
+ *   `WAV_INVALID` or `UNSUPPORTED_FILE`.
  */
 export async function openSource(options: SourceOptions): Promise<AudioSource> {
   const parsed = sourceOptionsSchema.safeParse(options);
@@ -70,14 +81,16 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
   }
   const { data } = parsed;
   if ("file" in data) {
-    const source = new StreamSource(basename(data.file), data.channels, () => openFile(data.file), data.loop);
-    await source.start();
+    const input = await FileAudio.open(data.file, data.loop);
+    const source = new StreamSource(basename(data.file), data.channels, input, data.loop);
+    // What a pipe holds is looked at when it is read: its writer may take its time.
+    if (input.isFile) await source.start();
     return source;
   }
   if ("pcm" in data) {
-    const format: PcmFormat = { sampleFormat: data.format, channels: data.inputChannels };
-    const input = async () => ({ ...format, rate: data.rate, samples: decodeSamples(data.pcm, format) });
-    return new StreamSource(data.name, data.channels, input, false);
+    const { name, rate, inputChannels: channels, format: sampleFormat } = data;
+    const input = new StreamAudio(openStream(data.pcm, data.loop), { name, rate, channels, sampleFormat });
+    return new StreamSource(name, data.channels, input, data.loop);
   }
   const { samples, inputChannels: channels } = data;
   if (samples.length % channels !== 0) {
@@ -86,158 +99,109 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
       `The option samples holds no whole number of ${channels}-channel sample frames.`,
     );
   }
-  const input = async () => ({ rate: data.rate, channels, samples: slices(samples, channels * 4800) });
-  return new StreamSource(data.name, data.channels, input, data.loop);
-}
-
-/** Decoded input before resampling. */
-interface Input {
-  readonly rate: number;
-  readonly channels: number;
-  readonly samples: AsyncGenerator<Float32Array, void, undefined>;
+  return new StreamSource(data.name, data.channels, new MemoryAudio(samples, data.rate, channels), data.loop);
 }
 
 /** Mixes and resamples an input, again from its start where it loops. */
 class StreamSource implements AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
-  readonly #open: () => Promise<Input>;
+  readonly #input: AudioInput;
   readonly #loop: boolean;
-  #input: Input | undefined;
+  #reading: AudioReading | undefined;
   #resampler: Resampler | undefined;
+  #downMix: DownMix | undefined;
+  #pieces: Float32Array[] = [];
+  readonly #warnings = new Set<string>();
   #heard = false;
   #ended = false;
 
-  constructor(name: string, channels: 1 | 2, open: () => Promise<Input>, loop: boolean) {
+  constructor(name: string, channels: 1 | 2, input: AudioInput, loop: boolean) {
     this.name = name;
     this.channels = channels;
-    this.#open = open;
+    this.#input = input;
     this.#loop = loop;
+  }
+
+  get warnings(): readonly string[] {
+    for (const warning of this.#reading?.warnings ?? []) this.#warnings.add(warning);
+    return [...this.#warnings];
   }
 
   /** Opens the input, so that what is wrong with it is known before the first read. */
   async start(): Promise<void> {
-    this.#input = await this.#open();
-    // Without a break at the loop point the filter runs on over it, and so leaves no click.
-    this.#resampler ??= new Resampler({ from: this.#input.rate, channels: this.channels });
+    try {
+      const reading = await this.#input.open();
+      this.#reading = reading;
+      // Without a break at the loop point the filter runs on over it, and so leaves no click.
+      this.#resampler ??= new Resampler({ from: reading.rate, channels: this.channels });
+      this.#downMix ??= new DownMix(reading, this.channels);
+    } catch (error) {
+      // Closing ends a start that waits with an error.
+      const wasClosed = this.#ended;
+      await this.close();
+      if (!wasClosed) throw error;
+    }
+    if (this.#ended) await this.close();
   }
 
   async read(): Promise<Float32Array | undefined> {
     while (!this.#ended) {
-      if (this.#input === undefined) await this.start();
-      const input = this.#input;
-      if (input === undefined || this.#resampler === undefined) break;
-      const next = await input.samples.next();
-      if (this.#ended) break;
-      if (next.done !== true) {
-        this.#heard ||= next.value.length > 0;
-        const resampled = this.#resampler.process(mixChannels(next.value, input.channels, this.channels));
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) {
+        const resampled = this.#resample(piece);
         if (resampled.length > 0) return resampled;
-      } else if (this.#loop && this.#heard) {
-        this.#input = undefined;
-      } else {
-        this.#ended = true;
-        const rest = this.#resampler.flush();
-        if (rest.length > 0) return rest;
+        continue;
       }
+      if (this.#reading === undefined) await this.start();
+      if (this.#ended || this.#reading === undefined) break;
+      const next = await this.#reading.samples.next();
+      if (this.#ended) break;
+      if (next.done !== true) this.#take(next.value, this.#reading);
+      else if (!this.#goesOn()) return this.#finish();
     }
     return undefined;
   }
 
   async close(): Promise<void> {
     this.#ended = true;
+    this.#pieces = [];
+    void this.warnings;
+    this.#reading?.close();
     // A generator that waits for its input answers return() only after that input came: don't wait for it.
-    this.#input?.samples.return().catch(() => {});
-    this.#input = undefined;
+    this.#reading?.samples.return().catch(() => {});
+    await this.#input.close();
   }
-}
 
-async function* slices(samples: Float32Array, length: number): AsyncGenerator<Float32Array, void, undefined> {
-  for (let start = 0; start < samples.length; start += length) yield samples.subarray(start, start + length);
-}
+  // A tenth of a second at a time, so that low rates, of which little input makes much output, are no burden.
+  #take(samples: Float32Array, { rate, channels }: AudioReading): void {
+    this.#heard ||= samples.length > 0;
+    const length = Math.ceil(rate / 10) * channels;
+    for (let at = 0; at < samples.length; at += length) this.#pieces.push(samples.subarray(at, at + length));
+  }
 
-async function openFile(path: string): Promise<Input> {
-  let magic: string;
-  try {
-    const file = await open(path);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
-      magic = buffer.subarray(0, bytesRead).toString("latin1");
-    } finally {
-      await file.close();
+  #resample(samples: Float32Array): Float32Array {
+    const mixed = this.#downMix?.process(samples) ?? samples;
+    return this.#resampler?.process(mixed) ?? mixed;
+  }
+
+  // Whether the source starts again at the end.
+  #goesOn(): boolean {
+    if (!this.#loop || !this.#heard) return false;
+    if (!this.#input.repeatable) {
+      this.#warnings.add(`${this.name} is a pipe with too much audio to be kept, and was played once.`);
+      return false;
     }
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
-    throw new InputError(
-      missing ? "FILE_NOT_FOUND" : "FILE_UNREADABLE",
-      `The audio file ${path} ${missing ? "does not exist" : `can't be read: ${(cause as Error).message}`}.`,
-      { cause },
-    );
+    void this.warnings;
+    this.#reading = undefined;
+    return true;
   }
-  if (magic !== "RIFF" && magic !== "") {
-    const converted = await openWithFfmpeg(path);
-    if (converted === undefined) {
-      throw new InputError(
-        "UNSUPPORTED_FILE",
-        `The audio file ${path} is no WAV file, and ffmpeg, which reads other formats, is not installed.`,
-      );
-    }
-    return converted;
-  }
-  const wav = await openWav(readChunks(path), path);
-  return { rate: wav.format.sampleRate, channels: wav.format.channels, samples: wav.samples };
-}
 
-async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  const file = await open(path);
-  try {
-    for await (const chunk of file.createReadStream({ highWaterMark: 32 * 1024, autoClose: false })) yield chunk;
-  } finally {
-    await file.close();
+  async #finish(): Promise<Float32Array | undefined> {
+    const rest = this.#resampler?.flush();
+    await this.close();
+    return rest !== undefined && rest.length > 0 ? rest : undefined;
   }
-}
-
-/** Any format `ffmpeg` knows, as stereo floats at 48 kHz; undefined where it isn't installed. */
-async function openWithFfmpeg(path: string): Promise<Input | undefined> {
-  const args = [
-    "-v",
-    "error",
-    "-nostdin",
-    "-i",
-    `file:${path}`,
-    "-vn",
-    "-f",
-    "f32le",
-    "-ar",
-    "48000",
-    "-ac",
-    "2",
-    "pipe:1",
-  ];
-  const child = spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "pipe"] });
-  const started = await new Promise<boolean>((resolve) => {
-    child.once("spawn", () => resolve(true));
-    child.once("error", () => resolve(false));
-  });
-  if (!started) return undefined;
-  let complaint = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    if (complaint.length < 500) complaint += chunk.toString("utf8");
-  });
-  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
-  async function* samples(): AsyncGenerator<Float32Array, void, undefined> {
-    try {
-      yield* decodeSamples(child.stdout, { sampleFormat: "f32le", channels: 2 });
-      const code = await exit;
-      if (code !== 0) {
-        const reason = complaint.trim().split("\n").at(-1) ?? `exit code ${code}`;
-        throw new MediaError("UNSUPPORTED_FILE", `The audio file ${path} can't be decoded by ffmpeg: ${reason}`);
-      }
-    } finally {
-      child.kill();
-    }
-  }
-  return { rate: SAMPLE_RATE, channels: 2, samples: samples() };
 }
 
 function isIterable(value: unknown): boolean {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MediaError } from "../base/index.js";
+import { ByteReader } from "./byte-reader.js";
 import { openWav } from "./wav.js";
 
 interface Recipe {
@@ -59,8 +60,14 @@ async function* cut(bytes: Uint8Array, sizes: number[] = [bytes.length]): AsyncG
   }
 }
 
+async function open(bytes: Uint8Array, sizes?: number[]) {
+  const wav = await openWav(new ByteReader(cut(bytes, sizes)), { name: "voice.wav" });
+  if (wav.kind === "foreign") throw new MediaError("FOREIGN", `The file voice.wav ${wav.reason}.`);
+  return wav;
+}
+
 async function decode(bytes: Uint8Array, sizes?: number[]): Promise<number[]> {
-  const { samples } = await openWav(cut(bytes, sizes), "voice.wav");
+  const { samples } = await open(bytes, sizes);
   const all: number[] = [];
   for await (const chunk of samples) all.push(...chunk);
   return all;
@@ -110,18 +117,11 @@ describe("openWav", () => {
     const cases: [Uint8Array, RegExp][] = [
       [Buffer.from("RIFF"), /12-byte RIFF header/],
       [Buffer.from("not a wave file at all"), /does not start with "RIFF"/],
-      [Buffer.from("RIFF....AVI LIST"), /form type "AVI "/],
-      [wav({ code: 2, data }), /format code 2/],
-      [wav({ bits: 12, align: 2, data }), /12 bits a sample/],
       [wav({ channels: 0, data }), /channel count of 0/],
       [wav({ rate: 0, data }), /sample rate of 0 Hz/],
-      [wav({ align: 3, data }), /block alignment of 3/],
-      [wav({ data, size: 400 }), /ends 396 bytes before the end of its "data" chunk/],
-      [wav({ data: new Uint8Array(5) }), /in the middle of a sample \(1 bytes/],
       [wav({ data }).subarray(0, 30), /ends inside its "fmt " chunk/],
       [wav({ data }).subarray(0, 36), /has no "data" chunk/],
       [wav({ data, before: [{ id: "data", body: data }] }), /"data" chunk before its "fmt "/],
-      [wav({ data, before: [{ id: "junk", body: new Uint8Array(5 << 20) }] }), /more than 4194304 bytes before/],
     ];
     for (const [bytes, message] of cases) {
       const failure = await decode(bytes).then(

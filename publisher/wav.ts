@@ -1,147 +1,204 @@
 import { MediaError } from "../base/index.js";
-import { ByteReader, fourCharacters, view } from "./byte-reader.js";
-import { decodeSamples, type SampleFormat } from "./pcm.js";
+import { type ByteReader, fourCharacters, view } from "./byte-reader.js";
+import { decodeSamples, SAMPLE_BYTES } from "./pcm.js";
+import { MIN_FORMAT_BYTES, parseFormat, type WavFormat } from "./wav-format.js";
 
-/** What the `fmt ` chunk of a WAV file says. */
-export interface WavFormat {
-  /** Samples per second and channel. */
-  readonly sampleRate: number;
-  readonly channels: number;
-  /** How one sample is stored. */
-  readonly sampleFormat: SampleFormat;
-}
+export type { WavFormat } from "./wav-format.js";
 
-/** A WAV file opened for reading: its format and its sound, decoded as it is read. */
+/** A WAV file opened for reading: its format and its audio, decoded as it is read. */
 export interface WavStream {
+  readonly kind: "pcm";
   readonly format: WavFormat;
+  /** What is wrong with the file, a sentence each; more may come while the samples are read. */
+  readonly warnings: readonly string[];
   /** Interleaved samples in -1..1; at most as many at a time as one chunk of input holds. */
   readonly samples: AsyncGenerator<Float32Array, void, undefined>;
 }
 
-/** Chunks before the sound (LIST, bext, id3...) are skipped, but not without end. */
-const MAX_HEADER_BYTES = 4 * 1024 * 1024;
-const MAX_FORMAT_BYTES = 1024;
-const MAX_CHANNELS = 32;
-/** What streaming writers that don't know the length put in the size field. */
-const UNKNOWN_LENGTH = 0xffffffff;
-/** Format codes of RIFF/WAVE, from Microsoft's mmreg.h. */
-const CODE_PCM = 1;
-const CODE_FLOAT = 3;
-const CODE_EXTENSIBLE = 0xfffe;
-/** The last 14 bytes of every KSDATAFORMAT_SUBTYPE GUID; the first two are the format code. */
-const SUBTYPE_TAIL = "000000001000800000aa00389b71";
+/** A RIFF file that another decoder may know: MP3 inside RIFF, AVI... */
+export interface ForeignWav {
+  readonly kind: "foreign";
+  /** The rest of a sentence that begins with the file's name. */
+  readonly reason: string;
+}
+
+/** Options of {@link openWav}. */
+export interface WavOptions {
+  /** Used in messages. */
+  readonly name: string;
+  /** Bytes of the whole file, where known: it shows at once where the header promises more. */
+  readonly size?: number | undefined;
+}
+
+/** Chunks before the audio (LIST, bext, ID3 with pictures...) are skipped, but not without end. */
+const MAX_HEADER_BYTES = 256 * 1024 * 1024;
+/** All that the longest known `fmt ` chunk has to say. */
+const MAX_FORMAT_BYTES = 64;
+/** RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) put sizes beyond 4 GiB into a ds64 chunk, and this into the others. */
+const UNKNOWN_SIZE = 0xffffffff;
+/** From here on a size is what streaming writers put there for lack of one: 0x7ffff000 (sox), 0x80000000 (arecord)... */
+const PLACEHOLDER_SIZE = 0x7fff0000;
+const HEADS = new Set(["RIFF", "RF64", "BW64"]);
+/** Chunks that stand in front of or behind audio; see {@link Chunks.next}. */
+const KNOWN_CHUNKS = new Set(
+  (
+    "fmt |data|LIST|fact|JUNK|junk|PAD |FLLR|bext|iXML|aXML|axml|chna|cue |plst|smpl|inst|ID3 |id3 |PEAK|ds64|cart|" +
+    "umid|acid|strc|DISP|_PMX|afsp|levl|mext|link|note|labl|ltxt"
+  ).split("|"),
+);
+
+/** Whether bytes begin a file that {@link openWav} reads; 12 are needed. */
+export function isWave(head: Uint8Array): boolean {
+  return head.length >= 12 && HEADS.has(fourCharacters(head, 0)) && fourCharacters(head, 8) === "WAVE";
+}
 
 /**
- * Reads a RIFF/WAVE file from a stream of bytes: PCM of 8, 16, 24 or 32 bits and 32-bit float, plain or extensible.
- * Never holds more than one chunk of input.
+ * Reads a RIFF/WAVE file, RF64 or BW64: PCM of 1 to 32 bits, floats of 32 and 64 bits, A-law and mu-law. The audio that
+ * is there is read, whatever sizes the header claims. Never holds more than one chunk of input. Closes the reader at the
+ * end of the samples; where it returns something else, or throws, that is left to the caller.
  *
- * @param name used in error messages.
- * @throws MediaError `WAV_INVALID` that names the file and the field at fault, also while the samples are read.
+ * @throws MediaError `WAV_INVALID` that names the file and the field at fault.
  */
-export async function openWav(input: AsyncIterable<Uint8Array>, name: string): Promise<WavStream> {
-  const reader = new ByteReader(input);
+export async function openWav(reader: ByteReader, { name, size }: WavOptions): Promise<WavStream | ForeignWav> {
   const fail = (what: string): MediaError => new MediaError("WAV_INVALID", `The WAV file ${name} ${what}.`);
-  try {
-    const riff = await reader.take(12);
-    if (riff === undefined) throw fail("ends before its 12-byte RIFF header is complete");
-    if (fourCharacters(riff, 0) !== "RIFF") throw fail(`does not start with "RIFF"`);
-    if (fourCharacters(riff, 8) !== "WAVE")
-      throw fail(`has the form type "${fourCharacters(riff, 8)}" where "WAVE" is needed`);
-
-    let format: WavFormat | undefined;
-    let header = 12;
-    for (;;) {
-      const head = await reader.take(8);
-      if (head === undefined) throw fail(format ? `has no "data" chunk` : `has no "fmt " chunk`);
-      const id = fourCharacters(head, 0);
-      const size = view(head).getUint32(4, true);
-      header += 8;
-      if (id === "data") {
-        if (format === undefined) throw fail(`has its "data" chunk before its "fmt " chunk`);
-        return { format, samples: samples(reader, format, size, fail) };
-      }
-      header += size + (size % 2);
-      if (header > MAX_HEADER_BYTES) throw fail(`has more than ${MAX_HEADER_BYTES} bytes before its "data" chunk`);
-      if (id === "fmt ") {
-        if (size < 16 || size > MAX_FORMAT_BYTES)
-          throw fail(`has a "fmt " chunk of ${size} bytes (16 to 1024 allowed)`);
-        const body = await reader.take(size);
-        if (body === undefined) throw fail(`ends inside its "fmt " chunk`);
-        format = parseFormat(body, fail);
-        if (size % 2 === 1) await reader.skip(1);
-      } else if (!(await reader.skip(size + (size % 2)))) {
-        throw fail(`ends inside its "${id}" chunk`);
-      }
+  const warnings: string[] = [];
+  const warn = (what: string): void => void warnings.push(`The WAV file ${name} ${what}.`);
+  const riff = await reader.take(12);
+  if (riff === undefined) throw fail("ends before its 12-byte RIFF header is complete");
+  if (!HEADS.has(fourCharacters(riff, 0))) throw fail(`does not start with "RIFF"`);
+  const form = fourCharacters(riff, 8);
+  if (form !== "WAVE")
+    return { kind: "foreign", reason: `has the form type ${JSON.stringify(form)} instead of "WAVE"` };
+  const chunks = new Chunks(reader, size);
+  let format: WavFormat | undefined;
+  let longSize: number | undefined;
+  let wasEmpty = false;
+  for (;;) {
+    const chunk = await chunks.next();
+    if (chunk === undefined && format !== undefined && wasEmpty) return stream(reader, format, 0, { warnings, warn });
+    if (chunk === undefined) throw fail(format ? `has no "data" chunk` : `has no "fmt " chunk`);
+    if (reader.position + chunk.size > MAX_HEADER_BYTES && chunk.id !== "data") {
+      throw fail(`has more than ${MAX_HEADER_BYTES} bytes before its "data" chunk`);
     }
-  } catch (error) {
-    await reader.close();
-    throw error;
+    if (chunk.id === "data") {
+      if (format === undefined) throw fail(`has its "data" chunk before its "fmt " chunk`);
+      wasEmpty = chunk.size === 0 && (await chunks.isNext());
+      if (wasEmpty) continue;
+      const claimed = chunk.size === UNKNOWN_SIZE ? longSize : chunk.size;
+      return stream(reader, format, audioSize(claimed, reader.position, size, warn), { warnings, warn });
+    }
+    if (chunk.id === "fmt ") {
+      if (chunk.size < MIN_FORMAT_BYTES) {
+        throw fail(`has a "fmt " chunk of ${chunk.size} bytes (${MIN_FORMAT_BYTES} at least)`);
+      }
+      const body = await reader.take(Math.min(chunk.size, MAX_FORMAT_BYTES));
+      if (body === undefined) throw fail(`ends inside its "fmt " chunk`);
+      const parsed = parseFormat(body);
+      if (parsed.kind === "invalid") throw fail(parsed.reason);
+      if (parsed.kind === "foreign") return parsed;
+      if (parsed.warning !== undefined) warn(parsed.warning);
+      format = parsed.format;
+    } else if (chunk.id === "ds64" && chunk.size >= 16) {
+      const body = await reader.take(16);
+      if (body === undefined) throw fail(`ends inside its "ds64" chunk`);
+      longSize = Number(view(body).getBigUint64(8, true));
+    }
+    if (!(await chunks.end()) && !wasEmpty) throw fail(`ends inside its "${chunk.id}" chunk`);
   }
 }
 
-function parseFormat(body: Uint8Array, fail: (what: string) => MediaError): WavFormat {
-  const data = view(body);
-  let code = data.getUint16(0, true);
-  const channels = data.getUint16(2, true);
-  const sampleRate = data.getUint32(4, true);
-  const blockAlign = data.getUint16(12, true);
-  const bits = data.getUint16(14, true);
-  if (code === CODE_EXTENSIBLE) {
-    if (body.length < 40) throw fail(`has an extensible "fmt " chunk of ${body.length} bytes where 40 are needed`);
-    if (Buffer.from(body.subarray(26, 40)).toString("hex") !== SUBTYPE_TAIL) {
-      throw fail(`has a SubFormat that is neither PCM nor float`);
-    }
-    code = data.getUint16(24, true);
+/** The chunks of a RIFF file, one after the other. */
+class Chunks {
+  readonly #reader: ByteReader;
+  readonly #size: number | undefined;
+  #end = 0;
+  #isOdd = false;
+
+  constructor(reader: ByteReader, size: number | undefined) {
+    this.#reader = reader;
+    this.#size = size;
   }
-  if (channels < 1 || channels > MAX_CHANNELS) throw fail(`has a channel count of ${channels} (1 to 32 allowed)`);
-  if (sampleRate < 1000 || sampleRate > 768_000) {
-    throw fail(`has a sample rate of ${sampleRate} Hz (1000 to 768000 allowed)`);
+
+  /** Reads the next chunk's head; undefined at the end of the file. */
+  async next(): Promise<{ readonly id: string; readonly size: number } | undefined> {
+    if (this.#isOdd) await this.#skipPadding();
+    const head = await this.#reader.take(8);
+    if (head === undefined) return undefined;
+    const size = view(head).getUint32(4, true);
+    this.#end = this.#reader.position + size;
+    this.#isOdd = size % 2 === 1;
+    return { id: fourCharacters(head, 0), size };
   }
-  const sampleFormat = sampleFormatOf(code, bits);
-  if (sampleFormat === undefined) {
-    throw fail(
-      `has format code ${code} with ${bits} bits a sample; PCM of 8, 16, 24 or 32 bits or 32-bit float is needed`,
-    );
+
+  /** Goes to the end of the chunk; false when the file ends before. */
+  end(): Promise<boolean> {
+    return this.#reader.skip(this.#end - this.#reader.position);
   }
-  if (blockAlign !== (channels * bits) / 8) {
-    throw fail(`has a block alignment of ${blockAlign} where ${(channels * bits) / 8} is needed`);
+
+  /** Whether a chunk follows, rather than audio that the header claims to be of size 0, or the end of the file. */
+  async isNext(): Promise<boolean> {
+    const head = await this.#reader.peek(8);
+    if (head.length < 8) return false;
+    const rest = (this.#size ?? Number.POSITIVE_INFINITY) - this.#reader.position - 8;
+    return KNOWN_CHUNKS.has(fourCharacters(head, 0)) && view(head).getUint32(4, true) <= rest;
   }
-  return { sampleRate, channels, sampleFormat };
+
+  // A chunk of odd size is padded with a 0, which some writers forget.
+  async #skipPadding(): Promise<void> {
+    const next = await this.#reader.peek(5);
+    const isForgotten = KNOWN_CHUNKS.has(fourCharacters(next, 0)) && !KNOWN_CHUNKS.has(fourCharacters(next, 1));
+    if (!isForgotten) await this.#reader.skip(1);
+  }
 }
 
-function sampleFormatOf(code: number, bits: number): SampleFormat | undefined {
-  if (code === CODE_FLOAT) return bits === 32 ? "f32le" : undefined;
-  if (code !== CODE_PCM) return undefined;
-  if (bits === 8) return "u8";
-  if (bits === 16) return "s16le";
-  if (bits === 24) return "s24le";
-  return bits === 32 ? "s32le" : undefined;
+// How much of the file is audio: what the header claims where that is there, otherwise everything.
+function audioSize(
+  claimed: number | undefined,
+  position: number,
+  size: number | undefined,
+  warn: (what: string) => void,
+): number {
+  if (claimed === undefined || claimed === 0) return Number.POSITIVE_INFINITY;
+  if (size === undefined) return claimed;
+  const there = size - position;
+  if (claimed <= there) return claimed;
+  warn(`claims ${claimed} bytes of audio and holds ${there}, which are played`);
+  return Number.POSITIVE_INFINITY;
+}
+
+function stream(
+  reader: ByteReader,
+  format: WavFormat,
+  size: number,
+  { warnings, warn }: { readonly warnings: readonly string[]; readonly warn: (what: string) => void },
+): WavStream {
+  return { kind: "pcm", format, warnings, samples: samples(reader, format, size, warn) };
 }
 
 async function* samples(
   reader: ByteReader,
   format: WavFormat,
   size: number,
-  fail: (what: string) => MediaError,
+  warn: (what: string) => void,
 ): AsyncGenerator<Float32Array, void, undefined> {
-  const open = size === UNKNOWN_LENGTH || size === 0;
-  let left = open ? Number.POSITIVE_INFINITY : size;
+  const frameBytes = SAMPLE_BYTES[format.sampleFormat] * format.channels;
+  let read = 0;
+  async function* audio(): AsyncGenerator<Uint8Array, void, undefined> {
+    while (read < size) {
+      const chunk = await reader.some(size - read);
+      if (chunk === undefined) break;
+      read += chunk.length;
+      yield chunk;
+    }
+    if (read < size && size < PLACEHOLDER_SIZE) {
+      warn(`claims ${size} bytes of audio and holds ${read}, which were played`);
+    } else if (read === size && read % frameBytes !== 0) {
+      warn(`ends in the middle of a sample: ${read % frameBytes} bytes are left over`);
+    }
+    if (read < frameBytes) warn("holds no audio");
+  }
   try {
-    yield* decodeSamples(
-      (async function* () {
-        while (left > 0) {
-          const chunk = await reader.some(left);
-          if (chunk === undefined) {
-            if (open) return;
-            throw fail(`ends ${left} bytes before the end of its "data" chunk`);
-          }
-          left -= chunk.length;
-          yield chunk;
-        }
-      })(),
-      { sampleFormat: format.sampleFormat, channels: format.channels },
-      (rest) => fail(`ends in the middle of a sample (${rest} bytes left over in its "data" chunk)`),
-    );
+    yield* decodeSamples(audio(), format);
   } finally {
     await reader.close();
   }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { fromSeconds, InputError, StateError } from "../../base/index.js";
 import { type ControlEvent, controlMessage } from "../../flow/index.js";
-import { modelPayload, openWav } from "../../publisher/index.js";
+import { ByteReader, modelPayload, openWav } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
 import { aborted, command } from "../command.js";
 import { flag, number, type Resolved, type Settings } from "../config.js";
@@ -153,7 +153,9 @@ async function prepare(config: Config): Promise<Prepared> {
 
 async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared> {
   if (at === undefined) throw new InputError("INVALID_OPTION", "write-audio needs an --at.");
-  const { format, samples } = await openWav(createReadStream(file), file);
+  const wav = await openWav(new ByteReader(createReadStream(file)), { name: file });
+  if (wav.kind === "foreign") throw new InputError("UNSUPPORTED_FILE", `The WAV file ${file} ${wav.reason}.`);
+  const { format, samples } = wav;
   const parts: Buffer[] = [];
   // Copied: the next part may be read into the same memory.
   for await (const part of samples) parts.push(Buffer.from(part.slice().buffer));
