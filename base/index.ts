@@ -1,3 +1,11 @@
+export {
+  BROADCAST_NAME_RULE,
+  broadcastName,
+  broadcastPath,
+  broadcastPaths,
+  isBroadcastName,
+  normalizePath,
+} from "./broadcast-name.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
 export {
   type Clock,

@@ -150,8 +150,8 @@ export class RewindClassifier {
 
   /** Whether a newer group takes back a frame: at the very same time in one epoch, only if it rewinds another frame. */
   #takesBack(taker: Seen, sequence: number, timestamp: number): boolean {
-    if (taker.first !== timestamp) return taker.first < timestamp;
-    return epochOf(taker.sequence) > epochOf(sequence) || this.#isRewind(taker);
+    if (taker.first < timestamp) return true;
+    return taker.first === timestamp && (epochOf(taker.sequence) > epochOf(sequence) || this.#isRewind(taker));
   }
 
   /**

@@ -1,3 +1,5 @@
+import { normalizePath } from "../base/index.js";
+
 /** The track of a feedback broadcast: one group for every report or, from an edge relay, aggregate; the newest wins. */
 export const FEEDBACK_TRACK = "report";
 /** Most feedback broadcasts that a publisher follows at once. */
@@ -8,7 +10,7 @@ export const MAX_FEEDBACKS = 64;
  * the relay between does not carry them: a name that begins with a dot is no broadcast to be listed or watched.
  */
 export function feedbackPrefix(broadcast: string): string {
-  return `${broadcast}/.feedback`;
+  return `${normalizePath(broadcast)}/.feedback`;
 }
 
 /** Path of one listener's feedback broadcast, or of an edge relay's. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ProtocolError } from "../base/index.js";
+import { broadcastName, ProtocolError } from "../base/index.js";
 import { type BulkAck, bulkAckSchema, type PayloadHead, payloadSchema } from "./bulk.js";
 import { type ControlEvent, controlMessage } from "./control.js";
 
@@ -12,9 +12,9 @@ export const MAX_CONTROL_BYTES = 16_384;
 
 const ID = /^[\w-]{1,64}$/;
 
-/** Path under which the controllers of a broadcast publish. */
+/** Path under which the controllers of a broadcast publish, which is known by its name. */
 export function controlPath(broadcast: string): string {
-  return `${broadcast}.control`;
+  return `${broadcastName(broadcast)}.control`;
 }
 
 /** Track on which the payload of a request comes. */

@@ -1,4 +1,4 @@
-import { InputError, type Microseconds, microseconds } from "../base/index.js";
+import { InputError, type Microseconds, microseconds, normalizePath } from "../base/index.js";
 import type { DeliveryLevel } from "./delay-rate.js";
 import type { SkipCounters } from "./skip.js";
 import { ByteReader, ByteWriter, MAX_TIMESTAMP } from "./wire.js";
@@ -158,10 +158,10 @@ export type DecodedAggregate =
   | { readonly ok: true; readonly aggregate: Aggregate }
   | { readonly ok: false; readonly code: ReportErrorCode };
 
-/** Names a broadcast in 32 bits: FNV-1a over the path's UTF-8 bytes. */
+/** Names a broadcast in 32 bits: FNV-1a over the UTF-8 bytes of its normalized path. */
 export function broadcastHash(path: string): number {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(path)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (const byte of new TextEncoder().encode(normalizePath(path))) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 

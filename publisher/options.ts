@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BROADCAST_NAME_RULE, isBroadcastName } from "../base/index.js";
 import type { ConnectOptions } from "../transport/index.js";
 import { knobsSchema } from "./mix.js";
 import { Model } from "./model.js";
@@ -19,12 +20,8 @@ const isVideo = (value: unknown): boolean =>
 export const publisherOptionsSchema = z.strictObject({
   /** The relay: `https://host:port`, or `http://host:port` to pin the certificate it tells there. */
   url: z.union([z.url({ protocol: /^https?$/, error: "must be an http or https URL" }), z.instanceof(URL)]),
-  /** Name of the broadcast; on the wire it is `<broadcast>.hang`. Default `demo`. */
-  broadcast: z
-    .string()
-    .regex(/^[^/].*[^/]$|^[^/]$/, "must not be empty nor start or end with a slash")
-    .max(512)
-    .default("demo"),
+  /** Name of the broadcast, with or without the `.hang` that its path ends with. Default `demo`. */
+  broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
   /** What to say first; more comes by `play`. */
   source: z.custom<AudioSource>(isSource, "must be an AudioSource").optional(),
   /** Pictures beside the sound. They start with the first utterance, stand still after an interrupt and go on with the next. */

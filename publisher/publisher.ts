@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
+  broadcastPath,
   type Clock,
   fromMilliseconds,
   InputError,
@@ -229,7 +230,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       });
     }
     this.#uplink = new Uplink({
-      path: `${data.broadcast}.hang`,
+      path: broadcastPath(data.broadcast),
       connect: (signal) => connect(data.url, { ...data.connect, signal }),
       retainMs,
       low: this.#lowBitrateBps !== false,

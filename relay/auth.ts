@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeProtectedHeader, jwtVerify } from "jose";
-import { InputError } from "../base/index.js";
+import { InputError, normalizePath } from "../base/index.js";
 import type { Scope } from "./scope.js";
 import { claimsSchema, covers, type Grants, grantsOf, importKey, parseKeys, type TokenKey } from "./token.js";
-import { normalizePath, stripPrefix } from "./wire/path.js";
+import { stripPrefix } from "./wire/path.js";
 
 // How long fetched or read keys are good, and how soon an unknown key id may have them looked up again.
 const REFRESH_MS = 60_000;

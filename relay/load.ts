@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
-import { TransportError } from "../base/index.js";
+import { broadcastName, broadcastPath, TransportError } from "../base/index.js";
 import { type ConnectOptions, connect, endOf, type Session } from "../transport/index.js";
 import { LoadPublisher } from "./load-publisher.js";
 import { LoadWatcher } from "./load-watcher.js";
@@ -64,7 +64,7 @@ export interface LoadResult {
  */
 export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   const { watchers, seconds, perSecond, signal } = options;
-  const path = `${options.broadcast ?? "unsay-bench"}/${randomBytes(4).toString("hex")}.hang`;
+  const path = broadcastPath(`${broadcastName(options.broadcast ?? "unsay-bench")}/${randomBytes(4).toString("hex")}`);
   const sessions: Session[] = [];
   const open = async (): Promise<Session> => {
     const session = await connect(options.url, { ...options.connect, protocols: [PROTOCOL], signal });

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { z } from "zod";
-import { InputError } from "../base/index.js";
-import { joinPath, normalizePath, stripPrefix } from "./wire/path.js";
+import { InputError, normalizePath } from "../base/index.js";
+import { joinPath, stripPrefix } from "./wire/path.js";
 
 const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
 

@@ -1,11 +1,12 @@
 import type * as Moq from "@kixelated/moq";
 import { type Catalog, parseCatalog } from "../container/index.js";
+import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
 import { delay } from "./delay.js";
 
 /** Options of {@link BroadcastReader}. */
 export interface BroadcastReaderOptions {
-  /** The broadcast is there, for the first time or again: nothing of it is played yet. */
-  readonly onBroadcast: () => void;
+  /** The broadcast is there, for the first time or again, at this path: nothing of it is played yet. */
+  readonly onBroadcast: (path: string) => void;
   /** It has a catalog, or another one. */
   readonly onCatalog: (catalog: Catalog, broadcast: OpenBroadcast) => void | Promise<void>;
   /** It is gone, and the session goes on. */
@@ -90,28 +91,29 @@ export class BroadcastReader {
   }
 
   /** Reads the broadcast whenever it is there, until `ended` settles: the session's end. */
-  async follow(handle: Moq.Announce.Broadcast, ended: Promise<unknown>): Promise<void> {
+  async follow(finder: BroadcastFinder, ended: Promise<unknown>): Promise<void> {
     const { onGone, onProblem } = this.#options;
     let over = false;
     const end = ended.then(() => {
       over = true;
     });
     while (!over) {
-      const broadcast = handle.active.peek();
-      const changed = handle.active.changed();
+      const { found } = finder;
       const stop = new AbortController();
       const { signal } = stop;
-      const read = broadcast && this.#read(broadcast, signal).catch((error) => signal.aborted || onProblem(error));
-      await Promise.race([end, changed]);
+      const read = found && this.#read(found, signal).catch((error) => signal.aborted || onProblem(error));
+      // What is announced beside the broadcast that is read makes no difference to it.
+      do await Promise.race([end, finder.changed()]);
+      while (!over && finder.found === found);
       stop.abort();
       await read;
       if (!over) onGone();
     }
   }
 
-  async #read(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+  async #read({ path, broadcast }: FoundBroadcast, signal: AbortSignal): Promise<void> {
     const { onBroadcast, onCatalog, onProblem } = this.#options;
-    onBroadcast();
+    onBroadcast(path);
     const open = new OpenBroadcast(broadcast, signal, onProblem);
     const track = broadcast.track("catalog.json").subscribe();
     signal.addEventListener("abort", () => track.close());

@@ -2,7 +2,10 @@ import "../base/polyfills.js";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
+  BROADCAST_NAME_RULE,
+  broadcastPath,
   InputError,
+  isBroadcastName,
   type Microseconds,
   microseconds,
   monotonicClock,
@@ -81,7 +84,7 @@ export interface ControllerStats {
 
 const optionsSchema = z.object({
   url: z.union([z.string(), z.instanceof(URL)]),
-  broadcast: z.string().min(1).max(512),
+  broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
   id: z.string().refine(isControllerId, "it must have 1 to 64 letters, digits, _ or -").optional(),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(10_000),
 });
@@ -153,7 +156,7 @@ export class Controller {
     const { url, broadcast, id, timeoutMs } = parsed.data;
     if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
     this.#url = new URL(url);
-    this.#name = broadcast.replace(/\.hang$/, "");
+    this.#name = broadcast;
     this.#timeoutMs = timeoutMs;
     this.id = id ?? randomHex(8);
     this.#closed = new Promise((resolve, reject) => {
@@ -266,7 +269,7 @@ export class Controller {
     connection.publish(Moq.Path.from(controlPath(this.#name), this.id), broadcast);
     this.#live = live;
     this.#sessions++;
-    const answers = connection.announcedBroadcast(Moq.Path.from(`${this.#name}.hang`));
+    const answers = connection.announcedBroadcast(Moq.Path.from(broadcastPath(this.#name)));
     for (const request of this.#requests.values()) {
       request.repeatAt = undefined;
       request.sender?.restart(monotonicClock());

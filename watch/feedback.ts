@@ -10,23 +10,22 @@ const RETAIN_MS = 500;
  */
 export class Feedback {
   readonly #connection: Moq.Connection.Established;
-  readonly #path: string;
+  readonly #session: number;
+  #path: string | undefined;
   #broadcast: Moq.Broadcast.Producer | undefined;
   #track: Moq.Track.Producer | undefined;
   #sent = 0;
 
-  /** `path` is the one of the broadcast that is listened to, `session` the listener's random id. */
+  /** `session` is the listener's random id. */
   constructor({
     connection,
-    path,
     session,
   }: {
     readonly connection: Moq.Connection.Established;
-    readonly path: string;
     readonly session: number;
   }) {
     this.#connection = connection;
-    this.#path = feedbackPath(path, session);
+    this.#session = session;
   }
 
   /** Reports sent. */
@@ -34,12 +33,14 @@ export class Feedback {
     return this.#sent;
   }
 
-  /** Publishes one report. */
-  send(record: Uint8Array): void {
+  /** Publishes one report about the broadcast at a path. */
+  send(path: string, record: Uint8Array): void {
+    if (path !== this.#path) this.close();
     if (this.#track === undefined) {
+      this.#path = path;
       this.#broadcast = new Moq.Broadcast.Producer();
       this.#track = this.#broadcast.createTrack(FEEDBACK_TRACK, { latencyMax: RETAIN_MS, priority: 200 });
-      this.#connection.publish(Moq.Path.from(this.#path), this.#broadcast);
+      this.#connection.publish(Moq.Path.from(feedbackPath(path, this.#session)), this.#broadcast);
     }
     const group = this.#track.appendGroup();
     group.writeFrame({ payload: record, timestamp: Moq.Time.Timestamp.now() });

@@ -3,8 +3,11 @@ import { EventEmitter } from "node:events";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
+  BROADCAST_NAME_RULE,
+  broadcastPath,
   fromMilliseconds,
   InputError,
+  isBroadcastName,
   MediaError,
   type Microseconds,
   microseconds,
@@ -25,6 +28,7 @@ import {
   type Session,
   toWebTransport,
 } from "../transport/index.js";
+import { BroadcastFinder } from "./broadcast-finder.js";
 import { BroadcastReader, type OpenBroadcast } from "./broadcast-reader.js";
 import { ChangingDecoder, canDecode, loadDecoder } from "./decoding.js";
 import { TrackFeed } from "./feed.js";
@@ -41,7 +45,7 @@ import { VoiceFeed } from "./voice-feed.js";
 export interface ListenerOptions {
   /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
   readonly url: string | URL;
-  /** Name of the broadcast, with or without its `.hang`. */
+  /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
   readonly broadcast: string;
   /** Delay from the first frame's arrival to its sound, in milliseconds; it adapts from there. Default 80. */
   readonly jitterMs?: number;
@@ -129,7 +133,7 @@ export interface ListenerEvents {
 
 const optionsSchema = z.object({
   url: z.union([z.string(), z.instanceof(URL)]),
-  broadcast: z.string().min(1).max(1000),
+  broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
   jitterMs: z.number().min(0).max(10_000).default(80),
   adaptive: z.boolean().default(true),
   pullIntervalMs: z.number().min(1).max(100).default(10),
@@ -150,7 +154,7 @@ const PRIORITY = 100;
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly #options: z.output<typeof optionsSchema>;
   readonly #url: URL;
-  readonly #path: string;
+  readonly #name: string;
   readonly #playout: Playout;
   readonly #speaker: VirtualSpeaker;
   readonly #feed: TrackFeed;
@@ -186,7 +190,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     const { url, broadcast, jitterMs, adaptive, pullIntervalMs, channels, timeoutMs } = this.#options;
     if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
     this.#url = new URL(url);
-    this.#path = broadcast.endsWith(".hang") ? broadcast : `${broadcast}.hang`;
+    this.#name = broadcast;
     this.#closed = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
@@ -210,7 +214,6 @@ export class Listener extends EventEmitter<ListenerEvents> {
       onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
     });
     this.#reporter = new Reporter({
-      path: this.#path,
       clock: monotonicClock,
       read: () => ({
         playhead: this.#playout.playhead,
@@ -225,7 +228,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
       alwaysPublish: this.#options.report === "broadcast",
     });
     this.#reader = new BroadcastReader({
-      onBroadcast: () => {
+      onBroadcast: (path) => {
+        this.#reporter.follow(path);
         this.#found = true;
         this.#playingTrack = undefined;
       },
@@ -329,7 +333,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       );
     return new TransportError(
       "NO_BROADCAST",
-      `Nobody published ${this.#path} at ${this.#url.host} within ${timeoutMs} ms.`,
+      `Nobody published ${broadcastPath(this.#name)} at ${this.#url.host} within ${timeoutMs} ms.`,
       { cause: this.#lastProblem },
     );
   }
@@ -349,11 +353,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
       const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
       this.#report(session, connection);
       this.#become("waiting");
-      const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
+      const finder = new BroadcastFinder(connection, this.#name);
       try {
-        await this.#reader.follow(handle, session.closed);
+        await this.#reader.follow(finder, session.closed);
       } finally {
-        handle.close();
+        finder.close();
         connection.close();
       }
     } finally {
@@ -367,13 +371,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (report === false) return;
     const stream = new ReportStreamWriter(() => session.openUnidirectional({ priority: 1_000_000 }));
     const { datagrams } = session;
-    const feedback = new Feedback({ connection, path: this.#path, session: this.#reporter.session });
+    const feedback = new Feedback({ connection, session: this.#reporter.session });
     this.#reporter.attach({
       send: (record) => {
         if (report === "broadcast") return false;
         return datagrams && report !== "stream" ? datagrams.send(record) : stream.send(record);
       },
-      publish: (record) => feedback.send(record),
+      publish: (path, record) => feedback.send(path, record),
       unpublish: () => feedback.close(),
       backedUp: false,
     });

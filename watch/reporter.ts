@@ -29,7 +29,7 @@ export interface ReportCarrier {
   /** Sends a record beside the protocol; false when it can't. */
   send(record: Uint8Array): boolean;
   /** Publishes a record on a broadcast of the listener's own. */
-  publish(record: Uint8Array): void;
+  publish(path: string, record: Uint8Array): void;
   /** Ends that broadcast; idempotent. */
   unpublish(): void;
   /** Whether what is sent queues up. */
@@ -41,8 +41,6 @@ const UNANSWERED: Microseconds = fromSeconds(3);
 
 /** Options for {@link Reporter}. */
 export interface ReporterOptions {
-  /** Path of the broadcast on the wire. */
-  readonly path: string;
   readonly clock: Clock;
   readonly read: () => ListenerReading;
   /** True carries every report on a broadcast of the listener's own, whether the relay answers or not. Default false. */
@@ -55,7 +53,8 @@ export interface ReporterOptions {
  * comes for 3 s they go on a broadcast of the listener's own as well, which the publisher looks for, until one does.
  */
 export class Reporter {
-  readonly #broadcast: number;
+  #path: string | undefined;
+  #broadcast: number | undefined;
   readonly #clock: Clock;
   readonly #read: () => ListenerReading;
   readonly #alwaysPublish: boolean;
@@ -70,8 +69,7 @@ export class Reporter {
   #sent = 0;
   #feedbacks = 0;
 
-  constructor({ path, clock, read, alwaysPublish = false }: ReporterOptions) {
-    this.#broadcast = broadcastHash(path);
+  constructor({ clock, read, alwaysPublish = false }: ReporterOptions) {
     this.#clock = clock;
     this.#read = read;
     this.#alwaysPublish = alwaysPublish;
@@ -97,6 +95,12 @@ export class Reporter {
     if (this.#receipt === undefined) return undefined;
     const { broadcast: _, session: __, reportId: ___, ...told } = this.#receipt;
     return told;
+  }
+
+  /** Reports about the broadcast at a path from now on. */
+  follow(path: string): void {
+    this.#path = path;
+    this.#broadcast = broadcastHash(path);
   }
 
   /** Reports to a session from now on, or to none. */
@@ -147,7 +151,7 @@ export class Reporter {
     this.#lastPlayhead = playhead;
     const now = this.#clock();
     const carrier = this.#carrier;
-    if (carrier === undefined) return;
+    if (carrier === undefined || this.#path === undefined || this.#broadcast === undefined) return;
     const due = this.#schedule.poll(now, carrier.backedUp);
     if (!due) return;
     this.#firstSentAt ??= now;
@@ -171,7 +175,7 @@ export class Reporter {
       staleMs: reading.staleMs,
     });
     if (this.#publishing) {
-      carrier.publish(record);
+      carrier.publish(this.#path, record);
       this.#feedbacks++;
     }
     const sent = carrier.send(record);

@@ -1,13 +1,8 @@
-import { ProtocolError } from "../../base/index.js";
+import { normalizePath, ProtocolError } from "../../base/index.js";
 import type { ByteReader } from "./bytes.js";
 
 /** Most parts of a path, the bound that stock implementations enforce too. */
 export const MAX_PATH_PARTS = 32;
-
-/** Trims slashes at both ends and collapses those inside. */
-export function normalizePath(path: string): string {
-  return path.replace(/\/+/g, "/").replace(/^\//, "").replace(/\/$/, "");
-}
 
 /** Joins two normalized paths. */
 export function joinPath(base: string, path: string): string {

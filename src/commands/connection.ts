@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { InputError } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, InputError, isBroadcastName } from "../../base/index.js";
 import type { ConnectOptions } from "../../transport/index.js";
 import { flag, type Settings } from "../config.js";
 
@@ -11,13 +11,9 @@ export const connectionSettings = {
     help: "the relay; with http:// its self-signed certificate is pinned by the hash it tells there",
   },
   broadcast: {
-    schema: z
-      .string()
-      .regex(/^[^/].*[^/]$|^[^/]$/, "it must not be empty nor start or end with a slash")
-      .max(512)
-      .default("demo"),
+    schema: z.string().refine(isBroadcastName, `it ${BROADCAST_NAME_RULE}`).default("demo"),
     value: "<name>",
-    help: "name of the broadcast",
+    help: "name of the broadcast, with or without .hang",
   },
   token: {
     schema: z

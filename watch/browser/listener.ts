@@ -1,8 +1,11 @@
 import "../../base/polyfills.js";
 import * as Moq from "@kixelated/moq";
 import {
+  BROADCAST_NAME_RULE,
+  broadcastPath,
   fromMilliseconds,
   InputError,
+  isBroadcastName,
   MediaError,
   type Microseconds,
   microseconds,
@@ -13,6 +16,7 @@ import {
 } from "../../base/index.js";
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../../container/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
+import { BroadcastFinder } from "../broadcast-finder.js";
 import { BroadcastReader, type OpenBroadcast } from "../broadcast-reader.js";
 import { delay } from "../delay.js";
 import { TrackFeed } from "../feed.js";
@@ -34,7 +38,7 @@ import { VideoFeed } from "./video-feed.js";
 export interface BrowserListenerOptions {
   /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
   readonly url: string | URL;
-  /** Name of the broadcast, without its `.hang`. */
+  /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
   readonly broadcast: string;
   /** Delay from arrival to sound at first; it adapts from there. Default 80. */
   readonly jitterMs?: number;
@@ -81,7 +85,7 @@ const PRIORITY = { audio: 100, video: 50 };
 export class BrowserListener extends EventTarget {
   readonly #options: BrowserListenerOptions;
   readonly #url: URL;
-  readonly #path: string;
+  readonly #name: string;
   readonly #stop = new AbortController();
   readonly #feed: TrackFeed;
   readonly #voice = new VoiceFeed();
@@ -115,7 +119,9 @@ export class BrowserListener extends EventTarget {
     if (!URL.canParse(options.url)) throw new InputError("INVALID_OPTION", `url is no URL: ${options.url}.`);
     this.#options = options;
     this.#url = new URL(options.url);
-    this.#path = options.broadcast.endsWith(".hang") ? options.broadcast : `${options.broadcast}.hang`;
+    if (!isBroadcastName(options.broadcast))
+      throw new InputError("INVALID_OPTION", `broadcast ${BROADCAST_NAME_RULE}.`);
+    this.#name = options.broadcast;
     this.#feed = new TrackFeed({
       clock: monotonicClock,
       gap: GAP,
@@ -123,7 +129,8 @@ export class BrowserListener extends EventTarget {
       onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
     });
     this.#reader = new BroadcastReader({
-      onBroadcast: () => {
+      onBroadcast: (path) => {
+        this.#reporter.follow(path);
         this.#audioTrack = undefined;
         this.#videoTrack = undefined;
       },
@@ -132,7 +139,6 @@ export class BrowserListener extends EventTarget {
       onProblem: (error) => this.#fail(error),
     });
     this.#reporter = new Reporter({
-      path: this.#path,
       clock: monotonicClock,
       read: () => ({
         playhead: this.#output?.heard,
@@ -250,16 +256,18 @@ export class BrowserListener extends EventTarget {
       });
       this.#report(session, connection);
       this.#state = "waiting";
-      const handle = connection.announcedBroadcast(Moq.Path.from(this.#path));
+      const finder = new BroadcastFinder(connection, this.#name);
       const missing = setTimeout(() => {
-        if (handle.active.peek()) return;
-        this.#fail(new TransportError("NO_BROADCAST", `Nobody publishes ${this.#path} at ${this.#url.host} yet.`));
+        if (finder.found) return;
+        this.#fail(
+          new TransportError("NO_BROADCAST", `Nobody publishes ${broadcastPath(this.#name)} at ${this.#url.host} yet.`),
+        );
       }, this.#options.timeoutMs ?? 10_000);
       try {
-        await this.#reader.follow(handle, gone);
+        await this.#reader.follow(finder, gone);
       } finally {
         clearTimeout(missing);
-        handle.close();
+        finder.close();
         connection.close();
       }
     } finally {
@@ -270,11 +278,11 @@ export class BrowserListener extends EventTarget {
   }
 
   #report(session: BrowserConnection, connection: Moq.Connection.Established): void {
-    const feedback = new Feedback({ connection, path: this.#path, session: this.#reporter.session });
+    const feedback = new Feedback({ connection, session: this.#reporter.session });
     session.tap = (datagram) => this.#reporter.receive(datagram);
     this.#reporter.attach({
       send: (record) => session.sendDatagram(record),
-      publish: (record) => feedback.send(record),
+      publish: (path, record) => feedback.send(path, record),
       unpublish: () => feedback.close(),
       get backedUp() {
         return session.backedUp;
