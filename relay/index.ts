@@ -4,7 +4,7 @@ export { collectLessOften } from "./heap.js";
 export { type LoadOptions, type LoadResult, loadRelay } from "./load.js";
 export { MIN_PAYLOAD_BYTES } from "./load-publisher.js";
 export type { Logger } from "./log.js";
-export type { RelayLimits } from "./options.js";
+export { limitsSchema, type RelayLimits } from "./options.js";
 export { Relay, type RelayOptions, type UpstreamOptions } from "./relay.js";
 export type { RelayListener, RelayStats } from "./stats.js";
 export {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
-import { broadcastName, broadcastPath, TransportError } from "../base/index.js";
+import { broadcastName, broadcastPath, StateError, TransportError } from "../base/index.js";
 import { type ConnectOptions, connect, endOf, type Session } from "../transport/index.js";
 import { LoadPublisher } from "./load-publisher.js";
 import { LoadWatcher } from "./load-watcher.js";
@@ -44,6 +44,8 @@ export interface LoadResult {
   readonly joined: number;
   /** Watchers that could not. */
   readonly failed: number;
+  /** Why the first of them could not; undefined when all joined. */
+  readonly failure: Error | undefined;
   /** Sessions that ended before the run did. */
   readonly lost: number;
   /** Objects published while it counted. */
@@ -60,7 +62,8 @@ export interface LoadResult {
 
 /**
  * Publishes to a relay and watches there many times over, with sessions of their own. Throws a `TransportError`:
- * `CONNECT_FAILED` and so on for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`.
+ * `CONNECT_FAILED` and so on for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`. An abort while objects are counted
+ * ends the run with what it showed so far; before that it throws a `StateError` (`INTERRUPTED`).
  */
 export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   const { watchers, seconds, perSecond, signal } = options;
@@ -77,32 +80,37 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
     const session = await open();
     const publisher = await LoadPublisher.start(session, path);
     // The relay has to know of the broadcast before it takes subscriptions.
-    await wait(200, undefined, { signal });
+    await pause(200, signal);
     const crowd: LoadWatcher[] = [];
     const joinMs: number[] = [];
     let [next, failed] = [0, 0];
+    let failure: Error | undefined;
     const every = Math.max(1, Math.floor(watchers / PROBES));
     const start = performance.now();
     const lane = async (): Promise<void> => {
       while (next < watchers && !signal.aborted) {
         const index = next++;
         const due = options.joinsPerSecond === undefined ? 0 : start + (index / options.joinsPerSecond) * 1000;
-        if (due > performance.now()) await wait(due - performance.now());
+        await pause(due - performance.now(), signal);
+        if (signal.aborted) break;
         const from = performance.now();
         try {
           crowd.push(await LoadWatcher.start(await open(), path, index % every === 0));
           joinMs.push(performance.now() - from);
-        } catch {
+        } catch (error) {
           failed++;
+          failure ??= error instanceof Error ? error : new Error(String(error));
         }
       }
     };
     await Promise.all(Array.from({ length: Math.min(LANES, watchers) }, lane));
+    if (crowd.length === 0 && failure !== undefined) throw failure;
     const answered = await Promise.race([
       publisher.watched.then(() => true),
       session.closed.then((info) => Promise.reject(endOf(info))),
-      wait(ANSWER_MS, false),
+      pause(ANSWER_MS, signal, false),
     ]);
+    if (signal.aborted) throw interrupted();
     if (!answered)
       throw new TransportError("NOT_ANSWERED", "The relay did not subscribe to what the load run publishes.");
 
@@ -111,20 +119,23 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
       const from = performance.now();
       for (let index = 0; index < length * perSecond && !signal.aborted; index++) {
         const left = from + (index / perSecond) * 1000 - performance.now();
-        if (left > 0) await wait(left);
+        await pause(left, signal);
+        if (signal.aborted) return;
         await publisher.send(options.via, options.payloadBytes, Math.round(performance.now() * 1000), counted);
         if (counted) published.objects++;
       }
     };
     await publish(WARM_SECONDS, false);
+    if (signal.aborted) throw interrupted();
     const before = performance.eventLoopUtilization();
     await publish(seconds, true);
     const { utilization } = performance.eventLoopUtilization(before);
-    await wait(STRAGGLERS_MS);
+    await pause(STRAGGLERS_MS);
     const arrived = crowd.reduce((sum, { objects }) => sum + objects, 0);
     return {
       joined: crowd.length,
       failed,
+      failure,
       lost: crowd.filter(({ ended }) => ended).length,
       published: published.objects,
       deliveredShare: arrived / (published.objects * crowd.length || 1),
@@ -132,7 +143,19 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
       latencyMs: crowd.flatMap(({ ages }) => ages),
       loopShare: utilization,
     };
+  } catch (error) {
+    throw signal.aborted ? interrupted() : error;
   } finally {
     for (const session of sessions) session.close();
   }
+}
+
+function interrupted(): StateError {
+  return new StateError("INTERRUPTED", "The load run was stopped before it counted anything.");
+}
+
+/** Waits, but not beyond the abort of the signal. */
+async function pause<T>(ms: number, signal?: AbortSignal, value?: T): Promise<T | undefined> {
+  if (ms > 0) await wait(ms, undefined, { signal }).catch(() => {});
+  return value;
 }

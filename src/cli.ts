@@ -1,27 +1,60 @@
 #!/usr/bin/env node
 import "../base/polyfills.js";
+import { describeFailure } from "./fail.js";
 import { main } from "./main.js";
+import { StatusLine } from "./status-line.js";
 
-const interrupt = new AbortController();
+const ending = new AbortController();
 let interrupts = 0;
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    // A second Ctrl-C means the user will not wait for an orderly end.
-    if (++interrupts > 1) process.exit(130);
-    interrupt.abort();
+    // A second Ctrl-C means the user will not wait for an orderly end; a terminal that closes sends more than one hangup.
+    if (signal !== "SIGHUP" && ++interrupts > 1) process.exit(130);
+    ending.abort();
   });
 }
 
+// A reader that goes away, as `head` does, has what it wanted: the command ends in order and quietly. A full disk is not
+// what anyone wants.
+let outputFailure: Error | undefined;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (cause: NodeJS.ErrnoException) => {
+    if (stream === process.stdout && cause.code !== "EPIPE") outputFailure ??= cause;
+    ending.abort();
+  });
+}
+
+const status = new StatusLine(process.stderr, process.env);
+const error = (text: string): void => status.write(text);
+
 // Node prints warnings with hints for programmers; a user gets the sentence alone.
 process.removeAllListeners("warning");
-process.on("warning", ({ message }) => process.stderr.write(`unsay: ${message}\n`));
+process.on("warning", ({ message }) => error(`unsay: ${message}\n`));
+
+// The last resort: a user gets a sentence instead of a stack trace, whatever was overlooked.
+process.on("uncaughtException", (thrown) => {
+  const { message, code } = describeFailure(thrown);
+  error(`unsay: This should not have happened: ${message} (${code})\n`);
+  process.exit(1);
+});
 
 const exitCode = await main(process.argv.slice(2), {
   environment: process.env,
-  signal: interrupt.signal,
-  out: (text) => process.stdout.write(text),
-  error: (text) => process.stderr.write(text),
+  signal: ending.signal,
+  status,
+  error,
+  out: (text) => {
+    if (process.stdout.isTTY) status.yield();
+    process.stdout.write(text);
+  },
 });
 
 // A QUIC dial that was given up cannot be cancelled and would keep the process for another half minute.
-process.stdout.write("", () => process.exit(exitCode));
+process.stdout.write("", () =>
+  // A write that failed is reported after its callback.
+  setImmediate(() => {
+    if (outputFailure === undefined) process.exit(exitCode);
+    error(`unsay: Standard output cannot be written: ${outputFailure.message}. (OUTPUT_FAILED)\n`);
+    process.exit(1);
+  }),
+);

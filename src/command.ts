@@ -1,13 +1,21 @@
 import type { Logger } from "pino";
 import type { Resolved, Settings } from "./config.js";
+import type { StatusLine } from "./status-line.js";
 
 /** What a running command gets besides its configuration. */
 export interface CommandContext {
-  /** Aborts on the first Ctrl-C or SIGTERM; the command then ends in order. */
+  /**
+   * Aborts on the first Ctrl-C, SIGTERM or SIGHUP, and when the reader of standard output goes away; the command then
+   * ends in order.
+   */
   readonly signal: AbortSignal;
   readonly logger: Logger;
+  /** The bottom line of standard error, for a meter. */
+  readonly status: StatusLine;
   /** Writes one line to standard output. */
   print(line: string): void;
+  /** Writes one sentence to standard error that does not end the command; tokens in it are masked. */
+  notice(sentence: string): void;
 }
 
 /** One subcommand of `unsay`. */

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { z } from "zod";
-import { flag, flagName, number, resolveConfig, variableName } from "./config.js";
+import { flag, flagName, json, list, number, resolveConfig, variableName } from "./config.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -33,16 +34,70 @@ test("what is wrong is named where the user wrote it, with a stable code", () =>
     resolveConfig("relay", settings, { flags, environment, file });
   expect(() => resolve({})).toThrow(/^--url is missing: /);
   expect(() => resolve({ url: "http://x", port: "many" })).toThrow(/^--port is "many": /);
-  expect(() => resolve({ url: "http://x", port: "" })).toThrow(/^--port is "": /);
   expect(() => resolve({ url: "http://x" }, { UNSAY_PORT: "70000" })).toThrow(/^UNSAY_PORT is "70000": /);
   expect(() => resolve({ url: "http://x", json: "perhaps" })).toThrow(/^--json is "perhaps": /);
   expect(() => resolve({}, {}, join(folder, "absent.json"))).toThrow(/cannot be read/);
   const broken = join(folder, "broken.json");
   writeFileSync(broken, "{");
   expect(() => resolve({}, {}, broken)).toThrow(/is not a JSON object/);
-  writeFileSync(broken, JSON.stringify({ relay: { prot: 1 } }));
-  expect(() => resolve({ url: "http://x" }, {}, broken)).toThrow(/relay\.prot of .* is not a known setting/);
-  expect.assertions(8);
+  expect.assertions(6);
+});
+
+test("a config file holds nothing that no command knows, at any level", () => {
+  const file = join(folder, "unknown.json");
+  const known = { relay: settings, watch: { url: settings.url } };
+  const resolve = (content: unknown) => {
+    writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+    return resolveConfig("relay", settings, { flags: { url: "http://x" }, environment: {}, file }, known);
+  };
+  expect(() => resolve({ relay: { prot: 1 } })).toThrow(/^The key relay\.prot of .* is not a known setting\.$/);
+  expect(() => resolve({ relya: { port: 1 } })).toThrow(/^The key relya of .* is not a command: relay, watch are\.$/);
+  expect(() => resolve({ watch: { port: 1 } })).toThrow(/^The key watch\.port of .* is not a known setting\.$/);
+  expect(() => resolve({ port: 1 })).toThrow(/^The key port of .* is not a command/);
+  expect(() => resolve({ relay: { toString: 1 } })).toThrow(/relay\.toString of .* is not a known setting/);
+  expect(() => resolve('{"relay": {"__proto__": {}}}')).toThrow(/relay\.__proto__ of .* is not a known setting/);
+  for (const section of [[], null, "port", 1])
+    expect(() => resolve({ relay: section })).toThrow(/^The key relay of .* must be an object\.$/);
+  for (const content of ["[]", "null", '"relay"', "1", ""])
+    expect(() => resolve(content)).toThrow(/is not a JSON object\.$/);
+  expect(resolve('\uFEFF{"relay": {"port": 5}}')).toMatchObject({ port: 5 });
+});
+
+test("a blank text counts as not set, wherever it comes from", () => {
+  const file = join(folder, "blank.json");
+  const open = { ...settings, get: { schema: list.optional(), help: "Prefixes." } };
+  writeFileSync(file, JSON.stringify({ relay: { port: " ", url: "http://file", get: "", json: "" } }));
+  fc.assert(
+    fc.property(fc.subarray(["port", "get", "json", "url"]), fc.stringMatching(/^[ \t\r\n]{0,3}$/), (keys, blank) => {
+      const flags = Object.fromEntries(keys.map((key) => [key, blank]));
+      const environment = Object.fromEntries(keys.map((key) => [variableName(key), blank]));
+      for (const sources of [
+        { flags, environment: {}, file },
+        { flags: {}, environment, file },
+      ])
+        expect(resolveConfig("relay", open, sources)).toEqual({ port: 4443, url: "http://file", json: false });
+    }),
+    { seed: 7 },
+  );
+});
+
+test("a list has no empty entries, which would stand for everything", () => {
+  const open = { get: { schema: list.optional(), help: "Prefixes." } };
+  const resolve = (get: unknown) => resolveConfig("relay", open, { flags: { get }, environment: {} }).get;
+  expect(resolve(" demo , / ")).toEqual(["demo", "/"]);
+  expect(resolve(["a,b"])).toEqual(["a,b"]);
+  for (const wrong of ["demo,", ",demo", "a,,b", ",", " , ", ["demo", " "], [""]])
+    expect(() => resolve(wrong)).toThrow(/^--get is .*it has an empty entry\.$/);
+});
+
+test("an object is checked in its depth, whether it comes as JSON or as itself", () => {
+  const limited = { limits: { schema: json(z.strictObject({ sessions: z.number() })).optional(), help: "Caps." } };
+  const resolve = (limits: unknown) => resolveConfig("relay", limited, { flags: { limits }, environment: {} }).limits;
+  expect(resolve('{"sessions": 5}')).toEqual({ sessions: 5 });
+  expect(resolve({ sessions: 5 })).toEqual({ sessions: 5 });
+  expect(() => resolve('{"sessions": "x"}')).toThrow(/^--limits is .*: sessions: expected number/);
+  expect(() => resolve({ sessions: 1, sesions: 5 })).toThrow(/sesions/);
+  expect(() => resolve("{sessions}")).toThrow(/^--limits is "\{sessions\}": expected object/);
 });
 
 test("names translate between code, command line and environment", () => {

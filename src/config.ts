@@ -35,24 +35,28 @@ export const flag: z.ZodType<boolean> = z.preprocess((value) => {
   return value;
 }, z.boolean());
 
-/** Several values given as a list (config file) or as text with commas between them (flag, environment). */
+/**
+ * Several values given as a list (config file) or as text with commas between them (flag, environment). An empty entry
+ * is refused: as a path it would stand for everything.
+ */
 export const list: z.ZodType<string[]> = z.preprocess(
-  (value) => (typeof value === "string" ? value.split(",").map((part) => part.trim()) : value),
-  z.array(z.string()),
+  (value) => (typeof value === "string" ? value.split(",") : value),
+  z.array(z.string().trim().min(1, "it has an empty entry")),
 );
 
-/** Numbers by name, given as an object (config file) or as its JSON (flag, environment). */
-export const numbers: z.ZodType<Record<string, number>> = z.preprocess(
-  (value) => {
-    if (typeof value !== "string") return value;
-    try {
-      return JSON.parse(value);
-    } catch {
-      return value;
-    }
-  },
-  z.record(z.string(), z.number(), { error: "it must be an object of numbers" }),
-);
+/** An object given as itself (config file) or as its JSON (flag, environment). */
+export function json<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>> {
+  return z.preprocess((value) => (typeof value === "string" ? (parseJson(value) ?? value) : value), schema);
+}
+
+/** What a JSON text stands for, or undefined when it is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** A text in which tokens within URLs are masked. */
 export function hideTokens(text: string): string {
@@ -85,48 +89,75 @@ export interface ConfigSources {
   readonly file?: string | undefined;
 }
 
-const fileSchema = z.record(z.string(), z.unknown());
+/** The settings of every command, by its name; a config file may name no others. */
+export type KnownSettings = Readonly<Record<string, Settings>>;
 
-function readConfigFile(path: string): Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Reads a config file and checks every key in it, also those of other commands.
+ * @throws InputError `CONFIG_UNREADABLE`, `CONFIG_INVALID`, or `INVALID_OPTION` naming the unknown key.
+ */
+function readConfigFile(path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read.`, { cause });
+    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${reason(cause)}.`, { cause });
   }
-  try {
-    return fileSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new InputError("CONFIG_INVALID", `The config file ${path} is not a JSON object.`, { cause });
+  const file = parseJson(text.replace(/^\uFEFF/, ""));
+  if (!isObject(file)) throw new InputError("CONFIG_INVALID", `The config file ${path} is not a JSON object.`);
+  return Object.fromEntries(
+    Object.entries(file).map(([command, value]) => [command, checkSection(path, command, value, known)]),
+  );
+}
+
+function checkSection(path: string, command: string, value: unknown, known: KnownSettings): Record<string, unknown> {
+  const settings = Object.hasOwn(known, command) ? known[command] : undefined;
+  if (settings === undefined) {
+    const names = Object.keys(known).join(", ");
+    throw new InputError("INVALID_OPTION", `The key ${command} of ${path} is not a command: ${names} are.`);
   }
+  if (!isObject(value)) throw new InputError("CONFIG_INVALID", `The key ${command} of ${path} must be an object.`);
+  for (const key of Object.keys(value)) {
+    if (!Object.hasOwn(settings, key))
+      throw new InputError("INVALID_OPTION", `The key ${command}.${key} of ${path} is not a known setting.`);
+  }
+  return value;
+}
+
+/** A blank text counts as not set, so that an empty variable of a script never means more than a missing one. */
+function given(value: unknown): unknown {
+  return typeof value === "string" && value.trim() === "" ? undefined : value;
 }
 
 /**
  * Merges flags over environment over config file over defaults and validates the result.
  *
- * A config file holds an object per command (`{"relay": {"port": 4443}}`); a key no command knows is refused.
+ * A config file holds an object per command (`{"relay": {"port": 4443}}`); a key that no command knows is refused.
+ * Blank texts count as not set, wherever they come from.
+ * @param known The settings of all commands, for a config file. Default: those of this command.
  * @throws InputError `INVALID_OPTION` naming the flag, variable or key at fault; `CONFIG_UNREADABLE`; `CONFIG_INVALID`.
  */
-export function resolveConfig<T extends Settings>(command: string, settings: T, sources: ConfigSources): Resolved<T> {
-  const file = sources.file === undefined ? {} : readConfigFile(sources.file);
-  const section = fileSchema.safeParse(file[command] ?? {});
-  if (!section.success)
-    throw new InputError("CONFIG_INVALID", `The key ${command} of ${sources.file} must be an object.`);
-  for (const key of Object.keys(section.data)) {
-    if (!(key in settings))
-      throw new InputError("INVALID_OPTION", `The key ${command}.${key} of ${sources.file} is not a known setting.`);
-  }
+export function resolveConfig<T extends Settings>(
+  command: string,
+  settings: T,
+  sources: ConfigSources,
+  known: KnownSettings = { [command]: settings },
+): Resolved<T> {
+  const section = sources.file === undefined ? {} : (readConfigFile(sources.file, known)[command] ?? {});
   const resolved: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
-    const variable = variableName(key);
-    const [name, value] =
-      sources.flags[key] !== undefined
-        ? [flagName(key), sources.flags[key]]
-        : sources.environment[variable] !== undefined
-          ? [variable, sources.environment[variable]]
-          : [`${command}.${key} in ${sources.file}`, section.data[key]];
+    const places: [string, unknown][] = [
+      [flagName(key), given(sources.flags[key])],
+      [variableName(key), given(sources.environment[variableName(key)])],
+      [`${command}.${key} in ${sources.file}`, given(section[key])],
+    ];
+    const [name, value] = places.find(([, each]) => each !== undefined) ?? [flagName(key), undefined];
     const parsed = setting.schema.safeParse(value);
-    if (!parsed.success) throw invalid(value === undefined ? flagName(key) : name, shown(setting, value), parsed.error);
+    if (!parsed.success) throw invalid(name, shown(setting, value), parsed.error);
     resolved[key] = parsed.data;
   }
   return resolved as Resolved<T>;
@@ -135,6 +166,12 @@ export function resolveConfig<T extends Settings>(command: string, settings: T, 
 function invalid(name: string, value: unknown, error: z.ZodError): InputError {
   const issue = error.issues[0];
   const detail = (issue?.message ?? "invalid value").replace(/^Invalid input: /, "").replace(/^Too /, "too ");
-  const given = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
-  return new InputError("INVALID_OPTION", `${name} ${given}: ${detail}.`, { cause: error });
+  // Within an object or a list: which part of it.
+  const part = issue?.path.length ? `${issue.path.join(".")}: ` : "";
+  const what = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
+  return new InputError("INVALID_OPTION", `${name} ${what}: ${part}${detail}.`, { cause: error });
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -4,8 +4,8 @@ import { hideTokens } from "./config.js";
 /** How much is logged, least first. */
 export const logLevels = ["silent", "error", "warn", "info", "debug"] as const;
 
-/** The process's log on standard error, one JSON object a line; secrets that reach it by mistake are masked. */
-export function createLogger(level: (typeof logLevels)[number]): Logger {
+/** A log of one JSON object a line; secrets that reach it by mistake are masked. */
+export function createLogger(level: (typeof logLevels)[number], write: (line: string) => void): Logger {
   return pino(
     {
       level,
@@ -14,6 +14,6 @@ export function createLogger(level: (typeof logLevels)[number]): Logger {
       // `@moq/net` names the URL it connects to, with everything in it.
       hooks: { streamWrite: hideTokens },
     },
-    pino.destination({ dest: 2, sync: true }),
+    { write },
   );
 }

@@ -1,11 +1,13 @@
 import { CommanderError, Option, Command as Program } from "commander";
 import { z } from "zod";
+import { InputError } from "../base/index.js";
 import type { Command, CommandContext } from "./command.js";
 import { commands } from "./commands/index.js";
-import { flagName, hideTokens, resolveConfig, type Settings, shown } from "./config.js";
+import { flag, flagName, hideTokens, type KnownSettings, resolveConfig, type Settings, shown } from "./config.js";
 import { describeFailure } from "./fail.js";
 import { createLogger, logLevels } from "./log.js";
 import { version } from "./package.js";
+import { StatusLine } from "./status-line.js";
 
 const common = {
   config: { schema: z.string().optional(), value: "<file>", help: "JSON file with an object of settings per command" },
@@ -14,16 +16,35 @@ const common = {
     value: "<level>",
     help: `log to standard error: ${logLevels.join(", ")}`,
   },
+  printConfig: {
+    schema: flag.default(false),
+    help: "print the settings after flags, environment and config file are merged, and stop",
+  },
 } satisfies Settings;
+
+/** The keys that a config file may have for each command; a config file does not name another one. */
+const { config: _, ...commonKeys } = common;
+const knownSettings: KnownSettings = Object.fromEntries(
+  commands.map(({ name, settings }) => [name, { ...settings, ...commonKeys }]),
+);
 
 /** Where a run of the command line reads from and writes to. */
 export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts on Ctrl-C or SIGTERM. */
+  /** Aborts on Ctrl-C, SIGTERM or SIGHUP, and when nothing reads the output any more. */
   readonly signal: AbortSignal;
   out(text: string): void;
   error(text: string): void;
+  /** The line at the bottom of the terminal that `error` writes to. Default: plain lines through `error`. */
+  readonly status?: StatusLine;
 }
+
+const exitCodes = `
+Exit codes:
+  0    done, or ended by Ctrl-C, SIGTERM, SIGHUP or a closed pipe
+  1    failed: the sentence on standard error says why, with a code in parentheses
+  2    wrong input: an argument, a setting or a file is not what it must be
+  130  ended at once by a second Ctrl-C`;
 
 /**
  * Runs `unsay` with the given arguments (without `node` and the script) and resolves with the exit code:
@@ -37,7 +58,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     .exitOverride()
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.error, outputError: () => {} })
     .showSuggestionAfterError()
-    .addHelpText("after", "\nStart with: unsay demo");
+    .addHelpText("after", `${exitCodes}\n\nStart with: unsay demo`);
   for (const definition of commands) {
     const action = async (flags: Record<string, unknown>) => {
       exitCode = await runCommand(definition, flags, terminal);
@@ -45,7 +66,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     program.addCommand(subcommand(definition, action).copyInheritedSettings(program));
   }
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(withoutHelp(argv), { from: "user" });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -65,6 +86,13 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
   }
 }
 
+/** Help about a command that does not exist gets the sentence of that command instead of the list of all. */
+function withoutHelp(argv: readonly string[]): readonly string[] {
+  const [first, name] = argv;
+  const unknown = first === "help" && name !== undefined && !commands.some((command) => command.name === name);
+  return unknown ? argv.slice(1) : argv;
+}
+
 function subcommand(definition: Command, action: (flags: Record<string, unknown>) => Promise<void>): Program {
   const program = new Program(definition.name)
     .description(definition.summary)
@@ -74,14 +102,12 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
   for (const key of positional) program.argument(`[${key}]`, definition.settings[key]!.help);
   const settings: Settings = { ...definition.settings, ...common };
   for (const [key, { schema, value, help }] of Object.entries(settings)) {
-    if (positional.includes(key)) continue;
     const fallback = schema.safeParse(undefined).data;
     const standard =
       fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
     const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
     program.addOption(new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard)));
   }
-  program.option("--print-config", "print the settings after flags, environment and config file are merged, and stop");
   if (definition.examples.length > 0)
     program.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  ${line}`).join("\n")}`);
   program.action(async (...given: unknown[]) => {
@@ -89,23 +115,32 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     for (const [key, value] of Object.entries(program.opts())) {
       if (program.getOptionValueSource(key) === "cli") flags[key] = value;
     }
-    for (const [index, key] of positional.entries()) if (given[index] !== undefined) flags[key] = given[index];
+    for (const [index, key] of positional.entries()) {
+      if (given[index] === undefined) continue;
+      if (flags[key] !== undefined)
+        throw new InputError(
+          "INVALID_ARGUMENT",
+          `${flagName(key)} and the argument ${given[index]} are the same setting.`,
+        );
+      flags[key] = given[index];
+    }
     await action(flags);
   });
   return program;
 }
 
 async function runCommand(definition: Command, flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
-  const { printConfig, ...given } = flags;
-  const sources = { flags: given, environment: terminal.environment };
-  const { config: file, logLevel } = resolveConfig(definition.name, common, { ...sources, flags: pick(given, common) });
-  const config = resolveConfig(definition.name, definition.settings, { ...sources, file });
+  const { name, settings } = definition;
+  const sources = { flags, environment: terminal.environment };
+  const { config: file } = resolveConfig(name, { config: common.config }, sources);
+  const { logLevel, printConfig } = resolveConfig(name, commonKeys, { ...sources, file }, knownSettings);
+  const config = resolveConfig(name, settings, { ...sources, file }, knownSettings);
   if (printConfig) {
-    const entries = Object.entries(config).map(([key, value]) => [key, shown(definition.settings[key], value)]);
+    const entries = Object.entries(config).map(([key, value]) => [key, shown(settings[key], value)]);
     terminal.out(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
     return 0;
   }
-  const logger = createLogger(logLevel);
+  const logger = createLogger(logLevel, (line) => terminal.error(line));
   // `@moq/net` talks to the console, which would end up between our lines of output.
   console.debug = (...words: unknown[]) => logger.debug(words.join(" "));
   console.info = (...words: unknown[]) => logger.info(words.join(" "));
@@ -113,11 +148,9 @@ async function runCommand(definition: Command, flags: Record<string, unknown>, t
   const context: CommandContext = {
     signal: terminal.signal,
     logger,
+    status: terminal.status ?? new StatusLine({ write: (text) => terminal.error(text) }),
     print: (line) => terminal.out(`${line}\n`),
+    notice: (sentence) => terminal.error(`unsay: ${hideTokens(sentence)}\n`),
   };
   return definition.run(config, context);
-}
-
-function pick(flags: Record<string, unknown>, settings: Settings): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(flags).filter(([key]) => key in settings));
 }

@@ -1,3 +1,5 @@
+import type { StatusLine } from "./status-line.js";
+
 /** What one line of the live meter shows. */
 export interface MeterReading {
   readonly playing: boolean;
@@ -38,15 +40,6 @@ function clockTime(us: number): string {
   return `${String(minutes).padStart(2, "0")}:${String(Math.floor(tenths / 10) % 60).padStart(2, "0")}.${tenths % 10}`;
 }
 
-function deliveryParts(relay: MeterReading["relay"]): string[] {
-  if (relay === undefined) return [];
-  return [
-    `staleness ${relay.stalenessMs.toFixed(0)} ms`,
-    `in flight ${relay.inFlightBytes} B`,
-    `skips ${skipsText(relay.skips)}`,
-  ];
-}
-
 function percent(share: number | undefined): string {
   return share === undefined ? "-" : `${(100 * share).toFixed(0)} %`;
 }
@@ -57,44 +50,56 @@ export function skipsText(skips: Readonly<Record<string, number>>): string {
   return some.length === 0 ? "0" : some.map(([reason, count]) => `${count} ${reason}`).join(", ");
 }
 
-/** One line of the live meter. */
-export function meterLine(reading: MeterReading): string {
-  const state = reading.playing ? "▶" : "⏸";
-  const position = reading.playheadUs === undefined ? "--:--.-" : clockTime(reading.playheadUs);
-  return [
-    `${state} ${position}`,
-    `${levelBar(reading.levelDb)} ${reading.levelDb.toFixed(0).padStart(4)} dB`,
-    `voice ${percent(reading.voice).padStart(5)}`,
-    `buffer ${reading.bufferMs.toFixed(0).padStart(5)} ms`,
-    `group ${reading.group ?? "-"}`,
-    `discontinuities ${reading.discontinuities}`,
-    `underruns ${reading.underruns}`,
-    `lead ${reading.leadMs === undefined ? "-" : reading.leadMs.toFixed(0)} ms`,
-    ...deliveryParts(reading.relay),
-  ].join("  ");
+function milliseconds(value: number | undefined): string {
+  return value === undefined ? "-" : value.toFixed(0);
 }
 
-/** Shows a reading ten times a second: in place on a terminal, as a line a second elsewhere. */
+/** The parts of the line in their order, each with its rank: where not all fit, those of the highest numbers go first. */
+function parts(reading: MeterReading): [rank: number, text: string][] {
+  const { relay } = reading;
+  const position = reading.playheadUs === undefined ? "--:--.-" : clockTime(reading.playheadUs);
+  const all: [number, string | undefined][] = [
+    [0, `${reading.playing ? "▶" : "⏸"} ${position}`],
+    [4, levelBar(reading.levelDb)],
+    [1, `${reading.levelDb.toFixed(0).padStart(4)} dB`],
+    [5, `voice ${percent(reading.voice).padStart(5)}`],
+    [2, `buffer ${milliseconds(reading.bufferMs).padStart(4)} ms`],
+    [7, `lead ${milliseconds(reading.leadMs).padStart(4)} ms`],
+    [3, `underruns ${reading.underruns}`],
+    [6, `rewinds ${reading.discontinuities}`],
+    [11, `group ${reading.group ?? "-"}`],
+    [8, relay && `staleness ${milliseconds(relay.stalenessMs)} ms`],
+    [9, relay && `in flight ${relay.inFlightBytes} B`],
+    [10, relay && `skips ${skipsText(relay.skips)}`],
+  ];
+  return all.flatMap(([rank, text]) => (text === undefined ? [] : [[rank, text]]));
+}
+
+/** One line of the live meter, of at most `columns` columns: what matters least is left out where it is narrow. */
+export function meterLine(reading: MeterReading, columns: number): string {
+  const every = parts(reading);
+  for (let most = every.length; most > 1; most--) {
+    const kept = [...every].sort(([a], [b]) => a - b).slice(0, most);
+    const line = every.flatMap((part) => (kept.includes(part) ? part[1] : [])).join("  ");
+    if (line.length <= columns) return line;
+  }
+  return [...(every[0]?.[1] ?? "")].slice(0, columns).join("");
+}
+
+/** Shows a reading ten times a second in place on a terminal, and as a line a second elsewhere. */
 export class Meter {
   readonly #timer: NodeJS.Timeout;
-  readonly #stream: NodeJS.WriteStream;
+  readonly #status: StatusLine;
 
-  constructor({ read, stream }: { readonly read: () => MeterReading; readonly stream: NodeJS.WriteStream }) {
-    this.#stream = stream;
-    const interactive = stream.isTTY === true;
-    this.#timer = setInterval(
-      () => {
-        const line = meterLine(read());
-        stream.write(interactive ? `\r\u001b[K${line.slice(0, Math.max(20, stream.columns - 1))}` : `${line}\n`);
-      },
-      interactive ? 100 : 1000,
-    );
+  constructor({ read, status }: { readonly read: () => MeterReading; readonly status: StatusLine }) {
+    this.#status = status;
+    this.#timer = setInterval(() => status.show(meterLine(read(), status.columns)), status.interactive ? 100 : 1000);
     this.#timer.unref();
   }
 
   /** Stops and leaves the cursor on a fresh line; idempotent. */
   close(): void {
     clearInterval(this.#timer);
-    if (this.#stream.isTTY) this.#stream.write("\n");
+    this.#status.end();
   }
 }

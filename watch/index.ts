@@ -44,6 +44,7 @@ export {
 } from "./playout.js";
 export { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./ring.js";
 export { framesAt, framesIn, millisecondsIn, QUANTUM_FRAMES, SAMPLE_RATE, timestampAt } from "./samples.js";
-export { interleave, RawSink, type SampleFormat, WavSink } from "./sink.js";
+export { interleave, RawSink, type SampleFormat } from "./sink.js";
 export { type PlayedRun, type SoundSink, VirtualSpeaker, type VirtualSpeakerOptions } from "./speaker.js";
 export { type Picture, type VideoCounters, VideoPipeline, type VideoPipelineOptions } from "./video.js";
+export { WavSink } from "./wav-sink.js";

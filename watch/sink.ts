@@ -1,9 +1,4 @@
-import { closeSync, createWriteStream, openSync, type WriteStream } from "node:fs";
-import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
-import { finished } from "node:stream/promises";
-import { InputError } from "../base/index.js";
-import { SAMPLE_RATE } from "./samples.js";
 import type { SoundSink } from "./speaker.js";
 
 /** How samples are written. */
@@ -11,7 +6,6 @@ export type SampleFormat = "s16le" | "f32le";
 
 /** Sound that waits for a slow disk or pipe: beyond this much it is left out and counted. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-const WAV_HEADER_BYTES = 44;
 
 /** Interleaves planar samples as bytes, mapping them to `channels` channels; what is beyond full scale is clipped. */
 export function interleave(samples: readonly Float32Array[], channels: number, format: SampleFormat): Buffer {
@@ -71,84 +65,4 @@ export class RawSink implements SoundSink {
         this.#stream.write("", () => resolve());
       });
   }
-}
-
-/** Writes a WAV file of 16-bit samples at 48 kHz. */
-export class WavSink implements SoundSink {
-  readonly path: string;
-  readonly #channels: 1 | 2;
-  readonly #stream: WriteStream;
-  #dataBytes = 0;
-  #droppedBytes = 0;
-  #closed: Promise<void> | undefined;
-
-  /** `channels` default 1. Throws an `InputError` (`FILE_UNWRITABLE`) when the file cannot be written. */
-  constructor({ path, channels = 1 }: { readonly path: string; readonly channels?: 1 | 2 }) {
-    this.path = path;
-    this.#channels = channels;
-    try {
-      closeSync(openSync(path, "w"));
-    } catch (cause) {
-      throw new InputError("FILE_UNWRITABLE", `The file ${path} cannot be written.`, { cause });
-    }
-    this.#stream = createWriteStream(path);
-    // Reported by close(), which waits for the stream.
-    this.#stream.on("error", () => {});
-    this.#stream.write(wavHeader(0xffff_ffff - WAV_HEADER_BYTES, channels));
-  }
-
-  /** Bytes left out because the disk was too slow. */
-  get droppedBytes(): number {
-    return this.#droppedBytes;
-  }
-
-  write(samples: readonly Float32Array[]): void {
-    if (this.#closed || this.#stream.destroyed) return;
-    const bytes = interleave(samples, this.#channels, "s16le");
-    if (this.#stream.writableLength > MAX_BACKLOG_BYTES) this.#droppedBytes += bytes.length;
-    else {
-      this.#stream.write(bytes);
-      this.#dataBytes += bytes.length;
-    }
-  }
-
-  /** Rejects with an `InputError` (`FILE_UNWRITABLE`) when the file could not be written to its end. */
-  close(): Promise<void> {
-    this.#closed ??= this.#finish();
-    return this.#closed;
-  }
-
-  async #finish(): Promise<void> {
-    try {
-      const done = finished(this.#stream);
-      this.#stream.end();
-      await done;
-      const file = await open(this.path, "r+");
-      try {
-        await file.write(wavHeader(this.#dataBytes, this.#channels), 0, WAV_HEADER_BYTES, 0);
-      } finally {
-        await file.close();
-      }
-    } catch (cause) {
-      throw new InputError("FILE_UNWRITABLE", `The file ${this.path} cannot be written.`, { cause });
-    }
-  }
-}
-
-/** The RIFF header for 16-bit PCM; a length near 2^32 stands for one not known yet, as streaming writers have it. */
-function wavHeader(dataBytes: number, channels: number): Buffer {
-  const header = Buffer.alloc(WAV_HEADER_BYTES);
-  header.write("RIFF", 0, "latin1");
-  header.writeUInt32LE(Math.min(dataBytes + WAV_HEADER_BYTES - 8, 0xffff_ffff), 4);
-  header.write("WAVEfmt ", 8, "latin1");
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(1, 20);
-  header.writeUInt16LE(channels, 22);
-  header.writeUInt32LE(SAMPLE_RATE, 24);
-  header.writeUInt32LE(SAMPLE_RATE * channels * 2, 28);
-  header.writeUInt16LE(channels * 2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write("data", 36, "latin1");
-  header.writeUInt32LE(dataBytes, 40);
-  return header;
 }

@@ -8,8 +8,9 @@ import { fromMilliseconds, type Microseconds, microseconds } from "../base/index
 import { loadOpus, opusFrames } from "./opus.js";
 import type { Ticket } from "./pipeline.js";
 import { Playout } from "./playout.js";
-import { interleave, RawSink, WavSink } from "./sink.js";
+import { interleave, RawSink } from "./sink.js";
 import { VirtualSpeaker } from "./speaker.js";
+import { WavSink } from "./wav-sink.js";
 
 let directory: string;
 beforeAll(async () => {
@@ -69,7 +70,9 @@ test("sinks map channels, clip, refuse what cannot be written and survive a read
   const stereo = [Float32Array.of(1, -2), Float32Array.of(0, 0)];
   expect([...new Int16Array(new Uint8Array(interleave(stereo, 1, "s16le")).buffer)]).toEqual([16_384, -32_767]);
   expect(interleave([Float32Array.of(0.25)], 2, "f32le").readFloatLE(4)).toBe(0.25);
-  expect(() => new WavSink({ path: join(directory, "no", "such.wav") })).toThrow("cannot be written.");
+  expect(() => new WavSink({ path: join(directory, "no", "such.wav") })).toThrow(
+    "cannot be written: no such file or directory.",
+  );
   const stream = new PassThrough();
   const sink = new RawSink({ stream });
   sink.write(stereo);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { TransportError } from "../../base/index.js";
 import { type LoadResult, loadRelay, MIN_PAYLOAD_BYTES } from "../../relay/index.js";
 import { command } from "../command.js";
 import { flag, number } from "../config.js";
@@ -68,14 +69,20 @@ export const bench = command({
     if (config.json) print(JSON.stringify(outcome));
     else {
       for (const line of describe(outcome)) print(line);
+      if (signal.aborted) print("It was stopped early: these are the figures up to then.");
       if (outcome.eventLoopShare > BUSY)
         print("This machine was busy itself: run fewer watchers, or several of these.");
     }
-    return outcome.failed + outcome.lost === 0 ? 0 : 1;
+    if (outcome.failed + outcome.lost === 0) return 0;
+    const reason = result.failure === undefined ? "" : ` The first failed because: ${result.failure.message}`;
+    throw new TransportError(
+      "WATCHERS_LOST",
+      `Of ${config.watchers} watchers ${outcome.failed} could not join and ${outcome.lost} lost their session.${reason}`,
+    );
   },
 });
 
-function summary({ joinMs, latencyMs, loopShare, deliveredShare, ...counts }: LoadResult) {
+function summary({ joinMs, latencyMs, loopShare, deliveredShare, failure: _, ...counts }: LoadResult) {
   const of = (values: readonly number[]) => {
     const sorted = [...values].sort((left, right) => left - right);
     const at = (fraction: number): number | null => {

@@ -1,3 +1,4 @@
+import { MediaError } from "../../base/index.js";
 import { command, elapsed } from "../command.js";
 import { flag, number } from "../config.js";
 import { Demo } from "../demo.js";
@@ -20,7 +21,7 @@ export const demo = command({
     seconds: { schema: number({ min: 1, max: 86_400 }).optional(), value: "<number>", help: "stop after this long" },
     json: { schema: flag.default(false), help: "end with the result as one line of JSON instead of showing a meter" },
   },
-  async run(config, { signal, logger, print }) {
+  async run(config, { signal, logger, status, print }) {
     const demo = await Demo.start({
       port: config.port,
       logger,
@@ -30,13 +31,19 @@ export const demo = command({
       print(`\n  Listen and turn the knobs:  ${demo.pageUrl}\n`);
       print(`  Or from another terminal:   unsay watch ${demo.pageUrl} --wav heard.wav\n`);
     }
-    const meter = config.json ? undefined : new Meter({ read: () => demo.listenerStats(), stream: process.stderr });
+    const meter = config.json ? undefined : new Meter({ read: () => demo.listenerStats(), status });
     try {
       await Promise.race([demo.closed, elapsed(config.seconds, signal)]);
-      if (config.seconds === undefined) return 0;
+      if (config.seconds === undefined && !config.json) return 0;
       const result = await demo.result();
       if (config.json) print(JSON.stringify(result));
-      return result.ok ? 0 : 1;
+      // What was stopped early is judged by nothing.
+      if (result.ok || signal.aborted) return 0;
+      meter?.close();
+      throw new MediaError(
+        "DEMO_FAILED",
+        `The listener did not hear denoised speech: level ${result.levelDb} dB, score ${result.heardSiSdrDb ?? "none"} dB against ${result.inputSiSdrDb} dB at the input, ${result.staleMs} ms stale.`,
+      );
     } finally {
       meter?.close();
       await demo.close();

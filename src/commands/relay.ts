@@ -1,10 +1,10 @@
 import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { InputError } from "../../base/index.js";
-import { collectLessOften, Relay, type RelayOptions } from "../../relay/index.js";
+import { collectLessOften, limitsSchema, Relay, type RelayOptions } from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
 import { aborted, command } from "../command.js";
-import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
+import { flag, json, list, number, type Resolved, type Settings } from "../config.js";
 import { dataFolder } from "../folders.js";
 
 const settings = {
@@ -50,7 +50,7 @@ const settings = {
     help: "send every datagram twice to all players that report, not only where the path loses some",
   },
   limits: {
-    schema: numbers.optional(),
+    schema: json(limitsSchema).optional(),
     value: "<json>",
     help: 'caps that differ from their defaults, such as {"sessions": 500}; docs/relay.md lists them',
   },

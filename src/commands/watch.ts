@@ -31,7 +31,7 @@ export const watch = command({
     },
     json: { schema: flag.default(false), help: "print the numbers as one line of JSON a second instead of the meter" },
   },
-  async run(config, { signal, print, logger }) {
+  async run(config, { signal, print, logger, status }) {
     const sink =
       config.wav !== undefined
         ? new WavSink({ path: config.wav })
@@ -48,7 +48,7 @@ export const watch = command({
     });
     listener.on("problem", (error) => logger.warn({ err: error }, "The listener recovers by itself."));
     const read = () => listener.stats();
-    const meter = config.json || config.stdout ? undefined : new Meter({ read, stream: process.stderr });
+    const meter = config.json || config.stdout ? undefined : new Meter({ read, status });
     const ticker = config.json && !config.stdout ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
     try {
       await Promise.race([listener.closed, elapsed(config.seconds, signal)]);

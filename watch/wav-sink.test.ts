@@ -1,0 +1,77 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { WavSink } from "./wav-sink.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "unsay-wav-sink-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** Samples that tell their place: sample `n` of the recording is `n` modulo 30,000, as 16-bit PCM has it. */
+function ramp(start: number, frames: number): Float32Array[] {
+  return [Float32Array.from({ length: frames }, (_, index) => ((start + index) % 30_000) / 32_767)];
+}
+
+/** The samples of a WAV file whose two sizes must both be those of the file or of a shorter one. */
+function samplesOf(file: Buffer): number[] {
+  expect(file.subarray(0, 4).toString("latin1")).toBe("RIFF");
+  expect(file.subarray(36, 40).toString("latin1")).toBe("data");
+  const dataBytes = file.readUInt32LE(40);
+  expect(file.readUInt32LE(4)).toBe(dataBytes + 36);
+  expect(file.length).toBeGreaterThanOrEqual(44 + dataBytes);
+  return Array.from({ length: dataBytes / 2 }, (_, index) => file.readInt16LE(44 + index * 2));
+}
+
+test("a recording is a valid file whenever another process looks at it or this one is killed", async () => {
+  const path = join(folder, "heard.wav");
+  const sink = new WavSink({ path });
+  expect(samplesOf(readFileSync(path))).toEqual([]);
+  let frames = 0;
+  let seen = 0;
+  for (let turn = 0; turn < 200; turn++) {
+    sink.write(ramp(frames, 480));
+    frames += 480;
+    // As often as the event loop turns while blocks are on their way to the disk.
+    await new Promise((resolve) => setImmediate(resolve));
+    const samples = samplesOf(readFileSync(path));
+    expect(samples.every((sample, index) => sample === index % 30_000)).toBe(true);
+    expect(samples.length).toBeGreaterThanOrEqual(seen);
+    seen = samples.length;
+  }
+  await sink.close();
+  const file = readFileSync(path);
+  expect(file).toHaveLength(44 + frames * 2);
+  expect(samplesOf(file)).toHaveLength(frames);
+});
+
+test("what exceeds the largest file goes on in the next one without a gap", async () => {
+  const path = join(folder, "heard.wav");
+  // A stale longer recording of that name leaves nothing behind.
+  writeFileSync(join(folder, "heard-2.wav"), Buffer.alloc(1_000_000));
+  const sink = new WavSink({ path }, 44 + 20_001);
+  for (let frame = 0; frame < 25_000; frame += 1000) sink.write(ramp(frame, 1000));
+  await sink.close();
+  expect(readdirSync(folder).sort()).toEqual(["heard-2.wav", "heard-3.wav", "heard.wav"]);
+  const parts = ["heard.wav", "heard-2.wav", "heard-3.wav"].map((name) => readFileSync(join(folder, name)));
+  expect(parts.map(({ length }) => length)).toEqual([20_044, 20_044, 10_044]);
+  expect(parts.flatMap(samplesOf)).toEqual(Array.from({ length: 25_000 }, (_, index) => index));
+});
+
+test("a full disk is reported when it is full, and a file that cannot be opened at once", async () => {
+  expect(() => new WavSink({ path: "/dev/full" })).toThrow(
+    expect.objectContaining({ code: "FILE_UNWRITABLE", message: expect.stringContaining("no space left on device") }),
+  );
+  expect(() => new WavSink({ path: folder })).toThrow("cannot be written: illegal operation on a directory.");
+
+  // A file that takes 20,000 bytes and no more: a folder stands where it would go on.
+  const path = join(folder, "heard.wav");
+  mkdirSync(join(folder, "heard-2.wav"));
+  const sink = new WavSink({ path }, 44 + 20_000);
+  for (let frame = 0; frame < 15_000; frame += 1000) sink.write(ramp(frame, 1000));
+  expect(await sink.failed).toMatchObject({ code: "FILE_UNWRITABLE" });
+  await expect(sink.close()).rejects.toMatchObject({ code: "FILE_UNWRITABLE" });
+  expect(samplesOf(readFileSync(path))).toHaveLength(10_000);
+});
