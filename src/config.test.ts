@@ -97,7 +97,7 @@ test("an object is checked in its depth, whether it comes as JSON or as itself",
   expect(resolve({ sessions: 5 })).toEqual({ sessions: 5 });
   expect(() => resolve('{"sessions": "x"}')).toThrow(/^--limits is .*: sessions: expected number/);
   expect(() => resolve({ sessions: 1, sesions: 5 })).toThrow(/sesions/);
-  expect(() => resolve("{sessions}")).toThrow(/^--limits is "\{sessions\}": expected object/);
+  expect(() => resolve("{sessions}")).toThrow(/^--limits is "\{sessions\}": it must be an object/);
 });
 
 test("names translate between code, command line and environment", () => {
