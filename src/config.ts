@@ -45,8 +45,8 @@ export const list: z.ZodType<string[]> = z.preprocess(
 );
 
 /** An object given as itself (config file) or as its JSON (flag, environment). */
-export function json<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>> {
-  const object = z.custom<z.input<T>>(isObject, "it must be an object, as JSON where it is a text");
+export function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
+  const object = z.custom<unknown>(isObject, "it must be an object, as JSON where it is a text");
   return z.preprocess((value) => (typeof value === "string" ? parseJson(value) : value), object.pipe(schema));
 }
 
