@@ -42,8 +42,9 @@ it("tells of a rewind where it cut, also when the sound that follows is late and
   encodeAll(11_000);
   expect(frames.slice(5)).toEqual([
     { timestamp: 40_000, opensEpoch: true },
-    { timestamp: 200_000, opensEpoch: false },
-    { timestamp: 220_000, opensEpoch: false },
+    // What begins at 200 ms is encoded from a look-ahead earlier on.
+    { timestamp: 193_500, opensEpoch: false },
+    { timestamp: 213_500, opensEpoch: false },
   ]);
   composer.close();
 });
@@ -65,13 +66,13 @@ it("fills groups with frames, ends them where something follows later or nothing
   };
   composer.write(sound(960 * 5));
   encodeAll(true);
-  // A hole, and less than a group behind it.
+  // A hole, and two frames behind it, which begin a look-ahead before they do.
   composer.startAt(960 * 10);
   composer.write(sound(960 * 2));
   encodeAll(true);
   // Two frames of a group of three, and then back to the second of them.
   composer.startAt(960 * 20);
-  composer.write(sound(960 * 3));
+  composer.write(sound(960 * 2 + 312));
   encodeAll();
   composer.cut(960 * 21);
   composer.rewind(960 * 21);
@@ -81,11 +82,11 @@ it("fills groups with frames, ends them where something follows later or nothing
   expect([...groups]).toEqual([
     [0, { times: [0, 20, 40], ended: true }],
     [1, { times: [60, 80], ended: true }],
-    [2, { times: [200, 220], ended: true }],
-    [3, { times: [400, 420], ended: false }],
+    [2, { times: [193.5, 213.5, 233.5], ended: true }],
+    [3, { times: [393.5, 413.5], ended: false }],
     [65_536, { times: [420], ended: true }],
     [65_537, { times: [440, 460], ended: false }],
   ]);
-  expect(composer.counters).toMatchObject({ groups: 6, frames: 12 });
+  expect(composer.counters).toMatchObject({ groups: 6, frames: 13 });
   composer.close();
 });

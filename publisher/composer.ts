@@ -4,6 +4,7 @@ import { type Knobs, Mixer } from "./mix.js";
 import type { AudioEncoder } from "./opus.js";
 import type { OutgoingFrame } from "./outbox.js";
 import { toTime } from "./position.js";
+import { RenditionEncoder } from "./rendition-encoder.js";
 import { Tape, type TapeCut } from "./tape.js";
 
 /** A stretch of the timeline where nothing is said and nothing is sent, in samples. */
@@ -48,8 +49,8 @@ export class Composer {
   readonly #dry: Float32Array;
   readonly #wet: Float32Array;
   readonly #mixed: Float32Array;
-  #encoder: AudioEncoder | undefined;
-  #low: AudioEncoder | undefined;
+  #encoder: RenditionEncoder | undefined;
+  #low: RenditionEncoder | undefined;
   #timeline = new Timeline();
   #trackNumber = 0;
   #track = "audio";
@@ -129,8 +130,8 @@ export class Composer {
 
   /** Takes the encoders, of the track and of its lower rendition; before that nothing is made. */
   setEncoders(encoder: AudioEncoder, low: AudioEncoder | undefined): void {
-    this.#encoder = encoder;
-    this.#low = low;
+    this.#encoder = new RenditionEncoder(encoder);
+    this.#low = low && new RenditionEncoder(low);
   }
 
   /** Takes new knobs; they hold from the next frame on. */
@@ -148,10 +149,16 @@ export class Composer {
     return this.#tape.voice(step);
   }
 
-  /** The next rendered sound goes to `position`, over a hole where that lies ahead. */
+  /**
+   * The next rendered sound goes to `position`, over a hole where that lies ahead. Its first packet starts a look-ahead
+   * earlier: the encoder is behind by so much, and nothing that goes in before comes out whole.
+   */
   startAt(position: number): void {
-    const start = Math.max(position, this.#cursor, this.#tape.end);
-    if (start > this.#tape.end && start > this.#cursor) this.#holes.push({ from: this.#tape.end, to: start });
+    const { end } = this.#tape;
+    const lookahead = this.#encoder?.lookahead ?? 0;
+    const start = Math.max(position, this.#cursor + lookahead, end);
+    const opening = start - lookahead;
+    if (opening > end && opening > this.#cursor) this.#holes.push({ from: end, to: opening });
     this.#tape.seek(start);
   }
 
@@ -166,11 +173,14 @@ export class Composer {
     if (this.#cursor >= target) return false;
     const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
     if (ended ? this.#cursor >= this.#tape.end : needed > this.#tape.end) return false;
+    const low = this.#options.lowWanted() ? this.#low : undefined;
+    const isContinued = [encoder, low].every((each) => each?.continues(this.#cursor) ?? true);
+    const history = isContinued ? undefined : this.#history(encoder);
     this.#tape.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
     this.#mixer.process(this.#dry, this.#wet, this.#mixed);
-    this.#clip(this.#mixed);
-    const low = this.#options.lowWanted() ? this.#low?.encode(this.#mixed) : undefined;
-    this.#emit(encoder.encode(this.#mixed), low, {
+    this.#counts.clipped += clip(this.#mixed);
+    const lowPacket = low?.encode(this.#cursor, this.#mixed, history);
+    this.#emit(encoder.encode(this.#cursor, this.#mixed, history), lowPacket, {
       last: ended && this.#cursor + this.#options.frameSize >= this.#tape.end,
     });
     return true;
@@ -184,13 +194,12 @@ export class Composer {
     if (frames === 0) return 0;
     this.#cursor += frames * frameSize;
     this.#room = 0;
-    this.#resetEncoders();
     return frames;
   }
 
   /** Takes back everything sent from `position` on; what follows is encoded as if nothing had been. */
   rewind(position: number): void {
-    const { renege, frameSize, onRewind, onTrack } = this.#options;
+    const { renege, onRewind, onTrack } = this.#options;
     const to = toTime(position);
     this.#counts.reneges++;
     this.#opening = true;
@@ -204,11 +213,7 @@ export class Composer {
       this.#timeline.renege(to);
     }
     this.#cursor = position;
-    const encoder = this.#encoder;
-    if (encoder === undefined) return;
-    this.#tape.read(position + encoder.lookahead - frameSize, this.#dry, this.#wet);
-    this.#mixer.hold(this.#dry, this.#wet, this.#mixed);
-    this.#resetEncoders(this.#mixed);
+    this.#restartEncoders();
   }
 
   /** Original sound between two positions, interleaved; what is not remembered is silent. */
@@ -232,6 +237,7 @@ export class Composer {
   /** Takes what is rendered from `position` on off the tape, and forgets the holes behind it. */
   cut(position: number): TapeCut {
     this.#holes = this.#holes.filter((hole) => hole.to <= position);
+    if (position < this.#cursor + (this.#encoder?.lookahead ?? 0)) this.#restartEncoders();
     return this.#tape.cut(position);
   }
 
@@ -239,7 +245,6 @@ export class Composer {
   silence(position: number): void {
     if (this.#encoder === undefined) return;
     this.rewind(position);
-    this.#resetEncoders();
     this.#emitSilence();
   }
 
@@ -249,9 +254,20 @@ export class Composer {
     this.#low?.close();
   }
 
-  #resetEncoders(history?: Float32Array): void {
-    this.#encoder?.reset(history);
-    this.#low?.reset(history);
+  #restartEncoders(): void {
+    this.#encoder?.restart();
+    this.#low?.restart();
+  }
+
+  // What the encoders would have heard before the next packet, as the knobs were then.
+  #history({ history, lookahead }: RenditionEncoder): Float32Array {
+    const from = this.#cursor + lookahead - history;
+    const dry = new Float32Array(history * this.#options.channels);
+    const wet = new Float32Array(dry.length);
+    this.#tape.read(from, dry, wet);
+    this.#mixer.hold(dry, wet, dry);
+    clip(dry);
+    return dry;
   }
 
   #skipHoles(target: number): void {
@@ -264,7 +280,6 @@ export class Composer {
       if (this.#cursor >= hole.to) continue;
       this.#cursor = hole.to;
       this.#room = 0;
-      this.#resetEncoders();
     }
   }
 
@@ -309,14 +324,17 @@ export class Composer {
     this.#room = 0;
     this.#track = `audio${this.#trackNumber++}`;
   }
+}
 
-  #clip(samples: Float32Array): void {
-    for (let i = 0; i < samples.length; i++) {
-      const value = samples[i]!;
-      if (value > 1 || value < -1) {
-        samples[i] = value > 1 ? 1 : -1;
-        this.#counts.clipped++;
-      }
+/** Clips in place; returns how many samples that changed. */
+function clip(samples: Float32Array): number {
+  let clipped = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const value = samples[i]!;
+    if (value > 1 || value < -1) {
+      samples[i] = value > 1 ? 1 : -1;
+      clipped++;
     }
   }
+  return clipped;
 }

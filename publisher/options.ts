@@ -55,9 +55,9 @@ export const publisherOptionsSchema = z.strictObject({
    * Bit rate of a second Opus rendition, in bits per second, made only while somebody subscribes to it. The rendition
    * `<track>-low` pairs with `<track>`: its groups have the same sequences and timestamps, so that a relay or a listener
    * can take the one or the other group by group. False for none; there is none with `codec: "pcm"` or
-   * `renege: "track"`. Default 12,000.
+   * `renege: "track"`. Default 12,000, with `frameMs: 5` 16,000, so that a packet has bits enough to stand alone.
    */
-  lowBitrateBps: z.union([opusOptionsSchema.shape.bitrateBps.removeDefault(), z.literal(false)]).default(12_000),
+  lowBitrateBps: z.union([opusOptionsSchema.shape.bitrateBps.removeDefault(), z.literal(false)]).optional(),
   channels: opusOptionsSchema.shape.channels,
   frameMs: opusOptionsSchema.shape.frameMs,
   /**
@@ -68,7 +68,7 @@ export const publisherOptionsSchema = z.strictObject({
   groupFrames: z.number().int().min(1).max(MAX_GROUP_FRAMES).default(1),
   bitrateBps: opusOptionsSchema.shape.bitrateBps,
   /** Further settings of the encoder. */
-  opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true }).prefault({}),
+  opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true, lookahead: true }).prefault({}),
   /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
   renege: z.enum(["rewind", "track"]).default("rewind"),
   /**

@@ -10,6 +10,7 @@ export class PcmEncoder implements AudioEncoder {
   readonly channels: 1 | 2;
   readonly frameSize: number;
   readonly lookahead = 0;
+  readonly historyFrames = 0;
   readonly silence: Uint8Array;
 
   constructor({ channels, frameMs }: { channels: 1 | 2; frameMs: number }) {

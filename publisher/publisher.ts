@@ -148,7 +148,8 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     this.#options = data;
     this.#logger = data.logger ?? silent;
     this.#bitrateBps = data.codec === "pcm" ? PCM_BITRATE_BPS * data.channels : data.bitrateBps;
-    this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : data.lowBitrateBps;
+    const low = data.lowBitrateBps ?? (data.frameMs === 5 ? 16_000 : 12_000);
+    this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : low;
     this.#outbox = new Outbox({ bitrateBps: this.#bitrateBps, window: data.flow.window });
     this.#audience = new Audience({ clock: this.#clock, ...data.flow });
     this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
@@ -479,9 +480,19 @@ export class Publisher extends EventEmitter<PublisherEvents> {
 
   async #makeEncoders(): Promise<void> {
     const { channels, frameMs, opus, codec, bitrateBps } = this.#options;
-    const make = (rate: number) => OpusEncoder.create({ ...opus, channels, frameMs, bitrateBps: rate });
-    const encoder = codec === "pcm" ? new PcmEncoder({ channels, frameMs }) : await make(bitrateBps);
-    this.#composer.setEncoders(encoder, this.#lowBitrateBps === false ? undefined : await make(this.#lowBitrateBps));
+    const settings = { ...opus, channels, frameMs };
+    const encoder =
+      codec === "pcm" ? new PcmEncoder({ channels, frameMs }) : await OpusEncoder.create({ ...settings, bitrateBps });
+    const low = this.#lowBitrateBps;
+    // CELT at any bitrate: a listener comes from the other rendition, so its packets have to stand alone.
+    const make = (rate: number) =>
+      OpusEncoder.create({
+        ...settings,
+        bitrateBps: rate,
+        application: "lowdelay",
+        lookahead: encoder.lookahead,
+      });
+    this.#composer.setEncoders(encoder, low === false ? undefined : await make(low));
   }
 
   // Everything asked from outside since the last tick, and at most one recompose for it.

@@ -301,14 +301,15 @@ describe("Publisher", () => {
     const after = frames.filter(({ sequence }) => sequence > 65_536);
     // The very first group may be overtaken, and then is not given out any more.
     const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
-    // Sound before the cut and after it add up to the whole, to the frame.
-    const heardUs = to - first + (after.at(-1)!.frame.timestamp + 20_000 - after[0]!.frame.timestamp);
+    // Sound before the cut and after it add up to the whole, to the frame. Each begins a look-ahead into its first packet.
+    const lookaheadUs = 6500;
+    const heardUs = to - first + (after.at(-1)!.frame.timestamp + 20_000 - after[0]!.frame.timestamp) - 2 * lookaheadUs;
     expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
     // The phase of the tone goes on where it stopped: compare with the tone at that place in the source.
     const decoder = await createDecoder({ channels: 1 });
     const sound = Float32Array.from(after.slice(0, 20).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
     decoder.free();
-    const offset = Math.round(((to - first) * 48) / 1000);
+    const offset = Math.round(((to - first - 2 * lookaheadUs) * 48) / 1000);
     let match = 0;
     let power = 0;
     for (let i = 2400; i < 12_000; i++) {

@@ -32,11 +32,11 @@ class Script implements DeliverySource {
     return this.queue.shift();
   }
 
-  add(epoch: number, fromMs: number, count: number, { keyframe = true, stepMs = 20 } = {}) {
+  add(epoch: number, fromMs: number, count: number, { keyframe = true, stepMs = 20, first = 0 } = {}) {
     for (let index = 0; index < count; index++)
       this.queue.push({
         frame: { timestamp: fromMilliseconds(fromMs + index * stepMs), payload: Uint8Array.of(epoch), keyframe },
-        sequence: epoch * 65536 + index,
+        sequence: epoch * 65536 + first + index,
         epoch,
         discontinuity: this.discontinuity,
         from: this.from,
@@ -175,17 +175,19 @@ test("a full decoder holds packets back until it delivers", () => {
   expect(consumer.queue).toHaveLength(6);
 });
 
-test("short gaps are concealed up to the next packet, pauses and new epochs are not", () => {
+test("a short gap is concealed where groups are missing, a long one, a pause and a new epoch are not", () => {
   const { consumer, decoder, pipeline } = audio();
   consumer.add(0, 0, 1);
-  consumer.add(0, 60, 1);
-  consumer.add(0, 500, 1);
+  consumer.add(0, 60, 1, { first: 3 });
+  consumer.add(0, 120, 1, { first: 4 });
+  consumer.add(0, 500, 1, { first: 23 });
   consumer.add(1, 540, 1);
   pipeline.pump();
   expect(decoder.log).toEqual([
     "decode 0",
     `conceal 20 ${framesAt(fromMilliseconds(40))}`,
     "decode 60",
+    "decode 120",
     "decode 500",
     "reset",
     "decode 540",

@@ -246,7 +246,9 @@ export class AudioPipeline {
     this.#last = ticket;
     this.#onLead(this.#output.arrive(timestamp), sequence);
     const start = framesAt(timestamp);
-    const gap = this.#end === undefined ? 0 : start - this.#end;
+    // Where no group is missing the publisher left the time out: its encoder went on, and so does the decoder.
+    const isLost = before !== undefined && sequence > before.sequence + 1;
+    const gap = this.#end === undefined || !isLost ? 0 : start - this.#end;
     try {
       if (gap > 0 && gap <= framesAt(MAX_CONCEALED) && this.#decoder.conceal) {
         this.#decoder.conceal(gap, payload, { ...ticket, timestamp: timestampAt(this.#end ?? start) });
