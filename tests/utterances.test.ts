@@ -1,141 +1,24 @@
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import fc from "fast-check";
 import { Application, createDecoder, createEncoder } from "libopus-wasm";
 import { expect, test } from "vitest";
-import { type Microseconds, microseconds } from "../base/index.js";
+import { microseconds } from "../base/index.js";
 import { RewindConsumer } from "../container/index.js";
-import { Composer } from "../publisher/composer.js";
 import { knobsSchema, OpusEncoder, type OpusOptions } from "../publisher/index.js";
-import type { OutgoingFrame } from "../publisher/outbox.js";
-import { AudioPipeline, loadOpus, type PlayoutRewind } from "../watch/index.js";
-
-const SECONDS = 8;
-const STEP = 480;
-const position = (time: number) => Math.round((time * 48) / 1000);
-const decibels = (ratio: number) => 10 * Math.log10(ratio + 1e-9);
-
-/** A voiced sound: many harmonics, steady, so that its level is the same in every 10 ms. */
-function voiced(length: number, hertz: number): Float32Array {
-  return Float32Array.from({ length }, (_, i) => {
-    let sum = 0;
-    for (let h = 1; h < 12; h++) sum += Math.sin((2 * Math.PI * hertz * h * i) / 48_000 + h * h) / h;
-    return 0.15 * sum;
-  });
-}
-
-function power(samples: Float32Array, from: number, to: number): number {
-  let sum = 0;
-  for (let i = from; i < to; i++) sum += samples[i]! ** 2;
-  return sum / (to - from);
-}
-
-/** The furthest that any whole 10 ms of a stretch is from its source, in dB; the first is left out. */
-function furthest(heard: Float32Array, source: Float32Array, from: number, to: number): number {
-  let worst = 0;
-  for (let at = from + STEP; at + STEP <= to; at += STEP) {
-    const error = decibels(power(heard, at, at + STEP) / power(source, at, at + STEP));
-    worst = Math.max(worst, Math.abs(error));
-  }
-  return worst;
-}
-
-/** How much of what was heard is the source, in its place: 1 when it is nothing else. */
-function likeness(heard: Float32Array, source: Float32Array, from: number, to: number): number {
-  let both = 0;
-  for (let i = from; i < to; i++) both += heard[i]! * source[i]!;
-  return both / ((to - from) * Math.sqrt(power(heard, from, to) * power(source, from, to)) + 1e-12);
-}
-
-/** Composer, encoders, consumer and decoder in a row, without time and without a network. */
-class Loop {
-  /** What should be heard, by place on the timeline. */
-  readonly source = new Float32Array(SECONDS * 48_000);
-  readonly heard = new Float32Array(SECONDS * 48_000);
-  readonly frames: Omit<OutgoingFrame, "producedAt">[] = [];
-  readonly composer: Composer;
-  lowWanted = false;
-  readonly #consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
-  readonly #pipeline: AudioPipeline;
-
-  private constructor(frameMs: number, groupFrames: number, openDecoder: Awaited<ReturnType<typeof loadOpus>>) {
-    this.composer = new Composer({
-      channels: 1,
-      frameMs,
-      frameSize: 48 * frameMs,
-      groupFrames,
-      capacity: this.source.length,
-      renege: "rewind",
-      knobs: knobsSchema.parse({}),
-      lowWanted: () => this.lowWanted,
-      onFrame: (frame) => this.#deliver(frame),
-      onRewind: () => {},
-      onTrack: () => {},
-    });
-    this.#pipeline = new AudioPipeline({
-      consumer: this.#consumer,
-      openDecoder,
-      output: {
-        playhead: undefined,
-        arrive: () => microseconds(0),
-        write: (timestamp: Microseconds, [samples]: readonly Float32Array[]) => {
-          this.heard.set(samples!, position(timestamp));
-          return samples!.length;
-        },
-        rewind: ({ from }: PlayoutRewind) => this.heard.fill(0, position(from)),
-      },
-    });
-  }
-
-  static async open({ groupFrames = 1, ...options }: OpusOptions & { groupFrames?: number }): Promise<Loop> {
-    const loop = new Loop(options.frameMs ?? 20, groupFrames, await loadOpus({ channels: 1 }));
-    const encoder = await OpusEncoder.create(options);
-    const { lookahead } = encoder;
-    const { frameMs } = options;
-    const low = await OpusEncoder.create({ frameMs, bitrateBps: 16_000, application: "lowdelay", lookahead });
-    loop.composer.setEncoders(encoder, low);
-    return loop;
-  }
-
-  /** Says something, `pause` samples behind what was said last, and returns where it begins. */
-  say(samples: Float32Array, pause: number): number {
-    this.composer.startAt(this.composer.end + pause);
-    const start = this.composer.end;
-    this.composer.write({ dry: samples, wet: samples });
-    this.source.set(samples, start);
-    return start;
-  }
-
-  encode({ until = this.source.length, ended = true } = {}): void {
-    while (this.composer.encode(until, { ended }));
-  }
-
-  /** Ends what is said at a place, taken back where it was sent. */
-  cut(at: number): void {
-    const reneged = at < this.composer.cursor;
-    this.composer.cut(at);
-    this.source.fill(0, at);
-    if (reneged) this.composer.silence(at);
-  }
-
-  /** Says what follows a place otherwise. */
-  turn(at: number, gainDb: number): void {
-    this.composer.setKnobs(knobsSchema.parse({ gainDb }));
-    if (at < this.composer.cursor) this.composer.rewind(at);
-    for (let i = at; i < this.composer.end; i++) this.source[i]! *= 10 ** (gainDb / 20);
-  }
-
-  close(): void {
-    this.composer.close();
-    this.#pipeline.close();
-  }
-
-  #deliver(frame: Omit<OutgoingFrame, "producedAt">): void {
-    this.frames.push(frame);
-    const { sequence, timestamp, low, payload } = frame;
-    this.#consumer.receive(sequence, { timestamp, payload: low ?? payload, keyframe: true });
-    if (frame.endsGroup) this.#consumer.finish(sequence);
-    this.#pipeline.pump();
-  }
-}
+import { AudioPipeline, loadOpus } from "../watch/index.js";
+import { launchChromium } from "./support/chromium.js";
+import {
+  CodecLoop,
+  decibels,
+  furthest,
+  likeness,
+  position,
+  power,
+  SECONDS,
+  STEP,
+  voiced,
+} from "./support/codec-loop.js";
 
 const settings = fc.record({
   application: fc.constantFrom("voice" as const, "audio" as const, "lowdelay" as const),
@@ -155,7 +38,7 @@ const utterance = fc.record({
 test("every utterance is heard at its level and in its place, from its first sample to its last", async () => {
   await fc.assert(
     fc.asyncProperty(settings, fc.array(utterance, { minLength: 1, maxLength: 6 }), async (options, utterances) => {
-      const loop = await Loop.open(options);
+      const loop = await CodecLoop.open(options);
       const { heard, source, composer } = loop;
       const whole: { from: number; to: number }[] = [];
       const silent: { from: number; to: number }[] = [];
@@ -300,4 +183,63 @@ test("an encoder of another make that goes on over pauses is decoded at its leve
   expect(pipeline.counters.concealed).toBe(0);
   pipeline.close();
   encoder.free();
+});
+
+test("the browser's decoder hears utterances at their level and in their place too", async () => {
+  const script = await build({
+    entryPoints: [fileURLToPath(new URL("support/decode-page.ts", import.meta.url))],
+    bundle: true,
+    format: "iife",
+    target: "es2023",
+    write: false,
+  });
+  const browser = await launchChromium();
+  try {
+    const page = await browser.newPage();
+    await page.route("http://localhost/**", (route) => route.fulfill({ contentType: "text/html", body: "" }));
+    await page.goto("http://localhost/");
+    await page.addScriptTag({ content: script.outputFiles[0]!.text });
+    for (const frameMs of [5, 10, 20] as const) {
+      const loop = await CodecLoop.open({ frameMs });
+      const { source, composer } = loop;
+      const whole: { from: number; to: number }[] = [];
+      const say = (length: number, pause: number, until = length) => {
+        const from = loop.say(voiced(length, 170 + 7 * whole.length), pause);
+        whole.push({ from, to: from + until });
+        loop.encode();
+        return from + until;
+      };
+      // After nothing, after a pause, right behind the one before, and after an interrupt.
+      say(10_001, 4800);
+      say(5000, 12_345);
+      say(777, 0);
+      loop.cut(say(20_000, 30_000, 7000));
+      say(6000, 3000);
+      // A knob turned, and a lower rendition for some of it.
+      const turned = say(14_400, 9000, 4800);
+      loop.turn(turned, -6);
+      loop.encode({ until: turned + 4800 });
+      whole.push({ from: turned + 960, to: turned + 9600 });
+      loop.lowWanted = true;
+      loop.encode();
+      const packets = loop.frames.map(({ sequence, timestamp, low, payload }) => {
+        return { sequence, timestamp, payload: [...(low ?? payload)] };
+      });
+      const decoded = await page.evaluate<number[]>(`decode(${JSON.stringify(packets)}, ${SECONDS})`);
+      const heard = Float32Array.from(decoded);
+      for (const { from, to } of whole) {
+        expect(furthest(heard, source, from, to)).toBeLessThan(3);
+        expect(likeness(heard, source, from, to)).toBeGreaterThan(0.95);
+        expect(likeness(heard, source, from, from + 240)).toBeGreaterThan(0.8);
+      }
+      // Joined in the midst of the last utterance.
+      const joined = packets.findIndex(({ timestamp }) => position(timestamp) > whole.at(-1)!.from);
+      const late = await page.evaluate<number[]>(`decode(${JSON.stringify(packets.slice(joined))}, ${SECONDS})`);
+      const from = position(packets[joined]!.timestamp);
+      expect(furthest(Float32Array.from(late), source, from, composer.end)).toBeLessThan(3);
+      loop.close();
+    }
+  } finally {
+    await browser.close();
+  }
 });

@@ -1,0 +1,45 @@
+import { type Microseconds, microseconds } from "../../base/index.js";
+import { RewindConsumer } from "../../container/consumer.js";
+import { soundDecoder } from "../../watch/browser/decoders.js";
+import { AudioPipeline } from "../../watch/pipeline.js";
+
+/** A packet as the page is given it; bytes as numbers, because it is sent as JSON. */
+export interface PagePacket {
+  readonly sequence: number;
+  readonly timestamp: number;
+  readonly payload: readonly number[];
+}
+
+/** Decodes packets with the browser's pipeline and decoder; resolves with what is heard, by place on the timeline. */
+async function decode(packets: readonly PagePacket[], seconds: number): Promise<number[]> {
+  const heard = new Float32Array(seconds * 48_000);
+  const position = (time: number) => Math.round((time * 48) / 1000);
+  const consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
+  const pipeline = new AudioPipeline({
+    consumer,
+    openDecoder: soundDecoder({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1 }),
+    output: {
+      playhead: undefined,
+      arrive: () => microseconds(0),
+      write: (timestamp: Microseconds, [samples]: readonly Float32Array[]) => {
+        heard.set(samples!, position(timestamp));
+        return samples!.length;
+      },
+      rewind: ({ from }: { from: Microseconds }) => heard.fill(0, position(from)),
+    },
+  });
+  for (const { sequence, timestamp, payload } of packets) {
+    const frame = { timestamp: microseconds(timestamp), payload: Uint8Array.from(payload), keyframe: true };
+    consumer.receive(sequence, frame);
+    consumer.finish(sequence);
+    pipeline.pump();
+    // The decoder works beside the page: what is fed in real time leaves it time.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  if (pipeline.counters.errors > 0) throw new Error(`${pipeline.counters.errors} packets could not be decoded.`);
+  pipeline.close();
+  return [...heard];
+}
+
+Object.assign(globalThis, { decode });
