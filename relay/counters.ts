@@ -5,7 +5,7 @@ export class Counters {
   /** Sessions taken. */
   sessionsAccepted = 0;
   /** Sessions refused, by reason. */
-  readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, version: 0, timeout: 0 };
+  readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, site: 0, version: 0, timeout: 0 };
   /** Sessions closed because the peer broke the protocol or a cap. */
   sessionsFailed = 0;
   /** Frames received. */

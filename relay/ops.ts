@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { Registry } from "prom-client";
 import { TransportError } from "../base/index.js";
+import { SitePolicy } from "./site-policy.js";
 
 /** What the operations port tells. */
 export interface OpsSource {
@@ -9,15 +10,24 @@ export interface OpsSource {
   readonly ready: () => boolean;
   /** Everything announced, for people. */
   readonly broadcasts: () => unknown;
+  /** Further host names that the port answers to, such as a proxy's. */
+  readonly allowedHosts?: readonly string[] | undefined;
 }
 
 /** Opens the operations port on loopback: `/metrics`, `/health`, `/ready`, `/broadcasts`. */
 export async function listenOps(port: number, source: OpsSource): Promise<Server> {
+  const policy = new SitePolicy({ host: "127.0.0.1", allowedHosts: source.allowedHosts });
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, text: string): void => {
-      response.writeHead(status, { "content-type": type, "cache-control": "no-store" });
+      response.writeHead(status, {
+        "content-type": type,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+      });
       response.end(text);
     };
+    const refusal = policy.refuse({ host: request.headers.host, origin: request.headers.origin });
+    if (refusal) return answer(refusal.status, "text/plain", `${refusal.code}: ${refusal.message}\n`);
     switch (request.url?.split("?", 1)[0]) {
       case "/metrics":
         source.metrics.metrics().then(

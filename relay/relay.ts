@@ -29,6 +29,7 @@ import { listenOps } from "./ops.js";
 import { limitsSchema, type RelayLimits } from "./options.js";
 import { Origin } from "./origin.js";
 import type { Scope } from "./scope.js";
+import { SitePolicy } from "./site-policy.js";
 import { Spreader } from "./spreader.js";
 import type { RelayListener, RelayStats } from "./stats.js";
 import { UpstreamFeedback } from "./upstream-feedback.js";
@@ -77,6 +78,16 @@ export interface RelayOptions {
   readonly handler?: RequestListener;
   /** Who may do what. Default: everybody everything. */
   readonly auth?: AuthOptions;
+  /**
+   * Host names that the relay answers to beside its address. Default: on loopback the names of loopback alone, so that no
+   * web page reaches it by DNS rebinding; elsewhere all.
+   */
+  readonly allowedHosts?: readonly string[];
+  /**
+   * Origins of web pages that may connect, such as `https://app.example`; `*` for all. Default: at loopback and private
+   * addresses pages of such addresses alone; elsewhere all. Clients that are no browsers are not affected.
+   */
+  readonly allowedOrigins?: readonly string[];
   /** Another relay, ours or a stock one, whose broadcasts are served here too: this one is its edge. */
   readonly upstream?: UpstreamOptions;
   /** Port on loopback for `/metrics`, `/health`, `/ready` and `/broadcasts`; 0 picks a free one. Default: none. */
@@ -86,6 +97,12 @@ export interface RelayOptions {
   /** Where log lines go. Default: nowhere. */
   readonly logger?: Logger;
 }
+
+const originSchema = z
+  .string()
+  .refine((value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value), {
+    error: "it must be an origin such as https://app.example, or *",
+  });
 
 const optionsSchema = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
@@ -106,6 +123,8 @@ const optionsSchema = z.strictObject({
       public: z.strictObject({ put: z.array(z.string()).optional(), get: z.array(z.string()).optional() }).optional(),
     })
     .optional(),
+  allowedHosts: z.array(z.string().trim().min(1, "an entry is empty")).optional(),
+  allowedOrigins: z.array(originSchema).optional(),
   upstream: z
     .strictObject({
       url: z.url(),
@@ -128,6 +147,7 @@ export class Relay {
   readonly #origin: Origin;
   readonly #environment: BroadcastEnvironment;
   readonly #auth: Auth | undefined;
+  readonly #sites: SitePolicy;
   readonly #connections = new Set<Connection>();
   readonly #addresses = new Map<string, number>();
   // 53 bits: older clients read the id as a number.
@@ -162,6 +182,7 @@ export class Relay {
     this.#options = parsed.data;
     const { limits, takeBack, auth } = this.#options;
     this.#auth = auth && new Auth(auth as AuthOptions);
+    this.#sites = new SitePolicy(this.#options);
     this.#budget = new CacheBudget(limits.cacheBytes, { onEvict: () => this.#counters.cacheFull.relay++ });
     this.#origin = new Origin({ maxBroadcasts: limits.broadcasts, counters: this.#counters });
     this.#environment = {
@@ -226,6 +247,7 @@ export class Relay {
         metrics: relayMetrics(() => this.stats()),
         ready: () => !this.#draining && this.#closing === undefined,
         broadcasts: () => this.#describe(),
+        allowedHosts: this.#options.allowedHosts,
       });
     }
     for (const server of this.#servers) void this.#accept(server);
@@ -366,9 +388,21 @@ export class Relay {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { host, origin } = request.headers;
+    const refusal = this.#sites.refuse({ host, origin });
+    if (refusal) {
+      this.#counters.sessionsRefused.site++;
+      response.writeHead(refusal.status, { "content-type": "text/plain; charset=utf-8" });
+      response.end(`${refusal.code}: ${refusal.message}\n`);
+      return;
+    }
     const path = request.url?.split("?", 1)[0];
     if (path === "/certificate.sha256" && (request.method === "GET" || request.method === "HEAD")) {
-      response.writeHead(200, { "content-type": "text/plain", "access-control-allow-origin": "*" });
+      // Without the hash no page gets a session over QUIC, where the binding does not show its origin.
+      response.writeHead(200, {
+        "content-type": "text/plain",
+        ...(origin !== undefined && { "access-control-allow-origin": origin, vary: "Origin" }),
+      });
       response.end(request.method === "GET" ? this.#fingerprint : undefined);
       return;
     }
@@ -391,6 +425,12 @@ export class Relay {
   async #take(request: SessionRequest): Promise<void> {
     const { limits } = this.#options;
     const address = request.remoteAddress;
+    const refusal = this.#sites.refuse({ host: request.url.host, origin: request.origin });
+    if (refusal) {
+      this.#counters.sessionsRefused.site++;
+      this.#options.logger.info({ code: refusal.code, reason: refusal.message, address }, "A session was refused.");
+      return request.reject(refusal);
+    }
     if (this.#draining) return request.reject(REFUSALS.draining);
     if (this.#connections.size + this.#pendingSessions >= limits.sessions) {
       this.#counters.sessionsRefused.limit++;

@@ -24,6 +24,8 @@ export interface DemoOptions {
   /** Port of the relay and the page; 0 picks a free one. */
   readonly port: number;
   readonly logger: Logger;
+  /** Whether the publisher also takes control over the relay, as `unsay control` sends it; the page does not need it. */
+  readonly control: boolean;
   /** Longest stretch of what is heard that is kept for the score, in seconds. */
   readonly keepSeconds: number;
 }
@@ -87,8 +89,7 @@ export class Demo {
       broadcast,
       model: shippedModel,
       aheadMs: AHEAD_MS,
-      // The relay listens on loopback alone.
-      control: true,
+      control: options.control,
       logger: options.logger,
     });
     this.#recorder = new HeardRecorder({ maximumSeconds: options.keepSeconds });

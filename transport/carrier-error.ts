@@ -44,8 +44,7 @@ export function combine(errors: readonly unknown[], host: string): unknown {
   const [first] = failures;
   if (first === undefined || failures.length < errors.length) return errors[0];
   const answer = failures.find((error) => !(error instanceof CarrierError) && !error.retryable);
-  if (answer?.code === "UNAUTHORIZED" || answer?.code === "NOT_GRANTED" || answer?.code === "UNSUPPORTED_VERSION")
-    return answer;
+  if (answer !== undefined && ANSWERS.has(answer.code)) return answer;
   if (failures.length === 1) return first;
   const untrusted = failures.find(({ code }) => code === "CERTIFICATE_UNTRUSTED");
   const { code } = untrusted ?? failures.find(({ retryable }) => retryable) ?? first;
@@ -58,6 +57,15 @@ export function combine(errors: readonly unknown[], host: string): unknown {
     cause: new AggregateError(failures),
   });
 }
+
+/** What a relay itself says to a client that it refuses for good. */
+const ANSWERS: ReadonlySet<string> = new Set([
+  "UNAUTHORIZED",
+  "NOT_GRANTED",
+  "UNSUPPORTED_VERSION",
+  "WRONG_HOST",
+  "WRONG_ORIGIN",
+]);
 
 /** The sentences for what the system and TLS say when a connection fails. */
 const SYSTEM: Readonly<Record<string, string>> = {

@@ -3,6 +3,7 @@ import { combine, describe } from "./carrier-error.js";
 import { connectHttp2 } from "./http2.js";
 import { connectQmux } from "./qmux.js";
 import { connectQuic, type QuicConnectOptions } from "./quic.js";
+import { readReason } from "./refusal.js";
 import type { Backend, Session } from "./session.js";
 
 /** Options of {@link connect}. */
@@ -139,9 +140,10 @@ async function fetchFingerprint(url: URL, options: ConnectOptions): Promise<Uint
       signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
       redirect: "error",
     });
-    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     text = (await response.text()).trim();
+    if (!response.ok) throw readReason(text) ?? new Error(`HTTP status ${response.status}`);
   } catch (cause) {
+    if (cause instanceof TransportError) throw cause;
     throw new TransportError("FINGERPRINT_FAILED", `Cannot fetch ${address.href}: ${describe(cause).detail}.`, {
       cause,
     });

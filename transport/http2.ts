@@ -248,6 +248,7 @@ class Http2Server implements SessionServer {
         refuse(400);
         return;
       }
+      const origin = [header.origin].flat()[0];
       const offered = [header["wt-available-protocols"] ?? []].flat();
       const selected = this.#protocols.find((protocol) => offered.includes(protocol));
       const start = (): Promise<Session> => {
@@ -256,7 +257,7 @@ class Http2Server implements SessionServer {
         resolve({ status: 200, path: PATH, userData: { id }, ...(selected && { selectedProtocol: selected }) });
         return this.#begin(session, url, selected ?? urlProtocol(url, this.#protocols));
       };
-      if (!this.#requests.push(new Http2Request(url, start, refuse))) refuse(503);
+      if (!this.#requests.push(new Http2Request({ url, origin }, start, refuse))) refuse(503);
     });
   }
 
@@ -297,12 +298,18 @@ class Http2Request implements SessionRequest {
   readonly backend = "http2";
   readonly remoteAddress = undefined;
   readonly url: URL;
+  readonly origin: string | undefined;
   #start: () => Promise<Session>;
   #refuse: (status: number) => void;
   #taken = false;
 
-  constructor(url: URL, start: () => Promise<Session>, refuse: (status: number) => void) {
+  constructor(
+    { url, origin }: { url: URL; origin: string | undefined },
+    start: () => Promise<Session>,
+    refuse: (status: number) => void,
+  ) {
     this.url = url;
+    this.origin = origin;
     this.#start = start;
     this.#refuse = refuse;
   }

@@ -146,8 +146,7 @@ class QmuxServer implements SessionServer {
       url,
       remoteAddress: (socket as Socket).remoteAddress,
       socket,
-      // Only browsers send it, and they show a page neither the status nor the body of a WebSocket's refusal.
-      fromBrowser: request.headers.origin !== undefined,
+      origin: request.headers.origin,
       start: () => this.#accept(request, socket, head, url),
     });
     if (!this.#requests.push(offer)) void offer.reject(503);
@@ -199,12 +198,14 @@ class QmuxRequest implements SessionRequest {
   readonly backend = "qmux";
   readonly url: URL;
   readonly remoteAddress: string | undefined;
+  readonly origin: string | undefined;
   #options: QmuxRequestOptions;
   #taken = false;
 
   constructor(options: QmuxRequestOptions) {
     this.url = options.url;
     this.remoteAddress = options.remoteAddress;
+    this.origin = options.origin;
     this.#options = options;
   }
 
@@ -215,9 +216,11 @@ class QmuxRequest implements SessionRequest {
 
   async reject(refusal: Refusal | number): Promise<void> {
     this.#take();
-    const { fromBrowser, socket, start } = this.#options;
+    const { origin, socket, start } = this.#options;
     const why = typeof refusal === "number" ? refusalOf(refusal) : refusal;
-    if (!fromBrowser) return refuse(socket, why.status, closeInfoOf(why).reason);
+    // Only browsers send an origin, and they show a page neither the status nor the body of a WebSocket's refusal. A page
+    // that must not be here gets no session, not even for a reason.
+    if (origin === undefined || why.status === 403) return refuse(socket, why.status, closeInfoOf(why).reason);
     const session = await start();
     session.close(closeInfoOf(why));
   }
@@ -232,7 +235,7 @@ interface QmuxRequestOptions {
   readonly url: URL;
   readonly remoteAddress: string | undefined;
   readonly socket: Duplex;
-  readonly fromBrowser: boolean;
+  readonly origin: string | undefined;
   readonly start: () => Promise<Session>;
 }
 

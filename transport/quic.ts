@@ -285,6 +285,7 @@ class QuicSession implements Session, Datagrams {
 class QuicRequest implements SessionRequest {
   readonly backend = "quic";
   readonly remoteAddress = undefined;
+  readonly origin = undefined;
   readonly url: URL;
   #native: NativeRequest | undefined;
   #protocols: readonly string[];

@@ -106,6 +106,11 @@ export interface SessionRequest {
   /** URL with path and query as the client asked. */
   readonly url: URL;
   readonly remoteAddress: string | undefined;
+  /**
+   * The `Origin` header: which web page a browser asks for. Undefined for other clients, and over QUIC, whose binding does
+   * not show it.
+   */
+  readonly origin: string | undefined;
   /** Takes the session. */
   accept(): Promise<Session>;
   /**

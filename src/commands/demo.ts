@@ -18,6 +18,10 @@ export const demo = command({
       help: "port of the relay and the page; 0 picks a free one",
     },
     headless: { schema: flag.default(false), help: "do not tell where the page is" },
+    control: {
+      schema: flag.default(false),
+      help: "take operations of unsay control too; whatever reaches the port may then turn the knobs and load models",
+    },
     seconds: { schema: number({ min: 1, max: 86_400 }).optional(), value: "<number>", help: "stop after this long" },
     json: { schema: flag.default(false), help: "end with the result as one line of JSON instead of showing a meter" },
   },
@@ -25,6 +29,7 @@ export const demo = command({
     const demo = await Demo.start({
       port: config.port,
       logger,
+      control: config.control,
       keepSeconds: Math.min(config.seconds ?? KEEP_SECONDS, KEEP_SECONDS),
     });
     if (!config.headless && !config.json) {

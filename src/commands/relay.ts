@@ -35,6 +35,16 @@ const settings = {
     value: "<path,...>",
     help: "prefixes that anybody may watch without a token; / for all",
   },
+  allowHost: {
+    schema: list.optional(),
+    value: "<name,...>",
+    help: "host names it answers to beside its address; default: on loopback those of loopback, elsewhere all",
+  },
+  allowOrigin: {
+    schema: list.optional(),
+    value: "<origin,...>",
+    help: "web pages that may connect, such as https://app.example, * for all; default: at loopback and private addresses pages of such addresses, elsewhere all",
+  },
   upstream: {
     schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }).optional(),
     value: "<url>",
@@ -92,6 +102,8 @@ export const relay = command({
       takeBack: config.takeBack,
       repeat: config.repeat || "auto",
       ...authOf(config),
+      ...(config.allowHost && { allowedHosts: config.allowHost }),
+      ...(config.allowOrigin && { allowedOrigins: config.allowOrigin }),
       ...(config.upstream !== undefined && { upstream: { url: config.upstream } }),
       ...(config.limits && { limits: config.limits }),
       ...(config.opsPort !== undefined && { opsPort: config.opsPort }),

@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+/** The header in which the page sends the token that the server wrote into it. */
+export const CONTROL_HEADER = "x-unsay-control";
+
 /** What the page may ask of the publisher: turn the denoiser's knobs, or take back what is not heard yet. */
 export const controlSchema = z.discriminatedUnion("op", [
   z.strictObject({

@@ -16,10 +16,13 @@ const server = createServer((request, response) => {
   if (!handler(request, response)) response.writeHead(404).end("elsewhere");
 });
 let origin = "";
+let token = "";
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const page = await (await fetch(origin)).text();
+  token = /<meta name="unsay-control" content="([0-9a-f]{32})"/.exec(page)![1]!;
 });
 afterAll(() => {
   server.close();
@@ -29,7 +32,7 @@ function post(body: string, headers: Record<string, string> = {}): Promise<Respo
   return fetch(`${origin}/control`, {
     method: "POST",
     body,
-    headers: { "Content-Type": "application/json", ...headers },
+    headers: { "Content-Type": "application/json", "X-Unsay-Control": token, ...headers },
   });
 }
 
@@ -76,6 +79,9 @@ test("a bad control request gets one sentence with a code and never reaches the 
     ['{"op":"interrupt"}', { Origin: "http://evil.example" }, 403, "WRONG_ORIGIN"],
     ['{"op":"interrupt"}', { Origin: "null" }, 403, "WRONG_ORIGIN"],
     ['{"op":"interrupt"}', { "Sec-Fetch-Site": "cross-site" }, 403, "WRONG_ORIGIN"],
+    ['{"op":"interrupt"}', { "X-Unsay-Control": "" }, 403, "WRONG_TOKEN"],
+    ['{"op":"interrupt"}', { "X-Unsay-Control": "0".repeat(32) }, 403, "WRONG_TOKEN"],
+    ['{"op":"interrupt"}', { "X-Unsay-Control": `${token}0` }, 403, "WRONG_TOKEN"],
     ['{"op":"interrupt"}', { "Content-Type": "text/plain" }, 415, "WRONG_TYPE"],
     [`{"op":"interrupt","pad":"${"x".repeat(20_000)}"}`, {}, 413, "BODY_TOO_LARGE"],
   ];
@@ -102,7 +108,7 @@ test("a body without end is cut off and the server goes on", async () => {
     socket.on("error", () => resolve(text));
   });
   socket.write(
-    "POST /control HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    `POST /control HTTP/1.1\r\nHost: h\r\nX-Unsay-Control: ${token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`,
   );
   for (let index = 0; index < 40; index++) socket.write(`400\r\n${"x".repeat(1024)}\r\n`);
   expect(await answered).toContain("413");

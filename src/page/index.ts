@@ -1,9 +1,10 @@
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join } from "node:path";
 import { InputError, UnsayError } from "../../base/index.js";
 import type { PageAssets } from "./bundle.js";
-import { type ControlRequest, controlSchema } from "./control.js";
+import { CONTROL_HEADER, type ControlRequest, controlSchema } from "./control.js";
 
 export type { PageAssets } from "./bundle.js";
 export type { ControlRequest, PageStats } from "./control.js";
@@ -18,6 +19,8 @@ export interface PageHandlerOptions {
   readonly assets?: Promise<PageAssets>;
 }
 
+/** What stands in the page's file where its token goes. */
+const TOKEN_PLACE = "CONTROL_TOKEN";
 /** Longest body that `POST /control` reads, in bytes. */
 const MAX_BODY_BYTES = 16 * 1024;
 
@@ -39,6 +42,7 @@ const STATUS: Record<string, number> = {
   BODY_TOO_LARGE: 413,
   METHOD_NOT_ALLOWED: 405,
   WRONG_ORIGIN: 403,
+  WRONG_TOKEN: 403,
   WRONG_TYPE: 415,
 };
 
@@ -91,8 +95,20 @@ function readBody(request: IncomingMessage): Promise<string> {
   });
 }
 
-async function readControl(request: IncomingMessage): Promise<ControlRequest> {
+/** Only what has read the page knows the token in it: neither a page of another site nor one that guesses addresses. */
+function requireToken(request: IncomingMessage, token: string): void {
+  const given = Buffer.from(String(request.headers[CONTROL_HEADER] ?? ""));
+  const wanted = Buffer.from(token);
+  if (given.length !== wanted.length || !timingSafeEqual(given, wanted))
+    throw new InputError(
+      "WRONG_TOKEN",
+      `POST /control needs the token of the page in ${CONTROL_HEADER}; reload the page.`,
+    );
+}
+
+async function readControl(request: IncomingMessage, token: string): Promise<ControlRequest> {
   requireSameOrigin(request);
+  requireToken(request, token);
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
     throw new InputError("WRONG_TYPE", "POST /control takes a body of type application/json.");
   }
@@ -110,6 +126,14 @@ async function readControl(request: IncomingMessage): Promise<ControlRequest> {
   throw new InputError("INVALID_OPTION", `The field ${field} of POST /control is wrong: ${issue?.message}.`);
 }
 
+/** The page with the token where its script finds it. */
+function withToken(files: PageAssets, token: string): PageAssets {
+  const page = files.get("/index.html");
+  if (page === undefined) return files;
+  const text = Buffer.from(page).toString("utf8").replace(TOKEN_PLACE, token);
+  return new Map([...files, ["/index.html", Buffer.from(text)]]);
+}
+
 function requireMethod(request: IncomingMessage, ...allowed: string[]): void {
   if (allowed.includes(request.method ?? "")) return;
   throw new InputError("METHOD_NOT_ALLOWED", `${request.url} takes ${allowed.join(" or ")}, not ${request.method}.`);
@@ -125,13 +149,14 @@ function requireMethod(request: IncomingMessage, ...allowed: string[]): void {
 export function pageHandler(
   options: PageHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const assets = options.assets ?? loadPage();
+  const token = randomBytes(16).toString("hex");
+  const assets = (options.assets ?? loadPage()).then((files) => withToken(files, token));
   assets.catch(() => {});
 
   const answer = async (request: IncomingMessage, response: ServerResponse, path: string): Promise<void> => {
     if (path === "/control") {
       requireMethod(request, "POST");
-      return sendJson(response, 200, await options.control(await readControl(request)));
+      return sendJson(response, 200, await options.control(await readControl(request, token)));
     }
     requireMethod(request, "GET", "HEAD");
     if (path === "/stats") return sendJson(response, 200, await options.stats());

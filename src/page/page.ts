@@ -2,7 +2,13 @@ import "../../watch/browser/element.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
 import type { BrowserListenerStats } from "../../watch/browser/listener.js";
 import { skipsText } from "../meter.js";
-import { type ControlRequest, interruptReplySchema, type PageStats, pageStatsSchema } from "./control.js";
+import {
+  CONTROL_HEADER,
+  type ControlRequest,
+  interruptReplySchema,
+  type PageStats,
+  pageStatsSchema,
+} from "./control.js";
 import { Graph } from "./graph.js";
 
 /** How often the numbers and the graph move. */
@@ -27,6 +33,7 @@ const notice = element("notice");
 const sounds = [...document.querySelectorAll<HTMLInputElement>("input[name=sound]")];
 const graph = new Graph(element<HTMLCanvasElement>("graph"));
 
+const controlToken = document.querySelector<HTMLMetaElement>("meta[name=unsay-control]")?.content ?? "";
 const query = new URLSearchParams(location.search);
 for (const name of ["url", "broadcast"]) {
   const value = query.get(name);
@@ -50,7 +57,7 @@ async function control(request: ControlRequest): Promise<unknown> {
   changedAt = performance.now();
   const response = await fetch("/control", {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", [CONTROL_HEADER]: controlToken },
     body: JSON.stringify(request),
   });
   const reply = await response.json();
