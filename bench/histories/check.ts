@@ -52,9 +52,9 @@ const START_US = 1500 * MS;
 /** How long `playing` may be untrue, and how often it is asked. */
 const UNTRUE_MS = 1500;
 const CLAIM_MS = 100;
-/** Lossy weather may take this much of a speech, and so many times the expected loss. */
-const WEATHER_MS = 80;
-const WEATHER_FACTOR = 3;
+/** Lossy weather may take this much of a speech, and so many times the expected loss. Delay alone takes nothing. */
+const LOSS_MS = 80;
+const LOSS_FACTOR = 3;
 
 /** Everything in a run that breaks a promise. */
 export function check(run: Run): Violation[] {
@@ -173,7 +173,7 @@ function checkWhole(
   // The match needs windows of 20 ms: a shorter utterance cannot be told apart.
   if (lengthMs < 40) return [];
   const loss = Math.max(0, ...ear.weather.map(({ event }) => (event.do === "weather" ? event.weather.loss : 0)));
-  const allowed = EDGE_MS * seams + (wet ? WEATHER_MS + WEATHER_FACTOR * loss * lengthMs : 0);
+  const allowed = EDGE_MS * seams + (wet && loss > 0 ? LOSS_MS + LOSS_FACTOR * loss * lengthMs : 0);
   const violations: Violation[] = [];
   const heard = pieces.map(({ from, to }) => `${from.toFixed(0)}..${to.toFixed(0)}`).join(" ") || "nothing";
   if (missing > allowed) {

@@ -37,6 +37,8 @@ export type Event = { readonly atMs: number } & (
   | { readonly do: "cut"; readonly role: Role; readonly how: "blackhole" | "udp" | "reset"; readonly forMs: number }
   | { readonly do: "weather"; readonly role: Role; readonly weather: Weather; readonly forMs: number }
   | { readonly do: "jump"; readonly role: Role; readonly byMs: number }
+  /** Another publisher takes the broadcast's name, and leaves in order or by being killed. */
+  | { readonly do: "rival"; readonly role: "publisher"; readonly leaves: "closes" | "dies"; readonly forMs: number }
 );
 
 /** A seeded sequence of events, all of it: what runs is nothing but this. */
@@ -96,13 +98,15 @@ export function drawHistory(seed: number, lengthMs: number): History {
     const role = pick(...roles);
     const faultMs = between(1500, Math.max(1600, lengthMs - 3000));
     const forMs = pick(between(50, 400), between(400, 2000), between(2000, 5000));
-    const kind = pick("kill", "stop", "cut", "weather", "weather", "jump");
+    const kind = pick("kill", "stop", "cut", "weather", "weather", "jump", "rival");
     // A relay has no path of its own; what is between it and others is theirs.
     const client: Role = role === "relay" ? "listener-0" : role;
     if (kind === "kill") return { atMs: faultMs, do: "kill", role, forMs: Math.min(forMs, 2000) };
     if (kind === "stop") return { atMs: faultMs, do: "stop", role, forMs };
     if (kind === "cut")
       return { atMs: faultMs, do: "cut", role: client, how: pick("blackhole", "udp", "reset"), forMs };
+    if (kind === "rival")
+      return { atMs: faultMs, do: "rival", role: "publisher", leaves: pick("closes", "dies"), forMs };
     if (kind === "jump") return { atMs: faultMs, do: "jump", role, byMs: pick(-3_600_000, 3_600_000) };
     const delayMs = pick(0, between(5, 60), 150);
     const weather = {

@@ -3,6 +3,7 @@ import cliProgress from "cli-progress";
 import { Command, InvalidArgumentError } from "commander";
 import { check, type Violation } from "./check.js";
 import { describe, drawHistory, type History } from "./history.js";
+import { prove } from "./prove.js";
 import { shrink } from "./shrink.js";
 import { play } from "./stage.js";
 
@@ -12,6 +13,8 @@ interface Options {
   readonly seed: number;
   readonly parallel: number;
   readonly shrink: number;
+  readonly untilBroken: boolean;
+  readonly prove: boolean;
 }
 
 function whole(text: string): number {
@@ -34,7 +37,7 @@ function print(history: History, violations: readonly Violation[]): void {
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-async function runAll({ count, seconds, seed, parallel, shrink: tries }: Options): Promise<number> {
+async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBroken }: Options): Promise<number> {
   const bar = new cliProgress.SingleBar(
     { format: "histories [{bar}] {value}/{total}, {broken} broken", stream: process.stderr },
     cliProgress.Presets.legacy,
@@ -43,7 +46,7 @@ async function runAll({ count, seconds, seed, parallel, shrink: tries }: Options
   const broken: number[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
-    while (next < count) {
+    while (next < count && !(untilBroken && broken.length > 0)) {
       const history = drawHistory(seed + next++, seconds * 1000);
       let violations = await violationsOf(history);
       if (violations.length > 0) {
@@ -60,7 +63,7 @@ async function runAll({ count, seconds, seed, parallel, shrink: tries }: Options
   };
   await Promise.all(Array.from({ length: parallel }, worker));
   bar.stop();
-  const verdict = { histories: count, seconds, seed, broken: broken.sort((a, b) => a - b) };
+  const verdict = { histories: Math.min(next, count), seconds, seed, broken: broken.sort((a, b) => a - b) };
   process.stdout.write(`${JSON.stringify(verdict)}\n`);
   return broken.length === 0 ? 0 : 1;
 }
@@ -74,8 +77,10 @@ const program = new Command("npm run histories --")
   .option("--seed <n>", "seed of the first; the others follow it", whole, 1)
   .option("--parallel <n>", "how many at once", whole, 1)
   .option("--shrink <n>", "runs to spend on a shorter history of one that fails", whole, 0)
+  .option("--until-broken", "stop at the first history that breaks a promise", false)
+  .option("--prove", "put each known fault back into a copy of the code, and show that it is found", false)
   .action(async (options: Options) => {
-    process.exitCode = await runAll(options);
+    process.exitCode = await (options.prove ? prove(options) : runAll(options));
   });
 
 await program.parseAsync();

@@ -19,7 +19,7 @@ export interface Span {
 /** A fault as it was put in; it lasts until it was mended. */
 export interface Fault extends Span {
   readonly role: Role;
-  readonly kind: "kill" | "stop" | "cut" | "weather" | "jump";
+  readonly kind: "kill" | "stop" | "cut" | "weather" | "jump" | "rival";
   /** The event that made it. */
   readonly event: Event;
 }
@@ -216,6 +216,7 @@ class Stage {
     if (!("forMs" in event)) return;
     const from = sharedClock();
     if (event.do === "kill") await this.#kill(event.role, event.forMs);
+    else if (event.do === "rival") await this.#rival(event.leaves, event.forMs);
     else if (event.do === "stop") {
       const { process } = this.#actor(event.role);
       process?.signal("SIGSTOP");
@@ -249,6 +250,15 @@ class Stage {
     if (role === "publisher") await this.#startPublisher();
     else if (role === "relay" || role === "edge") await this.#startRelay(role);
     else await this.#startListener(actor as ListenerActor);
+  }
+
+  async #rival(leaves: "closes" | "dies", forMs: number): Promise<void> {
+    const rival = await startRemote<PublisherCalls>(new URL("./processes/publisher.ts", import.meta.url));
+    await rival.calls.open({ url: this.#paths.get("publisher")!.url, mode: "ahead", frameMs: 20 });
+    await sleep(forMs);
+    if (leaves === "closes") await Promise.race([rival.calls.close(), sleep(ASK_LIMIT_MS)]);
+    rival.signal("SIGKILL");
+    await rival.ended;
   }
 
   #actor(role: Role): AnyActor {

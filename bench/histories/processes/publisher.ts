@@ -30,6 +30,8 @@ export interface PublisherCalls {
   /** How each speech ended, by utterance; one that has not ended is missing. More than one entry is a fault. */
   outcomes(): Record<number, Outcome[]>;
   stats(): PublisherStats;
+  /** Ends the broadcast in order. */
+  close(): Promise<void>;
   /** Moves the system clock of this process. */
   jump(milliseconds: number): void;
 }
@@ -101,5 +103,6 @@ serve<PublisherCalls>({
   gain: (gainDb) => open().set({ gainDb }),
   outcomes: () => outcomes,
   stats: () => open().stats(),
+  close: () => open().close(),
   jump: (milliseconds) => clock.by(milliseconds),
 });
