@@ -7,6 +7,7 @@ export {
   normalizePath,
 } from "./broadcast-name.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
+export { attachLogger, type Logger, logForProcess } from "./logger.js";
 export {
   type Clock,
   fromMilliseconds,

@@ -70,7 +70,7 @@ export interface NativeBinding {
 
 /** Where the native binding comes from, for {@link loadNative}. */
 export interface NativeOptions {
-  /** Told in one sentence when a patched copy is used. Default: `process.emitWarning`. */
+  /** Called with one sentence when a patched copy is used. Default: the loggers of this process. */
   readonly onNotice?: (message: string) => void;
   /** Folder for the patched copy. Default: `unsay` in `XDG_CACHE_HOME`, or in `~/.cache`. */
   readonly cacheDirectory?: string;
@@ -159,7 +159,7 @@ export function prepareNative(options: NativeOptions = {}): string {
       throw new TransportError("NATIVE_REFUSED", `The adapted QUIC binding ${copy} has not the expected SHA-256.`);
     }
   }
-  const notice = options.onNotice ?? ((text: string) => process.emitWarning(text, { code: "UNSAY_NATIVE" }));
+  const notice = options.onNotice ?? logForProcess;
   notice(`QUIC uses a copy of its native binding adapted to glibc ${glibc}, kept at ${copy}.`);
   return copy;
 }

@@ -1,0 +1,90 @@
+/** One role of the soak in a process of its own: `node --expose-gc --import tsx bench/soak/role.ts <JSON of Role>`. */
+import "../../base/polyfills.js";
+import { setTimeout as delay } from "node:timers/promises";
+import { Controller, Listener, openSource, Publisher, Relay } from "../../src/index.js";
+import { pageHandler } from "../../src/page/index.js";
+
+/** What a process plays, as its parent asks for it. */
+export type Role =
+  | { readonly kind: "relay" }
+  | { readonly kind: "publisher" | "streams" | "datagrams" | "churn"; readonly url: string; readonly carrier: Carrier };
+
+/** What carries the sessions. */
+export type Carrier = "quic" | "qmux";
+
+/** What a process tells its parent. */
+export type Message =
+  | { readonly port: number }
+  /** Bytes of the heap and of buffers beside it after a full collection, and groups sent or received so far. */
+  | { readonly bytes: number; readonly groups: number };
+
+const SPEECH = new URL("../../examples/audio/noisy-speech.wav", import.meta.url).pathname;
+const BROADCAST = "soak";
+
+function tell(message: Message): void {
+  process.send?.(message);
+}
+
+/** Answers every message of the parent with what the heap holds after a collection. */
+function measure(groups: () => number): void {
+  process.on("message", () => {
+    globalThis.gc?.();
+    globalThis.gc?.();
+    const { heapUsed, external } = process.memoryUsage();
+    tell({ bytes: heapUsed + external, groups: groups() });
+  });
+}
+
+async function relay(): Promise<void> {
+  const page = pageHandler({ control: () => undefined, stats: () => undefined });
+  const relay = new Relay({
+    port: 0,
+    handler: (request, response) => {
+      if (!page(request, response)) response.writeHead(404).end();
+    },
+  });
+  const { port } = await relay.listen();
+  tell({ port });
+  measure(() => relay.stats().counters.objectsIn ?? 0);
+}
+
+/** Speaks without end, and is interrupted every few seconds. */
+async function publish(url: string, carrier: Carrier): Promise<void> {
+  const publisher = new Publisher({ url, broadcast: BROADCAST, connect: { backends: [carrier] }, control: true });
+  measure(() => publisher.stats().groups);
+  for (let turn = 0; ; turn++) {
+    publisher.play(await openSource({ file: SPEECH }));
+    await delay(2500);
+    publisher.set({ strength: turn % 2 });
+    await delay(500);
+    await publisher.interrupt();
+    await delay(200);
+  }
+}
+
+function listen(url: string, carrier: Carrier, report: boolean): void {
+  const listener = new Listener({ url, broadcast: BROADCAST, connect: { backends: [carrier] }, report });
+  measure(() => listener.stats().receivedFrames);
+}
+
+/** Comes, sends an operation and goes, again and again: what the relay and the publisher hold must not grow with it. */
+async function churn(url: string, carrier: Carrier): Promise<void> {
+  let times = 0;
+  measure(() => times);
+  for (;;) {
+    const options = { url, broadcast: BROADCAST, connect: { backends: [carrier] } };
+    const listener = new Listener(options);
+    const controller = new Controller(options);
+    await delay(700);
+    await controller.send({ op: "set", knobs: { gainDb: times % 3 } }).catch(() => {});
+    await Promise.all([controller.close(), listener.close()]);
+    times++;
+  }
+}
+
+const role = JSON.parse(process.argv[2] ?? "") as Role;
+process.on("disconnect", () => process.exit());
+if (role.kind === "relay") await relay();
+else if (role.kind === "publisher") await publish(role.url, role.carrier);
+else if (role.kind === "churn") await churn(role.url, role.carrier);
+else listen(role.url, role.carrier, role.kind === "datagrams");
