@@ -8,6 +8,7 @@ export {
 } from "./broadcast-name.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
 export { attachLogger, type Logger, logForProcess } from "./logger.js";
+export { race } from "./race.js";
 export {
   type Clock,
   fromMilliseconds,

@@ -1,3 +1,4 @@
+import { race } from "../base/index.js";
 import type { AudioSource } from "./source.js";
 
 /** How a splice joins what is there. */
@@ -58,7 +59,7 @@ export class Feed {
       if (this.#loop !== undefined) this.#repeat(this.#loop);
       else if (this.#ended) return;
       // Samples may be given back while the source is silent.
-      else await Promise.race([this.#fetch(), this.#stir.promise]);
+      else await race([this.#fetch(), this.#stir.promise]);
     }
   }
 

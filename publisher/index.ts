@@ -22,7 +22,6 @@ export { modelPayload } from "./preparations.js";
 export { type Interruption, Publisher, type PublisherEvents, type PublisherState } from "./publisher.js";
 export type { RemoteControlCounters } from "./remote-control.js";
 export { Resampler, SAMPLE_RATE } from "./resample.js";
-export type { Logger } from "./session.js";
 export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source.js";
 export type { PublisherStats } from "./stats.js";
 export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";

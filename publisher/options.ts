@@ -1,10 +1,9 @@
 import { z } from "zod";
-import { BROADCAST_NAME_RULE, isBroadcastName } from "../base/index.js";
+import { BROADCAST_NAME_RULE, isBroadcastName, type Logger } from "../base/index.js";
 import type { ConnectOptions } from "../transport/index.js";
 import { knobsSchema } from "./mix.js";
 import { Model } from "./model.js";
 import { opusOptionsSchema } from "./opus.js";
-import type { Logger } from "./session.js";
 import type { AudioSource } from "./source.js";
 import type { VideoSource } from "./video-source.js";
 

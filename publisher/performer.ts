@@ -2,6 +2,7 @@ import {
   type Clock,
   fromMilliseconds,
   InputError,
+  type Logger,
   type Microseconds,
   microseconds,
   StateError,
@@ -17,7 +18,6 @@ import { type Item, MAX_CHECKPOINTS, Playlist, type Tail, type Utterance } from 
 import { toPosition, toTime } from "./position.js";
 import { type Block, Renderer, tellsVoice } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
-import type { Logger } from "./session.js";
 import type { AudioSource } from "./source.js";
 
 /** Options of {@link Performer}. */

@@ -1,10 +1,12 @@
 import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
+  attachLogger,
   broadcastPath,
   type Clock,
   fromMilliseconds,
   InputError,
+  type Logger,
   type Microseconds,
   microseconds,
   monotonicClock,
@@ -29,7 +31,7 @@ import type { Utterance } from "./playlist.js";
 import { toPosition, toTime } from "./position.js";
 import { RemoteControl } from "./remote-control.js";
 import { SAMPLE_RATE } from "./resample.js";
-import { LOW_SUFFIX, type Logger, Uplink } from "./session.js";
+import { LOW_SUFFIX, Uplink } from "./session.js";
 import type { AudioSource } from "./source.js";
 import type { PublisherStats } from "./stats.js";
 import { VideoTrack } from "./video-track.js";
@@ -104,6 +106,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   readonly #options: z.output<typeof publisherOptionsSchema>;
   readonly #clock: Clock = monotonicClock;
   readonly #logger: Logger;
+  readonly #detachLogger: () => void;
   readonly #bitrateBps: number;
   readonly #lowBitrateBps: number | false;
   readonly #uplink: Uplink;
@@ -147,6 +150,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     }
     this.#options = data;
     this.#logger = data.logger ?? silent;
+    this.#detachLogger = data.logger ? attachLogger(data.logger) : () => {};
     this.#bitrateBps = data.codec === "pcm" ? PCM_BITRATE_BPS * data.channels : data.bitrateBps;
     const low = data.lowBitrateBps ?? (data.frameMs === 5 ? 16_000 : 12_000);
     this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : low;
@@ -474,6 +478,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       this.#composer.close();
       await this.#video?.close();
       await this.#controls.close();
+      this.#detachLogger();
       for (const resolve of this.#ticks.splice(0)) resolve();
     }
   }

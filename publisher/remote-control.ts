@@ -1,11 +1,10 @@
 import { type Broadcast, type Connection, Path } from "@kixelated/moq";
-import type { Clock } from "../base/index.js";
+import type { Clock, Logger } from "../base/index.js";
 import { type ControlEvent, controlPath, isControllerId } from "../flow/index.js";
 import { Answers } from "./remote-answers.js";
 import { type ControllerHost, RemoteController } from "./remote-controller.js";
 import { Counts, type RemoteControlCounters } from "./remote-counts.js";
 import { REMOTE_CONTROL_LIMITS, type RemoteControlLimits } from "./remote-limits.js";
-import type { Logger } from "./session.js";
 
 export type { RemoteControlCounters, RemoteControlLimits };
 

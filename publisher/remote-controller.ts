@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Broadcast } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, UnsayError } from "../base/index.js";
+import { type Clock, fromMilliseconds, type Logger, UnsayError } from "../base/index.js";
 import {
   BULK_OPERATIONS,
   BulkReceiver,
@@ -14,7 +14,6 @@ import {
 import type { Counts } from "./remote-counts.js";
 import type { RemoteControlLimits } from "./remote-limits.js";
 import { PayloadIntake } from "./remote-payload.js";
-import type { Logger } from "./session.js";
 import { readTrack } from "./track-reader.js";
 
 /** What all controllers of a publisher share. */

@@ -1,5 +1,5 @@
 import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
-import type { Microseconds } from "../base/index.js";
+import type { Logger, Microseconds } from "../base/index.js";
 import {
   type Aggregate,
   broadcastHash,
@@ -12,13 +12,6 @@ import { divertStreams, type ReceiveStream, Reconnector, type Session, toWebTran
 import { FeedbackReader } from "./feedback.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
 import { NameClaim } from "./name-claim.js";
-
-/** Where the publisher tells what goes on; pino's shape. */
-export interface Logger {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
 
 /** Options of {@link Uplink}. */
 export interface UplinkOptions {

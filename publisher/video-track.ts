@@ -1,9 +1,15 @@
 import { type Broadcast, Group, Time, type Track } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, type Microseconds, microseconds, monotonicClock } from "../base/index.js";
+import {
+  type Clock,
+  fromMilliseconds,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+} from "../base/index.js";
 import { encodeLegacyFrame, type Frame, Timeline, type VideoRendition } from "../container/index.js";
 import { Pacer } from "../flow/index.js";
 import { Reel } from "./reel.js";
-import type { Logger } from "./session.js";
 import type { VideoSource } from "./video-source.js";
 
 /** Options of {@link VideoTrack}. */

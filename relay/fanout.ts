@@ -1,4 +1,4 @@
-import { type Clock, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, fromSeconds, type Microseconds, microseconds, race } from "../base/index.js";
 import { EPOCH_SIZE } from "../container/index.js";
 import { type CacheBudget, type Classifier, TrackCache } from "./cache.js";
 import type { Counters } from "./counters.js";
@@ -160,8 +160,16 @@ export class Track implements WatchedTrack {
     if (now - this.#lowRefusedAt < LOW_REFUSED) return undefined;
     const low = this.#options.low?.();
     if (low === undefined) return undefined;
-    const leave = low.follow(take);
-    void low.closed.then(() => {
+    const unfollow = low.follow(take);
+    const left = Promise.withResolvers<void>();
+    let following = true;
+    const leave = () => {
+      following = false;
+      left.resolve();
+      unfollow();
+    };
+    void race([low.closed, left.promise]).then(() => {
+      if (!following) return;
       this.#lowRefusedAt = this.#options.clock();
       onEnd();
     });

@@ -1,8 +1,7 @@
+import type { Logger as BaseLogger } from "../base/index.js";
+
 /** The part of pino's logger that the relay uses. */
-export interface Logger {
-  debug(details: object, message: string): void;
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
+export interface Logger extends BaseLogger {
   child(bindings: Record<string, unknown>): Logger;
 }
 

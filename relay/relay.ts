@@ -2,7 +2,15 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { createSecureContext } from "node:tls";
 import { z } from "zod";
-import { InputError, microseconds, monotonicClock, StateError, TransportError, toMilliseconds } from "../base/index.js";
+import {
+  attachLogger,
+  InputError,
+  microseconds,
+  monotonicClock,
+  StateError,
+  TransportError,
+  toMilliseconds,
+} from "../base/index.js";
 import { RewindClassifier } from "../container/index.js";
 import {
   type Certificate,
@@ -144,6 +152,7 @@ export class Relay {
   readonly #counters = new Counters();
   readonly #budget: CacheBudget;
   readonly #spreader = new Spreader();
+  readonly #detachLogger: () => void;
   readonly #origin: Origin;
   readonly #environment: BroadcastEnvironment;
   readonly #auth: Auth | undefined;
@@ -180,6 +189,7 @@ export class Relay {
       throw new InputError("INVALID_OPTION", `options.${issue?.path.join(".")}: ${issue?.message}.`);
     }
     this.#options = parsed.data;
+    this.#detachLogger = options.logger ? attachLogger(options.logger) : () => {};
     const { limits, takeBack, auth } = this.#options;
     this.#auth = auth && new Auth(auth as AuthOptions);
     this.#sites = new SitePolicy(this.#options);
@@ -368,6 +378,7 @@ export class Relay {
     await Promise.all(this.#servers.map((server) => server.close()));
     if (this.#door) await closeHttp(this.#door.server);
     if (this.#ops) await closeHttp(this.#ops);
+    this.#detachLogger();
   }
 
   #describe(): unknown {

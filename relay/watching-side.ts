@@ -1,4 +1,4 @@
-import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError } from "../base/index.js";
+import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../base/index.js";
 import {
   broadcastHash,
   decodeAggregate,
@@ -154,7 +154,7 @@ export class WatchingSide {
       await track.info();
       if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
       const updates = this.#followUpdates(reader, watcher);
-      const outcome = await Promise.race([updates, track.closed]);
+      const outcome = await race([updates, track.closed]);
       if (outcome === "left") void send.finish();
       else if (outcome === undefined) {
         if (hasTimestamps(version)) {

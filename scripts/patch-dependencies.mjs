@@ -62,7 +62,9 @@ function patchPackage(name) {
   const folder = join(root, "node_modules", name);
   const installed = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).version;
   if (installed !== version)
-    throw new Error(`${name} ${installed} is installed, and the patch is for ${version}: see scripts/patch-dependencies.mjs.`);
+    throw new Error(
+      `${name} ${installed} is installed, and the patch is for ${version}: see scripts/patch-dependencies.mjs.`,
+    );
   const marker = join(folder, "unsay.js");
   if (existsSync(marker)) {
     writeFileSync(marker, helper);
@@ -71,7 +73,8 @@ function patchPackage(name) {
   const counts = { race: 0, any: 0, settled: 0 };
   const changed = new Map();
   for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    if (!file.endsWith(".js") || file.endsWith(".test.js") || file === "unsay.js" || file.includes("node_modules")) continue;
+    if (!file.endsWith(".js") || file.endsWith(".test.js") || file === "unsay.js" || file.includes("node_modules"))
+      continue;
     const path = join(folder, file);
     const { names, patched } = patchModule(readFileSync(path, "utf8"), counts);
     if (names.length === 0) continue;
@@ -80,7 +83,9 @@ function patchPackage(name) {
     changed.set(path, `import { ${names.join(", ")} } from "${specifier}";\n${patched}`);
   }
   if (JSON.stringify(counts) !== JSON.stringify(expected))
-    throw new Error(`The patch does not fit ${name} ${version}: ${JSON.stringify(counts)} of ${JSON.stringify(expected)}.`);
+    throw new Error(
+      `The patch does not fit ${name} ${version}: ${JSON.stringify(counts)} of ${JSON.stringify(expected)}.`,
+    );
   for (const [path, text] of changed) writeFileSync(path, text);
   writeFileSync(marker, helper);
 }

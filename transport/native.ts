@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync }
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { TransportError } from "../base/index.js";
+import { logForProcess, TransportError } from "../base/index.js";
 import { patchSharedObject } from "./native-patch.js";
 
 /** One stream's writing half in the native binding. Calls run on another thread, in no order unless awaited. */

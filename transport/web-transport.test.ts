@@ -1,5 +1,6 @@
 import { Broadcast, Connection, Path, Time } from "@kixelated/moq";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test } from "vitest";
+import { attachLogger } from "../base/index.js";
 import { certificateHash, connectQuic, createCertificate, listenQuic, type Session, toWebTransport } from "./index.js";
 
 const cleanups: (() => unknown)[] = [];
@@ -70,9 +71,10 @@ test("a subscriber that leaves a track of @moq/net leaves no words about the int
     Connection.accept(toWebTransport(far), far.url),
     Connection.connect(near.url, { transport: toWebTransport(near) }),
   ]);
-  const spies = (["debug", "warn"] as const).map((name) => vi.spyOn(console, name).mockImplementation(() => {}));
-  cleanups.push(() => vi.restoreAllMocks());
-  const words = () => spies.flatMap(({ mock }) => mock.calls.map((call) => call.join(" "))).join("\n");
+  const lines: string[] = [];
+  const log = (_: object, message: string) => void lines.push(message);
+  cleanups.push(attachLogger({ debug: log, info: log, warn: log }));
+  const words = () => lines.join("\n");
 
   const broadcast = new Broadcast.Producer();
   cleanups.push(() => broadcast.close());

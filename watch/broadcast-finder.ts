@@ -30,7 +30,12 @@ export class BroadcastFinder {
 
   /** Resolves once something was announced, or withdrawn, that may change what is {@link found}. */
   async changed(): Promise<void> {
-    await Promise.race(this.#handles.map(({ active }) => active.changed()));
+    const forget: (() => void)[] = [];
+    await new Promise<void>((resolve) => {
+      for (const { active } of this.#handles) forget.push(active.changed(() => resolve()));
+    });
+    // Those that did not change must not keep what waited for them.
+    for (const each of forget) each();
   }
 
   /** Stops looking; idempotent. */

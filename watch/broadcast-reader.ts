@@ -1,4 +1,5 @@
 import type * as Moq from "@kixelated/moq";
+import { race } from "../base/index.js";
 import { type Catalog, parseCatalog } from "../container/index.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
 import { delay } from "./delay.js";
@@ -103,7 +104,7 @@ export class BroadcastReader {
       const { signal } = stop;
       const read = found && this.#read(found, signal).catch((error) => signal.aborted || onProblem(error));
       // What is announced beside the broadcast that is read makes no difference to it.
-      do await Promise.race([end, finder.changed()]);
+      do await race([end, finder.changed()]);
       while (!over && finder.found === found);
       stop.abort();
       await read;

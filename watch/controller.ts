@@ -2,13 +2,16 @@ import "../base/polyfills.js";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
+  attachLogger,
   BROADCAST_NAME_RULE,
   broadcastPath,
   InputError,
   isBroadcastName,
+  type Logger,
   type Microseconds,
   microseconds,
   monotonicClock,
+  race,
   StateError,
   TransportError,
 } from "../base/index.js";
@@ -53,6 +56,8 @@ export interface ControllerOptions {
   readonly connect?: Omit<ConnectOptions, "signal">;
   /** Waits between attempts to connect again. */
   readonly backoff?: Backoff;
+  /** Takes what goes on, pino's shape. Default: nothing is logged. */
+  readonly logger?: Logger;
 }
 
 type WithoutId<T> = T extends unknown ? Omit<T, "requestId"> & { readonly requestId?: string } : never;
@@ -137,6 +142,7 @@ export class Controller {
   readonly #requests = new Map<string, Request>();
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #closed: Promise<void>;
+  readonly #detachLogger: () => void;
   #settle: (error: Error | undefined) => void = () => {};
   #live: Live | undefined;
   #nextOrder = 0;
@@ -155,6 +161,7 @@ export class Controller {
     }
     const { url, broadcast, id, timeoutMs } = parsed.data;
     if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
+    this.#detachLogger = options.logger ? attachLogger(options.logger) : () => {};
     this.#url = new URL(url);
     this.#name = broadcast;
     this.#timeoutMs = timeoutMs;
@@ -167,8 +174,10 @@ export class Controller {
     this.#reconnector = new Reconnector({
       connect: (signal) => connect(this.#url, { ...options.connect, signal }),
       onSession: (session) => this.#run(session),
-      onRetry: (reason) => {
+      onRetry: (reason, waitMs) => {
         if (reason) this.#lastProblem = reason;
+        const details = { err: reason, waitMs: Math.round(waitMs) };
+        options.logger?.warn(details, "The controller has no session to the relay; it tries again.");
       },
       ...(options.backoff && { backoff: options.backoff }),
     });
@@ -248,6 +257,7 @@ export class Controller {
     this.#live?.broadcast.close();
     this.#live = undefined;
     this.#reconnector.close();
+    this.#detachLogger();
     this.#settle(error);
   }
 
@@ -280,7 +290,7 @@ export class Controller {
         const changed = answers.active.changed();
         const stop = new AbortController();
         const reading = source && this.#readAnswers(source, stop.signal);
-        await Promise.race([ended, changed]);
+        await race([ended, changed]);
         stop.abort();
         await reading;
       }

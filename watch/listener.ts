@@ -3,11 +3,13 @@ import { EventEmitter } from "node:events";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
+  attachLogger,
   BROADCAST_NAME_RULE,
   broadcastPath,
   fromMilliseconds,
   InputError,
   isBroadcastName,
+  type Logger,
   MediaError,
   type Microseconds,
   microseconds,
@@ -69,6 +71,8 @@ export interface ListenerOptions {
   readonly connect?: Omit<ConnectOptions, "signal">;
   /** Waits between attempts to connect again. */
   readonly backoff?: Backoff;
+  /** Takes what goes on, pino's shape. Default: nothing is logged. */
+  readonly logger?: Logger;
 }
 
 /** What a listener is doing. */
@@ -164,6 +168,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #reconnector: Reconnector;
   readonly #timeout: ReturnType<typeof setTimeout>;
   readonly #closed: Promise<void>;
+  readonly #logger: Logger | undefined;
+  readonly #detachLogger: () => void;
   #settle: (error: Error | undefined) => void = () => {};
   #pipeline: AudioPipeline | undefined;
   #decoder: ChangingDecoder | undefined;
@@ -187,6 +193,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
       throw new InputError("INVALID_OPTION", `${issue?.path.join(".")} is not valid: ${issue?.message}.`);
     }
     this.#options = parsed.data;
+    this.#logger = options.logger;
+    this.#detachLogger = options.logger ? attachLogger(options.logger) : () => {};
     const { url, broadcast, jitterMs, adaptive, pullIntervalMs, channels, timeoutMs } = this.#options;
     if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
     this.#url = new URL(url);
@@ -321,6 +329,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       throw cause;
     } finally {
       this.#become("closed");
+      this.#detachLogger();
     }
   }
 
@@ -446,6 +455,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #become(state: ListenerState): void {
     if (state === this.#state || this.#state === "closed") return;
     this.#state = state;
+    this.#logger?.info({ state, broadcast: this.#name }, "The listener changed its state.");
     this.emit("state", state);
   }
 
@@ -453,6 +463,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (this.#ended) return;
     const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
     this.#lastProblem = error;
+    this.#logger?.warn({ err: error }, "The listener recovers by itself.");
     this.emit("problem", error);
   }
 }

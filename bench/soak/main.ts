@@ -116,7 +116,13 @@ function report(subjects: readonly Subject[], samples: ReadonlyMap<Subject, Samp
     const counted = all.slice(Math.floor(all.length * WARM_UP));
     const growth = slope(counted);
     const last = all.at(-1)!;
-    return { name: subject.name, growth, megabytes: last.bytes / 1e6, groups: last.groups, ok: growth <= TARGET_MB_PER_MINUTE };
+    return {
+      name: subject.name,
+      growth,
+      megabytes: last.bytes / 1e6,
+      groups: last.groups,
+      ok: growth <= TARGET_MB_PER_MINUTE,
+    };
   });
   for (const { name, growth, megabytes, groups, ok } of rows)
     process.stdout.write(
