@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../base/index.js";
+import { decodeAggregate, encodeAggregate, MAX_LISTED } from "./aggregate.js";
 import { ReportAggregator } from "./aggregator.js";
 import { ListenerState } from "./listener.js";
-import { decodeAggregate, encodeAggregate, MAX_LISTED, type Report } from "./report.js";
+import type { Report } from "./report.js";
 
 function report(changes: Partial<Report>): Report {
   return {

@@ -1,7 +1,8 @@
-import { type Microseconds, microseconds } from "../base/index.js";
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
+import { type Aggregate, type ListedListener, MAX_LISTED } from "./aggregate.js";
 import { type FoldResult, type LandingLead, LISTENER_TIMEOUT, ListenerState } from "./listener.js";
-import { type Aggregate, type ListedListener, MAX_LISTED, type Report } from "./report.js";
-import { MAX_TIMESTAMP } from "./wire.js";
+import type { PlayheadBound } from "./playhead-bound.js";
+import type { Report } from "./report.js";
 
 /** Options for {@link ReportAggregator}. */
 export interface ReportAggregatorOptions {
@@ -9,6 +10,8 @@ export interface ReportAggregatorOptions {
   readonly broadcast: number;
   /** Listeners remembered at once; more are refused and counted. Default 4096. */
   readonly maxListeners?: number;
+  /** Listeners remembered at once of one peer, which is an edge where it has several. Default 1024. */
+  readonly maxPerPeer?: number;
   /** A listener silent for longer is forgotten. Default 3 s. */
   readonly timeout?: Microseconds;
   /** See {@link ListenerStateOptions}. */
@@ -25,38 +28,67 @@ export interface Ingest {
 
 interface Entry {
   readonly state: ListenerState;
+  /** Whose word it is: an edge reports for many. */
+  readonly peer: number | string;
   listedAt: number;
   urgent: boolean;
+  /** Rewinds of the track when one of the listener's was counted last. */
+  rewinds: number;
 }
+
+/**
+ * A listener further behind the one that is furthest ahead is left alone: so late it may be as well a claim as a player,
+ * and what it hears ends where that of the others is cut.
+ */
+export const MAX_LAG: Microseconds = fromSeconds(5);
+/** A peer's landing leads count as at most so much worse than those of every other peer: beyond, it is its own path. */
+const MAX_WORSE: Microseconds = fromMilliseconds(500);
+/** A player with less than this to play waits for sound, and is not paused. */
+const DRY_MS = 100;
 
 /**
  * Relay side: folds the reports of all listeners of one broadcast into one aggregate for the publisher.
  * The relay sends one ten times a second, and at once when `fold` says that a rewind was applied.
+ *
+ * A report is a claim of a stranger and must cost only the listener that makes it: no playhead counts beyond the
+ * {@link PlayheadBound} of what was sent, none far behind the others, no landing lead far below theirs, and no rewind
+ * that the track did not have.
  */
 export class ReportAggregator {
   readonly #broadcast: number;
   readonly #maxListeners: number;
+  readonly #maxPerPeer: number;
   readonly #timeout: Microseconds;
   readonly #estimateStaleness: boolean;
   readonly #listeners = new Map<number | string, Entry>();
+  readonly #perPeer = new Map<number | string, number>();
+  #bound: PlayheadBound | undefined;
   #aggregateId = 0;
+  #rewinds = 0;
   #overflow = 0;
 
   constructor({
     broadcast,
     maxListeners = 4096,
+    maxPerPeer = 1024,
     timeout = LISTENER_TIMEOUT,
     estimateStaleness = true,
   }: ReportAggregatorOptions) {
     this.#broadcast = broadcast;
     this.#estimateStaleness = estimateStaleness;
     this.#maxListeners = maxListeners;
+    this.#maxPerPeer = maxPerPeer;
     this.#timeout = timeout;
   }
 
   /** Listeners remembered now. */
   get listeners(): number {
     return this.#listeners.size;
+  }
+
+  /** What was sent of the track that the reports are about; undefined while it is not known, so that claims go unbounded. */
+  set bound(bound: PlayheadBound | undefined) {
+    this.#bound = bound;
   }
 
   /** Reports refused because the table was full. */
@@ -66,23 +98,27 @@ export class ReportAggregator {
 
   /**
    * Takes one report that arrived at `arrival` (the relay's clock). `connection` names the transport session it came
-   * on, so that no listener can speak for another; by default the report's own session id. Returns undefined when the
-   * table is full.
+   * on, so that no listener can speak for another; by default the report's own session id. `peer` names the session of
+   * an edge that reports for many. Returns undefined when the table is full.
    */
-  fold(report: Report, arrival: Microseconds, connection: number | string = report.session): FoldResult | undefined {
-    let entry = this.#listeners.get(connection);
+  fold(
+    report: Report,
+    arrival: Microseconds,
+    connection: number | string = report.session,
+    peer: number | string = connection,
+  ): FoldResult | undefined {
+    const known = this.#listeners.get(connection);
+    const entry = known ?? this.#add(connection, peer);
     if (entry === undefined) {
-      if (this.#listeners.size >= this.#maxListeners) {
-        this.#overflow++;
-        return undefined;
-      }
-      const state = new ListenerState({ estimateStaleness: this.#estimateStaleness });
-      entry = { state, listedAt: -1, urgent: false };
-      this.#listeners.set(connection, entry);
+      this.#overflow++;
+      return undefined;
     }
-    const result = entry.state.fold(report, arrival);
-    if (result.rewindApplied) entry.urgent = true;
-    return result;
+    if (this.#listeners.size === 1 && known === undefined) this.#bound?.begin(report.playhead, arrival);
+    const { newest, rewindApplied } = entry.state.fold(report, arrival);
+    const applied = rewindApplied && (known === undefined ? peer === connection : this.#isRewind(entry));
+    if (rewindApplied && known !== undefined && applied) this.#rewinds = (this.#rewinds + 1) % 2 ** 21;
+    if (applied) entry.urgent = true;
+    return { newest, rewindApplied: applied };
   }
 
   /** What is known of one listener. */
@@ -97,43 +133,29 @@ export class ReportAggregator {
 
   /** Forgets a listener whose connection has ended. */
   forget(connection: number | string): void {
+    const entry = this.#listeners.get(connection);
+    if (entry === undefined) return;
     this.#listeners.delete(connection);
+    const left = (this.#perPeer.get(entry.peer) ?? 1) - 1;
+    if (left > 0) this.#perPeer.set(entry.peer, left);
+    else this.#perPeer.delete(entry.peer);
   }
 
-  /** Latest projected playhead of the playing listeners, or of all when none plays; undefined with no listeners. */
+  /** Latest playhead of the listeners that play or wait for sound, or of all when none does; undefined with no listeners. */
   latestPlayhead(now: Microseconds): Microseconds | undefined {
     this.#evict(now);
-    let latest: Microseconds | undefined;
-    let latestPlaying: Microseconds | undefined;
-    for (const { state } of this.#listeners.values()) {
-      const playhead = state.playheadAt(now);
-      if (playhead === undefined) continue;
-      if (latest === undefined || playhead > latest) latest = playhead;
-      if (state.playing && (latestPlaying === undefined || playhead > latestPlaying)) latestPlaying = playhead;
-    }
-    return latestPlaying ?? latest;
+    return this.#ends(now)?.latest;
   }
 
   /** Makes the next aggregate; takes the worst leads and forgets silent listeners. */
   aggregate(now: Microseconds, ingest: Ingest): Aggregate {
     this.#evict(now);
-    let earliest = Number.POSITIVE_INFINITY;
-    let latest = 0;
-    let worst: LandingLead | undefined;
-    let discontinuity = 0;
     let bleedMs = 0;
     let staleMs = 0;
-    // A paused player says nothing about where the others are, so it counts only when nobody plays.
     const playing = [...this.#listeners.values()].some(({ state }) => state.playing);
+    const { earliest, latest } = this.#ends(now) ?? { earliest: microseconds(0), latest: microseconds(0) };
+    const worst = this.#worstLead(ingest.group);
     for (const { state } of this.#listeners.values()) {
-      if (state.playing || !playing) {
-        const playhead = clampTime(state.playheadAt(now) ?? 0);
-        earliest = Math.min(earliest, playhead);
-        latest = Math.max(latest, playhead);
-      }
-      const lead = state.takeWorstLead();
-      if (lead !== undefined && (worst === undefined || lead.lead < worst.lead)) worst = lead;
-      discontinuity = Math.max(discontinuity, state.discontinuity);
       bleedMs = Math.max(bleedMs, state.latest?.report.bleedMs ?? 0);
       staleMs = Math.max(staleMs, state.latest?.report.staleMs ?? 0);
     }
@@ -146,13 +168,13 @@ export class ReportAggregator {
       listeners: this.#listeners.size,
       overflow: this.#overflow,
       playing,
-      earliest: microseconds(Math.min(earliest, latest)),
-      latest: microseconds(latest),
+      earliest,
+      latest,
       worstLead: worst?.lead,
       worstLeadGroup: worst?.group,
       ingestAck: ingest.group,
       ingestBytes: ingest.bytes,
-      discontinuity,
+      discontinuity: this.#rewinds,
       bleedMs,
       staleMs,
       listed: this.#list(now, aggregateId),
@@ -161,7 +183,7 @@ export class ReportAggregator {
 
   // Those that just applied a rewind first, then whoever was named longest ago, so that all get their turn.
   #list(now: Microseconds, aggregateId: number): ListedListener[] {
-    const entries = [...this.#listeners.values()];
+    const entries = this.#bySession();
     if (entries.length > MAX_LISTED)
       entries.sort((a, b) => Number(b.urgent) - Number(a.urgent) || a.listedAt - b.listedAt);
     return entries.slice(0, MAX_LISTED).map((entry) => {
@@ -170,21 +192,80 @@ export class ReportAggregator {
       const { state } = entry;
       return {
         session: state.latest?.report.session ?? 0,
-        playhead: clampTime(state.playheadAt(now) ?? 0),
+        playhead: this.#playhead(state, now),
         discontinuity: state.discontinuity,
         heardUntil: state.heardUntil,
-        receivedUntil: state.receivedUntil === undefined ? undefined : clampTime(state.receivedUntil),
+        receivedUntil: state.receivedUntil,
       };
     });
   }
 
+  #add(connection: number | string, peer: number | string): Entry | undefined {
+    const ofPeer = this.#perPeer.get(peer) ?? 0;
+    if (this.#listeners.size >= this.#maxListeners || ofPeer >= this.#maxPerPeer) return undefined;
+    const state = new ListenerState({ estimateStaleness: this.#estimateStaleness });
+    const entry = { state, peer, listedAt: -1, urgent: false, rewinds: this.#bound?.rewinds ?? 0 };
+    this.#listeners.set(connection, entry);
+    this.#perPeer.set(peer, ofPeer + 1);
+    return entry;
+  }
+
+  // A listener applies each rewind of the track once.
+  #isRewind(entry: Entry): boolean {
+    if (this.#bound === undefined) return true;
+    const { rewinds } = this.#bound;
+    if (entry.rewinds === rewinds) return false;
+    entry.rewinds = rewinds;
+    return true;
+  }
+
+  #playhead(state: ListenerState, now: Microseconds): Microseconds {
+    const claimed = state.playheadAt(now) ?? microseconds(0);
+    return this.#bound?.limit(claimed, now) ?? claimed;
+  }
+
+  /** How far the listeners are; undefined with none. */
+  #ends(now: Microseconds): { readonly earliest: Microseconds; readonly latest: Microseconds } | undefined {
+    const all = [...this.#listeners.values()].map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
+    if (all.length === 0) return undefined;
+    // A paused player says nothing about where the others are, so it counts only when nobody plays. One that waits for
+    // sound is there, or a single claim to play could keep all that wait from ever getting any.
+    const there = all.filter(({ state }) => state.playing || (state.latest?.report.bufferedMs ?? 0) < DRY_MS);
+    const counted = there.length > 0 ? there : all;
+    const latest = Math.max(...counted.map(({ playhead }) => playhead));
+    const playing = counted.filter(({ state, playhead }) => state.playing && playhead >= latest - MAX_LAG);
+    const earliest = Math.min(latest, ...(playing.length > 0 ? playing : counted).map(({ playhead }) => playhead));
+    return { earliest: microseconds(Math.max(earliest, latest - MAX_LAG, 0)), latest: microseconds(latest) };
+  }
+
+  /** The smallest landing lead since the last call, as far as one peer's word goes. */
+  #worstLead(newestGroup: number | undefined): LandingLead | undefined {
+    const ofPeer = new Map<number | string, LandingLead>();
+    for (const { state, peer } of this.#listeners.values()) {
+      const lead = state.takeWorstLead();
+      const known = ofPeer.get(peer);
+      if (lead !== undefined && (known === undefined || lead.lead < known.lead)) ofPeer.set(peer, lead);
+    }
+    const [worst, next] = [...ofPeer.values()].sort((left, right) => left.lead - right.lead);
+    if (worst === undefined) return undefined;
+    return {
+      lead: microseconds(Math.max(worst.lead, next === undefined ? worst.lead : next.lead - MAX_WORSE)),
+      group: Math.min(worst.group, newestGroup ?? worst.group),
+    };
+  }
+
+  // Of several that go by the same id the one that was there first: an id can be read off a feedback broadcast's path.
+  #bySession(): Entry[] {
+    const found = new Map<number, Entry>();
+    for (const entry of this.#listeners.values()) {
+      const session = entry.state.latest?.report.session ?? 0;
+      if (!found.has(session)) found.set(session, entry);
+    }
+    return [...found.values()];
+  }
+
   #evict(now: Microseconds): void {
     for (const [connection, { state }] of this.#listeners)
-      if (now - state.lastHeard > this.#timeout) this.#listeners.delete(connection);
+      if (now - state.lastHeard > this.#timeout) this.forget(connection);
   }
-}
-
-// A hostile playhead next to the limit must not make an aggregate that can't be encoded.
-function clampTime(value: number): Microseconds {
-  return microseconds(Math.min(Math.max(value, 0), MAX_TIMESTAMP - 1));
 }

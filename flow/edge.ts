@@ -1,5 +1,6 @@
 import { microseconds, toMilliseconds } from "../base/index.js";
-import type { Aggregate, Report } from "./report.js";
+import type { Aggregate } from "./aggregate.js";
+import type { Report } from "./report.js";
 
 /** Reads the listeners that an edge relay's aggregate names as reports of their own, for whoever aggregates next. */
 export function reportsOf(aggregate: Aggregate): Report[] {

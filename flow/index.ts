@@ -1,3 +1,12 @@
+export {
+  type Aggregate,
+  type DecodedAggregate,
+  decodeAggregate,
+  encodeAggregate,
+  type ListedListener,
+  MAX_AGGREGATE_BYTES,
+  MAX_LISTED,
+} from "./aggregate.js";
 export { type Ingest, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
 export {
   BULK_OPERATIONS,
@@ -74,6 +83,9 @@ export {
   type PlayheadClockOptions,
   type PlayheadSample,
 } from "./playhead.js";
+export { PlayheadBound } from "./playhead-bound.js";
+export { type DecodedReceipt, decodeReceipt, encodeReceipt, type Receipt } from "./receipt.js";
+export { broadcastHash, isReportDatagram, type ReportErrorCode, reportKind } from "./record.js";
 export {
   ANSWERS_TRACK,
   type ControlAnswer,
@@ -88,28 +100,7 @@ export {
   OPERATIONS_TRACK,
   payloadTrack,
 } from "./remote.js";
-export {
-  type Aggregate,
-  broadcastHash,
-  type DecodedAggregate,
-  type DecodedReceipt,
-  type DecodedReport,
-  decodeAggregate,
-  decodeReceipt,
-  decodeReport,
-  encodeAggregate,
-  encodeReceipt,
-  encodeReport,
-  isReportDatagram,
-  type ListedListener,
-  MAX_AGGREGATE_BYTES,
-  MAX_LISTED,
-  MAX_REPORT_BYTES,
-  type Receipt,
-  type Report,
-  type ReportErrorCode,
-  reportKind,
-} from "./report.js";
+export { type DecodedReport, decodeReport, encodeReport, MAX_REPORT_BYTES, type Report } from "./report.js";
 export {
   frameReport,
   REPORT_STREAM_TYPE,

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../base/index.js";
-import { isReportDatagram, MAX_AGGREGATE_BYTES } from "./report.js";
+import { MAX_AGGREGATE_BYTES } from "./aggregate.js";
+import { isReportDatagram } from "./record.js";
 import { frameReport, REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "./report-stream.js";
 
 const record = fc

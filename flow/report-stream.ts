@@ -1,5 +1,6 @@
 import { ProtocolError } from "../base/index.js";
-import { isReportDatagram, MAX_AGGREGATE_BYTES } from "./report.js";
+import { MAX_AGGREGATE_BYTES } from "./aggregate.js";
+import { isReportDatagram } from "./record.js";
 
 const TYPE_BYTES = 8;
 const LENGTH_BYTES = 2;

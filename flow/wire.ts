@@ -1,6 +1,3 @@
-/** Largest media time a record may carry, about 35 years; far below where doubles lose whole microseconds. */
-export const MAX_TIMESTAMP = 2 ** 50;
-
 /** Writes a record's integers into a buffer that grows as needed. */
 export class ByteWriter {
   #bytes: Uint8Array;
