@@ -4,7 +4,8 @@ import { fromMilliseconds, fromSeconds, microseconds } from "../base/index.js";
 import { decodeAggregate, encodeAggregate, MAX_LISTED } from "./aggregate.js";
 import { ReportAggregator } from "./aggregator.js";
 import { ListenerState } from "./listener.js";
-import type { Report } from "./report.js";
+import { PlayheadBound } from "./playhead-bound.js";
+import { decodeReport, encodeReport, type Report } from "./report.js";
 
 function report(changes: Partial<Report>): Report {
   return {
@@ -200,5 +201,122 @@ describe("ReportAggregator", () => {
     const listed = aggregator.aggregate(fromSeconds(1.01), none).listed;
     expect(listed).toHaveLength(MAX_LISTED);
     expect(listed[0]).toMatchObject({ session: last, discontinuity: 4 });
+  });
+});
+
+describe("a listener that lies", () => {
+  /** Fifteen seconds of a broadcast that is sent 400 ms ahead, with two listeners of it. */
+  function scene() {
+    const aggregator = new ReportAggregator({ broadcast: 1 });
+    const bound = new PlayheadBound();
+    aggregator.bound = bound;
+    const at = (milliseconds: number) => fromMilliseconds(milliseconds);
+    let clientTimeMs = 0;
+    const run = (milliseconds: number, lie?: (playheadUs: number) => Partial<Report>, session = 666) => {
+      const end = clientTimeMs + milliseconds;
+      for (; clientTimeMs < end; clientTimeMs += 100) {
+        const now = at(clientTimeMs);
+        aggregator.fold(report({ session: 1, clientTimeMs, playhead: at(clientTimeMs) }), now, "a");
+        aggregator.fold(report({ session: 2, clientTimeMs, playhead: at(clientTimeMs - 150) }), now, "b");
+        if (lie) aggregator.fold(report({ session, clientTimeMs, ...lie(at(clientTimeMs)) }), now, "liar");
+        for (let frame = 0; frame < 100; frame += 20)
+          bound.sent(at(clientTimeMs + 400 + frame), at(clientTimeMs + frame));
+      }
+      return aggregator.aggregate(at(clientTimeMs), { group: 100, bytes: 1 });
+    };
+    return { aggregator, bound, at, run, now: () => at(clientTimeMs) };
+  }
+
+  it("moves nobody's playhead beyond what could be heard, and leaves nothing behind", () => {
+    for (const claim of [(at: number) => at + 20e6, () => Number.MAX_SAFE_INTEGER, (at: number) => at + 3600e6]) {
+      const { run, at } = scene();
+      run(5000);
+      const lying = run(5000, (now) => ({ playhead: microseconds(claim(now)) }));
+      // 400 ms ahead and what the bound allows, however long it lies.
+      expect(lying.latest).toBeLessThanOrEqual(at(10_000 + 400 + 250));
+      expect(lying.earliest).toBeCloseTo(at(10_000 - 150), -5);
+      const after = run(5000);
+      expect(after.listeners).toBe(2);
+      expect(after.latest).toBeCloseTo(at(15_000), -5);
+    }
+  });
+
+  it("that is behind cuts no more than 5 s back, and alone starves nobody", () => {
+    const { run, at } = scene();
+    run(9000);
+    const aggregate = run(1000, () => ({ playhead: microseconds(0) }));
+    expect([aggregate.earliest, aggregate.latest].map((time) => Math.round(time / 1e5))).toEqual([99, 100]);
+    const { aggregator, now } = scene();
+    // The others have played all there is and wait; the liar says that it alone plays, from the start.
+    for (const session of [1, 2])
+      aggregator.fold(report({ session, playing: false, bufferedMs: 0, playhead: at(9000) }), now(), session);
+    aggregator.fold(report({ session: 3, playing: true, playhead: microseconds(0) }), now(), "liar");
+    expect(aggregator.aggregate(now(), { group: 1, bytes: 1 }).latest).toBe(at(9000));
+    expect(aggregator.latestPlayhead(now())).toBe(at(9000));
+  });
+
+  it("worsens the landing lead of the others by half a second at most, from whichever group", () => {
+    const { aggregator, now } = scene();
+    const lead = { worstLead: microseconds(200_000), worstLeadGroup: 90 };
+    aggregator.fold(report({ session: 1, ...lead }), now(), "a");
+    aggregator.fold(report({ session: 2, ...lead }), now(), "b");
+    // An edge has one word, however many it names.
+    for (let session = 10; session < 40; session++)
+      aggregator.fold(
+        report({ session, worstLead: microseconds(-9e8), worstLeadGroup: Number.MAX_SAFE_INTEGER }),
+        now(),
+        `edge/${session}`,
+        "edge",
+      );
+    const aggregate = aggregator.aggregate(now(), { group: 100, bytes: 1 });
+    expect([aggregate.worstLead, aggregate.worstLeadGroup]).toEqual([-300_000, 100]);
+  });
+
+  it("applies no rewind that there was not, and takes neither another's id nor everybody's place", () => {
+    const { aggregator, bound, run, at } = scene();
+    const before = run(1000, () => ({ discontinuity: 0 }));
+    let applied = 0;
+    for (let index = 1; index < 50; index++) {
+      const told = report({ session: 666, clientTimeMs: 1000 + index, discontinuity: index, playhead: at(1000) });
+      if (aggregator.fold(told, at(1000 + index), "liar")?.rewindApplied) applied++;
+    }
+    expect(applied).toBe(0);
+    expect(run(1000).discontinuity).toBe(before.discontinuity);
+    bound.rewind(at(1500), at(2000));
+    aggregator.fold(report({ session: 1, clientTimeMs: 3000, discontinuity: 1 }), at(3000), "a");
+    expect(aggregator.aggregate(at(3000), { group: 1, bytes: 1 }).discontinuity).toBe(before.discontinuity + 1);
+    // The id of the first one, with another place to be.
+    const twin = scene();
+    twin.run(1000, () => ({ playhead: microseconds(7) }), 1);
+    const listed = twin.run(100).listed.filter(({ session }) => session === 1);
+    expect(listed.map(({ playhead }) => Math.round(playhead / 1e5))).toEqual([11]);
+    // One peer fills its own share of the table.
+    const small = new ReportAggregator({ broadcast: 1, maxListeners: 100, maxPerPeer: 60 });
+    for (let session = 0; session < 100; session++) small.fold(report({ session }), at(1), `edge/${session}`, "edge");
+    expect([small.listeners, small.overflow]).toEqual([60, 40]);
+    expect(small.fold(report({ session: 500 }), at(1), "honest")).toBeDefined();
+    for (let session = 0; session < 60; session++) small.forget(`edge/${session}`);
+    expect(small.fold(report({ session: 1 }), at(1), "edge/1", "edge")).toBeDefined();
+  });
+
+  it("never makes an aggregate that can't be read, whatever it reports", () => {
+    const wild = fc.oneof(fc.maxSafeInteger(), fc.nat({ max: 9 })).map(Math.abs);
+    fc.assert(
+      fc.property(fc.array(fc.array(wild, { minLength: 12, maxLength: 12 }), { maxLength: 20 }), (reports) => {
+        const { aggregator, run, now } = scene();
+        run(500);
+        for (const [index, numbers] of reports.entries()) {
+          const fields = Object.keys(report({})).filter((key) => key !== "playing");
+          const told = Object.fromEntries(fields.map((key, place) => [key, numbers[place % 12]]));
+          const encoded = decodeReport(encodeReport({ ...(told as unknown as Report), playing: index % 2 === 0 }));
+          if (!encoded.ok) throw new Error(encoded.code);
+          aggregator.fold(encoded.report, now(), index % 3 === 0 ? "liar" : index);
+          const aggregate = aggregator.aggregate(now(), { group: numbers[0], bytes: numbers[1]! });
+          expect(aggregate.latest).toBeLessThanOrEqual(microseconds(now() + 1e6));
+          expect(decodeAggregate(encodeAggregate(aggregate)).ok).toBe(true);
+        }
+      }),
+      { seed: 5, numRuns: 300 },
+    );
   });
 });

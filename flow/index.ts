@@ -7,7 +7,7 @@ export {
   MAX_AGGREGATE_BYTES,
   MAX_LISTED,
 } from "./aggregate.js";
-export { type Ingest, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
+export { type Ingest, MAX_LAG, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
 export {
   BULK_OPERATIONS,
   BULK_UNIT_BYTES,

@@ -18,6 +18,8 @@ const BEHIND = 0.1;
 const TRANSPORT_MAX = 3.0;
 const TRANSPORT_TAU = 20;
 const REPORT_OLD = 10;
+// Further from the playhead than any advance: it was where it was for a playhead that was none.
+const LOST = 10;
 
 /**
  * The distance nearest to zero that is the same place in a loop: `((x + D/2) mod D) - D/2`.
@@ -130,7 +132,9 @@ export class LeadController {
     this.#lastLead = folded;
     const deficit = LEAD_WANTED - folded;
     if (deficit <= 0) return "enough";
-    if (this.#mode === "gated" && group <= this.#gate) return "gated";
+    // A reporter can name a group that was never written, which is no news of the last raise either.
+    const known = this.#lastGroup < 0 ? group : Math.min(group, this.#lastGroup);
+    if (this.#mode === "gated" && known <= this.#gate) return "gated";
     this.#transport = Math.min(this.#transport + deficit, TRANSPORT_MAX);
     this.#gate = this.#lastGroup;
     return "raised";
@@ -171,8 +175,12 @@ export class LeadController {
     return fromSeconds(this.#interval * EMA_FACTOR + MARGIN + this.#transport);
   }
 
-  /** Media time to have written by now; never goes back except by `rewind` or `wrap`. */
+  /**
+   * Media time to have written by now; never goes back except by `rewind` or `wrap`, or when it is 10 s from the playhead,
+   * where no advance leads.
+   */
   frontier(playhead: Microseconds, now: Microseconds): Microseconds {
+    if (this.#frontier - playhead > fromSeconds(LOST)) this.#frontier = playhead;
     this.#frontier = Math.max(this.#frontier, playhead + this.advance(now));
     return microseconds(this.#frontier);
   }

@@ -4,6 +4,8 @@ import {
   LeadController,
   type LeadMode,
   type ListedListener,
+  MAX_LAG,
+  PlayheadBound,
   PlayheadClock,
   StalenessEstimator,
 } from "../flow/index.js";
@@ -32,6 +34,8 @@ export interface AudienceOptions {
 const SILENCE = fromSeconds(3);
 /** A cut lies on a sample, up to half of one behind the moment it is meant for. */
 const HALF_SAMPLE_US = 11;
+/** How long the word of the others is waited for once one has come: a listener that never gives its own holds nobody up. */
+const GRACE = fromMilliseconds(300);
 /** How long after a rewind reports of before it are still expected. */
 const START_OVER = fromSeconds(1);
 
@@ -39,12 +43,16 @@ interface Waiter {
   readonly before: ReadonlyMap<number, ListedListener & { readonly projected: Microseconds }>;
   readonly heard: Map<number, HeardListener>;
   readonly resolve: () => void;
+  /** When the last of them reported. */
+  heardAt: number;
 }
 
 /** What the relay's aggregates tell about the listeners: where their playheads are, how early sound lands, what was heard. */
 export class Audience {
   /** How far ahead of the playhead to be. */
   readonly lead: LeadController;
+  /** How far a listener can be by what was sent to the relay, whatever the relay says. */
+  readonly bound = new PlayheadBound();
   /** How long groups are on their way. */
   readonly transit = new Transit();
   readonly #clock: Clock;
@@ -117,9 +125,13 @@ export class Audience {
     return this.#clock() - this.#arrival > SILENCE ? undefined : this.#last;
   }
 
-  /** Earliest playhead now; undefined with nobody reporting. */
+  /** Earliest playhead now, never far behind the latest; undefined with nobody reporting. */
   earliest(now: Microseconds): Microseconds | undefined {
-    return this.#playhead(this.#earliest, now);
+    const earliest = this.#playhead(this.#earliest, now);
+    const latest = this.latest(now);
+    return earliest === undefined || latest === undefined
+      ? undefined
+      : microseconds(Math.min(latest, Math.max(earliest, latest - MAX_LAG)));
   }
 
   /** Latest playhead now; undefined with nobody reporting. */
@@ -143,7 +155,10 @@ export class Audience {
 
   #playhead(clock: PlayheadClock, now: Microseconds): Microseconds | undefined {
     if (this.listeners === 0) return undefined;
-    if (this.#startedOver === undefined || !this.isStartingOver(now)) return clock.at(now);
+    if (this.#startedOver === undefined || !this.isStartingOver(now)) {
+      const claimed = clock.at(now);
+      return claimed && this.bound.limit(claimed, now);
+    }
     return microseconds(this.#startedOver.to + now - this.#startedOver.at);
   }
 
@@ -154,18 +169,22 @@ export class Audience {
   async heard(limitMs: number): Promise<HeardListener[]> {
     this.#finish();
     const now = this.#clock();
-    const before = new Map(
-      (this.#fresh?.listed ?? []).map((listener) => {
-        const run = this.playing ? now - this.#playheadAt : 0;
-        const limit = listener.receivedUntil ?? listener.playhead + run;
-        return [listener.session, { ...listener, projected: microseconds(Math.min(listener.playhead + run, limit)) }];
-      }),
-    );
+    const before = new Map<number, ListedListener & { readonly projected: Microseconds }>();
+    for (const listener of this.#fresh?.listed ?? []) {
+      // Of two that go by the same id the first one: it was there before.
+      if (before.has(listener.session)) continue;
+      const run = this.playing ? now - this.#playheadAt : 0;
+      const limit = listener.receivedUntil ?? listener.playhead + run;
+      before.set(listener.session, {
+        ...listener,
+        projected: microseconds(Math.min(listener.playhead + run, limit)),
+      });
+    }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      this.#waiter = { before, heard, resolve };
+      this.#waiter = { before, heard, resolve, heardAt: Number.POSITIVE_INFINITY };
       timer = setTimeout(resolve, limitMs);
     });
     clearTimeout(timer);
@@ -183,8 +202,11 @@ export class Audience {
       present.add(session);
       const before = waiter.before.get(session);
       if (before === undefined || heardUntil === undefined || discontinuity <= before.discontinuity) continue;
+      if (waiter.heard.has(session)) continue;
       waiter.heard.set(session, { session, heardUntil, measured: true });
+      waiter.heardAt = this.#clock();
     }
+    if (this.#clock() - waiter.heardAt > GRACE) return this.#finish();
     const gone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
     if ([...waiter.before.keys()].every((session) => waiter.heard.has(session) || gone(session))) this.#finish();
   }

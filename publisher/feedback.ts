@@ -9,6 +9,7 @@ import {
   feedbackPrefix,
   isFeedbackName,
   MAX_FEEDBACKS,
+  type PlayheadBound,
   type Report,
   ReportAggregator,
   reportKind,
@@ -20,6 +21,8 @@ export interface FeedbackReaderOptions {
   readonly connection: Connection.Established;
   /** Path of the broadcast that is published. */
   readonly path: string;
+  /** What was sent, which bounds what listeners claim. */
+  readonly bound: PlayheadBound;
   /** Told ten times a second what the listeners report, and at once when one applied a rewind. */
   readonly onAggregate: (aggregate: Aggregate) => void;
   readonly clock?: Clock;
@@ -55,6 +58,7 @@ export class FeedbackReader {
     this.#hash = broadcastHash(options.path);
     this.#prefix = feedbackPrefix(options.path);
     this.#aggregator = new ReportAggregator({ broadcast: this.#hash });
+    this.#aggregator.bound = options.bound;
     this.#announcements = options.connection.announced(Path.from(this.#prefix));
     this.#timer = setInterval(() => this.#aggregate(), AGGREGATE_MS);
     this.#timer.unref();
@@ -116,7 +120,7 @@ export class FeedbackReader {
     const now = this.#clock();
     let applied = false;
     for (const [listener, report] of reports)
-      applied = this.#aggregator.fold(report, now, name + listener)?.rewindApplied || applied;
+      applied = this.#aggregator.fold(report, now, name + listener, name)?.rewindApplied || applied;
     if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
   }
 

@@ -14,7 +14,7 @@ import {
   TransportError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
-import type { ControlEvent } from "../flow/index.js";
+import { type ControlEvent, MAX_LAG } from "../flow/index.js";
 import { connect } from "../transport/index.js";
 import { Audience, type HeardListener } from "./audience.js";
 import { Composer } from "./composer.js";
@@ -71,8 +71,8 @@ interface Cut {
   readonly reneged: boolean;
   /** Whether listeners will report it: those of sound do. */
   readonly heard: boolean;
-  /** End of what had been encoded before. */
-  readonly sent: Microseconds;
+  /** What no listener can have heard beyond: it was not sent, or could not be reached by then. */
+  readonly reach: Microseconds;
 }
 
 const TICK_MS = 10;
@@ -261,7 +261,9 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         this.#become(displaced ? "displaced" : "publishing");
         if (displaced) this.emit("problem", nameTaken(data.broadcast));
       },
+      bound: this.#audience.bound,
       onAggregate: (aggregate) => {
+        if (this.#audience.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
         if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
         this.#audience.observe(aggregate);
         if (this.#blocked) this.#stir();
@@ -527,6 +529,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const until =
       this.#performer.playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
     this.#video?.pump(this.#horizon.passed(now), microseconds(until));
+    if (!this.#options.audio && this.#video) this.#audience.bound.sent(this.#video.frontier, now);
   }
 
   // Where somebody speaks is told with the sound in which it is.
@@ -554,6 +557,8 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       if (this.#isBehind) break;
       const frame = this.#outbox.take(now, passed);
       if (frame === undefined) break;
+      if (frame.opensEpoch) this.#audience.bound.rewind(frame.timestamp, now);
+      this.#audience.bound.sent(frame.timestamp, now);
       this.#uplink.send({
         sequence: frame.sequence,
         timestamp: frame.timestamp,
@@ -573,6 +578,15 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const width = fromMilliseconds(written * this.#options.frameMs);
     const behind = microseconds(this.#horizon.target(now) - toTime(cursor));
     this.#audience.lead.wrote(now, width, this.#composer.lastSequence, behind);
+  }
+
+  // A player that joins at the newest frame is as far as what was sent with nobody reporting, and no further.
+  #believeFirst(playhead: Microseconds): void {
+    const now = this.#clock();
+    const { mode, aheadMs } = this.#options;
+    const ahead =
+      mode === "live" ? 0 : aheadMs === undefined ? this.#audience.lead.advance(now) : fromMilliseconds(aheadMs);
+    this.#audience.bound.begin(microseconds(Math.min(playhead, this.#horizon.wall(now) + ahead)), now);
   }
 
   #encode(now: Microseconds): number {
@@ -611,21 +625,25 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     this.#performer.cut(position, { more: this.#video?.running ?? false });
     const reneged = position < cursor;
     const sent = toTime(this.#options.audio ? cursor : frontier);
+    const most = this.#audience.bound.at(now) ?? sent;
+    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
     if (reneged) {
       composer.silence(position);
       this.#pump();
       this.#audience.startOver(toTime(position), now);
     }
     const pictures = this.#video?.pause(toTime(position)) ?? false;
-    return { to: toTime(position), reneged: reneged || pictures, heard: reneged, sent };
+    return { to: toTime(position), reneged: reneged || pictures, heard: reneged, reach };
   }
 
-  async #heard({ to, reneged, heard, sent }: Cut): Promise<Interruption> {
+  async #heard({ to, reneged, heard, reach }: Cut): Promise<Interruption> {
     const nothing = this.#composer.counters.groups === 0 && !this.#video?.counters.groups;
     const perListener = await this.#audience.heard(heard ? HEARD_LIMIT_MS : 0);
-    const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, sent)) }));
-    const earliest = Math.min(...clamped.map(({ heardUntil }) => heardUntil));
-    const heardUntil = nothing ? 0 : clamped.length > 0 ? earliest : Math.min(to, sent);
+    const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
+    const times = clamped.map((one) => one.heardUntil);
+    // One that claims to have heard far less than the others speaks for itself alone.
+    const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
+    const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
     return { heardUntil: microseconds(heardUntil), perListener: clamped, to, reneged };
   }
 

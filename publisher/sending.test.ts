@@ -203,6 +203,38 @@ describe("Audience", () => {
     ]);
   });
 
+  it("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
+    const audience = new Audience({ clock });
+    const quiet = { session: 2, playheadMs: 5000 };
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]));
+    const heard = audience.heard(60_000);
+    const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
+    for (let turn = 0; turn < 4; turn++) {
+      now += 100;
+      audience.observe({ ...spoken, aggregateId: 10 + turn });
+    }
+    now += 1;
+    audience.observe({ ...spoken, aggregateId: 20 });
+    expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
+  });
+
+  it("believes no relay that puts the listeners beyond what was sent, or far behind", () => {
+    const audience = new Audience({ clock });
+    for (let at = 0; at <= 8000; at += 20) audience.bound.sent(ms(at), clock());
+    audience.bound.begin(ms(5000), clock());
+    audience.observe(aggregate([{ session: 1, playheadMs: 35 * 365 * 86_400_000 }]));
+    expect(audience.latest(clock())).toBe(ms(5250));
+    now += 1000;
+    audience.observe({
+      ...aggregate([
+        { session: 1, playheadMs: 0 },
+        { session: 2, playheadMs: 6000 },
+      ]),
+      aggregateId: 9,
+    });
+    expect([audience.earliest(clock()), audience.latest(clock())]).toEqual([ms(1000), ms(6000)]);
+  });
+
   it("does not wait for listeners that left, nor with nobody there", async () => {
     const audience = new Audience({ clock });
     expect(await audience.heard(1000)).toEqual([]);

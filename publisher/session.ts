@@ -5,6 +5,7 @@ import {
   broadcastHash,
   decodeAggregate,
   isReportDatagram,
+  type PlayheadBound,
   REPORT_STREAM_TYPE,
   ReportStreamReader,
 } from "../flow/index.js";
@@ -32,6 +33,8 @@ export interface UplinkOptions {
   readonly onProblem: (reason: Error) => void;
   /** Another publisher took the broadcast's name at the relay, or left it again. */
   readonly onDisplaced: (displaced: boolean) => void;
+  /** What was sent, which bounds what listeners claim. */
+  readonly bound: PlayheadBound;
   /** Somebody subscribed to the audio track, or the last one left. */
   readonly onDemand: (wanted: boolean) => void;
 }
@@ -174,8 +177,8 @@ export class Uplink {
     connection.publish(Path.from(path), broadcast);
     logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
     this.#options.onConnected();
-    const { onAggregate, onDisplaced } = this.#options;
-    const feedback = new FeedbackReader({ connection, path, onAggregate });
+    const { onAggregate, onDisplaced, bound } = this.#options;
+    const feedback = new FeedbackReader({ connection, path, bound, onAggregate });
     this.#feedback = feedback;
     const claim = new NameClaim({ connection, path, onChange: onDisplaced });
     void session.closed.then(({ closeCode, reason }) => {

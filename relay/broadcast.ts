@@ -122,9 +122,13 @@ export class Broadcast {
     return this.#aggregator.listener(session);
   }
 
-  /** Takes a report of a session; false when there is no room for one more listener. */
-  report(session: string, report: Report): boolean {
-    const folded = this.#aggregator.fold(report, this.#environment.clock(), session);
+  /**
+   * Takes a report of a session, or what the session `peer` reports of a listener of its own; false when there is no room
+   * for one more listener.
+   */
+  report(session: string, report: Report, peer = session): boolean {
+    this.#aggregator.bound = this.#media()?.bound;
+    const folded = this.#aggregator.fold(report, this.#environment.clock(), session, peer);
     if (folded?.rewindApplied) this.#aggregateSoon();
     return folded !== undefined;
   }
@@ -170,18 +174,20 @@ export class Broadcast {
   #aggregate(): void {
     const now = this.#environment.clock();
     this.#lastAggregate = now;
-    const { group, bytes } = this.#ingest();
-    const body = encodeAggregate(this.#aggregator.aggregate(now, { group, bytes }));
+    const media = this.#media();
+    this.#aggregator.bound = media?.bound;
+    const ingest = { group: media?.cache?.newest?.sequence, bytes: media?.ingestBytes ?? 0 };
+    const body = encodeAggregate(this.#aggregator.aggregate(now, ingest));
     if (this.source.sendAggregate(this.sourcePath, body)) this.#environment.counters.aggregatesOut++;
   }
 
   // The track that the reports are about is the one with the most groups; a catalog has few.
-  #ingest(): { group: number | undefined; bytes: number } {
+  #media(): Track | undefined {
     let busiest: Track | undefined;
     // Tracks of JSON tell about the broadcast and are none of its media.
     for (const track of this.#tracks.values())
       if (!track.name.endsWith(".json") && (track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0))
         busiest = track;
-    return { group: busiest?.cache?.newest?.sequence, bytes: busiest?.ingestBytes ?? 0 };
+    return busiest;
   }
 }

@@ -127,7 +127,7 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
   expect(full).toEqual({ broadcast: 4, relay: 1 });
   pictures.cache.close();
   sound.cache.close();
-  expect([broadcast.usedBytes, relay.usedBytes]).toEqual([0, 40]);
+  expect([broadcast.usedBytes, relay.usedBytes]).toEqual([0, 40_000]);
 });
 
 test("a late joiner starts where it asks, else where others listen, else at the newest group", () => {

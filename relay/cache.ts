@@ -6,7 +6,10 @@ import type { WireFrame } from "./wire/group.js";
 /** The rewind rule as the cache needs it; `RewindClassifier` of the container room fulfils it. */
 export interface Classifier {
   /** Takes note of a frame and judges it. */
-  observe(sequence: number, timestamp: Microseconds): { readonly stale: boolean; readonly rewind?: object };
+  observe(
+    sequence: number,
+    timestamp: Microseconds,
+  ): { readonly stale: boolean; readonly rewind?: { readonly from: Microseconds } };
   /** Judges a frame seen earlier by all that was observed since. */
   isStale(sequence: number, timestamp: Microseconds): boolean;
 }
@@ -111,6 +114,8 @@ export interface AppendResult {
   readonly takenBack: readonly GroupRecord[];
   /** Groups cut at the rewind, still good before it. */
   readonly truncated: readonly GroupRecord[];
+  /** Where the rewind that it revealed goes back to. */
+  readonly from?: Microseconds;
 }
 
 const NOTHING: readonly GroupRecord[] = [];
@@ -179,9 +184,10 @@ export class TrackCache {
     const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
     if (!verdict?.stale) {
       record.timestamp ??= timestamp;
+      record.reached = timestamp;
       record.push(frame);
       if (this.#bySequence.get(record.sequence) === record) this.#count(frame.payload.length);
-      return verdict?.rewind === undefined ? KEPT : { kept: true, ...this.#rewind() };
+      return verdict?.rewind === undefined ? KEPT : { kept: true, from: verdict.rewind.from, ...this.#rewind() };
     }
     const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind();
     record.end();

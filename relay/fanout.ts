@@ -1,6 +1,7 @@
 import { type Clock, fromSeconds, type Microseconds, microseconds, race } from "../base/index.js";
 import { EPOCH_SIZE } from "../container/index.js";
-import { type CacheBudget, type Classifier, TrackCache } from "./cache.js";
+import { PlayheadBound } from "../flow/index.js";
+import { type AppendResult, type CacheBudget, type Classifier, TrackCache } from "./cache.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
 import type { LowRendition, WatchedTrack } from "./watched-track.js";
@@ -49,6 +50,7 @@ export class Track implements WatchedTrack {
   readonly name: string;
   readonly #options: TrackOptions;
   readonly #watchers = new Set<Watcher>();
+  #bound: PlayheadBound | undefined;
   /** Who takes its whole groups in place of a fuller rendition's. */
   readonly #followers = new Set<(record: GroupRecord) => void>();
   #bitrateBps = 0;
@@ -84,6 +86,11 @@ export class Track implements WatchedTrack {
 
   get bitrateBps(): number {
     return this.#bitrateBps;
+  }
+
+  /** How far a listener's playhead can be by what came of the track; undefined where its frames carry no timestamps. */
+  get bound(): PlayheadBound | undefined {
+    return this.#bound;
   }
 
   /** Payload bytes that arrived from upstream. */
@@ -293,6 +300,7 @@ export class Track implements WatchedTrack {
     this.#ingestBytes += frame.payload.length;
     counters.bytesIn += frame.payload.length;
     const result = this.#cache!.append(record, frame);
+    this.#follow(record, result);
     if (!result.kept) counters.staleIn++;
     if (result.takenBack.length > 0 || result.truncated.length > 0) {
       if (result.kept) {
@@ -308,6 +316,13 @@ export class Track implements WatchedTrack {
       }
     }
     return result.kept;
+  }
+
+  #follow(record: GroupRecord, { kept, from }: AppendResult): void {
+    if (this.#bound === undefined || !kept) return;
+    const now = this.#options.clock();
+    if (from !== undefined) this.#bound.rewind(from, now);
+    if (record.reached !== undefined) this.#bound.sent(record.reached, now);
   }
 
   #spread(record: GroupRecord, first: boolean, via: "stream" | "datagram"): void {
@@ -327,6 +342,7 @@ export class Track implements WatchedTrack {
   #makeCache(info: TrackInfo): void {
     const { clock, cacheAge, cacheBytes, budget, classifier, source } = this.#options;
     this.#classifier = source.timed ? classifier?.() : undefined;
+    this.#bound = source.timed ? new PlayheadBound() : undefined;
     this.#cache = new TrackCache({
       clock,
       maxAge: cacheAge,

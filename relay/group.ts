@@ -18,6 +18,8 @@ export class GroupRecord {
   readonly arrivedAt: Microseconds;
   /** Media time of its first frame, once there is one. */
   timestamp: Microseconds | undefined;
+  /** Media time of its newest frame. */
+  reached: Microseconds | undefined;
   /** Whether the publisher sent it on a stream. */
   viaStream = false;
   /** Whether it goes before all others: it starts an epoch or revealed a rewind. */

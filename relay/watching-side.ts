@@ -246,7 +246,7 @@ export class WatchingSide {
     }
     // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
     for (const report of reportsOf(decoded.aggregate))
-      watched.broadcast.report(`${this.#peer.id}/${report.session}`, report);
+      watched.broadcast.report(`${this.#peer.id}/${report.session}`, report, this.#peer.id);
     const { broadcast, aggregateId } = decoded.aggregate;
     this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
   }
