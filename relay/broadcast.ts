@@ -1,5 +1,6 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../base/index.js";
 import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../flow/index.js";
+import type { ByteBudget } from "./byte-budget.js";
 import { CacheBudget, type Classifier } from "./cache.js";
 import type { Counters } from "./counters.js";
 import { Track, type TrackSource } from "./fanout.js";
@@ -28,6 +29,8 @@ export interface BroadcastEnvironment {
   /** For the caches of all broadcasts together. */
   readonly budget: CacheBudget;
   readonly limits: RelayLimits;
+  /** For the frames of all sessions that have not come in full. */
+  readonly partial: ByteBudget;
   readonly classifier: (() => Classifier) | undefined;
   /** Whether reports are taken as old as they are found to be. */
   readonly estimateStaleness: boolean;
@@ -53,6 +56,7 @@ export class Broadcast {
   readonly hops: readonly bigint[];
   readonly #environment: BroadcastEnvironment;
   readonly #tracks = new Map<string, Track>();
+  readonly #askers = new WeakMap<Track, string>();
   readonly #aggregator: ReportAggregator;
   readonly #budget: CacheBudget;
   #lastAggregate = Number.NEGATIVE_INFINITY;
@@ -83,16 +87,15 @@ export class Broadcast {
     return this.#aggregator.listeners;
   }
 
-  /** A track by name; undefined when the broadcast is over or has too many tracks. */
-  track(name: string): Track | undefined {
+  /**
+   * A track by name, which `asker` asks for; undefined when the broadcast is over, has too many tracks, or when too many
+   * that were asked for have not been answered.
+   */
+  track(name: string, asker: string): Track | undefined {
     const known = this.#tracks.get(name);
     if (known !== undefined) return known;
     const { clock, counters, limits, classifier } = this.#environment;
-    if (this.#closed) return undefined;
-    if (this.#tracks.size >= limits.tracksPerBroadcast) {
-      counters.capped.tracks++;
-      return undefined;
-    }
+    if (this.#closed || !this.#hasRoom(asker)) return undefined;
     const track = new Track({
       name,
       clock,
@@ -102,10 +105,12 @@ export class Broadcast {
       source: this.source.track(this.sourcePath, name),
       cacheAge: fromMilliseconds(limits.cacheMs),
       cacheBytes: limits.cacheBytesPerTrack,
-      ...(!name.endsWith(LOW_SUFFIX) && { low: () => this.track(`${name}${LOW_SUFFIX}`) }),
+      cacheGroups: limits.cacheGroupsPerTrack,
+      ...(!name.endsWith(LOW_SUFFIX) && { low: () => this.track(`${name}${LOW_SUFFIX}`, asker) }),
       latestPlayhead: () => this.#aggregator.latestPlayhead(clock()),
     });
     this.#tracks.set(name, track);
+    this.#askers.set(track, asker);
     void track.closed.then(() => {
       if (this.#tracks.get(name) === track) this.#tracks.delete(name);
     });
@@ -156,6 +161,19 @@ export class Broadcast {
     clearTimeout(this.#aggregateTimer);
     for (const track of [...this.#tracks.values()]) track.close(Code.DROPPED);
     this.#tracks.clear();
+  }
+
+  // What is answered takes a place of the broadcast's; what is not is whoever asks for it to pay for, so that names that
+  // there are not keep nobody else from asking.
+  #hasRoom(asker: string): boolean {
+    const { counters, limits } = this.#environment;
+    const unanswered = [...this.#tracks.values()].filter((track) => !track.answered);
+    const own = unanswered.filter((track) => this.#askers.get(track) === asker).length;
+    const most = limits.unansweredPerBroadcast * (own === 0 ? 2 : 1);
+    if (own >= limits.unansweredPerSession || unanswered.length >= most) counters.capped.unanswered++;
+    else if (this.#tracks.size - unanswered.length >= limits.tracksPerBroadcast) counters.capped.tracks++;
+    else return true;
+    return false;
   }
 
   #aggregateSoon(): void {

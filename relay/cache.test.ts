@@ -1,10 +1,14 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
 import { RewindClassifier } from "../container/index.js";
 import { CacheBudget, TrackCache } from "./cache.js";
-import { WireFrame } from "./wire/group.js";
+import { GROUP_COST } from "./group.js";
+import { FRAME_COST, WireFrame } from "./wire/group.js";
 
 const EPOCH = 65_536;
+/** What a group of one frame takes beside its payload. */
+const COST = GROUP_COST + FRAME_COST;
 
 function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: number; takeBack?: boolean } = {}) {
   let now: Microseconds = microseconds(0);
@@ -12,6 +16,7 @@ function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: num
   const cache = new TrackCache({
     clock: () => now,
     maxAge: fromMilliseconds(options.maxAgeMs ?? 12_000),
+    maxGroups: 1000,
     maxBytes: options.maxBytes ?? 1e6,
     budget,
     classifier: (options.takeBack ?? true) ? new RewindClassifier() : undefined,
@@ -19,9 +24,7 @@ function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: num
   });
   const add = (sequence: number, ...timestampsMs: number[]) => {
     const record = cache.open(sequence);
-    const results = timestampsMs.map((timestamp) =>
-      cache.append(record, new WireFrame(timestamp, new Uint8Array(10), 0)),
-    );
+    const results = timestampsMs.map((timestamp) => cache.append(record, WireFrame.of(timestamp, new Uint8Array(10))));
     return { record, results };
   };
   return { cache, budget, add, setNow: (ms: number) => (now = fromMilliseconds(ms)) };
@@ -43,7 +46,8 @@ test("a rewind takes stale groups out whole, cuts the one it falls into, and let
     [1, 1],
     [EPOCH, 1],
   ]);
-  expect([cache.bytes, budget.usedBytes]).toEqual([40, 40]);
+  const bytes = 3 * GROUP_COST + 4 * (FRAME_COST + 10);
+  expect([cache.bytes, budget.usedBytes]).toEqual([bytes, bytes]);
   const late = add(3, 120);
   expect(late.results[0]?.kept).toBe(false);
   expect(late.record.stale).toBe(true);
@@ -61,7 +65,7 @@ test("nothing is taken back without a classifier", () => {
 });
 
 test("age, bytes and the budget of all caches bound it, and the newest group always stays", () => {
-  const { cache, add, setNow } = make({ maxAgeMs: 100, maxBytes: 35 });
+  const { cache, add, setNow } = make({ maxAgeMs: 100, maxBytes: 3 * (COST + 10) + 5 });
   for (const sequence of [0, 1, 2, 3]) add(sequence, sequence * 20);
   cache.evict();
   expect(held(cache).map(([sequence]) => sequence)).toEqual([1, 2, 3]);
@@ -69,7 +73,7 @@ test("age, bytes and the budget of all caches bound it, and the newest group alw
   cache.evict();
   expect(held(cache).map(([sequence]) => sequence)).toEqual([3]);
   expect(cache.evicted).toBe(3);
-  const small = make({ budgetBytes: 15 });
+  const small = make({ budgetBytes: COST + 15 });
   small.add(0, 0);
   small.add(1, 20);
   small.cache.evict();
@@ -78,21 +82,23 @@ test("age, bytes and the budget of all caches bound it, and the newest group alw
 
 test("a broadcast's bound takes the oldest groups of all its tracks, and the relay's bound those of who asks", () => {
   const full = { broadcast: 0, relay: 0 };
-  const relay = new CacheBudget(100, { onEvict: () => full.relay++ });
-  const broadcast = new CacheBudget(60, { parent: relay, onEvict: () => full.broadcast++ });
-  const other = new CacheBudget(60, { parent: relay, onEvict: () => full.broadcast++ });
+  const relay = new CacheBudget(100_000, { onEvict: () => full.relay++ });
+  const broadcast = new CacheBudget(60_000, { parent: relay, onEvict: () => full.broadcast++ });
+  const other = new CacheBudget(60_000, { parent: relay, onEvict: () => full.broadcast++ });
   let now = 0;
   const track = (budget: CacheBudget) => {
     const cache = new TrackCache({
       clock: () => microseconds(now++),
       maxAge: fromMilliseconds(12_000),
+      maxGroups: 1000,
       maxBytes: 1e6,
       budget,
       classifier: undefined,
       timescale: 1000,
     });
-    const add = (sequence: number, bytes: number) =>
-      cache.append(cache.open(sequence), new WireFrame(sequence * 20, new Uint8Array(bytes), 0));
+    /** A group of one frame that takes so many kilobytes in all. */
+    const add = (sequence: number, kilobytes: number) =>
+      cache.append(cache.open(sequence), WireFrame.of(sequence * 20, new Uint8Array(kilobytes * 1000 - COST)));
     return { cache, add };
   };
   const [sound, pictures, elsewhere] = [track(broadcast), track(broadcast), track(other)];
@@ -100,7 +106,7 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
   for (const sequence of [0, 1, 2, 3]) sound.add(sequence, 5);
   elsewhere.add(0, 15);
   elsewhere.add(1, 15);
-  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60, 30, 90]);
+  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60_000, 30_000, 90_000]);
   // The picture that came first makes room, though it is sound that comes.
   sound.add(4, 5);
   sound.cache.evict();
@@ -123,7 +129,7 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
     [1, 1],
     [2, 1],
   ]);
-  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60, 40, 100]);
+  expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60_000, 40_000, 100_000]);
   expect(full).toEqual({ broadcast: 4, relay: 1 });
   pictures.cache.close();
   sound.cache.close();
@@ -148,4 +154,42 @@ test("a late joiner starts where it asks, else where others listen, else at the 
   add(EPOCH, 230);
   expect(from(undefined, 9999)).toEqual([EPOCH]);
   expect(from(undefined, 225)).toEqual([11, EPOCH]);
+});
+
+test("frames without a byte, and groups by their number, are bounded by what they take in memory", () => {
+  const { cache, budget } = make({ maxBytes: 1e6 });
+  const record = cache.open(0);
+  for (let frame = 0; frame < 5000; frame++) cache.append(record, WireFrame.of(frame, new Uint8Array(0)));
+  expect([cache.bytes, record.cost, record.bytes]).toEqual([1_281_024, 1_281_024, 0]);
+  // With the next group there is another to keep.
+  cache.open(1);
+  expect([held(cache), budget.usedBytes]).toEqual([[[1, 0]], GROUP_COST]);
+  for (let sequence = 2; sequence < 5000; sequence++) cache.open(sequence);
+  expect(cache.groups.length).toBeLessThanOrEqual(1000);
+  expect(budget.usedBytes).toBe(cache.groups.length * GROUP_COST);
+});
+
+test("whatever is held, cut, taken back and dropped, what is counted is what is held", () => {
+  const step = fc.record({
+    sequence: fc.integer({ min: 0, max: 40 }),
+    epoch: fc.integer({ min: 0, max: 2 }),
+    timestamp: fc.integer({ min: 0, max: 800 }),
+    bytes: fc.integer({ min: 0, max: 300 }),
+    abort: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const { cache, budget } = make({ maxBytes: 20_000 });
+      for (const { sequence, epoch, timestamp, bytes, abort } of steps) {
+        const record = cache.open(epoch * EPOCH + sequence);
+        cache.append(record, WireFrame.of(timestamp, new Uint8Array(bytes)));
+        if (abort && sequence % 5 === 0) cache.abort(record, 0);
+        const cost = cache.groups.reduce((sum, group) => sum + group.cost, 0);
+        expect([cache.bytes, budget.usedBytes]).toEqual([cost, cost]);
+      }
+      cache.close();
+      expect(budget.usedBytes).toBe(0);
+    }),
+    { seed: 3, numRuns: 300 },
+  );
 });

@@ -1,7 +1,7 @@
 import { type Clock, type Microseconds, microseconds } from "../base/index.js";
 import { GroupRecord } from "./group.js";
 import { Code } from "./wire/code.js";
-import type { WireFrame } from "./wire/group.js";
+import { FRAME_COST, type WireFrame } from "./wire/group.js";
 
 /** The rewind rule as the cache needs it; `RewindClassifier` of the container room fulfils it. */
 export interface Classifier {
@@ -96,8 +96,10 @@ export interface TrackCacheOptions {
   readonly clock: Clock;
   /** Groups older than this go, all but the newest. */
   readonly maxAge: Microseconds;
-  /** Payload bytes held, of which the newest group is always kept. */
+  /** Bytes held, of which the newest group is always kept. */
   readonly maxBytes: number;
+  /** Groups held. */
+  readonly maxGroups: number;
   /** Shared with the other tracks of the broadcast. */
   readonly budget: CacheBudget;
   /** Undefined where nothing is ever taken back: the bench's control, or a version without timestamps. */
@@ -130,6 +132,7 @@ export class TrackCache {
   // In sequence order.
   #groups: GroupRecord[] = [];
   #bytes = 0;
+  #payloadBytes = 0;
   #evicted = 0;
   #closed = false;
 
@@ -144,7 +147,7 @@ export class TrackCache {
     return this.#groups;
   }
 
-  /** Payload bytes held. */
+  /** Bytes held: payload, and what groups and frames take beside it. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -173,6 +176,7 @@ export class TrackCache {
     while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index--;
     this.#groups.splice(index, 0, record);
     this.#bySequence.set(sequence, record);
+    this.#count(record.cost);
     this.evict();
     return record;
   }
@@ -180,16 +184,19 @@ export class TrackCache {
   /** Adds a frame to a group, unless it is stale, and applies the rewind that it may reveal. */
   append(record: GroupRecord, frame: WireFrame): AppendResult {
     if (record.ended || this.#closed) return { kept: false, ...NOTHING_TAKEN };
-    const timestamp = microseconds(frame.timestamp * this.#perMicrosecond);
+    const timestamp = this.#time(frame);
     const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
     if (!verdict?.stale) {
       record.timestamp ??= timestamp;
       record.reached = timestamp;
+      record.latest = microseconds(Math.max(record.latest ?? 0, timestamp));
       record.push(frame);
-      if (this.#bySequence.get(record.sequence) === record) this.#count(frame.payload.length);
-      return verdict?.rewind === undefined ? KEPT : { kept: true, from: verdict.rewind.from, ...this.#rewind() };
+      if (this.#bySequence.get(record.sequence) === record) this.#count(FRAME_COST + frame.size, frame.size);
+      return verdict?.rewind === undefined
+        ? KEPT
+        : { kept: true, from: verdict.rewind.from, ...this.#rewind(verdict.rewind.from) };
     }
-    const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind();
+    const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind(verdict.rewind.from);
     record.end();
     if (record.frames.length > 0) return { kept: false, ...revealed };
     this.#takeBack(record);
@@ -220,10 +227,10 @@ export class TrackCache {
 
   /** Drops what is too old or too much; the newest group stays. */
   evict(): void {
-    const { clock, maxAge, maxBytes, budget } = this.#options;
+    const { clock, maxAge, maxBytes, maxGroups, budget } = this.#options;
     const oldest = clock() - maxAge;
-    while (this.#groups.length > 1 && (this.#groups[0]!.arrivedAt < oldest || this.#bytes > maxBytes))
-      this.dropOldest();
+    const isFull = () => this.#bytes > maxBytes || this.#groups.length > maxGroups;
+    while (this.#groups.length > 1 && (this.#groups[0]!.arrivedAt < oldest || isFull())) this.dropOldest();
     budget.evict();
   }
 
@@ -240,31 +247,33 @@ export class TrackCache {
     const first = this.#groups[0]?.timestamp;
     const last = this.newest?.timestamp;
     if (first === undefined || last === undefined || last <= first) return 0;
-    return (this.#bytes * 8e6) / (last - first);
+    return (this.#payloadBytes * 8e6) / (last - first);
   }
 
   /** Lets go of everything. */
   close(): void {
     this.#closed = true;
-    this.#count(-this.#bytes);
+    this.#count(-this.#bytes, -this.#payloadBytes);
     this.#options.budget.leave(this);
     this.#groups = [];
     this.#bySequence.clear();
   }
 
-  #rewind(): Pick<AppendResult, "takenBack" | "truncated"> {
+  #rewind(from: Microseconds): Pick<AppendResult, "takenBack" | "truncated"> {
     const takenBack: GroupRecord[] = [];
     const truncated: GroupRecord[] = [];
     const { classifier } = this.#options;
     for (const record of [...this.#groups]) {
-      const index = record.frames.findIndex((frame) =>
-        classifier?.isStale(record.sequence, microseconds(frame.timestamp * this.#perMicrosecond)),
-      );
+      // What ends before the rewind stays, and needs no look at each of its frames.
+      if (record.latest === undefined || record.latest < from) continue;
+      const index = record.frames.findIndex((frame) => classifier?.isStale(record.sequence, this.#time(frame)));
       if (index === 0) {
         this.#takeBack(record);
         takenBack.push(record);
       } else if (index > 0) {
-        this.#count(-record.truncate(index));
+        const { cost, bytes } = record;
+        record.truncate(index);
+        this.#count(record.cost - cost, record.bytes - bytes);
         truncated.push(record);
       }
     }
@@ -280,11 +289,17 @@ export class TrackCache {
     if (!this.#bySequence.delete(record.sequence)) return;
     const index = this.#groups[0] === record ? 0 : this.#groups.indexOf(record);
     this.#groups.splice(index, 1);
-    this.#count(-record.bytes);
+    this.#count(-record.cost, -record.bytes);
   }
 
-  #count(bytes: number): void {
+  // Timescales may be anything, and so may times be beyond what can be told apart.
+  #time(frame: WireFrame): Microseconds {
+    return microseconds(Math.min(frame.timestamp * this.#perMicrosecond, Number.MAX_SAFE_INTEGER));
+  }
+
+  #count(bytes: number, payloadBytes = 0): void {
     this.#bytes += bytes;
+    this.#payloadBytes += payloadBytes;
     this.#options.budget.add(bytes);
   }
 }

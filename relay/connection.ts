@@ -67,6 +67,7 @@ export class Connection implements Peer {
   #version: Version = 5;
   #peerHopId = 0n;
   #requests = 0;
+  #receiving = 0;
   #unknownStreams = 0;
   #greeted = false;
   #closed = false;
@@ -81,6 +82,11 @@ export class Connection implements Peer {
 
   get version(): Version {
     return this.#version;
+  }
+
+  /** Bytes of groups to the peer that the transport has not taken yet. */
+  get pendingBytes(): number {
+    return this.#watching.pendingBytes;
   }
 
   get scope(): Scope {
@@ -293,7 +299,13 @@ export class Connection implements Peer {
     for (;;) {
       const stream = await this.session.acceptUnidirectional();
       if (stream === undefined) return;
-      this.#spawn(this.#receive(stream));
+      if (this.#receiving >= this.#limits.streamsPerSession) {
+        this.#options.environment.counters.capped.streams++;
+        stream.stop(Code.BOUNDS_EXCEEDED);
+        continue;
+      }
+      this.#receiving++;
+      this.#spawn(this.#receive(stream).finally(() => this.#receiving--));
     }
   }
 

@@ -55,5 +55,16 @@ export class Counters {
   /** Aggregates sent to publishers. */
   aggregatesOut = 0;
   /** Requests and groups refused because a cap was hit, by cap. */
-  readonly capped = { subscriptions: 0, announcements: 0, broadcasts: 0, tracks: 0, streams: 0, groups: 0 };
+  readonly capped = {
+    subscriptions: 0,
+    announcements: 0,
+    broadcasts: 0,
+    tracks: 0,
+    unanswered: 0,
+    interests: 0,
+    fetches: 0,
+    streams: 0,
+    groups: 0,
+    partial: 0,
+  };
 }

@@ -34,6 +34,7 @@ export interface TrackOptions {
   readonly budget: CacheBudget;
   readonly cacheAge: Microseconds;
   readonly cacheBytes: number;
+  readonly cacheGroups: number;
   /** The track that has the same groups at a lower bit rate; undefined where there can be none. */
   readonly low?: () => Track | undefined;
   /** Makes the judge of stale frames; undefined where nothing is taken back. */
@@ -103,6 +104,11 @@ export class Track implements WatchedTrack {
     return this.#watchers;
   }
 
+  /** Whether its publisher has said that there is such a track. */
+  get answered(): boolean {
+    return this.#cache !== undefined && (this.#options.source.timed || this.#lastSequence !== undefined);
+  }
+
   /** The cache, once the track's properties are known. */
   get cache(): TrackCache | undefined {
     return this.#cache;
@@ -130,8 +136,10 @@ export class Track implements WatchedTrack {
         if (this.#cache === undefined && !this.#closed) this.#makeCache(info);
         return info;
       });
+      // A track that there is not is asked for again with the next subscription, and takes no place until then.
       this.#info.catch(() => {
         this.#info = undefined;
+        this.close(Code.NOT_FOUND);
       });
     }
     return this.#info;
@@ -297,8 +305,8 @@ export class Track implements WatchedTrack {
     const { counters } = this.#options;
     this.#lastSequence = Math.max(this.#lastSequence ?? 0, record.sequence);
     counters.objectsIn++;
-    this.#ingestBytes += frame.payload.length;
-    counters.bytesIn += frame.payload.length;
+    this.#ingestBytes += frame.size;
+    counters.bytesIn += frame.size;
     const result = this.#cache!.append(record, frame);
     this.#follow(record, result);
     if (!result.kept) counters.staleIn++;
@@ -340,13 +348,14 @@ export class Track implements WatchedTrack {
   }
 
   #makeCache(info: TrackInfo): void {
-    const { clock, cacheAge, cacheBytes, budget, classifier, source } = this.#options;
+    const { clock, cacheAge, cacheBytes, cacheGroups, budget, classifier, source } = this.#options;
     this.#classifier = source.timed ? classifier?.() : undefined;
     this.#bound = source.timed ? new PlayheadBound() : undefined;
     this.#cache = new TrackCache({
       clock,
       maxAge: cacheAge,
       maxBytes: cacheBytes,
+      maxGroups: cacheGroups,
       budget,
       classifier: this.#classifier,
       timescale: info.timescale,

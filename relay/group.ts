@@ -1,6 +1,16 @@
 import type { Microseconds } from "../base/index.js";
 import { concatenate } from "./wire/bytes.js";
-import { encodeDatagram, encodeGroupHeader, type FrameForm, MAX_DATAGRAM_BYTES, type WireFrame } from "./wire/group.js";
+import {
+  encodeDatagram,
+  encodeGroupHeader,
+  FRAME_COST,
+  type FrameForm,
+  MAX_DATAGRAM_BYTES,
+  type WireFrame,
+} from "./wire/group.js";
+
+/** What a group takes in memory beside its frames, in bytes, with its place in cache and classifier; rounded up. */
+export const GROUP_COST = 1024;
 
 // More distinct subscribe ids than this share no bytes; watchers of one player nearly always use the same one.
 const MAX_SHARED = 32;
@@ -20,6 +30,8 @@ export class GroupRecord {
   timestamp: Microseconds | undefined;
   /** Media time of its newest frame. */
   reached: Microseconds | undefined;
+  /** Latest media time of its frames, which need not be in order. */
+  latest: Microseconds | undefined;
   /** Whether the publisher sent it on a stream. */
   viaStream = false;
   /** Whether it goes before all others: it starts an epoch or revealed a rewind. */
@@ -31,7 +43,8 @@ export class GroupRecord {
   #ended = false;
   #abortCode: number | undefined;
   #stale = false;
-  readonly #shared = new Map<number, Uint8Array>();
+  // Made with the first entry: of most groups of a track that nobody watches there is none.
+  #shared: Map<number, Uint8Array> | undefined;
 
   constructor(sequence: number, arrivedAt: Microseconds) {
     this.sequence = sequence;
@@ -46,6 +59,11 @@ export class GroupRecord {
   /** Payload bytes so far. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** What it takes in memory, in bytes: this is what is bounded, since frames need not have any payload. */
+  get cost(): number {
+    return GROUP_COST + this.#frames.length * FRAME_COST + this.#bytes;
   }
 
   /** No more frames will come. */
@@ -66,8 +84,8 @@ export class GroupRecord {
   /** Adds a frame. */
   push(frame: WireFrame): void {
     this.#frames.push(frame);
-    this.#bytes += frame.payload.length;
-    this.#shared.clear();
+    this.#bytes += frame.size;
+    this.#shared = undefined;
   }
 
   /** Marks it complete. */
@@ -87,14 +105,11 @@ export class GroupRecord {
     this.abort(code);
   }
 
-  /** Takes back what follows its first frames; returns how many bytes went. */
-  truncate(frames: number): number {
+  /** Takes back what follows its first frames. */
+  truncate(frames: number): void {
     this.#ended = true;
-    let removed = 0;
-    for (const frame of this.#frames.splice(frames)) removed += frame.payload.length;
-    this.#bytes -= removed;
-    this.#shared.clear();
-    return removed;
+    for (const frame of this.#frames.splice(frames)) this.#bytes -= frame.size;
+    this.#shared = undefined;
   }
 
   /** Group header and all frames so far, for one subscribe id: the first write on a watcher's stream. */
@@ -125,10 +140,11 @@ export class GroupRecord {
   }
 
   #known(kind: number, number: number): Uint8Array | undefined {
-    return this.#shared.get(number * SHARED_KINDS + kind);
+    return this.#shared?.get(number * SHARED_KINDS + kind);
   }
 
   #share(kind: number, number: number, bytes: Uint8Array): Uint8Array {
+    this.#shared ??= new Map();
     if (this.#shared.size < MAX_SHARED && number < MAX_SHARED_NUMBER)
       this.#shared.set(number * SHARED_KINDS + kind, bytes);
     return bytes;

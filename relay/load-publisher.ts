@@ -56,7 +56,7 @@ export class LoadPublisher {
     const view = new DataView(payload.buffer);
     view.setFloat64(0, performance.now());
     view.setUint8(8, counted ? 1 : 0);
-    const frame = new WireFrame(timestampUs, payload, 0);
+    const frame = WireFrame.of(timestampUs, payload);
     const sequence = this.#sequence++;
     if (via === "datagram") {
       this.#session.datagrams?.send(encodeDatagram(subscribe, sequence, frame));

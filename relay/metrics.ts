@@ -49,8 +49,14 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   gauge("tracks", "Tracks subscribed or cached now.", (now) => now.tracks);
   gauge("watchers", "Subscriptions served now.", (now) => now.watchers);
   gauge("listeners", "Sessions that report now.", (now) => now.listeners);
-  gauge("cached_bytes", "Payload bytes in all caches.", (now) => now.cachedBytes);
-  gauge("queued_bytes", "Payload bytes that wait for watchers.", (now) => now.queuedBytes);
+  gauge(
+    "cached_bytes",
+    "Bytes in all caches, with what groups and frames take beside their payload.",
+    (now) => now.cachedBytes,
+  );
+  gauge("partial_bytes", "Bytes of frames that have not come in full.", (now) => now.partialBytes);
+  gauge("pending_bytes", "Bytes of groups that the transport has not taken yet.", (now) => now.pendingBytes);
+  gauge("queued_bytes", "Bytes of groups that wait for watchers.", (now) => now.queuedBytes);
   gauge("queued_groups", "Groups that wait for watchers.", (now) => now.queuedGroups);
 
   counter("sessions_accepted", "Sessions taken.", (all) => all.sessionsAccepted);

@@ -12,6 +12,14 @@ export const limitsSchema = z.strictObject({
   handshakeMs: count(10_000),
   /** Subscriptions of one session at once. */
   subscriptionsPerSession: count(256),
+  /** Tracks of one broadcast that one session has asked for and that the publisher has not answered yet. */
+  unansweredPerSession: count(16),
+  /** The same of all sessions; one that has none always gets its first, up to twice as many. */
+  unansweredPerBroadcast: count(64),
+  /** Requests for announcements of one session at once. */
+  interestsPerSession: count(16),
+  /** Groups of the cache that are sent to one session at once. */
+  fetchesPerSession: count(8),
   /** Broadcasts one session may announce at once. */
   announcementsPerSession: count(1024),
   /** Announcements a second that are read from one session in the long run; more wait. */
@@ -30,22 +38,34 @@ export const limitsSchema = z.strictObject({
   frameBytes: count(4 * 1024 * 1024),
   /** Milliseconds that a track's groups are kept for late joiners. */
   cacheMs: count(12_000),
-  /** Payload bytes kept of one track. */
-  cacheBytesPerTrack: count(1024 * 1024),
-  /** Payload bytes kept of all tracks of one broadcast; the oldest groups go first. */
+  /** Groups kept of one track. */
+  cacheGroupsPerTrack: count(2048),
+  /** Frames of one group. */
+  framesPerGroup: count(8192),
+  /** Bytes kept of one track: payload, and 256 for each frame and 1024 for each group beside it. */
+  cacheBytesPerTrack: count(2 * 1024 * 1024),
+  /** Bytes kept of all tracks of one broadcast; the oldest groups go first. */
   cacheBytesPerBroadcast: count(8 * 1024 * 1024),
-  /** Payload bytes kept in all. */
+  /** Bytes kept in all. */
   cacheBytes: count(256 * 1024 * 1024),
+  /** Bytes kept of the frames of one session that have not come in full. */
+  partialBytesPerSession: count(8 * 1024 * 1024),
+  /** Bytes kept of all frames that have not come in full. */
+  partialBytes: count(64 * 1024 * 1024),
+  /** One-way streams of one session that are read at once. */
+  streamsPerSession: count(1024),
   /** Milliseconds for which a track stays subscribed without a watcher. */
   trackIdleMs: count(10_000),
   /** Groups that may wait for one watcher of one track. */
   queueGroups: count(1024),
   /** Bytes that may wait for one watcher of one track. */
-  queueBytes: count(1024 * 1024),
+  queueBytes: count(2 * 1024 * 1024),
   /** Milliseconds a group may wait for a watcher that does not report. */
   queueMs: count(2000),
   /** Streams to one watcher of one track that may wait for the transport. */
   pendingStreams: count(16),
+  /** Bytes of groups to one session that the transport has not taken yet; more wait in the queues. */
+  pendingBytesPerSession: count(4 * 1024 * 1024),
   /** Milliseconds of media in flight to a watcher that reports. */
   windowMs: count(250),
 });

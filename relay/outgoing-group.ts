@@ -1,5 +1,6 @@
 import type { Clock, Microseconds } from "../base/index.js";
 import type { SendStream, Session } from "../transport/index.js";
+import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
 import { Code } from "./wire/code.js";
@@ -12,6 +13,8 @@ export interface Sending {
   readonly subscribe: number;
   readonly counters: Counters;
   readonly clock: Clock;
+  /** Bytes of all groups to the session that the transport has not taken yet. */
+  readonly pending: ByteBudget;
   /** Told when a group begins to wait for the transport, and when it ends to. */
   readonly onBusy: (change: 1 | -1) => void;
   /** Told when a stream could not be opened or written. */
@@ -28,6 +31,8 @@ export class OutgoingGroup {
   #sentFrames = 0;
   #busy = false;
   #busySince: Microseconds;
+  /** What it counts for while it waits for the transport: the group it keeps alive, and the copy that is being written. */
+  #pendingBytes = 0;
   #finished = false;
   #cancelCode: number | undefined;
 
@@ -55,7 +60,7 @@ export class OutgoingGroup {
 
   /** Opens the stream and sends what there is. */
   open(session: Session, priority: number): void {
-    this.#setBusy(true);
+    this.#setBusy(true, this.record.cost);
     session.openUnidirectional({ priority }).then(
       (stream) => {
         if (this.#cancelCode !== undefined) {
@@ -83,7 +88,7 @@ export class OutgoingGroup {
       counters.objectsOut += count - this.#sentFrames;
       counters.bytesOut += bytes.length;
       this.#sentFrames = count;
-      this.#setBusy(true);
+      this.#setBusy(true, record.cost + bytes.length);
       stream.write(bytes).then(
         () => {
           this.#setBusy(false);
@@ -106,9 +111,11 @@ export class OutgoingGroup {
     return true;
   }
 
-  #setBusy(busy: boolean): void {
+  #setBusy(busy: boolean, bytes = 0): void {
     if (this.#busy === busy) return;
     this.#busy = busy;
+    this.#sending.pending.add(bytes - this.#pendingBytes);
+    this.#pendingBytes = bytes;
     if (busy) this.#busySince = this.#sending.clock();
     this.#sending.onBusy(busy ? 1 : -1);
   }

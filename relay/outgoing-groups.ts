@@ -1,5 +1,6 @@
 import { type Clock, fromSeconds, type Microseconds } from "../base/index.js";
 import type { Session } from "../transport/index.js";
+import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
 import { OutgoingGroup, type Sending } from "./outgoing-group.js";
@@ -30,6 +31,8 @@ export interface OutgoingGroupsOptions {
   readonly subscribe: number;
   readonly counters: Counters;
   readonly clock: Clock;
+  /** Bytes of all groups to the session that the transport has not taken yet. */
+  readonly pending: ByteBudget;
   /** Told when one stream less waits for the transport. */
   readonly onReady: () => void;
 }
@@ -45,12 +48,13 @@ export class OutgoingGroups {
 
   constructor(options: OutgoingGroupsOptions) {
     this.#options = options;
-    const { form, subscribe, counters, clock, onReady } = options;
+    const { form, subscribe, counters, clock, pending, onReady } = options;
     this.#sending = {
       form,
       subscribe,
       counters,
       clock,
+      pending,
       onBusy: (change) => {
         this.#busy += change;
         if (change < 0) onReady();

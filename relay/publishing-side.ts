@@ -2,7 +2,9 @@ import { type Clock, ProtocolError, TransportError } from "../base/index.js";
 import { isFeedbackPath } from "../flow/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../transport/index.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
+import { ByteBudget } from "./byte-budget.js";
 import { arrivalStamp, SYNTHETIC_INFO, type Track, type TrackSource } from "./fanout.js";
+import type { GroupRecord } from "./group.js";
 import type { Peer } from "./peer.js";
 import { allows } from "./scope.js";
 import { decodeAnnounce, decodeAnnounceInit, decodeAnnounceOk, encodeAnnounceRequest } from "./wire/announce.js";
@@ -27,6 +29,7 @@ export class PublishingSide implements BroadcastSource {
   readonly id: string;
   readonly #peer: Peer;
   readonly #clock: Clock;
+  readonly #partial: ByteBudget;
   // What the peer announced, by the path it gave.
   readonly #announced = new Map<string, Broadcast>();
   // What we subscribed to, by our subscribe id.
@@ -38,6 +41,8 @@ export class PublishingSide implements BroadcastSource {
     this.id = peer.id;
     this.#peer = peer;
     this.#clock = peer.environment.clock;
+    const { limits, partial } = peer.environment;
+    this.#partial = new ByteBudget(limits.partialBytesPerSession, partial);
   }
 
   sendAggregate(broadcast: string, body: Uint8Array): boolean {
@@ -205,6 +210,7 @@ export class PublishingSide implements BroadcastSource {
     const record = track.begin(sequence);
     if (record === undefined) return reader.discard(Code.CANCEL);
     const parser = new FrameParser({ version: this.#peer.version, maxFrameBytes: this.#limits.frameBytes, stamp });
+    let held = 0;
     try {
       for (;;) {
         const chunk = await reader.chunk();
@@ -213,9 +219,11 @@ export class PublishingSide implements BroadcastSource {
         if (frames.length > 0 && !track.push(record, frames)) {
           return reader.discard(Code.STALE_GROUP).catch(() => {});
         }
-        // The newest group is never evicted, so it has a bound of its own.
-        if (record.bytes > this.#limits.cacheBytesPerBroadcast) {
-          this.#peer.environment.counters.capped.groups++;
+        this.#partial.add(parser.heldBytes - held);
+        held = parser.heldBytes;
+        const cap = this.#cap(record, held);
+        if (cap !== undefined) {
+          this.#peer.environment.counters.capped[cap]++;
           track.abort(record, Code.BOUNDS_EXCEEDED);
           return stream.stop(Code.BOUNDS_EXCEEDED);
         }
@@ -225,7 +233,16 @@ export class PublishingSide implements BroadcastSource {
     } catch (error) {
       track.abort(record, error instanceof StreamError ? (error.streamCode ?? Code.CANCEL) : Code.DROPPED);
       throw error;
+    } finally {
+      this.#partial.add(-held);
     }
+  }
+
+  // The newest group is never evicted, so it has a bound of its own.
+  #cap(record: GroupRecord, held: number): "groups" | "partial" | undefined {
+    const { cacheBytesPerBroadcast, framesPerGroup } = this.#limits;
+    if (record.cost > cacheBytesPerBroadcast || record.frames.length > framesPerGroup) return "groups";
+    return held > 0 && this.#partial.exceeded ? "partial" : undefined;
   }
 
   /** Takes an object that the peer sends as a datagram. */

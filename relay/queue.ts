@@ -6,8 +6,8 @@ export interface Waiting {
   readonly sequence: number;
   /** Media time of its first frame; undefined when the version carries none. */
   readonly timestamp: Microseconds | undefined;
-  /** Bytes it had when it was queued. */
-  readonly bytes: number;
+  /** Bytes it takes, as of when it was measured last: a group that waits may grow. */
+  bytes: number;
   /** When it was queued. */
   readonly since: Microseconds;
   /** Goes first and past the window: the first group of an epoch. */
@@ -80,6 +80,21 @@ export class WatcherQueue<T extends Waiting> {
     while (index > 0 && follows(this.#groups[index - 1]!, group)) index--;
     this.#groups.splice(index, 0, group);
     this.#bytes += group.bytes;
+    this.#enforce();
+  }
+
+  /** Measures again how many bytes the groups take. */
+  measure(bytesOf: (group: T) => number): void {
+    if (this.#groups.length === 0) return;
+    this.#bytes = 0;
+    for (const group of this.#groups) {
+      group.bytes = bytesOf(group);
+      this.#bytes += group.bytes;
+    }
+    this.#enforce();
+  }
+
+  #enforce(): void {
     while (this.#groups.length > this.#maxGroups || this.#bytes > this.#maxBytes) {
       if (this.#groups.length === 1) break;
       const victim = this.#groups.findIndex((waiting) => !waiting.urgent);

@@ -27,6 +27,7 @@ import {
 } from "../transport/index.js";
 import { Auth, type AuthOptions, rootOf } from "./auth.js";
 import type { BroadcastEnvironment } from "./broadcast.js";
+import { ByteBudget } from "./byte-budget.js";
 import { CacheBudget } from "./cache.js";
 import { Connection } from "./connection.js";
 import { Counters } from "./counters.js";
@@ -151,6 +152,7 @@ export class Relay {
   readonly #options: z.infer<typeof optionsSchema>;
   readonly #counters = new Counters();
   readonly #budget: CacheBudget;
+  readonly #partial: ByteBudget;
   readonly #spreader = new Spreader();
   readonly #detachLogger: () => void;
   readonly #origin: Origin;
@@ -194,12 +196,14 @@ export class Relay {
     this.#auth = auth && new Auth(auth as AuthOptions);
     this.#sites = new SitePolicy(this.#options);
     this.#budget = new CacheBudget(limits.cacheBytes, { onEvict: () => this.#counters.cacheFull.relay++ });
+    this.#partial = new ByteBudget(limits.partialBytes);
     this.#origin = new Origin({ maxBroadcasts: limits.broadcasts, counters: this.#counters });
     this.#environment = {
       clock: monotonicClock,
       counters: this.#counters,
       budget: this.#budget,
       limits,
+      partial: this.#partial,
       estimateStaleness: this.#options.estimateStaleness,
       classifier: takeBack ? () => new RewindClassifier() : undefined,
     };
@@ -314,6 +318,8 @@ export class Relay {
       watchers,
       listeners,
       cachedBytes: this.#budget.usedBytes,
+      partialBytes: this.#partial.usedBytes,
+      pendingBytes: [...this.#connections].reduce((sum, { pendingBytes }) => sum + pendingBytes, 0),
       queuedBytes,
       queuedGroups,
       counters: structuredClone({ ...this.#counters, datagramsDropped: this.#spreader.dropped }),

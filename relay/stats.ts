@@ -8,6 +8,10 @@ export interface RelayStats {
   readonly watchers: number;
   readonly listeners: number;
   readonly cachedBytes: number;
+  /** Bytes of frames that have not come in full. */
+  readonly partialBytes: number;
+  /** Bytes of groups that the transport has not taken yet. */
+  readonly pendingBytes: number;
   readonly queuedBytes: number;
   readonly queuedGroups: number;
   readonly counters: Counters;

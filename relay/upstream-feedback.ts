@@ -106,7 +106,7 @@ class Outlet implements BroadcastSource {
     const record = this.#track?.begin(this.#sequence);
     if (record === undefined) return;
     this.#sequence++;
-    this.#track?.push(record, [new WireFrame(now, body, 0)]);
+    this.#track?.push(record, [WireFrame.of(now, body)]);
     this.#track?.end(record);
   }
 

@@ -8,6 +8,7 @@ import {
   type StampedReport,
 } from "../flow/index.js";
 import type { Session } from "../transport/index.js";
+import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
 import { DatagramSender } from "./datagram-sender.js";
 import type { GroupRecord } from "./group.js";
@@ -71,6 +72,8 @@ export interface WatcherOptions {
   readonly counters: Counters;
   /** What its session reported of the broadcast; undefined while it never did. */
   readonly listener: () => ListenerState | undefined;
+  /** Bytes of all groups to its session that the transport has not taken yet. */
+  readonly pending: ByteBudget;
   /** Hands a datagram to the transport, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
   /** Repeat every datagram once, one object later; `auto` where the path loses some and is not full. */
@@ -105,7 +108,7 @@ export class Watcher {
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#delivery = options.delivery;
-    const { clock, session, version, subscribe, track, limits, windowMs, counters } = options;
+    const { clock, session, version, subscribe, track, limits, windowMs, counters, pending } = options;
     this.#control = new DeliveryControl({ spanMs: windowMs });
     this.#skips = new SkipPolicy({ maxAge: limits.queueAge });
     this.#queue = new WatcherQueue({
@@ -143,6 +146,7 @@ export class Watcher {
       subscribe,
       counters,
       clock,
+      pending,
       onReady: () => this.pump(),
     });
   }
@@ -230,7 +234,8 @@ export class Watcher {
 
   /** Sends what may go now. */
   pump(): void {
-    while (this.#queue.length > 0 && !this.#closed) {
+    // What another watcher of the session holds up goes with the next sweep.
+    while (this.#queue.length > 0 && !this.#closed && !this.#options.pending.exceeded) {
       const now = this.#options.clock();
       const listener = this.#options.listener();
       const playhead = listener?.playheadAt(now);
@@ -256,6 +261,7 @@ export class Watcher {
 
   /** Looks after what waits, called several times a second. */
   sweep(): void {
+    this.#queue.measure(({ record }) => record.cost);
     this.pump();
     const { clock, limits, onSkips } = this.#options;
     const now = clock();
@@ -305,7 +311,7 @@ export class Watcher {
       record,
       sequence: record.sequence,
       timestamp: record.timestamp,
-      bytes: record.bytes,
+      bytes: record.cost,
       since: this.#options.clock(),
       urgent: record.urgent,
     });

@@ -14,6 +14,7 @@ import {
 import type { BidirectionalStream } from "../transport/index.js";
 import { announce } from "./announcer.js";
 import type { Broadcast } from "./broadcast.js";
+import { ByteBudget } from "./byte-budget.js";
 import type { Track } from "./fanout.js";
 import type { Peer } from "./peer.js";
 import { allows } from "./scope.js";
@@ -51,19 +52,33 @@ export class WatchingSide {
   // Subscribe ids, and broadcasts by the hash that reports name them with.
   readonly #subscriptions = new Set<number>();
   readonly #watched = new Map<number, Watched>();
+  readonly #pending: ByteBudget;
+  #interests = 0;
+  #fetches = 0;
 
   constructor(peer: Peer, delivery: DatagramDelivery) {
     this.#peer = peer;
     this.#delivery = delivery;
+    this.#pending = new ByteBudget(this.#limits.pendingBytesPerSession);
+  }
+
+  /** Bytes of groups to the peer that the transport has not taken yet. */
+  get pendingBytes(): number {
+    return this.#pending.usedBytes;
   }
 
   /** Tells the peer what there is to watch, until it leaves. */
   async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
-    const { scope, offered, hopId } = this.#peer;
+    const { scope, offered, hopId, environment } = this.#peer;
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
     this.#peer.greet();
     const prefix = joinPath(scope.root, request.prefix);
     if (!this.#mayAsk(prefix)) return this.#refuse(request.prefix);
+    if (this.#interests >= this.#limits.interestsPerSession) {
+      environment.counters.capped.interests++;
+      return refuse({ send, receive }, Code.BOUNDS_EXCEEDED);
+    }
+    this.#interests++;
     const left = reader.drain().catch(() => {});
     await announce({
       origin: offered,
@@ -77,7 +92,7 @@ export class WatchingSide {
         broadcast.source.id === this.#peer.id ||
         (request.excludeHop !== 0n && broadcast.hops.includes(request.excludeHop)) ||
         (this.#peer.peerHopId !== 0n && broadcast.hops.includes(this.#peer.peerHopId)),
-    });
+    }).finally(() => this.#interests--);
     receive.stop(Code.CANCEL);
   }
 
@@ -116,7 +131,7 @@ export class WatchingSide {
     if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
     const broadcast = this.#peer.offered.get(path);
     if (broadcast === undefined) return refuse(stream, Code.NOT_FOUND);
-    const track = broadcast.track(message.track);
+    const track = broadcast.track(message.track, this.#peer.id);
     if (track === undefined) return refuse(stream, Code.BOUNDS_EXCEEDED);
 
     const { send } = stream;
@@ -136,6 +151,7 @@ export class WatchingSide {
         pendingStreams: limits.pendingStreams,
       },
       listener: (): ListenerState | undefined => broadcast.listener(this.#peer.id),
+      pending: this.#pending,
       sendDatagram,
       repeat,
       windowMs: limits.windowMs,
@@ -209,19 +225,35 @@ export class WatchingSide {
   async fetch(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
     const request = decodeFetch(await reader.message(), this.#limits.pathBytes);
     this.#peer.greet();
-    const record = this.#find(request.broadcast, request.track, stream)?.cache?.get(request.group);
+    const { scope, offered, environment } = this.#peer;
+    const path = joinPath(scope.root, request.broadcast);
+    if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
+    // What is not there is not asked for.
+    const record = offered.get(path)?.tracks.get(request.track)?.cache?.get(request.group);
     if (record === undefined || !record.ended || !hasTimestamps(this.#peer.version))
       return refuse(stream, Code.NOT_FOUND);
-    await stream.send.write(record.following("timed", 0));
-    void stream.send.finish();
-    await reader.discard(Code.CANCEL);
+    if (this.#fetches >= this.#limits.fetchesPerSession || this.#pending.exceeded) {
+      environment.counters.capped.fetches++;
+      return refuse(stream, Code.BOUNDS_EXCEEDED);
+    }
+    const bytes = record.following("timed", 0);
+    this.#fetches++;
+    this.#pending.add(bytes.length);
+    try {
+      await stream.send.write(bytes);
+      void stream.send.finish();
+      await reader.discard(Code.CANCEL);
+    } finally {
+      this.#fetches--;
+      this.#pending.add(-bytes.length);
+    }
   }
 
   #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {
     const { scope, offered } = this.#peer;
     const path = joinPath(scope.root, broadcast);
     const allowed = allows(scope.get, path);
-    const track = allowed ? offered.get(path)?.track(name) : undefined;
+    const track = allowed ? offered.get(path)?.track(name, this.#peer.id) : undefined;
     if (track === undefined) refuse(stream, allowed ? Code.NOT_FOUND : Code.UNAUTHORIZED);
     return track;
   }

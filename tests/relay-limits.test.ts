@@ -1,15 +1,19 @@
 import { afterEach, expect, test } from "vitest";
+import { GROUP_COST } from "../relay/group.js";
 import { Relay, type RelayLimits } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
 import { ByteWriter } from "../relay/wire/bytes.js";
 import { Code } from "../relay/wire/code.js";
+import { FRAME_COST } from "../relay/wire/group.js";
 import { encodeClientSetup } from "../relay/wire/setup.js";
 import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
-import { encodeFetch, encodeTrackInfo } from "../relay/wire/track.js";
+import { decodeTrackRequest, encodeFetch, encodeTrackInfo } from "../relay/wire/track.js";
 import { type Backend, type BidirectionalStream, connect, type Session } from "../transport/index.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
+/** What a group of one frame takes beside its payload. */
+const COST = GROUP_COST + FRAME_COST;
 const cleanups: (() => unknown)[] = [];
 // A stream that is collected as garbage ends.
 const held: unknown[] = [];
@@ -44,7 +48,10 @@ function subscribe(session: Session, id: number, track: string, broadcast = "a.h
   return request(session, encodeSubscribe({ ...PLAIN, id, broadcast, track }, 5));
 }
 
-/** Publishes broadcasts, answers TRACK, and tells the ids of the subscriptions it gets. */
+/**
+ * Publishes broadcasts, answers TRACK, and returns the ids of the subscriptions it gets. Tracks named `no-...` it refuses,
+ * those named `never-...` it never answers.
+ */
 function publish(session: Session, suffixes: readonly string[]): number[] {
   const subscriptions: number[] = [];
   const serve = async (stream: BidirectionalStream): Promise<void> => {
@@ -55,6 +62,9 @@ function publish(session: Session, suffixes: readonly string[]): number[] {
       await stream.send.write(encodeAnnounceOk(9n, suffixes.length));
       for (const suffix of suffixes) await stream.send.write(encodeAnnounce({ suffix, active: true, hops: [] }, 5));
     } else if (type === StreamType.TRACK) {
+      const { track } = decodeTrackRequest(await reader.message(), 1000);
+      if (track.startsWith("no-")) return stream.send.reset(Code.NOT_FOUND);
+      if (track.startsWith("never-")) return;
       await stream.send.write(
         encodeTrackInfo({ priority: 1, ordered: false, maxLatencyMs: 1000, timescale: 1_000_000 }),
       );
@@ -150,7 +160,7 @@ test("what is too long or too deep ends its session with a code, and no other", 
 });
 
 test("what a broadcast may hold is bounded over all its tracks: the oldest groups go and are counted", async () => {
-  const { relay, url } = await startRelay({ cacheBytesPerBroadcast: 3000 });
+  const { relay, url } = await startRelay({ cacheBytesPerBroadcast: 30_000 });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang", "b.hang"]);
   await expect.poll(() => relay.stats().broadcasts).toBe(2);
@@ -165,12 +175,19 @@ test("what a broadcast may hold is bounded over all its tracks: the oldest group
     await expect.poll(() => subscriptions.length).toBe(id + 1);
   }
   let sent = 0;
+  // A group of one frame that takes so many bytes in all.
   const send = async (track: number, sequence: number, bytes: number): Promise<void> => {
     const stream = await publisher.openUnidirectional();
     held.push(stream);
     const id = subscriptions[track]!;
     const header = new ByteWriter().varint(DataType.GROUP).message((body) => body.varint(id).varint(sequence));
-    await stream.write(header.varint(0).varint(bytes).bytes(new Uint8Array(bytes)).finish());
+    await stream.write(
+      header
+        .varint(0)
+        .varint(bytes - COST)
+        .bytes(new Uint8Array(bytes - COST))
+        .finish(),
+    );
     void stream.finish();
     sent++;
     await expect.poll(() => relay.stats().counters.objectsIn).toBe(sent);
@@ -182,15 +199,15 @@ test("what a broadcast may hold is bounded over all its tracks: the oldest group
     if (typeof answer === "number") expect(answer).toBe(Code.NOT_FOUND);
     return typeof answer !== "number";
   };
-  for (const group of [0, 1]) await send(0, group, 1000);
-  for (const group of [0, 1]) await send(1, group, 400);
-  for (const group of [0, 1, 2]) await send(2, group, 900);
-  expect(relay.stats()).toMatchObject({ cachedBytes: 5500, counters: { evicted: 0 } });
+  for (const group of [0, 1]) await send(0, group, 10_000);
+  for (const group of [0, 1]) await send(1, group, 4000);
+  for (const group of [0, 1, 2]) await send(2, group, 9000);
+  expect(relay.stats()).toMatchObject({ cachedBytes: 55_000, counters: { evicted: 0 } });
 
   // Sound comes, and the picture that is older than any of it makes room.
-  await send(1, 2, 400);
+  await send(1, 2, 4000);
   await expect.poll(() => relay.stats().counters.cacheFull).toEqual({ broadcast: 1, relay: 0 });
-  expect(relay.stats().cachedBytes).toBe(4900);
+  expect(relay.stats().cachedBytes).toBe(49_000);
   expect(await Promise.all([fetched(0, 0), fetched(0, 1), fetched(1, 0), fetched(2, 0)])).toEqual([
     false,
     true,
@@ -199,17 +216,17 @@ test("what a broadcast may hold is bounded over all its tracks: the oldest group
   ]);
 
   // The newest group of a track stays, so the broadcast holds a little too much.
-  await send(0, 2, 2900);
+  await send(0, 2, 29_000);
   await expect.poll(() => relay.stats().counters.cacheFull).toEqual({ broadcast: 4, relay: 0 });
-  expect(relay.stats()).toMatchObject({ cachedBytes: 6000, counters: { evicted: 4, capped: { groups: 0 } } });
+  expect(relay.stats()).toMatchObject({ cachedBytes: 60_000, counters: { evicted: 4, capped: { groups: 0 } } });
   expect(await Promise.all([fetched(0, 2), fetched(1, 1), fetched(1, 2)])).toEqual([true, false, true]);
 
   // One that alone is too large is given up.
-  await send(0, 3, 3001);
+  await send(0, 3, 30_001);
   await expect.poll(() => relay.stats().counters.capped.groups).toBe(1);
   expect(await fetched(0, 3)).toBe(false);
   expect(relay.stats()).toMatchObject({ sessions: 2, watchers: 3, counters: { sessionsFailed: 0 } });
-  await send(0, 4, 100);
+  await send(0, 4, 2000);
   expect(await fetched(0, 4)).toBe(true);
 });
 
@@ -235,4 +252,63 @@ test("sessions from one address are capped where the carrier knows the address",
   await expect.poll(() => relay.stats().sessions).toBe(1);
   await dial(url, "qmux");
   await expect.poll(() => relay.stats().counters.sessionsAccepted).toBe(3);
+});
+
+test("tracks that there are not take nobody's place: they are refused at once, or at the cost of who asks", async () => {
+  const { relay, url } = await startRelay({
+    unansweredPerSession: 3,
+    unansweredPerBroadcast: 4,
+    tracksPerBroadcast: 2,
+  });
+  publish(await dial(url), ["a.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const greedy = await dial(url);
+  for (let id = 0; id < 20; id++) {
+    const { receive } = await subscribe(greedy, id, `no-${id}`);
+    await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.NOT_FOUND });
+  }
+  await expect.poll(() => relay.stats().tracks).toBe(0);
+  for (let id = 0; id < 3; id++) await subscribe(greedy, id, `never-${id}`);
+  await expect.poll(() => relay.stats().tracks).toBe(3);
+  const { receive } = await subscribe(greedy, 3, "never-3");
+  await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
+  expect(relay.stats().counters.capped.unanswered).toBe(1);
+  // A second one fills what is common, and pays for it; a third, that asks for nothing else, is served all the same.
+  const second = await dial(url);
+  await subscribe(second, 0, "never-again");
+  await expect.poll(() => relay.stats().tracks).toBe(4);
+  const over = await subscribe(second, 1, "never-twice");
+  await expect(over.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
+  const honest = await dial(url);
+  for (const [id, track] of ["catalog.json", "audio"].entries()) {
+    await subscribe(honest, id, track);
+    await expect.poll(() => relay.stats().watchers).toBe(5 + id);
+  }
+  await expect.poll(() => relay.stats().tracks).toBe(6);
+});
+
+test("half a frame and frames without a byte are held only up to their caps", async () => {
+  const { relay, url } = await startRelay({ partialBytesPerSession: 100_000, framesPerGroup: 1000 });
+  const publisher = await dial(url);
+  const subscriptions = publish(publisher, ["a.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const watcher = await dial(url);
+  await subscribe(watcher, 0, "audio");
+  await expect.poll(() => subscriptions.length).toBe(1);
+  const open = async (sequence: number, body: Uint8Array) => {
+    const stream = await publisher.openUnidirectional();
+    held.push(stream);
+    const id = subscriptions[0]!;
+    const header = new ByteWriter().varint(DataType.GROUP).message((start) => start.varint(id).varint(sequence));
+    await stream.write(header.bytes(body).finish()).catch(() => {});
+  };
+  const half = new ByteWriter().varint(0).varint(4_000_000).bytes(new Uint8Array(30_000)).finish();
+  for (let sequence = 0; sequence < 8; sequence++) await open(sequence, half);
+  await expect.poll(() => relay.stats().counters.capped.partial).toBeGreaterThan(3);
+  expect(relay.stats().partialBytes).toBeLessThanOrEqual(100_000);
+  expect(relay.stats().partialBytes).toBeGreaterThan(0);
+  await open(100, new Uint8Array(2 * 1001));
+  await expect.poll(() => relay.stats().counters.capped.groups).toBe(1);
+  publisher.close();
+  await expect.poll(() => relay.stats()).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
 });

@@ -39,7 +39,7 @@ export function writeVarint(target: Uint8Array, offset: number, value: number): 
   return at;
 }
 
-/** Maps a signed delta to the unsigned number that moq-lite sends: 0, -1, 1, -2 become 0, 1, 2, 3. */
+/** Maps a signed delta to the unsigned number that moq-lite sends: 0, -1, 1, -2 become 0, 1, 2, 3. For deltas up to 2^52. */
 export function zigzag(value: number): number {
   return value >= 0 ? value * 2 : value * -2 - 1;
 }
@@ -47,6 +47,31 @@ export function zigzag(value: number): number {
 /** The inverse of {@link zigzag}. */
 export function unzigzag(value: number): number {
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+}
+
+/** Beyond this a zigzag number is no safe integer any more, though a safe delta has one. */
+const MAX_SHORT_DELTA = 2 ** 52 - 1;
+
+/** A delta of timestamps as it goes on the wire: zigzag, then a QUIC varint; any safe integer has one. */
+export function deltaBytes(delta: number): Uint8Array {
+  if (Math.abs(delta) <= MAX_SHORT_DELTA) {
+    const folded = zigzag(delta);
+    const bytes = new Uint8Array(varintSize(folded));
+    writeVarint(bytes, 0, folded);
+    return bytes;
+  }
+  const wide = BigInt(delta);
+  return new ByteWriter(8).varint(wide >= 0n ? wide * 2n : wide * -2n - 1n).finish();
+}
+
+/** The inverse of {@link deltaBytes}; undefined for a delta that no safe integer holds. */
+export function readDelta(bytes: Uint8Array, offset: number, size: number): number | undefined {
+  let folded = bytes[offset]! & 0x3f;
+  for (let index = 1; index < size; index++) folded = folded * 256 + bytes[offset + index]!;
+  if (folded <= Number.MAX_SAFE_INTEGER) return unzigzag(folded);
+  const wide = new ByteReader(bytes, offset).varint62();
+  const delta = Number(wide % 2n === 0n ? wide / 2n : -(wide + 1n) / 2n);
+  return Number.isSafeInteger(delta) ? delta : undefined;
 }
 
 /** Joins byte strings; one alone is returned as it is. */

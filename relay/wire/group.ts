@@ -1,5 +1,5 @@
 import { ProtocolError } from "../../base/index.js";
-import { ByteReader, concatenate, unzigzag, varintSize, writeVarint, zigzag } from "./bytes.js";
+import { ByteReader, concatenate, deltaBytes, readDelta, varintSize, writeVarint } from "./bytes.js";
 import { DataType } from "./stream.js";
 import { hasTimestamps, type Version } from "./version.js";
 
@@ -9,49 +9,67 @@ export const MAX_DATAGRAM_BYTES = 1200;
 /** How frames look on the wire: with timestamps (moq-lite-05) or without. */
 export type FrameForm = "timed" | "plain";
 
-/** One frame, with both of its wire forms made at most once. */
+/** What a frame takes in memory beside its payload, in bytes: measured with a heap of 200,000 empty ones, and rounded up. */
+export const FRAME_COST = 256;
+
+/** One frame, held as it came: its other wire form is made when it is asked for. */
 export class WireFrame {
   /** Presentation timestamp in the track's timescale. */
   readonly timestamp: number;
-  readonly payload: Uint8Array;
+  readonly #form: FrameForm;
+  readonly #bytes: Uint8Array;
+  /** Where the length and the payload begin in the bytes. */
+  readonly #plainAt: number;
+  readonly #payloadAt: number;
   readonly #previous: number;
-  #timed: Uint8Array | undefined;
-  #plain: Uint8Array | undefined;
+  #other: Uint8Array | undefined;
 
   /** `previous` is the timestamp of the frame before it in the group, 0 for the first. */
-  constructor(timestamp: number, payload: Uint8Array, previous: number, timed?: Uint8Array, plain?: Uint8Array) {
+  constructor(timestamp: number, previous: number, wire: WireBytes) {
     this.timestamp = timestamp;
-    this.payload = payload;
     this.#previous = previous;
-    this.#timed = timed;
-    this.#plain = plain;
+    this.#form = wire.form;
+    this.#bytes = wire.bytes;
+    this.#plainAt = wire.plainAt;
+    this.#payloadAt = wire.payloadAt;
+  }
+
+  /** A frame of a payload alone. */
+  static of(timestamp: number, payload: Uint8Array): WireFrame {
+    const payloadAt = varintSize(payload.length);
+    const bytes = new Uint8Array(payloadAt + payload.length);
+    bytes.set(payload, writeVarint(bytes, 0, payload.length));
+    return new WireFrame(timestamp, 0, { form: "plain", bytes, plainAt: 0, payloadAt });
+  }
+
+  /** The codec's bytes. */
+  get payload(): Uint8Array {
+    return this.#bytes.subarray(this.#payloadAt);
+  }
+
+  /** How many they are. */
+  get size(): number {
+    return this.#bytes.length - this.#payloadAt;
   }
 
   /** The frame's bytes on a group stream. */
   bytes(form: FrameForm): Uint8Array {
-    return form === "timed" ? this.#makeTimed() : this.#makePlain();
+    if (form === this.#form) return this.#bytes;
+    this.#other ??= form === "plain" ? this.#bytes.subarray(this.#plainAt) : this.#timed();
+    return this.#other;
   }
 
-  #makePlain(): Uint8Array {
-    if (this.#plain === undefined) {
-      const size = varintSize(this.payload.length);
-      const bytes = new Uint8Array(size + this.payload.length);
-      bytes.set(this.payload, writeVarint(bytes, 0, this.payload.length));
-      this.#plain = bytes;
-    }
-    return this.#plain;
+  #timed(): Uint8Array {
+    return concatenate([deltaBytes(this.timestamp - this.#previous), this.#bytes.subarray(this.#plainAt)]);
   }
+}
 
-  #makeTimed(): Uint8Array {
-    if (this.#timed === undefined) {
-      const delta = zigzag(this.timestamp - this.#previous);
-      const plain = this.#makePlain();
-      const bytes = new Uint8Array(varintSize(delta) + plain.length);
-      bytes.set(plain, writeVarint(bytes, 0, delta));
-      this.#timed = bytes;
-    }
-    return this.#timed;
-  }
+/** A frame's bytes as they came. */
+export interface WireBytes {
+  readonly form: FrameForm;
+  readonly bytes: Uint8Array;
+  readonly plainAt: number;
+  readonly payloadAt: number;
 }
 
 /** The start of a group stream. */
@@ -88,8 +106,10 @@ export function decodeDatagram(bytes: Uint8Array): { subscribe: number; sequence
   const subscribe = reader.varint();
   const sequence = reader.varint();
   const timestamp = reader.varint();
-  return { subscribe, sequence, frame: new WireFrame(timestamp, reader.rest(), 0) };
+  return { subscribe, sequence, frame: WireFrame.of(timestamp, reader.rest()) };
 }
+
+const NONE = new Uint8Array(0);
 
 /** Options for {@link FrameParser}. */
 export interface FrameParserOptions {
@@ -105,7 +125,8 @@ export class FrameParser {
   readonly #timed: boolean;
   readonly #maxFrameBytes: number;
   readonly #stamp: () => number;
-  #parts: Uint8Array[] = [];
+  /** The beginning of a frame, and room for more of it. */
+  #held: Uint8Array = NONE;
   #pendingBytes = 0;
   #neededBytes = 1;
   #previous = 0;
@@ -121,61 +142,90 @@ export class FrameParser {
     return this.#pendingBytes > 0;
   }
 
+  /** Bytes that it keeps of a frame that is incomplete. */
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
   /** Takes bytes; returns the frames they complete. */
   push(chunk: Uint8Array): WireFrame[] {
-    this.#parts.push(chunk);
-    this.#pendingBytes += chunk.length;
-    // Joining only once enough has come keeps a frame in many small pieces linear.
-    if (this.#pendingBytes < this.#neededBytes) return [];
-    const bytes = concatenate(this.#parts);
+    const bytes = this.#pendingBytes === 0 ? unpinned(chunk) : this.#join(chunk);
+    if (bytes === undefined) return [];
     const frames: WireFrame[] = [];
     let offset = 0;
     this.#neededBytes = 1;
-    while (offset < bytes.length) {
-      let at = offset;
-      let delta = 0;
-      if (this.#timed) {
-        const size = 1 << (bytes[at]! >> 6);
-        if (at + size >= bytes.length) break;
-        delta = readVarint(bytes, at, size);
-        at += size;
-      }
-      const plainAt = at;
-      const lengthSize = 1 << (bytes[at]! >> 6);
-      if (at + lengthSize > bytes.length) break;
-      const length = readVarint(bytes, at, lengthSize);
-      if (length > this.#maxFrameBytes)
-        throw new ProtocolError(
-          "FRAME_TOO_LARGE",
-          `A frame of ${length} bytes exceeds the limit of ${this.#maxFrameBytes}.`,
-        );
-      at += lengthSize;
-      if (at + length > bytes.length) {
-        this.#neededBytes = at + length - offset;
-        break;
-      }
-      const timestamp = this.#timed ? this.#previous + unzigzag(delta) : this.#stamp();
-      if (timestamp < 0 || !Number.isSafeInteger(timestamp))
-        throw new ProtocolError("INVALID_TIMESTAMP", "A frame's timestamp is negative or larger than 2^53 - 1.");
-      const end = at + length;
-      frames.push(
-        new WireFrame(
-          timestamp,
-          bytes.subarray(at, end),
-          this.#previous,
-          this.#timed ? bytes.subarray(offset, end) : undefined,
-          bytes.subarray(plainAt, end),
-        ),
-      );
-      this.#previous = timestamp;
+    for (let end = this.#end(bytes, offset); end !== undefined; end = this.#end(bytes, offset)) {
+      frames.push(this.#frame(bytes, offset, end));
       offset = end;
     }
-    const rest = bytes.subarray(offset);
-    this.#parts = rest.length > 0 ? [rest] : [];
-    this.#pendingBytes = rest.length;
-    if (rest.length > 0 && this.#neededBytes === 1) this.#neededBytes = rest.length + 1;
+    const rest = bytes.length - offset;
+    this.#pendingBytes = rest;
+    this.#held = NONE;
+    if (rest > 0) {
+      if (this.#neededBytes === 1) this.#neededBytes = rest + 1;
+      this.#held = new Uint8Array(roomFor(rest, this.#neededBytes));
+      this.#held.set(bytes.subarray(offset));
+    }
     return frames;
   }
+
+  // All there is once enough has come. Pieces are copied, since however small, each would take an object and a buffer.
+  #join(chunk: Uint8Array): Uint8Array | undefined {
+    const length = this.#pendingBytes + chunk.length;
+    if (length > this.#held.length) {
+      const larger = new Uint8Array(length < this.#neededBytes ? roomFor(length, this.#neededBytes) : length);
+      larger.set(this.#held.subarray(0, this.#pendingBytes));
+      this.#held = larger;
+    }
+    this.#held.set(chunk, this.#pendingBytes);
+    this.#pendingBytes = length;
+    return length < this.#neededBytes ? undefined : this.#held.subarray(0, length);
+  }
+
+  // Where the frame that begins at an offset ends; undefined while that has not come.
+  #end(bytes: Uint8Array, offset: number): number | undefined {
+    if (offset >= bytes.length) return undefined;
+    const lengthAt = this.#timed ? offset + (1 << (bytes[offset]! >> 6)) : offset;
+    if (lengthAt >= bytes.length) return undefined;
+    const lengthSize = 1 << (bytes[lengthAt]! >> 6);
+    if (lengthAt + lengthSize > bytes.length) return undefined;
+    const length = readVarint(bytes, lengthAt, lengthSize);
+    if (length > this.#maxFrameBytes)
+      throw new ProtocolError(
+        "FRAME_TOO_LARGE",
+        `A frame of ${length} bytes exceeds the limit of ${this.#maxFrameBytes}.`,
+      );
+    const end = lengthAt + lengthSize + length;
+    if (end <= bytes.length) return end;
+    this.#neededBytes = end - offset;
+    return undefined;
+  }
+
+  #frame(bytes: Uint8Array, offset: number, end: number): WireFrame {
+    const previous = this.#previous;
+    const deltaSize = this.#timed ? 1 << (bytes[offset]! >> 6) : 0;
+    const delta = this.#timed ? readDelta(bytes, offset, deltaSize) : 0;
+    const timestamp = this.#timed ? previous + (delta ?? Number.NaN) : this.#stamp();
+    if (timestamp < 0 || !Number.isSafeInteger(timestamp))
+      throw new ProtocolError("INVALID_TIMESTAMP", "A frame's timestamp is negative or larger than 2^53 - 1.");
+    this.#previous = timestamp;
+    return new WireFrame(timestamp, previous, {
+      form: this.#timed ? "timed" : "plain",
+      bytes: bytes.subarray(offset, end),
+      plainAt: deltaSize,
+      payloadAt: deltaSize + (1 << (bytes[offset + deltaSize]! >> 6)),
+    });
+  }
+}
+
+// A carrier may hand out a few bytes of a large message, which they would keep in memory as a whole.
+function unpinned(chunk: Uint8Array): Uint8Array {
+  return chunk.buffer.byteLength > 2 * chunk.length + 1024 ? chunk.slice() : chunk;
+}
+
+/** Room that doubles, so that a frame in many pieces is copied few times, but no more than the whole frame needs. */
+function roomFor(bytes: number, needed: number): number {
+  return Math.max(bytes, Math.min(2 * bytes, needed));
 }
 
 function readVarint(bytes: Uint8Array, offset: number, size: number): number {
