@@ -6,11 +6,33 @@ import type { Certificate } from "../transport/index.js";
 
 // First byte of a TLS record that carries a handshake, RFC 8446 section 5.1.
 const TLS_HANDSHAKE = 22;
-const FIRST_BYTE_MS = 10_000;
+/** How long a connection may idle between two requests. */
+const KEEP_ALIVE_MS = 5000;
+/** How often the server looks for connections that are too slow. */
+const CHECK_MS = 1000;
+
+/** What connections that are no session may take up. */
+export interface ConnectionLimits {
+  /** At once. */
+  readonly connections: number;
+  /** At once from one address. */
+  readonly connectionsPerAddress: number;
+  /** Milliseconds until a connection must have asked for something, TLS included. */
+  readonly handshakeMs: number;
+}
+
+/** Connections that were not served, by reason. */
+export interface ConnectionCounters {
+  limit: number;
+  address: number;
+  timeout: number;
+}
 
 /** A TCP port that speaks HTTP and HTTPS. */
 export interface HttpDoor {
   readonly server: Server;
+  /** Connections now that are no session. */
+  readonly connections: number;
   /** Changes the certificate of the HTTPS connections to come; those that are open stay. */
   setCertificate(certificate: Certificate): void;
 }
@@ -20,15 +42,36 @@ export interface HttpDoor {
  * find pages, the fingerprint and the WebSocket in the same place. Throws a `TransportError` (`PORT_IN_USE`,
  * `LISTEN_FAILED`).
  */
-export async function listenHttp(
-  host: string,
-  port: number,
-  certificate: Certificate,
-  handler: RequestListener,
-): Promise<HttpDoor> {
-  const server = createServer(handler);
-  const secure = createSecureServer({ cert: certificate.cert, key: certificate.key }, handler);
+export async function listenHttp({
+  host,
+  port,
+  certificate,
+  handler,
+  limits,
+  counters,
+}: {
+  readonly host: string;
+  readonly port: number;
+  readonly certificate: Certificate;
+  readonly handler: RequestListener;
+  readonly limits: ConnectionLimits;
+  readonly counters: ConnectionCounters;
+}): Promise<HttpDoor> {
+  const timeouts = {
+    headersTimeout: limits.handshakeMs,
+    requestTimeout: limits.handshakeMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_MS,
+  };
+  const server = createServer(timeouts, handler);
+  const secure = createSecureServer(
+    { ...timeouts, cert: certificate.cert, key: certificate.key, handshakeTimeout: limits.handshakeMs },
+    handler,
+  );
+  const waiting = new WaitingSockets(limits, counters);
+  for (const each of [server, secure]) each.on("request", (request) => waiting.asked(request.socket));
   secure.on("upgrade", (...args) => server.emit("upgrade", ...args));
+  server.on("upgrade", (_, socket: Socket) => waiting.left(socket));
   secure.on("tlsClientError", (_, socket) => socket.destroy());
   const [plain] = server.listeners("connection") as ((socket: Socket) => void)[];
   server.removeAllListeners("connection");
@@ -38,13 +81,11 @@ export async function listenHttp(
     for (const socket of sockets) socket.destroy();
   };
   server.on("connection", (socket: Socket) => {
+    socket.on("error", () => socket.destroy());
+    if (!waiting.take(socket)) return socket.destroy();
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy());
     socket.once("data", (chunk) => {
-      socket.setTimeout(0);
-      socket.removeAllListeners("timeout");
       socket.pause();
       socket.unshift(chunk);
       if (chunk[0] === TLS_HANDSHAKE) secure.emit("connection", socket);
@@ -67,7 +108,77 @@ export async function listenHttp(
     });
     server.listen(port, host, resolve);
   });
-  return { server, setCertificate: ({ cert, key }) => secure.setSecureContext({ cert, key }) };
+  return {
+    server,
+    get connections() {
+      return waiting.size;
+    },
+    setCertificate: ({ cert, key }) => secure.setSecureContext({ cert, key }),
+  };
+}
+
+/**
+ * The connections that are no session: bounded in number, by address, and in the time until they ask for something.
+ * They go by their address and port, because of a connection with TLS there are two sockets.
+ */
+class WaitingSockets {
+  readonly #limits: ConnectionLimits;
+  readonly #counters: ConnectionCounters;
+  readonly #deadlines = new Map<string, NodeJS.Timeout>();
+  readonly #perAddress = new Map<string, number>();
+
+  constructor(limits: ConnectionLimits, counters: ConnectionCounters) {
+    this.#limits = limits;
+    this.#counters = counters;
+  }
+
+  get size(): number {
+    return this.#deadlines.size;
+  }
+
+  /** Counts a connection; false when there is no room for it. */
+  take(socket: Socket): boolean {
+    const { remoteAddress: address = "" } = socket;
+    const name = nameOf(socket);
+    const { connections, connectionsPerAddress, handshakeMs } = this.#limits;
+    const ofAddress = this.#perAddress.get(address) ?? 0;
+    if (this.#deadlines.size >= connections || ofAddress >= connectionsPerAddress) {
+      this.#counters[ofAddress >= connectionsPerAddress ? "address" : "limit"]++;
+      return false;
+    }
+    const deadline = setTimeout(() => {
+      this.#counters.timeout++;
+      socket.destroy();
+    }, handshakeMs);
+    this.#deadlines.set(name, deadline);
+    this.#perAddress.set(address, ofAddress + 1);
+    socket.once("close", () => this.#forget(name, address));
+    return true;
+  }
+
+  /** It asked for something: from now on HTTP's own timeouts hold. */
+  asked(socket: Socket): void {
+    clearTimeout(this.#deadlines.get(nameOf(socket)));
+  }
+
+  /** It becomes a session, which is counted elsewhere. */
+  left(socket: Socket): void {
+    this.#forget(nameOf(socket), socket.remoteAddress ?? "");
+  }
+
+  #forget(name: string, address: string): void {
+    const deadline = this.#deadlines.get(name);
+    if (deadline === undefined) return;
+    clearTimeout(deadline);
+    this.#deadlines.delete(name);
+    const ofAddress = (this.#perAddress.get(address) ?? 1) - 1;
+    if (ofAddress > 0) this.#perAddress.set(address, ofAddress);
+    else this.#perAddress.delete(address);
+  }
+}
+
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** The port an HTTP server got. */

@@ -45,6 +45,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   };
 
   gauge("sessions", "Sessions open now.", (now) => now.sessions);
+  gauge("connections", "TCP connections open now that are no session.", (now) => now.connections);
   gauge("broadcasts", "Broadcasts announced now.", (now) => now.broadcasts);
   gauge("tracks", "Tracks subscribed or cached now.", (now) => now.tracks);
   gauge("watchers", "Subscriptions served now.", (now) => now.watchers);
@@ -61,6 +62,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
 
   counter("sessions_accepted", "Sessions taken.", (all) => all.sessionsAccepted);
   counters("sessions_refused", "Sessions refused.", "reason", (all) => all.sessionsRefused);
+  counters("connections_refused", "TCP connections closed unserved.", "reason", (all) => all.connectionsRefused);
   counter("sessions_failed", "Sessions closed for a violation or a cap.", (all) => all.sessionsFailed);
   counter("objects_in", "Frames received.", (all) => all.objectsIn);
   counter("bytes_in", "Payload bytes received.", (all) => all.bytesIn);

@@ -8,7 +8,11 @@ export const limitsSchema = z.strictObject({
   sessions: count(4096),
   /** Sessions at once from one address, where the carrier knows it. */
   sessionsPerAddress: count(256),
-  /** Milliseconds until a new session must have said something sensible. */
+  /** TCP connections at once that are no session. */
+  connections: count(1024),
+  /** Of these, how many from one address. */
+  connectionsPerAddress: count(128),
+  /** Milliseconds until a new connection must have asked for something, and a new session have said something sensible. */
   handshakeMs: count(10_000),
   /** Subscriptions of one session at once. */
   subscriptionsPerSession: count(256),

@@ -38,10 +38,14 @@ export class Origin {
       if (stripPrefix(prefix, broadcast.path) !== undefined) yield broadcast;
   }
 
-  /** Adds a broadcast; one at the same path is replaced and closed. False when there is no room. */
-  publish(broadcast: Broadcast): boolean {
+  /**
+   * Adds a broadcast; one at the same path is replaced and closed. False when there is no room: when all are taken, a
+   * source that has none (`own`) still gets its first, up to twice as many in all.
+   */
+  publish(broadcast: Broadcast, own = 1): boolean {
     const replaced = this.#broadcasts.get(broadcast.path);
-    if (replaced === undefined && this.#broadcasts.size >= this.#maxBroadcasts) {
+    const most = own === 0 ? 2 * this.#maxBroadcasts : this.#maxBroadcasts;
+    if (replaced === undefined && this.#broadcasts.size >= most) {
       this.#counters.capped.broadcasts++;
       return false;
     }

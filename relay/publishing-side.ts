@@ -176,7 +176,7 @@ export class PublishingSide implements BroadcastSource {
       throw new ProtocolError("TOO_MANY_ANNOUNCEMENTS", "The session announces more broadcasts than it may.");
     }
     const broadcast = new Broadcast({ path, sourcePath: suffix, source: this, hops, environment });
-    if (!origin.publish(broadcast)) return;
+    if (!origin.publish(broadcast, this.#announced.size)) return;
     this.#announced.set(suffix, broadcast);
     log.info({ path }, "A broadcast is announced.");
   }

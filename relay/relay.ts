@@ -238,7 +238,14 @@ export class Relay {
     this.#certificate = certificate;
     // A port that is free in TCP may be taken in UDP, so a picked one may need another try.
     for (let attempt = 0; ; attempt++) {
-      const door = await listenHttp(host, port, certificate, (request, response) => this.#answer(request, response));
+      const door = await listenHttp({
+        host,
+        port,
+        certificate,
+        handler: (request, response) => this.#answer(request, response),
+        limits: this.#options.limits,
+        counters: this.#counters.connectionsRefused,
+      });
       const http = door.server;
       const bound = portOf(http);
       try {
@@ -317,6 +324,7 @@ export class Relay {
       tracks,
       watchers,
       listeners,
+      connections: this.#door?.connections ?? 0,
       cachedBytes: this.#budget.usedBytes,
       partialBytes: this.#partial.usedBytes,
       pendingBytes: [...this.#connections].reduce((sum, { pendingBytes }) => sum + pendingBytes, 0),

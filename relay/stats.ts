@@ -7,6 +7,8 @@ export interface RelayStats {
   readonly tracks: number;
   readonly watchers: number;
   readonly listeners: number;
+  /** TCP connections that are no session. */
+  readonly connections: number;
   readonly cachedBytes: number;
   /** Bytes of frames that have not come in full. */
   readonly partialBytes: number;

@@ -21,6 +21,8 @@ const MAX_MESSAGE_BYTES = 1 << 20;
 const HANDSHAKE_MS = 5_000;
 /** How much of the body of a refusal is read. */
 const MAX_REASON_BYTES = 4096;
+/** How long a refused client may take to read why. */
+const REFUSED_MS = 1000;
 const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 
 /** Options of {@link connectQmux}. */
@@ -341,7 +343,8 @@ function select(names: Iterable<string>, protocols: readonly string[]): string |
 function refuse(socket: Duplex, status: number, reason = ""): void {
   const type = "Content-Type: text/plain; charset=utf-8";
   const head = `HTTP/1.1 ${status} \r\nConnection: close\r\n${type}\r\nContent-Length: ${Buffer.byteLength(reason)}`;
-  socket.end(`${head}\r\n\r\n${reason}`);
+  // A peer that does not close its end would keep the connection.
+  socket.end(`${head}\r\n\r\n${reason}`, () => setTimeout(() => socket.destroy(), REFUSED_MS).unref());
 }
 
 /** Why a server did not take a WebSocket: its code and sentence where its body has them. */
