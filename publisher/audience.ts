@@ -206,9 +206,9 @@ export class Audience {
       waiter.heard.set(session, { session, heardUntil, measured: true });
       waiter.heardAt = this.#clock();
     }
-    if (this.#clock() - waiter.heardAt > GRACE) return this.#finish();
     const gone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
-    if ([...waiter.before.keys()].every((session) => waiter.heard.has(session) || gone(session))) this.#finish();
+    const complete = [...waiter.before.keys()].every((session) => waiter.heard.has(session) || gone(session));
+    if (complete || this.#clock() - waiter.heardAt > GRACE) this.#finish();
   }
 
   #finish(): void {

@@ -12,6 +12,8 @@ import { decodeTrackRequest, encodeFetch, encodeTrackInfo } from "../relay/wire/
 import { type Backend, type BidirectionalStream, connect, type Session } from "../transport/index.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
+/** A busy machine may take its time. */
+const SOON = { timeout: 10_000 };
 /** What a group of one frame takes beside its payload. */
 const COST = GROUP_COST + FRAME_COST;
 const cleanups: (() => unknown)[] = [];
@@ -97,7 +99,9 @@ test("requests beyond a cap are refused with a code and counted, and the session
   await expect.poll(() => relay.stats().counters.capped.broadcasts).toBe(1);
   // Who has none yet is not shut out by who has many.
   publish(await dial(url), ["c.hang", "d.hang"]);
-  await expect.poll(() => relay.stats()).toMatchObject({ broadcasts: 2, counters: { capped: { broadcasts: 2 } } });
+  await expect
+    .poll(() => relay.stats(), SOON)
+    .toMatchObject({ broadcasts: 2, counters: { capped: { broadcasts: 2 } } });
 
   const greedy = await dial(url);
   await subscribe(greedy, 0, "one");
@@ -264,40 +268,40 @@ test("tracks that there are not take nobody's place: they are refused at once, o
     tracksPerBroadcast: 2,
   });
   publish(await dial(url), ["a.hang"]);
-  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  await expect.poll(() => relay.stats().broadcasts, SOON).toBe(1);
   const greedy = await dial(url);
   for (let id = 0; id < 20; id++) {
     const { receive } = await subscribe(greedy, id, `no-${id}`);
     await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.NOT_FOUND });
   }
-  await expect.poll(() => relay.stats().tracks).toBe(0);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(0);
   for (let id = 0; id < 3; id++) await subscribe(greedy, id, `never-${id}`);
-  await expect.poll(() => relay.stats().tracks).toBe(3);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(3);
   const { receive } = await subscribe(greedy, 3, "never-3");
   await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
   expect(relay.stats().counters.capped.unanswered).toBe(1);
   // A second one fills what is common, and pays for it; a third, that asks for nothing else, is served all the same.
   const second = await dial(url);
   await subscribe(second, 0, "never-again");
-  await expect.poll(() => relay.stats().tracks).toBe(4);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(4);
   const over = await subscribe(second, 1, "never-twice");
   await expect(over.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
   const honest = await dial(url);
   for (const [id, track] of ["catalog.json", "audio"].entries()) {
     await subscribe(honest, id, track);
-    await expect.poll(() => relay.stats().watchers).toBe(5 + id);
+    await expect.poll(() => relay.stats().watchers, SOON).toBe(5 + id);
   }
-  await expect.poll(() => relay.stats().tracks).toBe(6);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(6);
 });
 
 test("half a frame and frames without a byte are held only up to their caps", async () => {
   const { relay, url } = await startRelay({ partialBytesPerSession: 100_000, framesPerGroup: 1000 });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang"]);
-  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  await expect.poll(() => relay.stats().broadcasts, SOON).toBe(1);
   const watcher = await dial(url);
   await subscribe(watcher, 0, "audio");
-  await expect.poll(() => subscriptions.length).toBe(1);
+  await expect.poll(() => subscriptions.length, SOON).toBe(1);
   const open = async (sequence: number, body: Uint8Array) => {
     const stream = await publisher.openUnidirectional();
     held.push(stream);
@@ -307,11 +311,11 @@ test("half a frame and frames without a byte are held only up to their caps", as
   };
   const half = new ByteWriter().varint(0).varint(4_000_000).bytes(new Uint8Array(30_000)).finish();
   for (let sequence = 0; sequence < 8; sequence++) await open(sequence, half);
-  await expect.poll(() => relay.stats().counters.capped.partial).toBeGreaterThan(3);
+  await expect.poll(() => relay.stats().counters.capped.partial, SOON).toBeGreaterThan(3);
   expect(relay.stats().partialBytes).toBeLessThanOrEqual(100_000);
   expect(relay.stats().partialBytes).toBeGreaterThan(0);
   await open(100, new Uint8Array(2 * 1001));
-  await expect.poll(() => relay.stats().counters.capped.groups).toBe(1);
+  await expect.poll(() => relay.stats().counters.capped.groups, SOON).toBe(1);
   publisher.close();
-  await expect.poll(() => relay.stats()).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
+  await expect.poll(() => relay.stats(), SOON).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
 });
