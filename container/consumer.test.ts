@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
 import { RewindConsumer, type RewindConsumerOptions } from "./consumer.js";
 import { EPOCH_SIZE } from "./epoch.js";
+import { HandedOut } from "./handed-out.js";
 
 interface Vectors {
   classify: {
@@ -467,6 +468,17 @@ describe("the bounds", () => {
     expect(read()).toEqual([133, 166]);
     expect(consumer.buffered).toMatchObject({ frames: 0, bytes: 0 });
   });
+});
+
+test("the frames handed out are remembered up to a bound, the newest of them", () => {
+  const handedOut = new HandedOut(4);
+  const remembers = (sequence: number) => handedOut.hasStale((frame) => frame.sequence === sequence);
+  for (let sequence = 0; sequence < 4; sequence += 1) handedOut.add({ sequence, timestamp: ms(sequence) });
+  expect([remembers(0), remembers(3)]).toEqual([true, true]);
+  handedOut.add({ sequence: 4, timestamp: ms(4) });
+  expect([remembers(0), remembers(1), remembers(4)]).toEqual([false, true, true]);
+  handedOut.flush(ms(3));
+  expect([remembers(2), remembers(3), remembers(4)]).toEqual([true, false, false]);
 });
 
 test("a repeat is told from a late frame for as long as it can be expected", () => {

@@ -37,7 +37,7 @@ export class EpochHolds {
     const epoch = epochOf(sequence);
     this.#oldest = Math.min(this.#oldest, epoch);
     if (hasFirst) this.#missing.delete(epoch);
-    else if (epoch > reading && !this.#missing.has(epoch)) this.#add(epoch);
+    else if (!this.#missing.has(epoch)) this.#add(epoch);
     for (const [missing, hold] of this.#missing) {
       if (hold.counted || !this.#matters(missing, reading)) continue;
       hold.counted = true;

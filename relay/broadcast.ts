@@ -4,6 +4,7 @@ import type { ByteBudget } from "./byte-budget.js";
 import { CacheBudget, type Classifier } from "./cache.js";
 import type { Counters } from "./counters.js";
 import { Track, type TrackSource } from "./fanout.js";
+import { CATALOG_TRACK } from "./legacy-time.js";
 import type { RelayLimits } from "./options.js";
 import { Code } from "./wire/code.js";
 
@@ -17,7 +18,8 @@ export interface BroadcastSource {
   /** Id of the session, for the log. */
   readonly id: string;
   /** Where one of the broadcast's tracks comes from. */
-  track(broadcast: string, name: string): TrackSource;
+  /** `catalog` is the broadcast's newest, as far as it is held here. */
+  track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource;
   /** Sends what the listeners of one of its broadcasts report; false when it can't. */
   sendAggregate(broadcast: string, body: Uint8Array): boolean;
 }
@@ -102,7 +104,7 @@ export class Broadcast {
       counters,
       budget: this.#budget,
       classifier,
-      source: this.source.track(this.sourcePath, name),
+      source: this.source.track(this.sourcePath, name, this.#catalog),
       cacheAge: fromMilliseconds(limits.cacheMs),
       cacheBytes: limits.cacheBytesPerTrack,
       cacheGroups: limits.cacheGroupsPerTrack,
@@ -115,6 +117,10 @@ export class Broadcast {
       if (this.#tracks.get(name) === track) this.#tracks.delete(name);
     });
     return track;
+  }
+
+  get #catalog(): Uint8Array | undefined {
+    return this.#tracks.get(CATALOG_TRACK)?.cache?.newest?.frames[0]?.payload;
   }
 
   /** The sessions that report on it, with what is known of their listeners. */

@@ -20,6 +20,7 @@ function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: num
     maxBytes: options.maxBytes ?? 1e6,
     budget,
     classifier: (options.takeBack ?? true) ? new RewindClassifier() : undefined,
+    timed: true,
     timescale: 1000,
   });
   const add = (sequence: number, ...timestampsMs: number[]) => {
@@ -94,6 +95,7 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
       maxBytes: 1e6,
       budget,
       classifier: undefined,
+      timed: true,
       timescale: 1000,
     });
     /** A group of one frame that takes so many kilobytes in all. */

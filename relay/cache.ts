@@ -102,8 +102,10 @@ export interface TrackCacheOptions {
   readonly maxGroups: number;
   /** Shared with the other tracks of the broadcast. */
   readonly budget: CacheBudget;
-  /** Undefined where nothing is ever taken back: the bench's control, or a version without timestamps. */
+  /** Undefined where nothing is ever taken back: the bench's control, or a track without media time. */
   readonly classifier: Classifier | undefined;
+  /** Whether the frames' timestamps are media time, and not the time of their arrival. */
+  readonly timed: boolean;
   /** Units per second of the frames' timestamps. */
   readonly timescale: number;
 }
@@ -187,9 +189,11 @@ export class TrackCache {
     const timestamp = this.#time(frame);
     const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
     if (!verdict?.stale) {
-      record.timestamp ??= timestamp;
-      record.reached = timestamp;
-      record.latest = microseconds(Math.max(record.latest ?? 0, timestamp));
+      if (this.#options.timed) {
+        record.timestamp ??= timestamp;
+        record.reached = timestamp;
+        record.latest = microseconds(Math.max(record.latest ?? 0, timestamp));
+      }
       record.push(frame);
       if (this.#bySequence.get(record.sequence) === record) this.#count(FRAME_COST + frame.size, frame.size);
       return verdict?.rewind === undefined
@@ -242,12 +246,13 @@ export class TrackCache {
     this.#remove(first);
   }
 
-  /** Bits per second of media time over what is held; 0 while unknown. */
+  /** Bits per second over what is held, of media time or else of its arrival; 0 while unknown. */
   bitrateBps(): number {
-    const first = this.#groups[0]?.timestamp;
-    const last = this.newest?.timestamp;
-    if (first === undefined || last === undefined || last <= first) return 0;
-    return (this.#payloadBytes * 8e6) / (last - first);
+    const first = this.#groups.find(({ frames }) => frames.length > 0);
+    const last = this.#groups.findLast(({ frames }) => frames.length > 0);
+    if (first === undefined || last === undefined) return 0;
+    const span = (last.timestamp ?? last.arrivedAt) - (first.timestamp ?? first.arrivedAt);
+    return span > 0 ? (this.#payloadBytes * 8e6) / span : 0;
   }
 
   /** Lets go of everything. */

@@ -17,7 +17,7 @@ const LOW_REFUSED: Microseconds = fromSeconds(30);
 
 /** Where a track's groups come from. */
 export interface TrackSource {
-  /** Whether its frames carry timestamps, without which nothing can be classified. */
+  /** Whether the media time of its frames is known, without which nothing can be classified. */
   readonly timed: boolean;
   /** Asks for the track's unchanging properties. */
   info(): Promise<TrackInfo>;
@@ -358,6 +358,7 @@ export class Track implements WatchedTrack {
       maxGroups: cacheGroups,
       budget,
       classifier: this.#classifier,
+      timed: source.timed,
       timescale: info.timescale,
     });
   }

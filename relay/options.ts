@@ -40,8 +40,8 @@ export const limitsSchema = z.strictObject({
   messageBytes: count(65_536),
   /** Bytes of one frame. */
   frameBytes: count(4 * 1024 * 1024),
-  /** Milliseconds that a track's groups are kept for late joiners. */
-  cacheMs: count(12_000),
+  /** Milliseconds that a track's groups are kept for late joiners: as much as is sent ahead at most. */
+  cacheMs: count(30_000),
   /** Groups kept of one track. */
   cacheGroupsPerTrack: count(2048),
   /** Frames of one group. */
@@ -61,7 +61,7 @@ export const limitsSchema = z.strictObject({
   /** Milliseconds for which a track stays subscribed without a watcher. */
   trackIdleMs: count(10_000),
   /** Groups that may wait for one watcher of one track. */
-  queueGroups: count(1024),
+  queueGroups: count(2048),
   /** Bytes that may wait for one watcher of one track. */
   queueBytes: count(2 * 1024 * 1024),
   /** Milliseconds a group may wait for a watcher that does not report. */

@@ -5,6 +5,7 @@ import { Broadcast, type BroadcastSource } from "./broadcast.js";
 import { ByteBudget } from "./byte-budget.js";
 import { arrivalStamp, SYNTHETIC_INFO, type Track, type TrackSource } from "./fanout.js";
 import type { GroupRecord } from "./group.js";
+import { CATALOG_TRACK, legacyTime } from "./legacy-time.js";
 import type { Peer } from "./peer.js";
 import { allows } from "./scope.js";
 import { decodeAnnounce, decodeAnnounceInit, decodeAnnounceOk, encodeAnnounceRequest } from "./wire/announce.js";
@@ -21,7 +22,7 @@ const ANSWER_MS = 10_000;
 
 interface Pull {
   readonly track: Track;
-  readonly stamp: () => number;
+  readonly stamp: (payload: Uint8Array) => number | undefined;
 }
 
 /** The publishing side of a connection: what the peer announces, and what we subscribe to of it. */
@@ -51,13 +52,31 @@ export class PublishingSide implements BroadcastSource {
   }
 
   /** Where a track that the peer announced comes from. */
-  track(broadcast: string, name: string): TrackSource {
-    const timed = hasTimestamps(this.#peer.version);
+  track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource {
+    if (hasTimestamps(this.#peer.version)) {
+      return {
+        timed: true,
+        info: () => this.#requestInfo(broadcast, name),
+        subscribe: (track) => this.#subscribe(broadcast, track, () => undefined),
+      };
+    }
+    const time = legacyTime(catalog, name);
     return {
-      timed,
-      info: () => (timed ? this.#requestInfo(broadcast, name) : Promise.resolve(SYNTHETIC_INFO)),
-      subscribe: (track) => this.#subscribe(broadcast, name, track),
+      timed: time !== undefined,
+      info: () => Promise.resolve(SYNTHETIC_INFO),
+      subscribe: (track) => this.#subscribe(broadcast, track, time ?? this.#blindStamp(name)),
     };
+  }
+
+  #blindStamp(track: string): Pull["stamp"] {
+    if (!this.#blindLogged && track !== CATALOG_TRACK) {
+      this.#blindLogged = true;
+      this.#peer.log.warn(
+        { version: versionName(this.#peer.version), track },
+        "The publisher's version carries no timestamps and its catalog names no container that does, so nothing of it can be taken back here.",
+      );
+    }
+    return arrivalStamp(this.#clock);
   }
 
   async #requestInfo(broadcast: string, track: string) {
@@ -73,16 +92,9 @@ export class PublishingSide implements BroadcastSource {
     });
   }
 
-  #subscribe(broadcast: string, name: string, track: Track): () => void {
+  #subscribe(broadcast: string, track: Track, stamp: Pull["stamp"]): () => void {
     const id = this.#nextSubscribe++;
-    this.#pulls.set(id, { track, stamp: arrivalStamp(this.#clock) });
-    if (!hasTimestamps(this.#peer.version) && !this.#blindLogged) {
-      this.#blindLogged = true;
-      this.#peer.log.warn(
-        { version: versionName(this.#peer.version) },
-        "The publisher's version carries no timestamps, so nothing of it can be taken back here.",
-      );
-    }
+    this.#pulls.set(id, { track, stamp });
     let cancelled = false;
     let stream: BidirectionalStream | undefined;
     const cancel = (): void => {
@@ -96,7 +108,7 @@ export class PublishingSide implements BroadcastSource {
       if (cancelled) return cancel();
       const version = this.#peer.version;
       const whole = { maxLatencyMs: this.#limits.cacheMs, startGroup: undefined, endGroup: undefined };
-      const message = { id, broadcast, track: name, priority: 128, ordered: false, ...whole };
+      const message = { id, broadcast, track: track.name, priority: 128, ordered: false, ...whole };
       await stream.send.write(encodeSubscribe(message, version));
       // Not waited for before, which would cost a round trip: the publisher ranks its own tracks, sound before pictures.
       const { priority, ordered } = await track.info();

@@ -11,6 +11,7 @@ import type { Session } from "../transport/index.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { Counters } from "./counters.js";
 import { DatagramSender } from "./datagram-sender.js";
+import { ExpectedPlayhead } from "./expected-playhead.js";
 import type { GroupRecord } from "./group.js";
 import { OutgoingGroups } from "./outgoing-groups.js";
 import { type Waiting, WatcherQueue } from "./queue.js";
@@ -99,6 +100,7 @@ export class Watcher {
   readonly #pacer = new Pacer(DATAGRAM_PACE);
   readonly #outgoing: OutgoingGroups;
   readonly #turns = new Turns();
+  readonly #expected = new ExpectedPlayhead();
   #delivery: Delivery;
   #floor: number | undefined;
   #pumpTimer: NodeJS.Timeout | undefined;
@@ -238,7 +240,7 @@ export class Watcher {
     while (this.#queue.length > 0 && !this.#closed && !this.#options.pending.exceeded) {
       const now = this.#options.clock();
       const listener = this.#options.listener();
-      const playhead = listener?.playheadAt(now);
+      const playhead = this.#expected.at(now, listener?.playheadAt(now));
       const waitsFrom = this.#turns.waitsFrom({ now, playhead });
       const paced = listener !== undefined && this.mode === "native" && this.#pacer.nextAt(now) > now;
       const next = this.#queue.take({
@@ -307,12 +309,14 @@ export class Watcher {
   }
 
   #enqueue(record: GroupRecord): void {
+    const now = this.#options.clock();
+    this.#expected.arrived(record, { now, playhead: this.#options.listener()?.playheadAt(now) });
     this.#queue.push({
       record,
       sequence: record.sequence,
       timestamp: record.timestamp,
       bytes: record.cost,
-      since: this.#options.clock(),
+      since: now,
       urgent: record.urgent,
     });
     this.pump();

@@ -116,15 +116,15 @@ export interface FrameParserOptions {
   readonly version: Version;
   /** A frame that claims more is a `ProtocolError` (`FRAME_TOO_LARGE`). */
   readonly maxFrameBytes: number;
-  /** Gives the timestamp of a frame whose version carries none. */
-  readonly stamp: () => number;
+  /** Gives the timestamp of a frame whose version carries none; undefined for that of the one before. */
+  readonly stamp: (payload: Uint8Array) => number | undefined;
 }
 
 /** Cuts the bytes behind a group's header into frames as they arrive. Frames are views of the bytes given. */
 export class FrameParser {
   readonly #timed: boolean;
   readonly #maxFrameBytes: number;
-  readonly #stamp: () => number;
+  readonly #stamp: FrameParserOptions["stamp"];
   /** The beginning of a frame, and room for more of it. */
   #held: Uint8Array = NONE;
   #pendingBytes = 0;
@@ -205,7 +205,10 @@ export class FrameParser {
     const previous = this.#previous;
     const deltaSize = this.#timed ? 1 << (bytes[offset]! >> 6) : 0;
     const delta = this.#timed ? readDelta(bytes, offset, deltaSize) : 0;
-    const timestamp = this.#timed ? previous + (delta ?? Number.NaN) : this.#stamp();
+    const payloadAt = deltaSize + (1 << (bytes[offset + deltaSize]! >> 6));
+    const timestamp = this.#timed
+      ? previous + (delta ?? Number.NaN)
+      : (this.#stamp(bytes.subarray(offset + payloadAt, end)) ?? previous);
     if (timestamp < 0 || !Number.isSafeInteger(timestamp))
       throw new ProtocolError("INVALID_TIMESTAMP", "A frame's timestamp is negative or larger than 2^53 - 1.");
     this.#previous = timestamp;
@@ -213,7 +216,7 @@ export class FrameParser {
       form: this.#timed ? "timed" : "plain",
       bytes: bytes.subarray(offset, end),
       plainAt: deltaSize,
-      payloadAt: deltaSize + (1 << (bytes[offset + deltaSize]! >> 6)),
+      payloadAt,
     });
   }
 }
