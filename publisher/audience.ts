@@ -60,6 +60,8 @@ export class Audience {
   readonly #staleness = new StalenessEstimator();
   readonly #earliest = new PlayheadClock();
   readonly #latest = new PlayheadClock();
+  /** Where the aggregates come from at the moment; what is remembered of another sender's clock and count tells nothing. */
+  #source: object | undefined;
   #last: Aggregate | undefined;
   #arrival = 0;
   #playheadAt = 0;
@@ -72,16 +74,20 @@ export class Audience {
     this.#estimates = staleness;
   }
 
-  /** Takes an aggregate that just arrived. */
-  observe(aggregate: Aggregate): void {
+  /**
+   * Takes an aggregate that just arrived. `source` stands for its sender: each has a clock, a count and, after a restart,
+   * listeners of its own, so nothing measured of one is held against another.
+   */
+  observe(aggregate: Aggregate, source: object): void {
     const now = this.#clock();
+    if (source !== this.#source) this.#follow(source);
     const last = this.#last;
     if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {
       this.lead.observe({ lead: aggregate.worstLead, group: aggregate.worstLeadGroup, at: now });
       this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead);
     }
     this.#settle(aggregate);
-    if (last !== undefined && aggregate.aggregateId <= last.aggregateId && now - this.#arrival < SILENCE) return;
+    if (last !== undefined && isOvertaken(aggregate, last)) return;
     const estimated = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
     const staleness = this.#estimates ? estimated : microseconds(0);
     this.#last = aggregate;
@@ -102,12 +108,17 @@ export class Audience {
   /** Forgets everything: a new session, perhaps to another relay. */
   reset(): void {
     this.transit.reset();
-    this.#last = undefined;
     this.#startedOver = undefined;
+    this.#follow(undefined);
+    this.#finish();
+  }
+
+  #follow(source: object | undefined): void {
+    this.#source = source;
+    this.#last = undefined;
     this.#staleness.reset();
     this.#earliest.reset();
     this.#latest.reset();
-    this.#finish();
   }
 
   /** Listeners that report. */
@@ -215,4 +226,10 @@ export class Audience {
     this.#waiter?.resolve();
     this.#waiter = undefined;
   }
+}
+
+/** Whether an aggregate was made before one that came first: by its sender's clock, because a count may begin again. */
+function isOvertaken(aggregate: Aggregate, last: Aggregate): boolean {
+  if (aggregate.relayTimeMs !== last.relayTimeMs) return aggregate.relayTimeMs < last.relayTimeMs;
+  return aggregate.aggregateId <= last.aggregateId;
 }

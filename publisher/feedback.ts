@@ -23,8 +23,11 @@ export interface FeedbackReaderOptions {
   readonly path: string;
   /** What was sent, which bounds what listeners claim. */
   readonly bound: PlayheadBound;
-  /** Told ten times a second what the listeners report, and at once when one applied a rewind. */
-  readonly onAggregate: (aggregate: Aggregate) => void;
+  /**
+   * Called ten times a second with what the listeners report, and at once when one applied a rewind; the second argument
+   * stands for this reader, whose clock the aggregates carry.
+   */
+  readonly onAggregate: (aggregate: Aggregate, source: object) => void;
   readonly clock?: Clock;
 }
 
@@ -150,6 +153,6 @@ export class FeedbackReader {
     this.#listened = listeners;
     this.#aggregatedAt = now;
     // How much the relay has taken is not told this way, so nothing is acknowledged.
-    this.#options.onAggregate(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
+    this.#options.onAggregate(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }), this);
   }
 }

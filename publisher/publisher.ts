@@ -262,10 +262,10 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         if (displaced) this.emit("problem", nameTaken(data.broadcast));
       },
       bound: this.#audience.bound,
-      onAggregate: (aggregate) => {
+      onAggregate: (aggregate, source) => {
         if (this.#audience.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
         if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
-        this.#audience.observe(aggregate);
+        this.#audience.observe(aggregate, source);
         if (this.#blocked) this.#stir();
       },
       onDemand: (wanted) => {

@@ -103,6 +103,7 @@ describe("Audience", () => {
   let now = 0;
   const clock = () => microseconds(now * 1000);
   let id = 0;
+  const relay = {};
 
   beforeEach(() => {
     vi.useFakeTimers();
@@ -154,6 +155,7 @@ describe("Audience", () => {
         { session: 1, playheadMs: 5000 },
         { session: 2, playheadMs: 5200 },
       ]),
+      relay,
     );
     now += 300;
     expect(audience.earliest(clock())).toBe(ms(5300));
@@ -166,19 +168,19 @@ describe("Audience", () => {
 
   it("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
     const audience = new Audience({ clock });
-    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]));
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     audience.startOver(ms(5100), clock());
     expect(audience.isStartingOver(clock())).toBe(false);
     audience.startOver(microseconds(ms(5000) + 10), clock());
     expect(audience.isStartingOver(clock())).toBe(true);
-    audience.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1 }]));
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1 }]), relay);
     expect(audience.isStartingOver(clock())).toBe(false);
   });
 
   it("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
     const audience = new Audience({ clock });
-    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]));
-    audience.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 });
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    audience.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 }, relay);
     expect(audience.latest(clock())).toBe(ms(5000));
   });
 
@@ -189,11 +191,12 @@ describe("Audience", () => {
       { session: 2, playheadMs: 5100, receivedMs: 5150, discontinuity: 3 },
       { session: 3, playheadMs: 4900, receivedMs: 9000 },
     ];
-    audience.observe(aggregate(before));
+    audience.observe(aggregate(before), relay);
     now += 100;
     const heard = audience.heard(1000);
     audience.observe(
       aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, ...before.slice(1)]),
+      relay,
     );
     await vi.advanceTimersByTimeAsync(1000);
     expect(await heard).toEqual([
@@ -238,9 +241,44 @@ describe("Audience", () => {
   it("does not wait for listeners that left, nor with nobody there", async () => {
     const audience = new Audience({ clock });
     expect(await audience.heard(1000)).toEqual([]);
-    audience.observe(aggregate([{ session: 1, playheadMs: 1000 }]));
+    audience.observe(aggregate([{ session: 1, playheadMs: 1000 }]), relay);
     const heard = audience.heard(60_000);
-    audience.observe({ ...aggregate([{ session: 9, playheadMs: 0 }]), listed: [], listeners: 0 });
+    audience.observe({ ...aggregate([{ session: 9, playheadMs: 0 }]), listed: [], listeners: 0 }, relay);
     expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
+  });
+
+  it("holds no sender's clock or count against another's, however they take turns", () => {
+    const audience = new Audience({ clock });
+    const hour = 3_600_000;
+    const senders = [
+      { source: {}, clockMs: 0, id: 1_000_000 },
+      { source: {}, clockMs: 7 * hour, id: 0 },
+      { source: {}, clockMs: -2 * hour + 10_000_000, id: 500 },
+    ];
+    let playheadMs = 5000;
+    for (let turn = 0; turn < 300; turn++) {
+      now += 100;
+      playheadMs += 100;
+      // Every sender for a while, then turn by turn.
+      const sender = senders[turn < 150 ? Math.floor(turn / 50) : turn % 3]!;
+      sender.id++;
+      const told = { relayTimeMs: now + sender.clockMs, aggregateId: sender.id };
+      audience.observe(aggregate([{ session: 1, playheadMs }], told), sender.source);
+      expect(audience.latest(clock())).toBe(ms(playheadMs));
+      expect(audience.listeners).toBe(1);
+    }
+  });
+
+  it("follows a sender whose count begins again, and drops what another one overtook by the sender's clock", () => {
+    const audience = new Audience({ clock });
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }], { aggregateId: 70_000 }), relay);
+    now += 100;
+    audience.observe(aggregate([{ session: 1, playheadMs: 9000 }], { aggregateId: 0 }), relay);
+    expect(audience.latest(clock())).toBe(ms(9000));
+    audience.observe(
+      aggregate([{ session: 1, playheadMs: 100 }], { aggregateId: 90_000, relayTimeMs: now - 50 }),
+      relay,
+    );
+    expect(audience.latest(clock())).toBe(ms(9000));
   });
 });

@@ -28,7 +28,8 @@ export interface UplinkOptions {
   readonly onConnected: () => void;
   /** Adds the tracks that are not the uplink's own, on every session before anybody sees the broadcast. */
   readonly onBroadcast?: (broadcast: Broadcast.Producer, connection: Connection.Established) => void;
-  readonly onAggregate: (aggregate: Aggregate) => void;
+  /** `source` stands for the sender; see `Audience.observe`. */
+  readonly onAggregate: (aggregate: Aggregate, source: object) => void;
   /** A session was lost or could not be made; another attempt follows. */
   readonly onProblem: (reason: Error) => void;
   /** Another publisher took the broadcast's name at the relay, or left it again. */
@@ -161,8 +162,8 @@ export class Uplink {
     const { logger, path } = this.#options;
     const carried = session.datagrams
       ? session
-      : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
-    const transport = toWebTransport(carried, { tap: (datagram) => this.#tap(datagram) });
+      : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream, session));
+    const transport = toWebTransport(carried, { tap: (datagram) => this.#tap(datagram, session) });
     // The library writes the URL to the console, where a token must not be; it needs no query any more.
     const url = new URL(session.url);
     url.search = "";
@@ -226,21 +227,21 @@ export class Uplink {
     this.#options.onDemand(wanted);
   }
 
-  #tap(datagram: Uint8Array): boolean {
+  #tap(datagram: Uint8Array, session: Session): boolean {
     if (!isReportDatagram(datagram)) return false;
     const decoded = decodeAggregate(datagram);
     if (decoded.ok && decoded.aggregate.broadcast === this.#hash) {
       this.#feedback?.relayed();
-      this.#options.onAggregate(decoded.aggregate);
+      this.#options.onAggregate(decoded.aggregate, session);
     } else this.#rejected++;
     return true;
   }
 
-  async #readRecords(stream: ReceiveStream): Promise<void> {
+  async #readRecords(stream: ReceiveStream, session: Session): Promise<void> {
     const reader = new ReportStreamReader();
     try {
       for (let bytes = await stream.read(); bytes; bytes = await stream.read())
-        for (const record of reader.push(bytes)) this.#tap(record);
+        for (const record of reader.push(bytes)) this.#tap(record, session);
     } catch (error) {
       stream.stop(0);
       this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
