@@ -9,7 +9,14 @@ import {
   REPORT_STREAM_TYPE,
   ReportStreamReader,
 } from "../flow/index.js";
-import { divertStreams, type ReceiveStream, Reconnector, type Session, toWebTransport } from "../transport/index.js";
+import {
+  divertStreams,
+  type ReceiveStream,
+  Reconnector,
+  type Session,
+  toWebTransport,
+  watchSession,
+} from "../transport/index.js";
 import { FeedbackReader } from "./feedback.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
 import { NameClaim } from "./name-claim.js";
@@ -74,6 +81,7 @@ export class Uplink {
     this.#options = options;
     this.#hash = broadcastHash(options.path);
     this.#reconnector = new Reconnector({
+      watch: watchSession,
       connect: options.connect,
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {

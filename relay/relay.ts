@@ -24,6 +24,7 @@ import {
   type Session,
   type SessionRequest,
   type SessionServer,
+  watchSession,
 } from "../transport/index.js";
 import { Auth, type AuthOptions, rootOf } from "./auth.js";
 import type { BroadcastEnvironment } from "./broadcast.js";
@@ -536,6 +537,7 @@ export class Relay {
   #follow({ url, ...options }: UpstreamOptions): void {
     const { logger } = this.#options;
     this.#upstream = new Reconnector({
+      watch: watchSession,
       persistent: true,
       connect: (signal) => connect(url, { ...options, protocols: PROTOCOLS.slice(0, 3), signal }),
       // It publishes to us whatever it has; of ours it sees what our listeners report.

@@ -10,6 +10,7 @@ export { type ConnectOptions, connect } from "./connect.js";
 export { divertStreams } from "./divert.js";
 export { connectHttp2, type Http2ConnectOptions, type Http2ListenOptions, listenHttp2 } from "./http2.js";
 export { type ListenOptions, listen } from "./listen.js";
+export { Liveness, type WatchedSession, watchSession } from "./liveness.js";
 export { type NativeOptions, prepareNative } from "./native.js";
 export { MOQ_LITE_05 } from "./protocol.js";
 export { connectQmux, listenQmux, type QmuxConnectOptions, type QmuxListenOptions } from "./qmux.js";

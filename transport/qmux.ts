@@ -19,6 +19,8 @@ import type { Session, SessionRequest, SessionServer } from "./session.js";
 const MAX_MESSAGE_BYTES = 1 << 20;
 /** How long the peer may take to send its QMux parameters, or an upgraded socket to close. */
 const HANDSHAKE_MS = 5_000;
+/** QMux judges idleness by the system's clock, which may jump by an hour; the WebSocket's own pings do it here. */
+const QMUX = { maxIdleTimeout: 0n };
 /** How much of the body of a refusal is read. */
 const MAX_REASON_BYTES = 4096;
 /** How long a refused client may take to read why. */
@@ -71,7 +73,7 @@ export async function connectQmux(target: URL, options: QmuxConnectOptions = {})
       ...(secured && { createConnection: () => secured }),
     });
     // Before it opens: the server's first message may come along with its answer.
-    const qmux = new QmuxSession(asSocket(socket));
+    const qmux = new QmuxSession(asSocket(socket), { config: QMUX });
     await opened(socket, signal);
     return await startSession(socket, qmux, url, undefined, protocols, signal);
   } catch (cause) {
@@ -160,7 +162,7 @@ class QmuxServer implements SessionServer {
       if (socket.destroyed) return reject(gone());
       socket.once("close", () => reject(gone()));
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        resolve([webSocket, QmuxSession.accept(asSocket(webSocket))]),
+        resolve([webSocket, QmuxSession.accept(asSocket(webSocket), { config: QMUX })]),
       );
     });
     this.#sockets.add(webSocket);
@@ -256,8 +258,7 @@ async function startSession(
     if (signal.aborted || socket.readyState !== socket.OPEN) throw gone();
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  // The older wire formats have no pings of their own.
-  if (!hasRecords) heartbeat(socket);
+  heartbeat(socket);
   return new WebTransportSession(qmux, {
     backend: "qmux",
     protocol: qmux.protocol || urlProtocol(url, protocols),

@@ -1,45 +1,59 @@
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { InputError, type Microseconds, TransportError } from "../base/index.js";
-import { Reconnector } from "./reconnector.js";
-import type { CloseInfo, Session } from "./session.js";
+import { Liveness } from "./liveness.js";
+import { type Reconnectable, Reconnector } from "./reconnector.js";
+import type { CloseInfo } from "./session.js";
 
-function makeSession(): Session & { end(): void } {
-  let end!: () => void;
-  const closed = new Promise<CloseInfo>((resolve) => {
-    end = () => resolve({ closeCode: 0, reason: "" });
-  });
-  return { closed, end, close: () => end() } as unknown as Session & { end(): void };
+interface FakeSession extends Reconnectable {
+  end(info?: CloseInfo): void;
 }
 
-test("it connects again after every end, waits longer after every failure, and starts over after a long session", async () => {
+function makeSession(): FakeSession {
+  let end!: (info?: CloseInfo) => void;
+  const closed = new Promise<CloseInfo>((resolve) => {
+    end = (info = { closeCode: 0, reason: "" }) => resolve(info);
+  });
+  return { closed, end, close: () => end() };
+}
+
+test("the wait before an attempt is short at first, grows with the outage, and starts over after a session that lasted", async () => {
   let now = 0;
   const waits: number[] = [];
-  const sessions: ReturnType<typeof makeSession>[] = [];
-  let failures = 4;
-  const reconnector: Reconnector = new Reconnector({
+  const sessions: FakeSession[] = [];
+  let failures = 60;
+  const reconnector: Reconnector<FakeSession> = new Reconnector({
     connect: async () => {
       if (failures-- > 0) throw new TransportError("CONNECT_FAILED", "No.");
       return makeSession();
     },
     onSession: (session) => {
-      sessions.push(session as ReturnType<typeof makeSession>);
+      sessions.push(session);
       expect(reconnector.state).toBe("connected");
-      if (sessions.length === 1) now += 60_000_000;
+      // The first is thrown out at once, the second lasts for a minute.
+      if (sessions.length === 2) now += 60_000_000;
       if (sessions.length === 3) reconnector.close();
       else session.close();
     },
-    backoff: { initialMs: 100, maxMs: 400 },
     clock: () => now as Microseconds,
     random: () => 0.5,
     sleep: async (ms) => {
       waits.push(ms);
+      now += ms * 1000;
     },
   });
   expect(await reconnector.closed).toBeUndefined();
   expect(reconnector.state).toBe("closed");
   expect(sessions).toHaveLength(3);
-  // Three quarters of 100, 200, 400 and at most 400; then 100 again after the session of a minute.
-  expect(waits).toEqual([75, 150, 300, 300, 75, 150]);
+  expect(waits[0]).toBe(75);
+  let outageMs = 0;
+  for (const wait of waits.slice(0, 61)) {
+    expect(wait).toBeCloseTo(0.75 * Math.min(Math.max(100, 0.15 * outageMs), 8000), 0);
+    outageMs += wait;
+  }
+  // The outage went on through the session that was thrown out, and ended with the one that lasted.
+  expect(waits[60]).toBe(6000);
+  expect(waits[61]).toBe(75);
+  expect(waits).toHaveLength(62);
 });
 
 test("a session that can not be used counts as a failure, and what no repeat can mend ends it", async () => {
@@ -62,7 +76,7 @@ test("a session that can not be used counts as a failure, and what no repeat can
 });
 
 test("closing gives up an attempt and a wait at once, and is idempotent", async () => {
-  const hanging = new Reconnector({
+  const hanging = new Reconnector<FakeSession>({
     connect: (signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true })),
     onSession: () => undefined,
@@ -80,4 +94,88 @@ test("closing gives up an attempt and a wait at once, and is idempotent", async 
   await expect.poll(() => waiting.state).toBe("waiting");
   waiting.close();
   expect(await waiting.closed).toBeUndefined();
+});
+
+describe("a session that falls silent", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const clock = () => (performance.now() * 1000) as Microseconds;
+
+  function start(connect: (signal: AbortSignal) => Promise<FakeSession>) {
+    const watched: { session: FakeSession; liveness: Liveness }[] = [];
+    const reasons: (string | undefined)[] = [];
+    const reconnector = new Reconnector<FakeSession>({
+      connect,
+      onSession: () => {},
+      watch: (session) => {
+        const each = { session, liveness: new Liveness({ ask: () => new Promise(() => {}), clock }) };
+        watched.push(each);
+        return each;
+      },
+      onRetry: (reason) => reasons.push((reason as TransportError | undefined)?.code),
+      clock,
+      random: () => 0.5,
+    });
+    return { reconnector, watched, reasons };
+  }
+
+  test("is replaced by one made beside it, without a wait and long before its carrier ends it", async () => {
+    const made: FakeSession[] = [];
+    const { reconnector, reasons } = start(async () => {
+      made.push(makeSession());
+      return made.at(-1)!;
+    });
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(made).toHaveLength(2);
+    expect(await made[0]!.closed).toEqual({ closeCode: 0, reason: "" });
+    expect(reconnector.session).toBe(made[1]);
+    expect(reasons).toEqual(["SESSION_SILENT"]);
+    reconnector.close();
+    expect(await reconnector.closed).toBeUndefined();
+  });
+
+  test("stays when it comes back before another one is made, and the attempt is given up", async () => {
+    const attempts: AbortSignal[] = [];
+    const late: FakeSession[] = [];
+    const { reconnector, watched, reasons } = start(async (signal) => {
+      attempts.push(signal);
+      if (attempts.length === 1) return makeSession();
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      late.push(makeSession());
+      return late.at(-1)!;
+    });
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(attempts).toHaveLength(2);
+    watched[0]!.liveness.heard();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(attempts[1]!.aborted).toBe(true);
+    expect(reconnector.session).toBe(watched[0]!.session);
+    expect(reasons).toEqual([]);
+    watched[0]!.liveness.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    // What was made too late is closed and never used.
+    expect(await late[0]!.closed).toBeDefined();
+    expect(watched).toHaveLength(1);
+    reconnector.close();
+    await reconnector.closed;
+  });
+
+  test("leaves the attempt beside it to go on when it ends by itself, and one that failed is followed by another", async () => {
+    let attempts = 0;
+    const { reconnector, watched } = start(async () => {
+      attempts++;
+      if (attempts === 2) throw new TransportError("CONNECT_FAILED", "No.");
+      if (attempts === 3) await new Promise((resolve) => setTimeout(resolve, 1000));
+      return makeSession();
+    });
+    await vi.advanceTimersByTimeAsync(1700);
+    expect(attempts).toBe(3);
+    watched[0]!.session.end({ closeCode: 0, reason: "timed out", lost: true });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(attempts).toBe(3);
+    expect(reconnector.session).toBe(watched[1]!.session);
+    reconnector.close();
+    await reconnector.closed;
+  });
 });

@@ -1,25 +1,44 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { type Clock, InputError, monotonicClock, toMilliseconds, UnsayError } from "../base/index.js";
+import {
+  type Clock,
+  fromSeconds,
+  InputError,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+  TransportError,
+  toMilliseconds,
+  UnsayError,
+} from "../base/index.js";
+import type { Liveness, WatchedSession } from "./liveness.js";
 import { endOf } from "./refusal.js";
 import type { CloseInfo, Session } from "./session.js";
 
-/** How long the end of a session may come after what failed because of it. */
-const ENDED_MS = 50;
-
 /** How long to wait between attempts. */
 export interface Backoff {
-  /** Before the first repeat. Default 250. */
+  /** Before the first repeat, and the least before any other, in milliseconds. Default 100. */
   readonly initialMs?: number;
-  /** At most; doubled up to here. Default 8000. */
+  /** At most, in milliseconds. Default 8000. */
   readonly maxMs?: number;
 }
 
+/** What a {@link Reconnector} needs of a session. */
+export interface Reconnectable {
+  /** Resolves once, when the session has ended; never rejects. */
+  readonly closed: Promise<CloseInfo>;
+  close(): void;
+}
+
 /** Options of {@link Reconnector}. */
-export interface ReconnectorOptions {
-  /** Makes one attempt; the signal aborts it when the reconnector is closed. */
-  readonly connect: (signal: AbortSignal) => Promise<Session>;
-  /** Called with every session that was made; one that it throws for is closed and counts as a failed attempt. */
-  readonly onSession: (session: Session) => void | Promise<void>;
+export interface ReconnectorOptions<S extends Reconnectable = Session> {
+  /** Makes one attempt; the signal aborts it when the reconnector is closed or the attempt takes too long. */
+  readonly connect: (signal: AbortSignal) => Promise<S>;
+  /**
+   * Called with every session that was made; one that it throws for is closed and counts as a failed attempt. It may run
+   * as long as the session lasts, and has to end when the session has.
+   */
+  readonly onSession: (session: S) => void | Promise<void>;
+  /** Watches the path of a session; without it a dead path is found by its carrier alone. */
+  readonly watch?: (session: S) => WatchedSession<S>;
   /** Called with why a session or an attempt ended and how long the wait before the next one is. */
   readonly onRetry?: (reason: Error | undefined, waitMs: number) => void;
   /** Goes on after refusals too, as a server does that outlives the set-up of its peer. Default false. */
@@ -36,23 +55,54 @@ export interface ReconnectorOptions {
 /** What a {@link Reconnector} does at the moment. */
 export type ReconnectorState = "connecting" | "connected" | "waiting" | "closed";
 
+const INITIAL_MS = 100;
+const MAX_MS = 8000;
+/** How long the end of a session may come after what failed because of it. */
+const ENDED_MS = 50;
+/** A session that lasted this long ends the outage before it; one that is thrown out sooner is part of it. */
+const SETTLED = fromSeconds(5);
+/** The wait between attempts, as a share of the outage so far: whatever its length, it is made longer by little. */
+const SHARE = 0.15;
 /**
- * Keeps a session: makes one, and another whenever it ends, after a wait that doubles with every failure and is spread
+ * How long an attempt may take once there was a session, so that one begun while the network was away does not hold up the
+ * next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.
+ */
+const ATTEMPT_MS = 4000;
+/** How long what used a session may take to let it go before the next one is used. */
+const LEAVE_MS = 1000;
+
+interface Served<S> {
+  readonly reason: Error | undefined;
+  /** The session that takes the place of a silent one. */
+  readonly next: S | undefined;
+}
+
+/**
+ * Keeps a session: makes one, and another whenever it ends. The wait before an attempt grows with the outage and is spread
  * over its upper half, so that many clients of a relay that restarts do not all come back at once.
+ *
+ * A session whose path falls silent gets a rival: a new one is made beside it, and takes its place unless the old path
+ * comes back first. So a dead path is replaced within seconds, and a peer that only stood still for a while is not left.
  *
  * Errors that no repeat can mend end it: an `InputError`, and a `TransportError` that is not `retryable`, such as a refused
  * token. A relay may refuse while connecting or by closing a session.
  */
-export class Reconnector {
+export class Reconnector<S extends Reconnectable = Session> {
   /** Resolves when it has ended: with the error that ended it, or undefined after {@link close}. Never rejects. */
   readonly closed: Promise<Error | undefined>;
-  #options: ReconnectorOptions;
-  #abort = new AbortController();
-  #session: Session | undefined;
+  readonly #options: ReconnectorOptions<S>;
+  readonly #clock: Clock;
+  readonly #abort = new AbortController();
+  #session: S | undefined;
   #state: ReconnectorState = "connecting";
+  #connected = false;
+  /** Since when there is no session that lasts. */
+  #outageAt: Microseconds;
 
-  constructor(options: ReconnectorOptions) {
+  constructor(options: ReconnectorOptions<S>) {
     this.#options = options;
+    this.#clock = options.clock ?? monotonicClock;
+    this.#outageAt = this.#clock();
     this.closed = this.#run();
   }
 
@@ -62,7 +112,7 @@ export class Reconnector {
   }
 
   /** The session at the moment, if any. */
-  get session(): Session | undefined {
+  get session(): S | undefined {
     return this.#session;
   }
 
@@ -73,29 +123,27 @@ export class Reconnector {
   }
 
   async #run(): Promise<Error | undefined> {
-    const { backoff: { initialMs = 250, maxMs = 8000 } = {}, onRetry, random = Math.random } = this.#options;
-    const { clock = monotonicClock, sleep = timer } = this.#options;
+    const { onRetry } = this.#options;
     const { signal } = this.#abort;
-    let waitMs = initialMs;
+    let next: S | undefined;
     // The constructor returns before anything is called back.
     await Promise.resolve();
     while (!signal.aborted) {
       this.#state = "connecting";
-      const started = clock();
-      const reason = await this.#attempt(signal);
+      const served: Served<S> = await this.#attempt(next);
+      const { reason } = served;
+      next = served.next;
       if (signal.aborted) break;
-      if (reason && this.#isFinal(reason)) {
+      if (next === undefined && reason && this.#isFinal(reason)) {
         this.#state = "closed";
         return reason;
       }
-      // Whoever stayed for a while starts over; one who is thrown out at once waits longer each time.
-      if (toMilliseconds(clock()) - toMilliseconds(started) > maxMs) waitMs = initialMs;
-      const spreadMs = waitMs * (0.5 + random() / 2);
+      const waitMs = next === undefined ? this.#waitMs() : 0;
       this.#state = "waiting";
-      onRetry?.(reason, spreadMs);
-      await sleep(spreadMs, signal).catch(() => undefined);
-      waitMs = Math.min(waitMs * 2, maxMs);
+      onRetry?.(reason, waitMs);
+      if (next === undefined) await this.#sleep(waitMs);
     }
+    next?.close();
     this.#state = "closed";
     return undefined;
   }
@@ -105,28 +153,95 @@ export class Reconnector {
     return this.#options.persistent !== true && reason instanceof UnsayError && !reason.retryable;
   }
 
-  /** Makes one session and serves it to its end; why it ended. */
-  async #attempt(signal: AbortSignal): Promise<Error | undefined> {
-    let session: Session;
+  #waitMs(): number {
+    const { backoff: { initialMs = INITIAL_MS, maxMs = MAX_MS } = {}, random = Math.random } = this.#options;
+    const outageMs = toMilliseconds(microseconds(this.#clock() - this.#outageAt));
+    return Math.min(Math.max(initialMs, outageMs * SHARE), maxMs) * (0.5 + random() / 2);
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const { sleep = later } = this.#options;
+    await sleep(ms, this.#abort.signal).catch(() => undefined);
+  }
+
+  /** Makes a session, unless there is one already, and serves it to its end. */
+  async #attempt(ready: S | undefined): Promise<Served<S>> {
+    let session: S;
     try {
-      session = await this.#options.connect(signal);
+      session = ready ?? (await this.#connect(this.#abort.signal));
     } catch (cause) {
-      return asError(cause);
+      return { reason: asError(cause), next: undefined };
     }
-    this.#session = session;
+    this.#connected = true;
+    const started = this.#clock();
     try {
-      if (signal.aborted) return undefined;
-      this.#state = "connected";
+      return await this.#serve(session);
+    } finally {
+      const now = this.#clock();
+      if (now - started >= SETTLED) this.#outageAt = now;
+      this.#session = undefined;
+      session.close();
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<S> {
+    if (!this.#connected) return this.#options.connect(signal);
+    const timeout = AbortSignal.timeout(ATTEMPT_MS);
+    try {
+      return await this.#options.connect(AbortSignal.any([signal, timeout]));
+    } catch (cause) {
+      if (signal.aborted || !timeout.aborted) throw cause;
+      throw new TransportError("CONNECT_TIMEOUT", `The relay did not answer in ${ATTEMPT_MS} ms.`, { cause });
+    }
+  }
+
+  async #serve(made: S): Promise<Served<S>> {
+    if (this.#abort.signal.aborted) return { reason: undefined, next: undefined };
+    const { session, liveness } = this.#options.watch?.(made) ?? { session: made, liveness: undefined };
+    this.#session = session;
+    this.#state = "connected";
+    const served = this.#use(session);
+    if (liveness === undefined) return { reason: await served, next: undefined };
+    const rival = this.#rival(liveness);
+    const took = await Promise.race([served.then(() => undefined), rival]);
+    liveness.close();
+    // A silent session that ended by itself leaves the attempt beside it to go on.
+    if (took === undefined) return { reason: await served, next: await rival };
+    session.close();
+    await Promise.race([served, later(LEAVE_MS)]);
+    return {
+      reason: new TransportError("SESSION_SILENT", "The relay fell silent; a new session took over."),
+      next: took,
+    };
+  }
+
+  async #use(session: S): Promise<Error | undefined> {
+    try {
       await this.#options.onSession(session);
       return reasonOf(await session.closed);
     } catch (cause) {
       // A peer that ends the session gives its reason there, and whatever was under way fails for that reason.
       const ended = await Promise.race([session.closed, later(ENDED_MS)]);
       return (ended && reasonOf(ended)) ?? asError(cause);
-    } finally {
-      this.#session = undefined;
-      session.close();
     }
+  }
+
+  /** A new session, made while the one there is silent; undefined when that one has ended and no attempt was under way. */
+  async #rival(liveness: Liveness): Promise<S | undefined> {
+    while (await liveness.silent()) {
+      const stop = new AbortController();
+      const attempt = this.#connect(AbortSignal.any([this.#abort.signal, stop.signal])).then(
+        (made) => ({ made, revived: false }),
+        () => ({ made: undefined, revived: false }),
+      );
+      const revived = liveness.revived().then((alive) => (alive ? { made: undefined, revived: true } : attempt));
+      const first = await Promise.race([attempt, revived]);
+      if (first.made !== undefined) return first.made;
+      stop.abort();
+      if (first.revived) void attempt.then(({ made }) => made?.close());
+      else await this.#sleep(this.#options.backoff?.initialMs ?? INITIAL_MS);
+    }
+    return undefined;
   }
 }
 
@@ -139,10 +254,15 @@ function reasonOf(info: CloseInfo): Error | undefined {
   return info.lost === true || info.closeCode !== 0 || info.reason !== "" ? endOf(info) : undefined;
 }
 
-function later(ms: number): Promise<undefined> {
-  return delay(ms, undefined, { ref: false });
-}
-
-async function timer(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal });
+function later(ms: number, signal?: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve(undefined);
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+    if (signal?.aborted) done();
+  });
 }

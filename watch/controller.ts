@@ -40,6 +40,7 @@ import {
   Reconnector,
   type Session,
   toWebTransport,
+  watchSession,
 } from "../transport/index.js";
 
 /** Options for {@link Controller}. */
@@ -172,6 +173,7 @@ export class Controller {
     // Whoever does not look at `closed` looks at what `send` gives.
     this.#closed.catch(() => {});
     this.#reconnector = new Reconnector({
+      watch: watchSession,
       connect: (signal) => connect(this.#url, { ...options.connect, signal }),
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {

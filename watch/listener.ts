@@ -29,6 +29,7 @@ import {
   Reconnector,
   type Session,
   toWebTransport,
+  watchSession,
 } from "../transport/index.js";
 import { BroadcastFinder } from "./broadcast-finder.js";
 import { BroadcastReader, type OpenBroadcast } from "./broadcast-reader.js";
@@ -246,6 +247,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       onProblem: (error) => this.#problem(error),
     });
     this.#reconnector = new Reconnector({
+      watch: watchSession,
       connect: (signal) => connect(this.#url, { ...options.connect, signal }),
       onSession: (session) => this.#run(session),
       onRetry: (reason) => {
