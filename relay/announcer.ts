@@ -16,6 +16,8 @@ export interface AnnouncerOptions {
   readonly prefix: string;
   /** Prefixes the session may watch. */
   readonly get: readonly string[];
+  /** Whether the session publishes a path itself: then it is shown what else is published there, whatever it may watch. */
+  readonly publishes: (path: string) => boolean;
   /** Our hop id. */
   readonly hopId: bigint;
   /** Whether a broadcast must not be shown to this session: its own, or one that came through it. */
@@ -45,7 +47,9 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
   });
 
   const visible = (broadcast: Broadcast | undefined): broadcast is Broadcast =>
-    broadcast !== undefined && allows(options.get, broadcast.path) && !options.hidden(broadcast);
+    broadcast !== undefined &&
+    (allows(options.get, broadcast.path) || options.publishes(broadcast.path)) &&
+    !options.hidden(broadcast);
   const started = (broadcast: Broadcast): Uint8Array => {
     const suffix = stripPrefix(prefix, broadcast.path)!;
     const hops = hasHopIds(version) && !hasTimestamps(version) ? [...broadcast.hops, hopId] : broadcast.hops;

@@ -165,8 +165,15 @@ export class Broadcast {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#aggregateTimer);
+    this.#aggregateTimer = undefined;
     for (const track of [...this.#tracks.values()]) track.close(Code.DROPPED);
     this.#tracks.clear();
+    for (const [session] of [...this.#aggregator.states()]) this.#aggregator.forget(session);
+  }
+
+  /** Opens it again, with tracks of its own, when whatever took its place has left. */
+  restore(): void {
+    this.#closed = false;
   }
 
   // What is answered takes a place of the broadcast's; what is not is whoever asks for it to pay for, so that names that

@@ -168,6 +168,10 @@ export class Connection implements Peer {
 
   // --- What the two sides ask of it ----------------------------------------------------------------------------------
 
+  publishes(path: string): boolean {
+    return this.#publishing.announces(path);
+  }
+
   greet(): void {
     this.#greeted = true;
   }

@@ -26,6 +26,8 @@ export interface Peer {
   readonly hopId: bigint;
   /** The peer's hop id, or 0 when it told none. */
   readonly peerHopId: bigint;
+  /** Whether the peer itself announces a broadcast at a path. */
+  publishes(path: string): boolean;
   /** Takes note that the peer has said something sensible. */
   greet(): void;
   /** Sends a record of flow control beside the protocol: as a datagram, or on a stream where the session has none. */

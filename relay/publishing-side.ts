@@ -11,7 +11,7 @@ import { allows } from "./scope.js";
 import { decodeAnnounce, decodeAnnounceInit, decodeAnnounceOk, encodeAnnounceRequest } from "./wire/announce.js";
 import { Code } from "./wire/code.js";
 import { decodeDatagram, decodeGroupHeader, FrameParser } from "./wire/group.js";
-import { joinPath } from "./wire/path.js";
+import { joinPath, stripPrefix } from "./wire/path.js";
 import type { StreamReader } from "./wire/stream.js";
 import { encodeSubscribe, encodeSubscribeUpdate, readSubscribeResponse } from "./wire/subscribe.js";
 import { decodeTrackInfo, encodeTrackRequest } from "./wire/track.js";
@@ -44,6 +44,12 @@ export class PublishingSide implements BroadcastSource {
     this.#clock = peer.environment.clock;
     const { limits, partial } = peer.environment;
     this.#partial = new ByteBudget(limits.partialBytesPerSession, partial);
+  }
+
+  /** Whether the peer announces a broadcast at a path of this relay. */
+  announces(path: string): boolean {
+    const suffix = stripPrefix(this.#peer.scope.root, path);
+    return suffix !== undefined && this.#announced.has(suffix);
   }
 
   sendAggregate(broadcast: string, body: Uint8Array): boolean {

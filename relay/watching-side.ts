@@ -86,6 +86,7 @@ export class WatchingSide {
       send,
       prefix,
       get: scope.get,
+      publishes: (path) => this.#peer.publishes(path),
       hopId,
       left,
       hidden: (broadcast) =>
