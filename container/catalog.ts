@@ -53,6 +53,11 @@ const unsay = z.looseObject({
   renege: z.enum(["rewind", "track"]),
   /** `live`: everything is sent when it is captured, so a player may catch up. `ahead`: it is sent before its time. */
   mode: z.enum(["live", "ahead"]).optional(),
+  /**
+   * Random id of the publisher's run. Another one under the same name is another timeline: its timestamps and sequences
+   * tell nothing about those before.
+   */
+  run: z.string().min(1).max(64).optional(),
   /** Milliseconds of sound that passed undenoised since the publisher's start, because the model was too slow. */
   bleedMs: z.number().nonnegative().optional(),
   /** Name of the track that tells where in the sound somebody speaks; see `VoiceFrame`. */

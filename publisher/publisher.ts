@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
@@ -136,6 +137,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   #isBehind = false;
   readonly #writeTimes: Microseconds[] = [];
   #sessions = 0;
+  readonly #runId = randomBytes(8).toString("hex");
   #state: PublisherState = "connecting";
 
   constructor(options: PublisherOptions) {
@@ -672,6 +674,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         unsay: {
           renege,
           mode,
+          run: this.#runId,
           ...(this.#toldBleed.ms > 0 && { bleedMs: this.#toldBleed.ms }),
           ...(voice && { voice }),
         },

@@ -47,6 +47,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   gauge("sessions", "Sessions open now.", (now) => now.sessions);
   gauge("connections", "TCP connections open now that are no session.", (now) => now.connections);
   gauge("broadcasts", "Broadcasts announced now.", (now) => now.broadcasts);
+  gauge("displaced", "Publishers whose name a newer one has taken.", (now) => now.displaced);
   gauge("tracks", "Tracks subscribed or cached now.", (now) => now.tracks);
   gauge("watchers", "Subscriptions served now.", (now) => now.watchers);
   gauge("listeners", "Sessions that report now.", (now) => now.listeners);

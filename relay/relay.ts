@@ -322,6 +322,7 @@ export class Relay {
     return {
       sessions: this.#connections.size,
       broadcasts: this.#origin.size,
+      displaced: this.#origin.displaced,
       tracks,
       watchers,
       listeners,

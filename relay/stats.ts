@@ -4,6 +4,8 @@ import type { Counters } from "./counters.js";
 export interface RelayStats {
   readonly sessions: number;
   readonly broadcasts: number;
+  /** Publishers whose name a newer one has taken. */
+  readonly displaced: number;
   readonly tracks: number;
   readonly watchers: number;
   readonly listeners: number;

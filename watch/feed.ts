@@ -50,6 +50,9 @@ export class TrackFeed {
   #track: Track.Subscriber | undefined;
   /** Whether the next frame decides if the track is the one known. */
   #undecided = false;
+  /** The publisher's run that the track known so far is of. */
+  #publisherRun: string | undefined;
+  #replaced = false;
   #wakeTimer: ReturnType<typeof setTimeout> | undefined;
   #wakeAt: Microseconds | undefined;
   #openGroups = 0;
@@ -101,11 +104,19 @@ export class TrackFeed {
     this.#pipeline = pipeline;
   }
 
+  /** Names the publisher's run of the subscriptions to come, where its catalog does; another run is another timeline. */
+  follow(publisherRun: string | undefined): void {
+    this.#replaced ||= this.#publisherRun !== undefined && this.#publisherRun !== publisherRun;
+    this.#publisherRun = publisherRun;
+  }
+
   /** Reads a subscription until it ends; the one before is closed. Rejects when the track ends with an error. */
   async run(track: Track.Subscriber): Promise<void> {
     this.#track?.close();
     this.#track = track;
-    if (this.#name !== undefined && this.#name !== track.name) this.#restart();
+    const isOther = this.#replaced || this.#name !== track.name;
+    this.#replaced = false;
+    if (this.#name !== undefined && isOther) this.#restart();
     else this.#undecided = this.#name !== undefined;
     this.#name = track.name;
     await Promise.all([this.#readGroups(track), this.#readDatagrams(track)]);

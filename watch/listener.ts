@@ -425,6 +425,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       this.#feed.connect(this.#pipeline);
     }
     this.#playingTrack = name;
+    this.#feed.follow(catalog.unsay?.run);
     this.#playout.setLive(catalog.unsay?.mode === "live");
     this.#become("playing");
     const isWanted = () => !this.#ended && this.#playingTrack === name;

@@ -5,6 +5,8 @@ const GIVE_UP: Microseconds = fromMilliseconds(300);
 /** Groups remembered: the ones ahead of a gap, and the newest for {@link Receipts.continues}. */
 const MAX_GROUPS = 4096;
 
+/** The most that a publisher sends ahead: its own bound, and the span that a listener holds. */
+const AHEAD: Microseconds = fromMilliseconds(30_000);
 /** How far behind the playhead a relay may begin a track that is subscribed to again. */
 const REPEATED: Microseconds = fromMilliseconds(1000);
 
@@ -65,7 +67,9 @@ export class Receipts {
    * may give the same ones to the same times.
    */
   continues(sequence: number, timestamp: Microseconds, playhead: Microseconds | undefined): boolean {
-    if (this.#newest === undefined || sequence > this.#newest) return true;
+    if (this.#newest === undefined) return true;
+    // A timestamp beyond all that is ever sent ahead is another publisher's, whatever its sequence.
+    if (sequence > this.#newest) return playhead === undefined || timestamp <= playhead + AHEAD;
     const near = playhead !== undefined && timestamp >= playhead - REPEATED;
     return near && this.#times.get(sequence) === timestamp;
   }

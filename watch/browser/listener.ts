@@ -301,6 +301,7 @@ export class BrowserListener extends EventTarget {
     if (audio && audio.name !== this.#audioTrack) {
       const { name, rendition } = audio;
       this.#audioTrack = name;
+      this.#feed.follow(catalog.unsay?.run);
       this.#playAudio(output, rendition);
       const isWanted = (): boolean => !this.#stop.signal.aborted && this.#audioTrack === name;
       void broadcast.keep(name, { priority: PRIORITY.audio, isWanted }, (track) => this.#feed.run(track));
