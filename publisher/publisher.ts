@@ -16,7 +16,7 @@ import {
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
 import { type ControlEvent, MAX_LAG } from "../flow/index.js";
-import { connect } from "../transport/index.js";
+import { reach } from "../transport/index.js";
 import { Audience, type HeardListener } from "./audience.js";
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
@@ -238,7 +238,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     }
     this.#uplink = new Uplink({
       path: broadcastPath(data.broadcast),
-      connect: (signal) => connect(data.url, { ...data.connect, signal }),
+      reach: reach(data.url, data.connect),
       retainMs,
       low: this.#lowBitrateBps !== false,
       logger: this.#logger,

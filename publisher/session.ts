@@ -13,9 +13,9 @@ import {
   divertStreams,
   type ReceiveStream,
   Reconnector,
+  type reach,
   type Session,
   toWebTransport,
-  watchSession,
 } from "../transport/index.js";
 import { FeedbackReader } from "./feedback.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
@@ -25,7 +25,8 @@ import { NameClaim } from "./name-claim.js";
 export interface UplinkOptions {
   /** Path of the broadcast, such as `demo.hang`. */
   readonly path: string;
-  readonly connect: (signal: AbortSignal) => Promise<Session>;
+  /** How to get to the relay. */
+  readonly reach: ReturnType<typeof reach>;
   /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
   readonly retainMs: number;
   /** Whether there is a lower rendition of the audio track. */
@@ -81,8 +82,7 @@ export class Uplink {
     this.#options = options;
     this.#hash = broadcastHash(options.path);
     this.#reconnector = new Reconnector({
-      watch: watchSession,
-      connect: options.connect,
+      ...options.reach,
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {
         options.logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");

@@ -17,14 +17,13 @@ import {
   Certificates,
   type ConnectOptions,
   certificateHash,
-  connect,
   createCertificate,
   listen,
   Reconnector,
+  reach,
   type Session,
   type SessionRequest,
   type SessionServer,
-  watchSession,
 } from "../transport/index.js";
 import { Auth, type AuthOptions, rootOf } from "./auth.js";
 import type { BroadcastEnvironment } from "./broadcast.js";
@@ -538,9 +537,8 @@ export class Relay {
   #follow({ url, ...options }: UpstreamOptions): void {
     const { logger } = this.#options;
     this.#upstream = new Reconnector({
-      watch: watchSession,
       persistent: true,
-      connect: (signal) => connect(url, { ...options, protocols: PROTOCOLS.slice(0, 3), signal }),
+      ...reach(url, { ...options, protocols: PROTOCOLS.slice(0, 3) }),
       // It publishes to us whatever it has; of ours it sees what our listeners report.
       onSession: (session) => {
         this.#feedback = new UpstreamFeedback(this.#environment);

@@ -45,13 +45,18 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
   const alone = new AbortController();
   let winner: Session | undefined;
   let timer: NodeJS.Timeout | undefined;
+  const isPlain = url.protocol === "http:" && backends.includes("quic");
+  const pinned = isPlain ? fetchFingerprint(url, { ...options, signal }).then((hash) => [hash]) : undefined;
+  pinned?.catch(() => undefined);
   try {
     for (const backend of [...backends].sort(quicFirst)) {
       const previous = attempts[0];
       const attempt = (async () => {
+        // The head start is QUIC's own: what it has to know first does not count.
+        if (previous) await pinned?.catch(() => undefined);
         if (previous) await headStart(previous, headStartMs);
         if (signal.aborted || winner) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
-        const session = await dial(backend, url, { ...options, signal, unanswered: alone.signal });
+        const session = await dial(backend, url, { ...options, signal, unanswered: alone.signal }, pinned);
         // Two may succeed in the same moment: only one is wanted.
         if (winner) session.close();
         else winner = session;
@@ -77,13 +82,18 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
   }
 }
 
-async function dial(backend: Backend, url: URL, options: QuicConnectOptions): Promise<Session> {
+async function dial(
+  backend: Backend,
+  url: URL,
+  options: QuicConnectOptions,
+  pinned: Promise<Uint8Array[]> | undefined,
+): Promise<Session> {
   switch (backend) {
     case "quic": {
-      if (url.protocol === "https:") return connectQuic(url, options);
+      if (pinned === undefined) return connectQuic(url, options);
       const secure = new URL(url);
       secure.protocol = "https:";
-      return connectQuic(secure, { ...options, certificateHashes: [await fetchFingerprint(url, options)] });
+      return connectQuic(secure, { ...options, certificateHashes: await pinned });
     }
     case "qmux":
       return connectQmux(url, options);

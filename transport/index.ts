@@ -15,6 +15,7 @@ export { type NativeOptions, prepareNative } from "./native.js";
 export { MOQ_LITE_05 } from "./protocol.js";
 export { connectQmux, listenQmux, type QmuxConnectOptions, type QmuxListenOptions } from "./qmux.js";
 export { connectQuic, listenQuic, type QuicConnectOptions, type QuicListenOptions } from "./quic.js";
+export { reach } from "./reach.js";
 export { type Backoff, Reconnector, type ReconnectorOptions, type ReconnectorState } from "./reconnector.js";
 export { endOf, type Refusal } from "./refusal.js";
 export type {

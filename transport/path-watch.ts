@@ -10,9 +10,9 @@ const STOPPED: Microseconds = fromMilliseconds(700);
  * listeners from asking relays of ours, which answer their reports once a second.
  */
 const QUIET = { least: fromMilliseconds(400), most: fromMilliseconds(1250) };
-const WINDOW: Microseconds = fromMilliseconds(5000);
+const WINDOW: Microseconds = fromMilliseconds(2500);
 /** How long an answer may take: four times what it took lately, for a packet that was lost and sent again. */
-const PATIENCE = { least: fromMilliseconds(800), first: fromMilliseconds(900), most: fromMilliseconds(3000) };
+const PATIENCE = { least: fromMilliseconds(800), first: fromMilliseconds(800), most: fromMilliseconds(3000) };
 
 /** A request may have failed at this end, so a path that stays silent is asked again. */
 const ASK_AGAIN: Microseconds = fromMilliseconds(9000);

@@ -179,3 +179,38 @@ describe("a session that falls silent", () => {
     await reconnector.closed;
   });
 });
+
+test("a session that does not go over the best carrier makes way for one that does, once there is one", async () => {
+  vi.useFakeTimers();
+  const made: FakeSession[] = [];
+  const upgrades: number[] = [];
+  const make = async () => {
+    made.push(makeSession());
+    return made.at(-1)!;
+  };
+  const start = performance.now();
+  const reasons: unknown[] = [];
+  const reconnector = new Reconnector<FakeSession>({
+    connect: make,
+    upgrade: (session) => {
+      if (session !== made[0]) return undefined;
+      upgrades.push(performance.now() - start);
+      return upgrades.length < 3 ? Promise.reject(new Error("no QUIC")) : make();
+    },
+    watch: (session) => {
+      const liveness = new Liveness({ ask: async () => true, clock: () => (performance.now() * 1000) as Microseconds });
+      return { session, liveness };
+    },
+    onSession: () => {},
+    onRetry: (reason) => reasons.push(reason),
+  });
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  // After half a minute, and then less and less often.
+  expect(upgrades.map(Math.round)).toEqual([30_000, 90_000, 210_000]);
+  expect(reconnector.session).toBe(made[1]);
+  expect(await made[0]!.closed).toBeDefined();
+  expect(reasons).toEqual([undefined]);
+  reconnector.close();
+  expect(await reconnector.closed).toBeUndefined();
+  vi.useRealTimers();
+});

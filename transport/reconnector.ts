@@ -30,8 +30,13 @@ export interface Reconnectable {
 
 /** Options of {@link Reconnector}. */
 export interface ReconnectorOptions<S extends Reconnectable = Session> {
-  /** Makes one attempt; the signal aborts it when the reconnector is closed or the attempt takes too long. */
-  readonly connect: (signal: AbortSignal) => Promise<S>;
+  /**
+   * Makes one attempt; the signal aborts it when the reconnector is closed or the attempt takes too long. `urgent`: the
+   * session there is silent, perhaps because its carrier is, so no carrier is to be waited for.
+   */
+  readonly connect: (signal: AbortSignal, urgent: boolean) => Promise<S>;
+  /** Makes a session over a better carrier than that of the one there; undefined where there is none. */
+  readonly upgrade?: (session: S, signal: AbortSignal) => Promise<S> | undefined;
   /**
    * Called with every session that was made; one that it throws for is closed and counts as a failed attempt. It may run
    * as long as the session lasts, and has to end when the session has.
@@ -68,6 +73,8 @@ const SHARE = 0.15;
  * next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.
  */
 const ATTEMPT_MS = 4000;
+/** How long a session lasts before a better carrier is tried, doubled with every attempt. */
+const UPGRADE_MS = { first: 30_000, most: 600_000 };
 /** How long what used a session may take to let it go before the next one is used. */
 const LEAVE_MS = 1000;
 
@@ -96,6 +103,7 @@ export class Reconnector<S extends Reconnectable = Session> {
   #session: S | undefined;
   #state: ReconnectorState = "connecting";
   #connected = false;
+  #upgradeMs = UPGRADE_MS.first;
   /** Since when there is no session that lasts. */
   #outageAt: Microseconds;
 
@@ -168,7 +176,7 @@ export class Reconnector<S extends Reconnectable = Session> {
   async #attempt(ready: S | undefined): Promise<Served<S>> {
     let session: S;
     try {
-      session = ready ?? (await this.#connect(this.#abort.signal));
+      session = ready ?? (await this.#connect(this.#abort.signal, false));
     } catch (cause) {
       return { reason: asError(cause), next: undefined };
     }
@@ -184,11 +192,11 @@ export class Reconnector<S extends Reconnectable = Session> {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<S> {
-    if (!this.#connected) return this.#options.connect(signal);
+  async #connect(signal: AbortSignal, urgent: boolean): Promise<S> {
+    if (!this.#connected) return this.#options.connect(signal, urgent);
     const timeout = AbortSignal.timeout(ATTEMPT_MS);
     try {
-      return await this.#options.connect(AbortSignal.any([signal, timeout]));
+      return await this.#options.connect(AbortSignal.any([signal, timeout]), urgent);
     } catch (cause) {
       if (signal.aborted || !timeout.aborted) throw cause;
       throw new TransportError("CONNECT_TIMEOUT", `The relay did not answer in ${ATTEMPT_MS} ms.`, { cause });
@@ -202,17 +210,19 @@ export class Reconnector<S extends Reconnectable = Session> {
     this.#state = "connected";
     const served = this.#use(session);
     if (liveness === undefined) return { reason: await served, next: undefined };
-    const rival = this.#rival(liveness);
-    const took = await Promise.race([served.then(() => undefined), rival]);
+    const leave = new AbortController();
+    const rival = this.#rival(liveness).then((next) => next && { next, silent: true });
+    const signal = AbortSignal.any([this.#abort.signal, leave.signal]);
+    const better = this.#better(session, signal).then((next) => ({ next, silent: false }));
+    const took = await Promise.race([served.then(() => undefined), rival, better]);
+    leave.abort();
     liveness.close();
     // A silent session that ended by itself leaves the attempt beside it to go on.
-    if (took === undefined) return { reason: await served, next: await rival };
+    if (took === undefined) return { reason: await served, next: (await rival)?.next };
+    for (const each of [rival, better]) void each.then((late) => late !== took && late?.next.close());
     session.close();
     await Promise.race([served, later(LEAVE_MS)]);
-    return {
-      reason: new TransportError("SESSION_SILENT", "The relay fell silent; a new session took over."),
-      next: took,
-    };
+    return { reason: took.silent ? silence() : undefined, next: took.next };
   }
 
   async #use(session: S): Promise<Error | undefined> {
@@ -226,11 +236,27 @@ export class Reconnector<S extends Reconnectable = Session> {
     }
   }
 
+  /** A session over a better carrier, tried now and then; never where there is none, or once the signal is aborted. */
+  async #better(session: S, signal: AbortSignal): Promise<S> {
+    const { upgrade, sleep = later } = this.#options;
+    while (upgrade !== undefined && !signal.aborted) {
+      await sleep(this.#upgradeMs, signal).catch(() => undefined);
+      if (signal.aborted) break;
+      const attempt = upgrade(session, AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]));
+      if (attempt === undefined) break;
+      this.#upgradeMs = Math.min(this.#upgradeMs * 2, UPGRADE_MS.most);
+      const made = await attempt.catch(() => undefined);
+      if (made !== undefined && !signal.aborted) return made;
+      made?.close();
+    }
+    return new Promise(() => {});
+  }
+
   /** A new session, made while the one there is silent; undefined when that one has ended and no attempt was under way. */
   async #rival(liveness: Liveness): Promise<S | undefined> {
     while (await liveness.silent()) {
       const stop = new AbortController();
-      const attempt = this.#connect(AbortSignal.any([this.#abort.signal, stop.signal])).then(
+      const attempt = this.#connect(AbortSignal.any([this.#abort.signal, stop.signal]), true).then(
         (made) => ({ made, revived: false }),
         () => ({ made: undefined, revived: false }),
       );
@@ -243,6 +269,10 @@ export class Reconnector<S extends Reconnectable = Session> {
     }
     return undefined;
   }
+}
+
+function silence(): Error {
+  return new TransportError("SESSION_SILENT", "The relay fell silent; a new session took over.");
 }
 
 function asError(cause: unknown): Error {

@@ -36,11 +36,10 @@ import {
 import {
   type Backoff,
   type ConnectOptions,
-  connect,
   Reconnector,
+  reach,
   type Session,
   toWebTransport,
-  watchSession,
 } from "../transport/index.js";
 
 /** Options for {@link Controller}. */
@@ -173,8 +172,7 @@ export class Controller {
     // Whoever does not look at `closed` looks at what `send` gives.
     this.#closed.catch(() => {});
     this.#reconnector = new Reconnector({
-      watch: watchSession,
-      connect: (signal) => connect(this.#url, { ...options.connect, signal }),
+      ...reach(this.#url, options.connect),
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {
         if (reason) this.#lastProblem = reason;

@@ -23,13 +23,12 @@ import {
   type Backend,
   type Backoff,
   type ConnectOptions,
-  connect,
   divertStreams,
   type ReceiveStream,
   Reconnector,
+  reach,
   type Session,
   toWebTransport,
-  watchSession,
 } from "../transport/index.js";
 import { BroadcastFinder } from "./broadcast-finder.js";
 import { BroadcastReader, type OpenBroadcast } from "./broadcast-reader.js";
@@ -247,8 +246,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       onProblem: (error) => this.#problem(error),
     });
     this.#reconnector = new Reconnector({
-      watch: watchSession,
-      connect: (signal) => connect(this.#url, { ...options.connect, signal }),
+      ...reach(this.#url, options.connect),
       onSession: (session) => this.#run(session),
       onRetry: (reason) => {
         this.#become("connecting");
