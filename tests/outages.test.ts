@@ -1,0 +1,204 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, connect as connectTcp, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { afterEach, expect, test, vi } from "vitest";
+import { openSource, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import type { Backend } from "../transport/index.js";
+import { Listener } from "../watch/index.js";
+import { impair } from "./support/impairment.js";
+
+const ROOT = join(import.meta.dirname, "..");
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  vi.useRealTimers();
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function* tone(hertz: number): AsyncGenerator<Buffer> {
+  for (let position = 0; ; ) {
+    const samples = new Int16Array(960);
+    for (const index of samples.keys()) samples[index] = 8000 * Math.sin((2 * Math.PI * hertz * position++) / 48_000);
+    yield Buffer.from(samples.buffer);
+  }
+}
+
+/** A publisher of a tone without an end. */
+async function publish(url: string, options: { hertz?: number; backends?: Backend[] } = {}): Promise<Publisher> {
+  const { hertz = 440, backends } = options;
+  const publisher = new Publisher({
+    url,
+    broadcast: "demo",
+    lowBitrateBps: false,
+    ...(backends && { connect: { backends } }),
+  });
+  cleanups.push(() => publisher.close());
+  const pcm = Readable.from(tone(hertz));
+  publisher.play(await openSource({ pcm, format: "s16le", rate: 48_000, inputChannels: 1 })).done.catch(() => {});
+  return publisher;
+}
+
+function listen(url: string, backends?: Backend[]): Listener {
+  const listener = new Listener({
+    url,
+    broadcast: "demo",
+    timeoutMs: 60_000,
+    ...(backends && { connect: { backends } }),
+  });
+  cleanups.push(() => listener.close());
+  return listener;
+}
+
+async function startRelay(): Promise<{ relay: Relay; url: string; port: number }> {
+  const relay = new Relay({ port: 0 });
+  const { port } = await relay.listen();
+  cleanups.push(() => relay.close());
+  return { relay, port, url: `http://127.0.0.1:${port}` };
+}
+
+const isLoud = (listener: Listener): boolean => listener.stats().levelDb > -30;
+async function heard(listener: Listener): Promise<void> {
+  await expect.poll(() => isLoud(listener), { interval: 20, timeout: 20_000 }).toBe(true);
+}
+
+/** Waits until the audio of before is over. */
+async function silent(listener: Listener): Promise<void> {
+  await expect.poll(() => isLoud(listener), { interval: 20, timeout: 20_000 }).toBe(false);
+}
+
+/** Runs a relay in a process of its own. */
+async function spawnRelay(port: number): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ["--import", "tsx", "tests/support/outage-relay.ts", `${port}`], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  cleanups.push(() => child.kill("SIGKILL"));
+  await once(child.stdout!, "data");
+  return child;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+test.each(["quic", "qmux"] as const)(
+  "publisher and listener are back at once when a killed relay is, over %s",
+  { timeout: 60_000 },
+  async (backend) => {
+    const port = await freePort();
+    const relay = await spawnRelay(port);
+    const url = `http://127.0.0.1:${port}`;
+    const publisher = await publish(url, { backends: [backend] });
+    const listener = listen(url, [backend]);
+    await heard(listener);
+    relay.kill("SIGKILL");
+    await silent(listener);
+    await spawnRelay(port);
+    await heard(listener);
+    // The carrier's own limit is 30 s; a session that fell silent is replaced, not waited for.
+    expect(publisher.stats().sessions).toBe(2);
+    expect(listener.stats()).toMatchObject({ sessions: 2, staleMs: 0 });
+  },
+);
+
+test.each(["listener", "publisher"] as const)(
+  "where UDP is swallowed in mid-session, the %s carries on over WebSocket",
+  { timeout: 60_000 },
+  async (role) => {
+    const { url, port } = await startRelay();
+    const hole = await impair({ target: { host: "127.0.0.1", port }, seed: 12 });
+    cleanups.push(() => hole.close());
+    const door: Server = createServer((socket) => {
+      const onward = connectTcp(port, "127.0.0.1");
+      socket.pipe(onward).pipe(socket);
+      socket.on("error", () => onward.destroy());
+      onward.on("error", () => socket.destroy());
+    }).listen(hole.port, "127.0.0.1");
+    await once(door, "listening");
+    cleanups.push(() => door.close());
+    const through = `http://127.0.0.1:${hole.port}`;
+    const publisher = new Publisher({
+      url: role === "publisher" ? through : url,
+      broadcast: "demo",
+      // On a busy machine QUIC may take longer than its usual head start, and this is about losing it.
+      connect: { headStartMs: 5000 },
+    });
+    cleanups.push(() => publisher.close());
+    const pcm = Readable.from(tone(440));
+    publisher.play(await openSource({ pcm, format: "s16le", rate: 48_000, inputChannels: 1 })).done.catch(() => {});
+    const listener = new Listener({
+      url: role === "listener" ? through : url,
+      broadcast: "demo",
+      timeoutMs: 60_000,
+      connect: { headStartMs: 5000 },
+    });
+    cleanups.push(() => listener.close());
+    await heard(listener);
+    hole.setUp({ blackhole: true });
+    hole.setDown({ blackhole: true });
+    const replaced = role === "listener" ? listener : publisher;
+    await expect.poll(() => replaced.stats().sessions, { timeout: 20_000 }).toBe(2);
+    await heard(listener);
+    expect(listener.stats()).toMatchObject({
+      staleMs: 0,
+      sessions: role === "listener" ? 2 : 1,
+      backend: role === "listener" ? "qmux" : "quic",
+    });
+    expect(publisher.stats().sessions).toBe(role === "publisher" ? 2 : 1);
+  },
+);
+
+test("of two publishers of a name the newest is heard, the other one learns so, and is heard again afterwards", async () => {
+  const { relay, url } = await startRelay();
+  const problems: Error[] = [];
+  const states: string[] = [];
+  const first = await publish(url);
+  first.on("problem", (problem) => problems.push(problem));
+  first.on("state", (state) => states.push(state));
+  const listener = listen(url);
+  await heard(listener);
+  const second = await publish(url, { hertz: 880 });
+  await expect.poll(() => second.stats().listeners).toBe(1);
+  await expect.poll(() => first.state).toBe("displaced");
+  expect(problems).toMatchObject([{ code: "NAME_TAKEN", retryable: false }]);
+  expect(relay.stats()).toMatchObject({ broadcasts: 1, displaced: 1 });
+  await heard(listener);
+
+  await second.close();
+  await expect.poll(() => first.state).toBe("publishing");
+  await expect.poll(() => first.stats().listeners).toBe(1);
+  await heard(listener);
+  expect(states).toEqual(["publishing", "displaced", "publishing"]);
+  expect(listener.stats().staleMs).toBe(0);
+});
+
+test("a system clock that jumps by an hour, forwards and back, is heard by nobody", async () => {
+  const { relay, url } = await startRelay();
+  const publisher = await publish(url);
+  const overQuic = listen(url, ["quic"]);
+  const overTcp = listen(url, ["qmux"]);
+  await heard(overQuic);
+  await heard(overTcp);
+  const before = [overQuic.stats().underruns, overTcp.stats().underruns];
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const start = Date.now();
+  for (const hours of [1, -1, 25]) {
+    vi.setSystemTime(start + hours * 3_600_000);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(isLoud(overQuic) && isLoud(overTcp)).toBe(true);
+  }
+  for (const listener of [overQuic, overTcp]) expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
+  expect(publisher.stats()).toMatchObject({ sessions: 1, listeners: 2 });
+  expect([overQuic.stats().underruns, overTcp.stats().underruns]).toEqual(before);
+  // One who comes now finds the catalog and the audio.
+  const late = listen(url);
+  await heard(late);
+  expect(relay.stats().sessions).toBe(4);
+});
