@@ -209,15 +209,15 @@ describe("Audience", () => {
   it("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
     const audience = new Audience({ clock });
     const quiet = { session: 2, playheadMs: 5000 };
-    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]));
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
     const heard = audience.heard(60_000);
     const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
     for (let turn = 0; turn < 4; turn++) {
       now += 100;
-      audience.observe({ ...spoken, aggregateId: 10 + turn });
+      audience.observe({ ...spoken, aggregateId: 10 + turn }, relay);
     }
     now += 1;
-    audience.observe({ ...spoken, aggregateId: 20 });
+    audience.observe({ ...spoken, aggregateId: 20 }, relay);
     expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
   });
 
@@ -225,16 +225,19 @@ describe("Audience", () => {
     const audience = new Audience({ clock });
     for (let at = 0; at <= 8000; at += 20) audience.bound.sent(ms(at), clock());
     audience.bound.begin(ms(5000), clock());
-    audience.observe(aggregate([{ session: 1, playheadMs: 35 * 365 * 86_400_000 }]));
+    audience.observe(aggregate([{ session: 1, playheadMs: 35 * 365 * 86_400_000 }]), relay);
     expect(audience.latest(clock())).toBe(ms(5250));
     now += 1000;
-    audience.observe({
-      ...aggregate([
-        { session: 1, playheadMs: 0 },
-        { session: 2, playheadMs: 6000 },
-      ]),
-      aggregateId: 9,
-    });
+    audience.observe(
+      {
+        ...aggregate([
+          { session: 1, playheadMs: 0 },
+          { session: 2, playheadMs: 6000 },
+        ]),
+        aggregateId: 9,
+      },
+      relay,
+    );
     expect([audience.earliest(clock()), audience.latest(clock())]).toEqual([ms(1000), ms(6000)]);
   });
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { monotonicClock } from "../base/index.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
+import { ByteBudget } from "./byte-budget.js";
 import { CacheBudget } from "./cache.js";
 import { Counters } from "./counters.js";
 import { limitsSchema } from "./options.js";
@@ -12,6 +13,7 @@ const environment = {
   clock: monotonicClock,
   counters,
   budget: new CacheBudget(1000),
+  partial: new ByteBudget(1000),
   limits: limitsSchema.parse({}),
   classifier: undefined,
   estimateStaleness: true,
@@ -40,18 +42,18 @@ test("the newest publisher of a name is heard, and the one before it again when 
   const { origin, changes } = open();
   const [first, second] = [broadcast(source("a")), broadcast(source("b"))];
   origin.publish(first);
-  const track = first.track("audio");
+  const track = first.track("audio", "x");
   origin.publish(second);
   expect(origin.get("demo.hang")).toBe(second);
   expect(origin.displaced).toBe(1);
   // Its watchers have to go to the other one, and none comes while it waits.
   expect(first.tracks.size).toBe(0);
-  expect(first.track("audio")).toBeUndefined();
+  expect(first.track("audio", "x")).toBeUndefined();
   origin.withdraw(second);
   expect(origin.get("demo.hang")).toBe(first);
   expect(origin.displaced).toBe(0);
-  expect(first.track("audio")).not.toBe(track);
-  expect(first.track("audio")).toBeDefined();
+  expect(first.track("audio", "x")).not.toBe(track);
+  expect(first.track("audio", "x")).toBeDefined();
   expect(changes()).toBe(3);
   origin.withdraw(first);
   expect(origin.size).toBe(0);

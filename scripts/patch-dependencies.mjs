@@ -9,6 +9,8 @@
  *   group, its streams and its frames: 28 MB a minute for a publisher at 50 groups a second. `race` and `any` of
  *   `dependencies/unsay.js` leave nothing behind. `Writer.tryOpen` derives a promise from the subscription's for every
  *   group; `settled` derives one for all of them.
+ * - The system's clock. `@moq/net` drops a track's groups by it, and `@moq/qmux` sessions that heard nothing: when it jumps
+ *   forward by an hour, both do so at once, and for an hour nothing is dropped when it jumps back. `monotonic` takes its place.
  * - Standard output. `@moq/net`, `@moq/signals` and `@moq/qmux` write to the console of the process that they run in.
  *   Their modules import an object in its place.
  *
@@ -23,9 +25,9 @@ const helper = readFileSync(join(root, "scripts/dependencies/unsay.js"), "utf8")
 
 /** By folder: the version that is known, and how often each change must have been made over all files. */
 const PACKAGES = {
-  "@kixelated/moq": { version: "0.3.4", race: 38, any: 2, settled: 1 },
-  "@moq/signals": { version: "0.2.3", race: 1, any: 0, settled: 0 },
-  "@moq/qmux": { version: "0.3.3", race: 0, any: 0, settled: 0 },
+  "@kixelated/moq": { version: "0.3.4", race: 38, any: 2, settled: 1, monotonic: 4 },
+  "@moq/signals": { version: "0.2.3", race: 1, any: 0, settled: 0, monotonic: 0 },
+  "@moq/qmux": { version: "0.3.3", race: 0, any: 0, settled: 0, monotonic: 5 },
 };
 const CHANGES = [
   { name: "race", from: /\bPromise\.race\(/g, to: "race(" },
@@ -35,6 +37,7 @@ const CHANGES = [
     from: /\boptions\.cancel\.then\(\(\) => undefined, \(\) => undefined\)/g,
     to: "settled(options.cancel)",
   },
+  { name: "monotonic", from: /\bDate\.now\(\)/g, to: "monotonic()" },
 ];
 const CONSOLE = /\bconsole\.(?:debug|info|log|warn|error)\(/;
 
@@ -70,7 +73,7 @@ function patchPackage(name) {
     writeFileSync(marker, helper);
     return;
   }
-  const counts = { race: 0, any: 0, settled: 0 };
+  const counts = { race: 0, any: 0, settled: 0, monotonic: 0 };
   const changed = new Map();
   for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     if (!file.endsWith(".js") || file.endsWith(".test.js") || file === "unsay.js" || file.includes("node_modules"))

@@ -86,3 +86,8 @@ export const console = {
   warn: log("warn"),
   error: log("error"),
 };
+
+/** Milliseconds on a clock that never jumps, in place of the system's. */
+export function monotonic() {
+  return performance.now();
+}
