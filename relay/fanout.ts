@@ -149,6 +149,7 @@ export class Track implements WatchedTrack {
   attach(watcher: Watcher, startGroup: number | undefined): void {
     this.#watchers.add(watcher);
     this.#need();
+    if ((this.#cache?.groups.length ?? 0) === 0) watcher.startAnywhere();
     const cached = this.#cache?.from(startGroup, this.#options.latestPlayhead()) ?? [];
     for (const record of cached) {
       watcher.offer(record, "stream");

@@ -31,6 +31,9 @@ const MAX_REPEATED_BPS = 80_000;
 /** The news of a rewind goes once more so much later: its datagram and its stream may share the packet that is lost. */
 const URGENT_AGAIN_MS = 10;
 
+/** Groups before the first to arrive that a track may begin with: a reply that is sent 30 s ahead, and some. */
+const MAX_REORDERED_START = 2048;
+
 /** How a watcher gets its groups. */
 export type DeliveryMode =
   /** Streams only: its version or carrier has no datagrams. */
@@ -102,7 +105,9 @@ export class Watcher {
   readonly #turns = new Turns();
   readonly #expected = new ExpectedPlayhead();
   #delivery: Delivery;
+  /** First group that it gets; undefined until one came. */
   #floor: number | undefined;
+  #reordered = 0;
   #pumpTimer: NodeJS.Timeout | undefined;
   #skipped = false;
   #closed = false;
@@ -192,12 +197,17 @@ export class Watcher {
     this.#delivery = delivery;
   }
 
+  /** The track has only begun, and of a burst any group may arrive first: it gets the ones before, too. */
+  startAnywhere(): void {
+    this.#reordered = MAX_REORDERED_START;
+  }
+
   /** Takes a group that has a frame now, in the way the publisher sent it. */
   offer(record: GroupRecord, via: "stream" | "datagram"): void {
     if (this.#closed || this.#isBeyondEnd(record.sequence)) return;
     if (this.#floor === undefined) {
-      this.#floor = record.sequence;
-      this.#options.onStart(record.sequence);
+      this.#floor = Math.max(0, record.sequence - this.#reordered);
+      this.#options.onStart(this.#floor);
     }
     if (record.sequence < this.#floor || !this.#renditions.takesFull(record)) return;
     if (via === "datagram" && this.mode === "mirror") this.#datagrams.send(record);

@@ -1,0 +1,106 @@
+import { Broadcast, Connection, Group, Path, Time, type Track } from "@kixelated/moq";
+import { createEncoder } from "libopus-wasm";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { microseconds } from "../base/index.js";
+import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
+import { Relay } from "../relay/index.js";
+import { connect, toWebTransport } from "../transport/index.js";
+import { Listener } from "../watch/index.js";
+
+const PACKET_MS = 20;
+/** A second reply begins where the first ended in media time, whatever the pause was. */
+const REPLIES = { packets: [50, 75], pauseMs: 1800 };
+const PATIENCE = { timeout: 15_000 };
+
+let relay: Relay;
+let url: string;
+let packets: Uint8Array[];
+// The protocol library tells every step of its own.
+console.debug = () => {};
+
+beforeAll(async () => {
+  relay = new Relay({ host: "127.0.0.1", port: 0 });
+  url = `http://127.0.0.1:${(await relay.listen()).port}`;
+  const encoder = await createEncoder({ channels: 1, sampleRate: 48_000, frameSize: 960, bitrate: 32_000 });
+  packets = Array.from({ length: 125 }, (_, packet) =>
+    encoder
+      .encodeFloat(Float32Array.from({ length: 960 }, (_, at) => 0.5 * Math.sin((packet * 960 + at) * 0.05)))
+      .slice(),
+  );
+  encoder.free();
+});
+afterAll(() => relay.close());
+
+/** Publishes as a stock voice bot does: 20 ms of Opus in the legacy container, a reply at once, no time for pauses. */
+class Bot {
+  readonly track: Track.Producer;
+  readonly #connection: Connection.Established;
+  #sequence = 0;
+
+  private constructor(connection: Connection.Established, name: string) {
+    this.#connection = connection;
+    const broadcast = new Broadcast.Producer();
+    const rendition = { codec: "opus", sampleRate: 48_000, numberOfChannels: 1, container: { kind: "legacy" } };
+    const catalog = broadcast.createTrack("catalog.json", { latencyMax: 60_000 }).appendGroup();
+    catalog.writeFrame({
+      payload: encodeCatalog({ audio: { renditions: { "bot-audio": rendition } } }),
+      timestamp: Time.Timestamp.now(),
+    });
+    catalog.close();
+    this.track = broadcast.createTrack("bot-audio", { timescale: Time.Timescale.MICRO, latencyMax: 30_000 });
+    connection.publish(Path.from(name), broadcast);
+  }
+
+  static async dial(protocol: string, name: string): Promise<Bot> {
+    const carrier = protocol === "moq-lite-05" ? "qmux" : "quic";
+    // Over QUIC no version is agreed by a stock client, which makes it moq-lite-02.
+    const protocols = protocol === "moq-lite-02" ? [] : [protocol];
+    const session = await connect(new URL(url), { backends: [carrier], protocols });
+    const connection = await Connection.connect(session.url, { transport: toWebTransport(session) });
+    expect(connection.version).toBe(protocol);
+    return new Bot(connection, name);
+  }
+
+  say(count: number): void {
+    for (let packet = 0; packet < count; packet++) {
+      const timestamp = microseconds(this.#sequence * PACKET_MS * 1000);
+      const group = new Group.Producer(this.#sequence);
+      this.track.writeGroup(group);
+      const payload = encodeLegacyFrame({ timestamp, payload: packets[this.#sequence]! });
+      group.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(timestamp) });
+      group.close();
+      this.#sequence++;
+    }
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+test.concurrent.for(["moq-lite-02", "moq-lite-04", "moq-lite-05"])(
+  "a listener receives all of a stock bot's replies, the second one too, over %s",
+  async (protocol, { expect }) => {
+    const name = `bot-${protocol}`;
+    const bot = await Bot.dial(protocol, name);
+    const listener = new Listener({ url, broadcast: name });
+    try {
+      await expect.poll(() => bot.track.used.peek(), PATIENCE).toBe(true);
+      let said = 0;
+      for (const count of REPLIES.packets) {
+        said += count;
+        bot.say(count);
+        await expect.poll(() => listener.stats().receivedFrames, PATIENCE).toBe(said);
+        const endMs = said * PACKET_MS;
+        await expect.poll(() => listener.stats().playheadUs ?? 0, PATIENCE).toBeGreaterThanOrEqual(endMs * 1000);
+        // The playhead runs on in the pause, past the beginning of the next reply.
+        await new Promise((resolve) => setTimeout(resolve, REPLIES.pauseMs));
+      }
+      const { passed, window, age, overflow } = relay.stats().counters.dropped;
+      expect({ passed, window, age, overflow }).toEqual({ passed: 0, window: 0, age: 0, overflow: 0 });
+    } finally {
+      await listener.close();
+      bot.close();
+    }
+  },
+);
