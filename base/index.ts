@@ -7,6 +7,7 @@ export {
   normalizePath,
 } from "./broadcast-name.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
+export { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
 export { attachLogger, type Logger, logForProcess } from "./logger.js";
 export { race } from "./race.js";
 export {

@@ -1,5 +1,5 @@
 import { type Connection, type Group, Path, type Track } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, monotonicClock } from "../base/index.js";
+import { type Clock, fromMilliseconds, fromSeconds, guard, type Microseconds, monotonicClock } from "../base/index.js";
 import {
   type Aggregate,
   broadcastHash,
@@ -63,7 +63,10 @@ export class FeedbackReader {
     this.#aggregator = new ReportAggregator({ broadcast: this.#hash });
     this.#aggregator.bound = options.bound;
     this.#announcements = options.connection.announced(Path.from(this.#prefix));
-    this.#timer = setInterval(() => this.#aggregate(), AGGREGATE_MS);
+    this.#timer = setInterval(
+      guard("publisher.feedback", () => this.#aggregate()),
+      AGGREGATE_MS,
+    );
     this.#timer.unref();
     this.#find().catch(() => {});
   }

@@ -1,5 +1,6 @@
 import { Group, Time, type Track } from "@kixelated/moq";
 import type { Microseconds } from "../base/index.js";
+import { guard } from "../base/index.js";
 
 /** One frame as the uplink sends it: already in its container. */
 export interface WireFrame {
@@ -49,9 +50,10 @@ export class GroupWriter {
     if (!twice || payload.length > DATAGRAM_BYTES) return;
     const datagram = { sequence, timestamp, payload };
     this.#track.writeDatagram(datagram);
-    setTimeout(() => {
+    const again = guard("publisher.again", () => {
       if (this.#track.closed.peek() === undefined) this.#track.writeDatagram(datagram);
-    }, AGAIN_MS).unref();
+    });
+    setTimeout(again, AGAIN_MS).unref();
   }
 
   /** Gives up the group that is being written if all of it lies at or after `to`; an earlier one may still go on. */

@@ -1,4 +1,5 @@
 import { type Connection, Path } from "@kixelated/moq";
+import { guard } from "../base/index.js";
 
 /**
  * How long another's broadcast must be there: while a session replaces one that broke, the relay still shows the broadcast
@@ -45,7 +46,11 @@ export class NameClaim {
       // Broadcasts below the path are reports and controllers.
       if (String(next.path) !== "") continue;
       clearTimeout(this.#timer);
-      if (next.active) this.#timer = setTimeout(() => this.#change(true), SETTLED_MS);
+      if (next.active)
+        this.#timer = setTimeout(
+          guard("publisher.name", () => this.#change(true)),
+          SETTLED_MS,
+        );
       else this.#change(false);
     }
   }

@@ -3,19 +3,22 @@ import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
   attachLogger,
+  background,
   broadcastPath,
   type Clock,
   fromMilliseconds,
+  guard,
   InputError,
   type Logger,
   type Microseconds,
   microseconds,
   monotonicClock,
+  onFault,
   StateError,
   TransportError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
-import { type ControlEvent, MAX_LAG } from "../flow/index.js";
+import { type Aggregate, type ControlEvent, MAX_LAG } from "../flow/index.js";
 import { reach } from "../transport/index.js";
 import { Audience, type HeardListener } from "./audience.js";
 import { Composer } from "./composer.js";
@@ -264,12 +267,12 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         if (displaced) this.emit("problem", nameTaken(data.broadcast));
       },
       bound: this.#audience.bound,
-      onAggregate: (aggregate, source) => {
+      onAggregate: guard("publisher.aggregate", (aggregate: Aggregate, source: object) => {
         if (this.#audience.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
         if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
         this.#audience.observe(aggregate, source);
         if (this.#blocked) this.#stir();
-      },
+      }),
       onDemand: (wanted) => {
         // Who was sent what lies ahead has gone; the next one starts at what is to be heard now.
         if (!wanted && this.#uplink.connected) this.#stranded = true;
@@ -278,11 +281,17 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     });
     if (data.audio) this.#uplink.startTrack(this.#composer.track);
     this.#publishCatalog();
-    void this.#uplink.closed.then((error) => {
-      this.#failure = error;
-      this.#stir();
-    });
-    this.#done = this.#run();
+    background(
+      "publisher.uplink",
+      this.#uplink.closed.then((error) => {
+        this.#failure = error;
+        this.#stir();
+      }),
+    );
+    const stopFaults = onFault(({ handler, error, count }) =>
+      this.#logger.warn({ handler, err: error, count }, "A handler failed; the publisher goes on."),
+    );
+    this.#done = this.#run().finally(stopFaults);
     this.#done.catch(() => {});
     if (data.source !== undefined) this.play(data.source).done.catch(() => {});
   }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Broadcast } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, type Logger, UnsayError } from "../base/index.js";
+import { type Clock, fromMilliseconds, guard, type Logger, UnsayError } from "../base/index.js";
 import {
   BULK_OPERATIONS,
   BulkReceiver,
@@ -122,7 +122,10 @@ export class RemoteController {
     if (order <= this.#expected || this.#early.size >= MAX_OUT_OF_ORDER) this.#begin(request);
     else {
       this.#early.set(order, request);
-      this.#orderTimer ??= setTimeout(() => this.#skipMissing(), ORDER_WAIT_MS);
+      this.#orderTimer ??= setTimeout(
+        guard("publisher.order", () => this.#skipMissing()),
+        ORDER_WAIT_MS,
+      );
     }
   }
 
@@ -146,7 +149,11 @@ export class RemoteController {
     const request = this.#early.get(first)!;
     this.#early.delete(first);
     this.#begin(request);
-    if (this.#early.size > 0) this.#orderTimer ??= setTimeout(() => this.#skipMissing(), ORDER_WAIT_MS);
+    if (this.#early.size > 0)
+      this.#orderTimer ??= setTimeout(
+        guard("publisher.order", () => this.#skipMissing()),
+        ORDER_WAIT_MS,
+      );
   }
 
   #start(request: ControlRequest): void {

@@ -1,5 +1,5 @@
 import type { Broadcast } from "@kixelated/moq";
-import { type Clock, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, guard, type Microseconds, microseconds } from "../base/index.js";
 import { type BulkReceiver, payloadTrack } from "../flow/index.js";
 import { readTrack } from "./track-reader.js";
 
@@ -32,7 +32,10 @@ export class PayloadIntake {
     this.done = new Promise((resolve, reject) => {
       this.#settle = (error) => (error === undefined ? resolve() : reject(error));
     });
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = setInterval(
+      guard("publisher.payload", () => this.#tick()),
+      TICK_MS,
+    );
   }
 
   /** Reads from this broadcast of the controller. */

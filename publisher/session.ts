@@ -1,5 +1,5 @@
 import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
-import type { Logger, Microseconds } from "../base/index.js";
+import { background, type Logger, type Microseconds } from "../base/index.js";
 import {
   type Aggregate,
   broadcastHash,
@@ -190,17 +190,20 @@ export class Uplink {
     const feedback = new FeedbackReader({ connection, path, bound, onAggregate });
     this.#feedback = feedback;
     const claim = new NameClaim({ connection, path, onChange: onDisplaced });
-    void session.closed.then(({ closeCode, reason }) => {
-      feedback.close();
-      claim.close();
-      broadcast.close();
-      if (this.#live !== live) return;
-      this.#live = undefined;
-      this.#audioWanted = false;
-      this.#lowWanted = false;
-      this.#update();
-      logger.warn({ closeCode, reason }, "The session to the relay ended.");
-    });
+    background(
+      "publisher.session",
+      session.closed.then(({ closeCode, reason }) => {
+        feedback.close();
+        claim.close();
+        broadcast.close();
+        if (this.#live !== live) return;
+        this.#live = undefined;
+        this.#audioWanted = false;
+        this.#lowWanted = false;
+        this.#update();
+        logger.warn({ closeCode, reason }, "The session to the relay ended.");
+      }),
+    );
   }
 
   #createAudio(live: Live, name: string): void {

@@ -1,3 +1,4 @@
+import { background } from "../base/index.js";
 import type { SendStream } from "../transport/index.js";
 import type { Broadcast } from "./broadcast.js";
 import type { Origin } from "./origin.js";
@@ -41,10 +42,13 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
     dirty.add(path);
     wake?.();
   });
-  void left.then(() => {
-    gone = true;
-    wake?.();
-  });
+  background(
+    "relay.announcer",
+    left.then(() => {
+      gone = true;
+      wake?.();
+    }),
+  );
 
   const visible = (broadcast: Broadcast | undefined): broadcast is Broadcast =>
     broadcast !== undefined &&

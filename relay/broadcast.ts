@@ -1,4 +1,4 @@
-import { type Clock, fromMilliseconds, type Microseconds } from "../base/index.js";
+import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../base/index.js";
 import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../flow/index.js";
 import type { ByteBudget } from "./byte-budget.js";
 import { CacheBudget, type Classifier } from "./cache.js";
@@ -113,9 +113,12 @@ export class Broadcast {
     });
     this.#tracks.set(name, track);
     this.#askers.set(track, asker);
-    void track.closed.then(() => {
-      if (this.#tracks.get(name) === track) this.#tracks.delete(name);
-    });
+    background(
+      "relay.track",
+      track.closed.then(() => {
+        if (this.#tracks.get(name) === track) this.#tracks.delete(name);
+      }),
+    );
     return track;
   }
 
@@ -194,10 +197,10 @@ export class Broadcast {
     if (wait <= 0) this.#aggregate();
     else
       this.#aggregateTimer ??= setTimeout(
-        () => {
+        guard("relay.aggregate", () => {
           this.#aggregateTimer = undefined;
           if (!this.#closed) this.#aggregate();
-        },
+        }),
         Math.ceil(wait / 1000),
       );
   }

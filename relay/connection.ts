@@ -1,4 +1,4 @@
-import { ProtocolError, TransportError, UnsayError } from "../base/index.js";
+import { background, guard, ProtocolError, TransportError, UnsayError } from "../base/index.js";
 import {
   decodeReceipt,
   isReportDatagram,
@@ -124,12 +124,16 @@ export class Connection implements Peer {
   /** Runs until the session ends; never rejects. */
   async run(): Promise<void> {
     const { log, environment } = this.#options;
-    const greeting = setTimeout(() => {
+    const giveUp = guard("relay.greeting", () => {
       if (this.#greeted) return;
       environment.counters.sessionsRefused.timeout++;
       this.close(Code.TIMEOUT, "The client said nothing in time.");
-    }, environment.limits.handshakeMs);
-    void this.session.closed.then(() => this.#end());
+    });
+    const greeting = setTimeout(giveUp, environment.limits.handshakeMs);
+    background(
+      "relay.session",
+      this.session.closed.then(() => this.#end()),
+    );
     try {
       await this.#start();
       log.info({ version: versionName(this.#version), backend: this.session.backend }, "The session is open.");

@@ -1,3 +1,4 @@
+import { guard } from "../base/index.js";
 import type { Session } from "../transport/index.js";
 import type { Counters } from "./counters.js";
 import type { GroupRecord } from "./group.js";
@@ -50,12 +51,13 @@ export class DatagramSender {
 
   /** Sends a group once more, a little later, unless it was taken back by then. */
   sendAgain(record: GroupRecord, afterMs: number): void {
-    setTimeout(() => {
+    const again = guard("relay.again", () => {
       const body = this.#closed || record.stale || record.abortCode !== undefined ? undefined : this.#body(record);
       if (body === undefined) return;
       this.#options.counters.repeatsOut++;
       this.#hand(body);
-    }, afterMs).unref();
+    });
+    setTimeout(again, afterMs).unref();
   }
 
   /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */

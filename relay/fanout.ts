@@ -1,4 +1,4 @@
-import { type Clock, fromSeconds, type Microseconds, microseconds, race } from "../base/index.js";
+import { background, type Clock, fromSeconds, type Microseconds, microseconds, race } from "../base/index.js";
 import { EPOCH_SIZE } from "../container/index.js";
 import { PlayheadBound } from "../flow/index.js";
 import { type AppendResult, type CacheBudget, type Classifier, TrackCache } from "./cache.js";
@@ -184,11 +184,14 @@ export class Track implements WatchedTrack {
       left.resolve();
       unfollow();
     };
-    void race([low.closed, left.promise]).then(() => {
-      if (!following) return;
-      this.#lowRefusedAt = this.#options.clock();
-      onEnd();
-    });
+    background(
+      "relay.low",
+      race([low.closed, left.promise]).then(() => {
+        if (!following) return;
+        this.#lowRefusedAt = this.#options.clock();
+        onEnd();
+      }),
+    );
     return {
       get bitrateBps() {
         return low.bitrateBps;

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { TransportError } from "../base/index.js";
+import { guard, TransportError } from "../base/index.js";
 import type { Certificate } from "../transport/index.js";
 
 // First byte of a TLS record that carries a handshake, RFC 8446 section 5.1.
@@ -70,7 +70,10 @@ export async function listenHttp({
   );
   const waiting = new WaitingSockets(limits, counters);
   for (const each of [server, secure]) each.on("request", (request) => waiting.asked(request.socket));
-  secure.on("upgrade", (...args) => server.emit("upgrade", ...args));
+  secure.on(
+    "upgrade",
+    guard("relay.upgrade", (...args) => server.emit("upgrade", ...args)),
+  );
   server.on("upgrade", (_, socket: Socket) => waiting.left(socket));
   secure.on("tlsClientError", (_, socket) => socket.destroy());
   const [plain] = server.listeners("connection") as ((socket: Socket) => void)[];
@@ -80,7 +83,7 @@ export async function listenHttp({
   server.closeAllConnections = () => {
     for (const socket of sockets) socket.destroy();
   };
-  server.on("connection", (socket: Socket) => {
+  const take = guard("relay.connection", (socket: Socket) => {
     socket.on("error", () => socket.destroy());
     if (!waiting.take(socket)) return socket.destroy();
     sockets.add(socket);
@@ -93,6 +96,7 @@ export async function listenHttp({
       process.nextTick(() => socket.resume());
     });
   });
+  server.on("connection", take);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const busy = cause.code === "EADDRINUSE";
@@ -146,10 +150,11 @@ class WaitingSockets {
       this.#counters[ofAddress >= connectionsPerAddress ? "address" : "limit"]++;
       return false;
     }
-    const deadline = setTimeout(() => {
+    const end = guard("relay.handshake", () => {
       this.#counters.timeout++;
       socket.destroy();
-    }, handshakeMs);
+    });
+    const deadline = setTimeout(end, handshakeMs);
     this.#deadlines.set(name, deadline);
     this.#perAddress.set(address, ofAddress + 1);
     socket.once("close", () => this.#forget(name, address));

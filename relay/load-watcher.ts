@@ -1,3 +1,4 @@
+import { background } from "../base/index.js";
 import type { BidirectionalStream, ReceiveStream, Session } from "../transport/index.js";
 import { greet, LOAD_TRACK, sentAt } from "./load-publisher.js";
 import { encodeAnnounceOk } from "./wire/announce.js";
@@ -28,9 +29,12 @@ export class LoadWatcher {
   private constructor(session: Session, keepAges: boolean) {
     this.#session = session;
     this.#keepAges = keepAges;
-    void session.closed.then(() => {
-      this.#ended = true;
-    });
+    background(
+      "load.session",
+      session.closed.then(() => {
+        this.#ended = true;
+      }),
+    );
   }
 
   /** Whether its session has ended. */

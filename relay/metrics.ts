@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { faultCounts } from "../base/index.js";
 import type { RelayStats } from "./stats.js";
 
 /** Makes a Prometheus registry that reads a relay's statistics whenever it is scraped, plus the process's own. */
@@ -89,5 +90,15 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   counter("receipts_out", "Receipts sent to listeners and edges that report.", (all) => all.receiptsOut);
   counter("aggregates_out", "Aggregates sent to publishers.", (all) => all.aggregatesOut);
   counters("capped", "Requests and groups refused for a cap.", "cap", (all) => all.capped);
+  new Counter({
+    name: "unsay_handler_faults_total",
+    help: "Handlers of this process that failed, by handler.",
+    labelNames: ["handler"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [handler, count] of Object.entries(faultCounts())) this.inc({ handler }, count);
+    },
+  });
   return registry;
 }

@@ -1,4 +1,4 @@
-import { type Clock, ProtocolError, TransportError } from "../base/index.js";
+import { type Clock, guard, ProtocolError, TransportError } from "../base/index.js";
 import { isFeedbackPath } from "../flow/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../transport/index.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
@@ -127,7 +127,10 @@ export class PublishingSide implements BroadcastSource {
     run().then(
       () => {
         // Groups still on their way keep their place for a moment.
-        setTimeout(() => this.#pulls.delete(id), 1000).unref();
+        setTimeout(
+          guard("relay.pull", () => this.#pulls.delete(id)),
+          1000,
+        ).unref();
         track.close();
       },
       (error: unknown) => {

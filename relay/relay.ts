@@ -4,9 +4,11 @@ import { createSecureContext } from "node:tls";
 import { z } from "zod";
 import {
   attachLogger,
+  guard,
   InputError,
   microseconds,
   monotonicClock,
+  onFault,
   StateError,
   TransportError,
   toMilliseconds,
@@ -26,7 +28,7 @@ import {
   type SessionServer,
 } from "../transport/index.js";
 import { Auth, type AuthOptions, rootOf } from "./auth.js";
-import type { BroadcastEnvironment } from "./broadcast.js";
+import type { Broadcast, BroadcastEnvironment } from "./broadcast.js";
 import { ByteBudget } from "./byte-budget.js";
 import { CacheBudget } from "./cache.js";
 import { Connection } from "./connection.js";
@@ -179,6 +181,7 @@ export class Relay {
   #address: { host: string; port: number } | undefined;
   #fingerprint = "";
   #ticker: NodeJS.Timeout | undefined;
+  #stopFaults: (() => void) | undefined;
   #sessionNumber = 0;
   #pendingSessions = 0;
   #closing: Promise<void> | undefined;
@@ -278,7 +281,13 @@ export class Relay {
       if (given.current !== certificate) this.#rotated(given.current);
     }
     if (this.#options.upstream) this.#follow(this.#options.upstream as UpstreamOptions);
-    this.#ticker = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#ticker = setInterval(
+      guard("relay.sweep", () => this.#sweep()),
+      SWEEP_MS,
+    );
+    this.#stopFaults = onFault(({ handler, error, count }) =>
+      logger.warn({ handler, error: String(error), count }, "A handler failed; the relay goes on."),
+    );
     logger.info({ ...this.#address, takeBack: this.#options.takeBack }, "The relay listens.");
     return this.#address;
   }
@@ -386,6 +395,7 @@ export class Relay {
 
   async #close(): Promise<void> {
     clearInterval(this.#ticker);
+    this.#stopFaults?.();
     if (this.#options.certificate instanceof Certificates) this.#options.certificate.off("rotate", this.#rotated);
     this.#upstream?.close();
     for (const connection of this.#connections) connection.close(Code.CLOSED, "The relay is shutting down.");
@@ -550,10 +560,13 @@ export class Relay {
   }
 
   #sweep(): void {
-    for (const broadcast of this.#origin.broadcasts) broadcast.sweep();
+    // Each by itself, so that one that fails keeps no other from its turn.
+    for (const broadcast of this.#origin.broadcasts) sweep(broadcast);
     this.#feedback?.sweep();
   }
 }
+
+const sweep = guard("relay.broadcast", (broadcast: Broadcast) => broadcast.sweep());
 
 function fingerprintOf({ cert, key }: Certificate): string {
   try {
@@ -573,7 +586,7 @@ function expire(connection: Connection, expiresAt: number | undefined): () => vo
   const wait = (): void => {
     const left = expiresAt - Date.now();
     if (left <= 0) connection.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
-    else timer = setTimeout(wait, Math.min(left, 86_400_000));
+    else timer = setTimeout(guard("relay.expiry", wait), Math.min(left, 86_400_000));
   };
   wait();
   return () => clearTimeout(timer);

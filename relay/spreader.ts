@@ -1,3 +1,5 @@
+import { guard } from "../base/index.js";
+
 /** A datagram that waits for its turn. */
 interface Pending {
   readonly send: (body: Uint8Array) => void;
@@ -75,5 +77,5 @@ export class Spreader {
 }
 
 function later(callback: () => void): void {
-  setTimeout(callback, 1);
+  setTimeout(guard("relay.spread", callback), 1);
 }

@@ -1,4 +1,4 @@
-import { type Clock, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, guard, type Microseconds, microseconds } from "../base/index.js";
 import {
   Delivery as DeliveryControl,
   type ListenerState,
@@ -334,10 +334,10 @@ export class Watcher {
 
   #pumpAt(at: Microseconds, now: Microseconds): void {
     this.#pumpTimer ??= setTimeout(
-      () => {
+      guard("relay.pump", () => {
         this.#pumpTimer = undefined;
         this.pump();
-      },
+      }),
       Math.ceil((at - now) / 1000),
     );
   }

@@ -176,7 +176,7 @@ export class WatchingSide {
       else if (outcome === undefined) {
         if (hasTimestamps(version)) {
           const newest = track.lastSequence;
-          const group = newest === undefined ? 0 : newest + 1;
+          const group = newest === undefined ? 0 : Math.min(newest + 1, Number.MAX_SAFE_INTEGER);
           await send.write(encodeSubscribeResponse({ kind: "end", group }, version));
         }
         void send.finish();

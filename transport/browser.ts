@@ -1,4 +1,5 @@
 import QmuxSession from "@moq/qmux";
+import { guard } from "../base/index.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 
@@ -149,7 +150,10 @@ class Connection implements BrowserConnection {
     this.#datagrams = transport.datagrams;
     this.#writer = openWriter(transport.datagrams);
     this.transport = this.#present(transport);
-    const keepalive = setInterval(() => this.sendDatagram(KEEPALIVE), KEEPALIVE_MS);
+    const keepalive = setInterval(
+      guard("transport.keepalive", () => this.sendDatagram(KEEPALIVE)),
+      KEEPALIVE_MS,
+    );
     const end = (): void => clearInterval(keepalive);
     transport.closed.then(end, end);
   }

@@ -1,4 +1,4 @@
-import { InputError, TransportError } from "../base/index.js";
+import { guard, InputError, TransportError } from "../base/index.js";
 import { combine, describe } from "./carrier-error.js";
 import { connectHttp2 } from "./http2.js";
 import { connectQmux } from "./qmux.js";
@@ -70,7 +70,10 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
       const started = performance.now();
       void Promise.allSettled(others).then((results) => {
         if (results.some(({ status }) => status === "fulfilled")) return;
-        timer = setTimeout(() => alone.abort(), Math.max(0, ALONE_MS - (performance.now() - started)));
+        timer = setTimeout(
+          guard("transport.alone", () => alone.abort()),
+          Math.max(0, ALONE_MS - (performance.now() - started)),
+        );
       });
     }
     return await Promise.any(attempts);

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
 import "../base/polyfills.js";
-import { InputError, StateError, TransportError } from "../base/index.js";
+import { background, guard, InputError, StateError, TransportError } from "../base/index.js";
 import { CarrierError, carrierError } from "./carrier-error.js";
 import type { Certificate } from "./certificate.js";
 import { WebTransportSession } from "./from-web-transport.js";
@@ -137,10 +137,11 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
     await Promise.race([
       transport.ready,
       new Promise<never>((_, reject) => {
-        timer = setTimeout(() => {
+        const giveUp = guard("transport.connect", () => {
           const detail = `no answer in ${timeoutMs} ms`;
           reject(new CarrierError("CONNECT_TIMEOUT", { host: url.host, carrier: "http2", detail }));
-        }, timeoutMs);
+        });
+        timer = setTimeout(giveUp, timeoutMs);
         onAbort = () => reject(new TransportError("ABORTED", `Connecting to ${url.host} was given up.`));
         signal?.addEventListener("abort", onAbort, { once: true });
       }),
@@ -270,7 +271,10 @@ class Http2Server implements SessionServer {
     transport.objint?.streamIdMngrBi?.getNextOutgoingStreamId();
     const session = wrap(transport, url, transport.peerAddress, protocol);
     this.#sessions.add(session);
-    void session.closed.then(() => this.#sessions.delete(session));
+    background(
+      "transport.session",
+      session.closed.then(() => this.#sessions.delete(session)),
+    );
     if (this.#closed) session.close();
     return session;
   }

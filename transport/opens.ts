@@ -1,4 +1,4 @@
-import { TransportError } from "../base/index.js";
+import { guard, TransportError } from "../base/index.js";
 
 /** How long opening a stream waits for the peer's stream limit before it rejects. */
 export const OPEN_TIMEOUT_MS = 10_000;
@@ -23,10 +23,11 @@ export class Opens {
     this.#pending++;
     return new Promise((resolve, reject) => {
       let late = false;
-      const timer = setTimeout(() => {
+      const giveUp = guard("transport.open", () => {
         late = true;
         reject(new TransportError("STREAM_LIMIT", `The peer's stream limit left no room for ${OPEN_TIMEOUT_MS} ms.`));
-      }, OPEN_TIMEOUT_MS);
+      });
+      const timer = setTimeout(giveUp, OPEN_TIMEOUT_MS);
       start().then(
         (stream) => {
           this.#pending--;

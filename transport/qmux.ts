@@ -6,7 +6,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import "../base/polyfills.js";
 import QmuxSession, { selectSubprotocol } from "@moq/qmux";
 import { type WebSocket, WebSocketServer, WebSocket as WsClient } from "ws";
-import { StateError, TransportError } from "../base/index.js";
+import { background, guard, StateError, TransportError } from "../base/index.js";
 import { CarrierError, carrierError } from "./carrier-error.js";
 import { WebTransportSession } from "./from-web-transport.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
@@ -102,7 +102,9 @@ class QmuxServer implements SessionServer {
   #sessions = new Set<Session>();
   #requests = new RequestQueue();
   #closed: Promise<void> | undefined;
-  #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => this.#offer(request, socket, head);
+  #onUpgrade = guard("transport.upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    this.#offer(request, socket, head),
+  );
 
   constructor(http: Server | SecureServer, protocols: readonly string[]) {
     const address = http.address();
@@ -171,7 +173,10 @@ class QmuxServer implements SessionServer {
       const signal = AbortSignal.timeout(HANDSHAKE_MS);
       const session = await startSession(webSocket, qmux, url, remoteAddress, this.#protocols, signal);
       this.#sessions.add(session);
-      void session.closed.then(() => this.#sessions.delete(session));
+      background(
+        "transport.session",
+        session.closed.then(() => this.#sessions.delete(session)),
+      );
       if (this.#closed) session.close();
       return session;
     } catch (cause) {
@@ -278,10 +283,11 @@ function heartbeat(socket: WebSocket): void {
   socket.on("pong", () => {
     silent = 0;
   });
-  const timer = setInterval(() => {
+  const beat = guard("transport.heartbeat", () => {
     if (++silent > 3) socket.terminate();
     else socket.ping();
-  }, KEEPALIVE_MS);
+  });
+  const timer = setInterval(beat, KEEPALIVE_MS);
   timer.unref();
   socket.once("close", () => clearInterval(timer));
 }

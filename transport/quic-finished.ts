@@ -1,3 +1,4 @@
+import { guard } from "../base/index.js";
 import type { NativeSendStream } from "./native.js";
 
 /** A stream is asked about so long after its end; how long depends on how often the answer was that it is too early. */
@@ -77,11 +78,12 @@ export class FinishedStreams {
 
   #look(): void {
     if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
+    const look = guard("transport.finished", () => {
       this.#timer = undefined;
       this.#ask();
       if (this.#followed.length > 0) this.#look();
-    }, LOOK_MS);
+    });
+    this.#timer = setTimeout(look, LOOK_MS);
     this.#timer.unref();
   }
 

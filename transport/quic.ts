@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { InputError, StateError, TransportError } from "../base/index.js";
+import { background, guard, InputError, StateError, TransportError } from "../base/index.js";
 import { CarrierError, carrierError } from "./carrier-error.js";
 import type { Certificate } from "./certificate.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
@@ -176,7 +176,10 @@ class QuicSession implements Session, Datagrams {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#keepalive = setInterval(() => this.send(KEEPALIVE), KEEPALIVE_MS);
+    this.#keepalive = setInterval(
+      guard("transport.keepalive", () => this.send(KEEPALIVE)),
+      KEEPALIVE_MS,
+    );
     this.#keepalive.unref();
     native.closed().then(
       ({ closeCode, reason }) => this.#end(closeInfo(closeCode, reason)),
@@ -387,7 +390,10 @@ class QuicServer implements SessionServer {
   #track(session: QuicSession): void {
     if (this.#stopping) session.close();
     this.#sessions.add(session);
-    void session.closed.then(() => this.#sessions.delete(session));
+    background(
+      "transport.session",
+      session.closed.then(() => this.#sessions.delete(session)),
+    );
   }
 
   async setCertificate(certificate: Certificate): Promise<void> {

@@ -4,7 +4,9 @@ import { z } from "zod";
 import {
   attachLogger,
   BROADCAST_NAME_RULE,
+  background,
   broadcastPath,
+  guard,
   InputError,
   isBroadcastName,
   type Logger,
@@ -181,8 +183,14 @@ export class Controller {
       },
       ...(options.backoff && { backoff: options.backoff }),
     });
-    void this.#reconnector.closed.then((error) => this.#end(error));
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    background(
+      "watch.ended",
+      this.#reconnector.closed.then((error) => this.#end(error)),
+    );
+    this.#timer = setInterval(
+      guard("watch.controller", () => this.#tick()),
+      TICK_MS,
+    );
   }
 
   /** Resolves after {@link close}; rejects with what keeps it from connecting when no repeat can mend it. */
@@ -457,7 +465,11 @@ class Outlet {
     const now: Microseconds = monotonicClock();
     for (let piece = this.#sender.take(now); piece; piece = this.#sender.take(now)) this.#track.write(piece);
     const next = this.#sender.nextAt(microseconds(now));
-    if (next !== undefined) this.#timer = setTimeout(() => this.pump(), Math.max(1, (next - now) / 1e3));
+    if (next !== undefined)
+      this.#timer = setTimeout(
+        guard("watch.payload", () => this.pump()),
+        Math.max(1, (next - now) / 1e3),
+      );
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { Group, Track } from "@kixelated/moq";
-import { type Clock, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, guard, type Microseconds, microseconds } from "../base/index.js";
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../container/index.js";
 import type { AudioPipeline } from "./pipeline.js";
 import { Receipts } from "./receipts.js";
@@ -131,10 +131,11 @@ export class TrackFeed {
     this.#wakeAt = wake;
     if (wake === undefined) return;
     const milliseconds = Math.max(0, Math.ceil((wake - this.#clock()) / 1e3));
-    this.#wakeTimer = setTimeout(() => {
+    const wakeUp = guard("watch.feed", () => {
       this.#wakeAt = undefined;
       this.pump();
-    }, milliseconds);
+    });
+    this.#wakeTimer = setTimeout(wakeUp, milliseconds);
   }
 
   /** Ends the subscription; idempotent. */

@@ -5,8 +5,10 @@ import { z } from "zod";
 import {
   attachLogger,
   BROADCAST_NAME_RULE,
+  background,
   broadcastPath,
   fromMilliseconds,
+  guard,
   InputError,
   isBroadcastName,
   type Logger,
@@ -254,10 +256,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
       },
       ...(options.backoff && { backoff: options.backoff }),
     });
-    void this.#reconnector.closed.then((error) => this.#end(error));
-    this.#timeout = setTimeout(() => {
-      if (!this.#found) void this.#end(this.#missing());
-    }, timeoutMs);
+    background(
+      "watch.ended",
+      this.#reconnector.closed.then((error) => this.#end(error)),
+    );
+    const giveUp = guard("watch.missing", () => (this.#found ? undefined : this.#end(this.#missing())));
+    this.#timeout = setTimeout(giveUp, timeoutMs);
     this.#speaker.start();
   }
 

@@ -1,4 +1,4 @@
-import { type Clock, fromMilliseconds, type Microseconds, microseconds, monotonicClock } from "../base/index.js";
+import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds, monotonicClock } from "../base/index.js";
 import type { Playout } from "./playout.js";
 import type { Run } from "./ring.js";
 import { framesIn, QUANTUM_FRAMES, SAMPLE_RATE } from "./samples.js";
@@ -100,7 +100,10 @@ export class VirtualSpeaker {
   start(): void {
     if (this.#timer !== undefined || this.#closed) return;
     this.#startedAt = this.#clock();
-    this.#timer = setInterval(() => this.turn(), this.#interval);
+    this.#timer = setInterval(
+      guard("watch.speaker", () => this.turn()),
+      this.#interval,
+    );
   }
 
   /** Pulls what is due by the clock. {@link start} does this by itself. */

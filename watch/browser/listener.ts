@@ -4,6 +4,7 @@ import {
   BROADCAST_NAME_RULE,
   broadcastPath,
   fromMilliseconds,
+  guard,
   InputError,
   isBroadcastName,
   MediaError,
@@ -257,12 +258,13 @@ export class BrowserListener extends EventTarget {
       this.#report(session, connection);
       this.#state = "waiting";
       const finder = new BroadcastFinder(connection, this.#name);
-      const missing = setTimeout(() => {
+      const giveUp = guard("watch.missing", () => {
         if (finder.found) return;
         this.#fail(
           new TransportError("NO_BROADCAST", `Nobody publishes ${broadcastPath(this.#name)} at ${this.#url.host} yet.`),
         );
-      }, this.#options.timeoutMs ?? 10_000);
+      });
+      const missing = setTimeout(giveUp, this.#options.timeoutMs ?? 10_000);
       try {
         await this.#reader.follow(finder, gone);
       } finally {

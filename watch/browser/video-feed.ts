@@ -1,5 +1,5 @@
 import type * as Moq from "@kixelated/moq";
-import { fromMilliseconds, monotonicClock } from "../../base/index.js";
+import { fromMilliseconds, guard, monotonicClock } from "../../base/index.js";
 import { decodeLegacyFrame, RewindConsumer } from "../../container/index.js";
 
 /** How long a missing or unfinished group is waited for once a newer one is there. */
@@ -47,7 +47,10 @@ export class VideoFeed {
     clearTimeout(this.#wake);
     const wake = this.consumer.nextWake();
     if (wake === undefined || !this.#pipeline) return;
-    this.#wake = setTimeout(() => this.pump(), Math.max(1, Math.ceil((wake - monotonicClock()) / 1e3)));
+    this.#wake = setTimeout(
+      guard("watch.video", () => this.pump()),
+      Math.max(1, Math.ceil((wake - monotonicClock()) / 1e3)),
+    );
   }
 
   /** Ends the subscription; idempotent. */

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
+
+test("a guarded handler takes its arguments, and what it throws or rejects with is counted and goes nowhere", async () => {
+  const faults: Fault[] = [];
+  const stop = onFault((fault) => {
+    faults.push(fault);
+    throw new Error("the log is full");
+  });
+  const seen: number[] = [];
+  const handler = guard("test.handler", (value: number) => {
+    seen.push(value);
+    if (value > 1) throw new Error(`not ${value}`);
+  });
+  for (const value of [1, 2, 3, 4, 5]) handler(value);
+  expect(seen).toEqual([1, 2, 3, 4, 5]);
+  guard("test.async", async () => {
+    throw new Error("later");
+  })();
+  background("test.async", Promise.reject(new Error("never waited for")));
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  expect(faultCounts()).toMatchObject({ "test.handler": 4, "test.async": 2 });
+  // The first, and whenever the count has doubled.
+  expect(faults.map(({ handler: name, count }) => `${name} ${count}`)).toEqual([
+    "test.handler 1",
+    "test.handler 2",
+    "test.handler 4",
+    "test.async 1",
+    "test.async 2",
+  ]);
+  stop();
+  handler(9);
+  expect(faults).toHaveLength(5);
+});
