@@ -52,6 +52,8 @@ export class Track implements WatchedTrack {
   readonly #options: TrackOptions;
   readonly #watchers = new Set<Watcher>();
   #bound: PlayheadBound | undefined;
+  /** Whether its properties are the publisher's own. */
+  #told = false;
   /** Who takes its whole groups in place of a fuller rendition's. */
   readonly #followers = new Set<(record: GroupRecord) => void>();
   #bitrateBps = 0;
@@ -106,7 +108,7 @@ export class Track implements WatchedTrack {
 
   /** Whether its publisher has said that there is such a track. */
   get answered(): boolean {
-    return this.#cache !== undefined && (this.#options.source.timed || this.#lastSequence !== undefined);
+    return this.#lastSequence !== undefined || (this.#cache !== undefined && this.#told);
   }
 
   /** The cache, once the track's properties are known. */
@@ -355,6 +357,7 @@ export class Track implements WatchedTrack {
     const { clock, cacheAge, cacheBytes, cacheGroups, budget, classifier, source } = this.#options;
     this.#classifier = source.timed ? classifier?.() : undefined;
     this.#bound = source.timed ? new PlayheadBound() : undefined;
+    this.#told = info !== SYNTHETIC_INFO;
     this.#cache = new TrackCache({
       clock,
       maxAge: cacheAge,

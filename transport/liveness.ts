@@ -1,4 +1,4 @@
-import { type Clock, monotonicClock } from "../base/index.js";
+import { background, type Clock, guard, monotonicClock } from "../base/index.js";
 import { PathWatch, TICK_MS } from "./path-watch.js";
 import type { BidirectionalStream, Datagrams, ReceiveStream, Session } from "./session.js";
 import { StreamError } from "./stream-error.js";
@@ -24,7 +24,10 @@ export class Liveness {
     this.#ask = ask;
     this.#clock = clock;
     this.#watch = new PathWatch(clock());
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = setInterval(
+      guard("transport.liveness", () => this.#tick()),
+      TICK_MS,
+    );
   }
 
   /** Something came from the peer. */
@@ -91,7 +94,10 @@ export const PROBE = Uint8Array.of(4);
 export function watchSession(session: Session): WatchedSession {
   const liveness = new Liveness({ ask: () => probe(session) });
   const heard = (): void => liveness.heard();
-  void session.closed.then(() => liveness.close());
+  background(
+    "transport.liveness",
+    session.closed.then(() => liveness.close()),
+  );
   const { backend, protocol, url, remoteAddress, closed } = session;
   const datagrams = session.datagrams && watchDatagrams(session.datagrams, heard);
   return {
