@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { z } from "zod";
 import { ModelError } from "../base/index.js";
 import { isFftSize } from "./fft.js";
+import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
 import { LEVERS } from "./levers.js";
 import { SAMPLE_RATE } from "./resample.js";
 
@@ -105,8 +105,8 @@ export type ModelContract = Readonly<z.infer<typeof modelContractSchema>>;
 
 /** Tensors of one hop; see {@link Model.createBuffers}. */
 interface Buffers {
-  readonly feeds: Record<string, Tensor>;
-  readonly fetches: Record<string, Tensor>;
+  readonly feeds: Record<string, InferenceTensor>;
+  readonly fetches: Record<string, InferenceTensor>;
 }
 
 /** One stream's place in a model: its features, gains and recurrent state, allocated once. */
@@ -129,33 +129,33 @@ export interface ModelState {
 export class Model {
   readonly contract: ModelContract;
   readonly #session: InferenceSession;
-  readonly #tensor: typeof Tensor;
+  readonly #tensor: InferenceRuntime["tensor"];
   readonly #releases: (() => Promise<void>)[] = [];
   /** @internal The ONNX file, for a session on another thread. */
   readonly bytes: SharedArrayBuffer;
 
   /** @internal Use {@link loadModel}. */
-  constructor(contract: ModelContract, bytes: Uint8Array, session: InferenceSession, tensor: typeof Tensor) {
+  constructor(contract: ModelContract, bytes: Uint8Array, session: InferenceSession, runtime: InferenceRuntime) {
     this.contract = contract;
     this.bytes = new SharedArrayBuffer(bytes.length);
     new Uint8Array(this.bytes).set(bytes);
     this.#session = session;
-    this.#tensor = tensor;
+    this.#tensor = runtime.tensor;
   }
 
   /** A new stream's state, at its beginning. */
   createState({ reuseTensors } = LEVERS): ModelState {
     const { inputs, outputs, shapes } = this.contract;
-    const make = (name: string, like: string): Tensor => {
+    const make = (name: string, like: string): InferenceTensor => {
       const dimensions = shapes[name] ?? shapes[like]!;
-      return new this.#tensor("float32", new Float32Array(size(dimensions)), dimensions);
+      return this.#tensor(new Float32Array(size(dimensions)), dimensions);
     };
     const features = make(inputs.features, inputs.features);
     const gains = make(outputs.gains, inputs.features);
     const voice =
       outputs.voiceActivity === undefined
         ? undefined
-        : new this.#tensor("float32", new Float32Array(1), shapes[outputs.voiceActivity] ?? [1, 1, 1]);
+        : this.#tensor(new Float32Array(1), shapes[outputs.voiceActivity] ?? [1, 1, 1]);
     const filter = outputs.filter === undefined ? undefined : make(outputs.filter, outputs.filter);
     const sides = [0, 1].map(() => inputs.states.map((name) => make(name, name)));
     // Two sets that swap roles every run: the state a run reads is never the one it writes.
@@ -171,21 +171,18 @@ export class Model {
         ...Object.fromEntries(outputs.states.map((name, i) => [name, sides[1 - side]![i]!])),
       },
     }));
-    const recurrent = sides.map((tensors) => tensors.map((tensor) => tensor.data as Float32Array));
-    const copies = (tensors: Record<string, Tensor>) =>
+    const recurrent = sides.map((tensors) => tensors.map((tensor) => tensor.data));
+    const copies = (tensors: Record<string, InferenceTensor>) =>
       Object.fromEntries(
-        Object.entries(tensors).map(([name, { data, dims }]) => [
-          name,
-          new this.#tensor("float32", (data as Float32Array).slice(), dims),
-        ]),
+        Object.entries(tensors).map(([name, { data, dims }]) => [name, this.#tensor(data.slice(), dims)]),
       );
     let side = 0;
     const session = this.#session;
-    const voiceData = voice?.data as Float32Array | undefined;
+    const voiceData = voice?.data;
     return {
-      features: features.data as Float32Array,
-      gains: gains.data as Float32Array,
-      filter: filter?.data as Float32Array | undefined,
+      features: features.data,
+      gains: gains.data,
+      filter: filter?.data,
       get voiceActivity() {
         return voiceData?.[0] ?? 1;
       },
@@ -193,10 +190,9 @@ export class Model {
         const { feeds, fetches } = buffers[side]!;
         if (reuseTensors) await session.run(feeds, fetches);
         else {
-          const results = await session.run(copies(feeds));
-          for (const [name, tensor] of Object.entries(fetches)) {
-            (tensor.data as Float32Array).set(results[name]!.data as Float32Array);
-          }
+          const results = copies(fetches);
+          await session.run(copies(feeds), results);
+          for (const [name, { data }] of Object.entries(fetches)) data.set(results[name]!.data);
         }
         side = 1 - side;
       },
@@ -221,7 +217,7 @@ export class Model {
 /**
  * Loads an ONNX model with the sidecar of the same name (`.json`), checks one against the other and runs it once.
  *
- * @throws ModelError `MODEL_NOT_FOUND`, `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node.
+ * @throws ModelError `MODEL_NOT_FOUND`, `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node and onnxruntime-web.
  */
 export async function loadModel(path: string): Promise<Model> {
   const sidecar = `${path.replace(/\.onnx$/, "")}.json`;
@@ -237,7 +233,7 @@ export interface ModelFile {
 /**
  * Makes a model of the contents of its file and its sidecar, checks one against the other and runs it once.
  *
- * @throws ModelError `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node.
+ * @throws ModelError `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node and onnxruntime-web.
  */
 export async function readModel({ bytes, path }: ModelFile, sidecar: ModelFile): Promise<Model> {
   const contract = parseModelContract(sidecar.bytes, sidecar.path);
@@ -254,25 +250,10 @@ export async function readModel({ bytes, path }: ModelFile, sidecar: ModelFile):
  */
 export async function openModel(bytes: Uint8Array, contract: ModelContract, path: string): Promise<Model> {
   const invalid = (what: string, options?: ErrorOptions) => misfit(path, what, options);
-  let runtime: typeof import("onnxruntime-node");
-  try {
-    runtime = await import("onnxruntime-node");
-  } catch (cause) {
-    throw new ModelError(
-      "RUNTIME_MISSING",
-      "Denoising needs the package onnxruntime-node, which is not installed or does not run here.",
-      { cause },
-    );
-  }
+  const runtime = await loadInference();
   let session: InferenceSession;
   try {
-    session = await runtime.InferenceSession.create(bytes, {
-      intraOpNumThreads: 1,
-      interOpNumThreads: 1,
-      executionMode: "sequential",
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-    });
+    session = await runtime.open(bytes);
   } catch (cause) {
     throw invalid(`it can't be loaded: ${(cause as Error).message}`, { cause });
   }
@@ -299,7 +280,7 @@ export async function openModel(bytes: Uint8Array, contract: ModelContract, path
       throw invalid(`${field} is "${name}", but the file has only ${known.map((k) => `"${k}"`).join(", ")}`);
     }
   }
-  const model = new Model(contract, bytes, session, runtime.Tensor);
+  const model = new Model(contract, bytes, session, runtime);
   const state = model.createState();
   try {
     await state.run();

@@ -7,6 +7,8 @@ import { bundlePage } from "../src/page/bundle.js";
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
 
+// The page's bundle and the package hold the patched copies of dependencies.
+execFileSync(process.execPath, [join(root, "scripts/patch-dependencies.mjs")], { stdio: "inherit" });
 rmSync(dist, { recursive: true, force: true });
 const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [compiler, "--project", join(root, "tsconfig.build.json")], { stdio: "inherit" });
