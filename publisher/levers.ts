@@ -1,8 +1,6 @@
 /**
  * Economies of the hot path. Each can be left out to measure what it saves (`npm run bench -- hot-path`); the sound is the
  * same, byte for byte.
- *
- * @internal
  */
 export interface Levers {
   /** Tensors are made once for a stream and used again by every hop. */

@@ -13,6 +13,8 @@
  *   forward by an hour, both do so at once, and for an hour nothing is dropped when it jumps back. `monotonic` takes its place.
  * - Standard output. `@moq/net`, `@moq/signals` and `@moq/qmux` write to the console of the process that they run in.
  *   Their modules import an object in its place.
+ * - Types. Those of `@moq/net` name their files without the extension, which `nodenext` does not resolve: nine errors in
+ *   a project that checks its libraries, and `any` in one that does not.
  *
  * It knows exactly the versions that are pinned here, refuses every other, and changes nothing that is patched already.
  */
@@ -21,13 +23,11 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const helper = readFileSync(join(root, "scripts/dependencies/unsay.js"), "utf8");
-
 /** By folder: the version that is known, and how often each change must have been made over all files. */
 const PACKAGES = {
-  "@kixelated/moq": { version: "0.3.4", race: 38, any: 2, settled: 1, monotonic: 4 },
-  "@moq/signals": { version: "0.2.3", race: 1, any: 0, settled: 0, monotonic: 0 },
-  "@moq/qmux": { version: "0.3.3", race: 0, any: 0, settled: 0, monotonic: 5 },
+  "@kixelated/moq": { version: "0.3.4", race: 38, any: 2, settled: 1, monotonic: 4, extension: 229 },
+  "@moq/signals": { version: "0.2.3", race: 1, any: 0, settled: 0, monotonic: 0, extension: 3 },
+  "@moq/qmux": { version: "0.3.3", race: 0, any: 0, settled: 0, monotonic: 5, extension: 9 },
 };
 const CHANGES = [
   { name: "race", from: /\bPromise\.race\(/g, to: "race(" },
@@ -40,13 +40,15 @@ const CHANGES = [
   { name: "monotonic", from: /\bDate\.now\(\)/g, to: "monotonic()" },
 ];
 const CONSOLE = /\bconsole\.(?:debug|info|log|warn|error)\(/;
+/** Name of the file that the modules of a package import from; a package that has it is patched. */
+const HELPER = "unsay.js";
 
-/** The statements of a module without its comments, for what may also be named in them. */
+/** The statements of a module without its comments. */
 function code(text) {
   return text.replace(/^\s*(?:\/\/|\/?\*).*$/gm, "");
 }
 
-function patchModule(text, counts) {
+function patchModule(path, text, folder, counts) {
   const names = [];
   let patched = text;
   for (const { name, from, to } of CHANGES) {
@@ -57,40 +59,53 @@ function patchModule(text, counts) {
     patched = patched.replace(from, to);
   }
   if (CONSOLE.test(code(text))) names.push("console");
-  return { names, patched };
+  if (names.length === 0) return text;
+  const helper = relative(dirname(path), join(folder, HELPER)).replaceAll("\\", "/");
+  return `import { ${names.join(", ")} } from "${helper.startsWith(".") ? helper : `./${helper}`}";\n${patched}`;
+}
+
+/** Gives the relative specifiers of a declaration file their extension. */
+function patchDeclarations(path, text, counts) {
+  return text.replace(/(\bfrom |\bimport\()"(\.[^"]*)"/g, (whole, before, specifier) => {
+    if (specifier.endsWith(".js")) return whole;
+    counts.extension++;
+    const index = existsSync(join(dirname(path), `${specifier}.d.ts`)) ? "" : "/index";
+    return `${before}"${specifier}${index}.js"`;
+  });
+}
+
+/** The changed files of a package by their path, and how often each change was made. */
+function patchFiles(folder) {
+  const counts = { race: 0, any: 0, settled: 0, monotonic: 0, extension: 0 };
+  const changed = new Map();
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (/\.test\.|node_modules/.test(file) || !/\.(?:js|d\.ts)$/.test(file)) continue;
+    const path = join(folder, file);
+    const text = readFileSync(path, "utf8");
+    const patched = file.endsWith(".js")
+      ? patchModule(path, text, folder, counts)
+      : patchDeclarations(path, text, counts);
+    if (patched !== text) changed.set(path, patched);
+  }
+  return { counts, changed };
 }
 
 function patchPackage(name) {
   const { version, ...expected } = PACKAGES[name];
   const folder = join(root, "node_modules", name);
   const installed = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).version;
-  if (installed !== version)
-    throw new Error(
-      `${name} ${installed} is installed, and the patch is for ${version}: see scripts/patch-dependencies.mjs.`,
-    );
-  const marker = join(folder, "unsay.js");
-  if (existsSync(marker)) {
-    writeFileSync(marker, helper);
-    return;
+  const patch = "scripts/patch-dependencies.mjs";
+  if (installed !== version) throw new Error(`${name} ${installed} is installed, and ${patch} knows ${version} alone.`);
+  const helper = readFileSync(join(root, "scripts/dependencies", HELPER), "utf8");
+  if (!existsSync(join(folder, HELPER))) {
+    const { counts, changed } = patchFiles(folder);
+    if (JSON.stringify(counts) !== JSON.stringify(expected))
+      throw new Error(
+        `${patch} does not fit ${name} ${version}: ${JSON.stringify(counts)} is not ${JSON.stringify(expected)}. Install it again.`,
+      );
+    for (const [path, text] of changed) writeFileSync(path, text);
   }
-  const counts = { race: 0, any: 0, settled: 0, monotonic: 0 };
-  const changed = new Map();
-  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    if (!file.endsWith(".js") || file.endsWith(".test.js") || file === "unsay.js" || file.includes("node_modules"))
-      continue;
-    const path = join(folder, file);
-    const { names, patched } = patchModule(readFileSync(path, "utf8"), counts);
-    if (names.length === 0) continue;
-    const from = relative(dirname(path), marker).replaceAll("\\", "/");
-    const specifier = from.startsWith(".") ? from : `./${from}`;
-    changed.set(path, `import { ${names.join(", ")} } from "${specifier}";\n${patched}`);
-  }
-  if (JSON.stringify(counts) !== JSON.stringify(expected))
-    throw new Error(
-      `The patch does not fit ${name} ${version}: ${JSON.stringify(counts)} of ${JSON.stringify(expected)}.`,
-    );
-  for (const [path, text] of changed) writeFileSync(path, text);
-  writeFileSync(marker, helper);
+  writeFileSync(join(folder, HELPER), helper);
 }
 
 for (const name of Object.keys(PACKAGES)) patchPackage(name);
