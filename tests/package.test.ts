@@ -23,15 +23,40 @@ const project = mkdtempSync(join(tmpdir(), "unsay-package-"));
 const installed = join(project, "node_modules/unsay");
 afterAll(() => rmSync(project, { recursive: true }));
 
-/** Packs as `npm publish` would and lays the result out as an installed dependency of an empty project. */
+let installation = "";
+
+/** Packs as `npm publish` would and installs the result in an empty project, with nothing but the registry. */
 beforeAll(async () => {
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", project], { cwd: root });
-  mkdirSync(installed, { recursive: true });
-  await run("tar", ["-xzf", join(project, stdout.trim().split("\n").at(-1)!), "-C", installed, "--strip", "1"]);
-  symlinkSync(join(root, "node_modules"), join(installed, "node_modules"));
-  symlinkSync(join(root, "node_modules/@types"), join(project, "node_modules/@types"));
+  const tarball = stdout.trim().split("\n").at(-1)!;
   writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module" }));
-}, 180_000);
+  const install = ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`];
+  const { stdout: out, stderr } = await run("npm", install, { cwd: project, env: withoutNpmSettings() });
+  installation = out + stderr;
+}, 240_000);
+
+/** The environment as a user has it: what `npm test` tells its scripts would reach the installation. */
+function withoutNpmSettings(): NodeJS.ProcessEnv {
+  const settings = /^npm_(?!config_(?:registry|cache|userconfig|globalconfig|.*proxy))|^ONNXRUNTIME/i;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !settings.test(name)));
+}
+
+test("the package installs without a flag, a refused engine or an unknown setting", () => {
+  expect(installation).toContain("added ");
+  expect(installation).not.toMatch(/EBADENGINE|Unknown .*config|deprecated/i);
+});
+
+test("what is installed denoises, and holds the dependencies as they were patched", async () => {
+  for (const name of ["@kixelated/moq", "@moq/qmux", "@moq/signals"])
+    expect(readdirSync(join(installed, "node_modules", name)), name).toContain("unsay.js");
+  const script = `
+    import { loadModel, shippedModel } from "unsay";
+    const model = await loadModel(shippedModel);
+    process.stdout.write(model.contract.name);
+    await model.close();`;
+  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+  expect(stdout).toBe("unsay-denoise");
+});
 
 test("what is packed runs with plain node, and holds neither tests nor sources", async () => {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
@@ -58,7 +83,8 @@ async function relaySettings(cli: string, environment: Record<string, string>): 
 }
 
 test("what is packed imports nothing but what it depends on, the standard library and itself", () => {
-  const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies };
   const folder = join(installed, "dist");
   const scripts = readdirSync(folder, { recursive: true, encoding: "utf8" })
     // The page is a bundle already; what bundles it runs from the sources alone.
@@ -148,7 +174,8 @@ export { relay, until, code };
         strict: true,
         noEmit: true,
         types: ["node"],
-        skipLibCheck: true,
+        typeRoots: [join(root, "node_modules/@types")],
+        skipLibCheck: false,
       },
       files: ["consumer.ts"],
     }),
