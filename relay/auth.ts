@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeProtectedHeader, jwtVerify } from "jose";
 import { InputError, normalizePath } from "../base/index.js";
+import { assertTrustedFolder, readTrusted } from "../transport/index.js";
 import type { Scope } from "./scope.js";
 import { claimsSchema, covers, type Grants, grantsOf, importKey, parseKeys, type TokenKey } from "./token.js";
 import { stripPrefix } from "./wire/path.js";
@@ -16,7 +17,7 @@ const MAX_TOKEN_BYTES = 8192;
 export interface AuthOptions {
   /** A file with a JSON Web Key or key set, a folder of such files, or an `http(s)://` URL of a key set. */
   readonly keys?: string;
-  /** Prefixes that anybody may publish to and watch without a token. */
+  /** Prefixes that anybody may publish to and watch without a token; `/` is everything, and an empty one is refused. */
   readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
 }
 
@@ -28,17 +29,17 @@ export class Auth {
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
 
+  /** Throws an `InputError` (`INVALID_OPTION`) for an empty prefix: a blank setting must not mean everything. */
   constructor({ keys, public: open = {} }: AuthOptions) {
     this.#source = keys;
-    this.#public = {
-      put: (open.put ?? []).map(normalizePath),
-      get: (open.get ?? []).map(normalizePath),
-    };
+    this.#public = { put: prefixes("put", open.put), get: prefixes("get", open.get) };
   }
 
-  /** Reads the keys once, so that a bad source is told at the start; throws an `InputError`. */
+  /** Reads the keys once, so that a bad source is reported at the start; throws an `InputError` (`INVALID_KEY`). */
   async prepare(): Promise<void> {
     await this.#refresh(0);
+    if (this.#source !== undefined && this.#keys.length === 0)
+      throw new InputError("INVALID_KEY", `auth.keys: ${this.#source} holds no keys.`);
   }
 
   /** What a session with this URL may do; throws an `InputError` (`UNAUTHORIZED`) that says why nothing. */
@@ -116,7 +117,29 @@ export function rootOf(url: URL): string {
   }
 }
 
+function prefixes(which: "put" | "get", given: readonly string[] = []): string[] {
+  const blank = given.findIndex((prefix) => prefix.trim() === "");
+  if (blank !== -1)
+    throw new InputError(
+      "INVALID_OPTION",
+      `options.auth.public.${which}.${blank}: it is empty; / stands for everything.`,
+    );
+  return given.map(normalizePath);
+}
+
 async function load(source: string): Promise<TokenKey[]> {
+  const keys = await read(source);
+  // What can't be used is reported now, not to each client as a token that is not valid.
+  for (const key of keys) {
+    await importKey(key, "verify").catch((cause: unknown) => {
+      const which = key.kid === undefined ? "A key" : `The key ${key.kid}`;
+      throw new InputError("INVALID_KEY", `auth.keys: ${which} of ${source} is damaged.`, { cause });
+    });
+  }
+  return keys;
+}
+
+async function read(source: string): Promise<TokenKey[]> {
   if (/^https?:/.test(source)) {
     const response = await fetch(source, { signal: AbortSignal.timeout(FETCH_MS) }).catch((cause: unknown) => {
       throw new InputError("INVALID_KEY", `auth.keys: ${source} can not be fetched.`, { cause });
@@ -126,11 +149,13 @@ async function load(source: string): Promise<TokenKey[]> {
     return parseKeys(await response.text(), `auth.keys: ${source}`);
   }
   try {
-    const files = (await stat(source)).isDirectory()
+    const isFolder = (await stat(source)).isDirectory();
+    if (isFolder) await assertTrustedFolder(source);
+    const files = isFolder
       ? (await readdir(source)).filter((name) => /\.(jwk|jwks|json)$/.test(name)).map((name) => join(source, name))
       : [source];
     const keys: TokenKey[] = [];
-    for (const file of files) keys.push(...parseKeys(await readFile(file, "utf8"), `auth.keys: ${file}`));
+    for (const file of files) keys.push(...parseKeys(await readTrusted(file), `auth.keys: ${file}`));
     return keys;
   } catch (cause) {
     if (cause instanceof InputError) throw cause;

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { guard, TransportError } from "../base/index.js";
+import { guard, InputError, TransportError } from "../base/index.js";
 import type { Certificate } from "../transport/index.js";
 
 // First byte of a TLS record that carries a handshake, RFC 8446 section 5.1.
@@ -40,7 +40,7 @@ export interface HttpDoor {
 /**
  * Listens for HTTP and HTTPS on one TCP port, told apart by the first byte, so that `http://` and `https://` clients
  * find pages, the fingerprint and the WebSocket in the same place. Throws a `TransportError` (`PORT_IN_USE`,
- * `LISTEN_FAILED`).
+ * `LISTEN_FAILED`) or an `InputError` (`INVALID_HOST`).
  */
 export async function listenHttp({
   host,
@@ -100,6 +100,8 @@ export async function listenHttp({
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const busy = cause.code === "EADDRINUSE";
+      if (cause.code === "ENOTFOUND" || cause.code === "EADDRNOTAVAIL" || cause.code === "EAI_AGAIN")
+        return reject(new InputError("INVALID_HOST", `The host ${host} is not an address of this machine.`, { cause }));
       reject(
         new TransportError(
           busy ? "PORT_IN_USE" : "LISTEN_FAILED",

@@ -13,6 +13,8 @@ const LANES = 16;
 const ANSWER_MS = 10_000;
 const WARM_SECONDS = 1;
 const STRAGGLERS_MS = 500;
+/** How long the end of a session may come after what failed because of it. */
+const REASON_MS = 50;
 
 /** Options for {@link loadRelay}. */
 export interface LoadOptions {
@@ -78,7 +80,7 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   };
   try {
     const session = await open();
-    const publisher = await LoadPublisher.start(session, path);
+    const publisher = await reasoned(session, LoadPublisher.start(session, path));
     // The relay has to know of the broadcast before it takes subscriptions.
     await pause(200, signal);
     const crowd: LoadWatcher[] = [];
@@ -95,7 +97,8 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
         if (signal.aborted) break;
         const from = performance.now();
         try {
-          crowd.push(await LoadWatcher.start(await open(), path, index % every === 0));
+          const watching = await open();
+          crowd.push(await reasoned(watching, LoadWatcher.start(watching, path, index % every === 0)));
           joinMs.push(performance.now() - from);
         } catch (error) {
           failed++;
@@ -147,6 +150,16 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
     throw signal.aborted ? interrupted() : error;
   } finally {
     for (const session of sessions) session.close();
+  }
+}
+
+/** What a session is used for; where that fails because the relay ended the session, it fails with the relay's reason. */
+async function reasoned<T>(session: Session, use: Promise<T>): Promise<T> {
+  try {
+    return await use;
+  } catch (error) {
+    const ended = await Promise.race([session.closed, pause<undefined>(REASON_MS)]);
+    throw ended ? endOf(ended) : error;
   }
 }
 

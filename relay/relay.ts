@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { EventEmitter } from "node:events";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { createSecureContext } from "node:tls";
 import { z } from "zod";
@@ -49,16 +50,21 @@ import { Code } from "./wire/code.js";
 const SWEEP_MS = 100;
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"] as const;
 
+const UPSTREAM_IS_SELF = "UPSTREAM_IS_SELF";
+/** The query parameter by which a relay recognises its own session to its upstream. */
+const DIALLED_BY = "unsay-relay";
+
 /** What clients read that are refused for no fault of theirs; they try again. */
 const REFUSALS = {
   draining: { status: 503, code: "UNAVAILABLE", message: "The relay is shutting down." },
   full: { status: 503, code: "UNAVAILABLE", message: "The relay has no room for another session." },
   address: { status: 429, code: "UNAVAILABLE", message: "The relay has no room for another session of this address." },
+  self: { status: 508, code: UPSTREAM_IS_SELF, message: "The upstream of the relay is the relay itself." },
   keyless: { status: 503, code: "UNAVAILABLE", message: "The relay can not check tokens now." },
 } as const;
 
 /** Where an edge takes its broadcasts from. */
-export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends"> {
+export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends" | "ca"> {
   /** The other relay, with a token as `?jwt=` where it wants one. */
   readonly url: string;
 }
@@ -141,6 +147,7 @@ const optionsSchema = z.strictObject({
       url: z.url(),
       certificateHashes: z.array(z.instanceof(Uint8Array)).optional(),
       insecure: z.boolean().optional(),
+      ca: z.string().min(1).optional(),
       backends: z.array(z.enum(["quic", "qmux", "http2"])).optional(),
     })
     .optional(),
@@ -149,8 +156,19 @@ const optionsSchema = z.strictObject({
   logger: z.custom<Logger>(isLogger, "it must have the methods debug, info, warn and child").default(SILENT),
 });
 
+/** The `events` of a {@link Relay}. */
+export interface RelayEvents {
+  /**
+   * The session to the upstream relay could not be made or was lost. The relay goes on trying, except after
+   * `UPSTREAM_IS_SELF`: the upstream leads back to this relay.
+   */
+  problem: [Error];
+}
+
 /** A relay: takes sessions over QUIC and WebSocket and fans what is published on them out to who watches. */
 export class Relay {
+  /** What happens to it beside its sessions. */
+  readonly events = new EventEmitter<RelayEvents>();
   readonly #options: z.infer<typeof optionsSchema>;
   readonly #counters = new Counters();
   readonly #budget: CacheBudget;
@@ -468,6 +486,7 @@ export class Relay {
       return request.reject(refusal);
     }
     if (this.#draining) return request.reject(REFUSALS.draining);
+    if (request.url.searchParams.get(DIALLED_BY) === String(this.#hopId)) return request.reject(REFUSALS.self);
     if (this.#connections.size + this.#pendingSessions >= limits.sessions) {
       this.#counters.sessionsRefused.limit++;
       return request.reject(REFUSALS.full);
@@ -546,16 +565,21 @@ export class Relay {
 
   #follow({ url, ...options }: UpstreamOptions): void {
     const { logger } = this.#options;
+    const upstream = new URL(url);
+    upstream.searchParams.set(DIALLED_BY, String(this.#hopId));
     this.#upstream = new Reconnector({
       persistent: true,
-      ...reach(url, { ...options, protocols: PROTOCOLS.slice(0, 3) }),
+      ...reach(upstream, { ...options, protocols: PROTOCOLS.slice(0, 3) }),
       // It publishes to us whatever it has; of ours it sees what our listeners report.
       onSession: (session) => {
         this.#feedback = new UpstreamFeedback(this.#environment);
         void this.#serve(session, { root: "", put: [""], get: [""] }, this.#feedback);
       },
-      onRetry: (reason, waitMs) =>
-        logger.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone; trying again."),
+      onRetry: (reason, waitMs) => {
+        if (reason instanceof TransportError && reason.code === UPSTREAM_IS_SELF) this.#upstream?.close();
+        logger.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone.");
+        if (reason) this.events.emit("problem", reason);
+      },
     });
   }
 

@@ -21,15 +21,20 @@ export type Claims = z.input<typeof claimsSchema>;
 /** Algorithms a key may name: HMAC, ECDSA and EdDSA. */
 export const ALGORITHMS = ["HS256", "HS384", "HS512", "ES256", "ES384", "EdDSA"] as const;
 
-const keySchema = z.looseObject({
-  kty: z.enum(["oct", "EC", "OKP"]),
-  alg: z.enum(ALGORITHMS),
-  kid: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]+$/)
-    .optional(),
-  scope: z.object({ root: z.string().default(""), put: prefixes, get: prefixes }).optional(),
-});
+/** The kind of key that each algorithm needs, RFC 7518 section 3.1 and RFC 8037. */
+const KINDS = { HS256: "oct", HS384: "oct", HS512: "oct", ES256: "EC", ES384: "EC", EdDSA: "OKP" } as const;
+
+const keySchema = z
+  .looseObject({
+    kty: z.enum(["oct", "EC", "OKP"]),
+    alg: z.enum(ALGORITHMS),
+    kid: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]+$/)
+      .optional(),
+    scope: z.object({ root: z.string().default(""), put: prefixes, get: prefixes }).optional(),
+  })
+  .refine(({ kty, alg }) => KINDS[alg] === kty, "kty and alg do not fit each other");
 
 /** A JSON Web Key for tokens; `scope` is the most that any token signed with it may grant. */
 export type TokenKey = z.infer<typeof keySchema>;
@@ -113,6 +118,9 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
     throw new InputError("INVALID_KEY", "The key is a public one, which verifies tokens but can not sign any.");
   const { exp, iat, ...paths } = parsed;
   const times = { ...(exp === undefined ? {} : { exp }), ...(iat === undefined ? {} : { iat }) };
+  const signing = await importKey(key, "sign").catch((cause: unknown) => {
+    throw new InputError("INVALID_KEY", "The key is damaged: it can not sign.", { cause });
+  });
   const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
-  return new SignJWT({ ...paths, ...times }).setProtectedHeader(header).sign(await importKey(key, "sign"));
+  return new SignJWT({ ...paths, ...times }).setProtectedHeader(header).sign(signing);
 }

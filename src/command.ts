@@ -37,6 +37,16 @@ export function command<T extends Settings>(definition: Command<T>): Command {
   return definition as unknown as Command;
 }
 
+/** Passes on only those of several sentences in a row that differ from the one before. */
+export function changes(say: (sentence: string) => void): (sentence: string) => void {
+  let last: string | undefined;
+  return (sentence) => {
+    if (sentence === last) return;
+    last = sentence;
+    say(sentence);
+  };
+}
+
 /** Resolves when the signal aborts. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -106,6 +106,8 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     const standard =
       fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
     const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
+    // What is on unless it is switched off may be switched on too, against a config file.
+    if (fallback === true) program.addOption(new Option(flagName(key)).hideHelp());
     program.addOption(new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard)));
   }
   if (definition.examples.length > 0)
@@ -144,7 +146,11 @@ async function runCommand(definition: Command, flags: Record<string, unknown>, t
   // `@moq/net` talks to the console, which would end up between our lines of output.
   console.debug = (...words: unknown[]) => logger.debug(words.join(" "));
   console.info = (...words: unknown[]) => logger.info(words.join(" "));
+  console.log = console.info;
   console.warn = (...words: unknown[]) => logger.info(words.join(" "));
+  // `@moq/qmux` writes what a peer did wrong there, with a stack trace of its own.
+  console.error = (...words: unknown[]) =>
+    logger.warn(words.map((word) => (word instanceof Error ? word.message : word)).join(" "));
   const context: CommandContext = {
     signal: terminal.signal,
     logger,

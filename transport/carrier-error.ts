@@ -63,6 +63,7 @@ const ANSWERS: ReadonlySet<string> = new Set([
   "UNAUTHORIZED",
   "NOT_GRANTED",
   "UNSUPPORTED_VERSION",
+  "UPSTREAM_IS_SELF",
   "WRONG_HOST",
   "WRONG_ORIGIN",
 ]);

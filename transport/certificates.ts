@@ -1,11 +1,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { unwatchFile, watchFile } from "node:fs";
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { InputError } from "../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
+import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 
 /** How long before its end a certificate made here is replaced. */
 const RENEW_MS = 2 * 86_400_000;
@@ -87,14 +88,17 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
   const { directory, hosts = [], now = Date.now } = options;
   const paths = { cert: join(directory, "certificate.pem"), key: join(directory, "key.pem") };
   const fresh = async (): Promise<Certificate> => {
+    // A key that another user put there is no secret.
     const kept = await readPair(paths).catch(() => undefined);
     if (kept && expiry(kept) - now() > RENEW_MS && names(kept, hosts)) return kept;
     const made = await createCertificate(hosts, now());
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 });
+      await assertTrustedFolder(directory);
       await replace(paths.key, made.key, 0o600);
       await replace(paths.cert, made.cert, 0o644);
     } catch (cause) {
+      if (cause instanceof InputError) throw cause;
       throw new InputError(
         "CERTIFICATE_UNUSABLE",
         `The folder ${directory} can not keep a certificate: ${text(cause)}.`,
@@ -146,8 +150,9 @@ async function readPair(paths: GivenCertificateOptions): Promise<Certificate> {
 
 async function readPem(path: string, what: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return await readTrusted(path);
   } catch (cause) {
+    if (cause instanceof InputError) throw cause;
     throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} can not be read: ${text(cause)}.`, { cause });
   }
 }

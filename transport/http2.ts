@@ -14,6 +14,8 @@ import type { Session, SessionRequest, SessionServer } from "./session.js";
 export interface Http2ConnectOptions {
   /** SHA-256 hashes of certificates to trust; without any, the system's certificate authorities. */
   readonly certificateHashes?: readonly Uint8Array[];
+  /** Refused: the library takes no authorities but Node's own, to which `NODE_EXTRA_CA_CERTS` adds some. */
+  readonly ca?: string;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
   /** Gives up after this long. Default 10 000. */
@@ -118,6 +120,11 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
   if (target.protocol !== "https:") {
     throw new InputError("INVALID_URL", `The URL ${target.href} must begin with https:// for the http2 backend.`);
   }
+  if (options.ca !== undefined && (options.certificateHashes ?? []).length === 0)
+    throw new InputError(
+      "INVALID_OPTION",
+      "The http2 carrier takes no authority of one's own: set NODE_EXTRA_CA_CERTS to its file, or use quic or qmux.",
+    );
   const { protocols = [MOQ_LITE_05], certificateHashes = [], timeoutMs = 10_000, signal } = options;
   const url = offerProtocol(target, protocols);
   const [http3, { WebTransport }] = await Promise.all([hasHttp3(), loadLibrary()]);

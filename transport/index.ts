@@ -31,4 +31,5 @@ export type {
   SessionServer,
 } from "./session.js";
 export { StreamError } from "./stream-error.js";
+export { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 export { toWebTransport, type WebTransportAdapterOptions, type WebTransportWithProtocol } from "./web-transport.js";

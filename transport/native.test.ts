@@ -1,4 +1,15 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -49,6 +60,43 @@ test.runIf(supported)("a C library that is too old gets a verified private copy,
   expect(() => prepareNative({ ...options, glibc: "2.36" })).toThrow(
     expect.objectContaining({ code: "NATIVE_REFUSED" }),
   );
+});
+
+/** Another user, and one that every Linux has. */
+const NOBODY = 65_534;
+
+test.runIf(supported)(
+  "an adapted binding is never kept where another user could put something else in its place",
+  () => {
+    const prepare = (cacheDirectory: string) => prepareNative({ cacheDirectory, glibc: "2.36", onNotice: () => {} });
+    const open = join(folder, "open");
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const within = join(open, "cache", "unsay");
+    expect(prepare(within).startsWith(open)).toBe(false);
+    // Neither behind a link, nor when the folder itself is private and the one around it is not.
+    symlinkSync(open, join(folder, "link"));
+    expect(prepare(join(folder, "link", "unsay")).startsWith(folder)).toBe(false);
+    mkdirSync(join(open, "mine"), { mode: 0o700 });
+    expect(prepare(join(open, "mine")).startsWith(open)).toBe(false);
+    expect(readdirSync(open)).toEqual(["mine"]);
+
+    // In a sticky folder such as /tmp others can not replace what is ours.
+    chmodSync(open, 0o1777);
+    expect(prepare(within).startsWith(within)).toBe(true);
+
+    // Where a folder can't be made, such as below a file, the copy is kept elsewhere too.
+    writeFileSync(join(folder, "file"), "");
+    expect(prepare(join(folder, "file", "unsay")).startsWith(folder)).toBe(false);
+  },
+);
+
+test.runIf(supported && process.getuid?.() === 0)("an adapted binding is never kept in another user's folder", () => {
+  const foreign = join(folder, "foreign");
+  mkdirSync(foreign, { mode: 0o755 });
+  chownSync(foreign, NOBODY, NOBODY);
+  const copy = prepareNative({ cacheDirectory: join(foreign, "unsay"), glibc: "2.36", onNotice: () => {} });
+  expect(copy.startsWith(foreign)).toBe(false);
 });
 
 test("a file that is no shared object of the expected shape can not be patched", () => {

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
-import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { logForProcess, TransportError } from "../base/index.js";
 import { patchSharedObject } from "./native-patch.js";
+import { isOutOfReach } from "./trusted-file.js";
 
 /** One stream's writing half in the native binding. Calls run on another thread, in no order unless awaited. */
 export interface NativeSendStream {
@@ -123,7 +124,7 @@ export function loadNative(options: NativeOptions = {}): NativeBinding {
  * Returns the path of a shared object that loads here: the published one, or a patched copy of it.
  *
  * The copy is made only on linux-x64 with a glibc older than 2.38, only of the build pinned by SHA-256, in a folder
- * that only this user can enter, and its own hash is checked every time before it is used.
+ * that only this user can enter and no other user can replace, and its own hash is checked every time before it is used.
  */
 export function prepareNative(options: NativeOptions = {}): string {
   const file = options.file ?? publishedFile();
@@ -136,9 +137,8 @@ export function prepareNative(options: NativeOptions = {}): string {
     );
   }
 
-  const directory = options.cacheDirectory ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "unsay");
+  const directory = privateDirectory(options);
   const copy = join(directory, `web-transport-${PATCHED_SHA256.slice(0, 16)}.node`);
-  preparePrivateDirectory(directory);
   if (readHash(copy) !== PATCHED_SHA256) {
     const published = readFileSync(file);
     if (sha256(published) !== PUBLISHED_SHA256) {
@@ -198,14 +198,47 @@ function isOlder(glibc: string): boolean {
   return major < NEEDED_GLIBC[0] || (major === NEEDED_GLIBC[0] && minor < NEEDED_GLIBC[1]);
 }
 
-function preparePrivateDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+/**
+ * A folder that only this user can enter and no other user can put something else in place of: in the user's cache, or,
+ * where that lies within reach of others or cannot be made, in the system's folder for temporary files.
+ */
+function privateDirectory({ cacheDirectory }: NativeOptions): string {
+  const wanted = cacheDirectory ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "unsay");
+  const places = [wanted, join(tmpdir(), `unsay-${process.getuid?.()}`)];
+  const refusals = places.map((directory) => {
+    try {
+      // Where the folders around it are within reach of others, one that is made there is too.
+      if (!isOutOfReach(existing(directory))) return `other users can replace ${directory}`;
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      return undefined;
+    } catch (cause) {
+      return `${directory} cannot be made: ${message(cause)}`;
+    }
+  });
+  const directory = places.find((_, index) => refusals[index] === undefined);
+  if (directory === undefined)
+    throw new TransportError("NATIVE_REFUSED", `The QUIC binding has no private folder: ${refusals.join(", and ")}.`);
+  assertPrivate(directory);
+  return directory;
+}
+
+function assertPrivate(directory: string): void {
   const stat = lstatSync(directory);
-  if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o077) !== 0) {
-    throw new TransportError(
-      "NATIVE_REFUSED",
-      `The cache folder ${directory} must be a folder of this user that nobody else can enter (mode 0700).`,
-    );
+  if (stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o077) === 0) return;
+  throw new TransportError(
+    "NATIVE_REFUSED",
+    `The cache folder ${directory} must be a folder of this user that nobody else can enter (mode 0700).`,
+  );
+}
+
+/** The innermost folder of a path that is there, without symbolic links. */
+function existing(directory: string): string {
+  for (let path = directory; ; path = dirname(path)) {
+    try {
+      return realpathSync(path);
+    } catch {
+      if (path === dirname(path)) return path;
+    }
   }
 }
 

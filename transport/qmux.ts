@@ -7,6 +7,7 @@ import "../base/polyfills.js";
 import QmuxSession, { selectSubprotocol } from "@moq/qmux";
 import { type WebSocket, WebSocketServer, WebSocket as WsClient } from "ws";
 import { background, guard, StateError, TransportError } from "../base/index.js";
+import { authorities } from "./authorities.js";
 import { CarrierError, carrierError } from "./carrier-error.js";
 import { WebTransportSession } from "./from-web-transport.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
@@ -31,6 +32,11 @@ const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 export interface QmuxConnectOptions {
   /** SHA-256 hashes of certificates to trust over `https://`; without any, the system's certificate authorities. */
   readonly certificateHashes?: readonly Uint8Array[];
+  /**
+   * Certificate authorities to trust instead of the system's, as PEM, over QUIC and WebSocket alike. Default: those of
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes go before it.
+   */
+  readonly ca?: string;
   /** Trusts any certificate. For tests only. */
   readonly insecure?: boolean;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
@@ -295,6 +301,7 @@ function heartbeat(socket: WebSocket): void {
 /** Connects and checks the certificate before anything is sent, so that a pinned server is the only one to see the URL. */
 function openTls(url: URL, options: QmuxConnectOptions, signal: AbortSignal): Promise<TLSSocket> {
   const { certificateHashes = [], insecure = false } = options;
+  const ca = authorities(options.ca);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return new Promise((resolve, reject) => {
     const socket = connectTls({
@@ -303,6 +310,7 @@ function openTls(url: URL, options: QmuxConnectOptions, signal: AbortSignal): Pr
       ...(isIPv6(host) || /^[\d.]+$/.test(host) ? {} : { servername: host }),
       ALPNProtocols: ["http/1.1"],
       rejectUnauthorized: !insecure && certificateHashes.length === 0,
+      ...(ca !== undefined && { ca }),
     });
     const abort = (): void => void socket.destroy(new Error("aborted"));
     signal.addEventListener("abort", abort, { once: true });

@@ -4,12 +4,14 @@ import { isIPv6 } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { background, guard, InputError, StateError, TransportError } from "../base/index.js";
+import { authorities, withAuthorities } from "./authorities.js";
 import { CarrierError, carrierError } from "./carrier-error.js";
 import type { Certificate } from "./certificate.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
 import {
   loadNative,
   type NativeBinding,
+  type NativeClient,
   type NativeOptions,
   type NativeRequest,
   type NativeServer,
@@ -45,6 +47,11 @@ const PORT_RELEASE_MS = 2_000;
 export interface QuicConnectOptions {
   /** SHA-256 hashes of certificates to trust; without any, the system's certificate authorities. */
   readonly certificateHashes?: readonly Uint8Array[];
+  /**
+   * Certificate authorities to trust instead of the system's, as PEM, over QUIC and WebSocket alike. Default: those of
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes go before it.
+   */
+  readonly ca?: string;
   /** Trusts any certificate. For tests only. */
   readonly insecure?: boolean;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
@@ -83,11 +90,7 @@ export async function connectQuic(target: URL, options: QuicConnectOptions = {})
   const { NapiClient } = loadNative(options.native);
   const protocols = options.protocols ?? [MOQ_LITE_05];
   const url = offerProtocol(target, protocols);
-  const client = options.insecure
-    ? NapiClient.disableVerify()
-    : options.certificateHashes?.length
-      ? NapiClient.withCertificateHashes(options.certificateHashes.map((hash) => Buffer.from(hash)))
-      : NapiClient.withSystemRoots();
+  const client = makeClient(NapiClient, options);
   const timeoutMs = options.timeoutMs ?? 10_000;
   const connecting = client.connect(url.href, { protocols: [...protocols] });
 
@@ -124,6 +127,18 @@ export async function connectQuic(target: URL, options: QuicConnectOptions = {})
     if (onAbort) options.signal?.removeEventListener("abort", onAbort);
     if (onUnanswered) options.unanswered?.removeEventListener("abort", onUnanswered);
   }
+}
+
+function makeClient(
+  NapiClient: NativeBinding["NapiClient"],
+  { insecure, certificateHashes = [], ca }: QuicConnectOptions,
+): NativeClient {
+  if (insecure) return NapiClient.disableVerify();
+  if (certificateHashes.length > 0)
+    return NapiClient.withCertificateHashes(certificateHashes.map((hash) => Buffer.from(hash)));
+  const trusted = authorities(ca);
+  if (trusted === undefined) return NapiClient.withSystemRoots();
+  return withAuthorities(trusted, () => NapiClient.withSystemRoots());
 }
 
 /**

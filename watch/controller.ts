@@ -76,6 +76,8 @@ export interface SendOptions {
 /** The numbers of a {@link Controller}. */
 export interface ControllerStats {
   readonly connected: boolean;
+  /** Why the last attempt to connect failed or the last session ended. */
+  readonly problem: Error | undefined;
   /** Whether a publisher listens to it. */
   readonly heard: boolean;
   readonly sessions: number;
@@ -204,6 +206,7 @@ export class Controller {
     for (const [requestId, { sender }] of this.#requests) if (sender) payloads[requestId] = sender.stats;
     return {
       connected: this.#live !== undefined,
+      problem: this.#lastProblem,
       heard: this.#live?.operations.used ?? false,
       sessions: this.#sessions,
       pending: this.#requests.size,
@@ -394,6 +397,7 @@ export class Controller {
 
   #timedOut(): Error {
     const { host } = this.#url;
+    if (this.#sessions === 0 && this.#lastProblem) return this.#lastProblem;
     const what =
       this.#sessions === 0
         ? `There was no connection to ${host}`

@@ -1,6 +1,9 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { BROADCAST_NAME_RULE, InputError, isBroadcastName } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, InputError, isBroadcastName, TransportError } from "../../base/index.js";
 import type { ConnectOptions } from "../../transport/index.js";
+import { changes } from "../command.js";
 import { flag, type Settings } from "../config.js";
 
 /** The settings by which a publisher or a listener finds and trusts its relay. */
@@ -32,6 +35,11 @@ export const connectionSettings = {
     value: "<sha256>",
     help: "trust only the certificate with this hash",
   },
+  ca: {
+    schema: z.string().optional(),
+    value: "<file>",
+    help: "trust the certificate authorities in this PEM file instead of the system's, over QUIC and WebSocket",
+  },
   insecure: { schema: flag.default(false), help: "trust any certificate (tests only)" },
   transport: {
     schema: z.enum(["auto", "quic", "qmux", "http2"]).default("auto"),
@@ -39,6 +47,39 @@ export const connectionSettings = {
     help: "carrier: auto, quic, qmux (WebSocket) or http2",
   },
 } satisfies Settings;
+
+/** Whether to go on where that can help. */
+export const retrySetting = {
+  retry: {
+    schema: flag.default(true),
+    help: "fail at once when the relay is out of reach or leaves, instead of trying again; refusals end it either way",
+  },
+} satisfies Settings;
+
+/**
+ * What goes wrong with a session while its owner goes on: a sentence on standard error for each new trouble, and a promise
+ * that rejects when going on is not wanted (`--no-retry`) or cannot help.
+ */
+export function problemWatch(
+  config: { retry: boolean },
+  notice: (sentence: string) => void,
+): { readonly take: (error: Error) => void; readonly fatal: Promise<never>; readonly last: () => Error | undefined } {
+  const say = changes(notice);
+  let last: Error | undefined;
+  let fail: (error: Error) => void = () => {};
+  const fatal = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  fatal.catch(() => {});
+  const take = (error: Error): void => {
+    last = error;
+    // Of media a session may bring better ones later; a session itself comes back, or not.
+    if (!(error instanceof TransportError)) say(error.message);
+    else if (config.retry && error.retryable) say(`${error.message} Trying again.`);
+    else fail(error);
+  };
+  return { take, fatal, last: () => last };
+}
 
 /** The relay's URL with the token where the relay looks for it. */
 export function relayUrl(config: { url: string; token: string | undefined }): URL {
@@ -50,14 +91,38 @@ export function relayUrl(config: { url: string; token: string | undefined }): UR
 /** Turns {@link connectionSettings} into the options of the transport. */
 export function connectOptions(config: {
   certificateHash: string | undefined;
+  ca: string | undefined;
   insecure: boolean;
   transport: "auto" | "quic" | "qmux" | "http2";
 }): ConnectOptions {
   if (config.insecure && config.certificateHash !== undefined)
     throw new InputError("INVALID_OPTION", "--insecure and --certificate-hash exclude each other.");
+  if (config.insecure && config.ca !== undefined)
+    throw new InputError("INVALID_OPTION", "--insecure and --ca exclude each other.");
   return {
+    ...(config.ca !== undefined && { ca: readAuthorities(config.ca) }),
     ...(config.certificateHash && { certificateHashes: [Uint8Array.from(Buffer.from(config.certificateHash, "hex"))] }),
     ...(config.insecure && { insecure: true }),
     ...(config.transport !== "auto" && { backends: [config.transport] }),
   };
+}
+
+/** The certificate authorities in a PEM file. Throws an `InputError` (`CA_UNUSABLE`) when there are none. */
+export function readAuthorities(path: string): string {
+  const unusable = (why: string, cause?: unknown): InputError =>
+    new InputError("CA_UNUSABLE", `The certificate authorities ${path} ${why}.`, { cause });
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw unusable(`cannot be read: ${(cause as Error).message}`, cause);
+  }
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw unusable("hold no PEM certificate");
+  try {
+    for (const block of blocks) new X509Certificate(block);
+  } catch (cause) {
+    throw unusable("hold a damaged certificate", cause);
+  }
+  return blocks.join("\n");
 }

@@ -59,6 +59,9 @@ const settings = {
   json: { schema: flag.default(false), help: "print how it ended as one line of JSON" },
 } satisfies Settings;
 
+/** How long nothing may happen before a sentence says what is waited for. */
+const WAITING_MS = 1800;
+
 type Config = Resolved<typeof settings>;
 
 /** `unsay control`: sends one operation to a publisher and tells how it ended. */
@@ -73,7 +76,7 @@ export const control = command({
     "unsay control http://localhost:4443 write-audio chime.wav --at 12.5 --mode sum",
   ],
   settings,
-  async run(config, { signal, print }) {
+  async run(config, { signal, print, notice }) {
     const { operation, payload } = await prepare(config);
     const controller = new Controller({
       url: relayUrl(config),
@@ -82,6 +85,14 @@ export const control = command({
       connect: connectOptions(config),
       ...(config.id !== undefined && { id: config.id }),
     });
+    const waiting = setTimeout(() => {
+      const { connected, problem } = controller.stats();
+      const what = connected
+        ? `no publisher of ${config.broadcast} that takes control answers`
+        : "there is no connection";
+      const why = connected || problem === undefined ? "" : ` ${problem.message}`;
+      notice(`So far ${what}; trying for ${config.timeoutMs / 1e3} s.${why}`);
+    }, WAITING_MS);
     try {
       const event = await Promise.race([controller.send(operation, payload), stopped(signal)]);
       if (config.json) print(JSON.stringify(controlMessage(event)));
@@ -90,6 +101,7 @@ export const control = command({
       else print(`${config.operation}: ${event.outcome}`);
       return event.outcome === "failed" ? 1 : 0;
     } finally {
+      clearTimeout(waiting);
       await controller.close();
     }
   },

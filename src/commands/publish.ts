@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { InputError } from "../../base/index.js";
+import { InputError, TransportError } from "../../base/index.js";
 import { type AudioSource, loadModel, openSource, openVideo, Publisher } from "../../publisher/index.js";
 import { aborted, command } from "../command.js";
 import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
 import { shippedModel } from "../package.js";
-import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
+import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
 const settings = {
   source: {
@@ -18,6 +18,7 @@ const settings = {
     help: "IVF file with VP8, VP9 or AV1 to show beside the sound, or alone",
   },
   ...connectionSettings,
+  ...retrySetting,
   loop: { schema: flag.default(false), help: "start again at the end of each file, for ever" },
   rate: {
     schema: number({ min: 4_000, max: 384_000, integer: true }).default(48_000),
@@ -107,7 +108,7 @@ export const publish = command({
     "arecord -f S16_LE -r 48000 -c 1 -t raw | unsay publish - --url http://localhost:4443",
   ],
   settings,
-  async run(config, { signal, logger, print }) {
+  async run(config, { signal, logger, print, notice }) {
     if (config.source === undefined && config.video === undefined) {
       throw new InputError(
         "INVALID_OPTION",
@@ -147,12 +148,22 @@ export const publish = command({
       connect: connectOptions(config),
       logger,
     });
+    const problems = problemWatch(config, notice);
+    publisher.on("problem", problems.take);
     try {
       const utterance = source && publisher.play(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
-      if (utterance) await Promise.race([utterance.done, publisher.closed, aborted(signal)]);
-      await Promise.race([publisher.drained(), publisher.closed, aborted(signal)]);
+      const ends = [publisher.closed, problems.fatal, aborted(signal)];
+      if (utterance) await Promise.race([utterance.done, ...ends]);
+      await Promise.race([publisher.drained(), ...ends]);
+      // What ended by itself for a reason ended its queue as well.
+      if (publisher.state === "closed") await publisher.closed;
+      if (publisher.stats().sessions === 0 && !signal.aborted)
+        throw (
+          problems.last() ??
+          new TransportError("NOT_CONNECTED", `There was no connection to ${hideTokens(config.url)}.`)
+        );
       return 0;
     } finally {
       await publisher.close();

@@ -1,11 +1,12 @@
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { InputError } from "../../base/index.js";
+import { InputError, UnsayError } from "../../base/index.js";
 import { collectLessOften, limitsSchema, Relay, type RelayOptions } from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
-import { aborted, command } from "../command.js";
+import { aborted, changes, command } from "../command.js";
 import { flag, json, list, number, type Resolved, type Settings } from "../config.js";
 import { dataFolder } from "../folders.js";
+import { readAuthorities } from "./connection.js";
 
 const settings = {
   host: { schema: z.string().min(1).default("127.0.0.1"), value: "<address>", help: "address to listen on" },
@@ -50,6 +51,11 @@ const settings = {
     value: "<url>",
     help: "serve also what this other relay has; a token goes in its ?jwt=",
   },
+  ca: {
+    schema: z.string().optional(),
+    value: "<file>",
+    help: "trust the certificate authorities in this PEM file for --upstream, instead of the system's",
+  },
   opsPort: {
     schema: number({ min: 0, max: 65_535, integer: true }).optional(),
     value: "<number>",
@@ -75,6 +81,10 @@ const settings = {
   },
 } satisfies Settings;
 
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\./.test(host);
+}
+
 function certificates(cert: string | undefined, key: string | undefined, host: string): Promise<Certificates> {
   if (cert !== undefined && key !== undefined) return loadCertificate({ cert, key });
   if (cert !== undefined || key !== undefined)
@@ -92,7 +102,9 @@ export const relay = command({
     "unsay relay --port 4444 --upstream http://localhost:4443 --ops-port 9090",
   ],
   settings,
-  async run(config, { signal, logger, print }) {
+  async run(config, { signal, logger, print, notice }) {
+    if (config.ca !== undefined && config.upstream === undefined)
+      throw new InputError("INVALID_OPTION", "--ca is for --upstream, which is missing.");
     collectLessOften();
     const identity = await certificates(config.cert, config.key, config.host);
     const relay = new Relay({
@@ -104,19 +116,35 @@ export const relay = command({
       ...authOf(config),
       ...(config.allowHost && { allowedHosts: config.allowHost }),
       ...(config.allowOrigin && { allowedOrigins: config.allowOrigin }),
-      ...(config.upstream !== undefined && { upstream: { url: config.upstream } }),
+      ...(config.upstream !== undefined && {
+        upstream: { url: config.upstream, ...(config.ca !== undefined && { ca: readAuthorities(config.ca) }) },
+      }),
       ...(config.limits && { limits: config.limits }),
       ...(config.opsPort !== undefined && { opsPort: config.opsPort }),
       logger,
     });
     identity.on("error", (error) => logger.warn({ err: error }, "The changed certificate is not used."));
+    const selfReference = new Promise<never>((_, reject) => {
+      const say = changes(notice);
+      relay.events.on("problem", (error) => {
+        if (error instanceof UnsayError && error.code === "UPSTREAM_IS_SELF")
+          reject(new InputError(error.code, `--upstream is ${config.upstream}: ${error.message}`));
+        else say(`The upstream relay does not serve this one yet: ${error.message}`);
+      });
+    });
+    selfReference.catch(() => {});
     try {
       const address = await relay.listen();
       const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
       print(`relay listening on http://${host}:${address.port}`);
       print(`certificate sha256 ${relay.fingerprint}`);
       if (relay.opsPort !== undefined) print(`operations on http://127.0.0.1:${relay.opsPort}`);
-      await aborted(signal);
+      const { auth } = authOf(config);
+      if (auth === undefined && !isLoopback(address.host))
+        notice(
+          `Everybody who reaches ${host}:${address.port} may publish and watch; --auth-keys and --public-get limit that.`,
+        );
+      await Promise.race([aborted(signal), selfReference]);
       const { sessions } = relay.stats();
       if (sessions > 0) print(`waiting up to ${config.drainSeconds} s for ${sessions} sessions; again to end at once`);
       await relay.drain(config.drainSeconds * 1e3);

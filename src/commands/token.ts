@@ -1,7 +1,8 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { InputError } from "../../base/index.js";
 import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
+import { readTrusted } from "../../transport/index.js";
 import { command } from "../command.js";
 import { list, number, type Resolved, type Settings } from "../config.js";
 
@@ -78,7 +79,8 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
 }
 
 async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
-  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+  const text = await readTrusted(path).catch((cause: unknown) => {
+    if (cause instanceof InputError) throw cause;
     throw new InputError("INVALID_KEY", `The key ${path} can not be read.`, { cause });
   });
   const [key, ...more] = parseKeys(text, `The key ${path}`);

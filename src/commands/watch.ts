@@ -1,9 +1,13 @@
 import { z } from "zod";
-import { Listener, RawSink, WavSink } from "../../watch/index.js";
+import { broadcastPath, InputError, TransportError } from "../../base/index.js";
+import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/index.js";
 import { command, elapsed } from "../command.js";
 import { flag, number } from "../config.js";
 import { Meter } from "../meter.js";
-import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
+import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
+
+/** How long nothing may be heard before a sentence says what is waited for. */
+const WAITING_MS = 1500;
 
 /** `unsay watch`: plays a broadcast without a sound card. */
 export const watch = command({
@@ -16,6 +20,7 @@ export const watch = command({
   ],
   settings: {
     ...connectionSettings,
+    ...retrySetting,
     wav: { schema: z.string().min(1).optional(), value: "<file>", help: "write what is heard to a WAV file" },
     stdout: { schema: flag.default(false), help: "write what is heard to standard output as raw 16-bit PCM at 48 kHz" },
     seconds: { schema: number({ min: 0.1 }).optional(), value: "<number>", help: "stop after this long" },
@@ -31,13 +36,12 @@ export const watch = command({
     },
     json: { schema: flag.default(false), help: "print the numbers as one line of JSON a second instead of the meter" },
   },
-  async run(config, { signal, print, logger, status }) {
-    const sink =
-      config.wav !== undefined
-        ? new WavSink({ path: config.wav })
-        : config.stdout
-          ? new RawSink({ stream: process.stdout })
-          : undefined;
+  async run(config, { signal, print, logger, status, notice }) {
+    if (config.wav !== undefined && config.stdout)
+      throw new InputError("INVALID_OPTION", "--wav and --stdout exclude each other.");
+    const wav = config.wav === undefined ? undefined : new WavSink({ path: config.wav });
+    const sink = wav ?? (config.stdout ? new RawSink({ stream: process.stdout }) : undefined);
+    const problems = problemWatch(config, notice);
     const listener = new Listener({
       url: relayUrl(config),
       broadcast: config.broadcast,
@@ -46,18 +50,64 @@ export const watch = command({
       connect: connectOptions(config),
       ...(sink && { sink }),
     });
-    listener.on("problem", (error) => logger.warn({ err: error }, "The listener recovers by itself."));
+    listener.on("problem", (error) => {
+      logger.warn({ err: error }, "The listener recovers by itself.");
+      problems.take(error);
+    });
+    const stopWaiting = reportWaiting(listener, config, notice);
     const read = () => listener.stats();
     const meter = config.json || config.stdout ? undefined : new Meter({ read, status });
     const ticker = config.json && !config.stdout ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
+    const full = wav?.failed.then((error) => Promise.reject(error));
     try {
-      await Promise.race([listener.closed, elapsed(config.seconds, signal)]);
+      const ends = [listener.closed, problems.fatal, elapsed(config.seconds, signal), ...(full ? [full] : [])];
+      await Promise.race(ends);
       if (config.json && !config.stdout) print(JSON.stringify(read()));
+      if (!signal.aborted && read().playedMs === 0) throw silence(read(), config, problems.last());
       return 0;
     } finally {
+      stopWaiting();
       clearInterval(ticker);
       meter?.close();
-      await listener.close();
+      await listener.close().catch((error: unknown) => {
+        // Reported by `full` already.
+        if (!wav) throw error;
+      });
+      if (sink && sink.droppedBytes > 0) notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
     }
   },
 });
+
+interface Waiting {
+  readonly url: string;
+  readonly broadcast: string;
+  readonly seconds: number | undefined;
+  readonly timeoutMs: number;
+}
+
+/** Says what is waited for when nothing is heard for a while, and when a broadcast has ended. */
+function reportWaiting(listener: Listener, config: Waiting, notice: (sentence: string) => void): () => void {
+  const name = broadcastPath(config.broadcast);
+  const { host } = new URL(config.url);
+  const timer = setTimeout(() => {
+    if (listener.stats().state === "waiting")
+      notice(`Nobody publishes ${name} at ${host} yet; waiting up to ${config.timeoutMs / 1e3} s.`);
+  }, WAITING_MS);
+  let played = false;
+  listener.on("state", (state) => {
+    if (state === "waiting" && played) notice(`${name} at ${host} has ended; waiting for it to come back.`);
+    played ||= state === "playing";
+  });
+  return () => clearTimeout(timer);
+}
+
+/** Why nothing was heard until the time was up. */
+function silence(stats: ListenerStats, { url, broadcast, seconds }: Waiting, problem: Error | undefined): Error {
+  const name = broadcastPath(broadcast);
+  const { host } = new URL(url);
+  if (stats.sessions === 0)
+    return problem ?? new TransportError("CONNECT_TIMEOUT", `There was no connection to ${host} within ${seconds} s.`);
+  if (stats.state === "waiting" && stats.receivedFrames === 0)
+    return new TransportError("NO_BROADCAST", `Nobody published ${name} at ${host} within ${seconds} s.`);
+  return new TransportError("NOTHING_HEARD", `Nothing of ${name} at ${host} could be heard within ${seconds} s.`);
+}

@@ -12,10 +12,14 @@ export interface Outcome {
   readonly error: string;
 }
 
-/** Runs `unsay` inside this process; `signal` stands in for Ctrl-C. */
+/** Runs `unsay` inside this process; `signal` stands in for Ctrl-C, `onError` is called for each text on standard error. */
 export async function unsay(
   argv: readonly string[],
-  options: { readonly environment?: Record<string, string>; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly environment?: Record<string, string>;
+    readonly signal?: AbortSignal;
+    readonly onError?: (text: string) => void;
+  } = {},
 ): Promise<Outcome> {
   let out = "";
   let error = "";
@@ -27,6 +31,7 @@ export async function unsay(
     },
     error: (text) => {
       error += text;
+      options.onError?.(text);
     },
   });
   return { exitCode, out, error };

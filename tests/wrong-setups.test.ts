@@ -1,0 +1,238 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { generateKey, Relay, signToken } from "../relay/index.js";
+import { createCertificate } from "../transport/index.js";
+import { type Outcome, UnsayProcess, unsay } from "./support/command-line.js";
+
+const recording = "examples/audio/noisy-speech.wav";
+const folder = mkdtempSync(join(tmpdir(), "unsay-wrong-"));
+const at = (name: string) => join(folder, name);
+const environment = { XDG_DATA_HOME: folder };
+const cleanups: (() => unknown)[] = [];
+/** A port on which nothing listens, one of another program, and the relays: an open one and one with keys. */
+const DEAD = "http://127.0.0.1:1";
+let taken = 0;
+let open = "";
+let keyed = "";
+let tokens: Record<"stage" | "watching" | "expired", string>;
+
+beforeAll(async () => {
+  const key = await generateKey("HS256");
+  writeFileSync(at("key.jwk"), JSON.stringify(key), { mode: 0o600 });
+  const past = Math.floor(Date.now() / 1000) - 60;
+  tokens = {
+    stage: await signToken(key, { put: "stage", get: "stage" }),
+    watching: await signToken(key, { get: "" }),
+    expired: await signToken(key, { put: "", get: "", exp: past }),
+  };
+  const relays = [new Relay({ port: 0 }), new Relay({ port: 0, auth: { keys: at("key.jwk") } })];
+  for (const relay of relays) cleanups.push(() => relay.close());
+  [open, keyed] = (await Promise.all(relays.map((relay) => relay.listen()))).map(
+    ({ port }) => `http://127.0.0.1:${port}`,
+  ) as [string, string];
+  const other: Server = createServer();
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => other.close());
+  const address = other.address();
+  taken = typeof address === "object" && address ? address.port : 0;
+
+  const [first, second] = await Promise.all([createCertificate(), createCertificate()]);
+  writeFileSync(at("cert.pem"), first.cert);
+  writeFileSync(at("key.pem"), first.key, { mode: 0o600 });
+  writeFileSync(at("other-key.pem"), second.key, { mode: 0o600 });
+  writeFileSync(at("half.pem"), first.key.slice(0, 100), { mode: 0o600 });
+  writeFileSync(at("damaged.jwk"), JSON.stringify({ kty: "EC", alg: "ES256", crv: "P-256", x: "AAAA", y: "AAAA" }));
+  writeFileSync(at("mixed.jwk"), JSON.stringify({ ...key, alg: "EdDSA" }));
+  writeFileSync(at("short.jwk"), JSON.stringify({ kty: "oct", alg: "HS256", k: "AAAA" }));
+  writeFileSync(at("shared.jwk"), JSON.stringify(key));
+  chmodSync(at("shared.jwk"), 0o666);
+  mkdirSync(at("no-keys"));
+  writeFileSync(at("broken.json"), '{"relay":');
+  writeFileSync(at("unknown.json"), '{"relay": {"prot": 1}}');
+  writeFileSync(at("unknown-command.json"), '{"rely": {}}');
+  writeFileSync(at("unknown-limit.json"), '{"relay": {"limits": {"sesions": 1}}}');
+  writeFileSync(at("deep.json"), '{"relay": {"config": "other.json"}}');
+  writeFileSync(at("text.txt"), "This is no media.");
+});
+afterAll(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  rmSync(folder, { recursive: true });
+});
+
+type Wrong = [argv: string[], exitCode: 1 | 2, sentence: RegExp, environment?: Record<string, string>];
+
+/** One sentence on standard error, after at most those that say what is tried. */
+function expectSentences(wrong: readonly Wrong[], outcomes: readonly Outcome[]): void {
+  const seen = outcomes.map(({ exitCode, error }, index) => ({
+    argv: wrong[index]![0].join(" "),
+    exitCode,
+    sentence: error.trim().split("\n").at(-1),
+    trace: /\n\s+at |undefined|\[object/.test(error),
+  }));
+  expect(seen).toEqual(
+    wrong.map(([argv, exitCode, sentence]) => ({
+      argv: argv.join(" "),
+      exitCode,
+      sentence: expect.stringMatching(new RegExp(`^unsay: .*${sentence.source}`)),
+      trace: false,
+    })),
+  );
+  for (const { sentence } of seen) expect(sentence).toMatch(/[^.:]\.? \([A-Z0-9_]+\)$/);
+}
+
+test("every wrong argument, setting, file and key ends with a sentence that names it and exit code 2", async () => {
+  const publish = (...rest: string[]) => ["publish", recording, "--url", open, ...rest];
+  const relay = (...rest: string[]) => ["relay", "--port", "0", ...rest];
+  const wrong: Wrong[] = [
+    [["lisen"], 2, /unknown command 'lisen'/],
+    [["help", "relya"], 2, /unknown command 'relya'; did you mean relay\?/],
+    [["relay", "twice"], 2, /too many arguments/],
+    [["relay", "--prot", "1"], 2, /unknown option '--prot'.*--port/],
+    [["relay", "--port"], 2, /--port <number>.*argument missing/],
+    [relay("--port", "70000"), 2, /--port is "70000"/],
+    [relay("--host", "no.such.host.invalid"), 2, /no\.such\.host\.invalid is not an address/],
+    [relay("--drain-seconds", "soon"), 2, /--drain-seconds is "soon"/],
+    [relay(), 2, /UNSAY_REPEAT is "perhaps"/, { UNSAY_REPEAT: "perhaps" }],
+    [relay("--public-put", "demo,"), 2, /--public-put is "demo,": 1: it has an empty entry/],
+    [relay(), 2, /UNSAY_PUBLIC_GET is ",": 0: it has an empty entry/, { UNSAY_PUBLIC_GET: "," }],
+    [relay("--allow-origin", "app.example"), 2, /it must be an origin such as/],
+    [relay("--limits", '{"sesions": 1}'), 2, /--limits is .*sesions/],
+    [relay("--limits", '{"sessions": -1}'), 2, /--limits is .*: sessions: too small/],
+    [relay("--config", at("absent.json")), 2, /absent\.json cannot be read: .*no such file/],
+    [relay("--config", folder), 2, /cannot be read: .*directory/],
+    [relay("--config", at("broken.json")), 2, /broken\.json is not a JSON object/],
+    [relay("--config", at("unknown.json")), 2, /relay\.prot of .*unknown\.json is not a known setting/],
+    [relay("--config", at("unknown-command.json")), 2, /The key rely of .* is not a command/],
+    [relay("--config", at("unknown-limit.json")), 2, /relay\.limits in .*sesions/],
+    [relay("--config", at("deep.json")), 2, /relay\.config of .* is not a known setting/],
+    [relay("--cert", at("cert.pem")), 2, /--cert and --key must be given together/],
+    [relay("--cert", at("cert.pem"), "--key", at("other-key.pem")), 2, /are not a PEM certificate and its key/],
+    [relay("--cert", at("cert.pem"), "--key", at("half.pem")), 2, /are not a PEM certificate and its key/],
+    [relay("--cert", at("cert.pem"), "--key", at("absent.pem")), 2, /absent\.pem can not be read/],
+    [relay("--auth-keys", at("absent.jwk")), 2, /absent\.jwk can not be read/],
+    [relay("--auth-keys", at("text.txt")), 2, /no JSON Web Key/],
+    [relay("--auth-keys", at("damaged.jwk")), 2, /A key of .*damaged\.jwk is damaged/],
+    [relay("--auth-keys", at("mixed.jwk")), 2, /mixed\.jwk is no JSON Web Key/],
+    [relay("--auth-keys", at("short.jwk")), 2, /short\.jwk is no JSON Web Key/],
+    [relay("--auth-keys", at("shared.jwk")), 2, /Every user of this machine can write the file .*shared\.jwk/],
+    [relay("--auth-keys", at("no-keys")), 2, /no-keys holds no keys/],
+    [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys can not be fetched/],
+    [relay("--upstream", "localhost:4443"), 2, /--upstream is "localhost:4443"/],
+    [relay("--ca", at("cert.pem")), 2, /--ca is for --upstream/],
+    [["token", "sign", "--key", at("damaged.jwk"), "--get", "/"], 2, /can not sign any/],
+    [["token", "sign", "--key", at("key.jwk"), "--get", "a,,b"], 2, /--get is "a,,b": 1: it has an empty entry/],
+    [["token", "sign", "--key", at("key.jwk"), "--get", ""], 2, /must grant at least one path/],
+    [["watch"], 2, /--url is missing/],
+    [["watch", open], 2, /UNSAY_TOKEN is "\[secret\]": it must be a JWT/, { UNSAY_TOKEN: "password" }],
+    [["watch", open, "--url", open], 2, /--url and the argument .* are the same setting/],
+    [["watch", "ftp://127.0.0.1"], 2, /it must be a URL/],
+    [["watch", open, "--wav", at("a/b.wav")], 2, /b\.wav cannot be written: no such file or directory/],
+    [["watch", open, "--wav", "/dev/full"], 2, /\/dev\/full cannot be written: no space left on device/],
+    [["watch", open, "--wav", at("x.wav"), "--stdout"], 2, /--wav and --stdout exclude each other/],
+    [["watch", open, "--ca", at("absent.pem")], 2, /absent\.pem cannot be read/],
+    [["watch", open, "--ca", at("key.pem")], 2, /hold no PEM certificate/],
+    [["watch", open, "--ca", at("cert.pem"), "--insecure"], 2, /--insecure and --ca exclude each other/],
+    [["watch", open, "--broadcast", "/"], 2, /--broadcast is "\/"/],
+    [publish("--frame-ms", "7"), 2, /--frame-ms is "7"/],
+    [["publish", "--url", open], 2, /There is nothing to publish/],
+    [["publish", at("absent.wav"), "--url", open], 2, /absent\.wav does not exist/],
+    [["publish", "--video", at("absent.ivf"), "--url", open], 2, /absent\.ivf/],
+    [["control", open, "sett"], 2, /--operation is "sett"/],
+    [["control", open, "set"], 2, /set needs a --strength/],
+    [["control", open, "model"], 2, /model needs an ONNX file/],
+    [["bench"], 2, /--what is missing/],
+    [["bench", "relay"], 2, /--url is missing/],
+  ];
+  const outcomes: Outcome[] = [];
+  for (const [argv, , , more] of wrong) outcomes.push(await unsay(argv, { environment: { ...environment, ...more } }));
+  expectSentences(wrong, outcomes);
+  expect(wrong.length).toBeGreaterThanOrEqual(40);
+});
+
+test("whatever keeps a command from its relay is said within two seconds and ends it with exit code 1", async () => {
+  const publish = (url: string, ...rest: string[]) => ["publish", recording, "--bypass", "--url", url, ...rest];
+  const secure = open.replace("http:", "https:");
+  const unpinned = ["--certificate-hash", "0".repeat(64)];
+  const wrong: Wrong[] = [
+    [["demo", "--port", String(taken)], 1, new RegExp(`port ${taken} .*in use.*\\(PORT_IN_USE\\)`)],
+    [["relay", "--port", "0", "--ops-port", String(taken)], 1, /ops port.*\(LISTEN_FAILED\)/],
+    [publish(DEAD, "--no-retry"), 1, /nothing listens on that port/],
+    [publish(secure), 1, /certificate is not trusted.*\(CERTIFICATE_UNTRUSTED\)/],
+    [publish(secure, ...unpinned), 1, /certificate is not trusted.*\(CERTIFICATE_UNTRUSTED\)/],
+    [publish(keyed), 1, /This path needs a token\. \(UNAUTHORIZED\)/],
+    [publish(keyed, "--token", "a.b.c"), 1, /The token is no JWT\. \(UNAUTHORIZED\)/],
+    [publish(keyed, "--token", tokens.expired), 1, /The token is not valid, or no longer\. \(UNAUTHORIZED\)/],
+    [publish(keyed, "--token", tokens.stage, "--broadcast", "other"), 1, /other\.hang\. \(NOT_GRANTED\)/],
+    [publish(keyed, "--token", tokens.watching), 1, /demo\.hang\. \(NOT_GRANTED\)/],
+    [["watch", DEAD, "--no-retry"], 1, /nothing listens on that port/],
+    [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
+    [["watch", open, "--seconds", "2", "--broadcast", "nobody"], 1, /Nobody published nobody\.hang at .*NO_BROADCAST/],
+    [["watch", keyed, "--token", tokens.stage, "--broadcast", "other"], 1, /other\.hang\. \(NOT_GRANTED\)/],
+    [["watch", secure], 1, /\(CERTIFICATE_UNTRUSTED\)/],
+    [["control", keyed, "interrupt"], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
+    [["control", DEAD, "interrupt", "--timeout-ms", "2500"], 1, /nothing listens on that port/],
+    [["control", open, "interrupt", "--timeout-ms", "4000"], 1, /No publisher of demo .*\(CONTROL_TIMEOUT\)/],
+    [["bench", "relay", "--url", DEAD], 1, /nothing listens on that port/],
+    [["bench", "relay", "--url", keyed], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
+  ];
+  const started = performance.now();
+  const outcomes = await Promise.all(
+    wrong.map(async (each) => {
+      let firstAt = Number.POSITIVE_INFINITY;
+      const outcome = await unsay(each[0], {
+        environment,
+        onError: () => {
+          firstAt = Math.min(firstAt, performance.now());
+        },
+      });
+      return { each, outcome, ms: firstAt - started };
+    }),
+  );
+  expectSentences(
+    wrong,
+    outcomes.map(({ outcome }) => outcome),
+  );
+  // All of them at once, on a machine that may be busy; alone each says it within two.
+  for (const { each, ms } of outcomes) expect(ms, each[0].join(" ")).toBeLessThan(10_000);
+});
+
+test("a publisher whose name another one takes ends with that reason, as one whose token ends does", async () => {
+  const first = unsay(["publish", recording, "--bypass", "--loop", "--url", open, "--broadcast", "taken"]);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const stop = new AbortController();
+  const second = unsay(["publish", recording, "--bypass", "--loop", "--url", open, "--broadcast", "taken"], {
+    signal: stop.signal,
+  });
+  expect(await first).toMatchObject({ exitCode: 1, error: expect.stringMatching(/taken the name taken.*NAME_TAKEN/) });
+  stop.abort();
+  expect(await second).toMatchObject({ exitCode: 0, error: "" });
+
+  const soon = (
+    await unsay(["token", "sign", "--key", at("key.jwk"), "--put", "/", "--get", "/", "--expires", "2"])
+  ).out.trim();
+  const ended = await unsay(["publish", recording, "--bypass", "--loop", "--url", keyed, "--token", soon]);
+  expect(ended).toMatchObject({ exitCode: 1, error: "unsay: The token has expired. (UNAUTHORIZED)\n" });
+});
+
+test("a relay whose upstream is itself ends with a sentence, also as a process", async () => {
+  const port = await freePort();
+  const relay = new UnsayProcess(
+    ["relay", "--port", String(port), "--upstream", `http://localhost:${port}`],
+    environment,
+  );
+  expect(await relay.exited()).toBe(2);
+  expect(relay.error).toMatch(/--upstream is http:\/\/localhost:\d+: .*is the relay itself\. \(UPSTREAM_IS_SELF\)\n$/);
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}
