@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { z } from "zod";
-import { flag, flagName, json, list, number, resolveConfig, variableName } from "./config.js";
+import { flag, flagName, list, number, numbers, resolveConfig, variableName } from "./config.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -91,7 +91,7 @@ test("a list has no empty entries, which would stand for everything", () => {
 });
 
 test("an object is checked in its depth, whether it comes as JSON or as itself", () => {
-  const limited = { limits: { schema: json(z.strictObject({ sessions: z.number() })).optional(), help: "Caps." } };
+  const limited = { limits: { schema: numbers(z.strictObject({ sessions: z.number() })).optional(), help: "Caps." } };
   const resolve = (limits: unknown) => resolveConfig("relay", limited, { flags: { limits }, environment: {} }).limits;
   expect(resolve('{"sessions": 5}')).toEqual({ sessions: 5 });
   expect(resolve({ sessions: 5 })).toEqual({ sessions: 5 });

@@ -44,9 +44,9 @@ export const list: z.ZodType<string[]> = z.preprocess(
   z.array(z.string().trim().min(1, "it has an empty entry")),
 );
 
-/** An object given as itself (config file) or as its JSON (flag, environment). */
-export function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
-  const object = z.custom<unknown>(isObject, "it must be an object, as JSON where it is a text");
+/** An object of numbers given as itself (config file) or as its JSON (flag, environment). */
+export function numbers<T>(schema: z.ZodType<T>): z.ZodType<T> {
+  const object = z.custom<unknown>(isObject, "it must be an object of numbers");
   return z.preprocess((value) => (typeof value === "string" ? parseJson(value) : value), object.pipe(schema));
 }
 

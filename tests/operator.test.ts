@@ -190,7 +190,7 @@ test("a relay serves what its upstream has, and ends in order at once when nobod
     [["--auth-keys", "/nowhere/at/all"], /auth\.keys: \/nowhere\/at\/all can not be read\. \(INVALID_KEY\)/],
     [["--ops-port", "x"], /--ops-port is "x"/],
     [["--limits", "many"], /--limits is "many": it must be an object of numbers/],
-    [["--limits", '{"sessions": 0}'], /options\.limits\.sessions: .* \(INVALID_OPTION\)/],
+    [["--limits", '{"sessions": 0}'], /--limits is .*: sessions: too small.* \(INVALID_OPTION\)/],
   ] as const) {
     const { exitCode, error } = await unsay(["relay", "--port", "0", ...argv], {
       environment: { XDG_DATA_HOME: temporary() },

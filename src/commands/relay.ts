@@ -4,7 +4,7 @@ import { InputError, UnsayError } from "../../base/index.js";
 import { collectLessOften, limitsSchema, Relay, type RelayOptions } from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
 import { aborted, changes, command } from "../command.js";
-import { flag, json, list, number, type Resolved, type Settings } from "../config.js";
+import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
 import { dataFolder } from "../folders.js";
 import { readAuthorities } from "./connection.js";
 
@@ -66,7 +66,7 @@ const settings = {
     help: "send every datagram twice to all players that report, not only where the path loses some",
   },
   limits: {
-    schema: json(limitsSchema).optional(),
+    schema: numbers(limitsSchema).optional(),
     value: "<json>",
     help: 'caps that differ from their defaults, such as {"sessions": 500}; docs/relay.md lists them',
   },

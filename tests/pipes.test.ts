@@ -1,0 +1,81 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openSource, Publisher, Relay } from "../src/index.js";
+import { UnsayProcess } from "./support/command-line.js";
+
+const folder = mkdtempSync(join(tmpdir(), "unsay-pipes-"));
+const relay = new Relay({ port: 0 });
+let publisher: Publisher;
+let url = "";
+
+beforeAll(async () => {
+  const { port } = await relay.listen();
+  url = `http://127.0.0.1:${port}`;
+  publisher = new Publisher({ url });
+  publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
+});
+afterAll(async () => {
+  await publisher.close();
+  await relay.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** Seconds of audio that a WAV file says it has, and really has. */
+function secondsOf(path: string): number {
+  const file = readFileSync(path);
+  const bytes = file.readUInt32LE(40);
+  expect(file.readUInt32LE(4)).toBe(bytes + 36);
+  expect(file.length).toBeGreaterThanOrEqual(44 + bytes);
+  return bytes / 96_000;
+}
+
+test("a recording is whole after a hangup and after the process was killed", async () => {
+  const signals = ["SIGHUP", "SIGKILL"] as const;
+  await Promise.all(
+    signals.map(async (signal) => {
+      const path = join(folder, `${signal}.wav`);
+      const watcher = new UnsayProcess(["watch", url, "--wav", path, "--json"]);
+      await watcher.says(/"playedMs":[1-9]\d\d/);
+      watcher.child.kill(signal);
+      expect(await watcher.exited()).toBe(signal === "SIGHUP" ? 0 : null);
+      expect(secondsOf(path)).toBeGreaterThan(0.5);
+    }),
+  );
+});
+
+test("a reader that leaves ends a command quietly, and a full disk ends it with a sentence", async () => {
+  const path = join(folder, "head.wav");
+  const watcher = new UnsayProcess(["watch", url, "--wav", path, "--json"]);
+  const raw = new UnsayProcess(["watch", url, "--stdout"]);
+  const full = openSync("/dev/full", "w");
+  const argv = ["--import", "tsx", "src/cli.ts", "watch", url, "--stdout"];
+  const stuck = spawn(process.execPath, argv, { stdio: ["ignore", full, "pipe"] });
+  const ended = once(stuck, "exit");
+  let error = "";
+  stuck.stderr?.on("data", (data) => {
+    error += data;
+  });
+  await Promise.all([watcher.says(/"state"/), raw.says(/\0/)]);
+  watcher.child.stdout.destroy();
+  raw.child.stdout.destroy();
+  expect([await watcher.exited(), await raw.exited()]).toEqual([0, 0]);
+  expect([watcher.error, raw.error]).toEqual(["", ""]);
+  expect(secondsOf(path)).toBeGreaterThan(0);
+  expect((await ended)[0]).toBe(1);
+  closeSync(full);
+  expect(error).toMatch(/Standard output cannot be written: .*no space left on device.* \(OUTPUT_FAILED\)\n$/);
+});
+
+test("a load run that is told to end shows what it measured until then", async () => {
+  const bench = new UnsayProcess(["bench", "relay", "--url", url, "--watchers", "2", "--seconds", "600"]);
+  // Its broadcast and its watchers are there.
+  await expect.poll(() => relay.stats().watchers, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  bench.child.kill("SIGTERM");
+  expect(await bench.exited()).toBe(0);
+  expect(bench.out).toMatch(/2 joined, 0 failed.*stopped early/s);
+});
