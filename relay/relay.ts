@@ -16,6 +16,7 @@ import {
 } from "../base/index.js";
 import { RewindClassifier } from "../container/index.js";
 import {
+  type Backend,
   type Certificate,
   Certificates,
   type ConnectOptions,
@@ -246,6 +247,11 @@ export class Relay {
     return this.#fingerprint;
   }
 
+  /** What carries the sessions it takes: QUIC is missing where its binding is not installed or does not load. */
+  get backends(): readonly Backend[] {
+    return this.#servers.map(({ backend }) => backend);
+  }
+
   /** Starts to listen. Throws a `TransportError` (`PORT_IN_USE`, `LISTEN_FAILED` and what the backends throw). */
   async listen(): Promise<{ readonly host: string; readonly port: number }> {
     if (this.#address !== undefined || this.#closing)
@@ -270,11 +276,11 @@ export class Relay {
       const http = door.server;
       const bound = portOf(http);
       try {
-        const quic = await listen({ backend: "quic", host, port: bound, certificate, protocols: [...PROTOCOLS] });
+        const quic = await this.#listenQuic(bound, certificate);
         this.#door = door;
         this.#address = { host, port: bound };
         this.#servers = [
-          quic,
+          ...quic,
           await listen({ backend: "qmux", host, port: bound, httpServer: http, protocols: [...PROTOCOLS] }),
         ];
         break;
@@ -394,6 +400,18 @@ export class Relay {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  // `npm install --omit=optional` leaves the binding of QUIC out as well.
+  async #listenQuic(port: number, certificate: Certificate): Promise<SessionServer[]> {
+    const { host, logger } = this.#options;
+    try {
+      return [await listen({ backend: "quic", host, port, certificate, protocols: [...PROTOCOLS] })];
+    } catch (error) {
+      if (!(error instanceof TransportError) || error.code !== "NATIVE_UNAVAILABLE") throw error;
+      logger.warn({ error: error.message }, "The relay listens without QUIC: sessions come over WebSocket alone.");
+      return [];
+    }
   }
 
   // A port that lingers with the system for a moment must not cost the relay its QUIC side.

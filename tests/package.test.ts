@@ -58,6 +58,27 @@ test("what is installed denoises, and holds the dependencies as they were patche
   expect(stdout).toBe("unsay-denoise");
 });
 
+test("a relay starts where npm left every optional dependency out", async () => {
+  // As `--omit=optional` leaves it: the same files without the inference runtime and without the binding of QUIC.
+  const bare = mkdtempSync(join(tmpdir(), "unsay-bare-"));
+  cpSync(join(project, "node_modules"), join(bare, "node_modules"), {
+    recursive: true,
+    filter: (path) => !/node_modules\/(?:onnxruntime-|@moq\/web-transport-)/.test(path),
+  });
+  const script = `
+    import { Relay } from "unsay";
+    const relay = new Relay({ port: 0 });
+    await relay.listen();
+    process.stdout.write(relay.backends.join());
+    await relay.close();`;
+  try {
+    const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: bare });
+    expect(stdout).toBe("qmux");
+  } finally {
+    rmSync(bare, { recursive: true });
+  }
+});
+
 test("what is packed runs with plain node, and holds neither tests nor sources", async () => {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const { stdout } = await run(process.execPath, [join(installed, "dist/src/cli.js"), "--version"]);

@@ -137,6 +137,7 @@ export const relay = command({
       const address = await relay.listen();
       const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
       print(`relay listening on http://${host}:${address.port}`);
+      if (!relay.backends.includes("quic")) print("without QUIC, whose binding is not installed: WebSocket alone");
       print(`certificate sha256 ${relay.fingerprint}`);
       if (relay.opsPort !== undefined) print(`operations on http://127.0.0.1:${relay.opsPort}`);
       const { auth } = authOf(config);
