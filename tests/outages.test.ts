@@ -179,6 +179,91 @@ test("of two publishers of a name the newest is heard, the other one learns so, 
   expect(listener.stats().staleMs).toBe(0);
 });
 
+/** Closes a relay and gives a function that opens another one on its port. */
+async function restartable(): Promise<{ url: string; stop: () => Promise<void>; start: () => Promise<void> }> {
+  let relay = new Relay({ port: 0 });
+  const { port } = await relay.listen();
+  cleanups.push(() => relay.close());
+  return {
+    url: `http://127.0.0.1:${port}`,
+    stop: () => relay.close(),
+    start: async () => {
+      relay = new Relay({ port });
+      await relay.listen();
+    },
+  };
+}
+
+function speech(hertz: number, seconds: number): ReturnType<typeof openSource> {
+  const samples = Float32Array.from(
+    { length: seconds * 48_000 },
+    (_, at) => 0.25 * Math.sin((2 * Math.PI * hertz * at) / 48_000),
+  );
+  const pcm = Readable.from([Buffer.from(samples.buffer)]);
+  return openSource({ pcm, format: "f32le", rate: 48_000, inputChannels: 1 });
+}
+
+test("what is interrupted while the relay is away is never heard afterwards, and what is said next is", {
+  timeout: 60_000,
+}, async () => {
+  const { url, stop, start } = await restartable();
+  const publisher = new Publisher({ url, broadcast: "demo" });
+  cleanups.push(() => publisher.close());
+  const ends: string[] = [];
+  const say = async (name: string, seconds: number) => {
+    const { done } = publisher.play(await speech(440, seconds));
+    done.then(
+      (outcome) => ends.push(`${name} ${outcome}`),
+      (error: Error) => ends.push(`${name} ${error.message}`),
+    );
+  };
+  await say("first", 60);
+  await say("second", 1);
+  const listener = listen(url);
+  await heard(listener);
+  await stop();
+  await silent(listener);
+  await publisher.interrupt();
+  expect(ends).toEqual(["first interrupted", "second interrupted"]);
+  const before = listener.record.length;
+  await start();
+  await expect.poll(() => publisher.stats().listeners, { timeout: 20_000 }).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(isLoud(listener)).toBe(false);
+  expect(listener.record.slice(before).every(({ epoch }) => epoch === undefined || epoch > 0)).toBe(true);
+  await say("third", 1);
+  await heard(listener);
+  await expect.poll(() => ends).toEqual(["first interrupted", "second interrupted", "third finished"]);
+  expect(listener.stats().staleMs).toBe(0);
+});
+
+test("speeches that were queued when the relay restarted have one end each, and go on where the clock is", {
+  timeout: 60_000,
+}, async () => {
+  const { url, stop, start } = await restartable();
+  const publisher = new Publisher({ url, broadcast: "demo" });
+  cleanups.push(() => publisher.close());
+  const listener = listen(url);
+  const ends: string[] = [];
+  for (const name of ["first", "second", "third"])
+    publisher.play(await speech(440, 3)).done.then(
+      (outcome) => ends.push(`${name} ${outcome}`),
+      (error: Error) => ends.push(`${name} ${error.message}`),
+    );
+  await heard(listener);
+  await stop();
+  await silent(listener);
+  await start();
+  await heard(listener);
+  await publisher.drained();
+  await silent(listener);
+  expect(ends).toEqual(["first finished", "second finished", "third finished"]);
+  // Nothing is heard twice: the record only climbs.
+  const starts = listener.record.flatMap(({ timestamp }) => timestamp ?? []);
+  expect(starts).toEqual([...starts].sort((a, b) => a - b));
+  expect(listener.stats().staleMs).toBe(0);
+});
+
 test("a system clock that jumps by an hour, forwards and back, is heard by nobody", async () => {
   const { relay, url } = await startRelay();
   const publisher = await publish(url);

@@ -144,6 +144,14 @@ test("what can not work is said in one sentence with a code", async () => {
     ),
     retryable: false,
   });
+  // A hash that the server serves and does not prove: it may have been renewed in between, so another attempt may fit.
+  const renewedPort = await startHttp();
+  const other = await createCertificate(["relay.test"]);
+  serve(await listen({ backend: "quic", host: "127.0.0.1", port: renewedPort, certificate: other }));
+  await expect(connect(`http://127.0.0.1:${renewedPort}/`)).rejects.toMatchObject({
+    code: "CONNECT_FAILED",
+    retryable: true,
+  });
   const abort = new AbortController();
   const connecting = connect(`https://127.0.0.1:${port}/`, { signal: abort.signal });
   abort.abort();

@@ -1,5 +1,5 @@
 import { guard, InputError, TransportError } from "../base/index.js";
-import { combine, describe } from "./carrier-error.js";
+import { CarrierError, combine, describe } from "./carrier-error.js";
 import { connectHttp2 } from "./http2.js";
 import { connectQmux } from "./qmux.js";
 import { connectQuic, type QuicConnectOptions } from "./quic.js";
@@ -96,7 +96,9 @@ async function dial(
       if (pinned === undefined) return connectQuic(url, options);
       const secure = new URL(url);
       secure.protocol = "https:";
-      return connectQuic(secure, { ...options, certificateHashes: await pinned });
+      return await connectQuic(secure, { ...options, certificateHashes: await pinned }).catch((cause: unknown) => {
+        throw renewed(cause, url.host);
+      });
     }
     case "qmux":
       return connectQmux(url, options);
@@ -105,6 +107,13 @@ async function dial(
     default:
       throw new InputError("INVALID_OPTION", `options.backends must not name ${String(backend)}.`);
   }
+}
+
+// A relay that restarts or rotates its certificate may do so between the hash and the handshake; the next attempt fits.
+function renewed(cause: unknown, host: string): unknown {
+  if (!(cause instanceof TransportError) || cause.code !== "CERTIFICATE_UNTRUSTED") return cause;
+  const detail = "the server's certificate is not the one whose hash it served";
+  return new CarrierError("CONNECT_FAILED", { host, carrier: "quic", detail }, { cause });
 }
 
 function quicFirst(a: Backend, b: Backend): number {
