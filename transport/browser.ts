@@ -1,7 +1,10 @@
 import QmuxSession from "@moq/qmux";
 import { guard } from "../base/index.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
+import { Liveness, PROBE } from "./liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
+
+export { endOf } from "./refusal.js";
 
 /** Options of {@link connect}. */
 export interface BrowserConnectOptions {
@@ -25,6 +28,8 @@ export interface BrowserConnection {
   readonly url: URL;
   /** Which carrier won. */
   readonly backend: "webtransport" | "qmux";
+  /** Says when nothing comes from the relay any more, not even an answer. */
+  readonly liveness: Liveness;
   /** Whether datagrams queue up because the connection does not take them as fast as they are sent. */
   readonly backedUp: boolean;
   /** Sends one datagram beside whatever the library sends; false when it can not go. */
@@ -64,7 +69,8 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
     if (done) throw new Error("Another carrier was faster.");
     return dial("qmux", async () => {
       const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
-      const qmux = new QmuxSession(url, { protocols: [...protocols], versions });
+      // QMux judges idleness by the system's clock, which may jump; a dead path is found by `liveness`.
+      const qmux = new QmuxSession(url, { protocols: [...protocols], versions, config: { maxIdleTimeout: 0n } });
       await qmux.ready;
       // Whether there are datagrams shows only once the peer's parameters are in, and there is no event for that.
       for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
@@ -139,6 +145,7 @@ class Connection implements BrowserConnection {
   readonly protocol: string;
   readonly url: URL;
   readonly backend: "webtransport" | "qmux";
+  readonly liveness: Liveness;
   tap: ((datagram: Uint8Array) => boolean) | undefined;
   #datagrams: WebTransportDatagramDuplexStream;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
@@ -149,12 +156,16 @@ class Connection implements BrowserConnection {
     this.backend = backend;
     this.#datagrams = transport.datagrams;
     this.#writer = openWriter(transport.datagrams);
+    this.liveness = new Liveness({ ask: () => ask(transport, protocol) });
     this.transport = this.#present(transport);
     const keepalive = setInterval(
       guard("transport.keepalive", () => this.sendDatagram(KEEPALIVE)),
       KEEPALIVE_MS,
     );
-    const end = (): void => clearInterval(keepalive);
+    const end = (): void => {
+      clearInterval(keepalive);
+      this.liveness.close();
+    };
     transport.closed.then(end, end);
   }
 
@@ -195,6 +206,7 @@ class Connection implements BrowserConnection {
             for (;;) {
               const { value, done } = await reader.read();
               if (done) return controller.close();
+              this.liveness.heard();
               if (isKeepalive(value) || this.tap?.(value)) continue;
               if ((controller.desiredSize ?? 0) > 0) controller.enqueue(value);
             }
@@ -218,6 +230,24 @@ class Connection implements BrowserConnection {
         return datagrams.maxDatagramSize;
       },
     } as WebTransportDatagramDuplexStream;
+  }
+}
+
+/** Asks the relay for a sign of life, as `watchSession` does outside of browsers. */
+async function ask(transport: WebTransport, protocol: string): Promise<boolean> {
+  if (protocol === "") return false;
+  const { readable, writable } = await transport.createBidirectionalStream();
+  const reader = readable.getReader();
+  const writer = writable.getWriter();
+  writer.write(PROBE).catch(() => {});
+  writer.close().catch(() => {});
+  try {
+    await reader.read();
+    void reader.cancel().catch(() => {});
+    return true;
+  } catch (cause) {
+    // A reset is an answer, the end of the session is none.
+    return (cause as { source?: string }).source === "stream";
   }
 }
 

@@ -16,7 +16,7 @@ import {
   toMilliseconds,
 } from "../../base/index.js";
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../../container/index.js";
-import { type BrowserConnection, type BrowserConnectOptions, connect } from "../../transport/browser.js";
+import { type BrowserConnection, type BrowserConnectOptions, connect, endOf } from "../../transport/browser.js";
 import { BroadcastFinder } from "../broadcast-finder.js";
 import { BroadcastReader, type OpenBroadcast } from "../broadcast-reader.js";
 import { delay } from "../delay.js";
@@ -64,8 +64,10 @@ export interface BrowserListenerStats extends PlaybackStats {
   readonly pictures: number;
 }
 
-/** Backoff between attempts to connect, doubled each time, with a jitter of up to half. */
-const BACKOFF_MS = { initial: 250, max: 4000 };
+/** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
+const BACKOFF = { share: 0.15, leastMs: 100, mostMs: 4000 };
+/** A session that lasted this long ends the outage before it. */
+const SETTLED_MS = 5000;
 /** Time between `stats` events: 100 ms. */
 const STATS_INTERVAL = 100_000;
 /** How long to wait for a lost packet while newer ones are there: half the least delay, so that the rest still sounds. */
@@ -225,19 +227,26 @@ export class BrowserListener extends EventTarget {
   }
 
   async #run(): Promise<void> {
-    let delayMs = BACKOFF_MS.initial;
+    let outageAt = performance.now();
     while (!this.#stop.signal.aborted) {
       const began = performance.now();
+      let reason: unknown;
       try {
         await this.#connected();
       } catch (error) {
+        reason = error;
         if (!this.#stop.signal.aborted) this.#fail(error);
       }
       if (this.#stop.signal.aborted) return;
+      if (reason instanceof TransportError && !reason.retryable) {
+        this.#state = "failed";
+        return;
+      }
       this.#state = "connecting";
-      if (performance.now() - began > 10_000) delayMs = BACKOFF_MS.initial;
-      await delay(delayMs * (1 - Math.random() / 2), this.#stop.signal);
-      delayMs = Math.min(delayMs * 2, BACKOFF_MS.max);
+      const now = performance.now();
+      if (now - began >= SETTLED_MS) outageAt = now;
+      const waitMs = Math.min(Math.max((now - outageAt) * BACKOFF.share, BACKOFF.leastMs), BACKOFF.mostMs);
+      await delay(waitMs * (1 - Math.random() / 2), this.#stop.signal);
     }
   }
 
@@ -246,9 +255,11 @@ export class BrowserListener extends EventTarget {
     this.#session = session;
     const { transport } = session;
     const gone = transport.closed.then(
-      () => {},
-      () => {},
+      ({ closeCode = 0, reason = "" }) => (closeCode === 0 ? undefined : endOf({ closeCode, reason })),
+      () => undefined,
     );
+    // A path that is dead without the browser's knowledge: it would take 30 s to notice.
+    void session.liveness.silent().then((silent) => silent && transport.close());
     try {
       this.#stop.signal.throwIfAborted();
       const connection = await Moq.Connection.connect(this.#url, {
