@@ -143,7 +143,7 @@ export const relay = command({
       const { auth } = authOf(config);
       if (auth === undefined && !isLoopback(address.host))
         notice(
-          `Everybody who reaches ${host}:${address.port} may publish and watch; --auth-keys and --public-get limit that.`,
+          `Every client that reaches ${host}:${address.port} may publish and watch; --auth-keys and --public-get limit that.`,
         );
       await Promise.race([aborted(signal), selfReference]);
       const { sessions } = relay.stats();

@@ -91,7 +91,7 @@ function reportWaiting(listener: Listener, config: Waiting, notice: (sentence: s
   const { host } = new URL(config.url);
   const timer = setTimeout(() => {
     if (listener.stats().state === "waiting")
-      notice(`Nobody publishes ${name} at ${host} yet; waiting up to ${config.timeoutMs / 1e3} s.`);
+      notice(`There is no ${name} at ${host} yet; waiting up to ${config.timeoutMs / 1e3} s.`);
   }, WAITING_MS);
   let played = false;
   listener.on("state", (state) => {
