@@ -58,6 +58,8 @@ const unsay = z.looseObject({
    * tell nothing about those before.
    */
   run: z.string().min(1).max(64).optional(),
+  /** How far ahead of a listener's playhead audio is sent at most, in milliseconds. */
+  aheadMs: z.number().nonnegative().optional(),
   /** Milliseconds of sound that passed undenoised since the publisher's start, because the model was too slow. */
   bleedMs: z.number().nonnegative().optional(),
   /** Name of the track that tells where in the sound somebody speaks; see `VoiceFrame`. */

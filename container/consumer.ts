@@ -29,8 +29,11 @@ export interface RewindConsumerOptions {
   readonly maxBytes?: number;
   /** Media time held at most, from the oldest frame to the live edge, default 30 s. */
   readonly maxSpanUs?: Microseconds;
-  /** How long to wait for a missing or unfinished group once a newer one is there, default 0: skip at once. */
-  readonly gap?: Microseconds;
+  /**
+   * How long to wait for a missing or unfinished group once a newer one is there, default 0: skip at once. A function
+   * is asked each time, so that the wait can follow what is at stake.
+   */
+  readonly gap?: Microseconds | (() => Microseconds);
   /** How long to hold the output while a new epoch's first group is missing, default 200 ms. */
   readonly epochHold?: Microseconds;
 }
@@ -100,7 +103,7 @@ export class RewindConsumer {
   readonly #maxGroups: number;
   readonly #maxBytes: number;
   readonly #maxSpan: number;
-  readonly #gap: number;
+  readonly #gap: () => number;
   readonly #classifier: RewindClassifier;
   /** Ascending by sequence, none below `#delivered`. Empty ones tell that nothing is missing at their sequence. */
   #groups: Group[] = [];
@@ -121,7 +124,8 @@ export class RewindConsumer {
     this.#maxGroups = options.maxGroups ?? 4096;
     this.#maxBytes = options.maxBytes ?? 4 * 2 ** 20;
     this.#maxSpan = options.maxSpanUs ?? fromSeconds(30);
-    this.#gap = options.gap ?? 0;
+    const gap = options.gap ?? 0;
+    this.#gap = typeof gap === "function" ? gap : () => gap;
     this.#holds = new EpochHolds(options.clock, options.epochHold ?? fromMilliseconds(200));
     this.#handedOut = new HandedOut(this.#maxGroups);
     // Twice what is held, so that a held group is never older than what the classifier remembers.
@@ -241,14 +245,14 @@ export class RewindConsumer {
   }
 
   /** The group to read from, or how long to wait for it. */
-  #next(): { group?: Group; gap?: boolean; wake?: Microseconds } {
+  #next(): { group?: Group; gap: boolean; wake?: Microseconds } {
     const index = this.#groups.findIndex((group) => this.#hasGood(group));
     const group = this.#groups[index];
-    if (group === undefined) return {};
+    if (group === undefined) return { gap: false };
     const now = this.#clock();
     const gap = this.#isGapBefore(index);
     const until = Math.max(this.#holdUntil(epochOf(group.sequence)), gap ? this.#gapUntil(index) : now);
-    if (until > now) return { wake: microseconds(until) };
+    if (until > now) return { gap, wake: microseconds(until) };
     return { group, gap };
   }
 
@@ -282,7 +286,7 @@ export class RewindConsumer {
   /** Until when to wait for what is missing before a group: counted from the first newer frame. */
   #gapUntil(index: number): number {
     const arrivals = this.#groups.slice(index).filter((group) => this.#hasGood(group));
-    return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap;
+    return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap();
   }
 
   get #readingEpoch(): number {
@@ -331,7 +335,14 @@ export class RewindConsumer {
     while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index -= 1;
     const known = this.#groups[index - 1];
     if (known?.sequence === sequence) return known;
-    const group: Group = { sequence, frames: [], times: [], arrival: this.#clock(), ended: false, broken: false };
+    const group: Group = {
+      sequence,
+      frames: [],
+      times: [],
+      arrival: this.#clock(),
+      ended: false,
+      broken: false,
+    };
     this.#groups.splice(index, 0, group);
     return group;
   }

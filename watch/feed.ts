@@ -1,5 +1,5 @@
 import type { Group, Track } from "@kixelated/moq";
-import { type Clock, guard, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../base/index.js";
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../container/index.js";
 import type { AudioPipeline } from "./pipeline.js";
 import { Receipts } from "./receipts.js";
@@ -7,8 +7,8 @@ import { Receipts } from "./receipts.js";
 /** Options for {@link TrackFeed}. */
 export interface TrackFeedOptions {
   readonly clock: Clock;
-  /** How long to wait for a missing group while newer ones are there. */
-  readonly gap: Microseconds;
+  /** Whether nothing is being heard and nothing is missing: at the start of a broadcast or of an utterance. */
+  readonly resting: () => boolean;
   /** Media time of the next sample. */
   readonly playhead: () => Microseconds | undefined;
   /** Called after every frame that came, with the time it was for and whether it is the first of its group. */
@@ -31,6 +31,13 @@ export interface FeedCounters {
   readonly restarts: number;
 }
 
+/**
+ * How long to wait for a lost packet while newer ones are there. In the middle of an utterance, half the least delay, so
+ * that the rest still sounds. At its start nothing sounds yet: time for the packet to be sent again over a path of
+ * 100 ms, because a start a little later is worth more than one without its first word.
+ */
+const GAP = { start: fromMilliseconds(250), middle: fromMilliseconds(40) };
+
 /** Streams of one track that are read at once; more are refused and counted as aborted. */
 const MAX_OPEN_GROUPS = 1024;
 
@@ -40,7 +47,7 @@ const MAX_OPEN_GROUPS = 1024;
  */
 export class TrackFeed {
   readonly #clock: Clock;
-  readonly #gap: Microseconds;
+  readonly #resting: () => boolean;
   readonly #playhead: () => Microseconds | undefined;
   readonly #onFrame: TrackFeedOptions["onFrame"];
   #consumer: RewindConsumer;
@@ -63,9 +70,9 @@ export class TrackFeed {
   #malformed = 0;
   #restarts = 0;
 
-  constructor({ clock, gap, playhead, onFrame }: TrackFeedOptions) {
+  constructor({ clock, resting, playhead, onFrame }: TrackFeedOptions) {
     this.#clock = clock;
-    this.#gap = gap;
+    this.#resting = resting;
     this.#playhead = playhead;
     this.#onFrame = onFrame;
     this.#consumer = this.#newConsumer();
@@ -215,6 +222,10 @@ export class TrackFeed {
   }
 
   #newConsumer(): RewindConsumer {
-    return new RewindConsumer({ clock: this.#clock, gap: this.#gap, maxSpanUs: microseconds(30_000_000) });
+    return new RewindConsumer({
+      clock: this.#clock,
+      gap: () => (this.#resting() ? GAP.start : GAP.middle),
+      maxSpanUs: microseconds(30_000_000),
+    });
   }
 }

@@ -7,7 +7,6 @@ import {
   BROADCAST_NAME_RULE,
   background,
   broadcastPath,
-  fromMilliseconds,
   guard,
   InputError,
   isBroadcastName,
@@ -77,8 +76,12 @@ export interface ListenerOptions {
   readonly logger?: Logger;
 }
 
-/** What a listener is doing. */
-export type ListenerState = "connecting" | "waiting" | "playing" | "closed";
+/**
+ * What a listener is doing. `connecting`: there is no session. `waiting`: the broadcast, or audio that can be played, is
+ * not there. `ready`: it is subscribed to the audio, and none is heard now, in a pause or because it is missing.
+ * `playing`: audio of the broadcast is heard now; what is left of it also plays without a session.
+ */
+export type ListenerState = "connecting" | "waiting" | "ready" | "playing" | "closed";
 
 /** The numbers of a {@link Listener}; totals count from its start. */
 export interface ListenerStats extends PlaybackStats {
@@ -148,8 +151,6 @@ const optionsSchema = z.object({
   report: z.union([z.boolean(), z.enum(["stream", "broadcast"])]).default(true),
 });
 
-/** How long to wait for a lost packet at least while newer ones are there: half the usual delay. */
-const GAP: Microseconds = fromMilliseconds(40);
 /** Sound goes before what tells of it. */
 const PRIORITY = 100;
 
@@ -214,12 +215,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
       intervalMs: pullIntervalMs,
       onTurn: () => {
         this.#feed.pump();
+        this.#refresh();
         this.#reporter.tick();
       },
     });
     this.#feed = new TrackFeed({
       clock: monotonicClock,
-      gap: GAP,
+      resting: () => this.#playout.resting,
       playhead: () => this.#playout.playhead,
       onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
     });
@@ -227,7 +229,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       clock: monotonicClock,
       read: () => ({
         playhead: this.#playout.playhead,
-        playing: this.#playout.playing,
+        moving: this.#playout.moving,
         applied: this.#playout.applied,
         receivedBytes: this.#feed.counters.receivedBytes,
         receivedGroup: this.#feed.receipts.mark,
@@ -244,14 +246,17 @@ export class Listener extends EventEmitter<ListenerEvents> {
         this.#playingTrack = undefined;
       },
       onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
-      onGone: () => this.#become("waiting"),
+      onGone: () => {
+        this.#playingTrack = undefined;
+        this.#refresh();
+      },
       onProblem: (error) => this.#problem(error),
     });
     this.#reconnector = new Reconnector({
       ...reach(this.#url, options.connect),
       onSession: (session) => this.#run(session),
       onRetry: (reason) => {
-        this.#become("connecting");
+        this.#refresh();
         if (reason) this.#problem(reason);
       },
       ...(options.backoff && { backoff: options.backoff }),
@@ -365,7 +370,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
         : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
       const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
       this.#report(session, connection);
-      this.#become("waiting");
+      this.#playingTrack = undefined;
+      this.#refresh();
       const finder = new BroadcastFinder(connection, this.#name);
       try {
         await this.#reader.follow(finder, session.closed);
@@ -429,7 +435,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.#playingTrack = name;
     this.#feed.follow(catalog.unsay?.run);
     this.#playout.setLive(catalog.unsay?.mode === "live");
-    this.#become("playing");
+    this.#playout.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
+    this.#refresh();
     const isWanted = () => !this.#ended && this.#playingTrack === name;
     void broadcast.keep(name, { priority: PRIORITY, isWanted }, (track) => this.#feed.run(track));
   }
@@ -455,6 +462,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.#reporter.hurry();
     const heardUntil = this.#playout.applied?.heardUntil ?? from;
     this.emit("rewind", { discontinuity, from, heardUntil });
+  }
+
+  #refresh(): void {
+    if (this.#playout.playing) this.#become("playing");
+    else if (!this.#session) this.#become("connecting");
+    else this.#become(this.#playingTrack === undefined ? "waiting" : "ready");
   }
 
   #become(state: ListenerState): void {

@@ -93,6 +93,8 @@ const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
 /** How long before its turn a packet is decoded although something before it is missing: time to conceal that. */
 const LAST_CALL: Microseconds = microseconds(40_000);
+/** A packet later than that is not worth decoding: the playhead does not go back as far. */
+const TOO_LATE: Microseconds = microseconds(1_200_000);
 
 /**
  * Takes packets from the consumer through the decoder to the output, and rewinds through the same in one step, also
@@ -244,7 +246,12 @@ export class AudioPipeline {
     }
     this.#before = ticket;
     this.#last = ticket;
-    this.#onLead(this.#output.arrive(timestamp), sequence);
+    const lead = this.#output.arrive(timestamp);
+    this.#onLead(lead, sequence);
+    if (lead < -TOO_LATE) {
+      this.#end = undefined;
+      return;
+    }
     const start = framesAt(timestamp);
     // Where no group is missing the publisher left the time out: its encoder went on, and so does the decoder.
     const isLost = before !== undefined && sequence > before.sequence + 1;

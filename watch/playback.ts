@@ -1,6 +1,7 @@
 import { InputError, type Microseconds, microseconds } from "../base/index.js";
 import { Landings } from "./landings.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
+import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation.js";
 
 /** Options for {@link PlaybackClock}. */
 export interface PlaybackClockOptions {
@@ -12,7 +13,10 @@ export interface PlaybackClockOptions {
   readonly minimumJitterMs?: number;
   /** The adaptive delay's upper bound. Default 500, or `jitterMs` where that is more. */
   readonly maximumJitterMs?: number;
-  /** How far the playhead may fall behind by waiting for sound that is late. Default 1000. */
+  /**
+   * How long the playhead waits for audio that is late: in a live broadcast, how far it may fall behind by that; else
+   * each time. Audio that comes later than that still plays if nothing after it was heard. Default 1000.
+   */
   readonly maximumHoldMs?: number;
 }
 
@@ -30,10 +34,12 @@ export interface PlaybackCounters {
   readonly anchors: number;
   /** Of those, because nothing arrived in time any more or a timestamp was out of reach. */
   readonly recoveries: number;
-  /** Times that sound which was late made the playhead wait. */
+  /** Times that audio was missing when it was due, one that lasts included; pauses that the publisher meant are none. */
   readonly underruns: number;
-  /** How long the listener heard nothing because of that. */
+  /** Milliseconds of silence heard in its place. */
   readonly underrunMs: number;
+  /** Times the playhead went on to where the broadcast is, after standing still or falling far behind. */
+  readonly jumps: number;
 }
 
 /** A late frame's surplus over its delay: one packet. */
@@ -41,8 +47,12 @@ const MARGIN_FRAMES = framesIn(20);
 /** Jitter is what was seen in this many of the last buckets. */
 const BUCKETS = 10;
 const BUCKET_FRAMES = SAMPLE_RATE;
-/** Frames in a row that are late from end to end, until the playhead is set anew. */
-const LATE_RUN = 25;
+/** Frames in a row that are late, and the time over which they came, until the playhead is set to them. */
+const LATE_RUN = { frames: 25, span: framesIn(400) };
+/** A playhead that stood still longer, or is further behind, goes on to where the broadcast is: more than a glitch. */
+const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
+/** Groups in a row that land further ahead than the publisher sends, while so much is pulled: the playhead is behind. */
+const AHEAD_RUN = { groups: 3, span: framesIn(100) };
 /** A frame further ahead than this is on another timeline. */
 const REACH_FRAMES = framesIn(30_000);
 
@@ -51,9 +61,12 @@ const REACH_FRAMES = framesIn(30_000);
  * both moves it once, and a rewind of the other alone does not. It is anchored so that the first frame sounds one
  * jitter delay after it arrived, then moved only by what is played, at 1x.
  *
- * Frames that arrive early never move it. When sound is late it waits, and makes the wait good in the next pause. In a
- * live broadcast, which need not pause, {@link excess} tells what may be made good by skipping sound.
- * It advances with the samples pulled and not with a wall clock, so it never drifts from the sound card.
+ * Frames that arrive early never move it. When audio is late it waits, and makes the wait good in the next pause. When
+ * it has waited too long it runs on, but goes back for audio that comes after all as long as nothing later was heard: no
+ * audio is lost for coming late alone. In a live broadcast, which need not pause, {@link excess} is what may be made
+ * good by skipping audio.
+ * It advances with the samples pulled and not with a wall clock, so it never drifts from the sound card. Only time in
+ * which nothing pulled at all, as while a computer sleeps, is taken from the clock: see {@link lost}.
  */
 export class PlaybackClock {
   readonly #adaptive: boolean;
@@ -68,8 +81,12 @@ export class PlaybackClock {
   #anchor = 0;
   /** Target at the anchor, which all delays are measured against. */
   #anchorTarget = 0;
-  #starved: number | undefined;
-  #lateRun = 0;
+  readonly #starvation = new StarvationMeter();
+  /** Where the last audio heard ended: the playhead never goes back behind it. */
+  #heard: number | undefined;
+  readonly #lateRun = { frames: 0, since: 0 };
+  readonly #aheadRun = { groups: 0, since: 0 };
+  #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
   #elapsed = 0;
   #buckets: { readonly index: number; late: number }[] = [];
   readonly #landings = new Landings();
@@ -77,8 +94,7 @@ export class PlaybackClock {
   #rewind: { readonly discontinuity: number; moved: boolean } | undefined;
   #anchors = 0;
   #recoveries = 0;
-  #underruns = 0;
-  #underrunFrames = 0;
+  #jumps = 0;
 
   /** Throws an `InputError` (`INVALID_OPTION`) when an option is out of range. */
   constructor({
@@ -112,9 +128,9 @@ export class PlaybackClock {
     return this.position === undefined ? undefined : timestampAt(this.position);
   }
 
-  /** Where the playhead would be had it never waited for late sound. */
+  /** Where the playhead would be had it not waited for the audio that it waits for now. */
   get due(): Microseconds | undefined {
-    return this.#free === undefined ? undefined : timestampAt(this.#free);
+    return this.position === undefined ? undefined : timestampAt(this.position + this.#starvation.waited);
   }
 
   /** Whether the anchored frame's turn has come. */
@@ -124,7 +140,12 @@ export class PlaybackClock {
 
   /** Whether the playhead stands still, waiting for sound. */
   get holding(): boolean {
-    return this.#starved !== undefined && this.#held < this.#maximumHold;
+    return this.#starvation.starving && this.patience > 0;
+  }
+
+  /** Whether nothing is missing although nothing is there: before the start, and in a pause that the publisher meant. */
+  get resting(): boolean {
+    return this.#free === undefined || this.#starvation.pausing;
   }
 
   /** The delay from arrival to sound that is aimed at now, in milliseconds. */
@@ -134,7 +155,8 @@ export class PlaybackClock {
 
   /** Frames that the playhead may still wait. */
   get patience(): number {
-    return this.started ? Math.max(0, this.#maximumHold - this.#held) : 0;
+    const waited = this.#live ? this.#held : this.#starvation.waited;
+    return this.started ? Math.max(0, this.#maximumHold - waited) : 0;
   }
 
   /** Whether the broadcast is live, so that what is left of the delay over the target is of no use. */
@@ -148,7 +170,7 @@ export class PlaybackClock {
    * where the broadcast is not live.
    */
   get excess(): number {
-    if (!this.started || this.#starved !== undefined) return 0;
+    if (!this.started || this.#starvation.starving) return 0;
     const recent = this.#landings.recent(this.#elapsed);
     if (recent === undefined) return 0;
     const delay = this.#elapsed - this.#position;
@@ -159,8 +181,9 @@ export class PlaybackClock {
     return {
       anchors: this.#anchors,
       recoveries: this.#recoveries,
-      underruns: this.#underruns,
-      underrunMs: millisecondsIn(this.#underrunFrames),
+      underruns: this.#starvation.underruns,
+      underrunMs: millisecondsIn(this.#starvation.underrunFrames),
+      jumps: this.#jumps,
     };
   }
 
@@ -170,10 +193,12 @@ export class PlaybackClock {
    */
   arrive(timestamp: Microseconds): Microseconds {
     const frame = framesAt(timestamp);
-    if (this.#free === undefined || frame - (this.#free - this.#held) > REACH_FRAMES) this.#anchorAt(frame);
-    else if (frame < this.#free - this.#held && ++this.#lateRun >= LATE_RUN) this.#anchorAt(frame);
-    if (frame >= this.#position) this.#lateRun = 0;
-    if (this.#starved !== undefined && frame >= this.#position) this.#resume(frame);
+    if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
+    else if (frame < this.#position && !this.#mayReturn(frame) && this.#isLateForGood()) this.#anchorAt(frame);
+    if (frame >= this.#position || this.#mayReturn(frame)) {
+      this.#lateRun.frames = 0;
+      if (this.#starvation.starving || frame < this.#position) this.#resume(frame);
+    }
     const lead = frame - this.#position;
     if (!this.#live) this.#measure(this.#anchorTarget + this.#held - lead);
     return microseconds((lead * 1e6) / SAMPLE_RATE);
@@ -187,8 +212,21 @@ export class PlaybackClock {
     this.#buckets = [];
   }
 
-  /** Tells of a media frame when it has come, for the first time and whether or not it is its turn to be decoded. */
+  /** Says whether the publisher marks the pauses it means, and how far ahead of the playhead it sends at most. */
+  setPublisher({
+    marksPauses,
+    aheadMs,
+  }: {
+    readonly marksPauses: boolean;
+    readonly aheadMs?: number | undefined;
+  }): void {
+    this.#starvation.marked = marksPauses;
+    this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
+  }
+
+  /** Takes a group's first frame when it arrives, whether or not it is its turn to be decoded. */
   landed(timestamp: Microseconds): void {
+    this.#keepUp(framesAt(timestamp));
     // What comes before was sent in no order that would say something about the path.
     if (!this.#live || !this.started) return;
     this.#landings.note(this.#elapsed, this.#elapsed - framesAt(timestamp));
@@ -197,9 +235,24 @@ export class PlaybackClock {
     this.#aim((this.#landings.latest ?? 0) - recent.usual, this.#landings.whole(this.#elapsed));
   }
 
-  /** Tells of time in which nothing was pulled at all: the playhead stood still, and everything else went on. */
+  /**
+   * Takes note of time in which nothing was pulled at all: the playhead stood still, and everything else went on. After
+   * more than a second it moves on by as much, to where it would be.
+   */
   lost(frames: number): void {
     this.#elapsed += frames;
+    if (this.#free !== undefined && frames >= JUMP_FRAMES.still)
+      this.#jumpTo(this.#position + frames, this.#anchorTarget + this.#held);
+  }
+
+  /** Takes note of audio heard up to there. */
+  heard(until: number): void {
+    this.#heard = until;
+  }
+
+  /** Nothing is there to be played any more. `isPause`: the audio ended in silence. */
+  starve(isPause: boolean): void {
+    if (this.started) this.#starvation.begin(isPause);
   }
 
   /** Moves on over frames that are not played. */
@@ -211,14 +264,16 @@ export class PlaybackClock {
     this.#anchorTarget -= frames - made;
   }
 
-  /** Moves on by frames played, and by `waited` frames during which the playhead stood still for lack of sound. */
-  advance(frames: number, waited = 0): void {
+  /**
+   * Moves on by frames pulled, and by `waited` frames during which the playhead stood still for lack of audio; `missing`
+   * of all these were silent because nothing was there.
+   */
+  advance(frames: number, waited = 0, missing = waited): void {
     this.#elapsed += frames + waited;
     if (this.#free === undefined) return;
     this.#free += frames + waited;
     this.#held += waited;
-    if (waited > 0) this.#starved ??= 0;
-    if (this.#starved !== undefined) this.#starved += frames + waited;
+    this.#starvation.pass(missing, waited);
   }
 
   /**
@@ -243,6 +298,7 @@ export class PlaybackClock {
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#free = undefined;
+    this.#starvation.forget();
     if (!this.#live) {
       this.#buckets = [];
       this.#target = Math.min(this.#target, this.#initial);
@@ -254,6 +310,7 @@ export class PlaybackClock {
   reset(): void {
     this.#free = undefined;
     this.#rewind = undefined;
+    this.#starvation.forget();
   }
 
   get #position(): number {
@@ -265,24 +322,62 @@ export class PlaybackClock {
     this.#anchors++;
     this.#landings.clear();
     this.#held = 0;
-    this.#starved = undefined;
-    this.#lateRun = 0;
+    this.#starvation.forget();
+    this.#heard = undefined;
+    this.#lateRun.frames = 0;
+    this.#aheadRun.groups = 0;
     this.#anchor = frame;
     this.#anchorTarget = this.#target;
     this.#free = frame - this.#target;
   }
 
+  /** Whether a frame that is late may be played all the same, because nothing after it was heard. */
+  #mayReturn(frame: number): boolean {
+    if (this.#position - frame > this.#maximumHold) return false;
+    return this.#heard === undefined || (this.#starvation.starving && frame >= this.#heard - CONTIGUOUS_FRAMES);
+  }
+
+  #isLateForGood(): boolean {
+    if (this.#lateRun.frames++ === 0) this.#lateRun.since = this.#elapsed;
+    return this.#lateRun.frames >= LATE_RUN.frames && this.#elapsed - this.#lateRun.since >= LATE_RUN.span;
+  }
+
   #resume(frame: number): void {
-    const starved = this.#starved ?? 0;
-    this.#starved = undefined;
     const free = this.#free ?? 0;
-    // Sound that was due before it came was late; anything else was a pause.
-    if (frame < free) {
-      this.#underruns++;
-      this.#underrunFrames += Math.min(starved, free - frame);
-    }
-    const position = Math.max(this.#position, Math.min(free, frame - this.#target / 2));
+    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard });
+    const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#target / 2));
     this.#held = Math.round(free - position);
+    if (!isPause || this.#live || this.#heard === undefined) return;
+    // A pause leaves nothing to make good, and what follows it is measured against its own first frame.
+    this.#free = free - this.#held;
+    this.#held = 0;
+    this.#anchorTarget = frame - this.#free;
+    this.#buckets = [];
+  }
+
+  /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is behind by the rest. */
+  #keepUp(frame: number): void {
+    const limit = (this.#live ? this.#target : this.#maximumLead) + JUMP_FRAMES.behind;
+    const run = this.#aheadRun;
+    if (this.#free === undefined || frame - this.#position <= limit) run.groups = 0;
+    else {
+      if (run.groups++ === 0) run.since = this.#elapsed;
+      const isBehind = run.groups >= AHEAD_RUN.groups && this.#elapsed - run.since >= AHEAD_RUN.span;
+      if (isBehind) this.#jumpTo(frame - this.#target, this.#target);
+    }
+  }
+
+  #jumpTo(position: number, target: number): void {
+    this.#jumps++;
+    this.#free = position;
+    this.#held = 0;
+    this.#anchorTarget = target;
+    this.#heard = position;
+    this.#aheadRun.groups = 0;
+    this.#starvation.forget();
+    this.#landings.clear();
+    this.#buckets = [];
+    this.#lateRun.frames = 0;
   }
 
   #measure(late: number): void {

@@ -2,7 +2,7 @@ import type { Microseconds } from "../base/index.js";
 import { CatchUp } from "./catch-up.js";
 import { type ClockRewind, PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback.js";
 import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./ring.js";
-import { framesAt, millisecondsIn, timestampAt } from "./samples.js";
+import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
 
 /** Options for {@link Playout}. */
 export interface PlayoutOptions extends SampleRingOptions, PlaybackClockOptions {
@@ -37,6 +37,11 @@ export interface PlayoutCounters extends PlaybackCounters, RingCounters {
   readonly skippedMs: number;
 }
 
+/** Without audio for longer, none is being heard. */
+const HEARD_FRAMES = framesIn(50);
+/** Audio that ends in a quantum or two below this peak, -60 dBFS, ended in silence. */
+const SILENT_PEAK = 0.001;
+
 /**
  * The last stage before a speaker: the timestamped ring read along the playback clock.
  * It is pure, so it runs the same in an AudioWorklet and in Node.
@@ -54,6 +59,10 @@ export class Playout {
   #heardOld = 0;
   #playedFrames = 0;
   #staleFrames = 0;
+  /** Frames pulled since audio was heard. */
+  #quietFrames = Number.POSITIVE_INFINITY;
+  /** Largest samples of the last two quanta that held audio. */
+  #peaks: readonly [number, number] = [0, 0];
 
   constructor({ clock, ...options }: PlayoutOptions) {
     this.clock = clock ?? new PlaybackClock(options);
@@ -70,14 +79,24 @@ export class Playout {
     return this.clock.playhead;
   }
 
-  /** Where the playhead would be had it never waited for late sound. */
+  /** See {@link PlaybackClock.due}. */
   get due(): Microseconds | undefined {
     return this.clock.due;
   }
 
-  /** Whether sound is being heard: the timeline has begun and does not stand still. */
+  /** Whether audio of the broadcast is being heard, or was within the last 50 ms. */
   get playing(): boolean {
+    return this.#quietFrames < HEARD_FRAMES;
+  }
+
+  /** Whether the playhead moves: the timeline has begun and does not wait. In a pause it moves without audio. */
+  get moving(): boolean {
     return this.clock.started && !this.clock.holding && !this.#onHold;
+  }
+
+  /** See {@link PlaybackClock.resting}. */
+  get resting(): boolean {
+    return this.clock.resting;
   }
 
   /** Milliseconds of decoded sound at or after the playhead. */
@@ -115,6 +134,17 @@ export class Playout {
   /** See {@link PlaybackClock.landed}. */
   landed(timestamp: Microseconds): void {
     this.clock.landed(timestamp);
+  }
+
+  /** See {@link PlaybackClock.lost}. */
+  lost(frames: number): void {
+    this.clock.lost(frames);
+    this.#quietFrames += frames;
+  }
+
+  /** See {@link PlaybackClock.setPublisher}. */
+  setPublisher(publisher: Parameters<PlaybackClock["setPublisher"]>[0]): void {
+    this.clock.setPublisher(publisher);
   }
 
   /** Says whether the broadcast is live: then sound is skipped where the delay is more than is aimed at. */
@@ -168,8 +198,22 @@ export class Playout {
    */
   pull(output: readonly Float32Array[]): Run[] {
     const runs = this.#pull(output);
+    if (runs.length > 0) this.#listen(output);
+    else this.#quietFrames += output[0]?.length ?? 0;
     if (this.clock.live) this.#catchUp.heard(output);
     return runs;
+  }
+
+  #listen(output: readonly Float32Array[]): void {
+    this.#quietFrames = 0;
+    let peak = 0;
+    for (const channel of output) for (const sample of channel) peak = Math.max(peak, Math.abs(sample));
+    this.#peaks = [this.#peaks[1], peak];
+  }
+
+  /** Whether the audio heard last ended on purpose: in silence, or where a rewind cut it. */
+  get #endedInSilence(): boolean {
+    return Math.max(...this.#peaks) < SILENT_PEAK || this.#heardUntil === this.#boundary?.from;
   }
 
   #pull(output: readonly Float32Array[]): Run[] {
@@ -183,7 +227,7 @@ export class Playout {
     }
     if (this.#onHold) {
       this.#ring.silence(output, 0, frames);
-      this.clock.advance(0, frames);
+      this.clock.advance(0, frames, 0);
       return [];
     }
     const next = this.#ring.nextSound(position);
@@ -198,10 +242,12 @@ export class Playout {
   #play(output: readonly Float32Array[], position: number): Run[] {
     const frames = output[0]?.length ?? 0;
     const ready = Math.max(0, (this.#ring.end ?? position) - position);
-    const waited = Math.min(Math.max(0, frames - ready), this.clock.patience);
+    const missing = Math.max(0, frames - ready);
+    if (missing > 0) this.clock.starve(this.#endedInSilence);
+    const waited = Math.min(missing, this.clock.patience);
     const runs = this.#ring.read(output, position, 0, frames - waited);
     if (waited > 0) this.#ring.silence(output, frames - waited, waited);
-    this.clock.advance(frames - waited, waited);
+    this.clock.advance(frames - waited, waited, missing);
     for (const run of runs) this.#account(run);
     this.#settle();
     return runs;
@@ -220,6 +266,7 @@ export class Playout {
     const start = framesAt(timestamp);
     this.#playedFrames += frames;
     this.#heardUntil = start + frames;
+    this.clock.heard(start + frames);
     const boundary = this.#boundary;
     if (!boundary || generation >= boundary.generation) return;
     this.#heardOld = start + frames;
@@ -229,11 +276,13 @@ export class Playout {
     this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
   }
 
-  /** The clock may have been set anew by video too. */
+  /** The clock may have been set by video too, or gone back for audio that came late. */
   #follow(): void {
     const { anchors } = this.clock.counters;
-    if (anchors === this.#anchors) return;
-    this.#anchors = anchors;
-    this.#ring.seek(this.clock.position);
+    const { position } = this.clock;
+    if (anchors !== this.#anchors) {
+      this.#anchors = anchors;
+      this.#ring.seek(position);
+    } else if (position !== undefined && position < (this.#ring.floor ?? position)) this.#ring.moveTo(position);
   }
 }

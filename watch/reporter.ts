@@ -13,7 +13,8 @@ import type { AppliedRewind } from "./playout.js";
 export interface ListenerReading {
   /** Media time of the next sample; undefined while there is no timeline. */
   readonly playhead: Microseconds | undefined;
-  readonly playing: boolean;
+  /** Whether the playhead moves, with audio or through a pause. */
+  readonly moving: boolean;
   /** The last rewind applied. */
   readonly applied: AppliedRewind | undefined;
   readonly receivedBytes: number;
@@ -60,7 +61,7 @@ export class Reporter {
   readonly #alwaysPublish: boolean;
   readonly #schedule = new ReportSchedule();
   #session = randomSession();
-  #wasPlaying = false;
+  #wasMoving = false;
   #lastPlayhead: Microseconds | undefined;
   #carrier: ReportCarrier | undefined;
   #receipt: Receipt | undefined;
@@ -144,8 +145,8 @@ export class Reporter {
   /** Sends a report if one is due; to be called every few milliseconds. */
   tick(): void {
     const reading = this.#read();
-    if (reading.playing && !this.#wasPlaying) this.#schedule.hurry();
-    this.#wasPlaying = reading.playing;
+    if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
+    this.#wasMoving = reading.moving;
     const playhead = reading.playhead ?? reading.applied?.from ?? this.#lastPlayhead;
     if (playhead === undefined) return;
     this.#lastPlayhead = playhead;
@@ -162,7 +163,7 @@ export class Reporter {
       reportId: due.reportId,
       clientTimeMs: Math.floor(now / 1e3),
       playhead: microseconds(Math.max(0, playhead)),
-      playing: reading.playing,
+      playing: reading.moving,
       discontinuity: reading.applied?.discontinuity ?? 0,
       from: reading.applied?.from,
       heardUntil: reading.applied?.heardUntil,

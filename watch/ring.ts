@@ -96,6 +96,11 @@ export class SampleRing {
     };
   }
 
+  /** Where reading goes on; undefined before the first write or reading. */
+  get floor(): number | undefined {
+    return this.#floor;
+  }
+
   /** The position behind the last frame held, or undefined when empty. */
   get end(): number | undefined {
     return this.#segments.at(-1)?.end;
@@ -191,6 +196,15 @@ export class SampleRing {
     return taken;
   }
 
+  /** Reads on at `position`, and keeps what is held behind it. */
+  moveTo(position: number): void {
+    // Reading may go back; what then lies beyond the capacity shares its place with what may come.
+    if (this.#floor !== undefined && position < this.#floor)
+      this.#truncatedFrames += this.#carve(position + this.#capacity, Number.POSITIVE_INFINITY, () => true);
+    this.#floor = position;
+    while (this.#segments[0] && this.#segments[0].end <= position) this.#segments.shift();
+  }
+
   /** Forgets everything and reads on at `position`, or where the next write starts. */
   seek(position?: number): void {
     this.#truncatedFrames += this.framesFrom(this.#floor ?? Number.NEGATIVE_INFINITY);
@@ -224,11 +238,7 @@ export class SampleRing {
       this.#continues = { position: at, epoch, generation };
     }
     if (at < end) this.silence(output, offset + at - position, end - at);
-    // Reading may have gone back; what then lies beyond the capacity shares its place with what may come.
-    if (this.#floor !== undefined && end < this.#floor)
-      this.#truncatedFrames += this.#carve(end + this.#capacity, Number.POSITIVE_INFINITY, () => true);
-    this.#floor = end;
-    while (this.#segments[0] && this.#segments[0].end <= end) this.#segments.shift();
+    this.moveTo(end);
     return runs;
   }
 

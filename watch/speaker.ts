@@ -115,7 +115,7 @@ export class VirtualSpeaker {
     if (behind > this.#burst) {
       this.#lostFrames += behind - this.#burst;
       this.#due += behind - this.#burst;
-      this.#playout.clock.lost(behind - this.#burst);
+      this.#playout.lost(behind - this.#burst);
     }
     let pulled = false;
     for (; this.#due + QUANTUM_FRAMES <= elapsed; this.#due += QUANTUM_FRAMES) {

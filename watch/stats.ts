@@ -6,7 +6,7 @@ import type { VoiceFeed } from "./voice-feed.js";
 
 /** The numbers that every listener has, whatever it plays with; totals count from its start. */
 export interface PlaybackStats {
-  /** Whether sound is being heard now. */
+  /** Whether audio of the broadcast is being heard now, or was within the last 50 ms; false in every pause. */
   readonly playing: boolean;
   /** Media time of the next sample that is heard, in microseconds; undefined before the first frame. */
   readonly playheadUs: number | undefined;
@@ -16,9 +16,15 @@ export interface PlaybackStats {
   readonly group: number | undefined;
   /** Rewinds applied. */
   readonly discontinuities: number;
-  /** Times that late sound made the playhead wait, and for how long. */
+  /**
+   * Times that audio was missing when it was due, and the milliseconds of silence heard in its place; both count an
+   * underrun from its start. A pause that the publisher meant is none. A publisher of ours marks its pauses; another
+   * one's audio counts as missing only once it arrives late.
+   */
   readonly underruns: number;
   readonly underrunMs: number;
+  /** Times the playhead jumped to where the broadcast is, after the listener stood still for more than a second. */
+  readonly jumps: number;
   /** Milliseconds of sound left out to catch up with a live broadcast. */
   readonly skippedMs: number;
   /** Level of the last moment in decibels below full scale; -Infinity for silence. */
@@ -58,16 +64,16 @@ export interface PlaybackSources {
   readonly bleedMs: number;
   /** The playout's totals; undefined before there is one. */
   readonly counters:
-    | Readonly<Record<"underruns" | "underrunMs" | "skippedMs" | "staleMs" | "playedMs", number>>
+    | Readonly<Record<"underruns" | "underrunMs" | "jumps" | "skippedMs" | "staleMs" | "playedMs", number>>
     | undefined;
 }
 
-const NONE = { underruns: 0, underrunMs: 0, skippedMs: 0, staleMs: 0, playedMs: 0 };
+const NONE = { underruns: 0, underrunMs: 0, jumps: 0, skippedMs: 0, staleMs: 0, playedMs: 0 };
 
 /** Makes the numbers that every listener has. */
 export function playbackStats(sources: PlaybackSources): PlaybackStats {
   const { feed, reporter, counters = NONE } = sources;
-  const { underruns, underrunMs, skippedMs, staleMs, playedMs } = counters;
+  const { underruns, underrunMs, jumps, skippedMs, staleMs, playedMs } = counters;
   return {
     playing: sources.playing,
     playheadUs: sources.playheadUs,
@@ -76,6 +82,7 @@ export function playbackStats(sources: PlaybackSources): PlaybackStats {
     discontinuities: sources.discontinuities,
     underruns,
     underrunMs,
+    jumps,
     skippedMs,
     levelDb: sources.levelDb,
     // While nothing is heard nobody speaks, whatever the playhead stands at.

@@ -141,6 +141,7 @@ const states: Record<string, string> = {
   idle: "Ready",
   connecting: "Connecting …",
   waiting: "Waiting for sound …",
+  ready: "Silent",
   playing: "Playing",
   failed: "Failed",
 };
@@ -161,7 +162,7 @@ let troubled = false;
 function refresh(): void {
   const { stats } = watch;
   const state = !stats ? "idle" : stats.state;
-  const dot = state === "connecting" ? "waiting" : state;
+  const dot = state === "connecting" || state === "ready" ? "waiting" : state;
   if (status.dataset.state !== dot) status.dataset.state = dot;
   const sentence = states[state] ?? "";
   if (status.textContent !== sentence) status.textContent = sentence;

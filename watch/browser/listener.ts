@@ -3,7 +3,6 @@ import * as Moq from "@kixelated/moq";
 import {
   BROADCAST_NAME_RULE,
   broadcastPath,
-  fromMilliseconds,
   guard,
   InputError,
   isBroadcastName,
@@ -55,7 +54,8 @@ export interface BrowserListenerOptions {
 
 /** Live numbers of a {@link BrowserListener}. */
 export interface BrowserListenerStats extends PlaybackStats {
-  readonly state: "idle" | "connecting" | "waiting" | "playing" | "failed";
+  /** See `ListenerState`; `idle` after it was closed, `failed` where it can never play. */
+  readonly state: "idle" | "connecting" | "waiting" | "ready" | "playing" | "failed";
   /** What carries the session; undefined while there is none. */
   readonly backend: BrowserConnection["backend"] | undefined;
   /** Frames that could not be read or decoded. */
@@ -70,8 +70,6 @@ const BACKOFF = { share: 0.15, leastMs: 100, mostMs: 4000 };
 const SETTLED_MS = 5000;
 /** Time between `stats` events: 100 ms. */
 const STATS_INTERVAL = 100_000;
-/** How long to wait for a lost packet while newer ones are there: half the least delay, so that the rest still sounds. */
-const GAP: Microseconds = fromMilliseconds(40);
 /** Sound is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
 const HORIZON_MS = 500;
 /** Sound goes before pictures. */
@@ -127,7 +125,7 @@ export class BrowserListener extends EventTarget {
     this.#name = options.broadcast;
     this.#feed = new TrackFeed({
       clock: monotonicClock,
-      gap: GAP,
+      resting: () => this.#output?.status?.resting ?? true,
       playhead: () => this.#output?.playhead,
       onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
     });
@@ -138,14 +136,17 @@ export class BrowserListener extends EventTarget {
         this.#videoTrack = undefined;
       },
       onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
-      onGone: () => {},
+      onGone: () => {
+        this.#audioTrack = undefined;
+        this.#videoTrack = undefined;
+      },
       onProblem: (error) => this.#fail(error),
     });
     this.#reporter = new Reporter({
       clock: monotonicClock,
       read: () => ({
         playhead: this.#output?.heard,
-        playing: this.#output?.status?.playing ?? false,
+        moving: this.#output?.status?.moving ?? false,
         applied: this.#output?.status?.applied,
         receivedBytes: this.#receivedBytes,
         receivedGroup: this.#feed.receipts.mark ?? this.#video?.newest,
@@ -310,6 +311,7 @@ export class BrowserListener extends EventTarget {
     const video = this.#screen && choose(catalog.video?.renditions, false);
     const output = this.#open(audio === undefined);
     output.setLive(audio !== undefined && catalog.unsay?.mode === "live");
+    output.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
     this.#voice.follow(broadcast, catalog.unsay?.voice);
     if (audio && audio.name !== this.#audioTrack) {
       const { name, rendition } = audio;
@@ -378,7 +380,7 @@ export class BrowserListener extends EventTarget {
     }
     if (first) this.#output?.landed(timestamp);
     const playhead = this.#output?.playhead;
-    if (playhead === undefined || !this.#output?.status?.playing) return;
+    if (playhead === undefined || !this.#output?.status?.moving) return;
     const lead = microseconds(timestamp - playhead);
     this.#leadMs = toMilliseconds(lead);
     this.#reporter.landed(lead, sequence);
@@ -394,7 +396,9 @@ export class BrowserListener extends EventTarget {
       const { from, heardUntil } = applied;
       this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil: heardUntil ?? from } }));
     }
-    this.#state = status.playing ? "playing" : this.#session ? "waiting" : "connecting";
+    if (status.playing) this.#state = "playing";
+    else if (!this.#session) this.#state = "connecting";
+    else this.#state = (this.#audioTrack ?? this.#videoTrack) === undefined ? "waiting" : "ready";
     this.#feed.pump();
     this.#video?.pump();
     this.#reporter.tick();

@@ -1,5 +1,5 @@
 import type { Microseconds } from "../../base/index.js";
-import type { ClockRewind } from "../playback.js";
+import type { ClockRewind, PlaybackClock } from "../playback.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../playout.js";
 import type { Provenance } from "../ring.js";
 
@@ -11,6 +11,8 @@ export type WorkletCommand =
   | { readonly type: "arrive"; readonly timestamp: Microseconds }
   | { readonly type: "landed"; readonly timestamp: Microseconds }
   | { readonly type: "live"; readonly on: boolean }
+  | { readonly type: "publisher"; readonly publisher: Parameters<PlaybackClock["setPublisher"]>[0] }
+  | { readonly type: "lost"; readonly frames: number }
   | {
       readonly type: "write";
       readonly timestamp: Microseconds;
@@ -26,8 +28,10 @@ export type WorkletCommand =
 export interface WorkletStatus {
   /** Media time of the next sample; undefined without a timeline. */
   readonly playhead: Microseconds | undefined;
-  /** Whether sound is being heard now. */
+  /** Whether audio is being heard, whether the playhead moves, and whether nothing is missing: see `Playout`. */
   readonly playing: boolean;
+  readonly moving: boolean;
+  readonly resting: boolean;
   /** Milliseconds of decoded sound at or after the playhead. */
   readonly bufferedMs: number;
   /** Sum of the squares of the samples since the last status, and how many those were. */

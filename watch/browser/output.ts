@@ -15,6 +15,9 @@ export interface SpeakerOutputOptions extends PlaybackClockOptions {
   readonly onStatus: (status: WorkletStatus) => void;
 }
 
+/** A context whose clock falls behind the page's by so many seconds between two statuses has stood still. */
+const STANDSTILL = 0.5;
+
 /** The page's end of the playout in the audio worklet: what the pipelines write to and take their time from. */
 export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" | "rewind" | "playhead"> {
   readonly #context: AudioContext;
@@ -28,12 +31,15 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
   #held = false;
   #live = false;
   #closed = false;
+  /** By how much the page's clock was ahead of the context's at the last status, in seconds. */
+  #standstill: number | undefined;
 
   private constructor(context: AudioContext, node: AudioWorkletNode, { onStatus, jitterMs }: SpeakerOutputOptions) {
     this.#context = context;
     this.#node = node;
     this.#firstDelay = fromMilliseconds(jitterMs ?? 80);
     node.port.onmessage = ({ data }: MessageEvent<WorkletStatus>) => {
+      this.#keepUp();
       this.#status = data;
       this.#statusAt = performance.now();
       if (data.rewinds === this.#rewinds) this.#moved = false;
@@ -64,7 +70,7 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
   get playhead(): Microseconds | undefined {
     const playhead = this.#status?.playhead;
     if (playhead === undefined || this.#moved) return undefined;
-    const moves = this.#status?.playing && this.#context.state === "running";
+    const moves = this.#status?.moving && this.#context.state === "running";
     return microseconds(playhead + (moves ? (performance.now() - this.#statusAt) * 1e3 : 0));
   }
 
@@ -82,9 +88,9 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
     return playhead === undefined ? this.#firstDelay : microseconds(timestamp - playhead);
   }
 
-  /** See `Playout.landed`. Sent only where the broadcast is live, because elsewhere it says nothing. */
+  /** See `Playout.landed`. */
   landed(timestamp: Microseconds): void {
-    if (this.#live) this.#send({ type: "landed", timestamp });
+    this.#send({ type: "landed", timestamp });
   }
 
   /** See `Playout.setLive`. */
@@ -92,6 +98,11 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
     if (on === this.#live) return;
     this.#live = on;
     this.#send({ type: "live", on });
+  }
+
+  /** See `Playout.setPublisher`. */
+  setPublisher(publisher: Parameters<PlaybackClock["setPublisher"]>[0]): void {
+    this.#send({ type: "publisher", publisher });
   }
 
   /** See `Playout.write`; returns how many frames were sent, which is all. */
@@ -127,6 +138,14 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
     this.#node.disconnect();
     this.#node.port.onmessage = null;
     this.#node.port.close();
+  }
+
+  /** A suspended context, as of a page in the background, pulls nothing: the worklet learns how long that was. */
+  #keepUp(): void {
+    const standstill = performance.now() / 1e3 - this.#context.currentTime;
+    const lost = standstill - (this.#standstill ?? standstill);
+    this.#standstill = standstill;
+    if (lost > STANDSTILL) this.#send({ type: "lost", frames: Math.round(lost * SAMPLE_RATE) });
   }
 
   #send(command: WorkletCommand, transfer: Transferable[] = []): void {

@@ -18,6 +18,7 @@ const STATUS_QUANTA = 8;
 class PlayoutProcessor extends AudioWorkletProcessor {
   readonly #playout: Playout;
   #open = true;
+  #moving = false;
   #playing = false;
   #quanta = 0;
   #energy = 0;
@@ -36,9 +37,11 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     this.#playout.pull(output);
     for (const channel of output) for (const sample of channel) this.#energy += sample * sample;
     this.#samples += (output[0]?.length ?? 0) * output.length;
-    const { playing } = this.#playout;
-    if (++this.#quanta >= STATUS_QUANTA || playing !== this.#playing) this.#report();
+    const { playing, moving } = this.#playout;
+    const changed = playing !== this.#playing || moving !== this.#moving;
+    if (++this.#quanta >= STATUS_QUANTA || changed) this.#report();
     this.#playing = playing;
+    this.#moving = moving;
     return this.#open;
   }
 
@@ -52,6 +55,13 @@ class PlayoutProcessor extends AudioWorkletProcessor {
         break;
       case "live":
         this.#playout.setLive(command.on);
+        break;
+      case "publisher":
+        this.#playout.setPublisher(command.publisher);
+        break;
+      case "lost":
+        this.#playout.lost(command.frames);
+        this.#report();
         break;
       case "write":
         this.#playout.write(command.timestamp, command.samples, command.provenance);
@@ -79,6 +89,8 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     const status: WorkletStatus = {
       playhead: this.#playout.playhead,
       playing: this.#playout.playing,
+      moving: this.#playout.moving,
+      resting: this.#playout.resting,
       bufferedMs: this.#playout.bufferedMs,
       energy: this.#energy,
       samples: this.#samples,
