@@ -1,3 +1,4 @@
+export { bestShift } from "./best-shift.js";
 export {
   BROADCAST_NAME_RULE,
   broadcastName,

@@ -32,6 +32,8 @@ export interface AudienceOptions {
 
 /** Without an aggregate for longer, nobody is known to listen. */
 const SILENCE = fromSeconds(3);
+/** A report older than that says little about where a playhead is by now: a playhead may stand still. */
+const PROJECTED = fromMilliseconds(500);
 /** A cut lies on a sample, up to half of one behind the moment it is meant for. */
 const HALF_SAMPLE_US = 11;
 /** How long the word of the others is waited for once one has come: a listener that never gives its own holds nobody up. */
@@ -134,6 +136,11 @@ export class Audience {
   /** The last aggregate, unless it is too old to believe. */
   get #fresh(): Aggregate | undefined {
     return this.#clock() - this.#arrival > SILENCE ? undefined : this.#last;
+  }
+
+  /** Whether the playheads are known to move or to stand still, and not only projected from an old report. */
+  isCurrent(now: Microseconds): boolean {
+    return now - this.#arrival < PROJECTED;
   }
 
   /** Earliest playhead now, never far behind the latest; undefined with nobody reporting. */

@@ -162,6 +162,23 @@ export class Composer {
     this.#tape.seek(start);
   }
 
+  /** Where what is rendered and not encoded yet begins, in samples. */
+  get unsent(): number {
+    let at = this.#cursor;
+    for (const { from, to } of this.#holes) if (from <= at) at = Math.max(at, to);
+    return Math.min(at, this.#tape.end);
+  }
+
+  /** Moves what is rendered and not encoded yet to `position`, over a hole; returns by how much it moved. */
+  delay(position: number): number {
+    const from = this.unsent;
+    const rest = this.cut(from);
+    this.startAt(position);
+    const by = this.#tape.end - from;
+    this.write(rest);
+    return by;
+  }
+
   /**
    * Encodes the next frame, if it starts before `target` and is rendered. `ended`: nothing more is to come, so the rest
    * goes out with silence behind it. False when there is none.

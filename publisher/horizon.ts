@@ -21,6 +21,8 @@ const UNHEARD = fromMilliseconds(1000);
 /** Where things are on the broadcast's timeline now: what is being heard, where a change can land, how far to send. */
 export class Horizon {
   readonly #options: HorizonOptions;
+  /** By how much the listeners' playhead was behind the wall clock when they last reported it. */
+  #behind = 0;
 
   constructor(options: HorizonOptions) {
     this.#options = options;
@@ -36,7 +38,15 @@ export class Horizon {
    * Undefined with nobody reporting.
    */
   playhead(now: Microseconds): Microseconds | undefined {
-    return this.#options.audience.latest(now);
+    const { audience } = this.#options;
+    const playhead = audience.latest(now);
+    if (playhead !== undefined && audience.isCurrent(now)) this.#behind = this.wall(now) - playhead;
+    return playhead;
+  }
+
+  /** The playhead, or where it would be by now with nobody reporting any more: what is sent goes on from there. */
+  presumed(now: Microseconds): Microseconds {
+    return this.playhead(now) ?? microseconds(this.wall(now) - this.#behind);
   }
 
   /** Nobody hears anything before this any more. */
@@ -46,7 +56,7 @@ export class Horizon {
 
   /** The same where nobody reports. */
   unheard(now: Microseconds): Microseconds {
-    return microseconds(this.wall(now) - UNHEARD);
+    return microseconds(this.presumed(now) - UNHEARD);
   }
 
   /** Older sound would only put the playhead of who joins a live broadcast behind for good. */
@@ -63,8 +73,9 @@ export class Horizon {
   /** The soonest position, in samples, at which something new can be heard in full. */
   next(now: Microseconds): number {
     const { mode, audience } = this.#options;
-    const playhead = mode === "live" ? undefined : this.playhead(now);
-    if (playhead === undefined) return toPosition(this.wall(now));
+    if (mode === "live") return toPosition(this.wall(now));
+    const playhead = this.playhead(now);
+    if (playhead === undefined) return toPosition(this.presumed(now));
     // Whoever starts over or stands still waits for the first frame, however late it is.
     const waiting = audience.isStartingOver(now) || !audience.playing;
     const margin = waiting ? 0 : (audience.transit.ahead ?? audience.lead.close(now));
@@ -76,14 +87,14 @@ export class Horizon {
     const { mode, aheadMs, frameMs, audience } = this.#options;
     const wall = this.wall(now);
     if (mode === "live") return microseconds(wall + frameMs * 1000);
-    const playhead = this.playhead(now) ?? wall;
+    const playhead = this.presumed(now);
     if (aheadMs !== undefined) return microseconds(playhead + aheadMs * 1000);
     return audience.lead.frontier(playhead, now);
   }
 
   /** How long the rendering, done up to `end`, may stand still before somebody hears it. */
   slack(end: Microseconds, now: Microseconds): Microseconds {
-    const ahead = this.#options.mode === "ahead" ? end - (this.playhead(now) ?? this.wall(now)) : 0;
+    const ahead = this.#options.mode === "ahead" ? end - this.presumed(now) : 0;
     return microseconds(Math.max(LIVE_SLACK, ahead));
   }
 }

@@ -14,11 +14,13 @@ import type { Horizon } from "./horizon.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 import { OverloadGuard } from "./overload.js";
+import { PacedSource } from "./paced-source.js";
 import { type Item, MAX_CHECKPOINTS, Playlist, type Tail, type Utterance } from "./playlist.js";
 import { toPosition, toTime } from "./position.js";
 import { type Block, Renderer, tellsVoice } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
 import type { AudioSource } from "./source.js";
+import type { TapeCut } from "./tape.js";
 
 /** Options of {@link Performer}. */
 export interface PerformerOptions {
@@ -26,6 +28,7 @@ export interface PerformerOptions {
   readonly channels: 1 | 2;
   /** With DTX, pauses become digital silence. */
   readonly opus: { readonly dtx: boolean };
+  readonly frameMs: number;
   readonly resumeWindowMs: number;
   readonly clock: Clock;
   readonly horizon: Horizon;
@@ -65,6 +68,10 @@ export interface Change {
 
 /** Without a checkpoint, as after a change of model, the denoiser hears so much before what is said anew: 300 ms. */
 const WARM_UP = 0.3 * SAMPLE_RATE;
+/** What may wait beside a frame that lacks samples: a block and the encoder's look-ahead. */
+const AROUND_FRAME = 0.02 * SAMPLE_RATE;
+/** A live source later than this for a second has stood still. */
+const LIVE_SLACK = fromMilliseconds(200);
 /** Splices that wait for their moment. */
 const MAX_SPLICES = 64;
 
@@ -86,6 +93,7 @@ export class Performer {
   #band: (Stretch & { readonly item: Item }) | undefined;
   #wrapped = false;
   #underruns = 0;
+  readonly #paced = new WeakMap<Renderer, PacedSource>();
   /** One function for all denoisers: who shares a worker is told once. */
   readonly #onFallback = (error: Error) => this.#options.logger.warn({ err: error }, error.message);
 
@@ -169,8 +177,9 @@ export class Performer {
 
   /** A renderer of a source on the model in force. */
   async makeRenderer(source: AudioSource): Promise<Renderer> {
+    const paced = this.#options.mode === "live" && !source.stored ? this.#pace(source) : undefined;
     const renderer: Renderer = new Renderer({
-      source,
+      source: paced ?? source,
       denoisers: await this.makeDenoisers(this.#model),
       guard: this.guard,
       clock: this.#clock,
@@ -181,6 +190,7 @@ export class Performer {
       },
     });
     renderer.setNoiseProfile(this.#noise);
+    if (paced !== undefined) this.#paced.set(renderer, paced);
     return renderer;
   }
 
@@ -204,9 +214,12 @@ export class Performer {
     } else if (item !== playlist.current) {
       if (block !== undefined) renderer.unread(block);
     } else if (block === undefined) {
+      this.#catchUp(item);
       playlist.finish(this.#composer.end);
+      // Listeners take silence for the end of an utterance, and audio that breaks off for a fault.
+      if (playlist.next === undefined) this.#composer.write(this.#silence);
     } else {
-      this.#catchUp();
+      this.#catchUp(item);
       this.#composer.write(block);
       if (block.checkpoint === undefined) return;
       item.checkpoints.push({ position: this.#composer.end, states: block.checkpoint });
@@ -385,15 +398,63 @@ export class Performer {
     for (const warning of source.warnings ?? []) this.#options.logger.warn({ source: source.name }, warning);
   }
 
-  // Where the source was too slow, what is late anyway moves on to where it can still be heard in full.
-  #catchUp(): void {
+  // An utterance that begins when listeners are at the end of the one before leaves a hole: the pause was meant.
+  #startAt(position: number): void {
+    const { end } = this.#composer;
+    this.#composer.startAt(position < end ? end : Math.max(position, end > 0 ? end + this.#frame : 0));
+  }
+
+  // Where the source was too slow, what is not encoded yet moves on to where it can still be heard in full.
+  #catchUp(item: Item): void {
+    const composer = this.#composer;
     const now = this.#clock();
-    // What is rendered anew may start before what is sent next.
-    const end = toTime(Math.max(this.#composer.end, this.#composer.cursor));
-    if (end >= this.#horizon.late(now)) return;
+    if (this.#options.mode === "live" && item.renderer && this.#paced.has(item.renderer)) {
+      this.#skipBehind(this.#paced.get(item.renderer)!, now);
+      return;
+    }
+    // More waits than a frame lacks: that is not the source's fault. What is rendered anew may start before what is sent next.
+    const { unsent } = composer;
+    const isWaiting = composer.end - unsent < this.#frame + AROUND_FRAME && unsent >= composer.cursor;
+    const from = isWaiting ? unsent : Math.max(composer.end, composer.cursor);
+    if (toTime(from) >= this.#horizon.late(now)) return;
+    if (item.start < from) this.#underruns++;
+    const by = composer.delay(this.#horizon.next(now));
+    if (item.start >= from) item.start += by;
+    item.checkpoints = item.checkpoints.map(({ position, states }) => ({
+      position: position > from ? position + by : position,
+      states,
+    }));
+    this.#options.onDelay(microseconds(toTime(by)));
+  }
+
+  // A live source that stood still goes on at the time it is captured, over a hole.
+  #skipBehind(paced: PacedSource, now: Microseconds): void {
+    const end = toTime(this.#composer.end);
+    if (end >= this.#horizon.late(now) || paced.behind < LIVE_SLACK) return;
     this.#underruns++;
     this.#composer.startAt(this.#horizon.next(now));
-    this.#options.onDelay(microseconds(toTime(this.#composer.end) - end));
+    const by = microseconds(toTime(this.#composer.end) - end);
+    paced.moved(by);
+    this.#options.onDelay(by);
+  }
+
+  #pace(source: AudioSource): PacedSource {
+    const lag = () => {
+      const { current, muted } = this.playlist;
+      const item = muted ?? current;
+      const position = (item === muted ? this.#mutedEnd : this.#composer.end) + (item?.renderer?.ahead ?? 0);
+      return microseconds(this.#horizon.wall(this.#clock()) - toTime(position));
+    };
+    return new PacedSource({ source, lag });
+  }
+
+  get #frame(): number {
+    return (this.#options.frameMs * SAMPLE_RATE) / 1000;
+  }
+
+  get #silence(): TapeCut {
+    const silence = new Float32Array(this.#frame * this.#options.channels);
+    return { dry: silence, wet: silence };
   }
 
   // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
@@ -409,7 +470,7 @@ export class Performer {
       // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
       item.renderer ??= await this.makeRenderer(item.source);
       if (playlist.next !== item || playlist.current !== undefined) return undefined;
-      this.#composer.startAt(this.#horizon.next(now));
+      this.#startAt(this.#horizon.next(now));
       playlist.begin(this.#composer.end);
       this.#options.onBegin(toTime(this.#composer.end));
     }

@@ -80,6 +80,8 @@ interface Cut {
 }
 
 const TICK_MS = 10;
+/** How far ahead a publisher sends at most where that follows the link: see `LeadController`. */
+const MAX_AHEAD_MS = 4350;
 /** Frames encoded and not yet sent: a rewind throws their encoding away. */
 const MAX_ENCODED = 32;
 const MAX_WRITE_TIMES = 1024;
@@ -365,7 +367,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const quiet = this.#quietSince === this.#composer.counters.frames && this.#performer.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
     const now = this.#clock();
-    const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.wall(now));
+    const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.presumed(now));
     this.#quietSince = this.#composer.counters.frames;
     this.#interrupting = this.#heard(cut);
     return this.#interrupting;
@@ -415,7 +417,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   stats(): PublisherStats {
     const now = this.#clock();
     const { groups, bytes, reneges, clipped } = this.#composer.counters;
-    const playhead = this.#horizon.playhead(now) ?? this.#horizon.wall(now);
+    const playhead = this.#horizon.presumed(now);
     const frontier = toTime(this.#composer.cursor);
     return {
       connected: this.#uplink.connected,
@@ -521,7 +523,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     if (this.#stranded && this.#uplink.wanted) {
       this.#stranded = false;
       this.#outbox.forget();
-      const position = toPosition(this.#horizon.wall(now));
+      const position = toPosition(this.#horizon.presumed(now));
       if (this.#options.mode === "ahead" && position < this.#composer.cursor) this.#composer.rewind(position);
     }
   }
@@ -684,6 +686,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
           renege,
           mode,
           run: this.#runId,
+          ...(mode === "ahead" && { aheadMs: this.#options.aheadMs ?? MAX_AHEAD_MS }),
           ...(this.#toldBleed.ms > 0 && { bleedMs: this.#toldBleed.ms }),
           ...(voice && { voice }),
         },

@@ -21,6 +21,8 @@ export interface AudioSource {
    * says. More may come while it is read.
    */
   readonly warnings?: readonly string[];
+  /** Whether all of it is there already, as in a file: it is read when it is needed, even in a live broadcast. */
+  readonly stored?: boolean;
   /** Closes files, pipes and processes; idempotent. */
   close(): Promise<void>;
 }
@@ -82,7 +84,7 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
   const { data } = parsed;
   if ("file" in data) {
     const input = await FileAudio.open(data.file, data.loop);
-    const source = new StreamSource(basename(data.file), data.channels, input, data.loop);
+    const source = new StreamSource(basename(data.file), data.channels, input, { ...data, stored: input.isFile });
     // What a pipe holds is looked at when it is read: its writer may take its time.
     if (input.isFile) await source.start();
     return source;
@@ -90,7 +92,7 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
   if ("pcm" in data) {
     const { name, rate, inputChannels: channels, format: sampleFormat } = data;
     const input = new StreamAudio(openStream(data.pcm, data.loop), { name, rate, channels, sampleFormat });
-    return new StreamSource(name, data.channels, input, data.loop);
+    return new StreamSource(name, data.channels, input, { ...data, stored: false });
   }
   const { samples, inputChannels: channels } = data;
   if (samples.length % channels !== 0) {
@@ -99,13 +101,15 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
       `The option samples holds no whole number of ${channels}-channel sample frames.`,
     );
   }
-  return new StreamSource(data.name, data.channels, new MemoryAudio(samples, data.rate, channels), data.loop);
+  const input = new MemoryAudio(samples, data.rate, channels);
+  return new StreamSource(data.name, data.channels, input, { ...data, stored: true });
 }
 
 /** Mixes and resamples an input, again from its start where it loops. */
 class StreamSource implements AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
+  readonly stored: boolean;
   readonly #input: AudioInput;
   readonly #loop: boolean;
   #reading: AudioReading | undefined;
@@ -116,9 +120,15 @@ class StreamSource implements AudioSource {
   #heard = false;
   #ended = false;
 
-  constructor(name: string, channels: 1 | 2, input: AudioInput, loop: boolean) {
+  constructor(
+    name: string,
+    channels: 1 | 2,
+    input: AudioInput,
+    { loop, stored }: { readonly loop: boolean; readonly stored: boolean },
+  ) {
     this.name = name;
     this.channels = channels;
+    this.stored = stored;
     this.#input = input;
     this.#loop = loop;
   }

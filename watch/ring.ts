@@ -1,4 +1,4 @@
-import { InputError, type Microseconds } from "../base/index.js";
+import { bestShift, InputError, type Microseconds } from "../base/index.js";
 import { Declicker, fadeCurve } from "./fade.js";
 import { framesAt, framesIn, timestampAt } from "./samples.js";
 
@@ -47,8 +47,6 @@ interface Segment extends Provenance {
 
 /** Longest stretch that {@link SampleRing.splice} takes out. */
 const MAX_SPLICE_FRAMES = framesIn(20);
-/** Every so many frames are compared to find where a splice fits. */
-const MATCH_STRIDE = 4;
 
 /** How far a timestamp may be off the end of what precedes it and still continue it: timestamps are rounded. */
 const SNAP_FRAMES = 24;
@@ -63,8 +61,7 @@ export class SampleRing {
   readonly #capacity: number;
   readonly #fade: Float32Array;
   readonly #declicker: Declicker;
-  readonly #scratch = new Float32Array(MAX_SPLICE_FRAMES + framesIn(10));
-  readonly #mismatch = new Float64Array(MAX_SPLICE_FRAMES + 1);
+  readonly #scratch: readonly Float32Array[];
   #segments: Segment[] = [];
   #floor: number | undefined;
   #continues: (Provenance & { readonly position: number }) | undefined;
@@ -81,6 +78,7 @@ export class SampleRing {
     this.#capacity = framesIn(capacityMs);
     this.#channels = Array.from({ length: channels }, () => new Float32Array(this.#capacity));
     this.#fade = fadeCurve(framesIn(fadeMs));
+    this.#scratch = this.#channels.map(() => new Float32Array(MAX_SPLICE_FRAMES + this.#fade.length));
     this.#declicker = new Declicker({ channels, fadeFrames: this.#fade.length });
   }
 
@@ -248,25 +246,14 @@ export class SampleRing {
     this.#continues = undefined;
   }
 
-  /** How far on, from `shortest` to `longest` frames, the sound is most like that at `position`. */
   #match(position: number, shortest: number, longest: number): number {
-    const fade = this.#fade.length;
-    const scratch = this.#scratch.subarray(0, longest + fade);
-    const mismatch = this.#mismatch.fill(0);
-    for (const channel of this.#channels) {
-      this.#copyOut(channel, scratch, 0, position, scratch.length);
-      for (let shift = shortest; shift <= longest; shift++) {
-        let sum = 0;
-        for (let index = 0; index < fade; index += MATCH_STRIDE) {
-          const difference = scratch[index + shift]! - scratch[index]!;
-          sum += difference * difference;
-        }
-        mismatch[shift]! += sum;
-      }
-    }
-    let best = longest;
-    for (let shift = longest - 1; shift >= shortest; shift--) if (mismatch[shift]! < mismatch[best]!) best = shift;
-    return best;
+    const length = this.#fade.length;
+    const planes = this.#channels.map((channel, index) => {
+      const plane = this.#scratch[index]!.subarray(0, longest + length);
+      this.#copyOut(channel, plane, 0, position, plane.length);
+      return plane;
+    });
+    return bestShift(planes, { length, shortest, longest });
   }
 
   #carve(start: number, end: number, applies: (segment: Segment) => boolean): number {

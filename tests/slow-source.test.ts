@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { VirtualStage } from "./support/virtual-stage.js";
+
+/** Audio of `totalMs` in chunks of `chunkMs`, each of which takes `pace` times its length to come. */
+function chunks(totalMs: number, chunkMs: number, pace: number) {
+  const count = Math.ceil(totalMs / chunkMs);
+  return Array.from({ length: count }, (_, i) => ({
+    afterMs: i === 0 ? 0 : chunkMs * pace,
+    ms: Math.min(chunkMs, totalMs - i * chunkMs),
+  }));
+}
+
+/** A sample for each time that silence was faded out of. */
+const TRACEABLE_MS = 1;
+
+test.each([0.8, 1, 1.2, 2])(
+  "a listener hears all of an utterance whose source takes %f times its length",
+  async (pace) => {
+    const stage = new VirtualStage();
+    for (let reply = 0; reply < 4; reply++) {
+      const since = stage.now;
+      stage.say(chunks(2000, 100, pace));
+      await stage.runTo(stage.now + 2000 * Math.max(1, pace) + 1500);
+      const { missing, repeated } = stage.coverage(2000, since);
+      expect(missing).toBeLessThan(TRACEABLE_MS);
+      expect(repeated).toBe(0);
+    }
+    expect(stage.outbox.counters.passed).toBe(0);
+  },
+);
+
+test("an utterance whose first sample comes seconds late is heard from its first sample, and no underrun is counted", async () => {
+  const stage = new VirtualStage();
+  for (const lateMs of [0, 500, 2000, 5000]) {
+    const since = stage.now;
+    const { underruns } = stage.playout.counters;
+    stage.say([{ afterMs: lateMs, ms: 100 }, ...chunks(900, 100, 0.5).map((chunk) => ({ ...chunk, afterMs: 50 }))]);
+    await stage.runTo(stage.now + lateMs + 2500);
+    expect(stage.coverage(1000, since).missing).toBeLessThan(TRACEABLE_MS);
+    expect(stage.playout.counters.underruns).toBe(underruns);
+  }
+  expect(stage.performer.underruns).toBe(0);
+});
+
+test("whatever the source's chunks, pace and stalls, no audio is lost, repeated or out of order", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          chunkMs: fc.integer({ min: 3, max: 400 }),
+          pace: fc.double({ min: 0.5, max: 1.6, noNaN: true }),
+          stallMs: fc.constantFrom(0, 0, 30, 300, 1500, 4000),
+          stallAt: fc.double({ min: 0, max: 1, noNaN: true }),
+          pauseMs: fc.constantFrom(0, 200, 900, 3000),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      fc.constantFrom(5, 10, 20, 40),
+      fc.constantFrom(1, 20, 90),
+      fc.constantFrom(0, 500, 4000),
+      async (replies, frameMs, transitMs, aheadMs) => {
+        const stage = new VirtualStage({ frameMs, transitMs, aheadMs });
+        for (const { chunkMs, pace, stallMs, stallAt, pauseMs } of replies) {
+          const since = stage.now;
+          const all = chunks(1500, chunkMs, pace);
+          all[Math.floor(stallAt * (all.length - 1))]!.afterMs += stallMs;
+          stage.say(all);
+          await stage.runTo(stage.now + 1500 * Math.max(1, pace) + stallMs + 2500 + pauseMs);
+          const { missing, repeated } = stage.coverage(1500, since);
+          expect(missing).toBeLessThan(5 * TRACEABLE_MS);
+          expect(repeated).toBe(0);
+        }
+        const places = stage.heard.map(({ index }) => index);
+        expect(places.filter((index, i) => index < places[i - 1]!)).toHaveLength(replies.length - 1);
+        expect(stage.outbox.counters.passed).toBe(0);
+      },
+    ),
+    { numRuns: 12, seed: 20261126 },
+  );
+});
+
+test("a publisher too slow for real time is heard in pieces, counts underruns, and is whole again once it is fast enough", async () => {
+  // 5 ms frames, of which the machine makes eight tenths in time.
+  let blocks = 100;
+  const stage = new VirtualStage({ frameMs: 5, blocksPerTick: () => blocks });
+  stage.say(chunks(12_000, 100, 0.1));
+  await stage.runTo(2000);
+  let tick = 0;
+  Object.defineProperty(stage, "tick", { value: 0 });
+  blocks = 1;
+  const slow = setInterval(() => {}, 1e6);
+  clearInterval(slow);
+  for (; stage.now < 8000; tick++) {
+    blocks = tick % 5 === 0 ? 0 : 1;
+    await stage.runTo(stage.now + 10);
+  }
+  expect(stage.performer.underruns).toBeGreaterThan(0);
+  const heard = stage.heard.length;
+  expect(heard / 48).toBeGreaterThan(5500);
+  blocks = 100;
+  await stage.runTo(16_000);
+  expect(stage.coverage(12_000).missing).toBeLessThan(20 * TRACEABLE_MS);
+  expect(stage.outbox.counters.passed).toBe(0);
+});

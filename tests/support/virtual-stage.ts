@@ -1,0 +1,304 @@
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { RewindConsumer } from "../../container/index.js";
+import { ReportAggregator } from "../../flow/index.js";
+import { Audience } from "../../publisher/audience.js";
+import { Composer } from "../../publisher/composer.js";
+import { Horizon } from "../../publisher/horizon.js";
+import { knobsSchema } from "../../publisher/mix.js";
+import { Outbox } from "../../publisher/outbox.js";
+import { PcmEncoder } from "../../publisher/pcm-encoder.js";
+import { Performer } from "../../publisher/performer.js";
+import { toPosition } from "../../publisher/position.js";
+import type { AudioSource } from "../../publisher/source.js";
+import { openPcm } from "../../watch/pcm.js";
+import { AudioPipeline } from "../../watch/pipeline.js";
+import { Playout } from "../../watch/playout.js";
+import { QUANTUM_FRAMES } from "../../watch/samples.js";
+
+const QUANTUM = (QUANTUM_FRAMES * 1000) / 48_000;
+const FULL_SCALE = 32_767;
+/** Samples of a source count through this range, so that every sample heard says which one it is. */
+const RANGE = 30_000;
+const BACK = 4800;
+
+/** A source whose samples say where they belong, delivered in chunks by the virtual clock. */
+export class CountingSource implements AudioSource {
+  readonly name = "counting";
+  readonly channels = 1;
+  /** When each chunk is there, and how many samples it has. */
+  readonly #chunks: { readonly at: number; readonly samples: number }[];
+  readonly #now: () => number;
+  #waiting: (() => void) | undefined;
+  #given: number;
+
+  constructor(now: () => number, chunks: readonly { readonly at: number; readonly samples: number }[], first = 0) {
+    this.#now = now;
+    this.#chunks = [...chunks];
+    this.#given = first;
+  }
+
+  async read(): Promise<Float32Array | undefined> {
+    while (this.#chunks[0] && this.#chunks[0].at > this.#now())
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+      });
+    const chunk = this.#chunks.shift();
+    if (!chunk) return undefined;
+    const first = this.#given;
+    this.#given += chunk.samples;
+    return Float32Array.from({ length: chunk.samples }, (_, i) => (1000 + ((first + i) % RANGE)) / FULL_SCALE);
+  }
+
+  /** Time went by. */
+  wake(): void {
+    if (this.#chunks[0] && this.#chunks[0].at <= this.#now()) this.#waiting?.();
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Options of {@link VirtualStage}. */
+export interface VirtualStageOptions {
+  readonly mode?: "live" | "ahead";
+  readonly aheadMs?: number;
+  readonly frameMs?: number;
+  /** How long a group, or a report, is on its way. */
+  readonly transitMs?: number;
+  /** Blocks that the publisher renders in 10 ms at most. */
+  readonly blocksPerTick?: () => number;
+}
+
+/**
+ * A publisher, the path and a listener on one virtual clock: the real parts of both, without sockets and timers. PCM in
+ * place of Opus, so that every sample heard can be traced to the source.
+ */
+export class VirtualStage {
+  readonly performer: Performer;
+  readonly composer: Composer;
+  readonly outbox = new Outbox({ bitrateBps: 768_000, window: false });
+  readonly playout: Playout;
+  readonly audience: Audience;
+  /** Index of every sample heard, with when it was pulled. */
+  readonly heard: { readonly index: number; readonly at: number }[] = [];
+  now = 0;
+  /** The listener's process stands still while this is true. */
+  stopped = false;
+  readonly sources: CountingSource[] = [];
+  readonly #options: Required<VirtualStageOptions>;
+  readonly #horizon: Horizon;
+  readonly #consumer: RewindConsumer;
+  readonly #pipeline: AudioPipeline;
+  readonly #aggregator = new ReportAggregator({ broadcast: 1 });
+  readonly #output = [new Float32Array(QUANTUM_FRAMES)];
+  readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
+  #lead: { lead: Microseconds; group: number } | undefined;
+  readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
+  #index = 0;
+  #soundsOn = false;
+  #pulled = 0;
+  #reportId = 0;
+  #reportAt = 0;
+  #tickAt = 0;
+
+  constructor(options: VirtualStageOptions = {}) {
+    const full = {
+      mode: "ahead",
+      aheadMs: 0,
+      frameMs: 20,
+      transitMs: 20,
+      blocksPerTick: () => 100,
+      ...options,
+    } as const;
+    this.#options = full;
+    const { mode, frameMs } = full;
+    const clock = (): Microseconds => fromMilliseconds(this.now);
+    const aheadMs = full.aheadMs || undefined;
+    this.audience = new Audience({ clock });
+    this.#horizon = new Horizon({ mode, aheadMs, frameMs, start: microseconds(0), audience: this.audience });
+    this.composer = new Composer({
+      channels: 1,
+      frameMs,
+      frameSize: 48 * frameMs,
+      groupFrames: 1,
+      capacity: 48_000 * 20,
+      renege: "rewind",
+      knobs: knobsSchema.parse({}),
+      lowWanted: () => false,
+      onFrame: (frame) => {
+        const playhead = this.#horizon.playhead(clock());
+        this.outbox.push({ ...frame, producedAt: clock() });
+        if (playhead === undefined || !this.audience.playing) return;
+        this.audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
+      },
+      onRewind: () => {},
+      onTrack: () => {},
+    });
+    this.composer.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
+    this.performer = new Performer({
+      mode,
+      channels: 1,
+      frameMs,
+      opus: { dtx: false },
+      resumeWindowMs: 10_000,
+      clock,
+      horizon: this.#horizon,
+      composer: this.composer,
+      logger: { debug: () => {}, info: () => {}, warn: () => {} },
+      onRead: () => {},
+      onBegin: () => {},
+      onDelay: () => {},
+    });
+    // Fades as short as can be: what is faded can't be traced.
+    this.playout = new Playout({ channels: 1, fadeMs: 0.02 });
+    this.playout.setLive(mode === "live");
+    this.playout.setPublisher({ marksPauses: true, aheadMs: aheadMs ?? 4350 });
+    this.#consumer = new RewindConsumer({
+      clock,
+      gap: () => fromMilliseconds(this.playout.resting ? 250 : 40),
+      maxSpanUs: fromMilliseconds(30_000),
+    });
+    this.#pipeline = new AudioPipeline({
+      consumer: this.#consumer,
+      openDecoder: openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),
+      output: this.playout,
+    });
+  }
+
+  /** Queues audio whose chunks come `gaps` milliseconds after one another, from now on. */
+  say(chunks: readonly { readonly afterMs: number; readonly ms: number }[], first = 0) {
+    let at = this.now;
+    const timed = chunks.map(({ afterMs, ms }) => {
+      at += afterMs;
+      return { at, samples: Math.round(ms * 48) };
+    });
+    const source = new CountingSource(() => this.now, timed, first);
+    this.sources.push(source);
+    this.#index = first;
+    return this.performer.play(source);
+  }
+
+  async runTo(milliseconds: number): Promise<void> {
+    while (this.now < milliseconds) {
+      this.now += 1;
+      for (const source of this.sources) source.wake();
+      while (this.#onTheWay[0] && this.#onTheWay[0].at <= this.now && !this.stopped) this.#onTheWay.shift()!.run();
+      if (this.now >= this.#tickAt) {
+        this.#tickAt = this.now + 10;
+        await this.#tick();
+      }
+      if (!this.stopped) this.#listen();
+      this.#relay();
+    }
+  }
+
+  /** Milliseconds of the first `milliseconds` of a source that were not heard, and that were heard more than once. */
+  coverage(milliseconds: number, since = 0) {
+    const counts = new Uint8Array(Math.round(milliseconds * 48));
+    for (const { index, at } of this.heard) if (at >= since && index < counts.length) counts[index]!++;
+    const missing = counts.filter((count) => count === 0).length / 48;
+    return { missing, repeated: counts.filter((count) => count > 1).length / 48 };
+  }
+
+  async #tick(): Promise<void> {
+    const blocks = this.#options.blocksPerTick();
+    for (let block = 0; block < blocks; block++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.performer.take();
+      this.#pump();
+      const reading = this.performer.reading || (await this.performer.read());
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!reading || this.performer.reading) break;
+    }
+    this.performer.take();
+    this.#pump();
+  }
+
+  #pump(): void {
+    const now = fromMilliseconds(this.now);
+    const ended = this.performer.playlist.current === undefined;
+    for (;;) {
+      while (this.outbox.size < 1 && this.composer.encode(toPosition(this.#horizon.target(now)), { ended }));
+      const frame = this.outbox.take(now, this.#horizon.passed(now));
+      if (!frame) return;
+      const { sequence, timestamp, payload } = frame;
+      this.#send(() => {
+        this.playout.landed(timestamp);
+        this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
+        this.#consumer.finish(sequence);
+        this.#pipeline.pump();
+        const { playhead } = this.playout;
+        if (playhead !== undefined && this.playout.clock.started)
+          this.#worst(microseconds(timestamp - playhead), sequence);
+      });
+    }
+  }
+
+  #worst(lead: Microseconds, group: number): void {
+    if (this.#lead === undefined || lead < this.#lead.lead) this.#lead = { lead, group };
+  }
+
+  #send(run: () => void): void {
+    this.#onTheWay.push({ at: this.now + this.#options.transitMs, run });
+  }
+
+  #listen(): void {
+    const behind = this.now - this.#pulled;
+    if (behind > 200) {
+      this.playout.lost(Math.round((behind - 200) * 48));
+      this.#pulled += behind - 200;
+    }
+    for (; this.#pulled + QUANTUM <= this.now; this.#pulled += QUANTUM) {
+      this.#pipeline.pump();
+      let end = this.#soundsOn ? 0 : -1;
+      for (const { offset, frames } of this.playout.pull(this.#output)) {
+        // The first sample after silence is faded in.
+        for (let i = offset === end ? offset : offset + 1; i < offset + frames; i++) this.#note(this.#output[0]![i]!);
+        end = offset + frames;
+      }
+      this.#soundsOn = end === QUANTUM_FRAMES;
+    }
+    const { playhead } = this.playout;
+    if (this.now < this.#reportAt || playhead === undefined) return;
+    this.#reportAt = this.now + 100;
+    this.#report(microseconds(Math.max(0, playhead)));
+  }
+
+  #note(sample: number): void {
+    const place = Math.round(sample * (FULL_SCALE + 1)) - 1000;
+    if (place < 0) return;
+    // The range comes round again: the nearest place from 100 ms back on.
+    this.#index += ((((place - this.#index + BACK) % RANGE) + RANGE) % RANGE) - BACK;
+    this.heard.push({ index: this.#index, at: this.now });
+  }
+
+  #report(playhead: Microseconds): void {
+    const report = {
+      broadcast: 1,
+      session: 1,
+      reportId: this.#reportId++,
+      clientTimeMs: Math.floor(this.now),
+      playhead,
+      playing: this.playout.moving,
+      discontinuity: 0,
+      from: undefined,
+      heardUntil: undefined,
+      receivedBytes: 0,
+      receivedGroup: undefined,
+      worstLead: this.#lead?.lead,
+      worstLeadGroup: this.#lead?.group,
+      bufferedMs: this.playout.bufferedMs,
+      bleedMs: 0,
+      staleMs: 0,
+    };
+    this.#lead = undefined;
+    const at = this.now + this.#options.transitMs;
+    this.#reports.push({ at, report });
+  }
+
+  #relay(): void {
+    const now = fromMilliseconds(this.now);
+    while (this.#reports[0] && this.#reports[0].at <= this.now)
+      this.#aggregator.fold(this.#reports.shift()!.report, now);
+    if (this.now % 100 === 0) this.audience.observe(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
+  }
+}
