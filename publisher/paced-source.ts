@@ -18,7 +18,7 @@ const PIECE = milliseconds(10);
 /** Over what time the least lateness counts: the rest of it comes and goes with the source's chunks. */
 const WINDOW = milliseconds(1000);
 /** Lateness that is made good, and what is left of it. */
-const WORTH = { begin: milliseconds(50), end: milliseconds(20) };
+const WORTH = { begin: milliseconds(25), end: milliseconds(10) };
 /** More lateness than this is left out at once: a minute of it would take minutes in small skips. */
 const LIMIT = milliseconds(3000);
 const FADE = milliseconds(5);

@@ -8,12 +8,20 @@ const WORTH = framesIn(30);
 const LEAST = framesIn(5);
 /** Most that is skipped at once where it is quiet, and where it is not: a period of a low voice. */
 const MOST = { quiet: framesIn(20), loud: framesIn(15) };
-/** Time until the next skip, as a multiple of the last: half as fast again where it is quiet, else 5 % faster. */
-const SPACING = { quiet: 2, loud: 20 };
+/** Time until the next skip, as a multiple of the last: half as fast again where it is quiet. */
+const SPACING_QUIET = 2;
+/**
+ * The same where it is not: 5 % faster, and with more to make good a fifth or a third, so that 2 s are made good in 10 s.
+ */
+const SPACING_LOUD = [
+  { above: framesIn(500), spacing: 3 },
+  { above: framesIn(100), spacing: 5 },
+  { above: 0, spacing: 20 },
+];
 /** Has to be quiet before and behind what is skipped. */
 const SURROUNDINGS = framesIn(10);
-/** How long to wait for a quiet stretch. */
-const PATIENCE = framesIn(2000);
+/** How long to wait for a quiet stretch, and up to which excess: more is made good at once. */
+const PATIENCE = { frames: framesIn(2000), excess: framesIn(250) };
 /** What is quiet: a peak under -40 dBFS, or 26 dB under the loudest of late. */
 const QUIET = { peak: 0.01, share: 0.05 };
 /** Time constant in which the loudest is forgotten. */
@@ -54,14 +62,16 @@ export class CatchUp {
     if (excess < LEAST) this.#active = false;
     if (!this.#active || this.#now < this.#notBefore) return;
     const how = this.#isQuiet(position) ? "quiet" : "loud";
-    if (how === "loud" && this.#now - this.#quietAt < PATIENCE) return;
+    const isPatient = excess <= PATIENCE.excess && this.#now - this.#quietAt < PATIENCE.frames;
+    if (how === "loud" && isPatient) return;
     const reserve = Math.min(RESERVE, framesIn(this.#clock.targetMs / 2));
     const spare = (this.#ring.end ?? position) - position - reserve;
     const skipped = this.#ring.splice(position, LEAST, Math.min(MOST[how], Math.floor(excess), spare));
     if (skipped === 0) return;
     this.#clock.skip(skipped);
     this.#skippedFrames += skipped;
-    this.#notBefore = this.#now + skipped * SPACING[how];
+    const loud = SPACING_LOUD.find(({ above }) => excess > above)!.spacing;
+    this.#notBefore = this.#now + skipped * (how === "quiet" ? SPACING_QUIET : loud);
     if (how === "quiet") this.#quietAt = this.#now;
     this.#quietFrames = 0;
   }

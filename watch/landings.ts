@@ -49,9 +49,10 @@ export class Landings {
     return this.#told.recent;
   }
 
-  /** How late the latest landed; undefined when nothing did. */
-  get latest(): number | undefined {
-    return this.#buckets.length === 0 ? undefined : Math.max(...this.#buckets.map(({ latest }) => latest));
+  /** How late the latest landed that landed no later than `limit`; undefined when nothing did. */
+  latest(limit = Number.POSITIVE_INFINITY): number | undefined {
+    const latest = this.#buckets.filter((bucket) => bucket.latest <= limit).map((bucket) => bucket.latest);
+    return latest.length === 0 ? undefined : Math.max(...latest);
   }
 
   /** Whether there is evidence of ten seconds. */

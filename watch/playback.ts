@@ -232,7 +232,9 @@ export class PlaybackClock {
     this.#landings.note(this.#elapsed, this.#elapsed - framesAt(timestamp));
     const recent = this.#landings.recent(this.#elapsed);
     if (recent === undefined) return;
-    this.#aim((this.#landings.latest ?? 0) - recent.usual, this.#landings.whole(this.#elapsed));
+    // What no delay would have covered, as after a standstill, is no jitter.
+    const latest = this.#landings.latest(recent.usual + this.#maximum) ?? recent.usual;
+    this.#aim(latest - recent.usual, this.#landings.whole(this.#elapsed));
   }
 
   /**
@@ -280,7 +282,7 @@ export class PlaybackClock {
    * Makes up, in a pause of `gap` frames, for time spent waiting as far as arrivals allow. Returns the frames skipped.
    */
   catchUp(gap: number): number {
-    const latest = this.#live ? this.#landings.latest : undefined;
+    const latest = this.#live ? this.#landings.latest() : undefined;
     const delay = latest === undefined ? this.#anchorTarget + this.#held : this.#elapsed - this.#position;
     const slack = delay - (latest ?? this.#latest() ?? 0) - MARGIN_FRAMES;
     const skipped = Math.floor(Math.max(0, Math.min(gap, Math.max(Math.min(this.#held, slack), this.excess))));

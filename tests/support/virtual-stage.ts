@@ -94,7 +94,7 @@ export class VirtualStage {
   #lead: { lead: Microseconds; group: number } | undefined;
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;
-  #soundsOn = false;
+  #place = 0;
   #pulled = 0;
   #reportId = 0;
   #reportAt = 0;
@@ -249,13 +249,8 @@ export class VirtualStage {
     }
     for (; this.#pulled + QUANTUM <= this.now; this.#pulled += QUANTUM) {
       this.#pipeline.pump();
-      let end = this.#soundsOn ? 0 : -1;
-      for (const { offset, frames } of this.playout.pull(this.#output)) {
-        // The first sample after silence is faded in.
-        for (let i = offset === end ? offset : offset + 1; i < offset + frames; i++) this.#note(this.#output[0]![i]!);
-        end = offset + frames;
-      }
-      this.#soundsOn = end === QUANTUM_FRAMES;
+      for (const { offset, frames } of this.playout.pull(this.#output))
+        for (let i = offset; i < offset + frames; i++) this.#note(this.#output[0]![i]!);
     }
     const { playhead } = this.playout;
     if (this.now < this.#reportAt || playhead === undefined) return;
@@ -265,7 +260,10 @@ export class VirtualStage {
 
   #note(sample: number): void {
     const place = Math.round(sample * (FULL_SCALE + 1)) - 1000;
-    if (place < 0) return;
+    const before = this.#place;
+    this.#place = place;
+    // In a fade a sample is not what it was.
+    if (place < 0 || place - before !== 1) return;
     // The range comes round again: the nearest place from 100 ms back on.
     this.#index += ((((place - this.#index + BACK) % RANGE) + RANGE) % RANGE) - BACK;
     this.heard.push({ index: this.#index, at: this.now });
