@@ -1,12 +1,22 @@
 import { expect, test } from "vitest";
-import { VirtualStage } from "./support/virtual-stage.js";
+import { VirtualStage, type VirtualStageOptions } from "./support/virtual-stage.js";
 
 /** A live broadcast of a source that captures in chunks of 20 ms, by a clock of `rate` times the publisher's. */
-function broadcast({ rate = 1, backlogMs = 0, until = 60_000, stall = (_at: number) => 0, ...options } = {}) {
+function broadcast({
+  rate = 1,
+  backlogMs = 0,
+  stall = () => 0,
+  ...options
+}: {
+  rate?: number;
+  backlogMs?: number;
+  /** How much longer the chunk that follows a moment takes. */
+  stall?: (at: number) => number;
+} & VirtualStageOptions = {}) {
   const stage = new VirtualStage({ mode: "live", ...options });
   const chunks: { afterMs: number; ms: number }[] = [];
   for (let ms = 0; ms < backlogMs; ms += 20) chunks.push({ afterMs: 0, ms: 20 });
-  for (let at = 0; at < until; at += 20 / rate) chunks.push({ afterMs: 20 / rate + stall(at), ms: 20 });
+  for (let at = 0; at < 60_000; at += 20 / rate) chunks.push({ afterMs: 20 / rate + stall(at), ms: 20 });
   stage.say(chunks);
   /** From the capture of what was heard at the end of a stretch to its sound; the worst of it in the stretch. */
   const delays = (fromMs: number, toMs: number) =>
