@@ -273,7 +273,7 @@ describe("What was sent ahead and taken back", () => {
       jitterMs: 400,
       adaptive: false,
     });
-    await until("it is subscribed", () => listener.stats().state === "playing");
+    await until("it is subscribed", () => listener.stats().state === "ready");
     publisher.play(await openSource({ samples: recording }));
     await wellAhead(publisher, listener);
     await until("a second is heard", () => pulled(listener, () => true, microseconds(0)) > SAMPLE_RATE);
