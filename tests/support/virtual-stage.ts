@@ -297,6 +297,7 @@ export class VirtualStage {
     const now = fromMilliseconds(this.now);
     while (this.#reports[0] && this.#reports[0].at <= this.now)
       this.#aggregator.fold(this.#reports.shift()!.report, now);
-    if (this.now % 100 === 0) this.audience.observe(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
+    if (this.now % 100 !== 0) return;
+    this.audience.observe(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }), this.#aggregator);
   }
 }
