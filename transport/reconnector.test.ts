@@ -20,7 +20,7 @@ test("the wait before an attempt is short at first, grows with the outage, and s
   let now = 0;
   const waits: number[] = [];
   const sessions: FakeSession[] = [];
-  let failures = 60;
+  let failures = 100;
   const reconnector: Reconnector<FakeSession> = new Reconnector({
     connect: async () => {
       if (failures-- > 0) throw new TransportError("CONNECT_FAILED", "No.");
@@ -46,14 +46,14 @@ test("the wait before an attempt is short at first, grows with the outage, and s
   expect(sessions).toHaveLength(3);
   expect(waits[0]).toBe(75);
   let outageMs = 0;
-  for (const wait of waits.slice(0, 61)) {
-    expect(wait).toBeCloseTo(0.75 * Math.min(Math.max(100, 0.15 * outageMs), 8000), 0);
+  for (const wait of waits.slice(0, 101)) {
+    expect(wait).toBeCloseTo(0.75 * Math.min(Math.max(100, 0.1 * outageMs), 8000), 0);
     outageMs += wait;
   }
   // The outage went on through the session that was thrown out, and ended with the one that lasted.
-  expect(waits[60]).toBe(6000);
-  expect(waits[61]).toBe(75);
-  expect(waits).toHaveLength(62);
+  expect(waits[100]).toBe(6000);
+  expect(waits[101]).toBe(75);
+  expect(waits).toHaveLength(102);
 });
 
 test("a session that can not be used counts as a failure, and what no repeat can mend ends it", async () => {

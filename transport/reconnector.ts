@@ -67,7 +67,7 @@ const ENDED_MS = 50;
 /** A session that lasted this long ends the outage before it; one that is thrown out sooner is part of it. */
 const SETTLED = fromSeconds(5);
 /** The wait between attempts, as a share of the outage so far: whatever its length, it is made longer by little. */
-const SHARE = 0.15;
+const SHARE = 0.1;
 /**
  * How long an attempt may take once there was a session, so that one begun while the network was away does not hold up the
  * next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.

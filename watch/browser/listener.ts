@@ -65,7 +65,7 @@ export interface BrowserListenerStats extends PlaybackStats {
 }
 
 /** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
-const BACKOFF = { share: 0.15, leastMs: 100, mostMs: 4000 };
+const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
 /** A session that lasted this long ends the outage before it. */
 const SETTLED_MS = 5000;
 /** Time between `stats` events: 100 ms. */
