@@ -17,6 +17,8 @@ const RECOVER = 1.15;
 const FACTOR_MIN = 0.25;
 /** Under this share of the window, skipping alone leaves holes too often: change the rendition. */
 const LOW_FACTOR = 0.5;
+/** Share of the round trip that packets may wait on a path that loses. */
+const LOSSY_SHARE = 0.5;
 const RECOVER_AFTER = fromSeconds(2);
 const RECOVER_AFTER_MAX = fromSeconds(32);
 /** A raise that brings the queue back within this long was too early. */
@@ -29,6 +31,8 @@ const REGRET = fromSeconds(5);
  * reports at 10 Hz.
  */
 export class DelayRateEstimator {
+  /** Whether the path is known to lose packets by itself. */
+  lossy = false;
   readonly #threshold: Microseconds;
   readonly #sustain: Microseconds;
   readonly #delays = new StalenessEstimator();
@@ -56,6 +60,16 @@ export class DelayRateEstimator {
     return this.#base;
   }
 
+  /**
+   * Queueing delay above which the path counts as full. Where it loses, the carrier's congestion window shrinks to what
+   * little audio fills, and every loss makes the next packets wait for a part of the round trip: on a long path that is
+   * no full queue.
+   */
+  get threshold(): Microseconds {
+    if (!this.lossy || this.#base === undefined) return this.#threshold;
+    return microseconds(Math.max(this.#threshold, this.#base * LOSSY_SHARE));
+  }
+
   /** Share of the window to use, 0.25 to 1. */
   get factor(): number {
     return this.#factor;
@@ -74,14 +88,15 @@ export class DelayRateEstimator {
     const now = ackedAt;
     this.#queueing = this.#delays.observe(sentAt, ackedAt);
     this.#base = microseconds(ackedAt - sentAt - this.#queueing);
-    if (this.#queueing > this.#threshold) {
+    const threshold = this.threshold;
+    if (this.#queueing > threshold) {
       this.#calmSince = undefined;
       this.#overSince ??= now;
       if (now - this.#overSince >= this.#sustain) this.#reduce(now);
     } else {
       this.#overSince = undefined;
       // Between half the threshold and the threshold it neither reduces nor recovers: the hysteresis.
-      if (this.#queueing > this.#threshold / 2) this.#calmSince = undefined;
+      if (this.#queueing > threshold / 2) this.#calmSince = undefined;
       else this.#calmSince ??= now;
       if (this.#calmSince !== undefined && now - this.#calmSince >= this.#recoverAfter) this.#recover(now);
     }
@@ -93,6 +108,7 @@ export class DelayRateEstimator {
     this.#delays.reset();
     this.#queueing = microseconds(0);
     this.#base = undefined;
+    this.lossy = false;
     this.#factor = 1;
     this.#level = "full";
     this.#overSince = undefined;

@@ -100,6 +100,22 @@ describe("Delivery", () => {
     expect([clean.delivery.level, clean.delivery.lossy, clean.delivery.holes]).toEqual(["full", false, 0]);
   });
 
+  it("takes the waits of a long path that loses for no full queue, and those of a clean one for what they are", () => {
+    const holes = (group: number) => group % 97 === 11;
+    const run = (delayMs: number, waitMs: number, lost?: (group: number) => boolean) => {
+      const path = new Path();
+      path.delayMs = delayMs;
+      path.run(20_000, lost);
+      path.delayMs = delayMs + waitMs;
+      path.run(20_000, lost);
+      return { level: path.delivery.level, repeats: path.delivery.repeats };
+    };
+    expect(run(300, 100, holes)).toEqual({ level: "full", repeats: true });
+    expect(run(300, 100)).toEqual({ level: "low", repeats: false });
+    expect(run(300, 300, holes)).toEqual({ level: "low", repeats: false });
+    expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
+  });
+
   it("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {
     const path = new Path();
     path.run(2000);

@@ -83,7 +83,7 @@ export class Delivery {
 
   /** Whether to send everything twice: where a path loses and is not full, since there it would only fill it. */
   get repeats(): boolean {
-    return this.#lossy && this.#rate.queueing <= CALM;
+    return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
   }
 
   /** Groups that were sent, were missing when later ones had come, and were given up. */
@@ -156,6 +156,7 @@ export class Delivery {
     if (this.#rate.queueing > CALM) return;
     const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
     if (soon) this.#lossy = true;
+    this.#rate.lossy = this.#lossy;
     this.#lastHole = at;
   }
 

@@ -80,7 +80,7 @@ export interface WatcherOptions {
   readonly pending: ByteBudget;
   /** Hands a datagram to the transport, at once or spread over the tick. */
   readonly sendDatagram: (body: Uint8Array) => void;
-  /** Repeat every datagram once, one object later; `auto` where the path loses some and is not full. */
+  /** Repeat every datagram once, a little later; `auto` where the path loses some and is not full. */
   readonly repeat: boolean | "auto";
   /** Told the sequence of the first group it will get. */
   readonly onStart: (sequence: number) => void;
