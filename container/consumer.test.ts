@@ -430,6 +430,18 @@ describe("the bounds", () => {
     expect(byBytes.consumer.buffered.bytes).toBe(2);
     expect(byBytes.read()).toEqual([40, 60]);
 
+    // Frames without a byte take memory as well, whatever happens to them.
+    const byFrames = setup({ maxFrames: 3 });
+    const empty = (sequence: number, time: number) =>
+      byFrames.consumer.receive(sequence, { timestamp: ms(time), payload: new Uint8Array(0), keyframe: true });
+    for (let index = 0; index < 20; index++) empty(index, index * 20);
+    expect(byFrames.consumer.buffered).toMatchObject({ frames: 3, bytes: 0 });
+    expect(byFrames.read()).toEqual([340, 360, 380]);
+    for (let index = 20; index < 23; index++) empty(index, index * 20);
+    empty(23, 410);
+    for (let index = 24; index < 40; index++) empty(index, index * 20);
+    expect(byFrames.consumer.buffered.frames).toBe(3);
+
     const bySpan = setup({ maxSpanUs: ms(40) });
     bySpan.group(0, 0);
     bySpan.group(1, 40);

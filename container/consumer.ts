@@ -27,6 +27,8 @@ export interface RewindConsumerOptions {
   readonly maxGroups?: number;
   /** Payload bytes held at most, default 4 MiB. */
   readonly maxBytes?: number;
+  /** Frames held at most, default 16,384: one takes memory also where it has no payload. */
+  readonly maxFrames?: number;
   /** Media time held at most, from the oldest frame to the live edge, default 30 s. */
   readonly maxSpanUs?: Microseconds;
   /**
@@ -102,12 +104,14 @@ export class RewindConsumer {
   readonly #clock: Clock;
   readonly #maxGroups: number;
   readonly #maxBytes: number;
+  readonly #maxFrames: number;
   readonly #maxSpan: number;
   readonly #gap: () => number;
   readonly #classifier: RewindClassifier;
   /** Ascending by sequence, none below `#delivered`. Empty ones tell that nothing is missing at their sequence. */
   #groups: Group[] = [];
   #bytes = 0;
+  #frames = 0;
   /** Highest sequence handed out: the reader's cursor. */
   #delivered = -1;
   #deliveredTimestamp = -1;
@@ -123,6 +127,7 @@ export class RewindConsumer {
     this.#clock = options.clock;
     this.#maxGroups = options.maxGroups ?? 4096;
     this.#maxBytes = options.maxBytes ?? 4 * 2 ** 20;
+    this.#maxFrames = options.maxFrames ?? 16_384;
     this.#maxSpan = options.maxSpanUs ?? fromSeconds(30);
     const gap = options.gap ?? 0;
     this.#gap = typeof gap === "function" ? gap : () => gap;
@@ -197,6 +202,7 @@ export class RewindConsumer {
     } else {
       group.frames.push(frame);
       this.#bytes += frame.payload.byteLength;
+      this.#frames += 1;
     }
     this.#enforceBounds();
   }
@@ -218,6 +224,7 @@ export class RewindConsumer {
     const { group, gap } = this.#next();
     if (group === undefined) return undefined;
     const frame = group.frames.shift()!;
+    this.#frames -= 1;
     if (gap) this.counters.skipped += 1;
     this.#bytes -= frame.payload.byteLength;
     this.#moveTo(group.sequence);
@@ -262,6 +269,7 @@ export class RewindConsumer {
       const frame = group.frames[0]!;
       if (!this.#classifier.isStale(group.sequence, frame.timestamp)) return true;
       group.frames.shift();
+      this.#frames -= 1;
       this.#bytes -= frame.payload.byteLength;
       this.counters.stale += 1;
     }
@@ -358,7 +366,7 @@ export class RewindConsumer {
 
   #enforceBounds(): void {
     while (this.#groups.length > this.#maxGroups) this.#drop(this.#groups.shift()!, [], "overflow");
-    while (this.#bytes > this.#maxBytes || this.#span() > this.#maxSpan) {
+    while (this.#bytes > this.#maxBytes || this.#frames > this.#maxFrames || this.#span() > this.#maxSpan) {
       const oldest = this.#groups.find((group) => group.frames.length > 0)!;
       this.#drop(oldest, [], "overflow");
       oldest.broken = true;
@@ -367,6 +375,7 @@ export class RewindConsumer {
 
   #drop(group: Group, remaining: Frame[], reason: "stale" | "overflow"): void {
     this.counters[reason] += group.frames.length - remaining.length;
+    this.#frames += remaining.length - group.frames.length;
     for (const frame of group.frames) this.#bytes -= frame.payload.byteLength;
     for (const frame of remaining) this.#bytes += frame.payload.byteLength;
     group.frames = remaining;

@@ -1,0 +1,119 @@
+import { microseconds } from "../../base/index.js";
+import { broadcastHash, encodeReport, type Report } from "../../flow/index.js";
+import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../../relay/wire/announce.js";
+import { ByteWriter } from "../../relay/wire/bytes.js";
+import { encodeGroupHeader } from "../../relay/wire/group.js";
+import { encodeSetupStream } from "../../relay/wire/setup.js";
+import { StreamReader, StreamType } from "../../relay/wire/stream.js";
+import { decodeSubscribe, encodeSubscribe } from "../../relay/wire/subscribe.js";
+import { encodeTrackInfo } from "../../relay/wire/track.js";
+import {
+  type Backend,
+  type BidirectionalStream,
+  connect,
+  type SendStream,
+  type Session,
+} from "../../transport/index.js";
+
+const MICRO = { priority: 1, ordered: false, maxLatencyMs: 10_000, timescale: 1_000_000 };
+const WHOLE = { priority: 1, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
+
+/** A session that says whatever it likes, on the product's own codecs. */
+export class Hostile {
+  readonly session: Session;
+  // What is collected as garbage ends.
+  readonly #held: unknown[] = [];
+
+  private constructor(session: Session) {
+    this.session = session;
+  }
+
+  static async open(url: string, carrier: Backend): Promise<Hostile> {
+    const hostile = new Hostile(await connect(url, { backends: [carrier] }));
+    await hostile.stream(encodeSetupStream({ origin: 7n }), true);
+    return hostile;
+  }
+
+  /** Opens a one-way stream with some bytes. */
+  async stream(bytes: Uint8Array, end = false): Promise<SendStream> {
+    const stream = await this.session.openUnidirectional();
+    this.#held.push(stream);
+    await stream.write(bytes);
+    if (end) void stream.finish().catch(() => {});
+    return stream;
+  }
+
+  /** Opens a request and reads nothing of its answer. */
+  async request(bytes: Uint8Array): Promise<BidirectionalStream> {
+    const stream = await this.session.openBidirectional();
+    this.#held.push(stream);
+    stream.send.write(bytes).catch(() => {});
+    return stream;
+  }
+
+  subscribe(id: number, broadcast: string, track: string): Promise<BidirectionalStream> {
+    return this.request(encodeSubscribe({ ...WHOLE, id, broadcast, track }, 5));
+  }
+
+  interest(prefix = ""): Promise<BidirectionalStream> {
+    return this.request(encodeAnnounceRequest({ prefix, excludeHop: 0n }, 5));
+  }
+
+  /** Reports on the healthy broadcast. */
+  report(fields: Partial<Report>): void {
+    const record = encodeReport({
+      broadcast: broadcastHash("healthy.hang"),
+      session: 666,
+      reportId: 0,
+      clientTimeMs: Math.floor(performance.now()),
+      playhead: microseconds(0),
+      playing: true,
+      discontinuity: 0,
+      from: undefined,
+      heardUntil: undefined,
+      receivedBytes: 0,
+      receivedGroup: undefined,
+      worstLead: undefined,
+      worstLeadGroup: undefined,
+      bufferedMs: 0,
+      bleedMs: 0,
+      staleMs: 0,
+      ...fields,
+    });
+    this.session.datagrams?.send(record);
+  }
+
+  /** Announces broadcasts and answers for their tracks; calls back with each subscription it gets. */
+  publish(suffixes: readonly string[], onSubscribe: (id: number) => void = () => {}): void {
+    const serve = async ({ send, receive }: BidirectionalStream): Promise<void> => {
+      this.#held.push(send, receive);
+      const reader = new StreamReader(receive, 65_536);
+      const type = await reader.varint();
+      if (type === StreamType.ANNOUNCE) {
+        await send.write(encodeAnnounceOk(7n, 0));
+        for (const suffix of suffixes) await send.write(encodeAnnounce({ suffix, active: true, hops: [7n] }, 5));
+      } else if (type === StreamType.TRACK) {
+        await send.write(encodeTrackInfo(MICRO));
+        await send.finish();
+      } else if (type === StreamType.SUBSCRIBE) onSubscribe(decodeSubscribe(await reader.message(), 5, 4096).id);
+    };
+    void (async () => {
+      for (
+        let stream = await this.session.acceptBidirectional();
+        stream;
+        stream = await this.session.acceptBidirectional()
+      )
+        serve(stream).catch(() => {});
+    })().catch(() => {});
+  }
+
+  /** Begins a group; frames follow as they are. */
+  group(subscribe: number, sequence: number, body: Uint8Array, end = false): Promise<SendStream> {
+    return this.stream(new ByteWriter().bytes(encodeGroupHeader(subscribe, sequence)).bytes(body).finish(), end);
+  }
+
+  close(): void {
+    this.session.close();
+    this.#held.length = 0;
+  }
+}

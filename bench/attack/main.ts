@@ -1,0 +1,145 @@
+import "../../base/polyfills.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
+import { ATTACKS } from "./attacks.js";
+import type { Heard, ListenerCalls } from "./processes/listener.js";
+import type { PublisherCalls } from "./processes/publisher.js";
+import type { RelayCalls } from "./processes/relay.js";
+
+const QUICK = ["lie-far-ahead", "frames-without-bytes", "far-sequences", "tracks-there-are-not", "random-messages"];
+/** Silence from here on is a gap: a machine that is busy with the attack itself stands still for less. */
+const GAP_MS = 150;
+/** What a relay may hold for a byte that was sent, beyond the noise of a heap. */
+const HELD_PER_BYTE = 4;
+const NOISE_BYTES = 24e6;
+const LIMIT_MS = 15_000;
+
+interface Stage {
+  readonly relay: RemoteProcess<RelayCalls>;
+  readonly publisher: RemoteProcess<PublisherCalls>;
+  readonly listeners: readonly RemoteProcess<ListenerCalls>[];
+  readonly port: number;
+  readonly url: string;
+  readonly deaths: string[];
+}
+
+interface Verdict {
+  readonly attack: string;
+  readonly carrier: string;
+  readonly gapMs: number;
+  readonly heldPerByte: number;
+  readonly peakMb: number;
+  readonly faults: readonly string[];
+}
+
+const file = (name: string) => new URL(`processes/${name}.ts`, import.meta.url);
+
+async function build(): Promise<Stage> {
+  const deaths: string[] = [];
+  const start = async <T extends Calls<T>>(name: string) => {
+    const started = await startRemote<T>(file(name));
+    void started.ended.then((how) => deaths.push(`${name} ended: ${how}`));
+    return started;
+  };
+  const relay = await start<RelayCalls>("relay");
+  const port = await relay.calls.open();
+  const url = `http://127.0.0.1:${port}/`;
+  const publisher = await start<PublisherCalls>("publisher");
+  await publisher.calls.open(url);
+  const listeners = [await start<ListenerCalls>("listener"), await start<ListenerCalls>("listener")];
+  for (const [index, listener] of listeners.entries())
+    await listener.calls.open({ url, carrier: index === 0 ? "quic" : "qmux" });
+  const stage = { relay, publisher, listeners, port, url, deaths };
+  while (!(await heard(stage)).every(({ playing }) => playing)) await sleep(100);
+  await sleep(3000);
+  return stage;
+}
+
+function heard({ listeners }: Stage): Promise<Heard[]> {
+  return Promise.all(listeners.map(({ calls }) => calls.heard()));
+}
+
+async function strike(stage: Stage, attack: string, carrier: "quic" | "qmux", seed: number): Promise<Verdict> {
+  const { relay, port, url } = stage;
+  const [first] = await heard(stage);
+  const before = await relay.calls.holding(true);
+  let peak = before.rssBytes;
+  const watch = setInterval(() => {
+    relay.calls.holding(false).then(
+      ({ rssBytes }) => {
+        peak = Math.max(peak, rssBytes);
+      },
+      () => {},
+    );
+  }, 100);
+  let state = seed;
+  const random = (below: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  const target = { url, port, carrier, playheadUs: first!.playheadUs, random };
+  const sent = await Promise.race([ATTACKS[attack]!(target).catch(() => 0), sleep(LIMIT_MS).then(() => 0)]);
+  const during = await heard(stage);
+  await sleep(2500);
+  clearInterval(watch);
+  const after = await heard(stage);
+  const gapMs = Math.max(...[...during, ...after].map(({ longestGapMs }) => longestGapMs));
+  const faults = [...stage.deaths];
+  if (gapMs > GAP_MS) faults.push(`a healthy listener had a gap of ${Math.round(gapMs)} ms`);
+  if (!after.every(({ playing }) => playing)) faults.push("a healthy listener does not play");
+  const now = await relay.calls.holding(true);
+  const held = Math.max(0, peak - before.rssBytes - NOISE_BYTES) / Math.max(sent, 1);
+  if (held > HELD_PER_BYTE) faults.push(`the relay held ${held.toFixed(1)} bytes for a byte sent`);
+  const { sessions, partialBytes, pendingBytes } = now.stats;
+  if (sessions !== before.stats.sessions) faults.push(`${sessions} sessions are open, not ${before.stats.sessions}`);
+  if (now.stats.watchers !== before.stats.watchers) faults.push(`${now.stats.watchers} watchers are left`);
+  if (now.stats.broadcasts !== before.stats.broadcasts) faults.push(`${now.stats.broadcasts} broadcasts are left`);
+  if (partialBytes > 0 || pendingBytes > 1e5) faults.push(`${partialBytes} + ${pendingBytes} bytes are left`);
+  if (now.handles > before.handles + 4) faults.push(`${now.handles - before.handles} handles are left`);
+  for (const [handler, count] of Object.entries(now.faults)) faults.push(`${handler} failed ${count} times`);
+  return {
+    attack,
+    carrier,
+    gapMs: Math.round(gapMs),
+    heldPerByte: held,
+    peakMb: Math.round((peak - before.rssBytes) / 1e6),
+    faults,
+  };
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    quick: { type: "boolean", default: false },
+    seed: { type: "string", default: "1" },
+  },
+});
+const names = Object.keys(ATTACKS).filter((name) =>
+  values.only ? name.includes(values.only) : !values.quick || QUICK.includes(name),
+);
+const verdicts: Verdict[] = [];
+let stage = await build();
+console.log(
+  "| attack | carrier | longest gap, ms | peak, MB | held per byte sent | verdict |\n|---|---|---|---|---|---|",
+);
+for (const attack of names) {
+  for (const carrier of ["quic", "qmux"] as const) {
+    if (attack === "slow-loris" && carrier === "quic") continue;
+    const verdict = await strike(stage, attack, carrier, Number(values.seed));
+    verdicts.push(verdict);
+    const { gapMs, peakMb, heldPerByte, faults } = verdict;
+    const end = faults.length === 0 ? "unharmed" : faults.join("; ");
+    console.log(`| ${attack} | ${carrier} | ${gapMs} | ${peakMb} | ${heldPerByte.toFixed(1)} | ${end} |`);
+    if (stage.deaths.length > 0) stage = await build();
+  }
+}
+const failed = verdicts.filter(({ faults }) => faults.length > 0);
+console.log(
+  JSON.stringify({
+    attacks: verdicts.length,
+    failed: failed.map(({ attack, carrier, faults }) => ({ attack, carrier, faults })),
+  }),
+);
+for (const { end } of [stage.relay, stage.publisher, ...stage.listeners]) end();
+process.exit(failed.length > 0 ? 1 : 0);

@@ -1,0 +1,51 @@
+import "../../../base/polyfills.js";
+import { Listener } from "../../../watch/index.js";
+import { serve } from "../../support/remote.js";
+
+/** What a listener heard so far. */
+export interface Heard {
+  readonly playing: boolean;
+  readonly playedMs: number;
+  readonly playheadUs: number;
+  /** Longest stretch without a played sample since it was asked last, in milliseconds. */
+  readonly longestGapMs: number;
+  readonly underruns: number;
+  readonly staleMs: number;
+  readonly sessions: number;
+}
+
+/** What a healthy listener's process can be asked. */
+export interface ListenerCalls {
+  open(options: { readonly url: string; readonly carrier: "quic" | "qmux" }): void;
+  heard(): Heard;
+}
+
+const LOOK_MS = 10;
+let listener: Listener | undefined;
+let played = 0;
+let playedAt = 0;
+let longest = 0;
+
+function look(): void {
+  const { playedMs } = listener!.stats();
+  const now = performance.now();
+  if (playedAt > 0) longest = Math.max(longest, now - playedAt);
+  if (playedMs === played) return;
+  played = playedMs;
+  playedAt = now;
+}
+
+serve<ListenerCalls>({
+  open({ url, carrier }) {
+    listener = new Listener({ url, broadcast: "healthy", timeoutMs: 60_000, connect: { backends: [carrier] } });
+    listener.closed.catch(() => process.exit(1));
+    setInterval(look, LOOK_MS);
+  },
+  heard() {
+    if (listener === undefined) throw new Error("The listener has not been opened.");
+    const { playing, playedMs, playheadUs, underruns, staleMs, sessions } = listener.stats();
+    const longestGapMs = longest;
+    longest = 0;
+    return { playing, playedMs, playheadUs: playheadUs ?? 0, longestGapMs, underruns, staleMs, sessions };
+  },
+});
