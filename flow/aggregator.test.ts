@@ -270,6 +270,10 @@ describe("a listener that lies", () => {
       );
     const aggregate = aggregator.aggregate(now(), { group: 100, bytes: 1 });
     expect([aggregate.worstLead, aggregate.worstLeadGroup]).toEqual([-300_000, 100]);
+    // The same when it alone reports between two aggregates.
+    const lie = { session: 10, clientTimeMs: 1, worstLead: microseconds(-9e8), worstLeadGroup: 7 };
+    aggregator.fold(report(lie), now(), "edge/10", "edge");
+    expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-300_000);
   });
 
   it("applies no rewind that there was not, and takes neither another's id nor everybody's place", () => {

@@ -43,6 +43,8 @@ interface Entry {
 export const MAX_LAG: Microseconds = fromSeconds(5);
 /** A peer's landing leads count as at most so much worse than those of every other peer: beyond, it is its own path. */
 const MAX_WORSE: Microseconds = fromMilliseconds(500);
+/** How long a peer's landing lead stands for it. */
+const LEAD_MEMORY: Microseconds = fromSeconds(2);
 /** A player with less than this to play waits for sound, and is not paused. */
 const DRY_MS = 100;
 
@@ -62,6 +64,7 @@ export class ReportAggregator {
   readonly #estimateStaleness: boolean;
   readonly #listeners = new Map<number | string, Entry>();
   readonly #perPeer = new Map<number | string, number>();
+  readonly #leads = new Map<number | string, { readonly lead: Microseconds; readonly at: Microseconds }>();
   #bound: PlayheadBound | undefined;
   #aggregateId = 0;
   #rewinds = 0;
@@ -154,7 +157,7 @@ export class ReportAggregator {
     let staleMs = 0;
     const playing = [...this.#listeners.values()].some(({ state }) => state.playing);
     const { earliest, latest } = this.#ends(now) ?? { earliest: microseconds(0), latest: microseconds(0) };
-    const worst = this.#worstLead(ingest.group);
+    const worst = this.#worstLead(now, ingest.group);
     for (const { state } of this.#listeners.values()) {
       bleedMs = Math.max(bleedMs, state.latest?.report.bleedMs ?? 0);
       staleMs = Math.max(staleMs, state.latest?.report.staleMs ?? 0);
@@ -239,19 +242,25 @@ export class ReportAggregator {
   }
 
   /** The smallest landing lead since the last call, as far as one peer's word goes. */
-  #worstLead(newestGroup: number | undefined): LandingLead | undefined {
-    const ofPeer = new Map<number | string, LandingLead>();
+  #worstLead(now: Microseconds, newestGroup: number | undefined): LandingLead | undefined {
+    const said = new Map<number | string, LandingLead>();
     for (const { state, peer } of this.#listeners.values()) {
       const lead = state.takeWorstLead();
-      const known = ofPeer.get(peer);
-      if (lead !== undefined && (known === undefined || lead.lead < known.lead)) ofPeer.set(peer, lead);
+      const known = said.get(peer);
+      if (lead !== undefined && (known === undefined || lead.lead < known.lead)) said.set(peer, lead);
     }
-    const [worst, next] = [...ofPeer.values()].sort((left, right) => left.lead - right.lead);
-    if (worst === undefined) return undefined;
-    return {
-      lead: microseconds(Math.max(worst.lead, next === undefined ? worst.lead : next.lead - MAX_WORSE)),
-      group: Math.min(worst.group, newestGroup ?? worst.group),
-    };
+    // Not every peer reports between two aggregates, so what each said lately is what the others are measured by.
+    for (const [peer, { lead }] of said) this.#leads.set(peer, { lead, at: now });
+    for (const [peer, { at }] of this.#leads) if (now - at > LEAD_MEMORY) this.#leads.delete(peer);
+    const [lowest, second] = lowestTwo(this.#leads);
+    let worst: LandingLead | undefined;
+    for (const [peer, { lead, group }] of said) {
+      const other = lowest?.peer === peer ? second : lowest;
+      const believed = other === undefined ? lead : Math.max(lead, other.lead - MAX_WORSE);
+      if (worst !== undefined && worst.lead <= believed) continue;
+      worst = { lead: microseconds(believed), group: Math.min(group, newestGroup ?? group) };
+    }
+    return worst;
   }
 
   // Of several that go by the same id the one that was there first: an id can be read off a feedback broadcast's path.
@@ -268,4 +277,18 @@ export class ReportAggregator {
     for (const [connection, { state }] of this.#listeners)
       if (now - state.lastHeard > this.#timeout) this.forget(connection);
   }
+}
+
+interface PeerLead {
+  readonly peer: number | string;
+  readonly lead: Microseconds;
+}
+
+function lowestTwo(leads: ReadonlyMap<number | string, { readonly lead: Microseconds }>): PeerLead[] {
+  let [lowest, second]: (PeerLead | undefined)[] = [];
+  for (const [peer, { lead }] of leads) {
+    if (lowest === undefined || lead < lowest.lead) [lowest, second] = [{ peer, lead }, lowest];
+    else if (second === undefined || lead < second.lead) second = { peer, lead };
+  }
+  return [lowest, second].filter((found) => found !== undefined);
 }
