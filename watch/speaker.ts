@@ -39,6 +39,8 @@ export interface VirtualSpeakerOptions {
   readonly maximumRuns?: number;
 }
 
+/** A process that stood still longer pulls nothing live of that time. */
+const STANDSTILL = framesIn(1000);
 /** Time constant of the level meter. */
 const LEVEL_SECONDS = 0.1;
 const SILENCE_DB = -120;
@@ -113,9 +115,12 @@ export class VirtualSpeaker {
     const elapsed = Math.floor(((now - this.#startedAt) * SAMPLE_RATE) / 1e6);
     const behind = elapsed - this.#due;
     if (behind > this.#burst) {
-      this.#lostFrames += behind - this.#burst;
-      this.#due += behind - this.#burst;
-      this.#playout.lost(behind - this.#burst);
+      // After a standstill nothing live is there yet: a burst would only make the playhead wait.
+      const isLate = this.#playout.clock.live && behind > STANDSTILL;
+      const lost = isLate ? behind : behind - this.#burst;
+      this.#lostFrames += lost;
+      this.#due += lost;
+      this.#playout.lost(lost);
     }
     let pulled = false;
     for (; this.#due + QUANTUM_FRAMES <= elapsed; this.#due += QUANTUM_FRAMES) {

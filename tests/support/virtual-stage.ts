@@ -244,8 +244,9 @@ export class VirtualStage {
   #listen(): void {
     const behind = this.now - this.#pulled;
     if (behind > 200) {
-      this.playout.lost(Math.round((behind - 200) * 48));
-      this.#pulled += behind - 200;
+      const lost = this.playout.clock.live && behind > 1000 ? behind : behind - 200;
+      this.playout.lost(Math.round(lost * 48));
+      this.#pulled += lost;
     }
     for (; this.#pulled + QUANTUM <= this.now; this.#pulled += QUANTUM) {
       this.#pipeline.pump();
