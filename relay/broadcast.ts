@@ -10,6 +10,8 @@ import { Code } from "./wire/code.js";
 
 /** The track `audio-low` has the same groups as `audio` at a lower bit rate. */
 const LOW_SUFFIX = "-low";
+/** Unanswered tracks that a session gets also when the others have all there are: what a player asks for at once. */
+const FAIR_SHARE = 4;
 // One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
 const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
 
@@ -185,7 +187,7 @@ export class Broadcast {
     const { counters, limits } = this.#environment;
     const unanswered = [...this.#tracks.values()].filter((track) => !track.answered);
     const own = unanswered.filter((track) => this.#askers.get(track) === asker).length;
-    const most = limits.unansweredPerBroadcast * (own === 0 ? 2 : 1);
+    const most = limits.unansweredPerBroadcast * (own < FAIR_SHARE ? 2 : 1);
     if (own >= limits.unansweredPerSession || unanswered.length >= most) counters.capped.unanswered++;
     else if (this.#tracks.size - unanswered.length >= limits.tracksPerBroadcast) counters.capped.tracks++;
     else return true;

@@ -18,7 +18,7 @@ export const limitsSchema = z.strictObject({
   subscriptionsPerSession: count(256),
   /** Tracks of one broadcast that one session has asked for and that the publisher has not answered yet. */
   unansweredPerSession: count(16),
-  /** The same of all sessions; one that has none always gets its first, up to twice as many. */
+  /** The same of all sessions; each gets its first four all the same, up to twice as many. */
   unansweredPerBroadcast: count(64),
   /** Requests for announcements of one session at once. */
   interestsPerSession: count(16),

@@ -263,8 +263,8 @@ test("sessions from one address are capped where the carrier knows the address",
 
 test("tracks that there are not take nobody's place: they are refused at once, or at the cost of who asks", async () => {
   const { relay, url } = await startRelay({
-    unansweredPerSession: 3,
-    unansweredPerBroadcast: 4,
+    unansweredPerSession: 5,
+    unansweredPerBroadcast: 6,
     tracksPerBroadcast: 2,
   });
   const subscriptions = publish(await dial(url), ["a.hang"]);
@@ -275,16 +275,16 @@ test("tracks that there are not take nobody's place: they are refused at once, o
     await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.NOT_FOUND });
   }
   await expect.poll(() => relay.stats().tracks, SOON).toBe(0);
-  for (let id = 0; id < 3; id++) await subscribe(greedy, id, `never-${id}`);
-  await expect.poll(() => relay.stats().tracks, SOON).toBe(3);
-  const { receive } = await subscribe(greedy, 3, "never-3");
+  for (let id = 0; id < 5; id++) await subscribe(greedy, id, `never-${id}`);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(5);
+  const { receive } = await subscribe(greedy, 5, "never-5");
   await expect(receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
   expect(relay.stats().counters.capped.unanswered).toBe(1);
-  // A second one fills what is common, and pays for it; a third, that asks for nothing else, is served all the same.
+  // A second one fills what is common, and pays for it; a third, that asks for what a player does, is served all the same.
   const second = await dial(url);
-  await subscribe(second, 0, "never-again");
-  await expect.poll(() => relay.stats().tracks, SOON).toBe(4);
-  const over = await subscribe(second, 1, "never-twice");
+  for (let id = 0; id < 4; id++) await subscribe(second, id, `never-again-${id}`);
+  await expect.poll(() => relay.stats().tracks, SOON).toBe(9);
+  const over = await subscribe(second, 4, "never-again-4");
   await expect(over.receive.read()).rejects.toMatchObject({ streamCode: Code.BOUNDS_EXCEEDED });
   const honest = await dial(url);
   const before = subscriptions.length;
