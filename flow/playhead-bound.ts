@@ -4,6 +4,8 @@ import { fromMilliseconds, type Microseconds, microseconds } from "../base/index
 const HOLE: Microseconds = fromMilliseconds(130);
 /** The last frame's own length, and what players pass over of lost frames. */
 const SLACK: Microseconds = fromMilliseconds(250);
+/** How long a player waits for late audio before it runs on: the default of the playback clock. */
+const HOLD: Microseconds = fromMilliseconds(1000);
 /** Holes remembered; of more the oldest are passed over. */
 const MAX_STRETCHES = 256;
 
@@ -14,8 +16,10 @@ interface Stretch {
 
 /**
  * How far a listener's playhead can be at most, whatever its reports claim: as far as that of a player that got every
- * frame the moment it was sent, plays at 1x and waits where there is no more. So a claim moves nothing but, once, what
- * the first of the listeners is believed: a player that joins at the newest frame is further than any that played on.
+ * frame the moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio that is sent
+ * behind that playhead makes an honest player wait, so the bound stays within {@link HOLD} of it. A claim moves nothing
+ * but, once, what the first of the listeners is believed: a player that joins at the newest frame is further than any
+ * that played on.
  */
 export class PlayheadBound {
   /** Media sent from the playhead on, ascending. */
@@ -37,11 +41,16 @@ export class PlayheadBound {
       this.#stretches.push({ start: timestamp, end: timestamp });
       this.#playhead = timestamp;
       this.#at = now;
-    } else if (timestamp > last.end + HOLE) {
+      return;
+    }
+    if (timestamp <= last.end) return;
+    this.#playhead = Math.min(this.#playhead, timestamp + HOLD);
+    if (timestamp <= Math.max(last.end + HOLE, this.#playhead)) last.end = timestamp;
+    else if (this.#playhead >= last.end) this.#begin(timestamp);
+    else {
       this.#stretches.push({ start: timestamp, end: timestamp });
       if (this.#stretches.length > MAX_STRETCHES) this.#next();
-    } else last.end = Math.max(last.end, timestamp);
-    this.#advance(now);
+    }
   }
 
   /** Notes that everything sent from `to` on was just taken back. */
@@ -79,19 +88,20 @@ export class PlayheadBound {
     return most === undefined || claimed <= most ? claimed : most;
   }
 
+  // A player that has played everything and gets something beyond a hole goes on there.
+  #begin(timestamp: Microseconds): void {
+    this.#stretches.splice(0, this.#stretches.length, { start: timestamp, end: timestamp });
+    this.#playhead = timestamp;
+  }
+
   #advance(now: Microseconds): void {
-    let left = Math.max(0, now - this.#at);
+    this.#playhead += Math.max(0, now - this.#at);
     this.#at = Math.max(this.#at, now);
-    for (let current = this.#stretches[0]; current !== undefined; current = this.#stretches[0]) {
-      const room = current.end - this.#playhead;
-      if (left < room) {
-        this.#playhead += left;
-        return;
-      }
-      left -= room;
-      this.#playhead = current.end;
-      if (this.#stretches.length === 1) return;
-      this.#next();
+    // A hole takes a player no time; only the silence behind everything does.
+    for (let [current, following] = this.#stretches; following !== undefined; [current, following] = this.#stretches) {
+      if (this.#playhead < current!.end) return;
+      this.#playhead += Math.max(0, following.start - current!.end);
+      this.#stretches.shift();
     }
   }
 

@@ -164,7 +164,8 @@ function checkWhole(
   let missing = 0;
   let repeated = 0;
   for (const { from, to } of pieces) {
-    missing += Math.max(0, from - reached);
+    // Where the audio paused, both edges are faded and known to 5 ms only.
+    missing += Math.max(0, from - reached - (reached > 0 ? EDGE_MS : 0));
     repeated += Math.max(0, Math.min(to, reached) - from);
     reached = Math.max(reached, to);
   }
