@@ -41,9 +41,22 @@ const GRACE = fromMilliseconds(300);
 /** How long after a rewind reports of before it are still expected. */
 const START_OVER = fromSeconds(1);
 
+/** Calls of `heard` that wait at once; of more the oldest is answered with what is known. */
+const MAX_WAITERS = 16;
+
+/** A listener as it was when a rewind was made. */
+interface Interrupted {
+  readonly discontinuity: number;
+  /** Its count of rewinds once it has applied this one too, unless it takes several for one. */
+  readonly expected: number;
+  readonly projected: Microseconds;
+}
+
 interface Waiter {
-  readonly before: ReadonlyMap<number, ListedListener & { readonly projected: Microseconds }>;
+  readonly before: ReadonlyMap<number, Interrupted>;
+  /** What was reported since, by session; of this rewind where the listener is among the `settled`. */
   readonly heard: Map<number, HeardListener>;
+  readonly settled: Set<number>;
   readonly resolve: () => void;
   /** When the last of them reported. */
   heardAt: number;
@@ -68,7 +81,7 @@ export class Audience {
   #arrival = 0;
   #playheadAt = 0;
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
-  #waiter: Waiter | undefined;
+  readonly #waiters = new Set<Waiter>();
 
   constructor({ clock, leadMode = "gated", staleness = true }: AudienceOptions) {
     this.#clock = clock;
@@ -112,7 +125,7 @@ export class Audience {
     this.transit.reset();
     this.#startedOver = undefined;
     this.#follow(undefined);
-    this.#finish();
+    for (const waiter of this.#waiters) waiter.resolve();
   }
 
   #follow(source: object | undefined): void {
@@ -158,6 +171,16 @@ export class Audience {
   }
 
   /**
+   * The furthest that a playhead can be now: one that stood still when it was last reported has perhaps begun to move.
+   * Undefined with nobody reporting.
+   */
+  furthest(now: Microseconds): Microseconds | undefined {
+    const latest = this.latest(now);
+    if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
+    return microseconds(latest + now - this.#playheadAt);
+  }
+
+  /**
    * All from `to` on was just taken back. Whoever is past it starts over with the first frame that comes, so until the
    * reports tell of that, the playheads are taken to be there.
    */
@@ -185,53 +208,68 @@ export class Audience {
    * Who doesn't report it is given the projection of its playhead at the call, never beyond what it had received.
    */
   async heard(limitMs: number): Promise<HeardListener[]> {
-    this.#finish();
     const now = this.#clock();
-    const before = new Map<number, ListedListener & { readonly projected: Microseconds }>();
+    const before = new Map<number, Interrupted>();
     for (const listener of this.#fresh?.listed ?? []) {
       // Of two that go by the same id the first one: it was there before.
-      if (before.has(listener.session)) continue;
-      const run = this.playing ? now - this.#playheadAt : 0;
-      const limit = listener.receivedUntil ?? listener.playhead + run;
-      before.set(listener.session, {
-        ...listener,
-        projected: microseconds(Math.min(listener.playhead + run, limit)),
-      });
+      if (!before.has(listener.session)) before.set(listener.session, this.#interrupted(listener, now));
     }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#waiter = { before, heard, resolve, heardAt: Number.POSITIVE_INFINITY };
-      timer = setTimeout(resolve, limitMs);
-    });
-    clearTimeout(timer);
-    if (this.#waiter?.heard === heard) this.#waiter = undefined;
-    return [...before.values()].map(
-      ({ session, projected }) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
+    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set() }, limitMs);
+    return [...before].map(
+      ([session, { projected }]) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
     );
   }
 
-  #settle(aggregate: Aggregate): void {
-    const waiter = this.#waiter;
-    if (waiter === undefined) return;
-    const present = new Set<number>();
-    for (const { session, discontinuity, heardUntil } of aggregate.listed) {
-      present.add(session);
-      const before = waiter.before.get(session);
-      if (before === undefined || heardUntil === undefined || discontinuity <= before.discontinuity) continue;
-      if (waiter.heard.has(session)) continue;
-      waiter.heard.set(session, { session, heardUntil, measured: true });
-      waiter.heardAt = this.#clock();
-    }
-    const gone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
-    const complete = [...waiter.before.keys()].every((session) => waiter.heard.has(session) || gone(session));
-    if (complete || this.#clock() - waiter.heardAt > GRACE) this.#finish();
+  #interrupted(listener: ListedListener, now: Microseconds): Interrupted {
+    const { session, playhead, discontinuity } = listener;
+    const run = this.playing ? now - this.#playheadAt : 0;
+    const limit = listener.receivedUntil ?? playhead + run;
+    const pending = [...this.#waiters].filter(({ before, settled }) => before.has(session) && !settled.has(session));
+    const expected = discontinuity + pending.length + 1;
+    return { discontinuity, expected, projected: microseconds(Math.min(playhead + run, limit)) };
   }
 
-  #finish(): void {
-    this.#waiter?.resolve();
-    this.#waiter = undefined;
+  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt">, limitMs: number): Promise<void> {
+    const [oldest] = this.#waiters;
+    if (this.#waiters.size >= MAX_WAITERS) oldest?.resolve();
+    await new Promise<void>((resolve) => {
+      const waiter: Waiter = {
+        ...waiting,
+        heardAt: Number.POSITIVE_INFINITY,
+        resolve: () => {
+          clearTimeout(timer);
+          this.#waiters.delete(waiter);
+          resolve();
+        },
+      };
+      const timer = setTimeout(waiter.resolve, limitMs);
+      this.#waiters.add(waiter);
+    });
+  }
+
+  #settle(aggregate: Aggregate): void {
+    const present = new Set(aggregate.listed.map(({ session }) => session));
+    const isGone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
+    for (const waiter of this.#waiters) {
+      this.#note(waiter, aggregate.listed);
+      const { before, settled } = waiter;
+      const isComplete = [...before.keys()].every((session) => settled.has(session) || isGone(session));
+      if (isComplete || this.#clock() - waiter.heardAt > GRACE) waiter.resolve();
+    }
+  }
+
+  #note(waiter: Waiter, listed: readonly ListedListener[]): void {
+    const { before, heard, settled } = waiter;
+    for (const { session, discontinuity, heardUntil } of listed) {
+      const then = before.get(session);
+      if (then === undefined || heardUntil === undefined || discontinuity <= then.discontinuity) continue;
+      if (settled.has(session)) continue;
+      if (!heard.has(session)) waiter.heardAt = this.#clock();
+      heard.set(session, { session, heardUntil, measured: true });
+      if (discontinuity >= then.expected) settled.add(session);
+    }
   }
 }
 

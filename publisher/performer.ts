@@ -20,7 +20,7 @@ import { toPosition, toTime } from "./position.js";
 import { type Block, Renderer, tellsVoice } from "./renderer.js";
 import { SAMPLE_RATE } from "./resample.js";
 import type { AudioSource } from "./source.js";
-import type { TapeCut } from "./tape.js";
+import { type TapeCut, withoutStart } from "./tape.js";
 
 /** Options of {@link Performer}. */
 export interface PerformerOptions {
@@ -90,6 +90,8 @@ export class Performer {
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
   #splices: Splice[] = [];
+  /** What is to be resumed as soon as it is known how far it was heard. */
+  #resuming: Tail | undefined;
   #band: (Stretch & { readonly item: Item }) | undefined;
   #wrapped = false;
   #underruns = 0;
@@ -137,12 +139,16 @@ export class Performer {
 
   /** Whether a hop is being denoised or on its way: nothing may be changed then. */
   get busy(): boolean {
-    return this.#result !== undefined || (this.#reading !== undefined && !this.#reading.renderer.waiting);
+    return (
+      this.#result !== undefined ||
+      this.#resuming !== undefined ||
+      (this.#reading !== undefined && !this.#reading.renderer.waiting)
+    );
   }
 
   /** Whether everything was rendered and nothing waits. */
   get idle(): boolean {
-    return this.playlist.idle;
+    return this.playlist.idle && this.#resuming === undefined;
   }
 
   /** The model that denoises what begins from now on. */
@@ -199,7 +205,8 @@ export class Performer {
     const { playlist } = this;
     const result = this.#result;
     playlist.settle(toPosition(this.#horizon.passed(this.#clock())));
-    if (result === undefined) return;
+    // What is resumed comes first.
+    if (result === undefined || this.#resuming !== undefined) return;
     this.#result = undefined;
     const { item, renderer, block, error } = result;
     if (item.renderer !== renderer) return;
@@ -248,34 +255,60 @@ export class Performer {
     return true;
   }
 
-  /** Ends all that is said and queued at `position` and keeps it for `resume`. `more`: there are pictures to keep. */
-  cut(position: number, { more }: { more: boolean }): void {
+  /**
+   * Ends all that is said and queued at `position` and keeps it for `resume`. `more`: there are pictures to keep. False
+   * when there is nothing new to keep; what was about to be resumed is kept on.
+   */
+  cut(position: number, { more }: { more: boolean }): boolean {
     const cut = this.#composer.cut(position);
     const { playlist } = this;
-    if (cut.dry.length === 0 && playlist.idle && !more) return;
+    if (this.cancelResume() || (cut.dry.length === 0 && playlist.idle && !more)) return false;
     playlist.cut(cut, position, this.#clock(), { mute: this.#options.mode === "live" });
     this.#mutedEnd = position;
     this.#band = undefined;
     this.#splices = [];
+    return true;
   }
 
-  /** Says what was cut after all, and returns where it begins, in samples; undefined when there is nothing. */
-  resume(): number | undefined {
-    const now = this.#clock();
-    const tail: Tail | undefined = this.playlist.resume(now);
+  /** What was cut is to be said after all, by {@link goOn}; until then nothing else is. False when there is nothing. */
+  resume(): boolean {
+    if (this.#resuming !== undefined) return false;
+    this.#resuming = this.playlist.resume(this.#clock());
+    return this.#resuming !== undefined;
+  }
+
+  /** Does not resume after all; false when that was not about to happen. */
+  cancelResume(): boolean {
+    const tail = this.#resuming;
+    if (tail === undefined) return false;
+    this.#resuming = undefined;
+    this.playlist.restore(tail, this.#clock());
+    return true;
+  }
+
+  /**
+   * Says what is to be resumed, without what was heard of it: up to `heard`, in samples. Returns where the place of the
+   * cut would be now, in samples; undefined when nothing is to be resumed.
+   */
+  goOn(heard: number): number | undefined {
+    const tail = this.#resuming;
     if (tail === undefined) return undefined;
-    const start = this.#horizon.next(now);
-    if (this.#options.mode === "live") return start;
+    this.#resuming = undefined;
+    const start = this.#horizon.next(this.#clock());
+    const { mode, channels } = this.#options;
+    if (mode === "live") return start;
+    const known = Math.min(Math.max(0, heard - tail.position), tail.cut.dry.length / channels);
     this.#composer.startAt(start);
     const begin = this.#composer.end;
-    this.#composer.write(tail.cut);
+    const moved = begin - known - tail.position;
+    this.#composer.write(withoutStart(tail.cut, known, channels));
     if (tail.current !== undefined) {
       tail.current.start = begin;
       tail.current.checkpoints = tail.current.checkpoints
-        .filter(({ position }) => position >= tail.position)
-        .map(({ position, states }) => ({ position: position - tail.position + begin, states }));
+        .map(({ position, states }) => ({ position: position + moved, states }))
+        .filter(({ position }) => position >= begin);
     }
-    return begin;
+    return begin - known;
   }
 
   /**
@@ -461,6 +494,7 @@ export class Performer {
   async #next(): Promise<Item | undefined> {
     const now = this.#clock();
     const { playlist } = this;
+    if (this.#resuming !== undefined) return undefined;
     if (playlist.muted !== undefined && playlist.idle) {
       return toTime(this.#mutedEnd) < this.#horizon.wall(now) ? playlist.muted : undefined;
     }

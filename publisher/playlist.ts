@@ -197,6 +197,14 @@ export class Playlist {
     return tail;
   }
 
+  /** A cut that was to be resumed is not, with all that was queued since: it can be resumed again. */
+  restore(tail: Tail, now: Microseconds): void {
+    for (const item of this.#queue) item.resolve("interrupted");
+    this.#tail = { ...tail, at: now, queue: this.#queue };
+    this.#current = undefined;
+    this.#queue = [];
+  }
+
   /** Forgets a cut that is too old to resume. */
   expire(now: Microseconds): void {
     if (this.#tail !== undefined && this.#expired(this.#tail, now)) this.dropTail();

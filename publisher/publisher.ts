@@ -134,6 +134,8 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   /** Frames made when the last interrupt was done. */
   #quietSince = -1;
   #interrupting: Promise<Interruption> | undefined;
+  /** What is found out about the cut that can be resumed. */
+  #measured: Promise<Interruption> | undefined;
   #stranded = false;
   #toldBleed = { ms: 0, at: Number.NEGATIVE_INFINITY };
   /** The window was full when the next frame was due. */
@@ -366,11 +368,15 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     this.#assertOpen();
     const quiet = this.#quietSince === this.#composer.counters.frames && this.#performer.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
+    if (this.#measured !== undefined && this.#performer.cancelResume()) {
+      this.#interrupting = this.#measured;
+      return this.#measured;
+    }
     const now = this.#clock();
-    const cut = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.presumed(now));
+    const { found } = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.presumed(now));
     this.#quietSince = this.#composer.counters.frames;
-    this.#interrupting = this.#heard(cut);
-    return this.#interrupting;
+    this.#interrupting = found;
+    return found;
   }
 
   /**
@@ -389,17 +395,18 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   }
 
   /**
-   * Says what the last interrupt or renege took back after all, from the sample on where it was cut. False when there is
-   * nothing: never interrupted, too long ago, or something else was played since.
+   * Says what the last interrupt or renege took back after all: from where the listeners were when they fell silent, which
+   * is awaited for a second at most. Of several listeners, from where the first of them fell silent, so that none misses
+   * a word; the others hear the difference twice. With nobody reporting, from the sample on where it was cut. False when
+   * there is nothing: never interrupted, too long ago, resumed already, or something else was played since.
    * With `mode: "live"` the source is simply heard again from now on.
    */
   resume(): boolean {
     this.#assertOpen();
-    const start = this.#performer.resume();
-    if (start === undefined) return false;
+    if (!this.#performer.resume()) return false;
     this.#interrupting = undefined;
-    this.#video?.start(toTime(start));
-    this.#stir();
+    if (this.#options.mode === "live") this.#goOn(0);
+    else void this.#measured?.then(({ heardUntil }) => this.#goOn(toPosition(heardUntil)));
     return true;
   }
 
@@ -530,9 +537,18 @@ export class Publisher extends EventEmitter<PublisherEvents> {
 
   // Where a change can land; what is sent live is never sent again.
   #soonest(): number {
-    if (this.#options.mode === "live" || !this.#options.flow.takeBack)
-      return Math.max(this.#composer.end, this.#composer.cursor);
-    return this.#horizon.next(this.#clock());
+    const composer = this.#composer;
+    if (this.#options.mode === "live" || !this.#options.flow.takeBack) return Math.max(composer.end, composer.cursor);
+    const now = this.#clock();
+    const furthest = this.#audience.furthest(now);
+    return Math.max(this.#horizon.next(now), furthest === undefined ? 0 : toPosition(furthest));
+  }
+
+  #goOn(heard: number): void {
+    const start = this.#performer.goOn(heard);
+    if (start === undefined || this.#closed) return;
+    this.#video?.start(toTime(Math.max(0, start)));
+    this.#stir();
   }
 
   // Pictures go as far ahead as sound does, and never further than the sound that belongs to them is rendered.
@@ -629,15 +645,16 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   }
 
   // Ends all that is said and queued at `to`, and keeps it for `resume`.
-  #cutAt(to: Microseconds): Cut {
+  #cutAt(to: Microseconds): Cut & { readonly found: Promise<Interruption> } {
     const now = this.#clock();
     const composer = this.#composer;
     const frontier = toPosition(this.#video?.frontier ?? 0);
     const { cursor } = composer;
     const position = Math.min(toPosition(to), Math.max(cursor, composer.end, frontier));
-    this.#performer.cut(position, { more: this.#video?.running ?? false });
+    // What was encoded behind the last sample is nothing to be heard.
+    const sent = toTime(this.#options.audio ? Math.min(cursor, composer.end) : frontier);
+    const isNew = this.#performer.cut(position, { more: this.#video?.running ?? false });
     const reneged = position < cursor;
-    const sent = toTime(this.#options.audio ? cursor : frontier);
     const most = this.#audience.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
     if (reneged) {
@@ -646,7 +663,10 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       this.#audience.startOver(toTime(position), now);
     }
     const pictures = this.#video?.pause(toTime(position)) ?? false;
-    return { to: toTime(position), reneged: reneged || pictures, heard: reneged, reach };
+    const cut = { to: toTime(position), reneged: reneged || pictures, heard: reneged, reach };
+    const found = this.#heard(cut);
+    if (isNew) this.#measured = found;
+    return { ...cut, found };
   }
 
   async #heard({ to, reneged, heard, reach }: Cut): Promise<Interruption> {

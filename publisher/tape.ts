@@ -14,6 +14,12 @@ export interface TapeCut {
 /** Samples per channel in a step of voice: 10 ms. */
 const STEP = 480;
 
+/** What is left of a cut without its first `frames` samples per channel. */
+export function withoutStart({ dry, wet, voice }: TapeCut, frames: number, channels: number): TapeCut {
+  const from = frames * channels;
+  return { dry: dry.subarray(from), wet: wet.subarray(from), voice: voice?.subarray(Math.floor(frames / STEP)) };
+}
+
 /**
  * The rendered sound on the broadcast's timeline: the original ("dry") and denoised ("wet") samples between the moment
  * that is being heard and the end of what was rendered ahead, so that both can be mixed anew or taken back, and beside

@@ -238,8 +238,11 @@ export class AudioPipeline {
       this.#switched = false;
       this.#rewind(timestamp, true);
     }
-    const ticket: Ticket = { timestamp, sequence, epoch, generation: this.#cuts.generationOf(timestamp) };
     const before = this.#before;
+    // A jump to a later epoch is a rewind also where nothing that it takes back had come: the publisher waits for the report.
+    const isJump = before !== undefined && epoch > before.epoch && sequence > before.sequence + 1;
+    if (isJump && this.#cuts.generationOf(timestamp) === before.generation) this.#rewind(timestamp, true);
+    const ticket: Ticket = { timestamp, sequence, epoch, generation: this.#cuts.generationOf(timestamp) };
     if (before && (before.epoch !== epoch || before.generation !== ticket.generation)) {
       this.#decoder.reset();
       this.#end = undefined;
