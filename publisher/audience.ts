@@ -177,7 +177,7 @@ export class Audience {
   furthest(now: Microseconds): Microseconds | undefined {
     const latest = this.latest(now);
     if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
-    return microseconds(latest + now - this.#playheadAt);
+    return this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
   }
 
   /**

@@ -241,6 +241,35 @@ describe("Audience", () => {
     expect([audience.earliest(clock()), audience.latest(clock())]).toEqual([ms(1000), ms(6000)]);
   });
 
+  it("gives each of two interrupts in flight its own answer, also when one is answered by the other's report", async () => {
+    const audience = new Audience({ clock });
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    const first = audience.heard(1000);
+    const second = audience.heard(1000);
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }]), relay);
+    expect(await first).toEqual([{ session: 1, heardUntil: ms(5080), measured: true }]);
+    audience.observe(aggregate([{ session: 1, playheadMs: 5100, discontinuity: 2, heardMs: 5130 }]), relay);
+    expect(await second).toEqual([{ session: 1, heardUntil: ms(5130), measured: true }]);
+    // A listener that got only the later of two has applied one.
+    const both = [audience.heard(1000), audience.heard(1000)];
+    audience.observe(aggregate([{ session: 1, playheadMs: 5200, discontinuity: 3, heardMs: 5210 }]), relay);
+    await vi.advanceTimersByTimeAsync(1000);
+    for (const heard of await Promise.all(both))
+      expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
+  });
+
+  it("takes a playhead that stood still when it was reported to have perhaps begun to move", () => {
+    const audience = new Audience({ clock });
+    expect(audience.furthest(clock())).toBeUndefined();
+    audience.observe(aggregate([{ session: 1, playheadMs: 5000 }], { playing: false }), relay);
+    now += 150;
+    expect(audience.latest(clock())).toBe(ms(5000));
+    expect(audience.furthest(clock())).toBe(ms(5150));
+    audience.observe(aggregate([{ session: 1, playheadMs: 5040 }]), relay);
+    now += 100;
+    expect(audience.furthest(clock())).toBe(ms(5140));
+  });
+
   it("does not wait for listeners that left, nor with nobody there", async () => {
     const audience = new Audience({ clock });
     expect(await audience.heard(1000)).toEqual([]);

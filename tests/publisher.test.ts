@@ -324,6 +324,47 @@ describe("Publisher", () => {
     expect(publisher.resume()).toBe(false);
   });
 
+  it("resumes from where the first of the listeners fell silent, and keeps what it was asked meanwhile", async () => {
+    const { ear, publisher } = await setUp({ aheadMs: 2000, codec: "pcm" });
+    // Every sample says where it is in the source.
+    const length = 4 * 48_000;
+    const samples = Float32Array.from({ length }, (_, i) => (0.9 * (i + 1)) / length);
+    publisher.play(await openSource({ samples }));
+    await until("two seconds ahead", () => ear.heard.length >= 90);
+    const first = ear.heard[0]!.frame.timestamp;
+    const silent = [{ playhead: first + 300_000, received: first + 2_000_000 }, { playhead: first + 400_000 }];
+    ear.report(silent);
+    await until("listeners known", () => publisher.stats().listeners === 2);
+    const interruption = publisher.interrupt();
+    // Before it is known how far they heard: asked twice, interrupted again, and asked again; and a reply behind it.
+    expect(publisher.resume()).toBe(true);
+    expect(publisher.resume()).toBe(false);
+    const reply = publisher.play(await openSource({ samples: new Float32Array(4800).fill(-0.5) }));
+    const again = publisher.interrupt();
+    expect(publisher.resume()).toBe(true);
+    expect(await reply.done).toBe("interrupted");
+    await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
+    const heard = ear.last!.frame.timestamp + 130_000;
+    ear.report([
+      { playhead: heard, discontinuity: 1, heardUntil: heard },
+      { playhead: heard, discontinuity: 1, heardUntil: heard + 200_000 },
+    ]);
+    expect((await interruption).heardUntil).toBe(heard);
+    expect(await again).toEqual(await interruption);
+    await publisher.drained();
+    const values = [...ear.timeline().values()]
+      .filter(({ sequence }) => sequence > 65_536)
+      .flatMap(({ frame: { payload } }) => {
+        const bytes = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+        return Array.from({ length: payload.byteLength / 2 }, (_, i) => bytes.getInt16(2 * i, true) / 32_767);
+      });
+    const place = (value: number) => (value / 0.9) * length;
+    // A value of 16 bits says the place to 7 samples.
+    expect(Math.abs(place(values[0]!) - ((heard - first) * 48) / 1000)).toBeLessThan(8);
+    expect(values.filter((value) => value > 0).length).toBe(length - Math.round(((heard - first) * 48) / 1000));
+    expect(values.filter((value) => value < 0).length).toBe(4800);
+  });
+
   it("answers an interrupt before the first frame, twice in a row, with no listener and while resuming", async () => {
     const { ear, publisher } = await setUp({ aheadMs: 1500 });
     expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], reneged: false });

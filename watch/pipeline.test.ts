@@ -194,6 +194,24 @@ test("a short gap is concealed where groups are missing, a long one, a pause and
   ]);
 });
 
+test("a listener reports a rewind of which it had received nothing, and none where numbers only run over", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 5);
+  pipeline.pump();
+  decoder.finish();
+  play(120);
+  // The publisher takes back from 90 ms on: the last packet it sent begins before that.
+  consumer.add(1, 90, 1);
+  pipeline.pump();
+  decoder.finish();
+  expect(pipeline.generation).toBe(1);
+  expect(output.applied).toMatchObject({ discontinuity: 1, from: 90_000, heardUntil: 90_000 });
+  consumer.add(0, 200, 2, { first: 2 * 65_536 - 1 });
+  consumer.queue = consumer.queue.map((each) => ({ ...each, epoch: Math.floor(each.sequence / 65_536) }));
+  pipeline.pump();
+  expect(pipeline.generation).toBe(1);
+});
+
 test("what a rewind keeps is decoded on, clipped at the cut, and the decoder starts afresh only behind it", () => {
   const { consumer, decoder, pipeline, output, play } = audio();
   consumer.add(0, 0, 5);
