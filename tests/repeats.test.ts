@@ -1,0 +1,121 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { openSource, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { Listener } from "../watch/index.js";
+
+const LENGTH = 48_000;
+/** A reply in which every sample says where it is, so that what is heard twice is found. */
+const REPLY = Float32Array.from({ length: LENGTH }, (_, i) => 0.1 + (0.8 * i) / LENGTH);
+
+const relay = new Relay({ host: "127.0.0.1", port: 0 });
+let publisher: Publisher;
+let listener: Listener;
+let played: number[] = [];
+
+beforeAll(async () => {
+  const { port } = await relay.listen();
+  const url = `http://127.0.0.1:${port}`;
+  publisher = new Publisher({ url, broadcast: "repeats", codec: "pcm" });
+  const write = ([samples]: readonly Float32Array[]) => {
+    for (const sample of samples!) played.push(sample);
+  };
+  listener = new Listener({ url, broadcast: "repeats", sink: { write, close: async () => {} } });
+  listener.closed.catch(() => {});
+  // Reports begin with the first frame.
+  while (publisher.stats().listeners === 0)
+    await publisher.play(await openSource({ samples: new Float32Array(9600).fill(0.05) })).done;
+});
+
+afterAll(async () => {
+  await listener.close();
+  await publisher.close();
+  await relay.close();
+});
+
+beforeEach(() => {
+  played = [];
+});
+
+/** Milliseconds of the reply that were heard again after what follows them. */
+function repeatedMs(): number {
+  const places = played.map((value) => (value < 0.099 ? undefined : ((value - 0.1) / 0.8) * LENGTH));
+  // A stretch of the reply is 5 ms or more in which one sample follows the other: what fades is no stretch.
+  const stretches: { from: number; to: number; frames: number }[] = [];
+  for (const place of places) {
+    const last = stretches.at(-1);
+    if (place === undefined) stretches.push({ from: Number.NaN, to: Number.NaN, frames: 0 });
+    else if (last !== undefined && Math.abs(place - last.to - 1) < 12) {
+      last.to = place;
+      last.frames++;
+    } else stretches.push({ from: place, to: place, frames: 1 });
+  }
+  const heard = stretches.filter(({ frames }) => frames > 240);
+  expect(heard.length).toBeGreaterThan(0);
+  let repeated = 0;
+  let furthest = 0;
+  for (const { from, to } of heard) {
+    repeated += Math.max(0, Math.min(furthest, to) - from);
+    furthest = Math.max(furthest, to);
+  }
+  expect(furthest).toBeGreaterThan(0.95 * LENGTH);
+  return repeated / 48;
+}
+
+async function heardToTheEnd(): Promise<void> {
+  await publisher.drained();
+  await expect.poll(() => played.some((value) => value > 0.88)).toBe(true);
+}
+
+test("a resume repeats nothing, whether it comes at once or once it is known what was heard", async () => {
+  for (const isAtOnce of [true, false]) {
+    played = [];
+    publisher.play(await openSource({ samples: REPLY }));
+    await expect.poll(() => played.some((value) => value > 0.3), { interval: 5 }).toBe(true);
+    const interruption = publisher.interrupt();
+    if (!isAtOnce) expect((await interruption).perListener).toMatchObject([{ measured: true }]);
+    expect(publisher.resume()).toBe(true);
+    await heardToTheEnd();
+    expect(repeatedMs()).toBeLessThan(20);
+  }
+});
+
+test("a knob turned just after a reply or a resume began repeats next to nothing", async () => {
+  for (const isResumed of [false, true]) {
+    played = [];
+    publisher.play(await openSource({ samples: REPLY }));
+    if (isResumed) {
+      await expect.poll(() => played.some((value) => value > 0.3), { interval: 5 }).toBe(true);
+      await publisher.interrupt();
+      publisher.resume();
+    }
+    for (const bypass of [true, false, true, false]) {
+      await sleep(60);
+      publisher.set({ bypass });
+    }
+    await heardToTheEnd();
+    expect(repeatedMs() / 4).toBeLessThan(20);
+  }
+});
+
+test("an interrupt in the first or last moments of a reply is answered by the listener itself", async () => {
+  for (const afterMs of [0, 10, 20]) {
+    const { reneges } = publisher.stats();
+    const { done } = publisher.play(await openSource({ samples: REPLY.subarray(0, 9600) }));
+    await expect.poll(() => publisher.stats().frontierUs > publisher.stats().playheadUs, { interval: 1 }).toBe(true);
+    await sleep(afterMs);
+    const { perListener, heardUntil, to } = await publisher.interrupt();
+    expect(publisher.stats().reneges).toBe(reneges + 1);
+    expect(perListener).toMatchObject([{ measured: true }]);
+    expect(heardUntil - to).toBeLessThan(200_000);
+    expect(await done).toBe("interrupted");
+  }
+  const { sequence } = publisher.stats();
+  publisher.play(await openSource({ samples: REPLY.subarray(0, 9600) }));
+  // Within the last packet: the cut lies behind its start, so that nothing of it is stale.
+  await expect
+    .poll(() => publisher.stats().sequence > sequence + 5 && publisher.stats().leadMs < 20, { interval: 1 })
+    .toBe(true);
+  const { perListener, reneged } = await publisher.interrupt();
+  expect(perListener).toMatchObject([{ measured: reneged }]);
+});
