@@ -1,16 +1,34 @@
 import { defineConfig } from "vitest/config";
 
+const ROOMS = "{base,container,flow,transport,publisher,relay,watch,src,bench}";
+
 export default defineConfig({
   test: {
-    include: ["{base,container,flow,transport,publisher,relay,watch,src,bench,tests}/**/*.test.ts"],
     setupFiles: ["./base/polyfills.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // A busy machine must not fail a test: what is polled for may take its time.
     expect: { poll: { timeout: 15_000 } },
-    // Relays, listeners and browsers keep time: files run one after the other, and on a shared machine a scenario that
-    // was held up gets another try.
-    maxWorkers: 1,
-    retry: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: [`${ROOMS}/**/*.test.ts`],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "system",
+          include: ["tests/**/*.test.ts"],
+          // Relays, listeners and browsers keep time: files run one after the other.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -11,6 +11,5 @@ export default defineConfig({
     hookTimeout: 60_000,
     expect: { poll: { timeout: 30_000 } },
     maxWorkers: 1,
-    retry: 2,
   },
 });
