@@ -4,7 +4,7 @@ import type { ByteBudget } from "./byte-budget.js";
 import { CacheBudget, type Classifier } from "./cache.js";
 import type { Counters } from "./counters.js";
 import { Track, type TrackSource } from "./fanout.js";
-import { CATALOG_TRACK } from "./legacy-time.js";
+import { CATALOG_TRACK, isLive } from "./legacy-time.js";
 import type { RelayLimits } from "./options.js";
 import { Code } from "./wire/code.js";
 
@@ -102,6 +102,7 @@ export class Broadcast {
     if (this.#closed || !this.#hasRoom(asker)) return undefined;
     const track = new Track({
       name,
+      live: isLive(this.#catalog),
       clock,
       counters,
       budget: this.#budget,

@@ -28,6 +28,8 @@ export interface TrackSource {
 /** Options for {@link Track}. */
 export interface TrackOptions {
   readonly name: string;
+  /** Whether it is sent as it is captured. */
+  readonly live: boolean;
   readonly clock: Clock;
   readonly source: TrackSource;
   readonly counters: Counters;
@@ -89,6 +91,10 @@ export class Track implements WatchedTrack {
 
   get bitrateBps(): number {
     return this.#bitrateBps;
+  }
+
+  get live(): boolean {
+    return this.#options.live;
   }
 
   /** How far a listener's playhead can be by what came of the track; undefined where its frames carry no timestamps. */

@@ -25,6 +25,15 @@ function isLegacy(catalog: Uint8Array, track: string): boolean {
   }
 }
 
+/** Whether the broadcast's catalog says that it is sent as it is captured, and not ahead of the listeners' playheads. */
+export function isLive(catalog: Uint8Array | undefined): boolean {
+  try {
+    return catalog !== undefined && parseCatalog(catalog).unsay?.mode === "live";
+  } catch {
+    return false;
+  }
+}
+
 function readTime(payload: Uint8Array): number | undefined {
   try {
     return decodeLegacyFrame(payload, { keyframe: false }).timestamp;

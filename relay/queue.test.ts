@@ -75,6 +75,22 @@ test("what waits is dropped when its moment has passed, or by age when no playhe
   expect(takeAll({ playhead: ms(9999), now: ms(1) })).toEqual([7]);
 });
 
+test("a live group waits no longer for a full window than it may, wherever the playhead is, and for other reasons as long as ever", () => {
+  const full = { playhead: ms(0), windowBytes: 100, inFlightBytes: 101, maxWait: ms(1500) };
+  const { push, takeAll, dropped } = make();
+  push(1, { since: ms(0) });
+  push(2, { since: ms(20) });
+  push(65_536, { since: ms(0), urgent: true });
+  expect(takeAll({ ...full, now: ms(1500), busyStreams: 2 })).toEqual([]);
+  expect(dropped).toEqual([]);
+  expect(takeAll({ ...full, now: ms(1520), busyStreams: 2 })).toEqual([]);
+  expect(dropped.splice(0)).toEqual([[1, "window"]]);
+  expect(takeAll({ ...full, now: ms(9000), maxWait: undefined })).toEqual([65_536]);
+  expect(takeAll({ ...full, now: ms(9000), inFlightBytes: 100, busyStreams: 2 })).toEqual([]);
+  expect(dropped).toEqual([]);
+  expect(takeAll({ ...full, now: ms(9000), inFlightBytes: 100 })).toEqual([2]);
+});
+
 test("a last group behind the playhead is dropped once it waited too long, so that a paused end of speech still goes", () => {
   const { push, takeAll, dropped } = make();
   push(1);

@@ -25,6 +25,8 @@ export interface WatcherState {
   readonly windowBytes: number | undefined;
   /** Streams that wait for the transport. */
   readonly busyStreams: number;
+  /** How long a group may wait for a full window; undefined where it may wait until its moment has passed. */
+  readonly maxWait?: Microseconds | undefined;
   /** Media time from which on groups are not needed yet and wait; undefined when all may go. */
   readonly until?: Microseconds | undefined;
 }
@@ -115,11 +117,13 @@ export class WatcherQueue<T extends Waiting> {
   }
 
   /** Drops the groups whose moment has passed, for a full window or without one, or that waited too long. */
-  expire({ now, playhead, inFlightBytes, windowBytes }: WatcherState): void {
+  expire({ now, playhead, inFlightBytes, windowBytes, maxWait }: WatcherState): void {
     const held = windowBytes !== undefined && inFlightBytes > windowBytes;
     for (let index = this.#groups.length - 1; index >= 0; index--) {
-      const { timestamp, since } = this.#groups[index]!;
-      if (playhead !== undefined && timestamp !== undefined) {
+      const { timestamp, since, urgent } = this.#groups[index]!;
+      if (held && !urgent && maxWait !== undefined && now - since > maxWait) {
+        this.#remove(index, "window");
+      } else if (playhead !== undefined && timestamp !== undefined) {
         // The group that is being heard now still matters; the one before it does not.
         const following = this.#groups[index + 1]?.timestamp;
         const over = following === undefined ? now - since > this.#maxAge : following <= playhead;

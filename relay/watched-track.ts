@@ -6,6 +6,8 @@ export interface WatchedTrack {
   readonly singleFrames: boolean;
   /** Its bits per second; 0 while unknown. */
   readonly bitrateBps: number;
+  /** Whether it is sent as it is captured, so that what waits adds to its delay. */
+  readonly live: boolean;
   /** What it holds above a group, in sequence order. */
   after(sequence: number): readonly GroupRecord[];
   /** Follows its lower rendition, where there may be one: whole groups with the same sequences and timestamps. */

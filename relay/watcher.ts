@@ -1,4 +1,4 @@
-import { type Clock, guard, type Microseconds, microseconds } from "../base/index.js";
+import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../base/index.js";
 import {
   Delivery as DeliveryControl,
   type ListenerState,
@@ -33,6 +33,12 @@ const URGENT_AGAIN_MS = 10;
 
 /** Groups before the first to arrive that a track may begin with: a reply that is sent 30 s ahead, and some. */
 const MAX_REORDERED_START = 2048;
+/**
+ * How long live media waits for a full path. A player goes back for what comes late, so its playhead alone would let the
+ * queue and the delay grow as long as more comes than the path carries. A player waits for a second, and half a second
+ * is its largest jitter buffer.
+ */
+const LIVE_WAIT: Microseconds = fromMilliseconds(1500);
 
 /** How a watcher gets its groups. */
 export type DeliveryMode =
@@ -259,6 +265,7 @@ export class Watcher {
         until: paced ? microseconds(-1) : waitsFrom,
         inFlightBytes: listener ? this.#control.inFlight(now) : 0,
         windowBytes: listener ? this.windowBytes : undefined,
+        maxWait: this.#options.track.live ? LIVE_WAIT : undefined,
         busyStreams: this.#outgoing.busy,
       });
       if (next === undefined) {
