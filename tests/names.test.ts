@@ -100,7 +100,8 @@ test("a listener hears a broadcast of another make at the very path it is given,
 test("a listener of our own broadcast prefers it to a bare name", async () => {
   await publishAt("both");
   await publishAt("both.hang");
+  await expect.poll(() => relay.stats().broadcasts, PATIENCE).toBe(2);
   const listener = listen("both");
   await expect.poll(() => relay.listeners().map(({ broadcast }) => broadcast), PATIENCE).toEqual(["both.hang"]);
-  expect(listener.stats().state).toBe("playing");
+  await expect.poll(() => listener.stats().state, PATIENCE).toBe("playing");
 });

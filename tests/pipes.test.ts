@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openSource, Publisher, Relay } from "../src/index.js";
 import { UnsayProcess } from "./support/command-line.js";
 
@@ -71,10 +71,21 @@ test("a reader that leaves ends a command quietly, and a full disk ends it with 
 });
 
 test("a load run that is told to end shows what it measured until then", async () => {
-  const bench = new UnsayProcess(["bench", "relay", "--url", url, "--watchers", "2", "--seconds", "600"]);
-  // Its broadcast and its watchers are there.
-  await expect.poll(() => relay.stats().watchers, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const loaded = new Relay({ port: 0 });
+  onTestFinished(() => loaded.close());
+  const { port } = await loaded.listen();
+  const bench = new UnsayProcess([
+    "bench",
+    "relay",
+    "--url",
+    `http://127.0.0.1:${port}`,
+    "--watchers",
+    "2",
+    "--seconds",
+    "600",
+  ]);
+  // It counts after a second, which is 50 objects.
+  await expect.poll(() => loaded.stats().counters.objectsIn, { timeout: 25_000 }).toBeGreaterThan(75);
   bench.child.kill("SIGTERM");
   expect(await bench.exited()).toBe(0);
   expect(bench.out).toMatch(/2 joined, 0 failed.*stopped early/s);

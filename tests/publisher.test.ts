@@ -432,17 +432,26 @@ describe("Publisher", () => {
   it("mixes denoised and raw sound anew for what lies ahead without running the network again", async () => {
     const model = fileURLToPath(new URL("../publisher/fixtures/tiny.onnx", import.meta.url));
     const { ear, publisher } = await setUp({ source: await speech(4), aheadMs: 5000, model });
-    await until("all of it rendered and sent", () => ear.heard.length >= 190 && publisher.stats().denoisedHops >= 400);
+    // A machine that is too slow passes audio through at first.
+    const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
+    await until("all of it rendered and sent", () => ear.heard.length >= 190 && rendered() >= 400);
     const { denoisedHops } = publisher.stats();
+    expect(denoisedHops).toBeGreaterThan(0);
     const decoder = await createDecoder({ channels: 1 });
-    const level = (frames: Heard[]) => {
-      const sound = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-      return strength(Float32Array.from(sound.slice(4800, 14_400)), 440);
+    const level = (frames: Heard[], from: number) => {
+      const audio = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+      return strength(Float32Array.from(audio.slice(from, from + 9600)), 440);
     };
-    const denoised = level(ear.heard.filter(({ sequence }) => epochOf(sequence) === 0));
+    const denoised = level(
+      ear.heard.filter(({ sequence }) => epochOf(sequence) === 0),
+      150_000,
+    );
     publisher.set({ strength: 0 });
     await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
-    const raw = level(ear.heard.filter(({ sequence }) => epochOf(sequence) === 1));
+    const raw = level(
+      ear.heard.filter(({ sequence }) => epochOf(sequence) === 1),
+      4800,
+    );
     expect(raw).toBeGreaterThan(0.27);
     expect(denoised).toBeLessThan(raw * 0.95);
     expect(publisher.stats().denoisedHops).toBe(denoisedHops);
