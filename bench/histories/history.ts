@@ -90,7 +90,7 @@ export function drawHistory(seed: number, lengthMs: number): History {
       atMs = random() < 0.3 ? between(atMs, heardByMs) : heardByMs + pick(0, 100, between(100, 1500), 2500);
     }
   }
-  const faults = between(0, Math.max(1, lengthMs / 7000));
+  const faults = between(1, Math.max(1, lengthMs / 4000));
   for (let n = 0; n < faults; n++) events.push(drawFault());
   return { seed, lengthMs, frameMs: pick(20, 20, 10, 5), events: events.sort((a, b) => a.atMs - b.atMs) };
 

@@ -1,4 +1,5 @@
 import "../../base/polyfills.js";
+import { readFileSync } from "node:fs";
 import cliProgress from "cli-progress";
 import { Command, InvalidArgumentError } from "commander";
 import { check, type Violation } from "./check.js";
@@ -15,6 +16,7 @@ interface Options {
   readonly shrink: number;
   readonly untilBroken: boolean;
   readonly prove: boolean;
+  readonly replay?: string;
 }
 
 function whole(text: string): number {
@@ -33,8 +35,25 @@ function print(history: History, violations: readonly Violation[]): void {
     ...violations.slice(0, 12).map(({ promise, what }) => `  ${promise}: ${what}`),
     "  Events:",
     ...history.events.map((event) => `  ${describe(event)}`),
+    `  To play it again, keep this line in a file for --replay: ${write(history)}`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+// JSON knows no infinity, which is the pace of audio that is there at once.
+function write(history: History): string {
+  return JSON.stringify(history, (_, value) => (value === Infinity ? "Infinity" : value));
+}
+
+function read(file: string): History {
+  return JSON.parse(readFileSync(file, "utf8"), (_, value) => (value === "Infinity" ? Infinity : value)) as History;
+}
+
+async function replay(file: string): Promise<number> {
+  const history = read(file);
+  const violations = await violationsOf(history);
+  print(history, violations);
+  return violations.length === 0 ? 0 : 1;
 }
 
 async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBroken }: Options): Promise<number> {
@@ -77,10 +96,12 @@ const program = new Command("npm run histories --")
   .option("--seed <n>", "seed of the first; the others follow it", whole, 1)
   .option("--parallel <n>", "how many at once", whole, 1)
   .option("--shrink <n>", "runs to spend on a shorter history of one that fails", whole, 0)
+  .option("--replay <file>", "play one history again, as a failure printed it")
   .option("--until-broken", "stop at the first history that breaks a promise", false)
   .option("--prove", "put each known fault back into a copy of the code, and show that it is found", false)
   .action(async (options: Options) => {
-    process.exitCode = await (options.prove ? prove(options) : runAll(options));
+    if (options.replay !== undefined) process.exitCode = await replay(options.replay);
+    else process.exitCode = await (options.prove ? prove(options) : runAll(options));
   });
 
 await program.parseAsync();
