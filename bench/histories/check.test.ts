@@ -41,7 +41,7 @@ function recording(...played: Played[]): Recording {
     life,
     samples,
     index: Float64Array.from(turns.flat()),
-    claims: [],
+    claims: [{ at: 100 * MS, playing: false, state: "ready", underruns: 0 }],
     flushes: [],
   };
 }

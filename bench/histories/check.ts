@@ -29,6 +29,8 @@ interface Piece extends Heard {
 interface Ear {
   readonly name: string;
   readonly recording: Recording;
+  /** When it could hear something for the first time. */
+  readonly readyAt: number;
   readonly pieces: readonly Piece[];
   readonly hard: readonly Fault[];
   readonly weather: readonly Fault[];
@@ -37,8 +39,8 @@ interface Ear {
 const MS = 1000;
 /** Some time after a fault is over, nothing of it may be heard any more. */
 const RECOVERY_US = 3500 * MS;
-/** A listener that has just started may miss this much. */
-const JOIN_US = 1500 * MS;
+/** A listener may miss this much after it has said for the first time that it is ready. */
+const JOIN_US = 300 * MS;
 /** Edges of a piece are known to 5 ms, and a crossfade hides as much again. */
 const EDGE_MS = 10;
 /** What a resume or a knob may repeat. */
@@ -82,6 +84,7 @@ function listen(recording: Recording, said: ReadonlyMap<number, Float32Array>, f
   return {
     name,
     recording,
+    readyAt: recording.claims.find(({ state }) => state === "ready" || state === "playing")?.at ?? Infinity,
     pieces: transcribe(recording.samples, said).map((heard) => ({
       ...heard,
       startsAt: clockAt(recording, heard.at),
