@@ -2,11 +2,12 @@ import "../../base/polyfills.js";
 import { readFileSync } from "node:fs";
 import cliProgress from "cli-progress";
 import { Command, InvalidArgumentError } from "commander";
-import { check, type Violation } from "./check.js";
+import { startRemote } from "../support/remote.js";
+import type { Violation } from "./check.js";
 import { describe, drawHistory, type History } from "./history.js";
+import type { HistoryCalls } from "./processes/history.js";
 import { prove } from "./prove.js";
 import { shrink } from "./shrink.js";
-import { play } from "./stage.js";
 
 interface Options {
   readonly count: number;
@@ -26,7 +27,12 @@ function whole(text: string): number {
 }
 
 async function violationsOf(history: History): Promise<Violation[]> {
-  return check(await play(history));
+  const process = await startRemote<HistoryCalls>(new URL("./processes/history.ts", import.meta.url));
+  try {
+    return await process.calls.run(history);
+  } finally {
+    process.end();
+  }
 }
 
 function print(history: History, violations: readonly Violation[]): void {

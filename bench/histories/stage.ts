@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sharedClock } from "../support/clock.js";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
-import { type Carrier, calmAtMs, type Event, type History, type Role, type Speech } from "./history.js";
+import { type Carrier, calmAtMs, describe, type Event, type History, type Role, type Speech } from "./history.js";
 import { Path } from "./path.js";
 import type { Claim, Flush, ListenerCalls } from "./processes/listener.js";
 import type { Interrupted, Outcome, PublisherCalls } from "./processes/publisher.js";
@@ -82,9 +82,11 @@ interface Actor<T> {
   life: number;
   /** Ended on purpose. */
   expected: boolean;
+  /** Resolves when the process is up: one that is only starting is not killed yet. */
+  started?: Promise<void> | undefined;
 }
 
-type AnyActor = Pick<Actor<AnyCalls>, "expected"> & {
+type AnyActor = Pick<Actor<AnyCalls>, "expected" | "started"> & {
   process: Pick<RemoteProcess<AnyCalls>, "calls" | "signal" | "ended"> | undefined;
 };
 
@@ -172,7 +174,10 @@ class Stage {
   }
 
   #begin(event: Event): void {
-    const done = this.#perform(event).finally(() => this.#pending.delete(done));
+    const failed = (error: unknown) => void this.#deaths.push(`${describe(event)} failed: ${error}`);
+    const done = this.#perform(event)
+      .catch(failed)
+      .finally(() => this.#pending.delete(done));
     this.#pending.add(done);
   }
 
@@ -239,6 +244,7 @@ class Stage {
 
   async #kill(role: Role, forMs: number): Promise<void> {
     const actor = this.#actor(role);
+    await actor.started;
     if (actor.process === undefined) return;
     if (role === "publisher") await this.#collectOutcomes();
     if (actor instanceof ListenerActor) await this.#collect(actor);
@@ -294,7 +300,8 @@ class Stage {
     const actor = new ListenerActor(number, carrier, at);
     this.#listeners.set(number, actor);
     await this.#path(`listener-${number}`, this.#ports[at]);
-    await this.#startListener(actor);
+    actor.started = this.#startListener(actor);
+    await actor.started;
   }
 
   async #startListener(actor: ListenerActor): Promise<void> {
@@ -361,13 +368,14 @@ class Stage {
   }
 }
 
-class ListenerActor implements Actor<ListenerCalls> {
+class ListenerActor {
   readonly number: number;
   readonly carrier: Carrier;
   readonly at: "relay" | "edge";
   process: RemoteProcess<ListenerCalls> | undefined;
   life = 0;
   expected = false;
+  started: Promise<void> | undefined;
   recording = "";
   bornAt = 0;
 
