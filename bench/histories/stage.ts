@@ -71,6 +71,8 @@ const PROBES = 2;
 const PROBE_MS = 1200;
 const PROBE_EVERY_MS = 2200;
 const ASK_LIMIT_MS = 2500;
+/** What is still queued at the end may take this long to say. */
+const DRAIN_LIMIT_MS = 30_000;
 
 /** What every process can be asked. */
 interface AnyCalls {
@@ -324,6 +326,8 @@ class Stage {
   }
 
   async #probe(): Promise<number[]> {
+    // What is queued is said first, however much that is.
+    await this.#ask(this.#publisher, (calls) => calls.drained(), DRAIN_LIMIT_MS);
     const first = 1 + Math.max(-1, ...this.#deeds.map((deed) => (deed.do === "say" ? deed.speech.utterance : -1)));
     const probes: number[] = [];
     for (let n = 0; n < PROBES; n++) {
@@ -339,9 +343,10 @@ class Stage {
   async #ask<C, R>(
     actor: { readonly process: { readonly calls: C } | undefined },
     ask: (calls: C) => Promise<R>,
+    limitMs = ASK_LIMIT_MS,
   ): Promise<R | undefined> {
     if (actor.process === undefined) return undefined;
-    return Promise.race([ask(actor.process.calls).catch(() => undefined), sleep(ASK_LIMIT_MS, undefined)]);
+    return Promise.race([ask(actor.process.calls).catch(() => undefined), sleep(limitMs, undefined)]);
   }
 
   async #collectOutcomes(): Promise<void> {

@@ -30,6 +30,8 @@ export interface PublisherCalls {
   /** How each speech ended, by utterance; one that has not ended is missing. More than one entry is a fault. */
   outcomes(): Record<number, Outcome[]>;
   stats(): PublisherStats;
+  /** Resolves when all that was said has been heard. */
+  drained(): Promise<void>;
   /** Ends the broadcast in order. */
   close(): Promise<void>;
   /** Moves the system clock of this process. */
@@ -103,6 +105,7 @@ serve<PublisherCalls>({
   gain: (gainDb) => open().set({ gainDb }),
   outcomes: () => outcomes,
   stats: () => open().stats(),
+  drained: () => open().drained(),
   close: () => open().close(),
   jump: (milliseconds) => clock.by(milliseconds),
 });
