@@ -8,8 +8,11 @@ export interface Heard {
   readonly to: number;
   /** Position in the recording at which `from` was heard, in milliseconds. */
   readonly at: number;
-  /** Level against the source's, in decibels, of each step of 10 ms from `from` on. */
-  readonly levels: readonly number[];
+  /**
+   * Level against the source's, in decibels, of each step of 10 ms from `from` on; undefined where what was heard is too
+   * unlike the source to say.
+   */
+  readonly levels: readonly (number | undefined)[];
 }
 
 /** What was said: 48 kHz samples by number of utterance. */
@@ -21,14 +24,16 @@ const HOP = 10 * perMs;
 const FINE = 5 * perMs;
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
-/** A window that continues a stretch may be this unlike its source: a frame concealed, a step at its edge. */
-const CONTINUES = 0.75;
+/** A window that continues a stretch may be this unlike its source: a concealed frame, or a rendition of 12 kbit/s. */
+const CONTINUES = 0.4;
 /** A window out of nowhere must be this alike. */
-const BEGINS = 0.85;
+const BEGINS = 0.7;
+/** Less alike than this, as in a low rendition, a step's level is the codec's choice. */
+const FAITHFUL = 0.8;
 /** Clock drift and rounding move the match by so little between two windows. */
 const WIGGLE = 3;
 /** At the edges of a stretch, windows of 5 ms count while they are this alike. */
-const EDGE = 0.8;
+const EDGE = 0.5;
 
 interface Match {
   readonly utterance: number;
@@ -102,7 +107,7 @@ class Transcriber {
     const source = this.#sources.get(utterance)!;
     let best: Match | undefined;
     for (let place = 0; place + WINDOW <= source.length; place++) {
-      if (likeness(this.#heard, at, source, place, FINE) < 0.6) continue;
+      if (likeness(this.#heard, at, source, place, FINE) < BEGINS - 0.1) continue;
       const alike = likeness(this.#heard, at, source, place, WINDOW);
       if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike };
     }
@@ -147,11 +152,12 @@ class Transcriber {
     end: number;
   }): Heard {
     const source = this.#sources.get(utterance)!;
-    const levels: number[] = [];
+    const levels: (number | undefined)[] = [];
     for (let step = 0; start + step + HOP <= end; step += HOP) {
       const played = rms(this.#heard, start + step, HOP);
       const meant = rms(source, offset + step, HOP);
-      levels.push(20 * Math.log10(Math.max(played, 1e-6) / Math.max(meant, 1e-6)));
+      const alike = likeness(this.#heard, start + step, source, offset + step, HOP);
+      levels.push(alike < FAITHFUL ? undefined : 20 * Math.log10(Math.max(played, 1e-6) / Math.max(meant, 1e-6)));
     }
     return {
       utterance,

@@ -38,7 +38,11 @@ interface Answer {
  * `StateError` (`CLOSED`), and what fails there rejects with its stack.
  */
 export async function startRemote<T extends Calls<T>>(file: URL): Promise<RemoteProcess<T>> {
-  const child = fork(file, { stdio: ["ignore", "ignore", "inherit", "ipc"], serialization: "advanced" });
+  const child = fork(file, {
+    execArgv: ["--import", "tsx"],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    serialization: "advanced",
+  });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   let nextId = 0;
   child.on("message", ({ id, value, error }: Answer) => {
