@@ -24,16 +24,27 @@ const HOP = 10 * perMs;
 const FINE = 5 * perMs;
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
-/** A window that continues a stretch may be this unlike its source: a concealed frame, or a rendition of 12 kbit/s. */
-const CONTINUES = 0.4;
+/** A window that continues a stretch may be this unlike its source. */
+const CONTINUES = 0.75;
+/** One that nothing else explains may be as unlike as a concealed frame or a rendition of 12 kbit/s. */
+const RESEMBLES = 0.4;
 /** A window out of nowhere must be this alike. */
-const BEGINS = 0.7;
+const BEGINS = 0.85;
 /** Less alike than this, as in a low rendition, a step's level is the codec's choice. */
 const FAITHFUL = 0.8;
 /** Clock drift and rounding move the match by so little between two windows. */
 const WIGGLE = 3;
 /** At the edges of a stretch, windows of 5 ms count while they are this alike. */
-const EDGE = 0.5;
+const EDGE = { faithful: 0.8, coarse: 0.5 };
+
+/** A stretch being found: places in the recording, and the place in the source of its start. */
+interface Stretch {
+  readonly utterance: number;
+  start: number;
+  offset: number;
+  end: number;
+  isCoarse: boolean;
+}
 
 interface Match {
   readonly utterance: number;
@@ -53,7 +64,7 @@ export function transcribe(recording: Float32Array, said: Said): Heard[] {
 class Transcriber {
   readonly #heard: Float32Array;
   readonly #sources = new Map<number, Float32Array>();
-  readonly #stretches: { utterance: number; start: number; offset: number; end: number }[] = [];
+  readonly #stretches: Stretch[] = [];
 
   constructor(heard: Float32Array, said: Said) {
     this.#heard = heard;
@@ -69,24 +80,32 @@ class Transcriber {
   #look(at: number): void {
     if (rms(this.#heard, at, WINDOW) < SILENCE) return;
     const last = this.#stretches.at(-1);
-    if (last !== undefined && at <= last.end) {
-      const match = this.#near(last.utterance, at - last.start + last.offset, at, WIGGLE);
-      if (match.alike >= CONTINUES) {
-        last.end = at + WINDOW;
-        // The match may drift by less than a sample a window; follow it.
-        last.offset += match.at - (at - last.start + last.offset);
-        return;
-      }
+    const next = last !== undefined && at <= last.end ? this.#near(last, at) : undefined;
+    if (next !== undefined && next.alike >= CONTINUES) {
+      this.#extend(last!, next, at);
+      return;
     }
     const match = this.#anywhere(at);
-    if (match === undefined) return;
-    this.#stretches.push({ utterance: match.utterance, start: at, offset: match.at, end: at + WINDOW });
+    if (match !== undefined) {
+      const { utterance, at: offset } = match;
+      this.#stretches.push({ utterance, start: at, offset, end: at + WINDOW, isCoarse: false });
+    } else if (next !== undefined && next.alike >= RESEMBLES) {
+      last!.isCoarse = true;
+      this.#extend(last!, next, at);
+    }
   }
 
-  #near(utterance: number, expected: number, at: number, wiggle: number): Match {
+  #extend(last: Stretch, match: Match, at: number): void {
+    last.end = at + WINDOW;
+    // The match may drift by less than a sample a window; follow it.
+    last.offset += match.at - (at - last.start + last.offset);
+  }
+
+  #near({ utterance, start, offset: from }: Stretch, at: number): Match {
     const source = this.#sources.get(utterance)!;
+    const expected = at - start + from;
     let best: Match = { utterance, at: expected, alike: -1 };
-    for (let offset = -wiggle; offset <= wiggle; offset++) {
+    for (let offset = -WIGGLE; offset <= WIGGLE; offset++) {
       const alike = likeness(this.#heard, at, source, expected + offset, WINDOW);
       if (alike > best.alike) best = { utterance, at: expected + offset, alike };
     }
@@ -115,12 +134,13 @@ class Transcriber {
   }
 
   // Windows straddle edges: finds the first and the last 5 ms that belong to the stretch.
-  #grow(stretch: { utterance: number; start: number; offset: number; end: number }, index: number): void {
+  #grow(stretch: Stretch, index: number): void {
     const source = this.#sources.get(stretch.utterance)!;
+    const edge = stretch.isCoarse ? EDGE.coarse : EDGE.faithful;
     const fits = (at: number) => {
       const place = at - stretch.start + stretch.offset;
       if (place < 0 || place + FINE > source.length) return false;
-      return likeness(this.#heard, at, source, place, FINE) >= EDGE && rms(this.#heard, at, FINE) >= SILENCE;
+      return likeness(this.#heard, at, source, place, FINE) >= edge && rms(this.#heard, at, FINE) >= SILENCE;
     };
     const before = this.#stretches[index - 1];
     const earliest = before === undefined ? 0 : before.end;
