@@ -98,11 +98,11 @@ export function drawHistory(seed: number, lengthMs: number): History {
     const role = pick(...roles);
     const faultMs = between(1500, Math.max(1600, lengthMs - 3000));
     const forMs = pick(between(50, 400), between(400, 2000), between(2000, 5000));
-    const kind = pick("kill", "stop", "cut", "weather", "weather", "jump", "rival");
+    const kind = pick("kill", "stop", "stop", "cut", "weather", "weather", "jump", "rival");
     // A relay has no path of its own; what is between it and others is theirs.
     const client: Role = role === "relay" ? "listener-0" : role;
     if (kind === "kill") return { atMs: faultMs, do: "kill", role, forMs: Math.min(forMs, 2000) };
-    if (kind === "stop") return { atMs: faultMs, do: "stop", role, forMs };
+    if (kind === "stop") return { atMs: faultMs, do: "stop", role, forMs: pick(forMs, 6000) };
     if (kind === "cut")
       return { atMs: faultMs, do: "cut", role: client, how: pick("blackhole", "udp", "reset"), forMs };
     if (kind === "rival")
