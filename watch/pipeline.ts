@@ -93,7 +93,7 @@ const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
 /** How long before its turn a packet is decoded although something before it is missing: time to conceal that. */
 const LAST_CALL: Microseconds = microseconds(40_000);
-/** A packet later than that is not worth decoding: the playhead does not go back as far. */
+/** A packet later than that, with the playhead where the packet has put it, is not worth decoding. */
 const TOO_LATE: Microseconds = microseconds(1_200_000);
 
 /**

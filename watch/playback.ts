@@ -15,7 +15,8 @@ export interface PlaybackClockOptions {
   readonly maximumJitterMs?: number;
   /**
    * How long the playhead waits for audio that is late: in a live broadcast, how far it may fall behind by that; else
-   * each time. Audio that comes later than that still plays if nothing after it was heard. Default 1000.
+   * each time. Audio that comes later than that still plays if nothing after it was heard: within as much again, and of
+   * a publisher that marks no pauses however late, as its media time may stand still in them. Default 1000.
    */
   readonly maximumHoldMs?: number;
 }
@@ -126,6 +127,11 @@ export class PlaybackClock {
   /** The playhead as media time; before the anchored frame's turn it is earlier than that frame. */
   get playhead(): Microseconds | undefined {
     return this.position === undefined ? undefined : timestampAt(this.position);
+  }
+
+  /** The earliest audio that the playhead goes back for when it comes now. */
+  get earliest(): Microseconds | undefined {
+    return this.position === undefined ? undefined : timestampAt(this.#earliest);
   }
 
   /** Where the playhead would be had it not waited for the audio that it waits for now. */
@@ -335,8 +341,20 @@ export class PlaybackClock {
 
   /** Whether a frame that is late may be played all the same, because nothing after it was heard. */
   #mayReturn(frame: number): boolean {
-    if (this.#position - frame > this.#maximumHold) return false;
-    return this.#heard === undefined || (this.#starvation.starving && frame >= this.#heard - CONTIGUOUS_FRAMES);
+    return frame >= this.#earliest;
+  }
+
+  get #earliest(): number {
+    const within = this.#position - this.#maximumHold;
+    if (this.#heard === undefined) return within;
+    if (!this.#starvation.starving) return this.#position;
+    const continuing = this.#heard - CONTIGUOUS_FRAMES;
+    return this.#mayStandStill ? continuing : Math.max(continuing, within);
+  }
+
+  /** Whether media time may stand still in a pause: our publisher's never does, and a live broadcast has to keep up. */
+  get #mayStandStill(): boolean {
+    return !this.#live && !this.#starvation.marked;
   }
 
   #isLateForGood(): boolean {
@@ -346,7 +364,8 @@ export class PlaybackClock {
 
   #resume(frame: number): void {
     const free = this.#free ?? 0;
-    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard });
+    const stoodStill = this.#position - frame > this.#maximumHold;
+    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#target / 2));
     this.#held = Math.round(free - position);
     if (!isPause || this.#live || this.#heard === undefined) return;

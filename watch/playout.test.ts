@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, toMilliseconds } from "../base/index.js";
 import { PlaybackClock } from "./playback.js";
@@ -169,11 +170,59 @@ test("sound that is late makes the playhead wait, loses nothing, and a later pau
 
 test("when everything is late for good, the playhead is set anew", () => {
   const bench = new Bench({ maximumHoldMs: 200 });
+  bench.playout.setPublisher({ marksPauses: true });
   for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
   for (let index = 25; index < 150; index++) bench.packet(index * PACKET_MS + 2000, index * PACKET_MS);
   bench.runTo(5000);
   expect(bench.playout.counters.recoveries).toBe(1);
   expect(bench.heardMs(0)).toBeGreaterThan(2000);
+});
+
+test("a reply is heard in full however long the pause was that its publisher left out of media time", () => {
+  const packets = 50;
+  const pauses = fc.record({ pauseMs: fc.integer({ min: 100, max: 60_000 }), leftOutMs: fc.integer({ min: 0, max: 100 }) });
+  fc.assert(
+    fc.property(fc.array(pauses, { minLength: 1, maxLength: 4 }), (replies) => {
+      const bench = new Bench();
+      let atMs = 0;
+      let startMs = 0;
+      for (const { pauseMs, leftOutMs } of [{ pauseMs: 0, leftOutMs: 0 }, ...replies]) {
+        atMs += pauseMs;
+        startMs += leftOutMs;
+        for (let index = 0; index < packets; index++) bench.packet(atMs, startMs + index * PACKET_MS);
+        startMs += packets * PACKET_MS;
+        atMs += packets * PACKET_MS + 100;
+      }
+      bench.runTo(atMs + 3000);
+      expect(bench.heardMs(0)).toBeCloseTo((replies.length + 1) * packets * PACKET_MS, 0);
+      const starts = bench.heard.map(({ timestamp }) => timestamp);
+      expect(starts).toEqual([...starts].sort((left, right) => left - right));
+      expect(bench.playout.counters).toMatchObject({ lateFrames: 0, recoveries: 0, overflowFrames: 0 });
+    }),
+    { seed: 13, numRuns: 30 },
+  );
+});
+
+test("a pause that lasts longer than the playhead goes back otherwise is no underrun and adds no delay", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);
+  for (let index = 50; index < 100; index++) bench.packet(6000, index * PACKET_MS);
+  bench.runTo(8000);
+  expect(bench.stretches().map(([, fromMs, untilMs]) => [fromMs, untilMs])).toEqual([
+    [0, 1000],
+    [1000, 2000],
+  ]);
+  expect(bench.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0, anchors: 1 });
+  expect(bench.playout.clock.targetMs).toBeLessThanOrEqual(80);
+});
+
+test("a playhead past what was heard last goes back for no audio of a live broadcast", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setLive(true);
+  for (let index = 0; index < 50; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  bench.packet(6000, 1000);
+  bench.runTo(7000);
+  expect(bench.heardMs(0)).toBeCloseTo(1000, 0);
 });
 
 test("the delay follows the jitter up at once and down over ten quiet seconds", () => {

@@ -17,6 +17,8 @@ export interface StarvationEnd {
   readonly due: number;
   /** Where the last audio heard ended. */
   readonly heard: number | undefined;
+  /** Whether it is so late that the publisher's media time must have stood still. */
+  readonly stoodStill: boolean;
 }
 
 /** Timestamps are rounded: a frame this close to the end of what was heard continues it. */
@@ -78,12 +80,12 @@ export class StarvationMeter {
   }
 
   /** A frame arrived. Returns whether it was a pause that the publisher meant. */
-  end({ frame, due, heard }: StarvationEnd): boolean {
+  end({ frame, due, heard, stoodStill }: StarvationEnd): boolean {
     const current = this.#current;
     this.#current = undefined;
     if (!current || current.isUnderrun) return !current;
     const continues = heard !== undefined && frame - heard <= CONTIGUOUS_FRAMES;
-    if (frame >= due || (current.isPause && !(continues && this.marked))) return true;
+    if (frame >= due || stoodStill || (current.isPause && !(continues && this.marked))) return true;
     this.#underruns++;
     this.#underrunFrames += Math.min(current.frames, due - frame);
     return false;

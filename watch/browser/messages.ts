@@ -28,6 +28,8 @@ export type WorkletCommand =
 export interface WorkletStatus {
   /** Media time of the next sample; undefined without a timeline. */
   readonly playhead: Microseconds | undefined;
+  /** See `PlaybackClock.earliest`. */
+  readonly earliest: Microseconds | undefined;
   /** Whether audio is being heard, whether the playhead moves, and whether nothing is missing: see `Playout`. */
   readonly playing: boolean;
   readonly moving: boolean;

@@ -85,7 +85,11 @@ export class SpeakerOutput implements SoundOutput, Pick<PlaybackClock, "arrive" 
   arrive(timestamp: Microseconds): Microseconds {
     this.#send({ type: "arrive", timestamp });
     const { playhead } = this;
-    return playhead === undefined ? this.#firstDelay : microseconds(timestamp - playhead);
+    if (playhead === undefined) return this.#firstDelay;
+    const earliest = this.#status?.earliest ?? playhead;
+    // The playhead goes back for it.
+    if (timestamp < playhead && timestamp >= earliest) return microseconds(0);
+    return microseconds(timestamp - playhead);
   }
 
   /** See `Playout.landed`. */

@@ -88,6 +88,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   #report(): void {
     const status: WorkletStatus = {
       playhead: this.#playout.playhead,
+      earliest: this.#playout.clock.earliest,
       playing: this.#playout.playing,
       moving: this.#playout.moving,
       resting: this.#playout.resting,
