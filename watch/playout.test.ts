@@ -180,7 +180,10 @@ test("when everything is late for good, the playhead is set anew", () => {
 
 test("a reply is heard in full however long the pause was that its publisher left out of media time", () => {
   const packets = 50;
-  const pauses = fc.record({ pauseMs: fc.integer({ min: 100, max: 60_000 }), leftOutMs: fc.integer({ min: 0, max: 100 }) });
+  const pauses = fc.record({
+    pauseMs: fc.integer({ min: 100, max: 60_000 }),
+    leftOutMs: fc.integer({ min: 0, max: 100 }),
+  });
   fc.assert(
     fc.property(fc.array(pauses, { minLength: 1, maxLength: 4 }), (replies) => {
       const bench = new Bench();
