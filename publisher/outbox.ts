@@ -48,13 +48,20 @@ export class Outbox {
   readonly #skips = new SkipPolicy();
   /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
   readonly #pacer = new Pacer({ perSecond: 400, burst: 16 });
+  readonly #late: boolean;
+  /** Frames from this sequence on have never been sent, and directly follow what was; undefined where nothing does. */
+  #following: number | undefined;
   #waiting: OutgoingFrame[] = [];
   #sent: OutgoingFrame[] = [];
   #ackedAt = Number.NEGATIVE_INFINITY;
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
 
-  /** `window` false: as much is sent as there is. */
-  constructor({ bitrateBps, window = true }: { bitrateBps: number; window?: boolean }) {
+  /**
+   * `window` false: as much is sent as there is. `late`: listeners play what comes late, so what follows the last frame
+   * sent goes also when its moment passed while it waited, as in a process that stood still.
+   */
+  constructor({ bitrateBps, window = true, late = false }: { bitrateBps: number; window?: boolean; late?: boolean }) {
+    this.#late = late;
     if (window) this.#window = new Window({ bitrateBps });
   }
 
@@ -107,13 +114,14 @@ export class Outbox {
   take(now: Microseconds, playhead: Microseconds): OutgoingFrame | undefined {
     while (this.#waiting.length > 0) {
       const frame = this.#waiting[0]!;
-      if (frame.timestamp < playhead && !frame.opensEpoch) {
+      const follows = this.#late && frame.sequence === this.#following;
+      if (frame.timestamp < playhead && !frame.opensEpoch && !follows) {
         this.#waiting.shift();
         this.#pass(1);
         continue;
       }
       const question = { inFlight: 0, window: undefined, producedAt: frame.producedAt, now };
-      if (!frame.opensEpoch && this.#skips.decide(question) !== "send") {
+      if (!frame.opensEpoch && !follows && this.#skips.decide(question) !== "send") {
         this.#waiting.shift();
         continue;
       }
@@ -122,6 +130,7 @@ export class Outbox {
       this.#ledger.sent(frame.sequence, frame.payload.length, now);
       this.#sent.push(frame);
       this.#counters.sent++;
+      this.#following = frame.sequence + (frame.endsGroup ? 1 : 0);
       while (this.#sent[0]!.timestamp < playhead - KEEP && this.#sent.length > 1) this.#sent.shift();
       if (this.#sent.length > MAX_SENT) {
         this.#sent.shift();
@@ -160,6 +169,7 @@ export class Outbox {
   /** A new session: what was sent on the old one, is not taken back and still has its moment to come goes again. */
   reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#ledger.clear();
+    this.#following = undefined;
     this.#ackedAt = Number.NEGATIVE_INFINITY;
     const again = this.#sent
       .filter((frame) => frame.opensEpoch || frame.timestamp >= playhead)
@@ -171,6 +181,7 @@ export class Outbox {
   /** Forgets what was sent, when nobody is left who received it. */
   forget(): void {
     this.#sent = [];
+    this.#following = undefined;
     this.#ledger.clear();
   }
 

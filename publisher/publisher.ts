@@ -163,7 +163,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     this.#bitrateBps = data.codec === "pcm" ? PCM_BITRATE_BPS * data.channels : data.bitrateBps;
     const low = data.lowBitrateBps ?? (data.frameMs === 5 ? 16_000 : 12_000);
     this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : low;
-    this.#outbox = new Outbox({ bitrateBps: this.#bitrateBps, window: data.flow.window });
+    this.#outbox = new Outbox({ bitrateBps: this.#bitrateBps, window: data.flow.window, late: data.mode === "ahead" });
     this.#audience = new Audience({ clock: this.#clock, ...data.flow });
     this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
     this.#composer = new Composer({

@@ -89,6 +89,21 @@ describe("Outbox", () => {
     expect(takeAll(outbox, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
   });
 
+  it("sends what waited while the process stood still, where listeners play what comes late, but nothing late of before", () => {
+    for (const late of [false, true]) {
+      const outbox = new Outbox({ bitrateBps: 64_000, late });
+      outbox.push(frame(0, 0));
+      expect(takeAll(outbox, 0, 0)).toEqual([0]);
+      outbox.push(frame(1, 20));
+      outbox.push(frame(2, 40));
+      expect(takeAll(outbox, 3000, 2000)).toEqual(late ? [1, 2] : []);
+      outbox.push(frame(3, 60));
+      outbox.reconnected(ms(2000), ms(3000));
+      expect(takeAll(outbox, 3000, 2000)).toEqual([]);
+      expect(outbox.counters.passed).toBe(late ? 1 : 3);
+    }
+  });
+
   it("keeps only the newest opening frame while nobody takes anything", () => {
     const outbox = new Outbox({ bitrateBps: 64_000 });
     outbox.push(frame(65_536, 0, true));

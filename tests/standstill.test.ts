@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { VirtualStage } from "./support/virtual-stage.js";
 
@@ -32,3 +33,60 @@ test.each([
     expect(stage.playout.counters.jumps).toBe(1);
   },
 );
+
+/** Lets a process stand still at times, each `everyMs` after the last one ended. */
+async function standStill(
+  stage: VirtualStage,
+  stops: readonly { readonly who: "publisher" | "listener"; readonly afterMs: number; readonly forMs: number }[],
+  untilMs: number,
+): Promise<void> {
+  for (const { who, afterMs, forMs } of stops) {
+    await stage.runTo(Math.min(untilMs, stage.now + afterMs));
+    if (who === "publisher") stage.publisherStopped = true;
+    else stage.stopped = true;
+    // A listener that stands still for longer jumps to where it would be.
+    await stage.runTo(Math.min(untilMs, stage.now + (who === "listener" ? Math.min(forMs, 1100) : forMs)));
+    stage.publisherStopped = false;
+    stage.stopped = false;
+  }
+  await stage.runTo(untilMs);
+}
+
+test("a listener hears all of every utterance once and in order although publisher and listener stand still at times", async () => {
+  const length = 1200;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          pace: fc.constantFrom(0, 0.9),
+          pauseMs: fc.integer({ min: 0, max: 1500 }),
+          stops: fc.array(
+            fc.record({
+              who: fc.constantFrom("publisher", "listener"),
+              afterMs: fc.integer({ min: 1, max: 600 }),
+              forMs: fc.integer({ min: 1, max: 1500 }),
+            }),
+            { maxLength: 4 },
+          ),
+        }),
+        { minLength: 1, maxLength: 4 },
+      ),
+      fc.constantFrom(0, 500, 4000),
+      async (replies, aheadMs) => {
+        const stage = new VirtualStage({ aheadMs });
+        for (const { pace, pauseMs, stops } of replies) {
+          const since = stage.now;
+          const first = stage.heard.length;
+          stage.say(Array.from({ length: length / 20 }, (_, i) => ({ afterMs: i === 0 ? 0 : 20 * pace, ms: 20 })));
+          const stood = stops.reduce((sum, { afterMs, forMs }) => sum + afterMs + forMs, 0);
+          await standStill(stage, stops, since + length + stood + 2000 + pauseMs);
+          const heard = stage.heard.slice(first).map(({ index }) => index);
+          expect(heard.filter((index, i) => i > 0 && index <= heard[i - 1]!)).toEqual([]);
+          expect(stage.coverage(length, since)).toEqual({ missing: expect.toSatisfy((ms) => ms < 5), repeated: 0 });
+        }
+        expect(stage.outbox.counters.passed).toBe(0);
+      },
+    ),
+    { numRuns: 12, seed: 20261127 },
+  );
+});

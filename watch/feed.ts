@@ -198,12 +198,17 @@ export class TrackFeed {
       this.#malformed++;
       return;
     }
-    if (this.#undecided && !this.#receipts.continues(sequence, frame.timestamp, this.#playhead())) this.#restart();
+    if (this.#undecided && !this.#continues(sequence, frame)) this.#restart();
     this.#undecided = false;
     const first = this.#receipts.received(sequence, frame.timestamp);
     this.#consumer.receive(sequence, frame);
     this.pump();
     this.#onFrame(frame.timestamp, sequence, first);
+  }
+
+  #continues(sequence: number, { timestamp }: Frame): boolean {
+    const sameRun = this.#publisherRun !== undefined;
+    return this.#receipts.continues(sequence, timestamp, { playhead: this.#playhead(), sameRun });
   }
 
   #end(sequence: number, aborted: boolean): void {

@@ -64,13 +64,21 @@ export class Receipts {
   /**
    * Whether a frame that came first in a new subscription belongs to the track known so far: it is newer than all of it
    * or, not far behind the playhead, one of its groups again. A publisher that started anew begins its numbers anew, and
-   * may give the same ones to the same times.
+   * may give the same ones to the same times. `sameRun`: the catalog says that the publisher did not start anew. What
+   * it or a relay sends again may then lie any time back.
    */
-  continues(sequence: number, timestamp: Microseconds, playhead: Microseconds | undefined): boolean {
+  continues(
+    sequence: number,
+    timestamp: Microseconds,
+    { playhead, sameRun }: { readonly playhead: Microseconds | undefined; readonly sameRun: boolean },
+  ): boolean {
     if (this.#newest === undefined) return true;
     // A timestamp beyond all that is ever sent ahead is another publisher's, whatever its sequence.
     if (sequence > this.#newest) return playhead === undefined || timestamp <= playhead + AHEAD;
+    const known = this.#times.get(sequence);
+    // A group in the midst of those known that has never come is one that was lost.
+    if (sameRun) return known === undefined ? sequence > Math.min(...this.#times.keys()) : known === timestamp;
     const near = playhead !== undefined && timestamp >= playhead - REPEATED;
-    return near && this.#times.get(sequence) === timestamp;
+    return near && known === timestamp;
   }
 }

@@ -75,7 +75,7 @@ export interface VirtualStageOptions {
 export class VirtualStage {
   readonly performer: Performer;
   readonly composer: Composer;
-  readonly outbox = new Outbox({ bitrateBps: 768_000, window: false });
+  readonly outbox: Outbox;
   readonly playout: Playout;
   readonly audience: Audience;
   /** Index of every sample heard, with when it was pulled. */
@@ -83,6 +83,10 @@ export class VirtualStage {
   now = 0;
   /** The listener's process stands still while this is true. */
   stopped = false;
+  /** The publisher's process stands still while this is true. */
+  publisherStopped = false;
+  /** The relay's process stands still while this is true, with all that is on its way to either side. */
+  relayStopped = false;
   readonly sources: CountingSource[] = [];
   readonly #options: Required<VirtualStageOptions>;
   readonly #horizon: Horizon;
@@ -92,6 +96,8 @@ export class VirtualStage {
   readonly #output = [new Float32Array(QUANTUM_FRAMES)];
   readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
   #lead: { lead: Microseconds; group: number } | undefined;
+  /** What the relay said while the publisher stood still. */
+  readonly #unread: Parameters<Audience["observe"]>[0][] = [];
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;
   #place = 0;
@@ -113,6 +119,7 @@ export class VirtualStage {
     const { mode, frameMs } = full;
     const clock = (): Microseconds => fromMilliseconds(this.now);
     const aheadMs = full.aheadMs || undefined;
+    this.outbox = new Outbox({ bitrateBps: 768_000, window: false, late: mode === "ahead" });
     this.audience = new Audience({ clock });
     this.#horizon = new Horizon({ mode, aheadMs, frameMs, start: microseconds(0), audience: this.audience });
     this.composer = new Composer({
@@ -181,13 +188,16 @@ export class VirtualStage {
     while (this.now < milliseconds) {
       this.now += 1;
       for (const source of this.sources) source.wake();
-      while (this.#onTheWay[0] && this.#onTheWay[0].at <= this.now && !this.stopped) this.#onTheWay.shift()!.run();
-      if (this.now >= this.#tickAt) {
+      while (this.#onTheWay[0] && this.#onTheWay[0].at <= this.now && !this.stopped && !this.relayStopped)
+        this.#onTheWay.shift()!.run();
+      if (this.now >= this.#tickAt && !this.publisherStopped) {
         this.#tickAt = this.now + 10;
         await this.#tick();
       }
       if (!this.stopped) this.#listen();
-      this.#relay();
+      if (!this.relayStopped) this.#relay();
+      if (!this.publisherStopped)
+        for (const aggregate of this.#unread.splice(0)) this.audience.observe(aggregate, this.#aggregator);
     }
   }
 
@@ -299,6 +309,6 @@ export class VirtualStage {
     while (this.#reports[0] && this.#reports[0].at <= this.now)
       this.#aggregator.fold(this.#reports.shift()!.report, now);
     if (this.now % 100 !== 0) return;
-    this.audience.observe(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }), this.#aggregator);
+    this.#unread.push(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
   }
 }
