@@ -198,14 +198,15 @@ export class Playout {
    */
   pull(output: readonly Float32Array[]): Run[] {
     const runs = this.#pull(output);
-    if (runs.length > 0) this.#listen(output);
+    if (runs.length > 0) this.#note(output);
+    // The frame of silence that ends what an interrupt cut begins nothing: silence only goes on with what is heard.
+    if (runs.length > 0 && (this.playing || this.#peaks[1] >= SILENT_PEAK)) this.#quietFrames = 0;
     else this.#quietFrames += output[0]?.length ?? 0;
     if (this.clock.live) this.#catchUp.heard(output);
     return runs;
   }
 
-  #listen(output: readonly Float32Array[]): void {
-    this.#quietFrames = 0;
+  #note(output: readonly Float32Array[]): void {
     let peak = 0;
     for (const channel of output) for (const sample of channel) peak = Math.max(peak, Math.abs(sample));
     this.#peaks = [this.#peaks[1], peak];

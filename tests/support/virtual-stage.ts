@@ -8,7 +8,7 @@ import { knobsSchema } from "../../publisher/mix.js";
 import { Outbox } from "../../publisher/outbox.js";
 import { PcmEncoder } from "../../publisher/pcm-encoder.js";
 import { Performer } from "../../publisher/performer.js";
-import { toPosition } from "../../publisher/position.js";
+import { toPosition, toTime } from "../../publisher/position.js";
 import type { AudioSource } from "../../publisher/source.js";
 import { openPcm } from "../../watch/pcm.js";
 import { AudioPipeline } from "../../watch/pipeline.js";
@@ -137,7 +137,7 @@ export class VirtualStage {
         if (playhead === undefined || !this.audience.playing) return;
         this.audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
       },
-      onRewind: () => {},
+      onRewind: (to) => this.outbox.renege(to),
       onTrack: () => {},
     });
     this.composer.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
@@ -182,6 +182,21 @@ export class VirtualStage {
     this.sources.push(source);
     this.#index = first;
     return this.performer.play(source);
+  }
+
+  /** Takes back all that is said from where the listener can still miss it on, as the publisher does. */
+  interrupt(): void {
+    const now = fromMilliseconds(this.now);
+    const position = Math.min(
+      Math.max(toPosition(this.#horizon.playhead(now) ?? microseconds(0)), 0),
+      Math.max(this.composer.cursor, this.composer.end),
+    );
+    const isSent = position < this.composer.cursor;
+    this.performer.cut(position, { more: false });
+    if (!isSent) return;
+    this.composer.silence(position);
+    this.#pump();
+    this.audience.startOver(toTime(position), now);
   }
 
   async runTo(milliseconds: number): Promise<void> {
