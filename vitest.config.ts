@@ -14,7 +14,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: [`${ROOMS}/**/*.test.ts`],
+          // Beside the sources, and what keeps no time or only waits.
+          include: [`${ROOMS}/**/*.test.ts`, "tests/untimed/*.test.ts"],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -24,6 +25,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["tests/**/*.test.ts"],
+          exclude: ["tests/untimed/**"],
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },

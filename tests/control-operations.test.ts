@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { type AudioSource, modelPayload, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { byMediaTime, HeardRecorder } from "../src/heard.js";
@@ -12,7 +12,7 @@ const SAMPLE_RATE = 48_000;
 const closers: (() => Promise<unknown>)[] = [];
 const fixture = (name: string) => new URL(`../publisher/fixtures/${name}`, import.meta.url).pathname;
 
-afterEach(async () => {
+afterAll(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
@@ -84,7 +84,8 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
   };
 }
 
-describe("Publisher.control", () => {
+// They wait for audio to be heard, each at a relay of its own.
+describe.concurrent("Publisher.control", () => {
   it("swaps the source, writes sound into it and turns knobs, all of it heard long before what was sent ahead ends", async () => {
     const { publisher, playhead, heard } = await setUp({
       source: await open(tone(60, 440)),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { queryObjects, setFlagsFromString } from "node:v8";
 import { Broadcast, Connection, Group, Path, Time, type Track } from "@kixelated/moq";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { Relay } from "../relay/index.js";
 import { type Backend, connect, toWebTransport } from "../transport/index.js";
 
@@ -14,6 +14,16 @@ const BATCH = 30;
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+// Node warns, once, that what is counted with may change.
+beforeAll(() => {
+  const warning = vi.spyOn(process, "emitWarning").mockImplementationOnce(() => {});
+  retained();
+  expect(warning.mock.calls).toEqual([
+    [expect.stringContaining("queryObjects"), "ExperimentalWarning", undefined, expect.anything()],
+  ]);
+  warning.mockRestore();
 });
 
 /** What a group or a frame leaves behind when something holds on to it. */

@@ -130,7 +130,7 @@ for (const withAudio of [true, false]) {
     try {
       await open(page, name);
       await growth(page, 0, 24);
-      for (let round = 1; round <= 4; round++) {
+      for (let round = 1; round <= 2; round++) {
         const before = await shown(page);
         // Whoever comes in the middle of a group may see some of it rush by.
         const running = before.slice(-15);

@@ -80,7 +80,7 @@ async function setUp(options: Partial<PublisherOptions>) {
     if (playing && playheadUs !== undefined) moments.push({ discontinuities, playheadUs, levelDb, voice });
   }, 10);
   closers.push(async () => clearInterval(timer));
-  await expect.poll(() => listener.stats().state, PATIENCE).toBe("playing");
+  await expect.poll(() => listener.stats().state, PATIENCE).toBe("ready");
   return { publisher, listener, moments };
 }
 

@@ -200,6 +200,11 @@ test("whatever keeps a command from its relay is said within two seconds and end
 });
 
 test("a publisher whose name another one takes ends with that reason, as one whose token ends does", async () => {
+  const soon = (
+    await unsay(["token", "sign", "--key", at("key.jwk"), "--put", "/", "--get", "/", "--expires", "5"])
+  ).out.trim();
+  const ended = unsay(["publish", recording, "--bypass", "--loop", "--url", keyed, "--token", soon]);
+
   const first = unsay(["publish", recording, "--bypass", "--loop", "--url", open, "--broadcast", "taken"]);
   await new Promise((resolve) => setTimeout(resolve, 500));
   const stop = new AbortController();
@@ -209,12 +214,7 @@ test("a publisher whose name another one takes ends with that reason, as one who
   expect(await first).toMatchObject({ exitCode: 1, error: expect.stringMatching(/taken the name taken.*NAME_TAKEN/) });
   stop.abort();
   expect(await second).toMatchObject({ exitCode: 0, error: "" });
-
-  const soon = (
-    await unsay(["token", "sign", "--key", at("key.jwk"), "--put", "/", "--get", "/", "--expires", "2"])
-  ).out.trim();
-  const ended = await unsay(["publish", recording, "--bypass", "--loop", "--url", keyed, "--token", soon]);
-  expect(ended).toMatchObject({ exitCode: 1, error: "unsay: The token has expired. (UNAUTHORIZED)\n" });
+  expect(await ended).toMatchObject({ exitCode: 1, error: "unsay: The token has expired. (UNAUTHORIZED)\n" });
 });
 
 test("a relay whose upstream is itself ends with a sentence, also as a process", async () => {

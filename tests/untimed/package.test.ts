@@ -18,7 +18,7 @@ import typescript from "typescript";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const run = promisify(execFile);
-const root = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "../..");
 const project = mkdtempSync(join(tmpdir(), "unsay-package-"));
 const installed = join(project, "node_modules/unsay");
 afterAll(() => rmSync(project, { recursive: true }));
