@@ -1,6 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 const ROOMS = "{base,container,flow,transport,publisher,relay,watch,src,bench}";
+/** Real parts, but nothing in them keeps time. */
+const UNTIMED = ["tests/untimed/*.test.ts", "tests/{audio-files,guards,memory,opus-loss,utterances}.test.ts"];
 
 export default defineConfig({
   test: {
@@ -14,8 +16,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          // Beside the sources, and what keeps no time or only waits.
-          include: [`${ROOMS}/**/*.test.ts`, "tests/untimed/*.test.ts"],
+          include: [`${ROOMS}/**/*.test.ts`, ...UNTIMED],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -25,7 +26,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["tests/**/*.test.ts"],
-          exclude: ["tests/untimed/**"],
+          exclude: UNTIMED,
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },

@@ -174,7 +174,7 @@ test.each(["clip-vp9.ivf", "clip-av1.ivf"])("the pictures of %s are shown too", 
   const page = await browser.newPage();
   try {
     await open(page, broadcast);
-    await growth(page, 0, 40);
+    await growth(page, 0, 30);
     expectForward(stepsOf((await shown(page)).slice(-20), 24));
   } finally {
     await page.close();

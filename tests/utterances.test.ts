@@ -242,4 +242,4 @@ test("the browser's decoder hears utterances at their level and in their place t
   } finally {
     await browser.close();
   }
-});
+}, 120_000);
