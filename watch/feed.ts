@@ -38,6 +38,11 @@ export interface FeedCounters {
  */
 const GAP = { start: fromMilliseconds(250), middle: fromMilliseconds(40) };
 
+/** The same, by whether nothing is being heard and nothing is missing. */
+export function gapOf(resting: boolean): Microseconds {
+  return resting ? GAP.start : GAP.middle;
+}
+
 /** Streams of one track that are read at once; more are refused and counted as aborted. */
 const MAX_OPEN_GROUPS = 1024;
 
@@ -229,7 +234,7 @@ export class TrackFeed {
   #newConsumer(): RewindConsumer {
     return new RewindConsumer({
       clock: this.#clock,
-      gap: () => (this.#resting() ? GAP.start : GAP.middle),
+      gap: () => gapOf(this.#resting()),
       maxSpanUs: microseconds(30_000_000),
     });
   }

@@ -119,6 +119,8 @@ export class AudioPipeline {
   #last: Ticket | undefined;
   /** Where the last packet's sound ends, in frames; the next packet continues it or leaves a gap. */
   #end: number | undefined;
+  /** The frame that came first. */
+  #opening: Microseconds | undefined;
   #pumping = false;
   #closed = false;
   #decoded = 0;
@@ -206,10 +208,19 @@ export class AudioPipeline {
   #mayWait(): boolean {
     const next = this.#consumer.peek?.();
     if (next === undefined || !("due" in this.#output)) return false;
-    const first = this.#before === undefined;
-    if (first && this.#output.due === undefined) this.#output.arrive(next.timestamp);
+    if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
     const due = this.#output.due ?? next.timestamp;
-    return (first || next.afterGap) && next.timestamp > due + LAST_CALL;
+    return next.afterGap && next.timestamp > due + LAST_CALL;
+  }
+
+  /**
+   * Whether something may come that precedes the earliest frame so far: until shortly before the turn of the frame that
+   * came first, as an earlier one that comes after it shows that the path does not keep the order.
+   */
+  #mayPrecede(timestamp: Microseconds): boolean {
+    if (this.#output.due === undefined) this.#output.arrive(timestamp);
+    this.#opening ??= timestamp;
+    return this.#opening > (this.#output.due ?? timestamp) + LAST_CALL;
   }
 
   #obey({ discontinuity, from }: Pick<Delivery, "discontinuity" | "from">): void {

@@ -149,9 +149,13 @@ export class PlaybackClock {
     return this.#starvation.starving && this.patience > 0;
   }
 
-  /** Whether nothing is missing although nothing is there: before the start, and in a pause that the publisher meant. */
+  /**
+   * Whether nothing is missing although nothing is there: before the start, and in a pause that the publisher meant or,
+   * where it marks none, may have meant.
+   */
   get resting(): boolean {
-    return this.#free === undefined || this.#starvation.pausing;
+    const mayBePause = this.#starvation.starving && this.#mayStandStill;
+    return this.#free === undefined || this.#starvation.pausing || mayBePause;
   }
 
   /** The delay from arrival to sound that is aimed at now, in milliseconds. */
@@ -346,7 +350,7 @@ export class PlaybackClock {
 
   get #earliest(): number {
     const within = this.#position - this.#maximumHold;
-    if (this.#heard === undefined) return within;
+    if (this.#heard === undefined) return this.#mayStandStill ? this.#position - REACH_FRAMES : within;
     if (!this.#starvation.starving) return this.#position;
     const continuing = this.#heard - CONTIGUOUS_FRAMES;
     return this.#mayStandStill ? continuing : Math.max(continuing, within);

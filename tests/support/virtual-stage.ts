@@ -10,6 +10,7 @@ import { PcmEncoder } from "../../publisher/pcm-encoder.js";
 import { Performer } from "../../publisher/performer.js";
 import { toPosition, toTime } from "../../publisher/position.js";
 import type { AudioSource } from "../../publisher/source.js";
+import { gapOf } from "../../watch/feed.js";
 import { openPcm } from "../../watch/pcm.js";
 import { AudioPipeline } from "../../watch/pipeline.js";
 import { Playout } from "../../watch/playout.js";
@@ -161,7 +162,7 @@ export class VirtualStage {
     this.playout.setPublisher({ marksPauses: true, aheadMs: aheadMs ?? 4350 });
     this.#consumer = new RewindConsumer({
       clock,
-      gap: () => fromMilliseconds(this.playout.resting ? 250 : 40),
+      gap: () => gapOf(this.playout.resting),
       maxSpanUs: fromMilliseconds(30_000),
     });
     this.#pipeline = new AudioPipeline({
