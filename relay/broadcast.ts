@@ -24,6 +24,8 @@ export interface BroadcastSource {
   track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource;
   /** Sends what the listeners of one of its broadcasts report; false when it can't. */
   sendAggregate(broadcast: string, body: Uint8Array): boolean;
+  /** Whether anything comes of it; called ten times a second while another publisher of one of its names waits. */
+  alive(): boolean;
 }
 
 /** What every broadcast of a relay shares. */

@@ -13,6 +13,7 @@ import type { Origin } from "./origin.js";
 import type { Peer } from "./peer.js";
 import { PublishingSide } from "./publishing-side.js";
 import type { Scope } from "./scope.js";
+import { askPeer, SessionLife } from "./session-life.js";
 import type { UpstreamFeedback } from "./upstream-feedback.js";
 import { refuse, WatchingSide } from "./watching-side.js";
 import { Code } from "./wire/code.js";
@@ -64,6 +65,7 @@ export class Connection implements Peer {
   readonly #records = new ReportStreamWriter(() => this.session.openUnidirectional({ priority: RECORD_PRIORITY }));
   readonly #publishing: PublishingSide;
   readonly #watching: WatchingSide;
+  readonly #life: SessionLife;
   #version: Version = 5;
   #peerHopId = 0n;
   #requests = 0;
@@ -78,6 +80,7 @@ export class Connection implements Peer {
     this.#options = options;
     this.#publishing = new PublishingSide(this);
     this.#watching = new WatchingSide(this, options);
+    this.#life = new SessionLife({ clock: options.environment.clock, ask: () => askPeer(this.session, this.#version) });
   }
 
   get version(): Version {
@@ -176,6 +179,10 @@ export class Connection implements Peer {
     return this.#publishing.announces(path);
   }
 
+  alive(): boolean {
+    return this.#life.check();
+  }
+
   greet(): void {
     this.#greeted = true;
   }
@@ -261,6 +268,7 @@ export class Connection implements Peer {
     for (;;) {
       const stream = await this.session.acceptBidirectional();
       if (stream === undefined) return;
+      this.#life.heard();
       if (this.#requests >= this.#limits.requestsPerSession) {
         this.#options.environment.counters.capped.streams++;
         refuse(stream, Code.BOUNDS_EXCEEDED);
@@ -307,6 +315,7 @@ export class Connection implements Peer {
     for (;;) {
       const stream = await this.session.acceptUnidirectional();
       if (stream === undefined) return;
+      this.#life.heard();
       if (this.#receiving >= this.#limits.streamsPerSession) {
         this.#options.environment.counters.capped.streams++;
         stream.stop(Code.BOUNDS_EXCEEDED);
@@ -350,6 +359,7 @@ export class Connection implements Peer {
     for (;;) {
       const body = await datagrams?.receive();
       if (body === undefined) return;
+      this.#life.heard();
       if (isReportDatagram(body)) this.#takeRecord(body);
       else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
     }

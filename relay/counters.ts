@@ -8,6 +8,8 @@ export class Counters {
   readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, site: 0, version: 0, timeout: 0 };
   /** TCP connections that were closed before they became a session or were served, by reason. */
   readonly connectionsRefused = { limit: 0, address: 0, timeout: 0 };
+  /** Times a publisher fell silent whose name another one waits for, which is heard instead. */
+  publishersSilent = 0;
   /** Sessions closed because the peer broke the protocol or a cap. */
   sessionsFailed = 0;
   /** Frames received. */

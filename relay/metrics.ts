@@ -66,6 +66,11 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   counters("sessions_refused", "Sessions refused.", "reason", (all) => all.sessionsRefused);
   counters("connections_refused", "TCP connections closed unserved.", "reason", (all) => all.connectionsRefused);
   counter("sessions_failed", "Sessions closed for a violation or a cap.", (all) => all.sessionsFailed);
+  counter(
+    "publishers_silent",
+    "Publishers that fell silent and gave way to another of their name.",
+    (all) => all.publishersSilent,
+  );
   counter("objects_in", "Frames received.", (all) => all.objectsIn);
   counter("bytes_in", "Payload bytes received.", (all) => all.bytesIn);
   counter("objects_out", "Frames sent to watchers.", (all) => all.objectsOut);

@@ -19,9 +19,17 @@ const environment = {
   estimateStaleness: true,
 };
 
-function source(id: string): BroadcastSource {
+interface TestSource extends BroadcastSource {
+  silent: boolean;
+}
+
+function source(id: string): TestSource {
   return {
     id,
+    silent: false,
+    alive() {
+      return !this.silent;
+    },
     track: () => ({ timed: true, info: () => new Promise(() => {}), subscribe: () => () => {} }),
     sendAggregate: () => true,
   };
@@ -71,6 +79,46 @@ test("a displaced publisher that leaves changes nothing for the one that is hear
   expect(origin.get("demo.hang")).toBeUndefined();
 });
 
+test("a publisher of which nothing comes any more gives way to the one before it, and takes its place again afterwards", () => {
+  const { origin, changes } = open();
+  const [one, two, three] = [source("a"), source("b"), source("c")];
+  const [first, second, third] = [broadcast(one), broadcast(two), broadcast(three)];
+  for (const each of [first, second, third]) origin.publish(each);
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(third);
+  const before = { changes: changes(), silent: counters.publishersSilent };
+  three.silent = true;
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(second);
+  expect(origin.displaced).toBe(2);
+  two.silent = true;
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(first);
+  three.silent = false;
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(third);
+  expect(changes() - before.changes).toBe(3);
+  expect(counters.publishersSilent - before.silent).toBe(2);
+  // All are silent: the newest waits for its session's end as any other does.
+  for (const each of [one, two, three]) each.silent = true;
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(third);
+});
+
+test("a displaced session that announces its name again becomes the newest, and leaves nothing behind", () => {
+  const { origin } = open();
+  const one = source("a");
+  origin.publish(broadcast(one));
+  const other = broadcast(source("b"));
+  origin.publish(other);
+  const again = broadcast(one);
+  origin.publish(again);
+  expect(origin.get("demo.hang")).toBe(again);
+  origin.withdraw(again);
+  expect(origin.get("demo.hang")).toBe(other);
+  expect(origin.displaced).toBe(0);
+});
+
 test("a session that announces its own name again displaces nobody", () => {
   const { origin } = open();
   const one = source("a");
@@ -96,22 +144,33 @@ test("displaced publishers count against the relay's broadcasts, and a name keep
   expect(roomy.displaced).toBe(0);
 });
 
-test("however publishers come and go, the newest that is there is heard", () => {
-  const events = fc.array(fc.record({ who: fc.nat(5), path: fc.constantFrom("a", "b") }), { maxLength: 60 });
+test("however publishers come, go and fall silent, the newest of which something comes is heard", () => {
+  const events = fc.array(
+    fc.record({ who: fc.nat(5), path: fc.constantFrom("a", "b"), what: fc.constantFrom("come", "come", "silence") }),
+    { maxLength: 60 },
+  );
   fc.assert(
     fc.property(events, (steps) => {
       const { origin } = open();
       const sources = Array.from({ length: 6 }, (_, index) => source(`${index}`));
       const there: Broadcast[] = [];
-      for (const { who, path } of steps) {
+      for (const { who, path, what } of steps) {
         const index = there.findIndex((each) => each.source === sources[who] && each.path === path);
-        if (index >= 0) origin.withdraw(there.splice(index, 1)[0]!);
+        if (what === "silence") sources[who]!.silent = !sources[who]!.silent;
+        else if (index >= 0) origin.withdraw(there.splice(index, 1)[0]!);
         else {
           const each = broadcast(sources[who]!, path);
           there.push(each);
           origin.publish(each);
         }
-        for (const name of ["a", "b"]) expect(origin.get(name)).toBe(there.findLast((each) => each.path === name));
+        origin.sweep();
+        for (const name of ["a", "b"]) {
+          const all = there.filter((each) => each.path === name);
+          const newest = all.findLast((each) => each.source.alive()) ?? all.at(-1);
+          expect(origin.get(name)).toBe(newest);
+          // Only the one that is heard can be subscribed to.
+          for (const each of all) expect(each.track("audio", "x") !== undefined).toBe(each === newest);
+        }
         expect(origin.size + origin.displaced).toBe(there.length);
       }
     }),

@@ -2,21 +2,21 @@ import type { Broadcast } from "./broadcast.js";
 import type { Counters } from "./counters.js";
 import { stripPrefix } from "./wire/path.js";
 
-/** Told the path of every broadcast that came, went or was replaced. */
+/** Called with the path of every broadcast that came, went or was replaced. */
 export type OriginListener = (path: string) => void;
 
-/** Publishers of one path that wait until the newest leaves; beyond that the oldest is forgotten. */
+/** Publishers of one path that wait behind the one that is heard; beyond that the oldest is forgotten. */
 const MAX_DISPLACED = 8;
 
 /**
  * All broadcasts that this relay knows, by path. Of several publishers of one path the newest is heard: a publisher that
- * starts again must not wait for its own dead session. The others wait, and the newest of them is heard again when the one
- * before it leaves.
+ * starts again must not wait for its own dead session. The others wait. When the newest leaves, or nothing comes of it any
+ * more, the newest of the others is heard again; a silent one that comes back takes its place again.
  */
 export class Origin {
-  readonly #broadcasts = new Map<string, Broadcast>();
-  /** By path, oldest first. */
-  readonly #displaced = new Map<string, Broadcast[]>();
+  readonly #heard = new Map<string, Broadcast>();
+  /** All publishers of a path, oldest first, where there are several. */
+  readonly #rivals = new Map<string, Broadcast[]>();
   #displacedCount = 0;
   readonly #listeners = new Set<OriginListener>();
   readonly #maxBroadcasts: number;
@@ -27,28 +27,28 @@ export class Origin {
     this.#counters = counters;
   }
 
-  /** All broadcasts. */
+  /** The broadcasts that are heard. */
   get broadcasts(): IterableIterator<Broadcast> {
-    return this.#broadcasts.values();
+    return this.#heard.values();
   }
 
   /** How many there are. */
   get size(): number {
-    return this.#broadcasts.size;
+    return this.#heard.size;
   }
 
   /** The broadcast at a path. */
   get(path: string): Broadcast | undefined {
-    return this.#broadcasts.get(path);
+    return this.#heard.get(path);
   }
 
   /** The broadcasts at or below a prefix. */
   *below(prefix: string): IterableIterator<Broadcast> {
-    for (const broadcast of this.#broadcasts.values())
+    for (const broadcast of this.#heard.values())
       if (stripPrefix(prefix, broadcast.path) !== undefined) yield broadcast;
   }
 
-  /** Publishers whose path another one has taken. */
+  /** Publishers that wait because another one of their path is heard. */
   get displaced(): number {
     return this.#displacedCount;
   }
@@ -59,63 +59,84 @@ export class Origin {
    */
   publish(broadcast: Broadcast, own = 1): boolean {
     const { path, source } = broadcast;
-    const replaced = this.#broadcasts.get(path);
+    const known = this.#publishersOf(path);
+    const before = known.find((each) => each.source === source);
     const most = own === 0 ? 2 * this.#maxBroadcasts : this.#maxBroadcasts;
-    if (replaced?.source !== source && this.size + this.#displacedCount >= most) {
+    if (before === undefined && this.size + this.#displacedCount >= most) {
       this.#counters.capped.broadcasts++;
       return false;
     }
-    this.#broadcasts.set(path, broadcast);
-    replaced?.close();
-    if (replaced !== undefined && replaced.source !== source) this.#displace(replaced);
-    this.#tell(path);
+    before?.close();
+    const others = known.filter((each) => each !== before);
+    if (others.length > MAX_DISPLACED) {
+      this.#counters.capped.broadcasts++;
+      others.shift();
+    }
+    this.#keep(path, [...others, broadcast]);
+    this.#hear(broadcast);
     return true;
   }
 
-  /** Removes and closes a broadcast; the one that it displaced last is heard again. */
+  /** Removes and closes a broadcast; where others of its path wait, the newest of them is heard. */
   withdraw(broadcast: Broadcast): void {
     const { path } = broadcast;
+    const known = this.#publishersOf(path);
+    const others = known.filter((each) => each !== broadcast);
     broadcast.close();
-    if (this.#broadcasts.get(path) !== broadcast) {
-      this.#forget(broadcast);
-      return;
-    }
-    const next = this.#displaced.get(path)?.at(-1);
-    if (next === undefined) this.#broadcasts.delete(path);
+    if (others.length < known.length) this.#keep(path, others);
+    if (this.#heard.get(path) !== broadcast) return;
+    const next = newest(others);
+    if (next !== undefined) this.#hear(next);
     else {
-      this.#forget(next);
-      next.restore();
-      this.#broadcasts.set(path, next);
+      this.#heard.delete(path);
+      this.#changed(path);
     }
-    this.#tell(path);
   }
 
-  #displace(broadcast: Broadcast): void {
-    const waiting = this.#displaced.get(broadcast.path) ?? [];
-    this.#displaced.set(broadcast.path, waiting);
-    waiting.push(broadcast);
-    this.#displacedCount++;
-    if (waiting.length <= MAX_DISPLACED) return;
-    this.#counters.capped.broadcasts++;
-    this.#forget(waiting[0]!);
+  /** Looks whether those that are heard while others wait are still there; called ten times a second. */
+  sweep(): void {
+    for (const [path, rivals] of this.#rivals) {
+      const next = newest(rivals);
+      const heard = this.#heard.get(path);
+      if (next === undefined || heard === undefined || next === heard) continue;
+      if (rivals.indexOf(next) < rivals.indexOf(heard)) this.#counters.publishersSilent++;
+      this.#hear(next);
+    }
   }
 
-  #forget(broadcast: Broadcast): void {
-    const waiting = this.#displaced.get(broadcast.path);
-    const index = waiting?.indexOf(broadcast) ?? -1;
-    if (waiting === undefined || index < 0) return;
-    waiting.splice(index, 1);
-    this.#displacedCount--;
-    if (waiting.length === 0) this.#displaced.delete(broadcast.path);
-  }
-
-  /** Tells of every change from now on; returns the undoing. */
+  /** Calls `listener` with every change from now on; returns the undoing. */
   listen(listener: OriginListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  #tell(path: string): void {
+  #publishersOf(path: string): readonly Broadcast[] {
+    const heard = this.#heard.get(path);
+    return this.#rivals.get(path) ?? (heard === undefined ? [] : [heard]);
+  }
+
+  #keep(path: string, publishers: Broadcast[]): void {
+    this.#displacedCount -= Math.max(0, (this.#rivals.get(path)?.length ?? 0) - 1);
+    this.#displacedCount += Math.max(0, publishers.length - 1);
+    if (publishers.length > 1) this.#rivals.set(path, publishers);
+    else this.#rivals.delete(path);
+  }
+
+  #hear(broadcast: Broadcast): void {
+    const { path } = broadcast;
+    const replaced = this.#heard.get(path);
+    if (replaced !== broadcast) replaced?.close();
+    broadcast.restore();
+    this.#heard.set(path, broadcast);
+    this.#changed(path);
+  }
+
+  #changed(path: string): void {
     for (const listener of this.#listeners) listener(path);
   }
+}
+
+/** The newest of which something comes; where all are silent, none is better than the newest. */
+function newest(publishers: readonly Broadcast[]): Broadcast | undefined {
+  return publishers.findLast(({ source }) => source.alive()) ?? publishers.at(-1);
 }

@@ -28,6 +28,8 @@ export interface Peer {
   readonly peerHopId: bigint;
   /** Whether the peer itself announces a broadcast at a path. */
   publishes(path: string): boolean;
+  /** Whether anything comes of the peer; see `SessionLife`. */
+  alive(): boolean;
   /** Takes note that the peer has said something sensible. */
   greet(): void;
   /** Sends a record of flow control beside the protocol: as a datagram, or on a stream where the session has none. */

@@ -57,6 +57,10 @@ export class PublishingSide implements BroadcastSource {
     return this.#peer.sendRecord(body) || published;
   }
 
+  alive(): boolean {
+    return this.#peer.alive();
+  }
+
   /** Where a track that the peer announced comes from. */
   track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource {
     if (hasTimestamps(this.#peer.version)) {

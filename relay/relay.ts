@@ -604,6 +604,7 @@ export class Relay {
   #sweep(): void {
     // Each by itself, so that one that fails keeps no other from its turn.
     for (const broadcast of this.#origin.broadcasts) sweep(broadcast);
+    this.#origin.sweep();
     this.#feedback?.sweep();
   }
 }

@@ -130,4 +130,8 @@ class Outlet implements BroadcastSource {
   sendAggregate(): boolean {
     return false;
   }
+
+  alive(): boolean {
+    return true;
+  }
 }

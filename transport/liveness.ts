@@ -92,7 +92,10 @@ export const PROBE = Uint8Array.of(4);
 
 /** Watches the path of a session on which moq-lite is spoken. */
 export function watchSession(session: Session): WatchedSession {
-  const liveness = new Liveness({ ask: () => probe(session) });
+  const liveness = new Liveness({
+    // Where a SETUP decides the version, it may be none of moq-lite's: there the carrier's own limit has to do.
+    ask: async () => session.protocol !== "" && (await probe(session)),
+  });
   const heard = (): void => liveness.heard();
   background(
     "transport.liveness",
@@ -129,12 +132,14 @@ export function watchSession(session: Session): WatchedSession {
   };
 }
 
-async function probe(session: Session): Promise<boolean> {
-  // Where a SETUP decides the version, it may be none of moq-lite's: there the carrier's own limit has to do.
-  if (session.protocol === "") return false;
+/**
+ * Opens a stream with a request that the peer answers at once, and waits for that. Resolves with whether it did: its answer,
+ * its end of the stream and a reset all count. Rejects when the session takes no stream.
+ */
+export async function probe(session: Session, request: Uint8Array = PROBE): Promise<boolean> {
   const { send, receive } = await session.openBidirectional();
   try {
-    await send.write(PROBE);
+    await send.write(request);
     void send.finish();
     await receive.read();
     receive.stop(0);
