@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { type AddressInfo, connect as connectTcp, createServer, type Server } from "node:net";
-import { join } from "node:path";
+import { connect as connectTcp, createServer, type Server } from "node:net";
 import { Readable } from "node:stream";
 import { afterEach, expect, test, vi } from "vitest";
 import { openSource, Publisher } from "../publisher/index.js";
@@ -9,21 +8,13 @@ import { Relay } from "../relay/index.js";
 import type { Backend } from "../transport/index.js";
 import { Listener } from "../watch/index.js";
 import { impair } from "./support/impairment.js";
+import { endlessTone, freePort, spawnScript } from "./support/outage.js";
 
-const ROOT = join(import.meta.dirname, "..");
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   vi.useRealTimers();
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function* tone(hertz: number): AsyncGenerator<Buffer> {
-  for (let position = 0; ; ) {
-    const samples = new Int16Array(960);
-    for (const index of samples.keys()) samples[index] = 8000 * Math.sin((2 * Math.PI * hertz * position++) / 48_000);
-    yield Buffer.from(samples.buffer);
-  }
-}
 
 /** A publisher of a tone without an end. */
 async function publish(url: string, options: { hertz?: number; backends?: Backend[] } = {}): Promise<Publisher> {
@@ -35,8 +26,7 @@ async function publish(url: string, options: { hertz?: number; backends?: Backen
     ...(backends && { connect: { backends } }),
   });
   cleanups.push(() => publisher.close());
-  const pcm = Readable.from(tone(hertz));
-  publisher.play(await openSource({ pcm, format: "s16le", rate: 48_000, inputChannels: 1 })).done.catch(() => {});
+  publisher.play(await endlessTone(hertz)).done.catch(() => {});
   return publisher;
 }
 
@@ -70,22 +60,9 @@ async function silent(listener: Listener): Promise<void> {
 
 /** Runs a relay in a process of its own. */
 async function spawnRelay(port: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ["--import", "tsx", "tests/support/outage-relay.ts", `${port}`], {
-    cwd: ROOT,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = await spawnScript("outage-relay.ts", port);
   cleanups.push(() => child.kill("SIGKILL"));
-  await once(child.stdout!, "data");
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 test.each(["quic", "qmux"] as const)(
@@ -131,8 +108,7 @@ test.each(["listener", "publisher"] as const)(
       connect: { headStartMs: 5000 },
     });
     cleanups.push(() => publisher.close());
-    const pcm = Readable.from(tone(440));
-    publisher.play(await openSource({ pcm, format: "s16le", rate: 48_000, inputChannels: 1 })).done.catch(() => {});
+    publisher.play(await endlessTone(440)).done.catch(() => {});
     const listener = new Listener({
       url: role === "listener" ? through : url,
       broadcast: "demo",
@@ -177,6 +153,31 @@ test("of two publishers of a name the newest is heard, the other one learns so, 
   await heard(listener);
   expect(states).toEqual(["publishing", "displaced", "publishing"]);
   expect(listener.stats().staleMs).toBe(0);
+});
+
+test("a publisher that is stopped or killed gives way to the one that it displaced, until it goes on", {
+  timeout: 60_000,
+}, async () => {
+  const { relay, url } = await startRelay();
+  const first = await publish(url);
+  const listener = listen(url);
+  await heard(listener);
+  const second = await spawnScript("outage-publisher.ts", url, 880);
+  cleanups.push(() => second.kill("SIGKILL"));
+  await expect.poll(() => first.state).toBe("displaced");
+  for (const signal of ["SIGSTOP", "SIGKILL"] as const) {
+    second.kill(signal);
+    // QUIC finds it after 30 s.
+    await expect.poll(() => first.state, { timeout: 20_000 }).toBe("publishing");
+    await expect.poll(() => first.stats().listeners).toBe(1);
+    await heard(listener);
+    if (signal === "SIGKILL") continue;
+    second.kill("SIGCONT");
+    await expect.poll(() => first.state).toBe("displaced");
+    await heard(listener);
+  }
+  expect(relay.stats()).toMatchObject({ broadcasts: 1, displaced: 1, counters: { publishersSilent: 2 } });
+  expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
 });
 
 /** Closes a relay and gives a function that opens another one on its port. */
@@ -231,8 +232,11 @@ test("what is interrupted while the relay is away is never heard afterwards, and
   await new Promise((resolve) => setTimeout(resolve, 500));
   expect(isLoud(listener)).toBe(false);
   expect(listener.record.slice(before).every(({ epoch }) => epoch === undefined || epoch > 0)).toBe(true);
+  const beforeThird = listener.record.length;
   await say("third", 1);
   await expect.poll(() => ends).toEqual(["first interrupted", "second interrupted", "third finished"]);
+  const spoken = listener.record.slice(beforeThird).filter(({ epoch }) => epoch !== undefined);
+  expect(spoken.reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThanOrEqual(48_000);
   expect(listener.stats().staleMs).toBe(0);
 });
 

@@ -1,0 +1,125 @@
+import { afterEach, expect, test } from "vitest";
+import { openSource, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { Listener } from "../watch/index.js";
+import { endlessTone, freePort, spawnScript } from "./support/outage.js";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function spawned(script: string, ...args: readonly (string | number)[]) {
+  const child = await spawnScript(script, ...args);
+  cleanups.push(() => child.kill("SIGKILL"));
+  return child;
+}
+
+async function startRelay(options: ConstructorParameters<typeof Relay>[0] = {}): Promise<string> {
+  const relay = new Relay({ port: 0, ...options });
+  cleanups.push(() => relay.close());
+  return `http://127.0.0.1:${(await relay.listen()).port}`;
+}
+
+/** A listener, and all the samples that its speaker played. */
+function listen(url: string): { listener: Listener; played: number[] } {
+  const played: number[] = [];
+  const write = ([samples]: readonly Float32Array[]) => {
+    for (const sample of samples!) played.push(sample);
+  };
+  const sink = { write, close: async () => {} };
+  const listener = new Listener({ url, broadcast: "demo", timeoutMs: 60_000, sink });
+  cleanups.push(() => listener.close());
+  return { listener, played };
+}
+
+/** The tone of each 20 ms that are loud throughout, in hertz, to the nearest 50. */
+function tones(played: readonly number[]): number[] {
+  const found: number[] = [];
+  for (let from = 0; from + 960 <= played.length; from += 960) {
+    const part = played.slice(from, from + 960);
+    const crossings = part.filter((sample, at) => at > 0 && part[at - 1]! < 0 && sample >= 0).length;
+    const loud = [0, 240, 480, 720].every((at) => Math.max(...part.slice(at, at + 240)) > 0.1);
+    if (loud) found.push(50 * crossings);
+  }
+  return found;
+}
+
+const isSilent = (played: readonly number[]) => played.length > 9600 && Math.max(...played.slice(-9600)) < 0.01;
+
+test("a publisher that is killed and started again with a fresh clock is followed, and no sample of its old run with it", {
+  timeout: 60_000,
+}, async () => {
+  const url = await startRelay();
+  const { listener, played } = listen(url);
+  const first = await spawned("outage-publisher.ts", url, 500);
+  await expect.poll(() => tones(played).length).toBeGreaterThan(20);
+  first.kill("SIGKILL");
+  await spawned("outage-publisher.ts", url, 1000);
+  await expect.poll(() => tones(played).filter((hertz) => hertz === 1000).length).toBeGreaterThan(20);
+  const order = tones(played);
+  const since = order.indexOf(1000);
+  expect(order.slice(since)).not.toContain(500);
+  expect(order.slice(0, since).filter((hertz) => hertz === 500).length).toBeGreaterThan(20);
+  expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
+});
+
+test("listeners of an edge hear on when its upstream relay was killed and is back", { timeout: 60_000 }, async () => {
+  const port = await freePort();
+  const upstream = await spawned("outage-relay.ts", port);
+  const url = `http://127.0.0.1:${port}`;
+  const publisher = new Publisher({ url, broadcast: "demo", connect: { backends: ["quic"] } });
+  cleanups.push(() => publisher.close());
+  publisher.play(await endlessTone(500)).done.catch(() => {});
+  const { listener, played } = listen(await startRelay({ upstream: { url, backends: ["quic"] } }));
+  await expect.poll(() => tones(played).length).toBeGreaterThan(20);
+  upstream.kill("SIGKILL");
+  await expect.poll(() => isSilent(played)).toBe(true);
+  const before = tones(played).length;
+  await spawned("outage-relay.ts", port);
+  await expect.poll(() => tones(played).length, { timeout: 20_000 }).toBeGreaterThan(before + 20);
+  expect(publisher.stats().listeners).toBe(1);
+  expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
+});
+
+test("a reply that is resumed, or a knob that is turned, while the relay is away ends once and repeats nothing", {
+  timeout: 60_000,
+}, async () => {
+  const relay = new Relay({ port: 0 });
+  cleanups.push(() => relay.close());
+  const { port } = await relay.listen();
+  const url = `http://127.0.0.1:${port}`;
+  const publisher = new Publisher({ url, broadcast: "demo", codec: "pcm" });
+  cleanups.push(() => publisher.close());
+  const { listener, played } = listen(url);
+  await expect.poll(() => listener.stats().state).toBe("ready");
+  const length = 4 * 48_000;
+  // Every sample says where it is.
+  const samples = Float32Array.from({ length }, (_, at) => 0.1 + (0.8 * at) / length);
+  const ends: string[] = [];
+  publisher.play(await openSource({ samples })).done.then((end) => ends.push(end));
+  await expect.poll(() => played.at(-1) ?? 0, { interval: 5 }).toBeGreaterThan(0.2);
+  await relay.close();
+  await publisher.interrupt();
+  expect(ends).toEqual(["interrupted"]);
+  expect(publisher.resume()).toBe(true);
+  publisher.set({ bypass: true });
+  await expect.poll(() => isSilent(played)).toBe(true);
+  const before = played.length;
+  const again = new Relay({ port });
+  cleanups.push(() => again.close());
+  await again.listen();
+  await expect.poll(() => played.findLast((sample) => sample > 0.1) ?? 0, { timeout: 20_000 }).toBeGreaterThan(0.88);
+  await publisher.drained();
+  const placeMs = (sample: number) => ((sample - 0.1) / 0.8) * (length / 48);
+  const heardMs = placeMs(played.slice(0, before).reduce((most, sample) => Math.max(most, sample)));
+  // Behind the fade, where each sample is what it was.
+  const start = played.findIndex((sample, at) => at >= before && sample > 0.05);
+  const resumedMs = placeMs(played[start + 960]!) - 20;
+  // The clock runs on while the relay is away: nothing is heard twice, and all that follows is heard.
+  expect(resumedMs).toBeGreaterThan(heardMs - 20);
+  const heardAgainMs = played.slice(start).filter((sample) => sample > 0.05).length / 48;
+  expect(Math.abs(length / 48 - resumedMs - heardAgainMs)).toBeLessThan(40);
+  expect(ends).toEqual(["interrupted"]);
+  expect(listener.stats().staleMs).toBe(0);
+});
