@@ -54,7 +54,7 @@ const START_US = 1500 * MS;
 /** How long `playing` may be untrue, and how often it is asked. */
 const UNTRUE_MS = 1500;
 const CLAIM_MS = 100;
-/** Lossy weather may take this much of a speech, and so many times the expected loss. Delay alone takes nothing. */
+/** Lossy weather may take this much of a speech, plus a multiple of the expected loss. Delay alone takes nothing. */
 const LOSS_MS = 80;
 const LOSS_FACTOR = 3;
 
@@ -174,7 +174,7 @@ function checkWhole(
   }
   missing += Math.max(0, end - reached);
   const seams = 1 + interrupts.length;
-  // The match needs windows of 20 ms: a shorter utterance cannot be told apart.
+  // The match needs windows of 20 ms: a shorter utterance cannot be recognised.
   if (lengthMs < 40) return [];
   const loss = Math.max(0, ...ear.weather.map(({ event }) => (event.do === "weather" ? event.weather.loss : 0)));
   const allowed = EDGE_MS * seams + (wet && loss > 0 ? LOSS_MS + LOSS_FACTOR * loss * lengthMs : 0);
