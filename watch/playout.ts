@@ -41,6 +41,8 @@ export interface PlayoutCounters extends PlaybackCounters, RingCounters {
 const HEARD_FRAMES = framesIn(50);
 /** Audio that ends in a quantum or two below this peak, -60 dBFS, ended in silence. */
 const SILENT_PEAK = 0.001;
+/** The least step of 16-bit samples, -90 dBFS: a quiet room is audio, a frame of silence is not. */
+const LEAST_PEAK = 1 / 32_768;
 
 /**
  * The last stage before a speaker: the timestamped ring read along the playback clock.
@@ -200,7 +202,7 @@ export class Playout {
     const runs = this.#pull(output);
     if (runs.length > 0) this.#note(output);
     // The frame of silence that ends what an interrupt cut begins nothing: silence only goes on with what is heard.
-    if (runs.length > 0 && (this.playing || this.#peaks[1] >= SILENT_PEAK)) this.#quietFrames = 0;
+    if (runs.length > 0 && (this.playing || this.#peaks[1] >= LEAST_PEAK)) this.#quietFrames = 0;
     else this.#quietFrames += output[0]?.length ?? 0;
     if (this.clock.live) this.#catchUp.heard(output);
     return runs;
