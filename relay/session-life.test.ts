@@ -59,14 +59,20 @@ test("a publisher that speaks or answers is alive, however long nobody asks in b
   }
 });
 
-test.each([SPEAKING, RESTING])("a publisher that is killed is found dead within 2.5 s, and stays so", async (peer) => {
-  const stage = new Stage(peer);
-  await stage.runTo(5000);
-  stage.peer = undefined;
-  const changes = await stage.runTo(65_000);
-  expect(changes).toEqual([{ atMs: expect.any(Number), alive: false }]);
-  expect(changes[0]!.atMs).toBeLessThanOrEqual(7500);
-});
+test.each([SPEAKING, RESTING])(
+  "a publisher that is killed is found dead within 2.5 s, stays so, and is not asked without end",
+  async (peer) => {
+    const stage = new Stage(peer);
+    await stage.runTo(5000);
+    stage.peer = undefined;
+    const changes = await stage.runTo(65_000);
+    expect(changes).toEqual([{ atMs: expect.any(Number), alive: false }]);
+    expect(changes[0]!.atMs).toBeLessThanOrEqual(7500);
+    const { asked } = stage;
+    await stage.runTo(600_000);
+    expect(stage.asked).toBeLessThanOrEqual(asked);
+  },
+);
 
 test.each([SPEAKING, RESTING])(
   "a publisher whose process was stopped is alive again as soon as it goes on",

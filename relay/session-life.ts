@@ -6,6 +6,9 @@ import { hasRanges, type Version } from "./wire/version.js";
 /** A prefix that no broadcast has. */
 const NOTHING = ".unsay-probe";
 
+/** Questions without an answer, each of which is a stream: a peer that goes on answers one of them just as well. */
+const MAX_ASKED = 4;
+
 /** Options of {@link SessionLife}. */
 export interface SessionLifeOptions {
   /** Asks the peer for a sign of life; resolves with whether it gave one, rejects when it could not be asked. */
@@ -14,14 +17,15 @@ export interface SessionLifeOptions {
 }
 
 /**
- * Whether anything comes over a session, as long as somebody wants to know. A relay wants to where another publisher of the
- * same name waits: QUIC takes 30 s to find a process that was killed.
+ * Whether anything comes over a session, watched only while it matters: where another publisher of the same name waits,
+ * because QUIC takes 30 s to find a process that was killed.
  */
 export class SessionLife {
   readonly #ask: () => Promise<boolean>;
   readonly #clock: Clock;
   #watch: PathWatch | undefined;
   #alive = true;
+  #asked = 0;
 
   constructor({ ask, clock }: SessionLifeOptions) {
     this.#ask = ask;
@@ -40,16 +44,21 @@ export class SessionLife {
     this.#watch ??= new PathWatch(now);
     const state = this.#watch.tick(now);
     if (state === "silent") this.#alive = false;
-    if (state === "ask")
-      this.#ask().then(
-        (answered) => {
-          if (!answered) return;
-          this.#watch?.answered(this.#clock());
-          this.#alive = true;
-        },
-        () => {},
-      );
+    if (state === "ask" && this.#asked < MAX_ASKED) void this.#question();
     return this.#alive;
+  }
+
+  async #question(): Promise<void> {
+    this.#asked++;
+    try {
+      if (!(await this.#ask())) return;
+      this.#watch?.answered(this.#clock());
+      this.#alive = true;
+    } catch {
+      // The session takes no stream: it is full, or about to end.
+    } finally {
+      this.#asked--;
+    }
   }
 }
 

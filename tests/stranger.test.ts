@@ -93,7 +93,9 @@ function heard(record: readonly Readonly<PlayedRun>[]) {
   return { starts: runs.map(({ startMs }) => startMs), shares };
 }
 
-test.concurrent.for(["moq-lite-02", "moq-lite-04", "moq-lite-05"])(
+const VERSIONS = ["moq-lite-02", "moq-lite-04", "moq-lite-05"];
+
+test.concurrent.for(VERSIONS)(
   "a listener hears all of a stock bot's replies, the second one too, over %s",
   async (protocol, { expect }) => {
     const name = `bot-${protocol}`;
@@ -120,5 +122,17 @@ test.concurrent.for(["moq-lite-02", "moq-lite-04", "moq-lite-05"])(
       await listener.close();
       bot.close();
     }
+  },
+);
+
+test.concurrent.for(VERSIONS)(
+  "a stock bot that says nothing answers when the relay asks, and keeps its name over %s",
+  async (protocol, { expect }) => {
+    const bots = [await Bot.dial(protocol, `quiet-${protocol}`), await Bot.dial(protocol, `quiet-${protocol}`)];
+    await expect.poll(() => relay.stats().displaced, PATIENCE).toBeGreaterThan(0);
+    // Longer than the relay waits for an answer.
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(relay.stats().counters.publishersSilent).toBe(0);
+    for (const bot of bots) bot.close();
   },
 );
