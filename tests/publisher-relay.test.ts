@@ -122,7 +122,7 @@ describe("Publisher, relay and listeners", () => {
     // The news of the rewind, twice; all else goes in groups.
     expect(relay.stats().counters.datagramsOut).toBe(2);
     // A group that stood open does not keep what comes later.
-    publisher.play(await speech(1, 660));
+    publisher.play(await speech(2, 660));
     await until("both hear what comes after a pause", () =>
       listeners.every((listener) => listener.stats().playing && (listener.stats().playheadUs ?? 0) > to + 1_500_000),
     );
