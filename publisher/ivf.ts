@@ -1,11 +1,11 @@
-import { MediaError, type Microseconds, microseconds } from "../base/index.js";
+import { MediaError } from "../base/index.js";
 import { ByteReader, fourCharacters, view } from "./byte-reader.js";
 import { VIDEO_CODECS, type VideoCodec } from "./video-codec.js";
 
 /** What the header of an IVF file says. */
 export interface IvfHeader {
   readonly codec: VideoCodec;
-  /** Pixels. */
+  /** Pixels; 0 where the file leaves it to the frames. */
   readonly width: number;
   readonly height: number;
   /** Ticks per second of the frames' timestamps, a fraction. */
@@ -14,14 +14,18 @@ export interface IvfHeader {
 
 /** One frame of an IVF file. */
 export interface IvfFrame {
-  /** Presentation time as the file has it. */
-  readonly timestamp: Microseconds;
+  /** Its place in the file, frames without bytes counted. */
+  readonly index: number;
+  /** Presentation time as the file has it, in microseconds: any whole number, negative ones too. */
+  readonly timestamp: number;
   readonly payload: Uint8Array;
 }
 
 /** An IVF file opened for reading. */
 export interface IvfStream {
   readonly header: IvfHeader;
+  /** What is wrong with the file, a sentence each; more may come while the frames are read. */
+  readonly warnings: readonly string[];
   readonly frames: AsyncGenerator<IvfFrame, void, undefined>;
 }
 
@@ -37,10 +41,11 @@ const MAX_TICKS_PER_SECOND = 1_000_000;
 
 /**
  * Reads an IVF file (the container of libvpx and libaom: a header of 32 bytes, then a size, a timestamp and the data of
- * each frame) from a stream of bytes. Holds one frame at most, besides one chunk of input.
+ * each frame) from a stream of bytes. Frames without bytes are left out; a file that is cut off or damaged is read up to
+ * there. Holds one frame at most, besides one chunk of input.
  *
- * @param name used in error messages.
- * @throws MediaError `IVF_INVALID` that names the file and the field at fault, also while the frames are read.
+ * @param name used in messages.
+ * @throws MediaError `IVF_INVALID` that names the file and the field at fault, also where the first frame is read.
  */
 export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): Promise<IvfStream> {
   const reader = new ByteReader(input);
@@ -50,7 +55,14 @@ export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): P
     if (bytes === undefined) throw fail(`ends before its ${HEADER_BYTES}-byte header is complete`);
     const header = parseHeader(bytes, fail);
     if (!(await reader.skip(view(bytes).getUint16(6, true) - HEADER_BYTES))) throw fail("ends inside its header");
-    return { header, frames: frames(reader, header, fail) };
+    const warnings: string[] = [];
+    const warn = (what: string): void => void warnings.push(`The IVF file ${name} ${what}.`);
+    // What breaks a file at its first frame is an error, and what breaks it later a warning.
+    const stop = (index: number, what: string): void => {
+      if (index === 0) throw fail(what);
+      warn(`${what}; its picture ends there`);
+    };
+    return { header, warnings, frames: frames(reader, header, { warn, stop }) };
   } catch (error) {
     await reader.close();
     throw error;
@@ -78,7 +90,7 @@ function parseHeader(bytes: Uint8Array, fail: (what: string) => MediaError): Ivf
     ["width", width],
     ["height", height],
   ] as const) {
-    if (value < 1 || value > MAX_DIMENSION) throw fail(`has a ${field} of ${value} (1 to ${MAX_DIMENSION} allowed)`);
+    if (value > MAX_DIMENSION) throw fail(`has a ${field} of ${value} (${MAX_DIMENSION} at most)`);
   }
   const rate = data.getUint32(16, true);
   const scale = data.getUint32(20, true);
@@ -91,27 +103,29 @@ function parseHeader(bytes: Uint8Array, fail: (what: string) => MediaError): Ivf
 async function* frames(
   reader: ByteReader,
   { ticksPerSecond }: IvfHeader,
-  fail: (what: string) => MediaError,
+  { warn, stop }: { readonly warn: (what: string) => void; readonly stop: (index: number, what: string) => void },
 ): AsyncGenerator<IvfFrame, void, undefined> {
+  let empty = 0;
   try {
     for (let index = 0; ; index++) {
-      const first = await reader.some(FRAME_HEADER_BYTES);
-      if (first === undefined) return;
-      const rest = await reader.take(FRAME_HEADER_BYTES - first.length);
-      if (rest === undefined) throw fail(`ends inside the header of frame ${index}`);
-      const head = new Uint8Array(FRAME_HEADER_BYTES);
-      head.set(first);
-      head.set(rest, first.length);
+      if ((await reader.peek(1)).length === 0) break;
+      const head = await reader.take(FRAME_HEADER_BYTES);
+      if (head === undefined) return stop(index, `ends inside the header of frame ${index}`);
       const size = view(head).getUint32(0, true);
-      if (size < 1 || size > MAX_VIDEO_FRAME_BYTES) {
-        throw fail(`has a frame ${index} of ${size} bytes (1 to ${MAX_VIDEO_FRAME_BYTES} allowed)`);
+      if (size > MAX_VIDEO_FRAME_BYTES) {
+        return stop(index, `has a frame ${index} of ${size} bytes (${MAX_VIDEO_FRAME_BYTES} at most)`);
       }
-      const timestamp = (Number(view(head).getBigUint64(4, true)) * 1e6) / ticksPerSecond;
-      if (timestamp > Number.MAX_SAFE_INTEGER) throw fail(`has a timestamp out of range in frame ${index}`);
+      if (size === 0) {
+        empty++;
+        continue;
+      }
       const payload = await reader.take(size);
-      if (payload === undefined) throw fail(`ends inside frame ${index}`);
-      yield { timestamp: microseconds(timestamp), payload };
+      if (payload === undefined) return stop(index, `ends inside frame ${index}`);
+      // Signed: some writers start before 0.
+      const timestamp = Math.round((Number(view(head).getBigInt64(4, true)) * 1e6) / ticksPerSecond);
+      yield { index, timestamp, payload };
     }
+    if (empty > 0) warn(`has ${empty} frames without bytes, which are left out`);
   } finally {
     await reader.close();
   }

@@ -59,7 +59,32 @@ function vp8IsKeyframe(payload: Uint8Array): boolean {
   );
 }
 
-interface Vp9Key {
+/** Width and height in pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The size that a keyframe says it has, which is what a decoder shows; undefined for another frame. */
+export function pictureSize(codec: VideoCodec, payload: Uint8Array): PictureSize | undefined {
+  switch (codec) {
+    case "vp8":
+      return vp8Size(payload);
+    case "vp09":
+      return vp9Keyframe(payload);
+    case "av01":
+      return av1Keyframe(payload);
+  }
+}
+
+/** RFC 6386, section 9.1: 14 bits each behind the start code, and a scale that decoders leave to the player. */
+function vp8Size(payload: Uint8Array): PictureSize | undefined {
+  if (!vp8IsKeyframe(payload)) return undefined;
+  const at = (index: number): number => (payload[index]! | (payload[index + 1]! << 8)) & 0x3fff;
+  return { width: at(6), height: at(8) };
+}
+
+interface Vp9Key extends PictureSize {
   readonly profile: number;
   readonly bitDepth: number;
 }
@@ -75,7 +100,14 @@ function vp9Keyframe(payload: Uint8Array): Vp9Key | undefined {
   bits.skip(2);
   if (showExisting || inter || bits.read(24) !== 0x498342) return undefined;
   const bitDepth = profile < 2 ? 8 : bits.flag() ? 12 : 10;
-  return bits.exhausted ? undefined : { profile, bitDepth };
+  if (bits.exhausted) return undefined;
+  const hasSubsampling = profile === 1 || profile === 3;
+  // Colour space 7 is sRGB, which has no range.
+  if (bits.read(3) !== 7) bits.skip(hasSubsampling ? 4 : 1);
+  else if (hasSubsampling) bits.skip(1);
+  const width = bits.read(16) + 1;
+  const height = bits.read(16) + 1;
+  return { profile, bitDepth, ...(bits.exhausted ? { width: 0, height: 0 } : { width, height }) };
 }
 
 /** Level, most luma samples a second, most luma samples a picture: webmproject.org/vp9/levels. */
@@ -101,7 +133,7 @@ function vp9Level({ width, height, framerate = 0 }: VideoShape): number {
   return fitting?.[0] ?? 62;
 }
 
-interface Av1Key {
+interface Av1Key extends PictureSize {
   readonly profile: number;
   readonly level: number;
   readonly tier: number;
@@ -177,7 +209,8 @@ function av1SequenceHeader(body: Uint8Array): (Av1Key & { readonly reduced: bool
   }
   const widthBits = bits.read(4) + 1;
   const heightBits = bits.read(4) + 1;
-  bits.skip(widthBits + heightBits);
+  const width = bits.read(widthBits) + 1;
+  const height = bits.read(heightBits) + 1;
   if (!reduced && bits.flag()) bits.skip(7);
   bits.skip(3);
   if (!reduced) {
@@ -191,7 +224,7 @@ function av1SequenceHeader(body: Uint8Array): (Av1Key & { readonly reduced: bool
   bits.skip(3);
   const high = bits.flag();
   const bitDepth = !high ? 8 : profile === 2 && bits.flag() ? 12 : 10;
-  return bits.exhausted ? undefined : { profile, level, tier, bitDepth, reduced };
+  return bits.exhausted ? undefined : { profile, level, tier, bitDepth, reduced, width, height };
 }
 
 function leb128(bytes: Uint8Array, offset: number): { value: number; end: number } | undefined {

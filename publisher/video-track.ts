@@ -354,11 +354,16 @@ export class VideoTrack {
       if (this.#reel.bytes > MAX_HELD_BYTES) this.#reel.dropTaken();
       if (this.#reel.bytes > MAX_HELD_BYTES) break;
       const frame = await this.#source.read();
-      if (frame === undefined) this.#ended = true;
+      if (frame === undefined) this.#end();
       else this.#reel.push(frame);
       more = true;
     }
     if (more) this.#onReady();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    for (const warning of this.#source.warnings ?? []) this.#logger.warn({ source: this.#source.name }, warning);
   }
 
   #isShort(): boolean {
