@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openSource, Publisher, Relay } from "../src/index.js";
-import { UnsayProcess } from "./support/command-line.js";
+import { UnsayProcess, unsay } from "./support/command-line.js";
+import { waveFile } from "./support/wave-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-pipes-"));
 const relay = new Relay({ port: 0 });
@@ -89,4 +90,47 @@ test("a load run that is told to end shows what it measured until then", async (
   bench.child.kill("SIGTERM");
   expect(await bench.exited()).toBe(0);
   expect(bench.out).toMatch(/2 joined, 0 failed.*stopped early/s);
+});
+
+test("a WAV file arrives through standard input, /dev/stdin and a process substitution alike", async () => {
+  const path = join(folder, "said.wav");
+  // As a recorder writes it into a pipe: 2 GiB, of which one second comes.
+  const tone = Float32Array.from({ length: 44_100 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 44_100));
+  writeFileSync(path, waveFile({ channels: [tone], rate: 44_100, size: 0x80000000 }));
+  const unsayPublish = `${process.execPath} --import tsx src/cli.ts publish --url ${url} --bypass`;
+  const ways = [
+    `cat ${path} | ${unsayPublish} -`,
+    `${unsayPublish} /dev/stdin < ${path}`,
+    // Node gives a child a socket, which can't be opened by a path.
+    `${unsayPublish} /dev/stdin`,
+    `${unsayPublish} <(cat ${path})`,
+  ];
+  await Promise.all(
+    ways.map(async (way, index) => {
+      const broadcast = `way-${index}`;
+      const child = spawn("/bin/bash", ["-c", `${way} --broadcast ${broadcast}`], {
+        stdio: ["pipe", "pipe", "pipe"],
+      });
+      child.stdin.on("error", () => {}).end(readFileSync(path));
+      const ended = once(child, "exit");
+      let error = "";
+      child.stderr.on("data", (data) => {
+        error += data;
+      });
+      const heard = join(folder, `${broadcast}.wav`);
+      const over = new AbortController();
+      const listener = ["watch", url, "--broadcast", broadcast, "--wav", heard, "--timeout-ms", "30000"];
+      const listening = unsay(listener, { signal: over.signal });
+      expect((await ended)[0], way + error).toBe(0);
+      over.abort();
+      await listening;
+      // A file shows at once how much it holds; a pipe may go on.
+      expect(error, way).toMatch(index === 1 ? /^unsay: .*claims 2147483648 bytes of audio and holds 88200/ : /^$/);
+      const samples = readFileSync(heard).subarray(44);
+      let loudest = 0;
+      for (let at = 0; at + 1 < samples.length; at += 2) loudest = Math.max(loudest, samples.readInt16LE(at) / 32_768);
+      expect(loudest, way).toBeGreaterThan(0.4);
+      expect(loudest, way).toBeLessThan(0.7);
+    }),
+  );
 });

@@ -8,14 +8,14 @@ import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySettin
 
 const settings = {
   source: {
-    schema: z.string({ error: "it must be a sound file, or - for raw PCM on standard input" }).min(1).optional(),
+    schema: z.string({ error: "it must be an audio file, or - for standard input" }).min(1).optional(),
     value: "<file>",
-    help: "WAV file, any file ffmpeg reads when it is installed, or - for raw PCM on standard input",
+    help: "WAV file or pipe, any that ffmpeg reads when it is installed, or - for standard input: WAV or raw PCM",
   },
   video: {
     schema: z.string({ error: "it must be an IVF file" }).min(1).optional(),
     value: "<file>",
-    help: "IVF file with VP8, VP9 or AV1 to show beside the sound, or alone",
+    help: "IVF file with VP8, VP9 or AV1 to show beside the audio, or alone",
   },
   ...connectionSettings,
   ...retrySetting,
@@ -23,17 +23,17 @@ const settings = {
   rate: {
     schema: number({ min: 4_000, max: 384_000, integer: true }).default(48_000),
     value: "<hertz>",
-    help: "sample rate of standard input",
+    help: "sample rate of raw PCM on standard input",
   },
   channels: {
     schema: number({ min: 1, max: 32, integer: true }).default(1),
     value: "<number>",
-    help: "channels of standard input",
+    help: "channels of raw PCM on standard input",
   },
   format: {
     schema: z.enum(["s16le", "f32le"]).default("s16le"),
     value: "<name>",
-    help: "samples of standard input: s16le or f32le",
+    help: "samples of raw PCM on standard input: s16le or f32le",
   },
   mode: {
     schema: z.enum(["auto", "live", "ahead"]).default("auto"),
@@ -105,7 +105,7 @@ export const publish = command({
   examples: [
     "unsay publish speech.wav --url http://localhost:4443 --loop",
     "unsay publish speech.wav --video clip.ivf --url http://localhost:4443",
-    "arecord -f S16_LE -r 48000 -c 1 -t raw | unsay publish - --url http://localhost:4443",
+    "arecord -f S16_LE -r 48000 -c 1 | unsay publish - --url http://localhost:4443",
   ],
   settings,
   async run(config, { signal, logger, print, notice }) {
@@ -116,9 +116,8 @@ export const publish = command({
       );
     }
     const live = config.source === "-";
-    const video = config.video === undefined ? undefined : await openVideo({ file: config.video, loop: config.loop });
-    const source = await openSound(config);
-    const model = source && (await loadModel(config.model));
+    const inputs = await openInputs(config);
+    const { video, source, model } = inputs;
     const mode = config.mode === "auto" ? (live ? "live" : "ahead") : config.mode;
     const publisher = new Publisher({
       url: relayUrl(config),
@@ -149,10 +148,12 @@ export const publish = command({
       logger,
     });
     const problems = problemWatch(config, notice);
+    const warnings = new Warnings([source, video], notice);
     publisher.on("problem", problems.take);
     try {
       const utterance = source && publisher.play(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
+      warnings.say();
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
       if (utterance) await Promise.race([utterance.done, ...ends]);
@@ -167,15 +168,58 @@ export const publish = command({
       return 0;
     } finally {
       await publisher.close();
-      await source?.close();
-      await model?.close();
+      await inputs.close();
+      warnings.say();
     }
   },
 });
 
-async function openSound(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {
+/** Says once what is wrong with inputs that play all the same. */
+class Warnings {
+  readonly #inputs: readonly ({ readonly warnings?: readonly string[] } | undefined)[];
+  readonly #notice: (sentence: string) => void;
+  readonly #said = new Set<string>();
+
+  constructor(
+    inputs: readonly ({ readonly warnings?: readonly string[] } | undefined)[],
+    notice: (sentence: string) => void,
+  ) {
+    this.#inputs = inputs;
+    this.#notice = notice;
+  }
+
+  /** Says what was not said before. */
+  say(): void {
+    for (const warning of this.#inputs.flatMap((input) => input?.warnings ?? [])) {
+      if (!this.#said.has(warning)) this.#notice(warning);
+      this.#said.add(warning);
+    }
+  }
+}
+
+/** What is published, opened; when one of them can't be, the others are closed again. */
+async function openInputs(config: Resolved<typeof settings>) {
+  const opened: { close(): Promise<void> }[] = [];
+  const close = async (): Promise<void> => {
+    for (const each of opened) await each.close();
+  };
+  try {
+    const video = config.video === undefined ? undefined : await openVideo({ file: config.video, loop: config.loop });
+    if (video) opened.push(video);
+    const source = await openAudio(config);
+    if (source) opened.push(source);
+    const model = source && (await loadModel(config.model));
+    if (model) opened.push(model);
+    return { video, source, model, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function openAudio(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {
   const { source, loop, format, rate, channels } = config;
   if (source === undefined) return undefined;
-  if (source === "-") return openSource({ pcm: process.stdin, format, rate, inputChannels: channels });
+  if (source === "-") return openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop });
   return openSource({ file: source, loop });
 }
