@@ -12,6 +12,11 @@ const tensorName = z.string().min(1).max(128);
 const MAX_TAPS = 8;
 const shape = z.array(z.number().int().min(1).max(65_536)).min(1).max(6);
 
+/** The same entries where a tensor called `constructor` is not there unless it is among them. */
+function withoutPrototype<T>(entries: Record<string, T>): Record<string, T> {
+  return Object.assign(Object.create(null), entries);
+}
+
 /**
  * The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. Every hop the network gets one feature per band
  * of the noisy spectrum and its own state, and answers one gain per band, 0 to 1, and its next state.
@@ -52,7 +57,7 @@ export const modelContractSchema = z
       .object({ bins: z.number().int().min(1).max(2048), taps: z.number().int().min(1).max(MAX_TAPS) })
       .optional(),
     /** Shape of every tensor named in `inputs` (and optionally `outputs`). */
-    shapes: z.record(z.string(), shape),
+    shapes: z.record(z.string(), shape).transform(withoutPrototype),
     /** Algorithmic latency: window plus network look-ahead. */
     latencyMs: z.number().min(0).max(200),
     licence: z.string().min(1),

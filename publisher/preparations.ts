@@ -9,6 +9,9 @@ import { openWav } from "./wav.js";
 
 /** Samples converted before other work gets its turn: about a millisecond. */
 const PIECE = 9600;
+/** All that is looked at of a noise, at a rate that makes no more than twelve samples of one. */
+const MAX_RECORDING_SECONDS = 30;
+const MIN_RECORDING_RATE = 4000;
 
 /**
  * Loads a model that came as a payload: the length of its sidecar in bytes (4 bytes, big-endian), the sidecar (JSON), and
@@ -40,7 +43,8 @@ export function modelPayload(sidecar: Uint8Array, onnx: Uint8Array): Uint8Array 
 }
 
 /**
- * Reads a recording that came as a payload as mono at 48 kHz: a WAV file, or 32-bit little-endian floats at that rate.
+ * Reads the first 30 s of a recording that came as a payload as mono at 48 kHz: a WAV file, or 32-bit little-endian
+ * floats at that rate.
  *
  * @throws InputError or MediaError when it is neither.
  */
@@ -58,9 +62,17 @@ export async function readRecording(payload: Uint8Array): Promise<Float32Array> 
   const wav = await openWav(new ByteReader(chunks()), { name: "of the payload", size: payload.length });
   if (wav.kind === "foreign") throw new InputError("INVALID_PAYLOAD", `The WAV file of the payload ${wav.reason}.`);
   const { format, samples } = wav;
+  if (format.sampleRate < MIN_RECORDING_RATE) {
+    throw new InputError("INVALID_PAYLOAD", `The recording's sample rate must be ${MIN_RECORDING_RATE} Hz at least.`);
+  }
   const downMix = new DownMix({ channels: format.channels, mask: format.channelMask }, 1);
   const parts: Float32Array[] = [];
-  for await (const part of samples) parts.push(downMix.process(part));
+  let left = MAX_RECORDING_SECONDS * format.sampleRate;
+  for await (const part of samples) {
+    parts.push(downMix.process(part.subarray(0, left * format.channels)));
+    left -= part.length / format.channels;
+    if (left <= 0) break;
+  }
   return convert(join32(parts), format.sampleRate, 1);
 }
 

@@ -97,10 +97,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/**
- * Reads a config file and checks every key in it, also those of other commands.
- * @throws InputError `CONFIG_UNREADABLE`, `CONFIG_INVALID`, or `INVALID_OPTION` naming the unknown key.
- */
 function readConfigFile(path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
   let text: string;
   try {
@@ -108,6 +104,14 @@ function readConfigFile(path: string, known: KnownSettings): Record<string, Reco
   } catch (cause) {
     throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${reason(cause)}.`, { cause });
   }
+  return parseConfig(text, path, known);
+}
+
+/**
+ * Reads the text of a config file and checks every key in it, also those of other commands.
+ * @throws InputError `CONFIG_INVALID`, or `INVALID_OPTION` naming the unknown key.
+ */
+export function parseConfig(text: string, path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
   const file = parseJson(text.replace(/^\uFEFF/, ""));
   if (!isObject(file)) throw new InputError("CONFIG_INVALID", `The config file ${path} is not a JSON object.`);
   return Object.fromEntries(

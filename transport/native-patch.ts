@@ -1,3 +1,5 @@
+import { TransportError } from "../base/index.js";
+
 /**
  * Rewrites an ELF64 little-endian shared object so that it loads on a C library older than 2.38.
  *
@@ -6,9 +8,19 @@
  * literals, so both references are moved to them: the symbol's name starts nine bytes later in the string table, its
  * version becomes GLIBC_2.2.5, and the requirement of GLIBC_2.38 is marked weak.
  *
- * Returns a patched copy; the input is left alone. Throws a `RangeError` when the file is not of the expected shape.
+ * Returns a patched copy; the input is left alone. Throws a `TransportError` (`NATIVE_REFUSED`) when the file is not of
+ * the expected shape.
  */
 export function patchSharedObject(input: Uint8Array): Uint8Array {
+  try {
+    return patch(input);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new TransportError("NATIVE_REFUSED", `The QUIC binding can't be adapted: ${cause.message}`, { cause });
+  }
+}
+
+function patch(input: Uint8Array): Uint8Array {
   const out = Buffer.from(input);
   if (out.length < 64 || out.readUInt32BE(0) !== 0x7f454c46 || out[4] !== 2 || out[5] !== 1) {
     throw new RangeError("The file is not a little-endian ELF64 object.");
@@ -36,10 +48,10 @@ export function patchSharedObject(input: Uint8Array): Uint8Array {
         const index = out.readUInt16LE(entry + 6);
         if (version === "GLIBC_2.2.5") oldest = index;
         if (version === "GLIBC_2.38") tooNew.set(index, entry);
-        entry += out.readUInt32LE(entry + 12);
+        entry += nextOf(out, entry + 12);
       }
     }
-    need += out.readUInt32LE(need + 12);
+    need += nextOf(out, need + 12);
   }
   if (oldest === undefined || tooNew.size === 0) throw new RangeError("The file does not need GLIBC_2.38.");
 
@@ -64,6 +76,9 @@ const SHT_DYNSYM = 11;
 const SHT_GNU_VERNEED = 0x6ffffffe;
 const SHT_GNU_VERSYM = 0x6fffffff;
 const SYMBOL_SIZE = 24;
+const SECTION_SIZE = 64;
+/** Of the lists of needed versions and of their names. */
+const ENTRY_SIZE = 16;
 const VER_FLG_WEAK = 2;
 
 interface Section {
@@ -74,10 +89,16 @@ interface Section {
   readonly info: number;
 }
 
+/** Bytes to the next entry of a list: as many as one has, at least, so that no list is without end. */
+function nextOf(file: Buffer, offset: number): number {
+  return Math.max(ENTRY_SIZE, file.readUInt32LE(offset));
+}
+
 function readSections(file: Buffer): Section[] {
   const start = Number(file.readBigUInt64LE(0x28));
   const size = file.readUInt16LE(0x3a);
   const count = file.readUInt16LE(0x3c);
+  if (size < SECTION_SIZE || start + size * count > file.length) throw new RangeError("Its sections are damaged.");
   return Array.from({ length: count }, (_, i) => {
     const header = start + i * size;
     return {

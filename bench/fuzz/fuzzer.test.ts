@@ -18,6 +18,14 @@ describe.each(TARGETS.map((target) => [target.name, target] as const))("the deco
   });
 });
 
+function parse(input: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(input));
+  } catch (cause) {
+    throw new ProtocolError("NO_JSON", "The text is no JSON.", { cause });
+  }
+}
+
 function broken(execute: Target["execute"]): Target {
   return { name: "broken", seeds: [Uint8Array.of(1, 2, 3, 4, 5, 6)], execute };
 }
@@ -37,6 +45,17 @@ describe("the fuzzer", () => {
     const target = broken((input) => (input[0] ?? 0) * 4096);
     const { finding } = await fuzz(target, { executions: 2000, seed: 1 });
     expect(finding?.what).toContain("holds");
+  });
+
+  test("reaches what only whole JSON reaches", async () => {
+    const execute = (input: Uint8Array): number => {
+      const found: unknown = parse(input);
+      if (found === null) throw new TypeError("Cannot read properties of null.");
+      return 0;
+    };
+    const target = { name: "json", json: true, seeds: [new TextEncoder().encode('{"a":{"b":[1,2]}}')], execute };
+    const { finding } = await fuzz(target, { executions: 20_000, seed: 1 });
+    expect(new TextDecoder().decode(finding?.input)).toBe("null");
   });
 
   test("finds the same with the same seed", async () => {

@@ -1,4 +1,5 @@
 import { UnsayError } from "../../base/index.js";
+import { mutateJson } from "./mutate-json.js";
 
 /** A decoder of outside bytes. */
 export interface Target {
@@ -7,6 +8,8 @@ export interface Target {
   readonly seeds: readonly Uint8Array[];
   /** Decodes; answers how many bytes the decoded arrays hold, 0 where there are none. May throw an `UnsayError`. */
   readonly execute: (input: Uint8Array) => number | Promise<number>;
+  /** Whether inputs are JSON, half of whose mutations then leave it JSON. */
+  readonly json?: boolean;
 }
 
 /** An input that breaks the contract. */
@@ -23,6 +26,7 @@ const HELD_BESIDE = 1024;
 const MAX_INPUT_BYTES = 4096;
 const MAX_POOL = 256;
 /** Bytes at which fields change their size or their meaning. */
+const LARGEST = new Uint8Array(8).fill(0xff);
 const EDGES = [0x00, 0x01, 0x3f, 0x40, 0x7f, 0x80, 0xbf, 0xc0, 0xfe, 0xff];
 
 /** A generator of whole numbers below a bound; the same seed gives the same numbers (mulberry32). */
@@ -57,7 +61,8 @@ function mutateOnce(bytes: Uint8Array, other: Uint8Array, random: (below: number
     case 3:
       return joined(bytes.subarray(0, at), bytes.subarray(Math.min(bytes.length, at + 1 + random(8))));
     case 4: {
-      const filler = Uint8Array.from({ length: 1 + random(8) }, () => random(256));
+      // As often as anything else, the largest number or length that a field of eight bytes can have.
+      const filler = random(2) === 0 ? LARGEST : Uint8Array.from({ length: 1 + random(8) }, () => random(256));
       return joined(bytes.subarray(0, at), filler, bytes.subarray(at));
     }
     default:
@@ -117,7 +122,9 @@ export async function fuzz(
   const pool = [...target.seeds, ...corpus];
   const kept = pool.length;
   for (let done = 0; done < executions; done++) {
-    const input = mutate(pool[random(pool.length)]!, pool[random(pool.length)]!, random);
+    const from = pool[random(pool.length)]!;
+    const changed = target.json && random(2) === 0 ? mutateJson(from, random) : undefined;
+    const input = changed ?? mutate(from, pool[random(pool.length)]!, random);
     if ((await faultOf(target, input)) !== undefined) {
       const smallest = await minimise(target, input);
       const what = (await faultOf(target, smallest)) ?? "is not the same every time";
