@@ -30,8 +30,16 @@ const utterance = fc.record({
   length: fc.integer({ min: 1, max: 12_000 }),
   pause: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 15_000 })),
   hertz: fc.integer({ min: 120, max: 300 }),
-  // What happens in its midst: nothing, a cut of what is sent or still to be sent, a turn of a knob, a frame skipped.
-  event: fc.constantFrom("none" as const, "cut" as const, "cut unsent" as const, "turn" as const, "skip" as const),
+  // What happens in its midst: nothing, a cut of what is sent or still to be sent, a turn of a knob, a frame skipped, a
+  // pause of the source, in which the rest is delayed.
+  event: fc.constantFrom(
+    "none" as const,
+    "cut" as const,
+    "cut unsent" as const,
+    "turn" as const,
+    "skip" as const,
+    "delay" as const,
+  ),
   share: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
 });
 
@@ -67,6 +75,14 @@ test("every utterance is heard at its level and in its place, from its first sam
           composer.skip(composer.cursor + 1);
           // The decoder has nothing to overlap the first 2.5 ms with.
           whole.push({ from: composer.cursor + 120, to });
+        }
+        if (event === "delay") {
+          loop.encode({ until: middle, ended: false });
+          const rest = composer.unsent;
+          const by = composer.delay(rest + 1 + Math.round(share * 4800));
+          source.copyWithin(rest + by, rest, to);
+          source.fill(0, rest, rest + by);
+          whole.push({ from, to: rest }, { from: Math.max(rest, from) + by, to: to + by });
         }
         loop.encode();
         composer.setKnobs(knobsSchema.parse({}));

@@ -179,7 +179,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #codec: string | undefined;
   #state: ListenerState = "connecting";
   #session: Session | undefined;
-  #playingTrack: string | undefined;
+  #playing: { readonly name: string; readonly run: string | undefined } | undefined;
   #lastProblem: Error | undefined;
   #leadMs: number | undefined;
   #found = false;
@@ -243,11 +243,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
       onBroadcast: (path) => {
         this.#reporter.follow(path);
         this.#found = true;
-        this.#playingTrack = undefined;
+        this.#playing = undefined;
       },
       onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
       onGone: () => {
-        this.#playingTrack = undefined;
+        this.#playing = undefined;
         this.#refresh();
       },
       onProblem: (error) => this.#problem(error),
@@ -370,7 +370,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
         : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
       const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
       this.#report(session, connection);
-      this.#playingTrack = undefined;
+      this.#playing = undefined;
       this.#refresh();
       const finder = new BroadcastFinder(connection, this.#name);
       try {
@@ -417,7 +417,9 @@ export class Listener extends EventEmitter<ListenerEvents> {
   async #apply(broadcast: OpenBroadcast, catalog: Catalog): Promise<void> {
     this.#voice.follow(broadcast, catalog.unsay?.voice);
     const chosen = chooseRendition(catalog);
-    if (!chosen || chosen.name === this.#playingTrack) return;
+    const run = catalog.unsay?.run;
+    // A track of the same name in another run is another timeline, also where nothing else of the broadcast changed.
+    if (!chosen || (chosen.name === this.#playing?.name && run === this.#playing.run)) return;
     const { name, rendition } = chosen;
     if (rendition.codec !== this.#codec) {
       const openDecoder = await loadDecoder(rendition, this.#options.channels);
@@ -432,12 +434,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
       });
       this.#feed.connect(this.#pipeline);
     }
-    this.#playingTrack = name;
-    this.#feed.follow(catalog.unsay?.run);
+    const playing = { name, run };
+    this.#playing = playing;
+    this.#feed.follow(run);
     this.#playout.setLive(catalog.unsay?.mode === "live");
     this.#playout.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
     this.#refresh();
-    const isWanted = () => !this.#ended && this.#playingTrack === name;
+    const isWanted = () => !this.#ended && this.#playing === playing;
     void broadcast.keep(name, { priority: PRIORITY, isWanted }, (track) => this.#feed.run(track));
   }
 
@@ -467,7 +470,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #refresh(): void {
     if (this.#playout.playing) this.#become("playing");
     else if (!this.#session) this.#become("connecting");
-    else this.#become(this.#playingTrack === undefined ? "waiting" : "ready");
+    else this.#become(this.#playing === undefined ? "waiting" : "ready");
   }
 
   #become(state: ListenerState): void {

@@ -64,6 +64,12 @@ export interface BrowserListenerStats extends PlaybackStats {
   readonly pictures: number;
 }
 
+/** A track that is played, of a publisher's run. */
+interface FollowedTrack {
+  readonly name: string;
+  readonly run: string | undefined;
+}
+
 /** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
 /** A session that lasted this long ends the outage before it. */
@@ -100,8 +106,8 @@ export class BrowserListener extends EventTarget {
   #sound: AudioPipeline | undefined;
   #video: VideoFeed | undefined;
   #pictures: VideoPipeline<VideoFrame> | undefined;
-  #audioTrack: string | undefined;
-  #videoTrack: string | undefined;
+  #audioTrack: FollowedTrack | undefined;
+  #videoTrack: FollowedTrack | undefined;
   #state: BrowserListenerStats["state"] = "connecting";
   #levelDb = Number.NEGATIVE_INFINITY;
   #leadMs: number | undefined;
@@ -313,17 +319,20 @@ export class BrowserListener extends EventTarget {
     output.setLive(audio !== undefined && catalog.unsay?.mode === "live");
     output.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
     this.#voice.follow(broadcast, catalog.unsay?.voice);
-    if (audio && audio.name !== this.#audioTrack) {
+    const run = catalog.unsay?.run;
+    // A track of the same name in another run is another timeline, also where nothing else of the broadcast changed.
+    if (audio && !(audio.name === this.#audioTrack?.name && run === this.#audioTrack.run)) {
       const { name, rendition } = audio;
-      this.#audioTrack = name;
-      this.#feed.follow(catalog.unsay?.run);
+      const track = { name, run };
+      this.#audioTrack = track;
+      this.#feed.follow(run);
       this.#playAudio(output, rendition);
-      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#audioTrack === name;
+      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#audioTrack === track;
       void broadcast.keep(name, { priority: PRIORITY.audio, isWanted }, (track) => this.#feed.run(track));
     }
-    if (video && video.name !== this.#videoTrack) {
+    if (video && !(video.name === this.#videoTrack?.name && run === this.#videoTrack.run)) {
       const { name, rendition } = video;
-      this.#videoTrack = name;
+      this.#videoTrack = { name, run };
       const feed = this.#playVideo(output, rendition, audio === undefined);
       const isWanted = (): boolean => !this.#stop.signal.aborted && this.#video === feed;
       void broadcast.keep(name, { priority: PRIORITY.video, isWanted }, (track) => feed.run(track));
