@@ -1,0 +1,126 @@
+import {
+  type AudioSource,
+  openSource,
+  Publisher,
+  type PublisherOptions,
+  type Utterance,
+} from "../../publisher/index.js";
+import { Relay, type RelayOptions } from "../../relay/index.js";
+import { Listener, type ListenerOptions } from "../../watch/index.js";
+import { type Impairment, impair, type Link } from "./impairment.js";
+
+const SAMPLE_RATE = 48_000;
+const speechFile = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
+
+/** Waits until a condition holds; `limitMs` bounds a fault, not a busy machine. */
+export async function until(what: string, condition: () => boolean, limitMs = 25_000): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`Still waiting: ${what}.`);
+    await sleep(5);
+  }
+}
+
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** A sine as a source, to the sample as long as it says. */
+export function tone({ hz = 440, ms = 60_000, level = 0.3 } = {}): Promise<AudioSource> {
+  const length = Math.round((ms * SAMPLE_RATE) / 1000);
+  const samples = Float32Array.from({ length }, (_, i) => level * Math.sin((2 * Math.PI * hz * i) / SAMPLE_RATE));
+  return openSource({ samples, name: `${hz} Hz` });
+}
+
+/** Recorded speech, repeated without end. */
+export function speech(): Promise<AudioSource> {
+  return openSource({ file: speechFile, loop: true });
+}
+
+/** The plain URL of a relay: clients find its certificate there. */
+export function urlOf(relay: Relay): string {
+  return `http://127.0.0.1:${relay.address.port}`;
+}
+
+/** Has a publisher say something. */
+export function say(publisher: Publisher, source: AudioSource): Utterance {
+  return publisher.play(source);
+}
+
+/** Media time behind the last sample of an epoch that a listener's speaker played. */
+export function lastHeard({ record }: Listener, epoch: number): number {
+  const last = record.findLast((run) => run.epoch === epoch && run.timestamp !== undefined)!;
+  return last.timestamp! + (last.frames * 1e6) / SAMPLE_RATE;
+}
+
+/** Waits until all listeners of a publisher play, hold a second in reserve, and are known to it. */
+export async function inReserve(publisher: Publisher, ...listeners: readonly Listener[]): Promise<void> {
+  await until("every listener plays and holds a second in reserve", () =>
+    listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > 1000),
+  );
+  await until("the publisher knows its listeners", () => publisher.stats().listeners === listeners.length);
+}
+
+/**
+ * The real parts of a scenario. They close in reverse order when the stage is left:
+ * `await using stage = new Stage()` in a test, `afterAll(() => stage.close())` where a file shares one.
+ */
+export class Stage implements AsyncDisposable {
+  readonly #closers: (() => unknown)[] = [];
+
+  /** Has a function called when the stage closes. */
+  defer(close: () => unknown): void {
+    this.#closers.push(close);
+  }
+
+  /** Closes a part with the stage. */
+  use<T extends { close(): unknown }>(part: T): T {
+    this.defer(() => part.close());
+    return part;
+  }
+
+  /** A relay that listens, on a free port unless told otherwise. */
+  async relay(options: RelayOptions = {}): Promise<Relay> {
+    const relay = this.use(new Relay({ host: "127.0.0.1", port: 0, ...options }));
+    await relay.listen();
+    return relay;
+  }
+
+  /** A publisher of `demo` at a relay or a URL. */
+  publish(at: Relay | string, options: Partial<PublisherOptions> = {}): Publisher {
+    const publisher = this.use(new Publisher({ url: typeof at === "string" ? at : urlOf(at), ...options }));
+    publisher.closed.catch(() => {});
+    return publisher;
+  }
+
+  /** A listener of `demo` at a relay or a URL. */
+  listen(at: Relay | string, options: Partial<ListenerOptions> = {}): Listener {
+    const url = typeof at === "string" ? at : urlOf(at);
+    const listener = this.use(new Listener({ url, broadcast: "demo", ...options }));
+    listener.closed.catch(() => {});
+    return listener;
+  }
+
+  /** A link that loses, delays or reorders packets on the way to a relay. */
+  async link(relay: Relay, link: Link, seed = 7): Promise<Impairment> {
+    const { port } = relay.address;
+    return this.use(await impair({ target: { host: "127.0.0.1", port }, up: link, down: link, seed }));
+  }
+
+  /** A listener over QUIC behind such a link. */
+  async listenThrough(relay: Relay, link: Link, options: Partial<ListenerOptions> = {}): Promise<Listener> {
+    const { port } = await this.link(relay, link);
+    return this.listen(`https://127.0.0.1:${port}`, {
+      connect: { backends: ["quic"], certificateHashes: [Buffer.from(relay.fingerprint, "hex")] },
+      ...options,
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
