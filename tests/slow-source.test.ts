@@ -99,3 +99,29 @@ test("a publisher too slow for real time is heard in pieces, counts underruns, a
   expect(stage.coverage(12_000).missing).toBeLessThan(20 * TRACEABLE_MS);
   expect(stage.outbox.counters.passed).toBe(0);
 });
+
+test("a listener hears all of a reply, however often the publisher was interrupted before", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const utterance = (ms: number) => chunks(ms, 20, 0);
+  /** Interrupts, says something once the old audio is over, and returns when it began. */
+  const reply = async (ms: number): Promise<number> => {
+    stage.interrupt();
+    await stage.runTo(stage.now + 200);
+    stage.say(utterance(ms));
+    return stage.now;
+  };
+  stage.say(utterance(10_000));
+  await stage.runTo(1500);
+  // Each interrupt sets the listener back to the cut: the clock gains on its playhead, by seconds in the end.
+  for (let round = 0; round < 12; round++) {
+    const since = await reply(10_000);
+    await stage.runTo(since + 400);
+    expect(stage.coverage(100, since).missing).toBeLessThan(5 * TRACEABLE_MS);
+    expect(stage.coverage(100, since).repeated).toBe(0);
+  }
+  const since = await reply(2000);
+  await stage.runTo(since + 4000);
+  expect(stage.coverage(2000, since).missing).toBeLessThan(5 * TRACEABLE_MS);
+  expect(stage.coverage(2000, since).repeated).toBe(0);
+  expect(stage.heard.at(-1)!.at - since).toBeLessThan(2400);
+});
