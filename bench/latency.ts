@@ -34,7 +34,7 @@ interface Measured {
   /** Capture of a sample to its pull by the virtual speaker, one value for each quantum played. */
   readonly latencies: number[];
   /** Making the listener to its first sample of sound. */
-  readonly firstSoundMs: number;
+  readonly firstAudioMs: number;
   readonly underrunMs: number;
 }
 
@@ -76,7 +76,7 @@ async function measure(condition: Condition, seconds: number, speech: Float32Arr
     const first = listener.record.find((run) => run.timestamp !== undefined);
     return {
       latencies,
-      firstSoundMs: first === undefined ? Number.NaN : (first.pulledAt - joined) / 1e3,
+      firstAudioMs: first === undefined ? Number.NaN : (first.pulledAt - joined) / 1e3,
       underrunMs: listener.stats().underrunMs,
     };
   } finally {
@@ -129,7 +129,7 @@ async function run({ quick, progress, log }: BenchContext): Promise<Row[]> {
         "ms from capture to ear",
         measured.flatMap((each) => each.latencies),
       ),
-      row(name, "ms from joining to first sound, median", median(measured.map((each) => each.firstSoundMs))),
+      row(name, "ms from joining to first sound, median", median(measured.map((each) => each.firstAudioMs))),
       row(
         name,
         "underrun ms",

@@ -12,7 +12,7 @@ interface Condition {
   readonly link: Link;
   readonly silence?: { p50?: Target; p99?: Target };
   readonly replyP99?: Target;
-  readonly renegedBytes?: Target;
+  readonly staleBytes?: Target;
 }
 
 /** A round trip of 40 ms and 150 ms more, for the row of the slow link. */
@@ -32,7 +32,7 @@ const CONDITIONS: readonly Condition[] = [
     link: { delayMs: 20, rateBps: 200_000, queueBytes: Number.POSITIVE_INFINITY },
     silence: { p99: { atMost: 200 } },
     replyP99: { atMost: SLOW_REPLY_MS },
-    renegedBytes: { atMost: 6 * 1024 },
+    staleBytes: { atMost: 6 * 1024 },
   },
 ];
 
@@ -276,13 +276,13 @@ function tell({ condition, variant, interrupts, silent, failures }: Figures): Ro
     row(
       name,
       "p50 bytes taken back that crossed",
-      at(0.5, ({ renegedBytes }) => renegedBytes),
+      at(0.5, ({ staleBytes }) => staleBytes),
     ),
     row(
       name,
       "max bytes taken back that crossed",
-      at(1, ({ renegedBytes }) => renegedBytes),
-      own ? condition.renegedBytes : undefined,
+      at(1, ({ staleBytes }) => staleBytes),
+      own ? condition.staleBytes : undefined,
     ),
   ];
   if (variant.interrupting === "nothing") return rows;

@@ -60,9 +60,9 @@ const unsay = z.looseObject({
   run: z.string().min(1).max(64).optional(),
   /** How far ahead of a listener's playhead audio is sent at most, in milliseconds. */
   aheadMs: z.number().nonnegative().optional(),
-  /** Milliseconds of sound that passed undenoised since the publisher's start, because the model was too slow. */
+  /** Milliseconds of audio that passed undenoised since the publisher's start, because the model was too slow. */
   bleedMs: z.number().nonnegative().optional(),
-  /** Name of the track that tells where in the sound somebody speaks; see `VoiceFrame`. */
+  /** Name of the track that tells where in the audio somebody speaks; see `VoiceFrame`. */
   voice: z.string().min(1).max(200).optional(),
 });
 

@@ -1,6 +1,6 @@
 /**
- * Group sequences in one epoch. On every renege the publisher jumps to the next multiple of it, which makes the
- * number of reneges visible in the sequence itself.
+ * Group sequences in one epoch. On every rewind the publisher jumps to the next multiple of it, which makes the
+ * number of rewinds visible in the sequence itself.
  */
 export const EPOCH_SIZE = 65_536;
 

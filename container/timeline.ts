@@ -1,8 +1,8 @@
 import { type Clock, InputError, type Microseconds, microseconds, monotonicClock } from "../base/index.js";
 import { epochOf, epochStart } from "./epoch.js";
 
-/** What {@link Timeline.renege} decided. */
-export interface Renege {
+/** What {@link Timeline.rewind} decided. */
+export interface RewindPoint {
   /** The sequence of the group that has to follow at `to`; {@link Timeline.next} hands it out. */
   readonly sequence: number;
   /** The epoch that group opens. */
@@ -14,7 +14,7 @@ export interface Renege {
 /**
  * The producer's side of a track: which sequence the next group gets, and how far the track has been written.
  *
- * Inside an epoch time only moves forward; going back takes a {@link renege}.
+ * Inside an epoch time only moves forward; going back takes a {@link rewind}.
  */
 export class Timeline {
   readonly #clock: Clock;
@@ -22,7 +22,7 @@ export class Timeline {
   #sequence = 0;
   #frontier = microseconds(0);
   #latest: Microseconds | undefined;
-  #reneged: Microseconds | undefined;
+  #rewound: Microseconds | undefined;
 
   /** The timeline's time 0 is the moment of construction on `clock` (default: the process's monotonic clock). */
   constructor(options: { clock?: Clock } = {}) {
@@ -40,7 +40,7 @@ export class Timeline {
     return epochOf(this.#sequence);
   }
 
-  /** The end of what was written: the last group's timestamp plus the duration given for it, or the last renege's `to`. */
+  /** The end of what was written: the last group's timestamp plus the duration given for it, or the last rewind's `to`. */
   get frontier(): Microseconds {
     return this.#frontier;
   }
@@ -48,28 +48,28 @@ export class Timeline {
   /**
    * Takes the next group's sequence.
    *
-   * @param timestamp The group's first timestamp, at or after the last group's; right after a renege exactly its `to`.
+   * @param timestamp The group's first timestamp, at or after the last group's; right after a rewind exactly its `to`.
    * @param duration How much media the group will hold, in microseconds; it moves the {@link frontier} only.
-   * @throws InputError `INVALID_TIMESTAMP` when the timestamp goes backwards, or is not the `to` of a renege before it.
+   * @throws InputError `INVALID_TIMESTAMP` when the timestamp goes backwards, or is not the `to` of a rewind before it.
    */
   next(timestamp: Microseconds, duration: Microseconds = microseconds(0)): { sequence: number } {
     checkTimestamp("timestamp", timestamp);
     checkTimestamp("duration", duration);
-    if (this.#reneged !== undefined && timestamp !== this.#reneged) {
+    if (this.#rewound !== undefined && timestamp !== this.#rewound) {
       throw new InputError(
         "INVALID_TIMESTAMP",
-        `timestamp must be ${this.#reneged}, where the renege before it cut, not ${timestamp}.`,
+        `timestamp must be ${this.#rewound}, where the rewind before it cut, not ${timestamp}.`,
       );
     }
     if (this.#latest !== undefined && timestamp < this.#latest) {
       throw new InputError(
         "INVALID_TIMESTAMP",
-        `timestamp must not go back from ${this.#latest} to ${timestamp} without a renege.`,
+        `timestamp must not go back from ${this.#latest} to ${timestamp} without a rewind.`,
       );
     }
     const sequence = this.#sequence;
     this.#sequence += 1;
-    this.#reneged = undefined;
+    this.#rewound = undefined;
     this.#latest = timestamp;
     this.#frontier = microseconds(timestamp + duration);
     return { sequence };
@@ -77,18 +77,18 @@ export class Timeline {
 
   /**
    * Takes back everything written at or after `to`, by moving to the next epoch. Send a group at the returned `to` at
-   * once; without a group no receiver learns of it. Two reneges with no group between them are one, from the earlier.
+   * once; without a group no receiver learns of it. Two rewinds with no group between them are one, from the earlier.
    *
    * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on.
    */
-  renege(to: Microseconds): Renege {
+  rewind(to: Microseconds): RewindPoint {
     checkTimestamp("to", to);
-    const cut = microseconds(Math.min(to, this.#reneged ?? to));
+    const cut = microseconds(Math.min(to, this.#rewound ?? to));
     // Counted from the last group sent, so that an epoch nothing was sent in is used again.
     const epoch = epochOf(Math.max(this.#sequence - 1, 0)) + 1;
     this.#sequence = epochStart(epoch);
     this.#latest = undefined;
-    this.#reneged = cut;
+    this.#rewound = cut;
     this.#frontier = cut;
     return { sequence: this.#sequence, epoch, to: cut };
   }

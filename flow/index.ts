@@ -1,13 +1,10 @@
 export {
-  type Aggregate,
-  type DecodedAggregate,
-  decodeAggregate,
-  encodeAggregate,
-  type ListedListener,
-  MAX_AGGREGATE_BYTES,
-  MAX_LISTED,
-} from "./aggregate.js";
-export { type Ingest, MAX_LAG, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
+  BulkReceiver,
+  type BulkReceiverCounters,
+  type BulkReceiverOptions,
+  type PayloadHash,
+} from "./bulk/bulk-receiver.js";
+export { BulkSender, type BulkSenderOptions, type BulkSenderStats } from "./bulk/bulk-sender.js";
 export {
   BULK_OPERATIONS,
   BULK_UNIT_BYTES,
@@ -15,17 +12,29 @@ export {
   MAX_BULK_TRANSFERS,
   MAX_PAYLOAD_BYTES,
   type PayloadHead,
-} from "./bulk.js";
+} from "./bulk/piece.js";
 export {
-  BulkReceiver,
-  type BulkReceiverCounters,
-  type BulkReceiverOptions,
-  type PayloadHash,
-} from "./bulk-receiver.js";
-export { BulkSender, type BulkSenderOptions, type BulkSenderStats } from "./bulk-sender.js";
-export { COMFORTABLE } from "./comfortable.js";
+  BytesInFlight,
+  type BytesInFlightCounters,
+  type BytesInFlightOptions,
+  type Settled,
+} from "./congestion/bytes-in-flight.js";
+export { type Acknowledgement, CongestionController } from "./congestion/congestion-controller.js";
 export {
-  type Change,
+  type CongestionLevel,
+  DelayBasedEstimator,
+  type DelayBasedEstimatorOptions,
+} from "./congestion/delay-based-estimator.js";
+export {
+  type SkipCounters,
+  SkipPolicy,
+  type SkipPolicyOptions,
+  type SkipQuestion,
+  type SkipReason,
+} from "./congestion/skip-policy.js";
+export { TokenBucket, type TokenBucketOptions } from "./congestion/token-bucket.js";
+export { Window, type WindowOptions } from "./congestion/window.js";
+export {
   type ControlEvent,
   type ControlOutcome,
   ControlStage,
@@ -33,59 +42,10 @@ export {
   controlMessage,
   type Preparation,
   type Recompose,
+  type StagedChange,
   type Tick,
-} from "./control.js";
-export { DelayRateEstimator, type DelayRateOptions, type DeliveryLevel } from "./delay-rate.js";
-export { type Acknowledgement, Delivery } from "./delivery.js";
-export { reportsOf } from "./edge.js";
-export {
-  FEEDBACK_TRACK,
-  feedbackPath,
-  feedbackPrefix,
-  isFeedbackName,
-  isFeedbackPath,
-  MAX_FEEDBACKS,
-} from "./feedback.js";
-export {
-  foldLead,
-  LeadController,
-  type LeadControllerOptions,
-  type LeadMode,
-  type LeadSample,
-  type LeadVerdict,
-} from "./lead.js";
-export { Ledger, type LedgerCounters, type LedgerOptions, type Settled } from "./ledger.js";
-export {
-  type FoldResult,
-  type LandingLead,
-  LISTENER_TIMEOUT,
-  ListenerState,
-  type ListenerStateOptions,
-  type StampedReport,
-} from "./listener.js";
-export { type Band, LoopBand } from "./loop-band.js";
-export {
-  type Audible,
-  audible,
-  type ChangedGroup,
-  type ChangeRun,
-  type LeadBucket,
-  LeadBuckets,
-  type LeadBucketsOptions,
-  type Pull,
-  timeToSilenceMs,
-} from "./metrics.js";
-export { type Knobs, knobsSchema, type Operation, type OperationName, parseOperation } from "./operation.js";
-export { Pacer, type PacerOptions } from "./pacer.js";
-export {
-  type PlayheadChange,
-  PlayheadClock,
-  type PlayheadClockOptions,
-  type PlayheadSample,
-} from "./playhead.js";
-export { PlayheadBound } from "./playhead-bound.js";
-export { type DecodedReceipt, decodeReceipt, encodeReceipt, type Receipt } from "./receipt.js";
-export { broadcastHash, isReportDatagram, type ReportErrorCode, reportKind } from "./record.js";
+} from "./control/control-stage.js";
+export { type Band, LoopBand } from "./control/loop-band.js";
 export {
   ANSWERS_TRACK,
   type ControlAnswer,
@@ -99,16 +59,71 @@ export {
   MAX_CONTROL_BYTES,
   OPERATIONS_TRACK,
   payloadTrack,
-} from "./remote.js";
-export { type DecodedReport, decodeReport, encodeReport, MAX_REPORT_BYTES, type Report } from "./report.js";
+} from "./control/messages.js";
+export { type Knobs, knobsSchema, type Operation, type OperationName, parseOperation } from "./control/operation.js";
+export {
+  type Audible,
+  audible,
+  type ChangedGroup,
+  type ChangeRun,
+  type LeadBucket,
+  LeadBuckets,
+  type LeadBucketsOptions,
+  type PulledBlock,
+  timeToSilenceMs,
+} from "./metrics.js";
+export { COMFORTABLE } from "./playhead/comfortable.js";
+export {
+  foldLead,
+  LeadController,
+  type LeadControllerOptions,
+  type LeadMode,
+  type LeadSample,
+  type LeadVerdict,
+} from "./playhead/lead.js";
+export { PlayheadBound } from "./playhead/playhead-bound.js";
+export {
+  type PlayheadChange,
+  PlayheadClock,
+  type PlayheadClockOptions,
+  type PlayheadSample,
+} from "./playhead/playhead-clock.js";
+export { StalenessEstimator } from "./playhead/staleness.js";
+export {
+  type Aggregate,
+  type DecodedAggregate,
+  decodeAggregate,
+  encodeAggregate,
+  type ListedListener,
+  MAX_AGGREGATE_BYTES,
+  MAX_LISTED,
+} from "./report/aggregate.js";
+export { type IngestProgress, MAX_LAG, ReportAggregator, type ReportAggregatorOptions } from "./report/aggregator.js";
+export { reportsOf } from "./report/edge.js";
+export {
+  FEEDBACK_TRACK,
+  feedbackPath,
+  feedbackPrefix,
+  isFeedbackName,
+  isFeedbackPath,
+  MAX_FEEDBACKS,
+} from "./report/feedback.js";
+export {
+  type FoldResult,
+  type LandingLead,
+  LISTENER_TIMEOUT,
+  ListenerState,
+  type ListenerStateOptions,
+  type StampedReport,
+} from "./report/listener-state.js";
+export { type DecodedReceipt, decodeReceipt, encodeReceipt, type Receipt } from "./report/receipt.js";
+export { broadcastHash, isReportDatagram, type ReportErrorCode, reportKind } from "./report/record.js";
+export { type DecodedReport, decodeReport, encodeReport, MAX_REPORT_BYTES, type Report } from "./report/report.js";
 export {
   frameReport,
   REPORT_STREAM_TYPE,
   type ReportStream,
   ReportStreamReader,
   ReportStreamWriter,
-} from "./report-stream.js";
-export { type DueReport, ReportSchedule, type ReportScheduleOptions } from "./schedule.js";
-export { type SkipCounters, SkipPolicy, type SkipPolicyOptions, type SkipQuestion, type SkipReason } from "./skip.js";
-export { StalenessEstimator } from "./staleness.js";
-export { Window, type WindowOptions } from "./window.js";
+} from "./report/report-stream.js";
+export { type DueReport, ReportSchedule, type ReportScheduleOptions } from "./report/schedule.js";

@@ -47,7 +47,7 @@ export function audible({ listeningSince, sent, frontier, groups }: ChangeRun): 
 }
 
 /** Samples the speaker pulled at once. */
-export interface Pull {
+export interface PulledBlock {
   /** When it pulled them. */
   readonly at: Microseconds;
   /** Whether they had been taken back. */
@@ -55,7 +55,7 @@ export interface Pull {
 }
 
 /** Milliseconds from an interrupt until the last taken-back sample was pulled by the speaker; 0 when none was. */
-export function timeToSilenceMs(interruptedAt: Microseconds, pulls: Iterable<Pull>): number {
+export function timeToSilenceMs(interruptedAt: Microseconds, pulls: Iterable<PulledBlock>): number {
   let last = interruptedAt;
   for (const { at, stale } of pulls) if (stale && at > last) last = at;
   return (last - interruptedAt) / 1000;

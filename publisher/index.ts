@@ -1,9 +1,8 @@
-export type { HeardListener } from "./audience.js";
-export { ByteReader } from "./byte-reader.js";
-export { type DenoisedHop, Denoiser, type DenoiserOptions, type DenoiserState } from "./denoiser.js";
-export { Bands, Stft, squareRootHann } from "./features.js";
-export { isFftSize, type RealFft, realFft } from "./fft.js";
-export { type Knobs, knobsSchema, Mixer } from "./mix.js";
+export { modelPayload } from "./control/control-payloads.js";
+export type { RemoteControlCounters } from "./control/remote-control.js";
+export { type DenoisedHop, Denoiser, type DenoiserOptions, type DenoiserState } from "./denoise/denoiser.js";
+export { Bands, Stft, squareRootHann } from "./denoise/features.js";
+export { isFftSize, type RealFft, realFft } from "./denoise/fft.js";
 export {
   loadModel,
   Model,
@@ -11,20 +10,21 @@ export {
   type ModelState,
   modelContractSchema,
   parseModelContract,
-} from "./model.js";
-export { analyseNoise, type NoiseProfile } from "./noise-profile.js";
+} from "./denoise/model.js";
+export { analyseNoise, type NoiseProfile } from "./denoise/noise-profile.js";
+export { OverloadGuard, type OverloadGuardOptions } from "./denoise/overload-guard.js";
 export { type PublisherOptions, publisherOptionsSchema } from "./options.js";
-export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./opus.js";
-export { OverloadGuard, type OverloadOptions } from "./overload.js";
-export type { PcmFormat, SampleFormat } from "./pcm.js";
-export type { Utterance } from "./playlist.js";
-export { modelPayload } from "./preparations.js";
 export { type Interruption, Publisher, type PublisherEvents, type PublisherState } from "./publisher.js";
-export type { RemoteControlCounters } from "./remote-control.js";
-export { Resampler, SAMPLE_RATE } from "./resample.js";
-export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source.js";
+export type { HeardListener } from "./send/listeners.js";
+export { ByteReader } from "./source/byte-reader.js";
+export type { PcmFormat, SampleFormat } from "./source/pcm.js";
+export { Resampler, SAMPLE_RATE } from "./source/resample.js";
+export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source/source.js";
+export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./source/wav.js";
+export type { Speech } from "./speech/speech-queue.js";
 export type { PublisherStats } from "./stats.js";
-export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video-source.js";
-export type { VideoTrackCounters } from "./video-track.js";
-export type { VoiceTrackCounters } from "./voice-track.js";
-export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./wav.js";
+export { type Knobs, knobsSchema, Mixer } from "./tracks/mixer.js";
+export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";
+export type { VideoTrackCounters } from "./tracks/video-track.js";
+export type { VoiceTrackCounters } from "./tracks/voice-track.js";
+export { openVideo, type VideoOptions, type VideoSource, videoOptionsSchema } from "./video/video-source.js";

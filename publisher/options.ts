@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { BROADCAST_NAME_RULE, isBroadcastName, type Logger } from "../base/index.js";
 import type { ConnectOptions } from "../transport/index.js";
-import { knobsSchema } from "./mix.js";
-import { Model } from "./model.js";
-import { opusOptionsSchema } from "./opus.js";
-import type { AudioSource } from "./source.js";
-import type { VideoSource } from "./video-source.js";
+import { Model } from "./denoise/model.js";
+import type { AudioSource } from "./source/source.js";
+import { knobsSchema } from "./tracks/mixer.js";
+import { opusOptionsSchema } from "./tracks/opus.js";
+import type { VideoSource } from "./video/video-source.js";
 
 /** Half a second of frames of 20 ms: a late joiner begins with a group, and a lost stream takes all of its frames along. */
 const MAX_GROUP_FRAMES = 25;
@@ -23,15 +23,15 @@ export const publisherOptionsSchema = z.strictObject({
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
   /** What to say first; more comes by `play`. */
   source: z.custom<AudioSource>(isSource, "must be an AudioSource").optional(),
-  /** Pictures beside the sound. They start with the first utterance, stand still after an interrupt and go on with the next. */
+  /** Pictures beside the audio. They start with the first utterance, stand still after an interrupt and go on with the next. */
   video: z.custom<VideoSource>(isVideo, "must be a VideoSource").optional(),
-  /** Whether there is sound. Without it there has to be video, which starts at once. Default true. */
+  /** Whether there is audio. Without it there has to be video, which starts at once. Default true. */
   audio: z.boolean().default(true),
-  /** `live`: sound is sent as it is captured. `ahead`: it is rendered before its time and may be taken back. Default `ahead`. */
+  /** `live`: audio is sent as it is captured. `ahead`: it is rendered before its time and may be taken back. Default `ahead`. */
   mode: z.enum(["live", "ahead"]).default("ahead"),
   /** How far to send ahead of the playhead, in milliseconds. By default as little as the link needs. */
   aheadMs: z.number().min(100).max(30_000).optional(),
-  /** A denoising model: the path of its ONNX file, or one loaded before. Without it the sound is not denoised. */
+  /** A denoising model: the path of its ONNX file, or one loaded before. Without it the audio is not denoised. */
   model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
   denoise: knobsSchema.prefault({}),
   /** Models that can be swapped in by name: the path of each one's ONNX file, or what loads it. */
@@ -54,7 +54,7 @@ export const publisherOptionsSchema = z.strictObject({
    * Bit rate of a second Opus rendition, in bits per second, made only while somebody subscribes to it. The rendition
    * `<track>-low` pairs with `<track>`: its groups have the same sequences and timestamps, so that a relay or a listener
    * can take the one or the other group by group. False for none; there is none with `codec: "pcm"` or
-   * `renege: "track"`. Default 12,000, with `frameMs: 5` 16,000, so that a packet has bits enough to stand alone.
+   * `rewindBy: "track"`. Default 12,000, with `frameMs: 5` 16,000, so that a packet has bits enough to stand alone.
    */
   lowBitrateBps: z.union([opusOptionsSchema.shape.bitrateBps.removeDefault(), z.literal(false)]).optional(),
   channels: opusOptionsSchema.shape.channels,
@@ -69,7 +69,7 @@ export const publisherOptionsSchema = z.strictObject({
   /** Further settings of the encoder. */
   opus: opusOptionsSchema.omit({ channels: true, frameMs: true, bitrateBps: true, lookahead: true }).prefault({}),
   /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
-  renege: z.enum(["rewind", "track"]).default("rewind"),
+  rewindBy: z.enum(["group", "track"]).default("group"),
   /**
    * Takes operations from whoever the relay lets publish under `<broadcast>.control/`; see docs/control.md. Default false.
    */

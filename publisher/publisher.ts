@@ -20,26 +20,26 @@ import {
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
 import { type Aggregate, type ControlEvent, MAX_LAG } from "../flow/index.js";
 import { reach } from "../transport/index.js";
-import { Audience, type HeardListener } from "./audience.js";
-import { Composer } from "./composer.js";
-import { Controls } from "./controls.js";
-import { Horizon } from "./horizon.js";
-import type { Knobs } from "./mix.js";
-import { loadModel } from "./model.js";
+import { Controls } from "./control/controls.js";
+import { RemoteControl } from "./control/remote-control.js";
+import { loadModel } from "./denoise/model.js";
 import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
-import { OpusEncoder } from "./opus.js";
-import { Outbox } from "./outbox.js";
-import { PCM_BITRATE_BPS, PcmEncoder } from "./pcm-encoder.js";
-import { Performer } from "./performer.js";
-import type { Utterance } from "./playlist.js";
-import { toPosition, toTime } from "./position.js";
-import { RemoteControl } from "./remote-control.js";
-import { SAMPLE_RATE } from "./resample.js";
-import { LOW_SUFFIX, Uplink } from "./session.js";
-import type { AudioSource } from "./source.js";
+import { Deadlines } from "./send/deadlines.js";
+import { type HeardListener, Listeners } from "./send/listeners.js";
+import { SendQueue } from "./send/send-queue.js";
+import { LOW_SUFFIX, Uplink } from "./send/uplink.js";
+import { SAMPLE_RATE } from "./source/resample.js";
+import type { AudioSource } from "./source/source.js";
+import { Renderer } from "./speech/renderer.js";
+import type { Speech } from "./speech/speech-queue.js";
 import type { PublisherStats } from "./stats.js";
-import { VideoTrack } from "./video-track.js";
-import { VoiceTrack } from "./voice-track.js";
+import { AudioTrack } from "./tracks/audio-track.js";
+import type { Knobs } from "./tracks/mixer.js";
+import { OpusEncoder } from "./tracks/opus.js";
+import { PCM_BITRATE_BPS, PcmEncoder } from "./tracks/pcm-encoder.js";
+import { toPosition, toTime } from "./tracks/position.js";
+import { VideoTrack } from "./tracks/video-track.js";
+import { VoiceTrack } from "./tracks/voice-track.js";
 
 /** What a publisher is doing: `displaced` while another publisher holds its name at the relay. */
 export type PublisherState = "connecting" | "publishing" | "displaced" | "closed";
@@ -58,22 +58,22 @@ export interface PublisherEvents {
 /** What `interrupt` found out. */
 export interface Interruption {
   /**
-   * Media time up to which the taken-back sound was heard: by everybody who reports, so the earliest of `perListener`.
+   * Media time up to which the taken-back audio was heard: by everybody who reports, so the earliest of `perListener`.
    * With nobody reporting it is the clock's estimate. 0 when nothing had been sent.
    */
   readonly heardUntil: Microseconds;
   /** The listeners that report, at most 24 of them. */
   readonly perListener: readonly HeardListener[];
-  /** Where the sound was cut. */
+  /** Where the audio was cut. */
   readonly to: Microseconds;
   /** Whether anything that had been sent was taken back. */
-  readonly reneged: boolean;
+  readonly rewound: boolean;
 }
 
 interface Cut {
   readonly to: Microseconds;
-  readonly reneged: boolean;
-  /** Whether listeners will report it: those of sound do. */
+  readonly rewound: boolean;
+  /** Whether listeners will report it: those of audio do. */
   readonly heard: boolean;
   /** What no listener can have heard beyond: it was not sent, or could not be reached by then. */
   readonly reach: Microseconds;
@@ -116,11 +116,11 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   readonly #bitrateBps: number;
   readonly #lowBitrateBps: number | false;
   readonly #uplink: Uplink;
-  readonly #audience: Audience;
-  readonly #horizon: Horizon;
-  readonly #outbox: Outbox;
-  readonly #composer: Composer;
-  readonly #performer: Performer;
+  readonly #listeners: Listeners;
+  readonly #deadlines: Deadlines;
+  readonly #sendQueue: SendQueue;
+  readonly #audioTrack: AudioTrack;
+  readonly #renderer: Renderer;
   readonly #controls: Controls;
   readonly #video: VideoTrack | undefined;
   readonly #voice: VoiceTrack;
@@ -162,45 +162,54 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     this.#detachLogger = data.logger ? attachLogger(data.logger) : () => {};
     this.#bitrateBps = data.codec === "pcm" ? PCM_BITRATE_BPS * data.channels : data.bitrateBps;
     const low = data.lowBitrateBps ?? (data.frameMs === 5 ? 16_000 : 12_000);
-    this.#lowBitrateBps = data.codec === "pcm" || data.renege === "track" ? false : low;
-    this.#outbox = new Outbox({ bitrateBps: this.#bitrateBps, window: data.flow.window, late: data.mode === "ahead" });
-    this.#audience = new Audience({ clock: this.#clock, ...data.flow });
-    this.#horizon = new Horizon({ ...data, aheadMs: data.aheadMs, start: this.#clock(), audience: this.#audience });
-    this.#composer = new Composer({
+    this.#lowBitrateBps = data.codec === "pcm" || data.rewindBy === "track" ? false : low;
+    this.#sendQueue = new SendQueue({
+      bitrateBps: this.#bitrateBps,
+      window: data.flow.window,
+      late: data.mode === "ahead",
+    });
+    this.#listeners = new Listeners({ clock: this.#clock, ...data.flow });
+    this.#deadlines = new Deadlines({
+      ...data,
+      aheadMs: data.aheadMs,
+      start: this.#clock(),
+      listeners: this.#listeners,
+    });
+    this.#audioTrack = new AudioTrack({
       channels: data.channels,
       frameMs: data.frameMs,
       frameSize: (SAMPLE_RATE / 1000) * data.frameMs,
       groupFrames: data.groupFrames,
       capacity: Math.ceil(((data.aheadMs ?? 5000) / 1000 + 5) * SAMPLE_RATE),
-      renege: data.renege,
+      rewindBy: data.rewindBy,
       knobs: data.denoise,
       lowWanted: () => this.#uplink.lowWanted,
       onFrame: (frame) => {
         const now = this.#clock();
-        const playhead = this.#horizon.playhead(now);
-        this.#outbox.push({ ...frame, producedAt: now });
+        const playhead = this.#deadlines.playhead(now);
+        this.#sendQueue.push({ ...frame, producedAt: now });
         if (!frame.opensGroup || playhead === undefined) return;
-        if (!this.#audience.playing || this.#audience.isStartingOver(now)) return;
-        this.#audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
+        if (!this.#listeners.playing || this.#listeners.isStartingOver(now)) return;
+        this.#listeners.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
       },
       onRewind: (to, lastSequence) => {
-        this.#outbox.renege(to);
+        this.#sendQueue.rewind(to);
         this.#uplink.rewind(to);
-        this.#audience.lead.rewind(to, lastSequence);
+        this.#listeners.lead.rewind(to, lastSequence);
         this.#voice.rewind(to);
         this.#logger.debug({ to }, "Took back what was sent.");
       },
       onTrack: (name) => {
-        this.#outbox.forget();
+        this.#sendQueue.forget();
         this.#uplink.startTrack(name);
         this.#publishCatalog();
       },
     });
-    this.#performer = new Performer({
+    this.#renderer = new Renderer({
       ...data,
       clock: this.#clock,
-      horizon: this.#horizon,
-      composer: this.#composer,
+      deadlines: this.#deadlines,
+      audioTrack: this.#audioTrack,
       logger: this.#logger,
       onRead: () => this.#stir(),
       onBegin: (at) => {
@@ -213,23 +222,23 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       ...data,
       sources: data.sources,
       knobs: data.denoise,
-      performer: this.#performer,
-      composer: this.#composer,
+      renderer: this.#renderer,
+      audioTrack: this.#audioTrack,
       soonest: () => this.#soonest(),
       interrupt: () => void this.interrupt(),
       resume: () => this.resume(),
       onBand: (armed) => {
-        this.#audience.lead.loopBandArmed = armed;
+        this.#listeners.lead.loopBandArmed = armed;
       },
       onStaged: () => this.#stir(),
     });
     const retainMs = (data.aheadMs ?? 2000) + 5000;
-    this.#voice = new VoiceTrack({ retainMs, renege: data.renege, read: (step) => this.#composer.voice(step) });
+    this.#voice = new VoiceTrack({ retainMs, rewindBy: data.rewindBy, read: (step) => this.#audioTrack.voice(step) });
     if (data.video !== undefined) {
       this.#video = new VideoTrack({
         source: data.video,
         retainMs,
-        renege: data.renege,
+        rewindBy: data.rewindBy,
         logger: this.#logger,
         onReady: () => this.#stir(),
         onTrack: () => this.#publishCatalog(),
@@ -256,9 +265,9 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       },
       onConnected: () => {
         this.#sessions++;
-        this.#audience.reset();
+        this.#listeners.reset();
         const now = this.#clock();
-        this.#outbox.reconnected(this.#horizon.unheard(now), now);
+        this.#sendQueue.reconnected(this.#deadlines.unheard(now), now);
         this.#become("publishing");
         this.#stir();
       },
@@ -270,11 +279,11 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         this.#become(displaced ? "displaced" : "publishing");
         if (displaced) this.emit("problem", nameTaken(data.broadcast));
       },
-      bound: this.#audience.bound,
+      bound: this.#listeners.bound,
       onAggregate: guard("publisher.aggregate", (aggregate: Aggregate, source: object) => {
-        if (this.#audience.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
-        if (aggregate.ingestAck !== undefined) this.#outbox.acked(aggregate.ingestAck, this.#clock());
-        this.#audience.observe(aggregate, source);
+        if (this.#listeners.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
+        if (aggregate.ingestAck !== undefined) this.#sendQueue.acked(aggregate.ingestAck, this.#clock());
+        this.#listeners.observe(aggregate, source);
         if (this.#blocked) this.#stir();
       }),
       onDemand: (wanted) => {
@@ -283,7 +292,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         this.#stir();
       },
     });
-    if (data.audio) this.#uplink.startTrack(this.#composer.track);
+    if (data.audio) this.#uplink.startTrack(this.#audioTrack.track);
     this.#publishCatalog();
     background(
       "publisher.uplink",
@@ -343,7 +352,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
 
   /** The control epoch a group carries, for measurement: 0 before the first change; undefined when that is too long ago. */
   controlEpochOf(sequence: number): number | undefined {
-    return this.#composer.controlEpochOf(sequence);
+    return this.#audioTrack.controlEpochOf(sequence);
   }
 
   /**
@@ -351,10 +360,10 @@ export class Publisher extends EventEmitter<PublisherEvents> {
    *
    * @throws InputError `INVALID_OPTION` for a source with other channels; StateError `QUEUE_FULL` or `CLOSED`.
    */
-  play(source: AudioSource): Utterance {
+  play(source: AudioSource): Speech {
     this.#assertOpen();
-    if (!this.#options.audio) throw new InputError("INVALID_OPTION", "The broadcast has no sound: audio is false.");
-    const utterance = this.#performer.play(source);
+    if (!this.#options.audio) throw new InputError("INVALID_OPTION", "The broadcast has no audio: audio is false.");
+    const utterance = this.#renderer.play(source);
     this.#stir();
     return utterance;
   }
@@ -366,15 +375,15 @@ export class Publisher extends EventEmitter<PublisherEvents> {
    */
   interrupt(): Promise<Interruption> {
     this.#assertOpen();
-    const quiet = this.#quietSince === this.#composer.counters.frames && this.#performer.idle;
+    const quiet = this.#quietSince === this.#audioTrack.counters.frames && this.#renderer.idle;
     if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
-    if (this.#measured !== undefined && this.#performer.cancelResume()) {
+    if (this.#measured !== undefined && this.#renderer.cancelResume()) {
       this.#interrupting = this.#measured;
       return this.#measured;
     }
     const now = this.#clock();
-    const { found } = this.#cutAt(this.#audience.earliest(now) ?? this.#horizon.presumed(now));
-    this.#quietSince = this.#composer.counters.frames;
+    const { found } = this.#cutAt(this.#listeners.earliest(now) ?? this.#deadlines.presumed(now));
+    this.#quietSince = this.#audioTrack.counters.frames;
     this.#interrupting = found;
     return found;
   }
@@ -385,17 +394,17 @@ export class Publisher extends EventEmitter<PublisherEvents> {
    *
    * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on.
    */
-  renege(to: Microseconds): { readonly to: Microseconds; readonly reneged: boolean } {
+  rewind(to: Microseconds): { readonly to: Microseconds; readonly rewound: boolean } {
     this.#assertOpen();
     if (!Number.isSafeInteger(to) || to < 0) {
       throw new InputError("INVALID_TIMESTAMP", `to must be a whole number of microseconds from 0 on, not ${to}.`);
     }
-    const { to: where, reneged } = this.#cutAt(to);
-    return { to: where, reneged };
+    const { to: where, rewound } = this.#cutAt(to);
+    return { to: where, rewound };
   }
 
   /**
-   * Says what the last interrupt or renege took back after all: from where the listeners were when they fell silent, which
+   * Says what the last interrupt or rewind took back after all: from where the listeners were when they fell silent, which
    * is awaited for a second at most. Of several listeners, from where the first of them fell silent, so that none misses
    * a word; the others hear the difference twice. With nobody reporting, from the sample on where it was cut. False when
    * there is nothing: never interrupted, too long ago, resumed already, or something else was played since.
@@ -403,7 +412,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
    */
   resume(): boolean {
     this.#assertOpen();
-    if (!this.#performer.resume()) return false;
+    if (!this.#renderer.resume()) return false;
     this.#interrupting = undefined;
     if (this.#options.mode === "live") this.#goOn(0);
     else void this.#measured?.then(({ heardUntil }) => this.#goOn(toPosition(heardUntil)));
@@ -423,34 +432,34 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   /** A snapshot of the counters. */
   stats(): PublisherStats {
     const now = this.#clock();
-    const { groups, bytes, reneges, clipped } = this.#composer.counters;
-    const playhead = this.#horizon.presumed(now);
-    const frontier = toTime(this.#composer.cursor);
+    const { groups, bytes, rewinds, clipped } = this.#audioTrack.counters;
+    const playhead = this.#deadlines.presumed(now);
+    const frontier = toTime(this.#audioTrack.cursor);
     return {
       connected: this.#uplink.connected,
       sessions: this.#sessions,
-      listeners: this.#audience.listeners,
+      listeners: this.#listeners.listeners,
       groups,
       bytes,
-      epoch: this.#composer.epoch,
-      sequence: this.#composer.lastSequence,
+      epoch: this.#audioTrack.epoch,
+      sequence: this.#audioTrack.lastSequence,
       frontierUs: frontier,
       playheadUs: playhead,
       leadMs: (frontier - playhead) / 1000,
-      reneges,
+      rewinds,
       controlEpoch: this.#controls.controlEpoch,
       controlEvents: this.#controls.ended,
-      queued: this.#performer.playlist.queued,
-      voiceActivity: this.#performer.voiceActivity,
-      denoisedHops: this.#performer.guard.denoisedHops,
-      denoiseCostUs: this.#performer.guard.meanCost,
-      bleedMs: this.#performer.guard.bleedMs,
-      underruns: this.#performer.underruns,
+      queued: this.#renderer.speeches.queued,
+      voiceActivity: this.#renderer.voiceActivity,
+      denoisedHops: this.#renderer.guard.denoisedHops,
+      denoiseCostUs: this.#renderer.guard.meanCost,
+      bleedMs: this.#renderer.guard.bleedMs,
+      underruns: this.#renderer.underruns,
       clippedSamples: clipped,
-      outbox: this.#outbox.counters,
-      skips: this.#outbox.skips,
-      inFlightBytes: this.#outbox.inFlight(now),
-      transportMs: this.#audience.lead.transport(now) / 1000,
+      sendQueue: this.#sendQueue.counters,
+      skips: this.#sendQueue.skips,
+      inFlightBytes: this.#sendQueue.inFlight(now),
+      transportMs: this.#listeners.lead.transport(now) / 1000,
       video: this.#video?.counters,
       voice: this.#voice.counters,
       control: this.#remote?.counters,
@@ -468,20 +477,20 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   async #run(): Promise<void> {
     const { audio, model, mode } = this.#options;
     try {
-      if (!audio) this.#video?.start(this.#horizon.wall(this.#clock()));
+      if (!audio) this.#video?.start(this.#deadlines.wall(this.#clock()));
       else await this.#makeEncoders();
       const owned = typeof model === "string";
       if (audio) this.#controls.start(owned ? await loadModel(model) : model, { owned });
       let batch = 0;
       while (!this.#closed) {
         if (this.#failure !== undefined) throw this.#failure;
-        this.#performer.take();
+        this.#renderer.take();
         this.#control();
         this.#pump();
         this.#show();
         this.#tellVoice();
         this.#tellBleed();
-        const isRendering = (await this.#performer.read()) && ++batch % RENDER_BATCH === 0;
+        const isRendering = (await this.#renderer.read()) && ++batch % RENDER_BATCH === 0;
         if (this.#isBehind) this.#stir();
         if (isRendering || this.#isBehind) {
           await new Promise((resolve) => setImmediate(resolve));
@@ -495,9 +504,9 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       this.#closed = true;
       this.#become("closed");
       this.#uplink.close();
-      this.#performer.close();
+      this.#renderer.close();
       this.#voice.close();
-      this.#composer.close();
+      this.#audioTrack.close();
       await this.#video?.close();
       await this.#controls.close();
       this.#detachLogger();
@@ -519,75 +528,76 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         application: "lowdelay",
         lookahead: encoder.lookahead,
       });
-    this.#composer.setEncoders(encoder, low === false ? undefined : await make(low));
+    this.#audioTrack.setEncoders(encoder, low === false ? undefined : await make(low));
   }
 
   // Everything asked from outside since the last tick, and at most one recompose for it.
   #control(): void {
     const now = this.#clock();
-    this.#performer.playlist.expire(now);
-    if (!this.#performer.busy) this.#controls.tick();
+    this.#renderer.speeches.expire(now);
+    if (!this.#renderer.busy) this.#controls.tick();
     if (this.#stranded && this.#uplink.wanted) {
       this.#stranded = false;
-      this.#outbox.forget();
-      const position = toPosition(this.#horizon.presumed(now));
-      if (this.#options.mode === "ahead" && position < this.#composer.cursor) this.#composer.rewind(position);
+      this.#sendQueue.forget();
+      const position = toPosition(this.#deadlines.presumed(now));
+      if (this.#options.mode === "ahead" && position < this.#audioTrack.cursor) this.#audioTrack.rewind(position);
     }
   }
 
   // Where a change can land; what is sent live is never sent again.
   #soonest(): number {
-    const composer = this.#composer;
-    if (this.#options.mode === "live" || !this.#options.flow.takeBack) return Math.max(composer.end, composer.cursor);
+    const audioTrack = this.#audioTrack;
+    if (this.#options.mode === "live" || !this.#options.flow.takeBack)
+      return Math.max(audioTrack.end, audioTrack.cursor);
     const now = this.#clock();
-    const furthest = this.#audience.furthest(now);
-    return Math.max(this.#horizon.next(now), furthest === undefined ? 0 : toPosition(furthest));
+    const furthest = this.#listeners.furthest(now);
+    return Math.max(this.#deadlines.next(now), furthest === undefined ? 0 : toPosition(furthest));
   }
 
   #goOn(heard: number): void {
-    const start = this.#performer.goOn(heard);
+    const start = this.#renderer.goOn(heard);
     if (start === undefined || this.#closed) return;
     this.#video?.start(toTime(Math.max(0, start)));
     this.#stir();
   }
 
-  // Pictures go as far ahead as sound does, and never further than the sound that belongs to them is rendered.
+  // Pictures go as far ahead as audio does, and never further than the audio that belongs to them is rendered.
   #show(): void {
     const now = this.#clock();
-    const target = this.#horizon.target(now);
+    const target = this.#deadlines.target(now);
     const until =
-      this.#performer.playlist.current === undefined ? target : Math.min(target, toTime(this.#composer.end));
-    this.#video?.pump(this.#horizon.passed(now), microseconds(until));
-    if (!this.#options.audio && this.#video) this.#audience.bound.sent(this.#video.frontier, now);
+      this.#renderer.speeches.current === undefined ? target : Math.min(target, toTime(this.#audioTrack.end));
+    this.#video?.pump(this.#deadlines.passed(now), microseconds(until));
+    if (!this.#options.audio && this.#video) this.#listeners.bound.sent(this.#video.frontier, now);
   }
 
-  // Where somebody speaks is told with the sound in which it is.
+  // Where somebody speaks is told with the audio in which it is.
   #tellVoice(): void {
-    const composer = this.#composer;
-    if (this.#voice.offer(this.#options.audio && this.#performer.tellsVoice)) this.#publishCatalog();
-    const heard = microseconds(Math.max(this.#horizon.passed(this.#clock()), toTime(composer.oldest)));
-    this.#voice.pump({ heard, until: toTime(composer.cursor), epoch: composer.epoch });
+    const audioTrack = this.#audioTrack;
+    if (this.#voice.offer(this.#options.audio && this.#renderer.tellsVoice)) this.#publishCatalog();
+    const heard = microseconds(Math.max(this.#deadlines.passed(this.#clock()), toTime(audioTrack.oldest)));
+    this.#voice.pump({ heard, until: toTime(audioTrack.cursor), epoch: audioTrack.epoch });
   }
 
   // Sends what is due, a few groups in one turn: the first is on its way before the last is encoded.
   #pump(): void {
     const now = this.#clock();
-    const passed = this.#horizon.passed(now);
-    const { cursor } = this.#composer;
+    const passed = this.#deadlines.passed(now);
+    const { cursor } = this.#audioTrack;
     let written = 0;
     this.#isBehind = false;
     for (let sent = 0; ; sent++) {
       written += this.#encode(now);
       if (!this.#uplink.wanted) {
-        this.#outbox.expire(this.#options.mode === "live" ? this.#horizon.fresh(now) : passed);
+        this.#sendQueue.expire(this.#options.mode === "live" ? this.#deadlines.fresh(now) : passed);
         break;
       }
       this.#isBehind = sent === SEND_BATCH;
       if (this.#isBehind) break;
-      const frame = this.#outbox.take(now, passed);
+      const frame = this.#sendQueue.take(now, passed);
       if (frame === undefined) break;
-      if (frame.opensEpoch) this.#audience.bound.rewind(frame.timestamp, now);
-      this.#audience.bound.sent(frame.timestamp, now);
+      if (frame.opensEpoch) this.#listeners.bound.rewind(frame.timestamp, now);
+      this.#listeners.bound.sent(frame.timestamp, now);
       this.#uplink.send({
         sequence: frame.sequence,
         timestamp: frame.timestamp,
@@ -599,14 +609,14 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       });
     }
     if (written === 0) {
-      if (!this.#uplink.wanted || this.#performer.idle) this.#audience.lead.rest();
+      if (!this.#uplink.wanted || this.#renderer.idle) this.#listeners.lead.rest();
       return;
     }
     this.#writeTimes.push(now);
     if (this.#writeTimes.length > MAX_WRITE_TIMES) this.#writeTimes.shift();
     const width = fromMilliseconds(written * this.#options.frameMs);
-    const behind = microseconds(this.#horizon.target(now) - toTime(cursor));
-    this.#audience.lead.wrote(now, width, this.#composer.lastSequence, behind);
+    const behind = microseconds(this.#deadlines.target(now) - toTime(cursor));
+    this.#listeners.lead.wrote(now, width, this.#audioTrack.lastSequence, behind);
   }
 
   // A player that joins at the newest frame is as far as what was sent with nobody reporting, and no further.
@@ -614,31 +624,32 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const now = this.#clock();
     const { mode, aheadMs } = this.#options;
     const ahead =
-      mode === "live" ? 0 : aheadMs === undefined ? this.#audience.lead.advance(now) : fromMilliseconds(aheadMs);
-    this.#audience.bound.begin(microseconds(Math.min(playhead, this.#horizon.wall(now) + ahead)), now);
+      mode === "live" ? 0 : aheadMs === undefined ? this.#listeners.lead.advance(now) : fromMilliseconds(aheadMs);
+    this.#listeners.bound.begin(microseconds(Math.min(playhead, this.#deadlines.wall(now) + ahead)), now);
   }
 
   #encode(now: Microseconds): number {
-    const target = toPosition(this.#horizon.target(now));
-    const ended = this.#performer.playlist.current === undefined;
+    const target = toPosition(this.#deadlines.target(now));
+    const ended = this.#renderer.speeches.current === undefined;
     // What is encoded before it can go has to be encoded again after a change.
     const room = this.#uplink.wanted ? 1 : MAX_ENCODED;
     let written = 0;
-    while (this.#outbox.size < room && !this.#isBlocked(now) && this.#composer.encode(target, { ended })) written++;
+    while (this.#sendQueue.size < room && !this.#isBlocked(now) && this.#audioTrack.encode(target, { ended }))
+      written++;
     return written;
   }
 
   // A full window puts off what is next; only what can't be heard in full any more by then is left out.
   #isBlocked(now: Microseconds): boolean {
-    const composer = this.#composer;
-    if (!composer.opening && this.#outbox.isFull(now)) {
+    const audioTrack = this.#audioTrack;
+    if (!audioTrack.opening && this.#sendQueue.isFull(now)) {
       this.#blocked = true;
       return true;
     }
     if (this.#blocked) {
       this.#blocked = false;
-      if (!composer.opening) this.#outbox.skipped(composer.skip(this.#horizon.next(now)));
-      const skips = this.#outbox.takeLog(now);
+      if (!audioTrack.opening) this.#sendQueue.skipped(audioTrack.skip(this.#deadlines.next(now)));
+      const skips = this.#sendQueue.takeLog(now);
       if (skips !== undefined) this.#logger.info({ skips }, "Groups were not sent.");
     }
     return false;
@@ -647,42 +658,42 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   // Ends all that is said and queued at `to`, and keeps it for `resume`.
   #cutAt(to: Microseconds): Cut & { readonly found: Promise<Interruption> } {
     const now = this.#clock();
-    const composer = this.#composer;
+    const audioTrack = this.#audioTrack;
     const frontier = toPosition(this.#video?.frontier ?? 0);
-    const { cursor } = composer;
-    const position = Math.min(toPosition(to), Math.max(cursor, composer.end, frontier));
+    const { cursor } = audioTrack;
+    const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
     // What was encoded behind the last sample is nothing to be heard.
-    const sent = toTime(this.#options.audio ? Math.min(cursor, composer.end) : frontier);
-    const isNew = this.#performer.cut(position, { more: this.#video?.running ?? false });
-    const reneged = position < cursor;
-    const most = this.#audience.bound.at(now) ?? sent;
+    const sent = toTime(this.#options.audio ? Math.min(cursor, audioTrack.end) : frontier);
+    const isNew = this.#renderer.cut(position, { more: this.#video?.running ?? false });
+    const rewound = position < cursor;
+    const most = this.#listeners.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
-    if (reneged) {
-      composer.silence(position);
+    if (rewound) {
+      audioTrack.silence(position);
       this.#pump();
-      this.#audience.startOver(toTime(position), now);
+      this.#listeners.startOver(toTime(position), now);
     }
     const pictures = this.#video?.pause(toTime(position)) ?? false;
-    const cut = { to: toTime(position), reneged: reneged || pictures, heard: reneged, reach };
+    const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
     const found = this.#heard(cut);
     if (isNew) this.#measured = found;
     return { ...cut, found };
   }
 
-  async #heard({ to, reneged, heard, reach }: Cut): Promise<Interruption> {
-    const nothing = this.#composer.counters.groups === 0 && !this.#video?.counters.groups;
-    const perListener = await this.#audience.heard(heard ? HEARD_LIMIT_MS : 0);
+  async #heard({ to, rewound, heard, reach }: Cut): Promise<Interruption> {
+    const nothing = this.#audioTrack.counters.groups === 0 && !this.#video?.counters.groups;
+    const perListener = await this.#listeners.heard(heard ? HEARD_LIMIT_MS : 0);
     const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
     const times = clamped.map((one) => one.heardUntil);
     // One that claims to have heard far less than the others speaks for itself alone.
     const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
     const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
-    return { heardUntil: microseconds(heardUntil), perListener: clamped, to, reneged };
+    return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
   }
 
   #publishCatalog(): void {
-    const { audio, channels, codec, frameMs, renege, mode } = this.#options;
-    const { track } = this.#composer;
+    const { audio, channels, codec, frameMs, rewindBy, mode } = this.#options;
+    const { track } = this.#audioTrack;
     const rendition = {
       codec: codec === "pcm" ? "pcm-s16" : "opus",
       container: { kind: "legacy" as const },
@@ -703,7 +714,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         ...(audio && { audio: { renditions } }),
         ...(video !== undefined && { video: { renditions: video.renditions } }),
         unsay: {
-          renege,
+          renege: rewindBy === "track" ? "track" : "rewind",
           mode,
           run: this.#runId,
           ...(mode === "ahead" && { aheadMs: this.#options.aheadMs ?? MAX_AHEAD_MS }),
@@ -714,9 +725,9 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     );
   }
 
-  // Listeners can't tell raw sound from denoised: the catalog tells them, once a second at most.
+  // Listeners can't tell raw audio from denoised: the catalog tells them, once a second at most.
   #tellBleed(): void {
-    const ms = Math.round(this.#performer.guard.bleedMs);
+    const ms = Math.round(this.#renderer.guard.bleedMs);
     const now = this.#clock();
     if (ms === this.#toldBleed.ms || now - this.#toldBleed.at < BLEED_SPACING) return;
     this.#toldBleed = { ms, at: now };
@@ -727,13 +738,13 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const video = this.#options.video?.endless ? undefined : this.#video;
     const now = this.#clock();
     // Who stands still, paused perhaps, does not keep a broadcast from ending.
-    const playhead = (this.#audience.playing ? this.#horizon.playhead(now) : undefined) ?? this.#horizon.wall(now);
+    const playhead = (this.#listeners.playing ? this.#deadlines.playhead(now) : undefined) ?? this.#deadlines.wall(now);
     return (
-      this.#performer.idle &&
-      this.#outbox.size === 0 &&
+      this.#renderer.idle &&
+      this.#sendQueue.size === 0 &&
       (video === undefined || !video.running || video.ended) &&
-      this.#composer.cursor >= this.#composer.end &&
-      playhead >= Math.max(toTime(this.#composer.cursor), video?.frontier ?? 0)
+      this.#audioTrack.cursor >= this.#audioTrack.end &&
+      playhead >= Math.max(toTime(this.#audioTrack.cursor), video?.frontier ?? 0)
     );
   }
 

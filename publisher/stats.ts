@@ -1,8 +1,8 @@
 import type { SkipCounters } from "../flow/index.js";
-import type { OutboxCounters } from "./outbox.js";
-import type { RemoteControlCounters } from "./remote-control.js";
-import type { VideoTrackCounters } from "./video-track.js";
-import type { VoiceTrackCounters } from "./voice-track.js";
+import type { RemoteControlCounters } from "./control/remote-control.js";
+import type { SendQueueCounters } from "./send/send-queue.js";
+import type { VideoTrackCounters } from "./tracks/video-track.js";
+import type { VoiceTrackCounters } from "./tracks/voice-track.js";
 
 /** What a publisher is doing; all times in milliseconds unless said otherwise. */
 export interface PublisherStats {
@@ -15,12 +15,12 @@ export interface PublisherStats {
   readonly bytes: number;
   readonly epoch: number;
   readonly sequence: number;
-  /** Media time up to which sound was encoded, in microseconds. */
+  /** Media time up to which audio was encoded, in microseconds. */
   readonly frontierUs: number;
   /** Latest playhead as reported or estimated, in microseconds. */
   readonly playheadUs: number;
   readonly leadMs: number;
-  readonly reneges: number;
+  readonly rewinds: number;
   /** Climbs with every tick that made a change live. */
   readonly controlEpoch: number;
   /** Ends of control requests so far: one for each. */
@@ -37,12 +37,12 @@ export interface PublisherStats {
   /** Times the source was too slow and a hole was left. */
   readonly underruns: number;
   readonly clippedSamples: number;
-  readonly outbox: OutboxCounters;
+  readonly sendQueue: SendQueueCounters;
   /** Groups that were never sent, by reason. */
   readonly skips: SkipCounters;
   /** Payload bytes sent and not yet acknowledged by the next hop. */
   readonly inFlightBytes: number;
-  /** How much of the lead is there because sound landed late before. */
+  /** How much of the lead is there because audio landed late before. */
   readonly transportMs: number;
   /** Undefined without video. */
   readonly video: VideoTrackCounters | undefined;

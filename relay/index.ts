@@ -1,12 +1,11 @@
-export type { AuthOptions } from "./auth.js";
 export { Counters } from "./counters.js";
-export { collectLessOften } from "./heap.js";
-export { type LoadOptions, type LoadResult, loadRelay } from "./load.js";
-export { MIN_PAYLOAD_BYTES } from "./load-publisher.js";
-export type { Logger } from "./log.js";
+export { type LoadOptions, type LoadResult, loadRelay } from "./load/load.js";
+export { MIN_PAYLOAD_BYTES } from "./load/load-publisher.js";
+export { collectLessOften } from "./ops/heap.js";
+export type { Logger } from "./ops/log.js";
 export { limitsSchema, type RelayLimits } from "./options.js";
 export { Relay, type RelayOptions, type UpstreamOptions } from "./relay.js";
-export type { RelayListener, RelayStats } from "./stats.js";
+export type { AuthOptions } from "./session/auth.js";
 export {
   ALGORITHMS,
   type Claims,
@@ -15,4 +14,5 @@ export {
   publicKeyOf,
   signToken,
   type TokenKey,
-} from "./token.js";
+} from "./session/token.js";
+export type { RelayListener, RelayStats } from "./stats.js";

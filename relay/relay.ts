@@ -29,23 +29,23 @@ import {
   type SessionRequest,
   type SessionServer,
 } from "../transport/index.js";
-import { Auth, type AuthOptions, rootOf } from "./auth.js";
-import type { Broadcast, BroadcastEnvironment } from "./broadcast.js";
-import { ByteBudget } from "./byte-budget.js";
-import { CacheBudget } from "./cache.js";
-import { Connection } from "./connection.js";
+import type { Broadcast, BroadcastEnvironment } from "./broadcast/broadcast.js";
+import { ByteBudget } from "./broadcast/byte-budget.js";
+import { Origin } from "./broadcast/origin.js";
+import { CacheBudget } from "./broadcast/track-cache.js";
+import { UpstreamReports } from "./broadcast/upstream-reports.js";
 import { Counters } from "./counters.js";
-import { closeHttp, type HttpDoor, listenHttp, portOf } from "./http.js";
-import { isLogger, type Logger, SILENT } from "./log.js";
-import { relayMetrics } from "./metrics.js";
-import { listenOps } from "./ops.js";
+import { isLogger, type Logger, SILENT } from "./ops/log.js";
+import { relayMetrics } from "./ops/metrics.js";
+import { listenOps } from "./ops/ops.js";
 import { limitsSchema, type RelayLimits } from "./options.js";
-import { Origin } from "./origin.js";
-import type { Scope } from "./scope.js";
-import { SitePolicy } from "./site-policy.js";
-import { Spreader } from "./spreader.js";
+import { Auth, type AuthOptions, rootOf } from "./session/auth.js";
+import { closeHttp, type HttpEndpoint, listenHttp, portOf } from "./session/http-endpoint.js";
+import { RelaySession } from "./session/relay-session.js";
+import type { Scope } from "./session/scope.js";
+import { SitePolicy } from "./session/site-policy.js";
 import type { RelayListener, RelayStats } from "./stats.js";
-import { UpstreamFeedback } from "./upstream-feedback.js";
+import { BurstSmoother } from "./watcher/burst-smoother.js";
 import { Code } from "./wire/code.js";
 
 const SWEEP_MS = 100;
@@ -174,18 +174,18 @@ export class Relay {
   readonly #counters = new Counters();
   readonly #budget: CacheBudget;
   readonly #partial: ByteBudget;
-  readonly #spreader = new Spreader();
+  readonly #smoother = new BurstSmoother();
   readonly #detachLogger: () => void;
   readonly #origin: Origin;
   readonly #environment: BroadcastEnvironment;
   readonly #auth: Auth | undefined;
   readonly #sites: SitePolicy;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<RelaySession>();
   readonly #addresses = new Map<string, number>();
   // 53 bits: older clients read the id as a number.
   readonly #hopId = (randomBytes(8).readBigUInt64BE() & 0x1fffffffffffffn) | 1n;
   #servers: SessionServer[] = [];
-  #door: HttpDoor | undefined;
+  #door: HttpEndpoint | undefined;
   #certificate: Certificate | undefined;
   #rotation: Promise<void> = Promise.resolve();
   readonly #rotated = (next: Certificate): void => {
@@ -195,7 +195,7 @@ export class Relay {
   };
   #ops: Server | undefined;
   #upstream: Reconnector | undefined;
-  #feedback: UpstreamFeedback | undefined;
+  #feedback: UpstreamReports | undefined;
   #draining = false;
   #address: { host: string; port: number } | undefined;
   #fingerprint = "";
@@ -364,7 +364,7 @@ export class Relay {
       pendingBytes: [...this.#connections].reduce((sum, { pendingBytes }) => sum + pendingBytes, 0),
       queuedBytes,
       queuedGroups,
-      counters: structuredClone({ ...this.#counters, datagramsDropped: this.#spreader.dropped }),
+      counters: structuredClone({ ...this.#counters, datagramsDropped: this.#smoother.dropped }),
     };
   }
 
@@ -551,13 +551,13 @@ export class Relay {
     else this.#addresses.delete(address);
   }
 
-  async #serve(session: Session, scope: Scope, feedback?: UpstreamFeedback): Promise<void> {
+  async #serve(session: Session, scope: Scope, feedback?: UpstreamReports): Promise<void> {
     const role = feedback === undefined ? "server" : "client";
     const id = `${role === "client" ? "upstream" : session.backend}-${++this.#sessionNumber}`;
     const send = (body: Uint8Array): void => {
       if (!session.datagrams?.send(body)) this.#counters.datagramsRefused++;
     };
-    const connection = new Connection({
+    const connection = new RelaySession({
       id,
       session,
       role,
@@ -568,7 +568,7 @@ export class Relay {
       hopId: this.#hopId,
       repeat: this.#options.repeat,
       reports: this.#options.reports,
-      sendDatagram: (body) => this.#spreader.send(body, send),
+      sendDatagram: (body) => this.#smoother.send(body, send),
       log: this.#options.logger.child({ connection: id }),
     });
     this.#connections.add(connection);
@@ -590,7 +590,7 @@ export class Relay {
       ...reach(upstream, { ...options, protocols: PROTOCOLS.slice(0, 3) }),
       // It publishes to us whatever it has; of ours it sees what our listeners report.
       onSession: (session) => {
-        this.#feedback = new UpstreamFeedback(this.#environment);
+        this.#feedback = new UpstreamReports(this.#environment);
         void this.#serve(session, { root: "", put: [""], get: [""] }, this.#feedback);
       },
       onRetry: (reason, waitMs) => {
@@ -623,7 +623,7 @@ function fingerprintOf({ cert, key }: Certificate): string {
 }
 
 // A token's end is a session's end. Timers reach no further than 24 days, so far ends are looked at daily.
-function expire(connection: Connection, expiresAt: number | undefined): () => void {
+function expire(connection: RelaySession, expiresAt: number | undefined): () => void {
   if (expiresAt === undefined) return () => {};
   let timer: NodeJS.Timeout;
   const wait = (): void => {

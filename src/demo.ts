@@ -41,8 +41,8 @@ export interface DemoResult {
   readonly bleedMs: number;
   /** Level of everything heard, in decibels below full scale. */
   readonly levelDb: number;
-  /** Milliseconds from the start of the demo to the first sound. */
-  readonly firstSoundMs: number | undefined;
+  /** Milliseconds from the start of the demo to the first audio. */
+  readonly firstAudioMs: number | undefined;
   /** High-pass-fair SI-SDR of what was heard against the clean recording. */
   readonly heardSiSdrDb: number | undefined;
   /** The same of the noisy recording that went in. */
@@ -75,7 +75,7 @@ export class Demo {
   readonly #listener: Listener;
   readonly #recorder: HeardRecorder;
   readonly #startedAt: number;
-  #firstSoundMs: number | undefined;
+  #firstAudioMs: number | undefined;
   #resuming: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
@@ -125,12 +125,12 @@ export class Demo {
     return Promise.race([this.#publisher.closed, this.#listener.closed]);
   }
 
-  /** The headless listener's numbers; also notes the first sound. */
+  /** The headless listener's numbers; also notes the first audio. */
   listenerStats(): ListenerStats {
     const stats = this.#listener.stats();
-    if (this.#firstSoundMs === undefined && stats.playedMs > 0) {
+    if (this.#firstAudioMs === undefined && stats.playedMs > 0) {
       const first = this.#listener.record.find((run) => run.timestamp !== undefined);
-      if (first) this.#firstSoundMs = first.pulledAt / 1e3 - this.#startedAt;
+      if (first) this.#firstAudioMs = first.pulledAt / 1e3 - this.#startedAt;
     }
     return stats;
   }
@@ -180,7 +180,7 @@ export class Demo {
       staleMs: listener.staleMs,
       bleedMs: publisher.bleedMs,
       levelDb: round(level),
-      firstSoundMs: this.#firstSoundMs === undefined ? undefined : Math.round(this.#firstSoundMs),
+      firstAudioMs: this.#firstAudioMs === undefined ? undefined : Math.round(this.#firstAudioMs),
       heardSiSdrDb: heardSiSdrDb === undefined ? undefined : round(heardSiSdrDb),
       inputSiSdrDb: round(inputSiSdrDb),
       ok: heardSiSdrDb !== undefined && heardSiSdrDb > inputSiSdrDb && level > -50 && listener.staleMs === 0,

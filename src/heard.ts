@@ -1,4 +1,4 @@
-import type { PlayedRun, SoundSink } from "../watch/index.js";
+import type { AudioSink, PlayedRun } from "../watch/index.js";
 import { alignedScore, findLag } from "./score.js";
 
 const SAMPLE_RATE = 48_000;
@@ -10,7 +10,7 @@ const FINE_LAG = 2 * ENVELOPE_STEP;
 const PROBE = 2 * SAMPLE_RATE;
 
 /** Keeps everything a listener played, mono, up to a bound. */
-export class HeardRecorder implements SoundSink {
+export class HeardRecorder implements AudioSink {
   readonly #samples: Float32Array;
   #length = 0;
 

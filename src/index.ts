@@ -30,7 +30,7 @@ export {
   type PublisherOptions,
   type PublisherStats,
   type SourceOptions,
-  type Utterance,
+  type Speech,
 } from "../publisher/index.js";
 export { Relay, type RelayLimits, type RelayOptions, type RelayStats } from "../relay/index.js";
 export {
@@ -42,6 +42,7 @@ export {
   loadOrCreateCertificate,
 } from "../transport/index.js";
 export {
+  type AudioSink,
   Controller,
   type ControllerOperation,
   type ControllerOptions,
@@ -51,7 +52,6 @@ export {
   type ListenerRewind,
   type ListenerStats,
   type PlayedRun,
-  type SoundSink,
   WavSink,
 } from "../watch/index.js";
 export { shippedModel } from "./package.js";

@@ -3,7 +3,7 @@ import type { StatusLine } from "./status-line.js";
 /** What one line of the live meter shows. */
 export interface MeterReading {
   readonly playing: boolean;
-  /** Media time being heard now, in microseconds; undefined before the first sound. */
+  /** Media time being heard now, in microseconds; undefined before the first audio. */
   readonly playheadUs: number | undefined;
   readonly bufferMs: number;
   readonly group: number | undefined;

@@ -10,7 +10,7 @@ console.debug = () => {};
 
 const SAMPLE_RATE = 48_000;
 const closers: (() => Promise<unknown>)[] = [];
-const fixture = (name: string) => new URL(`../publisher/fixtures/${name}`, import.meta.url).pathname;
+const fixture = (name: string) => new URL(`../publisher/denoise/fixtures/${name}`, import.meta.url).pathname;
 
 afterAll(async () => {
   for (const close of closers.splice(0).reverse()) await close();

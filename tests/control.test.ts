@@ -6,8 +6,8 @@ import * as Moq from "@kixelated/moq";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { monotonicClock } from "../base/index.js";
 import { type ControlEvent, parseOperation } from "../flow/index.js";
+import { RemoteControl, type RemoteControlLimits } from "../publisher/control/remote-control.js";
 import { modelPayload, openSource, Publisher } from "../publisher/index.js";
-import { RemoteControl, type RemoteControlLimits } from "../publisher/remote-control.js";
 import { generateKey, Relay, type RelayOptions, signToken } from "../relay/index.js";
 import { type ConnectOptions, connect, toWebTransport } from "../transport/index.js";
 import { Controller, type ControllerOptions, Listener } from "../watch/index.js";
@@ -189,7 +189,7 @@ describe.each([
 ])("a publisher of sound controlled through %s", (_, make) => {
   it("turns a knob, swaps its model, splices sound in and falls silent", async () => {
     const door = await make();
-    const model = "publisher/fixtures/tiny.onnx";
+    const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
     closers.push(() => publisher.close());
     publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true })).done.catch(() => {});
@@ -383,7 +383,7 @@ describe("a publisher that takes control", () => {
       "--json",
     );
     expect(JSON.parse(spliced.out)).toMatchObject({ event: "write_audio_applied" });
-    expect(await run("model", "publisher/fixtures/tiny.onnx")).toMatchObject({ exitCode: 0 });
+    expect(await run("model", "publisher/denoise/fixtures/tiny.onnx")).toMatchObject({ exitCode: 0 });
     expect(await run("loop-band", "--start", "1", "--end", "2.5")).toMatchObject({ exitCode: 0 });
     expect(done.map(({ operation: { requestId: _, ...rest } }) => rest)).toMatchObject([
       { op: "set", knobs: { strength: 0.5 } },

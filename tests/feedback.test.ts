@@ -17,7 +17,7 @@ import {
   certificateHash,
   connect,
   createCertificate,
-  divertStreams,
+  demuxStreams,
   listen,
   toWebTransport,
 } from "../transport/index.js";
@@ -102,8 +102,8 @@ async function interruptHeard(publisher: Publisher, listeners: readonly Listener
   await expect.poll(() => publisher.stats().listeners).toBe(listeners.length);
   const interruption = publisher.interrupt();
   publisher.play(await tone(2, 0.1)).done.catch(() => {});
-  const { heardUntil, perListener, reneged } = await interruption;
-  expect(reneged).toBe(true);
+  const { heardUntil, perListener, rewound } = await interruption;
+  expect(rewound).toBe(true);
   expect(perListener.map(({ measured }) => measured)).toEqual(listeners.map(() => true));
   const told = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
   expect(heardUntil).toBe(told[0]);
@@ -130,8 +130,8 @@ describe("reports where the relay does not read them", () => {
     expect(told).toBeUndefined();
     expect(relay.stats()).toMatchObject({ listeners: 0, broadcasts: 2 });
     await expect.poll(() => made.stats().bufferMs).toBeGreaterThan(500);
-    const { perListener, reneged } = await publisher.interrupt();
-    expect(reneged).toBe(true);
+    const { perListener, rewound } = await publisher.interrupt();
+    expect(rewound).toBe(true);
     expect(perListener).toHaveLength(1);
     expect(perListener[0]?.measured).toBe(true);
     await made.close();
@@ -323,7 +323,7 @@ describe("reports on a stream", () => {
     });
     closers.push(() => client.close());
     const taken: number[] = [];
-    const session = divertStreams((await accepted)!, REPORT_STREAM_TYPE, async (stream) => {
+    const session = demuxStreams((await accepted)!, REPORT_STREAM_TYPE, async (stream) => {
       for (let bytes = await stream.read(); bytes; bytes = await stream.read()) taken.push(...bytes);
     });
     // A stream that says nothing yet holds up none of the others.

@@ -224,15 +224,15 @@ describe("the stock player in Chromium", () => {
       if (Date.now() > deadline) throw new Error("The publisher never was ahead.");
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    expect(await publisher.interrupt()).toMatchObject({ reneged: true });
+    expect(await publisher.interrupt()).toMatchObject({ rewound: true });
   }
 
   async function open(
-    renege: "rewind" | "track",
+    rewindBy: "group" | "track",
     query: string,
   ): Promise<{ publisher: Publisher; page: Page; ear: Ear }> {
     const broadcast = `said-${said++}`;
-    const publisher = new Publisher({ url: origin, broadcast, source: tone(0), renege, aheadMs: 1000 });
+    const publisher = new Publisher({ url: origin, broadcast, source: tone(0), rewindBy, aheadMs: 1000 });
     cleanups.push(() => publisher.close());
     const page = await browser.newPage();
     cleanups.push(() => page.close());
@@ -288,7 +288,7 @@ describe("the stock player in Chromium", () => {
   ])(
     "plays a broadcast that rewinds, before and after an interrupt, with its samples in %s",
     async (_, query) => {
-      const { publisher, page, ear } = await open("rewind", query);
+      const { publisher, page, ear } = await open("group", query);
       await ear.until(0);
       expect(await page.evaluate("crossOriginIsolated")).toBe(query === "isolated");
       await interrupt(publisher);

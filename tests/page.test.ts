@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type AudioSource, openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
-import type { BrowserListenerStats } from "../watch/browser/listener.js";
+import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
 import { launchChromium } from "./support/chromium.js";
 import { impair } from "./support/impairment.js";
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type AudioSource, openVideo, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
-import type { BrowserListenerStats } from "../watch/browser/listener.js";
+import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
 import { launchChromium } from "./support/chromium.js";
 
 /** Pictures in the clip, which is looped. */
@@ -135,8 +135,8 @@ for (const withAudio of [true, false]) {
         // Whoever comes in the middle of a group may see some of it rush by.
         const running = before.slice(-15);
         expectForward(stepsOf(running));
-        const { to, reneged } = await publisher.interrupt();
-        expect(reneged).toBe(true);
+        const { to, rewound } = await publisher.interrupt();
+        expect(rewound).toBe(true);
         const halted = await standing(page);
         const since = halted.slice(before.length - 1);
         const still = halted.at(-1)!.number;

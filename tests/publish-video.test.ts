@@ -12,7 +12,7 @@ import {
   RewindConsumer,
 } from "../container/index.js";
 import { type AudioSource, openVideo, Publisher, type PublisherOptions } from "../publisher/index.js";
-import { isKeyframe } from "../publisher/video-codec.js";
+import { isKeyframe } from "../publisher/video/video-codec.js";
 import { Relay } from "../relay/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
 
@@ -217,11 +217,11 @@ describe.concurrent("published video", () => {
     const [viewer, listener] = await Promise.all([Viewer.open("cut"), Viewer.open("cut", "audio")]);
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
     await expect.poll(() => aheadAt(listener, publisher), { timeout: 15_000 }).toBeGreaterThan(AHEAD);
-    const { to, reneged } = await publisher.interrupt();
-    expect(reneged).toBe(true);
+    const { to, rewound } = await publisher.interrupt();
+    expect(rewound).toBe(true);
     await expect.poll(() => [viewer.consumer.discontinuity, listener.consumer.discontinuity]).toEqual([1, 1]);
     expect([viewer.consumer.from, listener.consumer.from]).toEqual([to, to]);
-    await expect.poll(() => publisher.stats().video?.reneges).toBe(1);
+    await expect.poll(() => publisher.stats().video?.rewinds).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 700));
 
     // All of the new epoch lies within a millisecond of the cut: the picture that stood there.
@@ -254,8 +254,8 @@ describe.concurrent("published video", () => {
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
     expect(viewer.catalog?.audio).toBeUndefined();
     for (let round = 1; round <= 3; round++) {
-      const { to, reneged, perListener } = await publisher.interrupt();
-      expect({ reneged, perListener }).toEqual({ reneged: true, perListener: [] });
+      const { to, rewound, perListener } = await publisher.interrupt();
+      expect({ rewound, perListener }).toEqual({ rewound: true, perListener: [] });
       await expect.poll(() => viewer.consumer.discontinuity).toBe(round);
       expect(viewer.consumer.from).toBe(to);
       expect(publisher.resume()).toBe(true);
@@ -281,7 +281,7 @@ describe.concurrent("published video", () => {
   });
 
   test("goes on in a fresh track where players can not take anything back", async ({ expect }) => {
-    const publisher = await publish({ source: tone(), broadcast: "fresh", renege: "track" });
+    const publisher = await publish({ source: tone(), broadcast: "fresh", rewindBy: "track" });
     const viewer = await Viewer.open("fresh");
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
     const { to } = await publisher.interrupt();

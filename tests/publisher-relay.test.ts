@@ -9,8 +9,8 @@ test("a publisher learns after an interrupt how far each listener heard, never b
   await inReserve(publisher, ...listeners);
   const interruption = publisher.interrupt();
   const reply = say(publisher, await tone({ ms: 300, hz: 880 }));
-  const { heardUntil, perListener, to, reneged } = await interruption;
-  expect(reneged).toBe(true);
+  const { heardUntil, perListener, to, rewound } = await interruption;
+  expect(rewound).toBe(true);
   expect(perListener.map(({ measured }) => measured)).toEqual([true, true]);
   const reported = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
   expect(heardUntil).toBe(reported[0]);

@@ -241,7 +241,7 @@ describe("Publisher", () => {
     const sound = frames.slice(0, 50).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
     expect(strength(Float32Array.from(sound.slice(4800, 43_200)), 440)).toBeGreaterThan(0.25);
     decoder.free();
-    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, reneges: 0 });
+    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, rewinds: 0 });
   });
 
   it("takes back what nobody heard at an interrupt, says silence there, and the reply after it", async () => {
@@ -264,8 +264,8 @@ describe("Publisher", () => {
       { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 40_000 },
       { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 240_000 },
     ]);
-    const { heardUntil, perListener, to, reneged } = await interruption;
-    expect(reneged).toBe(true);
+    const { heardUntil, perListener, to, rewound } = await interruption;
+    expect(rewound).toBe(true);
     expect(to).toBe(opener.frame.timestamp);
     expect(to).toBeGreaterThanOrEqual(playhead);
     expect(to).toBeLessThan(playhead + 400_000);
@@ -367,13 +367,13 @@ describe("Publisher", () => {
 
   it("answers an interrupt before the first frame, twice in a row, with no listener and while resuming", async () => {
     const { ear, publisher } = await setUp({ aheadMs: 1500 });
-    expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], reneged: false });
+    expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], rewound: false });
     publisher.play(await speech(5));
     await until("sound", () => ear.heard.length >= 60);
     const [one, two] = await Promise.all([publisher.interrupt(), publisher.interrupt()]);
     expect(two).toEqual(one);
-    expect(one).toMatchObject({ perListener: [], reneged: true, heardUntil: one.to });
-    expect(publisher.stats().reneges).toBe(1);
+    expect(one).toMatchObject({ perListener: [], rewound: true, heardUntil: one.to });
+    expect(publisher.stats().rewinds).toBe(1);
     expect(publisher.resume()).toBe(true);
     await publisher.interrupt();
     expect(publisher.resume()).toBe(true);
@@ -381,7 +381,7 @@ describe("Publisher", () => {
       ear.heard.filter(({ sequence, frame }) => epochOf(sequence) === epoch && frame.payload.length > 20).length;
     await until("sound again", () => sounding(publisher.stats().epoch) > 5);
     const again = await publisher.interrupt();
-    expect(again.reneged).toBe(true);
+    expect(again.rewound).toBe(true);
     expect(again.to).toBeGreaterThan(one.to);
     const { epoch } = publisher.stats();
     expect(publisher.resume()).toBe(true);
@@ -395,8 +395,8 @@ describe("Publisher", () => {
     await until("sound", () => ear.heard.length >= 80);
     ear.session!.close({ closeCode: 1, reason: "test" });
     await until("disconnected", () => !publisher.stats().connected);
-    const { reneged, to } = await publisher.interrupt();
-    expect(reneged).toBe(true);
+    const { rewound, to } = await publisher.interrupt();
+    expect(rewound).toBe(true);
     publisher.play(await speech(1, 880));
     await until("the reply on a new session", () => ear.heard.filter(({ sequence }) => sequence > 65_536).length >= 20);
     expect(ear.sessions).toBe(2);
@@ -424,13 +424,13 @@ describe("Publisher", () => {
     decoder.free();
     expect(strength(Float32Array.from(loud.slice(4800, 14_400)), 440)).toBeGreaterThan(0.25);
     expect(strength(Float32Array.from(quiet.slice(4800, 14_400)), 440)).toBeLessThan(0.04);
-    expect(publisher.stats().reneges).toBe(1);
+    expect(publisher.stats().rewinds).toBe(1);
     expect(opener.frame.payload.length).toBeGreaterThan(20);
     expect(() => publisher.set({ strength: 2 })).toThrow(/strength/);
   });
 
   it("mixes denoised and raw sound anew for what lies ahead without running the network again", async () => {
-    const model = fileURLToPath(new URL("../publisher/fixtures/tiny.onnx", import.meta.url));
+    const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
     const { ear, publisher } = await setUp({ source: await speech(4), aheadMs: 5000, model });
     // A machine that is too slow passes audio through at first.
     const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
@@ -472,7 +472,7 @@ describe("Publisher", () => {
   });
 
   it("takes back by a fresh track in the catalog for players that only go forward", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000, renege: "track" });
+    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000, rewindBy: "track" });
     await until("sound", () => ear.heard.length >= 60);
     await publisher.interrupt();
     publisher.play(await speech(1, 880));

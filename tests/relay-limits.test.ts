@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { GROUP_COST } from "../relay/group.js";
+import { GROUP_COST } from "../relay/broadcast/cached-group.js";
 import { Relay, type RelayLimits } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
 import { ByteWriter } from "../relay/wire/bytes.js";

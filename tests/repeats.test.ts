@@ -100,12 +100,12 @@ test("a knob turned just after a reply or a resume began repeats next to nothing
 
 test("an interrupt in the first or last moments of a reply is answered by the listener itself", async () => {
   for (const afterMs of [0, 10, 20]) {
-    const { reneges } = publisher.stats();
+    const { rewinds } = publisher.stats();
     const { done } = publisher.play(await openSource({ samples: REPLY.subarray(0, 9600) }));
     await expect.poll(() => publisher.stats().frontierUs > publisher.stats().playheadUs, { interval: 1 }).toBe(true);
     await sleep(afterMs);
     const { perListener, heardUntil, to } = await publisher.interrupt();
-    expect(publisher.stats().reneges).toBe(reneges + 1);
+    expect(publisher.stats().rewinds).toBe(rewinds + 1);
     expect(perListener).toMatchObject([{ measured: true }]);
     expect(heardUntil - to).toBeLessThan(200_000);
     expect(await done).toBe("interrupted");
@@ -116,6 +116,6 @@ test("an interrupt in the first or last moments of a reply is answered by the li
   await expect
     .poll(() => publisher.stats().sequence > sequence + 5 && publisher.stats().leadMs < 20, { interval: 1 })
     .toBe(true);
-  const { perListener, reneged } = await publisher.interrupt();
-  expect(perListener).toMatchObject([{ measured: reneged }]);
+  const { perListener, rewound } = await publisher.interrupt();
+  expect(perListener).toMatchObject([{ measured: rewound }]);
 });

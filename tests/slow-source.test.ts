@@ -26,7 +26,7 @@ test.each([0.8, 1, 1.2, 2])(
       expect(missing).toBeLessThan(TRACEABLE_MS);
       expect(repeated).toBe(0);
     }
-    expect(stage.outbox.counters.passed).toBe(0);
+    expect(stage.sendQueue.counters.passed).toBe(0);
   },
 );
 
@@ -40,7 +40,7 @@ test("an utterance whose first sample comes seconds late is heard from its first
     expect(stage.coverage(1000, since).missing).toBeLessThan(TRACEABLE_MS);
     expect(stage.playout.counters.underruns).toBe(underruns);
   }
-  expect(stage.performer.underruns).toBe(0);
+  expect(stage.renderer.underruns).toBe(0);
 });
 
 test("whatever the source's chunks, pace and stalls, no audio is lost, repeated or out of order", async () => {
@@ -73,7 +73,7 @@ test("whatever the source's chunks, pace and stalls, no audio is lost, repeated 
         }
         const places = stage.heard.map(({ index }) => index);
         expect(places.filter((index, i) => index < places[i - 1]!)).toHaveLength(replies.length - 1);
-        expect(stage.outbox.counters.passed).toBe(0);
+        expect(stage.sendQueue.counters.passed).toBe(0);
       },
     ),
     { numRuns: 12, seed: 20261126 },
@@ -91,13 +91,13 @@ test("a publisher too slow for real time is heard in pieces, counts underruns, a
     blocks = tick % 5 === 0 ? 0 : 1;
     await stage.runTo(stage.now + 10);
   }
-  expect(stage.performer.underruns).toBeGreaterThan(0);
+  expect(stage.renderer.underruns).toBeGreaterThan(0);
   const heard = stage.heard.length;
   expect(heard / 48).toBeGreaterThan(5500);
   blocks = 100;
   await stage.runTo(16_000);
   expect(stage.coverage(12_000).missing).toBeLessThan(20 * TRACEABLE_MS);
-  expect(stage.outbox.counters.passed).toBe(0);
+  expect(stage.sendQueue.counters.passed).toBe(0);
 });
 
 test("a listener hears all of a reply, however often the publisher was interrupted before", async () => {

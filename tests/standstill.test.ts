@@ -84,7 +84,7 @@ test("a listener hears all of every utterance once and in order although publish
           expect(heard.filter((index, i) => i > 0 && index <= heard[i - 1]!)).toEqual([]);
           expect(stage.coverage(length, since)).toEqual({ missing: expect.toSatisfy((ms) => ms < 5), repeated: 0 });
         }
-        expect(stage.outbox.counters.passed).toBe(0);
+        expect(stage.sendQueue.counters.passed).toBe(0);
       },
     ),
     { numRuns: 12, seed: 20261127 },

@@ -71,8 +71,8 @@ test("a listener plays no stale sample after its flush and plays every reply, at
     await wellAhead(publisher, listener);
     const interruption = publisher.interrupt();
     say(publisher, await tone({ ms: 400, hz: 764 }));
-    const { to, perListener, reneged } = await interruption;
-    expect(reneged).toBe(true);
+    const { to, perListener, rewound } = await interruption;
+    expect(rewound).toBe(true);
     await until("the flush", () => rewinds.length === epoch);
     const stale = pulled(listener, (each) => each < epoch, to);
     say(publisher, await speech());
@@ -112,7 +112,7 @@ test("an interrupt never takes the reply along: before the first frame, twice in
   const publisher = publish(stage, relay);
   const listener = stage.listen(relay);
   const rewinds = rewindsOf(listener);
-  expect(await publisher.interrupt()).toMatchObject({ reneged: false, heardUntil: 0 });
+  expect(await publisher.interrupt()).toMatchObject({ rewound: false, heardUntil: 0 });
   say(publisher, await speech());
   await wellAhead(publisher, listener);
   const [first, second] = [publisher.interrupt(), publisher.interrupt()];
@@ -177,8 +177,8 @@ test("an interrupt while the relay is gone takes effect after the reconnect", as
   const interruption = publisher.interrupt();
   say(publisher, await speech());
   await stage.relay({ port, certificate });
-  const { to, reneged } = await interruption;
-  expect(reneged).toBe(true);
+  const { to, rewound } = await interruption;
+  expect(rewound).toBe(true);
   await until("the flush", () => rewinds.length > 0);
   const stale = pulled(listener, (epoch) => epoch === 0, to);
   await until("the new speech", () => pulled(listener, (epoch) => epoch === 1, microseconds(to + FRAME_US)) > 0);
@@ -234,7 +234,7 @@ test("a listener plays on from the sample at which it fell silent when the publi
 test("a publisher takes back by a fresh track as well, for players that only go forward", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
-  const publisher = publish(stage, relay, { source: await speech(), renege: "track" });
+  const publisher = publish(stage, relay, { source: await speech(), rewindBy: "track" });
   const listener = stage.listen(relay);
   const rewinds = rewindsOf(listener);
   for (let count = 1; count <= 2; count++) {

@@ -47,7 +47,7 @@ test("every utterance is heard at its level and in its place, from its first sam
   await fc.assert(
     fc.asyncProperty(settings, fc.array(utterance, { minLength: 1, maxLength: 6 }), async (options, utterances) => {
       const loop = await CodecLoop.open(options);
-      const { heard, source, composer } = loop;
+      const { heard, source, audioTrack } = loop;
       const whole: { from: number; to: number }[] = [];
       const silent: { from: number; to: number }[] = [];
       for (const { length, pause, hertz, event, share } of utterances) {
@@ -59,7 +59,7 @@ test("every utterance is heard at its level and in its place, from its first sam
         if (event === "none") whole.push({ from, to });
         if (event === "cut" || event === "cut unsent") {
           // Of what is not sent yet the encoder has heard a look-ahead.
-          const at = event === "cut" ? middle : Math.min(to, composer.cursor + Math.round(share * 300));
+          const at = event === "cut" ? middle : Math.min(to, audioTrack.cursor + Math.round(share * 300));
           loop.cut(at);
           whole.push({ from, to: at });
           silent.push({ from: at + 240, to: at + 720 });
@@ -69,25 +69,25 @@ test("every utterance is heard at its level and in its place, from its first sam
           // It takes a frame.
           whole.push({ from, to: middle }, { from: middle + 960, to });
         }
-        if (event === "skip" && composer.cursor > from) {
-          whole.push({ from, to: Math.min(to, composer.cursor) });
-          source.fill(0, composer.cursor, composer.cursor + 48 * options.frameMs);
-          composer.skip(composer.cursor + 1);
+        if (event === "skip" && audioTrack.cursor > from) {
+          whole.push({ from, to: Math.min(to, audioTrack.cursor) });
+          source.fill(0, audioTrack.cursor, audioTrack.cursor + 48 * options.frameMs);
+          audioTrack.skip(audioTrack.cursor + 1);
           // The decoder has nothing to overlap the first 2.5 ms with.
-          whole.push({ from: composer.cursor + 120, to });
+          whole.push({ from: audioTrack.cursor + 120, to });
         }
         if (event === "delay") {
           loop.encode({ until: middle, ended: false });
-          const rest = composer.unsent;
-          const by = composer.delay(rest + 1 + Math.round(share * 4800));
+          const rest = audioTrack.unsent;
+          const by = audioTrack.delay(rest + 1 + Math.round(share * 4800));
           source.copyWithin(rest + by, rest, to);
           source.fill(0, rest, rest + by);
           whole.push({ from, to: rest }, { from: Math.max(rest, from) + by, to: to + by });
         }
         loop.encode();
-        composer.setKnobs(knobsSchema.parse({}));
+        audioTrack.setKnobs(knobsSchema.parse({}));
         // Behind what is cut, the next utterance is far enough away to hear that it is silent.
-        if (event.startsWith("cut")) composer.startAt(composer.end + 960);
+        if (event.startsWith("cut")) audioTrack.startAt(audioTrack.end + 960);
         await new Promise((resolve) => setImmediate(resolve));
       }
       for (const { from, to } of silent) expect(power(heard, from, to)).toBeLessThan(1e-3);
@@ -217,7 +217,7 @@ test("the browser's decoder hears utterances at their level and in their place t
     await page.addScriptTag({ content: script.outputFiles[0]!.text });
     for (const frameMs of [5, 10, 20] as const) {
       const loop = await CodecLoop.open({ frameMs });
-      const { source, composer } = loop;
+      const { source, audioTrack } = loop;
       const whole: { from: number; to: number }[] = [];
       const say = (length: number, pause: number, until = length) => {
         const from = loop.say(voiced(length, 170 + 7 * whole.length), pause);
@@ -252,7 +252,7 @@ test("the browser's decoder hears utterances at their level and in their place t
       const joined = packets.findIndex(({ timestamp }) => position(timestamp) > whole.at(-1)!.from);
       const late = await page.evaluate<number[]>(`decode(${JSON.stringify(packets.slice(joined))}, ${SECONDS})`);
       const from = position(packets[joined]!.timestamp);
-      expect(furthest(Float32Array.from(late), source, from, composer.end)).toBeLessThan(3);
+      expect(furthest(Float32Array.from(late), source, from, audioTrack.end)).toBeLessThan(3);
       loop.close();
     }
   } finally {

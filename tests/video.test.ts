@@ -7,7 +7,7 @@ import { OpusEncoder } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
-import type { BrowserListenerStats } from "../watch/browser/listener.js";
+import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
 import { launchChromium } from "./support/chromium.js";
 
 /** What the picture shows in each epoch. */
@@ -127,11 +127,11 @@ async function publish(name: string, withAudio: boolean) {
   const timer = setInterval(tick, 20);
   return {
     /** Takes back everything from `to` on and goes on there in the next colour. */
-    renege(to: Microseconds) {
+    rewind(to: Microseconds) {
       epoch++;
       for (const kind of ["video", "audio"] as const) {
         if (kind === "audio" && !withAudio) continue;
-        timelines[kind].renege(to);
+        timelines[kind].rewind(to);
         next[kind] = to;
       }
       tick();
@@ -174,17 +174,17 @@ for (const withAudio of [false, true]) {
         look();
       }`);
       await page.click("#play");
-      await expect.poll(async () => (await stats(page))?.pictures, { timeout: 15_000 }).toBeGreaterThan(20);
+      await expect.poll(async () => (await stats(page))?.imagesShown, { timeout: 15_000 }).toBeGreaterThan(20);
       for (let round = 1; round < COLOURS.length; round++) {
         await page.waitForTimeout(500);
-        publisher.renege(microseconds((await stats(page)).playheadUs! + 60_000));
+        publisher.rewind(microseconds((await stats(page)).playheadUs! + 60_000));
         await expect.poll(async () => (await shown(page)).at(-1), { timeout: 10_000 }).toBe(COLOURS[round]);
       }
       await page.waitForTimeout(1000);
-      const before = (await stats(page)).pictures;
+      const before = (await stats(page)).imagesShown;
       await page.waitForTimeout(1000);
       const after = await stats(page);
-      expect(after.pictures - before).toBeGreaterThan(10);
+      expect(after.imagesShown - before).toBeGreaterThan(10);
       expect(after.discontinuities).toBe(COLOURS.length - 1);
       expect(after.staleMs).toBe(0);
       if (withAudio) expect(after.playedMs).toBeGreaterThan(2000);

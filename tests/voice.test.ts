@@ -106,9 +106,9 @@ for (const [name, options] of [
   });
 }
 
-for (const renege of ["rewind", "track"] as const) {
-  test(`a voice that is taken back is taken back from who would have been told of it, by ${renege}`, async () => {
-    const { publisher, listener, moments } = await setUp({ aheadMs: 3000, renege });
+for (const rewindBy of ["group", "track"] as const) {
+  test(`a voice that is taken back is taken back from who would have been told of it, by ${rewindBy}`, async () => {
+    const { publisher, listener, moments } = await setUp({ aheadMs: 3000, rewindBy });
     publisher.play(await openRoom(room(60)));
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(30);
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
@@ -123,8 +123,8 @@ for (const renege of ["rewind", "track"] as const) {
     // Of what lay ahead, somebody spoke in at least a second.
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
     const { discontinuities } = listener.stats();
-    const { to, reneged } = await publisher.interrupt();
-    expect(reneged).toBe(true);
+    const { to, rewound } = await publisher.interrupt();
+    expect(rewound).toBe(true);
     publisher.play(await openRoom(room(60, { spoken: false })));
     const after = () =>
       moments
@@ -137,7 +137,7 @@ for (const renege of ["rewind", "track"] as const) {
 }
 
 test("nothing is told any more once the model is swapped for one that does not tell voices", async () => {
-  const other = fileURLToPath(new URL("../publisher/fixtures/other.onnx", import.meta.url));
+  const other = fileURLToPath(new URL("../publisher/denoise/fixtures/other.onnx", import.meta.url));
   const { publisher, listener, moments } = await setUp({ aheadMs: 1000, models: { other } });
   publisher.play(await openRoom(room(60)));
   await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(10);

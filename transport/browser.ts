@@ -1,8 +1,8 @@
 import QmuxSession from "@moq/qmux";
 import { guard } from "../base/index.js";
-import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./keepalive.js";
-import { Liveness, PROBE } from "./liveness.js";
+import { Liveness, PROBE } from "./path/liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
+import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
 
 export { endOf } from "./refusal.js";
 
@@ -39,7 +39,7 @@ export interface BrowserConnection {
 }
 
 /**
- * Opens a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
+ * StreamOpenLimiter a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
  *
  * `http://` URLs, for development, fetch the certificate's SHA-256 from `/certificate.sha256` and pin it.
  * Rejects with an `Error` in one sentence when neither works.

@@ -1,10 +1,10 @@
 import { guard, InputError, TransportError } from "../base/index.js";
 import { CarrierError, combine, describe } from "./carrier-error.js";
-import { connectHttp2 } from "./http2.js";
-import { connectQmux } from "./qmux.js";
-import { connectQuic, type QuicConnectOptions } from "./quic.js";
+import { connectQuic, type QuicConnectOptions } from "./quic/quic.js";
 import { readReason } from "./refusal.js";
 import type { Backend, Session } from "./session.js";
+import { connectHttp2 } from "./tcp/http2.js";
+import { connectQmux } from "./tcp/qmux.js";
 
 /** Options of {@link connect}. */
 export interface ConnectOptions extends QuicConnectOptions {
@@ -24,7 +24,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const ALONE_MS = 1_800;
 
 /**
- * Opens a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
+ * StreamOpenLimiter a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
  * or as soon as QUIC has failed, so blocked UDP costs no more than the head start.
  *
  * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for

@@ -1,12 +1,12 @@
 import type { Server } from "node:http";
 import type { Server as SecureServer } from "node:https";
 import { InputError } from "../base/index.js";
-import type { Certificate } from "./certificate.js";
-import { listenHttp2 } from "./http2.js";
-import type { NativeOptions } from "./native.js";
-import { listenQmux } from "./qmux.js";
-import { listenQuic } from "./quic.js";
+import type { NativeOptions } from "./quic/native.js";
+import { listenQuic } from "./quic/quic.js";
 import type { Backend, SessionServer } from "./session.js";
+import { listenHttp2 } from "./tcp/http2.js";
+import { listenQmux } from "./tcp/qmux.js";
+import type { Certificate } from "./tls/certificate.js";
 
 /** Options of {@link listen}. */
 export interface ListenOptions {

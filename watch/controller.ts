@@ -121,7 +121,7 @@ interface Request {
   repeatMs: number;
   /** When the publisher last said anything about it, or it was first due. */
   heardAt: number;
-  outlet: Outlet | undefined;
+  outlet: PayloadTrack | undefined;
   progressAt: number;
 }
 
@@ -387,7 +387,8 @@ export class Controller {
       if (request.repeatAt === undefined) request.repeatMs = FIRST_REPEAT_MS;
       else if (now < request.repeatAt) continue;
       const { order, operation, head, sender } = request;
-      if (sender && !request.outlet) request.outlet = new Outlet(this.#live.broadcast, operation.requestId, sender);
+      if (sender && !request.outlet)
+        request.outlet = new PayloadTrack(this.#live.broadcast, operation.requestId, sender);
       this.#live.operations.write(encodeControlRequest({ order, operation, payload: head }));
       this.#sent++;
       request.repeatAt = now + request.repeatMs;
@@ -446,7 +447,7 @@ class Outgoing {
 }
 
 /** The track of one payload in one session: asks the sender what may go and writes it. */
-class Outlet {
+class PayloadTrack {
   readonly #broadcast: Moq.Broadcast.Producer;
   readonly #name: string;
   readonly #sender: BulkSender;

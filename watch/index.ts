@@ -1,11 +1,45 @@
 export {
+  type AudioOutput,
+  type AudioPacketDecoder,
+  AudioPipeline,
+  type AudioPipelineOptions,
+  type Decoder,
+  type DecoderEvents,
+  type DeliverySource,
+  type OpenDecoder,
+  type PipelineCounters,
+  type Ticket,
+  TicketQueue,
+} from "./audio/audio-pipeline.js";
+export { loadOpus, opusFrames } from "./audio/opus.js";
+export {
+  type ClockRewind,
+  PlaybackClock,
+  type PlaybackClockOptions,
+  type PlaybackCounters,
+} from "./audio/playback-clock.js";
+export {
+  type AppliedRewind,
+  Playout,
+  type PlayoutCounters,
+  type PlayoutOptions,
+  type PlayoutRewind,
+} from "./audio/playout.js";
+export {
+  type Provenance,
+  type RingCounters,
+  type Run,
+  SampleRing,
+  type SampleRingOptions,
+} from "./audio/sample-ring.js";
+export { framesAt, framesIn, millisecondsIn, QUANTUM_FRAMES, SAMPLE_RATE, timestampAt } from "./audio/samples.js";
+export {
   Controller,
   type ControllerOperation,
   type ControllerOptions,
   type ControllerStats,
   type SendOptions,
 } from "./controller.js";
-export { Declicker, fadeCurve } from "./fade.js";
 export {
   Listener,
   type ListenerEvents,
@@ -15,36 +49,18 @@ export {
   type ListenerState,
   type ListenerStats,
 } from "./listener.js";
-export { loadOpus, opusFrames } from "./opus.js";
+export { Declicker, fadeCurve } from "./output/declicker.js";
+export { interleave, RawSink, type SampleFormat } from "./output/raw-sink.js";
 export {
-  AudioPipeline,
-  type AudioPipelineOptions,
-  type Decoder,
-  type DecoderEvents,
-  type DeliverySource,
-  type OpenDecoder,
-  type PipelineCounters,
-  type SoundDecoder,
-  type SoundOutput,
-  type Ticket,
-  TicketQueue,
-} from "./pipeline.js";
+  type AudioSink,
+  type PlayedRun,
+  VirtualSpeaker,
+  type VirtualSpeakerOptions,
+} from "./output/virtual-speaker.js";
+export { WavSink } from "./output/wav-sink.js";
 export {
-  type ClockRewind,
-  PlaybackClock,
-  type PlaybackClockOptions,
-  type PlaybackCounters,
-} from "./playback.js";
-export {
-  type AppliedRewind,
-  Playout,
-  type PlayoutCounters,
-  type PlayoutOptions,
-  type PlayoutRewind,
-} from "./playout.js";
-export { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./ring.js";
-export { framesAt, framesIn, millisecondsIn, QUANTUM_FRAMES, SAMPLE_RATE, timestampAt } from "./samples.js";
-export { interleave, RawSink, type SampleFormat } from "./sink.js";
-export { type PlayedRun, type SoundSink, VirtualSpeaker, type VirtualSpeakerOptions } from "./speaker.js";
-export { type Picture, type VideoCounters, VideoPipeline, type VideoPipelineOptions } from "./video.js";
-export { WavSink } from "./wav-sink.js";
+  type VideoCounters,
+  type VideoImage,
+  VideoPipeline,
+  type VideoPipelineOptions,
+} from "./tracks/video-pipeline.js";

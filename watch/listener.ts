@@ -24,25 +24,25 @@ import {
   type Backend,
   type Backoff,
   type ConnectOptions,
-  divertStreams,
+  demuxStreams,
   type ReceiveStream,
   Reconnector,
   reach,
   type Session,
   toWebTransport,
 } from "../transport/index.js";
-import { BroadcastFinder } from "./broadcast-finder.js";
-import { BroadcastReader, type OpenBroadcast } from "./broadcast-reader.js";
-import { ChangingDecoder, canDecode, loadDecoder } from "./decoding.js";
-import { TrackFeed } from "./feed.js";
-import { Feedback } from "./feedback.js";
-import { AudioPipeline } from "./pipeline.js";
-import { Playout, type PlayoutRewind } from "./playout.js";
-import { type NamedRendition, readableRenditions } from "./rendition.js";
-import { Reporter } from "./reporter.js";
-import { type PlayedRun, type SoundSink, VirtualSpeaker } from "./speaker.js";
+import { AudioPipeline } from "./audio/audio-pipeline.js";
+import { Playout, type PlayoutRewind } from "./audio/playout.js";
+import { canDecode, loadDecoder, SwitchableDecoder } from "./audio/switchable-decoder.js";
+import { type AudioSink, type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
+import { Feedback } from "./report/feedback.js";
+import { Reporter } from "./report/reporter.js";
 import { type PlaybackStats, playbackStats } from "./stats.js";
-import { VoiceFeed } from "./voice-feed.js";
+import { BroadcastFinder } from "./tracks/broadcast-finder.js";
+import { BroadcastReader, type OpenBroadcast } from "./tracks/broadcast-reader.js";
+import { type NamedRendition, readableRenditions } from "./tracks/renditions.js";
+import { TrackFeed } from "./tracks/track-feed.js";
+import { VoiceFeed } from "./tracks/voice-feed.js";
 
 /** Options for {@link Listener}. */
 export interface ListenerOptions {
@@ -50,16 +50,16 @@ export interface ListenerOptions {
   readonly url: string | URL;
   /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
   readonly broadcast: string;
-  /** Delay from the first frame's arrival to its sound, in milliseconds; it adapts from there. Default 80. */
+  /** Delay from the first frame's arrival to its audio, in milliseconds; it adapts from there. Default 80. */
   readonly jitterMs?: number;
   /** False keeps the delay at `jitterMs`. Default true. */
   readonly adaptive?: boolean;
   /** How often the virtual speaker pulls what is due, in milliseconds; the record is no finer. Default 10. */
   readonly pullIntervalMs?: number;
-  /** Channels of the played sound. Default 1. */
+  /** Channels of the played audio. Default 1. */
   readonly channels?: 1 | 2;
-  /** Where the sound goes besides the virtual speaker's record. Closed with the listener. */
-  readonly sink?: SoundSink;
+  /** Where the audio goes besides the virtual speaker's record. Closed with the listener. */
+  readonly sink?: AudioSink;
   /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
   /**
@@ -88,7 +88,7 @@ export interface ListenerStats extends PlaybackStats {
   readonly state: ListenerState;
   /** What carries the session, while there is one. */
   readonly backend: Backend | undefined;
-  /** Delay from arrival to sound that is aimed at now. */
+  /** Delay from arrival to audio that is aimed at now. */
   readonly jitterTargetMs: number;
   /** Frames received, repeats included, and how many of them came as datagrams. */
   readonly receivedFrames: number;
@@ -155,7 +155,7 @@ const optionsSchema = z.object({
 const PRIORITY = 100;
 
 /**
- * Plays a broadcast without a sound card: connects, waits for it to be announced, follows its catalog, takes back what
+ * Plays a broadcast without a audio card: connects, waits for it to be announced, follows its catalog, takes back what
  * the publisher takes back, tells the relay what it hears, and starts over by itself when the connection breaks.
  */
 export class Listener extends EventEmitter<ListenerEvents> {
@@ -175,7 +175,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #detachLogger: () => void;
   #settle: (error: Error | undefined) => void = () => {};
   #pipeline: AudioPipeline | undefined;
-  #decoder: ChangingDecoder | undefined;
+  #decoder: SwitchableDecoder | undefined;
   #codec: string | undefined;
   #state: ListenerState = "connecting";
   #session: Session | undefined;
@@ -232,7 +232,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
         moving: this.#playout.moving,
         applied: this.#playout.applied,
         receivedBytes: this.#feed.counters.receivedBytes,
-        receivedGroup: this.#feed.receipts.mark,
+        receivedGroup: this.#feed.received.mark,
         bufferedMs: this.#bufferedMs,
         bleedMs: this.#reader.bleedMs,
         staleMs: this.#playout.counters.staleMs,
@@ -367,7 +367,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       const tap = (datagram: Uint8Array): boolean => this.#reporter.receive(datagram);
       const carried = session.datagrams
         ? session
-        : divertStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
+        : demuxStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
       const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
       this.#report(session, connection);
       this.#playing = undefined;
@@ -428,7 +428,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
       this.#decoder?.become(openDecoder);
       this.#pipeline ??= new AudioPipeline({
         consumer: this.#feed.consumer,
-        openDecoder: (events) => (this.#decoder = new ChangingDecoder(events, openDecoder)),
+        openDecoder: (events) => (this.#decoder = new SwitchableDecoder(events, openDecoder)),
         output: this.#playout,
         onRewind: (rewind) => this.#rewound(rewind),
       });
@@ -461,7 +461,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   #rewound({ discontinuity, from }: PlayoutRewind): void {
-    this.#voice.takeBack(from, epochOf(this.#feed.receipts.newest ?? 0));
+    this.#voice.takeBack(from, epochOf(this.#feed.received.newest ?? 0));
     this.#reporter.hurry();
     const heardUntil = this.#playout.applied?.heardUntil ?? from;
     this.emit("rewind", { discontinuity, from, heardUntil });

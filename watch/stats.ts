@@ -1,8 +1,8 @@
 import type { Microseconds } from "../base/index.js";
 import type { Receipt } from "../flow/index.js";
-import type { TrackFeed } from "./feed.js";
-import type { Reporter } from "./reporter.js";
-import type { VoiceFeed } from "./voice-feed.js";
+import type { Reporter } from "./report/reporter.js";
+import type { TrackFeed } from "./tracks/track-feed.js";
+import type { VoiceFeed } from "./tracks/voice-feed.js";
 
 /** The numbers that every listener has, whatever it plays with; totals count from its start. */
 export interface PlaybackStats {
@@ -25,7 +25,7 @@ export interface PlaybackStats {
   readonly underrunMs: number;
   /** Times the playhead jumped to where the broadcast is, after the listener stood still for more than a second. */
   readonly jumps: number;
-  /** Milliseconds of sound left out to catch up with a live broadcast. */
+  /** Milliseconds of audio left out to catch up with a live broadcast. */
   readonly skippedMs: number;
   /** Level of the last moment in decibels below full scale; -Infinity for silence. */
   readonly levelDb: number;
@@ -33,11 +33,11 @@ export interface PlaybackStats {
   readonly voice: number | undefined;
   /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
   readonly leadMs: number | undefined;
-  /** Milliseconds of undenoised sound that the publisher let pass since this listener came, as its catalog tells. */
+  /** Milliseconds of undenoised audio that the publisher let pass since this listener came, as its catalog tells. */
   readonly bleedMs: number;
   /** Milliseconds heard that had been taken back before; anything above 0 is a fault. */
   readonly staleMs: number;
-  /** Milliseconds of sound played. */
+  /** Milliseconds of audio played. */
   readonly playedMs: number;
   /** Bytes of media received. */
   readonly receivedBytes: number;
@@ -55,7 +55,7 @@ export interface PlaybackSources {
   readonly reporter: Reporter;
   readonly playing: boolean;
   readonly playheadUs: Microseconds | undefined;
-  /** Milliseconds of decoded sound ahead of the playhead. */
+  /** Milliseconds of decoded audio ahead of the playhead. */
   readonly decodedMs: number;
   readonly discontinuities: number;
   readonly levelDb: number;
@@ -78,7 +78,7 @@ export function playbackStats(sources: PlaybackSources): PlaybackStats {
     playing: sources.playing,
     playheadUs: sources.playheadUs,
     bufferMs: sources.decodedMs + feed.waitingMs,
-    group: feed.receipts.newest,
+    group: feed.received.newest,
     discontinuities: sources.discontinuities,
     underruns,
     underrunMs,

@@ -84,7 +84,7 @@ export class Lane {
       () => {
         const { leadMs, listeners } = this.#publisher.stats();
         const last = this.#listener.record.at(-1);
-        const isHeard = last !== undefined && isSound(last) && monotonicClock() - last.lastPulledAt < 100_000;
+        const isHeard = last !== undefined && isAudio(last) && monotonicClock() - last.lastPulledAt < 100_000;
         return leadMs > AHEAD_MS - 50 && listeners === 1 && isHeard;
       },
       () => this.#state(),
@@ -169,7 +169,7 @@ export class Lane {
 
   // When the playhead was at media time 0, going by what is being played.
   #listeningSince(): Microseconds {
-    const run = this.#listener.record.findLast(isSound)!;
+    const run = this.#listener.record.findLast(isAudio)!;
     return microseconds(run.lastPulledAt - endOf(run));
   }
 
@@ -178,7 +178,7 @@ export class Lane {
     const epoch = Math.floor(sequence / 65_536);
     return this.#listener.record.some(
       (run) =>
-        isSound(run) &&
+        isAudio(run) &&
         run.epoch === epoch &&
         run.lastPulledAt >= since &&
         run.timestamp! < group.timestamp + 20_000 &&
@@ -196,7 +196,7 @@ async function slowModel(): Promise<Model> {
   return model;
 }
 
-const isSound = (run: PlayedRun): boolean => run.timestamp !== undefined;
+const isAudio = (run: PlayedRun): boolean => run.timestamp !== undefined;
 
 function endOf({ timestamp, frames }: PlayedRun): number {
   return timestamp! + (frames * 1e6) / SAMPLE_RATE;

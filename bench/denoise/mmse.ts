@@ -1,5 +1,5 @@
-import { Stft } from "../../publisher/features.js";
-import { realFft } from "../../publisher/fft.js";
+import { Stft } from "../../publisher/denoise/features.js";
+import { realFft } from "../../publisher/denoise/fft.js";
 
 const WINDOW = 960;
 const BINS = WINDOW / 2 + 1;

@@ -1,4 +1,4 @@
-import { realFft } from "../../publisher/fft.js";
+import { realFft } from "../../publisher/denoise/fft.js";
 
 /** Samples at the beginning of a clip that nobody is scored on: every method needs a moment to start. */
 const SKIPPED = 4800;

@@ -221,7 +221,7 @@ export class Crew {
   /** Publishes for so long and tells what arrived, and at what cost. Frozen processes are left out. */
   async measure(post: Post, mode: Mode, seconds: number, frozen: readonly Client[] = []): Promise<Window> {
     const clients = [this.publisher, this.probes, ...this.others].filter((child) => !frozen.includes(child));
-    const audience = clients.slice(1);
+    const listeners = clients.slice(1);
     await this.probes.call("reset", { ages: true });
     await Promise.all(
       this.others.filter((child) => !frozen.includes(child)).map((child) => child.call("reset", { ages: false })),
@@ -237,7 +237,7 @@ export class Crew {
     const sample = await post.relay?.call("sample", { collect: false });
     const after = sample?.stats;
     await sleep(STRAGGLERS_MS);
-    const seen = await Promise.all(audience.map((child) => child.call("seen", undefined)));
+    const seen = await Promise.all(listeners.map((child) => child.call("seen", undefined)));
     const objects = seen.reduce((sum, part) => sum + part.objects, 0);
     const published = Math.round(seconds * OBJECTS_PER_SECOND);
     const taken = before && after && after.counters.objectsIn - before.counters.objectsIn;

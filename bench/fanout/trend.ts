@@ -2,7 +2,7 @@ import { StateError } from "../../base/index.js";
 
 /** How a value changes with another one, from least squares. */
 export interface Trend {
-  /** Change of the value for each unit. */
+  /** RenderChange of the value for each unit. */
   readonly slope: number;
   /** The slope's 95 % interval is this much to either side. */
   readonly margin: number;

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
-import { ByteReader } from "../../publisher/byte-reader.js";
-import { DownMix } from "../../publisher/down-mix.js";
-import { openIvf } from "../../publisher/ivf.js";
-import { decodeSamples, SAMPLE_BYTES, type SampleFormat } from "../../publisher/pcm.js";
-import { PictureClock } from "../../publisher/picture-clock.js";
-import { readRecording } from "../../publisher/preparations.js";
-import { codecString, isKeyframe, pictureSize, type VideoCodec } from "../../publisher/video-codec.js";
-import { openWav } from "../../publisher/wav.js";
-import { patchSharedObject } from "../../transport/native-patch.js";
+import { readRecording } from "../../publisher/control/control-payloads.js";
+import { ByteReader } from "../../publisher/source/byte-reader.js";
+import { DownMix } from "../../publisher/source/down-mix.js";
+import { decodeSamples, SAMPLE_BYTES, type SampleFormat } from "../../publisher/source/pcm.js";
+import { openWav } from "../../publisher/source/wav.js";
+import { openIvf } from "../../publisher/video/ivf.js";
+import { VideoClock } from "../../publisher/video/video-clock.js";
+import { codecString, codedSize, isKeyframe, type VideoCodec } from "../../publisher/video/video-codec.js";
+import { patchSharedObject } from "../../transport/quic/native-patch.js";
 import type { Target } from "./fuzzer.js";
 
 const WAV = new Uint8Array(
@@ -96,7 +96,7 @@ export const FILE_TARGETS: readonly Target[] = [
     async execute(input) {
       let bytes = 0;
       const { header, frames } = await openIvf(pieces(input), "a.ivf");
-      const clock = new PictureClock(header.ticksPerSecond);
+      const clock = new VideoClock(header.ticksPerSecond);
       let last = 0;
       for await (const { payload, timestamp } of frames) {
         bytes += payload.length;
@@ -114,7 +114,7 @@ export const FILE_TARGETS: readonly Target[] = [
       const codec = CODECS[(input[0] ?? 0) % CODECS.length]!;
       const payload = input.subarray(1);
       if (!isKeyframe(codec, payload)) return 0;
-      const size = pictureSize(codec, payload);
+      const size = codedSize(codec, payload);
       if (size === undefined) throw new RangeError("A keyframe has no size.");
       codecString(codec, payload, { ...size, framerate: 30 });
       return 0;

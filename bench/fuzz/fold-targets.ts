@@ -59,7 +59,7 @@ export const FOLD_TARGETS: readonly Target[] = [
       const timeline = new Timeline({ clock: () => microseconds(0) });
       let last = -1;
       for (const value of numbers(input)) {
-        if (value % 2 === 1) timeline.renege(microseconds(value));
+        if (value % 2 === 1) timeline.rewind(microseconds(value));
         const { sequence } = timeline.next(microseconds(value));
         if (sequence <= last || !Number.isSafeInteger(sequence)) throw new RangeError("A sequence does not climb.");
         last = sequence;

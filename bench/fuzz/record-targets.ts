@@ -7,7 +7,7 @@ import {
   encodeVoiceFrame,
   parseCatalog,
 } from "../../container/index.js";
-import { decodePiece, encodePiece } from "../../flow/bulk.js";
+import { decodePiece, encodePiece } from "../../flow/bulk/piece.js";
 import {
   decodeAggregate,
   decodeControlAnswer,

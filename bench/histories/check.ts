@@ -259,10 +259,10 @@ function checkEnds(run: Run, says: readonly Say[]): Violation[] {
   return says.flatMap(({ speech: { utterance }, life, answeredAt }): Violation[] => {
     const ends = run.outcomes[utterance] ?? [];
     if (answeredAt === undefined) return [];
-    if (ends.length > 1) return [{ promise: "end", what: `Utterance ${utterance} ended ${ends.length} times.` }];
-    if (ends[0] === "failed") return [{ promise: "end", what: `Utterance ${utterance} failed.` }];
+    if (ends.length > 1) return [{ promise: "end", what: `Speech ${utterance} ended ${ends.length} times.` }];
+    if (ends[0] === "failed") return [{ promise: "end", what: `Speech ${utterance} failed.` }];
     if (ends.length === 0 && life === lastLife && !run.probes.includes(utterance))
-      return [{ promise: "end", what: `Utterance ${utterance} has no end.` }];
+      return [{ promise: "end", what: `Speech ${utterance} has no end.` }];
     return [];
   });
 }

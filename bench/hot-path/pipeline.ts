@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
-import { Denoiser } from "../../publisher/denoiser.js";
+import { Denoiser } from "../../publisher/denoise/denoiser.js";
+import { LEVERS, type Levers } from "../../publisher/denoise/levers.js";
+import { TimingRing } from "../../publisher/denoise/timing-ring.js";
 import {
   analyseNoise,
   type Knobs,
@@ -9,8 +11,6 @@ import {
   type NoiseProfile,
   OpusEncoder,
 } from "../../publisher/index.js";
-import { LEVERS, type Levers } from "../../publisher/levers.js";
-import { TimingRing } from "../../publisher/timing-ring.js";
 
 /** The levers of the stage itself, and those of how it is driven. */
 export type PathLevers = Levers & {

@@ -44,7 +44,7 @@ export interface Interrupt {
   /** Whether the listener itself reported it in time. */
   readonly measured: boolean;
   /** Payload of taken-back media that came through the link after the call. */
-  readonly renegedBytes: number;
+  readonly staleBytes: number;
 }
 
 /** The three processes: this one publishes, the relays and the listeners have one each. */
@@ -82,7 +82,7 @@ export class Lane {
       aheadMs: AHEAD_MS,
       // Every interrupt has 8 s encoded anew; how well they sound is not heard here.
       opus: { complexity: 0 },
-      renege: interrupting === "track" ? "track" : "rewind",
+      rewindBy: interrupting === "track" ? "track" : "group",
       connect: { certificateHashes: [Buffer.from(relay.certificateHash, "hex")], backends: ["quic"] },
     });
     this.#publisher.closed.catch(() => {});
@@ -149,7 +149,7 @@ export class Lane {
       heardErrorMs: told && Math.abs(told.heardUntil - heard.heardUntil) / 1000,
       beyondReceived: told !== undefined && told.heardUntil > receivedUntil + 1,
       measured: told?.measured ?? false,
-      renegedBytes: renegedBytes(outcome),
+      staleBytes: staleBytes(outcome),
     };
   }
 
@@ -173,7 +173,7 @@ export class Lane {
       heardErrorMs: undefined,
       beyondReceived: false,
       measured: false,
-      renegedBytes: (Math.max(0, end - receivedUntil) / FRAME_US) * bytesPerFrame(after),
+      staleBytes: (Math.max(0, end - receivedUntil) / FRAME_US) * bytesPerFrame(after),
     };
   }
 
@@ -205,7 +205,7 @@ export class Lane {
 }
 
 // What came between the call and the flush is old; after it, old is what was dropped on arrival.
-function renegedBytes({ before, flush, after }: Outcome): number {
+function staleBytes({ before, flush, after }: Outcome): number {
   const dropped = (stats: ListenerStats) => stats.dropped.stale + stats.dropped.late;
   const afterFlush = dropped(after) - dropped(flush.stats);
   return flush.stats.receivedBytes - before.receivedBytes + afterFlush * bytesPerFrame(after);

@@ -19,7 +19,7 @@ export const StreamType = {
 export const DataType = { GROUP: 0, SETUP: 1 } as const;
 
 const EMPTY = new Uint8Array(0);
-// A group of sound is far shorter, one of pictures far longer.
+// A group of audio is far shorter, one of pictures far longer.
 const DISCARD_BYTES = 4096;
 
 /** Reads varints and whole messages from a stream, holding no more than one message of bounded length. */

@@ -31,7 +31,7 @@ const settings = {
     help: "set: turn nothing down by more than this; 100 is no limit",
   },
   gainDb: { schema: number({ min: -60, max: 24 }).optional(), value: "<dB>", help: "set: level of the result" },
-  bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the sound as it came" },
+  bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the audio as it came" },
   name: {
     schema: z.string().min(1).max(256).optional(),
     value: "<name>",
@@ -67,7 +67,7 @@ type Config = Resolved<typeof settings>;
 /** `unsay control`: sends one operation to a publisher and tells how it ended. */
 export const control = command({
   name: "control",
-  summary: "Turn the knobs of a publisher from afar, swap its model, splice sound into it.",
+  summary: "Turn the knobs of a publisher from afar, swap its model, splice audio into it.",
   positional: ["url", "operation", "what"],
   examples: [
     "unsay control http://localhost:4443 set --strength 0.5",

@@ -46,7 +46,7 @@ const settings = {
     help: "how far to send ahead of the listeners; default: as little as the link needs",
   },
   model: { schema: z.string().default(shippedModel), value: "<file>", help: "denoising model (ONNX with its JSON)" },
-  bypass: { schema: flag.default(false), help: "send the sound as it came" },
+  bypass: { schema: flag.default(false), help: "send the audio as it came" },
   strength: { schema: number({ min: 0, max: 1 }).default(1), value: "<0..1>", help: "how much of the noise to remove" },
   attenuationLimitDb: {
     schema: number({ min: 0, max: 100 }).default(100),
@@ -86,8 +86,8 @@ const settings = {
     value: "<name>",
     help: "what Opus is tuned for: voice, audio, or lowdelay with 2.5 ms of look-ahead instead of 6.5",
   },
-  renege: {
-    schema: z.enum(["rewind", "track"]).default("rewind"),
+  rewindBy: {
+    schema: z.enum(["group", "track"]).default("group"),
     value: "<how>",
     help: "take back by a group that goes back in time, or by a fresh track for players that refuse those",
   },
@@ -100,7 +100,7 @@ const settings = {
 /** `unsay publish`: denoises a file or standard input and publishes it. */
 export const publish = command({
   name: "publish",
-  summary: "Denoise a recording or live sound and publish it.",
+  summary: "Denoise a recording or live audio and publish it.",
   positional: "source",
   examples: [
     "unsay publish speech.wav --url http://localhost:4443 --loop",
@@ -112,7 +112,7 @@ export const publish = command({
     if (config.source === undefined && config.video === undefined) {
       throw new InputError(
         "INVALID_OPTION",
-        "There is nothing to publish: name a sound file, or a video with --video.",
+        "There is nothing to publish: name a audio file, or a video with --video.",
       );
     }
     const live = config.source === "-";
@@ -142,7 +142,7 @@ export const publish = command({
         packetLossPercent: config.fec ? config.expectedLossPercent : 0,
         application: config.application,
       },
-      renege: config.renege,
+      rewindBy: config.rewindBy,
       control: config.control,
       connect: connectOptions(config),
       logger,

@@ -9,7 +9,7 @@ import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySettin
 /** How long nothing may be heard before a sentence says what is waited for. */
 const WAITING_MS = 1500;
 
-/** `unsay watch`: plays a broadcast without a sound card. */
+/** `unsay watch`: plays a broadcast without a audio card. */
 export const watch = command({
   name: "watch",
   summary: "Play a broadcast into a file, a pipe or a live meter.",
@@ -27,7 +27,7 @@ export const watch = command({
     jitterMs: {
       schema: number({ min: 0, max: 10_000 }).default(80),
       value: "<ms>",
-      help: "delay from arrival to sound at first; it adapts from there",
+      help: "delay from arrival to audio at first; it adapts from there",
     },
     timeoutMs: {
       schema: number({ min: 1, max: 86_400_000 }).default(10_000),

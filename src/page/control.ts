@@ -9,7 +9,7 @@ export const controlSchema = z.discriminatedUnion("op", [
     op: z.literal("set"),
     denoise: z
       .strictObject({
-        /** 0 leaves the sound as it came, 1 is the model's full effect. */
+        /** 0 leaves the audio as it came, 1 is the model's full effect. */
         strength: z.number().min(0).max(1).exactOptional(),
         /** True plays the raw recording. */
         bypass: z.boolean().exactOptional(),

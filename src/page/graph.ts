@@ -1,6 +1,6 @@
 /** One moment of the graph. */
 export interface GraphSample {
-  /** Level of the sound in dBFS; -Infinity for silence. */
+  /** Level of the audio in dBFS; -Infinity for silence. */
   readonly levelDb: number;
   /** Milliseconds ready to play. */
   readonly bufferMs: number;

@@ -1,6 +1,6 @@
 import "../../watch/browser/element.js";
+import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
-import type { BrowserListenerStats } from "../../watch/browser/listener.js";
 import { skipsText } from "../meter.js";
 import {
   CONTROL_HEADER,
@@ -30,7 +30,7 @@ const strengthValue = element<HTMLOutputElement>("strength-value");
 const status = element("status");
 const voice = element("voice");
 const notice = element("notice");
-const sounds = [...document.querySelectorAll<HTMLInputElement>("input[name=sound]")];
+const sounds = [...document.querySelectorAll<HTMLInputElement>("input[name=audio]")];
 const graph = new Graph(element<HTMLCanvasElement>("graph"));
 
 const controlToken = document.querySelector<HTMLMetaElement>("meta[name=unsay-control]")?.content ?? "";
@@ -140,7 +140,7 @@ const cells = figures.map((figure) => {
 const states: Record<string, string> = {
   idle: "Ready",
   connecting: "Connecting …",
-  waiting: "Waiting for sound …",
+  waiting: "Waiting for audio …",
   ready: "Silent",
   playing: "Playing",
   failed: "Failed",
@@ -204,11 +204,11 @@ function setKnobs(denoise: { strength?: number; bypass?: boolean }): void {
   control({ op: "set", denoise }).then(() => say(""), failed);
 }
 
-for (const sound of sounds) {
-  sound.addEventListener("change", () => {
-    if (!sound.checked) return;
-    strength.disabled = sound.value === "raw";
-    setKnobs({ bypass: sound.value === "raw" });
+for (const audio of sounds) {
+  audio.addEventListener("change", () => {
+    if (!audio.checked) return;
+    strength.disabled = audio.value === "raw";
+    setKnobs({ bypass: audio.value === "raw" });
   });
 }
 
@@ -246,7 +246,7 @@ async function followServer(): Promise<void> {
     // A knob that was just touched shows what was asked for, not what an older answer says.
     if (stats.success && stats.data.denoise && performance.now() - touched > 2 * STATS_MS) {
       const { bypass, strength: applied } = stats.data.denoise;
-      for (const sound of sounds) sound.checked = (sound.value === "raw") === bypass;
+      for (const audio of sounds) audio.checked = (audio.value === "raw") === bypass;
       strength.disabled = bypass;
       strength.value = String(Math.round(applied * 100));
       showStrength();

@@ -18,7 +18,7 @@ test.each(["quic", "qmux"] as const)(
     closers.push(() => relay.end());
     const { url } = relay;
     const connect = { backends: [backend] };
-    const model = "publisher/fixtures/tiny.onnx";
+    const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url, connect, model, aheadMs: 500, control: true });
     closers.push(() => publisher.close());
     publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true })).done.catch(() => {});

@@ -43,8 +43,8 @@ async function interruptHeard(publisher: Publisher, listeners: readonly Listener
   await expect.poll(() => publisher.stats().listeners).toBe(listeners.length);
   const interruption = publisher.interrupt();
   const reply = publisher.play(await speech(1, 880));
-  const { reneged, perListener } = await interruption;
-  expect(reneged).toBe(true);
+  const { rewound, perListener } = await interruption;
+  expect(rewound).toBe(true);
   expect(perListener.map(({ measured }) => measured)).toEqual(listeners.map(() => true));
   expect(await reply.done).toBe("finished");
   await expect.poll(() => listeners.map((one) => one.stats().discontinuities)).toEqual(listeners.map(() => 1));

@@ -1,8 +1,8 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
-import { Composer } from "../../publisher/composer.js";
 import { knobsSchema, OpusEncoder, type OpusOptions } from "../../publisher/index.js";
-import type { OutgoingFrame } from "../../publisher/outbox.js";
+import type { OutgoingFrame } from "../../publisher/send/send-queue.js";
+import { AudioTrack } from "../../publisher/tracks/audio-track.js";
 import { AudioPipeline, loadOpus, type PlayoutRewind } from "../../watch/index.js";
 
 export const SECONDS = 8;
@@ -42,25 +42,25 @@ export function likeness(heard: Float32Array, source: Float32Array, from: number
   return both / ((to - from) * Math.sqrt(power(heard, from, to) * power(source, from, to)) + 1e-12);
 }
 
-/** Composer, encoders, consumer and decoder in a row, without time and without a network. */
+/** AudioTrack, encoders, consumer and decoder in a row, without time and without a network. */
 export class CodecLoop {
   /** What should be heard, by place on the timeline. */
   readonly source = new Float32Array(SECONDS * 48_000);
   readonly heard = new Float32Array(SECONDS * 48_000);
   readonly frames: Omit<OutgoingFrame, "producedAt">[] = [];
-  readonly composer: Composer;
+  readonly audioTrack: AudioTrack;
   lowWanted = false;
   readonly #consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
   readonly #pipeline: AudioPipeline;
 
   private constructor(frameMs: number, groupFrames: number, openDecoder: Awaited<ReturnType<typeof loadOpus>>) {
-    this.composer = new Composer({
+    this.audioTrack = new AudioTrack({
       channels: 1,
       frameMs,
       frameSize: 48 * frameMs,
       groupFrames,
       capacity: this.source.length,
-      renege: "rewind",
+      rewindBy: "group",
       knobs: knobsSchema.parse({}),
       lowWanted: () => this.lowWanted,
       onFrame: (frame) => this.#deliver(frame),
@@ -88,40 +88,40 @@ export class CodecLoop {
     const { lookahead } = encoder;
     const { frameMs } = options;
     const low = await OpusEncoder.create({ frameMs, bitrateBps: 16_000, application: "lowdelay", lookahead });
-    loop.composer.setEncoders(encoder, low);
+    loop.audioTrack.setEncoders(encoder, low);
     return loop;
   }
 
   /** Says something, `pause` samples behind what was said last, and returns where it begins. */
   say(samples: Float32Array, pause: number): number {
-    this.composer.startAt(this.composer.end + pause);
-    const start = this.composer.end;
-    this.composer.write({ dry: samples, wet: samples });
+    this.audioTrack.startAt(this.audioTrack.end + pause);
+    const start = this.audioTrack.end;
+    this.audioTrack.write({ dry: samples, wet: samples });
     this.source.set(samples, start);
     return start;
   }
 
   encode({ until = this.source.length, ended = true } = {}): void {
-    while (this.composer.encode(until, { ended }));
+    while (this.audioTrack.encode(until, { ended }));
   }
 
   /** Ends what is said at a place, taken back where it was sent. */
   cut(at: number): void {
-    const reneged = at < this.composer.cursor;
-    this.composer.cut(at);
+    const rewound = at < this.audioTrack.cursor;
+    this.audioTrack.cut(at);
     this.source.fill(0, at);
-    if (reneged) this.composer.silence(at);
+    if (rewound) this.audioTrack.silence(at);
   }
 
   /** Says what follows a place otherwise. */
   turn(at: number, gainDb: number): void {
-    this.composer.setKnobs(knobsSchema.parse({ gainDb }));
-    if (at < this.composer.cursor) this.composer.rewind(at);
-    for (let i = at; i < this.composer.end; i++) this.source[i]! *= 10 ** (gainDb / 20);
+    this.audioTrack.setKnobs(knobsSchema.parse({ gainDb }));
+    if (at < this.audioTrack.cursor) this.audioTrack.rewind(at);
+    for (let i = at; i < this.audioTrack.end; i++) this.source[i]! *= 10 ** (gainDb / 20);
   }
 
   close(): void {
-    this.composer.close();
+    this.audioTrack.close();
     this.#pipeline.close();
   }
 

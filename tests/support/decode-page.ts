@@ -1,7 +1,7 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/consumer.js";
-import { soundDecoder } from "../../watch/browser/decoders.js";
-import { AudioPipeline } from "../../watch/pipeline.js";
+import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
+import { audioDecoder } from "../../watch/browser/decoders.js";
 
 /** A packet as the page is given it; bytes as numbers, because it is sent as JSON. */
 export interface PagePacket {
@@ -17,7 +17,7 @@ async function decode(packets: readonly PagePacket[], seconds: number): Promise<
   const consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
   const pipeline = new AudioPipeline({
     consumer,
-    openDecoder: soundDecoder({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1 }),
+    openDecoder: audioDecoder({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1 }),
     output: {
       playhead: undefined,
       arrive: () => microseconds(0),

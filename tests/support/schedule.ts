@@ -22,7 +22,7 @@ export interface Schedule {
  * Expands bytes into a schedule. Every byte is a choice, a missing one is the plainest choice, so that a shorter or
  * smaller array is a simpler schedule: that is what makes shrinking work.
  *
- * Publishers: 0 to 4 reneges, with and without a jump of the epoch, starting anywhere; groups of 0 to 4 frames, equal
+ * Publishers: 0 to 4 rewinds, with and without a jump of the epoch, starting anywhere; groups of 0 to 4 frames, equal
  * times, frames out of order inside a group, skipped sequences, blocks that run over. Network: loss, duplicates,
  * reordering, late stragglers, partial groups, groups that never end, a late join. Reader: eager, halting or stalled.
  */

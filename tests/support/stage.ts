@@ -1,10 +1,4 @@
-import {
-  type AudioSource,
-  openSource,
-  Publisher,
-  type PublisherOptions,
-  type Utterance,
-} from "../../publisher/index.js";
+import { type AudioSource, openSource, Publisher, type PublisherOptions, type Speech } from "../../publisher/index.js";
 import { Relay, type RelayOptions } from "../../relay/index.js";
 import { Listener, type ListenerOptions } from "../../watch/index.js";
 import { type Impairment, impair, type Link } from "./impairment.js";
@@ -43,7 +37,7 @@ export function urlOf(relay: Relay): string {
 }
 
 /** Has a publisher say something. */
-export function say(publisher: Publisher, source: AudioSource): Utterance {
+export function say(publisher: Publisher, source: AudioSource): Speech {
   return publisher.play(source);
 }
 

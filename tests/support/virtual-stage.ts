@@ -1,20 +1,20 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
 import { ReportAggregator } from "../../flow/index.js";
-import { Audience } from "../../publisher/audience.js";
-import { Composer } from "../../publisher/composer.js";
-import { Horizon } from "../../publisher/horizon.js";
-import { knobsSchema } from "../../publisher/mix.js";
-import { Outbox } from "../../publisher/outbox.js";
-import { PcmEncoder } from "../../publisher/pcm-encoder.js";
-import { Performer } from "../../publisher/performer.js";
-import { toPosition, toTime } from "../../publisher/position.js";
-import type { AudioSource } from "../../publisher/source.js";
-import { gapOf } from "../../watch/feed.js";
-import { openPcm } from "../../watch/pcm.js";
-import { AudioPipeline } from "../../watch/pipeline.js";
-import { Playout } from "../../watch/playout.js";
-import { QUANTUM_FRAMES } from "../../watch/samples.js";
+import { Deadlines } from "../../publisher/send/deadlines.js";
+import { Listeners } from "../../publisher/send/listeners.js";
+import { SendQueue } from "../../publisher/send/send-queue.js";
+import type { AudioSource } from "../../publisher/source/source.js";
+import { Renderer } from "../../publisher/speech/renderer.js";
+import { AudioTrack } from "../../publisher/tracks/audio-track.js";
+import { knobsSchema } from "../../publisher/tracks/mixer.js";
+import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
+import { toPosition, toTime } from "../../publisher/tracks/position.js";
+import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
+import { openPcm } from "../../watch/audio/pcm.js";
+import { Playout } from "../../watch/audio/playout.js";
+import { QUANTUM_FRAMES } from "../../watch/audio/samples.js";
+import { gapOf } from "../../watch/tracks/track-feed.js";
 
 const QUANTUM = (QUANTUM_FRAMES * 1000) / 48_000;
 const FULL_SCALE = 32_767;
@@ -74,11 +74,11 @@ export interface VirtualStageOptions {
  * place of Opus, so that every sample heard can be traced to the source.
  */
 export class VirtualStage {
-  readonly performer: Performer;
-  readonly composer: Composer;
-  readonly outbox: Outbox;
+  readonly renderer: Renderer;
+  readonly audioTrack: AudioTrack;
+  readonly sendQueue: SendQueue;
   readonly playout: Playout;
-  readonly audience: Audience;
+  readonly listeners: Listeners;
   /** Index of every sample heard, with when it was pulled. */
   readonly heard: { readonly index: number; readonly at: number }[] = [];
   now = 0;
@@ -90,7 +90,7 @@ export class VirtualStage {
   relayStopped = false;
   readonly sources: CountingSource[] = [];
   readonly #options: Required<VirtualStageOptions>;
-  readonly #horizon: Horizon;
+  readonly #deadlines: Deadlines;
   readonly #consumer: RewindConsumer;
   readonly #pipeline: AudioPipeline;
   readonly #aggregator = new ReportAggregator({ broadcast: 1 });
@@ -98,7 +98,7 @@ export class VirtualStage {
   readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
   #lead: { lead: Microseconds; group: number } | undefined;
   /** What the relay said while the publisher stood still. */
-  readonly #unread: Parameters<Audience["observe"]>[0][] = [];
+  readonly #unread: Parameters<Listeners["observe"]>[0][] = [];
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;
   #place = 0;
@@ -120,37 +120,37 @@ export class VirtualStage {
     const { mode, frameMs } = full;
     const clock = (): Microseconds => fromMilliseconds(this.now);
     const aheadMs = full.aheadMs || undefined;
-    this.outbox = new Outbox({ bitrateBps: 768_000, window: false, late: mode === "ahead" });
-    this.audience = new Audience({ clock });
-    this.#horizon = new Horizon({ mode, aheadMs, frameMs, start: microseconds(0), audience: this.audience });
-    this.composer = new Composer({
+    this.sendQueue = new SendQueue({ bitrateBps: 768_000, window: false, late: mode === "ahead" });
+    this.listeners = new Listeners({ clock });
+    this.#deadlines = new Deadlines({ mode, aheadMs, frameMs, start: microseconds(0), listeners: this.listeners });
+    this.audioTrack = new AudioTrack({
       channels: 1,
       frameMs,
       frameSize: 48 * frameMs,
       groupFrames: 1,
       capacity: 48_000 * 20,
-      renege: "rewind",
+      rewindBy: "group",
       knobs: knobsSchema.parse({}),
       lowWanted: () => false,
       onFrame: (frame) => {
-        const playhead = this.#horizon.playhead(clock());
-        this.outbox.push({ ...frame, producedAt: clock() });
-        if (playhead === undefined || !this.audience.playing) return;
-        this.audience.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
+        const playhead = this.#deadlines.playhead(clock());
+        this.sendQueue.push({ ...frame, producedAt: clock() });
+        if (playhead === undefined || !this.listeners.playing) return;
+        this.listeners.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
       },
-      onRewind: (to) => this.outbox.renege(to),
+      onRewind: (to) => this.sendQueue.rewind(to),
       onTrack: () => {},
     });
-    this.composer.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
-    this.performer = new Performer({
+    this.audioTrack.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
+    this.renderer = new Renderer({
       mode,
       channels: 1,
       frameMs,
       opus: { dtx: false },
       resumeWindowMs: 10_000,
       clock,
-      horizon: this.#horizon,
-      composer: this.composer,
+      deadlines: this.#deadlines,
+      audioTrack: this.audioTrack,
       logger: { debug: () => {}, info: () => {}, warn: () => {} },
       onRead: () => {},
       onBegin: () => {},
@@ -182,22 +182,22 @@ export class VirtualStage {
     const source = new CountingSource(() => this.now, timed, first);
     this.sources.push(source);
     this.#index = first;
-    return this.performer.play(source);
+    return this.renderer.play(source);
   }
 
   /** Takes back all that is said from where the listener can still miss it on, as the publisher does. */
   interrupt(): void {
     const now = fromMilliseconds(this.now);
     const position = Math.min(
-      Math.max(toPosition(this.#horizon.playhead(now) ?? microseconds(0)), 0),
-      Math.max(this.composer.cursor, this.composer.end),
+      Math.max(toPosition(this.#deadlines.playhead(now) ?? microseconds(0)), 0),
+      Math.max(this.audioTrack.cursor, this.audioTrack.end),
     );
-    const isSent = position < this.composer.cursor;
-    this.performer.cut(position, { more: false });
+    const isSent = position < this.audioTrack.cursor;
+    this.renderer.cut(position, { more: false });
     if (!isSent) return;
-    this.composer.silence(position);
+    this.audioTrack.silence(position);
     this.#pump();
-    this.audience.startOver(toTime(position), now);
+    this.listeners.startOver(toTime(position), now);
   }
 
   async runTo(milliseconds: number): Promise<void> {
@@ -213,7 +213,7 @@ export class VirtualStage {
       if (!this.stopped) this.#listen();
       if (!this.relayStopped) this.#relay();
       if (!this.publisherStopped)
-        for (const aggregate of this.#unread.splice(0)) this.audience.observe(aggregate, this.#aggregator);
+        for (const aggregate of this.#unread.splice(0)) this.listeners.observe(aggregate, this.#aggregator);
     }
   }
 
@@ -229,22 +229,22 @@ export class VirtualStage {
     const blocks = this.#options.blocksPerTick();
     for (let block = 0; block < blocks; block++) {
       await new Promise((resolve) => setImmediate(resolve));
-      this.performer.take();
+      this.renderer.take();
       this.#pump();
-      const reading = this.performer.reading || (await this.performer.read());
+      const reading = this.renderer.reading || (await this.renderer.read());
       await new Promise((resolve) => setImmediate(resolve));
-      if (!reading || this.performer.reading) break;
+      if (!reading || this.renderer.reading) break;
     }
-    this.performer.take();
+    this.renderer.take();
     this.#pump();
   }
 
   #pump(): void {
     const now = fromMilliseconds(this.now);
-    const ended = this.performer.playlist.current === undefined;
+    const ended = this.renderer.speeches.current === undefined;
     for (;;) {
-      while (this.outbox.size < 1 && this.composer.encode(toPosition(this.#horizon.target(now)), { ended }));
-      const frame = this.outbox.take(now, this.#horizon.passed(now));
+      while (this.sendQueue.size < 1 && this.audioTrack.encode(toPosition(this.#deadlines.target(now)), { ended }));
+      const frame = this.sendQueue.take(now, this.#deadlines.passed(now));
       if (!frame) return;
       const { sequence, timestamp, payload } = frame;
       this.#send(() => {

@@ -1,14 +1,14 @@
 import { MediaError } from "../../base/index.js";
 import type { AudioRendition, VideoRendition } from "../../container/index.js";
 import {
+  type AudioPacketDecoder,
   type Decoder,
   type DecoderEvents,
   type OpenDecoder,
-  type SoundDecoder,
   type Ticket,
   TicketQueue,
-} from "../pipeline.js";
-import { SAMPLE_RATE } from "../samples.js";
+} from "../audio/audio-pipeline.js";
+import { SAMPLE_RATE } from "../audio/samples.js";
 
 /** The two decoders of WebCodecs as far as they are alike. */
 interface CodecPort<Chunk> {
@@ -94,7 +94,7 @@ function planes(data: AudioData): Float32Array[] {
 }
 
 /**
- * Tickets in the order of the packets. Chromium stamps decoded sound by counting samples from a decoder's first packet
+ * Tickets in the order of the packets. Chromium stamps decoded audio by counting samples from a decoder's first packet
  * on, so that after any gap its timestamps say nothing; but every audio packet gives exactly one output, in order.
  */
 class TicketLine {
@@ -113,8 +113,8 @@ class TicketLine {
   }
 }
 
-/** Decodes sound with the browser's AudioDecoder. */
-export function soundDecoder(config: AudioDecoderConfig): OpenDecoder<readonly Float32Array[], SoundDecoder> {
+/** Decodes audio with the browser's AudioDecoder. */
+export function audioDecoder(config: AudioDecoderConfig): OpenDecoder<readonly Float32Array[], AudioPacketDecoder> {
   return (events) => {
     const decoder = openWith<EncodedAudioChunk, AudioData, readonly Float32Array[]>(
       {
@@ -143,7 +143,7 @@ export function soundDecoder(config: AudioDecoderConfig): OpenDecoder<readonly F
 }
 
 /** Decodes pictures with the browser's VideoDecoder. */
-export function pictureDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
+export function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
   return (events) =>
     openWith<EncodedVideoChunk, VideoFrame, VideoFrame>(
       {

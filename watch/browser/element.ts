@@ -1,9 +1,9 @@
-import { BrowserListener, type BrowserListenerStats } from "./listener.js";
+import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
 
 const STYLE = ":host { display: block } canvas { display: block; width: 100%; border-radius: inherit }";
 
 /**
- * `<unsay-watch url="https://relay.example:4443" broadcast="demo">`: plays a broadcast, sound through the speakers and
+ * `<unsay-watch url="https://relay.example:4443" broadcast="demo">`: plays a broadcast, audio through the speakers and
  * pictures, where there are any, on its canvas.
  *
  * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"),
@@ -47,7 +47,7 @@ export class UnsayWatch extends HTMLElement {
   }
 
   /**
-   * Starts to play at the live edge; call it from a click, as browsers ask for sound. A second call changes nothing.
+   * Starts to play at the live edge; call it from a click, as browsers ask for audio. A second call changes nothing.
    * Rejects with a `TransportError` (`INSECURE_PAGE`) or a `MediaError` (`NO_AUDIO_DECODER`) where it can never play.
    */
   async play(): Promise<void> {
@@ -62,7 +62,7 @@ export class UnsayWatch extends HTMLElement {
     this.#listener = listener;
     listener.addEventListener("stats", (event) => {
       const { detail } = event as CustomEvent<BrowserListenerStats>;
-      this.toggleAttribute("video", detail.pictures > 0);
+      this.toggleAttribute("video", detail.imagesShown > 0);
       this.toggleAttribute("speaking", (detail.voice ?? 0) >= 0.5);
       this.dispatchEvent(new CustomEvent("stats", { detail }));
     });

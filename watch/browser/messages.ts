@@ -1,7 +1,7 @@
 import type { Microseconds } from "../../base/index.js";
-import type { ClockRewind, PlaybackClock } from "../playback.js";
-import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../playout.js";
-import type { Provenance } from "../ring.js";
+import type { ClockRewind, PlaybackClock } from "../audio/playback-clock.js";
+import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../audio/playout.js";
+import type { Provenance } from "../audio/sample-ring.js";
 
 /** Name under which the audio worklet registers its processor. */
 export const PROCESSOR = "unsay-playout";
@@ -34,12 +34,12 @@ export interface WorkletStatus {
   readonly playing: boolean;
   readonly moving: boolean;
   readonly resting: boolean;
-  /** Milliseconds of decoded sound at or after the playhead. */
+  /** Milliseconds of decoded audio at or after the playhead. */
   readonly bufferedMs: number;
   /** Sum of the squares of the samples since the last status, and how many those were. */
   readonly energy: number;
   readonly samples: number;
-  /** Rewinds obeyed since the start, of sound and of pictures: a status with fewer than were sent is out of date. */
+  /** Rewinds obeyed since the start, of audio and of pictures: a status with fewer than were sent is out of date. */
   readonly rewinds: number;
   /** The last rewind applied. */
   readonly applied: AppliedRewind | undefined;

@@ -1,4 +1,4 @@
-import { Playout, type PlayoutOptions } from "../playout.js";
+import { Playout, type PlayoutOptions } from "../audio/playout.js";
 import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
 
 /** The part of the AudioWorklet's global scope that is used here; TypeScript's own libraries do not describe it. */

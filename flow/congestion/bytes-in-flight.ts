@@ -1,0 +1,128 @@
+import { fromSeconds, type Microseconds } from "../../base/index.js";
+
+/** Options for {@link BytesInFlight}. */
+export interface BytesInFlightOptions {
+  /** Age at which a group is taken as lost and written off. Default 4 s. */
+  readonly maxAge?: Microseconds;
+  /** Groups remembered at once; beyond it the oldest is written off. Default 4096. */
+  readonly maxEntries?: number;
+}
+
+/** Where the bytes of a {@link BytesInFlight} went; all in bytes. */
+export interface BytesInFlightCounters {
+  /** Acknowledged by the receiver. */
+  readonly acked: number;
+  /** Taken back by us: a rewind, a reset, a skip. */
+  readonly reset: number;
+  /** Given up because no ack came in time. */
+  readonly aged: number;
+  /** Given up because the inFlight was full. */
+  readonly overflow: number;
+}
+
+/** What an ack settled. */
+export interface Settled {
+  /** Bytes it released. */
+  readonly bytes: number;
+  /** When the highest group it covers was sent; undefined when that group was not in the inFlight. */
+  readonly sentAt: Microseconds | undefined;
+}
+
+interface Entry {
+  readonly group: number;
+  bytes: number;
+  readonly sentAt: Microseconds;
+}
+
+/** The bytes in flight to one receiver on one track: sent, not acked, not written off. */
+export class BytesInFlight {
+  readonly #maxAge: Microseconds;
+  readonly #maxEntries: number;
+  // By climbing group; an array, since a window holds few groups.
+  #entries: Entry[] = [];
+  #ack = -1;
+  #inFlight = 0;
+  // No entry was sent before this; it may be lower than need be, never higher.
+  #oldest = Number.POSITIVE_INFINITY;
+  readonly #counters = { acked: 0, reset: 0, aged: 0, overflow: 0 };
+
+  constructor({ maxAge = fromSeconds(4), maxEntries = 4096 }: BytesInFlightOptions = {}) {
+    this.#maxAge = maxAge;
+    this.#maxEntries = maxEntries;
+  }
+
+  /** Where all bytes went so far. */
+  get counters(): BytesInFlightCounters {
+    return { ...this.#counters };
+  }
+
+  /** Enters bytes handed to the transport; more of the same group add up. */
+  sent(group: number, bytes: number, sentAt: Microseconds): void {
+    if (group <= this.#ack) return;
+    let index = this.#entries.length;
+    while (index > 0 && this.#entries[index - 1]!.group > group) index--;
+    const same = this.#entries[index - 1];
+    if (same?.group === group) same.bytes += bytes;
+    else this.#entries.splice(index, 0, { group, bytes, sentAt });
+    this.#inFlight += bytes;
+    this.#oldest = Math.min(this.#oldest, sentAt);
+    if (this.#entries.length > this.#maxEntries) this.#remove(0, 1, "overflow");
+  }
+
+  /** Settles every group at or below `receivedGroup`; an ack that does not climb settles nothing. */
+  acked(receivedGroup: number): Settled {
+    if (receivedGroup <= this.#ack) return { bytes: 0, sentAt: undefined };
+    this.#ack = receivedGroup;
+    let count = 0;
+    while (count < this.#entries.length && this.#entries[count]!.group <= receivedGroup) count++;
+    const highest = this.#entries[count - 1];
+    const sentAt = highest?.group === receivedGroup ? highest.sentAt : undefined;
+    return { bytes: this.#remove(0, count, "acked"), sentAt };
+  }
+
+  /** Writes off groups that we took back ourselves, both ends included; returns their bytes. */
+  writeOff(firstGroup: number, lastGroup: number = firstGroup): number {
+    let start = 0;
+    while (start < this.#entries.length && this.#entries[start]!.group < firstGroup) start++;
+    let end = start;
+    while (end < this.#entries.length && this.#entries[end]!.group <= lastGroup) end++;
+    return this.#remove(start, end - start, "reset");
+  }
+
+  /** Bytes in flight now, after writing off what is too old. */
+  inFlight(now: Microseconds): number {
+    if (now - this.#oldest > this.#maxAge) {
+      this.#oldest = Number.POSITIVE_INFINITY;
+      for (let index = this.#entries.length - 1; index >= 0; index--) {
+        const { sentAt } = this.#entries[index]!;
+        if (now - sentAt > this.#maxAge) this.#remove(index, 1, "aged");
+        else this.#oldest = Math.min(this.#oldest, sentAt);
+      }
+    }
+    return this.#inFlight;
+  }
+
+  /** The lowest group in flight and when it was sent. */
+  get first(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
+    return this.#entries[0];
+  }
+
+  /** The highest group in flight and when it was sent. */
+  get last(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
+    return this.#entries.at(-1);
+  }
+
+  /** Forgets everything, such as when the receiver starts a new run. */
+  clear(): void {
+    this.#remove(0, this.#entries.length, "reset");
+    this.#ack = -1;
+  }
+
+  #remove(start: number, count: number, reason: keyof BytesInFlightCounters): number {
+    let bytes = 0;
+    for (const entry of this.#entries.splice(start, count)) bytes += entry.bytes;
+    this.#inFlight -= bytes;
+    this.#counters[reason] += bytes;
+    return bytes;
+  }
+}

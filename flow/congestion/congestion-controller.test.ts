@@ -1,0 +1,127 @@
+import { describe, expect, it } from "vitest";
+import { fromMilliseconds as ms } from "../../base/index.js";
+import { CongestionController } from "./congestion-controller.js";
+
+const BYTES = 100;
+const BITRATE = 40_000;
+
+/** A receiver at the end of a path: a group every 20 ms, a report every 100 ms, players give a hole up after 300 ms. */
+class Path {
+  readonly delivery = new CongestionController({ spanMs: 250 });
+  now = 1000;
+  delayMs = 40;
+  #group = 0;
+  #received = 0;
+  readonly #ahead = new Map<number, number>();
+  readonly #missing = new Set<number>();
+  #ack = -1;
+
+  /** Runs for a while; `lost` tells which groups do not arrive. */
+  run(forMs: number, lost: (group: number) => boolean = () => false): void {
+    const arrivals: [at: number, group: number][] = [];
+    for (const end = this.now + forMs; this.now < end; this.now += 20) {
+      const group = this.#group++;
+      this.delivery.sent(group, BYTES, ms(this.now));
+      if (lost(group)) this.#missing.add(group);
+      else arrivals.push([this.now + this.delayMs, group]);
+      for (const [at, arrived] of arrivals)
+        if (at <= this.now && !this.#ahead.has(arrived)) {
+          this.#ahead.set(arrived, at);
+          this.#received += BYTES;
+        }
+      if (this.now % 100 === 0) this.#report();
+    }
+    for (const [at, arrived] of arrivals)
+      if (!this.#ahead.has(arrived)) {
+        this.#ahead.set(arrived, at);
+        this.#received += BYTES;
+      }
+  }
+
+  #report(): void {
+    for (;;) {
+      const next = this.#ack + 1;
+      const at = this.#ahead.get(next);
+      const after = this.#ahead.get(next + 1);
+      const arrived = at !== undefined && at <= this.now;
+      const givenUp = this.#missing.has(next) && after !== undefined && this.now - after >= 300;
+      if (!arrived && !givenUp) break;
+      this.#ack = next;
+    }
+    this.delivery.acknowledged({
+      session: 1,
+      receivedGroup: this.#ack < 0 ? undefined : this.#ack,
+      receivedBytes: this.#received,
+      at: ms(this.now),
+      staleness: ms(0),
+    });
+  }
+}
+
+describe("CongestionController", () => {
+  it("lets a window pass the round trip, and shrinks only what is beyond it when a queue builds up", () => {
+    const path = new Path();
+    path.delayMs = 200;
+    expect(path.delivery.windowBytes(1_000_000)).toBe((1_000_000 / 8) * 0.5);
+    path.run(2000);
+    const idle = path.delivery.windowBytes(1_000_000);
+    expect(idle).toBeGreaterThanOrEqual((1_000_000 / 8) * 0.55);
+    expect(idle).toBeLessThan((1_000_000 / 8) * 0.6);
+    path.delayMs = 500;
+    path.run(3000);
+    expect(path.delivery.level).not.toBe("full");
+    expect(path.delivery.queueing).toBeGreaterThan(ms(250));
+    expect(path.delivery.windowBytes(1_000_000)).toBeLessThan(idle - (1_000_000 / 8) * 0.05);
+    expect(path.delivery.windowBytes(1_000_000)).toBeGreaterThan((1_000_000 / 8) * 0.3);
+    path.delayMs = 200;
+    path.run(40_000);
+    expect([path.delivery.level, path.delivery.windowBytes(1_000_000)]).toEqual(["full", idle]);
+  });
+
+  it("takes no hole for a queue and no queue for holes, and tells which path deserves repeats", () => {
+    const lossy = new Path();
+    lossy.run(20_000, (group) => group % 47 === 11);
+    expect(lossy.delivery.level).toBe("full");
+    expect([lossy.delivery.lossy, lossy.delivery.repeats]).toEqual([true, true]);
+    expect(lossy.delivery.inFlight(ms(lossy.now))).toBeLessThan(lossy.delivery.windowBytes(BITRATE));
+    const overlapping = new Path();
+    overlapping.run(20_000, (group) => group % 47 === 11 || group % 47 === 19);
+    expect(overlapping.delivery.level).toBe("full");
+
+    const full = new Path();
+    full.run(2000);
+    full.delayMs = 400;
+    full.run(20_000, (group) => group % 47 === 11);
+    expect(full.delivery.level).toBe("low");
+    expect(full.delivery.repeats).toBe(false);
+
+    const clean = new Path();
+    clean.run(20_000);
+    expect([clean.delivery.level, clean.delivery.lossy, clean.delivery.holes]).toEqual(["full", false, 0]);
+  });
+
+  it("takes the waits of a long path that loses for no full queue, and those of a clean one for what they are", () => {
+    const holes = (group: number) => group % 97 === 11;
+    const run = (delayMs: number, waitMs: number, lost?: (group: number) => boolean) => {
+      const path = new Path();
+      path.delayMs = delayMs;
+      path.run(20_000, lost);
+      path.delayMs = delayMs + waitMs;
+      path.run(20_000, lost);
+      return { level: path.delivery.level, repeats: path.delivery.repeats };
+    };
+    expect(run(300, 100, holes)).toEqual({ level: "full", repeats: true });
+    expect(run(300, 100)).toEqual({ level: "low", repeats: false });
+    expect(run(300, 300, holes)).toEqual({ level: "low", repeats: false });
+    expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
+  });
+
+  it("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {
+    const path = new Path();
+    path.run(2000);
+    path.run(1500, () => true);
+    expect(path.delivery.level).not.toBe("full");
+    path.delivery.acknowledged({ session: 2, receivedGroup: 0, receivedBytes: 0, at: ms(path.now), staleness: ms(0) });
+    expect([path.delivery.level, path.delivery.inFlight(ms(path.now))]).toEqual(["full", 0]);
+  });
+});

@@ -1,0 +1,179 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import { BytesInFlight } from "./bytes-in-flight.js";
+import { type CongestionLevel, DelayBasedEstimator } from "./delay-based-estimator.js";
+import { Window } from "./window.js";
+
+/** A newest report, as far as delivery goes. */
+export interface Acknowledgement {
+  /** The player's run; another one starts everything afresh. */
+  readonly session: number;
+  readonly receivedGroup: number | undefined;
+  readonly receivedBytes: number;
+  /** When the report arrived, less its own staleness: so what is queueing on the way up does not count. */
+  readonly at: Microseconds;
+  /** The report's staleness: what was sent for so long can't be acked yet, however well it comes. */
+  readonly staleness: Microseconds;
+}
+
+/** A group that is missing for so much longer than the path takes was lost: players give one up after 300 ms. */
+const HELD: Microseconds = fromMilliseconds(150);
+/** Acks in a row that holes held up: more than that many are a full queue that drops, whose acks count all the same. */
+const MAX_HELD = 2;
+/** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance is none. */
+const BLOCKED: Microseconds = fromMilliseconds(300);
+/** Two holes within this time make a path a lossy one. A single one may be a hiccup of the machine. */
+const LOSSY_WITHIN: Microseconds = fromSeconds(30);
+/** Queueing delay below which a hole is the path's doing. */
+const CALM: Microseconds = fromMilliseconds(50);
+/** Acks wait for the next report. */
+const REPORT_MS = 100;
+const UNKNOWN_BASE_MS = 150;
+/**
+ * The shortest of so many delays counts, which at ten reports a second is what lasts for 300 ms; more on a lossy path,
+ * where the carrier slows down for a moment after every loss.
+ */
+const SAMPLES = { clean: 4, lossy: 6 };
+/** How long a delay that has lasted for that many samples must last on. */
+const SUSTAIN: Microseconds = fromMilliseconds(150);
+/** A base delay above this is no round trip but a queue that was full from the start. */
+const MAX_BASE_MS = 1000;
+
+/**
+ * What decides how much one receiver gets of one track: its bytes in flight, a window that follows the bit rate and the
+ * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. Everything is told by the
+ * acks of its reports.
+ */
+export class CongestionController {
+  readonly #inFlight = new BytesInFlight();
+  readonly #rate = new DelayBasedEstimator({ sustain: SUSTAIN });
+  readonly #window: Window;
+  #session: number | undefined;
+  #ack: number | undefined;
+  #bytes = 0;
+  /** Bytes that had come when the ack climbed last. */
+  #ackBytes = 0;
+  #staleness = 0;
+  /** Whether bytes came and the ack did not climb. */
+  #held = false;
+  #heldInRow = 0;
+  /** Newest delays from send to ack, in microseconds. */
+  #delays: number[] = [];
+  #holes = 0;
+  #lastHole: Microseconds | undefined;
+  #lossy = false;
+
+  constructor({ spanMs }: { /** Media in flight beyond the base delay, in milliseconds. */ readonly spanMs: number }) {
+    this.#window = new Window({ bitrateBps: 0, spanMs });
+  }
+
+  /** Whether to send everything, less, or another rendition. */
+  get level(): CongestionLevel {
+    return this.#rate.level;
+  }
+
+  /** Queueing delay on the way to the receiver, as of its newest ack. */
+  get queueing(): Microseconds {
+    return this.#rate.queueing;
+  }
+
+  /** Whether the path loses datagrams: once seen, it stays so for the receiver's run. */
+  get lossy(): boolean {
+    return this.#lossy;
+  }
+
+  /** Whether to send everything twice: where a path loses and is not full, since there it would only fill it. */
+  get repeats(): boolean {
+    return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
+  }
+
+  /** Groups that were sent, were missing when later ones had come, and were given up. */
+  get holes(): number {
+    return this.#holes;
+  }
+
+  /** Bytes that may be in flight at a bit rate. */
+  windowBytes(bitrateBps: number): number {
+    const base = this.#rate.base;
+    this.#window.bitrateBps = bitrateBps;
+    // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
+    const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
+    this.#window.baseDelayMs = delayMs + REPORT_MS + this.#staleness / 1000;
+    this.#window.factor = this.#rate.factor;
+    return this.#window.bytes;
+  }
+
+  /** Notes bytes handed to the transport. */
+  sent(group: number, bytes: number, at: Microseconds): void {
+    this.#inFlight.sent(group, bytes, at);
+  }
+
+  /** Notes that a group was taken back. */
+  writeOff(group: number): void {
+    this.#inFlight.writeOff(group);
+  }
+
+  /** Bytes in flight now. What came while a hole holds the ack is not; with repeats every object comes twice. */
+  inFlight(now: Microseconds): number {
+    const came = this.#held ? (this.#bytes - this.#ackBytes) / (this.#lossy ? 2 : 1) : 0;
+    return Math.max(0, this.#inFlight.inFlight(now) - came);
+  }
+
+  /** Takes what a newest report acknowledges. */
+  acknowledged({ session, receivedGroup, receivedBytes, at, staleness }: Acknowledgement): void {
+    if (session !== this.#session) this.#restart(session);
+    this.#staleness = staleness;
+    const bytesCame = receivedBytes > this.#bytes;
+    this.#bytes = Math.max(this.#bytes, receivedBytes);
+    if (receivedGroup === undefined) return;
+    const { first, last } = this.#inFlight;
+    if (this.#ack !== undefined && receivedGroup <= this.#ack) {
+      if (bytesCame) this.#held = true;
+      // What is not acked is at least as late as it is old.
+      else if (first && last && last.sentAt - first.sentAt >= BLOCKED) this.#rate.observe(first.sentAt, at);
+      return;
+    }
+    const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
+    if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
+    this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
+    const { sentAt } = this.#inFlight.acked(receivedGroup);
+    // An ack that a hole held up moves on to the next hole, however long ago that was.
+    if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
+    this.#held = false;
+    this.#ackBytes = this.#bytes;
+    this.#ack = receivedGroup;
+  }
+
+  #sample(sentAt: Microseconds, at: Microseconds): void {
+    this.#delays.push(at - sentAt);
+    const samples = this.#lossy ? SAMPLES.lossy : SAMPLES.clean;
+    if (this.#delays.length > samples) this.#delays.shift();
+    this.#rate.observe(microseconds(at - Math.min(...this.#delays)), at);
+  }
+
+  #lost(at: Microseconds): void {
+    this.#holes++;
+    // A full queue drops too, and a repeat would only fill it: the path loses when it does so without one.
+    if (this.#rate.queueing > CALM) return;
+    const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
+    if (soon) this.#lossy = true;
+    this.#rate.lossy = this.#lossy;
+    this.#lastHole = at;
+  }
+
+  #restart(session: number): void {
+    if (this.#session !== undefined) {
+      this.#inFlight.clear();
+      this.#rate.reset();
+    }
+    this.#session = session;
+    this.#ack = undefined;
+    this.#bytes = 0;
+    this.#ackBytes = 0;
+    this.#held = false;
+    this.#heldInRow = 0;
+    this.#delays = [];
+    this.#holes = 0;
+    this.#lastHole = undefined;
+    this.#lossy = false;
+  }
+}

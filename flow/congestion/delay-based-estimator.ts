@@ -1,0 +1,143 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import { StalenessEstimator } from "../playhead/staleness.js";
+
+/** What a watcher gets: everything, less of it (a smaller window, so skips), or the low-bitrate rendition. */
+export type CongestionLevel = "full" | "reduced" | "low";
+
+/** Options for {@link DelayBasedEstimator}. */
+export interface DelayBasedEstimatorOptions {
+  /** Queueing delay that counts as congestion. Default 50 ms. */
+  readonly threshold?: Microseconds;
+  /** How long it must last. Default 300 ms. */
+  readonly sustain?: Microseconds;
+}
+
+const REDUCE = 0.7;
+const RECOVER = 1.15;
+const FACTOR_MIN = 0.25;
+/** Under this share of the window, skipping alone leaves holes too often: change the rendition. */
+const LOW_FACTOR = 0.5;
+/** Share of the round trip that packets may wait on a path that loses. */
+const LOSSY_SHARE = 0.5;
+const RECOVER_AFTER = fromSeconds(2);
+const RECOVER_AFTER_MAX = fromSeconds(32);
+/** A raise that brings the queue back within this long was too early. */
+const REGRET = fromSeconds(5);
+
+/**
+ * Finds a queue building up on the way to a watcher, and how much less to send. QUIC's own congestion control fills
+ * deep queues and cannot be seen from here, but an ack says when a group arrived: the delay above the smallest of the
+ * last two minutes is queueing. The constants of reduction and recovery are of the usual delay-based kind, chosen for
+ * reports at 10 Hz.
+ */
+export class DelayBasedEstimator {
+  /** Whether the path is known to lose packets by itself. */
+  lossy = false;
+  readonly #threshold: Microseconds;
+  readonly #sustain: Microseconds;
+  readonly #delays = new StalenessEstimator();
+  #queueing: Microseconds = microseconds(0);
+  #base: Microseconds | undefined;
+  #factor = 1;
+  #level: CongestionLevel = "full";
+  #overSince: Microseconds | undefined;
+  #calmSince: Microseconds | undefined;
+  #raisedAt = Number.NEGATIVE_INFINITY;
+  #recoverAfter = RECOVER_AFTER;
+
+  constructor({ threshold = fromMilliseconds(50), sustain = fromMilliseconds(300) }: DelayBasedEstimatorOptions = {}) {
+    this.#threshold = threshold;
+    this.#sustain = sustain;
+  }
+
+  /** Queueing delay of the newest sample. */
+  get queueing(): Microseconds {
+    return this.#queueing;
+  }
+
+  /** Time from a send to its ack without queueing; undefined before the first sample. */
+  get base(): Microseconds | undefined {
+    return this.#base;
+  }
+
+  /**
+   * Queueing delay above which the path counts as full. Where it loses, the carrier's congestion window shrinks to what
+   * little audio fills, and every loss makes the next packets wait for a part of the round trip: on a long path that is
+   * no full queue.
+   */
+  get threshold(): Microseconds {
+    if (!this.lossy || this.#base === undefined) return this.#threshold;
+    return microseconds(Math.max(this.#threshold, this.#base * LOSSY_SHARE));
+  }
+
+  /** Share of the window to use, 0.25 to 1. */
+  get factor(): number {
+    return this.#factor;
+  }
+
+  /** What the watcher should get. */
+  get level(): CongestionLevel {
+    return this.#level;
+  }
+
+  /**
+   * Takes one sample: when an acked group was sent, and when its ack came less the report's own staleness, both on our
+   * clock. Returns what the watcher should get.
+   */
+  observe(sentAt: Microseconds, ackedAt: Microseconds): CongestionLevel {
+    const now = ackedAt;
+    this.#queueing = this.#delays.observe(sentAt, ackedAt);
+    this.#base = microseconds(ackedAt - sentAt - this.#queueing);
+    const threshold = this.threshold;
+    if (this.#queueing > threshold) {
+      this.#calmSince = undefined;
+      this.#overSince ??= now;
+      if (now - this.#overSince >= this.#sustain) this.#reduce(now);
+    } else {
+      this.#overSince = undefined;
+      // Between half the threshold and the threshold it neither reduces nor recovers: the hysteresis.
+      if (this.#queueing > threshold / 2) this.#calmSince = undefined;
+      else this.#calmSince ??= now;
+      if (this.#calmSince !== undefined && now - this.#calmSince >= this.#recoverAfter) this.#recover(now);
+    }
+    return this.#level;
+  }
+
+  /** Starts afresh, such as on a new path. */
+  reset(): void {
+    this.#delays.reset();
+    this.#queueing = microseconds(0);
+    this.#base = undefined;
+    this.lossy = false;
+    this.#factor = 1;
+    this.#level = "full";
+    this.#overSince = undefined;
+    this.#calmSince = undefined;
+    this.#recoverAfter = RECOVER_AFTER;
+  }
+
+  #reduce(now: Microseconds): void {
+    if (now - this.#raisedAt < REGRET)
+      this.#recoverAfter = microseconds(Math.min(this.#recoverAfter * 2, RECOVER_AFTER_MAX));
+    this.#raisedAt = Number.NEGATIVE_INFINITY;
+    this.#factor = Math.max(this.#factor * REDUCE, FACTOR_MIN);
+    this.#level = this.#level === "low" || this.#factor < LOW_FACTOR ? "low" : "reduced";
+    // The queue needs time to drain before the next verdict.
+    this.#overSince = microseconds(now + this.#queueing);
+  }
+
+  #recover(now: Microseconds): void {
+    this.#calmSince = now;
+    if (this.#factor < 1) {
+      this.#factor = Math.min(this.#factor * RECOVER, 1);
+      this.#raisedAt = now;
+    } else if (this.#level !== "full") {
+      // The whole window of the low rendition has been fine for a while: try the full one, whose factor is 1 as well.
+      this.#level = "full";
+      this.#raisedAt = now;
+    } else {
+      this.#recoverAfter = RECOVER_AFTER;
+    }
+    if (this.#factor === 1 && this.#level === "reduced") this.#level = "full";
+  }
+}

@@ -1,0 +1,42 @@
+/** Options for {@link Window}. */
+export interface WindowOptions {
+  /** Bit rate of the media, in bits per second. */
+  readonly bitrateBps: number;
+  /** Media the window holds, in milliseconds. Default 250. */
+  readonly spanMs?: number;
+  /** Never smaller, in bytes. Default 4 KiB. */
+  readonly minBytes?: number;
+  /** Never larger, in bytes. Default 256 KiB, which suits 1 MB/s and would be a minute of Opus. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * How many bytes may be in flight to one receiver: `clamp(bitrate * (base delay + span), min, max)`. What is on its way
+ * for one base delay is no queue, so the span comes on top of it: a span of 250 ms alone starves every stream whose acks
+ * take longer. On congestion the span shrinks, and the least with it; never what the path holds anyway, because acks that
+ * loss delays look like a full queue, and a window smaller than the path would make of them a silence.
+ */
+export class Window {
+  readonly #spanMs: number;
+  readonly #minBytes: number;
+  readonly #maxBytes: number;
+  /** Bit rate of the media, in bits per second; follows the rendition. */
+  bitrateBps: number;
+  /** Time from a send to its ack on the idle path, in milliseconds; 0 while unknown. */
+  baseDelayMs = 0;
+  /** Share of the span in use, from a `DelayBasedEstimator`. */
+  factor = 1;
+
+  constructor({ bitrateBps, spanMs = 250, minBytes = 4096, maxBytes = 262_144 }: WindowOptions) {
+    this.bitrateBps = bitrateBps;
+    this.#spanMs = spanMs;
+    this.#minBytes = minBytes;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The window's size now, in bytes. */
+  get bytes(): number {
+    const wanted = (this.bitrateBps / 8) * ((this.baseDelayMs + this.#spanMs * this.factor) / 1000);
+    return Math.floor(Math.min(Math.max(wanted, this.#minBytes * this.factor), this.#maxBytes));
+  }
+}

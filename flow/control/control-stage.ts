@@ -1,0 +1,392 @@
+import { InputError, microseconds, StateError } from "../../base/index.js";
+import type { Band } from "./loop-band.js";
+import type { Knobs, Operation, OperationName } from "./operation.js";
+
+/** How a request ended; every request ends in exactly one. */
+export type ControlOutcome = "applied" | "superseded" | "failed";
+
+/** The end of one request. */
+export interface ControlEvent {
+  readonly outcome: ControlOutcome;
+  readonly op: OperationName;
+  readonly requestId: string;
+  /** The first control epoch that shows it; only when applied. */
+  readonly controlEpoch: number | undefined;
+  /** One sentence; only when failed. */
+  readonly reason: string | undefined;
+}
+
+/** An event as the requester gets it: `set_applied`, `model_failed` and so on, ready for JSON. */
+export function controlMessage({ outcome, op, requestId, controlEpoch, reason }: ControlEvent): {
+  readonly event: `${OperationName}_${ControlOutcome}`;
+  readonly requestId: string;
+  readonly controlEpoch?: number;
+  readonly reason?: string;
+} {
+  return {
+    event: `${op}_${outcome}`,
+    requestId,
+    ...(controlEpoch === undefined ? {} : { controlEpoch }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+/** Work to do off the tick, such as loading a model; hand its result to `prepared` or `prepareFailed`. */
+export interface Preparation {
+  readonly operation: Operation;
+  readonly payload: Uint8Array | undefined;
+  /** The state it starts from; a swap of source or model makes a new one. */
+  readonly epoch: number;
+  /** 0 at first; grows with each start over. */
+  readonly attempt: number;
+}
+
+/** One change to make live, in the order it must be made. */
+export type StagedChange<Result> =
+  | { readonly kind: "interrupt" | "resume" | "noise_clear" }
+  | {
+      readonly kind: "source" | "model" | "noise_profile" | "splice";
+      readonly operation: Operation;
+      readonly result: Result;
+    }
+  | { readonly kind: "band"; readonly band: Band | undefined }
+  | { readonly kind: "knobs"; readonly knobs: Knobs };
+
+/** What must be done again for audio already sent ahead: nothing, mixing alone, or inference as well. */
+export type Recompose = "none" | "remix" | "render";
+
+/** What holds for one whole tick; frozen, so that it is the same across all of a tick's awaits. */
+export interface Tick {
+  readonly knobs: Knobs;
+  readonly band: Band | undefined;
+  /** Climbs with every tick that changed anything; groups carry it, so that none rendered before counts as an effect. */
+  readonly controlEpoch: number;
+  readonly recompose: Recompose;
+}
+
+/** Options for {@link ControlStage}. */
+export interface ControlStageOptions {
+  readonly knobs: Knobs;
+  /** Called once for every request that ended. */
+  readonly onEvent: (event: ControlEvent) => void;
+  /** Times a preparation starts over because the state changed under it. Default 5. */
+  readonly maxRetries?: number;
+  /** Splices that may wait at once. Default 16. */
+  readonly maxSplices?: number;
+}
+
+type SlotName = "source" | "model" | "noise";
+type KnobName = keyof Knobs;
+
+interface Pending<Result> {
+  readonly operation: Operation;
+  readonly payload: Uint8Array | undefined;
+  attempt: number;
+  /** The run under way or finished; undefined until it is handed out. */
+  run: Preparation | undefined;
+  finished: { readonly result: Result } | undefined;
+}
+
+const NOTHING: readonly Preparation[] = Object.freeze([]);
+
+interface Request {
+  readonly op: OperationName;
+  /** Fields still waiting; the request ends when the last is gone. */
+  open: number;
+}
+
+/**
+ * Where control requests wait for the tick. `stage` touches nothing live: it keeps the latest value of each field.
+ * `beforeTick` is the only place where anything changes, once per tick and in a fixed order, because swapping the
+ * conditioning under a running step corrupts audio that then stays in the model's state.
+ */
+export class ControlStage<Result> {
+  readonly #onEvent: (event: ControlEvent) => void;
+  readonly #maxRetries: number;
+  readonly #maxSplices: number;
+  readonly #requests = new Map<string, Request>();
+  readonly #knobs = new Map<KnobName, { readonly value: number | boolean; readonly requestId: string }>();
+  readonly #slots = new Map<SlotName, Pending<Result>>();
+  #splices: Pending<Result>[] = [];
+  #action: Operation | undefined;
+  #band: { readonly band: Band | undefined; readonly requestId: string } | undefined;
+  #epoch = 0;
+  #tick: Tick;
+  #dirty = false;
+  #waiting = false;
+  #closed = false;
+
+  constructor({ knobs, onEvent, maxRetries = 5, maxSplices = 16 }: ControlStageOptions) {
+    this.#onEvent = onEvent;
+    this.#maxRetries = maxRetries;
+    this.#maxSplices = maxSplices;
+    this.#tick = Object.freeze({
+      knobs: Object.freeze({ ...knobs }),
+      band: undefined,
+      controlEpoch: 0,
+      recompose: "none",
+    });
+  }
+
+  /** What holds now. */
+  get current(): Tick {
+    return this.#tick;
+  }
+
+  /** The knobs as they will be when everything staged is live. */
+  get knobs(): Knobs {
+    if (this.#knobs.size === 0) return this.#tick.knobs;
+    return { ...this.#tick.knobs, ...Object.fromEntries([...this.#knobs].map(([name, { value }]) => [name, value])) };
+  }
+
+  /** Requests that have not ended. */
+  get pending(): number {
+    return this.#requests.size;
+  }
+
+  /**
+   * Takes a validated operation. Throws an `InputError` (`DUPLICATE_REQUEST`) when a request of that id is waiting, and
+   * a `StateError` (`CLOSED`) after `close`.
+   */
+  stage(operation: Operation, payload?: Uint8Array): void {
+    if (this.#closed) throw new StateError("CLOSED", "The control stage is closed.");
+    const { requestId, op } = operation;
+    if (this.#requests.has(requestId))
+      throw new InputError("DUPLICATE_REQUEST", `requestId ${requestId} is already waiting.`);
+    this.#requests.set(requestId, { op, open: 1 });
+    this.#dirty = true;
+    switch (operation.op) {
+      case "set":
+        this.#stageKnobs(requestId, operation.knobs);
+        break;
+      case "loop_band": {
+        const { band } = operation;
+        const older = this.#band;
+        this.#band = {
+          requestId,
+          band: band === null ? undefined : { start: microseconds(band.start), end: microseconds(band.end) },
+        };
+        if (older) this.#end(older.requestId, "superseded");
+        break;
+      }
+      case "interrupt":
+      case "resume": {
+        const older = this.#action;
+        this.#action = operation;
+        if (older) this.#end(older.requestId, "superseded");
+        break;
+      }
+      case "swap_source":
+        this.#stageSlot("source", operation, payload);
+        break;
+      case "model":
+        this.#stageSlot("model", operation, payload);
+        break;
+      case "noise_profile":
+        this.#stageSlot("noise", operation, payload);
+        break;
+      case "write_audio":
+        if (this.#splices.length >= this.#maxSplices)
+          this.#end(requestId, "failed", `More than ${this.#maxSplices} splices are waiting.`);
+        else {
+          this.#splices.push({ operation, payload, attempt: 0, run: undefined, finished: undefined });
+          this.#waiting = true;
+        }
+    }
+  }
+
+  /** Preparations to start now, each handed out once; ask after every `stage` and every `beforeTick`. */
+  takePreparations(): readonly Preparation[] {
+    if (!this.#waiting) return NOTHING;
+    this.#waiting = false;
+    const started: Preparation[] = [];
+    for (const pending of [...this.#slots.values(), ...this.#splices]) {
+      if (pending.run !== undefined || isImmediate(pending.operation)) continue;
+      const { operation, payload, attempt } = pending;
+      pending.run = Object.freeze({ operation, payload, epoch: this.#epoch, attempt });
+      started.push(pending.run);
+    }
+    return started;
+  }
+
+  /** Hands in a finished preparation; one that was superseded meanwhile is dropped, and the answer is false. */
+  prepared(preparation: Preparation, result: Result): boolean {
+    const pending = this.#find(preparation);
+    if (pending === undefined) return false;
+    pending.finished = { result };
+    this.#dirty = true;
+    return true;
+  }
+
+  /** Ends the request of a preparation that failed. */
+  prepareFailed(preparation: Preparation, reason: string): void {
+    const pending = this.#find(preparation);
+    if (pending === undefined) return;
+    this.#drop(pending);
+    this.#end(pending.operation.requestId, "failed", reason);
+  }
+
+  /**
+   * Makes everything staged live: an interrupt or resume, then the source, the model, finished preparations, the loop
+   * band, the knobs, and says what one recompose has to do. `apply` makes each change; when it throws, that request
+   * fails with the error's message and nothing of it counts. With nothing staged it allocates nothing.
+   */
+  beforeTick(apply: (change: StagedChange<Result>) => void): Tick {
+    if (!this.#dirty) return this.#settle();
+    this.#dirty = false;
+    const applied: string[] = [];
+    let recompose: Recompose = "none";
+    const attempt = (change: StagedChange<Result>, ...requestIds: string[]): boolean => {
+      try {
+        apply(change);
+        applied.push(...requestIds);
+        return true;
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        for (const requestId of requestIds) this.#end(requestId, "failed", reason);
+        return false;
+      }
+    };
+
+    const action = this.#action;
+    this.#action = undefined;
+    if (action?.op === "interrupt" || action?.op === "resume") attempt({ kind: action.op }, action.requestId);
+
+    for (const name of ["source", "model"] as const) {
+      const pending = this.#slots.get(name);
+      if (pending?.finished === undefined) continue;
+      this.#slots.delete(name);
+      const { operation, finished } = pending;
+      if (!attempt({ kind: name, operation, result: finished.result }, operation.requestId)) continue;
+      this.#epoch++;
+      recompose = "render";
+    }
+
+    const noise = this.#slots.get("noise");
+    for (const pending of noise === undefined ? this.#splices.slice() : [noise, ...this.#splices]) {
+      const { operation, finished } = pending;
+      if (isImmediate(operation)) {
+        this.#drop(pending);
+        if (attempt({ kind: "noise_clear" }, operation.requestId)) recompose = "render";
+      } else if (finished !== undefined && this.#isCurrent(pending)) {
+        this.#drop(pending);
+        const kind = operation.op === "noise_profile" ? "noise_profile" : "splice";
+        if (attempt({ kind, operation, result: finished.result }, operation.requestId)) recompose = "render";
+      }
+    }
+
+    let { knobs, band } = this.#tick;
+    if (this.#band !== undefined) {
+      const staged = this.#band;
+      this.#band = undefined;
+      if (attempt({ kind: "band", band: staged.band }, staged.requestId)) {
+        if (band !== staged.band) recompose = "render";
+        band = staged.band;
+      }
+    }
+    if (this.#knobs.size > 0) {
+      const requestIds = new Set([...this.#knobs.values()].map(({ requestId }) => requestId));
+      const changed = [...this.#knobs].filter(([name, { value }]) => knobs[name] !== value);
+      this.#knobs.clear();
+      const next: Knobs = Object.freeze({
+        ...knobs,
+        ...Object.fromEntries(changed.map(([name, { value }]) => [name, value])),
+      });
+      if (changed.length === 0) applied.push(...requestIds);
+      else if (attempt({ kind: "knobs", knobs: next }, ...requestIds)) {
+        knobs = next;
+        const mixed = changed.every(([name]) => name === "strength" || name === "gainDb");
+        if (recompose === "none") recompose = mixed ? "remix" : "render";
+      }
+    }
+
+    if (applied.length === 0) return this.#settle();
+    const controlEpoch = this.#tick.controlEpoch + 1;
+    this.#tick = Object.freeze({ knobs, band, controlEpoch, recompose });
+    for (const requestId of applied) this.#end(requestId, "applied");
+    return this.#tick;
+  }
+
+  /** Fails everything that waits; idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const requestId of [...this.#requests.keys()])
+      this.#end(requestId, "failed", "The publisher closed before the change was made.");
+    this.#knobs.clear();
+    this.#slots.clear();
+    this.#splices = [];
+    this.#action = undefined;
+    this.#band = undefined;
+    this.#dirty = false;
+  }
+
+  // The recompose belongs to the tick that made the change and not to those after it.
+  #settle(): Tick {
+    if (this.#tick.recompose !== "none") this.#tick = Object.freeze({ ...this.#tick, recompose: "none" });
+    return this.#tick;
+  }
+
+  #stageKnobs(requestId: string, knobs: Partial<Record<KnobName, number | boolean | undefined>>): void {
+    const fields = (Object.entries(knobs) as [KnobName, number | boolean | undefined][]).flatMap(([name, value]) =>
+      value === undefined ? [] : [{ name, value }],
+    );
+    this.#requests.get(requestId)!.open = fields.length;
+    for (const { name, value } of fields) {
+      const older = this.#knobs.get(name);
+      this.#knobs.set(name, { value, requestId });
+      if (older === undefined) continue;
+      const request = this.#requests.get(older.requestId)!;
+      request.open--;
+      if (request.open === 0) this.#end(older.requestId, "superseded");
+    }
+  }
+
+  #stageSlot(name: SlotName, operation: Operation, payload: Uint8Array | undefined): void {
+    const older = this.#slots.get(name);
+    this.#slots.set(name, { operation, payload, attempt: 0, run: undefined, finished: undefined });
+    this.#waiting = true;
+    if (older) this.#end(older.operation.requestId, "superseded");
+  }
+
+  // A result computed from a state that is gone must not go live: start over, but not for ever.
+  #isCurrent(pending: Pending<Result>): boolean {
+    if (pending.run?.epoch === this.#epoch) return true;
+    pending.run = undefined;
+    pending.finished = undefined;
+    pending.attempt++;
+    this.#waiting = true;
+    if (pending.attempt > this.#maxRetries) {
+      this.#drop(pending);
+      this.#end(
+        pending.operation.requestId,
+        "failed",
+        `The source or the model changed during each of ${this.#maxRetries + 1} preparations.`,
+      );
+    }
+    return false;
+  }
+
+  #find(preparation: Preparation): Pending<Result> | undefined {
+    for (const pending of this.#slots.values()) if (pending.run === preparation) return pending;
+    return this.#splices.find(({ run }) => run === preparation);
+  }
+
+  #drop(pending: Pending<Result>): void {
+    for (const [name, waiting] of this.#slots) if (waiting === pending) this.#slots.delete(name);
+    const index = this.#splices.indexOf(pending);
+    if (index >= 0) this.#splices.splice(index, 1);
+  }
+
+  #end(requestId: string, outcome: ControlOutcome, reason?: string): void {
+    const request = this.#requests.get(requestId);
+    if (request === undefined) return;
+    this.#requests.delete(requestId);
+    const controlEpoch = outcome === "applied" ? this.#tick.controlEpoch : undefined;
+    this.#onEvent(Object.freeze({ outcome, op: request.op, requestId, controlEpoch, reason }));
+  }
+}
+
+function isImmediate(operation: Operation): boolean {
+  return operation.op === "noise_profile" && operation.action === "clear";
+}

@@ -1,0 +1,150 @@
+import { z } from "zod";
+import { broadcastName, ProtocolError } from "../../base/index.js";
+import { type BulkAck, bulkAckSchema, type PayloadHead, payloadSchema } from "../bulk/piece.js";
+import { type ControlEvent, controlMessage } from "./control-stage.js";
+
+/** Track of a controller's broadcast: each group one request. */
+export const OPERATIONS_TRACK = "operations";
+/** Track of the publisher's broadcast: each group one answer. */
+export const ANSWERS_TRACK = "control.json";
+/** Requests and answers in bytes at most. */
+export const MAX_CONTROL_BYTES = 16_384;
+
+const ID = /^[\w-]{1,64}$/;
+
+/** Path under which the controllers of a broadcast publish, which is known by its name. */
+export function controlPath(broadcast: string): string {
+  return `${broadcastName(broadcast)}.control`;
+}
+
+/** Track on which the payload of a request comes. */
+export function payloadTrack(requestId: string): string {
+  return `payload/${requestId}`;
+}
+
+/** Whether a controller may have this id: it is a part of a path, and short. */
+export function isControllerId(id: string): boolean {
+  return ID.test(id);
+}
+
+/** One request of a controller. */
+export interface ControlRequest {
+  /** Climbs by one with every request of a controller: groups may overtake each other. */
+  readonly order: number;
+  readonly op: string;
+  readonly requestId: string;
+  /** What a payload that follows must be. */
+  readonly payload: PayloadHead | undefined;
+  /** The operation itself, not validated. */
+  readonly operation: unknown;
+}
+
+function buildRequestSchema() {
+  return z.looseObject({
+    order: z.number().int().min(0),
+    op: z.string().min(1).max(64),
+    requestId: z.string().min(1).max(64),
+    payload: payloadSchema.optional(),
+  });
+}
+
+function buildAnswerSchema() {
+  const address = { controller: z.string().regex(ID), requestId: z.string().max(64) };
+  return z.union([
+    bulkAckSchema.extend({ ...address, event: z.literal("payload_ack") }),
+    z.object({ ...address, event: z.literal("pending") }),
+    z.object({
+      ...address,
+      event: z.string().regex(/^[a-z_]{1,64}_(applied|superseded|failed)$/),
+      controlEpoch: z.number().int().min(0).optional(),
+      reason: z.string().max(MAX_CONTROL_BYTES).optional(),
+    }),
+  ]);
+}
+
+const requestSchema = /* @__PURE__ */ buildRequestSchema();
+const answerSchema = /* @__PURE__ */ buildAnswerSchema();
+
+/** Writes a request down. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`). */
+export function encodeControlRequest({
+  order,
+  payload,
+  operation,
+}: Omit<ControlRequest, "op" | "requestId">): Uint8Array {
+  return encode({ ...(operation as object), order, ...(payload && { payload }) });
+}
+
+/** Reads a request as far as its envelope goes. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`, `CONTROL_REQUEST`). */
+export function decodeControlRequest(bytes: Uint8Array): ControlRequest {
+  const parsed = requestSchema.safeParse(decode(bytes));
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw malformed(`${issue?.path.join(".") || "request"} is not valid: ${issue?.message}.`);
+  }
+  const { order, payload, ...operation } = parsed.data;
+  return { order, op: operation.op, requestId: operation.requestId, payload, operation };
+}
+
+/** What a publisher answers, to one controller. */
+export type ControlAnswer =
+  /** How a request ended. `op` may be one that there is not, when the request named it. */
+  | { readonly kind: "event"; readonly event: ControlEvent }
+  /** A request is being worked on. */
+  | { readonly kind: "pending"; readonly requestId: string }
+  /** What has come of a payload. */
+  | { readonly kind: "ack"; readonly requestId: string; readonly ack: BulkAck };
+
+/** Writes an answer down. */
+export function encodeControlAnswer(controller: string, answer: ControlAnswer): Uint8Array {
+  switch (answer.kind) {
+    case "event":
+      return encode({ controller, ...controlMessage(answer.event) });
+    case "pending":
+      return encode({ controller, event: "pending", requestId: answer.requestId });
+    case "ack":
+      return encode({ controller, event: "payload_ack", requestId: answer.requestId, ...answer.ack });
+  }
+}
+
+/** Reads an answer; undefined when it is for another controller. Throws a `ProtocolError` (`CONTROL_ANSWER`, `CONTROL_TOO_LARGE`). */
+export function decodeControlAnswer(bytes: Uint8Array, controller: string): ControlAnswer | undefined {
+  const parsed = answerSchema.safeParse(decode(bytes));
+  if (!parsed.success) throw new ProtocolError("CONTROL_ANSWER", "An answer of the publisher is not valid.");
+  const answer = parsed.data;
+  const { requestId, event } = answer;
+  if (answer.controller !== controller) return undefined;
+  if ("next" in answer) {
+    const { next, ranges, sentAt, held, delay } = answer;
+    return { kind: "ack", requestId, ack: { next, ranges, sentAt, held, delay } };
+  }
+  if (event === "pending") return { kind: "pending", requestId };
+  const { controlEpoch, reason } = answer as { controlEpoch?: number; reason?: string };
+  const cut = event.lastIndexOf("_");
+  const op = event.slice(0, cut) as ControlEvent["op"];
+  const outcome = event.slice(cut + 1) as ControlEvent["outcome"];
+  return { kind: "event", event: { outcome, op, requestId, controlEpoch, reason } };
+}
+
+function encode(value: object): Uint8Array {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  checkLength(bytes);
+  return bytes;
+}
+
+function decode(bytes: Uint8Array): unknown {
+  checkLength(bytes);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new ProtocolError("CONTROL_REQUEST", "It is not valid JSON.", { cause });
+  }
+}
+
+function checkLength({ length }: Uint8Array): void {
+  if (length > MAX_CONTROL_BYTES)
+    throw new ProtocolError("CONTROL_TOO_LARGE", `It may have ${MAX_CONTROL_BYTES} bytes at most, but has ${length}.`);
+}
+
+function malformed(message: string): ProtocolError {
+  return new ProtocolError("CONTROL_REQUEST", message);
+}

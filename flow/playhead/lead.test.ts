@@ -1,0 +1,215 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fromMilliseconds, fromSeconds, microseconds, toSeconds } from "../../base/index.js";
+import { foldLead, LeadController, type LeadMode } from "./lead.js";
+
+const ms = fromMilliseconds;
+
+/** A steady writer at 20 groups a second, 30 ms down, 50 ms up; five seconds in, the way down grows by a step. */
+function simulate(mode: LeadMode, stepMs: number): { peak: number; late: number } {
+  const controller = new LeadController({ mode });
+  const flying: { arrival: number; start: number; group: number }[] = [];
+  const reports: { arrival: number; lead: number; group: number }[] = [];
+  let recent: { at: number; lead: number; group: number }[] = [];
+  let peak = 0;
+  let late = 0;
+  let group = 0;
+  for (let now = 0; now < 20_000; now += 10) {
+    if (now % 50 === 0) {
+      const start = now + controller.advance(ms(now)) / 1000;
+      controller.wrote(ms(now), ms(50), group);
+      flying.push({ arrival: now + 30 + (now >= 5000 ? stepMs : 0), start, group: group++ });
+    }
+    while (flying[0] && flying[0].arrival <= now) {
+      const { start, group } = flying.shift()!;
+      if (start < now) late++;
+      recent.push({ at: now, lead: start - now, group });
+    }
+    recent = recent.filter(({ at }) => now - at <= 250);
+    if (now % 50 === 0 && recent.length > 0) {
+      const worst = recent.reduce((a, b) => (b.lead < a.lead ? b : a));
+      reports.push({ arrival: now + 50, lead: Math.floor(worst.lead), group: worst.group });
+    }
+    while (reports[0] && reports[0].arrival <= now) {
+      const { lead, group } = reports.shift()!;
+      controller.observe({ lead: ms(lead), group, at: ms(now) });
+    }
+    peak = Math.max(peak, toSeconds(controller.transport(ms(now))));
+  }
+  return { peak, late };
+}
+
+describe("the landing-lead controller", () => {
+  it("raises once by what is missing when gated, and runs away when not", () => {
+    for (const [stepMs, gated, ungated] of [
+      [200, 0.131, 1.43],
+      [500, 0.431, 3.0],
+      [1000, 0.931, 3.0],
+    ] as const) {
+      const calm = simulate("gated", stepMs);
+      const wild = simulate("ungated", stepMs);
+      expect(Math.abs(calm.peak - gated)).toBeLessThan(0.005);
+      expect(Math.abs(wild.peak - ungated)).toBeLessThan(0.01);
+      expect(calm.late).toBe(wild.late);
+    }
+  });
+
+  it("folds a lead only for a group sent after the last raise", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(50), 1);
+    controller.wrote(ms(50), ms(50), 2);
+    expect(controller.observe({ lead: ms(50), group: 1, at: ms(100) })).toBe("raised");
+    expect(controller.transport(ms(100))).toBe(ms(100));
+    expect(controller.observe({ lead: ms(50), group: 2, at: ms(200) })).toBe("gated");
+    controller.wrote(ms(200), ms(50), 3);
+    expect(controller.observe({ lead: ms(140), group: 3, at: ms(300) })).toBe("raised");
+    expect(controller.transport(ms(300))).toBe(ms(110));
+    expect(controller.observe({ lead: ms(150), group: 4, at: ms(300) })).toBe("enough");
+  });
+
+  it("holds while leads are moderate, and decays when they are ample or reports have stopped", () => {
+    const controller = new LeadController();
+    controller.observe({ lead: ms(-850), group: 0, at: ms(0) });
+    for (let now = 0; now <= 30_000; now += 1000) controller.observe({ lead: ms(340), group: 9, at: ms(now) });
+    expect(controller.transport(ms(30_000))).toBe(ms(1000));
+    expect(controller.transport(ms(40_000))).toBe(ms(1000));
+    controller.observe({ lead: ms(360), group: 10, at: ms(40_000) });
+    expect(toSeconds(controller.transport(ms(60_000)))).toBeCloseTo(Math.exp(-1), 5);
+    const silent = new LeadController();
+    silent.observe({ lead: ms(-850), group: 0, at: ms(0) });
+    silent.transport(ms(10_000));
+    expect(toSeconds(silent.transport(ms(30_000)))).toBeCloseTo(Math.exp(-1), 5);
+  });
+
+  it("never asks for more than three seconds", () => {
+    const controller = new LeadController();
+    controller.observe({ lead: fromSeconds(-60), group: 5, at: ms(0) });
+    expect(controller.transport(ms(0))).toBe(fromSeconds(3));
+  });
+
+  it("leaves out leads of groups before a rewind and while a loop band is armed, and folds across the seam", () => {
+    const controller = new LeadController({ loop: fromSeconds(4) });
+    controller.wrote(ms(0), ms(20), 100);
+    controller.rewind(fromSeconds(1), 100);
+    expect(controller.observe({ lead: ms(-400), group: 100, at: ms(10) })).toBe("ignored");
+    controller.loopBandArmed = true;
+    expect(controller.observe({ lead: ms(-400), group: 200, at: ms(10) })).toBe("ignored");
+    controller.loopBandArmed = false;
+    expect(controller.observe({ lead: ms(-3800), group: 200, at: ms(10) })).toBe("enough");
+    expect(controller.observe({ lead: ms(3950), group: 201, at: ms(10) })).toBe("raised");
+    expect(controller.transport(ms(10))).toBe(ms(200));
+  });
+});
+
+describe("foldLead", () => {
+  it("answers the nearest place in the loop", () => {
+    const loop = fromSeconds(10);
+    expect(foldLead(fromSeconds(0.2), loop)).toBe(fromSeconds(0.2));
+    expect(foldLead(fromSeconds(-9.8), loop)).toBe(fromSeconds(0.2));
+    expect(foldLead(fromSeconds(9.9), loop)).toBe(fromSeconds(-0.1));
+    expect(foldLead(fromSeconds(-25), loop)).toBe(fromSeconds(-5));
+    fc.assert(
+      fc.property(fc.integer({ min: -1e9, max: 1e9 }), fc.integer({ min: 1, max: 5e6 }), (lead, half) => {
+        const folded = foldLead(microseconds(lead), microseconds(2 * half));
+        expect(folded).toBeGreaterThanOrEqual(-half);
+        expect(folded).toBeLessThan(half);
+        expect(Math.abs((lead - folded) % (2 * half))).toBe(0);
+      }),
+      { seed: 3 },
+    );
+  });
+});
+
+describe("the base lead", () => {
+  it("starts from the seed, follows the cadence with gaps capped, and stays within its bounds", () => {
+    const controller = new LeadController();
+    expect(controller.close(ms(0))).toBe(ms(162));
+    expect(controller.advance(ms(0))).toBe(ms(250));
+    controller.wrote(ms(0), ms(70), 0);
+    controller.wrote(ms(1000), fromSeconds(1), 1);
+    // 0.07 + 0.1 * (0.18 - 0.07) = 0.081
+    expect(controller.close(ms(1000))).toBe(ms(179.6));
+    controller.wrote(ms(9000), ms(20), 2);
+    expect(controller.advance(ms(9000))).toBe(ms(1350));
+  });
+
+  it("raises by a shortfall and lets it decay within seconds", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 0);
+    controller.wrote(ms(520), ms(20), 1);
+    const close = controller.close(ms(520));
+    expect(controller.advance(ms(520)) - close).toBe(ms(550));
+    controller.wrote(ms(540), ms(20), 2);
+    expect(controller.advance(ms(540)) - controller.close(ms(540))).toBeGreaterThan(ms(540));
+    const later = controller.close(ms(2020));
+    expect(controller.advance(ms(2020)) - later).toBe(microseconds(Math.round(550_000 * Math.exp(-1))));
+  });
+
+  it("takes a pause in which there was nothing to write for no stall", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 1);
+    const before = controller.advance(ms(0));
+    controller.rest();
+    controller.wrote(ms(5000), ms(20), 2);
+    expect(controller.advance(ms(5000))).toBe(before);
+    controller.wrote(ms(6000), ms(20), 3);
+    expect(controller.advance(ms(6000))).toBeGreaterThan(before);
+  });
+
+  it("prewarms before a step known to block and puts it off by exactly one tick", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 0);
+    expect(controller.beforeBlocking(ms(20))).toBe("defer");
+    const raised = controller.advance(ms(20)) - controller.close(ms(20));
+    expect(raised).toBe(ms(1100));
+    controller.wrote(ms(20), ms(20), 1);
+    expect(controller.beforeBlocking(ms(40))).toBe("go");
+    controller.wrote(ms(340), ms(320), 2);
+    // The block took 320 ms, so that is what the next one is prepared for, once the stall has decayed.
+    expect(controller.beforeBlocking(ms(20_000))).toBe("defer");
+    expect(controller.advance(ms(20_000)) - controller.close(ms(20_000))).toBe(ms(320));
+  });
+
+  it("never moves the frontier back, whatever happens, except by a rewind or a wrap", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            kind: fc.constantFrom("write", "lead", "block", "idle", "rewind"),
+            gap: fc.integer({ min: 0, max: 3000 }),
+            lead: fc.integer({ min: -4000, max: 2000 }),
+            playhead: fc.integer({ min: -200, max: 3000 }),
+          }),
+          { maxLength: 60 },
+        ),
+        (steps) => {
+          const controller = new LeadController();
+          let now = 0;
+          let playhead = 0;
+          let group = 0;
+          let previous = Number.NEGATIVE_INFINITY;
+          for (const step of steps) {
+            now += step.gap;
+            playhead = Math.max(0, playhead + step.playhead);
+            if (step.kind === "write") controller.wrote(ms(now), ms(20), group++);
+            if (step.kind === "lead") controller.observe({ lead: ms(step.lead), group, at: ms(now) });
+            if (step.kind === "block") controller.beforeBlocking(ms(now));
+            if (step.kind === "rewind") {
+              controller.rewind(ms(playhead), group);
+              previous = Number.NEGATIVE_INFINITY;
+            }
+            const frontier = controller.frontier(ms(playhead), ms(now));
+            expect(frontier).toBeGreaterThanOrEqual(previous);
+            expect(frontier - ms(playhead)).toBeGreaterThanOrEqual(ms(250));
+            previous = frontier;
+          }
+        },
+      ),
+      { seed: 4, numRuns: 500 },
+    );
+    const controller = new LeadController();
+    controller.frontier(fromSeconds(100), ms(0));
+    controller.wrap(ms(0));
+    expect(controller.frontier(ms(0), ms(0))).toBe(ms(250));
+  });
+});

@@ -1,0 +1,196 @@
+import { fromSeconds, type Microseconds, microseconds, toSeconds } from "../../base/index.js";
+
+// All in seconds. The constants and the rules are the design's; the simulation beside this file shows the gate's worth.
+const EMA_SEED = 0.07;
+const EMA_ALPHA = 0.1;
+const EMA_GAP_CAP = 0.18;
+const EMA_FACTOR = 1.6;
+const MARGIN = 0.05;
+const ADVANCE_MIN = 0.25;
+const ADVANCE_MAX = 1.35;
+const STALL_MAX = 1.35;
+const STALL_TAU = 1.5;
+const PREWARM_FIRST = 1.1;
+const PREWARM_MAX = 1.3;
+const LEAD_WANTED = 0.15;
+const LEAD_AMPLE = 0.35;
+const BEHIND = 0.1;
+const TRANSPORT_MAX = 3.0;
+const TRANSPORT_TAU = 20;
+const REPORT_OLD = 10;
+// Further from the playhead than any advance: it was where it was for a playhead that was none.
+const LOST = 10;
+
+/**
+ * The distance nearest to zero that is the same place in a loop: `((x + D/2) mod D) - D/2`.
+ * A lead across the loop's seam would otherwise be wrong by the loop's length.
+ */
+export function foldLead(lead: Microseconds, loop: Microseconds): Microseconds {
+  const shifted = (lead + loop / 2) % loop;
+  return microseconds((shifted < 0 ? shifted + loop : shifted) - loop / 2);
+}
+
+/** How landing leads raise the transport term: only for groups sent after the last raise, or always (bench only). */
+export type LeadMode = "gated" | "ungated";
+
+/** Options for {@link LeadController}. */
+export interface LeadControllerOptions {
+  /** Default `gated`. */
+  readonly mode?: LeadMode;
+  /** Length of the looped source, when there is one. */
+  readonly loop?: Microseconds;
+}
+
+/** A landing lead as a report brought it. */
+export interface LeadSample {
+  /** How early the group's audio was ready, at apply time. */
+  readonly lead: Microseconds;
+  /** The group that had it. */
+  readonly group: number;
+  /** When the report arrived. */
+  readonly at: Microseconds;
+}
+
+/** What a landing lead did: raised the lead, was satisfied, was too early to judge by, or did not count. */
+export type LeadVerdict = "raised" | "enough" | "gated" | "ignored";
+
+/**
+ * How far ahead of the playhead a publisher must be: `advance` for its frontier, `close` for a control change.
+ * A base part follows the publisher's own cadence and stalls, a transport part follows how early audio really lands.
+ */
+export class LeadController {
+  readonly #mode: LeadMode;
+  readonly #loop: number | undefined;
+  #interval = EMA_SEED;
+  #stall = 0;
+  #worstBlock: number | undefined;
+  #block: "none" | "deferred" | "running" = "none";
+  #lastWrite: number | undefined;
+  #lastGroup = -1;
+  #transport = 0;
+  #gate = -1;
+  #ignoreThrough = -1;
+  #bandArmed = false;
+  #lastLead: number | undefined;
+  #lastReport = Number.NEGATIVE_INFINITY;
+  #decayedAt: number | undefined;
+  #frontier = Number.NEGATIVE_INFINITY;
+
+  constructor({ mode = "gated", loop }: LeadControllerOptions = {}) {
+    this.#mode = mode;
+    this.#loop = loop;
+  }
+
+  /**
+   * Notes a write: when, how much media it covered, and the highest group in it. `behind`: how much less ahead of the
+   * playhead it was than planned. What is written late, as after a pause or a rewind, tells nothing about the way: it
+   * lands late all the same, and what the listener reports then is its own jitter buffer.
+   */
+  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind = microseconds(0)): void {
+    this.#decay(at);
+    if (toSeconds(behind) > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
+    this.#lastGroup = Math.max(this.#lastGroup, group);
+    const now = toSeconds(at);
+    if (this.#lastWrite !== undefined) {
+      const gap = now - this.#lastWrite;
+      this.#interval += EMA_ALPHA * (Math.min(gap, EMA_GAP_CAP) - this.#interval);
+      const shortfall = gap - toSeconds(sliceWidth) + MARGIN;
+      if (shortfall > this.#stall) this.#stall = Math.min(shortfall, STALL_MAX);
+      if (this.#block === "running") this.#worstBlock = Math.max(this.#worstBlock ?? 0, gap);
+    }
+    if (this.#block === "running") this.#block = "none";
+    this.#lastWrite = now;
+  }
+
+  /** Nothing is to be written for now, because nothing is said or nobody listens: the gap until then is no stall. */
+  rest(): void {
+    this.#lastWrite = undefined;
+  }
+
+  /**
+   * Asks before a step that will block the writer. The first call raises the lead and answers `defer`: let one tick
+   * pass, so that the raise is sent first. The next call answers `go`.
+   */
+  beforeBlocking(at: Microseconds): "defer" | "go" {
+    if (this.#block === "deferred") {
+      this.#block = "running";
+      return "go";
+    }
+    this.#decay(at);
+    const prewarm = Math.min(this.#worstBlock ?? PREWARM_FIRST, PREWARM_MAX);
+    this.#stall = Math.max(this.#stall, prewarm);
+    this.#block = "deferred";
+    return "defer";
+  }
+
+  /** Takes a landing lead. */
+  observe({ lead, group, at }: LeadSample): LeadVerdict {
+    this.#decay(at);
+    this.#lastReport = toSeconds(at);
+    if (this.#bandArmed || group <= this.#ignoreThrough) return "ignored";
+    const folded = toSeconds(this.#loop === undefined ? lead : foldLead(lead, microseconds(this.#loop)));
+    this.#lastLead = folded;
+    const deficit = LEAD_WANTED - folded;
+    if (deficit <= 0) return "enough";
+    // A reporter can name a group that was never written, which is no news of the last raise either.
+    const known = this.#lastGroup < 0 ? group : Math.min(group, this.#lastGroup);
+    if (this.#mode === "gated" && known <= this.#gate) return "gated";
+    this.#transport = Math.min(this.#transport + deficit, TRANSPORT_MAX);
+    this.#gate = this.#lastGroup;
+    return "raised";
+  }
+
+  /** While a loop band is armed the playhead jumps on purpose, so landing leads say nothing. */
+  set loopBandArmed(armed: boolean) {
+    this.#bandArmed = armed;
+  }
+
+  /** A rewind: the frontier goes back to `to`; leads of groups up to `lastGroup` of the old timeline no longer count. */
+  rewind(to: Microseconds, lastGroup: number): void {
+    this.#frontier = to;
+    this.#ignoreThrough = Math.max(this.#ignoreThrough, lastGroup);
+  }
+
+  /** The looped source started over: the frontier goes back to `to`. */
+  wrap(to: Microseconds): void {
+    this.#frontier = to;
+  }
+
+  /** The part that follows landing leads. */
+  transport(now: Microseconds): Microseconds {
+    this.#decay(now);
+    return fromSeconds(this.#transport);
+  }
+
+  /** How far ahead of the playhead the frontier should be. */
+  advance(now: Microseconds): Microseconds {
+    this.#decay(now);
+    const base = this.#interval * EMA_FACTOR + MARGIN + this.#stall;
+    return fromSeconds(Math.min(Math.max(base, ADVANCE_MIN), ADVANCE_MAX) + this.#transport);
+  }
+
+  /** How far ahead of the playhead a control change may land. */
+  close(now: Microseconds): Microseconds {
+    this.#decay(now);
+    return fromSeconds(this.#interval * EMA_FACTOR + MARGIN + this.#transport);
+  }
+
+  /**
+   * Media time to have written by now; never goes back except by `rewind` or `wrap`, or when it is 10 s from the playhead,
+   * where no advance leads.
+   */
+  frontier(playhead: Microseconds, now: Microseconds): Microseconds {
+    if (this.#frontier - playhead > fromSeconds(LOST)) this.#frontier = playhead;
+    this.#frontier = Math.max(this.#frontier, playhead + this.advance(now));
+    return microseconds(this.#frontier);
+  }
+
+  #decay(at: Microseconds): void {
+    const now = toSeconds(at);
+    const elapsed = Math.max(0, now - (this.#decayedAt ?? now));
+    this.#decayedAt = Math.max(this.#decayedAt ?? now, now);
+    this.#stall *= Math.exp(-elapsed / STALL_TAU);
+    const ample = this.#lastLead !== undefined && this.#lastLead > LEAD_AMPLE;
+    if (ample || now - this.#lastReport > REPORT_OLD) this.#transport *= Math.exp(-elapsed / TRANSPORT_TAU);
+  }
+}

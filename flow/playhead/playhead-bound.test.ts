@@ -1,0 +1,102 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { fromSeconds, fromMilliseconds as ms } from "../../base/index.js";
+import { PlayheadBound } from "./playhead-bound.js";
+
+const SLACK = ms(250);
+
+test("a bound is a player that gets every frame at once, plays at 1x and runs on through silence", () => {
+  const bound = new PlayheadBound();
+  expect(bound.at(ms(0))).toBeUndefined();
+  expect(bound.limit(fromSeconds(99), ms(0))).toBe(fromSeconds(99));
+  // Two seconds sent at once.
+  for (let at = 5000; at <= 7000; at += 20) bound.sent(ms(at), ms(100));
+  expect(bound.at(ms(100))).toBe(ms(5000) + SLACK);
+  expect(bound.at(ms(1100))).toBe(ms(6000) + SLACK);
+  // A pause: a player whose timeline is that of the clock goes on, and must be believed.
+  expect(bound.at(ms(60_000))).toBe(ms(5000 + 59_900) + SLACK);
+  // The next utterance begins further on: a player that passes over a hole goes on there.
+  bound.sent(ms(70_000), ms(61_000));
+  bound.sent(ms(70_100), ms(61_000));
+  expect(bound.at(ms(61_050))).toBe(ms(70_050) + SLACK);
+  expect(bound.limit(ms(2 ** 30), ms(61_050))).toBe(ms(70_050) + SLACK);
+  expect(bound.limit(ms(70_000), ms(61_050))).toBe(ms(70_000));
+});
+
+test("a bound stays within a second of audio that is sent behind it, however slow a source is", () => {
+  const bound = new PlayheadBound();
+  for (let n = 0; n < 6000; n++) bound.sent(ms(20 * n), ms(25 * n));
+  // Two minutes at four fifths of real time: running on alone would have gained 30 s.
+  expect(bound.at(ms(25 * 5999))).toBeLessThanOrEqual(ms(20 * 5999 + 1000) + SLACK);
+});
+
+test("a bound goes back with a rewind and forward with the first listener, never beyond what was sent", () => {
+  const bound = new PlayheadBound();
+  for (let at = 0; at <= 10_000; at += 100) bound.sent(ms(at), ms(0));
+  bound.begin(ms(4000), ms(0));
+  expect(bound.at(ms(0))).toBe(ms(4000) + SLACK);
+  // A claim to be at the start moves nothing.
+  bound.begin(ms(0), ms(0));
+  expect(bound.at(ms(1000))).toBe(ms(5000) + SLACK);
+  bound.begin(fromSeconds(2 ** 30), ms(1000));
+  expect(bound.at(ms(1000))).toBe(ms(10_000) + SLACK);
+  bound.rewind(ms(3000), ms(1000));
+  expect([bound.rewinds, bound.at(ms(1000))]).toEqual([1, ms(3000) + SLACK]);
+  bound.sent(ms(3000), ms(1000));
+  expect(bound.at(ms(9000))).toBe(ms(11_000) + SLACK);
+  bound.rewind(ms(3000), ms(9000));
+  bound.sent(ms(3000), ms(9000));
+  bound.sent(ms(3100), ms(9000));
+  expect(bound.at(ms(9050))).toBe(ms(3050) + SLACK);
+});
+
+test("no honest player is ever bounded, whatever was sent, taken back and waited for", () => {
+  const step = fc.record({
+    kind: fc.constantFrom("send", "send", "hole", "rewind", "wait"),
+    count: fc.integer({ min: 1, max: 80 }),
+    gap: fc.integer({ min: 0, max: 1500 }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.nat(400), fc.boolean(), (steps, late, runsOn) => {
+      const bound = new PlayheadBound();
+      let now = 0;
+      let end = 0;
+      // A player that starts `late` and then plays whatever there is at 1x.
+      let playhead = 0;
+      let frames: number[] = [];
+      let startedAt: number | undefined;
+      const play = (milliseconds: number) => {
+        for (let left = milliseconds; left > 0; left -= 20) {
+          now += Math.min(20, left);
+          if (startedAt === undefined || now < startedAt + late) continue;
+          while (frames.length > 0 && frames[0]! < playhead) frames.shift();
+          if (frames.length === 0 && runsOn) playhead += Math.min(20, left);
+          if (frames.length > 0)
+            playhead =
+              frames[0]! <= playhead + 120 ? Math.min(playhead + Math.min(20, left), frames.at(-1)!) : frames[0]!;
+          expect(playhead).toBeLessThanOrEqual((bound.at(ms(now)) ?? 0) / 1000);
+        }
+      };
+      for (const { kind, count, gap } of steps) {
+        if (kind === "hole") end += gap;
+        if (kind === "rewind" && startedAt !== undefined) {
+          end = Math.max(0, end - gap);
+          playhead = Math.min(playhead, end);
+          frames = frames.filter((frame) => frame < end);
+          bound.rewind(ms(end), ms(now));
+        }
+        if (kind === "send")
+          for (let index = 0; index < count; index++) {
+            startedAt ??= now;
+            bound.sent(ms(end), ms(now));
+            frames.push(end);
+            // A player goes back for audio that is late by more than it would have waited.
+            playhead = Math.min(playhead, end + 1000);
+            end += 20;
+          }
+        play(gap);
+      }
+    }),
+    { seed: 7, numRuns: 400 },
+  );
+});

@@ -1,0 +1,112 @@
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+
+/** Frames further apart than the longest Opus packet leave a hole, which a player that has nothing else passes over. */
+const HOLE: Microseconds = fromMilliseconds(130);
+/** The last frame's own length, and what players pass over of lost frames. */
+const SLACK: Microseconds = fromMilliseconds(250);
+/** How long a player waits for late audio before it runs on: the default of the playback clock. */
+const HOLD: Microseconds = fromMilliseconds(1000);
+/** Holes remembered; of more the oldest are passed over. */
+const MAX_STRETCHES = 256;
+
+interface Stretch {
+  readonly start: number;
+  end: number;
+}
+
+/**
+ * How far a listener's playhead can be at most, whatever its reports claim: as far as that of a player that got every
+ * frame the moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio that is sent
+ * behind that playhead makes an honest player wait, so the bound stays within {@link HOLD} of it. A claim moves nothing
+ * but, once, what the first of the listeners is believed: a player that joins at the newest frame is further than any
+ * that played on.
+ */
+export class PlayheadBound {
+  /** Media sent from the playhead on, ascending. */
+  readonly #stretches: Stretch[] = [];
+  #playhead = 0;
+  #at = 0;
+  #rewinds = 0;
+
+  /** Rewinds so far. */
+  get rewinds(): number {
+    return this.#rewinds;
+  }
+
+  /** Notes a frame that was just sent. One at or before what was sent already changes nothing. */
+  sent(timestamp: Microseconds, now: Microseconds): void {
+    this.#advance(now);
+    const last = this.#stretches.at(-1);
+    if (last === undefined) {
+      this.#stretches.push({ start: timestamp, end: timestamp });
+      this.#playhead = timestamp;
+      this.#at = now;
+      return;
+    }
+    if (timestamp <= last.end) return;
+    this.#playhead = Math.min(this.#playhead, timestamp + HOLD);
+    if (timestamp <= Math.max(last.end + HOLE, this.#playhead)) last.end = timestamp;
+    else if (this.#playhead >= last.end) this.#begin(timestamp);
+    else {
+      this.#stretches.push({ start: timestamp, end: timestamp });
+      if (this.#stretches.length > MAX_STRETCHES) this.#next();
+    }
+  }
+
+  /** Notes that everything sent from `to` on was just taken back. */
+  rewind(to: Microseconds, now: Microseconds): void {
+    this.#advance(now);
+    this.#rewinds++;
+    if (this.#stretches.length === 0) return;
+    const kept = this.#stretches
+      .filter(({ start }) => start < to)
+      .map(({ start, end }) => ({ start, end: Math.min(end, to) }));
+    const stretches = kept.length > 0 ? kept : [{ start: to, end: to }];
+    this.#stretches.splice(0, this.#stretches.length, ...stretches);
+    this.#playhead = Math.min(this.#playhead, to);
+  }
+
+  /** Believes the first listener's claim as far as anything was sent. It never goes back. */
+  begin(claimed: Microseconds, now: Microseconds): void {
+    this.#advance(now);
+    const reach = this.#stretches.at(-1)?.end;
+    if (reach === undefined) return;
+    const to = Math.min(claimed, reach);
+    while (this.#stretches.length > 1 && this.#stretches[0]!.end < to) this.#next();
+    this.#playhead = Math.max(this.#playhead, to);
+  }
+
+  /** The furthest that a playhead can be now; undefined while nothing was sent. */
+  at(now: Microseconds): Microseconds | undefined {
+    this.#advance(now);
+    return this.#stretches.length === 0 ? undefined : microseconds(this.#playhead + SLACK);
+  }
+
+  /** A claim, or the bound where it lies beyond that. */
+  limit(claimed: Microseconds, now: Microseconds): Microseconds {
+    const most = this.at(now);
+    return most === undefined || claimed <= most ? claimed : most;
+  }
+
+  // A player that has played everything and gets something beyond a hole goes on there.
+  #begin(timestamp: Microseconds): void {
+    this.#stretches.splice(0, this.#stretches.length, { start: timestamp, end: timestamp });
+    this.#playhead = timestamp;
+  }
+
+  #advance(now: Microseconds): void {
+    this.#playhead += Math.max(0, now - this.#at);
+    this.#at = Math.max(this.#at, now);
+    // A hole takes a player no time; only the silence behind everything does.
+    for (let [current, following] = this.#stretches; following !== undefined; [current, following] = this.#stretches) {
+      if (this.#playhead < current!.end) return;
+      this.#playhead += Math.max(0, following.start - current!.end);
+      this.#stretches.shift();
+    }
+  }
+
+  #next(): void {
+    this.#stretches.shift();
+    this.#playhead = Math.max(this.#playhead, this.#stretches[0]!.start);
+  }
+}

@@ -1,0 +1,32 @@
+import { fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+
+const BUCKET = fromSeconds(10);
+const WINDOW = fromSeconds(120);
+
+/**
+ * Measures how much longer than the quickest one a report took, without synchronised clocks: the offset between
+ * arrival and send, less the smallest offset of the last 120 s. Make a new one (or `reset`) on a reconnect or a path
+ * change.
+ */
+export class StalenessEstimator {
+  // Minima by age, never by count: a backlog of hundreds of reports must not push the true minimum out.
+  readonly #minima = new Map<number, number>();
+
+  /** Takes one report's send time (the sender's clock) and arrival (ours); returns its staleness. */
+  observe(clientTime: Microseconds, arrival: Microseconds): Microseconds {
+    const offset = arrival - clientTime;
+    const bucket = Math.floor(arrival / BUCKET);
+    this.#minima.set(bucket, Math.min(this.#minima.get(bucket) ?? Number.POSITIVE_INFINITY, offset));
+    let base = offset;
+    for (const [index, minimum] of this.#minima) {
+      if ((index + 1) * BUCKET <= arrival - WINDOW) this.#minima.delete(index);
+      else base = Math.min(base, minimum);
+    }
+    return microseconds(Math.max(0, offset - base));
+  }
+
+  /** Forgets everything measured. */
+  reset(): void {
+    this.#minima.clear();
+  }
+}

@@ -1,0 +1,202 @@
+import { type Microseconds, microseconds } from "../../base/index.js";
+import type { ByteWriter } from "../wire.js";
+import {
+  distance,
+  Flag,
+  flagged,
+  header,
+  Kind,
+  limited,
+  MAX_ID,
+  MAX_NUMBER,
+  open,
+  type ReportErrorCode,
+  readLead,
+  saturated,
+  within,
+  word,
+  writeLead,
+} from "./record.js";
+
+/** Most bytes of a relay's aggregate, MoQ datagram header included: what every path is known to carry. */
+export const MAX_AGGREGATE_BYTES = 1200;
+/** Most listeners that one aggregate names. */
+export const MAX_LISTED = 24;
+
+/** One listener as an aggregate names it. */
+export interface ListedListener {
+  /** The player's random session id. */
+  readonly session: number;
+  /** Its playhead, projected to the aggregate's `relayTimeMs`. */
+  readonly playhead: Microseconds;
+  /** Rewinds it has applied. */
+  readonly discontinuity: number;
+  /** How far it heard the old timeline at its last rewind. */
+  readonly heardUntil: Microseconds | undefined;
+  /** Media time up to which it had audio ready when it last reported. */
+  readonly receivedUntil: Microseconds | undefined;
+}
+
+/** What a relay tells the publisher about all the listeners of one broadcast. */
+export interface Aggregate {
+  /** {@link broadcastHash} of the broadcast's path. */
+  readonly broadcast: number;
+  /** Climbs by one with every aggregate, under 2^30. */
+  readonly aggregateId: number;
+  /** The relay's monotonic clock at send, in whole milliseconds, under 2^35. */
+  readonly relayTimeMs: number;
+  /** Listeners that report. */
+  readonly listeners: number;
+  /** Listeners refused because the relay's table was full, since its start. */
+  readonly overflow: number;
+  /** Whether any listener plays. */
+  readonly playing: boolean;
+  /** Earliest playhead of the playing listeners (of all when none plays) at `relayTimeMs`; 0 with no listeners. */
+  readonly earliest: Microseconds;
+  /** Latest playhead of the playing listeners (of all when none plays) at `relayTimeMs`; 0 with no listeners. */
+  readonly latest: Microseconds;
+  /** Smallest landing lead since the last aggregate. */
+  readonly worstLead: Microseconds | undefined;
+  /** The group that had `worstLead`. */
+  readonly worstLeadGroup: number | undefined;
+  /** Every group at or below has reached the relay or was given up by it. */
+  readonly ingestAck: number | undefined;
+  /** Bytes of media that reached the relay, saturating at 2^42 - 1. */
+  readonly ingestBytes: number;
+  /** Most rewinds any listener has applied. */
+  readonly discontinuity: number;
+  /** Largest `bleedMs` of any listener. */
+  readonly bleedMs: number;
+  /** Largest `staleMs` of any listener. */
+  readonly staleMs: number;
+  /** Some listeners by name, at most {@link MAX_LISTED}. */
+  readonly listed: readonly ListedListener[];
+}
+
+/** What {@link decodeAggregate} found. */
+export type DecodedAggregate =
+  | { readonly ok: true; readonly aggregate: Aggregate }
+  | { readonly ok: false; readonly code: ReportErrorCode };
+
+/**
+ * Encodes an aggregate as a whole MoQ datagram body of at most {@link MAX_AGGREGATE_BYTES}.
+ * Numbers out of range go to the nearer end of it, and listeners beyond {@link MAX_LISTED} are left out, so it never
+ * throws.
+ */
+export function encodeAggregate(aggregate: Aggregate): Uint8Array {
+  const { worstLead, worstLeadGroup } = aggregate;
+  const latest = limited(aggregate.latest, MAX_NUMBER);
+  const ack = aggregate.ingestAck === undefined ? undefined : limited(aggregate.ingestAck, MAX_NUMBER);
+  const listed = aggregate.listed.slice(0, MAX_LISTED);
+  const lead = worstLead !== undefined && worstLeadGroup !== undefined;
+  const writer = header(aggregate.aggregateId, latest, Kind.AGGREGATE);
+  writer.byte(
+    flagged((aggregate.playing ? Flag.PLAYING : 0) | (ack === undefined ? 0 : Flag.RECEIVED) | (lead ? Flag.LEAD : 0)),
+  );
+  writer.uint32(word(aggregate.broadcast));
+  writer.compact(saturated(aggregate.relayTimeMs, 35));
+  if (ack !== undefined) writer.compact(ack);
+  writer.compact(saturated(aggregate.ingestBytes, 42));
+  writer.compact(saturated(aggregate.listeners, 21));
+  writer.compact(saturated(aggregate.overflow, 21));
+  writer.compact(saturated(aggregate.bleedMs, 14));
+  writer.compact(saturated(aggregate.staleMs, 14));
+  writer.compact(saturated(aggregate.discontinuity, 21));
+  writer.compact(latest - limited(aggregate.earliest, latest));
+  if (lead) writeLead(writer, worstLead, worstLeadGroup, ack);
+  writer.byte(listed.length);
+  for (const one of listed) writeListed(writer, one, latest);
+  return writer.finish();
+}
+
+function writeListed(writer: ByteWriter, one: ListedListener, latest: number): void {
+  const { heardUntil, receivedUntil } = one;
+  writer.byte((heardUntil === undefined ? 0 : 1) | (receivedUntil === undefined ? 0 : 2));
+  writer.uint32(word(one.session));
+  const offset = distance(limited(one.playhead, MAX_NUMBER), latest);
+  writer.signed(offset);
+  writer.compact(saturated(one.discontinuity, 21));
+  for (const time of [heardUntil, receivedUntil])
+    if (time !== undefined) writer.signed(distance(limited(time, MAX_NUMBER), latest + offset));
+}
+
+/** Decodes an aggregate; never throws, whatever the bytes. */
+export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
+  const opened = open(bytes, Kind.AGGREGATE, MAX_AGGREGATE_BYTES);
+  if (typeof opened === "string") return { ok: false, code: opened };
+  const { reader, id, timestamp: latest, flags } = opened;
+  const broadcast = reader.uint32();
+  const relayTimeMs = reader.compact();
+  const ingestAck = flags & Flag.RECEIVED ? reader.compact() : undefined;
+  const ingestBytes = reader.compact();
+  const listeners = reader.compact();
+  const overflow = reader.compact();
+  const bleedMs = reader.compact();
+  const staleMs = reader.compact();
+  const discontinuity = reader.compact();
+  const earliest = latest - reader.compact();
+  const lead = flags & Flag.LEAD ? readLead(reader, ingestAck) : undefined;
+  const count = reader.byte();
+  if (count > MAX_LISTED) return { ok: false, code: "OUT_OF_RANGE" };
+  const listed: ListedListener[] = [];
+  for (let index = 0; index < count; index++) {
+    const present = reader.byte();
+    const session = reader.uint32();
+    const playhead = latest + reader.signed();
+    const applied = reader.compact();
+    const heardUntil = present & 1 ? playhead + reader.signed() : undefined;
+    const receivedUntil = present & 2 ? playhead + reader.signed() : undefined;
+    if (reader.failed) return { ok: false, code: "TRUNCATED" };
+    const valid =
+      within(playhead, MAX_NUMBER) &&
+      applied < 2 ** 21 &&
+      within(heardUntil, MAX_NUMBER) &&
+      within(receivedUntil, MAX_NUMBER);
+    if (!valid) return { ok: false, code: "OUT_OF_RANGE" };
+    listed.push(
+      Object.freeze({
+        session,
+        playhead: microseconds(playhead),
+        discontinuity: applied,
+        heardUntil: heardUntil === undefined ? undefined : microseconds(heardUntil),
+        receivedUntil: receivedUntil === undefined ? undefined : microseconds(receivedUntil),
+      }),
+    );
+  }
+  if (reader.failed) return { ok: false, code: "TRUNCATED" };
+  const valid =
+    reader.remaining === 0 &&
+    id < MAX_ID &&
+    relayTimeMs < 2 ** 35 &&
+    within(ingestAck, MAX_NUMBER) &&
+    ingestBytes < 2 ** 42 &&
+    listeners < 2 ** 21 &&
+    overflow < 2 ** 21 &&
+    bleedMs < 2 ** 14 &&
+    staleMs < 2 ** 14 &&
+    discontinuity < 2 ** 21 &&
+    earliest >= 0 &&
+    within(lead?.group, MAX_NUMBER);
+  if (!valid) return { ok: false, code: "OUT_OF_RANGE" };
+  return {
+    ok: true,
+    aggregate: Object.freeze({
+      broadcast,
+      aggregateId: id,
+      relayTimeMs,
+      listeners,
+      overflow,
+      playing: (flags & Flag.PLAYING) !== 0,
+      earliest: microseconds(earliest),
+      latest: microseconds(latest),
+      worstLead: lead?.lead,
+      worstLeadGroup: lead?.group,
+      ingestAck,
+      ingestBytes,
+      discontinuity,
+      bleedMs,
+      staleMs,
+      listed: Object.freeze(listed),
+    }),
+  };
+}

@@ -1,0 +1,294 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import type { PlayheadBound } from "../playhead/playhead-bound.js";
+import { type Aggregate, type ListedListener, MAX_LISTED } from "./aggregate.js";
+import { type FoldResult, type LandingLead, LISTENER_TIMEOUT, ListenerState } from "./listener-state.js";
+import type { Report } from "./report.js";
+
+/** Options for {@link ReportAggregator}. */
+export interface ReportAggregatorOptions {
+  /** `broadcastHash` of the broadcast it serves. */
+  readonly broadcast: number;
+  /** Listeners remembered at once; more are refused and counted. Default 4096. */
+  readonly maxListeners?: number;
+  /** Listeners remembered at once of one peer, which is an edge where it has several. Default 1024. */
+  readonly maxPerPeer?: number;
+  /** A listener silent for longer is forgotten. Default 3 s. */
+  readonly timeout?: Microseconds;
+  /** See {@link ListenerStateOptions}. */
+  readonly estimateStaleness?: boolean;
+}
+
+/** What the relay itself received from the publisher. */
+export interface IngestProgress {
+  /** Every group at or below has arrived or was given up. */
+  readonly group: number | undefined;
+  /** Bytes of media that arrived. */
+  readonly bytes: number;
+}
+
+interface Entry {
+  readonly state: ListenerState;
+  /** Whose word it is: an edge reports for many. */
+  readonly peer: number | string;
+  listedAt: number;
+  urgent: boolean;
+  /** Rewinds of the track when one of the listener's was counted last. */
+  rewinds: number;
+}
+
+/**
+ * A listener further behind the one that is furthest ahead is left alone: so late it may be as well a claim as a player,
+ * and what it hears ends where that of the others is cut.
+ */
+export const MAX_LAG: Microseconds = fromSeconds(5);
+/** A peer's landing leads count as at most so much worse than those of every other peer: beyond, it is its own path. */
+const MAX_WORSE: Microseconds = fromMilliseconds(500);
+/** How long a peer's landing lead stands for it. */
+const LEAD_MEMORY: Microseconds = fromSeconds(2);
+/** A player with less than this to play waits for audio, and is not paused. */
+const DRY_MS = 100;
+
+/**
+ * Relay side: folds the reports of all listeners of one broadcast into one aggregate for the publisher.
+ * The relay sends one ten times a second, and at once when `fold` says that a rewind was applied.
+ *
+ * A report is a claim of a stranger and must cost only the listener that makes it: no playhead counts beyond the
+ * {@link PlayheadBound} of what was sent, none far behind the others, no landing lead far below theirs, and no rewind
+ * that the track did not have.
+ */
+export class ReportAggregator {
+  readonly #broadcast: number;
+  readonly #maxListeners: number;
+  readonly #maxPerPeer: number;
+  readonly #timeout: Microseconds;
+  readonly #estimateStaleness: boolean;
+  readonly #listeners = new Map<number | string, Entry>();
+  readonly #perPeer = new Map<number | string, number>();
+  readonly #leads = new Map<number | string, { readonly lead: Microseconds; readonly at: Microseconds }>();
+  #bound: PlayheadBound | undefined;
+  #aggregateId = 0;
+  #rewinds = 0;
+  #overflow = 0;
+
+  constructor({
+    broadcast,
+    maxListeners = 4096,
+    maxPerPeer = 1024,
+    timeout = LISTENER_TIMEOUT,
+    estimateStaleness = true,
+  }: ReportAggregatorOptions) {
+    this.#broadcast = broadcast;
+    this.#estimateStaleness = estimateStaleness;
+    this.#maxListeners = maxListeners;
+    this.#maxPerPeer = maxPerPeer;
+    this.#timeout = timeout;
+  }
+
+  /** Listeners remembered now. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** What was sent of the track that the reports are about; undefined while it is not known, so that claims go unbounded. */
+  set bound(bound: PlayheadBound | undefined) {
+    this.#bound = bound;
+  }
+
+  /** Reports refused because the table was full. */
+  get overflow(): number {
+    return this.#overflow;
+  }
+
+  /**
+   * Takes one report that arrived at `arrival` (the relay's clock). `connection` names the transport session it came
+   * on, so that no listener can speak for another; by default the report's own session id. `peer` names the session of
+   * an edge that reports for many. Returns undefined when the table is full.
+   */
+  fold(
+    report: Report,
+    arrival: Microseconds,
+    connection: number | string = report.session,
+    peer: number | string = connection,
+  ): FoldResult | undefined {
+    const known = this.#listeners.get(connection);
+    const entry = known ?? this.#add(connection, peer);
+    if (entry === undefined) {
+      this.#overflow++;
+      return undefined;
+    }
+    if (this.#listeners.size === 1 && known === undefined) this.#bound?.begin(report.playhead, arrival);
+    const { newest, rewindApplied } = entry.state.fold(report, arrival);
+    const applied = rewindApplied && (known === undefined ? peer === connection : this.#isRewind(entry));
+    if (rewindApplied && known !== undefined && applied) this.#rewinds = (this.#rewinds + 1) % 2 ** 21;
+    if (applied) entry.urgent = true;
+    return { newest, rewindApplied: applied };
+  }
+
+  /** What is known of one listener. */
+  listener(connection: number | string): ListenerState | undefined {
+    return this.#listeners.get(connection)?.state;
+  }
+
+  /** The connections that report, with what is known of their listeners. */
+  *states(): Iterable<readonly [connection: number | string, state: ListenerState]> {
+    for (const [connection, { state }] of this.#listeners) yield [connection, state];
+  }
+
+  /** Forgets a listener whose connection has ended. */
+  forget(connection: number | string): void {
+    const entry = this.#listeners.get(connection);
+    if (entry === undefined) return;
+    this.#listeners.delete(connection);
+    const left = (this.#perPeer.get(entry.peer) ?? 1) - 1;
+    if (left > 0) this.#perPeer.set(entry.peer, left);
+    else this.#perPeer.delete(entry.peer);
+  }
+
+  /** Latest playhead of the listeners that play or wait for audio, or of all when none does; undefined with no listeners. */
+  latestPlayhead(now: Microseconds): Microseconds | undefined {
+    this.#evict(now);
+    return this.#ends(now)?.latest;
+  }
+
+  /** Makes the next aggregate; takes the worst leads and forgets silent listeners. */
+  aggregate(now: Microseconds, ingest: IngestProgress): Aggregate {
+    this.#evict(now);
+    let bleedMs = 0;
+    let staleMs = 0;
+    const playing = [...this.#listeners.values()].some(({ state }) => state.playing);
+    const { earliest, latest } = this.#ends(now) ?? { earliest: microseconds(0), latest: microseconds(0) };
+    const worst = this.#worstLead(now, ingest.group);
+    for (const { state } of this.#listeners.values()) {
+      bleedMs = Math.max(bleedMs, state.latest?.report.bleedMs ?? 0);
+      staleMs = Math.max(staleMs, state.latest?.report.staleMs ?? 0);
+    }
+    const aggregateId = this.#aggregateId;
+    this.#aggregateId = (aggregateId + 1) % 2 ** 30;
+    return {
+      broadcast: this.#broadcast,
+      aggregateId,
+      relayTimeMs: Math.floor(now / 1000),
+      listeners: this.#listeners.size,
+      overflow: this.#overflow,
+      playing,
+      earliest,
+      latest,
+      worstLead: worst?.lead,
+      worstLeadGroup: worst?.group,
+      ingestAck: ingest.group,
+      ingestBytes: ingest.bytes,
+      discontinuity: this.#rewinds,
+      bleedMs,
+      staleMs,
+      listed: this.#list(now, aggregateId),
+    };
+  }
+
+  // Those that just applied a rewind first, then whoever was named longest ago, so that all get their turn.
+  #list(now: Microseconds, aggregateId: number): ListedListener[] {
+    const entries = this.#bySession();
+    if (entries.length > MAX_LISTED)
+      entries.sort((a, b) => Number(b.urgent) - Number(a.urgent) || a.listedAt - b.listedAt);
+    return entries.slice(0, MAX_LISTED).map((entry) => {
+      entry.listedAt = aggregateId;
+      entry.urgent = false;
+      const { state } = entry;
+      return {
+        session: state.latest?.report.session ?? 0,
+        playhead: this.#playhead(state, now),
+        discontinuity: state.discontinuity,
+        heardUntil: state.heardUntil,
+        receivedUntil: state.receivedUntil,
+      };
+    });
+  }
+
+  #add(connection: number | string, peer: number | string): Entry | undefined {
+    const ofPeer = this.#perPeer.get(peer) ?? 0;
+    if (this.#listeners.size >= this.#maxListeners || ofPeer >= this.#maxPerPeer) return undefined;
+    const state = new ListenerState({ estimateStaleness: this.#estimateStaleness });
+    const entry = { state, peer, listedAt: -1, urgent: false, rewinds: this.#bound?.rewinds ?? 0 };
+    this.#listeners.set(connection, entry);
+    this.#perPeer.set(peer, ofPeer + 1);
+    return entry;
+  }
+
+  // A listener applies each rewind of the track once.
+  #isRewind(entry: Entry): boolean {
+    if (this.#bound === undefined) return true;
+    const { rewinds } = this.#bound;
+    if (entry.rewinds === rewinds) return false;
+    entry.rewinds = rewinds;
+    return true;
+  }
+
+  #playhead(state: ListenerState, now: Microseconds): Microseconds {
+    const claimed = state.playheadAt(now) ?? microseconds(0);
+    return this.#bound?.limit(claimed, now) ?? claimed;
+  }
+
+  /** How far the listeners are; undefined with none. */
+  #ends(now: Microseconds): { readonly earliest: Microseconds; readonly latest: Microseconds } | undefined {
+    const all = [...this.#listeners.values()].map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
+    if (all.length === 0) return undefined;
+    // A paused player says nothing about where the others are, so it counts only when nobody plays. One that waits for
+    // audio is there, or a single claim to play could keep all that wait from ever getting any.
+    const there = all.filter(({ state }) => state.playing || (state.latest?.report.bufferedMs ?? 0) < DRY_MS);
+    const counted = there.length > 0 ? there : all;
+    const latest = Math.max(...counted.map(({ playhead }) => playhead));
+    const playing = counted.filter(({ state, playhead }) => state.playing && playhead >= latest - MAX_LAG);
+    const earliest = Math.min(latest, ...(playing.length > 0 ? playing : counted).map(({ playhead }) => playhead));
+    return { earliest: microseconds(Math.max(earliest, latest - MAX_LAG, 0)), latest: microseconds(latest) };
+  }
+
+  /** The smallest landing lead since the last call, as far as one peer's word goes. */
+  #worstLead(now: Microseconds, newestGroup: number | undefined): LandingLead | undefined {
+    const said = new Map<number | string, LandingLead>();
+    for (const { state, peer } of this.#listeners.values()) {
+      const lead = state.takeWorstLead();
+      const known = said.get(peer);
+      if (lead !== undefined && (known === undefined || lead.lead < known.lead)) said.set(peer, lead);
+    }
+    // Not every peer reports between two aggregates, so what each said lately is what the others are measured by.
+    for (const [peer, { lead }] of said) this.#leads.set(peer, { lead, at: now });
+    for (const [peer, { at }] of this.#leads) if (now - at > LEAD_MEMORY) this.#leads.delete(peer);
+    const [lowest, second] = lowestTwo(this.#leads);
+    let worst: LandingLead | undefined;
+    for (const [peer, { lead, group }] of said) {
+      const other = lowest?.peer === peer ? second : lowest;
+      const believed = other === undefined ? lead : Math.max(lead, other.lead - MAX_WORSE);
+      if (worst !== undefined && worst.lead <= believed) continue;
+      worst = { lead: microseconds(believed), group: Math.min(group, newestGroup ?? group) };
+    }
+    return worst;
+  }
+
+  // Of several that go by the same id the one that was there first: an id can be read off a feedback broadcast's path.
+  #bySession(): Entry[] {
+    const found = new Map<number, Entry>();
+    for (const entry of this.#listeners.values()) {
+      const session = entry.state.latest?.report.session ?? 0;
+      if (!found.has(session)) found.set(session, entry);
+    }
+    return [...found.values()];
+  }
+
+  #evict(now: Microseconds): void {
+    for (const [connection, { state }] of this.#listeners)
+      if (now - state.lastHeard > this.#timeout) this.forget(connection);
+  }
+}
+
+interface PeerLead {
+  readonly peer: number | string;
+  readonly lead: Microseconds;
+}
+
+function lowestTwo(leads: ReadonlyMap<number | string, { readonly lead: Microseconds }>): PeerLead[] {
+  let [lowest, second]: (PeerLead | undefined)[] = [];
+  for (const [peer, { lead }] of leads) {
+    if (lowest === undefined || lead < lowest.lead) [lowest, second] = [{ peer, lead }, lowest];
+    else if (second === undefined || lead < second.lead) second = { peer, lead };
+  }
+  return [lowest, second].filter((found) => found !== undefined);
+}

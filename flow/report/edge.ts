@@ -1,0 +1,28 @@
+import { microseconds, toMilliseconds } from "../../base/index.js";
+import type { Aggregate } from "./aggregate.js";
+import type { Report } from "./report.js";
+
+/** Reads the listeners that an edge relay's aggregate names as reports of their own, for whoever aggregates next. */
+export function reportsOf(aggregate: Aggregate): Report[] {
+  const { broadcast, aggregateId, relayTimeMs, playing, bleedMs, staleMs, ingestAck, worstLead, worstLeadGroup } =
+    aggregate;
+  return aggregate.listed.map(({ session, playhead, discontinuity, heardUntil, receivedUntil }) => ({
+    broadcast,
+    session,
+    reportId: aggregateId,
+    clientTimeMs: relayTimeMs,
+    playhead,
+    playing,
+    discontinuity,
+    // Where the rewind began is not told; what was heard is, and lies at or before it.
+    from: heardUntil,
+    heardUntil,
+    receivedBytes: aggregate.ingestBytes,
+    receivedGroup: ingestAck,
+    worstLead,
+    worstLeadGroup,
+    bufferedMs: Math.max(0, Math.round(toMilliseconds(microseconds((receivedUntil ?? playhead) - playhead)))),
+    bleedMs,
+    staleMs,
+  }));
+}

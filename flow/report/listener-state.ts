@@ -1,0 +1,156 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import { PlayheadClock } from "../playhead/playhead-clock.js";
+import { StalenessEstimator } from "../playhead/staleness.js";
+import type { Report } from "./report.js";
+
+/** A report with what was measured of it on arrival; frozen, so that the three never come apart. */
+export interface StampedReport {
+  readonly report: Report;
+  /** When it arrived, on our clock. */
+  readonly arrival: Microseconds;
+  /** How much longer it took than the quickest one lately. */
+  readonly staleness: Microseconds;
+}
+
+/** A landing lead and the group that had it. */
+export interface LandingLead {
+  readonly lead: Microseconds;
+  readonly group: number;
+}
+
+/** What folding one report changed. */
+export interface FoldResult {
+  /** False when the report was older than one already seen: only its acks and its lead counted. */
+  readonly newest: boolean;
+  /** True when the listener has applied a rewind since its last report, or is heard for the first time. */
+  readonly rewindApplied: boolean;
+}
+
+/** Options for {@link ListenerState}. */
+export interface ListenerStateOptions {
+  /** False takes every report as fresh: the control run without the staleness estimator. Default true. */
+  readonly estimateStaleness?: boolean;
+}
+
+/**
+ * Everything known of one listener, folded from its reports however they arrive: the newest wins for the playhead,
+ * the maximum for the acks, the minimum for the landing lead until somebody takes it.
+ */
+export class ListenerState {
+  readonly #estimate: boolean;
+  readonly #staleness = new StalenessEstimator();
+  readonly #clock = new PlayheadClock();
+  #latest: StampedReport | undefined;
+  #lastHeard: Microseconds = microseconds(0);
+  #receivedBytes = 0;
+  #receivedGroup: number | undefined;
+  #worst: LandingLead | undefined;
+  #lastRewind: Pick<Report, "discontinuity" | "from" | "heardUntil"> | undefined;
+
+  constructor({ estimateStaleness = true }: ListenerStateOptions = {}) {
+    this.#estimate = estimateStaleness;
+  }
+
+  /** Takes one decoded report. A new `session` id starts everything afresh. */
+  fold(report: Report, arrival: Microseconds): FoldResult {
+    if (this.#latest && this.#latest.report.session !== report.session) this.#restart();
+    const previous = this.#latest?.report;
+    this.#lastHeard = microseconds(Math.max(this.#lastHeard, arrival));
+    this.#receivedBytes = Math.max(this.#receivedBytes, report.receivedBytes);
+    if (report.receivedGroup !== undefined)
+      this.#receivedGroup = Math.max(this.#receivedGroup ?? 0, report.receivedGroup);
+    if (report.worstLead !== undefined && report.worstLeadGroup !== undefined) {
+      if (this.#worst === undefined || report.worstLead < this.#worst.lead)
+        this.#worst = { lead: report.worstLead, group: report.worstLeadGroup };
+    }
+    if (previous !== undefined && report.clientTimeMs <= previous.clientTimeMs)
+      return { newest: false, rewindApplied: false };
+
+    const measured = this.#staleness.observe(fromMilliseconds(report.clientTimeMs), arrival);
+    const staleness = this.#estimate ? measured : microseconds(0);
+    const rewindApplied = previous === undefined || report.discontinuity !== previous.discontinuity;
+    this.#clock.observe({
+      playhead: report.playhead,
+      playing: report.playing,
+      arrival,
+      staleness,
+      moved: rewindApplied,
+    });
+    // A long-running player may leave the rewind's times out to stay within 64 bytes; they hold until the next rewind.
+    if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
+      this.#lastRewind = report;
+    this.#latest = Object.freeze({ report, arrival, staleness });
+    return { newest: true, rewindApplied };
+  }
+
+  /** The newest report with its staleness. */
+  get latest(): StampedReport | undefined {
+    return this.#latest;
+  }
+
+  /** When anything was last heard of the listener. */
+  get lastHeard(): Microseconds {
+    return this.#lastHeard;
+  }
+
+  /** Largest `receivedBytes` of any report. */
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** Largest `receivedGroup` of any report. */
+  get receivedGroup(): number | undefined {
+    return this.#receivedGroup;
+  }
+
+  /** Rewinds the listener has applied. */
+  get discontinuity(): number {
+    return this.#latest?.report.discontinuity ?? 0;
+  }
+
+  /** Up to where it heard the old timeline at its last rewind. */
+  get heardUntil(): Microseconds | undefined {
+    return this.#lastRewind?.heardUntil;
+  }
+
+  /** From where its last rewind flushed. */
+  get from(): Microseconds | undefined {
+    return this.#lastRewind?.from;
+  }
+
+  /** Media time up to which it had audio ready when it sent its newest report. */
+  get receivedUntil(): Microseconds | undefined {
+    const report = this.#latest?.report;
+    return report && microseconds(report.playhead + fromMilliseconds(report.bufferedMs));
+  }
+
+  /** Whether it plays, as far as its newest report knows. */
+  get playing(): boolean {
+    return this.#clock.playing;
+  }
+
+  /** Its playhead projected to now; undefined before its first report. */
+  playheadAt(now: Microseconds): Microseconds | undefined {
+    return this.#clock.at(now);
+  }
+
+  /** The smallest landing lead since the last call, which it forgets. */
+  takeWorstLead(): LandingLead | undefined {
+    const worst = this.#worst;
+    this.#worst = undefined;
+    return worst;
+  }
+
+  #restart(): void {
+    this.#staleness.reset();
+    this.#clock.reset();
+    this.#latest = undefined;
+    this.#receivedBytes = 0;
+    this.#receivedGroup = undefined;
+    this.#worst = undefined;
+    this.#lastRewind = undefined;
+  }
+}
+
+/** How long a silent listener is remembered by default. */
+export const LISTENER_TIMEOUT: Microseconds = fromSeconds(3);

@@ -1,0 +1,319 @@
+import { z } from "zod";
+import { InputError, StateError } from "../../base/index.js";
+import {
+  type ControlEvent,
+  ControlStage,
+  type Preparation,
+  parseOperation,
+  type StagedChange,
+} from "../../flow/index.js";
+import type { Denoiser } from "../denoise/denoiser.js";
+import { loadModel, type Model } from "../denoise/model.js";
+import { analyseNoise, type NoiseProfile } from "../denoise/noise-profile.js";
+import type { AudioSource } from "../source/source.js";
+import type { Renderer, Splice } from "../speech/renderer.js";
+import type { Block, SourceRenderer } from "../speech/source-renderer.js";
+import type { AudioTrack } from "../tracks/audio-track.js";
+import { type Knobs, knobsSchema } from "../tracks/mixer.js";
+import { toPosition } from "../tracks/position.js";
+import { decodeSplice, loadModelPayload, readRecording } from "./control-payloads.js";
+
+/** Options of {@link Controls}. */
+export interface ControlsOptions {
+  readonly channels: 1 | 2;
+  readonly knobs: Knobs;
+  readonly renderer: Renderer;
+  readonly audioTrack: AudioTrack;
+  /** The models that may be asked for by name: paths, or what loads them. */
+  readonly models: Readonly<Record<string, string | (() => Promise<Model>)>>;
+  /** Opens a source that is asked for by name. */
+  readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
+  /** The soonest position at which a change can be heard in full, in samples. */
+  readonly soonest: () => number;
+  readonly interrupt: () => void;
+  /** False when there is nothing to resume. */
+  readonly resume: () => boolean;
+  /** A loop band is armed or not. */
+  readonly onBand: (armed: boolean) => void;
+  /** Something waits for the next tick. */
+  readonly onStaged: () => void;
+}
+
+/** What was prepared off the tick. */
+type Prepared =
+  | { readonly op: "model"; readonly model: Model; readonly denoisers: readonly Denoiser[] }
+  | { readonly op: "swap_source"; readonly sourceRenderer: SourceRenderer; readonly model: Model | undefined }
+  | { readonly op: "noise_profile"; readonly profile: NoiseProfile }
+  | { readonly op: "write_audio"; readonly splice: Splice };
+
+/** Everything one tick changes. */
+interface Plan {
+  denoisers: readonly Denoiser[] | undefined;
+  source: SourceRenderer | undefined;
+  splices: Splice[];
+  render: boolean;
+  remix: boolean;
+  unloop: boolean;
+}
+
+/** Blocks of a source rendered before it takes the place of another. */
+const PRIMED_BLOCKS = 8;
+
+/**
+ * Takes control requests, prepares what takes time beside the ticks, and makes everything live at the start of one, with
+ * at most one take-back for all of it.
+ */
+export class Controls {
+  readonly #options: ControlsOptions;
+  readonly #stage: ControlStage<Prepared>;
+  #ended = 0;
+  readonly #waiting = new Map<string, (event: ControlEvent) => void>();
+  /** A model loaded here, to be closed here. */
+  #owned: Model | undefined;
+  #plan: Plan | undefined;
+  #banded = false;
+  #nextId = 0;
+
+  constructor(options: ControlsOptions) {
+    this.#options = options;
+    this.#stage = new ControlStage({
+      knobs: options.knobs,
+      onEvent: (event) => {
+        this.#ended++;
+        this.#waiting.get(event.requestId)?.(event);
+        this.#waiting.delete(event.requestId);
+      },
+    });
+  }
+
+  /** The knobs in force or about to be. */
+  get knobs(): Knobs {
+    return this.#stage.knobs;
+  }
+
+  /** Ends of requests so far: one for each. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Climbs with every tick that made a change live. */
+  get controlEpoch(): number {
+    return this.#stage.current.controlEpoch;
+  }
+
+  /** Takes the first model; `owned`: it is closed with the controls, or when another takes its place. */
+  start(model: Model | undefined, { owned }: { owned: boolean }): void {
+    this.#options.renderer.model = model;
+    if (owned) this.#owned = model;
+  }
+
+  /** Stages an operation; resolves with its one end. Rejects with an InputError or StateError when it is not taken. */
+  async request(value: unknown, payload?: Uint8Array): Promise<ControlEvent> {
+    const operation = parseOperation(value, payload);
+    const { promise, resolve } = Promise.withResolvers<ControlEvent>();
+    if (!this.#waiting.has(operation.requestId)) this.#waiting.set(operation.requestId, resolve);
+    this.#stage.stage(operation, payload);
+    this.#prepare();
+    this.#options.onStaged();
+    return promise;
+  }
+
+  /**
+   * Stages knobs.
+   *
+   * @throws InputError `INVALID_OPTION` that names the knob.
+   */
+  set(knobs: Partial<Knobs>): void {
+    const parsed = knobsSchema.safeParse({ ...this.knobs, ...knobs });
+    if (!parsed.success) {
+      throw new InputError("INVALID_OPTION", `The knobs are not valid: ${z.prettifyError(parsed.error)}`);
+    }
+    this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: parsed.data });
+    this.#options.onStaged();
+  }
+
+  /** Makes live what is ready. Not while a hop is being denoised. */
+  tick(): void {
+    const { renderer, audioTrack, soonest } = this.#options;
+    const before = this.#stage.current.controlEpoch;
+    const tick = this.#stage.beforeTick((change) => this.#apply(change));
+    this.#prepare();
+    const plan = this.#plan;
+    this.#plan = undefined;
+    if (tick.controlEpoch !== before && plan !== undefined) {
+      const from = soonest();
+      if (plan.source !== undefined) renderer.swap(from, plan.source);
+      const { denoisers, splices, render, unloop } = plan;
+      const isRendered = denoisers !== undefined || splices.length > 0 || render || unloop;
+      const rendered = isRendered ? renderer.change(from, plan) : from;
+      if (plan.remix && from < audioTrack.cursor) audioTrack.rewind(from);
+      audioTrack.mark(tick.controlEpoch, plan.remix ? from : rendered);
+    }
+    if (this.#banded) renderer.wrap(soonest());
+  }
+
+  /** Fails what waits and lets go of the model. */
+  async close(): Promise<void> {
+    this.#stage.close();
+    await this.#owned?.close();
+  }
+
+  #prepare(): void {
+    for (const preparation of this.#stage.takePreparations()) {
+      void this.#run(preparation).then(
+        (prepared) => {
+          if (!this.#stage.prepared(preparation, prepared)) this.#discard(prepared);
+          this.#options.onStaged();
+        },
+        (error: unknown) => {
+          this.#stage.prepareFailed(preparation, error instanceof Error ? error.message : String(error));
+        },
+      );
+    }
+  }
+
+  async #run({ operation, payload }: Preparation): Promise<Prepared> {
+    const { op } = operation;
+    switch (op) {
+      case "model": {
+        const model = await this.#loadModel(operation.name, payload);
+        return { op, model, denoisers: await this.#options.renderer.makeDenoisers(model) };
+      }
+      case "swap_source":
+        return this.#openSource(operation.source);
+      case "noise_profile":
+        return { op, profile: await analyseNoise(await readRecording(payload!)) };
+      case "write_audio": {
+        const samples = await decodeSplice(operation, payload!, this.#options.channels);
+        return { op, splice: { at: toPosition(operation.at), samples, mode: operation.mode } };
+      }
+      default:
+        throw new Error(`The operation ${op} has nothing to prepare.`);
+    }
+  }
+
+  async #loadModel(name: string | undefined, payload: Uint8Array | undefined): Promise<Model> {
+    if (payload !== undefined) return loadModelPayload(payload);
+    const found = Object.hasOwn(this.#options.models, name!) ? this.#options.models[name!] : undefined;
+    if (found === undefined) throw new InputError("UNKNOWN_MODEL", `There is no model named "${name}".`);
+    return typeof found === "string" ? loadModel(found) : found();
+  }
+
+  async #openSource(name: string): Promise<Prepared> {
+    const { sources, renderer, channels } = this.#options;
+    if (sources === undefined)
+      throw new InputError("UNKNOWN_SOURCE", "The publisher was given no sources to choose from.");
+    const source = await sources(name);
+    if (source.channels !== channels) {
+      await source.close();
+      throw new InputError(
+        "INVALID_OPTION",
+        `The source ${name} has ${source.channels} channel(s) instead of ${channels}.`,
+      );
+    }
+    const { model } = renderer;
+    const sourceRenderer = await renderer.makeRenderer(source);
+    try {
+      const blocks: Block[] = [];
+      while (blocks.length < PRIMED_BLOCKS) {
+        const block = await sourceRenderer.read();
+        if (block === undefined) break;
+        blocks.push({ dry: block.dry.slice(), wet: block.wet.slice(), voice: block.voice });
+      }
+      sourceRenderer.unread(...blocks);
+    } catch (error) {
+      await sourceRenderer.close();
+      throw error;
+    }
+    return { op: "swap_source", sourceRenderer, model };
+  }
+
+  #discard(prepared: Prepared): void {
+    const closing =
+      prepared.op === "model"
+        ? prepared.model.close()
+        : prepared.op === "swap_source"
+          ? prepared.sourceRenderer.close()
+          : undefined;
+    closing?.catch(() => {});
+  }
+
+  // Called for each change in order; only the plan is made here, apart from what is nothing but a setting.
+  #apply(change: StagedChange<Prepared>): void {
+    const { renderer, audioTrack } = this.#options;
+    this.#plan ??= {
+      denoisers: undefined,
+      source: undefined,
+      splices: [],
+      render: false,
+      remix: false,
+      unloop: false,
+    };
+    const plan = this.#plan;
+    switch (change.kind) {
+      case "interrupt":
+        this.#options.interrupt();
+        break;
+      case "resume":
+        if (!this.#options.resume()) throw new StateError("NOTHING_TO_RESUME", "There is nothing to resume.");
+        break;
+      case "knobs":
+        audioTrack.setKnobs(change.knobs);
+        plan.remix = true;
+        break;
+      case "noise_clear":
+        renderer.noise = undefined;
+        plan.render = true;
+        break;
+      case "band":
+        this.#setBand(change.band, plan);
+        break;
+      default:
+        this.#applyPrepared(change.result, plan);
+    }
+  }
+
+  #applyPrepared(prepared: Prepared, plan: Plan): void {
+    const { renderer } = this.#options;
+    switch (prepared.op) {
+      case "swap_source":
+        plan.source = prepared.sourceRenderer;
+        // The model was swapped while the source was being opened.
+        if (prepared.model !== renderer.model)
+          prepared.sourceRenderer.reset(() => renderer.makeDenoisers(renderer.model));
+        break;
+      case "model": {
+        renderer.model = prepared.model;
+        plan.source?.reset(() => renderer.makeDenoisers(renderer.model));
+        plan.denoisers = prepared.denoisers;
+        const old = this.#owned;
+        this.#owned = prepared.model;
+        // What still holds the old one is given the other's denoisers in this very turn.
+        void Promise.resolve().then(() => old?.close());
+        break;
+      }
+      case "noise_profile":
+        renderer.noise = prepared.profile;
+        plan.render = true;
+        break;
+      case "write_audio": {
+        const { at, samples } = prepared.splice;
+        const { last, current } = renderer.speeches;
+        if (at + samples.length / this.#options.channels <= this.#options.soonest()) {
+          throw new InputError("TIME_PASSED", "at has passed: that moment was already heard, or is about to be.");
+        }
+        if (current === undefined && (last === undefined || last.end! <= at)) {
+          throw new StateError("NOTHING_PLAYED", "Nothing is being said at that time.");
+        }
+        plan.splices.push(prepared.splice);
+      }
+    }
+  }
+
+  #setBand(band: Extract<StagedChange<Prepared>, { kind: "band" }>["band"], plan: Plan): void {
+    if (band === undefined) plan.unloop = true;
+    else this.#options.renderer.arm({ start: toPosition(band.start), end: toPosition(band.end) });
+    this.#banded = band !== undefined;
+    this.#options.onBand(this.#banded);
+  }
+}

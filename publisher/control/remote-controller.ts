@@ -1,0 +1,235 @@
+import { createHash } from "node:crypto";
+import type { Broadcast } from "@kixelated/moq";
+import { type Clock, fromMilliseconds, guard, type Logger, UnsayError } from "../../base/index.js";
+import {
+  BULK_OPERATIONS,
+  BulkReceiver,
+  type ControlAnswer,
+  type ControlEvent,
+  type ControlRequest,
+  decodeControlRequest,
+  OPERATIONS_TRACK,
+  TokenBucket,
+} from "../../flow/index.js";
+import { readTrack } from "../send/track-reader.js";
+import { PayloadIntake } from "./payload-intake.js";
+import type { Counts } from "./remote-counts.js";
+import type { RemoteControlLimits } from "./remote-limits.js";
+
+/** What all controllers of a publisher share. */
+export interface ControllerHost {
+  readonly clock: Clock;
+  readonly limits: RemoteControlLimits;
+  readonly logger: Logger;
+  readonly counts: Counts;
+  /** Does what a request says; rejects, or resolves with how it ended. */
+  control(request: ControlRequest, payload?: Uint8Array): Promise<ControlEvent>;
+  /** Answers a controller, by its id. */
+  answer(controller: string, answer: ControlAnswer): void;
+}
+
+/** How many ended requests of a controller are remembered, to answer a repeat with the same event. */
+const REMEMBERED_REQUESTS = 256;
+/** How long a request waits for one that was sent before it and is missing. */
+const ORDER_WAIT_MS = 500;
+const MAX_OUT_OF_ORDER = 32;
+/** Characters of a reason that are told. */
+const MAX_REASON = 1000;
+
+/** One controller: its requests in order, each done once. */
+export class RemoteController {
+  readonly #id: string;
+  readonly #host: ControllerHost;
+  readonly #bucket: TokenBucket;
+  /** How each request ended; undefined while it has not. In the order they came. */
+  readonly #requests = new Map<string, ControlEvent | undefined>();
+  readonly #early = new Map<number, ControlRequest>();
+  readonly #intakes = new Set<PayloadIntake>();
+  /** A controller counts from 0. One that has gone on counting while this publisher was not there waits once. */
+  #expected = 0;
+  #orderTimer: NodeJS.Timeout | undefined;
+  #broadcast: Broadcast.Consumer | undefined;
+  #stop: AbortController | undefined;
+  #pending = 0;
+
+  constructor(id: string, host: ControllerHost) {
+    this.#id = id;
+    this.#host = host;
+    const { requestsPerSecond } = host.limits;
+    this.#bucket = new TokenBucket({ perSecond: requestsPerSecond, burst: requestsPerSecond });
+  }
+
+  /** Whether it is announced. */
+  get present(): boolean {
+    return this.#broadcast !== undefined;
+  }
+
+  /** Whether it has requests that have not ended. */
+  get busy(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** It is announced: reads its requests, and goes on with its payloads. */
+  follow(broadcast: Broadcast.Consumer): void {
+    this.leave();
+    const stop = new AbortController();
+    this.#stop = stop;
+    this.#broadcast = broadcast;
+    void readTrack(
+      broadcast,
+      OPERATIONS_TRACK,
+      { priority: 100, isWanted: () => !stop.signal.aborted, signal: stop.signal },
+      (bytes) => this.#receive(bytes),
+    );
+    for (const intake of this.#intakes) intake.follow(broadcast);
+  }
+
+  /** It is announced no more; it may come back and find its requests remembered. */
+  leave(): void {
+    this.#stop?.abort();
+    this.#stop = undefined;
+    this.#broadcast?.close();
+    this.#broadcast = undefined;
+  }
+
+  /** Ends everything. */
+  close(): void {
+    this.leave();
+    clearTimeout(this.#orderTimer);
+    for (const intake of this.#intakes) intake.cancel();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    const { clock, counts } = this.#host;
+    if (this.#bucket.take(clock()) === 0) {
+      counts.tooFast++;
+      return;
+    }
+    let request: ControlRequest;
+    try {
+      request = decodeControlRequest(bytes);
+    } catch {
+      counts.malformed++;
+      return;
+    }
+    const { requestId, order } = request;
+    if (this.#requests.has(requestId)) {
+      counts.repeats++;
+      const event = this.#requests.get(requestId);
+      this.#answer(event === undefined ? { kind: "pending", requestId } : { kind: "event", event });
+      return;
+    }
+    if (order <= this.#expected || this.#early.size >= MAX_OUT_OF_ORDER) this.#begin(request);
+    else {
+      this.#early.set(order, request);
+      this.#orderTimer ??= setTimeout(
+        guard("publisher.order", () => this.#skipMissing()),
+        ORDER_WAIT_MS,
+      );
+    }
+  }
+
+  #begin(request: ControlRequest): void {
+    this.#start(request);
+    this.#expected = Math.max(this.#expected, request.order + 1);
+    for (let next = this.#early.get(this.#expected); next; next = this.#early.get(this.#expected)) {
+      this.#early.delete(this.#expected++);
+      this.#start(next);
+    }
+    if (this.#early.size > 0) return;
+    clearTimeout(this.#orderTimer);
+    this.#orderTimer = undefined;
+  }
+
+  // What is missing comes again, or its sender gave up; what came must not wait for it for long.
+  #skipMissing(): void {
+    this.#orderTimer = undefined;
+    const [first] = [...this.#early.keys()].sort((a, b) => a - b);
+    if (first === undefined) return;
+    const request = this.#early.get(first)!;
+    this.#early.delete(first);
+    this.#begin(request);
+    if (this.#early.size > 0)
+      this.#orderTimer ??= setTimeout(
+        guard("publisher.order", () => this.#skipMissing()),
+        ORDER_WAIT_MS,
+      );
+  }
+
+  #start(request: ControlRequest): void {
+    const { requestId } = request;
+    if (this.#requests.has(requestId)) return;
+    const { counts, limits } = this.#host;
+    counts.requests++;
+    this.#requests.set(requestId, undefined);
+    this.#pending++;
+    const refusal = this.#pending > limits.pending ? "Too many requests wait already." : undefined;
+    const work = refusal === undefined ? this.#perform(request) : Promise.resolve(failed(request, refusal));
+    void work
+      .catch((error: unknown) => {
+        // Only what is made for its reader is told to a peer.
+        if (!(error instanceof UnsayError)) this.#host.logger.warn({ err: error }, "A control request failed.");
+        return failed(request, error instanceof UnsayError ? error.message : "The publisher failed to do it.");
+      })
+      .then((event) => this.#end(event));
+  }
+
+  async #perform(request: ControlRequest): Promise<ControlEvent> {
+    const { payload: head, op, requestId } = request;
+    const { limits, counts, control } = this.#host;
+    if (head === undefined) return control(request);
+    if (!BULK_OPERATIONS.includes(op as ControlEvent["op"]))
+      return failed(request, `The operation ${op} takes no payload.`);
+    if (counts.payloads >= limits.payloads)
+      return failed(request, `${limits.payloads} payloads are on their way already.`);
+    const { clock } = this.#host;
+    const receiver = new BulkReceiver({
+      head,
+      now: clock(),
+      hash: createHash("sha256"),
+      maxBytes: limits.payloadBytes,
+      idleTimeout: fromMilliseconds(limits.idleMs),
+    });
+    const intake = new PayloadIntake({
+      requestId,
+      receiver,
+      clock,
+      onAck: (ack) => this.#answer({ kind: "ack", requestId, ack }),
+      onBytes: (bytes) => {
+        counts.payloadBytes += bytes;
+      },
+    });
+    counts.payloads++;
+    this.#intakes.add(intake);
+    try {
+      if (this.#broadcast) intake.follow(this.#broadcast);
+      await intake.done;
+    } finally {
+      counts.payloads--;
+      this.#intakes.delete(intake);
+      intake.cancel();
+    }
+    return control(request, receiver.payload());
+  }
+
+  #end({ reason, ...ended }: ControlEvent): void {
+    // It may quote what was sent, and must fit into an answer however it is escaped.
+    const event: ControlEvent = { ...ended, reason: reason?.slice(0, MAX_REASON) };
+    this.#pending--;
+    this.#host.counts[event.outcome]++;
+    this.#requests.set(event.requestId, event);
+    for (const [requestId, known] of this.#requests) {
+      if (this.#requests.size <= REMEMBERED_REQUESTS) break;
+      if (known !== undefined) this.#requests.delete(requestId);
+    }
+    this.#answer({ kind: "event", event });
+  }
+
+  #answer(answer: ControlAnswer): void {
+    this.#host.answer(this.#id, answer);
+  }
+}
+
+function failed({ op, requestId }: ControlRequest, reason: string): ControlEvent {
+  return { outcome: "failed", op: op as ControlEvent["op"], requestId, controlEpoch: undefined, reason };
+}

@@ -1,0 +1,59 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { Flag, type HopMemory, hopMemory } from "./hop-memory.js";
+import { type HopDenoiser, type HopDenoiserOptions, LocalDenoiser } from "./local-denoiser.js";
+import { type ModelContract, openModel } from "./model.js";
+import type { NoiseProfile } from "./noise-profile.js";
+
+/** What the worker is started with. */
+export interface WorkerSetup {
+  readonly contract: ModelContract;
+  /** The ONNX file. */
+  readonly bytes: SharedArrayBuffer;
+}
+
+/** What the worker is told: the number of a stream whose next hop is in its memory, or a change. */
+export type ToWorker =
+  | number
+  | { readonly stream: number; readonly open: SharedArrayBuffer; readonly options: HopDenoiserOptions }
+  | { readonly stream: number; readonly profile: NoiseProfile | undefined }
+  | { readonly stream: number; readonly close: true };
+
+/** What the worker answers: that it is ready, the number of a stream whose hop is done, or that the hop failed. */
+export type FromWorker = "ready" | number | { readonly stream: number; readonly failed: string };
+
+interface Stream {
+  readonly memory: HopMemory;
+  readonly engine: HopDenoiser;
+}
+
+const port = parentPort!;
+const { contract, bytes } = workerData as WorkerSetup;
+const model = await openModel(Uint8Array.from(new Uint8Array(bytes)), contract, contract.name);
+/** Promises, so that a hop that follows at once waits until its stream is open. */
+const streams = new Map<number, Promise<Stream>>();
+const tell = (message: FromWorker) => port.postMessage(message);
+
+port.on("message", (message: ToWorker) => {
+  if (typeof message === "number") void hop(message);
+  else if ("open" in message) streams.set(message.stream, open(message.open, message.options));
+  else if ("close" in message) streams.delete(message.stream);
+  else void streams.get(message.stream)?.then(({ engine }) => engine.setNoiseProfile(message.profile));
+});
+tell("ready");
+
+async function open(buffer: SharedArrayBuffer, options: HopDenoiserOptions): Promise<Stream> {
+  return { memory: hopMemory(contract, buffer), engine: await LocalDenoiser.create(model, options) };
+}
+
+async function hop(number: number): Promise<void> {
+  try {
+    const { memory, engine } = (await streams.get(number))!;
+    const { flags, voiceActivity, input, wet, state } = memory;
+    if (flags[Flag.restore] === 1) engine.restore(state);
+    voiceActivity[0] = await engine.process(input, wet, flags[Flag.infer] === 1);
+    engine.checkpoint(state);
+    tell(number);
+  } catch (error) {
+    tell({ stream: number, failed: (error as Error).message });
+  }
+}

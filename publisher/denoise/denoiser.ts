@@ -1,0 +1,236 @@
+import { ModelError, StateError } from "../../base/index.js";
+import { LEVERS, type Levers } from "./levers.js";
+import { checkpointLength, type HopDenoiser, type HopDenoiserOptions, LocalDenoiser } from "./local-denoiser.js";
+import type { Model } from "./model.js";
+import type { NoiseProfile } from "./noise-profile.js";
+import { DenoiseWorker, type FallbackListener, WorkerDenoiser } from "./worker-denoiser.js";
+
+/** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
+export interface DenoiserState {
+  /** The model it belongs to: the hash of its file. */
+  readonly model: string;
+  readonly values: Float32Array;
+}
+
+/** What one hop gave; the buffers are reused by the hop after the next. */
+export interface DenoisedHop {
+  /** The denoised hop. */
+  readonly wet: Float32Array;
+  /** The same hop as it came in. */
+  readonly dry: Float32Array;
+  /** Probability of speech, 0 to 1. */
+  readonly voiceActivity: number;
+}
+
+/** Options of {@link Denoiser.create}. */
+export interface DenoiserOptions {
+  /**
+   * Where the work is done: `here`, on the event loop; `worker`, in a thread that all streams of the model share; `auto`,
+   * here as long as the process has one stream, in the worker as soon as there are more. The audio is the same. Default
+   * `auto`.
+   */
+  readonly thread?: "auto" | "here" | "worker";
+  /** Told once, however many streams share it, when the worker has stopped and the work goes on here. */
+  readonly onFallback?: FallbackListener;
+  /**
+   * Turn what is left where nobody has spoken for 400 ms into digital silence, for which Opus with DTX sends next to
+   * nothing. Only with a model that tells voice activity. Default false.
+   */
+  readonly silencePauses?: boolean;
+  /** @internal For the bench; on the event loop alone. */
+  readonly levers?: Levers;
+}
+
+/** A stream counts as running for so long after its last hop, in milliseconds. */
+const RUNNING_MS = 2000;
+/** Hops from one look at the other streams to the next: a quarter of a second. */
+const LOOK_HOPS = 25;
+
+/** When each stream of this process had its last hop. */
+const lastHops = new Map<object, number>();
+
+/**
+ * Denoises one channel, a hop (10 ms) at a time. Output runs exactly one hop behind the input: `process` returns the hop
+ * given to the call before. The same input gives the same output, bit for bit.
+ */
+export class Denoiser {
+  readonly model: Model;
+  /** Samples of a hop. */
+  readonly hop: number;
+  readonly #length: number;
+  readonly #wet: [Float32Array, Float32Array];
+  readonly #dry: [Float32Array, Float32Array, Float32Array];
+  readonly #thread: "auto" | "here" | "worker";
+  readonly #options: HopDenoiserOptions;
+  readonly #onFallback: FallbackListener | undefined;
+  /** Stands for this stream in the count without keeping its memory. */
+  readonly #token = {};
+  #engine: HopDenoiser;
+  #profile: NoiseProfile | undefined;
+  #hops = 0;
+  #turn = 0;
+  #busy = false;
+  #closed = false;
+
+  private constructor(model: Model, engine: HopDenoiser, options: DenoiserOptions) {
+    const { thread = "auto", onFallback, silencePauses = false } = options;
+    this.model = model;
+    this.#options = { silencePauses };
+    this.#thread = thread;
+    this.#onFallback = onFallback;
+    this.hop = model.contract.hop;
+    this.#length = checkpointLength(model.contract);
+    this.#engine = engine;
+    const buffer = () => new Float32Array(this.hop);
+    this.#wet = [buffer(), buffer()];
+    this.#dry = [buffer(), buffer(), buffer()];
+  }
+
+  /**
+   * A new stream on a loaded model.
+   *
+   * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and there can be none.
+   */
+  static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
+    const denoiser = new Denoiser(
+      model,
+      await LocalDenoiser.create(model, { silencePauses: options.silencePauses ?? false }, options.levers ?? LEVERS),
+      options,
+    );
+    if (options.thread === "worker") {
+      const host = DenoiseWorker.of(model);
+      await host.ready;
+      denoiser.#move(host);
+    }
+    return denoiser;
+  }
+
+  /** Whether the work is done in the worker now. */
+  get inWorker(): boolean {
+    return this.#engine instanceof WorkerDenoiser;
+  }
+
+  /** How far the output lags behind the input, in samples; take it off the timestamps. */
+  get delaySamples(): number {
+    return this.hop;
+  }
+
+  /**
+   * Takes one hop and returns the one before, denoised. With `infer` false the network is left out and wet is dry.
+   * One call at a time.
+   */
+  async process(samples: Float32Array, { infer = true }: { infer?: boolean } = {}): Promise<DenoisedHop> {
+    if (this.#busy) throw new Error("Denoiser.process was called before its last call had finished.");
+    if (this.#closed) throw new StateError("CLOSED", "The denoiser was used after close().");
+    this.#busy = true;
+    try {
+      if (this.#hops++ % LOOK_HOPS === 0) this.#look();
+      const turn = this.#turn;
+      this.#turn = (turn + 1) % 6;
+      const dry = this.#dry[(turn + 2) % 3]!;
+      this.#dry[turn % 3]!.set(samples);
+      const wet = this.#wet[turn % 2]!;
+      const voiceActivity = await this.#run(samples, wet, infer);
+      return { wet, dry, voiceActivity };
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /**
+   * A copy of everything the next hop depends on, except the noise profile. `into`, a checkpoint that is not needed any
+   * more, is written over instead of allocating. Between two calls of `process` only.
+   */
+  checkpoint(into?: DenoiserState): DenoiserState {
+    this.#assertIdle("checkpoint");
+    const state = into ?? { model: this.model.contract.sha256, values: new Float32Array(this.#length) };
+    this.#assertFits(state);
+    this.#engine.checkpoint(state.values);
+    return state;
+  }
+
+  /**
+   * Goes back to a checkpoint, of this stream or of another one on the same model, or to the beginning. Between two calls
+   * of `process` only.
+   *
+   * @throws StateError `CHECKPOINT_MISFIT` for a checkpoint of another model.
+   */
+  restore(state?: DenoiserState): void {
+    this.#assertIdle("restore");
+    if (state !== undefined) this.#assertFits(state);
+    this.#engine.restore(state?.values);
+    const last = this.#dry[(this.#turn + 2) % 3]!;
+    if (state === undefined) last.fill(0);
+    else last.set(state.values.subarray(0, this.hop));
+  }
+
+  /**
+   * Conditions the stream on a noise that was measured with `analyseNoise`, from the next hop on; undefined ends that.
+   * `restore` leaves it as it is.
+   */
+  setNoiseProfile(profile: NoiseProfile | undefined): void {
+    this.#profile = profile;
+    this.#engine.setNoiseProfile(profile);
+  }
+
+  /** Lets go of what the stream holds outside; idempotent. */
+  close(): void {
+    this.#closed = true;
+    lastHops.delete(this.#token);
+    this.#engine.close();
+  }
+
+  async #run(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
+    const engine = this.#engine;
+    try {
+      return await engine.process(samples, wet, infer);
+    } catch (error) {
+      if (!(error instanceof ModelError && error.code === "WORKER_FAILED")) throw error;
+      // The worker's end of the stream was up to date after the hop before, so this hop is simply done again.
+      await this.#settle(engine);
+      return this.#engine.process(samples, wet, infer);
+    }
+  }
+
+  // Counts this stream in, and moves it to the worker once there are others.
+  #look(): void {
+    if (this.#thread !== "auto") return;
+    const now = performance.now();
+    lastHops.delete(this.#token);
+    for (const [token, last] of lastHops) if (now - last > RUNNING_MS) lastHops.delete(token);
+    lastHops.set(this.#token, now);
+    if (lastHops.size < 2 || this.inWorker) return;
+    const host = DenoiseWorker.of(this.model);
+    if (host.available) this.#move(host);
+  }
+
+  // To the worker, between two hops: from there on it has the state.
+  #move(host: DenoiseWorker): void {
+    const before = this.#engine;
+    this.#engine = host.open(this.#options, this.#onFallback);
+    this.#hand(before, this.#engine);
+  }
+
+  // Back from a worker that has stopped.
+  async #settle(before: HopDenoiser): Promise<void> {
+    this.#engine = await LocalDenoiser.create(this.model, this.#options);
+    this.#hand(before, this.#engine);
+  }
+
+  #hand(before: HopDenoiser, after: HopDenoiser): void {
+    const state = new Float32Array(this.#length);
+    before.checkpoint(state);
+    after.setNoiseProfile(this.#profile);
+    after.restore(state);
+    before.close();
+  }
+
+  #assertIdle(what: string): void {
+    if (this.#busy) throw new Error(`Denoiser.${what} was called while a hop was being processed.`);
+  }
+
+  #assertFits({ model, values }: DenoiserState): void {
+    if (model === this.model.contract.sha256 && values.length === this.#length) return;
+    throw new StateError("CHECKPOINT_MISFIT", "The checkpoint is of another model than the stream runs on.");
+  }
+}

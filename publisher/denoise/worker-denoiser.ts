@@ -1,0 +1,212 @@
+import { Worker } from "node:worker_threads";
+import { ModelError } from "../../base/index.js";
+import type { FromWorker, ToWorker, WorkerSetup } from "./denoise-thread.js";
+import { Flag, type HopMemory, hopMemory } from "./hop-memory.js";
+import type { HopDenoiser, HopDenoiserOptions } from "./local-denoiser.js";
+import type { Model } from "./model.js";
+import type { NoiseProfile } from "./noise-profile.js";
+
+/** Streams that one worker takes; those beyond stay on the event loop. */
+const MAX_STREAMS = 256;
+
+/** Told once when the worker of a model has stopped by itself. */
+export type FallbackListener = (error: ModelError) => void;
+
+interface Pending {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+const hosts = new WeakMap<Model, DenoiseWorker>();
+
+/**
+ * The worker thread that denoises the streams of one model, all on one session. It starts when it is first asked for, and
+ * ends with the model.
+ */
+export class DenoiseWorker {
+  /** Resolves when the worker can take streams; rejects with a ModelError `WORKER_FAILED` when it can't start. */
+  readonly ready: Promise<void>;
+  /** @internal Tests end it to see what happens then. */
+  readonly worker: Worker;
+  readonly #model: Model;
+  readonly #streams = new Map<number, WorkerDenoiser>();
+  readonly #listeners = new Set<FallbackListener>();
+  #running = false;
+  #failure: ModelError | undefined;
+  #closing = false;
+  #next = 0;
+  #pending = 0;
+
+  private constructor(model: Model) {
+    this.#model = model;
+    this.worker = startWorker({ contract: model.contract, bytes: model.bytes });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.ready = promise;
+    promise.catch(() => {});
+    this.worker.on("message", (message: FromWorker) => {
+      if (message === "ready") {
+        this.#running = true;
+        // Only hops under way keep the process alive.
+        if (this.#pending === 0) this.worker.unref();
+        resolve();
+      } else if (typeof message === "number") this.#streams.get(message)?.settle();
+      else this.#streams.get(message.stream)?.settle(new ModelError("INFERENCE_FAILED", message.failed));
+    });
+    const stop = (reason: string) => {
+      this.#running = false;
+      if (this.#failure !== undefined) return;
+      this.#failure = new ModelError(
+        "WORKER_FAILED",
+        `The denoising worker of ${model.contract.name} stopped (${reason}); denoising goes on without it.`,
+      );
+      reject(this.#failure);
+      for (const stream of this.#streams.values()) stream.settle(this.#failure);
+      if (!this.#closing) for (const listener of this.#listeners) listener(this.#failure);
+      this.#streams.clear();
+      this.#listeners.clear();
+    };
+    this.worker.on("error", (error) => stop(error.message));
+    this.worker.on("exit", (code) => stop(`exit code ${code}`));
+    model.onClose(async () => {
+      this.#closing = true;
+      await this.worker.terminate();
+    });
+  }
+
+  /** The worker of a model, started if need be. */
+  static of(model: Model): DenoiseWorker {
+    let host = hosts.get(model);
+    if (host === undefined) {
+      host = new DenoiseWorker(model);
+      hosts.set(model, host);
+    }
+    return host;
+  }
+
+  /** Whether the worker takes one stream more now. */
+  get available(): boolean {
+    return this.#running && this.#streams.size < MAX_STREAMS;
+  }
+
+  /** Streams in the worker now. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** A stream in the worker; only while {@link available}. */
+  open(options: HopDenoiserOptions, onFallback?: FallbackListener): WorkerDenoiser {
+    const number = this.#next++;
+    const memory = hopMemory(this.#model.contract);
+    const engine = new WorkerDenoiser(memory, {
+      hop: () => {
+        if (this.#pending++ === 0) this.worker.ref();
+        this.#tell(number);
+      },
+      done: () => {
+        if (--this.#pending === 0) this.worker.unref();
+      },
+      profile: (profile) => this.#tell({ stream: number, profile }),
+      close: () => {
+        this.#streams.delete(number);
+        this.#tell({ stream: number, close: true });
+      },
+      failure: () => this.#failure,
+    });
+    this.#streams.set(number, engine);
+    if (onFallback !== undefined) this.#listeners.add(onFallback);
+    this.#tell({ stream: number, open: memory.buffer, options });
+    return engine;
+  }
+
+  #tell(message: ToWorker): void {
+    if (this.#running) this.worker.postMessage(message);
+  }
+}
+
+interface Wire {
+  hop(): void;
+  done(): void;
+  profile(profile: NoiseProfile | undefined): void;
+  close(): void;
+  failure(): ModelError | undefined;
+}
+
+/** The near end of a stream in the worker. Its checkpoint is always here, so that it outlives the worker. */
+export class WorkerDenoiser implements HopDenoiser {
+  readonly #memory: HopMemory;
+  readonly #wire: Wire;
+  #waiting: Pending | undefined;
+  #restored = false;
+  #closed = false;
+
+  constructor(memory: HopMemory, wire: Wire) {
+    this.#memory = memory;
+    this.#wire = wire;
+  }
+
+  async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
+    const failure = this.#wire.failure();
+    if (failure !== undefined) throw failure;
+    const { flags, input, voiceActivity } = this.#memory;
+    input.set(samples);
+    flags[Flag.infer] = infer ? 1 : 0;
+    flags[Flag.restore] = this.#restored ? 1 : 0;
+    this.#wire.hop();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#waiting = { resolve, reject };
+      });
+    } finally {
+      this.#wire.done();
+    }
+    this.#restored = false;
+    wet.set(this.#memory.wet);
+    return voiceActivity[0]!;
+  }
+
+  checkpoint(into: Float32Array): void {
+    into.set(this.#memory.state);
+  }
+
+  restore(from?: Float32Array): void {
+    if (from === undefined) this.#memory.state.fill(0);
+    else this.#memory.state.set(from);
+    this.#restored = true;
+  }
+
+  setNoiseProfile(profile: NoiseProfile | undefined): void {
+    this.#wire.profile(profile);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wire.close();
+    // A hop still under way is of no use to anybody, but who waits for it must not wait for ever.
+    this.settle();
+  }
+
+  /** Ends the wait for the hop. */
+  settle(error?: Error): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (error === undefined) waiting?.resolve();
+    else waiting?.reject(error);
+  }
+}
+
+// Without the process's own flags, some of which (--input-type) change what the worker's entry is taken for.
+function startWorker(setup: WorkerSetup): Worker {
+  if (!import.meta.url.endsWith(".ts")) {
+    return new Worker(new URL("./denoise-thread.js", import.meta.url), { execArgv: [], workerData: setup });
+  }
+  // From the sources, a worker has to be taught TypeScript first.
+  const boot = `const { workerData: { loader, entry } } = require("node:worker_threads");
+    import(loader).then(({ register }) => { register(); return import(entry); });`;
+  const entry = new URL("./denoise-thread.ts", import.meta.url).href;
+  return new Worker(boot, {
+    eval: true,
+    execArgv: [],
+    workerData: { ...setup, loader: import.meta.resolve("tsx/esm/api"), entry },
+  });
+}

@@ -1,0 +1,100 @@
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { toPosition } from "../tracks/position.js";
+import type { Listeners } from "./listeners.js";
+
+/** Options of {@link Deadlines}. */
+export interface DeadlinesOptions {
+  readonly mode: "live" | "ahead";
+  /** How far to be ahead of the playhead; undefined for as little as the link needs. */
+  readonly aheadMs: number | undefined;
+  readonly frameMs: number;
+  /** Where the broadcast's time is 0 on the clock. */
+  readonly start: Microseconds;
+  readonly listeners: Listeners;
+}
+
+/** A live source later than this has stalled: leave a hole rather than run late for good. */
+const LIVE_SLACK = fromMilliseconds(200);
+/** Where nobody reports, audio this late may still be heard: transit and jitter buffer. */
+const UNHEARD = fromMilliseconds(1000);
+
+/** Where things are on the broadcast's timeline now: what is being heard, where a change can land, how far to send. */
+export class Deadlines {
+  readonly #options: DeadlinesOptions;
+  /** By how much the listeners' playhead was behind the wall clock when they last reported it. */
+  #behind = 0;
+
+  constructor(options: DeadlinesOptions) {
+    this.#options = options;
+  }
+
+  /** Time since the start of the broadcast. */
+  wall(now: Microseconds): Microseconds {
+    return microseconds(now - this.#options.start);
+  }
+
+  /**
+   * The latest playhead of who reports, also where it waits for audio: the clock may be far from it after many rewinds.
+   * Undefined with nobody reporting.
+   */
+  playhead(now: Microseconds): Microseconds | undefined {
+    const { listeners } = this.#options;
+    const playhead = listeners.latest(now);
+    if (playhead !== undefined && listeners.isCurrent(now)) this.#behind = this.wall(now) - playhead;
+    return playhead;
+  }
+
+  /** The playhead, or where it would be by now with nobody reporting any more: what is sent goes on from there. */
+  presumed(now: Microseconds): Microseconds {
+    return this.playhead(now) ?? microseconds(this.wall(now) - this.#behind);
+  }
+
+  /** Nobody hears anything before this any more. */
+  passed(now: Microseconds): Microseconds {
+    return this.#options.listeners.earliest(now) ?? this.unheard(now);
+  }
+
+  /** The same where nobody reports. */
+  unheard(now: Microseconds): Microseconds {
+    return microseconds(this.presumed(now) - UNHEARD);
+  }
+
+  /** Older audio would only put the playhead of who joins a live broadcast behind for good. */
+  fresh(now: Microseconds): Microseconds {
+    return microseconds(this.wall(now) - 2 * this.#options.frameMs * 1000);
+  }
+
+  /** Rendered audio that ends before this is late. */
+  late(now: Microseconds): Microseconds {
+    if (this.#options.mode === "live") return microseconds(this.wall(now) - LIVE_SLACK);
+    return this.playhead(now) ?? this.unheard(now);
+  }
+
+  /** The soonest position, in samples, at which something new can be heard in full. */
+  next(now: Microseconds): number {
+    const { mode, listeners } = this.#options;
+    if (mode === "live") return toPosition(this.wall(now));
+    const playhead = this.playhead(now);
+    if (playhead === undefined) return toPosition(this.presumed(now));
+    // Whoever starts over or stands still waits for the first frame, however late it is.
+    const waiting = listeners.isStartingOver(now) || !listeners.playing;
+    const margin = waiting ? 0 : (listeners.transit.ahead ?? listeners.lead.close(now));
+    return toPosition(playhead + margin);
+  }
+
+  /** Media time to have encoded by now. */
+  target(now: Microseconds): Microseconds {
+    const { mode, aheadMs, frameMs, listeners } = this.#options;
+    const wall = this.wall(now);
+    if (mode === "live") return microseconds(wall + frameMs * 1000);
+    const playhead = this.presumed(now);
+    if (aheadMs !== undefined) return microseconds(playhead + aheadMs * 1000);
+    return listeners.lead.frontier(playhead, now);
+  }
+
+  /** How long the rendering, done up to `end`, may stand still before somebody hears it. */
+  slack(end: Microseconds, now: Microseconds): Microseconds {
+    const ahead = this.#options.mode === "ahead" ? end - this.presumed(now) : 0;
+    return microseconds(Math.max(LIVE_SLACK, ahead));
+  }
+}

@@ -1,0 +1,331 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import type { Aggregate } from "../../flow/index.js";
+import { Listeners } from "./listeners.js";
+import { type OutgoingFrame, SendQueue } from "./send-queue.js";
+
+function frame(sequence: number, timestampMs: number, opensEpoch = false): OutgoingFrame {
+  return {
+    track: "audio",
+    sequence,
+    timestamp: fromMilliseconds(timestampMs),
+    payload: new Uint8Array(160),
+    producedAt: fromMilliseconds(0),
+    opensEpoch,
+    opensGroup: true,
+    endsGroup: true,
+  };
+}
+
+const ms = (value: number): Microseconds => fromMilliseconds(value);
+
+function takeAll(sendQueue: SendQueue, now: number, playhead: number): number[] {
+  const sequences: number[] = [];
+  for (let next = sendQueue.take(ms(now), ms(playhead)); next; next = sendQueue.take(ms(now), ms(playhead))) {
+    sequences.push(next.sequence);
+  }
+  return sequences;
+}
+
+describe("SendQueue", () => {
+  it("paces a burst, and is full while the next hop has more in flight than the window holds", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    for (let i = 0; i < 40; i++) sendQueue.push(frame(i, i * 20));
+    expect(takeAll(sendQueue, 0, 0)).toHaveLength(16);
+    expect(takeAll(sendQueue, 100, 0)).toHaveLength(16);
+    // Nobody acknowledges: no window.
+    expect(sendQueue.isFull(ms(100))).toBe(false);
+    // 40 frames of 160 bytes less 11 are on their way; the window of 4 KiB holds 25.
+    sendQueue.acked(10, ms(100));
+    expect(sendQueue.isFull(ms(100))).toBe(true);
+    sendQueue.acked(14, ms(200));
+    expect(sendQueue.isFull(ms(200))).toBe(false);
+    sendQueue.push(frame(40, 800));
+    expect(sendQueue.isFull(ms(200))).toBe(true);
+    expect(sendQueue.isFull(ms(1300))).toBe(false);
+    const open = new SendQueue({ bitrateBps: 64_000, window: false });
+    for (let i = 0; i < 100; i++) open.push(frame(i, i * 20));
+    open.acked(0, ms(0));
+    expect(open.isFull(ms(0))).toBe(false);
+  });
+
+  it("sends nothing that has waited for longer than two seconds, and counts what it skips by reason", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    sendQueue.push(frame(0, 5000, true));
+    sendQueue.push(frame(1, 5020));
+    sendQueue.push({ ...frame(2, 5040), producedAt: ms(1500) });
+    sendQueue.push({ ...frame(3, 900), producedAt: ms(1500) });
+    sendQueue.skipped(4);
+    expect(takeAll(sendQueue, 2500, 1000)).toEqual([0, 2]);
+    expect(sendQueue.skips).toMatchObject({ age: 1, passed: 1, window: 4 });
+    expect(sendQueue.takeLog(ms(2500))).toMatchObject({ age: 1, passed: 1, window: 4 });
+    expect(sendQueue.takeLog(ms(2600))).toBeUndefined();
+  });
+
+  it("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    for (let i = 0; i < 10; i++) sendQueue.push(frame(i, i * 20));
+    expect(sendQueue.take(ms(0), ms(0))?.sequence).toBe(0);
+    sendQueue.rewind(ms(100));
+    expect(sendQueue.counters.takenBack).toBe(5);
+    sendQueue.push(frame(65_536, 100, true));
+    sendQueue.push(frame(65_537, 120));
+    sendQueue.push(frame(65_538, 500));
+    expect(takeAll(sendQueue, 0, 300)).toEqual([65_536, 65_538]);
+    expect(sendQueue.counters.passed).toBe(5);
+    expect(sendQueue.inFlight(ms(0))).toBe(3 * 160);
+    sendQueue.rewind(ms(100));
+    expect(sendQueue.inFlight(ms(0))).toBe(160);
+  });
+
+  it("sends again on a new session what still has its moment to come, and nothing that was taken back", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    for (let i = 0; i < 12; i++) sendQueue.push(frame(i, i * 20));
+    expect(takeAll(sendQueue, 0, 0)).toHaveLength(12);
+    sendQueue.rewind(ms(160));
+    sendQueue.push(frame(65_536, 160, true));
+    sendQueue.push(frame(65_537, 180));
+    sendQueue.reconnected(ms(100), ms(1000));
+    expect(takeAll(sendQueue, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
+  });
+
+  it("sends what waited while the process stood still, where listeners play what comes late, but nothing late of before", () => {
+    for (const late of [false, true]) {
+      const sendQueue = new SendQueue({ bitrateBps: 64_000, late });
+      sendQueue.push(frame(0, 0));
+      expect(takeAll(sendQueue, 0, 0)).toEqual([0]);
+      sendQueue.push(frame(1, 20));
+      sendQueue.push(frame(2, 40));
+      expect(takeAll(sendQueue, 3000, 2000)).toEqual(late ? [1, 2] : []);
+      sendQueue.push(frame(3, 60));
+      sendQueue.reconnected(ms(2000), ms(3000));
+      expect(takeAll(sendQueue, 3000, 2000)).toEqual([]);
+      expect(sendQueue.counters.passed).toBe(late ? 1 : 3);
+    }
+  });
+
+  it("keeps only the newest opening frame while nobody takes anything", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    sendQueue.push(frame(65_536, 0, true));
+    sendQueue.push(frame(131_072, 0, true));
+    sendQueue.push(frame(131_073, 2000));
+    sendQueue.expire(ms(1000));
+    expect(takeAll(sendQueue, 0, 1000)).toEqual([131_072, 131_073]);
+  });
+});
+
+describe("Listeners", () => {
+  let now = 0;
+  const clock = () => microseconds(now * 1000);
+  let id = 0;
+  const relay = {};
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    now = 1000;
+    id = 0;
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function aggregate(
+    listeners: { session: number; playheadMs: number; discontinuity?: number; heardMs?: number; receivedMs?: number }[],
+    extra: Partial<Aggregate> = {},
+  ): Aggregate {
+    const playheads = listeners.map(({ playheadMs }) => ms(playheadMs));
+    return {
+      broadcast: 1,
+      aggregateId: ++id,
+      relayTimeMs: now,
+      listeners: listeners.length,
+      overflow: 0,
+      playing: true,
+      earliest: microseconds(Math.min(...playheads)),
+      latest: microseconds(Math.max(...playheads)),
+      worstLead: undefined,
+      worstLeadGroup: undefined,
+      ingestAck: undefined,
+      ingestBytes: 0,
+      discontinuity: Math.max(...listeners.map(({ discontinuity = 0 }) => discontinuity)),
+      bleedMs: 0,
+      staleMs: 0,
+      listed: listeners.map(({ session, playheadMs, discontinuity = 0, heardMs, receivedMs }) => ({
+        session,
+        playhead: ms(playheadMs),
+        discontinuity,
+        heardUntil: heardMs === undefined ? undefined : ms(heardMs),
+        receivedUntil: receivedMs === undefined ? undefined : ms(receivedMs),
+      })),
+      ...extra,
+    };
+  }
+
+  it("projects the earliest and latest playhead, and knows nobody after three seconds of silence", () => {
+    const listeners = new Listeners({ clock });
+    expect(listeners.latest(clock())).toBeUndefined();
+    listeners.observe(
+      aggregate([
+        { session: 1, playheadMs: 5000 },
+        { session: 2, playheadMs: 5200 },
+      ]),
+      relay,
+    );
+    now += 300;
+    expect(listeners.earliest(clock())).toBe(ms(5300));
+    expect(listeners.latest(clock())).toBe(ms(5500));
+    expect(listeners.playing).toBe(true);
+    now += 3000;
+    expect(listeners.listeners).toBe(0);
+    expect(listeners.latest(clock())).toBeUndefined();
+  });
+
+  it("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    listeners.startOver(ms(5100), clock());
+    expect(listeners.isStartingOver(clock())).toBe(false);
+    listeners.startOver(microseconds(ms(5000) + 10), clock());
+    expect(listeners.isStartingOver(clock())).toBe(true);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1 }]), relay);
+    expect(listeners.isStartingOver(clock())).toBe(false);
+  });
+
+  it("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    listeners.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 }, relay);
+    expect(listeners.latest(clock())).toBe(ms(5000));
+  });
+
+  it("waits for every listener's own word, and projects for those that stay silent, within what they had", async () => {
+    const listeners = new Listeners({ clock });
+    const before = [
+      { session: 1, playheadMs: 5000, receivedMs: 9000 },
+      { session: 2, playheadMs: 5100, receivedMs: 5150, discontinuity: 3 },
+      { session: 3, playheadMs: 4900, receivedMs: 9000 },
+    ];
+    listeners.observe(aggregate(before), relay);
+    now += 100;
+    const heard = listeners.heard(1000);
+    listeners.observe(
+      aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, ...before.slice(1)]),
+      relay,
+    );
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await heard).toEqual([
+      { session: 1, heardUntil: ms(5080), measured: true },
+      { session: 2, heardUntil: ms(5150), measured: false },
+      { session: 3, heardUntil: ms(5000), measured: false },
+    ]);
+  });
+
+  it("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
+    const listeners = new Listeners({ clock });
+    const quiet = { session: 2, playheadMs: 5000 };
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
+    const heard = listeners.heard(60_000);
+    const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
+    for (let turn = 0; turn < 4; turn++) {
+      now += 100;
+      listeners.observe({ ...spoken, aggregateId: 10 + turn }, relay);
+    }
+    now += 1;
+    listeners.observe({ ...spoken, aggregateId: 20 }, relay);
+    expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
+  });
+
+  it("believes no relay that puts the listeners beyond what was sent, or far behind", () => {
+    const listeners = new Listeners({ clock });
+    for (let at = 0; at <= 8000; at += 20) listeners.bound.sent(ms(at), clock());
+    listeners.bound.begin(ms(5000), clock());
+    listeners.observe(aggregate([{ session: 1, playheadMs: 35 * 365 * 86_400_000 }]), relay);
+    expect(listeners.latest(clock())).toBe(ms(5250));
+    now += 1000;
+    listeners.observe(
+      {
+        ...aggregate([
+          { session: 1, playheadMs: 0 },
+          { session: 2, playheadMs: 6000 },
+        ]),
+        aggregateId: 9,
+      },
+      relay,
+    );
+    expect([listeners.earliest(clock()), listeners.latest(clock())]).toEqual([ms(1000), ms(6000)]);
+  });
+
+  it("gives each of two interrupts in flight its own answer, also when one is answered by the other's report", async () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    const first = listeners.heard(1000);
+    const second = listeners.heard(1000);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }]), relay);
+    expect(await first).toEqual([{ session: 1, heardUntil: ms(5080), measured: true }]);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5100, discontinuity: 2, heardMs: 5130 }]), relay);
+    expect(await second).toEqual([{ session: 1, heardUntil: ms(5130), measured: true }]);
+    // A listener that got only the later of two has applied one.
+    const both = [listeners.heard(1000), listeners.heard(1000)];
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5200, discontinuity: 3, heardMs: 5210 }]), relay);
+    await vi.advanceTimersByTimeAsync(1000);
+    for (const heard of await Promise.all(both))
+      expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
+  });
+
+  it("takes a playhead that stood still when it was reported to have perhaps begun to move", () => {
+    const listeners = new Listeners({ clock });
+    expect(listeners.furthest(clock())).toBeUndefined();
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { playing: false }), relay);
+    now += 150;
+    expect(listeners.latest(clock())).toBe(ms(5000));
+    expect(listeners.furthest(clock())).toBe(ms(5150));
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5040 }]), relay);
+    now += 100;
+    expect(listeners.furthest(clock())).toBe(ms(5140));
+  });
+
+  it("does not wait for listeners that left, nor with nobody there", async () => {
+    const listeners = new Listeners({ clock });
+    expect(await listeners.heard(1000)).toEqual([]);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 1000 }]), relay);
+    const heard = listeners.heard(60_000);
+    listeners.observe({ ...aggregate([{ session: 9, playheadMs: 0 }]), listed: [], listeners: 0 }, relay);
+    expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
+  });
+
+  it("holds no sender's clock or count against another's, however they take turns", () => {
+    const listeners = new Listeners({ clock });
+    const hour = 3_600_000;
+    const senders = [
+      { source: {}, clockMs: 0, id: 1_000_000 },
+      { source: {}, clockMs: 7 * hour, id: 0 },
+      { source: {}, clockMs: -2 * hour + 10_000_000, id: 500 },
+    ];
+    let playheadMs = 5000;
+    for (let turn = 0; turn < 300; turn++) {
+      now += 100;
+      playheadMs += 100;
+      // Every sender for a while, then turn by turn.
+      const sender = senders[turn < 150 ? Math.floor(turn / 50) : turn % 3]!;
+      sender.id++;
+      const told = { relayTimeMs: now + sender.clockMs, aggregateId: sender.id };
+      listeners.observe(aggregate([{ session: 1, playheadMs }], told), sender.source);
+      expect(listeners.latest(clock())).toBe(ms(playheadMs));
+      expect(listeners.listeners).toBe(1);
+    }
+  });
+
+  it("follows a sender whose count begins again, and drops what another one overtook by the sender's clock", () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { aggregateId: 70_000 }), relay);
+    now += 100;
+    listeners.observe(aggregate([{ session: 1, playheadMs: 9000 }], { aggregateId: 0 }), relay);
+    expect(listeners.latest(clock())).toBe(ms(9000));
+    listeners.observe(
+      aggregate([{ session: 1, playheadMs: 100 }], { aggregateId: 90_000, relayTimeMs: now - 50 }),
+      relay,
+    );
+    expect(listeners.latest(clock())).toBe(ms(9000));
+  });
+});

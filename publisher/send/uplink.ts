@@ -1,0 +1,275 @@
+import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
+import { background, type Logger, type Microseconds } from "../../base/index.js";
+import {
+  type Aggregate,
+  broadcastHash,
+  decodeAggregate,
+  isReportDatagram,
+  type PlayheadBound,
+  REPORT_STREAM_TYPE,
+  ReportStreamReader,
+} from "../../flow/index.js";
+import {
+  demuxStreams,
+  type ReceiveStream,
+  Reconnector,
+  type reach,
+  type Session,
+  toWebTransport,
+} from "../../transport/index.js";
+import { FeedbackReader } from "./feedback-reader.js";
+import { GroupWriter, type WireFrame } from "./group-writer.js";
+import { NameClaim } from "./name-claim.js";
+
+/** Options of {@link Uplink}. */
+export interface UplinkOptions {
+  /** Path of the broadcast, such as `demo.hang`. */
+  readonly path: string;
+  /** How to get to the relay. */
+  readonly reach: ReturnType<typeof reach>;
+  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  readonly retainMs: number;
+  /** Whether there is a lower rendition of the audio track. */
+  readonly low: boolean;
+  readonly logger: Logger;
+  /** A session is up; nothing was sent on it yet. */
+  readonly onConnected: () => void;
+  /** Adds the tracks that are not the uplink's own, on every session before anybody sees the broadcast. */
+  readonly onBroadcast?: (broadcast: Broadcast.Producer, connection: Connection.Established) => void;
+  /** `source` stands for the sender; see `Listeners.observe`. */
+  readonly onAggregate: (aggregate: Aggregate, source: object) => void;
+  /** A session was lost or could not be made; another attempt follows. */
+  readonly onProblem: (reason: Error) => void;
+  /** Another publisher took the broadcast's name at the relay, or left it again. */
+  readonly onDisplaced: (displaced: boolean) => void;
+  /** What was sent, which bounds what listeners claim. */
+  readonly bound: PlayheadBound;
+  /** Somebody subscribed to the audio track, or the last one left. */
+  readonly onDemand: (wanted: boolean) => void;
+}
+
+/** The lower rendition of a track is named after it. */
+export const LOW_SUFFIX = "-low";
+const CATALOG = "catalog.json";
+/** The catalog's one group is as old as the last change and must still be there for who comes late. */
+const CATALOG_RETAIN_MS = 24 * 3600 * 1000;
+
+interface Live {
+  readonly broadcast: Broadcast.Producer;
+  readonly catalog: Track.Producer;
+  audio: GroupWriter | undefined;
+  low: GroupWriter | undefined;
+}
+
+/**
+ * The publisher's connection, made again whenever it breaks. Every session has its own broadcast and tracks, because a
+ * broadcast published twice ends on all sessions with the first that ends.
+ */
+export class Uplink {
+  readonly #options: UplinkOptions;
+  readonly #hash: number;
+  readonly #reconnector: Reconnector;
+  #live: Live | undefined;
+  #feedback: FeedbackReader | undefined;
+  #catalog: Uint8Array | undefined;
+  #audioName: string | undefined;
+  #audioWanted = false;
+  #lowWanted = false;
+  #wanted = false;
+  #rejected = 0;
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    this.#hash = broadcastHash(options.path);
+    this.#reconnector = new Reconnector({
+      ...options.reach,
+      onSession: (session) => this.#run(session),
+      onRetry: (reason, waitMs) => {
+        options.logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
+        if (reason) options.onProblem(reason);
+      },
+    });
+  }
+
+  /** Whether a session is up. */
+  get connected(): boolean {
+    return this.#live !== undefined;
+  }
+
+  /** Whether anybody subscribes to the audio track or its lower rendition. */
+  get wanted(): boolean {
+    return this.#wanted;
+  }
+
+  /** Whether anybody subscribes to the lower rendition. */
+  get lowWanted(): boolean {
+    return this.#lowWanted;
+  }
+
+  /** Report datagrams that were no valid aggregate of this broadcast. */
+  get rejectedReports(): number {
+    return this.#rejected;
+  }
+
+  /** Resolves when it has ended: with the error that no repeat can mend, or undefined after `close`. */
+  get closed(): Promise<Error | undefined> {
+    return this.#reconnector.closed;
+  }
+
+  /** Publishes a catalog, now and on every later session. */
+  setCatalog(catalog: Uint8Array): void {
+    this.#catalog = catalog;
+    if (this.#live !== undefined) writeCatalog(this.#live.catalog, catalog);
+  }
+
+  /** Starts an audio track and ends the one before it. */
+  startTrack(name: string): void {
+    this.#audioName = name;
+    const live = this.#live;
+    if (live === undefined) return;
+    const { audio, low } = live;
+    // Frames wait for a subscription to the new track; what is sent before, a late subscriber would miss.
+    this.#audioWanted = false;
+    this.#lowWanted = false;
+    this.#wanted = false;
+    this.#createAudio(live, name);
+    audio?.close();
+    low?.close();
+  }
+
+  /** Sends one frame; false when there is no session or nobody subscribes. */
+  send(frame: WireFrame): boolean {
+    const live = this.#live;
+    if (live === undefined || !this.#wanted) return false;
+    if (this.#audioWanted) live.audio?.write(frame, frame.body);
+    // Who takes the lower rendition takes whole groups of it.
+    const { low } = live;
+    if (
+      low !== undefined &&
+      this.#lowWanted &&
+      frame.low !== undefined &&
+      (frame.opensGroup || low.isIn(frame.sequence))
+    )
+      low.write(frame, frame.low);
+    return true;
+  }
+
+  /** Everything sent from `to` on was taken back: gives up a group that is being sent and holds nothing earlier. */
+  rewind(to: Microseconds): void {
+    this.#live?.audio?.rewind(to);
+    this.#live?.low?.rewind(to);
+  }
+
+  /** Ends the session and reconnects no more; idempotent. */
+  close(): void {
+    this.#live?.broadcast.close();
+    this.#reconnector.close();
+  }
+
+  async #run(session: Session): Promise<void> {
+    const { logger, path } = this.#options;
+    const carried = session.datagrams
+      ? session
+      : demuxStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream, session));
+    const transport = toWebTransport(carried, { tap: (datagram) => this.#tap(datagram, session) });
+    // The library writes the URL to the console, where a token must not be; it needs no query any more.
+    const url = new URL(session.url);
+    url.search = "";
+    const connection = await Connection.connect(url, { transport });
+    const broadcast = new Broadcast.Producer();
+    const catalog = broadcast.createTrack(CATALOG, { latencyMax: CATALOG_RETAIN_MS, priority: 100 });
+    background("publisher.requests", refuseUnknown(broadcast));
+    const live: Live = { broadcast, catalog, audio: undefined, low: undefined };
+    this.#live = live;
+    if (this.#catalog !== undefined) writeCatalog(catalog, this.#catalog);
+    if (this.#audioName !== undefined) this.#createAudio(live, this.#audioName);
+    this.#options.onBroadcast?.(broadcast, connection);
+    connection.publish(Path.from(path), broadcast);
+    logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
+    this.#options.onConnected();
+    const { onAggregate, onDisplaced, bound } = this.#options;
+    const feedback = new FeedbackReader({ connection, path, bound, onAggregate });
+    this.#feedback = feedback;
+    const claim = new NameClaim({ connection, path, onChange: onDisplaced });
+    background(
+      "publisher.session",
+      session.closed.then(({ closeCode, reason }) => {
+        feedback.close();
+        claim.close();
+        broadcast.close();
+        if (this.#live !== live) return;
+        this.#live = undefined;
+        this.#audioWanted = false;
+        this.#lowWanted = false;
+        this.#update();
+        logger.warn({ closeCode, reason }, "The session to the relay ended.");
+      }),
+    );
+  }
+
+  #createAudio(live: Live, name: string): void {
+    live.audio = this.#createTrack(live, name, (used) => {
+      this.#audioWanted = used;
+    });
+    if (!this.#options.low) return;
+    live.low = this.#createTrack(live, `${name}${LOW_SUFFIX}`, (used) => {
+      this.#lowWanted = used;
+    });
+  }
+
+  #createTrack(live: Live, name: string, onUsed: (used: boolean) => void): GroupWriter {
+    const track = live.broadcast.createTrack(name, {
+      timescale: Time.Timescale.MICRO,
+      latencyMax: this.#options.retainMs,
+      priority: 50,
+    });
+    const writer = new GroupWriter(track);
+    track.used.subscribe((used) => {
+      if (this.#live !== live || (live.audio !== writer && live.low !== writer)) return;
+      onUsed(used);
+      this.#update();
+    });
+    return writer;
+  }
+
+  #update(): void {
+    const wanted = this.#audioWanted || this.#lowWanted;
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    this.#options.onDemand(wanted);
+  }
+
+  #tap(datagram: Uint8Array, session: Session): boolean {
+    if (!isReportDatagram(datagram)) return false;
+    const decoded = decodeAggregate(datagram);
+    if (decoded.ok && decoded.aggregate.broadcast === this.#hash) {
+      this.#feedback?.relayed();
+      this.#options.onAggregate(decoded.aggregate, session);
+    } else this.#rejected++;
+    return true;
+  }
+
+  async #readRecords(stream: ReceiveStream, session: Session): Promise<void> {
+    const reader = new ReportStreamReader();
+    try {
+      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
+        for (const record of reader.push(bytes)) this.#tap(record, session);
+    } catch (error) {
+      stream.stop(0);
+      this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
+    }
+  }
+}
+
+// Every track is there before anyone can know of it. Unanswered, a request for another would wait, and take memory, until
+// the session ends.
+async function refuseUnknown(broadcast: Broadcast.Producer): Promise<void> {
+  for (let request = await broadcast.requested(); request; request = await broadcast.requested())
+    request.reject(new Error("There is no such track."));
+}
+
+function writeCatalog(track: Track.Producer, catalog: Uint8Array): void {
+  const group = track.appendGroup();
+  group.writeFrame({ payload: catalog, timestamp: Time.Timestamp.now() });
+  group.close();
+}

@@ -1,0 +1,165 @@
+import { constants, openSync } from "node:fs";
+import { type FileHandle, open, realpath, stat } from "node:fs/promises";
+import { Socket } from "node:net";
+import { Readable } from "node:stream";
+import { InputError } from "../../base/index.js";
+
+/** The bytes of a file or a pipe, readable from the start again: a file always, a pipe as far as it was kept. */
+export interface ByteInput {
+  /** Bytes in all; undefined for a pipe, whose length is known at its end. */
+  readonly size: number | undefined;
+  /** A path at which another process can read the same bytes; undefined for a pipe, which only one reader can have. */
+  readonly path: string | undefined;
+  /** Whether the bytes can be read again. */
+  readonly repeatable: boolean;
+  /** The bytes from the start. One reading at a time. */
+  read(): AsyncGenerator<Uint8Array, void, undefined>;
+  /** Closes the file or pipe, also while a reading waits for bytes; idempotent. */
+  close(): Promise<void>;
+}
+
+/** What is kept of a pipe that shall be played again: 5.8 minutes of 16-bit stereo at 48 kHz. */
+const MAX_KEPT_BYTES = 64 * 1024 * 1024;
+const FILE_CHUNK_BYTES = 32 * 1024;
+/** Names of the process's own standard input. */
+const STANDARD_INPUT = new Set(["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
+
+/**
+ * Opens a file, a named pipe, or a path such as `/dev/stdin` or `/dev/fd/63`. Pipes are opened and read without blocking
+ * a thread, so one without a writer holds nothing up.
+ *
+ * @param options `kind` is for messages; `keep`: a pipe keeps its first 64 MiB, to be read again.
+ * @throws InputError `FILE_NOT_FOUND` or `FILE_UNREADABLE`.
+ */
+export async function openPath(
+  path: string,
+  { kind, keep }: { readonly kind: "audio" | "video"; readonly keep: boolean },
+): Promise<ByteInput> {
+  try {
+    const stats = await stat(path);
+    if (stats.isFIFO()) return new PipeInput(openPipe(path), keep);
+    const file = await open(path);
+    if (stats.isDirectory()) {
+      await file.close();
+      throw new Error("it is a directory");
+    }
+    if (!stats.isFile()) return new FileInput(file, undefined, undefined);
+    // Another process's /dev/stdin is not ours; a deleted file has no path.
+    return new FileInput(file, stats.size, await realpath(path).catch(() => undefined));
+  } catch (cause) {
+    const code = codeOf(cause);
+    // A child process's standard input may be a socket, which can't be opened a second time, or another user's.
+    if (STANDARD_INPUT.has(path) && (code === "ENXIO" || code === "EACCES")) return new PipeInput(process.stdin, keep);
+    const reason = code === "ENXIO" ? "it is a socket" : cause instanceof Error ? cause.message : String(cause);
+    throw new InputError(
+      code === "ENOENT" ? "FILE_NOT_FOUND" : "FILE_UNREADABLE",
+      `The ${kind} file ${path} ${code === "ENOENT" ? "does not exist" : `can't be read: ${reason}`}.`,
+      { cause },
+    );
+  }
+}
+
+/** The bytes of a stream that is open already, such as `process.stdin`; `keep` as in {@link openPath}. */
+export function openStream(stream: AsyncIterable<Uint8Array>, keep: boolean): ByteInput {
+  return new PipeInput(stream, keep);
+}
+
+/** A regular file, or a device, which has no size and gives its bytes once. */
+class FileInput implements ByteInput {
+  readonly size: number | undefined;
+  readonly path: string | undefined;
+  readonly #file: FileHandle;
+  #closed = false;
+
+  constructor(file: FileHandle, size: number | undefined, path: string | undefined) {
+    this.#file = file;
+    this.size = size;
+    this.path = path;
+  }
+
+  get repeatable(): boolean {
+    return this.size !== undefined;
+  }
+
+  async *read(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let position = 0; !this.#closed; ) {
+      const buffer = new Uint8Array(FILE_CHUNK_BYTES);
+      const at = this.repeatable ? position : null;
+      const { bytesRead } = await this.#file.read(buffer, 0, FILE_CHUNK_BYTES, at);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#file.close();
+  }
+}
+
+/** A pipe, socket or stream, read once; what was kept of it can be read again. */
+class PipeInput implements ByteInput {
+  readonly size = undefined;
+  readonly path = undefined;
+  readonly #stream: AsyncIterable<Uint8Array>;
+  #kept: Uint8Array[] | undefined;
+  #keptBytes = 0;
+  #begun = false;
+  #reading: AsyncIterator<Uint8Array> | undefined;
+  #closed = false;
+
+  constructor(stream: AsyncIterable<Uint8Array>, keep: boolean) {
+    this.#stream = stream;
+    this.#kept = keep ? [] : undefined;
+  }
+
+  get repeatable(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  async *read(): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#begun) {
+      yield* this.#kept ?? [];
+      return;
+    }
+    this.#begun = true;
+    const reading = this.#stream[Symbol.asyncIterator]();
+    this.#reading = reading;
+    while (!this.#closed) {
+      const next = await reading.next().catch((error: unknown) => {
+        // Closing a stream ends a read that waits with an error.
+        if (this.#closed) return { done: true, value: undefined } as const;
+        throw error;
+      });
+      if (next.done === true) return;
+      this.#keep(next.value);
+      yield next.value;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#kept = undefined;
+    if (this.#stream instanceof Readable) this.#stream.destroy();
+    // A generator that waits for its input answers return() only after that input came: don't wait for it.
+    else this.#reading?.return?.().catch(() => {});
+  }
+
+  #keep(chunk: Uint8Array): void {
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes > MAX_KEPT_BYTES) this.#kept = undefined;
+    this.#kept?.push(chunk);
+  }
+}
+
+// O_NONBLOCK: a blocking open would hold a thread of libuv's four until a writer comes. A socket polls instead.
+function openPipe(path: string): Socket {
+  return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}

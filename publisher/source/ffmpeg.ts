@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { MediaError } from "../../base/index.js";
+import { ByteReader } from "./byte-reader.js";
+import { openWav } from "./wav.js";
+import type { WavFormat } from "./wav-format.js";
+
+/** A file that ffmpeg decodes. */
+export interface FfmpegStream {
+  readonly format: WavFormat;
+  readonly warnings: readonly string[];
+  readonly samples: AsyncGenerator<Float32Array, void, undefined>;
+  /** Ends ffmpeg; idempotent. */
+  close(): void;
+}
+
+/** The tail of what ffmpeg complains about that is kept. */
+const MAX_COMPLAINT = 500;
+
+/**
+ * Decodes any format that `ffmpeg` knows; undefined where it is not installed. ffmpeg neither mixes nor resamples: it
+ * writes the channels with their layout as a WAV file of floats, and what follows is that of every WAV file.
+ *
+ * @param source path of a file, or the bytes of a pipe, which ffmpeg gets on its standard input.
+ * @param name used in messages.
+ * @throws MediaError `UNSUPPORTED_FILE` when ffmpeg can't decode it either.
+ */
+export async function openWithFfmpeg(
+  source: string | AsyncIterable<Uint8Array>,
+  name: string,
+): Promise<FfmpegStream | undefined> {
+  const from = typeof source === "string" ? `file:${source}` : "pipe:0";
+  // Where a file with more than two channels does not say which they are, ffmpeg's guess differs from ours.
+  const input = ["-v", "error", "-guess_layout_max", "2", "-i", from];
+  const output = ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"];
+  const child = spawn("ffmpeg", [...input, ...output], { stdio: ["pipe", "pipe", "pipe"] });
+  const failure = await new Promise<Error | undefined>((resolve) => {
+    child.once("spawn", () => resolve(undefined));
+    child.once("error", resolve);
+  });
+  if (failure !== undefined) {
+    if ("code" in failure && failure.code === "ENOENT") return undefined;
+    throw new MediaError("UNSUPPORTED_FILE", `ffmpeg, which the file ${name} needs, can't start: ${failure.message}.`);
+  }
+  let complaint = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    complaint = (complaint + chunk.toString("utf8")).slice(-MAX_COMPLAINT);
+  });
+  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const reason = (code: number | null): string =>
+    complaint.trim().split("\n").at(-1) || (code === null ? "it was ended" : `exit code ${code}`);
+  // ffmpeg may have enough before the end, and closes its input then.
+  if (typeof source === "string") child.stdin.destroy();
+  else pipeline(Readable.from(source), child.stdin).catch(() => {});
+  const close = (): void => void child.kill("SIGKILL");
+  try {
+    const reader = new ByteReader(child.stdout);
+    if ((await reader.peek(1)).length === 0) {
+      throw new MediaError("UNSUPPORTED_FILE", `ffmpeg can't decode the file ${name}: ${reason(await exit)}.`);
+    }
+    const wav = await openWav(reader, { name });
+    if (wav.kind === "foreign") throw new MediaError("UNSUPPORTED_FILE", `ffmpeg can't decode the file ${name}.`);
+    const { format, samples: decoded, warnings } = wav;
+    const damages: string[] = [];
+    async function* samples(): AsyncGenerator<Float32Array, void, undefined> {
+      try {
+        yield* decoded;
+        const code = await exit;
+        if (code !== 0) damages.push(`ffmpeg decoded the file ${name} up to where it is damaged: ${reason(code)}.`);
+      } finally {
+        close();
+      }
+    }
+    return {
+      format,
+      samples: samples(),
+      close,
+      get warnings() {
+        return [...warnings, ...damages];
+      },
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}

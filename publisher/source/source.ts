@@ -1,0 +1,219 @@
+import { basename } from "node:path";
+import { z } from "zod";
+import { InputError } from "../../base/index.js";
+import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
+import { openStream } from "./byte-input.js";
+import { DownMix } from "./down-mix.js";
+import { Resampler, SAMPLE_RATE } from "./resample.js";
+
+/** Where audio comes from: interleaved 48 kHz samples, pulled. */
+export interface AudioSource {
+  /** For messages: a file name, `stdin`... */
+  readonly name: string;
+  readonly channels: 1 | 2;
+  /**
+   * The next samples (any number of whole sample frames, in -1..1), or undefined at the end.
+   * One call at a time. Rejects with a MediaError or InputError that names the source when it can't be read.
+   */
+  read(): Promise<Float32Array | undefined>;
+  /**
+   * What is wrong with the input although it is played, a sentence each, such as a file that ends before its header
+   * says. More may come while it is read.
+   */
+  readonly warnings?: readonly string[];
+  /** Whether all of it is there already, as in a file: it is read when it is needed, even in a live broadcast. */
+  readonly stored?: boolean;
+  /** Closes files, pipes and processes; idempotent. */
+  close(): Promise<void>;
+}
+
+const rate = z.number().int().min(4000).max(384_000);
+const outputChannels = z.union([z.literal(1), z.literal(2)]).default(1);
+
+/** Options of {@link openSource}, by kind of input. */
+export const sourceOptionsSchema = z.union([
+  z.strictObject({
+    /** Path of a WAV file or a pipe; anything else than WAV is read through `ffmpeg` when that is installed. */
+    file: z.string().min(1),
+    /** Start again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
+    loop: z.boolean().default(false),
+    /** Channels to deliver. Default 1. */
+    channels: outputChannels,
+  }),
+  z.strictObject({
+    /**
+     * A stream of raw PCM, such as `process.stdin`. One that begins with the header of a WAV file, or of another format
+     * that ffmpeg may know, is read as that, and `format`, `rate` and `inputChannels` do not matter.
+     */
+    pcm: z.custom<AsyncIterable<Uint8Array>>((value) => isIterable(value), "must be a stream of bytes"),
+    format: z.enum(["s16le", "f32le"]).default("s16le"),
+    rate: rate.default(SAMPLE_RATE),
+    /** Channels in the input. Default 1. */
+    inputChannels: z.number().int().min(1).max(32).default(1),
+    /** Start again at the end, for ever; a stream of more than 64 MiB is played once. Default false. */
+    loop: z.boolean().default(false),
+    channels: outputChannels,
+    name: z.string().default("stdin"),
+  }),
+  z.strictObject({
+    /** Interleaved samples in memory, such as the output of a speech synthesiser. */
+    samples: z.custom<Float32Array>((value) => value instanceof Float32Array, "must be a Float32Array"),
+    rate: rate.default(SAMPLE_RATE),
+    inputChannels: z.number().int().min(1).max(32).default(1),
+    loop: z.boolean().default(false),
+    channels: outputChannels,
+    name: z.string().default("samples"),
+  }),
+]);
+
+/** What {@link openSource} takes. */
+export type SourceOptions = z.input<typeof sourceOptionsSchema>;
+
+/**
+ * Opens a source of audio. A file is looked at right away, so that a missing or broken one fails here; a pipe or stream
+ * at the first read, which then rejects with the same errors. Audio that is there is played, whatever its header says.
+ *
+ * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND`, `FILE_UNREADABLE` or `UNSUPPORTED_FILE`; MediaError
+ *   `WAV_INVALID` or `UNSUPPORTED_FILE`.
+ */
+export async function openSource(options: SourceOptions): Promise<AudioSource> {
+  const parsed = sourceOptionsSchema.safeParse(options);
+  if (!parsed.success) {
+    throw new InputError("INVALID_OPTION", `The source options are not valid: ${z.prettifyError(parsed.error)}`);
+  }
+  const { data } = parsed;
+  if ("file" in data) {
+    const input = await FileAudio.open(data.file, data.loop);
+    const source = new StreamSource(basename(data.file), data.channels, input, { ...data, stored: input.isFile });
+    // What a pipe holds is looked at when it is read: its writer may take its time.
+    if (input.isFile) await source.start();
+    return source;
+  }
+  if ("pcm" in data) {
+    const { name, rate, inputChannels: channels, format: sampleFormat } = data;
+    const input = new StreamAudio(openStream(data.pcm, data.loop), { name, rate, channels, sampleFormat });
+    return new StreamSource(name, data.channels, input, { ...data, stored: false });
+  }
+  const { samples, inputChannels: channels } = data;
+  if (samples.length % channels !== 0) {
+    throw new InputError(
+      "INVALID_OPTION",
+      `The option samples holds no whole number of ${channels}-channel sample frames.`,
+    );
+  }
+  const input = new MemoryAudio(samples, data.rate, channels);
+  return new StreamSource(data.name, data.channels, input, { ...data, stored: true });
+}
+
+/** Mixes and resamples an input, again from its start where it loops. */
+class StreamSource implements AudioSource {
+  readonly name: string;
+  readonly channels: 1 | 2;
+  readonly stored: boolean;
+  readonly #input: AudioInput;
+  readonly #loop: boolean;
+  #reading: AudioReading | undefined;
+  #resampler: Resampler | undefined;
+  #downMix: DownMix | undefined;
+  #pieces: Float32Array[] = [];
+  readonly #warnings = new Set<string>();
+  #heard = false;
+  #ended = false;
+
+  constructor(
+    name: string,
+    channels: 1 | 2,
+    input: AudioInput,
+    { loop, stored }: { readonly loop: boolean; readonly stored: boolean },
+  ) {
+    this.name = name;
+    this.channels = channels;
+    this.stored = stored;
+    this.#input = input;
+    this.#loop = loop;
+  }
+
+  get warnings(): readonly string[] {
+    for (const warning of this.#reading?.warnings ?? []) this.#warnings.add(warning);
+    return [...this.#warnings];
+  }
+
+  /** Opens the input, so that what is wrong with it is known before the first read. */
+  async start(): Promise<void> {
+    try {
+      const reading = await this.#input.open();
+      this.#reading = reading;
+      // Without a break at the loop point the filter runs on over it, and so leaves no click.
+      this.#resampler ??= new Resampler({ from: reading.rate, channels: this.channels });
+      this.#downMix ??= new DownMix(reading, this.channels);
+    } catch (error) {
+      // Closing ends a start that waits with an error.
+      const wasClosed = this.#ended;
+      await this.close();
+      if (!wasClosed) throw error;
+    }
+    if (this.#ended) await this.close();
+  }
+
+  async read(): Promise<Float32Array | undefined> {
+    while (!this.#ended) {
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) {
+        const resampled = this.#resample(piece);
+        if (resampled.length > 0) return resampled;
+        continue;
+      }
+      if (this.#reading === undefined) await this.start();
+      if (this.#ended || this.#reading === undefined) break;
+      const next = await this.#reading.samples.next();
+      if (this.#ended) break;
+      if (next.done !== true) this.#take(next.value, this.#reading);
+      else if (!this.#goesOn()) return this.#finish();
+    }
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#ended = true;
+    this.#pieces = [];
+    void this.warnings;
+    this.#reading?.close();
+    // A generator that waits for its input answers return() only after that input came: don't wait for it.
+    this.#reading?.samples.return().catch(() => {});
+    await this.#input.close();
+  }
+
+  // A tenth of a second at a time, so that low rates, of which little input makes much output, are no burden.
+  #take(samples: Float32Array, { rate, channels }: AudioReading): void {
+    this.#heard ||= samples.length > 0;
+    const length = Math.ceil(rate / 10) * channels;
+    for (let at = 0; at < samples.length; at += length) this.#pieces.push(samples.subarray(at, at + length));
+  }
+
+  #resample(samples: Float32Array): Float32Array {
+    const mixed = this.#downMix?.process(samples) ?? samples;
+    return this.#resampler?.process(mixed) ?? mixed;
+  }
+
+  // Whether the source starts again at the end.
+  #goesOn(): boolean {
+    if (!this.#loop || !this.#heard) return false;
+    if (!this.#input.repeatable) {
+      this.#warnings.add(`${this.name} is a pipe with too much audio to be kept, and was played once.`);
+      return false;
+    }
+    void this.warnings;
+    this.#reading = undefined;
+    return true;
+  }
+
+  async #finish(): Promise<Float32Array | undefined> {
+    const rest = this.#resampler?.flush();
+    await this.close();
+    return rest !== undefined && rest.length > 0 ? rest : undefined;
+  }
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

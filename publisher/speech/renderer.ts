@@ -1,0 +1,528 @@
+import {
+  type Clock,
+  fromMilliseconds,
+  InputError,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  StateError,
+} from "../../base/index.js";
+import { Denoiser } from "../denoise/denoiser.js";
+import type { Model } from "../denoise/model.js";
+import type { NoiseProfile } from "../denoise/noise-profile.js";
+import { OverloadGuard } from "../denoise/overload-guard.js";
+import type { Deadlines } from "../send/deadlines.js";
+import { PacedSource } from "../source/paced-source.js";
+import { SAMPLE_RATE } from "../source/resample.js";
+import { type SpliceMode, splice } from "../source/sample-queue.js";
+import type { AudioSource } from "../source/source.js";
+import type { AudioTrack } from "../tracks/audio-track.js";
+import { toPosition, toTime } from "../tracks/position.js";
+import { type TimelineCut, withoutStart } from "../tracks/timeline-buffer.js";
+import { type Block, SourceRenderer, tellsVoice } from "./source-renderer.js";
+import { MAX_CHECKPOINTS, type QueuedSpeech, type Speech, SpeechQueue, type Tail } from "./speech-queue.js";
+
+/** Options of {@link Renderer}. */
+export interface RendererOptions {
+  readonly mode: "live" | "ahead";
+  readonly channels: 1 | 2;
+  /** With DTX, pauses become digital silence. */
+  readonly opus: { readonly dtx: boolean };
+  readonly frameMs: number;
+  readonly resumeWindowMs: number;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly audioTrack: AudioTrack;
+  readonly logger: Logger;
+  /** A reading is done. */
+  readonly onRead: () => void;
+  /** An utterance begins there. */
+  readonly onBegin: (at: Microseconds) => void;
+  /** The source was too slow: audio is so much later than planned. */
+  readonly onDelay: (by: Microseconds) => void;
+}
+
+/** Sound to put into the source's, in samples per channel since the start of the broadcast. */
+export interface Splice {
+  readonly at: number;
+  readonly samples: Float32Array;
+  readonly mode: SpliceMode;
+}
+
+/** A stretch of the timeline that repeats from its end on, in samples. */
+export interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What is to be rendered otherwise. */
+export interface RenderChange {
+  /** Denoisers of another model, for what is being said. */
+  readonly denoisers?: readonly Denoiser[] | undefined;
+  /** Whether all that was rendered ahead is to be denoised anew. */
+  readonly render?: boolean;
+  readonly splices?: readonly Splice[];
+  /** Ends the loop. */
+  readonly unloop?: boolean;
+}
+
+/** Without a checkpoint, as after a change of model, the denoiser hears so much before what is said anew: 300 ms. */
+const WARM_UP = 0.3 * SAMPLE_RATE;
+/** What may wait beside a frame that lacks samples: a block and the encoder's look-ahead. */
+const AROUND_FRAME = 0.02 * SAMPLE_RATE;
+/** A live source later than this for a second has stood still. */
+const LIVE_SLACK = fromMilliseconds(200);
+/** Splices that wait for their moment. */
+const MAX_SPLICES = 64;
+
+/** Says what is to be said: reads the sources one after the other, denoises them and writes them to the timeline. */
+export class Renderer {
+  readonly speeches: SpeechQueue;
+  readonly guard: OverloadGuard;
+  readonly #options: RendererOptions;
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #audioTrack: AudioTrack;
+  #model: Model | undefined;
+  #noise: NoiseProfile | undefined;
+  #reading: { readonly item: QueuedSpeech; readonly renderer: SourceRenderer } | undefined;
+  #result: { item: QueuedSpeech; renderer: SourceRenderer; block: Block | undefined; error?: unknown } | undefined;
+  /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
+  #mutedEnd = 0;
+  #splices: Splice[] = [];
+  /** What is to be resumed as soon as it is known how far it was heard. */
+  #resuming: Tail | undefined;
+  #band: (Stretch & { readonly item: QueuedSpeech }) | undefined;
+  #wrapped = false;
+  #underruns = 0;
+  readonly #paced = new WeakMap<SourceRenderer, PacedSource>();
+  /** One function for all denoisers: who shares a worker is told once. */
+  readonly #onFallback = (error: Error) => this.#options.logger.warn({ err: error }, error.message);
+
+  constructor(options: RendererOptions) {
+    const { clock, deadlines, audioTrack, logger, channels, resumeWindowMs } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+    this.#audioTrack = audioTrack;
+    this.speeches = new SpeechQueue({
+      channels,
+      resumeWindow: fromMilliseconds(resumeWindowMs),
+      onCloseError: (error) => logger.debug({ err: error }, "A source could not be closed."),
+    });
+    this.guard = new OverloadGuard({
+      clock,
+      budget: fromMilliseconds(10),
+      slack: () => deadlines.slack(toTime(audioTrack.end), clock()),
+    });
+  }
+
+  /** Times the source was too slow and a hole was left. */
+  get underruns(): number {
+    return this.#underruns;
+  }
+
+  /** Probability of speech now, 0 to 1. */
+  get voiceActivity(): number {
+    return this.speeches.current?.renderer?.voiceActivity ?? 0;
+  }
+
+  /** Whether the model in force tells how likely it is that somebody speaks. */
+  get tellsVoice(): boolean {
+    return this.#model !== undefined && tellsVoice(this.#model);
+  }
+
+  /** Whether the next reading waits for the one before. */
+  get reading(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  /** Whether a hop is being denoised or on its way: nothing may be changed then. */
+  get busy(): boolean {
+    return (
+      this.#result !== undefined ||
+      this.#resuming !== undefined ||
+      (this.#reading !== undefined && !this.#reading.renderer.waiting)
+    );
+  }
+
+  /** Whether everything was rendered and nothing waits. */
+  get idle(): boolean {
+    return this.speeches.idle && this.#resuming === undefined;
+  }
+
+  /** The model that denoises what begins from now on. */
+  get model(): Model | undefined {
+    return this.#model;
+  }
+
+  set model(model: Model | undefined) {
+    this.#model = model;
+    for (const item of this.speeches.waiting) item.renderer?.reset(() => this.makeDenoisers(this.#model));
+  }
+
+  /** Conditions everything that is denoised from now on; see {@link change} for what is rendered already. */
+  set noise(profile: NoiseProfile | undefined) {
+    this.#noise = profile;
+    for (const item of [this.speeches.last, ...this.speeches.waiting]) item?.renderer?.setNoiseProfile(profile);
+  }
+
+  /** Queues something to say. */
+  play(source: AudioSource): Speech {
+    return this.speeches.add(source);
+  }
+
+  /** Denoisers for every channel; none without a model. */
+  async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
+    const denoisers: Denoiser[] = [];
+    if (model === undefined) return denoisers;
+    const options = { silencePauses: this.#options.opus.dtx, onFallback: this.#onFallback };
+    for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model, options));
+    return denoisers;
+  }
+
+  /** A renderer of a source on the model in force. */
+  async makeRenderer(source: AudioSource): Promise<SourceRenderer> {
+    const paced = this.#options.mode === "live" && !source.stored ? this.#pace(source) : undefined;
+    const renderer: SourceRenderer = new SourceRenderer({
+      source: paced ?? source,
+      denoisers: await this.makeDenoisers(this.#model),
+      guard: this.guard,
+      clock: this.#clock,
+      // What is rendered ahead may be mixed otherwise later; live audio that nobody hears denoised need not be.
+      wanted: () => this.#options.mode === "ahead" || this.#audioTrack.needsWet,
+      onSamples: (samples, offset) => {
+        if (this.speeches.current?.renderer === renderer) this.#splice(samples, this.#audioTrack.end + offset);
+      },
+    });
+    renderer.setNoiseProfile(this.#noise);
+    if (paced !== undefined) this.#paced.set(renderer, paced);
+    return renderer;
+  }
+
+  /** Writes what the reading of the last tick brought. */
+  take(): void {
+    const { speeches } = this;
+    const result = this.#result;
+    speeches.settle(toPosition(this.#deadlines.passed(this.#clock())));
+    // What is resumed comes first.
+    if (result === undefined || this.#resuming !== undefined) return;
+    this.#result = undefined;
+    const { item, renderer, block, error } = result;
+    if (item.renderer !== renderer) return;
+    if (error !== undefined) {
+      item.reject(error instanceof Error ? error : new Error(String(error)));
+      this.#options.logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
+    }
+    if (block === undefined) this.#logWarnings(item.source);
+    if (item === speeches.muted) {
+      if (block === undefined) speeches.finishMuted();
+      else this.#mutedEnd += block.dry.length / this.#options.channels;
+    } else if (item !== speeches.current) {
+      if (block !== undefined) renderer.unread(block);
+    } else if (block === undefined) {
+      this.#catchUp(item);
+      speeches.finish(this.#audioTrack.end);
+      // Listeners take silence for the end of an utterance, and audio that breaks off for a fault.
+      if (speeches.next === undefined) this.#audioTrack.write(this.#silence);
+    } else {
+      this.#catchUp(item);
+      this.#audioTrack.write(block);
+      if (block.checkpoint === undefined) return;
+      item.checkpoints.push({ position: this.#audioTrack.end, states: block.checkpoint });
+      if (item.checkpoints.length > MAX_CHECKPOINTS) item.checkpoints.shift();
+    }
+  }
+
+  /** Starts to read what is needed by now; false when nothing is, or a reading is under way. */
+  async read(): Promise<boolean> {
+    if (this.#reading !== undefined) return false;
+    const item = await this.#next();
+    const renderer = item?.renderer;
+    if (item === undefined || renderer === undefined) return false;
+    const reading = { item, renderer };
+    this.#reading = reading;
+    const done = (result: { block: Block | undefined; error?: unknown }) => {
+      if (this.#reading !== reading) return;
+      this.#reading = undefined;
+      this.#result = { ...reading, ...result };
+      this.#options.onRead();
+    };
+    renderer.read().then(
+      (block) => done({ block }),
+      (error: unknown) => done({ block: undefined, error }),
+    );
+    return true;
+  }
+
+  /**
+   * Ends all that is said and queued at `position` and keeps it for `resume`. `more`: there are pictures to keep. False
+   * when there is nothing new to keep; what was about to be resumed is kept on.
+   */
+  cut(position: number, { more }: { more: boolean }): boolean {
+    const cut = this.#audioTrack.cut(position);
+    const { speeches } = this;
+    if (this.cancelResume() || (cut.dry.length === 0 && speeches.idle && !more)) return false;
+    speeches.cut(cut, position, this.#clock(), { mute: this.#options.mode === "live" });
+    this.#mutedEnd = position;
+    this.#band = undefined;
+    this.#splices = [];
+    return true;
+  }
+
+  /** What was cut is to be said after all, by {@link goOn}; until then nothing else is. False when there is nothing. */
+  resume(): boolean {
+    if (this.#resuming !== undefined) return false;
+    this.#resuming = this.speeches.resume(this.#clock());
+    return this.#resuming !== undefined;
+  }
+
+  /** Does not resume after all; false when that was not about to happen. */
+  cancelResume(): boolean {
+    const tail = this.#resuming;
+    if (tail === undefined) return false;
+    this.#resuming = undefined;
+    this.speeches.restore(tail, this.#clock());
+    return true;
+  }
+
+  /**
+   * Says what is to be resumed, without what was heard of it: up to `heard`, in samples. Returns where the place of the
+   * cut would be now, in samples; undefined when nothing is to be resumed.
+   */
+  goOn(heard: number): number | undefined {
+    const tail = this.#resuming;
+    if (tail === undefined) return undefined;
+    this.#resuming = undefined;
+    const start = this.#deadlines.next(this.#clock());
+    const { mode, channels } = this.#options;
+    if (mode === "live") return start;
+    const known = Math.min(Math.max(0, heard - tail.position), tail.cut.dry.length / channels);
+    this.#audioTrack.startAt(start);
+    const begin = this.#audioTrack.end;
+    const moved = begin - known - tail.position;
+    this.#audioTrack.write(withoutStart(tail.cut, known, channels));
+    if (tail.current !== undefined) {
+      tail.current.start = begin;
+      tail.current.checkpoints = tail.current.checkpoints
+        .map(({ position, states }) => ({ position: position + moved, states }))
+        .filter(({ position }) => position >= begin);
+    }
+    return begin - known;
+  }
+
+  /**
+   * Renders from `from` on anew what was rendered ahead, as `change` says, and takes back what was sent of it. Returns
+   * the first position that is different.
+   */
+  change(from: number, { denoisers, render = false, splices = [], unloop = false }: RenderChange): number {
+    const audioTrack = this.#audioTrack;
+    const item = this.speeches.revive(from);
+    const renderer = item?.renderer;
+    if (item === undefined || renderer === undefined) {
+      for (const denoiser of denoisers ?? []) denoiser.close();
+      return Math.max(from, audioTrack.end);
+    }
+    const { channels } = this.#options;
+    const read = audioTrack.end + renderer.ahead;
+    const inside = splices.filter(({ at }) => at < read);
+    this.#keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
+    const ends = unloop && renderer.looping;
+    if (unloop) this.#band = undefined;
+    const everything = denoisers !== undefined || (render && renderer.denoises) || ends;
+    const soonest = Math.min(...splices.map(({ at }) => at), ...(everything || splices.length === 0 ? [from] : []));
+    const at = Math.max(from, item.start, soonest);
+    if (!everything && inside.length === 0) return at;
+    this.#goBack(item, renderer, at, denoisers);
+    for (const { at: position, samples, mode } of inside) {
+      const late = Math.max(0, at - position);
+      renderer.edit(position + late - audioTrack.end, samples.subarray(late * channels), mode);
+    }
+    if (ends) renderer.unloop(at - audioTrack.end);
+    return at;
+  }
+
+  /**
+   * Repeats a stretch of the timeline from its end on, or from `from` where that has passed.
+   *
+   * @throws StateError `NOTHING_PLAYED` when nothing is being said; InputError `BAND_TOO_OLD` when it is not remembered.
+   */
+  arm(band: Stretch): void {
+    const item = this.speeches.current;
+    if (item === undefined) throw new StateError("NOTHING_PLAYED", "Nothing is being said that could be repeated.");
+    if (band.start < Math.max(this.#audioTrack.oldest, item.start) || band.end - band.start > this.#audioTrack.memory) {
+      throw new InputError(
+        "BAND_TOO_OLD",
+        `band must lie within what is being said, and not more than ${this.#audioTrack.memory / SAMPLE_RATE} s back.`,
+      );
+    }
+    this.#band = { ...band, item };
+    this.#wrapped = false;
+  }
+
+  /** Starts the loop that is armed once the audio has come to its end; returns where, in samples. */
+  wrap(from: number): number | undefined {
+    const band = this.#band;
+    const renderer = band?.item.renderer;
+    if (band === undefined || renderer === undefined || this.#wrapped || band.item !== this.speeches.current) return;
+    const audioTrack = this.#audioTrack;
+    const read = audioTrack.end + renderer.ahead;
+    if (read < band.end) return;
+    const at = Math.min(Math.max(from, band.end), Math.max(read, band.end));
+    this.#goBack(band.item, renderer, at, undefined);
+    const known = audioTrack.end;
+    const head = audioTrack.recall(band.start, Math.min(band.end, known));
+    const tail = renderer.peek(Math.max(0, band.end - known));
+    const samples = new Float32Array(head.length + tail.length);
+    samples.set(head);
+    samples.set(tail, head.length);
+    renderer.loop(samples, at - known, (at - band.start) % (band.end - band.start));
+    this.#wrapped = true;
+    return at;
+  }
+
+  /** Goes on at `from` with another source in place of the one that is being said. */
+  swap(from: number, renderer: SourceRenderer): void {
+    const { speeches } = this;
+    const { source } = renderer;
+    const item = speeches.revive(from);
+    renderer.setNoiseProfile(this.#noise);
+    if (item === undefined) {
+      speeches.add(source, renderer);
+      return;
+    }
+    const audioTrack = this.#audioTrack;
+    const at = Math.max(from, item.start);
+    const old = item.renderer;
+    if (at < audioTrack.cursor) audioTrack.rewind(at);
+    audioTrack.cut(at);
+    audioTrack.startAt(at);
+    (old?.close() ?? item.source.close()).catch((error: unknown) =>
+      this.#options.logger.debug({ err: error }, "A source could not be closed."),
+    );
+    if (this.#reading?.item === item) this.#reading = undefined;
+    item.source = source;
+    item.renderer = renderer;
+    item.start = audioTrack.end;
+    item.checkpoints = [];
+    this.#band = undefined;
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.speeches.close();
+    if (this.#reading !== undefined) this.speeches.abandon(this.#reading.item);
+  }
+
+  // Takes back what was sent from `at` on, and makes the renderer start again there or a little before.
+  #goBack(item: QueuedSpeech, renderer: SourceRenderer, at: number, denoisers: readonly Denoiser[] | undefined): void {
+    const audioTrack = this.#audioTrack;
+    if (at < audioTrack.cursor) audioTrack.rewind(at);
+    const checkpoint =
+      denoisers === undefined ? item.checkpoints.findLast(({ position }) => position <= at) : undefined;
+    const warm = renderer.denoises || denoisers !== undefined ? at - WARM_UP : at;
+    const start = checkpoint?.position ?? Math.max(warm, item.start, audioTrack.oldest);
+    const { dry } = audioTrack.cut(Math.min(start, audioTrack.end));
+    renderer.rewind(dry, { states: checkpoint?.states, denoisers });
+    item.checkpoints = denoisers === undefined ? item.checkpoints.filter(({ position }) => position <= start) : [];
+  }
+
+  #logWarnings(source: AudioSource): void {
+    for (const warning of source.warnings ?? []) this.#options.logger.warn({ source: source.name }, warning);
+  }
+
+  // An utterance that begins when listeners are at the end of the one before leaves a hole: the pause was meant.
+  #startAt(position: number): void {
+    const { end } = this.#audioTrack;
+    this.#audioTrack.startAt(position < end ? end : Math.max(position, end > 0 ? end + this.#frame : 0));
+  }
+
+  // Where the source was too slow, what is not encoded yet moves on to where it can still be heard in full.
+  #catchUp(item: QueuedSpeech): void {
+    const audioTrack = this.#audioTrack;
+    const now = this.#clock();
+    if (this.#options.mode === "live" && item.renderer && this.#paced.has(item.renderer)) {
+      this.#skipBehind(this.#paced.get(item.renderer)!, now);
+      return;
+    }
+    // More waits than a frame lacks: that is not the source's fault. What is rendered anew may start before what is sent next.
+    const { unsent } = audioTrack;
+    const isWaiting = audioTrack.end - unsent < this.#frame + AROUND_FRAME && unsent >= audioTrack.cursor;
+    const from = isWaiting ? unsent : Math.max(audioTrack.end, audioTrack.cursor);
+    if (toTime(from) >= this.#deadlines.late(now)) return;
+    if (item.start < from) this.#underruns++;
+    const by = audioTrack.delay(this.#deadlines.next(now));
+    if (item.start >= from) item.start += by;
+    item.checkpoints = item.checkpoints.map(({ position, states }) => ({
+      position: position > from ? position + by : position,
+      states,
+    }));
+    this.#options.onDelay(microseconds(toTime(by)));
+  }
+
+  // A live source that stood still goes on at the time it is captured, over a hole.
+  #skipBehind(paced: PacedSource, now: Microseconds): void {
+    const end = toTime(this.#audioTrack.end);
+    if (end >= this.#deadlines.late(now) || paced.behind < LIVE_SLACK) return;
+    this.#underruns++;
+    this.#audioTrack.startAt(this.#deadlines.next(now));
+    const by = microseconds(toTime(this.#audioTrack.end) - end);
+    paced.moved(by);
+    this.#options.onDelay(by);
+  }
+
+  #pace(source: AudioSource): PacedSource {
+    const lag = () => {
+      const { current, muted } = this.speeches;
+      const item = muted ?? current;
+      const position = (item === muted ? this.#mutedEnd : this.#audioTrack.end) + (item?.renderer?.ahead ?? 0);
+      return microseconds(this.#deadlines.wall(this.#clock()) - toTime(position));
+    };
+    return new PacedSource({ source, lag });
+  }
+
+  get #frame(): number {
+    return (this.#options.frameMs * SAMPLE_RATE) / 1000;
+  }
+
+  get #silence(): TimelineCut {
+    const silence = new Float32Array(this.#frame * this.#options.channels);
+    return { dry: silence, wet: silence };
+  }
+
+  // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
+  async #next(): Promise<QueuedSpeech | undefined> {
+    const now = this.#clock();
+    const { speeches } = this;
+    if (this.#resuming !== undefined) return undefined;
+    if (speeches.muted !== undefined && speeches.idle) {
+      return toTime(this.#mutedEnd) < this.#deadlines.wall(now) ? speeches.muted : undefined;
+    }
+    if (speeches.current === undefined) {
+      const item = speeches.next;
+      if (item === undefined) return undefined;
+      // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
+      item.renderer ??= await this.makeRenderer(item.source);
+      if (speeches.next !== item || speeches.current !== undefined) return undefined;
+      this.#startAt(this.#deadlines.next(now));
+      speeches.begin(this.#audioTrack.end);
+      this.#options.onBegin(toTime(this.#audioTrack.end));
+    }
+    return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speeches.current : undefined;
+  }
+
+  #keep(splices: readonly Splice[]): void {
+    this.#splices.push(...splices);
+    this.#splices.splice(0, this.#splices.length - MAX_SPLICES);
+  }
+
+  #splice(samples: Float32Array, position: number): void {
+    if (this.#splices.length === 0) return;
+    const { channels } = this.#options;
+    for (const { at, samples: added, mode } of this.#splices) {
+      splice(samples, (at - position) * channels, added, mode);
+    }
+    const end = position + samples.length / channels;
+    this.#splices = this.#splices.filter(({ at, samples: added }) => at + added.length / channels > end);
+  }
+}

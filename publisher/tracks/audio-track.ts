@@ -1,0 +1,357 @@
+import { type Microseconds, microseconds } from "../../base/index.js";
+import { Timeline } from "../../container/index.js";
+import type { OutgoingFrame } from "../send/send-queue.js";
+import { type Knobs, Mixer } from "./mixer.js";
+import type { AudioEncoder } from "./opus.js";
+import { toTime } from "./position.js";
+import { RenditionEncoder } from "./rendition-encoder.js";
+import { TimelineBuffer, type TimelineCut } from "./timeline-buffer.js";
+
+/** A stretch of the timeline where nothing is said and nothing is sent, in samples. */
+interface Hole {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Control epochs remembered: those to come, and those that groups carry. */
+const MAX_MARKS = 256;
+
+/** Options of {@link AudioTrack}. */
+export interface AudioTrackOptions {
+  readonly channels: 1 | 2;
+  readonly frameMs: number;
+  /** Samples per channel in a frame. */
+  readonly frameSize: number;
+  /** Frames in a group at most. */
+  readonly groupFrames: number;
+  /** Samples per channel that the buffer remembers. */
+  readonly capacity: number;
+  readonly rewindBy: "group" | "track";
+  readonly knobs: Knobs;
+  /** Asked for every frame: does anybody want the lower rendition? */
+  readonly lowWanted: () => boolean;
+  /** A frame was encoded. */
+  readonly onFrame: (frame: Omit<OutgoingFrame, "producedAt">) => void;
+  /** All sent from `to` on was taken back; `lastSequence` is the last group of the old timeline. */
+  readonly onRewind: (to: Microseconds, lastSequence: number) => void;
+  /** A fresh track takes the place of the one before. */
+  readonly onTrack: (name: string) => void;
+}
+
+/**
+ * Makes groups of rendered audio: keeps the buffer, mixes it as the knobs say, encodes it frame by frame, and goes back
+ * where something is taken back.
+ */
+export class AudioTrack {
+  readonly #options: AudioTrackOptions;
+  readonly #buffer: TimelineBuffer;
+  readonly #mixer: Mixer;
+  readonly #dry: Float32Array;
+  readonly #wet: Float32Array;
+  readonly #mixed: Float32Array;
+  #encoder: RenditionEncoder | undefined;
+  #low: RenditionEncoder | undefined;
+  #timeline = new Timeline();
+  #trackNumber = 0;
+  #track = "audio";
+  /** Position of the next frame to encode, in samples. */
+  #cursor = 0;
+  #holes: Hole[] = [];
+  #lastSequence = -1;
+  /** The next frame is the first after a rewind. */
+  #opening = false;
+  /** Room for more frames in the last group; 0 when the next frame begins one. */
+  #room = 0;
+  #marks: { readonly controlEpoch: number; readonly position: number }[] = [];
+  readonly #carried = [{ controlEpoch: 0, sequence: 0 }];
+  readonly #counts = { groups: 0, frames: 0, bytes: 0, rewinds: 0, clipped: 0 };
+
+  constructor(options: AudioTrackOptions) {
+    this.#options = options;
+    const { channels, frameSize, capacity, rewindBy, knobs } = options;
+    this.#buffer = new TimelineBuffer({ channels, capacity });
+    this.#mixer = new Mixer(knobs);
+    const values = frameSize * channels;
+    this.#dry = new Float32Array(values);
+    this.#wet = new Float32Array(values);
+    this.#mixed = new Float32Array(values);
+    if (rewindBy === "track") this.#nextTrack();
+  }
+
+  /** Name of the track that is being written. */
+  get track(): string {
+    return this.#track;
+  }
+
+  /** Where the next frame goes, in samples. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** Where the next rendered audio goes, in samples. */
+  get end(): number {
+    return this.#buffer.end;
+  }
+
+  /** The earliest rendered audio that is remembered, in samples. */
+  get oldest(): number {
+    return Math.max(0, this.#buffer.oldest);
+  }
+
+  /** How much rendered audio is remembered, in samples. */
+  get memory(): number {
+    return this.#options.capacity;
+  }
+
+  /** Sequence of the last group; -1 before the first. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  /** Epoch of the next group. */
+  get epoch(): number {
+    return this.#timeline.epoch;
+  }
+
+  /** Whether the denoised audio counts at all. */
+  get needsWet(): boolean {
+    return this.#mixer.needsWet;
+  }
+
+  /** Groups, frames and payload bytes encoded, rewinds, and samples clipped. */
+  get counters(): { groups: number; frames: number; bytes: number; rewinds: number; clipped: number } {
+    return { ...this.#counts };
+  }
+
+  /** Whether the next frame opens an epoch. */
+  get opening(): boolean {
+    return this.#opening;
+  }
+
+  /** Takes the encoders, of the track and of its lower rendition; before that nothing is made. */
+  setEncoders(encoder: AudioEncoder, low: AudioEncoder | undefined): void {
+    this.#encoder = new RenditionEncoder(encoder);
+    this.#low = low && new RenditionEncoder(low);
+  }
+
+  /** Takes new knobs; they hold from the next frame on. */
+  setKnobs(knobs: Knobs): void {
+    this.#mixer.set(knobs);
+  }
+
+  /** Appends rendered audio. */
+  write({ dry, wet, voice }: TimelineCut): void {
+    this.#buffer.write(dry, wet, voice);
+  }
+
+  /** How likely it is that somebody speaks in the 10 ms from `step` times 10 ms on, as a voice frame tells it. */
+  voice(step: number): number {
+    return this.#buffer.voice(step);
+  }
+
+  /**
+   * The next rendered audio goes to `position`, over a hole where that lies ahead. Its first packet starts a look-ahead
+   * earlier: the encoder is behind by so much, and nothing that goes in before comes out whole.
+   */
+  startAt(position: number): void {
+    const { end } = this.#buffer;
+    const lookahead = this.#encoder?.lookahead ?? 0;
+    const start = Math.max(position, this.#cursor + lookahead, end);
+    const opening = start - lookahead;
+    if (opening > end && opening > this.#cursor) this.#holes.push({ from: end, to: opening });
+    this.#buffer.seek(start);
+  }
+
+  /** Where what is rendered and not encoded yet begins, in samples. */
+  get unsent(): number {
+    let at = this.#cursor;
+    for (const { from, to } of this.#holes) if (from <= at) at = Math.max(at, to);
+    return Math.min(at, this.#buffer.end);
+  }
+
+  /** Moves what is rendered and not encoded yet to `position`, over a hole; returns by how much it moved. */
+  delay(position: number): number {
+    const from = this.unsent;
+    const rest = this.cut(from);
+    this.startAt(position);
+    const by = this.#buffer.end - from;
+    this.write(rest);
+    return by;
+  }
+
+  /**
+   * Encodes the next frame, if it starts before `target` and is rendered. `ended`: nothing more is to come, so the rest
+   * goes out with silence behind it. False when there is none.
+   */
+  encode(target: number, { ended }: { ended: boolean }): boolean {
+    const encoder = this.#encoder;
+    if (encoder === undefined) return false;
+    this.#skipHoles(target);
+    if (this.#cursor >= target) return false;
+    const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
+    if (ended ? this.#cursor >= this.#buffer.end : needed > this.#buffer.end) return false;
+    const low = this.#options.lowWanted() ? this.#low : undefined;
+    const isContinued = [encoder, low].every((each) => each?.continues(this.#cursor) ?? true);
+    const history = isContinued ? undefined : this.#history(encoder);
+    this.#buffer.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
+    this.#mixer.process(this.#dry, this.#wet, this.#mixed);
+    this.#counts.clipped += clip(this.#mixed);
+    const lowPacket = low?.encode(this.#cursor, this.#mixed, history);
+    this.#emit(encoder.encode(this.#cursor, this.#mixed, history), lowPacket, {
+      last: ended && this.#cursor + this.#options.frameSize >= this.#buffer.end,
+    });
+    return true;
+  }
+
+  /** Leaves frames out up to the first that starts at or after `position`, as far as they are rendered; returns how many. */
+  skip(position: number): number {
+    const { frameSize } = this.#options;
+    const until = Math.min(position, this.#buffer.end);
+    const frames = Math.max(0, Math.ceil((until - this.#cursor) / frameSize));
+    if (frames === 0) return 0;
+    this.#cursor += frames * frameSize;
+    this.#room = 0;
+    return frames;
+  }
+
+  /** Takes back everything sent from `position` on; what follows is encoded as if nothing had been. */
+  rewind(position: number): void {
+    const { rewindBy, onRewind, onTrack } = this.#options;
+    const to = toTime(position);
+    this.#counts.rewinds++;
+    this.#opening = true;
+    this.#room = 0;
+    onRewind(to, this.#lastSequence);
+    if (rewindBy === "track") {
+      this.#nextTrack();
+      this.#timeline = new Timeline();
+      onTrack(this.#track);
+    } else {
+      this.#timeline.rewind(to);
+    }
+    this.#cursor = position;
+    this.#restartEncoders();
+  }
+
+  /** Original audio between two positions, interleaved; what is not remembered is silent. */
+  recall(from: number, to: number): Float32Array {
+    const dry = new Float32Array((to - from) * this.#options.channels);
+    this.#buffer.read(from, dry, new Float32Array(dry.length));
+    return dry;
+  }
+
+  /** Groups from `position` on carry the changes up to a control epoch. */
+  mark(controlEpoch: number, position: number): void {
+    this.#marks.push({ controlEpoch, position });
+    if (this.#marks.length > MAX_MARKS) this.#marks.shift();
+  }
+
+  /** The control epoch a group carries, for measurement; undefined when that is too long ago. */
+  controlEpochOf(sequence: number): number | undefined {
+    return this.#carried.findLast((one) => one.sequence <= sequence)?.controlEpoch;
+  }
+
+  /** Takes what is rendered from `position` on off the buffer, and forgets the holes behind it. */
+  cut(position: number): TimelineCut {
+    this.#holes = this.#holes.filter((hole) => hole.to <= position);
+    if (position < this.#cursor + (this.#encoder?.lookahead ?? 0)) this.#restartEncoders();
+    return this.#buffer.cut(position);
+  }
+
+  /** Takes back from `position` on and says one frame of silence there, so that everybody learns of it. */
+  silence(position: number): void {
+    if (this.#encoder === undefined) return;
+    this.rewind(position);
+    this.#emitSilence();
+  }
+
+  /** Frees the encoder. */
+  close(): void {
+    this.#encoder?.close();
+    this.#low?.close();
+  }
+
+  #restartEncoders(): void {
+    this.#encoder?.restart();
+    this.#low?.restart();
+  }
+
+  // What the encoders would have heard before the next packet, as the knobs were then.
+  #history({ history, lookahead }: RenditionEncoder): Float32Array {
+    const from = this.#cursor + lookahead - history;
+    const dry = new Float32Array(history * this.#options.channels);
+    const wet = new Float32Array(dry.length);
+    this.#buffer.read(from, dry, wet);
+    this.#mixer.hold(dry, wet, dry);
+    clip(dry);
+    return dry;
+  }
+
+  #skipHoles(target: number): void {
+    while (this.#cursor < target) {
+      const hole = this.#holes[0];
+      if (hole === undefined || this.#cursor < hole.from) return;
+      // A rewind is told by a group where it cut, also when the source is late and nothing is to be heard there.
+      if (this.#opening && this.#cursor < hole.to) this.#emitSilence();
+      this.#holes.shift();
+      if (this.#cursor >= hole.to) continue;
+      this.#cursor = hole.to;
+      this.#room = 0;
+    }
+  }
+
+  #emitSilence(): void {
+    const encoder = this.#encoder;
+    if (encoder === undefined) return;
+    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined, { last: true });
+  }
+
+  // `last`: nothing follows at once, so the group is done, full or not.
+  #emit(payload: Uint8Array, low: Uint8Array | undefined, { last }: { last: boolean }): void {
+    const { frameMs, frameSize, groupFrames, onFrame } = this.#options;
+    const timestamp = toTime(this.#cursor);
+    const opensEpoch = this.#opening;
+    const opensGroup = this.#room === 0;
+    if (opensGroup) {
+      this.#lastSequence = this.#timeline.next(timestamp, microseconds(frameMs * 1000)).sequence;
+      this.#room = groupFrames;
+      this.#counts.groups++;
+    }
+    // What opens an epoch goes as a datagram too, which is a whole group.
+    this.#room = last || opensEpoch ? 0 : this.#room - 1;
+    this.#opening = false;
+    const sequence = this.#lastSequence;
+    this.#carry(sequence);
+    this.#counts.frames++;
+    this.#counts.bytes += payload.length;
+    const endsGroup = this.#room === 0;
+    onFrame({ track: this.#track, sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup });
+    this.#cursor += frameSize;
+  }
+
+  #carry(sequence: number): void {
+    const reached = this.#marks.filter(({ position }) => position <= this.#cursor);
+    if (reached.length === 0) return;
+    this.#marks = this.#marks.filter(({ position }) => position > this.#cursor);
+    this.#carried.push({ controlEpoch: Math.max(...reached.map(({ controlEpoch }) => controlEpoch)), sequence });
+    if (this.#carried.length > MAX_MARKS) this.#carried.shift();
+  }
+
+  #nextTrack(): void {
+    this.#room = 0;
+    this.#track = `audio${this.#trackNumber++}`;
+  }
+}
+
+/** Clips in place; returns how many samples that changed. */
+function clip(samples: Float32Array): number {
+  let clipped = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const value = samples[i]!;
+    if (value > 1 || value < -1) {
+      samples[i] = value > 1 ? 1 : -1;
+      clipped++;
+    }
+  }
+  return clipped;
+}

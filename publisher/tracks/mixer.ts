@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { LEVERS, type Levers } from "../denoise/levers.js";
+
+/** From here on the attenuation limit means none. */
+const NO_LIMIT_DB = 100;
+
+/** The knob of the denoising stage that a listener or an operator turns while it runs. */
+export const knobsSchema = z.strictObject({
+  /** How much of the noise is taken out: 0 none, 1 all the model can. Default 1. */
+  strength: z.number().min(0).max(1).default(1),
+  /** Most that any part of the audio is turned down by, in dB. Default 100, which is no limit. */
+  attenuationLimitDb: z.number().min(0).max(NO_LIMIT_DB).default(NO_LIMIT_DB),
+  /** Level of the result, in dB. Default 0. */
+  gainDb: z.number().min(-60).max(24).default(0),
+  /** Send the audio as it came. Default false. */
+  bypass: z.boolean().default(false),
+});
+
+/** See {@link knobsSchema}. */
+export type Knobs = Readonly<z.infer<typeof knobsSchema>>;
+
+/**
+ * Mixes denoised ("wet") and original ("dry") audio as the knobs say. Strength and attenuation limit both come down to one
+ * share of the dry audio, as in DeepFilterNet's attenuation limit, so a change needs no inference: only the cached
+ * wet and dry audio. Steps are ramped over one block.
+ */
+export class Mixer {
+  readonly #levers: Levers;
+  #knobs: Knobs | undefined;
+  #wet: number;
+  #gain: number;
+  #wetTarget = 0;
+  #gainTarget = 0;
+
+  constructor(knobs: Knobs, levers = LEVERS) {
+    this.#levers = levers;
+    this.set(knobs);
+    this.#wet = this.#wetTarget;
+    this.#gain = this.#gainTarget;
+  }
+
+  /** Takes new knobs; they are reached at the end of the next block. */
+  set(knobs: Knobs): void {
+    if (this.#levers.skipInactive && this.#knobs !== undefined && isSame(knobs, this.#knobs)) return;
+    this.#knobs = knobs;
+    const limit = knobs.attenuationLimitDb >= NO_LIMIT_DB ? 0 : 10 ** (-knobs.attenuationLimitDb / 20);
+    this.#wetTarget = knobs.bypass ? 0 : knobs.strength * (1 - limit);
+    this.#gainTarget = 10 ** (knobs.gainDb / 20);
+  }
+
+  /** Whether the wet audio counts at all. */
+  get needsWet(): boolean {
+    return this.#wet > 0 || this.#wetTarget > 0;
+  }
+
+  // Nothing but the original, at its own level.
+  get #isOriginal(): boolean {
+    return this.#wet === 0 && this.#wetTarget === 0 && this.#gain === 1 && this.#gainTarget === 1;
+  }
+
+  /** Mixes one block as the last one ended, without moving on. */
+  hold(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
+    for (let i = 0; i < output.length; i++) output[i] = (dry[i]! + this.#wet * (wet[i]! - dry[i]!)) * this.#gain;
+  }
+
+  /** Mixes one block of equally long buffers; `output` may be one of the inputs. */
+  process(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
+    const { length } = output;
+    if (this.#levers.skipInactive && this.#isOriginal) {
+      if (output !== dry) output.set(dry);
+      return;
+    }
+    const wetStep = (this.#wetTarget - this.#wet) / length;
+    const gainStep = (this.#gainTarget - this.#gain) / length;
+    for (let i = 0; i < length; i++) {
+      const share = this.#wet + wetStep * (i + 1);
+      output[i] = (dry[i]! + share * (wet[i]! - dry[i]!)) * (this.#gain + gainStep * (i + 1));
+    }
+    this.#wet = this.#wetTarget;
+    this.#gain = this.#gainTarget;
+  }
+}
+
+function isSame(a: Knobs, b: Knobs): boolean {
+  return (
+    a.strength === b.strength &&
+    a.attenuationLimitDb === b.attenuationLimitDb &&
+    a.gainDb === b.gainDb &&
+    a.bypass === b.bypass
+  );
+}

@@ -1,0 +1,374 @@
+import { type Broadcast, Group, Time, type Track } from "@kixelated/moq";
+import {
+  type Clock,
+  fromMilliseconds,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+} from "../../base/index.js";
+import { encodeLegacyFrame, type Frame, Timeline, type VideoRendition } from "../../container/index.js";
+import { TokenBucket } from "../../flow/index.js";
+import { GopCache } from "../video/gop-cache.js";
+import type { VideoSource } from "../video/video-source.js";
+
+/** Options of {@link VideoTrack}. */
+export interface VideoTrackOptions {
+  /** What to show; the track closes it. */
+  readonly source: VideoSource;
+  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  readonly retainMs: number;
+  /** How to take back; see the publisher's option. */
+  readonly rewindBy: "group" | "track";
+  readonly logger: Logger;
+  /** Something can be sent that could not before. */
+  readonly onReady: () => void;
+  /** With `rewindBy: "track"`: there is a fresh track, and the catalog has to name it. */
+  readonly onTrack: () => void;
+  readonly clock?: Clock;
+}
+
+/** What a video track has done. */
+export interface VideoTrackCounters {
+  /** Groups begun. */
+  readonly groups: number;
+  /** Frames sent, those sent again included. */
+  readonly frames: number;
+  /** Payload bytes of these. */
+  readonly bytes: number;
+  /** Rewinds. */
+  readonly rewinds: number;
+  /** Frames that could not be sent again for want of room to keep their keyframe. */
+  readonly skipped: number;
+}
+
+/** Sound goes first: the audio track has 50. */
+const PRIORITY = 25;
+/** How far ahead of need to read. */
+const READ_AHEAD = fromMilliseconds(500);
+/** How far behind what is heard a rewind may go and still find its picture. */
+const KEEP = fromMilliseconds(2000);
+/** Frames needed sooner than this go at once, others as the bucket allows. */
+const URGENT = fromMilliseconds(500);
+/** Frames a second sent ahead in the long run: four times real time at 60 a second. */
+const PACE = { perSecond: 240, burst: 16 };
+/** Read and still needed; beyond it a rewind starts at a keyframe later than it should. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
+/** The most that is sent again to show the picture of a moment between two keyframes. */
+const MAX_PREROLL_BYTES = 1024 * 1024;
+/** Fewer than a thousand, so that a microsecond each stays below a millisecond. */
+const MAX_PREROLL_FRAMES = 900;
+
+/**
+ * The video track of a broadcast: encoded frames of a source on the broadcast's timeline, one group for each keyframe and
+ * what depends on it. Independent of the audio but for the clock, it is paused, moved and taken back by its owner.
+ *
+ * A group can only begin with a keyframe, a rewind can be anywhere. So the first group after a rewind to `to` holds the
+ * last keyframe before that moment and the frames behind it up to the picture of that moment, all stamped within a
+ * millisecond from `to` on: the keyframe at `to` exactly is the signal, and the last of them is the picture that stands
+ * until the video goes on, in the same group.
+ */
+export class VideoTrack {
+  readonly #source: VideoSource;
+  readonly #retainMs: number;
+  readonly #rewindBy: "group" | "track";
+  readonly #logger: Logger;
+  readonly #onReady: () => void;
+  readonly #onTrack: () => void;
+  readonly #clock: Clock;
+  readonly #interval: Microseconds;
+  readonly #bucket = new TokenBucket(PACE);
+  readonly #gops = new GopCache();
+  readonly #counters = { groups: 0, frames: 0, bytes: 0, rewinds: 0, skipped: 0 };
+  #timeline: Timeline;
+  #number = 0;
+  #name = "video";
+  #broadcast: Broadcast.Producer | undefined;
+  #track: Track.Producer | undefined;
+  #group: { readonly producer: Group.Producer; readonly start: Microseconds } | undefined;
+  /** Media time less the source's own while it runs. */
+  #offset: Microseconds | undefined;
+  /** The source's own time where it goes on, while it does not run. */
+  #position = microseconds(0);
+  /** Media time since which it runs or stands still. */
+  #since = microseconds(0);
+  /** The latest timestamp sent on this timeline. */
+  #last: Microseconds | undefined;
+  /** Whether anybody subscribed when last looked. */
+  #wasWanted = false;
+  /** The next frame starts over: for a new subscriber, or after a pause. */
+  #restart = true;
+  /** Where a rewind cut that no group told of yet. */
+  #cut: Microseconds | undefined;
+  /** Sending goes on at the next keyframe. */
+  #skipping = false;
+  #until = microseconds(0);
+  #reading = false;
+  #ended = false;
+  #closed = false;
+
+  constructor(options: VideoTrackOptions) {
+    this.#source = options.source;
+    this.#retainMs = options.retainMs;
+    this.#rewindBy = options.rewindBy;
+    this.#logger = options.logger;
+    this.#onReady = options.onReady;
+    this.#onTrack = options.onTrack;
+    this.#clock = options.clock ?? monotonicClock;
+    this.#interval = microseconds(1e6 / (options.source.framerate ?? 1));
+    this.#timeline = new Timeline({ clock: this.#clock });
+    if (options.rewindBy === "track") this.#name = "video0";
+    this.#fill();
+  }
+
+  /** Its entry in the catalog: name and decoder configuration. */
+  get renditions(): Record<string, VideoRendition> {
+    const { codec, width, height, framerate } = this.#source;
+    const rendition: VideoRendition = {
+      codec,
+      container: { kind: "legacy" },
+      codedWidth: width,
+      codedHeight: height,
+      jitter: Math.ceil(this.#interval / 1000),
+      ...(framerate !== undefined && { framerate }),
+    };
+    return { [this.#name]: rendition };
+  }
+
+  /** What it has done. */
+  get counters(): VideoTrackCounters {
+    return { ...this.#counters };
+  }
+
+  /** The epoch of the next group. */
+  get epoch(): number {
+    return this.#timeline.epoch;
+  }
+
+  /** Media time up to which pictures were sent; while it runs, up to which they were asked for. */
+  get frontier(): Microseconds {
+    const sent = this.#last === undefined ? 0 : this.#last + this.#interval;
+    return microseconds(this.running && !this.ended ? Math.max(sent, this.#until) : sent);
+  }
+
+  /** Whether it runs: started, and not paused since. */
+  get running(): boolean {
+    return this.#offset !== undefined;
+  }
+
+  /** Whether all of the source was sent. */
+  get ended(): boolean {
+    return this.#ended && this.#gops.next === undefined;
+  }
+
+  /** Publishes the track as part of a broadcast, in place of the one before: a new session. */
+  attach(broadcast: Broadcast.Producer): void {
+    this.#broadcast = broadcast;
+    this.#publish();
+  }
+
+  /** Starts at media time `at`, or goes on from where it was paused; while it runs it changes nothing. */
+  start(at: Microseconds): void {
+    if (this.#offset !== undefined) return;
+    this.#offset = microseconds(at - this.#position);
+    this.#since = at;
+    // What follows continues the group of the picture that stood until now.
+    this.#restart ||= this.#group === undefined;
+    this.#onReady();
+  }
+
+  /** Moves what was not sent yet to `by` later, as the audio beside it was. */
+  delay(by: Microseconds): void {
+    if (this.#offset !== undefined) this.#offset = microseconds(this.#offset + by);
+  }
+
+  /**
+   * Pauses at media time `to`, and takes back what was sent from there on: aborts the group in progress, or ends it where
+   * it began before, moves to the next epoch and sends the picture of that moment. Returns whether anything was.
+   */
+  pause(to: Microseconds): boolean {
+    if (this.#offset === undefined) return false;
+    this.#position = microseconds(Math.max(0, to - this.#offset));
+    this.#offset = undefined;
+    this.#since = to;
+    const stale = this.#last !== undefined && this.#last >= to;
+    if (!stale) return false;
+    this.#takeBack(to);
+    this.#endGroup();
+    this.#restart = true;
+    if (this.#wanted) this.#begin(to);
+    return true;
+  }
+
+  /** Sends what lies before `until`; `heard` is what the earliest listener plays now. */
+  pump(heard: Microseconds, until: Microseconds): void {
+    this.#until = until;
+    this.#gops.trim(microseconds((this.#offset === undefined ? this.#position : heard - this.#offset) - KEEP));
+    this.#fill();
+    if (!this.#wanted) {
+      this.#wasWanted = false;
+      this.#pass(heard);
+      return;
+    }
+    this.#restart ||= !this.#wasWanted;
+    this.#wasWanted = true;
+    if (this.#restart && !this.#begin(microseconds(Math.max(heard, this.#since)))) return;
+    const now = this.#clock();
+    for (let frame = this.#gops.next; frame !== undefined && this.#offset !== undefined; frame = this.#gops.next) {
+      if (this.#skipping && !frame.keyframe) {
+        this.#counters.skipped++;
+        this.#gops.take();
+        continue;
+      }
+      const timestamp = microseconds(frame.timestamp + this.#offset);
+      if (timestamp >= until) return;
+      if (timestamp - heard > URGENT && this.#bucket.take(now) === 0) return;
+      this.#skipping = false;
+      this.#gops.take();
+      this.#send(frame, timestamp);
+    }
+    if (this.ended) this.#endGroup();
+  }
+
+  /** Ends the track and lets go of the source; idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#endGroup();
+    this.#track?.close();
+    await this.#source.close();
+  }
+
+  get #wanted(): boolean {
+    return this.#track?.closed.peek() === undefined && this.#track?.used.peek() === true;
+  }
+
+  #publish(): void {
+    const broadcast = this.#broadcast;
+    if (broadcast === undefined || this.#closed) return;
+    const track = broadcast.createTrack(this.#name, {
+      timescale: Time.Timescale.MICRO,
+      latencyMax: this.#retainMs,
+      priority: PRIORITY,
+      ordered: true,
+    });
+    this.#track = track;
+    this.#group = undefined;
+    this.#wasWanted = false;
+    track.used.subscribe((used) => {
+      if (track === this.#track && used) this.#onReady();
+    });
+  }
+
+  // Nobody watches: what nobody saw in time is over.
+  #pass(heard: Microseconds): void {
+    for (let frame = this.#gops.next; frame !== undefined && this.#offset !== undefined; frame = this.#gops.next) {
+      if (frame.timestamp + this.#offset >= heard) return;
+      this.#gops.take();
+    }
+  }
+
+  // Starts over at a media time: false when what is to be shown then has not been read yet.
+  #begin(at: Microseconds): boolean {
+    const offset = this.#offset ?? microseconds(at - this.#position);
+    const time = microseconds(Math.max(0, at - offset));
+    const { end } = this.#gops;
+    if (end === undefined || (end < time && !this.#ended)) return false;
+    if (this.#last !== undefined && this.#last >= at) this.#takeBack(at);
+    if (this.#restart && !this.#wanted) return false;
+    this.#endGroup();
+    this.#restart = false;
+    const start = this.#cut === undefined ? at : this.#timeline.rewind(microseconds(Math.min(this.#cut, at))).to;
+    this.#cut = undefined;
+    const preroll = this.#gops.wind(time);
+    const bytes = preroll.reduce((sum, { payload }) => sum + payload.byteLength, 0);
+    const tooMuch = preroll.length > MAX_PREROLL_FRAMES || (preroll.length > 1 && bytes > MAX_PREROLL_BYTES);
+    for (const [index, frame] of (tooMuch ? preroll.slice(0, 1) : preroll).entries()) {
+      this.#send(frame, microseconds(start + index));
+    }
+    this.#skipping = tooMuch;
+    return true;
+  }
+
+  #takeBack(to: Microseconds): void {
+    this.#counters.rewinds++;
+    if (this.#group !== undefined && this.#group.start >= to) {
+      this.#group.producer.close(new Error("taken back"));
+      this.#group = undefined;
+    }
+    this.#last = undefined;
+    if (this.#rewindBy === "group") {
+      this.#cut = microseconds(Math.min(to, this.#cut ?? to));
+      return;
+    }
+    const old = this.#track;
+    this.#number++;
+    this.#name = `video${this.#number}`;
+    this.#timeline = new Timeline({ clock: this.#clock });
+    this.#endGroup();
+    this.#publish();
+    old?.close();
+    this.#onTrack();
+  }
+
+  #send(frame: Frame, wanted: Microseconds): void {
+    const track = this.#track;
+    if (track === undefined) return;
+    const timestamp = microseconds(Math.max(wanted, (this.#last ?? -1) + 1));
+    if (frame.keyframe || this.#group === undefined) {
+      this.#endGroup();
+      const { sequence } = this.#timeline.next(timestamp, this.#interval);
+      this.#group = { producer: new Group.Producer(sequence), start: timestamp };
+      track.writeGroup(this.#group.producer);
+      this.#counters.groups++;
+    }
+    const payload = encodeLegacyFrame({ timestamp, payload: frame.payload });
+    this.#group.producer.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(timestamp) });
+    this.#last = timestamp;
+    this.#counters.frames++;
+    this.#counters.bytes += payload.byteLength;
+  }
+
+  #endGroup(): void {
+    this.#group?.producer.close();
+    this.#group = undefined;
+  }
+
+  // Reads on until enough is there; one pass at a time.
+  #fill(): void {
+    if (this.#reading || this.#closed) return;
+    this.#reading = true;
+    this.#read()
+      .catch((error: unknown) => {
+        this.#ended = true;
+        if (!this.#closed) this.#logger.warn({ err: error, source: this.#source.name }, "The video could not be read.");
+      })
+      .finally(() => {
+        this.#reading = false;
+      });
+  }
+
+  async #read(): Promise<void> {
+    let more = false;
+    while (!this.#ended && !this.#closed && this.#isShort()) {
+      if (this.#gops.bytes > MAX_HELD_BYTES) this.#gops.dropTaken();
+      if (this.#gops.bytes > MAX_HELD_BYTES) break;
+      const frame = await this.#source.read();
+      if (frame === undefined) this.#end();
+      else this.#gops.push(frame);
+      more = true;
+    }
+    if (more) this.#onReady();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    for (const warning of this.#source.warnings ?? []) this.#logger.warn({ source: this.#source.name }, warning);
+  }
+
+  #isShort(): boolean {
+    const { end } = this.#gops;
+    const needed = this.#offset === undefined ? this.#position : this.#until - this.#offset;
+    return end === undefined || end < needed + READ_AHEAD;
+  }
+}

@@ -1,0 +1,169 @@
+import { type Broadcast, Group, Time, type Track } from "@kixelated/moq";
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { encodeVoiceFrame, epochStart, VOICE_STEP } from "../../container/index.js";
+
+/** Options of {@link VoiceTrack}. */
+export interface VoiceTrackOptions {
+  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  readonly retainMs: number;
+  /** How to take back; see the publisher's option. */
+  readonly rewindBy: "group" | "track";
+  /** The step of voice from a number times 10 ms on, as a voice frame tells it. */
+  readonly read: (step: number) => number;
+}
+
+/** What a voice track has done. */
+export interface VoiceTrackCounters {
+  readonly groups: number;
+  readonly frames: number;
+}
+
+/** Sound and pictures go first: they have 50 and 25. */
+const PRIORITY = 10;
+/** What is heard later than this is told in fewer frames. */
+const NEAR = fromMilliseconds(400);
+/** Steps that wait for each other: 50 ms, well within a listener's jitter delay, and 200 ms. */
+const LEAST_STEPS = { near: 5, far: 20 };
+const MOST_STEPS = 50;
+/** Steps in a group: 2 s. So few groups never look like the audio's to a relay. */
+const GROUP_STEPS = 200;
+
+/**
+ * The voice track of a broadcast: how likely it is that somebody speaks, for every 10 ms of the audio that was encoded.
+ * It is written only while somebody subscribes. What is taken back of the audio is taken back of it: its groups are
+ * numbered in the audio's epochs, and the first one behind a rewind starts where that cut.
+ */
+export class VoiceTrack {
+  readonly #options: VoiceTrackOptions;
+  readonly #counters = { groups: 0, frames: 0 };
+  #broadcast: Broadcast.Producer | undefined;
+  #track: Track.Producer | undefined;
+  #offered = false;
+  #number = 0;
+  #group: { readonly producer: Group.Producer; readonly start: number } | undefined;
+  #lastSequence = -1;
+  /** The next step to tell; undefined while nobody listens. */
+  #step: number | undefined;
+
+  constructor(options: VoiceTrackOptions) {
+    this.#options = options;
+  }
+
+  /** Its name for the catalog; undefined while there is nothing to tell. */
+  get name(): string | undefined {
+    if (!this.#offered) return undefined;
+    return this.#number === 0 ? "voice" : `voice${this.#number}`;
+  }
+
+  /** What it has done. */
+  get counters(): VoiceTrackCounters {
+    return { ...this.#counters };
+  }
+
+  /** Publishes the track as part of a broadcast, in place of the one before: a new session. */
+  attach(broadcast: Broadcast.Producer): void {
+    this.#broadcast = broadcast;
+    this.#publish();
+  }
+
+  /** Says whether there is a model that tells of voices. True when that has changed, so that the catalog has to. */
+  offer(on: boolean): boolean {
+    if (on === this.#offered) return false;
+    this.#offered = on;
+    if (on) this.#publish();
+    else this.#renew();
+    return true;
+  }
+
+  /** Takes back what was told from `to` on. */
+  rewind(to: Microseconds): void {
+    const step = Math.floor(to / VOICE_STEP);
+    if (this.#step === undefined || this.#step <= step) return;
+    if (this.#options.rewindBy === "track") {
+      this.#renew();
+      this.#publish();
+      return;
+    }
+    this.#endGroup(this.#group !== undefined && this.#group.start >= step);
+    this.#step = step;
+  }
+
+  /**
+   * Tells what is to be told by now.
+   *
+   * @param heard What the earliest listener hears; what lies before it is of no use.
+   * @param until Up to where audio was encoded.
+   * @param epoch The audio's epoch.
+   */
+  pump({ heard, until, epoch }: { heard: Microseconds; until: Microseconds; epoch: number }): void {
+    if (this.#track?.closed.peek() !== undefined || this.#track?.used.peek() !== true) {
+      this.#endGroup();
+      this.#step = undefined;
+      return;
+    }
+    const oldest = Math.max(0, Math.floor(heard / VOICE_STEP));
+    if (this.#step === undefined || this.#step < oldest) {
+      this.#endGroup();
+      this.#step = oldest;
+    }
+    const end = Math.floor(until / VOICE_STEP);
+    while (this.#step < end) {
+      const count = Math.min(end - this.#step, MOST_STEPS);
+      const { near, far } = LEAST_STEPS;
+      // A group that may be the news of a rewind does not wait.
+      const least = this.#group === undefined ? 1 : this.#step * VOICE_STEP - heard < NEAR ? near : far;
+      if (count < least) return;
+      this.#write(this.#track, { step: this.#step, count, epoch });
+      this.#step += count;
+    }
+  }
+
+  /** Ends the track; idempotent. */
+  close(): void {
+    this.#offered = false;
+    this.#renew();
+  }
+
+  #publish(): void {
+    const { name } = this;
+    this.#group = undefined;
+    this.#step = undefined;
+    if (name === undefined || this.#broadcast === undefined || this.#broadcast.closed.peek() !== undefined) return;
+    this.#track = this.#broadcast.createTrack(name, {
+      timescale: Time.Timescale.MICRO,
+      latencyMax: this.#options.retainMs,
+      priority: PRIORITY,
+      ordered: true,
+    });
+  }
+
+  // Ends the track for good: the next one has another name.
+  #renew(): void {
+    if (this.#track === undefined) return;
+    this.#endGroup();
+    this.#track.close();
+    this.#track = undefined;
+    this.#step = undefined;
+    this.#number++;
+  }
+
+  #write(track: Track.Producer, { step, count, epoch }: { step: number; count: number; epoch: number }): void {
+    if (this.#group !== undefined && step - this.#group.start >= GROUP_STEPS) this.#endGroup();
+    if (this.#group === undefined) {
+      this.#lastSequence = Math.max(this.#lastSequence + 1, epochStart(epoch));
+      this.#group = { producer: new Group.Producer(this.#lastSequence), start: step };
+      track.writeGroup(this.#group.producer);
+      this.#counters.groups++;
+    }
+    const timestamp = microseconds(step * VOICE_STEP);
+    const steps = Uint8Array.from({ length: count }, (_, index) => this.#options.read(step + index));
+    const payload = encodeVoiceFrame({ timestamp, steps });
+    this.#group.producer.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(timestamp) });
+    this.#counters.frames++;
+  }
+
+  #endGroup(takenBack = false): void {
+    this.#group?.producer.close(takenBack ? new Error("taken back") : undefined);
+    this.#group = undefined;
+  }
+}

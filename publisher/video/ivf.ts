@@ -1,0 +1,132 @@
+import { MediaError } from "../../base/index.js";
+import { ByteReader, fourCharacters, view } from "../source/byte-reader.js";
+import { VIDEO_CODECS, type VideoCodec } from "./video-codec.js";
+
+/** What the header of an IVF file says. */
+export interface IvfHeader {
+  readonly codec: VideoCodec;
+  /** Pixels; 0 where the file leaves it to the frames. */
+  readonly width: number;
+  readonly height: number;
+  /** Ticks per second of the frames' timestamps, a fraction. */
+  readonly ticksPerSecond: number;
+}
+
+/** One frame of an IVF file. */
+export interface IvfFrame {
+  /** Its place in the file, frames without bytes counted. */
+  readonly index: number;
+  /** Presentation time as the file has it, in microseconds: any whole number, negative ones too. */
+  readonly timestamp: number;
+  readonly payload: Uint8Array;
+}
+
+/** An IVF file opened for reading. */
+export interface IvfStream {
+  readonly header: IvfHeader;
+  /** What is wrong with the file, a sentence each; more may come while the frames are read. */
+  readonly warnings: readonly string[];
+  readonly frames: AsyncGenerator<IvfFrame, void, undefined>;
+}
+
+/** Largest frame read, in bytes: what relays and players take, with room for the container's timestamp. */
+export const MAX_VIDEO_FRAME_BYTES = 4 * 1024 * 1024 - 8;
+
+const HEADER_BYTES = 32;
+const MAX_HEADER_BYTES = 1024;
+const FRAME_HEADER_BYTES = 12;
+const MAX_DIMENSION = 16_384;
+/** The shortest tick that makes sense of a timestamp in microseconds. */
+const MAX_TICKS_PER_SECOND = 1_000_000;
+
+/**
+ * Reads an IVF file (the container of libvpx and libaom: a header of 32 bytes, then a size, a timestamp and the data of
+ * each frame) from a stream of bytes. Frames without bytes are left out; a file that is cut off or damaged is read up to
+ * there. Holds one frame at most, besides one chunk of input.
+ *
+ * @param name used in messages.
+ * @throws MediaError `IVF_INVALID` that names the file and the field at fault, also where the first frame is read.
+ */
+export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): Promise<IvfStream> {
+  const reader = new ByteReader(input);
+  const fail = (what: string): MediaError => new MediaError("IVF_INVALID", `The IVF file ${name} ${what}.`);
+  try {
+    const bytes = await reader.take(HEADER_BYTES);
+    if (bytes === undefined) throw fail(`ends before its ${HEADER_BYTES}-byte header is complete`);
+    const header = parseHeader(bytes, fail);
+    if (!(await reader.skip(view(bytes).getUint16(6, true) - HEADER_BYTES))) throw fail("ends inside its header");
+    const warnings: string[] = [];
+    const warn = (what: string): void => void warnings.push(`The IVF file ${name} ${what}.`);
+    // What breaks a file at its first frame is an error, and what breaks it later a warning.
+    const stop = (index: number, what: string): void => {
+      if (index === 0) throw fail(what);
+      warn(`${what}; its picture ends there`);
+    };
+    return { header, warnings, frames: frames(reader, header, { warn, stop }) };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+function parseHeader(bytes: Uint8Array, fail: (what: string) => MediaError): IvfHeader {
+  const data = view(bytes);
+  if (fourCharacters(bytes, 0) !== "DKIF") throw fail(`does not start with "DKIF"`);
+  const version = data.getUint16(4, true);
+  if (version !== 0) throw fail(`has the version ${version} where 0 is needed`);
+  const length = data.getUint16(6, true);
+  if (length < HEADER_BYTES || length > MAX_HEADER_BYTES) {
+    throw fail(`has a header length of ${length} bytes (${HEADER_BYTES} to ${MAX_HEADER_BYTES} allowed)`);
+  }
+  const fourcc = fourCharacters(bytes, 8);
+  const codec = VIDEO_CODECS.get(fourcc);
+  if (codec === undefined) {
+    const known = [...VIDEO_CODECS.keys()].join(", ");
+    throw fail(`has the codec ${JSON.stringify(fourcc)} where one of ${known} is needed`);
+  }
+  const width = data.getUint16(12, true);
+  const height = data.getUint16(14, true);
+  for (const [field, value] of [
+    ["width", width],
+    ["height", height],
+  ] as const) {
+    if (value > MAX_DIMENSION) throw fail(`has a ${field} of ${value} (${MAX_DIMENSION} at most)`);
+  }
+  const rate = data.getUint32(16, true);
+  const scale = data.getUint32(20, true);
+  if (rate === 0 || scale === 0 || rate / scale > MAX_TICKS_PER_SECOND) {
+    throw fail(`has a time base of ${scale}/${rate} seconds, which makes no sense`);
+  }
+  return { codec, width, height, ticksPerSecond: rate / scale };
+}
+
+async function* frames(
+  reader: ByteReader,
+  { ticksPerSecond }: IvfHeader,
+  { warn, stop }: { readonly warn: (what: string) => void; readonly stop: (index: number, what: string) => void },
+): AsyncGenerator<IvfFrame, void, undefined> {
+  let empty = 0;
+  try {
+    for (let index = 0; ; index++) {
+      if ((await reader.peek(1)).length === 0) break;
+      const head = await reader.take(FRAME_HEADER_BYTES);
+      if (head === undefined) return stop(index, `ends inside the header of frame ${index}`);
+      const size = view(head).getUint32(0, true);
+      if (size > MAX_VIDEO_FRAME_BYTES) {
+        return stop(index, `has a frame ${index} of ${size} bytes (${MAX_VIDEO_FRAME_BYTES} at most)`);
+      }
+      if (size === 0) {
+        empty++;
+        continue;
+      }
+      const payload = await reader.take(size);
+      if (payload === undefined) return stop(index, `ends inside frame ${index}`);
+      // Signed: some writers start before 0.
+      const timestamp = Math.round((Number(view(head).getBigInt64(4, true)) * 1e6) / ticksPerSecond);
+      yield { index, timestamp, payload };
+    }
+    if (empty > 0) warn(`has ${empty} frames without bytes, which are left out`);
+  } finally {
+    await reader.close();
+  }
+}

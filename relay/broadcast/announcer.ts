@@ -1,0 +1,102 @@
+import { background } from "../../base/index.js";
+import type { SendStream } from "../../transport/index.js";
+import { allows } from "../session/scope.js";
+import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
+import { concatenate } from "../wire/bytes.js";
+import { stripPrefix } from "../wire/path.js";
+import { hasHopIds, hasRanges, hasTimestamps, type Version } from "../wire/version.js";
+import type { Broadcast } from "./broadcast.js";
+import type { Origin } from "./origin.js";
+
+/** Options for {@link announce}. */
+export interface AnnouncerOptions {
+  readonly origin: Origin;
+  readonly version: Version;
+  readonly send: SendStream;
+  /** Full prefix that was asked for. */
+  readonly prefix: string;
+  /** Prefixes the session may watch. */
+  readonly get: readonly string[];
+  /** Whether the session publishes a path itself: then it is shown what else is published there, whatever it may watch. */
+  readonly publishes: (path: string) => boolean;
+  /** Our hop id. */
+  readonly hopId: bigint;
+  /** Whether a broadcast must not be shown to this session: its own, or one that came through it. */
+  readonly hidden: (broadcast: Broadcast) => boolean;
+  /** Settles when the peer leaves the stream. */
+  readonly left: Promise<void>;
+}
+
+/**
+ * Answers one Announce Stream until the peer leaves it: what is there now, then every change. Changes that come faster
+ * than the peer reads are merged, so what waits is bounded by the number of paths.
+ */
+export async function announce(options: AnnouncerOptions): Promise<void> {
+  const { origin, version, send, prefix, hopId, left } = options;
+  const shown = new Map<string, Broadcast>();
+  const dirty = new Set<string>();
+  let wake: (() => void) | undefined;
+  let gone = false;
+  const stop = origin.listen((path) => {
+    if (stripPrefix(prefix, path) === undefined) return;
+    dirty.add(path);
+    wake?.();
+  });
+  background(
+    "relay.announcer",
+    left.then(() => {
+      gone = true;
+      wake?.();
+    }),
+  );
+
+  const visible = (broadcast: Broadcast | undefined): broadcast is Broadcast =>
+    broadcast !== undefined &&
+    (allows(options.get, broadcast.path) || options.publishes(broadcast.path)) &&
+    !options.hidden(broadcast);
+  const started = (broadcast: Broadcast): Uint8Array => {
+    const suffix = stripPrefix(prefix, broadcast.path)!;
+    const hops = hasHopIds(version) && !hasTimestamps(version) ? [...broadcast.hops, hopId] : broadcast.hops;
+    return encodeAnnounce({ suffix, active: true, hops }, version);
+  };
+
+  try {
+    for (const broadcast of origin.below(prefix)) if (visible(broadcast)) shown.set(broadcast.path, broadcast);
+    const initial = [...shown.values()];
+    const first: Uint8Array[] = [];
+    if (!hasRanges(version)) first.push(encodeAnnounceInit(initial.map(({ path }) => stripPrefix(prefix, path)!)));
+    else {
+      if (hasTimestamps(version)) first.push(encodeAnnounceOk(hopId, initial.length));
+      first.push(...initial.map(started));
+    }
+    if (first.length > 0) await send.write(concatenate(first));
+
+    while (!gone) {
+      if (dirty.size === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      const messages: Uint8Array[] = [];
+      for (const path of dirty) {
+        const before = shown.get(path);
+        const broadcast = origin.get(path);
+        const after = visible(broadcast) ? broadcast : undefined;
+        if (before === after) continue;
+        // A replacement is told as an end and a start on every version, so that subscribers of the old one notice.
+        if (before !== undefined)
+          messages.push(encodeAnnounce({ suffix: stripPrefix(prefix, path)!, active: false, hops: [] }, version));
+        if (after !== undefined) {
+          messages.push(started(after));
+          shown.set(path, after);
+        } else shown.delete(path);
+      }
+      dirty.clear();
+      if (messages.length > 0) await send.write(concatenate(messages));
+    }
+  } finally {
+    stop();
+    void send.finish();
+  }
+}

@@ -1,0 +1,232 @@
+import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../../base/index.js";
+import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../../flow/index.js";
+import type { Counters } from "../counters.js";
+import type { RelayLimits } from "../options.js";
+import { Code } from "../wire/code.js";
+import type { ByteBudget } from "./byte-budget.js";
+import { CATALOG_TRACK, isLive } from "./legacy-time.js";
+import { Track, type TrackSource } from "./track.js";
+import { CacheBudget, type Classifier } from "./track-cache.js";
+
+/** The track `audio-low` has the same groups as `audio` at a lower bit rate. */
+const LOW_SUFFIX = "-low";
+/** Unanswered tracks that a session gets also when the others have all there are: what a player asks for at once. */
+const FAIR_SHARE = 4;
+// One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
+const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
+
+/** Who publishes a broadcast: a session, ours or another relay's. */
+export interface BroadcastSource {
+  /** Id of the session, for the log. */
+  readonly id: string;
+  /** Where one of the broadcast's tracks comes from. */
+  /** `catalog` is the broadcast's newest, as far as it is held here. */
+  track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource;
+  /** Sends what the listeners of one of its broadcasts report; false when it can't. */
+  sendAggregate(broadcast: string, body: Uint8Array): boolean;
+  /** Whether anything comes of it; called ten times a second while another publisher of one of its names waits. */
+  alive(): boolean;
+}
+
+/** What every broadcast of a relay shares. */
+export interface BroadcastEnvironment {
+  readonly clock: Clock;
+  readonly counters: Counters;
+  /** For the caches of all broadcasts together. */
+  readonly budget: CacheBudget;
+  readonly limits: RelayLimits;
+  /** For the frames of all sessions that have not come in full. */
+  readonly partial: ByteBudget;
+  readonly classifier: (() => Classifier) | undefined;
+  /** Whether reports are taken as old as they are found to be. */
+  readonly estimateStaleness: boolean;
+}
+
+/** Options for {@link Broadcast}. */
+export interface BroadcastOptions {
+  /** Full path at this relay. */
+  readonly path: string;
+  /** Path as its source calls it. */
+  readonly sourcePath: string;
+  readonly source: BroadcastSource;
+  /** Hops it took to get here, the publisher's first. */
+  readonly hops: readonly bigint[];
+  readonly environment: BroadcastEnvironment;
+}
+
+/** One broadcast at this relay: its tracks, and the reports of those who listen to it. */
+export class Broadcast {
+  readonly path: string;
+  readonly sourcePath: string;
+  readonly source: BroadcastSource;
+  readonly hops: readonly bigint[];
+  readonly #environment: BroadcastEnvironment;
+  readonly #tracks = new Map<string, Track>();
+  readonly #askers = new WeakMap<Track, string>();
+  readonly #aggregator: ReportAggregator;
+  readonly #budget: CacheBudget;
+  #lastAggregate = Number.NEGATIVE_INFINITY;
+  #aggregateTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor({ path, sourcePath, source, hops, environment }: BroadcastOptions) {
+    this.path = path;
+    this.sourcePath = sourcePath;
+    this.source = source;
+    this.hops = hops;
+    this.#environment = environment;
+    const { estimateStaleness, limits, counters } = environment;
+    this.#budget = new CacheBudget(limits.cacheBytesPerBroadcast, {
+      parent: environment.budget,
+      onEvict: () => counters.cacheFull.broadcast++,
+    });
+    this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
+  }
+
+  /** Its tracks that anybody asked for lately. */
+  get tracks(): ReadonlyMap<string, Track> {
+    return this.#tracks;
+  }
+
+  /** Sessions that report on it. */
+  get listeners(): number {
+    return this.#aggregator.listeners;
+  }
+
+  /**
+   * A track by name, which `asker` asks for; undefined when the broadcast is over, has too many tracks, or when too many
+   * that were asked for have not been answered.
+   */
+  track(name: string, asker: string): Track | undefined {
+    const known = this.#tracks.get(name);
+    if (known !== undefined) return known;
+    const { clock, counters, limits, classifier } = this.#environment;
+    if (this.#closed || !this.#hasRoom(asker)) return undefined;
+    const track = new Track({
+      name,
+      live: isLive(this.#catalog),
+      clock,
+      counters,
+      budget: this.#budget,
+      classifier,
+      source: this.source.track(this.sourcePath, name, this.#catalog),
+      cacheAge: fromMilliseconds(limits.cacheMs),
+      cacheBytes: limits.cacheBytesPerTrack,
+      cacheGroups: limits.cacheGroupsPerTrack,
+      ...(!name.endsWith(LOW_SUFFIX) && { low: () => this.track(`${name}${LOW_SUFFIX}`, asker) }),
+      latestPlayhead: () => this.#aggregator.latestPlayhead(clock()),
+    });
+    this.#tracks.set(name, track);
+    this.#askers.set(track, asker);
+    background(
+      "relay.track",
+      track.closed.then(() => {
+        if (this.#tracks.get(name) === track) this.#tracks.delete(name);
+      }),
+    );
+    return track;
+  }
+
+  get #catalog(): Uint8Array | undefined {
+    return this.#tracks.get(CATALOG_TRACK)?.cache?.newest?.frames[0]?.payload;
+  }
+
+  /** The sessions that report on it, with what is known of their listeners. */
+  get reporting(): Iterable<readonly [session: number | string, state: ListenerState]> {
+    return this.#aggregator.states();
+  }
+
+  /** What a session reported of it. */
+  listener(session: string): ListenerState | undefined {
+    return this.#aggregator.listener(session);
+  }
+
+  /**
+   * Takes a report of a session, or what the session `peer` reports of a listener of its own; false when there is no room
+   * for one more listener.
+   */
+  report(session: string, report: Report, peer = session): boolean {
+    this.#aggregator.bound = this.#media()?.bound;
+    const folded = this.#aggregator.fold(report, this.#environment.clock(), session, peer);
+    if (folded?.rewindApplied) this.#aggregateSoon();
+    return folded !== undefined;
+  }
+
+  /** Forgets a session. */
+  forget(session: string): void {
+    this.#aggregator.forget(session);
+  }
+
+  /** Looks after its tracks and sends the aggregate; called ten times a second. */
+  sweep(): void {
+    const { clock, limits } = this.#environment;
+    const now = clock();
+    for (const track of this.#tracks.values()) {
+      track.sweep();
+      if (track.idleSince !== undefined && now - track.idleSince > fromMilliseconds(limits.trackIdleMs)) track.close();
+    }
+    if (this.#aggregator.listeners > 0) this.#aggregate();
+  }
+
+  /** Ends it and all its tracks. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#aggregateTimer);
+    this.#aggregateTimer = undefined;
+    for (const track of [...this.#tracks.values()]) track.close(Code.DROPPED);
+    this.#tracks.clear();
+    for (const [session] of [...this.#aggregator.states()]) this.#aggregator.forget(session);
+  }
+
+  /** Opens it again, with tracks of its own, when whatever took its place has left. */
+  restore(): void {
+    this.#closed = false;
+  }
+
+  // What is answered takes a place of the broadcast's; what is not is whoever asks for it to pay for, so that names that
+  // there are not keep nobody else from asking.
+  #hasRoom(asker: string): boolean {
+    const { counters, limits } = this.#environment;
+    const unanswered = [...this.#tracks.values()].filter((track) => !track.answered);
+    const own = unanswered.filter((track) => this.#askers.get(track) === asker).length;
+    const most = limits.unansweredPerBroadcast * (own < FAIR_SHARE ? 2 : 1);
+    if (own >= limits.unansweredPerSession || unanswered.length >= most) counters.capped.unanswered++;
+    else if (this.#tracks.size - unanswered.length >= limits.tracksPerBroadcast) counters.capped.tracks++;
+    else return true;
+    return false;
+  }
+
+  #aggregateSoon(): void {
+    const wait = AGGREGATE_SPACING - (this.#environment.clock() - this.#lastAggregate);
+    if (wait <= 0) this.#aggregate();
+    else
+      this.#aggregateTimer ??= setTimeout(
+        guard("relay.aggregate", () => {
+          this.#aggregateTimer = undefined;
+          if (!this.#closed) this.#aggregate();
+        }),
+        Math.ceil(wait / 1000),
+      );
+  }
+
+  #aggregate(): void {
+    const now = this.#environment.clock();
+    this.#lastAggregate = now;
+    const media = this.#media();
+    this.#aggregator.bound = media?.bound;
+    const ingest = { group: media?.cache?.newest?.sequence, bytes: media?.ingestBytes ?? 0 };
+    const body = encodeAggregate(this.#aggregator.aggregate(now, ingest));
+    if (this.source.sendAggregate(this.sourcePath, body)) this.#environment.counters.aggregatesOut++;
+  }
+
+  // The track that the reports are about is the one with the most groups; a catalog has few.
+  #media(): Track | undefined {
+    let busiest: Track | undefined;
+    // Tracks of JSON tell about the broadcast and are none of its media.
+    for (const track of this.#tracks.values())
+      if (!track.name.endsWith(".json") && (track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0))
+        busiest = track;
+    return busiest;
+  }
+}

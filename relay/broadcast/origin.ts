@@ -1,0 +1,142 @@
+import type { Counters } from "../counters.js";
+import { stripPrefix } from "../wire/path.js";
+import type { Broadcast } from "./broadcast.js";
+
+/** Called with the path of every broadcast that came, went or was replaced. */
+export type OriginListener = (path: string) => void;
+
+/** Publishers of one path that wait behind the one that is heard; beyond that the oldest is forgotten. */
+const MAX_DISPLACED = 8;
+
+/**
+ * All broadcasts that this relay knows, by path. Of several publishers of one path the newest is heard: a publisher that
+ * starts again must not wait for its own dead session. The others wait. When the newest leaves, or nothing comes of it any
+ * more, the newest of the others is heard again; a silent one that comes back takes its place again.
+ */
+export class Origin {
+  readonly #heard = new Map<string, Broadcast>();
+  /** All publishers of a path, oldest first, where there are several. */
+  readonly #rivals = new Map<string, Broadcast[]>();
+  #displacedCount = 0;
+  readonly #listeners = new Set<OriginListener>();
+  readonly #maxBroadcasts: number;
+  readonly #counters: Counters;
+
+  constructor({ maxBroadcasts, counters }: { maxBroadcasts: number; counters: Counters }) {
+    this.#maxBroadcasts = maxBroadcasts;
+    this.#counters = counters;
+  }
+
+  /** The broadcasts that are heard. */
+  get broadcasts(): IterableIterator<Broadcast> {
+    return this.#heard.values();
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#heard.size;
+  }
+
+  /** The broadcast at a path. */
+  get(path: string): Broadcast | undefined {
+    return this.#heard.get(path);
+  }
+
+  /** The broadcasts at or below a prefix. */
+  *below(prefix: string): IterableIterator<Broadcast> {
+    for (const broadcast of this.#heard.values())
+      if (stripPrefix(prefix, broadcast.path) !== undefined) yield broadcast;
+  }
+
+  /** Publishers that wait because another one of their path is heard. */
+  get displaced(): number {
+    return this.#displacedCount;
+  }
+
+  /**
+   * Adds a broadcast; one of another session at the same path is displaced. False when there is no room: when all are
+   * taken, a source that has none (`own`) still gets its first, up to twice as many in all.
+   */
+  publish(broadcast: Broadcast, own = 1): boolean {
+    const { path, source } = broadcast;
+    const known = this.#publishersOf(path);
+    const before = known.find((each) => each.source === source);
+    const most = own === 0 ? 2 * this.#maxBroadcasts : this.#maxBroadcasts;
+    if (before === undefined && this.size + this.#displacedCount >= most) {
+      this.#counters.capped.broadcasts++;
+      return false;
+    }
+    before?.close();
+    const others = known.filter((each) => each !== before);
+    if (others.length > MAX_DISPLACED) {
+      this.#counters.capped.broadcasts++;
+      others.shift();
+    }
+    this.#keep(path, [...others, broadcast]);
+    this.#hear(broadcast);
+    return true;
+  }
+
+  /** Removes and closes a broadcast; where others of its path wait, the newest of them is heard. */
+  withdraw(broadcast: Broadcast): void {
+    const { path } = broadcast;
+    const known = this.#publishersOf(path);
+    const others = known.filter((each) => each !== broadcast);
+    broadcast.close();
+    if (others.length < known.length) this.#keep(path, others);
+    if (this.#heard.get(path) !== broadcast) return;
+    const next = newest(others);
+    if (next !== undefined) this.#hear(next);
+    else {
+      this.#heard.delete(path);
+      this.#changed(path);
+    }
+  }
+
+  /** Looks whether those that are heard while others wait are still there; called ten times a second. */
+  sweep(): void {
+    for (const [path, rivals] of this.#rivals) {
+      const next = newest(rivals);
+      const heard = this.#heard.get(path);
+      if (next === undefined || heard === undefined || next === heard) continue;
+      if (rivals.indexOf(next) < rivals.indexOf(heard)) this.#counters.publishersSilent++;
+      this.#hear(next);
+    }
+  }
+
+  /** Calls `listener` with every change from now on; returns the undoing. */
+  listen(listener: OriginListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #publishersOf(path: string): readonly Broadcast[] {
+    const heard = this.#heard.get(path);
+    return this.#rivals.get(path) ?? (heard === undefined ? [] : [heard]);
+  }
+
+  #keep(path: string, publishers: Broadcast[]): void {
+    this.#displacedCount -= Math.max(0, (this.#rivals.get(path)?.length ?? 0) - 1);
+    this.#displacedCount += Math.max(0, publishers.length - 1);
+    if (publishers.length > 1) this.#rivals.set(path, publishers);
+    else this.#rivals.delete(path);
+  }
+
+  #hear(broadcast: Broadcast): void {
+    const { path } = broadcast;
+    const replaced = this.#heard.get(path);
+    if (replaced !== broadcast) replaced?.close();
+    broadcast.restore();
+    this.#heard.set(path, broadcast);
+    this.#changed(path);
+  }
+
+  #changed(path: string): void {
+    for (const listener of this.#listeners) listener(path);
+  }
+}
+
+/** The newest of which something comes; where all are silent, none is better than the newest. */
+function newest(publishers: readonly Broadcast[]): Broadcast | undefined {
+  return publishers.findLast(({ source }) => source.alive()) ?? publishers.at(-1);
+}

@@ -1,0 +1,310 @@
+import { type Clock, type Microseconds, microseconds } from "../../base/index.js";
+import { Code } from "../wire/code.js";
+import { FRAME_COST, type WireFrame } from "../wire/group.js";
+import { CachedGroup } from "./cached-group.js";
+
+/** The rewind rule as the cache needs it; `RewindClassifier` of the container room fulfils it. */
+export interface Classifier {
+  /** Takes note of a frame and judges it. */
+  observe(
+    sequence: number,
+    timestamp: Microseconds,
+  ): { readonly stale: boolean; readonly rewind?: { readonly from: Microseconds } };
+  /** Judges a frame seen earlier by all that was observed since. */
+  isStale(sequence: number, timestamp: Microseconds): boolean;
+}
+
+/** Options for {@link CacheBudget}. */
+export interface CacheBudgetOptions {
+  /** What this budget is a part of. */
+  readonly parent?: CacheBudget;
+  /** Told of every group that goes because more is held than allowed. */
+  readonly onEvict?: () => void;
+}
+
+/** Bytes that caches may hold together: those of a broadcast's tracks, or all of a relay. */
+export class CacheBudget {
+  readonly maxBytes: number;
+  readonly #parent: CacheBudget | undefined;
+  readonly #onEvict: (() => void) | undefined;
+  readonly #caches = new Set<TrackCache>();
+  #usedBytes = 0;
+
+  constructor(maxBytes: number, { parent, onEvict }: CacheBudgetOptions = {}) {
+    this.maxBytes = maxBytes;
+    this.#parent = parent;
+    this.#onEvict = onEvict;
+  }
+
+  /** Bytes held now. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Whether more is held than allowed. */
+  get exceeded(): boolean {
+    return this.#usedBytes > this.maxBytes;
+  }
+
+  /** Counts bytes taken, or given back when negative. */
+  add(bytes: number): void {
+    this.#usedBytes += bytes;
+    this.#parent?.add(bytes);
+  }
+
+  /** Makes a cache one of those that share this. */
+  join(cache: TrackCache): void {
+    this.#caches.add(cache);
+  }
+
+  /** Undoes {@link join}. */
+  leave(cache: TrackCache): void {
+    this.#caches.delete(cache);
+  }
+
+  /** Drops the oldest groups of the caches that share this until no more is held than allowed; each keeps its newest. */
+  evict(): void {
+    this.#relieve(this);
+    // What the relay holds too much goes from whoever asks: to look for its oldest group would cost too much.
+    if (this.#parent !== undefined) this.#relieve(this.#parent);
+  }
+
+  #relieve(budget: CacheBudget): void {
+    while (budget.exceeded) {
+      const oldest = this.#oldest();
+      if (oldest === undefined) return;
+      oldest.dropOldest();
+      budget.#onEvict?.();
+    }
+  }
+
+  #oldest(): TrackCache | undefined {
+    let found: TrackCache | undefined;
+    let at = Number.POSITIVE_INFINITY;
+    for (const cache of this.#caches) {
+      const arrivedAt = cache.groups.length > 1 ? cache.groups[0]!.arrivedAt : at;
+      if (arrivedAt >= at) continue;
+      found = cache;
+      at = arrivedAt;
+    }
+    return found;
+  }
+}
+
+/** Options for {@link TrackCache}. */
+export interface TrackCacheOptions {
+  readonly clock: Clock;
+  /** Groups older than this go, all but the newest. */
+  readonly maxAge: Microseconds;
+  /** Bytes held, of which the newest group is always kept. */
+  readonly maxBytes: number;
+  /** Groups held. */
+  readonly maxGroups: number;
+  /** Shared with the other tracks of the broadcast. */
+  readonly budget: CacheBudget;
+  /** Undefined where nothing is ever taken back: the bench's control, or a track without media time. */
+  readonly classifier: Classifier | undefined;
+  /** Whether the frames' timestamps are media time, and not the time of their arrival. */
+  readonly timed: boolean;
+  /** Units per second of the frames' timestamps. */
+  readonly timescale: number;
+}
+
+/** What a frame did. */
+export interface AppendResult {
+  /** False when the frame was taken back already and the group ends before it. */
+  readonly kept: boolean;
+  /** Groups that this frame revealed as wholly taken back, already removed. */
+  readonly takenBack: readonly CachedGroup[];
+  /** Groups cut at the rewind, still good before it. */
+  readonly truncated: readonly CachedGroup[];
+  /** Where the rewind that it revealed goes back to. */
+  readonly from?: Microseconds;
+}
+
+const NOTHING: readonly CachedGroup[] = [];
+const NOTHING_TAKEN = { takenBack: NOTHING, truncated: NOTHING };
+const KEPT: AppendResult = { kept: true, ...NOTHING_TAKEN };
+
+/** The newest groups of one track, none of them stale, within bounds of age and bytes. */
+export class TrackCache {
+  readonly #options: TrackCacheOptions;
+  readonly #perMicrosecond: number;
+  readonly #bySequence = new Map<number, CachedGroup>();
+  // In sequence order.
+  #groups: CachedGroup[] = [];
+  #bytes = 0;
+  #payloadBytes = 0;
+  #evicted = 0;
+  #closed = false;
+
+  constructor(options: TrackCacheOptions) {
+    this.#options = options;
+    this.#perMicrosecond = 1e6 / options.timescale;
+    options.budget.join(this);
+  }
+
+  /** The groups held, in sequence order. */
+  get groups(): readonly CachedGroup[] {
+    return this.#groups;
+  }
+
+  /** Bytes held: payload, and what groups and frames take beside it. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Groups dropped for a bound so far. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  /** The newest group. */
+  get newest(): CachedGroup | undefined {
+    return this.#groups[this.#groups.length - 1];
+  }
+
+  /** A group by its sequence. */
+  get(sequence: number): CachedGroup | undefined {
+    return this.#bySequence.get(sequence);
+  }
+
+  /** The group with this sequence, made when there is none. */
+  open(sequence: number): CachedGroup {
+    const known = this.#bySequence.get(sequence);
+    if (known !== undefined) return known;
+    const record = new CachedGroup(sequence, this.#options.clock());
+    let index = this.#groups.length;
+    while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index--;
+    this.#groups.splice(index, 0, record);
+    this.#bySequence.set(sequence, record);
+    this.#count(record.cost);
+    this.evict();
+    return record;
+  }
+
+  /** Adds a frame to a group, unless it is stale, and applies the rewind that it may reveal. */
+  append(record: CachedGroup, frame: WireFrame): AppendResult {
+    if (record.ended || this.#closed) return { kept: false, ...NOTHING_TAKEN };
+    const timestamp = this.#time(frame);
+    const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
+    if (!verdict?.stale) {
+      if (this.#options.timed) {
+        record.timestamp ??= timestamp;
+        record.reached = timestamp;
+        record.latest = microseconds(Math.max(record.latest ?? 0, timestamp));
+      }
+      record.push(frame);
+      if (this.#bySequence.get(record.sequence) === record) this.#count(FRAME_COST + frame.size, frame.size);
+      return verdict?.rewind === undefined
+        ? KEPT
+        : { kept: true, from: verdict.rewind.from, ...this.#rewind(verdict.rewind.from) };
+    }
+    const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind(verdict.rewind.from);
+    record.end();
+    if (record.frames.length > 0) return { kept: false, ...revealed };
+    this.#takeBack(record);
+    return { kept: false, truncated: revealed.truncated, takenBack: [...revealed.takenBack, record] };
+  }
+
+  /** Gives up a group that will never be whole. */
+  abort(record: CachedGroup, code: number): void {
+    record.abort(code);
+    this.#remove(record);
+  }
+
+  /**
+   * The groups a new watcher starts with: from the one it asked for; else from the one being heard at `playhead`;
+   * else the newest.
+   */
+  from(startGroup: number | undefined, playhead: Microseconds | undefined): readonly CachedGroup[] {
+    const groups = this.#groups.filter((record) => record.frames.length > 0);
+    if (groups.length === 0) return groups;
+    let start = groups.length - 1;
+    if (startGroup !== undefined) {
+      const found = groups.findIndex((record) => record.sequence >= startGroup);
+      return found === -1 ? [] : groups.slice(found);
+    }
+    if (playhead !== undefined) while (start > 0 && (groups[start]!.timestamp ?? 0) > playhead) start--;
+    return groups.slice(start);
+  }
+
+  /** Drops what is too old or too much; the newest group stays. */
+  evict(): void {
+    const { clock, maxAge, maxBytes, maxGroups, budget } = this.#options;
+    const oldest = clock() - maxAge;
+    const isFull = () => this.#bytes > maxBytes || this.#groups.length > maxGroups;
+    while (this.#groups.length > 1 && (this.#groups[0]!.arrivedAt < oldest || isFull())) this.dropOldest();
+    budget.evict();
+  }
+
+  /** Drops its oldest group for a bound. */
+  dropOldest(): void {
+    const first = this.#groups[0];
+    if (first === undefined) return;
+    this.#evicted++;
+    this.#remove(first);
+  }
+
+  /** Bits per second over what is held, of media time or else of its arrival; 0 while unknown. */
+  bitrateBps(): number {
+    const first = this.#groups.find(({ frames }) => frames.length > 0);
+    const last = this.#groups.findLast(({ frames }) => frames.length > 0);
+    if (first === undefined || last === undefined) return 0;
+    const span = (last.timestamp ?? last.arrivedAt) - (first.timestamp ?? first.arrivedAt);
+    return span > 0 ? (this.#payloadBytes * 8e6) / span : 0;
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    this.#closed = true;
+    this.#count(-this.#bytes, -this.#payloadBytes);
+    this.#options.budget.leave(this);
+    this.#groups = [];
+    this.#bySequence.clear();
+  }
+
+  #rewind(from: Microseconds): Pick<AppendResult, "takenBack" | "truncated"> {
+    const takenBack: CachedGroup[] = [];
+    const truncated: CachedGroup[] = [];
+    const { classifier } = this.#options;
+    for (const record of [...this.#groups]) {
+      // What ends before the rewind stays, and needs no look at each of its frames.
+      if (record.latest === undefined || record.latest < from) continue;
+      const index = record.frames.findIndex((frame) => classifier?.isStale(record.sequence, this.#time(frame)));
+      if (index === 0) {
+        this.#takeBack(record);
+        takenBack.push(record);
+      } else if (index > 0) {
+        const { cost, bytes } = record;
+        record.truncate(index);
+        this.#count(record.cost - cost, record.bytes - bytes);
+        truncated.push(record);
+      }
+    }
+    return { takenBack, truncated };
+  }
+
+  #takeBack(record: CachedGroup): void {
+    record.takeBack(Code.STALE_GROUP);
+    this.#remove(record);
+  }
+
+  #remove(record: CachedGroup): void {
+    if (!this.#bySequence.delete(record.sequence)) return;
+    const index = this.#groups[0] === record ? 0 : this.#groups.indexOf(record);
+    this.#groups.splice(index, 1);
+    this.#count(-record.cost, -record.bytes);
+  }
+
+  // Timescales may be anything, and so may times be beyond what can be told apart.
+  #time(frame: WireFrame): Microseconds {
+    return microseconds(Math.min(frame.timestamp * this.#perMicrosecond, Number.MAX_SAFE_INTEGER));
+  }
+
+  #count(bytes: number, payloadBytes = 0): void {
+    this.#bytes += bytes;
+    this.#payloadBytes += payloadBytes;
+    this.#options.budget.add(bytes);
+  }
+}

@@ -1,0 +1,57 @@
+import { createServer, type Server } from "node:http";
+import type { Registry } from "prom-client";
+import { TransportError } from "../../base/index.js";
+import { SitePolicy } from "../session/site-policy.js";
+
+/** What the operations port tells. */
+export interface OpsSource {
+  readonly metrics: Registry;
+  /** False while the relay drains or does not listen. */
+  readonly ready: () => boolean;
+  /** Everything announced, for people. */
+  readonly broadcasts: () => unknown;
+  /** Further host names that the port answers to, such as a proxy's. */
+  readonly allowedHosts?: readonly string[] | undefined;
+}
+
+/** Opens the operations port on loopback: `/metrics`, `/health`, `/ready`, `/broadcasts`. */
+export async function listenOps(port: number, source: OpsSource): Promise<Server> {
+  const policy = new SitePolicy({ host: "127.0.0.1", allowedHosts: source.allowedHosts });
+  const server = createServer((request, response) => {
+    const answer = (status: number, type: string, text: string): void => {
+      response.writeHead(status, {
+        "content-type": type,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+      });
+      response.end(text);
+    };
+    const refusal = policy.refuse({ host: request.headers.host, origin: request.headers.origin });
+    if (refusal) return answer(refusal.status, "text/plain", `${refusal.code}: ${refusal.message}\n`);
+    switch (request.url?.split("?", 1)[0]) {
+      case "/metrics":
+        source.metrics.metrics().then(
+          (text) => answer(200, source.metrics.contentType, text),
+          () => answer(500, "text/plain", "The metrics can not be collected.\n"),
+        );
+        return;
+      case "/health":
+        return answer(200, "text/plain", "ok\n");
+      case "/ready":
+        return source.ready() ? answer(200, "text/plain", "ready\n") : answer(503, "text/plain", "not ready\n");
+      case "/broadcasts":
+        return answer(200, "application/json", `${JSON.stringify(source.broadcasts(), undefined, 2)}\n`);
+      default:
+        return answer(404, "text/plain", "Not found.\n");
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) =>
+      reject(
+        new TransportError("LISTEN_FAILED", `Cannot listen on the ops port ${port}: ${cause.message}.`, { cause }),
+      ),
+    );
+    server.listen(port, "127.0.0.1", resolve);
+  });
+  return server;
+}

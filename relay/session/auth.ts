@@ -1,0 +1,168 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { decodeProtectedHeader, jwtVerify } from "jose";
+import { InputError, normalizePath } from "../../base/index.js";
+import { assertTrustedFolder, readTrusted } from "../../transport/index.js";
+import { stripPrefix } from "../wire/path.js";
+import type { Scope } from "./scope.js";
+import { claimsSchema, covers, type Grants, grantsOf, importKey, parseKeys, type TokenKey } from "./token.js";
+
+// How long fetched or read keys are good, and how soon an unknown key id may have them looked up again.
+const REFRESH_MS = 60_000;
+const RETRY_MS = 5_000;
+const FETCH_MS = 5_000;
+const MAX_TOKEN_BYTES = 8192;
+
+/** Who may do what at a relay. */
+export interface AuthOptions {
+  /** A file with a JSON Web Key or key set, a folder of such files, or an `http(s)://` URL of a key set. */
+  readonly keys?: string;
+  /** Prefixes that anybody may publish to and watch without a token; `/` is everything, and an empty one is refused. */
+  readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
+}
+
+/** Decides by a session's URL what it may do: path, and token in `?jwt=`. */
+export class Auth {
+  readonly #source: string | undefined;
+  readonly #public: Grants;
+  #keys: readonly TokenKey[] = [];
+  #loadedAt = Number.NEGATIVE_INFINITY;
+  #loading: Promise<void> | undefined;
+
+  /** Throws an `InputError` (`INVALID_OPTION`) for an empty prefix: a blank setting must not mean everything. */
+  constructor({ keys, public: open = {} }: AuthOptions) {
+    this.#source = keys;
+    this.#public = { put: prefixes("put", open.put), get: prefixes("get", open.get) };
+  }
+
+  /** Reads the keys once, so that a bad source is reported at the start; throws an `InputError` (`INVALID_KEY`). */
+  async prepare(): Promise<void> {
+    await this.#refresh(0);
+    if (this.#source !== undefined && this.#keys.length === 0)
+      throw new InputError("INVALID_KEY", `auth.keys: ${this.#source} holds no keys.`);
+  }
+
+  /** What a session with this URL may do; throws an `InputError` (`UNAUTHORIZED`) that says why nothing. */
+  async authorize(url: URL): Promise<Scope> {
+    const root = rootOf(url);
+    const token = url.searchParams.get("jwt");
+    const { grants, exp } = token ? await this.#verify(token) : { grants: this.#public, exp: undefined };
+    const overlapping = (prefixes: readonly string[]): string[] =>
+      prefixes.filter((prefix) => stripPrefix(prefix, root) !== undefined || stripPrefix(root, prefix) !== undefined);
+    const put = overlapping(grants.put);
+    const get = overlapping(grants.get);
+    if (put.length + get.length === 0)
+      throw unauthorized(token ? "The token grants nothing at this path." : "This path needs a token.");
+    return { root, put, get, ...(exp === undefined ? {} : { expiresAt: exp * 1000 }) };
+  }
+
+  async #verify(token: string): Promise<{ grants: Grants; exp: number | undefined }> {
+    if (this.#source === undefined) throw unauthorized("The relay takes no tokens.");
+    if (token.length > MAX_TOKEN_BYTES) throw unauthorized("The token is too long.");
+    let kid: string | undefined;
+    try {
+      kid = decodeProtectedHeader(token).kid;
+    } catch (cause) {
+      throw unauthorized("The token is no JWT.", cause);
+    }
+    await this.#refresh(REFRESH_MS);
+    let key = this.#find(kid);
+    if (key === undefined) {
+      await this.#refresh(RETRY_MS);
+      key = this.#find(kid);
+    }
+    if (key === undefined) throw unauthorized("The token's key is not known.");
+    try {
+      const { payload } = await jwtVerify(token, await importKey(key, "verify"), { algorithms: [key.alg] });
+      const claims = claimsSchema.parse(payload);
+      const grants = grantsOf(claims);
+      if (key.scope && !covers(grantsOf(key.scope), grants)) throw new Error("more than the key may grant");
+      return { grants, exp: claims.exp };
+    } catch (cause) {
+      throw unauthorized("The token is not valid, or no longer.", cause);
+    }
+  }
+
+  #find(kid: string | undefined): TokenKey | undefined {
+    if (kid === undefined) return this.#keys.length === 1 ? this.#keys[0] : undefined;
+    return this.#keys.find((key) => key.kid === kid) ?? this.#keys.find((key) => key.kid === undefined);
+  }
+
+  async #refresh(maxAgeMs: number): Promise<void> {
+    const source = this.#source;
+    if (source === undefined || performance.now() - this.#loadedAt < maxAgeMs) return;
+    this.#loading ??= load(source).then(
+      (keys) => {
+        this.#keys = keys;
+        this.#loadedAt = performance.now();
+        this.#loading = undefined;
+      },
+      (error: unknown) => {
+        this.#loading = undefined;
+        // Keys that were good stay good while their source is out of reach.
+        if (this.#keys.length === 0) throw error;
+        this.#loadedAt = performance.now() - REFRESH_MS + RETRY_MS;
+      },
+    );
+    await this.#loading;
+  }
+}
+
+/** The path that a session's names are relative to. */
+export function rootOf(url: URL): string {
+  try {
+    return normalizePath(decodeURIComponent(url.pathname));
+  } catch {
+    return normalizePath(url.pathname);
+  }
+}
+
+function prefixes(which: "put" | "get", given: readonly string[] = []): string[] {
+  const blank = given.findIndex((prefix) => prefix.trim() === "");
+  if (blank !== -1)
+    throw new InputError(
+      "INVALID_OPTION",
+      `options.auth.public.${which}.${blank}: it is empty; / stands for everything.`,
+    );
+  return given.map(normalizePath);
+}
+
+async function load(source: string): Promise<TokenKey[]> {
+  const keys = await read(source);
+  // What can't be used is reported now, not to each client as a token that is not valid.
+  for (const key of keys) {
+    await importKey(key, "verify").catch((cause: unknown) => {
+      const which = key.kid === undefined ? "A key" : `The key ${key.kid}`;
+      throw new InputError("INVALID_KEY", `auth.keys: ${which} of ${source} is damaged.`, { cause });
+    });
+  }
+  return keys;
+}
+
+async function read(source: string): Promise<TokenKey[]> {
+  if (/^https?:/.test(source)) {
+    const response = await fetch(source, { signal: AbortSignal.timeout(FETCH_MS) }).catch((cause: unknown) => {
+      throw new InputError("INVALID_KEY", `auth.keys: ${source} can not be fetched.`, { cause });
+    });
+    if (!response.ok)
+      throw new InputError("INVALID_KEY", `auth.keys: ${source} answers with status ${response.status}.`);
+    return parseKeys(await response.text(), `auth.keys: ${source}`);
+  }
+  try {
+    const isFolder = (await stat(source)).isDirectory();
+    if (isFolder) await assertTrustedFolder(source);
+    const files = isFolder
+      ? (await readdir(source)).filter((name) => /\.(jwk|jwks|json)$/.test(name)).map((name) => join(source, name))
+      : [source];
+    const keys: TokenKey[] = [];
+    for (const file of files) keys.push(...parseKeys(await readTrusted(file), `auth.keys: ${file}`));
+    return keys;
+  } catch (cause) {
+    if (cause instanceof InputError) throw cause;
+    throw new InputError("INVALID_KEY", `auth.keys: ${source} can not be read.`, { cause });
+  }
+}
+
+function unauthorized(message: string, cause?: unknown): InputError {
+  return new InputError("UNAUTHORIZED", message, cause === undefined ? {} : { cause });
+}

@@ -1,0 +1,351 @@
+import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../../base/index.js";
+import {
+  broadcastHash,
+  decodeAggregate,
+  decodeReport,
+  encodeReceipt,
+  type ListenerState,
+  type Receipt,
+  type Report,
+  reportKind,
+  reportsOf,
+  type SkipReason,
+} from "../../flow/index.js";
+import type { BidirectionalStream } from "../../transport/index.js";
+import { announce } from "../broadcast/announcer.js";
+import type { Broadcast } from "../broadcast/broadcast.js";
+import { ByteBudget } from "../broadcast/byte-budget.js";
+import type { Track } from "../broadcast/track.js";
+import { Watcher } from "../watcher/watcher.js";
+import { decodeAnnounceRequest } from "../wire/announce.js";
+import { Code } from "../wire/code.js";
+import { joinPath, stripPrefix } from "../wire/path.js";
+import type { StreamReader } from "../wire/stream.js";
+import { decodeSubscribe, decodeSubscribeUpdate, encodeSubscribeResponse } from "../wire/subscribe.js";
+import { decodeFetch, decodeTrackRequest, encodeTrackInfo } from "../wire/track.js";
+import { hasTimestamps } from "../wire/version.js";
+import type { Peer } from "./peer.js";
+import { allows } from "./scope.js";
+
+interface Watched {
+  readonly broadcast: Broadcast;
+  readonly watchers: Set<Watcher>;
+  confirmedAt?: Microseconds;
+}
+
+/** The session that a receipt for an edge's aggregate names: an edge has many. */
+const EDGE_SESSION = 0;
+const RECEIPT_SPACING: Microseconds = fromSeconds(1);
+
+/** How datagrams get to the peer. */
+export interface DatagramDelivery {
+  /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
+  readonly repeat: boolean | "auto";
+  /** Hands a datagram to the session, at once or spread over the tick. */
+  readonly sendDatagram: (body: Uint8Array) => void;
+}
+
+/** The watching side of a connection: what the peer asks for and gets, and what it reports. */
+export class Egress {
+  readonly #peer: Peer;
+  readonly #delivery: DatagramDelivery;
+  // Subscribe ids, and broadcasts by the hash that reports name them with.
+  readonly #subscriptions = new Set<number>();
+  readonly #watched = new Map<number, Watched>();
+  readonly #pending: ByteBudget;
+  #interests = 0;
+  #fetches = 0;
+
+  constructor(peer: Peer, delivery: DatagramDelivery) {
+    this.#peer = peer;
+    this.#delivery = delivery;
+    this.#pending = new ByteBudget(this.#limits.pendingBytesPerSession);
+  }
+
+  /** Bytes of groups to the peer that the transport has not taken yet. */
+  get pendingBytes(): number {
+    return this.#pending.usedBytes;
+  }
+
+  /** Tells the peer what there is to watch, until it leaves. */
+  async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
+    const { scope, offered, hopId, environment } = this.#peer;
+    const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
+    this.#peer.greet();
+    const prefix = joinPath(scope.root, request.prefix);
+    if (!this.#mayAsk(prefix)) return this.#refuse(request.prefix);
+    if (this.#interests >= this.#limits.interestsPerSession) {
+      environment.counters.capped.interests++;
+      return refuse({ send, receive }, Code.BOUNDS_EXCEEDED);
+    }
+    this.#interests++;
+    const left = reader.drain().catch(() => {});
+    await announce({
+      origin: offered,
+      version: this.#peer.version,
+      send,
+      prefix,
+      get: scope.get,
+      publishes: (path) => this.#peer.publishes(path),
+      hopId,
+      left,
+      hidden: (broadcast) =>
+        broadcast.source.id === this.#peer.id ||
+        (request.excludeHop !== 0n && broadcast.hops.includes(request.excludeHop)) ||
+        (this.#peer.peerHopId !== 0n && broadcast.hops.includes(this.#peer.peerHopId)),
+    }).finally(() => this.#interests--);
+    receive.stop(Code.CANCEL);
+  }
+
+  /** Whether anything below a prefix could ever be shown to the peer; a publisher may ask about names of its own. */
+  #mayAsk(prefix: string): boolean {
+    const { scope } = this.#peer;
+    const overlaps = (other: string): boolean =>
+      stripPrefix(other, prefix) !== undefined || stripPrefix(prefix, other) !== undefined;
+    return scope.get.some(overlaps) || scope.put.some(overlaps);
+  }
+
+  // It would wait for ever for what it will never see.
+  #refuse(prefix: string): void {
+    const token = this.#peer.session.url.searchParams.has("jwt");
+    // A publisher looks for reports on its broadcast.
+    const name = prefix.replace(/\/\.feedback$/, "");
+    const why = token ? `The token grants neither publishing nor watching ${name}.` : `Watching ${name} takes a token.`;
+    this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
+  }
+
+  /** Serves a subscription until it ends. */
+  async subscribe(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const { scope, environment } = this.#peer;
+    const { repeat, sendDatagram } = this.#delivery;
+    const { counters, limits, clock } = environment;
+    const version = this.#peer.version;
+    const message = decodeSubscribe(await reader.message(), version, limits.pathBytes);
+    this.#peer.greet();
+    if (this.#subscriptions.has(message.id))
+      throw new ProtocolError("DUPLICATE_SUBSCRIPTION", `The subscribe id ${message.id} is taken.`);
+    if (this.#subscriptions.size >= limits.subscriptionsPerSession) {
+      counters.capped.subscriptions++;
+      return refuse(stream, Code.BOUNDS_EXCEEDED);
+    }
+    const path = joinPath(scope.root, message.broadcast);
+    if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
+    const broadcast = this.#peer.offered.get(path);
+    if (broadcast === undefined) return refuse(stream, Code.NOT_FOUND);
+    const track = broadcast.track(message.track, this.#peer.id);
+    if (track === undefined) return refuse(stream, Code.BOUNDS_EXCEEDED);
+
+    const { send } = stream;
+    const session = this.#peer.session;
+    const watcher: Watcher = new Watcher({
+      clock,
+      session,
+      version,
+      subscribe: message.id,
+      delivery: message,
+      track,
+      counters,
+      limits: {
+        queueGroups: limits.queueGroups,
+        queueBytes: limits.queueBytes,
+        queueAge: fromMilliseconds(limits.queueMs),
+        pendingStreams: limits.pendingStreams,
+      },
+      listener: (): ListenerState | undefined => broadcast.listener(this.#peer.id),
+      pending: this.#pending,
+      sendDatagram,
+      repeat,
+      windowMs: limits.windowMs,
+      onStart: (group) => {
+        if (hasTimestamps(version)) quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
+      },
+      onSkips: (skips) => {
+        this.#peer.log.info({ broadcast: path, track: message.track, ...skips }, "Groups were skipped for a watcher.");
+      },
+    });
+    this.#subscriptions.add(message.id);
+    const hash = broadcastHash(message.broadcast);
+    this.#watch(hash, broadcast, watcher);
+    try {
+      track.attach(watcher, message.startGroup);
+      // Who has gone does not wait for an answer, which may never come.
+      const updates = this.#followUpdates(reader, watcher);
+      if ((await race([track.info(), updates])) === "left") return void send.finish();
+      if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
+      const outcome = await race([updates, track.closed]);
+      if (outcome === "left") void send.finish();
+      else if (outcome === undefined) {
+        if (hasTimestamps(version)) {
+          const newest = track.lastSequence;
+          const group = newest === undefined ? 0 : Math.min(newest + 1, Number.MAX_SAFE_INTEGER);
+          await send.write(encodeSubscribeResponse({ kind: "end", group }, version));
+        }
+        void send.finish();
+      } else refuse(stream, outcome);
+    } catch (error) {
+      refuse(stream, Code.NOT_FOUND);
+      throw error;
+    } finally {
+      track.detach(watcher);
+      watcher.close();
+      this.#unwatch(hash, watcher);
+      this.#subscriptions.delete(message.id);
+    }
+  }
+
+  // Resolves when the subscriber leaves, whichever way.
+  async #followUpdates(reader: StreamReader, watcher: Watcher): Promise<"left"> {
+    try {
+      for (;;) {
+        const body = await reader.messageMaybe();
+        if (body === undefined) return "left";
+        watcher.update(decodeSubscribeUpdate(body, this.#peer.version));
+      }
+    } catch (error) {
+      this.#peer.fail(error);
+      return "left";
+    }
+  }
+
+  /** Tells what a track is like. */
+  async track(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const request = decodeTrackRequest(await reader.message(), this.#limits.pathBytes);
+    this.#peer.greet();
+    const track = this.#find(request.broadcast, request.track, stream);
+    if (track === undefined) return;
+    try {
+      await stream.send.write(encodeTrackInfo(await track.info()));
+      void stream.send.finish();
+    } catch (error) {
+      refuse(stream, Code.NOT_FOUND);
+      throw error;
+    }
+    await reader.discard(Code.CANCEL);
+  }
+
+  /** Sends one group of the cache. */
+  async fetch(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
+    const request = decodeFetch(await reader.message(), this.#limits.pathBytes);
+    this.#peer.greet();
+    const { scope, offered, environment } = this.#peer;
+    const path = joinPath(scope.root, request.broadcast);
+    if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
+    // What is not there is not asked for.
+    const record = offered.get(path)?.tracks.get(request.track)?.cache?.get(request.group);
+    if (record === undefined || !record.ended || !hasTimestamps(this.#peer.version))
+      return refuse(stream, Code.NOT_FOUND);
+    if (this.#fetches >= this.#limits.fetchesPerSession || this.#pending.exceeded) {
+      environment.counters.capped.fetches++;
+      return refuse(stream, Code.BOUNDS_EXCEEDED);
+    }
+    const bytes = record.following("timed", 0);
+    this.#fetches++;
+    this.#pending.add(bytes.length);
+    try {
+      await stream.send.write(bytes);
+      void stream.send.finish();
+      await reader.discard(Code.CANCEL);
+    } finally {
+      this.#fetches--;
+      this.#pending.add(-bytes.length);
+    }
+  }
+
+  #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {
+    const { scope, offered } = this.#peer;
+    const path = joinPath(scope.root, broadcast);
+    const allowed = allows(scope.get, path);
+    const track = allowed ? offered.get(path)?.track(name, this.#peer.id) : undefined;
+    if (track === undefined) refuse(stream, allowed ? Code.NOT_FOUND : Code.UNAUTHORIZED);
+    return track;
+  }
+
+  /** Takes what the peer tells of its playing, or an edge of its listeners. */
+  report(body: Uint8Array): void {
+    const { counters } = this.#peer.environment;
+    const aggregate = reportKind(body) === "aggregate";
+    const decoded = aggregate ? decodeAggregate(body) : decodeReport(body);
+    const hash = decoded.ok && ("report" in decoded ? decoded.report : decoded.aggregate).broadcast;
+    const watched = hash === false ? undefined : this.#watched.get(hash);
+    if (!decoded.ok || watched === undefined) {
+      counters.reportsInvalid++;
+      return;
+    }
+    counters.reportsIn++;
+    if ("report" in decoded) {
+      if (!watched.broadcast.report(this.#peer.id, decoded.report)) return;
+      for (const watcher of watched.watchers) watcher.reported();
+      this.#confirm(watched, decoded.report);
+      return;
+    }
+    // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
+    for (const report of reportsOf(decoded.aggregate))
+      watched.broadcast.report(`${this.#peer.id}/${report.session}`, report, this.#peer.id);
+    const { broadcast, aggregateId } = decoded.aggregate;
+    this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
+  }
+
+  // Tells a player what only the relay knows of its delivery, and that somebody reads its reports; so too an edge.
+  #confirm(watched: Watched, about: Pick<Report, "broadcast" | "session" | "reportId">): void {
+    const { clock, counters } = this.#peer.environment;
+    const now = clock();
+    if (watched.confirmedAt !== undefined && now - watched.confirmedAt < RECEIPT_SPACING) return;
+    const staleness = watched.broadcast.listener(this.#peer.id)?.latest?.staleness ?? 0;
+    const skips = { window: 0, age: 0, passed: 0, stale: 0, overflow: 0 };
+    let level: Receipt["level"] = "full";
+    let [inFlightBytes, windowBytes, queueing] = [0, 0, 0];
+    for (const watcher of watched.watchers) {
+      const { control } = watcher;
+      for (const [reason, count] of Object.entries(watcher.skips)) skips[reason as SkipReason] += count;
+      if (control.level === "low" || level === "full") level = control.level;
+      inFlightBytes += control.inFlight(now);
+      windowBytes = Math.max(windowBytes, watcher.windowBytes);
+      queueing = Math.max(queueing, control.queueing);
+    }
+    watched.confirmedAt = now;
+    const sent = this.#peer.sendRecord(
+      encodeReceipt({
+        ...about,
+        level,
+        stalenessMs: staleness / 1000,
+        queueingMs: queueing / 1000,
+        inFlightBytes,
+        windowBytes,
+        skips,
+      }),
+    );
+    if (sent) counters.receiptsOut++;
+  }
+
+  #watch(hash: number, broadcast: Broadcast, watcher: Watcher): void {
+    const known = this.#watched.get(hash);
+    if (known?.broadcast === broadcast) known.watchers.add(watcher);
+    else this.#watched.set(hash, { broadcast, watchers: new Set([watcher]) });
+  }
+
+  #unwatch(hash: number, watcher: Watcher): void {
+    const known = this.#watched.get(hash);
+    if (known === undefined || !known.watchers.delete(watcher) || known.watchers.size > 0) return;
+    this.#watched.delete(hash);
+    known.broadcast.forget(this.#peer.id);
+  }
+
+  /** Lets go of what the peer watched. */
+  end(): void {
+    for (const { broadcast } of this.#watched.values()) broadcast.forget(this.#peer.id);
+  }
+
+  get #limits() {
+    return this.#peer.environment.limits;
+  }
+}
+
+/** Ends a request's stream both ways with a code. */
+export function refuse({ send, receive }: BidirectionalStream, code: number): void {
+  send.reset(code);
+  receive.stop(code);
+}
+
+function quiet(work: Promise<unknown>): void {
+  work.catch(() => {});
+}

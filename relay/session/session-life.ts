@@ -1,0 +1,70 @@
+import type { Clock } from "../../base/index.js";
+import { PathWatch, probe, type Session } from "../../transport/index.js";
+import { encodeAnnounceRequest } from "../wire/announce.js";
+import { hasRanges, type Version } from "../wire/version.js";
+
+/** A prefix that no broadcast has. */
+const NOTHING = ".unsay-probe";
+
+/** Questions without an answer, each of which is a stream: a peer that goes on answers one of them just as well. */
+const MAX_ASKED = 4;
+
+/** Options of {@link SessionLife}. */
+export interface SessionLifeOptions {
+  /** Asks the peer for a sign of life; resolves with whether it gave one, rejects when it could not be asked. */
+  readonly ask: () => Promise<boolean>;
+  readonly clock: Clock;
+}
+
+/**
+ * Whether anything comes over a session, watched only while it matters: where another publisher of the same name waits,
+ * because QUIC takes 30 s to find a process that was killed.
+ */
+export class SessionLife {
+  readonly #ask: () => Promise<boolean>;
+  readonly #clock: Clock;
+  #watch: PathWatch | undefined;
+  #alive = true;
+  #asked = 0;
+
+  constructor({ ask, clock }: SessionLifeOptions) {
+    this.#ask = ask;
+    this.#clock = clock;
+  }
+
+  /** Something came. */
+  heard(): void {
+    this.#watch?.heard(this.#clock());
+    this.#alive = true;
+  }
+
+  /** Whether something came lately; to be called every `TICK_MS` as long as it matters. Asks the peer where nothing comes. */
+  check(): boolean {
+    const now = this.#clock();
+    this.#watch ??= new PathWatch(now);
+    const state = this.#watch.tick(now);
+    if (state === "silent") this.#alive = false;
+    if (state === "ask" && this.#asked < MAX_ASKED) void this.#question();
+    return this.#alive;
+  }
+
+  async #question(): Promise<void> {
+    this.#asked++;
+    try {
+      if (!(await this.#ask())) return;
+      this.#watch?.answered(this.#clock());
+      this.#alive = true;
+    } catch {
+      // The session takes no stream: it is full, or about to end.
+    } finally {
+      this.#asked--;
+    }
+  }
+}
+
+/** Asks a peer for a sign of life with what its version answers at once; see `probe`. */
+export function askPeer(session: Session, version: Version): Promise<boolean> {
+  if (hasRanges(version)) return probe(session);
+  // There is no PROBE, but a request for what nobody announces is answered just as soon.
+  return probe(session, encodeAnnounceRequest({ prefix: NOTHING, excludeHop: 0n }, version));
+}

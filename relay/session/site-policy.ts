@@ -1,0 +1,111 @@
+import { BlockList, isIP } from "node:net";
+import type { Refusal } from "../../transport/index.js";
+
+/** Which web pages may use a relay, and under which names it answers. */
+export interface SitePolicyOptions {
+  /** The address that the relay listens on. */
+  readonly host: string;
+  /** Further host names it answers to; default none on loopback, where it answers to loopback names alone, else all. */
+  readonly allowedHosts?: readonly string[] | undefined;
+  /**
+   * Origins of web pages that may connect, such as `https://app.example`, or `*` for all. Default: on loopback and
+   * private addresses pages of such addresses alone, else all.
+   */
+  readonly allowedOrigins?: readonly string[] | undefined;
+}
+
+/** What a request says of itself; both are absent where a client is no browser or the carrier does not show them. */
+export interface RequestSource {
+  /** The `Host` header or `:authority`, with or without a port. */
+  readonly host: string | undefined;
+  /** The `Origin` header. */
+  readonly origin: string | undefined;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+// "This host": browsers connect it to loopback.
+loopback.addAddress("0.0.0.0", "ipv4");
+loopback.addAddress("::1", "ipv6");
+loopback.addAddress("::", "ipv6");
+
+const privateNetworks = new BlockList();
+privateNetworks.addSubnet("10.0.0.0", 8, "ipv4");
+privateNetworks.addSubnet("172.16.0.0", 12, "ipv4");
+privateNetworks.addSubnet("192.168.0.0", 16, "ipv4");
+privateNetworks.addSubnet("169.254.0.0", 16, "ipv4");
+privateNetworks.addSubnet("fc00::", 7, "ipv6");
+privateNetworks.addSubnet("fe80::", 10, "ipv6");
+
+/** How far a host name reaches. */
+type Reach = "loopback" | "private" | "public";
+
+/**
+ * Keeps web pages of other sites from a relay that their visitor happens to run. A browser sends any page's requests to
+ * loopback, with the page's own origin; and a page whose host name its owner points at 127.0.0.1 (DNS rebinding) shares
+ * its origin with the relay, so that only the `Host` header gives it away. Addresses as such cannot be rebound.
+ *
+ * Clients that are no browsers send no `Origin` and are not affected.
+ */
+export class SitePolicy {
+  readonly #host: string;
+  readonly #hosts: ReadonlySet<string> | undefined;
+  readonly #origins: ReadonlySet<string> | undefined;
+
+  constructor({ host, allowedHosts, allowedOrigins }: SitePolicyOptions) {
+    this.#host = host.toLowerCase();
+    const isWildcard = this.#host === "0.0.0.0" || this.#host === "::";
+    const isLocal = !isWildcard && reachOf(this.#host) === "loopback";
+    this.#hosts = allowedHosts || isLocal ? new Set(allowedHosts?.map((name) => name.toLowerCase())) : undefined;
+    this.#origins = allowedOrigins && new Set(allowedOrigins);
+  }
+
+  /** Why a request is refused, or undefined when it is not. */
+  refuse({ host, origin }: RequestSource): Refusal | undefined {
+    const here = host === undefined ? undefined : parse(`http://${host}`);
+    if (host !== undefined && !this.#answersTo(here)) {
+      const name = here?.hostname ?? "that name";
+      const message = `The relay does not answer to ${name}; --allow-host ${name} would let it.`;
+      return { status: 403, code: "WRONG_HOST", message };
+    }
+    if (origin === undefined || this.#admits(origin, here)) return undefined;
+    const message = `The relay takes no web pages of ${origin}; --allow-origin ${origin} would let it.`;
+    return { status: 403, code: "WRONG_ORIGIN", message };
+  }
+
+  #answersTo(url: URL | undefined): boolean {
+    if (url === undefined) return false;
+    const name = nameOf(url);
+    if (isIP(name) !== 0 || name === this.#host || reachOf(name) === "loopback") return true;
+    return this.#hosts === undefined || this.#hosts.has(name);
+  }
+
+  #admits(origin: string, here: URL | undefined): boolean {
+    if (this.#origins?.has("*") || this.#origins?.has(origin)) return true;
+    const page = parse(origin);
+    // The origin of a file or of a frame in a sandbox is "null".
+    if (page === undefined || here === undefined) return false;
+    if (page.host === here.host && /^https?:$/.test(page.protocol)) return true;
+    const from = /^https?:$/.test(page.protocol) ? reachOf(nameOf(page)) : "public";
+    const to = reachOf(nameOf(here));
+    if (to === "public") return this.#origins === undefined;
+    return from === "loopback" || (from === "private" && to === "private");
+  }
+}
+
+function parse(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+/** The host of a URL without brackets and without the dot of a complete name. */
+function nameOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
+}
+
+function reachOf(name: string): Reach {
+  const version = isIP(name);
+  if (version === 0) return name === "localhost" || name.endsWith(".localhost") ? "loopback" : "public";
+  const family = version === 6 ? "ipv6" : "ipv4";
+  if (loopback.check(name, family)) return "loopback";
+  return privateNetworks.check(name, family) ? "private" : "public";
+}

@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
+import { z } from "zod";
+import { InputError, normalizePath } from "../../base/index.js";
+import { joinPath, stripPrefix } from "../wire/path.js";
+
+const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
+
+/** Claims as `@moq/token` writes them: `put` and `get` are prefixes below `root`, `exp` and `iat` seconds since 1970. */
+export const claimsSchema = z.object({
+  root: z.string().default(""),
+  put: prefixes,
+  get: prefixes,
+  exp: z.number().optional(),
+  iat: z.number().optional(),
+});
+
+/** See {@link claimsSchema}. */
+export type Claims = z.input<typeof claimsSchema>;
+
+/** Algorithms a key may name: HMAC, ECDSA and EdDSA. */
+export const ALGORITHMS = ["HS256", "HS384", "HS512", "ES256", "ES384", "EdDSA"] as const;
+
+/** The kind of key that each algorithm needs, RFC 7518 section 3.1 and RFC 8037. */
+const KINDS = { HS256: "oct", HS384: "oct", HS512: "oct", ES256: "EC", ES384: "EC", EdDSA: "OKP" } as const;
+
+const keySchema = z
+  .looseObject({
+    kty: z.enum(["oct", "EC", "OKP"]),
+    alg: z.enum(ALGORITHMS),
+    kid: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]+$/)
+      .optional(),
+    scope: z.object({ root: z.string().default(""), put: prefixes, get: prefixes }).optional(),
+  })
+  .refine(({ kty, alg }) => KINDS[alg] === kty, "kty and alg do not fit each other");
+
+/** A JSON Web Key for tokens; `scope` is the most that any token signed with it may grant. */
+export type TokenKey = z.infer<typeof keySchema>;
+
+/** Full prefixes that some claims grant. */
+export interface Grants {
+  readonly put: readonly string[];
+  readonly get: readonly string[];
+}
+
+/** Resolves claims to prefixes from the relay's root. */
+export function grantsOf(claims: { root: string; put: string | string[]; get: string | string[] }): Grants {
+  const resolve = (paths: string | string[]): string[] =>
+    [paths].flat().map((path) => joinPath(normalizePath(claims.root), normalizePath(path)));
+  return { put: resolve(claims.put), get: resolve(claims.get) };
+}
+
+/** Whether every prefix of some grants lies within others, direction by direction. */
+export function covers(outer: Grants, inner: Grants): boolean {
+  const within = (bounds: readonly string[], paths: readonly string[]): boolean =>
+    paths.every((path) => bounds.some((bound) => stripPrefix(bound, path) !== undefined));
+  return within(outer.put, inner.put) && within(outer.get, inner.get);
+}
+
+/** Reads one key or a key set, as JSON or as its base64url; throws an `InputError` (`INVALID_KEY`) that names the source. */
+export function parseKeys(text: string, source: string): TokenKey[] {
+  try {
+    const trimmed = text.trim();
+    const json = JSON.parse(trimmed.startsWith("{") ? trimmed : Buffer.from(trimmed, "base64url").toString("utf8"));
+    const listed: unknown[] = Array.isArray(json.keys) ? json.keys : [json];
+    return listed.map((key) => {
+      const parsed = keySchema.parse(key);
+      if (parsed.kty === "oct" && Buffer.from(String(parsed.k ?? ""), "base64url").length < 32)
+        throw new Error("a shared secret must have at least 32 bytes");
+      return parsed;
+    });
+  } catch (cause) {
+    // The cause may quote key material, so it stays out of the message.
+    throw new InputError("INVALID_KEY", `${source} is no JSON Web Key or key set that the relay can use.`, { cause });
+  }
+}
+
+// Bytes of a shared secret, RFC 7518 section 3.2.
+const SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
+
+/** Makes a key for tokens with a random `kid`; it signs and verifies. */
+export async function generateKey(algorithm: TokenKey["alg"]): Promise<TokenKey> {
+  const kid = randomBytes(8).toString("hex");
+  if (algorithm === "HS256" || algorithm === "HS384" || algorithm === "HS512")
+    return { kty: "oct", alg: algorithm, kid, k: randomBytes(SECRET_BYTES[algorithm]).toString("base64url") };
+  const { privateKey } = await generateKeyPair(algorithm, { extractable: true });
+  return keySchema.parse({ alg: algorithm, kid, ...(await exportJWK(privateKey)) });
+}
+
+/** What of a key verifies but can not sign; throws an `InputError` (`INVALID_KEY`) for a shared secret. */
+export function publicKeyOf(key: TokenKey): TokenKey {
+  if (key.kty === "oct")
+    throw new InputError("INVALID_KEY", `A key for ${key.alg} is a secret and has no public part.`);
+  const { d: _, key_ops: __, ...rest } = key;
+  return rest;
+}
+
+/** Readies a key for one of its two uses. Its `key_ops` are left out: `@moq/token` lists both for a private key. */
+export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<CryptoKey | Uint8Array> {
+  const { key_ops: _, ...jwk } = use === "verify" && key.kty !== "oct" ? publicKeyOf(key) : key;
+  return importJWK(jwk as JWK, key.alg);
+}
+
+/**
+ * Signs a token; throws an `InputError`: `INVALID_CLAIMS` when it would grant nothing or more than the key may,
+ * `INVALID_KEY` when the key can not sign.
+ */
+export async function signToken(key: TokenKey, claims: Claims): Promise<string> {
+  const parsed = claimsSchema.parse(claims);
+  const grants = grantsOf(parsed);
+  if (grants.put.length + grants.get.length === 0)
+    throw new InputError("INVALID_CLAIMS", "claims: put or get must grant at least one path.");
+  if (key.scope && !covers(grantsOf(key.scope), grants))
+    throw new InputError("INVALID_CLAIMS", "claims: the key's scope does not cover what is granted.");
+  if (key.kty !== "oct" && key.d === undefined)
+    throw new InputError("INVALID_KEY", "The key is a public one, which verifies tokens but can not sign any.");
+  const { exp, iat, ...paths } = parsed;
+  const times = { ...(exp === undefined ? {} : { exp }), ...(iat === undefined ? {} : { iat }) };
+  const signing = await importKey(key, "sign").catch((cause: unknown) => {
+    throw new InputError("INVALID_KEY", "The key is damaged: it can not sign.", { cause });
+  });
+  const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
+  return new SignJWT({ ...paths, ...times }).setProtectedHeader(header).sign(signing);
+}

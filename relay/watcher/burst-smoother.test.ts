@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { BurstSmoother } from "./burst-smoother.js";
+
+test("a burst goes at once, the rest in order over a few turns, and idle spreaders hold no timer", () => {
+  const turns: (() => void)[] = [];
+  const sent: number[] = [];
+  const smoother = new BurstSmoother({ burst: 4, maxWaiting: 30, schedule: (turn) => turns.push(turn) });
+  const send = (value: number) => smoother.send(new Uint8Array([value]), (body) => sent.push(body[0]!));
+  for (let value = 0; value < 20; value++) send(value);
+  expect([sent.length, smoother.waiting, turns.length]).toEqual([4, 16, 1]);
+  turns.shift()!();
+  send(20);
+  expect(sent.length).toBe(8);
+  while (turns.length > 0) turns.shift()!();
+  expect(sent).toEqual(Array.from({ length: 21 }, (_, index) => index));
+  send(21);
+  expect(sent.at(-1)).toBe(21);
+  for (let value = 0; value < 40; value++) send(value);
+  expect([smoother.waiting, smoother.dropped]).toEqual([30, 7]);
+});

@@ -1,0 +1,81 @@
+import { guard } from "../../base/index.js";
+
+/** A datagram that waits for its turn. */
+interface Pending {
+  readonly send: (body: Uint8Array) => void;
+  readonly body: Uint8Array;
+}
+
+/** Options for {@link BurstSmoother}. */
+export interface BurstSmootherOptions {
+  /** Datagrams that go back to back. Default 64. */
+  readonly burst?: number;
+  /** Datagrams that may wait; beyond it the oldest go, counted. Default 16,384. */
+  readonly maxWaiting?: number;
+  /** Calls back about a millisecond later. Default `setTimeout`. */
+  readonly schedule?: (callback: () => void) => void;
+}
+
+/**
+ * Spreads the datagrams of one tick over a few milliseconds: they have no backpressure, and a socket's buffer drops the
+ * tail of a burst without a word.
+ */
+export class BurstSmoother {
+  readonly #burst: number;
+  readonly #maxWaiting: number;
+  readonly #schedule: (callback: () => void) => void;
+  #waiting: Pending[] = [];
+  #left: number;
+  #scheduled = false;
+  #dropped = 0;
+
+  constructor({ burst = 64, maxWaiting = 16_384, schedule = later }: BurstSmootherOptions = {}) {
+    this.#burst = burst;
+    this.#maxWaiting = maxWaiting;
+    this.#schedule = schedule;
+    this.#left = burst;
+  }
+
+  /** Datagrams that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Datagrams dropped because too many waited. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Sends now while the burst lasts, else in a moment; the order is kept. */
+  send(body: Uint8Array, send: (body: Uint8Array) => void): void {
+    if (this.#left > 0 && this.#waiting.length === 0) {
+      this.#left--;
+      send(body);
+    } else {
+      this.#waiting.push({ send, body });
+      if (this.#waiting.length > this.#maxWaiting) {
+        this.#waiting.shift();
+        this.#dropped++;
+      }
+    }
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#schedule(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#scheduled = false;
+    // A quarter at a time at least, so that however much waits is gone within a few turns.
+    const count = Math.max(this.#burst, Math.ceil(this.#waiting.length / 4));
+    const batch = this.#waiting.splice(0, count);
+    this.#left = Math.max(0, this.#burst - batch.length);
+    for (const { send, body } of batch) send(body);
+    if (this.#waiting.length === 0 && batch.length === 0) return;
+    this.#scheduled = true;
+    this.#schedule(() => this.#turn());
+  }
+}
+
+function later(callback: () => void): void {
+  setTimeout(guard("relay.spread", callback), 1);
+}

@@ -1,0 +1,76 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { microseconds } from "../../base/index.js";
+import type { Session } from "../../transport/index.js";
+import { CachedGroup } from "../broadcast/cached-group.js";
+import { Counters } from "../counters.js";
+import { Code } from "../wire/code.js";
+import { decodeDatagram, WireFrame } from "../wire/group.js";
+import { DatagramSender } from "./datagram-sender.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Sends an object every 20 ms over a path that loses a burst of packets; answers which objects arrived. */
+function overBurst(burst: { from: number; packets: number }): number[] {
+  const arrived = new Set<number>();
+  let packet = 0;
+  const sender = make((sequence) => {
+    const isLost = packet >= burst.from && packet < burst.from + burst.packets;
+    packet++;
+    if (!isLost) arrived.add(sequence);
+  });
+  for (let sequence = 0; sequence < 50; sequence++) {
+    sender.send(record(sequence));
+    vi.advanceTimersByTime(20);
+  }
+  vi.advanceTimersByTime(1000);
+  return [...arrived].sort((a, b) => a - b);
+}
+
+function make(onSend: (sequence: number) => void, repeats = true): DatagramSender {
+  return new DatagramSender({
+    session: { datagrams: { maxSize: 1200 } } as Session,
+    subscribe: 3,
+    counters: new Counters(),
+    send: (body) => onSend(decodeDatagram(body).sequence),
+    repeats: () => repeats,
+  });
+}
+
+function record(sequence: number): CachedGroup {
+  const group = new CachedGroup(sequence, microseconds(0));
+  group.push(WireFrame.of(sequence * 20_000, new Uint8Array(80)));
+  group.end();
+  return group;
+}
+
+test.each([1, 2, 3, 5])("no object is lost to a burst of %i packets", (packets) => {
+  for (let from = 0; from < 90; from++) {
+    expect(overBurst({ from, packets })).toEqual(Array.from({ length: 50 }, (_, sequence) => sequence));
+  }
+});
+
+test("an object is repeated once, 100 ms later, also the last of an utterance, and not once it was taken back", () => {
+  const sent: number[] = [];
+  const sender = make((sequence) => sent.push(sequence));
+  const [first, second] = [record(0), record(1)];
+  sender.send(first);
+  sender.send(second);
+  vi.advanceTimersByTime(99);
+  expect(sent).toEqual([0, 1]);
+  second.takeBack(Code.STALE_GROUP);
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([0, 1, 0]);
+  sender.send(record(2));
+  sender.close();
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([0, 1, 0, 2]);
+  const single: number[] = [];
+  make((sequence) => single.push(sequence), false).send(first);
+  vi.advanceTimersByTime(1000);
+  expect(single).toEqual([0]);
+});

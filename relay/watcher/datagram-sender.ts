@@ -1,0 +1,88 @@
+import { guard } from "../../base/index.js";
+import type { Session } from "../../transport/index.js";
+import type { CachedGroup } from "../broadcast/cached-group.js";
+import type { Counters } from "../counters.js";
+
+/** Options for {@link DatagramSender}. */
+export interface DatagramSenderOptions {
+  readonly session: Session;
+  /** Subscribe id of the session. */
+  readonly subscribe: number;
+  readonly counters: Counters;
+  /** Hands a datagram to the transport, at once or spread over the tick. */
+  readonly send: (body: Uint8Array) => void;
+  /** Whether each object is repeated once. */
+  readonly repeats: () => boolean;
+}
+
+/**
+ * How much later an object is repeated. Losses come in bursts: before the first repeats go, one of 5 packets lasts for
+ * 100 ms at 20 ms an object, and a repeat behind the next object would be lost with it. A listener's jitter buffer
+ * learns to wait as long.
+ */
+const REPEAT_AFTER_MS = 100;
+
+/** One watcher's objects as datagrams, each of them a whole group. */
+export class DatagramSender {
+  readonly #options: DatagramSenderOptions;
+  #newest: CachedGroup | undefined;
+  #closed = false;
+
+  constructor(options: DatagramSenderOptions) {
+    this.#options = options;
+  }
+
+  /** The group that went last; undefined once it was taken back. */
+  get newest(): CachedGroup | undefined {
+    return this.#newest;
+  }
+
+  /** Sends a group's only frame; false when the group has more of them or does not fit. */
+  send(record: CachedGroup): boolean {
+    const body = this.#body(record);
+    if (body === undefined) return false;
+    const { counters, repeats } = this.#options;
+    counters.objectsOut++;
+    this.#hand(body);
+    if (repeats()) this.sendAgain(record, REPEAT_AFTER_MS);
+    this.#newest = record;
+    return true;
+  }
+
+  /** Sends a group once more, a little later, unless it was taken back by then. */
+  sendAgain(record: CachedGroup, afterMs: number): void {
+    const again = guard("relay.again", () => {
+      const body = this.#closed || record.stale || record.abortCode !== undefined ? undefined : this.#body(record);
+      if (body === undefined) return;
+      this.#options.counters.repeatsOut++;
+      this.#hand(body);
+    });
+    setTimeout(again, afterMs).unref();
+  }
+
+  /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */
+  takeBack(isStale: (record: CachedGroup) => boolean): number | undefined {
+    const newest = this.#newest;
+    if (newest === undefined || !isStale(newest)) return undefined;
+    this.#newest = undefined;
+    return newest.sequence;
+  }
+
+  /** Sends nothing any more. */
+  close(): void {
+    this.#closed = true;
+    this.#newest = undefined;
+  }
+
+  #body(record: CachedGroup): Uint8Array | undefined {
+    const { session, subscribe } = this.#options;
+    return record.datagram(subscribe, session.datagrams?.maxSize ?? 0);
+  }
+
+  #hand(body: Uint8Array): void {
+    const { counters, send } = this.#options;
+    counters.datagramsOut++;
+    counters.bytesOut += body.length;
+    send(body);
+  }
+}

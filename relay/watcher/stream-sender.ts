@@ -1,0 +1,154 @@
+import { type Clock, fromSeconds, type Microseconds } from "../../base/index.js";
+import type { Session } from "../../transport/index.js";
+import type { ByteBudget } from "../broadcast/byte-budget.js";
+import type { CachedGroup } from "../broadcast/cached-group.js";
+import type { Counters } from "../counters.js";
+import { Code } from "../wire/code.js";
+import type { FrameForm } from "../wire/group.js";
+import { GroupStream, type Sending } from "./group-stream.js";
+
+// A finished stream is remembered until all of it has arrived, so that a rewind can still reset what lies unsent in it;
+// where the transport does not tell what arrived, this long and so many of them, more than a second of audio.
+const REMEMBERED: Microseconds = fromSeconds(12);
+const MAX_REMEMBERED = 64;
+const PRIORITY_SPAN = 2 ** 22;
+
+/** Where a group stands among the others of its session. */
+export interface Rank {
+  /** 0 to 255, higher goes first among the session's tracks. */
+  readonly priority: number;
+  /** Older groups of the track first. */
+  readonly ordered: boolean;
+  /** Before all others of the track. */
+  readonly urgent: boolean;
+}
+
+/** Options for {@link StreamSender}. */
+export interface StreamSenderOptions {
+  readonly session: Session;
+  readonly form: FrameForm;
+  /** Subscribe id of the session. */
+  readonly subscribe: number;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  /** Bytes of all groups to the session that the transport has not taken yet. */
+  readonly pending: ByteBudget;
+  /** Told when one stream less waits for the transport. */
+  readonly onReady: () => void;
+}
+
+/** The groups on their way to one watcher on streams, also those that wait in the transport: what a rewind may reset. */
+export class StreamSender {
+  readonly #options: StreamSenderOptions;
+  // By sequence, oldest sent first.
+  readonly #groups = new Map<number, GroupStream>();
+  readonly #sending: Sending;
+  #busy = 0;
+  #serial = 0;
+
+  constructor(options: StreamSenderOptions) {
+    this.#options = options;
+    const { form, subscribe, counters, clock, pending, onReady } = options;
+    this.#sending = {
+      form,
+      subscribe,
+      counters,
+      clock,
+      pending,
+      onBusy: (change) => {
+        this.#busy += change;
+        if (change < 0) onReady();
+      },
+      onFailed: (outgoing) => {
+        const { sequence } = outgoing.record;
+        if (this.#groups.get(sequence) === outgoing) this.#groups.delete(sequence);
+      },
+    };
+  }
+
+  /** Streams that wait for the transport. */
+  get busy(): number {
+    return this.#busy;
+  }
+
+  /** Starts to send a group on a stream of its own. */
+  send(record: CachedGroup, { priority, ordered, urgent }: Rank): void {
+    const { session, clock } = this.#options;
+    const position = this.#serial++ % (PRIORITY_SPAN - 1);
+    const rank = urgent ? PRIORITY_SPAN - 1 : ordered ? PRIORITY_SPAN - 2 - position : position;
+    const outgoing = new GroupStream(record, clock(), this.#sending);
+    this.#forgetSettled();
+    this.#groups.set(record.sequence, outgoing);
+    if (this.#groups.size > MAX_REMEMBERED) this.#forgetOldest();
+    outgoing.open(session, priority * PRIORITY_SPAN + rank);
+  }
+
+  /** Takes note that a group may have more frames, or has ended; false when it is not on its way. */
+  progress(sequence: number): boolean {
+    const outgoing = this.#groups.get(sequence);
+    outgoing?.progress();
+    return outgoing !== undefined;
+  }
+
+  /** Resets all that a rewind took back; returns the sequences. */
+  takeBack(isStale: (record: CachedGroup) => boolean): number[] {
+    const taken: number[] = [];
+    for (const [sequence, outgoing] of this.#groups) {
+      if (!isStale(outgoing.record)) continue;
+      this.#groups.delete(sequence);
+      if (outgoing.cancel(Code.STALE_GROUP)) this.#options.counters.staleStreamsReset++;
+      taken.push(sequence);
+    }
+    return taken;
+  }
+
+  /** Resets a group that the publisher gave up. */
+  abort(record: CachedGroup, code: number): void {
+    const outgoing = this.#groups.get(record.sequence);
+    // In its place there may be the same group of the lower rendition.
+    if (outgoing?.record !== record) return;
+    this.#groups.delete(record.sequence);
+    outgoing.cancel(code);
+  }
+
+  /** Forgets what the watcher says it has: whole groups up to this one. */
+  received(newest: number): void {
+    for (const [sequence, outgoing] of this.#groups)
+      if (sequence <= newest && outgoing.record.ended && !outgoing.busy) this.#groups.delete(sequence);
+  }
+
+  /** Resets what has waited for the transport for longer than this, and forgets what has arrived or went long ago. */
+  sweep(now: Microseconds, maxBusy: Microseconds): void {
+    for (const [sequence, outgoing] of this.#groups) {
+      const old = now - outgoing.since > REMEMBERED && !outgoing.busy && outgoing.record.ended;
+      if (outgoing.settled || old) this.#groups.delete(sequence);
+      else if (outgoing.busyFor(now) > maxBusy) {
+        this.#groups.delete(sequence);
+        outgoing.cancel(Code.LAGGED);
+        this.#options.counters.streamsLagged++;
+      }
+    }
+  }
+
+  /** Forgets everything; groups already on their way may still arrive unless a code resets them. */
+  clear(code?: number): void {
+    if (code !== undefined) for (const outgoing of this.#groups.values()) outgoing.cancel(code);
+    this.#groups.clear();
+  }
+
+  // Streams settle in the order they end in, but for those that a reader stopped; the sweep finds these.
+  #forgetSettled(): void {
+    for (const [sequence, outgoing] of this.#groups) {
+      if (!outgoing.settled) return;
+      this.#groups.delete(sequence);
+    }
+  }
+
+  #forgetOldest(): void {
+    for (const [sequence, outgoing] of this.#groups) {
+      if (outgoing.busy || !outgoing.record.ended) continue;
+      this.#groups.delete(sequence);
+      return;
+    }
+  }
+}

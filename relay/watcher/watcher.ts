@@ -1,0 +1,370 @@
+import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
+import {
+  CongestionController,
+  type ListenerState,
+  type SkipCounters,
+  SkipPolicy,
+  type StampedReport,
+  TokenBucket,
+} from "../../flow/index.js";
+import type { Session } from "../../transport/index.js";
+import type { ByteBudget } from "../broadcast/byte-budget.js";
+import type { CachedGroup } from "../broadcast/cached-group.js";
+import type { Counters } from "../counters.js";
+import { hasTimestamps, type Version } from "../wire/version.js";
+import { DatagramSender } from "./datagram-sender.js";
+import { ExpectedPlayhead } from "./expected-playhead.js";
+import { LookaheadPacer } from "./lookahead-pacer.js";
+import { RenditionSwitch } from "./rendition-switch.js";
+import { StreamSender } from "./stream-sender.js";
+import type { WatchedTrack } from "./watched-track.js";
+import { type Waiting, WatcherQueue } from "./watcher-queue.js";
+
+/** Datagrams have no backpressure: so many go to one watcher back to back, and so many a second in the long run. */
+const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
+/**
+ * Fastest track whose objects are repeated by themselves: what loses shrinks QUIC's window to a few packets a round trip,
+ * and twice a faster one would not fit.
+ */
+const MAX_REPEATED_BPS = 80_000;
+
+/** The news of a rewind goes once more so much later: its datagram and its stream may share the packet that is lost. */
+const URGENT_AGAIN_MS = 10;
+
+/** Groups before the first to arrive that a track may begin with: a reply that is sent 30 s ahead, and some. */
+const MAX_REORDERED_START = 2048;
+/**
+ * How long live media waits for a full path. A player goes back for what comes late, so its playhead alone would let the
+ * queue and the delay grow as long as more comes than the path carries. A player waits for a second, and half a second
+ * is its largest jitter buffer.
+ */
+const LIVE_WAIT: Microseconds = fromMilliseconds(1500);
+
+/** How a watcher gets its groups. */
+export type DeliveryMode =
+  /** Streams only: its version or carrier has no datagrams. */
+  | "stream"
+  /** As the publisher sent them: a stock client reads the two as different things. */
+  | "mirror"
+  /** Whatever is best: it reports, so it is a player of ours, which merges datagrams and streams by sequence. */
+  | "native";
+
+/** What a watcher asks of a track. */
+export interface WatcherDelivery {
+  /** 0 to 255, higher goes first among the session's tracks. */
+  readonly priority: number;
+  /** Older groups first. */
+  readonly ordered: boolean;
+  /** Last group wanted, or undefined for no end. */
+  readonly endGroup: number | undefined;
+}
+
+/** Limits of one watcher; see `RelayLimits`. */
+export interface WatcherLimits {
+  readonly queueGroups: number;
+  readonly queueBytes: number;
+  readonly queueAge: Microseconds;
+  readonly pendingStreams: number;
+}
+
+/** Options for {@link Watcher}. */
+export interface WatcherOptions {
+  readonly clock: Clock;
+  readonly session: Session;
+  readonly version: Version;
+  /** Subscribe id of the session. */
+  readonly subscribe: number;
+  readonly delivery: WatcherDelivery;
+  readonly track: WatchedTrack;
+  readonly limits: WatcherLimits;
+  /** Media in flight beyond the round trip, in milliseconds, to a watcher that reports. */
+  readonly windowMs: number;
+  readonly counters: Counters;
+  /** What its session reported of the broadcast; undefined while it never did. */
+  readonly listener: () => ListenerState | undefined;
+  /** Bytes of all groups to its session that the transport has not taken yet. */
+  readonly pending: ByteBudget;
+  /** Hands a datagram to the transport, at once or spread over the tick. */
+  readonly sendDatagram: (body: Uint8Array) => void;
+  /** Repeat every datagram once, a little later; `auto` where the path loses some and is not full. */
+  readonly repeat: boolean | "auto";
+  /** Told the sequence of the first group it will get. */
+  readonly onStart: (sequence: number) => void;
+  /** Told what was skipped since the last call, every five seconds at most. */
+  readonly onSkips?: (skips: SkipCounters) => void;
+}
+
+interface WaitingGroup extends Waiting {
+  readonly record: CachedGroup;
+}
+
+/** One subscription of one session: queues the track's groups and sends them as its state allows. */
+export class Watcher {
+  readonly #options: WatcherOptions;
+  readonly #queue: WatcherQueue<WaitingGroup>;
+  readonly #control: CongestionController;
+  readonly #skips: SkipPolicy;
+  readonly #renditions: RenditionSwitch;
+  readonly #datagrams: DatagramSender;
+  readonly #bucket = new TokenBucket(DATAGRAM_PACE);
+  readonly #outgoing: StreamSender;
+  readonly #lookahead = new LookaheadPacer();
+  readonly #expected = new ExpectedPlayhead();
+  #delivery: WatcherDelivery;
+  /** First group that it gets; undefined until one came. */
+  #floor: number | undefined;
+  #reordered = 0;
+  #pumpTimer: NodeJS.Timeout | undefined;
+  #skipped = false;
+  #closed = false;
+
+  constructor(options: WatcherOptions) {
+    this.#options = options;
+    this.#delivery = options.delivery;
+    const { clock, session, version, subscribe, track, limits, windowMs, counters, pending } = options;
+    this.#control = new CongestionController({ spanMs: windowMs });
+    this.#skips = new SkipPolicy({ maxAge: limits.queueAge });
+    this.#queue = new WatcherQueue({
+      maxGroups: limits.queueGroups,
+      maxBytes: limits.queueBytes,
+      maxAge: limits.queueAge,
+      maxBusyStreams: limits.pendingStreams,
+      onDrop: (_, reason) => {
+        counters.dropped[reason]++;
+        this.#skips.count(reason);
+        this.#skipped = true;
+      },
+    });
+    this.#renditions = new RenditionSwitch({
+      track,
+      clock,
+      counters,
+      isWanted: (sequence) => !this.#isBeyondEnd(sequence),
+      onLow: (record) => this.#enqueue(record),
+      onFull: (record) => {
+        this.offer(record, "stream");
+        this.progress(record);
+      },
+    });
+    this.#datagrams = new DatagramSender({
+      session,
+      subscribe,
+      counters,
+      send: options.sendDatagram,
+      repeats: () => this.#repeats,
+    });
+    this.#outgoing = new StreamSender({
+      session,
+      form: hasTimestamps(version) ? "timed" : "plain",
+      subscribe,
+      counters,
+      clock,
+      pending,
+      onReady: () => this.pump(),
+    });
+  }
+
+  /** How it gets its groups now. */
+  get mode(): DeliveryMode {
+    const { session, version, listener } = this.#options;
+    if (!hasTimestamps(version) || session.datagrams === undefined) return "stream";
+    if (listener() === undefined) return "mirror";
+    // Over TCP a datagram is no faster, and is shed when the connection backs up.
+    return session.backend === "quic" ? "native" : "stream";
+  }
+
+  /** Bytes that wait. */
+  get queuedBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  /** Groups that wait. */
+  get queuedGroups(): number {
+    return this.#queue.length;
+  }
+
+  /** Groups it was not sent, by reason. */
+  get skips(): SkipCounters {
+    return this.#skips.counters;
+  }
+
+  /** What its reports tell of the way to it. */
+  get control(): CongestionController {
+    return this.#control;
+  }
+
+  /** Bytes that may be in flight to it while it reports. */
+  get windowBytes(): number {
+    return this.#control.windowBytes(this.#renditions.bitrateBps);
+  }
+
+  /** Changes what it asks for. */
+  update(delivery: WatcherDelivery): void {
+    this.#delivery = delivery;
+  }
+
+  /** The track has only begun, and of a burst any group may arrive first: it gets the ones before, too. */
+  startAnywhere(): void {
+    this.#reordered = MAX_REORDERED_START;
+  }
+
+  /** Takes a group that has a frame now, in the way the publisher sent it. */
+  offer(record: CachedGroup, via: "stream" | "datagram"): void {
+    if (this.#closed || this.#isBeyondEnd(record.sequence)) return;
+    if (this.#floor === undefined) {
+      this.#floor = Math.max(0, record.sequence - this.#reordered);
+      this.#options.onStart(this.#floor);
+    }
+    if (record.sequence < this.#floor || !this.#renditions.takesFull(record)) return;
+    if (via === "datagram" && this.mode === "mirror") this.#datagrams.send(record);
+    else this.#enqueue(record);
+  }
+
+  /** Takes note that a group has more frames, or has ended. */
+  progress(record: CachedGroup): void {
+    if (this.#outgoing.progress(record.sequence)) return;
+    // It went as a datagram in the belief that one frame is all; now it has to go whole.
+    if (record === this.#datagrams.newest && record.frames.length > 1) this.#sendStream(record, false);
+  }
+
+  /** Drops and resets all that a rewind took back. */
+  takeBack(isStale: (record: CachedGroup) => boolean): void {
+    this.#queue.takeBack(({ record }) => isStale(record));
+    for (const sequence of this.#outgoing.takeBack(isStale)) this.#control.writeOff(sequence);
+    const sequence = this.#datagrams.takeBack(isStale);
+    if (sequence !== undefined) this.#control.writeOff(sequence);
+  }
+
+  /** Resets a group that the publisher gave up. */
+  abort(record: CachedGroup, code: number): void {
+    this.#queue.takeBack((waiting) => waiting.record === record);
+    this.#outgoing.abort(record, code);
+  }
+
+  /** Takes note of a new report of its session: what was received leaves room for more. */
+  reported(): void {
+    const listener = this.#options.listener();
+    const received = listener?.receivedGroup;
+    if (listener?.latest && this.#options.track.singleFrames) this.#acknowledge(listener, listener.latest);
+    if (received !== undefined) this.#outgoing.received(received);
+    this.pump();
+  }
+
+  /** Sends what may go now. */
+  pump(): void {
+    // What another watcher of the session holds up goes with the next sweep.
+    while (this.#queue.length > 0 && !this.#closed && !this.#options.pending.exceeded) {
+      const now = this.#options.clock();
+      const listener = this.#options.listener();
+      const playhead = this.#expected.at(now, listener?.playheadAt(now));
+      const waitsFrom = this.#lookahead.waitsFrom({ now, playhead });
+      const paced = listener !== undefined && this.mode === "native" && this.#bucket.nextAt(now) > now;
+      const next = this.#queue.take({
+        now,
+        playhead,
+        until: paced ? microseconds(-1) : waitsFrom,
+        inFlightBytes: listener ? this.#control.inFlight(now) : 0,
+        windowBytes: listener ? this.windowBytes : undefined,
+        maxWait: this.#options.track.live ? LIVE_WAIT : undefined,
+        busyStreams: this.#outgoing.busy,
+      });
+      if (next === undefined) {
+        if (paced) this.#pumpAt(this.#bucket.nextAt(now), now);
+        else if (waitsFrom !== undefined) this.#pumpAt(this.#lookahead.nextAt, now);
+        return;
+      }
+      this.#lookahead.take(next.timestamp, { now, playhead, lossy: this.#control.lossy });
+      this.#send(next, now);
+    }
+  }
+
+  /** Looks after what waits, called several times a second. */
+  sweep(): void {
+    this.#queue.measure(({ record }) => record.cost);
+    this.pump();
+    const { clock, limits, onSkips } = this.#options;
+    const now = clock();
+    const skips = this.#skipped ? this.#skips.takeLog(now) : undefined;
+    if (skips) {
+      this.#skipped = false;
+      onSkips?.(skips);
+    }
+    this.#outgoing.sweep(now, limits.queueAge);
+  }
+
+  /** Lets go of everything; groups already on their way may still arrive unless a code resets them. */
+  close(code?: number): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#pumpTimer);
+    this.#renditions.close();
+    this.#queue.clear();
+    this.#outgoing.clear(code);
+    this.#datagrams.close();
+  }
+
+  get #repeats(): boolean {
+    const { repeat, track } = this.#options;
+    return repeat === "auto" ? this.#control.repeats && track.bitrateBps <= MAX_REPEATED_BPS : repeat;
+  }
+
+  #isBeyondEnd(sequence: number): boolean {
+    const { endGroup } = this.#delivery;
+    return endGroup !== undefined && sequence > endGroup;
+  }
+
+  #acknowledge(listener: ListenerState, { report, arrival, staleness }: StampedReport): void {
+    this.#control.acknowledged({
+      session: report.session,
+      receivedGroup: listener.receivedGroup,
+      receivedBytes: listener.receivedBytes,
+      at: microseconds(arrival - staleness),
+      staleness,
+    });
+    if (this.#control.level === "low") this.#renditions.toLow();
+    else this.#renditions.toFull();
+  }
+
+  #enqueue(record: CachedGroup): void {
+    const now = this.#options.clock();
+    this.#expected.arrived(record, { now, playhead: this.#options.listener()?.playheadAt(now) });
+    this.#queue.push({
+      record,
+      sequence: record.sequence,
+      timestamp: record.timestamp,
+      bytes: record.cost,
+      since: now,
+      urgent: record.urgent,
+    });
+    this.pump();
+  }
+
+  #pumpAt(at: Microseconds, now: Microseconds): void {
+    this.#pumpTimer ??= setTimeout(
+      guard("relay.pump", () => {
+        this.#pumpTimer = undefined;
+        this.pump();
+      }),
+      Math.ceil((at - now) / 1000),
+    );
+  }
+
+  #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
+    if (record.abortCode !== undefined) return;
+    const { track, listener } = this.#options;
+    // Reports tell the newest group of audio, one frame each; of longer groups nothing would ever be acknowledged.
+    if (track.singleFrames && listener() !== undefined) this.#control.sent(record.sequence, record.bytes, now);
+    if (urgent) this.#renditions.wentUrgently(record.sequence);
+    if (this.mode === "native" && (urgent || track.singleFrames) && this.#datagrams.send(record)) {
+      this.#bucket.take(now);
+      if (!urgent) return;
+      this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);
+    }
+    this.#sendStream(record, urgent);
+  }
+
+  #sendStream(record: CachedGroup, urgent: boolean): void {
+    const { priority, ordered } = this.#delivery;
+    this.#outgoing.send(record, { priority, ordered, urgent });
+  }
+}

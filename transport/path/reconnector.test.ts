@@ -1,0 +1,216 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { InputError, type Microseconds, TransportError } from "../../base/index.js";
+import type { CloseInfo } from "../session.js";
+import { Liveness } from "./liveness.js";
+import { type Reconnectable, Reconnector } from "./reconnector.js";
+
+interface FakeSession extends Reconnectable {
+  end(info?: CloseInfo): void;
+}
+
+function makeSession(): FakeSession {
+  let end!: (info?: CloseInfo) => void;
+  const closed = new Promise<CloseInfo>((resolve) => {
+    end = (info = { closeCode: 0, reason: "" }) => resolve(info);
+  });
+  return { closed, end, close: () => end() };
+}
+
+test("the wait before an attempt is short at first, grows with the outage, and starts over after a session that lasted", async () => {
+  let now = 0;
+  const waits: number[] = [];
+  const sessions: FakeSession[] = [];
+  let failures = 100;
+  const reconnector: Reconnector<FakeSession> = new Reconnector({
+    connect: async () => {
+      if (failures-- > 0) throw new TransportError("CONNECT_FAILED", "No.");
+      return makeSession();
+    },
+    onSession: (session) => {
+      sessions.push(session);
+      expect(reconnector.state).toBe("connected");
+      // The first is thrown out at once, the second lasts for a minute.
+      if (sessions.length === 2) now += 60_000_000;
+      if (sessions.length === 3) reconnector.close();
+      else session.close();
+    },
+    clock: () => now as Microseconds,
+    random: () => 0.5,
+    sleep: async (ms) => {
+      waits.push(ms);
+      now += ms * 1000;
+    },
+  });
+  expect(await reconnector.closed).toBeUndefined();
+  expect(reconnector.state).toBe("closed");
+  expect(sessions).toHaveLength(3);
+  expect(waits[0]).toBe(75);
+  let outageMs = 0;
+  for (const wait of waits.slice(0, 101)) {
+    expect(wait).toBeCloseTo(0.75 * Math.min(Math.max(100, 0.1 * outageMs), 8000), 0);
+    outageMs += wait;
+  }
+  // The outage went on through the session that was thrown out, and ended with the one that lasted.
+  expect(waits[100]).toBe(6000);
+  expect(waits[101]).toBe(75);
+  expect(waits).toHaveLength(102);
+});
+
+test("a session that can not be used counts as a failure, and what no repeat can mend ends it", async () => {
+  const reasons: string[] = [];
+  let attempts = 0;
+  const reconnector = new Reconnector({
+    connect: async () => {
+      if (++attempts === 2) throw new InputError("INVALID_URL", "The URL is wrong.");
+      return makeSession();
+    },
+    onSession: () => {
+      throw new TransportError("REFUSED", "Not like this.");
+    },
+    onRetry: (reason) => reasons.push((reason as TransportError).code),
+    sleep: async () => undefined,
+  });
+  expect(await reconnector.closed).toMatchObject({ code: "INVALID_URL" });
+  expect(reasons).toEqual(["REFUSED"]);
+  expect(reconnector.state).toBe("closed");
+});
+
+test("closing gives up an attempt and a wait at once, and is idempotent", async () => {
+  const hanging = new Reconnector<FakeSession>({
+    connect: (signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true })),
+    onSession: () => undefined,
+  });
+  await Promise.resolve();
+  hanging.close();
+  hanging.close();
+  expect(await hanging.closed).toBeUndefined();
+
+  const waiting = new Reconnector({
+    connect: () => Promise.reject(new Error("no")),
+    onSession: () => undefined,
+    backoff: { initialMs: 1e9, maxMs: 1e9 },
+  });
+  await expect.poll(() => waiting.state).toBe("waiting");
+  waiting.close();
+  expect(await waiting.closed).toBeUndefined();
+});
+
+describe("a session that falls silent", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const clock = () => (performance.now() * 1000) as Microseconds;
+
+  function start(connect: (signal: AbortSignal) => Promise<FakeSession>) {
+    const watched: { session: FakeSession; liveness: Liveness }[] = [];
+    const reasons: (string | undefined)[] = [];
+    const reconnector = new Reconnector<FakeSession>({
+      connect,
+      onSession: () => {},
+      watch: (session) => {
+        const each = { session, liveness: new Liveness({ ask: () => new Promise(() => {}), clock }) };
+        watched.push(each);
+        return each;
+      },
+      onRetry: (reason) => reasons.push((reason as TransportError | undefined)?.code),
+      clock,
+      random: () => 0.5,
+    });
+    return { reconnector, watched, reasons };
+  }
+
+  test("is replaced by one made beside it, without a wait and long before its carrier ends it", async () => {
+    const made: FakeSession[] = [];
+    const { reconnector, reasons } = start(async () => {
+      made.push(makeSession());
+      return made.at(-1)!;
+    });
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(made).toHaveLength(2);
+    expect(await made[0]!.closed).toEqual({ closeCode: 0, reason: "" });
+    expect(reconnector.session).toBe(made[1]);
+    expect(reasons).toEqual(["SESSION_SILENT"]);
+    reconnector.close();
+    expect(await reconnector.closed).toBeUndefined();
+  });
+
+  test("stays when it comes back before another one is made, and the attempt is given up", async () => {
+    const attempts: AbortSignal[] = [];
+    const late: FakeSession[] = [];
+    const { reconnector, watched, reasons } = start(async (signal) => {
+      attempts.push(signal);
+      if (attempts.length === 1) return makeSession();
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      late.push(makeSession());
+      return late.at(-1)!;
+    });
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(attempts).toHaveLength(2);
+    watched[0]!.liveness.heard();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(attempts[1]!.aborted).toBe(true);
+    expect(reconnector.session).toBe(watched[0]!.session);
+    expect(reasons).toEqual([]);
+    watched[0]!.liveness.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    // What was made too late is closed and never used.
+    expect(await late[0]!.closed).toBeDefined();
+    expect(watched).toHaveLength(1);
+    reconnector.close();
+    await reconnector.closed;
+  });
+
+  test("leaves the attempt beside it to go on when it ends by itself, and one that failed is followed by another", async () => {
+    let attempts = 0;
+    const { reconnector, watched } = start(async () => {
+      attempts++;
+      if (attempts === 2) throw new TransportError("CONNECT_FAILED", "No.");
+      if (attempts === 3) await new Promise((resolve) => setTimeout(resolve, 1000));
+      return makeSession();
+    });
+    await vi.advanceTimersByTimeAsync(1700);
+    expect(attempts).toBe(3);
+    watched[0]!.session.end({ closeCode: 0, reason: "timed out", lost: true });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(attempts).toBe(3);
+    expect(reconnector.session).toBe(watched[1]!.session);
+    reconnector.close();
+    await reconnector.closed;
+  });
+});
+
+test("a session that does not go over the best carrier makes way for one that does, once there is one", async () => {
+  vi.useFakeTimers();
+  const made: FakeSession[] = [];
+  const upgrades: number[] = [];
+  const make = async () => {
+    made.push(makeSession());
+    return made.at(-1)!;
+  };
+  const start = performance.now();
+  const reasons: unknown[] = [];
+  const reconnector = new Reconnector<FakeSession>({
+    connect: make,
+    upgrade: (session) => {
+      if (session !== made[0]) return undefined;
+      upgrades.push(performance.now() - start);
+      return upgrades.length < 3 ? Promise.reject(new Error("no QUIC")) : make();
+    },
+    watch: (session) => {
+      const liveness = new Liveness({ ask: async () => true, clock: () => (performance.now() * 1000) as Microseconds });
+      return { session, liveness };
+    },
+    onSession: () => {},
+    onRetry: (reason) => reasons.push(reason),
+  });
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  // After half a minute, and then less and less often.
+  expect(upgrades.map(Math.round)).toEqual([30_000, 90_000, 210_000]);
+  expect(reconnector.session).toBe(made[1]);
+  expect(await made[0]!.closed).toBeDefined();
+  expect(reasons).toEqual([undefined]);
+  reconnector.close();
+  expect(await reconnector.closed).toBeUndefined();
+  vi.useRealTimers();
+});

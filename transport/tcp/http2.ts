@@ -1,0 +1,355 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
+import "../../base/polyfills.js";
+import { background, guard, InputError, StateError, TransportError } from "../../base/index.js";
+import { WebTransportSession } from "../adapter/from-web-transport.js";
+import { CarrierError, carrierError } from "../carrier-error.js";
+import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
+import { closeInfoOf, endOf, type Refusal } from "../refusal.js";
+import { RequestQueue } from "../request-queue.js";
+import type { Session, SessionRequest, SessionServer } from "../session.js";
+import type { Certificate } from "../tls/certificate.js";
+
+/** Options of {@link connectHttp2}. */
+export interface Http2ConnectOptions {
+  /** SHA-256 hashes of certificates to trust; without any, the system's certificate authorities. */
+  readonly certificateHashes?: readonly Uint8Array[];
+  /** Refused: the library takes no authorities but Node's own, to which `NODE_EXTRA_CA_CERTS` adds some. */
+  readonly ca?: string;
+  /** Application protocols in order of preference. Default: `moq-lite-05`. */
+  readonly protocols?: readonly string[];
+  /** Gives up after this long. Default 10 000. */
+  readonly timeoutMs?: number;
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@link listenHttp2}. */
+export interface Http2ListenOptions {
+  /** Host name or address to bind to. */
+  readonly host: string;
+  /** TCP port, and UDP port where HTTP/3 is there too; 0 picks a free one. */
+  readonly port: number;
+  /** What the server proves its identity with. */
+  readonly certificate: Certificate;
+  /** Application protocols spoken here, in order of preference. Default: `moq-lite-05`. */
+  readonly protocols?: readonly string[];
+}
+
+/**
+ * The library's defaults of 16 KB stall an echo at some 60 KB, and 1 MB stalls one of 4 MB: whoever reads and writes at
+ * once on a stream needs a window larger than what is on its way.
+ */
+const WINDOWS = {
+  initialStreamFlowControlWindow: 16 << 20,
+  streamFlowControlWindowSizeLimit: 16 << 20,
+  initialSessionFlowControlWindow: 16 << 20,
+  sessionFlowControlWindowSizeLimit: 16 << 20,
+};
+const FAREWELL_MS = 100;
+/** A server that takes a session only to refuse it says why right behind its answer. */
+const REFUSAL_MS = 10;
+/** All requests go through one stream of the library's, whatever their own path. */
+const PATH = "/";
+
+type Header = Readonly<Record<string, string | string[] | undefined>>;
+
+interface Answer {
+  readonly status: number;
+  readonly path: string;
+  readonly userData?: { readonly id: string };
+  readonly selectedProtocol?: string;
+}
+
+/** What is used of the library, whose own types do not fit the DOM's. */
+interface Library {
+  readonly WebTransport: new (url: string, options: Record<string, unknown>) => WebTransport & { protocol?: string };
+  readonly HttpServer: new (options: Record<string, unknown>) => LibraryServer;
+}
+
+interface LibraryTransport {
+  readonly serverInt?: Http2SecureServer;
+  /** Where HTTP/3 is there too. */
+  readonly transportsInts?: ReadonlySet<LibraryTransport>;
+}
+
+interface LibraryServer {
+  readonly transportInt?: LibraryTransport;
+  readonly ready: Promise<void>;
+  readonly closed: Promise<void>;
+  startServer(): void;
+  stopServer(): void;
+  updateCert(cert: string, key: string, http2Only: boolean): void;
+  address(): { host: string; port: number } | null;
+  setRequestCallback(callback: (request: { header: Header }) => Promise<Answer>): void;
+  sessionStream(path: string, options: { noAutoPaths: boolean }): ReadableStream<LibrarySession>;
+}
+
+type LibrarySession = WebTransport & {
+  readonly objint?: { readonly streamIdMngrBi?: { getNextOutgoingStreamId(): bigint } };
+  readonly userData: { readonly id?: string };
+  readonly peerAddress?: string;
+};
+
+/** Whether the optional package that adds HTTP/3 is installed. */
+async function hasHttp3(): Promise<boolean> {
+  // Not written out, so that bundlers and the compiler do not ask for an optional package.
+  const name = ["@fails-components", "webtransport-transport-http3-quiche"].join("/");
+  try {
+    await import(name);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND") return false;
+    throw new TransportError("HTTP3_UNAVAILABLE", `The package ${name} does not load: ${text(cause)}.`, { cause });
+  }
+}
+
+/** As a variable, because the types that the package names are not in it. */
+const LIBRARY: string = "@fails-components/webtransport";
+
+async function loadLibrary(): Promise<Library> {
+  return (await import(LIBRARY)) as Library;
+}
+
+/**
+ * StreamOpenLimiter a WebTransport session over HTTP/2, or over HTTP/3 where its optional package is installed.
+ *
+ * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `ABORTED` or `HTTP3_UNAVAILABLE`.
+ */
+export async function connectHttp2(target: URL, options: Http2ConnectOptions = {}): Promise<Session> {
+  if (target.protocol !== "https:") {
+    throw new InputError("INVALID_URL", `The URL ${target.href} must begin with https:// for the http2 backend.`);
+  }
+  if (options.ca !== undefined && (options.certificateHashes ?? []).length === 0)
+    throw new InputError(
+      "INVALID_OPTION",
+      "The http2 carrier takes no authority of one's own: set NODE_EXTRA_CA_CERTS to its file, or use quic or qmux.",
+    );
+  const { protocols = [MOQ_LITE_05], certificateHashes = [], timeoutMs = 10_000, signal } = options;
+  const url = offerProtocol(target, protocols);
+  const [http3, { WebTransport }] = await Promise.all([hasHttp3(), loadLibrary()]);
+  if (signal?.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
+  const transport = new WebTransport(url.href, {
+    ...WINDOWS,
+    forceReliable: !http3,
+    protocols: [...protocols],
+    ...(certificateHashes.length > 0 && {
+      serverCertificateHashes: certificateHashes.map((hash) => ({ algorithm: "sha-256", value: Buffer.from(hash) })),
+    }),
+  });
+  transport.closed.catch(ignore);
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  try {
+    await Promise.race([
+      transport.ready,
+      new Promise<never>((_, reject) => {
+        const giveUp = guard("transport.connect", () => {
+          const detail = `no answer in ${timeoutMs} ms`;
+          reject(new CarrierError("CONNECT_TIMEOUT", { host: url.host, carrier: "http2", detail }));
+        });
+        timer = setTimeout(giveUp, timeoutMs);
+        onAbort = () => reject(new TransportError("ABORTED", `Connecting to ${url.host} was given up.`));
+        signal?.addEventListener("abort", onAbort, { once: true });
+      }),
+    ]);
+  } catch (cause) {
+    transport.ready.then(() => transport.close(), ignore);
+    throw carrierError(cause, url.host, "http2");
+  } finally {
+    clearTimeout(timer);
+    if (onAbort) signal?.removeEventListener("abort", onAbort);
+  }
+  const session = wrap(transport, url, undefined, transport.protocol || urlProtocol(url, protocols));
+  const pause = new Promise<undefined>((resolve) => setTimeout(resolve, REFUSAL_MS));
+  const refused = await Promise.race([session.closed, pause]);
+  if (refused) throw endOf(refused);
+  return session;
+}
+
+/**
+ * Listens for WebTransport sessions over HTTP/2, and over HTTP/3 where its optional package is installed.
+ *
+ * Throws a `TransportError`: `PORT_IN_USE`, `LISTEN_FAILED` or `HTTP3_UNAVAILABLE`.
+ */
+export async function listenHttp2(options: Http2ListenOptions): Promise<SessionServer> {
+  const { host, port, certificate, protocols = [MOQ_LITE_05] } = options;
+  const [http3, { HttpServer }] = await Promise.all([hasHttp3(), loadLibrary()]);
+  const http = new HttpServer({
+    ...WINDOWS,
+    host,
+    port,
+    secret: randomBytes(16).toString("hex"),
+    cert: certificate.cert,
+    privKey: certificate.key,
+    reliability: http3 ? "both" : "reliableOnly",
+  });
+  const server = new Http2Server(http, protocols);
+  http.startServer();
+  try {
+    await http.ready;
+    server.track();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EADDRINUSE") {
+      throw new TransportError("PORT_IN_USE", `TCP port ${port} of ${host} is in use by another program.`, { cause });
+    }
+    throw new TransportError("LISTEN_FAILED", `Cannot listen on ${host}:${port} (TCP): ${text(cause)}.`, { cause });
+  }
+  return server;
+}
+
+class Http2Server implements SessionServer {
+  readonly backend = "http2";
+  #http: LibraryServer;
+  #protocols: readonly string[];
+  #requests = new RequestQueue();
+  #accepting = new Map<string, (session: LibrarySession) => void>();
+  #sessions = new Set<Session>();
+  #connections = new Set<ServerHttp2Session>();
+  #closed: Promise<void> | undefined;
+
+  constructor(http: LibraryServer, protocols: readonly string[]) {
+    this.#http = http;
+    this.#protocols = protocols;
+    http.setRequestCallback(({ header }) => this.#offer(header));
+    void this.#run(http.sessionStream(PATH, { noAutoPaths: true }).getReader());
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    return this.#http.address() ?? { host: "", port: 0 };
+  }
+
+  accept(): Promise<SessionRequest | undefined> {
+    return this.#requests.next();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async setCertificate(certificate: Certificate): Promise<void> {
+    this.#http.updateCert(certificate.cert, certificate.key, true);
+  }
+
+  /** The library neither ends connections when it stops nor lists them. Called once it listens. */
+  track(): void {
+    const transport = this.#http.transportInt;
+    for (const { serverInt } of [transport, ...(transport?.transportsInts ?? [])].filter(
+      (each) => each !== undefined,
+    )) {
+      serverInt?.on("session", (connection) => {
+        this.#connections.add(connection);
+        connection.once("close", () => this.#connections.delete(connection));
+      });
+    }
+  }
+
+  #offer(header: Header): Promise<Answer> {
+    return new Promise((resolve) => {
+      const refuse = (status: number): void => resolve({ status, path: PATH });
+      let url: URL;
+      try {
+        const authority = header[":authority"] ?? header.authority ?? header.host ?? "localhost";
+        url = new URL(String(header[":path"] ?? "/"), `https://${authority}`);
+      } catch {
+        refuse(400);
+        return;
+      }
+      const origin = [header.origin].flat()[0];
+      const offered = [header["wt-available-protocols"] ?? []].flat();
+      const selected = this.#protocols.find((protocol) => offered.includes(protocol));
+      const start = (): Promise<Session> => {
+        const id = randomUUID();
+        const session = new Promise<LibrarySession>((settle) => this.#accepting.set(id, settle));
+        resolve({ status: 200, path: PATH, userData: { id }, ...(selected && { selectedProtocol: selected }) });
+        return this.#begin(session, url, selected ?? urlProtocol(url, this.#protocols));
+      };
+      if (!this.#requests.push(new Http2Request({ url, origin }, start, refuse))) refuse(503);
+    });
+  }
+
+  async #begin(opening: Promise<LibrarySession>, url: URL, protocol: string): Promise<Session> {
+    const transport = await opening;
+    transport.closed.catch(ignore);
+    await transport.ready;
+    // Over HTTP/2 the server's first two-way stream is number 0, and of that the library's receiving end loses the rest
+    // of every capsule that comes in two pieces. Leave that number out.
+    transport.objint?.streamIdMngrBi?.getNextOutgoingStreamId();
+    const session = wrap(transport, url, transport.peerAddress, protocol);
+    this.#sessions.add(session);
+    background(
+      "transport.session",
+      session.closed.then(() => this.#sessions.delete(session)),
+    );
+    if (this.#closed) session.close();
+    return session;
+  }
+
+  async #run(sessions: ReadableStreamDefaultReader<LibrarySession>): Promise<void> {
+    for (let next = await sessions.read(); !next.done; next = await sessions.read()) {
+      const id = next.value.userData.id ?? "";
+      this.#accepting.get(id)?.(next.value);
+      this.#accepting.delete(id);
+    }
+  }
+
+  async #close(): Promise<void> {
+    for (const request of this.#requests.close()) void request.reject(503);
+    for (const session of this.#sessions) session.close();
+    this.#http.stopServer();
+    // What was said last goes out first; a client may keep its connection open for ever.
+    await new Promise((resolve) => setTimeout(resolve, FAREWELL_MS));
+    for (const connection of this.#connections) connection.destroy();
+    await this.#http.closed;
+  }
+}
+
+class Http2Request implements SessionRequest {
+  readonly backend = "http2";
+  readonly remoteAddress = undefined;
+  readonly url: URL;
+  readonly origin: string | undefined;
+  #start: () => Promise<Session>;
+  #refuse: (status: number) => void;
+  #taken = false;
+
+  constructor(
+    { url, origin }: { url: URL; origin: string | undefined },
+    start: () => Promise<Session>,
+    refuse: (status: number) => void,
+  ) {
+    this.url = url;
+    this.origin = origin;
+    this.#start = start;
+    this.#refuse = refuse;
+  }
+
+  async accept(): Promise<Session> {
+    this.#take();
+    return this.#start();
+  }
+
+  async reject(refusal: Refusal | number): Promise<void> {
+    this.#take();
+    // The library hands a client no body, so a reason needs a session.
+    if (typeof refusal === "number") return this.#refuse(refusal);
+    const session = await this.#start();
+    session.close(closeInfoOf(refusal));
+  }
+
+  #take(): void {
+    if (this.#taken) throw new StateError("REQUEST_TAKEN", "The request was already accepted or refused.");
+    this.#taken = true;
+  }
+}
+
+function wrap(transport: WebTransport, url: URL, remoteAddress: string | undefined, protocol: string): Session {
+  return new WebTransportSession(transport, { backend: "http2", protocol, url, remoteAddress, datagrams: true });
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function ignore(): void {}

@@ -1,0 +1,386 @@
+import type { IncomingMessage, Server } from "node:http";
+import type { Server as SecureServer } from "node:https";
+import { isIPv6, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import "../../base/polyfills.js";
+import QmuxSession, { selectSubprotocol } from "@moq/qmux";
+import { type WebSocket, WebSocketServer, WebSocket as WsClient } from "ws";
+import { background, guard, StateError, TransportError } from "../../base/index.js";
+import { WebTransportSession } from "../adapter/from-web-transport.js";
+import { CarrierError, carrierError } from "../carrier-error.js";
+import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
+import { closeInfoOf, type Refusal, readReason, refusalOf } from "../refusal.js";
+import { RequestQueue } from "../request-queue.js";
+import type { Session, SessionRequest, SessionServer } from "../session.js";
+import { authorities } from "../tls/authorities.js";
+import { KEEPALIVE_MS } from "./keepalive.js";
+
+/** The largest WebSocket message that is accepted; QMux records are smaller. */
+const MAX_MESSAGE_BYTES = 1 << 20;
+/** How long the peer may take to send its QMux parameters, or an upgraded socket to close. */
+const HANDSHAKE_MS = 5_000;
+/** QMux judges idleness by the system's clock, which may jump by an hour; the WebSocket's own pings do it here. */
+const QMUX = { maxIdleTimeout: 0n };
+/** How much of the body of a refusal is read. */
+const MAX_REASON_BYTES = 4096;
+/** How long a refused client may take to read why. */
+const REFUSED_MS = 1000;
+const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
+
+/** Options of {@link connectQmux}. */
+export interface QmuxConnectOptions {
+  /** SHA-256 hashes of certificates to trust over `https://`; without any, the system's certificate authorities. */
+  readonly certificateHashes?: readonly Uint8Array[];
+  /**
+   * Certificate authorities to trust instead of the system's, as PEM, over QUIC and WebSocket alike. Default: those of
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes go before it.
+   */
+  readonly ca?: string;
+  /** Trusts any certificate. For tests only. */
+  readonly insecure?: boolean;
+  /** Application protocols in order of preference. Default: `moq-lite-05`. */
+  readonly protocols?: readonly string[];
+  /** Gives up after this long. Default 10 000. */
+  readonly timeoutMs?: number;
+  /** Gives up when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@link listenQmux}. */
+export interface QmuxListenOptions {
+  /** A listening HTTP or HTTPS server whose WebSocket upgrades become sessions; it is not closed with the backend. */
+  readonly httpServer: Server | SecureServer;
+  /** Application protocols spoken here, in order of preference. Default: `moq-lite-05`. */
+  readonly protocols?: readonly string[];
+}
+
+/**
+ * StreamOpenLimiter a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
+ *
+ * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or what the server
+ * refuses the session with.
+ */
+export async function connectQmux(target: URL, options: QmuxConnectOptions = {}): Promise<Session> {
+  const protocols = options.protocols ?? [MOQ_LITE_05];
+  const url = offerProtocol(target, protocols);
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  let socket: WebSocket | undefined;
+  try {
+    signal.throwIfAborted();
+    const secured = url.protocol === "https:" ? await openTls(url, options, signal) : undefined;
+    const address = new URL(url);
+    address.protocol = secured ? "wss:" : "ws:";
+    socket = new WsClient(address, offered(protocols), {
+      maxPayload: MAX_MESSAGE_BYTES,
+      perMessageDeflate: false,
+      ...(secured && { createConnection: () => secured }),
+    });
+    // Before it opens: the server's first message may come along with its answer.
+    const qmux = new QmuxSession(asSocket(socket), { config: QMUX });
+    await opened(socket, signal);
+    return await startSession(socket, qmux, url, undefined, protocols, signal);
+  } catch (cause) {
+    socket?.terminate();
+    if (timeout.aborted) {
+      const detail = `no answer in ${timeoutMs} ms`;
+      throw new CarrierError("CONNECT_TIMEOUT", { host: url.host, carrier: "qmux", detail }, { cause });
+    }
+    if (signal.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`, { cause });
+    throw carrierError(cause, url.host, "qmux");
+  }
+}
+
+/** Turns the WebSocket upgrades of an HTTP server into session requests. */
+export function listenQmux(options: QmuxListenOptions): SessionServer {
+  return new QmuxServer(options.httpServer, options.protocols ?? [MOQ_LITE_05]);
+}
+
+class QmuxServer implements SessionServer {
+  readonly backend = "qmux";
+  readonly address: { readonly host: string; readonly port: number };
+  #http: Server | SecureServer;
+  #protocols: readonly string[];
+  #webSockets: WebSocketServer;
+  #sockets = new Set<WebSocket>();
+  #sessions = new Set<Session>();
+  #requests = new RequestQueue();
+  #closed: Promise<void> | undefined;
+  #onUpgrade = guard("transport.upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    this.#offer(request, socket, head),
+  );
+
+  constructor(http: Server | SecureServer, protocols: readonly string[]) {
+    const address = http.address();
+    if (address === null || typeof address === "string") {
+      throw new StateError("NOT_LISTENING", "options.httpServer must be listening on a TCP port.");
+    }
+    this.address = { host: address.address, port: address.port };
+    this.#http = http;
+    this.#protocols = protocols;
+    this.#webSockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: MAX_MESSAGE_BYTES,
+      perMessageDeflate: false,
+      handleProtocols: (names) => select(names, protocols) ?? false,
+    });
+    http.on("upgrade", this.#onUpgrade);
+  }
+
+  accept(): Promise<SessionRequest | undefined> {
+    return this.#requests.next();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  #offer(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on("error", () => socket.destroy());
+    const scheme = "encrypted" in socket ? "https" : "http";
+    let url: URL;
+    try {
+      url = new URL(request.url ?? "/", `${scheme}://${request.headers.host ?? "localhost"}`);
+    } catch {
+      refuse(socket, 400);
+      return;
+    }
+    const names = request.headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim());
+    if (names && select(names, this.#protocols) === undefined) {
+      refuse(socket, 400);
+      return;
+    }
+    const offer = new QmuxRequest({
+      url,
+      remoteAddress: (socket as Socket).remoteAddress,
+      socket,
+      origin: request.headers.origin,
+      start: () => this.#accept(request, socket, head, url),
+    });
+    if (!this.#requests.push(offer)) void offer.reject(503);
+  }
+
+  async #accept(request: IncomingMessage, socket: Duplex, head: Buffer, url: URL): Promise<Session> {
+    const remoteAddress = (socket as Socket).remoteAddress;
+    const [webSocket, qmux] = await new Promise<[WebSocket, QmuxSession]>((resolve, reject) => {
+      if (socket.destroyed) return reject(gone());
+      socket.once("close", () => reject(gone()));
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+        resolve([webSocket, QmuxSession.accept(asSocket(webSocket), { config: QMUX })]),
+      );
+    });
+    this.#sockets.add(webSocket);
+    webSocket.once("close", () => this.#sockets.delete(webSocket));
+    try {
+      const signal = AbortSignal.timeout(HANDSHAKE_MS);
+      const session = await startSession(webSocket, qmux, url, remoteAddress, this.#protocols, signal);
+      this.#sessions.add(session);
+      background(
+        "transport.session",
+        session.closed.then(() => this.#sessions.delete(session)),
+      );
+      if (this.#closed) session.close();
+      return session;
+    } catch (cause) {
+      webSocket.terminate();
+      throw new TransportError("CONNECT_FAILED", `The client did not begin QMux: ${text(cause)}.`, { cause });
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#http.off("upgrade", this.#onUpgrade);
+    for (const request of this.#requests.close()) void request.reject(503);
+    for (const session of this.#sessions) session.close();
+    // The close frame goes out first, then the socket; whoever does not answer is cut off.
+    await Promise.all(
+      [...this.#sockets].map((socket) => {
+        const cut = setTimeout(() => socket.terminate(), 1_000);
+        return new Promise<void>((resolve) => {
+          if (socket.readyState === socket.CLOSED) resolve();
+          socket.once("close", () => resolve());
+        }).finally(() => clearTimeout(cut));
+      }),
+    );
+    this.#webSockets.close();
+  }
+}
+
+class QmuxRequest implements SessionRequest {
+  readonly backend = "qmux";
+  readonly url: URL;
+  readonly remoteAddress: string | undefined;
+  readonly origin: string | undefined;
+  #options: QmuxRequestOptions;
+  #taken = false;
+
+  constructor(options: QmuxRequestOptions) {
+    this.url = options.url;
+    this.remoteAddress = options.remoteAddress;
+    this.origin = options.origin;
+    this.#options = options;
+  }
+
+  async accept(): Promise<Session> {
+    this.#take();
+    return this.#options.start();
+  }
+
+  async reject(refusal: Refusal | number): Promise<void> {
+    this.#take();
+    const { origin, socket, start } = this.#options;
+    const why = typeof refusal === "number" ? refusalOf(refusal) : refusal;
+    // Only browsers send an origin, and they show a page neither the status nor the body of a WebSocket's refusal. A page
+    // that must not be here gets no session, not even for a reason.
+    if (origin === undefined || why.status === 403) return refuse(socket, why.status, closeInfoOf(why).reason);
+    const session = await start();
+    session.close(closeInfoOf(why));
+  }
+
+  #take(): void {
+    if (this.#taken) throw new StateError("REQUEST_TAKEN", "The request was already accepted or refused.");
+    this.#taken = true;
+  }
+}
+
+interface QmuxRequestOptions {
+  readonly url: URL;
+  readonly remoteAddress: string | undefined;
+  readonly socket: Duplex;
+  readonly origin: string | undefined;
+  readonly start: () => Promise<Session>;
+}
+
+async function startSession(
+  socket: WebSocket,
+  qmux: QmuxSession,
+  url: URL,
+  remoteAddress: string | undefined,
+  protocols: readonly string[],
+  signal: AbortSignal,
+): Promise<Session> {
+  await qmux.ready;
+  const hasRecords = socket.protocol.startsWith("qmux-02") || socket.protocol.startsWith("qmux-01");
+  // Whether there are datagrams shows only once the peer's parameters are in, and there is no event for that.
+  while (hasRecords && qmux.datagrams.maxDatagramSize === 0) {
+    if (signal.aborted || socket.readyState !== socket.OPEN) throw gone();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  heartbeat(socket);
+  return new WebTransportSession(qmux, {
+    backend: "qmux",
+    protocol: qmux.protocol || urlProtocol(url, protocols),
+    url,
+    remoteAddress,
+    datagrams: hasRecords,
+  });
+}
+
+/** The same at run time; only the event types of `ws` and of the DOM differ. */
+function asSocket(socket: WebSocket): Parameters<typeof QmuxSession.accept>[0] {
+  return socket as unknown as Parameters<typeof QmuxSession.accept>[0];
+}
+
+function heartbeat(socket: WebSocket): void {
+  let silent = 0;
+  socket.on("pong", () => {
+    silent = 0;
+  });
+  const beat = guard("transport.heartbeat", () => {
+    if (++silent > 3) socket.terminate();
+    else socket.ping();
+  });
+  const timer = setInterval(beat, KEEPALIVE_MS);
+  timer.unref();
+  socket.once("close", () => clearInterval(timer));
+}
+
+/** Connects and checks the certificate before anything is sent, so that a pinned server is the only one to see the URL. */
+function openTls(url: URL, options: QmuxConnectOptions, signal: AbortSignal): Promise<TLSSocket> {
+  const { certificateHashes = [], insecure = false } = options;
+  const ca = authorities(options.ca);
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({
+      host,
+      port: Number(url.port || 443),
+      ...(isIPv6(host) || /^[\d.]+$/.test(host) ? {} : { servername: host }),
+      ALPNProtocols: ["http/1.1"],
+      rejectUnauthorized: !insecure && certificateHashes.length === 0,
+      ...(ca !== undefined && { ca }),
+    });
+    const abort = (): void => void socket.destroy(new Error("aborted"));
+    signal.addEventListener("abort", abort, { once: true });
+    socket.once("error", reject);
+    socket.once("secureConnect", () => {
+      signal.removeEventListener("abort", abort);
+      const hash = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase();
+      if (certificateHashes.length > 0 && !certificateHashes.some((pin) => Buffer.from(pin).toString("hex") === hash)) {
+        socket.destroy(new Error("the server's certificate is not one of options.certificateHashes"));
+        return;
+      }
+      resolve(socket);
+    });
+  });
+}
+
+function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new Error("aborted"));
+    signal.addEventListener("abort", abort, { once: true });
+    socket.once("error", reject);
+    socket.once("unexpected-response", (_, response) => {
+      refusalIn(response).then(reject, reject);
+    });
+    socket.once("open", () => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    });
+  });
+}
+
+function offered(protocols: readonly string[]): string[] {
+  return [
+    ...protocols.flatMap((protocol) => WIRE_VERSIONS.map((version) => `${version}.${protocol}`)),
+    ...WIRE_VERSIONS,
+    "webtransport",
+  ];
+}
+
+function select(names: Iterable<string>, protocols: readonly string[]): string | undefined {
+  const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
+  return selectSubprotocol([...names], { protocols: [...protocols], versions });
+}
+
+function refuse(socket: Duplex, status: number, reason = ""): void {
+  const type = "Content-Type: text/plain; charset=utf-8";
+  const head = `HTTP/1.1 ${status} \r\nConnection: close\r\n${type}\r\nContent-Length: ${Buffer.byteLength(reason)}`;
+  // A peer that does not close its end would keep the connection.
+  socket.end(`${head}\r\n\r\n${reason}`, () => setTimeout(() => socket.destroy(), REFUSED_MS).unref());
+}
+
+/** Why a server did not take a WebSocket: its code and sentence where its body has them. */
+async function refusalIn(response: IncomingMessage): Promise<Error> {
+  let body = "";
+  response.setEncoding("utf8");
+  for await (const piece of response) {
+    body += piece;
+    if (body.length > MAX_REASON_BYTES) break;
+  }
+  const status = response.statusCode ?? 0;
+  const said = readReason(body);
+  if (said) return said;
+  if (status === 401 || status === 403) return new TransportError("UNAUTHORIZED", refusalOf(status).message);
+  return new Error(`the server answered with HTTP status ${status}`);
+}
+
+function gone(): Error {
+  return new Error("the peer has left");
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,123 @@
+import "reflect-metadata";
+import { webcrypto } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createSecureServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as x509 from "@peculiar/x509";
+import { afterEach, expect, test } from "vitest";
+import { type Certificate, connect, listen, type SessionServer } from "../index.js";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const DAY_MS = 86_400_000;
+const EC = { name: "ECDSA", namedCurve: "P-256" };
+const signingAlgorithm = { name: "ECDSA", hash: "SHA-256" };
+const crypto = webcrypto as unknown as Crypto;
+
+/** An authority, and a certificate for this machine that it signed for longer than what is pinned by hash may live. */
+async function authority(name: string): Promise<{ ca: string; certificate: Certificate }> {
+  const dates = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + 90 * DAY_MS) };
+  const keys = await crypto.subtle.generateKey(EC, true, ["sign", "verify"]);
+  const own = await x509.X509CertificateGenerator.createSelfSigned(
+    {
+      name: `CN=${name}`,
+      keys,
+      signingAlgorithm,
+      ...dates,
+      extensions: [new x509.BasicConstraintsExtension(true, 0, true)],
+    },
+    crypto,
+  );
+  const serverKeys = await crypto.subtle.generateKey(EC, true, ["sign", "verify"]);
+  const signed = await x509.X509CertificateGenerator.create(
+    {
+      subject: "CN=relay",
+      issuer: own.subject,
+      publicKey: serverKeys.publicKey,
+      signingKey: keys.privateKey,
+      signingAlgorithm,
+      ...dates,
+      extensions: [
+        new x509.BasicConstraintsExtension(false),
+        new x509.SubjectAlternativeNameExtension([
+          { type: "dns", value: "localhost" },
+          { type: "ip", value: "127.0.0.1" },
+        ]),
+      ],
+    },
+    crypto,
+  );
+  const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", serverKeys.privateKey), "PRIVATE KEY");
+  return { ca: own.toString("pem"), certificate: { cert: signed.toString("pem"), key } };
+}
+
+function serve(server: SessionServer): void {
+  cleanups.push(() => server.close());
+  void (async () => {
+    for (let request = await server.accept(); request; request = await server.accept())
+      void request.accept().catch(() => undefined);
+  })();
+}
+
+test("one setting trusts an authority of one's own over QUIC and over WebSocket, and no other authority", async () => {
+  const [ours, other] = await Promise.all([authority("ours"), authority("other")]);
+  const httpServer = createSecureServer(ours.certificate);
+  await new Promise<void>((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => httpServer.close());
+  const { port } = httpServer.address() as AddressInfo;
+  serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));
+  serve(await listen({ backend: "quic", host: "127.0.0.1", port, certificate: ours.certificate }));
+
+  const before = { ...process.env };
+  for (const backend of ["quic", "qmux"] as const) {
+    for (const host of ["localhost", "127.0.0.1"]) {
+      const url = `https://${host}:${port}/`;
+      const session = await connect(url, { backends: [backend], ca: ours.ca });
+      expect(session.backend).toBe(backend);
+      session.close();
+      for (const options of [{}, { ca: other.ca }])
+        await expect(connect(url, { backends: [backend], ...options })).rejects.toMatchObject({
+          code: "CERTIFICATE_UNTRUSTED",
+        });
+    }
+  }
+  // Of several, each counts.
+  const session = await connect(`https://localhost:${port}/`, { ca: `${other.ca}\n${ours.ca}` });
+  expect(session.backend).toBe("quic");
+  session.close();
+  expect(process.env).toEqual(before);
+
+  await expect(connect(`https://localhost:${port}/`, { backends: ["http2"], ca: ours.ca })).rejects.toMatchObject({
+    code: "INVALID_OPTION",
+    message: expect.stringContaining("NODE_EXTRA_CA_CERTS"),
+  });
+});
+
+test.each(["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])("both carriers heed %s", async (variable) => {
+  const { ca, certificate } = await authority("ours");
+  const folder = mkdtempSync(join(tmpdir(), "unsay-authorities-"));
+  writeFileSync(join(folder, "ca.pem"), ca);
+  const httpServer = createSecureServer(certificate);
+  await new Promise<void>((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+  const { port } = httpServer.address() as AddressInfo;
+  serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));
+  serve(await listen({ backend: "quic", host: "127.0.0.1", port, certificate }));
+  const before = process.env[variable];
+  cleanups.push(() => {
+    if (before === undefined) delete process.env[variable];
+    else process.env[variable] = before;
+    httpServer.close();
+    rmSync(folder, { recursive: true });
+  });
+  process.env[variable] = join(folder, "ca.pem");
+  for (const backend of ["quic", "qmux"] as const) {
+    const session = await connect(`https://localhost:${port}/`, { backends: [backend] });
+    expect(session.backend).toBe(backend);
+    session.close();
+  }
+});

@@ -1,0 +1,54 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { rootCertificates } from "node:tls";
+import { isMainThread } from "node:worker_threads";
+import { TransportError } from "../../base/index.js";
+
+/**
+ * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those that a caller names, else those
+ * of the environment. Node heeds `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
+ * that an authority known to one carrier is known to all.
+ */
+export function authorities(ca: string | undefined): string | undefined {
+  if (ca !== undefined) return ca;
+  const extra = readIfThere(process.env.NODE_EXTRA_CA_CERTS);
+  const instead = readIfThere(process.env.SSL_CERT_FILE);
+  if (extra === undefined && instead === undefined) return undefined;
+  return [instead ?? rootCertificates.join("\n"), extra ?? ""].join("\n");
+}
+
+/**
+ * Calls `make` while `SSL_CERT_FILE` leads to these authorities alone: the binding takes them from there, and reads the
+ * file each time it makes a client.
+ *
+ * Throws a `TransportError` (`NATIVE_UNAVAILABLE`) in a worker thread, whose environment is a copy.
+ */
+export function withAuthorities<T>(pem: string, make: () => T): T {
+  if (!isMainThread)
+    throw new TransportError("NATIVE_UNAVAILABLE", "QUIC takes authorities of one's own on the main thread alone.");
+  const folder = mkdtempSync(join(tmpdir(), "unsay-ca-"));
+  const before = { SSL_CERT_FILE: process.env.SSL_CERT_FILE, SSL_CERT_DIR: process.env.SSL_CERT_DIR };
+  try {
+    const file = join(folder, "ca.pem");
+    writeFileSync(file, pem, { mode: 0o600 });
+    process.env.SSL_CERT_FILE = file;
+    delete process.env.SSL_CERT_DIR;
+    return make();
+  } finally {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readIfThere(path: string | undefined): string | undefined {
+  try {
+    return path ? readFileSync(path, "utf8") : undefined;
+  } catch {
+    // As Node and the binding do, which start with their own authorities then.
+    return undefined;
+  }
+}

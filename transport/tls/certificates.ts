@@ -1,0 +1,179 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { EventEmitter } from "node:events";
+import { unwatchFile, watchFile } from "node:fs";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import { InputError } from "../../base/index.js";
+import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
+import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
+
+/** How long before its end a certificate made here is replaced. */
+const RENEW_MS = 2 * 86_400_000;
+/** How often the age of a certificate made here, or the files of a given one, are looked at. */
+const CHECK_MS = 3_600_000;
+const WATCH_MS = 2_000;
+
+/** Options of {@link loadOrCreateCertificate}. */
+export interface OwnCertificateOptions {
+  /** Folder that keeps `certificate.pem` and `key.pem`; made with mode 0700 when missing. */
+  readonly directory: string;
+  /** Host names and addresses beside `localhost`, `127.0.0.1` and `::1`. */
+  readonly hosts?: readonly string[];
+  /** Milliseconds since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** Options of {@link loadCertificate}. */
+export interface GivenCertificateOptions {
+  /** Path of the PEM chain. */
+  readonly cert: string;
+  /** Path of the PEM private key. */
+  readonly key: string;
+}
+
+/** A server's certificate, which changes in the course of time. */
+export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [Error] }> {
+  #current: Certificate;
+  #stop: () => void;
+
+  /** @internal */
+  constructor(
+    current: Certificate,
+    start: (replace: (next: Certificate) => void, fail: (error: Error) => void) => () => void,
+  ) {
+    super();
+    this.#current = current;
+    this.#stop = start(
+      (next) => {
+        if (next.cert === this.#current.cert && next.key === this.#current.key) return;
+        this.#current = next;
+        this.emit("rotate", next);
+      },
+      (error) => {
+        // Without a listener an "error" event would end the process; the certificate at hand still works.
+        if (this.listenerCount("error") > 0) this.emit("error", error);
+      },
+    );
+  }
+
+  /** The certificate to use now; a "rotate" event tells when it was replaced. */
+  get current(): Certificate {
+    return this.#current;
+  }
+
+  /** SHA-256 of the certificate in lower-case hex, which clients pin and which `/certificate.sha256` serves. */
+  get sha256(): string {
+    return certificateHash(this.#current.cert);
+  }
+
+  /** When the certificate ends, in milliseconds since 1970. */
+  get expiresAt(): number {
+    return expiry(this.#current);
+  }
+
+  /** Stops looking for newer ones; idempotent. */
+  close(): void {
+    this.#stop();
+  }
+}
+
+/**
+ * Loads the self-signed certificate kept in a folder, or makes one: ECDSA P-256, 13 days, as browsers demand of what
+ * they pin by hash. The key's file can be read by its owner alone. It is replaced two days before its end.
+ *
+ * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the folder can not be used.
+ */
+export async function loadOrCreateCertificate(options: OwnCertificateOptions): Promise<Certificates> {
+  const { directory, hosts = [], now = Date.now } = options;
+  const paths = { cert: join(directory, "certificate.pem"), key: join(directory, "key.pem") };
+  const fresh = async (): Promise<Certificate> => {
+    // A key that another user put there is no secret.
+    const kept = await readPair(paths).catch(() => undefined);
+    if (kept && expiry(kept) - now() > RENEW_MS && names(kept, hosts)) return kept;
+    const made = await createCertificate(hosts, now());
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await assertTrustedFolder(directory);
+      await replace(paths.key, made.key, 0o600);
+      await replace(paths.cert, made.cert, 0o644);
+    } catch (cause) {
+      if (cause instanceof InputError) throw cause;
+      throw new InputError(
+        "CERTIFICATE_UNUSABLE",
+        `The folder ${directory} can not keep a certificate: ${text(cause)}.`,
+        {
+          cause,
+        },
+      );
+    }
+    return made;
+  };
+  return new Certificates(await fresh(), (next, fail) => {
+    const timer = setInterval(() => fresh().then(next, fail), CHECK_MS);
+    timer.unref();
+    return () => clearInterval(timer);
+  });
+}
+
+/**
+ * Loads a certificate and its key from files, and again whenever they change. While a changed pair is unusable, such as
+ * half written, the one before stays and an "error" event tells why.
+ *
+ * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the files are not a certificate and its key.
+ */
+export async function loadCertificate(options: GivenCertificateOptions): Promise<Certificates> {
+  return new Certificates(await readPair(options), (next, fail) => {
+    const reload = () => void readPair(options).then(next, fail);
+    const paths = [options.cert, options.key];
+    for (const path of paths) watchFile(path, { interval: WATCH_MS, persistent: false }, reload);
+    return () => {
+      for (const path of paths) unwatchFile(path, reload);
+    };
+  });
+}
+
+async function readPair(paths: GivenCertificateOptions): Promise<Certificate> {
+  const [cert, key] = await Promise.all([readPem(paths.cert, "certificate"), readPem(paths.key, "key")]);
+  try {
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
+      throw new Error("they do not belong together");
+  } catch (cause) {
+    throw new InputError(
+      "CERTIFICATE_UNUSABLE",
+      `${paths.cert} and ${paths.key} are not a PEM certificate and its key: ${text(cause)}.`,
+      { cause },
+    );
+  }
+  return { cert, key };
+}
+
+async function readPem(path: string, what: string): Promise<string> {
+  try {
+    return await readTrusted(path);
+  } catch (cause) {
+    if (cause instanceof InputError) throw cause;
+    throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} can not be read: ${text(cause)}.`, { cause });
+  }
+}
+
+async function replace(path: string, content: string, mode: number): Promise<void> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, content, { mode });
+  // An older file of that name would have kept its mode.
+  await chmod(temporary, mode);
+  await rename(temporary, path);
+}
+
+function names(certificate: Certificate, hosts: readonly string[]): boolean {
+  const parsed = new X509Certificate(certificate.cert);
+  return hosts.every((host) => (isIP(host) === 0 ? parsed.checkHost(host) : parsed.checkIP(host)) !== undefined);
+}
+
+function expiry(certificate: Certificate): number {
+  return Date.parse(new X509Certificate(certificate.cert).validTo);
+}
+
+function text(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,58 @@
+import { type Stats, statSync } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { InputError } from "../../base/index.js";
+
+/**
+ * Reads a file that decides what this process trusts, such as a key: another user of the machine must not have written it.
+ *
+ * Throws an `InputError` (`FILE_UNTRUSTED`) when it belongs to a user other than this one and root, or when every user may
+ * write it; otherwise what the system throws.
+ */
+export async function readTrusted(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    // The file that is open, whatever the path leads to by now.
+    refuseStranger(path, "file", await file.stat());
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same for a folder whose files are read or written; sticky folders such as /tmp are refused too. */
+export async function assertTrustedFolder(path: string): Promise<void> {
+  refuseStranger(path, "folder", await stat(path));
+}
+
+/**
+ * Whether no other user can put something else in the place of a folder: it and the folders around it belong to this user
+ * or root, and where others may write, a sticky bit keeps them from what is not theirs.
+ */
+export function isOutOfReach(folder: string): boolean {
+  for (let path = folder; ; path = dirname(path)) {
+    const { uid, mode } = statSync(path);
+    if (!isOurs(uid) || ((mode & 0o022) !== 0 && (mode & 0o1000) === 0)) return false;
+    if (path === dirname(path)) return true;
+  }
+}
+
+function isOurs(uid: number): boolean {
+  const own = process.getuid?.();
+  return own === undefined || uid === own || uid === 0;
+}
+
+function refuseStranger(path: string, what: string, { uid, mode }: Stats): void {
+  // Windows has no owners of this kind.
+  if (process.getuid === undefined) return;
+  if (!isOurs(uid))
+    throw new InputError(
+      "FILE_UNTRUSTED",
+      `The ${what} ${path} belongs to user ${uid}; it must belong to the user that runs this, or to root.`,
+    );
+  if ((mode & 0o002) !== 0)
+    throw new InputError(
+      "FILE_UNTRUSTED",
+      `Every user of this machine can write the ${what} ${path}; take that away with chmod o-w.`,
+    );
+}

@@ -1,0 +1,443 @@
+import { expect, test } from "vitest";
+import { fromMilliseconds, type Microseconds } from "../../base/index.js";
+import type { Delivery } from "../../container/index.js";
+import { type VideoImage, VideoPipeline } from "../tracks/video-pipeline.js";
+import {
+  type AudioPacketDecoder,
+  AudioPipeline,
+  type Decoder,
+  type DecoderEvents,
+  type DeliverySource,
+  type Ticket,
+  TicketQueue,
+} from "./audio-pipeline.js";
+import { PlaybackClock } from "./playback-clock.js";
+import { Playout } from "./playout.js";
+import { framesAt, QUANTUM_FRAMES } from "./samples.js";
+
+/** Deliveries set by hand, with what a consumer tells beside them. */
+class Script implements DeliverySource {
+  queue: Delivery[] = [];
+  discontinuity = 0;
+  from: Microseconds | undefined;
+  holding = false;
+  afterGap = (_timestamp: Microseconds) => false;
+
+  peek() {
+    const timestamp = this.queue[0]?.frame.timestamp;
+    return timestamp === undefined ? undefined : { timestamp, afterGap: this.afterGap(timestamp) };
+  }
+
+  read() {
+    return this.queue.shift();
+  }
+
+  add(epoch: number, fromMs: number, count: number, { keyframe = true, stepMs = 20, first = 0 } = {}) {
+    for (let index = 0; index < count; index++)
+      this.queue.push({
+        frame: { timestamp: fromMilliseconds(fromMs + index * stepMs), payload: Uint8Array.of(epoch), keyframe },
+        sequence: epoch * 65536 + first + index,
+        epoch,
+        discontinuity: this.discontinuity,
+        from: this.from,
+      });
+  }
+
+  rewind(fromMs: number) {
+    this.queue = [];
+    this.discontinuity++;
+    this.from = fromMilliseconds(fromMs);
+  }
+}
+
+/** A decoder that hands out its results when told to, those of before a reset included. */
+class SlowDecoder<Output> implements Decoder {
+  readonly jobs: Ticket[] = [];
+  readonly log: string[] = [];
+  readonly #events: DecoderEvents<Output>;
+  readonly #make: (ticket: Ticket) => Output;
+
+  constructor(events: DecoderEvents<Output>, make: (ticket: Ticket) => Output) {
+    this.#events = events;
+    this.#make = make;
+  }
+
+  get pending() {
+    return this.jobs.length;
+  }
+
+  decode(_payload: Uint8Array, ticket: Ticket) {
+    this.log.push(`decode ${ticket.timestamp / 1000}`);
+    this.jobs.push(ticket);
+  }
+
+  reset() {
+    this.log.push("reset");
+  }
+
+  close() {
+    this.log.push("close");
+  }
+
+  finish(count = this.jobs.length) {
+    for (const ticket of this.jobs.splice(0, count)) this.#events.output(this.#make(ticket), ticket);
+  }
+
+  fail() {
+    this.#events.error(new Error("broken"));
+  }
+}
+
+class SlowSound extends SlowDecoder<readonly Float32Array[]> implements AudioPacketDecoder {
+  framesOf() {
+    return 960;
+  }
+
+  conceal(frames: number, _next: Uint8Array, ticket: Ticket) {
+    this.log.push(`conceal ${ticket.timestamp / 1000} ${frames}`);
+  }
+}
+
+/** A picture that can be told. */
+interface NamedPicture extends VideoImage {
+  readonly name: string;
+}
+
+function audio({ maxPending = 100, horizonMs = 1000, jitterMs = 40 } = {}) {
+  const consumer = new Script();
+  // No more delay than the pipeline takes for what may precede the first frame.
+  const output = new Playout({ channels: 1, jitterMs });
+  let decoder: SlowSound | undefined;
+  const pipeline = new AudioPipeline({
+    consumer,
+    output,
+    maxPending,
+    horizonMs,
+    openDecoder: (events) => {
+      decoder = new SlowSound(events, () => [new Float32Array(960).fill(0.5)]);
+      return decoder;
+    },
+  });
+  const play = (milliseconds: number) => {
+    const heard: string[] = [];
+    const quantum = [new Float32Array(QUANTUM_FRAMES)];
+    for (let frames = 0; frames < milliseconds * 48; frames += QUANTUM_FRAMES)
+      for (const run of output.pull(quantum)) heard.push(`${run.epoch}`);
+    return [...new Set(heard)].join(",");
+  };
+  return { consumer, output, decoder: decoder!, pipeline, play };
+}
+
+test("results of a decoder that were under way when a rewind came are never heard", () => {
+  const { consumer, output, decoder, pipeline, play } = audio();
+  consumer.add(0, 0, 10);
+  pipeline.pump();
+  expect(decoder.pending).toBe(10);
+  consumer.rewind(0);
+  consumer.add(1, 0, 10);
+  pipeline.pump();
+  decoder.finish();
+  expect(play(250)).toBe("1");
+  expect(pipeline.counters).toEqual({ decoded: 20, concealed: 0, stale: 10, errors: 0 });
+  expect(pipeline.generation).toBe(1);
+  expect(decoder.log.filter((line) => line === "reset")).toHaveLength(1);
+  expect(output.counters.staleMs).toBe(0);
+});
+
+test("a pipeline that waits for the playhead is woken by a rewind", () => {
+  const { consumer, output, decoder, pipeline, play } = audio({ horizonMs: 100 });
+  consumer.add(0, 0, 100);
+  pipeline.pump();
+  decoder.finish();
+  expect(consumer.queue.length).toBeGreaterThan(90);
+  play(60);
+  pipeline.pump();
+  decoder.finish();
+  const before = consumer.queue.length;
+  pipeline.pump();
+  expect(consumer.queue).toHaveLength(before);
+  consumer.rewind(40);
+  pipeline.pump();
+  expect(output.bufferedMs).toBeLessThan(40);
+  consumer.add(1, 40, 5);
+  pipeline.pump();
+  decoder.finish();
+  expect(play(200)).toBe("0,1");
+});
+
+test("a full decoder holds packets back until it delivers", () => {
+  const { consumer, decoder, pipeline } = audio({ maxPending: 3 });
+  consumer.add(0, 0, 10);
+  pipeline.pump();
+  expect(decoder.pending).toBe(3);
+  decoder.finish(1);
+  expect(decoder.pending).toBe(3);
+  expect(consumer.queue).toHaveLength(6);
+});
+
+test("a short gap is concealed where groups are missing, a long one, a pause and a new epoch are not", () => {
+  const { consumer, decoder, pipeline } = audio();
+  consumer.add(0, 0, 1);
+  consumer.add(0, 60, 1, { first: 3 });
+  consumer.add(0, 120, 1, { first: 4 });
+  consumer.add(0, 500, 1, { first: 23 });
+  consumer.add(1, 540, 1);
+  pipeline.pump();
+  expect(decoder.log).toEqual([
+    "decode 0",
+    `conceal 20 ${framesAt(fromMilliseconds(40))}`,
+    "decode 60",
+    "decode 120",
+    "decode 500",
+    "reset",
+    "decode 540",
+  ]);
+});
+
+test("a listener reports a rewind of which it had received nothing, and none where numbers only run over", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 5);
+  pipeline.pump();
+  decoder.finish();
+  play(120);
+  // The publisher takes back from 90 ms on: the last packet it sent begins before that.
+  consumer.add(1, 90, 1);
+  pipeline.pump();
+  decoder.finish();
+  expect(pipeline.generation).toBe(1);
+  expect(output.applied).toMatchObject({ discontinuity: 1, from: 90_000, heardUntil: 90_000 });
+  consumer.add(0, 200, 2, { first: 2 * 65_536 - 1 });
+  consumer.queue = consumer.queue.map((each) => ({ ...each, epoch: Math.floor(each.sequence / 65_536) }));
+  pipeline.pump();
+  expect(pipeline.generation).toBe(1);
+});
+
+test("what a rewind keeps is decoded on, clipped at the cut, and the decoder starts afresh only behind it", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 5);
+  pipeline.pump();
+  // Three packets are still to come when the rewind is known; one of them, and half of another, are taken back.
+  decoder.finish(2);
+  consumer.rewind(70);
+  consumer.add(1, 70, 5);
+  pipeline.pump();
+  expect(decoder.log.slice(-6)).toEqual(["reset", "decode 70", "decode 90", "decode 110", "decode 130", "decode 150"]);
+  decoder.finish();
+  expect(output.bufferedMs).toBe(170);
+  expect(pipeline.counters).toMatchObject({ stale: 1, decoded: 10 });
+  expect(play(300)).toBe("0,1");
+  expect(output.counters).toMatchObject({ staleMs: 0, playedMs: 170 });
+});
+
+test("the playhead stands still while it is unknown how far back a rewind goes", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 20);
+  pipeline.pump();
+  decoder.finish();
+  play(200);
+  const { playhead } = output;
+  consumer.holding = true;
+  pipeline.pump();
+  expect(play(100)).toBe("");
+  expect(output.playhead).toBe(playhead);
+  consumer.holding = false;
+  pipeline.pump();
+  expect(play(100)).toBe("0");
+});
+
+test("what is missing may come until what follows it is due, and a pause is no gap", () => {
+  const { consumer, decoder, pipeline, play } = audio();
+  consumer.add(0, 0, 3);
+  consumer.add(0, 400, 5);
+  // The pipeline waits for the fourth packet, the consumer does not.
+  consumer.afterGap = (timestamp) => timestamp === 400_000;
+  pipeline.pump();
+  decoder.finish();
+  expect(consumer.queue).toHaveLength(5);
+  play(300);
+  pipeline.pump();
+  expect(consumer.queue).toHaveLength(5);
+  for (let step = 0; step < 20; step++) {
+    play(10);
+    pipeline.pump();
+    decoder.finish();
+  }
+  expect(consumer.queue).toHaveLength(0);
+  consumer.add(0, 5000, 1);
+  play(300);
+  pipeline.pump();
+  expect(consumer.queue).toHaveLength(0);
+});
+
+test("what comes first is not decoded before its turn is near, because something earlier may still come", () => {
+  const { consumer, decoder, pipeline, play } = audio({ jitterMs: 80 });
+  consumer.add(0, 20, 3);
+  pipeline.pump();
+  play(30);
+  pipeline.pump();
+  expect(decoder.log).toEqual([]);
+  consumer.add(0, 0, 1);
+  consumer.queue.unshift(...consumer.queue.splice(3));
+  pipeline.pump();
+  // It shows that more may come in the wrong order, until the turn of the one that came first is near.
+  expect(decoder.log).toEqual([]);
+  play(10);
+  pipeline.pump();
+  expect(decoder.log).toEqual(["decode 0", "decode 20", "decode 40", "decode 60"]);
+});
+
+test("another consumer takes over from its first frame on", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 50);
+  pipeline.pump();
+  decoder.finish();
+  play(200);
+  const next = new Script();
+  pipeline.follow(next);
+  expect(play(40)).toBe("0");
+  next.add(0, 1000, 5);
+  next.queue = next.queue.map((delivery) => ({ ...delivery, epoch: 7 }));
+  pipeline.pump();
+  decoder.finish();
+  expect(pipeline.generation).toBe(1);
+  expect(output.applied).toEqual({ discontinuity: 1, from: 1_000_000, heardUntil: 1_000_000 });
+  expect(play(1000)).toBe("0,7");
+});
+
+test("a lowered rewind point takes back more but counts as the same rewind", () => {
+  const { consumer, decoder, pipeline, output } = audio();
+  consumer.add(0, 0, 20);
+  pipeline.pump();
+  decoder.finish();
+  consumer.rewind(300);
+  pipeline.pump();
+  expect(output.bufferedMs).toBe(300);
+  consumer.from = fromMilliseconds(200);
+  pipeline.pump();
+  expect(output.bufferedMs).toBe(200);
+  expect(pipeline.generation).toBe(1);
+});
+
+test("a queue of tickets gives every output its own, also when packets yield nothing", () => {
+  const queue = new TicketQueue(3);
+  const ticket = (timestamp: number) => ({
+    timestamp: timestamp as Microseconds,
+    sequence: 0,
+    epoch: 0,
+    generation: 0,
+  });
+  for (const timestamp of [1, 2, 3, 4]) queue.push(ticket(timestamp));
+  expect(queue.take(1)).toBeUndefined();
+  expect(queue.take(3)).toEqual(ticket(3));
+  expect(queue.take(2)).toBeUndefined();
+  expect(queue.size).toBe(1);
+});
+
+test("video drops what a rewind takes back, waits for a keyframe and keeps the last picture meanwhile", () => {
+  const consumer = new Script();
+  const clock = new PlaybackClock({ jitterMs: 40 });
+  const open = new Set<string>();
+  let decoder: SlowDecoder<NamedPicture> | undefined;
+  const pipeline = new VideoPipeline<NamedPicture>({
+    consumer,
+    clock,
+    master: true,
+    openDecoder: (events) => {
+      decoder = new SlowDecoder<NamedPicture>(events, ({ epoch, timestamp }) => {
+        const name = `${epoch}@${timestamp / 1000}`;
+        open.add(name);
+        return { name, close: () => open.delete(name) };
+      });
+      return decoder;
+    },
+  });
+  const show = (milliseconds: number) => {
+    clock.advance(milliseconds * 48);
+    return pipeline.present()?.name;
+  };
+  consumer.add(0, 0, 1);
+  consumer.add(0, 40, 9, { keyframe: false, stepMs: 40 });
+  pipeline.pump();
+  expect(decoder!.pending).toBe(8);
+  decoder!.finish(6);
+  expect(show(0)).toBeUndefined();
+  expect(show(40)).toBe("0@0");
+  expect(show(85)).toBe("0@80");
+  expect(pipeline.counters).toMatchObject({ shown: 2, late: 1 });
+
+  consumer.rewind(60);
+  consumer.add(1, 60, 2, { keyframe: false, stepMs: 40 });
+  pipeline.pump();
+  expect(decoder!.log.at(-1)).toBe("reset");
+  decoder!.finish();
+  expect(show(0)).toBe("0@80");
+  expect([...open]).toEqual(["0@80"]);
+  expect(pipeline.counters).toMatchObject({ undecodable: 2 });
+
+  consumer.add(1, 60, 3, { stepMs: 40 });
+  pipeline.pump();
+  decoder!.finish();
+  expect(show(20)).toBe("0@80");
+  expect(show(25)).toBe("1@60");
+  expect(show(40)).toBe("1@100");
+  decoder!.fail();
+  expect(decoder!.log.at(-1)).toBe("reset");
+  pipeline.close();
+  expect([...open]).toEqual([]);
+});
+
+test("of pictures stamped within a millisecond only the last is shown, and not before it is known to be the last", () => {
+  const consumer = new Script();
+  const clock = new PlaybackClock({ jitterMs: 40, adaptive: false });
+  let now = 0;
+  let decoder: SlowDecoder<NamedPicture> | undefined;
+  const pipeline = new VideoPipeline<NamedPicture>({
+    consumer,
+    clock,
+    master: true,
+    now: () => fromMilliseconds(now),
+    openDecoder: (events) => {
+      decoder = new SlowDecoder<NamedPicture>(events, ({ epoch, timestamp }) => {
+        return { name: `${epoch}@${timestamp / 1000}`, close: () => {} };
+      });
+      return decoder;
+    },
+  });
+  const feed = (...added: Parameters<Script["add"]>) => {
+    consumer.add(...added);
+    pipeline.pump();
+    decoder?.finish();
+  };
+  const show = (milliseconds: number) => {
+    now += milliseconds;
+    clock.advance(milliseconds * 48);
+    return pipeline.present()?.name;
+  };
+  feed(0, 0, 1);
+  feed(0, 40, 3, { keyframe: false, stepMs: 40 });
+  expect(show(45)).toBe("0@0");
+  expect(show(40)).toBe("0@40");
+
+  // A rewind between two keyframes, whose frames trickle in when they are due already.
+  consumer.rewind(50);
+  pipeline.pump();
+  feed(1, 50, 1);
+  expect(show(60)).toBe("0@40");
+  feed(1, 50.001, 2, { keyframe: false, stepMs: 0.001 });
+  expect(show(60)).toBe("0@40");
+  feed(1, 50.003, 1, { keyframe: false });
+  expect(show(60)).toBe("0@40");
+  // Nothing more comes: the last of them stands.
+  expect(show(50)).toBe("1@50.003");
+  expect(pipeline.counters).toMatchObject({ shown: 3, hidden: 3, late: 0 });
+
+  // Where something comes, it is not waited for.
+  consumer.rewind(90);
+  pipeline.pump();
+  feed(2, 90, 1);
+  feed(2, 90.001, 1, { keyframe: false });
+  feed(2, 130, 1, { keyframe: false });
+  expect(show(45)).toBe("2@90.001");
+  expect(show(40)).toBe("2@130");
+  pipeline.close();
+});

@@ -1,0 +1,74 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { MediaError, microseconds } from "../../base/index.js";
+import type { Ticket } from "./audio-pipeline.js";
+import { openPcm } from "./pcm.js";
+import { canDecode, loadDecoder, SwitchableDecoder } from "./switchable-decoder.js";
+
+const ticket: Ticket = { timestamp: microseconds(0), sequence: 0, epoch: 0, generation: 0 };
+
+function bytesOf(samples: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(samples.length * 2 + 1);
+  for (const [index, sample] of samples.entries()) bytes.writeInt16LE(sample, 1 + index * 2);
+  // Off by one byte, as payloads behind a header are.
+  return bytes.subarray(1);
+}
+
+function decode(samples: readonly number[], from: number, channels: 1 | 2): readonly Float32Array[] {
+  let planes: readonly Float32Array[] = [];
+  const decoder = openPcm({ from, channels, sampleRate: 48_000 })({
+    output: (output) => {
+      planes = output;
+    },
+    error: () => {},
+  });
+  expect(decoder.framesOf(bytesOf(samples))).toBe(samples.length / from || undefined);
+  decoder.decode(bytesOf(samples), ticket, true);
+  return planes;
+}
+
+describe("PCM", () => {
+  it("decodes 16-bit samples exactly, and mixes or copies channels", () => {
+    const sample = fc.integer({ min: -32_768, max: 32_767 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(sample, sample), { minLength: 1, maxLength: 64 }), (frames) => {
+        const stereo = decode(frames.flat(), 2, 2).map((plane) => [...plane].map((value) => value * 32_768));
+        expect(stereo).toEqual([frames.map(([left]) => left), frames.map(([, right]) => right)]);
+        const [mixed] = decode(frames.flat(), 2, 1);
+        expect([...mixed!]).toEqual(frames.map(([left, right]) => (left + right) / 2 / 32_768));
+        const mono = frames.map(([left]) => left);
+        const copied = decode(mono, 1, 2);
+        expect(copied[0]).toEqual(copied[1]);
+        expect([...copied[0]!]).toEqual(mono.map((value) => value / 32_768));
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it("refuses what is no whole number of frames, and renditions it can't play", async () => {
+    const decoder = openPcm({ from: 2, channels: 1, sampleRate: 48_000 })({ output: () => {}, error: () => {} });
+    expect(decoder.framesOf(new Uint8Array(3842))).toBeUndefined();
+    expect(decoder.framesOf(new Uint8Array(0))).toBeUndefined();
+    expect(() => decoder.decode(new Uint8Array(3842), ticket, true)).toThrow(MediaError);
+    const format = { codec: "pcm-s16", sampleRate: 48_000, numberOfChannels: 2 };
+    await expect(loadDecoder({ ...format, sampleRate: 44_100 }, 1)).rejects.toThrow("44100 Hz");
+    await expect(loadDecoder({ ...format, codec: "mp4a.40.2" }, 1)).rejects.toThrow("mp4a.40.2");
+    expect(["opus", "pcm-s16", "flac"].map((codec) => canDecode({ codec }))).toEqual([true, true, false]);
+  });
+
+  it("goes over from one codec to another", async () => {
+    const lengths: number[] = [];
+    const events = { output: (planes: readonly Float32Array[]) => lengths.push(planes[0]!.length), error: () => {} };
+    const format = { sampleRate: 48_000, numberOfChannels: 2 };
+    const decoder = new SwitchableDecoder(events, await loadDecoder({ ...format, codec: "opus" }, 1));
+    expect(decoder.conceal).toBeDefined();
+    decoder.become(await loadDecoder({ ...format, codec: "pcm-s16" }, 1));
+    expect(decoder.conceal).toBeUndefined();
+    decoder.decode(bytesOf([1, 2, 3, 4]), ticket, true);
+    decoder.become(await loadDecoder({ ...format, codec: "opus" }, 1));
+    // 20 ms of silence, in CELT.
+    decoder.decode(Uint8Array.of(0xf8, 0xff, 0xfe), ticket, true);
+    expect(lengths).toEqual([2, 960]);
+    decoder.close();
+  });
+});

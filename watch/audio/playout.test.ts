@@ -1,0 +1,282 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { fromMilliseconds, type Microseconds, toMilliseconds } from "../../base/index.js";
+import { PlaybackClock } from "./playback-clock.js";
+import { Playout } from "./playout.js";
+import type { Run } from "./sample-ring.js";
+import { framesIn, QUANTUM_FRAMES } from "./samples.js";
+
+const PACKET_MS = 20;
+
+/** Plays in steps of one quantum, with packets handed over at set times, and notes what was heard when. */
+class Bench {
+  readonly playout: Playout;
+  readonly heard: (Run & { readonly at: number })[] = [];
+  frames = 0;
+  generation = 0;
+  #arrivals: { readonly at: number; readonly run: () => void }[] = [];
+
+  constructor(options: Partial<ConstructorParameters<typeof Playout>[0]> = {}) {
+    this.playout = new Playout({ channels: 1, ...options });
+  }
+
+  at(milliseconds: number, run: () => void) {
+    this.#arrivals.push({ at: framesIn(milliseconds), run });
+    this.#arrivals.sort((left, right) => left.at - right.at);
+  }
+
+  packet(atMs: number, timestampMs: number, epoch = 0) {
+    this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch));
+  }
+
+  deliver(timestamp: Microseconds, epoch: number) {
+    const samples = new Float32Array(framesIn(PACKET_MS)).fill(0.5);
+    this.playout.arrive(timestamp);
+    this.playout.write(timestamp, [samples], { epoch, generation: this.generation });
+  }
+
+  rewind(fromMs: number) {
+    this.generation++;
+    const from = fromMilliseconds(fromMs);
+    this.playout.rewind({ discontinuity: this.generation, from, generation: this.generation });
+  }
+
+  runTo(milliseconds: number) {
+    const output = [new Float32Array(QUANTUM_FRAMES)];
+    while (this.frames < framesIn(milliseconds)) {
+      while (this.#arrivals[0] && this.#arrivals[0].at <= this.frames) this.#arrivals.shift()?.run();
+      for (const run of this.playout.pull(output)) this.heard.push({ ...run, at: this.frames + run.offset });
+      this.frames += QUANTUM_FRAMES;
+    }
+  }
+
+  heardMs(epoch: number) {
+    return this.heard.filter((run) => run.epoch === epoch).reduce((sum, run) => sum + run.frames, 0) / 48;
+  }
+
+  /** Heard frames joined where media time and real time both go on. */
+  stretches() {
+    const joined: { epoch: number; fromMs: number; untilMs: number; atMs: number }[] = [];
+    for (const { epoch, timestamp, frames, at } of this.heard) {
+      const fromMs = toMilliseconds(timestamp);
+      const last = joined.at(-1);
+      const length = frames / 48;
+      const goesOn =
+        last?.epoch === epoch &&
+        Math.abs(last.untilMs - fromMs) < 0.1 &&
+        Math.abs(last.atMs + last.untilMs - last.fromMs - at / 48) < 0.1;
+      if (goesOn) last.untilMs = fromMs + length;
+      else joined.push({ epoch, fromMs, untilMs: fromMs + length, atMs: at / 48 });
+    }
+    return joined.map(({ epoch, fromMs, untilMs, atMs }) =>
+      [epoch, fromMs, untilMs, atMs].map((number) => Math.round(number)),
+    );
+  }
+}
+
+test("sound begins one jitter delay after the first frame and frames sent ahead do not hurry it", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
+  bench.runTo(1000);
+  expect(bench.stretches()).toEqual([[0, 0, 920, 80]]);
+  expect(bench.playout.bufferedMs).toBeCloseTo(1080, -1);
+  expect(bench.playout.counters).toMatchObject({ anchors: 1, underruns: 0, staleMs: 0, lateFrames: 0 });
+});
+
+test("a rewind ahead of the playhead keeps what is before it and goes on without a break", () => {
+  const bench = new Bench();
+  for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
+  bench.at(500, () => {
+    bench.rewind(600);
+    for (let index = 30; index < 50; index++) bench.deliver(fromMilliseconds(index * PACKET_MS), 1);
+  });
+  bench.runTo(900);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 600, 80],
+    [1, 600, 821, 680],
+  ]);
+  expect(bench.playout.applied).toEqual({ discontinuity: 1, from: 600_000, heardUntil: 600_000 });
+  expect(bench.playout.counters).toMatchObject({ anchors: 1, staleMs: 0 });
+});
+
+test("a rewind behind the playhead silences at once and the next frame sets the playhead, once", () => {
+  const bench = new Bench();
+  for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
+  bench.at(800, () => bench.rewind(700));
+  for (let index = 0; index < 50; index++) bench.packet(900, 700 + index * PACKET_MS, 1);
+  bench.runTo(1200);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 720, 80],
+    [1, 700, 919, 981],
+  ]);
+  const { heardUntil } = bench.playout.applied!;
+  expect(toMilliseconds(heardUntil!)).toBeCloseTo(720, 5);
+  expect(bench.playout.counters.anchors).toBe(2);
+});
+
+test("how far was heard is told once all that a rewind keeps was decoded or played", () => {
+  const bench = new Bench();
+  for (let index = 0; index < 15; index++) bench.packet(0, index * PACKET_MS);
+  // Received, but decoded only after the rewind.
+  for (let index = 15; index < 20; index++) bench.packet(260, index * PACKET_MS);
+  bench.at(250, () => bench.rewind(400));
+  for (let index = 0; index < 20; index++)
+    bench.at(300, () => bench.deliver(fromMilliseconds(400 + index * PACKET_MS), 1));
+  const { playout } = bench;
+  bench.runTo(255);
+  bench.generation = 0;
+  expect(playout.applied).toEqual({ discontinuity: 1, from: 400_000, heardUntil: undefined });
+  bench.runTo(299);
+  bench.generation = 1;
+  expect(playout.applied?.heardUntil).toBeUndefined();
+  bench.runTo(700);
+  expect(bench.stretches().slice(0, 1)).toEqual([[0, 0, 400, 80]]);
+  expect(playout.applied?.heardUntil).toBe(400_000);
+  bench.rewind(600);
+  expect(playout.applied).toMatchObject({ discontinuity: 2, heardUntil: expect.any(Number) });
+});
+
+test("a rewind whose first group comes late is refined: the old is cut further back, the new stays", () => {
+  const bench = new Bench();
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);
+  bench.at(200, () => {
+    bench.rewind(500);
+    bench.deliver(fromMilliseconds(500), 1);
+    bench.playout.rewind({ discontinuity: 1, from: fromMilliseconds(400), generation: 1 });
+    for (let index = 0; index < 5; index++) bench.deliver(fromMilliseconds(400 + index * PACKET_MS), 1);
+  });
+  bench.runTo(700);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 400, 80],
+    [1, 400, 520, 480],
+  ]);
+  expect(bench.playout.applied?.heardUntil).toBe(400_000);
+});
+
+test("sound that is late makes the playhead wait, loses nothing, and a later pause makes up for it", () => {
+  const bench = new Bench({ jitterMs: 40, adaptive: false });
+  for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  // 300 ms of nothing, then all of it, then in time again.
+  for (let index = 25; index < 50; index++) bench.packet(Math.max(index * PACKET_MS, 800), index * PACKET_MS);
+  // A pause of two seconds.
+  for (let index = 150; index < 160; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  bench.runTo(3500);
+  expect(bench.heardMs(0)).toBeCloseTo(60 * PACKET_MS, 0);
+  expect(bench.stretches()[1]?.slice(0, 2)).toEqual([0, 500]);
+  expect(bench.stretches().at(-1)).toEqual([0, 3000, 3200, 3040]);
+  expect(bench.playout.counters).toMatchObject({ underruns: 1, anchors: 1, lateFrames: 0 });
+  expect(bench.playout.counters.underrunMs).toBeCloseTo(263, -1);
+});
+
+test("when everything is late for good, the playhead is set anew", () => {
+  const bench = new Bench({ maximumHoldMs: 200 });
+  bench.playout.setPublisher({ marksPauses: true });
+  for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  for (let index = 25; index < 150; index++) bench.packet(index * PACKET_MS + 2000, index * PACKET_MS);
+  bench.runTo(5000);
+  expect(bench.playout.counters.recoveries).toBe(1);
+  expect(bench.heardMs(0)).toBeGreaterThan(2000);
+});
+
+test("a reply is heard in full however long the pause was that its publisher left out of media time", () => {
+  const packets = 50;
+  const pauses = fc.record({
+    pauseMs: fc.integer({ min: 100, max: 60_000 }),
+    leftOutMs: fc.integer({ min: 0, max: 100 }),
+  });
+  fc.assert(
+    fc.property(fc.array(pauses, { minLength: 1, maxLength: 4 }), (replies) => {
+      const bench = new Bench();
+      let atMs = 0;
+      let startMs = 0;
+      for (const { pauseMs, leftOutMs } of [{ pauseMs: 0, leftOutMs: 0 }, ...replies]) {
+        atMs += pauseMs;
+        startMs += leftOutMs;
+        for (let index = 0; index < packets; index++) bench.packet(atMs, startMs + index * PACKET_MS);
+        startMs += packets * PACKET_MS;
+        atMs += packets * PACKET_MS + 100;
+      }
+      bench.runTo(atMs + 3000);
+      expect(bench.heardMs(0)).toBeCloseTo((replies.length + 1) * packets * PACKET_MS, 0);
+      const starts = bench.heard.map(({ timestamp }) => timestamp);
+      expect(starts).toEqual([...starts].sort((left, right) => left - right));
+      expect(bench.playout.counters).toMatchObject({ lateFrames: 0, recoveries: 0, overflowFrames: 0 });
+    }),
+    { seed: 13, numRuns: 30 },
+  );
+});
+
+test("a pause that lasts longer than the playhead goes back otherwise is no underrun and adds no delay", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);
+  for (let index = 50; index < 100; index++) bench.packet(6000, index * PACKET_MS);
+  bench.runTo(8000);
+  expect(bench.stretches().map(([, fromMs, untilMs]) => [fromMs, untilMs])).toEqual([
+    [0, 1000],
+    [1000, 2000],
+  ]);
+  expect(bench.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0, anchors: 1 });
+  expect(bench.playout.clock.targetMs).toBeLessThanOrEqual(80);
+});
+
+test("a playhead past what was heard last goes back for no audio of a live broadcast", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setLive(true);
+  for (let index = 0; index < 50; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  bench.packet(6000, 1000);
+  bench.runTo(7000);
+  expect(bench.heardMs(0)).toBeCloseTo(1000, 0);
+});
+
+test("the delay follows the jitter up at once and down over ten quiet seconds", () => {
+  const clock = new PlaybackClock({ jitterMs: 80 });
+  const arrive = (count: number, jitterMs: number, startMs: number) => {
+    for (let index = 0; index < count; index++) {
+      clock.arrive(fromMilliseconds(startMs + index * PACKET_MS - (index % 10 === 9 ? jitterMs : 0)));
+      clock.advance(framesIn(PACKET_MS));
+    }
+  };
+  arrive(1, 0, 0);
+  expect(clock.targetMs).toBe(80);
+  arrive(100, 150, PACKET_MS);
+  expect(clock.targetMs).toBeCloseTo(170, 0);
+  arrive(600, 10, 101 * PACKET_MS);
+  expect(clock.targetMs).toBe(40);
+});
+
+test("after a rewind audio that is sent ahead begins within the first delay, and live audio keeps what was learnt", () => {
+  const delayAfter = (live: boolean, from: number) => {
+    const clock = new PlaybackClock({ jitterMs: 80 });
+    clock.setLive(live);
+    for (let index = 0; index < 300; index++) {
+      const timestamp = fromMilliseconds(index * PACKET_MS - (index % 10 === 9 ? 150 : 0));
+      clock.landed(timestamp);
+      clock.arrive(timestamp);
+      clock.advance(framesIn(PACKET_MS));
+    }
+    expect(clock.targetMs).toBeGreaterThan(150);
+    expect(clock.rewind({ discontinuity: 1, from: fromMilliseconds(from) })).toBe(from < 6000);
+    clock.arrive(fromMilliseconds(from));
+    return clock.targetMs;
+  };
+  expect(delayAfter(false, 3000)).toBe(80);
+  expect(delayAfter(false, 9000)).toBeGreaterThan(150);
+  expect(delayAfter(true, 3000)).toBeGreaterThan(150);
+});
+
+test("one rewind sets the playhead anew once, however often it is refined, and the next one may again", () => {
+  const clock = new PlaybackClock({ jitterMs: 0, adaptive: false });
+  const from = (milliseconds: number, discontinuity: number) =>
+    clock.rewind({ discontinuity, from: fromMilliseconds(milliseconds) });
+  clock.arrive(fromMilliseconds(0));
+  clock.advance(framesIn(500));
+  expect(from(600, 1)).toBe(false);
+  expect(from(300, 1)).toBe(true);
+  expect(clock.position).toBeUndefined();
+  clock.arrive(fromMilliseconds(300));
+  clock.advance(framesIn(100));
+  expect(from(200, 1)).toBe(false);
+  expect(clock.playhead).toBe(400_000);
+  expect(from(350, 2)).toBe(true);
+  expect(clock.counters.anchors).toBe(2);
+});

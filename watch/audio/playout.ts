@@ -1,0 +1,291 @@
+import type { Microseconds } from "../../base/index.js";
+import { CatchUp } from "./catch-up.js";
+import { type ClockRewind, PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback-clock.js";
+import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./sample-ring.js";
+import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
+
+/** Options for {@link Playout}. */
+export interface PlayoutOptions extends SampleRingOptions, PlaybackClockOptions {
+  /** A clock to share with video; by default one is made from the other options. */
+  readonly clock?: PlaybackClock;
+}
+
+/** A rewind to apply to audio. */
+export interface PlayoutRewind extends ClockRewind {
+  /** Generation of what is decoded from now on: older audio at or after `from` is void. */
+  readonly generation: number;
+}
+
+/** What the last rewind came to. */
+export interface AppliedRewind {
+  readonly discontinuity: number;
+  readonly from: Microseconds;
+  /**
+   * Up to where the old timeline was heard, or will be as far as it is kept and decoded already. Undefined as long as
+   * more of what is kept may still be decoded.
+   */
+  readonly heardUntil: Microseconds | undefined;
+}
+
+/** Running totals of a {@link Playout}. */
+export interface PlayoutCounters extends PlaybackCounters, RingCounters {
+  /** Milliseconds of audio played. */
+  readonly playedMs: number;
+  /** Milliseconds played that had been taken back before; anything above 0 is a fault. */
+  readonly staleMs: number;
+  /** Milliseconds of audio left out to catch up with a live broadcast. */
+  readonly skippedMs: number;
+}
+
+/** Without audio for longer, none is being heard. */
+const HEARD_FRAMES = framesIn(50);
+/** Audio that ends in a quantum or two below this peak, -60 dBFS, ended in silence. */
+const SILENT_PEAK = 0.001;
+/** The least step of 16-bit samples, -90 dBFS: a quiet room is audio, a frame of silence is not. */
+const LEAST_PEAK = 1 / 32_768;
+
+/**
+ * The last stage before a speaker: the timestamped ring read along the playback clock.
+ * It is pure, so it runs the same in an AudioWorklet and in Node.
+ */
+export class Playout {
+  readonly clock: PlaybackClock;
+  readonly #ring: SampleRing;
+  readonly #catchUp: CatchUp;
+  #anchors = 0;
+  #onHold = false;
+  #boundary: { readonly generation: number; readonly from: number } | undefined;
+  #applied: AppliedRewind | undefined;
+  #heardUntil: number | undefined;
+  /** The same of what is older than the last rewind. */
+  #heardOld = 0;
+  #playedFrames = 0;
+  #staleFrames = 0;
+  /** Frames pulled since audio was heard. */
+  #quietFrames = Number.POSITIVE_INFINITY;
+  /** Largest samples of the last two quanta that held audio. */
+  #peaks: readonly [number, number] = [0, 0];
+
+  constructor({ clock, ...options }: PlayoutOptions) {
+    this.clock = clock ?? new PlaybackClock(options);
+    this.#ring = new SampleRing(options);
+    this.#catchUp = new CatchUp({ clock: this.clock, ring: this.#ring });
+  }
+
+  get channels(): number {
+    return this.#ring.channels;
+  }
+
+  /** Media time of the next sample, or undefined while there is no timeline. */
+  get playhead(): Microseconds | undefined {
+    return this.clock.playhead;
+  }
+
+  /** See {@link PlaybackClock.due}. */
+  get due(): Microseconds | undefined {
+    return this.clock.due;
+  }
+
+  /** Whether audio of the broadcast is being heard, or was within the last 50 ms. */
+  get playing(): boolean {
+    return this.#quietFrames < HEARD_FRAMES;
+  }
+
+  /** Whether the playhead moves: the timeline has begun and does not wait. In a pause it moves without audio. */
+  get moving(): boolean {
+    return this.clock.started && !this.clock.holding && !this.#onHold;
+  }
+
+  /** See {@link PlaybackClock.resting}. */
+  get resting(): boolean {
+    return this.clock.resting;
+  }
+
+  /** Milliseconds of decoded audio at or after the playhead. */
+  get bufferedMs(): number {
+    return millisecondsIn(this.#ring.framesFrom(this.clock.position ?? Number.NEGATIVE_INFINITY));
+  }
+
+  /** Media time behind the last sample that was played, silence aside. */
+  get heardUntil(): Microseconds | undefined {
+    return this.#heardUntil === undefined ? undefined : timestampAt(this.#heardUntil);
+  }
+
+  /** The last rewind applied. */
+  get applied(): AppliedRewind | undefined {
+    return this.#applied;
+  }
+
+  get counters(): PlayoutCounters {
+    return {
+      ...this.clock.counters,
+      ...this.#ring.counters,
+      playedMs: millisecondsIn(this.#playedFrames),
+      staleMs: millisecondsIn(this.#staleFrames),
+      skippedMs: millisecondsIn(this.#catchUp.skippedFrames),
+    };
+  }
+
+  /** See {@link PlaybackClock.arrive}. */
+  arrive(timestamp: Microseconds): Microseconds {
+    const lead = this.clock.arrive(timestamp);
+    this.#follow();
+    return lead;
+  }
+
+  /** See {@link PlaybackClock.landed}. */
+  landed(timestamp: Microseconds): void {
+    this.clock.landed(timestamp);
+  }
+
+  /** See {@link PlaybackClock.lost}. */
+  lost(frames: number): void {
+    this.clock.lost(frames);
+    this.#quietFrames += frames;
+  }
+
+  /** See {@link PlaybackClock.setPublisher}. */
+  setPublisher(publisher: Parameters<PlaybackClock["setPublisher"]>[0]): void {
+    this.clock.setPublisher(publisher);
+  }
+
+  /** Says whether the broadcast is live: then audio is skipped where the delay is more than is aimed at. */
+  setLive(live: boolean): void {
+    this.clock.setLive(live);
+  }
+
+  /** Stores decoded audio. Returns how many frames were in time and in reach. */
+  write(timestamp: Microseconds, samples: readonly Float32Array[], provenance: Provenance): number {
+    this.#follow();
+    return this.#ring.write(timestamp, samples, provenance);
+  }
+
+  /** Takes audio back; see {@link PlaybackClock.rewind} for the playhead. */
+  rewind({ generation, ...rewind }: PlayoutRewind): void {
+    const { from, discontinuity } = rewind;
+    const cut = framesAt(from);
+    const position = this.clock.position;
+    const isAhead = position !== undefined && position < cut;
+    const isDecoded = (this.#ring.end ?? 0) >= cut;
+    this.clock.rewind(rewind);
+    this.#ring.truncate(from, generation);
+    const refined = this.#applied?.discontinuity === discontinuity ? this.#applied : undefined;
+    if (!refined) this.#heardOld = this.#heardUntil ?? 0;
+    const heard = Math.max(isAhead ? cut : 0, this.#heardUntil ?? 0);
+    const limit =
+      refined?.heardUntil === undefined ? heard : Math.min(framesAt(refined.heardUntil), Math.max(cut, position ?? 0));
+    const isSettled = refined?.heardUntil !== undefined || !isAhead || isDecoded;
+    this.#applied = { discontinuity, from, heardUntil: isSettled ? timestampAt(limit) : undefined };
+    this.#boundary = { generation, from: cut };
+    // What was heard behind the cut says nothing about what replaces it.
+    if (this.#heardUntil !== undefined) this.#heardUntil = Math.min(this.#heardUntil, cut);
+  }
+
+  /** Makes the playhead stand still, or move again: while it is not known how far back a rewind goes. */
+  hold(on: boolean): void {
+    this.#onHold = on;
+  }
+
+  /** Forgets everything, for a new timeline. */
+  reset(): void {
+    this.clock.reset();
+    this.#ring.seek();
+    this.#boundary = undefined;
+    this.#heardUntil = undefined;
+  }
+
+  /**
+   * Fills `output` (planar) with the next frames, silence where there is none, and moves the playhead on.
+   * Returns the origin of what sounds.
+   */
+  pull(output: readonly Float32Array[]): Run[] {
+    const runs = this.#pull(output);
+    if (runs.length > 0) this.#note(output);
+    // The frame of silence that ends what an interrupt cut begins nothing: silence only goes on with what is heard.
+    if (runs.length > 0 && (this.playing || this.#peaks[1] >= LEAST_PEAK)) this.#quietFrames = 0;
+    else this.#quietFrames += output[0]?.length ?? 0;
+    if (this.clock.live) this.#catchUp.heard(output);
+    return runs;
+  }
+
+  #note(output: readonly Float32Array[]): void {
+    let peak = 0;
+    for (const channel of output) for (const sample of channel) peak = Math.max(peak, Math.abs(sample));
+    this.#peaks = [this.#peaks[1], peak];
+  }
+
+  /** Whether the audio heard last ended on purpose: in silence, or where a rewind cut it. */
+  get #endedInSilence(): boolean {
+    return Math.max(...this.#peaks) < SILENT_PEAK || this.#heardUntil === this.#boundary?.from;
+  }
+
+  #pull(output: readonly Float32Array[]): Run[] {
+    const frames = output[0]?.length ?? 0;
+    this.#follow();
+    const position = this.clock.position;
+    if (position === undefined) {
+      this.#ring.silence(output, 0, frames);
+      this.clock.advance(frames);
+      return [];
+    }
+    if (this.#onHold) {
+      this.#ring.silence(output, 0, frames);
+      this.clock.advance(0, frames, 0);
+      return [];
+    }
+    const next = this.#ring.nextAudio(position);
+    if (next === undefined || next > position) {
+      const gap = next === undefined ? 0 : next - position;
+      if (gap > 0 && this.clock.catchUp(gap) > 0) return this.#pull(output);
+    }
+    if (this.clock.live) this.#catchUp.skip(position);
+    return this.#play(output, this.clock.position ?? position);
+  }
+
+  #play(output: readonly Float32Array[], position: number): Run[] {
+    const frames = output[0]?.length ?? 0;
+    const ready = Math.max(0, (this.#ring.end ?? position) - position);
+    const missing = Math.max(0, frames - ready);
+    if (missing > 0) this.clock.starve(this.#endedInSilence);
+    const waited = Math.min(missing, this.clock.patience);
+    const runs = this.#ring.read(output, position, 0, frames - waited);
+    if (waited > 0) this.#ring.silence(output, frames - waited, waited);
+    this.clock.advance(frames - waited, waited, missing);
+    for (const run of runs) this.#account(run);
+    this.#settle();
+    return runs;
+  }
+
+  /** Once the playhead is behind the cut nothing of the old timeline is to come. */
+  #settle(): void {
+    const applied = this.#applied;
+    const boundary = this.#boundary;
+    if (!applied || applied.heardUntil !== undefined || !boundary) return;
+    if ((this.clock.position ?? Number.POSITIVE_INFINITY) < boundary.from) return;
+    this.#applied = { ...applied, heardUntil: timestampAt(this.#heardOld) };
+  }
+
+  #account({ frames, timestamp, generation }: Run): void {
+    const start = framesAt(timestamp);
+    this.#playedFrames += frames;
+    this.#heardUntil = start + frames;
+    this.clock.heard(start + frames);
+    const boundary = this.#boundary;
+    if (!boundary || generation >= boundary.generation) return;
+    this.#heardOld = start + frames;
+    const heardUntil = timestampAt(start + frames);
+    const told = this.#applied?.heardUntil;
+    if (this.#applied && told !== undefined && heardUntil > told) this.#applied = { ...this.#applied, heardUntil };
+    this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
+  }
+
+  /** The clock may have been set by video too, or gone back for audio that came late. */
+  #follow(): void {
+    const { anchors } = this.clock.counters;
+    const { position } = this.clock;
+    if (anchors !== this.#anchors) {
+      this.#anchors = anchors;
+      this.#ring.seek(position);
+    } else if (position !== undefined && position < (this.#ring.floor ?? position)) this.#ring.moveTo(position);
+  }
+}

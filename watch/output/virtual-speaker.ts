@@ -1,0 +1,185 @@
+import {
+  type Clock,
+  fromMilliseconds,
+  guard,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+} from "../../base/index.js";
+import type { Playout } from "../audio/playout.js";
+import type { Run } from "../audio/sample-ring.js";
+import { framesIn, QUANTUM_FRAMES, SAMPLE_RATE } from "../audio/samples.js";
+
+/** Where played audio goes besides the record: a file, a pipe. */
+export interface AudioSink {
+  /** Takes planar samples at 48 kHz, one array per channel, in the order played; they are only valid during the call. */
+  write(samples: readonly Float32Array[]): void;
+  /** Finishes; resolves once everything is out. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Consecutive samples of one origin, as played. */
+export interface PlayedRun {
+  /** Epoch of the group they came from; undefined for silence. */
+  readonly epoch: number | undefined;
+  /** Media time of the first sample; undefined for silence. */
+  readonly timestamp: Microseconds | undefined;
+  frames: number;
+  /** Clock time at which the first sample was pulled. */
+  readonly pulledAt: Microseconds;
+  /** Clock time at which the last sample was pulled. */
+  lastPulledAt: Microseconds;
+}
+
+/** Options for {@link VirtualSpeaker}. */
+export interface VirtualSpeakerOptions {
+  readonly playout: Playout;
+  readonly sink?: AudioSink | undefined;
+  /** Called after each turn that pulled something. */
+  readonly onTurn?: () => void;
+  readonly clock?: Clock;
+  /** Time between turns. Default 10. */
+  readonly intervalMs?: number;
+  /** Most audio pulled in one turn; a process that stood still longer has lost the rest of that time. Default 200. */
+  readonly maximumBurstMs?: number;
+  /** Most runs remembered. Default 16384. */
+  readonly maximumRuns?: number;
+}
+
+/** A process that stood still longer pulls nothing live of that time. */
+const STANDSTILL = framesIn(1000);
+/** Time constant of the level meter. */
+const LEVEL_SECONDS = 0.1;
+const SILENCE_DB = -120;
+
+/**
+ * Stands in for a audio card: pulls quanta of 128 frames at the pace of the clock, and writes down the origin of every
+ * sample. What it pulled is what was heard.
+ */
+export class VirtualSpeaker {
+  readonly #playout: Playout;
+  readonly #sink: AudioSink | undefined;
+  readonly #onTurn: () => void;
+  readonly #clock: Clock;
+  readonly #interval: number;
+  readonly #burst: number;
+  readonly #maximumRuns: number;
+  readonly #quantum: readonly Float32Array[];
+  readonly #record: PlayedRun[] = [];
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #startedAt: Microseconds = microseconds(0);
+  #due = 0;
+  #lostFrames = 0;
+  #droppedRuns = 0;
+  #power = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: VirtualSpeakerOptions) {
+    this.#playout = options.playout;
+    this.#sink = options.sink;
+    this.#onTurn = options.onTurn ?? (() => {});
+    this.#clock = options.clock ?? monotonicClock;
+    this.#interval = options.intervalMs ?? 10;
+    this.#burst = framesIn(options.maximumBurstMs ?? 200);
+    this.#maximumRuns = options.maximumRuns ?? 16_384;
+    this.#quantum = Array.from({ length: options.playout.channels }, () => new Float32Array(QUANTUM_FRAMES));
+  }
+
+  /** What was played, oldest first. */
+  get record(): readonly Readonly<PlayedRun>[] {
+    return this.#record;
+  }
+
+  /** Runs forgotten because the record was full. */
+  get droppedRuns(): number {
+    return this.#droppedRuns;
+  }
+
+  /** Time in which nothing was pulled because the process stood still, in milliseconds. */
+  get lostMs(): number {
+    return (this.#lostFrames * 1e3) / SAMPLE_RATE;
+  }
+
+  /** Level of the last tenth of a second in decibels below full scale, -120 at the least. */
+  get levelDb(): number {
+    return Math.max(SILENCE_DB, 10 * Math.log10(Math.max(this.#power, 1e-12)));
+  }
+
+  /** Starts pulling; does nothing when it already has. */
+  start(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#startedAt = this.#clock();
+    this.#timer = setInterval(
+      guard("watch.speaker", () => this.turn()),
+      this.#interval,
+    );
+  }
+
+  /** Pulls what is due by the clock. {@link start} does this by itself. */
+  turn(): void {
+    if (this.#closed) return;
+    const now = this.#clock();
+    const elapsed = Math.floor(((now - this.#startedAt) * SAMPLE_RATE) / 1e6);
+    const behind = elapsed - this.#due;
+    if (behind > this.#burst) {
+      // After a standstill nothing live is there yet: a burst would only make the playhead wait.
+      const isLate = this.#playout.clock.live && behind > STANDSTILL;
+      const lost = isLate ? behind : behind - this.#burst;
+      this.#lostFrames += lost;
+      this.#due += lost;
+      this.#playout.lost(lost);
+    }
+    let pulled = false;
+    for (; this.#due + QUANTUM_FRAMES <= elapsed; this.#due += QUANTUM_FRAMES) {
+      this.#pull(now);
+      pulled = true;
+    }
+    if (pulled) this.#onTurn();
+  }
+
+  /** Stops and closes the sink; idempotent. */
+  close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closed ??= this.#sink?.close() ?? Promise.resolve();
+    return this.#closed;
+  }
+
+  #pull(now: Microseconds): void {
+    const quantum = this.#quantum;
+    let at = 0;
+    for (const run of this.#playout.pull(quantum)) {
+      this.#note(undefined, run.offset - at, now);
+      this.#note(run, run.frames, now);
+      at = run.offset + run.frames;
+    }
+    this.#note(undefined, QUANTUM_FRAMES - at, now);
+    let sum = 0;
+    for (const channel of quantum) for (const sample of channel) sum += sample * sample;
+    const share = 1 - Math.exp(-QUANTUM_FRAMES / (SAMPLE_RATE * LEVEL_SECONDS));
+    this.#power += share * (sum / (QUANTUM_FRAMES * quantum.length) - this.#power);
+    this.#sink?.write(quantum);
+  }
+
+  #note(run: Run | undefined, frames: number, now: Microseconds): void {
+    if (frames <= 0) return;
+    const last = this.#record.at(-1);
+    const joins =
+      last !== undefined &&
+      last.epoch === run?.epoch &&
+      (run === undefined || Math.abs(endOf(last) - run.timestamp) <= 1);
+    if (joins) {
+      last.frames += frames;
+      last.lastPulledAt = now;
+      return;
+    }
+    this.#record.push({ epoch: run?.epoch, timestamp: run?.timestamp, frames, pulledAt: now, lastPulledAt: now });
+    if (this.#record.length > this.#maximumRuns) {
+      this.#record.shift();
+      this.#droppedRuns++;
+    }
+  }
+}
+
+function endOf(run: PlayedRun): number {
+  return (run.timestamp ?? 0) + fromMilliseconds((run.frames * 1e3) / SAMPLE_RATE);
+}

@@ -1,0 +1,200 @@
+import { closeSync, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
+import { parse } from "node:path";
+import { promisify } from "node:util";
+import { InputError, UnsayError } from "../../base/index.js";
+import { SAMPLE_RATE } from "../audio/samples.js";
+import { interleave } from "./raw-sink.js";
+import type { AudioSink } from "./virtual-speaker.js";
+
+/** Audio that waits for a slow disk: beyond this much it is dropped and counted. */
+const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
+/** How much audio is written at a time, 100 ms of mono: a process that is killed loses no more than this. */
+const BLOCK_BYTES = 9600;
+const HEADER_BYTES = 44;
+/** The largest file whose sizes fit into the 32 bits that RIFF has for them, less a whole number of stereo samples. */
+const MAX_FILE_BYTES = 0xffff_fff0;
+
+const writeAsync = promisify(write);
+const truncateAsync = promisify(ftruncate);
+
+/**
+ * Writes a WAV file of 16-bit samples at 48 kHz.
+ *
+ * The file is whole at every moment: audio is appended first and the header then grows to hold it, so a process that is
+ * killed, or a disk that fills up, leaves a valid file. What exceeds 4 GiB goes on in a second file without a gap,
+ * `heard-2.wav` beside `heard.wav`, and so on.
+ */
+export class WavSink implements AudioSink {
+  readonly path: string;
+  /** Resolves with an error (`FILE_UNWRITABLE`) as soon as the file cannot be written any more, such as on a full disk. */
+  readonly failed: Promise<Error>;
+  readonly #channels: 1 | 2;
+  readonly #maxDataBytes: number;
+  #file: WavFile;
+  #files = 1;
+  #fail!: (error: Error) => void;
+  #failure: Error | undefined;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #droppedBytes = 0;
+  #writing: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * `channels` default 1. Throws an `InputError` (`FILE_UNWRITABLE`) when the file cannot be written.
+   * @param maxFileBytes For tests: how large a file may become. Default: just below 4 GiB.
+   */
+  constructor(
+    { path, channels = 1 }: { readonly path: string; readonly channels?: 1 | 2 },
+    maxFileBytes = MAX_FILE_BYTES,
+  ) {
+    this.path = path;
+    this.#channels = channels;
+    this.#maxDataBytes = Math.floor((maxFileBytes - HEADER_BYTES) / (2 * channels)) * 2 * channels;
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
+    try {
+      this.#file = new WavFile(path, channels);
+    } catch (cause) {
+      throw new InputError("FILE_UNWRITABLE", `The file ${path} cannot be written: ${reason(cause)}.`, { cause });
+    }
+  }
+
+  /** Bytes dropped because the disk was too slow. */
+  get droppedBytes(): number {
+    return this.#droppedBytes;
+  }
+
+  write(samples: readonly Float32Array[]): void {
+    if (this.#closed || this.#failure) return;
+    const bytes = interleave(samples, this.#channels, "s16le");
+    if (this.#waitingBytes > MAX_BACKLOG_BYTES) {
+      this.#droppedBytes += bytes.length;
+      return;
+    }
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes >= BLOCK_BYTES) void this.#flush();
+  }
+
+  /** Rejects with an `UnsayError` (`FILE_UNWRITABLE`) when the file could not be written to its end. */
+  close(): Promise<void> {
+    this.#closed ??= this.#finish();
+    return this.#closed;
+  }
+
+  #flush(): Promise<void> {
+    this.#writing ??= this.#drain()
+      .catch((cause: unknown) => {
+        const { path } = this.#file;
+        this.#failure = new UnsayError("FILE_UNWRITABLE", `The file ${path} takes no more: ${reason(cause)}.`, {
+          cause,
+        });
+        this.#fail(this.#failure);
+      })
+      .finally(() => {
+        this.#writing = undefined;
+      });
+    return this.#writing;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const block = Buffer.concat(this.#waiting.splice(0));
+      for (let rest = block; rest.length > 0; ) {
+        if (this.#file.seekable && this.#file.dataBytes >= this.#maxDataBytes) await this.#next();
+        const room = this.#file.seekable ? this.#maxDataBytes - this.#file.dataBytes : rest.length;
+        await this.#file.append(rest.subarray(0, room));
+        rest = rest.subarray(room);
+      }
+      this.#waitingBytes -= block.length;
+    }
+  }
+
+  async #next(): Promise<void> {
+    const { dir, name, ext } = parse(this.path);
+    const next = new WavFile(`${dir && `${dir}/`}${name}-${++this.#files}${ext}`, this.#channels);
+    await this.#file.close();
+    this.#file = next;
+  }
+
+  async #finish(): Promise<void> {
+    await this.#writing;
+    if (!this.#failure) await this.#flush();
+    await this.#file.close();
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+/** One WAV file that is whole after every {@link append}. */
+class WavFile {
+  readonly path: string;
+  /** False for a pipe or a device, which takes its header once and for all. */
+  readonly seekable: boolean;
+  readonly #channels: number;
+  readonly #descriptor: number;
+  #dataBytes = 0;
+
+  constructor(path: string, channels: number) {
+    this.path = path;
+    this.#channels = channels;
+    // Opening a named pipe for writing alone would block the process until another program reads it.
+    const isPipe = statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
+    this.#descriptor = openSync(path, isPipe ? "r+" : "w");
+    this.seekable = fstatSync(this.#descriptor).isFile();
+    try {
+      writeSync(this.#descriptor, wavHeader(this.seekable ? 0 : 0xffff_ffff - HEADER_BYTES, channels));
+    } catch (error) {
+      closeSync(this.#descriptor);
+      throw error;
+    }
+  }
+
+  get dataBytes(): number {
+    return this.#dataBytes;
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    await this.#put(bytes, this.seekable ? HEADER_BYTES + this.#dataBytes : undefined);
+    this.#dataBytes += bytes.length;
+    if (this.seekable) await this.#put(wavHeader(this.#dataBytes, this.#channels), 0);
+  }
+
+  async close(): Promise<void> {
+    // A full disk may have taken a part of the last block.
+    if (this.seekable) await truncateAsync(this.#descriptor, HEADER_BYTES + this.#dataBytes).catch(() => {});
+    closeSync(this.#descriptor);
+  }
+
+  async #put(bytes: Uint8Array, position: number | undefined): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const at = position === undefined ? null : position + done;
+      done += (await writeAsync(this.#descriptor, bytes, done, bytes.length - done, at)).bytesWritten;
+    }
+  }
+}
+
+/** The RIFF header for 16-bit PCM; a length near 2^32 stands for one not known yet, as streaming writers have it. */
+function wavHeader(dataBytes: number, channels: number): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.write("RIFF", 0, "latin1");
+  header.writeUInt32LE(Math.min(dataBytes + HEADER_BYTES - 8, 0xffff_ffff), 4);
+  header.write("WAVEfmt ", 8, "latin1");
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(1, 20);
+  header.writeUInt16LE(channels, 22);
+  header.writeUInt32LE(SAMPLE_RATE, 24);
+  header.writeUInt32LE(SAMPLE_RATE * channels * 2, 28);
+  header.writeUInt16LE(channels * 2, 32);
+  header.writeUInt16LE(16, 34);
+  header.write("data", 36, "latin1");
+  header.writeUInt32LE(dataBytes, 40);
+  return header;
+}
+
+/** The system's words for what went wrong, without the call and the path behind them. */
+function reason(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return /^E[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;
+}

@@ -1,0 +1,189 @@
+import { type Clock, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import {
+  broadcastHash,
+  decodeReceipt,
+  encodeReport,
+  isReportDatagram,
+  type Receipt,
+  ReportSchedule,
+} from "../../flow/index.js";
+import type { AppliedRewind } from "../audio/playout.js";
+
+/** What a report is made from. */
+export interface ListenerReading {
+  /** Media time of the next sample; undefined while there is no timeline. */
+  readonly playhead: Microseconds | undefined;
+  /** Whether the playhead moves, with audio or through a pause. */
+  readonly moving: boolean;
+  /** The last rewind applied. */
+  readonly applied: AppliedRewind | undefined;
+  readonly receivedBytes: number;
+  readonly receivedGroup: number | undefined;
+  /** Milliseconds ready to play, decoded or not. */
+  readonly bufferedMs: number;
+  readonly bleedMs: number;
+  readonly staleMs: number;
+}
+
+/** Where the reports of one session go. */
+export interface ReportCarrier {
+  /** Sends a record beside the protocol; false when it can't. */
+  send(record: Uint8Array): boolean;
+  /** Publishes a record on a broadcast of the listener's own. */
+  publish(path: string, record: Uint8Array): void;
+  /** Ends that broadcast; idempotent. */
+  unpublish(): void;
+  /** Whether what is sent queues up. */
+  readonly backedUp: boolean;
+}
+
+/** How long a relay may leave reports unanswered before it counts as one that does not read them. */
+const UNANSWERED: Microseconds = fromSeconds(3);
+
+/** Options for {@link Reporter}. */
+export interface ReporterOptions {
+  readonly clock: Clock;
+  readonly read: () => ListenerReading;
+  /** True carries every report on a broadcast of the listener's own, whether the relay answers or not. Default false. */
+  readonly alwaysPublish?: boolean;
+}
+
+/**
+ * Tells the relay ten times a second, and at once after a rewind and when audio starts, what was received and heard.
+ * Reports begin with the first frame: before, there is nothing to tell. A relay of ours answers them; where no answer
+ * comes for 3 s they go on a broadcast of the listener's own as well, which the publisher looks for, until one does.
+ */
+export class Reporter {
+  #path: string | undefined;
+  #broadcast: number | undefined;
+  readonly #clock: Clock;
+  readonly #read: () => ListenerReading;
+  readonly #alwaysPublish: boolean;
+  readonly #schedule = new ReportSchedule();
+  #session = randomSession();
+  #wasMoving = false;
+  #lastPlayhead: Microseconds | undefined;
+  #carrier: ReportCarrier | undefined;
+  #receipt: Receipt | undefined;
+  #firstSentAt: Microseconds | undefined;
+  #publishing = false;
+  #sent = 0;
+  #feedbacks = 0;
+
+  constructor({ clock, read, alwaysPublish = false }: ReporterOptions) {
+    this.#clock = clock;
+    this.#read = read;
+    this.#alwaysPublish = alwaysPublish;
+  }
+
+  /** The random id of this run of the player. */
+  get session(): number {
+    return this.#session;
+  }
+
+  /** Reports sent. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Of these, how many went on a broadcast of the listener's own. */
+  get feedbacks(): number {
+    return this.#feedbacks;
+  }
+
+  /** What the relay answered last; undefined when it does not. */
+  get relay(): Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined {
+    if (this.#receipt === undefined) return undefined;
+    const { broadcast: _, session: __, reportId: ___, ...told } = this.#receipt;
+    return told;
+  }
+
+  /** Reports about the broadcast at a path from now on. */
+  follow(path: string): void {
+    this.#path = path;
+    this.#broadcast = broadcastHash(path);
+  }
+
+  /** Reports to a session from now on, or to none. */
+  attach(carrier: ReportCarrier | undefined): void {
+    this.#carrier?.unpublish();
+    this.#carrier = carrier;
+    this.#receipt = undefined;
+    this.#firstSentAt = undefined;
+    this.#publishing = this.#alwaysPublish;
+  }
+
+  /** Looks at what came beside the protocol; true when it was for players and is not to be read by anybody else. */
+  receive(record: Uint8Array): boolean {
+    if (!isReportDatagram(record)) return false;
+    const decoded = decodeReceipt(record);
+    const mine =
+      decoded.ok && decoded.receipt.broadcast === this.#broadcast && decoded.receipt.session === this.#session;
+    if (!mine) return true;
+    this.#receipt = decoded.receipt;
+    if (this.#publishing && !this.#alwaysPublish) this.#carrier?.unpublish();
+    this.#publishing = this.#alwaysPublish;
+    return true;
+  }
+
+  /** Notes how early a group was there. */
+  landed(lead: Microseconds, sequence: number): void {
+    this.#schedule.landed(lead, sequence, this.#clock());
+  }
+
+  /** Reports at once. */
+  hurry(): void {
+    this.#schedule.hurry();
+    this.tick();
+  }
+
+  /** Begins a new run, because group numbers begin anew. */
+  restart(): void {
+    this.#session = randomSession();
+  }
+
+  /** Sends a report if one is due; to be called every few milliseconds. */
+  tick(): void {
+    const reading = this.#read();
+    if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
+    this.#wasMoving = reading.moving;
+    const playhead = reading.playhead ?? reading.applied?.from ?? this.#lastPlayhead;
+    if (playhead === undefined) return;
+    this.#lastPlayhead = playhead;
+    const now = this.#clock();
+    const carrier = this.#carrier;
+    if (carrier === undefined || this.#path === undefined || this.#broadcast === undefined) return;
+    const due = this.#schedule.poll(now, carrier.backedUp);
+    if (!due) return;
+    this.#firstSentAt ??= now;
+    if (this.#receipt === undefined && now - this.#firstSentAt > UNANSWERED) this.#publishing = true;
+    const record = encodeReport({
+      broadcast: this.#broadcast,
+      session: this.#session,
+      reportId: due.reportId,
+      clientTimeMs: Math.floor(now / 1e3),
+      playhead: microseconds(Math.max(0, playhead)),
+      playing: reading.moving,
+      discontinuity: reading.applied?.discontinuity ?? 0,
+      from: reading.applied?.from,
+      heardUntil: reading.applied?.heardUntil,
+      receivedBytes: reading.receivedBytes,
+      receivedGroup: reading.receivedGroup,
+      worstLead: due.worst?.lead,
+      worstLeadGroup: due.worst?.group,
+      bufferedMs: reading.bufferedMs,
+      bleedMs: reading.bleedMs,
+      staleMs: reading.staleMs,
+    });
+    if (this.#publishing) {
+      carrier.publish(this.#path, record);
+      this.#feedbacks++;
+    }
+    const sent = carrier.send(record);
+    if (sent || this.#publishing) this.#sent++;
+  }
+}
+
+function randomSession(): number {
+  return Math.floor(Math.random() * 2 ** 32);
+}

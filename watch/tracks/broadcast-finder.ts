@@ -1,0 +1,45 @@
+import * as Moq from "@kixelated/moq";
+import { broadcastPaths } from "../../base/index.js";
+
+/** A broadcast that is published now. */
+export interface FoundBroadcast {
+  /** The path it is published at. */
+  readonly path: string;
+  readonly broadcast: Moq.Broadcast.Consumer;
+}
+
+/** Finds a broadcast by its name, at whichever of the paths for that name it is announced. */
+export class BroadcastFinder {
+  readonly #handles: readonly Moq.Announce.Broadcast[];
+  #found: FoundBroadcast | undefined;
+
+  constructor(connection: Pick<Moq.Connection.Established, "announcedBroadcast">, name: string) {
+    this.#handles = broadcastPaths(name).map((path) => connection.announcedBroadcast(Moq.Path.from(path)));
+  }
+
+  /** The broadcast as far as is known now: the same one while it is published, else the best. */
+  get found(): FoundBroadcast | undefined {
+    const published = this.#handles.flatMap(({ path, active }) => {
+      const broadcast = active.peek();
+      return broadcast ? [{ path: String(path), broadcast }] : [];
+    });
+    const same = published.find(({ broadcast }) => broadcast === this.#found?.broadcast);
+    if (same === undefined) this.#found = published[0];
+    return this.#found;
+  }
+
+  /** Resolves once something was announced, or withdrawn, that may change what is {@link found}. */
+  async changed(): Promise<void> {
+    const forget: (() => void)[] = [];
+    await new Promise<void>((resolve) => {
+      for (const { active } of this.#handles) forget.push(active.changed(() => resolve()));
+    });
+    // Those that did not change must not keep what waited for them.
+    for (const each of forget) each();
+  }
+
+  /** Stops looking; idempotent. */
+  close(): void {
+    for (const handle of this.#handles) handle.close();
+  }
+}
