@@ -170,6 +170,32 @@ test("every interrupt takes back what was sent ahead, and not one sample of it i
   expect(turns).toEqual([0, 1, 2, 3, 4].map((round) => (first + round) % TONES.length));
 });
 
+test("a page whose audio is suspended says so, and is at the right place at once when it goes on", async () => {
+  await open();
+  await until("playing", ({ playedMs }) => playedMs > 1000);
+  await page.evaluate("document.getElementById('watch').audio.context.suspend()");
+  const still = await until("silence", ({ playing }) => !playing);
+  expect(still.state).toBe("ready");
+  const { reports } = still;
+  await until("reports that go on", (now) => now.reports > reports + 10);
+  expect((await stats()).playheadUs).toBe(still.playheadUs);
+  // The publisher knows that what it takes back was not heard.
+  const { heardUntil } = await publisher.interrupt();
+  expect(Math.abs(heardUntil - still.playheadUs!)).toBeLessThan(150_000);
+  publisher.play(tone(TONES[++said % TONES.length]!));
+  await page.waitForTimeout(1500);
+  expect((await stats()).state).toBe("ready");
+  await record();
+  const { jumps, playedMs } = await stats();
+  await page.evaluate("document.getElementById('watch').audio.context.resume()");
+  await until("playing again", (now) => now.playing && now.playedMs > playedMs);
+  await page.waitForTimeout(1000);
+  expect(await stats()).toMatchObject({ state: "playing", staleMs: 0, jumps: jumps + 1 });
+  const heard = tonesOf(await recorded()).filter((each) => each !== undefined);
+  expect(heard.length).toBeGreaterThan(30);
+  expect(new Set(heard)).toEqual(new Set([said % TONES.length]));
+});
+
 test("the switch and the slider turn the publisher's knobs, and a page that comes later shows how they stand", async () => {
   await open();
   await page.click("text=Raw");

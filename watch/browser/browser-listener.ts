@@ -74,6 +74,8 @@ interface FollowedTrack {
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
 /** A session that lasted this long ends the outage before it. */
 const SETTLED_MS = 5000;
+/** Time between two turns while the worklet, whose statuses make them, stands still. */
+const TURN_MS = 100;
 /** Time between `stats` events: 100 ms. */
 const STATS_INTERVAL = 100_000;
 /** Sound is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
@@ -99,16 +101,19 @@ export class BrowserListener extends EventTarget {
   readonly #reader: BroadcastReader;
   readonly #reporter: Reporter;
   readonly #screen: Screen | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
   #context: AudioContext | undefined;
   #bus: GainNode | undefined;
   #output: SpeakerOutput | undefined;
   #session: BrowserConnection | undefined;
+  #connected = false;
   #audio: AudioPipeline | undefined;
   #video: VideoFeed | undefined;
   #videoPipeline: VideoPipeline<VideoFrame> | undefined;
   #audioTrack: FollowedTrack | undefined;
   #videoTrack: FollowedTrack | undefined;
-  #state: BrowserListenerStats["state"] = "connecting";
+  /** How it ended. */
+  #end: "idle" | "failed" | undefined;
   #levelDb = Number.NEGATIVE_INFINITY;
   #leadMs: number | undefined;
   #rewinds = 0;
@@ -152,7 +157,7 @@ export class BrowserListener extends EventTarget {
       clock: monotonicClock,
       read: () => ({
         playhead: this.#output?.heard,
-        moving: this.#output?.status?.moving ?? false,
+        moving: this.#output?.moving ?? false,
         applied: this.#output?.status?.applied,
         receivedBytes: this.#receivedBytes,
         receivedGroup: this.#feed.received.mark ?? this.#video?.newest,
@@ -166,7 +171,7 @@ export class BrowserListener extends EventTarget {
     this.closed = this.started.then(
       () => this.#run(),
       () => {
-        this.#state = "failed";
+        this.#end = "failed";
       },
     );
   }
@@ -178,11 +183,11 @@ export class BrowserListener extends EventTarget {
       ...playbackStats({
         feed: this.#feed,
         reporter: this.#reporter,
-        playing: status?.playing ?? false,
+        playing: this.#output?.playing ?? false,
         playheadUs: this.#output?.heard,
         decodedMs: status?.bufferedMs ?? 0,
         discontinuities: this.#discontinuities,
-        levelDb: this.#levelDb,
+        levelDb: this.#output?.running ? this.#levelDb : Number.NEGATIVE_INFINITY,
         voice: this.#voice,
         leadMs: this.#leadMs,
         bleedMs: this.#reader.bleedMs,
@@ -214,8 +219,9 @@ export class BrowserListener extends EventTarget {
     this.#videoPipeline?.close();
     this.#screen?.close();
     this.#output?.close();
+    clearInterval(this.#timer);
     void this.#context?.close();
-    this.#state = "idle";
+    this.#end = "idle";
   }
 
   async #start(): Promise<void> {
@@ -228,6 +234,12 @@ export class BrowserListener extends EventTarget {
     const context = await openContext(new URL(this.#options.workletUrl ?? "./worklet.js", import.meta.url));
     this.#context = context;
     if (this.#stop.signal.aborted) return void context.close();
+    this.#timer = setInterval(
+      guard("watch.page", () => {
+        if (this.#output?.running === false) this.#turn();
+      }),
+      TURN_MS,
+    );
     this.#bus = context.createGain();
     this.#bus.connect(context.destination);
     await context.resume();
@@ -239,17 +251,16 @@ export class BrowserListener extends EventTarget {
       const began = performance.now();
       let reason: unknown;
       try {
-        await this.#connected();
+        await this.#connect();
       } catch (error) {
         reason = error;
         if (!this.#stop.signal.aborted) this.#fail(error);
       }
       if (this.#stop.signal.aborted) return;
       if (reason instanceof TransportError && !reason.retryable) {
-        this.#state = "failed";
+        this.#end = "failed";
         return;
       }
-      this.#state = "connecting";
       const now = performance.now();
       if (now - began >= SETTLED_MS) outageAt = now;
       const waitMs = Math.min(Math.max((now - outageAt) * BACKOFF.share, BACKOFF.leastMs), BACKOFF.mostMs);
@@ -257,7 +268,7 @@ export class BrowserListener extends EventTarget {
     }
   }
 
-  async #connected(): Promise<void> {
+  async #connect(): Promise<void> {
     const session = await connect(this.#url, this.#options.connect);
     this.#session = session;
     const { transport } = session;
@@ -274,7 +285,7 @@ export class BrowserListener extends EventTarget {
         signal: this.#stop.signal,
       });
       this.#report(session, connection);
-      this.#state = "waiting";
+      this.#connected = true;
       const finder = new BroadcastFinder(connection, this.#name);
       const giveUp = guard("watch.missing", () => {
         if (finder.found) return;
@@ -293,6 +304,7 @@ export class BrowserListener extends EventTarget {
     } finally {
       transport.close();
       this.#session = undefined;
+      this.#connected = false;
       this.#reporter.attach(undefined);
     }
   }
@@ -389,7 +401,7 @@ export class BrowserListener extends EventTarget {
     }
     if (first) this.#output?.landed(timestamp);
     const playhead = this.#output?.playhead;
-    if (playhead === undefined || !this.#output?.status?.moving) return;
+    if (playhead === undefined || !this.#output?.moving) return;
     const lead = microseconds(timestamp - playhead);
     this.#leadMs = toMilliseconds(lead);
     this.#reporter.landed(lead, sequence);
@@ -405,9 +417,11 @@ export class BrowserListener extends EventTarget {
       const { from, heardUntil } = applied;
       this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil: heardUntil ?? from } }));
     }
-    if (status.playing) this.#state = "playing";
-    else if (!this.#session) this.#state = "connecting";
-    else this.#state = (this.#audioTrack ?? this.#videoTrack) === undefined ? "waiting" : "ready";
+    this.#turn();
+  }
+
+  /** What goes on in the page, whether or not the context runs. */
+  #turn(): void {
     this.#feed.pump();
     this.#video?.pump();
     this.#reporter.tick();
@@ -415,6 +429,13 @@ export class BrowserListener extends EventTarget {
     if (now - this.#statsAt < STATS_INTERVAL) return;
     this.#statsAt = now;
     this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
+  }
+
+  get #state(): BrowserListenerStats["state"] {
+    if (this.#end) return this.#end;
+    if (this.#output?.playing) return "playing";
+    if (!this.#connected) return "connecting";
+    return (this.#audioTrack ?? this.#videoTrack) === undefined ? "waiting" : "ready";
   }
 
   get #errors(): number {

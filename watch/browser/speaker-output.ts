@@ -15,7 +15,7 @@ export interface SpeakerOutputOptions extends PlaybackClockOptions {
   readonly onStatus: (status: WorkletStatus) => void;
 }
 
-/** A context whose clock falls behind the page's by so many seconds between two statuses has stood still. */
+/** A context whose clock falls behind the page's by so many seconds, or that is silent for so long, stands still. */
 const STANDSTILL = 0.5;
 
 /** The page's end of the playout in the audio worklet: what the pipelines write to and take their time from. */
@@ -70,8 +70,22 @@ export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" 
   get playhead(): Microseconds | undefined {
     const playhead = this.#status?.playhead;
     if (playhead === undefined || this.#moved) return undefined;
-    const moves = this.#status?.moving && this.#context.state === "running";
-    return microseconds(playhead + (moves ? (performance.now() - this.#statusAt) * 1e3 : 0));
+    return microseconds(playhead + (this.moving ? (performance.now() - this.#statusAt) * 1e3 : 0));
+  }
+
+  /** Whether the playhead moves; never while the context is suspended, as of a page in the background. */
+  get moving(): boolean {
+    return this.running && (this.#status?.moving ?? false);
+  }
+
+  /** Whether audio is heard; never while the context is suspended. */
+  get playing(): boolean {
+    return this.running && (this.#status?.playing ?? false);
+  }
+
+  /** Whether the context takes samples: it says so itself, or the worklet has just been heard of. */
+  get running(): boolean {
+    return this.#context.state === "running" && performance.now() - this.#statusAt < STANDSTILL * 1e3;
   }
 
   /** Media time of what leaves the speakers now: the playhead less what the device still holds. */
