@@ -106,7 +106,7 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
 }
 
 /** Mixes and resamples an input, again from its start where it loops. */
-class StreamSource implements AudioSource {
+export class StreamSource implements AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
   readonly stored: boolean;

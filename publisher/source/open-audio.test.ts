@@ -1,0 +1,83 @@
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openAudio } from "./open-audio.js";
+import type { AudioSource } from "./source.js";
+
+async function readAll(source: AudioSource): Promise<number[]> {
+  const all: number[] = [];
+  for (let part = await source.read(); part; part = await source.read()) all.push(...part);
+  await source.close();
+  return all;
+}
+
+const ramp = Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i / 20) / 2);
+
+async function* chunks<T>(...all: T[]): AsyncGenerator<T> {
+  yield* all;
+}
+
+test("bytes, samples in memory and a stream of either become the same source", async () => {
+  const bytes = new Uint8Array(ramp.slice().buffer);
+  const opened = [
+    openAudio({ samples: ramp }),
+    openAudio({ stream: chunks(ramp.slice(0, 100), ramp.slice(100)) }),
+    openAudio({ stream: chunks(bytes.slice(0, 101), bytes.slice(101)), format: "f32le" }),
+  ];
+  for (const audio of opened) expect(await readAll(audio.source(1))).toEqual([...ramp]);
+});
+
+test("pushed mu-law at 8 kHz becomes 48 kHz of the same length in the channels of the broadcast", async () => {
+  const audio = openAudio({ sampleRate: 8000, format: "mulaw" });
+  audio.push!.write(new Uint8Array(800).fill(0x80));
+  audio.push!.end();
+  const samples = await readAll(audio.source(2));
+  expect(samples.length).toBe(2 * 4800);
+  expect(samples[4800]).toBeCloseTo(0.98, 1);
+});
+
+test("audio can be said once", () => {
+  const audio = openAudio({ samples: ramp });
+  audio.source(1);
+  expect(() => audio.source(1)).toThrow(expect.objectContaining({ code: "SOURCE_USED" }));
+});
+
+test("a file that is missing or a directory is refused at once, and one with another content when it is read", async () => {
+  expect(() => openAudio({ file: "/nowhere/at all.wav" })).toThrow(
+    "The audio file /nowhere/at all.wav does not exist.",
+  );
+  expect(() => openAudio({ file: tmpdir() })).toThrow(expect.objectContaining({ code: "FILE_UNREADABLE" }));
+  const path = join(tmpdir(), `unsay-empty-${process.pid}.wav`);
+  writeFileSync(path, "");
+  await expect(openAudio({ file: path }).source(1).read()).rejects.toThrow("is empty");
+});
+
+test("a stream that mixes bytes and samples fails with a sentence", async () => {
+  const mixed = async function* () {
+    yield ramp;
+    yield new Uint8Array(4);
+  };
+  const source = openAudio({ stream: mixed() as AsyncGenerator<Float32Array> }).source(1);
+  await expect(readAll(source)).rejects.toThrow("The stream gave samples first");
+});
+
+test("closing a stream that never delivers ends its reading", async () => {
+  const silent = async function* (): AsyncGenerator<Uint8Array> {
+    await new Promise(() => {});
+  };
+  const source = openAudio({ stream: silent() }).source(1);
+  void source.read();
+  await source.close();
+  expect(await source.read()).toBeUndefined();
+});
+
+test("options that are wrong are named", () => {
+  const open = (options: object) => () => openAudio(options as never);
+  expect(open({})).toThrow("sampleRate");
+  expect(open({ sampleRate: 3 })).toThrow("sampleRate");
+  expect(open({ sampleRate: 8000, format: "mp3" })).toThrow("format");
+  expect(open({ stream: 5 })).toThrow("must be an async iterable");
+  expect(open({ samples: [1, 2] })).toThrow("must be a Float32Array");
+  expect(open({ samples: new Float32Array(3), channels: 2 })).toThrow("not 3 samples");
+});

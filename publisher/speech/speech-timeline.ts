@@ -1,0 +1,132 @@
+/** A stretch of a source's audio on the broadcast's timeline, in samples per channel. */
+interface Piece {
+  /** Where it lies on the timeline. */
+  readonly at: number;
+  /** Which sample of the source comes first. */
+  readonly from: number;
+  readonly length: number;
+}
+
+/** A stretch of the timeline where the source waits and other audio repeats. */
+interface Loop {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Every underrun, delay or resume adds a piece; the oldest ones were heard long ago. */
+const MAX_PIECES = 512;
+const MAX_LOOPS = 8;
+
+/**
+ * Where the samples of one speech lie on the broadcast's timeline. Delays, underruns and pauses leave holes between
+ * pieces, and a resumed speech continues elsewhere, so a position in the source is not broadcast time minus a start.
+ * All positions count samples per channel: of the source from its first sample, of the broadcast from its start.
+ */
+export class SpeechTimeline {
+  #pieces: Piece[] = [];
+  #loops: Loop[] = [];
+  #position = 0;
+
+  /** The sample of the source that is written next. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Broadcast position of its earliest sample that is remembered; undefined while nothing is written. */
+  get start(): number | undefined {
+    return this.#pieces[0]?.at;
+  }
+
+  /** Broadcast position behind its last sample; undefined while nothing is written. */
+  get end(): number | undefined {
+    const last = this.#pieces.at(-1);
+    return last && last.at + last.length;
+  }
+
+  /** The next `frames` samples of the source lie at `at`, behind all that was written before. */
+  write(at: number, frames: number): void {
+    let from = at;
+    const end = at + frames;
+    for (const loop of this.#loops) {
+      if (loop.to <= from || loop.from >= end) continue;
+      this.#append(from, loop.from - from);
+      from = Math.min(loop.to, end);
+    }
+    this.#append(from, end - from);
+  }
+
+  /** Takes off everything from `at` on; the source continues with the first sample taken off. */
+  cut(at: number): void {
+    const first = this.#pieces.find((piece) => piece.at + piece.length > at);
+    if (first !== undefined) this.#position = first.from + Math.max(0, at - first.at);
+    this.#pieces = this.#pieces.flatMap((piece) =>
+      piece.at + piece.length <= at ? [piece] : piece.at < at ? [{ ...piece, length: at - piece.at }] : [],
+    );
+  }
+
+  /** The source continues with its sample `position`. */
+  seek(position: number): void {
+    this.#position = position;
+  }
+
+  /** What lies at or after `from` moves by `by` samples. */
+  move(from: number, by: number): void {
+    this.#pieces = this.#pieces.flatMap((piece) => {
+      if (piece.at + piece.length <= from) return [piece];
+      if (piece.at >= from) return [{ ...piece, at: piece.at + by }];
+      const kept = from - piece.at;
+      const rest = { at: from + by, from: piece.from + kept, length: piece.length - kept };
+      return [{ ...piece, length: kept }, rest];
+    });
+    this.#loops = this.#loops.map((loop) => ({
+      from: loop.from >= from ? loop.from + by : loop.from,
+      to: loop.to >= from ? loop.to + by : loop.to,
+    }));
+  }
+
+  /** From `at` on audio repeats and the source waits. */
+  loop(at: number): void {
+    if (this.#loops.at(-1)?.to === Number.POSITIVE_INFINITY) return;
+    this.#loops.push({ from: at, to: Number.POSITIVE_INFINITY });
+    if (this.#loops.length > MAX_LOOPS) this.#loops.shift();
+  }
+
+  /** At `at` the source continues. */
+  unloop(at: number): void {
+    const last = this.#loops.at(-1);
+    if (last?.to !== Number.POSITIVE_INFINITY) return;
+    this.#loops[this.#loops.length - 1] = { from: Math.min(last.from, at), to: at };
+  }
+
+  /** How far into the source a playhead at `at` is: in a hole as far as before it. */
+  sourceAt(at: number): number {
+    const piece = this.#pieces.findLast((one) => one.at <= at);
+    if (piece === undefined) return this.#pieces[0]?.from ?? this.#position;
+    return piece.from + Math.min(at - piece.at, piece.length);
+  }
+
+  /** Where on the timeline a sample of the source lies; undefined where it is not written. */
+  broadcastAt(source: number): number | undefined {
+    const piece = this.#pieces.findLast(({ from, length }) => from <= source && source < from + length);
+    return piece && piece.at + source - piece.from;
+  }
+
+  /** The timeline as it is now: what a listener that has not applied a rewind yet still plays. */
+  copy(): SpeechTimeline {
+    const copy = new SpeechTimeline();
+    copy.#pieces = [...this.#pieces];
+    copy.#loops = [...this.#loops];
+    copy.#position = this.#position;
+    return copy;
+  }
+
+  #append(at: number, length: number): void {
+    if (length <= 0) return;
+    const last = this.#pieces.at(-1);
+    const isNext = last !== undefined && last.at + last.length === at && last.from + last.length === this.#position;
+    if (isNext) this.#pieces[this.#pieces.length - 1] = { ...last, length: last.length + length };
+    else this.#pieces.push({ at, from: this.#position, length });
+    this.#position += length;
+    if (this.#pieces.length > MAX_PIECES) this.#pieces.shift();
+  }
+}

@@ -1,0 +1,124 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Words, type WordTiming } from "./words.js";
+
+const at = (ms: number) => ({ ms, isWhole: false, voicedShare: 0 });
+const TEXT = "Your order will arrive on Friday, I think.";
+const ORDER: WordTiming[] = ["Your", "order", "will", "arrive", "on", "Friday,", "I", "think."].map((text, index) => ({
+  text,
+  startMs: index * 300,
+  durationMs: 250,
+}));
+
+function words(list: readonly WordTiming[], text?: string): Words {
+  const all = new Words(text);
+  all.add(list);
+  return all;
+}
+
+test("a word counts as heard once its last sample was heard", () => {
+  const spoken = words(ORDER, TEXT);
+  expect(spoken.heard(at(0))).toEqual({ text: "", exact: true });
+  expect(spoken.heard(at(248))).toEqual({ text: "", exact: true });
+  expect(spoken.heard(at(250)).text).toBe("Your");
+  expect(spoken.heard(at(1450)).text).toBe("Your order will arrive on");
+  expect(spoken.heard(at(1749)).text).toBe("Your order will arrive on Friday,");
+  expect(spoken.heard({ ms: 2300, isWhole: true, voicedShare: 1 })).toEqual({ text: TEXT, exact: true });
+});
+
+test("a word without an end ends where the next one starts, and the last one with the source", () => {
+  const spoken = words([
+    { text: "one", startMs: 0 },
+    { text: "two", startMs: 400 },
+  ]);
+  expect(spoken.heard(at(398)).text).toBe("");
+  expect(spoken.heard(at(400)).text).toBe("one");
+  expect(spoken.heard(at(90_000)).text).toBe("one");
+  expect(spoken.heard({ ms: 800, isWhole: true, voicedShare: 1 }).text).toBe("one two");
+});
+
+test("characters are joined as they are, words with spaces, and neither where the script has none", () => {
+  const characters = [..."Hi, you"].map((text, index) => ({ text, startMs: index * 50, durationMs: 50 }));
+  expect(words(characters).heard(at(1000)).text).toBe("Hi, you");
+  expect(words(characters).heard(at(150)).text).toBe("Hi,");
+  const tokens = ["Hello", ",", "it's", " me", "(", "you"].map((text, index) => ({
+    text,
+    startMs: index,
+    endMs: index,
+  }));
+  expect(words(tokens).heard(at(1000)).text).toBe("Hello, it's me ( you");
+  const japanese = ["今日", "は", "晴れ"].map((text, index) => ({ text, startMs: index, endMs: index }));
+  expect(words(japanese).heard(at(1000)).text).toBe("今日は晴れ");
+});
+
+test("words that arrive while the audio streams, out of order too, count from then on", () => {
+  const spoken = new Words(TEXT);
+  expect(spoken.timed).toBe(false);
+  spoken.add(ORDER.slice(3, 5));
+  spoken.add(ORDER.slice(0, 3));
+  expect(spoken.heard(at(850)).text).toBe("Your order will");
+  spoken.add(ORDER.slice(5));
+  expect(spoken.heard(at(2050)).text).toBe("Your order will arrive on Friday, I");
+});
+
+test("a word that is spoken otherwise than it is written makes the text inexact only until the next one", () => {
+  const spoken = words(
+    [
+      { text: "It", startMs: 0, endMs: 100 },
+      { text: "costs", startMs: 100, endMs: 200 },
+      { text: "five", startMs: 200, endMs: 300 },
+      { text: "euros", startMs: 300, endMs: 400 },
+    ],
+    "It costs 5 Euros.",
+  );
+  expect(spoken.heard(at(200))).toEqual({ text: "It costs", exact: true });
+  expect(spoken.heard(at(300))).toEqual({ text: "It costs", exact: false });
+  expect(spoken.heard(at(400))).toEqual({ text: "It costs 5 Euros", exact: true });
+});
+
+test("without timings the text is cut by the share of the voice that was heard, never in a word", () => {
+  const spoken = new Words("One two three four.");
+  const share = (voicedShare: number) => spoken.heard({ ms: 1, isWhole: false, voicedShare });
+  expect(share(0)).toEqual({ text: "", exact: false });
+  expect(share(0.3)).toEqual({ text: "One", exact: false });
+  expect(share(0.5).text).toBe("One two");
+  expect(share(1).text).toBe("One two three four");
+  expect(spoken.heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "One two three four.", exact: false });
+  expect(new Words().heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "", exact: false });
+});
+
+test("a timing that is none is refused by a sentence that names it", () => {
+  const add = (word: object) => () => new Words().add([{ text: "a", startMs: 0, ...word }]);
+  expect(add({ startMs: -1 })).toThrow("Speech.words[].startMs must be a number of milliseconds from 0 on, not -1.");
+  expect(add({ startMs: Number.NaN })).toThrow("not NaN");
+  expect(add({ startMs: 5, endMs: 4 })).toThrow("Speech.words[].endMs must be");
+  expect(add({ durationMs: Number.POSITIVE_INFINITY })).toThrow("Speech.words[].durationMs must be");
+  expect(add({ text: 5 })).toThrow("Speech.words[].text must be a string, not 5.");
+  expect(() => new Words().add(Array.from({ length: 65_537 }, () => ({ text: "a", startMs: 0 })))).toThrow("65536");
+});
+
+test("the heard text only grows with what was heard, and holds no word whose end was not", () => {
+  const list = fc.array(fc.record({ text: fc.constantFrom("ab", "cd", "ef", "56"), length: fc.nat(400) }), {
+    maxLength: 30,
+  });
+  fc.assert(
+    fc.property(list, fc.boolean(), fc.array(fc.nat(9000), { maxLength: 20 }), (entries, written, moments) => {
+      let start = 0;
+      const timings = entries.map(({ text, length }) => {
+        const timing = { text, startMs: start, endMs: start + length };
+        start += length + 10;
+        return timing;
+      });
+      const spoken = words(timings, written ? timings.map(({ text }) => text).join(" ") : undefined);
+      let before = "";
+      for (const ms of moments.sort((one, other) => one - other)) {
+        const { text } = timings.length > 0 ? spoken.heard(at(ms)) : { text: "" };
+        const ended = timings.filter(({ endMs }) => endMs <= ms + 1);
+        expect(text).toBe(ended.map((timing) => timing.text).join(" "));
+        expect(text.startsWith(before)).toBe(true);
+        before = text;
+      }
+    }),
+    { numRuns: 300, seed: 7 },
+  );
+});

@@ -1,0 +1,160 @@
+import { InputError } from "../../base/index.js";
+
+/** When a word, or a single character, is spoken, as text-to-speech services deliver it. */
+export interface WordTiming {
+  /** The word with or without the space around it; or one character, spaces included. */
+  readonly text: string;
+  /** Milliseconds from the first sample of the source. */
+  readonly startMs: number;
+  /** Where it ends; without this and `durationMs` it ends where the next word starts. */
+  readonly endMs?: number;
+  readonly durationMs?: number;
+}
+
+/** What was heard of a text. */
+export interface HeardText {
+  readonly text: string;
+  /** True where word timings say so; false for an estimate. */
+  readonly exact: boolean;
+}
+
+/** How much of a source was heard, for {@link Words.heard}. */
+export interface HeardAudio {
+  /** From the first sample of the source. */
+  readonly ms: number;
+  /** Whether the source was heard to its end. */
+  readonly isWhole: boolean;
+  /** Share of the voice in the source that was heard, 0 to 1: the estimate where there are no timings. */
+  readonly voicedShare: number;
+}
+
+interface Word {
+  readonly text: string;
+  readonly startMs: number;
+  readonly endMs: number | undefined;
+}
+
+/** An hour of characters at a fast speaker's pace. */
+const MAX_WORDS = 65_536;
+/** Service times are rounded to milliseconds, and so are positions. */
+const ROUNDING_MS = 1;
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
+const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
+const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
+
+/**
+ * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so that no word
+ * counts whose audio did not arrive; when the source was heard to its end, all of it counts.
+ */
+export class Words {
+  readonly #text: string | undefined;
+  #words: readonly Word[] = [];
+  #ends: readonly (number | undefined)[] | undefined;
+
+  /** `text`: the whole text as it is written; without it the words are joined. */
+  constructor(text?: string) {
+    this.#text = text;
+  }
+
+  /** Whether any timings are known. */
+  get timed(): boolean {
+    return this.#words.length > 0;
+  }
+
+  /** @throws InputError `INVALID_OPTION` for a time that is none, or for more than 65,536 words. */
+  add(words: readonly WordTiming[]): void {
+    const added = words.map(parse);
+    if (this.#words.length + added.length > MAX_WORDS) {
+      throw new InputError("INVALID_OPTION", `Speech.words must hold at most ${MAX_WORDS} words, not more.`);
+    }
+    this.#words = [...this.#words, ...added].sort((one, other) => one.startMs - other.startMs);
+    this.#ends = undefined;
+  }
+
+  /** What was heard of the text. */
+  heard(audio: HeardAudio): HeardText {
+    if (this.#words.length === 0) return this.#estimate(audio);
+    const count = audio.isWhole ? this.#words.length : this.#count(audio.ms);
+    if (this.#text === undefined) return { text: join(this.#words, count), exact: true };
+    if (audio.isWhole) return { text: this.#text, exact: true };
+    this.#ends ??= this.#place(this.#text);
+    const ends = this.#ends;
+    const last = ends.slice(0, count).findLastIndex((end) => end !== undefined);
+    return { text: this.#text.slice(0, ends[last] ?? 0), exact: count === 0 || last === count - 1 };
+  }
+
+  #estimate({ isWhole, voicedShare }: HeardAudio): HeardText {
+    const text = this.#text ?? "";
+    if (isWhole || text === "") return { text, exact: false };
+    const weight = (part: string): number => part.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
+    const limit = weight(text) * Math.min(1, Math.max(0, voicedShare));
+    let spoken = 0;
+    let end = 0;
+    for (const { segment, index, isWordLike } of segmenter.segment(text)) {
+      if (isWordLike !== true) continue;
+      spoken += weight(segment);
+      if (spoken > limit) break;
+      end = index + segment.length;
+    }
+    return { text: text.slice(0, end), exact: false };
+  }
+
+  #count(ms: number): number {
+    let count = 0;
+    for (const [index, word] of this.#words.entries()) {
+      const end = word.endMs ?? this.#words[index + 1]?.startMs;
+      if (end === undefined || end > ms + ROUNDING_MS) break;
+      count = index + 1;
+    }
+    return count;
+  }
+
+  // Where each word ends in the text: looked for one behind the other, so that a word that is spoken otherwise than it is
+  // written has no place, and the next one that is found has.
+  #place(text: string): readonly (number | undefined)[] {
+    const lower = text.toLowerCase();
+    // Some letters change their length with their case.
+    const haystack = lower.length === text.length ? lower : text;
+    let cursor = 0;
+    return this.#words.map((word) => {
+      const wanted = haystack === lower ? word.text.trim().toLowerCase() : word.text.trim();
+      if (wanted === "") return cursor;
+      const at = haystack.indexOf(wanted, cursor);
+      if (at < 0 || isFar(text.slice(cursor, at))) return undefined;
+      cursor = at + wanted.length;
+      return cursor;
+    });
+  }
+}
+
+function parse({ text, startMs, endMs, durationMs }: WordTiming): Word {
+  const end = endMs ?? (durationMs === undefined ? undefined : startMs + durationMs);
+  if (typeof text !== "string") throw invalid("text", text, "a string");
+  if (!Number.isFinite(startMs) || startMs < 0) throw invalid("startMs", startMs, "a number of milliseconds from 0 on");
+  if (end !== undefined && !(Number.isFinite(end) && end >= startMs)) {
+    const [name, value] = endMs === undefined ? ["durationMs", durationMs] : ["endMs", endMs];
+    throw invalid(name, value, "a number of milliseconds that does not end before startMs");
+  }
+  return { text, startMs, endMs: end };
+}
+
+function invalid(name: string, value: unknown, allowed: string): InputError {
+  return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${String(value)}.`);
+}
+
+// A word that is found only words later was more likely spoken otherwise than written.
+function isFar(skipped: string): boolean {
+  return (skipped.match(/\S+/gu)?.length ?? 0) > 8;
+}
+
+function join(words: readonly Word[], count: number): string {
+  const areCharacters = words.every(({ text }) => [...text].length <= 1);
+  let joined = "";
+  for (const { text } of words.slice(0, count)) {
+    const isApart =
+      !areCharacters && joined !== "" && !/\s$/u.test(joined) && !/^\s/u.test(text) && !CLOSING.test(text);
+    const isUnspaced = UNSPACED.test(joined.at(-1) ?? "") && UNSPACED.test(text[0] ?? "");
+    joined += isApart && !isUnspaced ? ` ${text}` : text;
+  }
+  return joined.trim();
+}
