@@ -139,8 +139,7 @@ function checkSpeech(run: Run, ear: Ear, say: Say): Violation[] {
   const lastMs = Math.max(slow, backlogMs) + 1500;
   const until = Math.max(say.at + lastMs * MS, ...pieces.map(({ endsAt }) => endsAt));
   const isProbe = run.probes.includes(speech.utterance);
-  const present =
-    say.answeredAt !== undefined && ear.recording.life.from + JOIN_US < say.at && ear.recording.life.until > until;
+  const present = say.answeredAt !== undefined && ear.readyAt + JOIN_US < say.at && ear.recording.life.until > until;
   const disturbed = !isProbe && overlaps(ear.hard, say.at - RECOVERY_US, until);
   const wet = !isProbe && overlaps(ear.weather, say.at, until);
   const violations = checkStale(run, ear, say, pieces, interrupts);

@@ -74,6 +74,9 @@ const ASK_LIMIT_MS = 2500;
 /** What is still queued at the end may take this long to say. */
 const DRAIN_LIMIT_MS = 30_000;
 
+/** How long the first listeners may take to be ready. */
+const READY_LIMIT_MS = 20_000;
+
 /** What every process can be asked. */
 interface AnyCalls {
   jump(milliseconds: number): void;
@@ -136,8 +139,13 @@ class Stage {
       await this.#startRelay("edge");
     }
     await this.#startPublisher();
+    // The clock starts once the first listeners are ready, however long a busy machine takes to start them.
+    const isFirst = (event: Event) => event.do === "join" && event.atMs === 0;
+    await Promise.all(events.filter(isFirst).map((event) => this.#perform(event)));
+    await Promise.all([...this.#listeners.values()].map((actor) => this.#ready(actor)));
     this.#startedAt = sharedClock();
     for (const event of events) {
+      if (isFirst(event)) continue;
       await this.#until(event.atMs);
       this.#begin(event);
     }
@@ -304,6 +312,15 @@ class Stage {
     await this.#path(`listener-${number}`, this.#ports[at]);
     actor.started = this.#startListener(actor);
     await actor.started;
+  }
+
+  async #ready(actor: ListenerActor): Promise<void> {
+    const end = sharedClock() + READY_LIMIT_MS * 1000;
+    while (sharedClock() < end) {
+      const stats = await this.#ask(actor, (calls) => calls.stats());
+      if (stats?.state === "ready" || stats?.state === "playing") return;
+      await sleep(50);
+    }
   }
 
   async #startListener(actor: ListenerActor): Promise<void> {
