@@ -71,7 +71,7 @@ export const publisherOptionsSchema = z.strictObject({
   /** `rewind`: a group that goes back in time. `track`: a fresh track for players that refuse those. Default `rewind`. */
   rewindBy: z.enum(["group", "track"]).default("group"),
   /**
-   * Takes operations from whoever the relay lets publish under `<broadcast>.control/`; see docs/control.md. Default false.
+   * Takes operations from whoever the relay lets publish under `<broadcast>.control/`; see docs/remote-control.md. Default false.
    */
   control: z.boolean().default(false),
   /** How long after an interrupt `resume` still works, in milliseconds. Default 10,000. */
