@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const ROOMS = "{base,container,flow,transport,publisher,relay,watch,src,bench}";
+const ROOMS = "{base,container,flow,transport,publisher,relay,watch,agent,src,bench}";
 /** Real parts or a virtual clock: nothing in them keeps real time, so that they run side by side. */
 const UNTIMED = [
   "tests/untimed/*.test.ts",

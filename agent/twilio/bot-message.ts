@@ -1,0 +1,80 @@
+import { z } from "zod";
+
+/** A message of a bot that speaks Twilio's Media Streams, as far as it concerns the call. */
+export type BotMessage =
+  /** Mu-law audio at 8 kHz, of any length. */
+  | { readonly event: "media"; readonly audio: Uint8Array }
+  /** To be sent back when the audio before it was heard. */
+  | { readonly event: "mark"; readonly name: string }
+  /** Take back all audio that was not heard. */
+  | { readonly event: "clear" }
+  /** An event that Media Streams do not have: ignored, as telephone companies do. */
+  | { readonly event: "unknown" }
+  /** A message that can't be used, and why. */
+  | { readonly event: "invalid"; readonly reason: string };
+
+/** The largest message that is read, in bytes; it holds ten minutes of audio. */
+export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
+/** Longest name of a mark, in characters. */
+export const MAX_MARK_NAME = 1024;
+
+const streamSid = z.string().nullish();
+const notBase64 = /[^A-Za-z0-9+/=]/;
+
+const messageSchema = z.discriminatedUnion("event", [
+  z.object({ event: z.literal("media"), streamSid, media: z.object({ payload: z.string() }) }),
+  z.object({ event: z.literal("mark"), streamSid, mark: z.object({ name: z.string().min(1).max(MAX_MARK_NAME) }) }),
+  z.object({ event: z.literal("clear"), streamSid }),
+]);
+const eventSchema = z.object({ event: z.string() });
+const KNOWN: ReadonlySet<string> = new Set(["media", "mark", "clear"]);
+
+/** Reads a message of a bot for the stream `sid`. Anything may come in; nothing is thrown. */
+export function decodeBotMessage(message: string | Uint8Array, sid: string): BotMessage {
+  if (typeof message !== "string") return invalid("is binary, but Media Streams are text");
+  if (message.length > MAX_MESSAGE_BYTES) return invalid(`is longer than ${MAX_MESSAGE_BYTES} bytes`);
+  const json = parseJson(message);
+  if (json === undefined) return invalid("is not JSON");
+  const known = eventSchema.safeParse(json);
+  if (!known.success) return invalid("has no event");
+  const { event } = known.data;
+  if (!KNOWN.has(event)) return { event: "unknown" };
+  const parsed = messageSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return invalid(`of the event ${event} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
+  }
+  const { data } = parsed;
+  // Some bots leave the stream out; one that names another stream means another call.
+  if (data.streamSid != null && data.streamSid !== sid)
+    return invalid(`of the event ${event} names the stream ${shorten(data.streamSid)} instead of ${sid}`);
+  if (data.event === "media") return decodeMedia(data.media.payload);
+  return data.event === "mark" ? { event: "mark", name: data.mark.name } : { event: "clear" };
+}
+
+function decodeMedia(payload: string): BotMessage {
+  if (notBase64.test(payload)) return invalid("of the event media has a payload that is not base64");
+  const audio = Buffer.from(payload, "base64");
+  const header = audio.toString("latin1", 0, 4);
+  if (header === "RIFF" || header === "OggS" || header.startsWith("ID3"))
+    return invalid("of the event media holds an audio file, but its payload is mu-law without a header");
+  return { event: "media", audio };
+}
+
+// Objects alone: JSON's other values are no messages.
+function parseJson(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function invalid(what: string): BotMessage {
+  return { event: "invalid", reason: `A message of the bot ${what}.` };
+}
+
+function shorten(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}...` : text;
+}
