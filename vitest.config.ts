@@ -10,6 +10,7 @@ const UNTIMED = [
 export default defineConfig({
   test: {
     setupFiles: ["./base/polyfills.ts"],
+    globalSetup: ["./tests/support/compile.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // A busy machine must not fail a test: what is polled for may take its time.

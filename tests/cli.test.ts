@@ -97,12 +97,14 @@ test("raw PCM that ends in the middle of a sample is published to its end, and C
   const relay = new UnsayProcess(["relay", "--port", "0"], { XDG_DATA_HOME: folder });
   const [, url] = await relay.says(/relay listening on (http:\/\/\S+)/);
   const wav = join(folder, "heard.wav");
-  const watcher = unsay(["watch", url!, "--wav", wav, "--seconds", "6", "--json"]);
+  const over = new AbortController();
+  const watcher = unsay(["watch", url!, "--wav", wav, "--json"], { signal: over.signal });
   const publisher = new UnsayProcess(["publish", "-", "--url", url!, "--rate", "16000", "--bypass"]);
-  const tone = new Int16Array(16_000 * 3).map((_, i) => 8_000 * Math.sin((2 * Math.PI * 440 * i) / 16_000));
+  const tone = new Int16Array(16_000 * 2).map((_, i) => 8_000 * Math.sin((2 * Math.PI * 440 * i) / 16_000));
   publisher.child.stdin.end(Buffer.concat([Buffer.from(tone.buffer), Buffer.from([1])]));
   expect(await publisher.exited()).toBe(2);
   expect(publisher.error).toMatch(/ended in the middle of a sample.*\(PCM_TRUNCATED\)/);
+  over.abort();
   const { exitCode, out } = await watcher;
   expect(exitCode).toBe(0);
   const last = JSON.parse(out.trim().split("\n").at(-1)!) as { playedMs: number; staleMs: number };

@@ -1,12 +1,14 @@
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import type { Violation } from "../bench/histories/check.js";
 import type { Event, History } from "../bench/histories/history.js";
 import type { HistoryCalls } from "../bench/histories/processes/history.js";
 import { startRemote } from "../bench/support/remote.js";
+import { compiledPath } from "./support/compile.js";
 
 /** Plays a history in a process of its own, with one more for each role. */
 async function play(history: History): Promise<Violation[]> {
-  const file = new URL("../bench/histories/processes/history.ts", import.meta.url);
+  const file = pathToFileURL(compiledPath("bench/histories/processes/history.ts"));
   const process = await startRemote<HistoryCalls>(file);
   try {
     return await process.calls.run(history);

@@ -1,15 +1,12 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { compiledPath } from "./support/compile.js";
 
 /** Runs the program that uses the library for all it does: what it logged, and what came out of it. */
 async function runHost(...args: string[]): Promise<{ lines: string[]; output: string; code: number }> {
-  const child = fork(join(import.meta.dirname, "fixtures/quiet-host.ts"), args, {
-    execArgv: ["--import", "tsx"],
-    silent: true,
-  });
+  const child = fork(compiledPath("tests/fixtures/quiet-host.ts"), args, { execArgv: [], silent: true });
   const outputs = [text(child.stdout!), text(child.stderr!)];
   let lines: string[] = [];
   child.on("message", (message) => {

@@ -1,6 +1,6 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sharedClock } from "../support/clock.js";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
@@ -94,6 +94,11 @@ interface Actor<T> {
 type AnyActor = Pick<Actor<AnyCalls>, "expected" | "started"> & {
   process: Pick<RemoteProcess<AnyCalls>, "calls" | "signal" | "ended"> | undefined;
 };
+
+/** The file of a process, as it was compiled like this one or not. */
+function processFile(name: string): URL {
+  return new URL(`./processes/${name}${extname(import.meta.url)}`, import.meta.url);
+}
 
 /** Plays a history with processes of their own for the publisher, the relay, the edge and each listener. */
 export async function play(history: History): Promise<Run> {
@@ -269,7 +274,7 @@ class Stage {
   }
 
   async #rival(leaves: "closes" | "dies", forMs: number): Promise<void> {
-    const rival = await startRemote<PublisherCalls>(new URL("./processes/publisher.ts", import.meta.url));
+    const rival = await startRemote<PublisherCalls>(processFile("publisher"));
     await rival.calls.open({ url: this.#paths.get("publisher")!.url, mode: "ahead", frameMs: 20 });
     await sleep(forMs);
     if (leaves === "closes") await Promise.race([rival.calls.close(), sleep(ASK_LIMIT_MS)]);
@@ -332,7 +337,7 @@ class Stage {
   }
 
   async #start<T extends Calls<T>>(name: string, actor: Actor<T>, file: string): Promise<RemoteProcess<T>> {
-    const process = await startRemote<T>(new URL(`./processes/${file}.ts`, import.meta.url));
+    const process = await startRemote<T>(processFile(file));
     actor.process = process;
     actor.expected = false;
     actor.life++;

@@ -39,7 +39,7 @@ interface Answer {
  */
 export async function startRemote<T extends Calls<T>>(file: URL): Promise<RemoteProcess<T>> {
   const child = fork(file, {
-    execArgv: ["--import", "tsx"],
+    execArgv: file.pathname.endsWith(".ts") ? ["--import", "tsx"] : [],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     serialization: "advanced",
   });

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { main } from "../../src/main.js";
+import { compiledPath } from "./compile.js";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -45,7 +46,7 @@ export class UnsayProcess {
   readonly #exit: Promise<unknown[]>;
 
   constructor(argv: readonly string[], environment: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, ["--import", "tsx", join(root, "src/cli.ts"), ...argv], {
+    this.child = spawn(process.execPath, [compiledPath("src/cli.ts"), ...argv], {
       cwd: root,
       env: { ...process.env, ...environment },
     });

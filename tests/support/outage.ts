@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import { type AudioSource, openSource } from "../../publisher/index.js";
+import { compiledPath } from "./compile.js";
 
 async function* tone(hertz: number): AsyncGenerator<Buffer> {
   for (let position = 0; ; ) {
@@ -30,7 +30,7 @@ export async function freePort(): Promise<number> {
 
 /** Runs a script of this folder in a process of its own, until it has written something; the caller ends it. */
 export async function spawnScript(script: string, ...args: readonly (string | number)[]): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ["--import", "tsx", join(import.meta.dirname, script), ...args.map(String)], {
+  const child = spawn(process.execPath, [compiledPath(`tests/support/${script}`), ...args.map(String)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   await Promise.race([once(child.stdout, "data"), once(child, "exit")]);

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
 import { Relay } from "../../relay/index.js";
 import { connect } from "../../transport/index.js";
+import { compiledPath } from "../support/compile.js";
 
 // QUIC takes 30 to 40 seconds: its idle limit, counted from the last keepalive that was sent.
 test("peers that were killed or hang are let go within the idle limit, and one that is merely quiet stays", {
@@ -15,7 +16,7 @@ test("peers that were killed or hang are let go within the idle limit, and one t
   const quiet = await connect(url, { backends: ["quic"], protocols: ["moq-lite-04"] });
   onTestFinished(() => quiet.close());
   const start = async (...backends: string[]) => {
-    const peer = spawn(process.execPath, ["--import", "tsx", "tests/support/silent-peer.ts", url, ...backends]);
+    const peer = spawn(process.execPath, [compiledPath("tests/support/silent-peer.ts"), url, ...backends]);
     onTestFinished(() => {
       peer.kill("SIGKILL");
     });
