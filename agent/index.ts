@@ -1,7 +1,13 @@
 export {
-  type BotMessage,
-  decodeBotMessage,
-  MAX_MARK_NAME,
-  MAX_MESSAGE_BYTES,
-} from "./twilio/bot-message.js";
+  type AudioCallerOptions,
+  type BroadcastCallerOptions,
+  Caller,
+  type CallerChange,
+  type CallerEvents,
+  type CallerListening,
+  type CallerOptions,
+  type CallerStats,
+} from "./caller/caller.js";
+export type { CallerFrame, FrameOptions } from "./caller/frame-reader.js";
+export { type BotMessage, decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./twilio/bot-message.js";
 export { type CallIds, DTMF_DIGITS, TelephoneMessages } from "./twilio/telephone-messages.js";

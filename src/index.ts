@@ -9,6 +9,15 @@
 import "../base/polyfills.js";
 
 export {
+  Caller,
+  type CallerChange,
+  type CallerEvents,
+  type CallerFrame,
+  type CallerOptions,
+  type CallerStats,
+  type FrameOptions,
+} from "../agent/index.js";
+export {
   InputError,
   MediaError,
   type Microseconds,

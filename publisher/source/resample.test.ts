@@ -94,4 +94,22 @@ describe("Resampler", () => {
       expect(() => new Resampler({ from, channels: 1 })).toThrow(`${from} Hz`);
     }
   });
+
+  it("passes the pass band of a lower rate in time and level, and what is above it not at all", () => {
+    for (const to of [8000, 16_000, 22_050, 24_000]) {
+      const down = (hz: number) => {
+        const resampler = new Resampler({ from: 48_000, to, channels: 1 });
+        return Float32Array.from([...resampler.process(tone(48_000, hz, 0.5)), ...resampler.flush()]);
+      };
+      const output = down(1000);
+      expect(output.length).toBe(to / 2);
+      const ideal = tone(to, 1000, 0.5);
+      let error = 0;
+      for (let i = Math.ceil(to / 20); i < to * 0.45; i++) error = Math.max(error, Math.abs(output[i]! - ideal[i]!));
+      expect(error, `${to} Hz`).toBeLessThan(1e-3);
+      const alias = down(to * 0.6).subarray(to / 20, to * 0.45);
+      const peak = alias.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      expect(20 * Math.log10(peak), `${to} Hz`).toBeLessThan(-75);
+    }
+  });
 });

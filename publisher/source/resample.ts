@@ -15,8 +15,8 @@ const MIN_RATE = 100;
 const MAX_RATE = 768_000;
 
 /**
- * Streaming sample-rate conversion to 48 kHz by a polyphase Kaiser-windowed sinc. The filter's delay is taken out:
- * output sample `n` lies at the time of input sample `n * from / 48000`. A rate without a short ratio to 48 kHz has more
+ * Streaming sample-rate conversion, to 48 kHz by default, by a polyphase Kaiser-windowed sinc. The filter's delay is
+ * taken out: output sample `n` lies at the time of input sample `n * from / to`. A rate without a short ratio has more
  * phases than the table has rows; what lies between two rows is interpolated.
  *
  * @throws InputError `UNSUPPORTED_SAMPLE_RATE` for a rate outside 100 Hz to 768 kHz.
@@ -36,19 +36,20 @@ export class Resampler {
   #received = 0;
   #produced = 0;
 
-  constructor({ from, channels }: { from: number; channels: number }) {
-    const divisor = gcd(from, SAMPLE_RATE);
-    const up = SAMPLE_RATE / divisor;
-    if (!Number.isInteger(from) || from < MIN_RATE || from > MAX_RATE) {
+  constructor({ from, to = SAMPLE_RATE, channels }: { from: number; to?: number; channels: number }) {
+    for (const rate of [from, to]) {
+      if (Number.isInteger(rate) && rate >= MIN_RATE && rate <= MAX_RATE) continue;
       throw new InputError(
         "UNSUPPORTED_SAMPLE_RATE",
-        `The sample rate ${from} Hz can't be resampled to 48000 Hz; use one from ${MIN_RATE} to ${MAX_RATE}.`,
+        `The sample rate ${from} Hz can't be resampled to ${to} Hz; use one from ${MIN_RATE} to ${MAX_RATE}.`,
       );
     }
+    const divisor = gcd(from, to);
+    const up = to / divisor;
     this.#channels = channels;
     this.#up = up;
     this.#down = from / divisor;
-    const slower = Math.min(1, SAMPLE_RATE / from);
+    const slower = Math.min(1, to / from);
     this.#half = Math.ceil(HALF_WIDTH / slower);
     // The slower the input, the smoother the filter: a wide one needs fewer rows.
     this.#rows = up <= MAX_PHASES ? up : Math.ceil(MAX_PHASES * slower);
@@ -57,7 +58,7 @@ export class Resampler {
     this.#position = this.#half * up;
   }
 
-  /** Takes interleaved samples of any number and returns what is ready at 48 kHz. */
+  /** Takes interleaved samples of any number and returns what is ready at the new rate. */
   process(samples: Float32Array): Float32Array {
     this.#received += samples.length / this.#channels;
     if (this.#up === this.#down) {

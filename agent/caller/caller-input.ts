@@ -1,0 +1,111 @@
+import { type Clock, type Microseconds, microseconds } from "../../base/index.js";
+import type { AudioSource } from "../../publisher/index.js";
+import type { AudioSink } from "../../watch/index.js";
+
+/** Consecutive samples of a caller: one channel at 48 kHz. */
+export interface CallerBlock {
+  readonly samples: Float32Array;
+  /** When its last sample was there. */
+  readonly at: Microseconds;
+}
+
+/** What reads a caller's audio, from wherever it comes. */
+export interface CallerInput {
+  blocks(): AsyncGenerator<CallerBlock, void, undefined>;
+  /** Audio that was dropped because it was not read in time, in milliseconds. */
+  readonly droppedMs: number;
+  close(): Promise<void>;
+}
+
+/** Audio that waits for the denoiser: beyond this the oldest is dropped. */
+const MAX_WAITING = 2 * 48_000;
+
+/** What a listener plays, as a caller's audio. */
+export class HeardInput implements CallerInput, AudioSink {
+  readonly #clock: Clock;
+  #blocks: CallerBlock[] = [];
+  #waiting = 0;
+  #dropped = 0;
+  #isClosed = false;
+  #stir = Promise.withResolvers<void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get droppedMs(): number {
+    return this.#dropped / 48;
+  }
+
+  write([samples]: readonly Float32Array[]): void {
+    if (this.#isClosed || samples === undefined) return;
+    this.#blocks.push({ samples: samples.slice(), at: this.#clock() });
+    this.#waiting += samples.length;
+    while (this.#waiting > MAX_WAITING) {
+      const { length } = this.#blocks.shift()!.samples;
+      this.#waiting -= length;
+      this.#dropped += length;
+    }
+    this.#stir.resolve();
+  }
+
+  async *blocks(): AsyncGenerator<CallerBlock, void, undefined> {
+    while (!this.#isClosed) {
+      const block = this.#blocks.shift();
+      if (block !== undefined) {
+        this.#waiting -= block.samples.length;
+        yield block;
+        continue;
+      }
+      this.#stir = Promise.withResolvers();
+      await this.#stir.promise;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#blocks = [];
+    this.#stir.resolve();
+  }
+}
+
+/** A source of audio that is read as fast as it delivers, such as one that an application pushes to. */
+export class SourceInput implements CallerInput {
+  readonly droppedMs = 0;
+  readonly #source: AudioSource;
+  readonly #clock: Clock;
+
+  constructor(source: AudioSource, clock: Clock) {
+    this.#source = source;
+    this.#clock = clock;
+  }
+
+  async *blocks(): AsyncGenerator<CallerBlock, void, undefined> {
+    for (let samples = await this.#source.read(); samples !== undefined; samples = await this.#source.read())
+      yield { samples, at: this.#clock() };
+  }
+
+  async close(): Promise<void> {
+    await this.#source.close();
+  }
+}
+
+/** Cuts blocks into hops of `length` samples; a rest at the end is left out. */
+export async function* cutHops(
+  blocks: AsyncIterable<CallerBlock>,
+  length: number,
+): AsyncGenerator<CallerBlock, void, undefined> {
+  let hop = new Float32Array(length);
+  let filled = 0;
+  for await (const { samples, at } of blocks)
+    for (let used = 0; used < samples.length; ) {
+      const part = samples.subarray(used, used + length - filled);
+      hop.set(part, filled);
+      used += part.length;
+      filled += part.length;
+      if (filled < length) break;
+      yield { samples: hop, at: microseconds(at - ((samples.length - used) * 1e6) / 48_000) };
+      hop = new Float32Array(length);
+      filled = 0;
+    }
+}

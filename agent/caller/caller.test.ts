@@ -1,0 +1,166 @@
+import { expect, test } from "vitest";
+import { fromMilliseconds } from "../../base/index.js";
+import { type AudioSource, loadModel } from "../../publisher/index.js";
+import { concat, cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { Caller, type CallerChange, type CallerOptions } from "./caller.js";
+import type { CallerFrame, FrameOptions } from "./frame-reader.js";
+
+const root = new URL("../../", import.meta.url).pathname;
+const model = await loadModel(`${root}models/unsay-denoise.onnx`);
+const clean = await readSamples(`${root}examples/audio/clean-speech.wav`);
+const noisy = await readSamples(`${root}examples/audio/noisy-speech.wav`);
+/** "Congratulazioni", the first word of the recording, without the pause before it. */
+const word = clean.subarray(9600, 9600 + 16_320);
+
+/** Samples in blocks as a listener delivers them, on a clock that they advance. */
+class VirtualMicrophone implements AudioSource {
+  readonly name = "microphone";
+  readonly channels = 1;
+  readonly #samples: Float32Array;
+  #at = 0;
+
+  constructor(samples: Float32Array) {
+    this.#samples = samples;
+  }
+
+  readonly clock = () => fromMilliseconds(1000 + this.#at / 48);
+
+  async read(): Promise<Float32Array | undefined> {
+    if (this.#at >= this.#samples.length) return undefined;
+    const block = this.#samples.subarray(this.#at, this.#at + 128);
+    this.#at += 128;
+    return block;
+  }
+
+  async close(): Promise<void> {}
+}
+
+interface Heard {
+  readonly speech: readonly CallerChange[];
+  readonly silence: readonly CallerChange[];
+  readonly frames: readonly CallerFrame[];
+  readonly caller: Caller;
+}
+
+async function hear(
+  samples: Float32Array,
+  options: Partial<CallerOptions> = {},
+  frameOptions?: FrameOptions,
+): Promise<Heard> {
+  const microphone = new VirtualMicrophone(samples);
+  const caller = new Caller({ audio: microphone, model, ...options }, microphone.clock);
+  const speech: CallerChange[] = [];
+  const quiet: CallerChange[] = [];
+  caller.on("speech", (change) => speech.push(change));
+  caller.on("silence", (change) => quiet.push(change));
+  const frames: CallerFrame[] = [];
+  if (frameOptions) for await (const frame of caller.frames(frameOptions)) frames.push(frame);
+  expect(await caller.closed).toBeNull();
+  return { speech, silence: quiet, frames, caller };
+}
+
+test("a caller's word is found within 20 ms of its beginning, and its end", async () => {
+  const { speech, silence: quiet } = await hear(concat([silence(1000), word, silence(1000)]));
+  expect(speech).toHaveLength(1);
+  expect(Math.abs(speech[0]!.startMs - 1000)).toBeLessThanOrEqual(20);
+  expect(speech[0]!.startedAt - speech[0]!.startMs).toBeCloseTo(1000, 0);
+  expect(quiet).toHaveLength(1);
+  expect(quiet[0]!.startMs).toBeGreaterThan(1200);
+  expect(quiet[0]!.startMs).toBeLessThan(1400);
+});
+
+test("a single word is found at the level of a quiet and of a loud caller, in noise, and with others around it", async () => {
+  for (const db of [-8, 0, 10]) {
+    const { speech } = await hear(concat([silence(500), gain(word, db), silence(900)]));
+    expect(speech, `${db} dB`).toHaveLength(1);
+  }
+  const { speech } = await hear(noisy);
+  expect(speech[0]?.startMs).toBeLessThan(350);
+});
+
+test("an echo of the agent at -20 dB is no speech", async () => {
+  for (const seed of [1, 2, 3]) {
+    const { speech } = await hear(concat([silence(300), echo(clean, -20, seed), silence(300)]));
+    expect(speech).toEqual([]);
+  }
+});
+
+test("a word spoken over the agent's echo is speech", async () => {
+  const agent = echo(clean, -20, 4);
+  const both = agent.slice();
+  word.forEach((sample, i) => {
+    both[4 * 48_000 + i]! += sample;
+  });
+  const { speech } = await hear(both);
+  expect(speech).toHaveLength(1);
+  expect(Math.abs(speech[0]!.startMs - 4000)).toBeLessThanOrEqual(30);
+});
+
+test("keys and coughs are no speech, quiet or loud", async () => {
+  const sounds = [0.05, 0.2, 0.7].flatMap((peak, seed) => [
+    keys(4000, peak, seed),
+    ...[1, 2, 3].flatMap((each) => [cough(peak, 10 * seed + each), silence(300)]),
+  ]);
+  const { speech, caller } = await hear(concat(sounds));
+  expect(speech).toEqual([]);
+  expect(caller.stats().heardMs).toBeGreaterThan(15_000);
+});
+
+test("frames hold the caller's audio at the rate and length asked for, without a gap", async () => {
+  for (const { sampleRate, frameMs, format, bytes } of [
+    { sampleRate: 16_000, frameMs: 20, format: "s16le", bytes: 640 },
+    { sampleRate: 8000, frameMs: 20, format: "mulaw", bytes: 160 },
+    { sampleRate: 24_000, frameMs: 100, format: "f32le", bytes: 9600 },
+  ] as const) {
+    const { frames } = await hear(clean, { denoise: false }, { sampleRate, frameMs, format, backlogMs: 60_000 });
+    expect(frames.map(({ startMs }) => startMs)).toEqual(frames.map((_, index) => index * frameMs));
+    for (const frame of frames) expect(frame.bytes).toHaveLength(bytes);
+    const samples = concat(frames.map((frame) => frame.samples));
+    // All but the hop that the denoiser holds, the resampler's delay and a frame that is not full.
+    expect(samples.length / sampleRate).toBeGreaterThan(clean.length / 48_000 - 0.02 - frameMs / 1000);
+    expect(energyRatioDb(samples, sampleRate)).toBeLessThan(0.5);
+  }
+});
+
+/** How far the energy of samples is from that of the recording, in decibels. */
+function energyRatioDb(samples: Float32Array, rate: number): number {
+  const power = (all: Float32Array, each: number) => all.reduce((sum, sample) => sum + sample * sample, 0) / each;
+  return Math.abs(10 * Math.log10(power(samples, rate) / power(clean, 48_000)));
+}
+
+test("frames are denoised unless that is switched off", async () => {
+  const noise = keys(3000, 0.3, 9);
+  const peak = (frames: readonly CallerFrame[]) =>
+    Math.max(...frames.map(({ samples }) => samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0)));
+  expect(peak((await hear(noise, {}, {})).frames)).toBeLessThan(0.01);
+  expect(peak((await hear(noise, { denoise: false }, {})).frames)).toBeGreaterThan(0.1);
+});
+
+test("a reader that is too slow loses the oldest frames", async () => {
+  const microphone = new VirtualMicrophone(clean);
+  const caller = new Caller({ audio: microphone }, microphone.clock);
+  const reader = caller.frames({ backlogMs: 1000 });
+  await caller.closed;
+  const frames: CallerFrame[] = [];
+  for await (const frame of reader) frames.push(frame);
+  expect(frames).toHaveLength(50);
+  expect(frames.at(-1)!.startMs).toBeGreaterThan(10_000);
+});
+
+test("without a model level alone decides", async () => {
+  const hum = Float32Array.from({ length: 14_400 }, (_, i) => 0.1 * Math.sin(i / 20));
+  const samples = concat([silence(500), hum, silence(500)]);
+  const microphone = new VirtualMicrophone(samples);
+  const caller = new Caller({ audio: microphone, minSilenceMs: 200 }, microphone.clock);
+  const changes: CallerChange[] = [];
+  caller.on("speech", (change) => changes.push(change));
+  caller.on("silence", (change) => changes.push(change));
+  await caller.closed;
+  expect(changes.map(({ startMs }) => startMs)).toEqual([500, 800]);
+});
+
+test("an option that is none is named", () => {
+  const audio = new VirtualMicrophone(clean);
+  expect(() => new Caller({ audio, threshold: 2 })).toThrow(/threshold/);
+  expect(() => new Caller({ audio, minSpeechMs: Number.NaN })).toThrow(/minSpeechMs/);
+});

@@ -1,0 +1,300 @@
+import { EventEmitter } from "node:events";
+import { z } from "zod";
+import {
+  background,
+  type Clock,
+  fromMilliseconds,
+  InputError,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  monotonicClock,
+  StateError,
+} from "../../base/index.js";
+import { type AudioSource, Denoiser, loadModel, Model, OverloadGuard } from "../../publisher/index.js";
+import type { ConnectOptions } from "../../transport/index.js";
+import { Listener } from "../../watch/index.js";
+import { type CallerBlock, type CallerInput, cutHops, HeardInput, SourceInput } from "./caller-input.js";
+import { type CallerFrame, type FrameOptions, FrameReader, frameOptionsSchema } from "./frame-reader.js";
+import { HOP_MS, type SpeechChange, SpeechDetector } from "./speech-detector.js";
+
+/** What a caller's audio is taken for. */
+export interface CallerListening {
+  /** The denoiser's model: a path, or one that is loaded. Without one the level alone decides. */
+  readonly model?: string | Model;
+  /** Whether frames are denoised; voices are found in the denoised audio either way. Default true. */
+  readonly denoise?: boolean;
+  /** Voice probability from which on a caller may be speaking, 0 to 1. Default 0.6. */
+  readonly threshold?: number;
+  /**
+   * Level from which on a caller may be speaking, in decibels under full scale. The echo of an agent is a voice, too, but
+   * 20 dB quieter. Lower it for microphones without gain control. Default -36.
+   */
+  readonly minLevelDb?: number;
+  /** Voice that makes speech, in milliseconds. Default 60. */
+  readonly minSpeechMs?: number;
+  /** Time without voice that ends speech, in milliseconds. Default 500. */
+  readonly minSilenceMs?: number;
+  /** Called when the caller recovers from something; pino's shape. Default: nothing is logged. */
+  readonly logger?: Logger;
+}
+
+/** A caller whose audio is a broadcast: a page's microphone, or any publisher. */
+export interface BroadcastCallerOptions extends CallerListening {
+  /** The relay. */
+  readonly url: string | URL;
+  /** Name of the caller's broadcast. */
+  readonly broadcast: string;
+  /** Delay from arrival to audio, in milliseconds; it adapts from there. Default 20. */
+  readonly jitterMs?: number;
+  /** How long to wait for the broadcast, in milliseconds. Default 24 hours: a caller may come late. */
+  readonly timeoutMs?: number;
+  /** How to connect. */
+  readonly connect?: Omit<ConnectOptions, "signal">;
+}
+
+/** A caller whose audio the application has. */
+export interface AudioCallerOptions extends CallerListening {
+  /** From `openAudio`; it is read as fast as it delivers. */
+  readonly audio: AudioSource | { source(channels: 1 | 2): AudioSource };
+}
+
+/** Options of {@link Caller}. */
+export type CallerOptions = BroadcastCallerOptions | AudioCallerOptions;
+
+/** Speech or silence of a caller began. */
+export interface CallerChange {
+  /** Where it began, in milliseconds of the caller's audio. */
+  readonly startMs: number;
+  /** When it began, in milliseconds of `performance.now()`. */
+  readonly startedAt: number;
+}
+
+/** Events of a {@link Caller}. */
+export interface CallerEvents {
+  /** The caller began to speak, {@link CallerListening.minSpeechMs} ago. */
+  speech: [CallerChange];
+  /** The caller stopped speaking, {@link CallerListening.minSilenceMs} ago. */
+  silence: [CallerChange];
+  /** Something failed that it recovers from by itself. */
+  problem: [Error];
+}
+
+/** The numbers of a {@link Caller}. */
+export interface CallerStats {
+  readonly speaking: boolean;
+  /** Audio that was listened to, in milliseconds. */
+  readonly heardMs: number;
+  /** Voice probability of the last hop; undefined without a model, and where it could not keep up. */
+  readonly voiceActivity: number | undefined;
+  /** Level of the last hop, denoised, in decibels under full scale. */
+  readonly levelDb: number;
+  /** Audio that was not denoised because the machine could not keep up, in milliseconds. */
+  readonly bleedMs: number;
+  /** Audio that was dropped because the machine could not keep up, in milliseconds. */
+  readonly droppedMs: number;
+}
+
+const DAY_MS = 86_400_000;
+const listeningSchema = z.object({
+  model: z
+    .custom<string | Model>((value) => value instanceof Model || (typeof value === "string" && value !== ""), {
+      error: "must be the path of a model or a loaded one",
+    })
+    .optional(),
+  denoise: z.boolean().default(true),
+  threshold: z.number().min(0).max(1).default(0.6),
+  minLevelDb: z.number().min(-120).max(0).default(-36),
+  minSpeechMs: z.number().min(0).max(10_000).default(60),
+  minSilenceMs: z.number().min(0).max(60_000).default(500),
+  jitterMs: z.number().min(0).max(10_000).default(20),
+  timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
+});
+/** Samples of a hop at 48 kHz. */
+const HOP = 480;
+const SILENCE_DB = -120;
+
+interface Denoised {
+  /** What recognisers get. */
+  readonly samples: Float32Array;
+  readonly clean: Float32Array;
+  readonly voiceActivity: number | undefined;
+}
+
+/**
+ * A person who talks to an agent: receives their audio, denoises it, finds where they speak, and hands out frames for a
+ * recogniser.
+ */
+export class Caller extends EventEmitter<CallerEvents> {
+  /** Resolves when it has ended: with null after `close` or at the end of the audio, else with the reason. */
+  readonly closed: Promise<Error | null>;
+  readonly #options: z.output<typeof listeningSchema>;
+  readonly #clock: Clock;
+  readonly #input: CallerInput;
+  readonly #listener: Listener | undefined;
+  readonly #detector: SpeechDetector;
+  readonly #readers = new Set<FrameReader>();
+  readonly #guard: OverloadGuard;
+  #last: Pick<CallerStats, "heardMs" | "voiceActivity" | "levelDb"> = {
+    heardMs: 0,
+    voiceActivity: undefined,
+    levelDb: SILENCE_DB,
+  };
+  #isClosed = false;
+
+  /**
+   * Starts at once.
+   *
+   * @throws InputError `INVALID_OPTION`, `INVALID_URL`.
+   */
+  constructor(options: CallerOptions, clock: Clock = monotonicClock) {
+    super();
+    this.#options = parse(options);
+    this.#clock = clock;
+    this.#detector = new SpeechDetector(this.#options);
+    this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
+    if ("audio" in options) this.#input = new SourceInput(sourceOf(options.audio), clock);
+    else {
+      const sink = new HeardInput(clock);
+      this.#input = sink;
+      this.#listener = this.#listen(options, sink);
+    }
+    this.closed = this.#run().then(
+      () => null,
+      (error: Error) => error,
+    );
+  }
+
+  /** Whether the caller is speaking. */
+  get speaking(): boolean {
+    return this.#detector.speaking;
+  }
+
+  /**
+   * What the caller says from now on, in frames. A reader that is too slow loses the oldest, nothing else waits for it.
+   *
+   * @throws InputError `INVALID_OPTION`; StateError `CLOSED`.
+   */
+  frames(options: FrameOptions = {}): AsyncIterableIterator<CallerFrame, undefined> {
+    if (this.#isClosed) throw new StateError("CLOSED", "The caller was used after close().");
+    const parsed = frameOptionsSchema.safeParse(options);
+    if (!parsed.success) throw invalid("frame", parsed.error);
+    const reader = new FrameReader(parsed.data, this.#last.heardMs);
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  stats(): CallerStats {
+    const { bleedMs } = this.#guard;
+    return { ...this.#last, speaking: this.speaking, bleedMs, droppedMs: this.#input.droppedMs };
+  }
+
+  /** Stops listening; idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#listener?.close();
+    await this.#input.close();
+    await this.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #listen(options: BroadcastCallerOptions, sink: HeardInput): Listener {
+    const { url, broadcast, connect, logger } = options;
+    const { jitterMs, timeoutMs } = this.#options;
+    const listener = new Listener({
+      url,
+      broadcast,
+      sink,
+      jitterMs,
+      timeoutMs,
+      ...(connect && { connect }),
+      ...(logger && { logger }),
+    });
+    listener.on("problem", (error) => this.emit("problem", error));
+    background(
+      "agent.caller",
+      listener.closed.finally(() => sink.close()).catch(() => {}),
+    );
+    return listener;
+  }
+
+  async #run(): Promise<void> {
+    const { model: given } = this.#options;
+    const model = typeof given === "string" ? await loadModel(given) : given;
+    const denoiser = model && (await Denoiser.create(model));
+    try {
+      let before: CallerBlock | undefined;
+      for await (const hop of cutHops(this.#input.blocks(), HOP)) {
+        if (this.#isClosed) break;
+        if (denoiser === undefined) this.#take(plain(hop.samples), hop.at);
+        else {
+          const denoised = await this.#denoise(hop.samples, denoiser);
+          // The denoiser returns the hop before, so its first answer is none.
+          if (before !== undefined) this.#take(denoised, before.at);
+          before = hop;
+        }
+      }
+      await this.#listener?.closed;
+    } finally {
+      this.#isClosed = true;
+      for (const reader of this.#readers) reader.end();
+      denoiser?.close();
+      if (typeof given === "string") await model?.close();
+    }
+  }
+
+  async #denoise(hop: Float32Array, denoiser: Denoiser): Promise<Denoised> {
+    const infer = this.#guard.admit();
+    const before = this.#clock();
+    const { wet, dry, voiceActivity } = await denoiser.process(hop, { infer });
+    if (infer) this.#guard.record(microseconds(this.#clock() - before));
+    const clean = wet.slice();
+    const samples = this.#options.denoise ? clean : dry.slice();
+    return { samples, clean, voiceActivity: infer ? voiceActivity : undefined };
+  }
+
+  #take({ samples, clean, voiceActivity }: Denoised, at: Microseconds): void {
+    const levelDb = level(clean);
+    this.#last = { heardMs: this.#last.heardMs + HOP_MS, voiceActivity, levelDb };
+    const change = this.#detector.take({ voiceActivity, levelDb });
+    for (const reader of this.#readers) {
+      if (reader.ended) this.#readers.delete(reader);
+      else reader.push(samples);
+    }
+    if (change !== undefined) this.#say(change, at / 1e3);
+  }
+
+  #say({ kind, startMs }: SpeechChange, now: number): void {
+    this.emit(kind, { startMs, startedAt: now - (this.#last.heardMs - startMs) });
+  }
+}
+
+function plain(samples: Float32Array): Denoised {
+  return { samples, clean: samples, voiceActivity: 1 };
+}
+
+function parse(options: CallerOptions): z.output<typeof listeningSchema> {
+  const parsed = listeningSchema.safeParse(options);
+  if (!parsed.success) throw invalid("caller", parsed.error);
+  return parsed.data;
+}
+
+function invalid(what: string, error: z.ZodError): InputError {
+  return new InputError("INVALID_OPTION", `The ${what} options are not valid: ${z.prettifyError(error)}`);
+}
+
+function sourceOf(audio: AudioCallerOptions["audio"]): AudioSource {
+  const source = "source" in audio ? audio.source(1) : audio;
+  if (source.channels !== 1)
+    throw new InputError("INVALID_OPTION", `The audio ${source.name} of a caller has one channel, not two.`);
+  return source;
+}
+
+function level(samples: Float32Array): number {
+  let sum = 0;
+  for (const sample of samples) sum += sample * sample;
+  return Math.max(SILENCE_DB, 10 * Math.log10(sum / samples.length + 1e-12));
+}

@@ -1,0 +1,124 @@
+import { z } from "zod";
+import { Resampler } from "../../publisher/index.js";
+import { encodeMulaw } from "../twilio/mulaw.js";
+
+/** Frames for a recogniser. */
+export interface FrameOptions {
+  /** Samples per second, 8,000 to 48,000. Default 16,000. */
+  readonly sampleRate?: number;
+  /** Length of a frame in milliseconds, 1 to 1,000. Default 20. */
+  readonly frameMs?: number;
+  /** How `bytes` stores samples. Default `s16le`. */
+  readonly format?: "s16le" | "f32le" | "mulaw";
+  /** How much waits for a slow reader, in milliseconds; beyond that the oldest is dropped. Default 10,000. */
+  readonly backlogMs?: number;
+}
+
+/** Consecutive samples of a caller, one channel. */
+export interface CallerFrame {
+  /** Where it begins, in milliseconds of the caller's audio. */
+  readonly startMs: number;
+  readonly sampleRate: number;
+  /** From -1 to 1. */
+  readonly samples: Float32Array;
+  /** The same in the format that was asked for. */
+  readonly bytes: Uint8Array;
+}
+
+/** What {@link FrameReader} takes. */
+export const frameOptionsSchema = z.strictObject({
+  sampleRate: z.number().int().min(8000).max(48_000).default(16_000),
+  frameMs: z.number().min(1).max(1000).default(20),
+  format: z.enum(["s16le", "f32le", "mulaw"]).default("s16le"),
+  backlogMs: z.number().min(100).max(600_000).default(10_000),
+});
+
+/** Frames of a caller at a rate and of a length of the reader's choice, to be read by `for await`. */
+export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined> {
+  readonly #options: z.output<typeof frameOptionsSchema>;
+  readonly #resampler: Resampler;
+  readonly #length: number;
+  #rest = new Float32Array(0);
+  #frames: CallerFrame[] = [];
+  #startMs: number;
+  #dropped = 0;
+  #isEnded = false;
+  #stir = Promise.withResolvers<void>();
+
+  /** Its first frame begins at `startMs` of the caller's audio. */
+  constructor(options: z.output<typeof frameOptionsSchema>, startMs: number) {
+    this.#options = options;
+    this.#startMs = startMs;
+    this.#length = Math.max(1, Math.round((options.sampleRate * options.frameMs) / 1000));
+    this.#resampler = new Resampler({ from: 48_000, to: options.sampleRate, channels: 1 });
+  }
+
+  /** Whether it was ended. */
+  get ended(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Audio that was dropped because it was not read in time, in milliseconds. */
+  get droppedMs(): number {
+    return (this.#dropped * this.#length * 1000) / this.#options.sampleRate;
+  }
+
+  /** Takes the next samples of the caller, at 48 kHz. */
+  push(samples: Float32Array): void {
+    if (this.#isEnded) return;
+    const resampled = this.#resampler.process(samples);
+    const joined = new Float32Array(this.#rest.length + resampled.length);
+    joined.set(this.#rest);
+    joined.set(resampled, this.#rest.length);
+    let at = 0;
+    for (; at + this.#length <= joined.length; at += this.#length) this.#add(joined.slice(at, at + this.#length));
+    this.#rest = joined.slice(at);
+  }
+
+  /** No more is to come; what waits is still read. */
+  end(): void {
+    this.#isEnded = true;
+    this.#stir.resolve();
+  }
+
+  async next(): Promise<IteratorResult<CallerFrame, undefined>> {
+    for (;;) {
+      const frame = this.#frames.shift();
+      if (frame !== undefined) return { done: false, value: frame };
+      if (this.#isEnded) return { done: true, value: undefined };
+      this.#stir = Promise.withResolvers();
+      await this.#stir.promise;
+    }
+  }
+
+  async return(): Promise<IteratorResult<CallerFrame, undefined>> {
+    this.#frames = [];
+    this.end();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #add(samples: Float32Array): void {
+    const { sampleRate, format, backlogMs } = this.#options;
+    const ms = (this.#length * 1000) / sampleRate;
+    this.#frames.push({ startMs: this.#startMs, sampleRate, samples, bytes: encode(samples, format) });
+    this.#startMs += ms;
+    if (this.#frames.length * ms > backlogMs) {
+      this.#frames.shift();
+      this.#dropped++;
+    }
+    this.#stir.resolve();
+  }
+}
+
+function encode(samples: Float32Array, format: "s16le" | "f32le" | "mulaw"): Uint8Array {
+  if (format === "mulaw") return encodeMulaw(samples);
+  if (format === "f32le") return new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
+  const bytes = Buffer.allocUnsafe(samples.length * 2);
+  for (let i = 0; i < samples.length; i++)
+    bytes.writeInt16LE(Math.max(-32_768, Math.min(32_767, Math.round(samples[i]! * 32_768))), i * 2);
+  return bytes;
+}

@@ -1,0 +1,76 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { SpeechDetector, type SpeechDetectorOptions, type VoiceHop } from "./speech-detector.js";
+
+const options: SpeechDetectorOptions = { threshold: 0.6, minLevelDb: -36, minSpeechMs: 60, minSilenceMs: 200 };
+const voice: VoiceHop = { voiceActivity: 0.9, levelDb: -20 };
+const noise: VoiceHop = { voiceActivity: 0.1, levelDb: -20 };
+
+/** Feeds hops, written as `v` for voice and `.` for none, and returns what changed: kind, start and at which hop. */
+function changes(hops: string, given: Partial<SpeechDetectorOptions> = {}): string[] {
+  const detector = new SpeechDetector({ ...options, ...given });
+  return [...hops].flatMap((hop, index) => {
+    const change = detector.take(hop === "v" ? voice : noise);
+    return change ? [`${change.kind} from ${change.startMs} at ${index * 10}`] : [];
+  });
+}
+
+test("speech is reported after minSpeechMs of voice, with the time it began", () => {
+  expect(changes(`...${"v".repeat(20)}`)).toEqual(["speech from 30 at 80"]);
+});
+
+test("voice shorter than minSpeechMs is no speech, however often it comes", () => {
+  expect(changes(`${"v".repeat(5)}${".".repeat(8)}`.repeat(20))).toEqual([]);
+});
+
+test("a gap as short as a stop consonant does not break a word", () => {
+  expect(changes("vvv.......vvv")).toEqual(["speech from 0 at 120"]);
+});
+
+test("silence is reported after minSilenceMs without voice, with the time it began", () => {
+  expect(changes(`${"v".repeat(10)}${".".repeat(30)}`)).toEqual(["speech from 0 at 50", "silence from 100 at 290"]);
+  expect(changes(`${"v".repeat(10)}${".".repeat(19)}v`)).toEqual(["speech from 0 at 50"]);
+});
+
+test("a quiet voice is no speech, but does not end it", () => {
+  const detector = new SpeechDetector(options);
+  const quiet: VoiceHop = { voiceActivity: 0.9, levelDb: -40 };
+  for (let hop = 0; hop < 100; hop++) expect(detector.take(quiet)).toBeUndefined();
+  for (let hop = 0; hop < 6; hop++) detector.take(voice);
+  for (let hop = 0; hop < 100; hop++) expect(detector.take(quiet)).toBeUndefined();
+  expect(detector.speaking).toBe(true);
+});
+
+test("what no model has listened to is no speech", () => {
+  const detector = new SpeechDetector(options);
+  for (let hop = 0; hop < 100; hop++) detector.take({ voiceActivity: undefined, levelDb: -10 });
+  expect(detector.speaking).toBe(false);
+});
+
+test("speech and silence alternate, begin in order, and speech holds minSpeechMs of voice", () => {
+  const settings = fc.record({
+    minSpeechMs: fc.integer({ min: 0, max: 200 }),
+    minSilenceMs: fc.integer({ min: 0, max: 300 }),
+  });
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { maxLength: 400 }), settings, (hops, given) => {
+      const detector = new SpeechDetector({ ...options, ...given });
+      let isSpeaking = false;
+      let last = 0;
+      hops.forEach((isVoice, index) => {
+        const change = detector.take(isVoice ? voice : noise);
+        if (change === undefined) return;
+        expect(change.kind).toBe(isSpeaking ? "silence" : "speech");
+        isSpeaking = !isSpeaking;
+        expect(change.startMs).toBeGreaterThanOrEqual(last);
+        expect(change.startMs).toBeLessThanOrEqual(index * 10);
+        last = change.startMs;
+        if (change.kind === "speech") {
+          const voiced = hops.slice(change.startMs / 10, index + 1).filter(Boolean).length;
+          expect(voiced * 10).toBeGreaterThanOrEqual(given.minSpeechMs);
+        } else expect(hops.slice(change.startMs / 10, index + 1).some(Boolean)).toBe(false);
+      });
+    }),
+    { seed: 14 },
+  );
+});

@@ -1,0 +1,88 @@
+/** Settings of a {@link SpeechDetector}. */
+export interface SpeechDetectorOptions {
+  /** Voice probability from which on a hop counts as voice, 0 to 1. */
+  readonly threshold: number;
+  /** Level from which on it does, in decibels under full scale: an echo of the agent is a voice, but a quiet one. */
+  readonly minLevelDb: number;
+  /** Voice that makes speech, in milliseconds. */
+  readonly minSpeechMs: number;
+  /** Time without voice that ends speech, in milliseconds. */
+  readonly minSilenceMs: number;
+}
+
+/** Ten milliseconds of a caller's audio, as far as they matter to the detector. */
+export interface VoiceHop {
+  /** Probability of a voice, 0 to 1; undefined where no model listened. */
+  readonly voiceActivity: number | undefined;
+  /** In decibels under full scale. */
+  readonly levelDb: number;
+}
+
+/** Speech began or ended. */
+export interface SpeechChange {
+  readonly kind: "speech" | "silence";
+  /** Where it began, in milliseconds of the caller's audio. */
+  readonly startMs: number;
+}
+
+/** Length of a hop, in milliseconds. */
+export const HOP_MS = 10;
+/** A stop consonant is silent for 30 to 80 ms, so that shorter gaps belong to the word around them. */
+const GAP_HOPS = 8;
+/** While a caller speaks, half the probability and 10 dB less are enough: syllables end quietly. */
+const HOLD = { share: 0.5, levelDb: 10 };
+
+/** Finds where a caller speaks, hop by hop. Pure: it counts hops and knows no clock. */
+export class SpeechDetector {
+  readonly #options: SpeechDetectorOptions;
+  #hops = 0;
+  #isSpeaking = false;
+  /** First hop and number of hops with voice, while speech may be beginning. */
+  #run: { readonly from: number; voiced: number } | undefined;
+  /** The hop behind the last one with voice. */
+  #silentFrom = 0;
+
+  constructor(options: SpeechDetectorOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the caller speaks. */
+  get speaking(): boolean {
+    return this.#isSpeaking;
+  }
+
+  /** Takes the next hop. Returns what has changed with it. */
+  take(hop: VoiceHop): SpeechChange | undefined {
+    const index = this.#hops++;
+    const isVoice = this.#isVoice(hop);
+    if (index - this.#silentFrom >= GAP_HOPS) this.#run = undefined;
+    if (isVoice) this.#silentFrom = index + 1;
+    return this.#isSpeaking ? this.#end(index) : this.#begin(index, isVoice);
+  }
+
+  #begin(index: number, isVoice: boolean): SpeechChange | undefined {
+    if (!isVoice) return undefined;
+    this.#run ??= { from: index, voiced: 0 };
+    this.#run.voiced++;
+    if (this.#run.voiced * HOP_MS < this.#options.minSpeechMs) return undefined;
+    const { from } = this.#run;
+    this.#run = undefined;
+    this.#isSpeaking = true;
+    return { kind: "speech", startMs: from * HOP_MS };
+  }
+
+  #end(index: number): SpeechChange | undefined {
+    const silentMs = (index + 1 - this.#silentFrom) * HOP_MS;
+    if (silentMs === 0 || silentMs < this.#options.minSilenceMs) return undefined;
+    this.#isSpeaking = false;
+    return { kind: "silence", startMs: this.#silentFrom * HOP_MS };
+  }
+
+  #isVoice({ voiceActivity, levelDb }: VoiceHop): boolean {
+    if (voiceActivity === undefined) return false;
+    const { threshold, minLevelDb } = this.#options;
+    return this.#isSpeaking
+      ? voiceActivity >= threshold * HOLD.share && levelDb >= minLevelDb - HOLD.levelDb
+      : voiceActivity >= threshold && levelDb >= minLevelDb;
+  }
+}
