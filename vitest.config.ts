@@ -33,6 +33,8 @@ export default defineConfig({
           exclude: UNTIMED,
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
+          // Scenarios of one file mostly wait for audio to play.
+          maxConcurrency: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { inReserve, lastHeard, Stage, say, sleep, tone, until } from "./support/stage.js";
 
-test("a publisher learns after an interrupt how far each listener heard, never beyond what its speaker played", async () => {
+test.concurrent("a publisher learns after an interrupt how far each listener heard, never beyond what its speaker played", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 });
@@ -27,7 +27,7 @@ test("a publisher learns after an interrupt how far each listener heard, never b
   for (const listener of listeners) expect(listener.stats()).toMatchObject({ staleMs: 0, discontinuities: 1 });
 });
 
-test("a publisher sends several frames in a group without a hole, a delay or a stale sample, with datagrams or without", async () => {
+test.concurrent("a publisher sends several frames in a group without a hole, a delay or a stale sample, with datagrams or without", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { source: await tone(), aheadMs: 4000, groupFrames: 5 });
@@ -63,7 +63,7 @@ test("a publisher sends several frames in a group without a hole, a delay or a s
   );
 });
 
-test("a listener keeps playing after a resume, and a late listener starts where the others are", async () => {
+test.concurrent("a listener keeps playing after a resume, and a late listener starts where the others are", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { source: await tone(), aheadMs: 4000 });
@@ -79,7 +79,7 @@ test("a listener keeps playing after a resume, and a late listener starts where 
   expect(first.stats().staleMs + late.stats().staleMs).toBe(0);
 });
 
-test("the first listener of a broadcast that had none starts at what is due now", async () => {
+test.concurrent("the first listener of a broadcast that had none starts at what is due now", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 });

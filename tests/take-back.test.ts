@@ -61,7 +61,7 @@ async function heardReply(listener: Listener, to: Microseconds, epoch: number, m
   await until(`epoch ${epoch} is heard`, () => pulled(listener, (each) => each === epoch, behind) >= wanted);
 }
 
-test("a listener plays no stale sample after its flush and plays every reply, at 3 % loss", async () => {
+test.concurrent("a listener plays no stale sample after its flush and plays every reply, at 3 % loss", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay, { source: await speech() });
@@ -85,7 +85,7 @@ test("a listener plays no stale sample after its flush and plays every reply, at
   expect(listener.stats()).toMatchObject({ staleMs: 0, discontinuities: 3 });
 });
 
-test("a listener plays what was sent ahead when the publisher does not take it back", async () => {
+test.concurrent("a listener plays what was sent ahead when the publisher does not take it back", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const source = await speech();
@@ -106,7 +106,7 @@ test("a listener plays what was sent ahead when the publisher does not take it b
   expect(listener.stats().discontinuities).toBe(0);
 });
 
-test("an interrupt never takes the reply along: before the first frame, twice in a row, and again before the reply plays", async () => {
+test.concurrent("an interrupt never takes the reply along: before the first frame, twice in a row, and again before the reply plays", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay);
@@ -141,7 +141,7 @@ test("an interrupt never takes the reply along: before the first frame, twice in
   expect(rewinds.at(-1)!.from).toBeLessThanOrEqual(cut.to);
 });
 
-test("neither a late listener nor the first one plays what was taken back", async () => {
+test.concurrent("neither a late listener nor the first one plays what was taken back", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay, { source: await speech() });
@@ -163,7 +163,7 @@ test("neither a late listener nor the first one plays what was taken back", asyn
   expect(early.stats().staleMs + late.stats().staleMs).toBe(0);
 });
 
-test("an interrupt while the relay is gone takes effect after the reconnect", async () => {
+test.concurrent("an interrupt while the relay is gone takes effect after the reconnect", async () => {
   await using stage = new Stage();
   const certificate = await createCertificate(["127.0.0.1"]);
   const relay = await stage.relay({ certificate });
@@ -186,7 +186,7 @@ test("an interrupt while the relay is gone takes effect after the reconnect", as
   expect(listener.stats()).toMatchObject({ staleMs: 0, sessions: 2 });
 });
 
-test("a listener plays on from the sample at which it fell silent when the publisher resumes", async () => {
+test.concurrent("a listener plays on from the sample at which it fell silent when the publisher resumes", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   // Noise looks like itself at one place only, to the sample, also after a lossy codec.
@@ -231,7 +231,7 @@ test("a listener plays on from the sample at which it fell silent when the publi
   expect(Math.abs(likeness(before, heard.subarray(start - 960, start)) || 0)).toBeLessThan(0.2);
 });
 
-test("a publisher takes back by a fresh track as well, for players that only go forward", async () => {
+test.concurrent("a publisher takes back by a fresh track as well, for players that only go forward", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay, { source: await speech(), rewindBy: "track" });

@@ -47,10 +47,13 @@ export function lastHeard({ record }: Listener, epoch: number): number {
   return last.timestamp! + (last.frames * 1e6) / SAMPLE_RATE;
 }
 
-/** Waits until all listeners of a publisher play, hold a second in reserve, and are known to it. */
+/** What a relay sends at once: groups more than a second ahead it paces, on a lossy path no faster than they play. */
+const RESERVE_MS = 500;
+
+/** Waits until all listeners of a publisher play, hold audio in reserve, and are known to it. */
 export async function inReserve(publisher: Publisher, ...listeners: readonly Listener[]): Promise<void> {
-  await until("every listener plays and holds a second in reserve", () =>
-    listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > 1000),
+  await until("every listener plays and holds audio in reserve", () =>
+    listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > RESERVE_MS),
   );
   await until("the publisher knows its listeners", () => publisher.stats().listeners === listeners.length);
 }
