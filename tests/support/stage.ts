@@ -1,3 +1,4 @@
+import { vi } from "vitest";
 import { type AudioSource, openSource, Publisher, type PublisherOptions, type Speech } from "../../publisher/index.js";
 import { Relay, type RelayOptions } from "../../relay/index.js";
 import { Listener, type ListenerOptions } from "../../watch/index.js";
@@ -13,6 +14,11 @@ export async function until(what: string, condition: () => boolean, limitMs = 25
     if (performance.now() > end) throw new Error(`Still waiting: ${what}.`);
     await sleep(5);
   }
+}
+
+/** Waits until an assertion holds. */
+export function eventually(assertion: () => unknown, limitMs = 25_000): Promise<unknown> {
+  return vi.waitFor(assertion, { timeout: limitMs, interval: 10 });
 }
 
 export function sleep(milliseconds: number): Promise<void> {
