@@ -39,7 +39,7 @@ export interface BrowserConnection {
 }
 
 /**
- * StreamOpenLimiter a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
+ * Opens a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
  *
  * `http://` URLs, for development, fetch the certificate's SHA-256 from `/certificate.sha256` and pin it.
  * Rejects with an `Error` in one sentence when neither works.

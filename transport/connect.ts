@@ -24,7 +24,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const ALONE_MS = 1_800;
 
 /**
- * StreamOpenLimiter a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
+ * Opens a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
  * or as soon as QUIC has failed, so blocked UDP costs no more than the head start.
  *
  * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for

@@ -88,9 +88,9 @@ export interface Session {
   readonly datagrams: Datagrams | undefined;
   /** Resolves once, when the session has ended for whatever reason; never rejects. */
   readonly closed: Promise<CloseInfo>;
-  /** StreamOpenLimiter a one-way stream; waits while the peer's stream limit is reached. Rejects with a `TransportError` once ended. */
+  /** Opens a one-way stream; waits while the peer's stream limit is reached. Rejects with a `TransportError` once ended. */
   openUnidirectional(options?: OpenOptions): Promise<SendStream>;
-  /** StreamOpenLimiter a two-way stream; waits while the peer's stream limit is reached. */
+  /** Opens a two-way stream; waits while the peer's stream limit is reached. */
   openBidirectional(options?: OpenOptions): Promise<BidirectionalStream>;
   /** The next one-way stream the peer opened, or undefined once the session has ended. */
   acceptUnidirectional(): Promise<ReceiveStream | undefined>;

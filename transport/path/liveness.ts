@@ -133,7 +133,7 @@ export function watchSession(session: Session): WatchedSession {
 }
 
 /**
- * StreamOpenLimiter a stream with a request that the peer answers at once, and waits for that. Resolves with whether it did: its answer,
+ * Opens a stream with a request that the peer answers at once, and waits for that. Resolves with whether it did: its answer,
  * its end of the stream and a reset all count. Rejects when the session takes no stream.
  */
 export async function probe(session: Session, request: Uint8Array = PROBE): Promise<boolean> {

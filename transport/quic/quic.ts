@@ -81,7 +81,7 @@ export interface QuicListenOptions {
 }
 
 /**
- * StreamOpenLimiter a WebTransport session over QUIC.
+ * Opens a WebTransport session over QUIC.
  *
  * Throws a {@link TransportError}: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, what the
  * server refuses the session with, or as {@link loadNative} does.

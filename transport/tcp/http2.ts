@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
+import type { ClientHttp2Session, Http2SecureServer, ServerHttp2Session } from "node:http2";
 import "../../base/polyfills.js";
 import { background, guard, InputError, StateError, TransportError } from "../../base/index.js";
 import { WebTransportSession } from "../adapter/from-web-transport.js";
@@ -8,13 +8,14 @@ import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
 import { closeInfoOf, endOf, type Refusal } from "../refusal.js";
 import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
+import { authorities, withTlsAuthorities } from "../tls/authorities.js";
 import type { Certificate } from "../tls/certificate.js";
 
 /** Options of {@link connectHttp2}. */
 export interface Http2ConnectOptions {
   /** SHA-256 hashes of certificates to trust; without any, the system's certificate authorities. */
   readonly certificateHashes?: readonly Uint8Array[];
-  /** Refused: the library takes no authorities but Node's own, to which `NODE_EXTRA_CA_CERTS` adds some. */
+  /** PEM certificates of the authorities to trust instead of the system's. */
   readonly ca?: string;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
@@ -63,8 +64,23 @@ interface Answer {
 
 /** What is used of the library, whose own types do not fit the DOM's. */
 interface Library {
-  readonly WebTransport: new (url: string, options: Record<string, unknown>) => WebTransport & { protocol?: string };
+  readonly WebTransport: LibraryClient;
   readonly HttpServer: new (options: Record<string, unknown>) => LibraryServer;
+}
+
+type LibraryClient = new (
+  url: string,
+  options: Record<string, unknown>,
+) => WebTransport & {
+  protocol?: string;
+  createClient(options: unknown): { readonly client: { readonly args: LibraryClientParts } };
+};
+
+interface LibraryClientParts {
+  createReliableClient(client: unknown): {
+    readonly clientInt?: ClientHttp2Session;
+    createTransport(options: unknown): void;
+  };
 }
 
 interface LibraryTransport {
@@ -112,7 +128,32 @@ async function loadLibrary(): Promise<Library> {
 }
 
 /**
- * StreamOpenLimiter a WebTransport session over HTTP/2, or over HTTP/3 where its optional package is installed.
+ * The library's client with two things that it lacks: authorities other than the system's, and what its connection failed
+ * of, which `failed` is called with.
+ */
+function extend(WebTransport: LibraryClient, ca: string | undefined, failed: (cause: Error) => void): LibraryClient {
+  return class extends WebTransport {
+    override createClient(options: unknown) {
+      const made = super.createClient(options);
+      const { args } = made.client;
+      const make = args.createReliableClient;
+      args.createReliableClient = (client) => {
+        const reliable = make(client);
+        const open = reliable.createTransport.bind(reliable);
+        // It opens its TLS connection within this call.
+        reliable.createTransport = (path) => {
+          withTlsAuthorities(ca, () => open(path));
+          reliable.clientInt?.on("error", failed);
+        };
+        return reliable;
+      };
+      return made;
+    }
+  };
+}
+
+/**
+ * Opens a WebTransport session over HTTP/2, or over HTTP/3 where its optional package is installed.
  *
  * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `ABORTED` or `HTTP3_UNAVAILABLE`.
  */
@@ -120,16 +161,15 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
   if (target.protocol !== "https:") {
     throw new InputError("INVALID_URL", `The URL ${target.href} must begin with https:// for the http2 backend.`);
   }
-  if (options.ca !== undefined && (options.certificateHashes ?? []).length === 0)
-    throw new InputError(
-      "INVALID_OPTION",
-      "The http2 carrier takes no authority of one's own: set NODE_EXTRA_CA_CERTS to its file, or use quic or qmux.",
-    );
   const { protocols = [MOQ_LITE_05], certificateHashes = [], timeoutMs = 10_000, signal } = options;
   const url = offerProtocol(target, protocols);
   const [http3, { WebTransport }] = await Promise.all([hasHttp3(), loadLibrary()]);
   if (signal?.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
-  const transport = new WebTransport(url.href, {
+  let failure: Error | undefined;
+  const Client = extend(WebTransport, authorities(options.ca), (cause) => {
+    failure ??= cause;
+  });
+  const transport = new Client(url.href, {
     ...WINDOWS,
     forceReliable: !http3,
     protocols: [...protocols],
@@ -155,7 +195,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
     ]);
   } catch (cause) {
     transport.ready.then(() => transport.close(), ignore);
-    throw carrierError(cause, url.host, "http2");
+    throw carrierError(failure ?? cause, url.host, "http2");
   } finally {
     clearTimeout(timer);
     if (onAbort) signal?.removeEventListener("abort", onAbort);

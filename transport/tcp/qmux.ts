@@ -56,7 +56,7 @@ export interface QmuxListenOptions {
 }
 
 /**
- * StreamOpenLimiter a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
+ * Opens a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
  *
  * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or what the server
  * refuses the session with.

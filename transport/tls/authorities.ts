@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { rootCertificates } from "node:tls";
+import tls, { type ConnectionOptions, rootCertificates, type TLSSocket } from "node:tls";
 import { isMainThread } from "node:worker_threads";
 import { TransportError } from "../../base/index.js";
 
@@ -41,6 +41,23 @@ export function withAuthorities<T>(pem: string, make: () => T): T {
       else process.env[name] = value;
     }
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Calls `open` while the TLS connections of this thread trust these authorities alone: `http2.connect` makes its
+ * connection at once and with `tls.connect`, but a library that calls it may take no `ca`.
+ */
+export function withTlsAuthorities<T>(ca: string | undefined, open: () => T): T {
+  if (ca === undefined) return open();
+  const { connect } = tls;
+  const trusting = (port: number, host: string, options: ConnectionOptions): TLSSocket =>
+    connect(port, host, { ...options, ca });
+  Object.assign(tls, { connect: trusting });
+  try {
+    return open();
+  } finally {
+    Object.assign(tls, { connect });
   }
 }
 
