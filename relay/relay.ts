@@ -34,11 +34,11 @@ import { ByteBudget } from "./broadcast/byte-budget.js";
 import { Origin } from "./broadcast/origin.js";
 import { CacheBudget } from "./broadcast/track-cache.js";
 import { UpstreamReports } from "./broadcast/upstream-reports.js";
-import { Counters } from "./counters.js";
 import { isLogger, type Logger, SILENT } from "./ops/log.js";
 import { relayMetrics } from "./ops/metrics.js";
 import { listenOps } from "./ops/ops.js";
 import { limitsSchema, type RelayLimits } from "./options.js";
+import { RelayCounters } from "./relay-counters.js";
 import { Auth, type AuthOptions, rootOf } from "./session/auth.js";
 import { closeHttp, type HttpEndpoint, listenHttp, portOf } from "./session/http-endpoint.js";
 import { RelaySession } from "./session/relay-session.js";
@@ -171,7 +171,7 @@ export class Relay {
   /** What happens to it beside its sessions. */
   readonly events = new EventEmitter<RelayEvents>();
   readonly #options: z.infer<typeof optionsSchema>;
-  readonly #counters = new Counters();
+  readonly #counters = new RelayCounters();
   readonly #budget: CacheBudget;
   readonly #partial: ByteBudget;
   readonly #smoother = new BurstSmoother();

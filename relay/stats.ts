@@ -1,4 +1,4 @@
-import type { Counters } from "./counters.js";
+import type { RelayCounters } from "./relay-counters.js";
 
 /** What a relay is doing, from {@link Relay.stats}. */
 export interface RelayStats {
@@ -18,7 +18,7 @@ export interface RelayStats {
   readonly pendingBytes: number;
   readonly queuedBytes: number;
   readonly queuedGroups: number;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
 }
 
 /** What a relay knows of one listener that reports, from {@link Relay.listeners}. */

@@ -18,9 +18,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   src: [...LOWER, "publisher", "relay", "watch", "agent"],
 };
 
-/** Files beside `index.ts` that other modules may import: an index would pull Node into a browser. */
+/** Files beside `index.ts` that other modules may import: an index would pull Node into a browser, or the relay into a program that signs tokens. */
 const ENTRIES = new Set([
   "base/polyfills",
+  "relay/session/token",
   "transport/browser",
   "watch/browser/browser-listener",
   "watch/browser/element",
@@ -31,7 +32,7 @@ const [FEWEST, MOST] = [4, 14];
 const LINES = 400;
 
 /** What is not yet as it should be: a number may fall, and goes when it is within the rule. */
-const FOLDERS: Record<string, number> = { "flow/bulk": 3, "publisher/denoise": 15, "relay/load": 3 };
+const FOLDERS: Record<string, number> = { "flow/bulk": 3, "publisher/denoise": 15, "relay/load": 3, "src/library": 2 };
 const LONG: Record<string, number> = {
   "publisher/publisher.ts": 800,
   "publisher/speech/renderer.ts": 540,

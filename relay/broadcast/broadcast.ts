@@ -1,7 +1,7 @@
 import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../../base/index.js";
 import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../../flow/index.js";
-import type { Counters } from "../counters.js";
 import type { RelayLimits } from "../options.js";
+import type { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import type { ByteBudget } from "./byte-budget.js";
 import { CATALOG_TRACK, isLive } from "./legacy-time.js";
@@ -31,7 +31,7 @@ export interface BroadcastSource {
 /** What every broadcast of a relay shares. */
 export interface BroadcastEnvironment {
   readonly clock: Clock;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   /** For the caches of all broadcasts together. */
   readonly budget: CacheBudget;
   readonly limits: RelayLimits;

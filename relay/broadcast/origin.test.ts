@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { monotonicClock } from "../../base/index.js";
-import { Counters } from "../counters.js";
 import { limitsSchema } from "../options.js";
+import { RelayCounters } from "../relay-counters.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
 import { ByteBudget } from "./byte-budget.js";
 import { Origin } from "./origin.js";
 import { CacheBudget } from "./track-cache.js";
 
-const counters = new Counters();
+const counters = new RelayCounters();
 const environment = {
   clock: monotonicClock,
   counters,

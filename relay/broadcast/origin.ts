@@ -1,4 +1,4 @@
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 import { stripPrefix } from "../wire/path.js";
 import type { Broadcast } from "./broadcast.js";
 
@@ -20,9 +20,9 @@ export class Origin {
   #displacedCount = 0;
   readonly #listeners = new Set<OriginListener>();
   readonly #maxBroadcasts: number;
-  readonly #counters: Counters;
+  readonly #counters: RelayCounters;
 
-  constructor({ maxBroadcasts, counters }: { maxBroadcasts: number; counters: Counters }) {
+  constructor({ maxBroadcasts, counters }: { maxBroadcasts: number; counters: RelayCounters }) {
     this.#maxBroadcasts = maxBroadcasts;
     this.#counters = counters;
   }

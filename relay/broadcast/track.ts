@@ -1,7 +1,7 @@
 import { background, type Clock, fromSeconds, type Microseconds, microseconds, race } from "../../base/index.js";
 import { EPOCH_SIZE } from "../../container/index.js";
 import { PlayheadBound } from "../../flow/index.js";
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 import type { LowRendition, WatchedTrack } from "../watcher/watched-track.js";
 import type { Watcher } from "../watcher/watcher.js";
 import { Code } from "../wire/code.js";
@@ -32,7 +32,7 @@ export interface TrackOptions {
   readonly live: boolean;
   readonly clock: Clock;
   readonly source: TrackSource;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   readonly budget: CacheBudget;
   readonly cacheAge: Microseconds;
   readonly cacheBytes: number;

@@ -1,6 +1,6 @@
 import { fromSeconds, type Microseconds, TransportError } from "../../base/index.js";
 import { FEEDBACK_TRACK, feedbackPath, LISTENER_TIMEOUT } from "../../flow/index.js";
-import { Counters } from "../counters.js";
+import { RelayCounters } from "../relay-counters.js";
 import { WireFrame } from "../wire/group.js";
 import type { TrackInfo } from "../wire/track.js";
 import { Broadcast, type BroadcastEnvironment, type BroadcastSource } from "./broadcast.js";
@@ -37,7 +37,7 @@ export class UpstreamReports {
     this.#environment = {
       ...environment,
       // What is made here is none of what the relay received.
-      counters: new Counters(),
+      counters: new RelayCounters(),
       classifier: undefined,
       limits: { ...limits, cacheMs: RETAIN_MS },
     };

@@ -21,6 +21,9 @@ export type Claims = z.input<typeof claimsSchema>;
 /** Algorithms a key may name: HMAC, ECDSA and EdDSA. */
 export const ALGORITHMS = ["HS256", "HS384", "HS512", "ES256", "ES384", "EdDSA"] as const;
 
+/** See {@link ALGORITHMS}. */
+export type Algorithm = (typeof ALGORITHMS)[number];
+
 /** The kind of key that each algorithm needs, RFC 7518 section 3.1 and RFC 8037. */
 const KINDS = { HS256: "oct", HS384: "oct", HS512: "oct", ES256: "EC", ES384: "EC", EdDSA: "OKP" } as const;
 
@@ -81,7 +84,7 @@ export function parseKeys(text: string, source: string): TokenKey[] {
 const SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
 
 /** Makes a key for tokens with a random `kid`; it signs and verifies. */
-export async function generateKey(algorithm: TokenKey["alg"]): Promise<TokenKey> {
+export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
   const kid = randomBytes(8).toString("hex");
   if (algorithm === "HS256" || algorithm === "HS384" || algorithm === "HS512")
     return { kty: "oct", alg: algorithm, kid, k: randomBytes(SECRET_BYTES[algorithm]).toString("base64url") };

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { microseconds } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import { CachedGroup } from "../broadcast/cached-group.js";
-import { Counters } from "../counters.js";
+import { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import { decodeDatagram, WireFrame } from "../wire/group.js";
 import { DatagramSender } from "./datagram-sender.js";
@@ -35,7 +35,7 @@ function make(onSend: (sequence: number) => void, repeats = true): DatagramSende
   return new DatagramSender({
     session: { datagrams: { maxSize: 1200 } } as Session,
     subscribe: 3,
-    counters: new Counters(),
+    counters: new RelayCounters(),
     send: (body) => onSend(decodeDatagram(body).sequence),
     repeats: () => repeats,
   });

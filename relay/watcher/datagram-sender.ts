@@ -1,14 +1,14 @@
 import { guard } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
   readonly session: Session;
   /** Subscribe id of the session. */
   readonly subscribe: number;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   /** Hands a datagram to the transport, at once or spread over the tick. */
   readonly send: (body: Uint8Array) => void;
   /** Whether each object is repeated once. */

@@ -1,6 +1,6 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 import type { LowRendition, WatchedTrack } from "./watched-track.js";
 
 /** How long the lower rendition may fall behind before the watcher gets the full one again. */
@@ -10,7 +10,7 @@ const LOW_PATIENCE: Microseconds = fromMilliseconds(300);
 export interface RenditionSwitchOptions {
   readonly track: WatchedTrack;
   readonly clock: Clock;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   /** Whether the watcher asked for a group. */
   readonly isWanted: (sequence: number) => boolean;
   /** Takes a whole group of the lower rendition. */

@@ -2,7 +2,7 @@ import { type Clock, fromSeconds, type Microseconds } from "../../base/index.js"
 import type { Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import type { FrameForm } from "../wire/group.js";
 import { GroupStream, type Sending } from "./group-stream.js";
@@ -29,7 +29,7 @@ export interface StreamSenderOptions {
   readonly form: FrameForm;
   /** Subscribe id of the session. */
   readonly subscribe: number;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   readonly clock: Clock;
   /** Bytes of all groups to the session that the transport has not taken yet. */
   readonly pending: ByteBudget;

@@ -10,7 +10,7 @@ import {
 import type { Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
-import type { Counters } from "../counters.js";
+import type { RelayCounters } from "../relay-counters.js";
 import { hasTimestamps, type Version } from "../wire/version.js";
 import { DatagramSender } from "./datagram-sender.js";
 import { ExpectedPlayhead } from "./expected-playhead.js";
@@ -79,7 +79,7 @@ export interface WatcherOptions {
   readonly limits: WatcherLimits;
   /** Media in flight beyond the round trip, in milliseconds, to a watcher that reports. */
   readonly windowMs: number;
-  readonly counters: Counters;
+  readonly counters: RelayCounters;
   /** What its session reported of the broadcast; undefined while it never did. */
   readonly listener: () => ListenerState | undefined;
   /** Bytes of all groups to its session that the transport has not taken yet. */

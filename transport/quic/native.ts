@@ -1,5 +1,14 @@
 import { createHash, randomUUID } from "node:crypto";
-import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -172,15 +181,21 @@ function publishedFile(): string {
       `@moq/web-transport has no QUIC binding for ${process.platform} on ${process.arch}.`,
     );
   }
+  // The package holds the builds of all platforms beside its scripts. Those that npm fetches for each platform are the
+  // same files, but `npm install --omit=optional` leaves them out.
+  let file: string;
   try {
-    return createRequire(require.resolve("@moq/web-transport")).resolve(`@moq/web-transport-${suffix}`);
+    file = join(dirname(require.resolve("@moq/web-transport")), "..", `web-transport.${suffix}.node`);
   } catch (cause) {
-    throw new TransportError(
-      "NATIVE_UNAVAILABLE",
-      `The package @moq/web-transport-${suffix}, which carries QUIC, is not installed.`,
-      { cause },
-    );
+    throw notInstalled(cause);
   }
+  if (!existsSync(file)) throw notInstalled(undefined);
+  return file;
+}
+
+function notInstalled(cause: unknown): TransportError {
+  const message = "The package @moq/web-transport 0.1.4, which carries QUIC, is not installed.";
+  return new TransportError("NATIVE_UNAVAILABLE", message, { cause });
 }
 
 function runtimeGlibc(): string | undefined {

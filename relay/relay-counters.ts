@@ -1,7 +1,7 @@
 import type { SkipReason } from "../flow/index.js";
 
 /** What a relay counted since its start. */
-export class Counters {
+export class RelayCounters {
   /** Sessions taken. */
   sessionsAccepted = 0;
   /** Sessions refused, by reason. */
