@@ -21,3 +21,4 @@ export {
   toMilliseconds,
   toSeconds,
 } from "./time.js";
+export { type Schema, showValue, validate } from "./validate.js";
