@@ -23,7 +23,7 @@ import {
 } from "../transport/index.js";
 import type { Listener } from "../watch/index.js";
 import { NetRelay } from "./support/net-relay.js";
-import { eventually, inReserve, lastHeard, Stage, say, tone, until, urlOf } from "./support/stage.js";
+import { eventually, heardBefore, inReserve, Stage, say, tone, until, urlOf } from "./support/stage.js";
 
 // The protocol library tells every step of its own.
 console.debug = () => {};
@@ -62,26 +62,35 @@ async function withoutDatagrams(stage: Stage, relay: Relay): Promise<string> {
   return door;
 }
 
-/** Interrupts what all of them hear, answers, and compares what is told of each with what its speaker pulled. */
+/** How often an interrupt may miss the reports: it waits a second for them, which a starved machine may take longer for. */
+const ATTEMPTS = 5;
+
+/** Interrupts what all listeners play, and compares what the publisher learns with what their speakers played. */
 async function interruptHeard(publisher: Publisher, listeners: readonly Listener[]): Promise<void> {
-  await inReserve(publisher, ...listeners);
-  const interruption = publisher.interrupt();
-  say(publisher, await tone({ ms: 500, hz: 764 })).done.catch(() => {});
-  const { heardUntil, perListener, rewound } = await interruption;
-  expect(rewound).toBe(true);
-  expect(perListener.map(({ measured }) => measured)).toEqual(listeners.map(() => true));
-  const told = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
-  expect(heardUntil).toBe(told[0]);
-  // What is kept up to the cut may still have to be played.
-  await until("every listener plays the reply", () =>
-    listeners.every(({ record }) => record.some(({ epoch }) => epoch === 1)),
-  );
-  const heard = listeners.map((listener) => lastHeard(listener, 0)).sort((a, b) => a - b);
-  heard.forEach((end, at) => {
-    expect(told[at]! - end).toBeLessThanOrEqual(1);
-    expect(told[at]! - end).toBeGreaterThan(-20_000);
-  });
-  for (const listener of listeners) expect(listener.stats().staleMs).toBe(0);
+  for (let attempt = 1; ; attempt++) {
+    await inReserve(publisher, ...listeners);
+    const interruption = publisher.interrupt();
+    say(publisher, await tone({ hz: 764 })).done.catch(() => {});
+    const { heardUntil, perListener, rewound } = await interruption;
+    expect(rewound).toBe(true);
+    const { epoch } = publisher.stats();
+    // Audio before the cut may still play.
+    await until("every listener plays the reply", () =>
+      listeners.every(({ record }) => record.some((run) => run.epoch === epoch)),
+    );
+    const isMeasured = perListener.map(({ measured }) => measured);
+    if (isMeasured.includes(false) && attempt < ATTEMPTS) continue;
+    expect(isMeasured).toEqual(listeners.map(() => true));
+    const reported = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
+    expect(heardUntil).toBe(reported[0]);
+    const heard = listeners.map((listener) => heardBefore(listener, epoch)).sort((a, b) => a - b);
+    heard.forEach((end, at) => {
+      expect(reported[at]! - end).toBeLessThanOrEqual(1);
+      expect(reported[at]! - end).toBeGreaterThanOrEqual(-20_000);
+    });
+    for (const listener of listeners) expect(listener.stats().staleMs).toBe(0);
+    return;
+  }
 }
 
 test.concurrent("a listener reports on a broadcast of its own where the relay reads no reports, and an interrupt learns how far it heard", async () => {

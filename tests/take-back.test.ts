@@ -6,7 +6,7 @@ import { byMediaTime, HeardRecorder } from "../src/heard.js";
 import { findLag } from "../src/score.js";
 import { createCertificate } from "../transport/index.js";
 import type { Listener, ListenerRewind, PlayedRun } from "../watch/index.js";
-import { inReserve, Stage, say, speech, tone, until } from "./support/stage.js";
+import { heardBefore, inReserve, Stage, say, speech, tone, until } from "./support/stage.js";
 
 // The protocol library logs every step.
 console.debug = () => {};
@@ -47,11 +47,6 @@ function pulled(listener: Listener, isMeant: (epoch: number) => boolean, from: M
     samples += Math.round((Math.max(0, endOf(run) - Math.max(run.timestamp, from)) * SAMPLE_RATE) / 1e6);
   }
   return samples;
-}
-
-/** Media time behind the last sample of older epochs. */
-function heardBefore(listener: Listener, epoch: number): number {
-  return endOf(listener.record.findLast((run) => run.timestamp !== undefined && run.epoch! < epoch)!);
 }
 
 /** Waits until the reply of an epoch was heard, all of it but `missing` samples. */

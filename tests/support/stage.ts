@@ -47,9 +47,9 @@ export function say(publisher: Publisher, source: AudioSource): Speech {
   return publisher.play(source);
 }
 
-/** Media time behind the last sample of an epoch that a listener's speaker played. */
-export function lastHeard({ record }: Listener, epoch: number): number {
-  const last = record.findLast((run) => run.epoch === epoch && run.timestamp !== undefined)!;
+/** Media time behind the last sample of older epochs that a listener's speaker played. */
+export function heardBefore({ record }: Listener, epoch: number): number {
+  const last = record.findLast((run) => run.timestamp !== undefined && run.epoch! < epoch)!;
   return last.timestamp! + (last.frames * 1e6) / SAMPLE_RATE;
 }
 
