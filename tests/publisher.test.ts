@@ -2,7 +2,7 @@ import "../base/polyfills.js";
 import { fileURLToPath } from "node:url";
 import { Connection, Path } from "@kixelated/moq";
 import { createDecoder } from "libopus-wasm";
-import { afterEach, describe, expect, it } from "vitest";
+import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds, monotonicClock, toMilliseconds } from "../base/index.js";
 import {
   type Delivery,
@@ -15,6 +15,7 @@ import {
 import { broadcastHash, encodeAggregate } from "../flow/index.js";
 import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
+import { Stage, say, tone, until } from "./support/stage.js";
 
 /** Groups come on streams of their own and may overtake each other. */
 const PATIENCE = fromMilliseconds(300);
@@ -180,40 +181,18 @@ class Ear {
   }
 }
 
-const closers: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
-async function setUp(options: Partial<PublisherOptions> = {}): Promise<{ ear: Ear; publisher: Publisher }> {
+async function setUp(
+  stage: Stage,
+  options: Partial<PublisherOptions> = {},
+): Promise<{ ear: Ear; publisher: Publisher }> {
   const certificate = await createCertificate();
-  const ear = new Ear(await listen({ backend: "quic", host: "127.0.0.1", port: 0, certificate }));
-  closers.push(() => ear.close());
-  const publisher = new Publisher({
-    url: `https://127.0.0.1:${ear.port}`,
-    connect: { insecure: true, backends: ["quic"] },
-    ...options,
-  });
-  closers.push(() => publisher.close());
-  return { ear, publisher };
+  const ear = stage.use(new Ear(await listen({ backend: "quic", host: "127.0.0.1", port: 0, certificate })));
+  const connect = { insecure: true, backends: ["quic" as const] };
+  return { ear, publisher: stage.publish(`https://127.0.0.1:${ear.port}`, { connect, ...options }) };
 }
 
-async function until(what: string, condition: () => boolean, limitMs = 10_000): Promise<void> {
-  const end = Date.now() + limitMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`Still waiting: ${what}.`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** A source whose every sample says where in the source it is: a rising tone. */
 function speech(seconds: number, hz = 440): Promise<AudioSource> {
-  const samples = Float32Array.from(
-    { length: seconds * 48_000 },
-    (_, i) => 0.3 * Math.sin((2 * Math.PI * hz * i) / 48_000),
-  );
-  return openSource({ samples, name: `${hz} Hz` });
+  return tone({ ms: seconds * 1000, hz });
 }
 
 /** Level of a frequency in decoded sound, 0 to 1. */
@@ -227,310 +206,325 @@ function strength(samples: Float32Array, hz: number): number {
   return (2 * Math.hypot(re, im)) / samples.length;
 }
 
-describe("Publisher", () => {
-  it("publishes a source ahead of its time as Opus that decodes to the sound", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(3), aheadMs: 2000 });
-    await until("two seconds", () => ear.received.length >= 110);
-    const frames = ear.received.sort((a, b) => a.sequence - b.sequence).slice(0, 90);
-    for (let i = 1; i < frames.length; i++) {
-      expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBe(20_000);
-      expect(frames[i]!.sequence).toBe(frames[i - 1]!.sequence + 1);
-    }
-    expect(ear.tracks).toEqual(["audio"]);
-    const decoder = await createDecoder({ channels: 1 });
-    const sound = frames.slice(0, 50).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-    expect(strength(Float32Array.from(sound.slice(4800, 43_200)), 440)).toBeGreaterThan(0.25);
-    decoder.free();
-    expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, rewinds: 0 });
-  });
+test("a publisher sends a source ahead of its time, as Opus that decodes to its audio", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(3), aheadMs: 2000 });
+  await until("two seconds", () => ear.received.length >= 110);
+  const frames = ear.received.sort((a, b) => a.sequence - b.sequence).slice(0, 90);
+  for (let i = 1; i < frames.length; i++) {
+    expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBe(20_000);
+    expect(frames[i]!.sequence).toBe(frames[i - 1]!.sequence + 1);
+  }
+  expect(ear.tracks).toEqual(["audio"]);
+  const decoder = await createDecoder({ channels: 1 });
+  const sound = frames.slice(0, 50).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+  expect(strength(Float32Array.from(sound.slice(4800, 43_200)), 440)).toBeGreaterThan(0.25);
+  decoder.free();
+  expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, rewinds: 0 });
+});
 
-  it("takes back what nobody heard at an interrupt, says silence there, and the reply after it", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 3000 });
-    await until("three seconds ahead", () => ear.heard.length >= 140);
-    const first = ear.heard[0]!.frame.timestamp;
-    const playhead = first + 500_000;
-    ear.report([
-      { playhead, received: first + 2_800_000 },
-      { playhead: playhead + 200_000, received: first + 2_800_000 },
-    ]);
-    await until("listeners known", () => publisher.stats().listeners === 2);
-    const interruption = publisher.interrupt();
-    const reply = publisher.play(await speech(0.5, 880));
-    await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
-    const opener = ear.heard.find(({ sequence }) => sequence === 65_536)!;
-    expect(opener.frame.payload.length).toBeLessThan(8);
-    expect(ear.datagrams.map(({ sequence }) => sequence)).toContain(65_536);
-    ear.report([
-      { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 40_000 },
-      { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 240_000 },
-    ]);
-    const { heardUntil, perListener, to, rewound } = await interruption;
-    expect(rewound).toBe(true);
-    expect(to).toBe(opener.frame.timestamp);
-    expect(to).toBeGreaterThanOrEqual(playhead);
-    expect(to).toBeLessThan(playhead + 400_000);
-    expect(heardUntil).toBe(playhead + 40_000);
-    expect(perListener).toEqual([
-      { session: 1, heardUntil: playhead + 40_000, measured: true },
-      { session: 2, heardUntil: playhead + 240_000, measured: true },
-    ]);
-    expect(await reply.done).toBe("finished");
-    await until(
-      "the reply",
-      () => [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536).length >= 25,
-    );
-    const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
-    expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
-    const decoder = await createDecoder({ channels: 1 });
-    const sound = after.slice(1, 26).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-    expect(strength(Float32Array.from(sound.slice(4800, 19_200)), 880)).toBeGreaterThan(0.25);
-    decoder.free();
+test("a publisher takes back what no listener played at an interrupt, and says silence there and the reply after it", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 3000 });
+  await until("three seconds ahead", () => ear.heard.length >= 140);
+  const first = ear.heard[0]!.frame.timestamp;
+  const playhead = first + 500_000;
+  ear.report([
+    { playhead, received: first + 2_800_000 },
+    { playhead: playhead + 200_000, received: first + 2_800_000 },
+  ]);
+  await until("listeners known", () => publisher.stats().listeners === 2);
+  const interruption = publisher.interrupt();
+  const reply = say(publisher, await speech(0.5, 880));
+  await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
+  const opener = ear.heard.find(({ sequence }) => sequence === 65_536)!;
+  expect(opener.frame.payload.length).toBeLessThan(8);
+  expect(ear.datagrams.map(({ sequence }) => sequence)).toContain(65_536);
+  ear.report([
+    { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 40_000 },
+    { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 240_000 },
+  ]);
+  const { heardUntil, perListener, to, rewound } = await interruption;
+  expect(rewound).toBe(true);
+  expect(to).toBe(opener.frame.timestamp);
+  expect(to).toBeGreaterThanOrEqual(playhead);
+  expect(to).toBeLessThan(playhead + 400_000);
+  expect(heardUntil).toBe(playhead + 40_000);
+  expect(perListener).toEqual([
+    { session: 1, heardUntil: playhead + 40_000, measured: true },
+    { session: 2, heardUntil: playhead + 240_000, measured: true },
+  ]);
+  expect(await reply.done).toBe("finished");
+  await until("the reply", () => {
+    const reply = [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536);
+    return reply.filter(({ frame }) => frame.payload.length > 20).length >= 25;
   });
+  const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
+  expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
+  const decoder = await createDecoder({ channels: 1 });
+  // A busy machine may take some frames of silence to begin the reply.
+  const loud = after.filter(({ frame }) => frame.payload.length > 20);
+  const sound = loud.slice(0, 25).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+  expect(strength(Float32Array.from(sound.slice(4800, 19_200)), 880)).toBeGreaterThan(0.25);
+  decoder.free();
+});
 
-  it("continues on resume from the very sample that was cut, and not after something else was said", async () => {
-    const { ear, publisher } = await setUp({ aheadMs: 2000 });
-    const spoken = publisher.play(await speech(4));
-    await until("two seconds ahead", () => ear.heard.length >= 90);
-    const { to } = await publisher.interrupt();
-    expect(await spoken.done).toBe("interrupted");
-    await until("silence", () => ear.last?.frame.timestamp === to);
-    expect(publisher.resume()).toBe(true);
-    expect(publisher.resume()).toBe(false);
-    await publisher.drained();
-    const frames = [...ear.timeline().values()];
-    const after = frames.filter(({ sequence }) => sequence > 65_536);
-    // The very first group may be overtaken, and then is not given out any more.
-    const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
-    // Sound before the cut and after it add up to the whole, to the frame. Each begins a look-ahead into its first packet.
-    const lookaheadUs = 6500;
-    // The frame of silence that ends the utterance is not counted.
-    const heardUs = to - first + (after.at(-1)!.frame.timestamp - after[0]!.frame.timestamp) - 2 * lookaheadUs;
-    expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
-    // The phase of the tone goes on where it stopped: compare with the tone at that place in the source.
-    const decoder = await createDecoder({ channels: 1 });
-    const sound = Float32Array.from(after.slice(0, 20).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
-    decoder.free();
-    const offset = Math.round(((to - first - 2 * lookaheadUs) * 48) / 1000);
-    let match = 0;
-    let power = 0;
-    for (let i = 2400; i < 12_000; i++) {
-      const expected = 0.3 * Math.sin((2 * Math.PI * 440 * (offset + i)) / 48_000);
-      match += expected * sound[i]!;
-      power += expected * expected;
-    }
-    expect(match / power).toBeGreaterThan(0.97);
-    await publisher.interrupt();
-    publisher.play(await speech(0.1));
-    expect(publisher.resume()).toBe(false);
-  });
+test("a publisher resumes at the very sample of the cut, and not after it said something else", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { aheadMs: 2000 });
+  const spoken = say(publisher, await speech(4));
+  await until("two seconds ahead", () => ear.heard.length >= 90);
+  const { to } = await publisher.interrupt();
+  expect(await spoken.done).toBe("interrupted");
+  await until("silence", () => ear.last?.frame.timestamp === to);
+  expect(publisher.resume()).toBe(true);
+  expect(publisher.resume()).toBe(false);
+  await publisher.drained();
+  const { frontierUs } = publisher.stats();
+  await until("all of it has come", () => (ear.last?.frame.timestamp ?? 0) >= frontierUs - 20_000);
+  const after = [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536);
+  // The very first group may be overtaken, and then is not given out any more.
+  const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
+  // Sound before the cut and after it add up to the whole, to the frame. Each begins a look-ahead into its first packet.
+  const lookaheadUs = 6500;
+  // The frame of silence that ends the utterance is not counted.
+  const heardUs = to - first + (after.at(-1)!.frame.timestamp - after[0]!.frame.timestamp) - 2 * lookaheadUs;
+  expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
+  // The phase of the tone goes on where it stopped: compare with the tone at that place in the source.
+  const decoder = await createDecoder({ channels: 1 });
+  const sound = Float32Array.from(after.slice(0, 20).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
+  decoder.free();
+  const offset = Math.round(((to - first - 2 * lookaheadUs) * 48) / 1000);
+  let match = 0;
+  let power = 0;
+  for (let i = 2400; i < 12_000; i++) {
+    const expected = 0.3 * Math.sin((2 * Math.PI * 440 * (offset + i)) / 48_000);
+    match += expected * sound[i]!;
+    power += expected * expected;
+  }
+  expect(match / power).toBeGreaterThan(0.97);
+  await publisher.interrupt();
+  say(publisher, await speech(0.1));
+  expect(publisher.resume()).toBe(false);
+});
 
-  it("resumes from where the first of the listeners fell silent, and keeps what it was asked meanwhile", async () => {
-    const { ear, publisher } = await setUp({ aheadMs: 2000, codec: "pcm" });
-    // Every sample says where it is in the source.
-    const length = 4 * 48_000;
-    const samples = Float32Array.from({ length }, (_, i) => (0.9 * (i + 1)) / length);
-    publisher.play(await openSource({ samples }));
-    await until("two seconds ahead", () => ear.heard.length >= 90);
-    const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
-    const silent = [{ playhead: first + 300_000, received: first + 2_000_000 }, { playhead: first + 400_000 }];
-    ear.report(silent);
-    await until("listeners known", () => publisher.stats().listeners === 2);
-    const interruption = publisher.interrupt();
-    // Before it is known how far they heard: asked twice, interrupted again, and asked again; and a reply behind it.
-    expect(publisher.resume()).toBe(true);
-    expect(publisher.resume()).toBe(false);
-    const reply = publisher.play(await openSource({ samples: new Float32Array(4800).fill(-0.5) }));
-    const again = publisher.interrupt();
-    expect(publisher.resume()).toBe(true);
-    expect(await reply.done).toBe("interrupted");
-    await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
-    const heard = ear.last!.frame.timestamp + 130_000;
-    ear.report([
-      { playhead: heard, discontinuity: 1, heardUntil: heard },
-      { playhead: heard, discontinuity: 1, heardUntil: heard + 200_000 },
-    ]);
-    expect((await interruption).heardUntil).toBe(heard);
-    expect(await again).toEqual(await interruption);
-    await publisher.drained();
-    const values = [...ear.timeline().values()]
-      .filter(({ sequence }) => sequence > 65_536)
-      .flatMap(({ frame: { payload } }) => {
-        const bytes = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-        return Array.from({ length: payload.byteLength / 2 }, (_, i) => bytes.getInt16(2 * i, true) / 32_767);
-      });
-    const place = (value: number) => (value / 0.9) * length;
-    // A value of 16 bits says the place to 7 samples.
-    expect(Math.abs(place(values[0]!) - ((heard - first) * 48) / 1000)).toBeLessThan(8);
-    expect(values.filter((value) => value > 0).length).toBe(length - Math.round(((heard - first) * 48) / 1000));
-    expect(values.filter((value) => value < 0).length).toBe(4800);
-  });
-
-  it("answers an interrupt before the first frame, twice in a row, with no listener and while resuming", async () => {
-    const { ear, publisher } = await setUp({ aheadMs: 1500 });
-    expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], rewound: false });
-    publisher.play(await speech(5));
-    await until("sound", () => ear.heard.length >= 60);
-    const [one, two] = await Promise.all([publisher.interrupt(), publisher.interrupt()]);
-    expect(two).toEqual(one);
-    expect(one).toMatchObject({ perListener: [], rewound: true, heardUntil: one.to });
-    expect(publisher.stats().rewinds).toBe(1);
-    expect(publisher.resume()).toBe(true);
-    await publisher.interrupt();
-    expect(publisher.resume()).toBe(true);
-    const sounding = (epoch: number) =>
-      ear.heard.filter(({ sequence, frame }) => epochOf(sequence) === epoch && frame.payload.length > 20).length;
-    await until("sound again", () => sounding(publisher.stats().epoch) > 5);
-    const again = await publisher.interrupt();
-    expect(again.rewound).toBe(true);
-    expect(again.to).toBeGreaterThan(one.to);
-    const { epoch } = publisher.stats();
-    expect(publisher.resume()).toBe(true);
-    await until("sound once more", () => sounding(epoch) > 20);
-    const kept = [...ear.timeline().values()].filter(({ sequence }) => epochOf(sequence) < epoch);
-    expect(kept.every(({ frame }) => frame.timestamp < again.to)).toBe(true);
-  });
-
-  it("goes on after the session was lost, with an interrupt in between", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000 });
-    await until("sound", () => ear.heard.length >= 80);
-    ear.session!.close({ closeCode: 1, reason: "test" });
-    await until("disconnected", () => !publisher.stats().connected);
-    const { rewound, to } = await publisher.interrupt();
-    expect(rewound).toBe(true);
-    publisher.play(await speech(1, 880));
-    await until("the reply on a new session", () => ear.heard.filter(({ sequence }) => sequence > 65_536).length >= 20);
-    expect(ear.sessions).toBe(2);
-    const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
-    expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
-  });
-
-  it("sends what lies ahead again when a knob is turned, from just after the playhead", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000 });
-    await until("sound", () => ear.heard.length >= 80);
-    publisher.set({ gainDb: -20 });
-    await until("the new epoch", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 40);
-    const frames = [...ear.timeline().values()];
-    const opener = frames.find(({ sequence }) => sequence === 65_536)!;
-    for (let i = 1; i < frames.length; i++) {
-      expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBeLessThanOrEqual(20_000);
-    }
-    const decoder = await createDecoder({ channels: 1 });
-    const loud = frames
-      .filter(({ sequence }) => sequence < 65_536)
-      .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-    const quiet = frames
-      .filter(({ sequence }) => sequence > 65_540)
-      .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-    decoder.free();
-    expect(strength(Float32Array.from(loud.slice(4800, 14_400)), 440)).toBeGreaterThan(0.25);
-    expect(strength(Float32Array.from(quiet.slice(4800, 14_400)), 440)).toBeLessThan(0.04);
-    expect(publisher.stats().rewinds).toBe(1);
-    expect(opener.frame.payload.length).toBeGreaterThan(20);
-    expect(() => publisher.set({ strength: 2 })).toThrow(/strength/);
-  });
-
-  it("mixes denoised and raw sound anew for what lies ahead without running the network again", async () => {
-    const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
-    const { ear, publisher } = await setUp({ source: await speech(4), aheadMs: 5000, model });
-    // A machine that is too slow passes audio through at first.
-    const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
-    await until("all of it rendered and sent", () => ear.heard.length >= 190 && rendered() >= 400);
-    const { denoisedHops } = publisher.stats();
-    expect(denoisedHops).toBeGreaterThan(0);
-    const decoder = await createDecoder({ channels: 1 });
-    const level = (frames: Heard[], from: number) => {
-      const audio = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-      return strength(Float32Array.from(audio.slice(from, from + 9600)), 440);
-    };
-    const denoised = level(
-      ear.heard.filter(({ sequence }) => epochOf(sequence) === 0),
-      150_000,
-    );
-    publisher.set({ strength: 0 });
-    await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
-    const raw = level(
-      ear.heard.filter(({ sequence }) => epochOf(sequence) === 1),
-      4800,
-    );
-    expect(raw).toBeGreaterThan(0.27);
-    expect(denoised).toBeLessThan(raw * 0.95);
-    expect(publisher.stats().denoisedHops).toBe(denoisedHops);
-    decoder.free();
-  });
-
-  it("sends a live source as it comes, and is quiet after an interrupt until it is resumed", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(30), mode: "live" });
-    await until("a second", () => ear.heard.length >= 50);
-    const { frontierUs, playheadUs } = publisher.stats();
-    expect(frontierUs - playheadUs).toBeLessThan(60_000);
-    await publisher.interrupt();
-    const groups = publisher.stats().groups;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    expect(publisher.stats().groups).toBeLessThanOrEqual(groups + 1);
-    expect(publisher.resume()).toBe(true);
-    await until("sound again", () => publisher.stats().groups > groups + 20);
-  });
-
-  it("takes back by a fresh track in the catalog for players that only go forward", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(20), aheadMs: 2000, rewindBy: "track" });
-    await until("sound", () => ear.heard.length >= 60);
-    await publisher.interrupt();
-    publisher.play(await speech(1, 880));
-    await until("the second track", () => ear.tracks.length === 2);
-    expect(ear.tracks).toEqual(["audio0", "audio1"]);
-    const count = ear.heard.length;
-    await until("sound on it", () => ear.heard.length > count + 30);
-    expect(ear.heard.slice(count).every(({ sequence }) => sequence < 1000)).toBe(true);
-  });
-
-  it("makes a lower rendition with the same groups while somebody subscribes to it, or sends samples as they are", async () => {
-    const { ear, publisher } = await setUp({ source: await speech(30), mode: "live" });
-    await until("sound", () => ear.received.length >= 20);
-    expect(ear.catalog.get("audio-low")).toMatchObject({ codec: "opus", bitrate: 12_000 });
-    const stop = ear.followLow();
-    await until("the lower rendition", () => ear.low.size >= 50);
-    const full = new Map(ear.received.map(({ sequence, frame }) => [sequence, frame]));
-    const pairs = [...ear.low].flatMap(([sequence, low]) => {
-      const frame = full.get(sequence);
-      return frame === undefined ? [] : [{ low, frame }];
+test("a publisher resumes where the first of its listeners fell silent, and keeps what it was asked meanwhile", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { aheadMs: 2000, codec: "pcm" });
+  // Every sample says where it is in the source.
+  const length = 4 * 48_000;
+  const samples = Float32Array.from({ length }, (_, i) => (0.9 * (i + 1)) / length);
+  say(publisher, await openSource({ samples }));
+  await until("two seconds ahead", () => ear.heard.length >= 90);
+  const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
+  const silent = [{ playhead: first + 300_000, received: first + 2_000_000 }, { playhead: first + 400_000 }];
+  ear.report(silent);
+  await until("listeners known", () => publisher.stats().listeners === 2);
+  const interruption = publisher.interrupt();
+  // Before it is known how far they heard: asked twice, interrupted again, and asked again; and a reply behind it.
+  expect(publisher.resume()).toBe(true);
+  expect(publisher.resume()).toBe(false);
+  const reply = say(publisher, await openSource({ samples: new Float32Array(4800).fill(-0.5) }));
+  const again = publisher.interrupt();
+  expect(publisher.resume()).toBe(true);
+  expect(await reply.done).toBe("interrupted");
+  await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
+  const heard = ear.last!.frame.timestamp + 130_000;
+  ear.report([
+    { playhead: heard, discontinuity: 1, heardUntil: heard },
+    { playhead: heard, discontinuity: 1, heardUntil: heard + 200_000 },
+  ]);
+  expect((await interruption).heardUntil).toBe(heard);
+  expect(await again).toEqual(await interruption);
+  await publisher.drained();
+  const { frontierUs } = publisher.stats();
+  await until("all of it has come", () => (ear.last?.frame.timestamp ?? 0) >= frontierUs - 20_000);
+  const values = [...ear.timeline().values()]
+    .filter(({ sequence }) => sequence > 65_536)
+    .flatMap(({ frame: { payload } }) => {
+      const bytes = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+      return Array.from({ length: payload.byteLength / 2 }, (_, i) => bytes.getInt16(2 * i, true) / 32_767);
     });
-    expect(pairs.length).toBeGreaterThan(30);
-    for (const { low, frame } of pairs) expect(low.timestamp).toBe(frame.timestamp);
-    const bytes = (frames: readonly Frame[]) => frames.reduce((sum, { payload }) => sum + payload.length, 0);
-    expect(bytes(pairs.map(({ low }) => low))).toBeLessThan(bytes(pairs.map(({ frame }) => frame)) / 3);
-    const decoder = await createDecoder({ channels: 1 });
-    const sound = pairs.slice(10, 30).flatMap(({ low }) => [...decoder.decodeFloat(low.payload)]);
-    decoder.free();
-    expect(strength(Float32Array.from(sound.slice(960, 10_560)), 440)).toBeGreaterThan(0.1);
-    stop();
-    expect(publisher.stats().skips).toMatchObject({ window: 0 });
+  const place = (value: number) => (value / 0.9) * length;
+  // A value of 16 bits says the place to 7 samples.
+  expect(Math.abs(place(values[0]!) - ((heard - first) * 48) / 1000)).toBeLessThan(8);
+  expect(values.filter((value) => value > 0).length).toBe(length - Math.round(((heard - first) * 48) / 1000));
+  expect(values.filter((value) => value < 0).length).toBe(4800);
+});
 
-    const pcm = await setUp({ source: await speech(3), codec: "pcm", aheadMs: 500 });
-    await until("samples", () => pcm.ear.received.length >= 30);
-    expect([...pcm.ear.catalog]).toMatchObject([["audio", { codec: "pcm-s16", bitrate: 768_000 }]]);
-    const [first] = pcm.ear.received.sort((a, b) => a.sequence - b.sequence);
-    const samples = new Int16Array(first!.frame.payload.slice().buffer);
-    expect(samples).toHaveLength(960);
-    expect(
-      strength(
-        Float32Array.from(samples, (value) => value / 32_768),
-        450,
-      ),
-    ).toBeGreaterThan(0.1);
-  });
+test("a publisher answers an interrupt before the first frame, twice in a row, without a listener and while it resumes", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { aheadMs: 1500 });
+  expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], rewound: false });
+  say(publisher, await speech(5));
+  await until("sound", () => ear.heard.length >= 60);
+  const [one, two] = await Promise.all([publisher.interrupt(), publisher.interrupt()]);
+  expect(two).toEqual(one);
+  expect(one).toMatchObject({ perListener: [], rewound: true, heardUntil: one.to });
+  expect(publisher.stats().rewinds).toBe(1);
+  expect(publisher.resume()).toBe(true);
+  await publisher.interrupt();
+  expect(publisher.resume()).toBe(true);
+  const sounding = (epoch: number) =>
+    ear.heard.filter(({ sequence, frame }) => epochOf(sequence) === epoch && frame.payload.length > 20).length;
+  await until("sound again", () => sounding(publisher.stats().epoch) > 5);
+  const again = await publisher.interrupt();
+  expect(again.rewound).toBe(true);
+  expect(again.to).toBeGreaterThan(one.to);
+  const { epoch } = publisher.stats();
+  expect(publisher.resume()).toBe(true);
+  await until("sound once more", () => sounding(epoch) > 20);
+  const kept = [...ear.timeline().values()].filter(({ sequence }) => epochOf(sequence) < epoch);
+  expect(kept.every(({ frame }) => frame.timestamp < again.to)).toBe(true);
+});
 
-  it("refuses bad options by name, and use after close", async () => {
-    expect(() => new Publisher({ url: "ftp://x" })).toThrow(/url/);
-    expect(() => new Publisher({ url: "https://localhost", aheadMs: 1 })).toThrow(/aheadMs/);
-    const { publisher } = await setUp();
-    await until("a session", () => publisher.stats().connected);
-    const stereo = await openSource({ samples: new Float32Array(4), inputChannels: 2, channels: 2 });
-    expect(() => publisher.play(stereo)).toThrow(/2 channel/);
-    await publisher.close();
-    await publisher.close();
-    await publisher.closed;
-    expect(() => publisher.interrupt()).toThrow(/after close/);
-    const broken = new Publisher({ url: "https://127.0.0.1:9", model: "/nowhere/model.onnx" });
-    await expect(broken.closed).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+test("a publisher goes on after it lost its session, with an interrupt in between", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000 });
+  await until("sound", () => ear.heard.length >= 80);
+  ear.session!.close({ closeCode: 1, reason: "test" });
+  await until("disconnected", () => !publisher.stats().connected);
+  const { rewound, to } = await publisher.interrupt();
+  expect(rewound).toBe(true);
+  say(publisher, await speech(1, 880));
+  await until("the reply on a new session", () => ear.heard.filter(({ sequence }) => sequence > 65_536).length >= 20);
+  expect(ear.sessions).toBe(2);
+  const after = [...ear.timeline().values()].filter(({ frame }) => frame.timestamp >= to);
+  expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
+});
+
+test("a publisher sends again what lies ahead when a knob turns, from just after the playhead", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000 });
+  await until("sound", () => ear.heard.length >= 80);
+  publisher.set({ gainDb: -20 });
+  await until("the new epoch", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 40);
+  const frames = [...ear.timeline().values()];
+  const opener = frames.find(({ sequence }) => sequence === 65_536)!;
+  for (let i = 1; i < frames.length; i++) {
+    expect(frames[i]!.frame.timestamp - frames[i - 1]!.frame.timestamp).toBeLessThanOrEqual(20_000);
+  }
+  const decoder = await createDecoder({ channels: 1 });
+  const loud = frames
+    .filter(({ sequence }) => sequence < 65_536)
+    .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+  const quiet = frames
+    .filter(({ sequence }) => sequence > 65_540)
+    .flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+  decoder.free();
+  expect(strength(Float32Array.from(loud.slice(4800, 14_400)), 440)).toBeGreaterThan(0.25);
+  expect(strength(Float32Array.from(quiet.slice(4800, 14_400)), 440)).toBeLessThan(0.04);
+  expect(publisher.stats().rewinds).toBe(1);
+  expect(opener.frame.payload.length).toBeGreaterThan(20);
+  expect(() => publisher.set({ strength: 2 })).toThrow(/strength/);
+});
+
+test("a publisher mixes denoised and raw audio again for what lies ahead without running the network again", async () => {
+  await using stage = new Stage();
+  const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
+  const { ear, publisher } = await setUp(stage, { source: await speech(4), aheadMs: 5000, model });
+  // A machine that is too slow passes audio through at first.
+  const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
+  await until("all of it rendered and sent", () => ear.heard.length >= 190 && rendered() >= 400);
+  const { denoisedHops } = publisher.stats();
+  expect(denoisedHops).toBeGreaterThan(0);
+  const decoder = await createDecoder({ channels: 1 });
+  const level = (frames: Heard[], from: number) => {
+    const audio = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
+    return strength(Float32Array.from(audio.slice(from, from + 9600)), 440);
+  };
+  const denoised = level(
+    ear.heard.filter(({ sequence }) => epochOf(sequence) === 0),
+    150_000,
+  );
+  publisher.set({ strength: 0 });
+  await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
+  const raw = level(
+    ear.heard.filter(({ sequence }) => epochOf(sequence) === 1),
+    4800,
+  );
+  expect(raw).toBeGreaterThan(0.27);
+  expect(denoised).toBeLessThan(raw * 0.95);
+  expect(publisher.stats().denoisedHops).toBe(denoisedHops);
+  decoder.free();
+});
+
+test("a publisher sends a live source as it comes, and is silent after an interrupt until it resumes", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(30), mode: "live" });
+  await until("a second", () => ear.heard.length >= 50);
+  const { frontierUs, playheadUs } = publisher.stats();
+  expect(frontierUs - playheadUs).toBeLessThan(60_000);
+  await publisher.interrupt();
+  const groups = publisher.stats().groups;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(publisher.stats().groups).toBeLessThanOrEqual(groups + 1);
+  expect(publisher.resume()).toBe(true);
+  await until("sound again", () => publisher.stats().groups > groups + 20);
+});
+
+test("a publisher takes back by a fresh track in the catalog for players that only go forward", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000, rewindBy: "track" });
+  await until("sound", () => ear.heard.length >= 60);
+  await publisher.interrupt();
+  say(publisher, await speech(1, 880));
+  await until("the second track", () => ear.tracks.length === 2);
+  expect(ear.tracks).toEqual(["audio0", "audio1"]);
+  const count = ear.heard.length;
+  await until("sound on it", () => ear.heard.length > count + 30);
+  expect(ear.heard.slice(count).every(({ sequence }) => sequence < 1000)).toBe(true);
+});
+
+test("a publisher makes a lower rendition with the same groups while a peer subscribes to it, or sends samples as they are", async () => {
+  await using stage = new Stage();
+  const { ear, publisher } = await setUp(stage, { source: await speech(30), mode: "live" });
+  await until("sound", () => ear.received.length >= 20);
+  expect(ear.catalog.get("audio-low")).toMatchObject({ codec: "opus", bitrate: 12_000 });
+  const stop = ear.followLow();
+  await until("the lower rendition", () => ear.low.size >= 50);
+  const full = new Map(ear.received.map(({ sequence, frame }) => [sequence, frame]));
+  const pairs = [...ear.low].flatMap(([sequence, low]) => {
+    const frame = full.get(sequence);
+    return frame === undefined ? [] : [{ low, frame }];
   });
+  expect(pairs.length).toBeGreaterThan(30);
+  for (const { low, frame } of pairs) expect(low.timestamp).toBe(frame.timestamp);
+  const bytes = (frames: readonly Frame[]) => frames.reduce((sum, { payload }) => sum + payload.length, 0);
+  expect(bytes(pairs.map(({ low }) => low))).toBeLessThan(bytes(pairs.map(({ frame }) => frame)) / 3);
+  const decoder = await createDecoder({ channels: 1 });
+  const sound = pairs.slice(10, 30).flatMap(({ low }) => [...decoder.decodeFloat(low.payload)]);
+  decoder.free();
+  expect(strength(Float32Array.from(sound.slice(960, 10_560)), 440)).toBeGreaterThan(0.1);
+  stop();
+  expect(publisher.stats().skips).toMatchObject({ window: 0 });
+
+  const pcm = await setUp(stage, { source: await speech(3), codec: "pcm", aheadMs: 500 });
+  await until("samples", () => pcm.ear.received.length >= 30);
+  expect([...pcm.ear.catalog]).toMatchObject([["audio", { codec: "pcm-s16", bitrate: 768_000 }]]);
+  const [first] = pcm.ear.received.sort((a, b) => a.sequence - b.sequence);
+  const samples = new Int16Array(first!.frame.payload.slice().buffer);
+  expect(samples).toHaveLength(960);
+  expect(
+    strength(
+      Float32Array.from(samples, (value) => value / 32_768),
+      450,
+    ),
+  ).toBeGreaterThan(0.1);
+});
+
+test("a publisher refuses bad options by name, and use after close", async () => {
+  await using stage = new Stage();
+  expect(() => new Publisher({ url: "ftp://x" })).toThrow(/url/);
+  expect(() => new Publisher({ url: "https://localhost", aheadMs: 1 })).toThrow(/aheadMs/);
+  const { publisher } = await setUp(stage);
+  await until("a session", () => publisher.stats().connected);
+  const stereo = await openSource({ samples: new Float32Array(4), inputChannels: 2, channels: 2 });
+  expect(() => say(publisher, stereo)).toThrow(/2 channel/);
+  await publisher.close();
+  await publisher.close();
+  await publisher.closed;
+  expect(() => publisher.interrupt()).toThrow(/after close/);
+  const broken = new Publisher({ url: "https://127.0.0.1:9", model: "/nowhere/model.onnx" });
+  await expect(broken.closed).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
 });
