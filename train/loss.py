@@ -25,6 +25,10 @@ class Loss(NamedTuple):
     """Noise left in pauses, in dB."""
     voice: Tensor
     """Cross entropy of the voice activity."""
+    swing_db: Tensor
+    """Standard deviation, within a clip, of what is taken from the noise in pauses: pumping, in dB."""
+    jumps: Tensor
+    """Squared change of the logarithm of the gains from hop to hop in pauses."""
 
 
 def network_features(noisy: Tensor) -> Tensor:
@@ -33,9 +37,9 @@ def network_features(noisy: Tensor) -> Tensor:
 
 
 def measure(
-    batch: Batch, gains: Tensor, voice: Tensor, weights: tuple[float, float, float], low: Tensor | None = None
+    batch: Batch, gains: Tensor, voice: Tensor, weights: tuple[float, ...], low: Tensor | None = None
 ) -> Loss:
-    """The loss of `gains` and `voice` activity; `weights` are those of error, pauses and voice.
+    """The loss of `gains` and `voice` activity; `weights` are those of error, pauses, voice, swing and jumps.
 
     `low` is what a deep filter made of `batch.noisy_low`; the gains apply to it.
     """
@@ -62,9 +66,24 @@ def measure(
     pause_db = (10 * torch.log10((after + 1e-3 * before + 1e-9) / (before + 1e-9))).clamp(min=-30)
     pause_db = (pause_db * heard).sum() / heard.sum().clamp(min=1)
 
+    swing_db, jumps = _unsteady(gains, batch.noisy.sum(-1), kept.sum(-1), pause, heard)
     activity = nn.functional.binary_cross_entropy(voice[..., 0], talking.float())
-    total = loudness + weights[0] * error_db + weights[1] * pause_db + weights[2] * activity
-    return Loss(total, loudness, error_db, pause_db, activity)
+    parts = (error_db, pause_db, activity, swing_db, jumps)
+    total = loudness + sum(weight * part for weight, part in zip(weights, parts))
+    return Loss(total, loudness, *parts)
+
+
+def _unsteady(gains: Tensor, before: Tensor, after: Tensor, pause: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    """Pumping and flicker in the pauses of the clips in which noise is `heard` there."""
+    taken = 10 * torch.log10((after + 1e-4 * before + 1e-12) / (before + 1e-12))
+    count = pause.sum(1).clamp(min=1)
+    mean = (taken * pause).sum(1, keepdim=True) / count[:, None]
+    variance = ((taken - mean).square() * pause).sum(1) / count
+    swing = ((variance + 0.01).sqrt() * heard).sum() / heard.sum().clamp(min=1)
+    level = torch.log(gains + 0.03)
+    both = (pause[:, 1:] * pause[:, :-1])[..., None]
+    jumps = ((level[:, 1:] - level[:, :-1]).square() * both).mean((1, 2)).mean()
+    return swing, jumps
 
 
 def _compress(power: Tensor, level: Tensor) -> Tensor:

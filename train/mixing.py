@@ -6,17 +6,24 @@ import numpy as np
 import scipy.fft
 import torch
 from numpy.random import Generator
+from scipy.signal import butter, sosfilt
 from torch import Tensor
 
-from audio import active_rms, decibels
+from audio import RATE, active_rms, decibels
 from bands import BINS, HOP, ROOT_HANN, WIDTHS, WINDOW, frames, sums
 from bank import Piece, open_bank
 
 BIN_HZ = 24_000 / (BINS - 1)
 UNIT_POWER = float(np.square(ROOT_HANN).sum())
 """Mean power of a bin when white noise with RMS 1 is transformed."""
-SHARES = {"maxim": 0.28, "nsh": 0.28, "espeak": 0.18}
-"""How often each recorded voice and the formant synthesiser is drawn; the other voices share the rest."""
+SHARES = {"maxim": 0.2, "nsh": 0.2, "espeak": 0.25}
+"""How often two recorded men and the formant synthesiser are drawn out of the older speech bank; the others share the rest."""
+CAST = 0.72
+"""Share of the speech that comes from the bank of many recorded speakers."""
+RECORDED_NOISE = 0.62
+"""Share of the noise that is recorded."""
+LINE = butter(4, (280, 3500), "bandpass", fs=RATE, output="sos")
+"""A telephone line."""
 
 
 class Batch(NamedTuple):
@@ -32,6 +39,15 @@ class Batch(NamedTuple):
     clean_low: Tensor
 
 
+class Speech:
+    """A bank of speech, and how often each piece of it that is long enough is drawn."""
+
+    def __init__(self, name: str, length: int) -> None:
+        self.samples, pieces = open_bank(name)
+        self.pieces = [piece for piece in pieces if piece.length > length]
+        self.chances = chances(self.pieces)
+
+
 class Mixer:
     """Mixes speech and noise of one split ("train" or "validation")."""
 
@@ -40,11 +56,9 @@ class Mixer:
 
         The spectra of the lowest `bins` bins are given too.
         """
-        self._speech, pieces = open_bank(f"speech-{split}")
-        self._noise, _ = open_bank(f"noise-{split}")
         self._length = (hops - 1) * HOP + WINDOW
-        self._pieces = [piece for piece in pieces if piece.length > self._length]
-        self._chances = chances(self._pieces)
+        self._speech = [Speech(name, self._length) for name in (f"voices-{split}", f"speech-{split}")]
+        self._noise = [open_bank(name)[0] for name in (f"sounds-{split}", f"noise-{split}")]
         self._pairs, self._mixes, self._bins = pairs, mixes, bins
         self.random, self._hiss = np.random.default_rng(seed), np.random.default_rng(seed + 1)
 
@@ -54,12 +68,15 @@ class Mixer:
         speech = np.zeros((pairs, self._length), np.float32)
         noise = np.zeros_like(speech)
         bandwidths = np.zeros(pairs)
-        overloaded = random.random(pairs) < 0.12
+        kind = random.random(pairs)
+        called = kind < 0.08
+        overloaded = kind < 0.18
         for i in range(pairs):
-            piece = self._pieces[random.choice(len(self._pieces), p=self._chances)]
-            speech[i], bandwidths[i] = self._voice(piece), piece.bandwidth
+            speech[i], bandwidths[i] = self._voice()
             noise[i] = self._sound()
-            if overloaded[i]:
+            if called[i]:
+                speech[i], noise[i] = telephone(random, speech[i], noise[i])
+            elif overloaded[i]:
                 noise[i] = overload(random, speech[i], noise[i])
         voices, sounds = transform(speech), transform(noise)
         voices *= np.where(overloaded, 1, equaliser(random, pairs).T).T[:, None]
@@ -79,9 +96,9 @@ class Mixer:
         self, clean: np.ndarray, noise: np.ndarray, cross: np.ndarray, voices: np.ndarray, sounds: np.ndarray, overloaded: np.ndarray
     ) -> Batch:
         random, clips = self.random, len(clean)
-        ratio = 10 ** (-random.uniform(-6, 18, clips) / 20)
+        ratio = 10 ** (-random.uniform(-6, 20, clips) / 20)
         kind = random.random(clips)
-        ratio = np.where(kind < 0.06, ratio * 0.003, ratio)
+        ratio = np.where(kind < 0.17, ratio * np.where(kind < 0.09, 0.002, 0.04), ratio)
         ratio = np.where(overloaded, 1, ratio)
         level = 10 ** (random.uniform(-48, -12, clips) / 20)
         silent = (kind > 0.96) & ~overloaded
@@ -97,10 +114,12 @@ class Mixer:
         reference = (level**2 * UNIT_POWER)[:, None, None]
         return Batch(*(_tensor(part) for part in (noisy, target, target + both, reference, _pairs(heard), _pairs(voice * voices))))
 
-    def _voice(self, piece: Piece) -> np.ndarray:
+    def _voice(self) -> tuple[np.ndarray, int]:
+        bank = self._speech[0 if self.random.random() < CAST else 1]
+        piece = bank.pieces[self.random.choice(len(bank.pieces), p=bank.chances)]
         start = piece.start + self.random.integers(0, piece.length - self._length)
-        samples = self._speech[start : start + self._length].astype(np.float32) / 32768
-        return samples / max(active_rms(samples), 1e-3)
+        samples = bank.samples[start : start + self._length].astype(np.float32) / 32768
+        return samples / max(active_rms(samples), 1e-3), piece.bandwidth
 
     def _sound(self) -> np.ndarray:
         random = self.random
@@ -112,8 +131,9 @@ class Mixer:
         return samples / (np.sqrt(np.square(samples).mean()) + 1e-3)
 
     def _stretch(self) -> np.ndarray:
-        start = self.random.integers(0, len(self._noise) - self._length)
-        samples = self._noise[start : start + self._length].astype(np.float32) / 2500
+        bank = self._noise[0 if self.random.random() < RECORDED_NOISE else 1]
+        start = self.random.integers(0, len(bank) - self._length)
+        samples = bank[start : start + self._length].astype(np.float32) / 2500
         return samples[::-1].copy() if self.random.random() < 0.3 else samples
 
 
@@ -146,10 +166,14 @@ def power(spectra: np.ndarray) -> np.ndarray:
 
 
 def equaliser(random: Generator, rows: int) -> np.ndarray:
-    """A smooth random frequency response per row: microphones, distance, telephones."""
+    """A smooth random frequency response per row: microphones with their resonance and slope, distance, loudspeakers."""
     knots = np.array([0, 2, 5, 10, 20, 40, 80, 140, 240, BINS - 1])
     drawn = random.normal(0, 3, (rows, len(knots)))
     decibel = np.stack([np.interp(np.arange(BINS), knots, row) for row in drawn])
+    octaves = np.log2(np.maximum(np.arange(BINS), 1) * BIN_HZ / 1000)
+    decibel += random.normal(0, 1.2, (rows, 1)) * octaves
+    centre, width = random.uniform(-2.5, 3.5, (rows, 1)), random.uniform(0.15, 0.8, (rows, 1))
+    decibel += random.uniform(-6, 9, (rows, 1)) * (random.random((rows, 1)) < 0.5) * np.exp(-np.square((octaves - centre) / width))
     return (10 ** (decibel / 20)).astype(np.float32)
 
 
@@ -174,6 +198,17 @@ def overload(random: Generator, speech: np.ndarray, noise: np.ndarray) -> np.nda
     mixed = speech + noise * decibels(-random.uniform(0, 20))
     limit = np.abs(mixed).max() * decibels(-random.uniform(2, 8))
     return np.clip(mixed, -limit, limit) - speech
+
+
+def telephone(random: Generator, speech: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A call: the speech at the far end of a line, and noise, band limits and 8-bit mu-law quantisation as one residue."""
+    mixed = sosfilt(LINE, speech + noise * decibels(-random.uniform(-2, 20)))
+    peak = max(float(np.abs(mixed).max()), 1e-6) * decibels(random.uniform(0, 24))
+    curve = np.sign(mixed) * np.log1p(255 * np.minimum(np.abs(mixed) / peak, 1)) / np.log(256)
+    coded = np.round(curve * 127) / 127
+    line = sosfilt(LINE, np.sign(coded) * np.expm1(np.abs(coded) * np.log(256)) / 255 * peak)
+    heard = sosfilt(LINE, sosfilt(LINE, speech))
+    return heard, line - heard
 
 
 def extend(random: Generator, spectra: np.ndarray, bandwidth: float) -> None:

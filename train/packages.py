@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE / "data"
+HOME = Path(os.environ.get("UNSAY_TRAIN", HERE))
+"""Where everything heavy goes: packages, banks and runs. Set UNSAY_TRAIN to keep it outside the repository."""
+DATA = HOME / "data"
+RUNS = HOME / "runs"
 
 
 class PackageError(Exception):

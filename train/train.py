@@ -18,9 +18,9 @@ from bands import LOW
 from loss import Loss, measure, network_features
 from mixing import Batch, Mixer
 from model import Denoiser, deep_filter
-from packages import HERE
+from packages import RUNS
 from progress import Progress
-from weights import read_onnx
+from weights import read_onnx, widened
 
 SAVE_SECONDS = 120
 AVERAGING = 0.998
@@ -31,18 +31,19 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name of the run")
-    parser.add_argument("--minutes", type=float, default=60, help="time to train, over all starts (default: 60)")
+    parser.add_argument("--minutes", type=float, default=60, help="processor time to train, over all starts (default: 60)")
     parser.add_argument("--steps", type=int, help="train this many steps instead, for a fair comparison")
     parser.add_argument("--width", type=int, default=128, help="units of each GRU (default: 128)")
     parser.add_argument("--deep", type=int, nargs=2, default=(0, 0), metavar=("BINS", "TAPS"),
                         help="a deep filter over this many low bins and hops (default: none)")
     parser.add_argument("--hops", type=int, default=300, help="length of a clip in 10 ms hops (default: 300)")
     parser.add_argument("--pairs", type=int, default=8, help="speech and noise pairs in a batch (default: 8)")
+    parser.add_argument("--mixes", type=int, default=2, help="ratios at which each pair is mixed (default: 2)")
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default: 0.0015)")
     parser.add_argument("--seed", type=int, default=7, help="seed of weights and mixing (default: 7)")
     parser.add_argument("--from", dest="start", help="name of a run, or path of an exported .onnx file, whose weights to start from")
-    parser.add_argument("--weights", type=float, nargs=3, default=(0.08, 0.03, 0.05), metavar="W",
-                        help="weights of waveform error, pauses and voice activity (default: 0.08 0.03 0.05)")
+    parser.add_argument("--weights", type=float, nargs=5, default=(0.12, 0.02, 0.05, 0.02, 0.1), metavar="W",
+                        help="weights of waveform error, pauses, voice activity, swing and jumps (default: 0.12 0.02 0.05 0.02 0.1)")
     options = parser.parse_args()
     if options.minutes <= 0 or (options.steps is not None and options.steps <= 0):
         parser.error("--minutes and --steps must be more than 0.")
@@ -53,14 +54,14 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def apply(network: Denoiser, batch: Batch, weights: tuple[float, float, float]) -> Loss:
+def apply(network: Denoiser, batch: Batch, weights: tuple[float, ...]) -> Loss:
     """Runs the network over a batch from empty states."""
     gains, voice, _, _, *filters = network(network_features(batch.noisy), *network.states(len(batch.noisy)))
     low = deep_filter(filters[0], batch.noisy_low, network.taps) if filters else None
     return measure(batch, gains, voice, weights, low)
 
 
-def validate(network: Denoiser, batches: list[Batch], weights: tuple[float, float, float]) -> list[float]:
+def validate(network: Denoiser, batches: list[Batch], weights: tuple[float, ...]) -> list[float]:
     """Mean of each part of the loss over the validation batches."""
     with torch.no_grad():
         losses = [apply(network, batch, weights) for batch in batches]
@@ -80,7 +81,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
-        self.folder = HERE / "runs" / options.name
+        self.folder = RUNS / options.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.network = Denoiser(options.width, *options.deep)
         self.shadow = copy.deepcopy(self.network)
@@ -90,7 +91,7 @@ class Run:
         if latest.exists():
             self._load(latest)
         elif options.start:
-            weights = start_weights(options.start)
+            weights = widened(start_weights(options.start), self.network)
             self.network.load_state_dict(weights)
             self.shadow.load_state_dict(weights)
 
@@ -137,7 +138,7 @@ def load_run(name: str) -> tuple[Denoiser, int]:
 
 def start_path(name: str) -> Path:
     """The checkpoint of the run `name`; raises FileNotFoundError with a sentence."""
-    path = HERE / "runs" / name / "latest.pt"
+    path = RUNS / name / "latest.pt"
     if not path.exists():
         raise FileNotFoundError(f"There is no run named {name}: {path} is missing.")
     return path
@@ -150,12 +151,12 @@ def main() -> None:
     torch.set_flush_denormal(True)
     run = Run(options)
     signal.signal(signal.SIGTERM, lambda *_: run.stop())
-    mixer = Mixer("train", options.seed + run.step, options.hops, options.pairs, bins=options.deep[0])
+    mixer = Mixer("train", options.seed + run.step, options.hops, options.pairs, options.mixes, bins=options.deep[0])
     validation = Mixer("validation", 3, 500, 16, mixes=1, bins=options.deep[0])
     held = [validation.draw() for _ in range(4)]
     progress, saved = Progress(options.name, 1), time.monotonic()
     while run.done(options) < 1 and not run.stopped:
-        began = time.monotonic()
+        began = time.process_time()
         rate = options.rate * min(1, (run.step + 1) / 150) * 0.5 * (1 + math.cos(math.pi * run.done(options))) + 1e-5
         for group in run.optimiser.param_groups:
             group["lr"] = rate
@@ -166,7 +167,7 @@ def main() -> None:
         run.optimiser.step()
         run.step += 1
         average(run.shadow, run.network, run.step)
-        run.seconds += time.monotonic() - began
+        run.seconds += time.process_time() - began
         progress.update(run.done(options), f"step {run.step} loss {loss.total.item():.3f} error {loss.error_db.item():.2f} dB")
         if time.monotonic() - saved > SAVE_SECONDS or run.done(options) >= 1 or run.stopped:
             run.save()

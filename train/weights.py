@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import NodeProto, numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 
 PREFIX = "/network/"
 
@@ -37,6 +37,34 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     contract = json.loads(path.with_suffix(".json").read_text())
     deep = contract.get("deepFilter", {"bins": 0, "taps": 0})
     return contract["shapes"]["h1"][-1], deep["bins"], deep["taps"]
+
+
+def widened(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """`weights` inside a network that may be wider: it answers as before, since nothing listens to the new units yet."""
+    fresh = network.state_dict()
+    narrow, wide = len(weights["inner.bias"]), len(fresh["inner.bias"])
+    if narrow == wide:
+        return weights
+    rows = {"first": 3, "second": 3}
+    columns = {"gain": 3}
+    result = {}
+    for name, new in fresh.items():
+        old, module = weights[name], name.split(".")[0]
+        new = new.clone()
+        blocks = rows.get(module, 1)
+        inner = rows.get(module) is not None or module == "inner"
+        target = new.view(blocks, -1, *new.shape[1:]) if inner else new[None]
+        source = old.view(blocks, -1, *old.shape[1:]) if inner else old[None]
+        size = source.shape[1]
+        if old.dim() == 1 or module == "inner":
+            target[:, :size] = source
+        else:
+            parts = columns.get(module, 1)
+            wider = target.view(*target.shape[:2], parts, -1)
+            wider[:, :size] = 0
+            wider[:, :size, :, :narrow] = source.view(*source.shape[:2], parts, -1)
+        result[name] = new
+    return result
 
 
 def _gru(module: str, inputs: np.ndarray, states: np.ndarray, biases: np.ndarray) -> dict[str, np.ndarray]:
