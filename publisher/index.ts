@@ -3,14 +3,14 @@ export type { RemoteControlCounters } from "./control/remote-control.js";
 export { type DenoisedHop, Denoiser, type DenoiserOptions, type DenoiserState } from "./denoise/denoiser.js";
 export { Bands, Stft, squareRootHann } from "./denoise/features.js";
 export { isFftSize, type RealFft, realFft } from "./denoise/fft.js";
+export { loadModel, Model, type ModelState } from "./denoise/model.js";
 export {
-  loadModel,
-  Model,
+  type BandContract,
   type ModelContract,
-  type ModelState,
   modelContractSchema,
   parseModelContract,
-} from "./denoise/model.js";
+  type WaveformContract,
+} from "./denoise/model-contract.js";
 export { analyseNoise, type NoiseProfile } from "./denoise/noise-profile.js";
 export { OverloadGuard, type OverloadGuardOptions } from "./denoise/overload-guard.js";
 export { type PublisherOptions, publisherOptionsSchema } from "./options.js";

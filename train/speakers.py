@@ -24,7 +24,7 @@ class Speaker(NamedTuple):
     """Regular expression that the path inside the package must match somewhere."""
     split: str
     """"train", "validation" or "test"."""
-    most_seconds: float = 240
+    most_seconds: float = 200
 
 
 def _klettres(languages: str, split: str) -> list[Speaker]:

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parseModelContract } from "../../publisher/denoise/model.js";
+import { parseModelContract } from "../../publisher/denoise/model-contract.js";
 import { SitePolicy } from "../../relay/session/site-policy.js";
 import { grantsOf, parseKeys, signToken } from "../../relay/session/token.js";
 import { commands } from "../../src/commands/index.js";

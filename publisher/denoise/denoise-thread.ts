@@ -1,8 +1,10 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
 import { Flag, type HopMemory, hopMemory } from "./hop-memory.js";
-import { type HopDenoiser, type HopDenoiserOptions, LocalDenoiser } from "./local-denoiser.js";
-import { type ModelContract, openModel } from "./model.js";
+import { openModel } from "./model.js";
+import type { ModelContract } from "./model-contract.js";
 import type { NoiseProfile } from "./noise-profile.js";
+import { openHopDenoiser } from "./open-hop-denoiser.js";
 
 /** What the worker is started with. */
 export interface WorkerSetup {
@@ -42,7 +44,7 @@ port.on("message", (message: ToWorker) => {
 tell("ready");
 
 async function open(buffer: SharedArrayBuffer, options: HopDenoiserOptions): Promise<Stream> {
-  return { memory: hopMemory(contract, buffer), engine: await LocalDenoiser.create(model, options) };
+  return { memory: hopMemory(contract, buffer), engine: await openHopDenoiser(model, options) };
 }
 
 async function hop(number: number): Promise<void> {

@@ -1,8 +1,15 @@
 import { ModelError, StateError } from "../../base/index.js";
-import { LEVERS, type Levers } from "./levers.js";
-import { checkpointLength, type HopDenoiser, type HopDenoiserOptions, LocalDenoiser } from "./local-denoiser.js";
+import {
+  checkpointLength,
+  delaySamples,
+  type HopDenoiser,
+  type HopDenoiserOptions,
+  hopSamples,
+} from "./hop-denoiser.js";
+import type { Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
+import { openHopDenoiser } from "./open-hop-denoiser.js";
 import { DenoiseWorker, type FallbackListener, WorkerDenoiser } from "./worker-denoiser.js";
 
 /** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
@@ -50,16 +57,20 @@ const LOOK_HOPS = 25;
 const lastHops = new Map<object, number>();
 
 /**
- * Denoises one channel, a hop (10 ms) at a time. Output runs exactly one hop behind the input: `process` returns the hop
- * given to the call before. The same input gives the same output, bit for bit.
+ * Denoises one channel, a hop (10 ms with the shipped model) at a time. Output runs a whole number of hops behind the input,
+ * exactly one with the shipped model: there `process` returns the hop given to the call before. The same input gives the same output, bit for bit.
  */
 export class Denoiser {
   readonly model: Model;
   /** Samples of a hop. */
   readonly hop: number;
-  readonly #length: number;
+  /** How far the output lags behind the input, in samples, a whole number of hops; take it off the timestamps. */
+  readonly delaySamples: number;
+  /** Values of a checkpoint. */
+  readonly checkpointLength: number;
   readonly #wet: [Float32Array, Float32Array];
-  readonly #dry: [Float32Array, Float32Array, Float32Array];
+  /** The hops taken last, as many as the output lags behind, the one that comes in and the one given out. */
+  readonly #dry: readonly Float32Array[];
   readonly #thread: "auto" | "here" | "worker";
   readonly #options: HopDenoiserOptions;
   readonly #onFallback: FallbackListener | undefined;
@@ -78,12 +89,13 @@ export class Denoiser {
     this.#options = { silencePauses };
     this.#thread = thread;
     this.#onFallback = onFallback;
-    this.hop = model.contract.hop;
-    this.#length = checkpointLength(model.contract);
+    this.hop = hopSamples(model.contract);
+    this.delaySamples = delaySamples(model.contract);
+    this.checkpointLength = checkpointLength(model.contract);
     this.#engine = engine;
     const buffer = () => new Float32Array(this.hop);
     this.#wet = [buffer(), buffer()];
-    this.#dry = [buffer(), buffer(), buffer()];
+    this.#dry = Array.from({ length: this.delaySamples / this.hop + 2 }, buffer);
   }
 
   /**
@@ -94,7 +106,7 @@ export class Denoiser {
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
     const denoiser = new Denoiser(
       model,
-      await LocalDenoiser.create(model, { silencePauses: options.silencePauses ?? false }, options.levers ?? LEVERS),
+      await openHopDenoiser(model, { silencePauses: options.silencePauses ?? false }, options.levers),
       options,
     );
     if (options.thread === "worker") {
@@ -110,13 +122,8 @@ export class Denoiser {
     return this.#engine instanceof WorkerDenoiser;
   }
 
-  /** How far the output lags behind the input, in samples; take it off the timestamps. */
-  get delaySamples(): number {
-    return this.hop;
-  }
-
   /**
-   * Takes one hop and returns the one before, denoised. With `infer` false the network is left out and wet is dry.
+   * Takes one hop and returns the one that is ready, denoised. With `infer` false the network is left out and wet is dry.
    * One call at a time.
    */
   async process(samples: Float32Array, { infer = true }: { infer?: boolean } = {}): Promise<DenoisedHop> {
@@ -126,9 +133,10 @@ export class Denoiser {
     try {
       if (this.#hops++ % LOOK_HOPS === 0) this.#look();
       const turn = this.#turn;
-      this.#turn = (turn + 1) % 6;
-      const dry = this.#dry[(turn + 2) % 3]!;
-      this.#dry[turn % 3]!.set(samples);
+      const count = this.#dry.length;
+      this.#turn = (turn + 1) % (2 * count);
+      const dry = this.#dry[(turn + 2) % count]!;
+      this.#dry[turn % count]!.set(samples);
       const wet = this.#wet[turn % 2]!;
       const voiceActivity = await this.#run(samples, wet, infer);
       return { wet, dry, voiceActivity };
@@ -143,7 +151,7 @@ export class Denoiser {
    */
   checkpoint(into?: DenoiserState): DenoiserState {
     this.#assertIdle("checkpoint");
-    const state = into ?? { model: this.model.contract.sha256, values: new Float32Array(this.#length) };
+    const state = into ?? { model: this.model.contract.sha256, values: new Float32Array(this.checkpointLength) };
     this.#assertFits(state);
     this.#engine.checkpoint(state.values);
     return state;
@@ -159,9 +167,12 @@ export class Denoiser {
     this.#assertIdle("restore");
     if (state !== undefined) this.#assertFits(state);
     this.#engine.restore(state?.values);
-    const last = this.#dry[(this.#turn + 2) % 3]!;
-    if (state === undefined) last.fill(0);
-    else last.set(state.values.subarray(0, this.hop));
+    const count = this.#dry.length;
+    for (let i = 0; i < count - 2; i++) {
+      const dry = this.#dry[(this.#turn + 2 + i) % count]!;
+      if (state === undefined) dry.fill(0);
+      else dry.set(state.values.subarray(i * this.hop, (i + 1) * this.hop));
+    }
   }
 
   /**
@@ -213,12 +224,12 @@ export class Denoiser {
 
   // Back from a worker that has stopped.
   async #settle(before: HopDenoiser): Promise<void> {
-    this.#engine = await LocalDenoiser.create(this.model, this.#options);
+    this.#engine = await openHopDenoiser(this.model, this.#options);
     this.#hand(before, this.#engine);
   }
 
   #hand(before: HopDenoiser, after: HopDenoiser): void {
-    const state = new Float32Array(this.#length);
+    const state = new Float32Array(this.checkpointLength);
     before.checkpoint(state);
     after.setNoiseProfile(this.#profile);
     after.restore(state);
@@ -230,7 +241,7 @@ export class Denoiser {
   }
 
   #assertFits({ model, values }: DenoiserState): void {
-    if (model === this.model.contract.sha256 && values.length === this.#length) return;
+    if (model === this.model.contract.sha256 && values.length === this.checkpointLength) return;
     throw new StateError("CHECKPOINT_MISFIT", "The checkpoint is of another model than the stream runs on.");
   }
 }

@@ -1,7 +1,7 @@
 import type { RealFft } from "./fft.js";
 import { LEVERS } from "./levers.js";
 import { Lru } from "./lru.js";
-import type { ModelContract } from "./model.js";
+import type { BandContract } from "./model-contract.js";
 
 /**
  * Square-root Hann window, periodic: applied before and after, with half a window's overlap, it adds up to one.
@@ -20,9 +20,9 @@ export class Bands {
   /** Mean power of each band in the spectrum that {@link features} saw last. */
   readonly power: Float32Array;
   readonly #edges: Int32Array;
-  readonly #feature: ModelContract["feature"];
+  readonly #feature: BandContract["feature"];
 
-  constructor({ bands, feature }: Pick<ModelContract, "bands" | "feature">) {
+  constructor({ bands, feature }: Pick<BandContract, "bands" | "feature">) {
     this.#edges = Int32Array.from([...Array(bands.low).keys(), ...bands.edges]);
     this.count = this.#edges.length - 1;
     this.power = new Float32Array(this.count);

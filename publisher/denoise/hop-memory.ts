@@ -1,5 +1,5 @@
-import { checkpointLength } from "./local-denoiser.js";
-import type { ModelContract } from "./model.js";
+import { checkpointLength, hopSamples } from "./hop-denoiser.js";
+import type { ModelContract } from "./model-contract.js";
 
 /** What the hop in the shared memory is about. */
 export const Flag = {
@@ -28,7 +28,7 @@ export interface HopMemory {
 
 /** Lays out a stream's memory, freshly made or as it came from the other thread. */
 export function hopMemory(contract: ModelContract, buffer?: SharedArrayBuffer): HopMemory {
-  const { hop } = contract;
+  const hop = hopSamples(contract);
   const length = checkpointLength(contract);
   const memory = buffer ?? new SharedArrayBuffer(HEADER_BYTES + 4 * (1 + 2 * hop + length));
   const values = new Float32Array(memory, HEADER_BYTES);

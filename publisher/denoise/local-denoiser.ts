@@ -1,40 +1,10 @@
 import { Bands, Stft } from "./features.js";
 import { realFft } from "./fft.js";
-import { LEVERS, type Levers } from "./levers.js";
-import type { Model, ModelContract, ModelState } from "./model.js";
+import { type HopDenoiser, type HopDenoiserOptions, PauseDetector, readParts, writeParts } from "./hop-denoiser.js";
+import type { Levers } from "./levers.js";
+import type { ModelState } from "./model.js";
+import type { BandContract } from "./model-contract.js";
 import { NoisePrior, type NoiseProfile } from "./noise-profile.js";
-
-/** What denoises the hops of one channel, wherever it runs. One hop at a time. */
-export interface HopDenoiser {
-  /** Takes one hop, writes the one before it denoised, and returns the probability of speech. */
-  process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number>;
-  /** Writes everything the next hop depends on. */
-  checkpoint(into: Float32Array): void;
-  /** Goes back to a checkpoint, or to the beginning. */
-  restore(from?: Float32Array): void;
-  /** Conditions the hops from the next one on. */
-  setNoiseProfile(profile: NoiseProfile | undefined): void;
-  /** Lets go of what it holds; idempotent. */
-  close(): void;
-}
-
-/** Options of a stream that hold for its life. */
-export interface HopDenoiserOptions {
-  /** Whether what is left between sentences is turned into digital silence. */
-  readonly silencePauses: boolean;
-}
-
-/** From this probability on somebody speaks. It is low, so that a quiet first syllable is not lost. */
-const VOICE = 0.04;
-/** Hops without a voice before it is silence: 400 ms, longer than any stop within a sentence. */
-const PAUSE_HOPS = 40;
-
-/** Length of a checkpoint of a stream on a model. The hop taken last comes first in it. */
-export function checkpointLength({ hop, bands, deepFilter, inputs, shapes }: ModelContract): number {
-  const recurrent = inputs.states.map((name) => shapes[name]!.reduce((product, size) => product * size, 1));
-  const past = deepFilter === undefined ? 0 : DeepFilter.length(deepFilter);
-  return 2 * hop + 1 + (bands.low + bands.edges.length - 1) + past + recurrent.reduce((sum, length) => sum + length, 0);
-}
 
 /** Denoises on the thread it is called on: analysis, network, gains and synthesis. */
 export class LocalDenoiser implements HopDenoiser {
@@ -42,32 +12,42 @@ export class LocalDenoiser implements HopDenoiser {
   readonly #bands: Bands;
   readonly #network: ModelState;
   readonly #filter: DeepFilter | undefined;
-  readonly #contract: ModelContract;
+  readonly #contract: BandContract;
   /** Memory of the noise prior. */
   readonly #speech: Float32Array;
-  /** Hops since somebody spoke, as a part of the checkpoint. */
-  readonly #quiet = new Float32Array(1);
+  readonly #pauses: PauseDetector;
   readonly #silencePauses: boolean;
   readonly #levers: Levers;
   #prior: NoisePrior | undefined;
   #profile: NoiseProfile | undefined;
 
-  private constructor(model: Model, stft: Stft, { silencePauses }: HopDenoiserOptions, levers: Levers) {
+  private constructor(
+    contract: BandContract,
+    network: ModelState,
+    stft: Stft,
+    { silencePauses }: HopDenoiserOptions,
+    levers: Levers,
+  ) {
     this.#silencePauses = silencePauses;
     this.#levers = levers;
-    const { contract } = model;
     this.#contract = contract;
     this.#stft = stft;
     this.#bands = new Bands(contract);
-    this.#network = model.createState(levers);
+    this.#network = network;
+    this.#pauses = new PauseDetector(contract);
     this.#filter = contract.deepFilter && new DeepFilter(contract.deepFilter);
     this.#speech = new Float32Array(this.#bands.count);
   }
 
   /** A stream at its beginning. */
-  static async create(model: Model, options: HopDenoiserOptions, levers = LEVERS): Promise<LocalDenoiser> {
-    const fft = await realFft(model.contract.window);
-    return new LocalDenoiser(model, new Stft(fft, levers), options, levers);
+  static async create(
+    contract: BandContract,
+    network: ModelState,
+    options: HopDenoiserOptions,
+    levers: Levers,
+  ): Promise<LocalDenoiser> {
+    const fft = await realFft(contract.window);
+    return new LocalDenoiser(contract, network, new Stft(fft, levers), options, levers);
   }
 
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
@@ -77,33 +57,24 @@ export class LocalDenoiser implements HopDenoiser {
     const prior = this.#levers.prepareControls ? this.#prior : this.#makePrior();
     stft.analyse(samples);
     if (infer) {
-      this.#bands.features(stft.spectrum, network.features);
+      this.#bands.features(stft.spectrum, network.input);
       await network.run();
       if (network.filter !== undefined) this.#filter?.apply(network.filter, stft.spectrum);
-      prior?.limit(this.#bands.power, network.gains, this.#speech);
+      prior?.limit(this.#bands.power, network.output, this.#speech);
       // The overlap makes a fade of it.
-      if (this.#isPause(network.voiceActivity)) stft.spectrum.fill(0);
-      else this.#bands.apply(network.gains, stft.spectrum);
+      if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) stft.spectrum.fill(0);
+      else this.#bands.apply(network.output, stft.spectrum);
     } else this.#filter?.pass(stft.spectrum);
     stft.synthesise(wet);
     return infer ? network.voiceActivity : 1;
   }
 
   checkpoint(into: Float32Array): void {
-    let at = 0;
-    for (const part of this.#parts()) {
-      into.set(part, at);
-      at += part.length;
-    }
+    writeParts(this.#parts(), into);
   }
 
   restore(from?: Float32Array): void {
-    let at = 0;
-    for (const part of this.#parts()) {
-      if (from === undefined) part.fill(0);
-      else part.set(from.subarray(at, at + part.length));
-      at += part.length;
-    }
+    readParts(this.#parts(), from);
   }
 
   setNoiseProfile(profile: NoiseProfile | undefined): void {
@@ -113,18 +84,13 @@ export class LocalDenoiser implements HopDenoiser {
 
   close(): void {}
 
-  #isPause(voiceActivity: number): boolean {
-    this.#quiet[0] = voiceActivity >= VOICE ? 0 : Math.min(this.#quiet[0]! + 1, PAUSE_HOPS);
-    return this.#silencePauses && this.#quiet[0] >= PAUSE_HOPS;
-  }
-
   #makePrior(): NoisePrior | undefined {
     return this.#profile && new NoisePrior(this.#profile, this.#bands, this.#contract);
   }
 
   #parts(): Float32Array[] {
     const past = this.#filter === undefined ? [] : [this.#filter.past];
-    return [...this.#stft.state, this.#quiet, this.#speech, ...past, ...this.#network.recurrent];
+    return [...this.#stft.state, this.#pauses.state, this.#speech, ...past, ...this.#network.recurrent];
   }
 }
 
@@ -140,12 +106,8 @@ class DeepFilter {
   constructor({ bins, taps }: { bins: number; taps: number }) {
     this.#taps = taps;
     this.#width = 2 * bins;
-    this.past = new Float32Array(DeepFilter.length({ bins, taps }));
+    this.past = new Float32Array(2 * bins * (taps - 1));
     this.#now = new Float32Array(this.#width);
-  }
-
-  static length({ bins, taps }: { bins: number; taps: number }): number {
-    return 2 * bins * (taps - 1);
   }
 
   /** Replaces the lowest bins by their filtered values. */

@@ -2,7 +2,7 @@ import { InputError } from "../../base/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import { type Bands, Stft } from "./features.js";
 import { realFft } from "./fft.js";
-import type { ModelContract } from "./model.js";
+import type { BandContract } from "./model-contract.js";
 
 /** Window of the analysis; models with another one get the density interpolated. */
 const WINDOW = 960;
@@ -67,7 +67,7 @@ export class NoisePrior {
   readonly #noise: Float32Array;
 
   /** Everything that doesn't depend on the audio is computed here, once for each profile. */
-  constructor(profile: NoiseProfile, bands: Bands, { window }: Pick<ModelContract, "window">) {
+  constructor(profile: NoiseProfile, bands: Bands, { window }: Pick<BandContract, "window">) {
     this.#noise = Float32Array.from({ length: bands.count }, (_, band) => {
       const { start, end } = bands.range(band);
       let sum = 0;

@@ -29,8 +29,10 @@ export interface Block extends TimelineCut {
 
 /** Samples of a block where there is no denoiser: 10 ms. */
 const BLOCK = 480;
-/** Hops from one checkpoint to the next: a few kilobytes for 100 ms. */
+/** Hops from one checkpoint to the next, at least: a few kilobytes for 100 ms. */
 const CHECKPOINT_HOPS = 10;
+/** Values of a checkpoint for each hop since the one before, at most: models with more state are copied less often. */
+const CHECKPOINT_VALUES = 2048;
 
 /**
  * Turns a source into blocks of dry and wet audio with the denoiser's delay taken out: what comes out lines up with what
@@ -48,13 +50,18 @@ export class SourceRenderer {
   #hopIn = new Float32Array(0);
   #dry = new Float32Array(0);
   #wet = new Float32Array(0);
-  /** The hop the denoisers hold: taken and not given out yet. */
+  /** Hops by which the denoisers lag. */
+  #lag = 1;
+  /** The hops the denoisers hold: taken and not given out yet. */
   #held = new Float32Array(0);
+  /** Hops they took since they began. */
+  #taken = 0;
+  /** Checkpoints from before each of the hops held. */
+  #checkpoints: (readonly DenoiserState[] | undefined)[] = [];
   #backlog: TimelineCut[] = [];
   /** Samples per channel that the denoisers took and gave out. */
   #received = 0;
   #rendered = 0;
-  #primed = false;
   #sinceCheckpoint = 0;
   #voiceActivity = 1;
   /** What the last hop tells of a voice, as a part of its block. */
@@ -129,14 +136,13 @@ export class SourceRenderer {
       }
       if (filled === 0 && this.#rendered >= this.#received) return undefined;
       this.#received += filled;
-      const checkpoint = this.#checkpoint();
+      this.#checkpoints.push(this.#checkpoint());
       await this.#denoise();
       if (this.#closed) return undefined;
-      if (!this.#primed) {
-        this.#primed = true;
-        continue;
-      }
-      const length = Math.min(this.#hop, this.#received - filled - this.#rendered) * channels;
+      if (this.#checkpoints.length > this.#lag) this.#checkpoints.shift();
+      if (++this.#taken <= this.#lag) continue;
+      const checkpoint = this.#checkpoints[0];
+      const length = Math.min(this.#hop, this.#received - this.#rendered) * channels;
       this.#rendered += length / channels;
       const [dry, wet] = [this.#dry.subarray(0, length), this.#wet.subarray(0, length)];
       return { dry, wet, voice: this.#voice, checkpoint };
@@ -155,7 +161,8 @@ export class SourceRenderer {
     }: { states?: readonly DenoiserState[] | undefined; denoisers?: readonly Denoiser[] | undefined },
   ): void {
     const pending = (this.#received - this.#rendered) * this.source.channels;
-    const held = pending > 0 ? this.#held.slice(0, pending) : this.#held.subarray(0, 0);
+    const start = Math.max(0, this.#lag - this.#taken) * this.#dry.length;
+    const held = this.#held.slice(start, start + pending);
     this.#samples.unshift(dry, ...this.#backlog.splice(0).map((block) => block.dry), held);
     if (denoisers !== undefined) {
       this.#release();
@@ -236,7 +243,8 @@ export class SourceRenderer {
     this.#hopIn = new Float32Array(this.#hop);
     this.#dry = new Float32Array(this.#hop * channels);
     this.#wet = new Float32Array(this.#hop * channels);
-    this.#held = new Float32Array(this.#hop * channels);
+    this.#lag = (denoisers[0]?.delaySamples ?? this.#hop) / this.#hop;
+    this.#held = new Float32Array(this.#lag * this.#hop * channels);
     if (this.#noise !== undefined) for (const denoiser of denoisers) denoiser.setNoiseProfile(this.#noise);
     this.#startOver();
   }
@@ -244,7 +252,8 @@ export class SourceRenderer {
   #startOver(): void {
     this.#received = 0;
     this.#rendered = 0;
-    this.#primed = false;
+    this.#taken = 0;
+    this.#checkpoints = [];
     this.#sinceCheckpoint = 0;
   }
 
@@ -254,18 +263,20 @@ export class SourceRenderer {
   }
 
   #checkpoint(): readonly DenoiserState[] | undefined {
-    if (!this.#primed || ++this.#sinceCheckpoint < CHECKPOINT_HOPS) return undefined;
+    const every = Math.max(CHECKPOINT_HOPS, Math.ceil((this.#denoisers[0]?.checkpointLength ?? 0) / CHECKPOINT_VALUES));
+    if (this.#taken === 0 || ++this.#sinceCheckpoint < every) return undefined;
     this.#sinceCheckpoint = 0;
     return this.#denoisers.map((denoiser) => denoiser.checkpoint());
   }
 
-  // Sends the dry buffer through the denoisers; afterwards both buffers hold the hop before.
+  // Sends the dry buffer through the denoisers; afterwards both buffers hold the hop that is ready.
   async #denoise(): Promise<void> {
     const { channels } = this.source;
     const infer = this.#wanted() && this.#guard.admit();
     const started = this.#clock();
     let voiceActivity = 0;
-    this.#held.set(this.#dry);
+    this.#held.copyWithin(0, this.#dry.length);
+    this.#held.set(this.#dry, this.#held.length - this.#dry.length);
     // Closed meanwhile, the rest of the hop is of no use to anybody.
     for (let c = 0; c < channels && !this.#closed; c++) {
       for (let i = 0; i < this.#hop; i++) this.#hopIn[i] = this.#dry[i * channels + c]!;

@@ -1,0 +1,17 @@
+import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
+import { LEVERS } from "./levers.js";
+import { LocalDenoiser } from "./local-denoiser.js";
+import type { Model } from "./model.js";
+import { isWaveform } from "./model-contract.js";
+import { WaveformDenoiser } from "./waveform/waveform-denoiser.js";
+
+/** A stream on a model at its beginning, on the thread it is called on. */
+export async function openHopDenoiser(
+  model: Model,
+  options: HopDenoiserOptions,
+  levers = LEVERS,
+): Promise<HopDenoiser> {
+  const { contract } = model;
+  if (isWaveform(contract)) return new WaveformDenoiser(contract, model.createState(levers), options);
+  return LocalDenoiser.create(contract, model.createState(levers), options, levers);
+}

@@ -1,0 +1,89 @@
+import { SAMPLE_RATE } from "../../source/resample.js";
+import {
+  delaySamples,
+  type HopDenoiser,
+  type HopDenoiserOptions,
+  hopSamples,
+  lagSamples,
+  PauseDetector,
+  readParts,
+  writeParts,
+} from "../hop-denoiser.js";
+import type { ModelState } from "../model.js";
+import type { WaveformContract } from "../model-contract.js";
+import { DelayLine } from "./delay-line.js";
+import { Decimator, Interpolator } from "./rate-converter.js";
+
+/** Denoises with a model that takes and returns samples, at 48 kHz or, with the rate converted on both sides, at 16 kHz. */
+export class WaveformDenoiser implements HopDenoiser {
+  readonly #network: ModelState;
+  readonly #decimator: Decimator | undefined;
+  readonly #interpolator: Interpolator | undefined;
+  readonly #pauses: PauseDetector;
+  readonly #silencePauses: boolean;
+  /** What went in, as late as what comes out. */
+  readonly #dry: DelayLine;
+  /** What fills the lag up to whole hops. */
+  readonly #wet: DelayLine;
+  readonly #lag: number;
+  readonly #late: Float32Array;
+
+  constructor(contract: WaveformContract, network: ModelState, { silencePauses }: HopDenoiserOptions) {
+    const hop = hopSamples(contract);
+    const delay = delaySamples(contract);
+    this.#network = network;
+    if (contract.sampleRate !== SAMPLE_RATE) {
+      this.#decimator = new Decimator(hop);
+      this.#interpolator = new Interpolator(contract.hop);
+    }
+    this.#pauses = new PauseDetector(contract);
+    this.#silencePauses = silencePauses;
+    this.#lag = lagSamples(contract);
+    this.#dry = new DelayLine(delay);
+    this.#wet = new DelayLine(delay - this.#lag);
+    this.#late = new Float32Array(delay + hop);
+  }
+
+  async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
+    const network = this.#network;
+    if (infer) {
+      if (this.#decimator === undefined) network.input.set(samples);
+      else this.#decimator.process(samples, network.input);
+      await network.run();
+      if (this.#interpolator === undefined) wet.set(network.output);
+      else this.#interpolator.process(network.output, wet);
+      if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) wet.fill(0);
+    } else this.#passDry(samples, wet);
+    this.#wet.push(wet, wet);
+    this.#dry.push(samples, this.#late.subarray(0, samples.length));
+    return infer ? network.voiceActivity : 1;
+  }
+
+  checkpoint(into: Float32Array): void {
+    writeParts(this.#parts(), into);
+  }
+
+  restore(from?: Float32Array): void {
+    readParts(this.#parts(), from);
+  }
+
+  /** A model of samples has no gains that a profile could bound. */
+  setNoiseProfile(): void {}
+
+  close(): void {}
+
+  // The input, as late as the network would be.
+  #passDry(samples: Float32Array, wet: Float32Array): void {
+    const late = this.#late;
+    const past = this.#dry.state;
+    late.set(past);
+    late.set(samples, past.length);
+    const start = past.length - this.#lag;
+    wet.set(late.subarray(start, start + samples.length));
+  }
+
+  #parts(): Float32Array[] {
+    const conversion = this.#decimator && this.#interpolator ? [this.#decimator.state, this.#interpolator.state] : [];
+    return [this.#dry.state, this.#wet.state, this.#pauses.state, ...conversion, ...this.#network.recurrent];
+  }
+}
