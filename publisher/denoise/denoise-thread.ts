@@ -1,10 +1,10 @@
 import { parentPort, workerData } from "node:worker_threads";
-import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
-import { Flag, type HopMemory, hopMemory } from "./hop-memory.js";
+import type { HopDenoiser, HopDenoiserOptions } from "./hop/hop-denoiser.js";
+import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
+import { openHopDenoiser } from "./hop/open-hop-denoiser.js";
 import { openModel } from "./model.js";
 import type { ModelContract } from "./model-contract.js";
 import type { NoiseProfile } from "./noise-profile.js";
-import { openHopDenoiser } from "./open-hop-denoiser.js";
 
 /** What the worker is started with. */
 export interface WorkerSetup {

@@ -5,11 +5,11 @@ import {
   type HopDenoiser,
   type HopDenoiserOptions,
   hopSamples,
-} from "./hop-denoiser.js";
+} from "./hop/hop-denoiser.js";
+import { openHopDenoiser } from "./hop/open-hop-denoiser.js";
 import type { Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
-import { openHopDenoiser } from "./open-hop-denoiser.js";
 import { DenoiseWorker, type FallbackListener, WorkerDenoiser } from "./worker-denoiser.js";
 
 /** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */

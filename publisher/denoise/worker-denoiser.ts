@@ -1,8 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { ModelError } from "../../base/index.js";
 import type { FromWorker, ToWorker, WorkerSetup } from "./denoise-thread.js";
-import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
-import { Flag, type HopMemory, hopMemory } from "./hop-memory.js";
+import type { HopDenoiser, HopDenoiserOptions } from "./hop/hop-denoiser.js";
+import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 

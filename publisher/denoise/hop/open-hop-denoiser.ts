@@ -1,9 +1,9 @@
+import { LEVERS } from "../levers.js";
+import type { Model } from "../model.js";
+import { isWaveform } from "../model-contract.js";
 import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
-import { LEVERS } from "./levers.js";
 import { LocalDenoiser } from "./local-denoiser.js";
-import type { Model } from "./model.js";
-import { isWaveform } from "./model-contract.js";
-import { WaveformDenoiser } from "./waveform/waveform-denoiser.js";
+import { WaveformDenoiser } from "./waveform-denoiser.js";
 
 /** A stream on a model at its beginning, on the thread it is called on. */
 export async function openHopDenoiser(

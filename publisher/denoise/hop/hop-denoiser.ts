@@ -1,7 +1,7 @@
-import { SAMPLE_RATE } from "../source/resample.js";
-import { isWaveform, type ModelContract, sizeOf } from "./model-contract.js";
-import type { NoiseProfile } from "./noise-profile.js";
-import { CONVERSION_DELAY, CONVERSION_STATE } from "./waveform/rate-converter.js";
+import { SAMPLE_RATE } from "../../source/resample.js";
+import { isWaveform, type ModelContract, sizeOf } from "../model-contract.js";
+import type { NoiseProfile } from "../noise-profile.js";
+import { CONVERSION_DELAY, CONVERSION_STATE } from "./rate-converter.js";
 
 /** What denoises the hops of one channel, wherever it runs. One hop at a time. */
 export interface HopDenoiser {

@@ -1,5 +1,5 @@
+import type { ModelContract } from "../model-contract.js";
 import { checkpointLength, hopSamples } from "./hop-denoiser.js";
-import type { ModelContract } from "./model-contract.js";
 
 /** What the hop in the shared memory is about. */
 export const Flag = {

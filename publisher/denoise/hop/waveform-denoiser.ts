@@ -1,4 +1,7 @@
 import { SAMPLE_RATE } from "../../source/resample.js";
+import type { ModelState } from "../model.js";
+import type { WaveformContract } from "../model-contract.js";
+import { DelayLine } from "./delay-line.js";
 import {
   delaySamples,
   type HopDenoiser,
@@ -8,10 +11,7 @@ import {
   PauseDetector,
   readParts,
   writeParts,
-} from "../hop-denoiser.js";
-import type { ModelState } from "../model.js";
-import type { WaveformContract } from "../model-contract.js";
-import { DelayLine } from "./delay-line.js";
+} from "./hop-denoiser.js";
 import { Decimator, Interpolator } from "./rate-converter.js";
 
 /** Denoises with a model that takes and returns samples, at 48 kHz or, with the rate converted on both sides, at 16 kHz. */

@@ -1,10 +1,10 @@
-import { Bands, Stft } from "./features.js";
-import { realFft } from "./fft.js";
+import { Bands, Stft } from "../features.js";
+import { realFft } from "../fft.js";
+import type { Levers } from "../levers.js";
+import type { ModelState } from "../model.js";
+import type { BandContract } from "../model-contract.js";
+import { NoisePrior, type NoiseProfile } from "../noise-profile.js";
 import { type HopDenoiser, type HopDenoiserOptions, PauseDetector, readParts, writeParts } from "./hop-denoiser.js";
-import type { Levers } from "./levers.js";
-import type { ModelState } from "./model.js";
-import type { BandContract } from "./model-contract.js";
-import { NoisePrior, type NoiseProfile } from "./noise-profile.js";
 
 /** Denoises on the thread it is called on: analysis, network, gains and synthesis. */
 export class LocalDenoiser implements HopDenoiser {
