@@ -14,14 +14,28 @@ export {
 export { analyseNoise, type NoiseProfile } from "./denoise/noise-profile.js";
 export { OverloadGuard, type OverloadGuardOptions } from "./denoise/overload-guard.js";
 export { type PublisherOptions, publisherOptionsSchema } from "./options.js";
-export { type Interruption, Publisher, type PublisherEvents, type PublisherState } from "./publisher.js";
+export { Publisher, type PublisherEvents, type PublisherState } from "./publisher.js";
 export type { HeardListener } from "./send/listeners.js";
 export { ByteReader } from "./source/byte-reader.js";
+export {
+  type FileAudioOptions,
+  type MemoryAudioOptions,
+  type OpenAudioOptions,
+  OpenedAudio,
+  openAudio,
+  type PushedAudioOptions,
+  type StreamedAudioOptions,
+} from "./source/open-audio.js";
 export type { PcmFormat, SampleFormat } from "./source/pcm.js";
+export type { PushFormat } from "./source/push-audio.js";
 export { Resampler, SAMPLE_RATE } from "./source/resample.js";
 export { type AudioSource, openSource, type SourceOptions, sourceOptionsSchema } from "./source/source.js";
 export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./source/wav.js";
-export type { Speech } from "./speech/speech-queue.js";
+export type { InterruptedSpeech, Interruption } from "./speech/interrupts.js";
+export type { SayOptions, SpeechSource } from "./speech/renderer.js";
+export type { InterruptOptions, Speech, SpeechEvents, SpeechPhase } from "./speech/speech.js";
+export type { SpeechListener, SpeechOutcome, SpeechProgress, SpeechResult } from "./speech/speech-state.js";
+export type { WordTiming } from "./speech/words.js";
 export type { PublisherStats } from "./stats.js";
 export { type Knobs, knobsSchema, Mixer } from "./tracks/mixer.js";
 export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";

@@ -18,20 +18,21 @@ import {
   TransportError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
-import { type Aggregate, type ControlEvent, MAX_LAG } from "../flow/index.js";
+import type { Aggregate, ControlEvent } from "../flow/index.js";
 import { reach } from "../transport/index.js";
 import { Controls } from "./control/controls.js";
 import { RemoteControl } from "./control/remote-control.js";
 import { loadModel } from "./denoise/model.js";
 import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 import { Deadlines } from "./send/deadlines.js";
-import { type HeardListener, Listeners } from "./send/listeners.js";
+import { Listeners } from "./send/listeners.js";
 import { SendQueue } from "./send/send-queue.js";
 import { LOW_SUFFIX, Uplink } from "./send/uplink.js";
 import { SAMPLE_RATE } from "./source/resample.js";
-import type { AudioSource } from "./source/source.js";
-import { Renderer } from "./speech/renderer.js";
-import type { Speech } from "./speech/speech-queue.js";
+import { type Interruption, Interrupts } from "./speech/interrupts.js";
+import { Playback } from "./speech/playback.js";
+import { Renderer, type SayOptions, type SpeechSource } from "./speech/renderer.js";
+import type { Speech } from "./speech/speech.js";
 import type { PublisherStats } from "./stats.js";
 import { AudioTrack } from "./tracks/audio-track.js";
 import type { Knobs } from "./tracks/mixer.js";
@@ -55,30 +56,6 @@ export interface PublisherEvents {
   problem: [Error];
 }
 
-/** What `interrupt` found out. */
-export interface Interruption {
-  /**
-   * Media time up to which the taken-back audio was heard: by everybody who reports, so the earliest of `perListener`.
-   * With nobody reporting it is the clock's estimate. 0 when nothing had been sent.
-   */
-  readonly heardUntil: Microseconds;
-  /** The listeners that report, at most 24 of them. */
-  readonly perListener: readonly HeardListener[];
-  /** Where the audio was cut. */
-  readonly to: Microseconds;
-  /** Whether anything that had been sent was taken back. */
-  readonly rewound: boolean;
-}
-
-interface Cut {
-  readonly to: Microseconds;
-  readonly rewound: boolean;
-  /** Whether listeners will report it: those of audio do. */
-  readonly heard: boolean;
-  /** What no listener can have heard beyond: it was not sent, or could not be reached by then. */
-  readonly reach: Microseconds;
-}
-
 const TICK_MS = 10;
 /** How far ahead a publisher sends at most where that follows the link: see `LeadController`. */
 const MAX_AHEAD_MS = 4350;
@@ -87,8 +64,6 @@ const MAX_ENCODED = 32;
 const MAX_WRITE_TIMES = 1024;
 /** Groups sent in a row before other work gets its turn. */
 const SEND_BATCH = 4;
-/** How long `interrupt` waits for the listeners' reports. */
-const HEARD_LIMIT_MS = 1000;
 /** Hops rendered in a row before other work gets its turn. */
 const RENDER_BATCH = 4;
 /** Least time between two catalogs that tell of bleed. */
@@ -121,6 +96,8 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   readonly #sendQueue: SendQueue;
   readonly #audioTrack: AudioTrack;
   readonly #renderer: Renderer;
+  readonly #playback = new Playback();
+  readonly #interrupts: Interrupts;
   readonly #controls: Controls;
   readonly #video: VideoTrack | undefined;
   readonly #voice: VoiceTrack;
@@ -131,11 +108,6 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   #stirred = false;
   #closed = false;
   #failure: Error | undefined;
-  /** Frames made when the last interrupt was done. */
-  #quietSince = -1;
-  #interrupting: Promise<Interruption> | undefined;
-  /** What is found out about the cut that can be resumed. */
-  #measured: Promise<Interruption> | undefined;
   #stranded = false;
   #toldBleed = { ms: 0, at: Number.NEGATIVE_INFINITY };
   /** The window was full when the next frame was due. */
@@ -213,10 +185,16 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       logger: this.#logger,
       onRead: () => this.#stir(),
       onBegin: (at) => {
-        this.#interrupting = undefined;
+        this.#interrupts.began();
         this.#video?.start(at);
       },
       onDelay: (by) => this.#video?.delay(by),
+      control: {
+        interrupt: (id) => this.#interrupts.interrupt(id),
+        pause: (id) => this.#interrupts.pause(id),
+        resume: (id) => this.#interrupts.resume(id),
+        phase: (id) => this.#interrupts.phase(id),
+      },
     });
     this.#controls = new Controls({
       ...data,
@@ -226,7 +204,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       audioTrack: this.#audioTrack,
       soonest: () => this.#soonest(),
       interrupt: () => void this.interrupt(),
-      resume: () => this.resume(),
+      resume: () => this.#interrupts.resumeAll() !== undefined,
       onBand: (armed) => {
         this.#listeners.lead.loopBandArmed = armed;
       },
@@ -244,6 +222,18 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         onTrack: () => this.#publishCatalog(),
       });
     }
+    this.#interrupts = new Interrupts({
+      clock: this.#clock,
+      hasAudio: data.audio,
+      renderer: this.#renderer,
+      audioTrack: this.#audioTrack,
+      video: this.#video,
+      listeners: this.#listeners,
+      deadlines: this.#deadlines,
+      playback: this.#playback,
+      send: () => this.#pump(),
+      wake: () => this.#stir(),
+    });
     if (data.control) {
       this.#remote = new RemoteControl({
         broadcast: data.broadcast,
@@ -266,6 +256,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       onConnected: () => {
         this.#sessions++;
         this.#listeners.reset();
+        this.#playback.reset();
         const now = this.#clock();
         this.#sendQueue.reconnected(this.#deadlines.unheard(now), now);
         this.#become("publishing");
@@ -284,6 +275,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
         if (this.#listeners.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest);
         if (aggregate.ingestAck !== undefined) this.#sendQueue.acked(aggregate.ingestAck, this.#clock());
         this.#listeners.observe(aggregate, source);
+        this.#playback.observe(aggregate, this.#clock());
         if (this.#blocked) this.#stir();
       }),
       onDemand: (wanted) => {
@@ -306,7 +298,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     );
     this.#done = this.#run().finally(stopFaults);
     this.#done.catch(() => {});
-    if (data.source !== undefined) this.play(data.source).done.catch(() => {});
+    if (data.source !== undefined) this.say(data.source);
   }
 
   /** Settles when the publisher has ended: resolves after `close`, rejects when it can't go on. */
@@ -356,67 +348,53 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   }
 
   /**
-   * Queues something to say, after what is being said. After an interrupt it starts at once.
+   * Says something, after everything that is said or queued: audio opened by `openAudio`, a source of your own, or a
+   * stream of samples (see {@link OpenedAudio}). Synchronous; what goes wrong with the audio fails the speech.
    *
-   * @throws InputError `INVALID_OPTION` for a source with other channels; StateError `QUEUE_FULL` or `CLOSED`.
+   * @throws InputError `INVALID_OPTION` for a source with other channels, or for words that are none; StateError
+   *   `QUEUE_FULL`, `SOURCE_USED` or `CLOSED`.
    */
-  play(source: AudioSource): Speech {
+  say(source: SpeechSource, options: SayOptions = {}): Speech {
     this.#assertOpen();
     if (!this.#options.audio) throw new InputError("INVALID_OPTION", "The broadcast has no audio: audio is false.");
-    const utterance = this.#renderer.play(source);
+    const speech = this.#renderer.say(source, options);
     this.#stir();
-    return utterance;
+    return speech;
   }
 
   /**
-   * Somebody spoke up: takes back what the listeners have not heard yet, with everything queued, and falls silent.
-   * What is played after the call is never touched by it. Resolves when the listeners have reported how far they heard,
+   * The listener spoke up: takes back what the listeners have not heard yet, with everything queued, and falls silent.
+   * What is said after the call is never touched by it. Resolves when the listeners have reported how far they heard,
    * after a second at most. Calling it again before anything new was said gives the same answer.
    */
-  interrupt(): Promise<Interruption> {
+  async interrupt(): Promise<Interruption> {
     this.#assertOpen();
-    const quiet = this.#quietSince === this.#audioTrack.counters.frames && this.#renderer.idle;
-    if (quiet && this.#video?.running !== true && this.#interrupting !== undefined) return this.#interrupting;
-    if (this.#measured !== undefined && this.#renderer.cancelResume()) {
-      this.#interrupting = this.#measured;
-      return this.#measured;
-    }
-    const now = this.#clock();
-    const { found } = this.#cutAt(this.#listeners.earliest(now) ?? this.#deadlines.presumed(now));
-    this.#quietSince = this.#audioTrack.counters.frames;
-    this.#interrupting = found;
-    return found;
+    return this.#interrupts.interruptAll();
   }
 
   /**
    * Takes back everything at or after `to` (microseconds of media time) and everything queued, and falls silent there.
    * Later than what was sent, it only clears what was to come.
    *
-   * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on.
+   * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on; StateError `CLOSED`.
    */
   rewind(to: Microseconds): { readonly to: Microseconds; readonly rewound: boolean } {
     this.#assertOpen();
-    if (!Number.isSafeInteger(to) || to < 0) {
-      throw new InputError("INVALID_TIMESTAMP", `to must be a whole number of microseconds from 0 on, not ${to}.`);
-    }
-    const { to: where, rewound } = this.#cutAt(to);
-    return { to: where, rewound };
+    return this.#interrupts.rewind(to);
   }
 
   /**
    * Says what the last interrupt or rewind took back after all: from where the listeners were when they fell silent, which
    * is awaited for a second at most. Of several listeners, from where the first of them fell silent, so that none misses
-   * a word; the others hear the difference twice. With nobody reporting, from the sample on where it was cut. False when
-   * there is nothing: never interrupted, too long ago, resumed already, or something else was played since.
-   * With `mode: "live"` the source is simply heard again from now on.
+   * a word; the others hear the difference twice. Without reports, from the sample on where it was cut. With
+   * `mode: "live"` the source is simply heard again from now on.
+   *
+   * Returns the speech that continues, first of them; the others are the `resumedAs` of those that were interrupted.
+   * Undefined when there is nothing: never interrupted, too long ago, resumed already, or something else was said since.
    */
-  resume(): boolean {
+  resume(): Speech | undefined {
     this.#assertOpen();
-    if (!this.#renderer.resume()) return false;
-    this.#interrupting = undefined;
-    if (this.#options.mode === "live") this.#goOn(0);
-    else void this.#measured?.then(({ heardUntil }) => this.#goOn(toPosition(heardUntil)));
-    return true;
+    return this.#interrupts.resumeAll()?.[0];
   }
 
   /** When groups were written, on the monotonic clock: the last 1024 times, for measurement. */
@@ -485,6 +463,7 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       while (!this.#closed) {
         if (this.#failure !== undefined) throw this.#failure;
         this.#renderer.take();
+        this.#interrupts.follow(this.#uplink.wanted);
         this.#control();
         this.#pump();
         this.#show();
@@ -552,13 +531,6 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     const now = this.#clock();
     const furthest = this.#listeners.furthest(now);
     return Math.max(this.#deadlines.next(now), furthest === undefined ? 0 : toPosition(furthest));
-  }
-
-  #goOn(heard: number): void {
-    const start = this.#renderer.goOn(heard);
-    if (start === undefined || this.#closed) return;
-    this.#video?.start(toTime(Math.max(0, start)));
-    this.#stir();
   }
 
   // Pictures go as far ahead as audio does, and never further than the audio that belongs to them is rendered.
@@ -653,42 +625,6 @@ export class Publisher extends EventEmitter<PublisherEvents> {
       if (skips !== undefined) this.#logger.info({ skips }, "Groups were not sent.");
     }
     return false;
-  }
-
-  // Ends all that is said and queued at `to`, and keeps it for `resume`.
-  #cutAt(to: Microseconds): Cut & { readonly found: Promise<Interruption> } {
-    const now = this.#clock();
-    const audioTrack = this.#audioTrack;
-    const frontier = toPosition(this.#video?.frontier ?? 0);
-    const { cursor } = audioTrack;
-    const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
-    // What was encoded behind the last sample is nothing to be heard.
-    const sent = toTime(this.#options.audio ? Math.min(cursor, audioTrack.end) : frontier);
-    const isNew = this.#renderer.cut(position, { more: this.#video?.running ?? false });
-    const rewound = position < cursor;
-    const most = this.#listeners.bound.at(now) ?? sent;
-    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
-    if (rewound) {
-      audioTrack.silence(position);
-      this.#pump();
-      this.#listeners.startOver(toTime(position), now);
-    }
-    const pictures = this.#video?.pause(toTime(position)) ?? false;
-    const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
-    const found = this.#heard(cut);
-    if (isNew) this.#measured = found;
-    return { ...cut, found };
-  }
-
-  async #heard({ to, rewound, heard, reach }: Cut): Promise<Interruption> {
-    const nothing = this.#audioTrack.counters.groups === 0 && !this.#video?.counters.groups;
-    const perListener = await this.#listeners.heard(heard ? HEARD_LIMIT_MS : 0);
-    const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
-    const times = clamped.map((one) => one.heardUntil);
-    // One that claims to have heard far less than the others speaks for itself alone.
-    const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
-    const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
-    return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
   }
 
   #publishCatalog(): void {

@@ -195,7 +195,7 @@ export class Demo {
 
   async #play(): Promise<void> {
     if (this.#closing) return;
-    this.#publisher.play(await openSource({ file: recording.noisy, loop: true }));
+    this.#publisher.say(await openSource({ file: recording.noisy, loop: true }));
   }
 
   async #close(): Promise<void> {

@@ -192,7 +192,7 @@ describe.each([
     const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
     closers.push(() => publisher.close());
-    publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true })).done.catch(() => {});
+    publisher.say(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
     if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);
     const listener = new Listener({ url: door.url, broadcast: "demo", connect: door.connect, timeoutMs: 20_000 });
     listener.closed.catch(() => {});

@@ -254,7 +254,7 @@ describe("the stock player in Chromium", () => {
       for (const next of [1, 2]) {
         expect(await track(page)).toBe(`audio${next - 1}`);
         await interrupt(publisher);
-        publisher.play(tone(next));
+        publisher.say(tone(next));
         const heard = await ear.until(next);
         // Once the new one is there, nothing is left of the old one.
         expect(heard.slice(heard.indexOf(next) + 10)).not.toContain(next - 1);
@@ -273,7 +273,7 @@ describe("the stock player in Chromium", () => {
       await ear.until(0);
       await interrupt(publisher);
       await expect.poll(() => track(page), { timeout: LIMIT_MS }).toBe("audio1");
-      publisher.play(tone(1));
+      publisher.say(tone(1));
       await page.evaluate("player.element.reset()");
       await ear.until(1);
     },
@@ -292,7 +292,7 @@ describe("the stock player in Chromium", () => {
       await ear.until(0);
       expect(await page.evaluate("crossOriginIsolated")).toBe(query === "isolated");
       await interrupt(publisher);
-      publisher.play(tone(1));
+      publisher.say(tone(1));
       const heard = await ear.until(1);
       expect(heard.slice(heard.indexOf(1) + 10)).not.toContain(0);
       expect(await track(page)).toBe("audio");

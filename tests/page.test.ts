@@ -45,7 +45,7 @@ const serve = pageHandler({
       return {};
     }
     const interruption = publisher.interrupt();
-    publisher.play(tone(TONES[++said % TONES.length]!));
+    publisher.say(tone(TONES[++said % TONES.length]!));
     return interruption;
   },
   stats: () => {
@@ -182,7 +182,7 @@ test("a page whose audio is suspended says so, and is at the right place at once
   // The publisher knows that what it takes back was not heard.
   const { heardUntil } = await publisher.interrupt();
   expect(Math.abs(heardUntil - still.playheadUs!)).toBeLessThan(150_000);
-  publisher.play(tone(TONES[++said % TONES.length]!));
+  publisher.say(tone(TONES[++said % TONES.length]!));
   await page.waitForTimeout(1500);
   expect((await stats()).state).toBe("ready");
   await record();

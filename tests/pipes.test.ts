@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { openSource, Publisher, Relay } from "../src/index.js";
+import { openAudio, Publisher, Relay } from "../src/index.js";
 import { UnsayProcess, unsay } from "./support/command-line.js";
 import { compiledPath } from "./support/compile.js";
 import { waveFile } from "./support/wave-file.js";
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const { port } = await relay.listen();
   url = `http://127.0.0.1:${port}`;
   publisher = new Publisher({ url });
-  publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
+  publisher.say(openAudio({ file: "examples/audio/noisy-speech.wav", loop: true }));
 });
 afterAll(async () => {
   await publisher.close();

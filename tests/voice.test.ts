@@ -92,7 +92,7 @@ for (const [name, options] of [
   test(`a listener is told of a voice while it hears somebody speak, and of none in pauses: ${name}`, async () => {
     const { publisher, listener, moments } = await setUp(options);
     const channels = "channels" in options ? options.channels : 1;
-    publisher.play(await openRoom(room(60, { channels }), channels));
+    publisher.say(await openRoom(room(60, { channels }), channels));
     // Where the machine is too slow for the model, nothing is told.
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(60);
     await expect.poll(() => inPauses(moments).length, PATIENCE).toBeGreaterThan(40);
@@ -109,7 +109,7 @@ for (const [name, options] of [
 for (const rewindBy of ["group", "track"] as const) {
   test(`a voice that is taken back is taken back from who would have been told of it, by ${rewindBy}`, async () => {
     const { publisher, listener, moments } = await setUp({ aheadMs: 3000, rewindBy });
-    publisher.play(await openRoom(room(60)));
+    publisher.say(await openRoom(room(60)));
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(30);
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
 
@@ -125,7 +125,7 @@ for (const rewindBy of ["group", "track"] as const) {
     const { discontinuities } = listener.stats();
     const { to, rewound } = await publisher.interrupt();
     expect(rewound).toBe(true);
-    publisher.play(await openRoom(room(60, { spoken: false })));
+    publisher.say(await openRoom(room(60, { spoken: false })));
     const after = () =>
       moments
         .filter((moment) => moment.discontinuities > discontinuities && moment.playheadUs > to + 120_000)
@@ -139,7 +139,7 @@ for (const rewindBy of ["group", "track"] as const) {
 test("nothing is told any more once the model is swapped for one that does not tell voices", async () => {
   const other = fileURLToPath(new URL("../publisher/denoise/fixtures/other.onnx", import.meta.url));
   const { publisher, listener, moments } = await setUp({ aheadMs: 1000, models: { other } });
-  publisher.play(await openRoom(room(60)));
+  publisher.say(await openRoom(room(60)));
   await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(10);
   const event = await publisher.control({ op: "model", requestId: "swap", name: "other" });
   expect(event.outcome).toBe("applied");

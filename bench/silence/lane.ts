@@ -93,7 +93,7 @@ export class Lane {
     const { stage, lane, relay, link, seed, speech } = options;
     await stage.farEnd.open({ id: lane, ...relay, broadcast: `lane-${lane}`, link, seed });
     const opened = new Lane(options);
-    opened.#publisher.play(await monologue(speech)).done.catch(() => {});
+    opened.#publisher.say(await monologue(speech));
     return opened;
   }
 
@@ -129,7 +129,7 @@ export class Lane {
     await stage.farEnd.arm(lane);
     const calledAt = sharedClock();
     const interruption = this.#publisher.interrupt();
-    this.#publisher.play(source).done.catch(() => {});
+    this.#publisher.say(source);
     const epoch = interrupting === "track" ? undefined : this.#publisher.stats().epoch;
     const { to, perListener } = await interruption;
     const asked = { calledAt, epoch, reply: microseconds(to + FRAME_US) };

@@ -1,7 +1,7 @@
 /** One role of the soak in a process of its own: `node --expose-gc --import tsx bench/soak/role.ts <JSON of Role>`. */
 import "../../base/polyfills.js";
 import { setTimeout as delay } from "node:timers/promises";
-import { Controller, Listener, openSource, Publisher, Relay } from "../../src/index.js";
+import { Controller, Listener, openAudio, Publisher, Relay } from "../../src/index.js";
 import { pageHandler } from "../../src/page/index.js";
 
 /** What a process plays, as its parent asks for it. */
@@ -53,7 +53,7 @@ async function publish(url: string, carrier: Carrier): Promise<void> {
   const publisher = new Publisher({ url, broadcast: BROADCAST, connect: { backends: [carrier] }, control: true });
   measure(() => publisher.stats().groups);
   for (let turn = 0; ; turn++) {
-    publisher.play(await openSource({ file: SPEECH }));
+    publisher.say(openAudio({ file: SPEECH }));
     await delay(2500);
     publisher.set({ strength: turn % 2 });
     await delay(500);

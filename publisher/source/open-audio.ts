@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { z } from "zod";
-import { InputError, StateError } from "../../base/index.js";
+import { InputError, StateError, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
 import { openStream } from "./byte-input.js";
 import { PushAudio, type PushFormat } from "./push-audio.js";
@@ -65,14 +65,14 @@ const isStream = (value: unknown): boolean =>
 
 const pushSchema = z.strictObject({ sampleRate: rate, ...pcm, name: z.string().default("speech") });
 const streamSchema = z.strictObject({
-  stream: z.custom<AsyncIterable<Uint8Array | Float32Array>>(isStream, "must be an async iterable"),
+  stream: z.custom<AsyncIterable<Uint8Array | Float32Array>>(isStream, "be an async iterable"),
   sampleRate: rate.default(SAMPLE_RATE),
   ...pcm,
   name: z.string().default("stream"),
 });
 const fileSchema = z.strictObject({ file: z.string().min(1), loop });
 const memorySchema = z.strictObject({
-  samples: z.instanceof(Float32Array, { error: "must be a Float32Array" }),
+  samples: z.instanceof(Float32Array, { error: "be a Float32Array" }),
   sampleRate: rate.default(SAMPLE_RATE),
   channels,
   loop,
@@ -117,13 +117,11 @@ export class OpenedAudio {
  * @throws InputError `INVALID_OPTION`; `FILE_NOT_FOUND` or `FILE_UNREADABLE` for a file.
  */
 export function openAudio(options: OpenAudioOptions): OpenedAudio {
-  if (typeof options !== "object" || options === null) {
-    throw new InputError("INVALID_OPTION", `openAudio takes an object of options, not ${String(options)}.`);
-  }
-  if ("file" in options) return openFile(parse(fileSchema, options));
-  if ("stream" in options) return openChunks(parse(streamSchema, options));
-  if ("samples" in options) return openSamples(parse(memorySchema, options));
-  const pushed = parse(pushSchema, options);
+  const kind = typeof options === "object" && options !== null ? options : {};
+  if ("file" in kind) return openFile(validate("openAudio", fileSchema, options));
+  if ("stream" in kind) return openChunks(validate("openAudio", streamSchema, options));
+  if ("samples" in kind) return openSamples(validate("openAudio", memorySchema, options));
+  const pushed = validate("openAudio", pushSchema, options);
   return new OpenedAudio(pushed.name, new PushAudio(pushed), { loop: false, stored: false });
 }
 
@@ -151,12 +149,6 @@ function openSamples({ samples, name, sampleRate, channels, loop }: z.output<typ
     throw new InputError("INVALID_OPTION", `openAudio.samples must hold a ${frames}, not ${samples.length} samples.`);
   }
   return new OpenedAudio(name, new MemoryAudio(samples, sampleRate, channels), { loop, stored: true });
-}
-
-function parse<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  throw new InputError("INVALID_OPTION", `The options of openAudio are not valid: ${z.prettifyError(parsed.error)}`);
 }
 
 /** A file that is opened when it is read. */

@@ -62,6 +62,11 @@ export class PushAudio implements AudioInput {
     return this.#room.promise;
   }
 
+  /** Whether `write` takes so many bytes without an error. */
+  accepts(bytes: number): boolean {
+    return this.#isClosed || (!this.#isEnded && this.#bytes + bytes <= MAX_BYTES);
+  }
+
   /**
    * Takes samples, cut anywhere; they are copied. Returns whether there is room for more: after `false` a caller that
    * can wait waits for `ready`. After `close` it does nothing and returns false.

@@ -12,15 +12,19 @@ import type { Model } from "../denoise/model.js";
 import type { NoiseProfile } from "../denoise/noise-profile.js";
 import { OverloadGuard } from "../denoise/overload-guard.js";
 import type { Deadlines } from "../send/deadlines.js";
+import { OpenedAudio, openAudio } from "../source/open-audio.js";
 import { PacedSource } from "../source/paced-source.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import { type SpliceMode, splice } from "../source/sample-queue.js";
 import type { AudioSource } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { toPosition, toTime } from "../tracks/position.js";
-import { type TimelineCut, withoutStart } from "../tracks/timeline-buffer.js";
+import type { TimelineCut } from "../tracks/timeline-buffer.js";
+import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
 import { type Block, SourceRenderer, tellsVoice } from "./source-renderer.js";
-import { MAX_CHECKPOINTS, type QueuedSpeech, type Speech, SpeechQueue, type Tail } from "./speech-queue.js";
+import type { Speech, SpeechControl } from "./speech.js";
+import { SpeechQueue } from "./speech-queue.js";
+import type { WordTiming } from "./words.js";
 
 /** Options of {@link Renderer}. */
 export interface RendererOptions {
@@ -34,6 +38,8 @@ export interface RendererOptions {
   readonly deadlines: Deadlines;
   readonly audioTrack: AudioTrack;
   readonly logger: Logger;
+  /** What speeches ask of the publisher. */
+  readonly control: SpeechControl;
   /** A reading is done. */
   readonly onRead: () => void;
   /** An utterance begins there. */
@@ -66,6 +72,30 @@ export interface RenderChange {
   readonly unloop?: boolean;
 }
 
+/** What can be said; a stream holds 48 kHz audio in the broadcast's channels: `s16le` bytes, a WAV file, or samples. */
+export type SpeechSource = OpenedAudio | AudioSource | AsyncIterable<Uint8Array> | AsyncIterable<Float32Array>;
+
+/** Options of `say`. */
+export interface SayOptions {
+  /** The text that is said, for `heardText`. */
+  readonly text?: string;
+  /** When its words or characters are said; `speech.addWords` adds more. */
+  readonly words?: readonly WordTiming[];
+  /**
+   * What becomes of paused speeches: `queue` waits behind them, `drop` interrupts them. Speeches that are not paused are
+   * never touched. Default `queue`.
+   */
+  readonly after?: "queue" | "drop";
+}
+
+/** What a reading brought: no block at the end of a source. */
+interface Reading {
+  readonly speech: QueuedSpeech;
+  readonly renderer: SourceRenderer;
+  readonly block: Block | undefined;
+  readonly error?: unknown;
+}
+
 /** Without a checkpoint, as after a change of model, the denoiser hears so much before what is said anew: 300 ms. */
 const WARM_UP = 0.3 * SAMPLE_RATE;
 /** What may wait beside a frame that lacks samples: a block and the encoder's look-ahead. */
@@ -85,13 +115,12 @@ export class Renderer {
   readonly #audioTrack: AudioTrack;
   #model: Model | undefined;
   #noise: NoiseProfile | undefined;
-  #reading: { readonly item: QueuedSpeech; readonly renderer: SourceRenderer } | undefined;
-  #result: { item: QueuedSpeech; renderer: SourceRenderer; block: Block | undefined; error?: unknown } | undefined;
+  /** Readings under way, one for each renderer: what was taken back may still be waiting for its source. */
+  readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
+  #results: readonly Reading[] = [];
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
   #splices: Splice[] = [];
-  /** What is to be resumed as soon as it is known how far it was heard. */
-  #resuming: Tail | undefined;
   #band: (Stretch & { readonly item: QueuedSpeech }) | undefined;
   #wrapped = false;
   #underruns = 0;
@@ -100,7 +129,7 @@ export class Renderer {
   readonly #onFallback = (error: Error) => this.#options.logger.warn({ err: error }, error.message);
 
   constructor(options: RendererOptions) {
-    const { clock, deadlines, audioTrack, logger, channels, resumeWindowMs } = options;
+    const { clock, deadlines, audioTrack, logger, channels, resumeWindowMs, control } = options;
     this.#options = options;
     this.#clock = clock;
     this.#deadlines = deadlines;
@@ -108,6 +137,7 @@ export class Renderer {
     this.speeches = new SpeechQueue({
       channels,
       resumeWindow: fromMilliseconds(resumeWindowMs),
+      control,
       onCloseError: (error) => logger.debug({ err: error }, "A source could not be closed."),
     });
     this.guard = new OverloadGuard({
@@ -134,21 +164,18 @@ export class Renderer {
 
   /** Whether the next reading waits for the one before. */
   get reading(): boolean {
-    return this.#reading !== undefined;
+    const renderer = this.speeches.current?.renderer;
+    return renderer !== undefined && this.#readings.has(renderer);
   }
 
   /** Whether a hop is being denoised or on its way: nothing may be changed then. */
   get busy(): boolean {
-    return (
-      this.#result !== undefined ||
-      this.#resuming !== undefined ||
-      (this.#reading !== undefined && !this.#reading.renderer.waiting)
-    );
+    return this.#results.length > 0 || [...this.#readings.keys()].some((renderer) => !renderer.waiting);
   }
 
   /** Whether everything was rendered and nothing waits. */
   get idle(): boolean {
-    return this.speeches.idle && this.#resuming === undefined;
+    return this.speeches.idle;
   }
 
   /** The model that denoises what begins from now on. */
@@ -168,8 +195,13 @@ export class Renderer {
   }
 
   /** Queues something to say. */
-  play(source: AudioSource): Speech {
-    return this.speeches.add(source);
+  say(source: SpeechSource, { text, words, after = "queue" }: SayOptions): Speech {
+    const opened = isSource(source) || source instanceof OpenedAudio ? source : openAudio({ stream: source });
+    const { push } = opened instanceof OpenedAudio ? opened : {};
+    const read = opened instanceof OpenedAudio ? opened.source(this.#options.channels) : opened;
+    const speech = this.speeches.add(read, { push, text, words });
+    if (after === "drop") this.speeches.dropPaused();
+    return speech;
   }
 
   /** Denoisers for every channel; none without a model. */
@@ -200,52 +232,24 @@ export class Renderer {
     return renderer;
   }
 
-  /** Writes what the reading of the last tick brought. */
+  /** Writes what the readings of the last tick brought. */
   take(): void {
-    const { speeches } = this;
-    const result = this.#result;
-    speeches.settle(toPosition(this.#deadlines.passed(this.#clock())));
-    // What is resumed comes first.
-    if (result === undefined || this.#resuming !== undefined) return;
-    this.#result = undefined;
-    const { item, renderer, block, error } = result;
-    if (item.renderer !== renderer) return;
-    if (error !== undefined) {
-      item.reject(error instanceof Error ? error : new Error(String(error)));
-      this.#options.logger.warn({ err: error, source: item.source.name }, "A source could not be read.");
-    }
-    if (block === undefined) this.#logWarnings(item.source);
-    if (item === speeches.muted) {
-      if (block === undefined) speeches.finishMuted();
-      else this.#mutedEnd += block.dry.length / this.#options.channels;
-    } else if (item !== speeches.current) {
-      if (block !== undefined) renderer.unread(block);
-    } else if (block === undefined) {
-      this.#catchUp(item);
-      speeches.finish(this.#audioTrack.end);
-      // Listeners take silence for the end of an utterance, and audio that breaks off for a fault.
-      if (speeches.next === undefined) this.#audioTrack.write(this.#silence);
-    } else {
-      this.#catchUp(item);
-      this.#audioTrack.write(block);
-      if (block.checkpoint === undefined) return;
-      item.checkpoints.push({ position: this.#audioTrack.end, states: block.checkpoint });
-      if (item.checkpoints.length > MAX_CHECKPOINTS) item.checkpoints.shift();
-    }
+    this.speeches.settle(toPosition(this.#deadlines.passed(this.#clock())));
+    const results = this.#results;
+    this.#results = [];
+    for (const result of results) if (result.speech.renderer === result.renderer) this.#write(result);
   }
 
-  /** Starts to read what is needed by now; false when nothing is, or a reading is under way. */
+  /** Starts to read what is needed by now; false when nothing is, or its reading is under way. */
   async read(): Promise<boolean> {
-    if (this.#reading !== undefined) return false;
-    const item = await this.#next();
-    const renderer = item?.renderer;
-    if (item === undefined || renderer === undefined) return false;
-    const reading = { item, renderer };
-    this.#reading = reading;
+    const speech = await this.#next();
+    const renderer = speech?.renderer;
+    if (speech === undefined || renderer === undefined || this.#readings.has(renderer)) return false;
+    if (this.#results.some((result) => result.renderer === renderer)) return false;
+    this.#readings.set(renderer, speech);
     const done = (result: { block: Block | undefined; error?: unknown }) => {
-      if (this.#reading !== reading) return;
-      this.#reading = undefined;
-      this.#result = { ...reading, ...result };
+      if (!this.#readings.delete(renderer)) return;
+      this.#results = [...this.#results, { speech, renderer, ...result }];
       this.#options.onRead();
     };
     renderer.read().then(
@@ -256,59 +260,21 @@ export class Renderer {
   }
 
   /**
-   * Ends all that is said and queued at `position` and keeps it for `resume`. `more`: there are pictures to keep. False
-   * when there is nothing new to keep; what was about to be resumed is kept on.
+   * Takes everything at or after `position` off the timeline. Each speech keeps its part, to be said next; in a live
+   * broadcast it is read on unheard instead.
    */
-  cut(position: number, { more }: { more: boolean }): boolean {
+  takeBack(position: number): readonly TakenBack[] {
+    const { end } = this.#audioTrack;
     const cut = this.#audioTrack.cut(position);
-    const { speeches } = this;
-    if (this.cancelResume() || (cut.dry.length === 0 && speeches.idle && !more)) return false;
-    speeches.cut(cut, position, this.#clock(), { mute: this.#options.mode === "live" });
-    this.#mutedEnd = position;
-    this.#band = undefined;
-    this.#splices = [];
-    return true;
-  }
-
-  /** What was cut is to be said after all, by {@link goOn}; until then nothing else is. False when there is nothing. */
-  resume(): boolean {
-    if (this.#resuming !== undefined) return false;
-    this.#resuming = this.speeches.resume(this.#clock());
-    return this.#resuming !== undefined;
-  }
-
-  /** Does not resume after all; false when that was not about to happen. */
-  cancelResume(): boolean {
-    const tail = this.#resuming;
-    if (tail === undefined) return false;
-    this.#resuming = undefined;
-    this.speeches.restore(tail, this.#clock());
-    return true;
-  }
-
-  /**
-   * Says what is to be resumed, without what was heard of it: up to `heard`, in samples. Returns where the place of the
-   * cut would be now, in samples; undefined when nothing is to be resumed.
-   */
-  goOn(heard: number): number | undefined {
-    const tail = this.#resuming;
-    if (tail === undefined) return undefined;
-    this.#resuming = undefined;
-    const start = this.#deadlines.next(this.#clock());
-    const { mode, channels } = this.#options;
-    if (mode === "live") return start;
-    const known = Math.min(Math.max(0, heard - tail.position), tail.cut.dry.length / channels);
-    this.#audioTrack.startAt(start);
-    const begin = this.#audioTrack.end;
-    const moved = begin - known - tail.position;
-    this.#audioTrack.write(withoutStart(tail.cut, known, channels));
-    if (tail.current !== undefined) {
-      tail.current.start = begin;
-      tail.current.checkpoints = tail.current.checkpoints
-        .map(({ position, states }) => ({ position: position + moved, states }))
-        .filter(({ position }) => position >= begin);
+    const start = Math.max(position, end - cut.dry.length / this.#options.channels);
+    const { current } = this.speeches;
+    const taken = this.speeches.takeBack(position, cut, { start, mute: this.#options.mode === "live" });
+    if (current === undefined || taken.some(({ speech }) => speech === current)) {
+      this.#mutedEnd = position;
+      this.#band = undefined;
+      this.#splices = [];
     }
-    return begin - known;
+    return taken;
   }
 
   /**
@@ -338,7 +304,11 @@ export class Renderer {
       const late = Math.max(0, at - position);
       renderer.edit(position + late - audioTrack.end, samples.subarray(late * channels), mode);
     }
-    if (ends) renderer.unloop(at - audioTrack.end);
+    if (ends) {
+      renderer.unloop(at - audioTrack.end);
+      item.timeline.cut(at);
+      item.timeline.unloop(at);
+    }
     return at;
   }
 
@@ -377,6 +347,8 @@ export class Renderer {
     samples.set(head);
     samples.set(tail, head.length);
     renderer.loop(samples, at - known, (at - band.start) % (band.end - band.start));
+    band.item.timeline.cut(at);
+    band.item.timeline.loop(at);
     this.#wrapped = true;
     return at;
   }
@@ -388,7 +360,7 @@ export class Renderer {
     const item = speeches.revive(from);
     renderer.setNoiseProfile(this.#noise);
     if (item === undefined) {
-      speeches.add(source, renderer);
+      speeches.add(source, { renderer });
       return;
     }
     const audioTrack = this.#audioTrack;
@@ -400,18 +372,15 @@ export class Renderer {
     (old?.close() ?? item.source.close()).catch((error: unknown) =>
       this.#options.logger.debug({ err: error }, "A source could not be closed."),
     );
-    if (this.#reading?.item === item) this.#reading = undefined;
-    item.source = source;
-    item.renderer = renderer;
-    item.start = audioTrack.end;
-    item.checkpoints = [];
+    if (old !== undefined) this.#readings.delete(old);
+    item.replace(renderer, audioTrack.end);
     this.#band = undefined;
   }
 
   /** Lets go of everything. */
   close(): void {
     this.speeches.close();
-    if (this.#reading !== undefined) this.speeches.abandon(this.#reading.item);
+    for (const speech of this.#readings.values()) this.speeches.abandon(speech);
   }
 
   // Takes back what was sent from `at` on, and makes the renderer start again there or a little before.
@@ -424,7 +393,37 @@ export class Renderer {
     const start = checkpoint?.position ?? Math.max(warm, item.start, audioTrack.oldest);
     const { dry } = audioTrack.cut(Math.min(start, audioTrack.end));
     renderer.rewind(dry, { states: checkpoint?.states, denoisers });
-    item.checkpoints = denoisers === undefined ? item.checkpoints.filter(({ position }) => position <= start) : [];
+    item.rendersFrom(start, { keep: denoisers === undefined });
+  }
+
+  #write({ speech, renderer, block, error }: Reading): void {
+    const { speeches } = this;
+    if (error !== undefined) {
+      speech.fail(error instanceof Error ? error : new Error(String(error)));
+      this.#options.logger.warn({ err: error, source: speech.source.name }, "A source could not be read.");
+    }
+    if (block === undefined) this.#logWarnings(speech.source);
+    if (speech === speeches.muted) {
+      if (block === undefined) speeches.finishMuted();
+      else this.#pass(speech, block.dry.length / this.#options.channels);
+    } else if (speech !== speeches.current) {
+      if (block !== undefined) renderer.putBack(block);
+    } else if (block === undefined) {
+      this.#catchUp(speech);
+      speeches.finish(this.#audioTrack.end);
+      // Listeners take silence for the end of a speech, and audio that breaks off for a fault.
+      if (speeches.next === undefined) this.#audioTrack.write(this.#silence);
+    } else {
+      this.#catchUp(speech);
+      const at = this.#audioTrack.end;
+      this.#audioTrack.write(block);
+      speech.wrote(at, block);
+    }
+  }
+
+  #pass(speech: QueuedSpeech, frames: number): void {
+    this.#mutedEnd += frames;
+    speech.passed(frames);
   }
 
   #logWarnings(source: AudioSource): void {
@@ -452,11 +451,7 @@ export class Renderer {
     if (toTime(from) >= this.#deadlines.late(now)) return;
     if (item.start < from) this.#underruns++;
     const by = audioTrack.delay(this.#deadlines.next(now));
-    if (item.start >= from) item.start += by;
-    item.checkpoints = item.checkpoints.map(({ position, states }) => ({
-      position: position > from ? position + by : position,
-      states,
-    }));
+    this.speeches.moved(unsent, by);
     this.#options.onDelay(microseconds(toTime(by)));
   }
 
@@ -494,19 +489,18 @@ export class Renderer {
   async #next(): Promise<QueuedSpeech | undefined> {
     const now = this.#clock();
     const { speeches } = this;
-    if (this.#resuming !== undefined) return undefined;
-    if (speeches.muted !== undefined && speeches.idle) {
+    if (speeches.unmute()) this.#options.onBegin(toTime(this.#deadlines.next(now)));
+    if (speeches.muted !== undefined && speeches.current === undefined && speeches.next === undefined) {
       return toTime(this.#mutedEnd) < this.#deadlines.wall(now) ? speeches.muted : undefined;
     }
     if (speeches.current === undefined) {
-      const item = speeches.next;
-      if (item === undefined) return undefined;
-      // Denoisers are made before the item leaves the queue, so that an interrupt meanwhile finds it there.
-      item.renderer ??= await this.makeRenderer(item.source);
-      if (speeches.next !== item || speeches.current !== undefined) return undefined;
+      const speech = speeches.next;
+      if (speech === undefined) return undefined;
+      // Denoisers are made before the speech leaves the queue, so that an interrupt meanwhile finds it there.
+      if (speech.renderer === undefined) speech.setRenderer(await this.makeRenderer(speech.source));
+      if (speeches.next !== speech || speeches.current !== undefined) return undefined;
       this.#startAt(this.#deadlines.next(now));
-      speeches.begin(this.#audioTrack.end);
-      this.#options.onBegin(toTime(this.#audioTrack.end));
+      this.#options.onBegin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
     }
     return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speeches.current : undefined;
   }
@@ -525,4 +519,8 @@ export class Renderer {
     const end = position + samples.length / channels;
     this.#splices = this.#splices.filter(({ at, samples: added }) => at + added.length / channels > end);
   }
+}
+
+function isSource(source: SpeechSource): source is AudioSource {
+  return "read" in source && "channels" in source;
 }

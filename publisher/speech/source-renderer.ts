@@ -1,4 +1,4 @@
-import { type Clock, microseconds } from "../../base/index.js";
+import { type Clock, microseconds, race } from "../../base/index.js";
 import { voiceStep } from "../../container/index.js";
 import type { Denoiser, DenoiserState } from "../denoise/denoiser.js";
 import type { Model } from "../denoise/model.js";
@@ -6,7 +6,7 @@ import type { NoiseProfile } from "../denoise/noise-profile.js";
 import type { OverloadGuard } from "../denoise/overload-guard.js";
 import { SampleQueue, type SpliceMode } from "../source/sample-queue.js";
 import type { AudioSource } from "../source/source.js";
-import type { TimelineCut } from "../tracks/timeline-buffer.js";
+import { type TimelineCut, withoutStart } from "../tracks/timeline-buffer.js";
 
 /** Options of {@link SourceRenderer}. */
 export interface SourceRendererOptions {
@@ -59,6 +59,9 @@ export class SourceRenderer {
   /** Checkpoints from before each of the hops held. */
   #checkpoints: (readonly DenoiserState[] | undefined)[] = [];
   #backlog: TimelineCut[] = [];
+  /** Blocks that were put in front of the backlog since the reading in progress began. */
+  #inFront = 0;
+  #refilled = Promise.withResolvers<void>();
   /** Samples per channel that the denoisers took and gave out. */
   #received = 0;
   #rendered = 0;
@@ -113,6 +116,27 @@ export class SourceRenderer {
       .filter(({ dry }) => dry.length > 0)
       .map(({ dry, wet, voice }) => ({ dry: dry.slice(), wet: wet.slice(), voice }));
     this.#backlog.unshift(...copies);
+    this.#inFront += copies.length;
+    this.#refilled.resolve();
+    this.#refilled = Promise.withResolvers();
+  }
+
+  /** Puts the block of the last reading back: behind those that were put in front since that reading began. */
+  putBack({ dry, wet, voice }: TimelineCut): void {
+    this.#backlog.splice(this.#inFront, 0, { dry: dry.slice(), wet: wet.slice(), voice });
+  }
+
+  /** Leaves out up to `frames` samples per channel of what was put back; returns how many. */
+  skip(frames: number): number {
+    const { channels } = this.source;
+    let left = frames;
+    while (left > 0 && this.#backlog.length > 0) {
+      const first = this.#backlog.shift()!;
+      const length = first.dry.length / channels;
+      if (length > left) this.#backlog.unshift(withoutStart(first, left, channels));
+      left -= Math.min(left, length);
+    }
+    return frames - left;
   }
 
   /** The next block, or undefined at the end. Its buffers are used again by the next call. One call at a time. */
@@ -120,12 +144,15 @@ export class SourceRenderer {
     for (;;) {
       this.#waiting = true;
       if (this.#makeDenoisers !== undefined) await this.#makeReady();
-      else if (this.#backlog.length === 0) await this.#samples.fill(this.#dry.length);
+      else if (this.#backlog.length === 0) await this.#fill();
       // What was changed meanwhile comes first.
       if (this.#makeDenoisers !== undefined) continue;
       this.#waiting = false;
       const given = this.#backlog.shift();
-      if (given !== undefined) return given;
+      if (given !== undefined) {
+        this.#inFront = Math.max(0, this.#inFront - 1);
+        return given;
+      }
       if (!this.#samples.isReady(this.#dry.length)) continue;
       const { channels } = this.source;
       const filled = this.#samples.take(this.#dry) / channels;
@@ -222,6 +249,12 @@ export class SourceRenderer {
   get #ahead(): number {
     const backlog = this.#backlog.reduce((sum, { dry }) => sum + dry.length, 0) / this.source.channels;
     return backlog + this.#received - this.#rendered;
+  }
+
+  // Samples may be put back while the source is silent.
+  async #fill(): Promise<void> {
+    const values = this.#dry.length;
+    if (!this.#samples.isReady(values)) await race([this.#samples.fill(values), this.#refilled.promise]);
   }
 
   async #makeReady(): Promise<void> {

@@ -1,64 +1,39 @@
 import { InputError, type Microseconds, StateError } from "../../base/index.js";
-import type { DenoiserState } from "../denoise/denoiser.js";
+import type { PushAudio } from "../source/push-audio.js";
 import type { AudioSource } from "../source/source.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
+import type { Playheads } from "./playback.js";
+import { QueuedSpeech, type TakenBack } from "./queued-speech.js";
 import type { SourceRenderer } from "./source-renderer.js";
+import type { Speech, SpeechControl, SpeechPhase } from "./speech.js";
+import type { WordTiming } from "./words.js";
 
-/** One thing to say, made by `play`. */
-export interface Speech {
-  readonly id: number;
-  /**
-   * How it ended: as far as is known heard to its end, or taken back, all or in part, perhaps before it began. Rejects
-   * when its source can't be read.
-   */
-  readonly done: Promise<"finished" | "interrupted">;
-}
-
-/** Where rendering can start anew. */
-export interface Checkpoint {
-  /** In samples per channel since the start of the broadcast. */
-  readonly position: number;
-  readonly states: readonly DenoiserState[];
-}
-
-/** A source on its way to the timeline. */
-export interface QueuedSpeech {
-  readonly id: number;
-  source: AudioSource;
-  renderer: SourceRenderer | undefined;
-  /** Position of its first sample; after a resume, of the first one that was taken back. */
-  start: number;
-  /** Position behind its last sample, once that is rendered. */
-  end: number | undefined;
-  /** By position, at most {@link MAX_CHECKPOINTS}. */
-  checkpoints: Checkpoint[];
-  readonly resolve: (how: "finished" | "interrupted") => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** What an interrupt took back, kept so that it can be said after all. */
-export interface Tail {
+/** What was interrupted, in order, kept so that it can be said after all. */
+interface Interrupted {
   readonly at: Microseconds;
-  /** Where it was cut, in samples. */
-  readonly position: number;
-  readonly cut: TimelineCut;
-  readonly current: QueuedSpeech | undefined;
-  readonly queue: readonly QueuedSpeech[];
+  readonly speeches: readonly QueuedSpeech[];
 }
 
 /** Options of {@link SpeechQueue}. */
 export interface SpeechQueueOptions {
   readonly channels: 1 | 2;
-  /** How long after a cut it can still be resumed. */
+  /** How long after an interrupt it can still be resumed. */
   readonly resumeWindow: Microseconds;
-  /** A source that is let go of could not be closed. */
+  readonly control: SpeechControl;
+  /** Called when a source could not be closed. */
   readonly onCloseError: (error: unknown) => void;
 }
 
+/** What is queued with a source. */
+export interface QueueOptions {
+  readonly renderer?: SourceRenderer;
+  readonly push?: PushAudio | undefined;
+  readonly text?: string | undefined;
+  readonly words?: readonly WordTiming[] | undefined;
+}
+
 const MAX_QUEUE = 256;
-/** One for every 100 ms of what the buffer remembers, and some. */
-export const MAX_CHECKPOINTS = 512;
-/** Utterances rendered to their ends and not yet heard; of more the oldest count as heard. */
+/** Speeches rendered to their ends and not yet heard; of more the oldest count as heard. */
 const MAX_ENDED = 64;
 
 /** What is being said, what comes next, and what was interrupted. */
@@ -68,7 +43,9 @@ export class SpeechQueue {
   #ended: QueuedSpeech[] = [];
   #current: QueuedSpeech | undefined;
   #muted: QueuedSpeech | undefined;
-  #tail: Tail | undefined;
+  #interrupted: Interrupted | undefined;
+  /** What is resumed and has not begun: until then an interrupt is the same one as before. */
+  #resumed: ReadonlySet<QueuedSpeech> = new Set();
   #nextId = 1;
 
   constructor(options: SpeechQueueOptions) {
@@ -90,9 +67,10 @@ export class SpeechQueue {
     return this.#muted;
   }
 
-  /** The next to begin. */
+  /** The next to begin; undefined while it is held, and all behind it with it. */
   get next(): QueuedSpeech | undefined {
-    return this.#queue[0];
+    const [first] = this.#queue;
+    return first?.isHeld === true ? undefined : first;
   }
 
   /** How many wait. */
@@ -105,13 +83,44 @@ export class SpeechQueue {
     return this.#current === undefined && this.#queue.length === 0;
   }
 
+  /** Whether speeches wait that were resumed and have not begun. */
+  get isResuming(): boolean {
+    return this.#resumed.size > 0;
+  }
+
+  /** Everything on the timeline, in order: what ended and was not heard, and what is being rendered. */
+  get onTimeline(): readonly QueuedSpeech[] {
+    return this.#current === undefined ? this.#ended : [...this.#ended, this.#current];
+  }
+
+  /** Everything that may still be rendered, but what is being said and what ended. */
+  get waiting(): readonly QueuedSpeech[] {
+    const all = [this.#muted, ...(this.#interrupted?.speeches ?? []), ...this.#queue];
+    return [...new Set(all.filter((speech) => speech !== undefined))];
+  }
+
+  /** Whether it was interrupted and can be resumed. */
+  isInterrupted(speech: QueuedSpeech): boolean {
+    return this.#interrupted?.speeches.includes(speech) ?? false;
+  }
+
+  /** A speech that has not ended, or can be resumed. */
+  find(id: number): QueuedSpeech | undefined {
+    return [...this.onTimeline, ...this.waiting].find((speech) => speech.id === id);
+  }
+
+  phase(id: number): SpeechPhase {
+    return this.find(id)?.phase ?? "done";
+  }
+
   /**
    * Queues a source; what was interrupted before can't be resumed any more.
    *
-   * @throws InputError `INVALID_OPTION` for a source with other channels; StateError `QUEUE_FULL`.
+   * @throws InputError `INVALID_OPTION` for a source with other channels, or for words that are none; StateError
+   *   `QUEUE_FULL`.
    */
-  add(source: AudioSource, renderer?: SourceRenderer): Speech {
-    const { channels } = this.#options;
+  add(source: AudioSource, options: QueueOptions = {}): Speech {
+    const { channels, control } = this.#options;
     if (source.channels !== channels) {
       throw new InputError(
         "INVALID_OPTION",
@@ -119,37 +128,45 @@ export class SpeechQueue {
       );
     }
     if (this.#queue.length >= MAX_QUEUE) {
-      throw new StateError("QUEUE_FULL", `${MAX_QUEUE} utterances wait already; wait for one to be done.`);
+      throw new StateError("QUEUE_FULL", `${MAX_QUEUE} speeches wait already; wait for one to be done.`);
     }
-    const id = this.#nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<"finished" | "interrupted">();
-    promise.catch(() => {});
-    this.#queue.push({ id, source, renderer, start: 0, end: undefined, checkpoints: [], resolve, reject });
-    this.dropTail();
-    return { id, done: promise };
+    const queued = new QueuedSpeech({ ...options, id: this.#nextId, source, control });
+    this.#nextId++;
+    this.dropInterrupted();
+    this.#queue.push(queued);
+    return queued.speech;
   }
 
-  /** The next becomes what is being said, from `start` on. */
-  begin(start: number): void {
-    const item = this.#queue.shift();
-    this.#current = item;
-    if (item !== undefined) item.start = start;
+  /** The next becomes what is being said, from `at` on; returns see {@link QueuedSpeech.begin}. */
+  begin(at: number): number {
+    const speech = this.#queue.shift();
+    if (speech === undefined) return at;
+    // What continues alone after an interrupt of one speech puts an end to its resumption.
+    if (!this.#resumed.has(speech)) this.dropInterrupted();
+    this.#resumed = new Set();
+    this.#current = speech;
+    return speech.begin(at);
   }
 
   /** What is being said was rendered to its end. */
   finish(end: number): void {
-    const item = this.#current;
-    if (item === undefined) return;
+    const speech = this.#current;
+    if (speech === undefined) return;
     this.#current = undefined;
-    item.end = end;
-    this.#ended.push(item);
-    (item.renderer?.closeSource() ?? item.source.close()).catch(this.#options.onCloseError);
-    if (this.#ended.length > MAX_ENDED) this.#heard(this.#ended.shift()!);
+    speech.finish(end);
+    this.#ended.push(speech);
+    (speech.renderer?.closeSource() ?? speech.source.close()).catch(this.#options.onCloseError);
+    if (this.#ended.length > MAX_ENDED) this.#finish(this.#ended.shift()!);
   }
 
-  /** Nobody hears anything before `position` any more. */
+  /** No listener hears anything before `position` any more. */
   settle(position: number): void {
-    while (this.#ended.length > 0 && this.#ended[0]!.end! <= position) this.#heard(this.#ended.shift()!);
+    while (this.#ended.length > 0 && this.#ended[0]!.end! <= position) this.#finish(this.#ended.shift()!);
+  }
+
+  /** Takes what the listeners reported. */
+  observe(playheads: Playheads): void {
+    for (const speech of this.onTimeline) speech.observe(playheads);
   }
 
   /** What is being said; where nothing is, what was rendered last and goes on after `position`, to be rendered again. */
@@ -157,14 +174,14 @@ export class SpeechQueue {
     const last = this.#ended.at(-1);
     if (this.#current !== undefined || last === undefined || last.end! <= position) return this.#current;
     this.#ended.pop();
+    last.revive();
     this.#current = last;
     return last;
   }
 
-  /** Everything that may still be rendered, but what is being said and what ended. */
-  get waiting(): readonly QueuedSpeech[] {
-    const tail = this.#tail;
-    return [this.#muted, tail?.current, ...(tail?.queue ?? []), ...this.#queue].filter((item) => item !== undefined);
+  /** What lies on the timeline at or after `from` moved by `by`. */
+  moved(from: number, by: number): void {
+    for (const speech of this.onTimeline) speech.moved(from, by);
   }
 
   /** The muted source ended. */
@@ -172,73 +189,131 @@ export class SpeechQueue {
     this.#muted = undefined;
   }
 
-  /** Interrupts all that is said and queued, keeps it for `resume`, and reads on unheard what can't wait. */
-  cut(cut: TimelineCut, position: number, now: Microseconds, { mute }: { mute: boolean }): void {
-    const current = this.#current;
-    const queue = this.#queue;
-    this.dropTail();
-    this.#tail = { at: now, position, cut, current, queue };
-    this.settle(position);
-    for (const item of this.#ended.splice(0)) this.abandon(item);
-    for (const item of [current, ...queue]) item?.resolve("interrupted");
+  /**
+   * Gives every speech its part of what was cut off the timeline at `position` back, to be said next and in the same
+   * order; `mute`: a live source is read on unheard instead. Returns them as they were before.
+   */
+  takeBack(
+    position: number,
+    cut: TimelineCut,
+    { start, mute }: { readonly start: number; readonly mute: boolean },
+  ): readonly TakenBack[] {
+    const touched = this.onTimeline.filter(({ end }) => end === undefined || end > position);
+    const taken = touched.map((speech) => speech.takeBack(position, cut, { start, keep: !mute }));
+    this.#ended = this.#ended.filter((speech) => !touched.includes(speech));
+    if (mute) this.#muted = this.#current;
     this.#current = undefined;
-    this.#queue = [];
-    if (mute) this.#muted = current;
+    this.#queue.unshift(...touched);
+    return taken;
   }
 
-  /** Takes back the last cut and returns it; undefined when there is none or it is too old. */
-  resume(now: Microseconds): Tail | undefined {
-    const tail = this.#tail;
-    if (tail === undefined || this.#expired(tail, now)) return undefined;
-    this.#tail = undefined;
+  /**
+   * Interrupts all that is said and queued after {@link takeBack}, and keeps it for `resume`. With nothing to interrupt,
+   * not even pictures (`more`), what was interrupted before is kept.
+   */
+  interruptAll(now: Microseconds, { more }: { readonly more: boolean }): readonly QueuedSpeech[] {
+    const speeches = this.#queue.splice(0);
+    if (speeches.length === 0 && !more) return speeches;
+    const muted = this.#muted;
+    this.dropInterrupted();
+    if (muted !== undefined && speeches.includes(muted)) this.#muted = muted;
+    this.#interrupted = { at: now, speeches };
+    this.#resumed = new Set();
+    for (const speech of speeches) speech.interrupt();
+    return speeches;
+  }
+
+  /** Interrupts one that waits, and keeps it for `resume` while nothing else is said. */
+  interruptOne(speech: QueuedSpeech, now: Microseconds): void {
+    this.#queue = this.#queue.filter((one) => one !== speech);
+    if (this.#resumed.has(speech)) this.#resumed = new Set([...this.#resumed].filter((one) => one !== speech));
+    if (this.#interrupted?.speeches.includes(speech)) return;
+    speech.interrupt();
+    const muted = this.#muted;
+    this.dropInterrupted();
+    if (muted === speech) this.#muted = muted;
+    if (this.#queue.length === 0) this.#interrupted = { at: now, speeches: [speech] };
+    else this.#leave(speech);
+  }
+
+  /** Queues what was interrupted again, in front; undefined when there is nothing, or when it is too old. */
+  resume(now: Microseconds): readonly Speech[] | undefined {
+    const interrupted = this.#interrupted;
+    if (interrupted === undefined || this.#isExpired(interrupted, now)) return undefined;
+    this.#interrupted = undefined;
+    this.#queue.unshift(...interrupted.speeches);
+    this.#resumed = new Set(interrupted.speeches);
+    return interrupted.speeches.map((speech) => speech.again());
+  }
+
+  /** In a live broadcast what was interrupted or paused is heard again from now on; false when it is not to be. */
+  unmute(): boolean {
+    const [first] = this.#queue;
+    if (first === undefined || first !== this.#muted || first.isPaused || this.#current !== undefined) return false;
     this.#muted = undefined;
-    this.#current = tail.current;
-    this.#queue.unshift(...tail.queue);
-    return tail;
+    this.#queue.shift();
+    this.#resumed = new Set();
+    this.#current = first;
+    return true;
   }
 
-  /** A cut that was to be resumed is not, with all that was queued since: it can be resumed again. */
-  restore(tail: Tail, now: Microseconds): void {
-    for (const item of this.#queue) item.resolve("interrupted");
-    this.#tail = { ...tail, at: now, queue: this.#queue };
-    this.#current = undefined;
-    this.#queue = [];
+  /** Interrupts what is paused. */
+  dropPaused(): void {
+    const paused = this.#queue.filter(({ isPaused }) => isPaused);
+    this.#queue = this.#queue.filter(({ isPaused }) => !isPaused);
+    for (const speech of paused) {
+      speech.interrupt();
+      this.#leave(speech);
+    }
   }
 
-  /** Forgets a cut that is too old to resume. */
+  /** A speech that waits was heard to its end after all. */
+  finishWaiting(speech: QueuedSpeech): void {
+    if (!this.#queue.includes(speech)) return;
+    this.#queue = this.#queue.filter((one) => one !== speech);
+    this.#finish(speech);
+  }
+
+  /** Forgets what was interrupted too long ago to be resumed. */
   expire(now: Microseconds): void {
-    if (this.#tail !== undefined && this.#expired(this.#tail, now)) this.dropTail();
+    if (this.#interrupted !== undefined && this.#isExpired(this.#interrupted, now)) this.dropInterrupted();
   }
 
-  /** Forgets the last cut. */
-  dropTail(): void {
-    const tail = this.#tail;
-    this.#tail = undefined;
-    this.#muted = undefined;
-    for (const item of [tail?.current, ...(tail?.queue ?? [])]) if (item !== undefined) this.abandon(item);
+  /** Forgets what was interrupted last. */
+  dropInterrupted(): void {
+    const interrupted = this.#interrupted;
+    this.#interrupted = undefined;
+    for (const speech of interrupted?.speeches ?? []) this.#leave(speech);
   }
 
-  /** Lets go of an item. */
-  abandon(item: QueuedSpeech): void {
-    item.resolve("interrupted");
-    (item.renderer?.close() ?? item.source.close()).catch(this.#options.onCloseError);
+  /** Ends a speech and closes it. */
+  abandon(speech: QueuedSpeech): void {
+    speech.close().catch(this.#options.onCloseError);
   }
 
-  /** Lets go of everything. */
+  /** Ends everything. */
   close(): void {
-    this.dropTail();
-    for (const item of this.#ended.splice(0)) this.#heard(item);
-    for (const item of [this.#current, ...this.#queue]) if (item !== undefined) this.abandon(item);
+    const all = [...this.onTimeline, ...this.waiting];
+    this.#interrupted = undefined;
+    this.#muted = undefined;
     this.#current = undefined;
+    this.#ended = [];
     this.#queue = [];
+    for (const speech of new Set(all)) this.abandon(speech);
   }
 
-  #heard(item: QueuedSpeech): void {
-    item.resolve("finished");
-    this.abandon(item);
+  #finish(speech: QueuedSpeech): void {
+    speech.heardToEnd();
+    this.abandon(speech);
   }
 
-  #expired(tail: Tail, now: Microseconds): boolean {
-    return now - tail.at > this.#options.resumeWindow;
+  // Its end is known once the listeners have reported it.
+  #leave(speech: QueuedSpeech): void {
+    if (this.#muted === speech) this.#muted = undefined;
+    speech.closeSource().catch(this.#options.onCloseError);
+  }
+
+  #isExpired(interrupted: Interrupted, now: Microseconds): boolean {
+    return now - interrupted.at > this.#options.resumeWindow;
   }
 }

@@ -43,9 +43,11 @@ export class SpeechTimeline {
     return last && last.at + last.length;
   }
 
-  /** The next `frames` samples of the source lie at `at`, behind all that was written before. */
+  /**
+   * The next `frames` samples of the source lie at `at`. What lies before the end is the same audio, rendered again.
+   */
   write(at: number, frames: number): void {
-    let from = at;
+    let from = Math.max(at, this.end ?? at);
     const end = at + frames;
     for (const loop of this.#loops) {
       if (loop.to <= from || loop.from >= end) continue;
@@ -109,6 +111,13 @@ export class SpeechTimeline {
   broadcastAt(source: number): number | undefined {
     const piece = this.#pieces.findLast(({ from, length }) => from <= source && source < from + length);
     return piece && piece.at + source - piece.from;
+  }
+
+  /** The stretches of the broadcast from `at` on that hold its samples. */
+  piecesFrom(at: number): { readonly at: number; readonly length: number }[] {
+    return this.#pieces
+      .filter((piece) => piece.at + piece.length > at)
+      .map((piece) => ({ at: Math.max(piece.at, at), length: piece.at + piece.length - Math.max(piece.at, at) }));
   }
 
   /** The timeline as it is now: what a listener that has not applied a rewind yet still plays. */

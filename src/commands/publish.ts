@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { InputError, TransportError } from "../../base/index.js";
-import { type AudioSource, loadModel, openSource, openVideo, Publisher } from "../../publisher/index.js";
+import { type AudioSource, loadModel, openSource, openVideo, Publisher, type Speech } from "../../publisher/index.js";
 import { aborted, command } from "../command.js";
 import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
 import { shippedModel } from "../package.js";
@@ -151,12 +151,12 @@ export const publish = command({
     const warnings = new Warnings([source, video], notice);
     publisher.on("problem", problems.take);
     try {
-      const utterance = source && publisher.play(source);
+      const speech = source && publisher.say(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
       warnings.say();
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
-      if (utterance) await Promise.race([utterance.done, ...ends]);
+      if (speech) await Promise.race([spoken(speech), ...ends]);
       await Promise.race([publisher.drained(), ...ends]);
       // What ended by itself for a reason ended its queue as well.
       if (publisher.state === "closed") await publisher.closed;
@@ -222,4 +222,9 @@ async function openAudio(config: Resolved<typeof settings>): Promise<AudioSource
   if (source === undefined) return undefined;
   if (source === "-") return openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop });
   return openSource({ file: source, loop });
+}
+
+async function spoken({ done }: Speech): Promise<void> {
+  const { error } = await done;
+  if (error !== undefined) throw error;
 }

@@ -21,7 +21,7 @@ test.each(["quic", "qmux"] as const)(
     const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url, connect, model, aheadMs: 500, control: true });
     closers.push(() => publisher.close());
-    publisher.play(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true })).done.catch(() => {});
+    publisher.say(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
     const controller = new Controller({ url, broadcast: "demo", connect, timeoutMs: 30_000 });
     closers.push(() => controller.close());
 

@@ -42,11 +42,11 @@ async function interruptHeard(publisher: Publisher, listeners: readonly Listener
   await expect.poll(() => listeners.every((one) => one.stats().playing && one.stats().bufferMs > 500)).toBe(true);
   await expect.poll(() => publisher.stats().listeners).toBe(listeners.length);
   const interruption = publisher.interrupt();
-  const reply = publisher.play(await speech(1, 880));
+  const reply = publisher.say(await speech(1, 880));
   const { rewound, perListener } = await interruption;
   expect(rewound).toBe(true);
   expect(perListener.map(({ measured }) => measured)).toEqual(listeners.map(() => true));
-  expect(await reply.done).toBe("finished");
+  expect(await reply.done).toMatchObject({ outcome: "finished" });
   await expect.poll(() => listeners.map((one) => one.stats().discontinuities)).toEqual(listeners.map(() => 1));
   await expect
     .poll(() =>

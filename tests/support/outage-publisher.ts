@@ -11,4 +11,4 @@ const publisher = new Publisher({
   connect: { backends: ["quic"] },
 });
 publisher.on("state", (state) => process.stdout.write(`${state}\n`));
-publisher.play(await endlessTone(Number(hertz))).done.catch(() => {});
+publisher.say(await endlessTone(Number(hertz)));

@@ -44,7 +44,7 @@ export function urlOf(relay: Relay): string {
 
 /** Has a publisher say something. */
 export function say(publisher: Publisher, source: AudioSource): Speech {
-  return publisher.play(source);
+  return publisher.say(source);
 }
 
 /** Media time behind the last sample of older epochs that a listener's speaker played. */

@@ -1,15 +1,18 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
-import { ReportAggregator } from "../../flow/index.js";
+import { type Aggregate, ReportAggregator } from "../../flow/index.js";
 import { Deadlines } from "../../publisher/send/deadlines.js";
 import { Listeners } from "../../publisher/send/listeners.js";
 import { SendQueue } from "../../publisher/send/send-queue.js";
 import type { AudioSource } from "../../publisher/source/source.js";
-import { Renderer } from "../../publisher/speech/renderer.js";
+import { type Interruption, Interrupts } from "../../publisher/speech/interrupts.js";
+import { Playback } from "../../publisher/speech/playback.js";
+import { Renderer, type SayOptions } from "../../publisher/speech/renderer.js";
+import type { Speech } from "../../publisher/speech/speech.js";
 import { AudioTrack } from "../../publisher/tracks/audio-track.js";
 import { knobsSchema } from "../../publisher/tracks/mixer.js";
 import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
-import { toPosition, toTime } from "../../publisher/tracks/position.js";
+import { toPosition } from "../../publisher/tracks/position.js";
 import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
 import { openPcm } from "../../watch/audio/pcm.js";
 import { Playout } from "../../watch/audio/playout.js";
@@ -32,7 +35,15 @@ export class CountingSource implements AudioSource {
   #waiting: (() => void) | undefined;
   #given: number;
 
-  constructor(now: () => number, chunks: readonly { readonly at: number; readonly samples: number }[], first = 0) {
+  readonly #sign: number;
+
+  constructor(
+    now: () => number,
+    chunks: readonly { readonly at: number; readonly samples: number }[],
+    first = 0,
+    { isNegative = false } = {},
+  ) {
+    this.#sign = isNegative ? -1 : 1;
     this.#now = now;
     this.#chunks = [...chunks];
     this.#given = first;
@@ -47,7 +58,10 @@ export class CountingSource implements AudioSource {
     if (!chunk) return undefined;
     const first = this.#given;
     this.#given += chunk.samples;
-    return Float32Array.from({ length: chunk.samples }, (_, i) => (1000 + ((first + i) % RANGE)) / FULL_SCALE);
+    return Float32Array.from(
+      { length: chunk.samples },
+      (_, i) => (this.#sign * (1000 + ((first + i) % RANGE))) / FULL_SCALE,
+    );
   }
 
   /** Time went by. */
@@ -79,9 +93,13 @@ export class VirtualStage {
   readonly sendQueue: SendQueue;
   readonly playout: Playout;
   readonly listeners: Listeners;
+  readonly playback = new Playback();
+  readonly interrupts: Interrupts;
   /** Index of every sample heard, with when it was pulled. */
-  readonly heard: { readonly index: number; readonly at: number }[] = [];
+  readonly heard: { readonly index: number; readonly at: number; readonly isNegative: boolean }[] = [];
   now = 0;
+  /** The listener plays and reports nothing while this is true. */
+  unreported = false;
   /** The listener's process stands still while this is true. */
   stopped = false;
   /** The publisher's process stands still while this is true. */
@@ -98,13 +116,15 @@ export class VirtualStage {
   readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
   #lead: { lead: Microseconds; group: number } | undefined;
   /** What the relay said while the publisher stood still. */
-  readonly #unread: Parameters<Listeners["observe"]>[0][] = [];
+  readonly #unread: Aggregate[] = [];
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;
   #place = 0;
   #pulled = 0;
   #reportId = 0;
   #reportAt = 0;
+  /** The rewind that was reported last. */
+  #reported: number | undefined;
   #tickAt = 0;
 
   constructor(options: VirtualStageOptions = {}) {
@@ -153,8 +173,26 @@ export class VirtualStage {
       audioTrack: this.audioTrack,
       logger: { debug: () => {}, info: () => {}, warn: () => {} },
       onRead: () => {},
-      onBegin: () => {},
+      onBegin: () => this.interrupts.began(),
       onDelay: () => {},
+      control: {
+        interrupt: (id) => this.interrupts.interrupt(id),
+        pause: (id) => this.interrupts.pause(id),
+        resume: (id) => this.interrupts.resume(id),
+        phase: (id) => this.interrupts.phase(id),
+      },
+    });
+    this.interrupts = new Interrupts({
+      clock,
+      hasAudio: true,
+      renderer: this.renderer,
+      audioTrack: this.audioTrack,
+      video: undefined,
+      listeners: this.listeners,
+      deadlines: this.#deadlines,
+      playback: this.playback,
+      send: () => this.#pump(),
+      wake: () => {},
     });
     // Fades as short as can be: what is faded can't be traced.
     this.playout = new Playout({ channels: 1, fadeMs: 0.02 });
@@ -173,31 +211,26 @@ export class VirtualStage {
   }
 
   /** Queues audio whose chunks come `gaps` milliseconds after one another, from now on. */
-  say(chunks: readonly { readonly afterMs: number; readonly ms: number }[], first = 0) {
+  say(
+    chunks: readonly { readonly afterMs: number; readonly ms: number }[],
+    first = 0,
+    options: SayOptions & { readonly isNegative?: boolean } = {},
+  ): Speech {
     let at = this.now;
     const timed = chunks.map(({ afterMs, ms }) => {
       at += afterMs;
       return { at, samples: Math.round(ms * 48) };
     });
-    const source = new CountingSource(() => this.now, timed, first);
+    const source = new CountingSource(() => this.now, timed, first, options);
     this.sources.push(source);
     this.#index = first;
-    return this.renderer.play(source);
+    const { isNegative: _, ...said } = options;
+    return this.renderer.say(source, said);
   }
 
-  /** Takes back all that is said from where the listener can still miss it on, as the publisher does. */
-  interrupt(): void {
-    const now = fromMilliseconds(this.now);
-    const position = Math.min(
-      Math.max(toPosition(this.#deadlines.playhead(now) ?? microseconds(0)), 0),
-      Math.max(this.audioTrack.cursor, this.audioTrack.end),
-    );
-    const isSent = position < this.audioTrack.cursor;
-    this.renderer.cut(position, { more: false });
-    if (!isSent) return;
-    this.audioTrack.silence(position);
-    this.#pump();
-    this.listeners.startOver(toTime(position), now);
+  /** Takes back all that is said from where the listener can still miss it on. */
+  interrupt(): Promise<Interruption> {
+    return this.interrupts.interruptAll();
   }
 
   async runTo(milliseconds: number): Promise<void> {
@@ -212,8 +245,7 @@ export class VirtualStage {
       }
       if (!this.stopped) this.#listen();
       if (!this.relayStopped) this.#relay();
-      if (!this.publisherStopped)
-        for (const aggregate of this.#unread.splice(0)) this.listeners.observe(aggregate, this.#aggregator);
+      if (!this.publisherStopped) for (const aggregate of this.#unread.splice(0)) this.#observe(aggregate);
     }
   }
 
@@ -223,6 +255,11 @@ export class VirtualStage {
     for (const { index, at } of this.heard) if (at >= since && index < counts.length) counts[index]!++;
     const missing = counts.filter((count) => count === 0).length / 48;
     return { missing, repeated: counts.filter((count) => count > 1).length / 48 };
+  }
+
+  #observe(aggregate: Aggregate): void {
+    this.listeners.observe(aggregate, this.#aggregator);
+    this.playback.observe(aggregate, fromMilliseconds(this.now));
   }
 
   async #tick(): Promise<void> {
@@ -237,6 +274,7 @@ export class VirtualStage {
     }
     this.renderer.take();
     this.#pump();
+    this.interrupts.follow(true);
   }
 
   #pump(): void {
@@ -280,20 +318,24 @@ export class VirtualStage {
         for (let i = offset; i < offset + frames; i++) this.#note(this.#output[0]![i]!);
     }
     const { playhead } = this.playout;
-    if (this.now < this.#reportAt || playhead === undefined) return;
+    const applied = this.playout.applied;
+    if (applied?.discontinuity !== this.#reported) this.#reportAt = this.now;
+    const reported = playhead ?? applied?.from;
+    if (this.now < this.#reportAt || reported === undefined || this.unreported) return;
+    this.#reported = applied?.discontinuity;
     this.#reportAt = this.now + 100;
-    this.#report(microseconds(Math.max(0, playhead)));
+    this.#report(microseconds(Math.max(0, reported)));
   }
 
   #note(sample: number): void {
-    const place = Math.round(sample * (FULL_SCALE + 1)) - 1000;
+    const place = Math.round(Math.abs(sample) * (FULL_SCALE + 1)) - 1000;
     const before = this.#place;
     this.#place = place;
     // In a fade a sample is not what it was.
     if (place < 0 || place - before !== 1) return;
     // The range comes round again: the nearest place from 100 ms back on.
     this.#index += ((((place - this.#index + BACK) % RANGE) + RANGE) % RANGE) - BACK;
-    this.heard.push({ index: this.#index, at: this.now });
+    this.heard.push({ index: this.#index, at: this.now, isNegative: sample < 0 });
   }
 
   #report(playhead: Microseconds): void {
@@ -304,9 +346,9 @@ export class VirtualStage {
       clientTimeMs: Math.floor(this.now),
       playhead,
       playing: this.playout.moving,
-      discontinuity: 0,
-      from: undefined,
-      heardUntil: undefined,
+      discontinuity: this.playout.applied?.discontinuity ?? 0,
+      from: this.playout.applied?.from,
+      heardUntil: this.playout.applied?.heardUntil,
       receivedBytes: 0,
       receivedGroup: undefined,
       worstLead: this.#lead?.lead,
@@ -322,9 +364,10 @@ export class VirtualStage {
 
   #relay(): void {
     const now = fromMilliseconds(this.now);
+    let isUrgent = false;
     while (this.#reports[0] && this.#reports[0].at <= this.now)
-      this.#aggregator.fold(this.#reports.shift()!.report, now);
-    if (this.now % 100 !== 0) return;
+      isUrgent = this.#aggregator.fold(this.#reports.shift()!.report, now)?.rewindApplied || isUrgent;
+    if (this.now % 100 !== 0 && !isUrgent) return;
     this.#unread.push(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
   }
 }

@@ -19,7 +19,7 @@ serve<PublisherCalls>({
       (_, index) => 0.2 * Math.sin((2 * Math.PI * 440 * index) / RATE),
     );
     publisher = new Publisher({ url, broadcast: "healthy" });
-    publisher.play(await openSource({ samples, loop: true }));
+    publisher.say(await openSource({ samples, loop: true }));
   },
   stats() {
     if (publisher === undefined) throw new Error("The publisher has not been opened.");

@@ -87,12 +87,9 @@ serve<PublisherCalls>({
   say(speech) {
     const ends: Outcome[] = [];
     outcomes[speech.utterance] = ends;
-    open()
-      .play(new PacedSource(speech))
-      .done.then(
-        (outcome) => ends.push(outcome),
-        () => ends.push("failed"),
-      );
+    void open()
+      .say(new PacedSource(speech))
+      .done.then(({ outcome }) => ends.push(outcome));
   },
   async interrupt() {
     const { heardUntil, perListener } = await open().interrupt();
@@ -101,7 +98,7 @@ serve<PublisherCalls>({
       listeners: perListener.map(({ heardUntil: heardUntilUs, measured }) => ({ heardUntilUs, measured })),
     };
   },
-  resume: () => open().resume(),
+  resume: () => open().resume() !== undefined,
   gain: (gainDb) => open().set({ gainDb }),
   outcomes: () => outcomes,
   stats: () => open().stats(),

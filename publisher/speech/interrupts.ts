@@ -1,0 +1,266 @@
+import { type Clock, fromMilliseconds, InputError, type Microseconds, microseconds } from "../../base/index.js";
+import { MAX_LAG } from "../../flow/index.js";
+import type { Deadlines } from "../send/deadlines.js";
+import type { HeardListener, Listeners } from "../send/listeners.js";
+import type { AudioTrack } from "../tracks/audio-track.js";
+import { toPosition, toTime } from "../tracks/position.js";
+import type { VideoTrack } from "../tracks/video-track.js";
+import type { Playback } from "./playback.js";
+import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
+import type { Renderer } from "./renderer.js";
+import type { Speech, SpeechControl, SpeechPhase } from "./speech.js";
+import type { HeardReport } from "./speech-state.js";
+
+/** What was heard of a speech that an interrupt of all took back. */
+export interface InterruptedSpeech {
+  readonly speech: Speech;
+  readonly heardMs: number;
+  readonly heardText: string;
+}
+
+/** What `interrupt` found out. */
+export interface Interruption {
+  /** What was said or queued, in order. */
+  readonly speeches: readonly InterruptedSpeech[];
+  /**
+   * Media time up to which the taken-back audio was heard: by every listener that reports, so the earliest of
+   * `perListener`. Without reports it is the clock's estimate. 0 when nothing had been sent.
+   */
+  readonly heardUntil: Microseconds;
+  /** The listeners that report, at most 24 of them. */
+  readonly perListener: readonly HeardListener[];
+  /** Where the audio was cut. */
+  readonly to: Microseconds;
+  /** Whether anything that had been sent was taken back. */
+  readonly rewound: boolean;
+}
+
+type Heard = Omit<Interruption, "speeches">;
+
+interface Cut {
+  readonly to: Microseconds;
+  readonly rewound: boolean;
+  /** Whether listeners will report it: those of audio do. */
+  readonly heard: boolean;
+  /** What no listener can have heard beyond: it was not sent, or could not be reached by then. */
+  readonly reach: Microseconds;
+}
+
+/** Options of {@link Interrupts}. */
+export interface InterruptsOptions {
+  readonly clock: Clock;
+  readonly hasAudio: boolean;
+  readonly renderer: Renderer;
+  readonly audioTrack: AudioTrack;
+  readonly video: VideoTrack | undefined;
+  readonly listeners: Listeners;
+  readonly deadlines: Deadlines;
+  readonly playback: Playback;
+  /** Sends what is due at once: the rewind must not wait for the next tick. */
+  readonly send: () => void;
+  /** Has the next tick run soon. */
+  readonly wake: () => void;
+}
+
+/** How long listeners' reports of a rewind are awaited. */
+const HEARD_LIMIT_MS = 1000;
+/** What begins later than this behind a playhead is not heard before a rewind arrives. */
+const REACHED = fromMilliseconds(300);
+
+/** Takes back what was sent: all of it or one speech of several, for good or to be resumed; and finds out what was heard. */
+export class Interrupts implements SpeechControl {
+  readonly #options: InterruptsOptions;
+  /** Frames made when the last interrupt of all was done. */
+  #quietSince = -1;
+  #last: Promise<Interruption> | undefined;
+  /** What is found out about the interrupt that can be resumed. */
+  #resumable: Promise<Interruption> | undefined;
+
+  constructor(options: InterruptsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Moves the speeches' progress on: as listeners report it, else as the clock has it. `wanted`: the relay wants audio, so
+   * that somebody may be about to report.
+   */
+  follow(wanted: boolean): void {
+    const { clock, deadlines, playback, renderer } = this.#options;
+    const now = clock();
+    const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
+    const reported = playback.playheads(now);
+    renderer.speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
+  }
+
+  /** Something new is being said: the next interrupt is another one. */
+  began(): void {
+    this.#last = undefined;
+  }
+
+  /** Interrupts everything that is said or queued. Again before anything new was said, it gives the same answer. */
+  interruptAll(): Promise<Interruption> {
+    const { audioTrack, renderer, video, clock } = this.#options;
+    const isQuiet = this.#quietSince === audioTrack.counters.frames && renderer.idle;
+    if (isQuiet && video?.running !== true && this.#last !== undefined) return this.#last;
+    if (this.#resumable !== undefined && renderer.speeches.isResuming) {
+      renderer.speeches.interruptAll(clock(), { more: false });
+      this.#last = this.#resumable;
+      return this.#last;
+    }
+    const { found } = this.#interruptFrom(this.#earliest(clock()));
+    this.#quietSince = audioTrack.counters.frames;
+    this.#last = found;
+    return found;
+  }
+
+  /** @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on. */
+  rewind(to: Microseconds): { readonly to: Microseconds; readonly rewound: boolean } {
+    if (!Number.isSafeInteger(to) || to < 0) {
+      throw new InputError("INVALID_TIMESTAMP", `to must be a whole number of microseconds from 0 on, not ${to}.`);
+    }
+    const { cut } = this.#interruptFrom(to);
+    return { to: cut.to, rewound: cut.rewound };
+  }
+
+  /** Says what was interrupted after all; undefined when there is nothing to resume. */
+  resumeAll(): readonly Speech[] | undefined {
+    const { renderer, deadlines, clock, video, wake } = this.#options;
+    const speeches = renderer.speeches.resume(clock());
+    if (speeches === undefined) return undefined;
+    this.#last = undefined;
+    if (speeches.length === 0) video?.start(toTime(deadlines.next(clock())));
+    wake();
+    return speeches;
+  }
+
+  phase(id: number): SpeechPhase {
+    return this.#options.renderer.speeches.phase(id);
+  }
+
+  interrupt(id: number): void {
+    const { renderer, clock, wake } = this.#options;
+    const speech = renderer.speeches.find(id);
+    if (speech === undefined) return;
+    this.#takeOne(speech);
+    renderer.speeches.interruptOne(speech, clock());
+    wake();
+  }
+
+  pause(id: number): boolean {
+    const { renderer } = this.#options;
+    const speech = renderer.speeches.find(id);
+    if (speech === undefined || speech.isPaused) return false;
+    speech.pause();
+    if (!this.#takeOne(speech)) speech.announcePause();
+    return true;
+  }
+
+  resume(id: number): Speech | undefined {
+    const { renderer, wake } = this.#options;
+    const speech = renderer.speeches.find(id);
+    if (speech?.isPaused === true) {
+      speech.resume();
+      this.#last = undefined;
+      wake();
+      return speech.speech;
+    }
+    const isInterrupted = speech !== undefined && renderer.speeches.isInterrupted(speech);
+    return isInterrupted && this.resumeAll() !== undefined ? speech.speech : undefined;
+  }
+
+  #interruptFrom(to: Microseconds): { readonly cut: Cut; readonly found: Promise<Interruption> } {
+    const { renderer, video, clock } = this.#options;
+    const more = video?.running ?? false;
+    const { cut, heard } = this.#cutAt(to);
+    const speeches = renderer.speeches.interruptAll(clock(), { more });
+    // Their handles may be others by then, of what was resumed.
+    const handles = speeches.map(({ speech }) => speech);
+    const found = heard.then(async (report) => {
+      const results = await Promise.all(handles.map((speech) => speech.done));
+      const each = results.map(({ heardMs, heardText }, index) => ({ speech: handles[index]!, heardMs, heardText }));
+      return { ...report, speeches: each };
+    });
+    if (speeches.length > 0 || more) this.#resumable = found;
+    return { cut, found };
+  }
+
+  // Takes one speech off the timeline, and what lies behind it to be said again; false when it is not there.
+  #takeOne(speech: QueuedSpeech): boolean {
+    const { renderer, clock } = this.#options;
+    const { start, end } = speech.timeline;
+    if (start === undefined || end === undefined || !renderer.speeches.onTimeline.includes(speech)) return false;
+    const told = speech.state.measured ? (speech.timeline.broadcastAt(speech.state.heard) ?? 0) : 0;
+    const position = Math.max(start, toPosition(this.#earliest(clock())), told);
+    const { taken } = this.#cutAt(toTime(position));
+    return taken.some((one) => one.speech === speech);
+  }
+
+  // Takes all audio at or after `to` back, and stops the pictures there.
+  #cutAt(to: Microseconds): {
+    readonly cut: Cut;
+    readonly heard: Promise<Heard>;
+    readonly taken: readonly TakenBack[];
+  } {
+    const { clock, audioTrack, renderer, video, listeners, deadlines, playback, hasAudio } = this.#options;
+    const now = clock();
+    const frontier = toPosition(video?.frontier ?? 0);
+    const { cursor } = audioTrack;
+    const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
+    // What was encoded behind the last sample is nothing to be heard.
+    const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
+    const taken = renderer.takeBack(position);
+    const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
+    const rewound = position < cursor;
+    const most = listeners.bound.at(now) ?? sent;
+    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
+    if (rewound) {
+      audioTrack.silence(position);
+      this.#options.send();
+      listeners.startOver(toTime(position), now);
+      playback.rewound(toTime(position), now);
+    }
+    const pictures = video?.pause(toTime(position)) ?? false;
+    const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
+    const heard = this.#heard(cut);
+    this.#measure(
+      taken.filter(({ before }) => (before.start ?? 0) < toPosition(furthest)),
+      heard,
+    );
+    return { cut, heard, taken };
+  }
+
+  // What may have been heard beyond the cut waits for the listeners' reports, to continue where they fell silent.
+  #measure(taken: readonly TakenBack[], heard: Promise<Heard>): void {
+    const { renderer, wake } = this.#options;
+    for (const { speech } of taken) speech.measure();
+    void heard.then(({ heardUntil, perListener }) => {
+      const report: HeardReport = {
+        heardUntil,
+        listeners: perListener.map((one) => ({ ...one, id: one.session })),
+      };
+      for (const { speech, before } of taken) {
+        speech.measured(report, before);
+        if (speech.isPaused && speech.isHeard) renderer.speeches.finishWaiting(speech);
+        speech.announcePause();
+      }
+      wake();
+    });
+  }
+
+  async #heard({ to, rewound, heard, reach }: Cut): Promise<Heard> {
+    const { audioTrack, video, listeners } = this.#options;
+    const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
+    const perListener = await listeners.heard(heard ? HEARD_LIMIT_MS : 0);
+    const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
+    const times = clamped.map((one) => one.heardUntil);
+    // One that claims to have heard far less than the others speaks for itself alone.
+    const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
+    const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
+    return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
+  }
+
+  #earliest(now: Microseconds): Microseconds {
+    const { listeners, deadlines } = this.#options;
+    return listeners.earliest(now) ?? deadlines.presumed(now);
+  }
+}

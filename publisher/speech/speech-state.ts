@@ -1,0 +1,223 @@
+import { toPosition } from "../tracks/position.js";
+import type { Playheads } from "./playback.js";
+import type { SpeechTimeline } from "./speech-timeline.js";
+import type { VoicedAudio } from "./voiced-audio.js";
+import type { HeardText, Words, WordTiming } from "./words.js";
+
+/** How a speech ended. */
+export type SpeechOutcome = "finished" | "interrupted" | "failed";
+
+/** What one listener heard of a speech. */
+export interface SpeechListener {
+  /** The listener's random session id. */
+  readonly id: number;
+  /** Where in the source its first report found it: more than 0 for a listener that joined late. */
+  readonly fromMs: number;
+  /** How far in the source it heard. */
+  readonly heardMs: number;
+  /** True when it reported this itself; false for a projection of its playhead. */
+  readonly measured: boolean;
+}
+
+/** The one end of a speech. */
+export interface SpeechResult {
+  /** `failed`: its source could not be read to the end. */
+  readonly outcome: SpeechOutcome;
+  /** Milliseconds of the source that were heard, from its first sample: by the earliest listener that reports. */
+  readonly heardMs: number;
+  /** The text up to there. */
+  readonly heardText: string;
+  /** Whether word timings say so; otherwise the text is an estimate. */
+  readonly exact: boolean;
+  /** Whether a listener reported it; otherwise it is the clock's estimate. */
+  readonly measured: boolean;
+  /** The listeners that reported while it was said, at most 24 at a time. */
+  readonly listeners: readonly SpeechListener[];
+  /** Why it failed. */
+  readonly error?: Error;
+}
+
+/** How far a speech was heard. */
+export interface SpeechProgress {
+  /** Milliseconds of the source from its first sample. Only climbs; a measured one is never revised. */
+  readonly ms: number;
+  readonly measured: boolean;
+}
+
+/** What the listeners reported of a rewind: by listener, and how far all of them heard. */
+export interface HeardReport {
+  readonly heardUntil: number;
+  readonly listeners: readonly { readonly id: number; readonly heardUntil: number; readonly measured: boolean }[];
+}
+
+interface Hearing {
+  readonly from: number;
+  readonly heard: number;
+  readonly measured: boolean;
+}
+
+const SAMPLES_PER_MS = 48;
+/** Remembered for one speech; beyond, the one that was first goes. */
+const MAX_LISTENERS = 256;
+/** A listener that was this near the end when it last reported has heard it by the time all have. */
+const NEAR_END = 300 * SAMPLES_PER_MS;
+/** Time a letter takes to say, for texts whose audio is not all there: 15 letters a second. */
+const MS_PER_LETTER = 66;
+
+/** Options of {@link SpeechState}. */
+export interface SpeechStateOptions {
+  readonly words: Words;
+  readonly text: string | undefined;
+  readonly voiced: VoicedAudio;
+  /** Samples of the source that were heard before. */
+  readonly heard?: number;
+  readonly measured?: boolean;
+}
+
+/** What is known of one speech: how far it was heard, by which listeners, in which words, and how it ended. */
+export class SpeechState {
+  readonly #options: SpeechStateOptions;
+  readonly #done = Promise.withResolvers<SpeechResult>();
+  readonly #listeners = new Map<number, Hearing>();
+  #changed = Promise.withResolvers<void>();
+  /** In samples of the source per channel. */
+  #heard: number;
+  #measured: boolean;
+  /** Samples of the source, once it is known. */
+  #length: number | undefined;
+  #result: SpeechResult | undefined;
+
+  constructor(options: SpeechStateOptions) {
+    this.#options = options;
+    this.#heard = options.heard ?? 0;
+    this.#measured = options.measured ?? false;
+  }
+
+  /** Samples of the source that were heard. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  get measured(): boolean {
+    return this.#measured;
+  }
+
+  get progress(): SpeechProgress {
+    return { ms: this.#result?.heardMs ?? this.#heard / SAMPLES_PER_MS, measured: this.#measured };
+  }
+
+  get text(): HeardText {
+    if (this.#result !== undefined) return { text: this.#result.heardText, exact: this.#result.exact };
+    const { words } = this.#options;
+    const isWhole = this.#length !== undefined && this.#heard >= this.#length;
+    return words.heard({ ms: this.#heard / SAMPLES_PER_MS, isWhole, voicedShare: words.timed ? 0 : this.#share });
+  }
+
+  get result(): SpeechResult | undefined {
+    return this.#result;
+  }
+
+  get done(): Promise<SpeechResult> {
+    return this.#done.promise;
+  }
+
+  /** Resolves with the next progress, or the end. */
+  get changed(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /** See {@link Words.add}; without effect after the end. */
+  addWords(words: readonly WordTiming[]): void {
+    if (this.#result === undefined) this.#options.words.add(words);
+  }
+
+  /** Samples of the source; undefined while more may come. */
+  get length(): number | undefined {
+    return this.#length;
+  }
+
+  setLength(length: number | undefined): void {
+    this.#length = length;
+  }
+
+  /** Takes what the listeners reported. Returns whether the speech got any further. */
+  observe({ earliest, measured, listeners }: Playheads, timeline: SpeechTimeline): boolean {
+    if (timeline.start === undefined || this.#result !== undefined) return false;
+    for (const { id, playhead } of listeners) this.#hear(id, timeline.sourceAt(toPosition(playhead)), true);
+    return this.#advance(timeline.sourceAt(toPosition(earliest)), measured);
+  }
+
+  /**
+   * Takes what the listeners reported of a rewind that took the speech back; `before` is its timeline until then. Returns
+   * whether it got any further.
+   */
+  settleRewind({ heardUntil, listeners }: HeardReport, before: SpeechTimeline): boolean {
+    for (const one of listeners) this.#hear(one.id, before.sourceAt(toPosition(one.heardUntil)), one.measured);
+    const isMeasured = listeners.some(({ measured }) => measured);
+    const heard = before.sourceAt(toPosition(heardUntil));
+    // What listeners measured replaces what the clock estimated, to either side.
+    if (isMeasured && !this.#measured) this.#heard = Math.min(this.#heard, heard);
+    this.#measured ||= isMeasured;
+    return this.#advance(heard, isMeasured);
+  }
+
+  /** Ends it; only the first end counts. Returns the result, or undefined when it had ended. */
+  end(outcome: SpeechOutcome, error?: Error): SpeechResult | undefined {
+    if (this.#result !== undefined) return undefined;
+    if (outcome === "finished" && this.#length !== undefined) this.#hearAll(this.#length);
+    const { text, exact } = this.text;
+    const listeners = [...this.#listeners].map(([id, { from, heard, measured }]) => ({
+      id,
+      fromMs: from / SAMPLES_PER_MS,
+      heardMs: heard / SAMPLES_PER_MS,
+      measured,
+    }));
+    const heardMs = this.#heard / SAMPLES_PER_MS;
+    const heard = { heardMs, heardText: text, exact, measured: this.#measured };
+    this.#result = { outcome, ...heard, listeners, ...(error && { error }) };
+    this.#done.resolve(this.#result);
+    this.#stir();
+    return this.#result;
+  }
+
+  #hear(id: number, heard: number, measured: boolean): void {
+    const before = this.#listeners.get(id);
+    this.#listeners.set(id, {
+      from: before?.from ?? heard,
+      heard: Math.max(heard, before?.heard ?? 0),
+      measured: measured || (before?.measured === true && heard <= before.heard),
+    });
+    if (this.#listeners.size <= MAX_LISTENERS) return;
+    const [oldest] = this.#listeners.keys();
+    this.#listeners.delete(oldest!);
+  }
+
+  #hearAll(length: number): void {
+    this.#heard = Math.max(this.#heard, length);
+    for (const [id, hearing] of this.#listeners) {
+      if (hearing.heard >= length - NEAR_END) this.#listeners.set(id, { ...hearing, heard: length });
+    }
+  }
+
+  #advance(heard: number, measured: boolean): boolean {
+    if (heard <= this.#heard) return false;
+    this.#heard = heard;
+    this.#measured = measured;
+    this.#stir();
+    return true;
+  }
+
+  #stir(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  // Of a source that is not all there, the text says how long its voice will be.
+  get #share(): number {
+    const { voiced, text = "" } = this.#options;
+    const letters = text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
+    const known = voiced.voicedMs(voiced.length);
+    const total = this.#length === undefined ? Math.max(known, letters * MS_PER_LETTER) : known;
+    return total > 0 ? voiced.voicedMs(this.#heard) / total : 0;
+  }
+}

@@ -1,0 +1,179 @@
+import { EventEmitter } from "node:events";
+import { StateError } from "../../base/index.js";
+import type { PushAudio } from "../source/push-audio.js";
+import type { SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
+import type { WordTiming } from "./words.js";
+
+/** Events of a {@link Speech}. */
+export interface SpeechEvents {
+  /** Its first sample was heard: reported by a listener, or with `measured: false` the clock's estimate. */
+  started: [{ readonly measured: boolean }];
+  /** It was heard further: about ten times a second. */
+  progress: [SpeechProgress];
+  /** It stands still; so far it was heard. */
+  paused: [SpeechProgress];
+  resumed: [];
+  /** Its one end, whatever the outcome. */
+  finished: [SpeechResult];
+}
+
+/** What a speech is doing: `queued` until its audio is sent for the first time. */
+export type SpeechPhase = "queued" | "speaking" | "paused" | "done";
+
+/** Options of `interrupt`. */
+export interface InterruptOptions {
+  /** Milliseconds over which the audio fades out, 0 to 50. Default: listeners fade over 10 ms at most. */
+  readonly fadeMs?: number;
+}
+
+/** What a speech asks of its publisher. */
+export interface SpeechControl {
+  interrupt(id: number, options: InterruptOptions): void;
+  pause(id: number): boolean;
+  resume(id: number): Speech | undefined;
+  phase(id: number): SpeechPhase;
+}
+
+/** Parts of a {@link Speech}. */
+export interface SpeechParts {
+  readonly id: number;
+  readonly state: SpeechState;
+  readonly push: PushAudio | undefined;
+  readonly control: SpeechControl;
+  /** The interrupted speech that it continues. */
+  readonly continues?: Speech;
+}
+
+/**
+ * One thing to say, by `publisher.say`. Its positions are milliseconds of its source, from the source's first sample:
+ * pauses, underruns and delays of the broadcast don't count, and audio that is sent again doesn't count twice.
+ */
+export class Speech extends EventEmitter<SpeechEvents> {
+  readonly id: number;
+  readonly #parts: SpeechParts;
+  #resumedAs: Speech | undefined;
+
+  /** @internal Use `publisher.say`. */
+  constructor(parts: SpeechParts) {
+    super();
+    this.id = parts.id;
+    this.#parts = parts;
+    if (parts.continues !== undefined) parts.continues.#resumedAs = this;
+  }
+
+  /**
+   * Its one end. Never rejects: where the source can't be read the outcome is `failed`, with the error. A paused speech
+   * keeps it pending until the speech is resumed and heard, or interrupted.
+   */
+  get done(): Promise<SpeechResult> {
+    return this.#parts.state.done;
+  }
+
+  /** What it is doing. */
+  get phase(): SpeechPhase {
+    return this.#parts.state.result === undefined ? this.#parts.control.phase(this.id) : "done";
+  }
+
+  /** Milliseconds of the source that were heard by now, by the earliest listener that reports. */
+  get heardMs(): number {
+    return this.#parts.state.progress.ms;
+  }
+
+  /** Whether a listener reported `heardMs`; otherwise it is the clock's estimate. */
+  get measured(): boolean {
+    return this.#parts.state.measured;
+  }
+
+  /** The text up to `heardMs`: exact with word timings, else an estimate; see `exact` of the result. */
+  get heardText(): string {
+    return this.#parts.state.text.text;
+  }
+
+  /** The speech as which an interrupted one continues, once it was resumed. */
+  get resumedAs(): Speech | undefined {
+    return this.#resumedAs;
+  }
+
+  /** Resolves when there is room for more pushed audio, and when no more is wanted. */
+  get ready(): Promise<void> {
+    return this.#parts.push?.ready ?? Promise.resolve();
+  }
+
+  /**
+   * Adds audio to a speech whose source is pushed, in portions of any size. Returns whether there is room for more: after
+   * `false` a caller that can wait awaits `ready`. After an interrupt it does nothing and returns false.
+   *
+   * @throws InputError `INVALID_OPTION` for anything but bytes, or samples of the source's own format; StateError
+   *   `NOT_PUSHED` for a source that is pulled, `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.
+   */
+  write(samples: ArrayBufferView): boolean {
+    const push = this.#push("write");
+    if (this.#parts.state.result !== undefined && !push.accepts(samples.byteLength)) return false;
+    return push.write(samples);
+  }
+
+  /** Ends the audio of a speech whose source is pushed. @throws StateError `NOT_PUSHED`. */
+  end(): void {
+    this.#push("end").end();
+  }
+
+  /**
+   * Adds word or character timings, in any order and also while the audio streams. After the end it does nothing.
+   *
+   * @throws InputError `INVALID_OPTION` that names what is wrong with a timing.
+   */
+  addWords(words: readonly WordTiming[]): void {
+    this.#parts.state.addWords(words);
+  }
+
+  /**
+   * Takes back what the listeners have not heard of this speech; others are not touched, and the next one begins at once.
+   * Resolves like `done`, when the listeners have reported how far they heard, after a second at most. Without effect
+   * after the end.
+   */
+  interrupt(options: InterruptOptions = {}): Promise<SpeechResult> {
+    if (this.#parts.state.result === undefined) this.#parts.control.interrupt(this.id, options);
+    return this.done;
+  }
+
+  /**
+   * Stops this speech where the listeners are; it and what is queued behind it wait until `resume` or `interrupt`. False
+   * when it is paused already, or over.
+   */
+  pause(): boolean {
+    return this.#parts.state.result === undefined && this.#parts.control.pause(this.id);
+  }
+
+  /**
+   * Continues a paused speech from the first sample that was not heard, and returns it. An interrupted speech can be
+   * resumed too, within the publisher's `resumeWindowMs` and while nothing else was said since: as another speech, which
+   * is returned and counts on where this one was cut. Undefined when there is nothing to resume.
+   */
+  resume(): Speech | undefined {
+    return this.#parts.control.resume(this.id);
+  }
+
+  /**
+   * How far it was heard, as it is heard; ends with the speech. A slow reader gets the latest position.
+   */
+  async *progress(): AsyncGenerator<SpeechProgress, void, undefined> {
+    const { state } = this.#parts;
+    let reached = 0;
+    for (;;) {
+      const { changed, result, progress } = state;
+      if (progress.ms > reached) {
+        reached = progress.ms;
+        yield progress;
+      } else if (result !== undefined) return;
+      else await changed;
+    }
+  }
+
+  #push(verb: string): PushAudio {
+    const { push } = this.#parts;
+    if (push === undefined) {
+      throw new StateError("NOT_PUSHED", `Speech.${verb} needs audio opened by openAudio({ sampleRate, format }).`);
+    }
+    return push;
+  }
+}

@@ -1,0 +1,211 @@
+import { expect, test } from "vitest";
+import type { SpeechResult } from "../../publisher/index.js";
+import { VirtualStage } from "../support/virtual-stage.js";
+
+const SAMPLES_PER_MS = 48;
+const RANGE = 30_000;
+/** Positions agree to this: a report, and the speaker's quantum of 2.7 ms. */
+const WITHIN_MS = 20;
+
+/** How far a speech was heard, by the samples that the speaker played since a moment. */
+function spoken(stage: VirtualStage, { isNegative = false, since = 0, until = Number.POSITIVE_INFINITY } = {}): number {
+  let reached = 0;
+  for (const { index, at, isNegative: sign } of stage.heard) {
+    if (sign !== isNegative || at < since || at > until) continue;
+    const place = ((index % RANGE) + RANGE) % RANGE;
+    const next = reached + ((((place - reached) % RANGE) + RANGE + 4800) % RANGE) - 4800;
+    if (next - reached < RANGE / 2) reached = Math.max(reached, next + 1);
+  }
+  return reached / SAMPLES_PER_MS;
+}
+
+const whole = (ms: number) => [{ afterMs: 0, ms }];
+
+/** Lets what was found out reach the application. */
+async function settled(stage: VirtualStage, ms = 300): Promise<void> {
+  await stage.runTo(stage.now + ms);
+}
+
+async function result(stage: VirtualStage, done: Promise<SpeechResult>): Promise<SpeechResult> {
+  let found: SpeechResult | undefined;
+  void done.then((one) => {
+    found = one;
+  });
+  for (let i = 0; i < 400 && found === undefined; i++) await settled(stage, 50);
+  if (found === undefined) throw new Error("The speech did not end.");
+  return found;
+}
+
+test("a speech that is heard to its end ends with its length, listener by listener, and with progress that only climbs", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(2000));
+  const events: string[] = [];
+  const reached: number[] = [];
+  speech.on("started", ({ measured }) => events.push(`started ${measured}`));
+  speech.on("progress", ({ ms, measured }) => {
+    reached.push(ms);
+    expect(measured).toBe(true);
+    expect(ms).toBeLessThanOrEqual(spoken(stage) + WITHIN_MS);
+  });
+  speech.on("finished", ({ outcome }) => events.push(outcome));
+  const end = await result(stage, speech.done);
+  expect(end).toMatchObject({ outcome: "finished", heardMs: 2000, measured: true });
+  expect(end.listeners).toEqual([{ id: 1, fromMs: 0, heardMs: 2000, measured: true }]);
+  expect(events).toEqual(["started true", "finished"]);
+  expect(reached.length).toBeGreaterThan(10);
+  expect(reached).toEqual([...reached].sort((one, other) => one - other));
+  expect(speech.phase).toBe("done");
+});
+
+test("an interrupted speech ends where the listener fell silent", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(5000));
+  await stage.runTo(1480);
+  void speech.interrupt();
+  expect(await result(stage, speech.done)).toMatchObject({ outcome: "interrupted", measured: true });
+  expect(Math.abs(speech.heardMs - spoken(stage))).toBeLessThan(WITHIN_MS);
+  expect(speech.heardMs).toBeGreaterThan(1000);
+});
+
+test("a paused speech stays open, continues without a gap or a repeat, and counts no sample twice", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(4000));
+  const events: string[] = [];
+  for (const name of ["paused", "resumed", "finished"] as const) speech.on(name, () => events.push(name));
+  await stage.runTo(1500);
+  expect(speech.pause()).toBe(true);
+  expect(speech.pause()).toBe(false);
+  await stage.runTo(4000);
+  expect(events).toEqual(["paused"]);
+  expect(speech.phase).toBe("paused");
+  const paused = speech.heardMs;
+  expect(Math.abs(paused - spoken(stage))).toBeLessThan(WITHIN_MS);
+  expect(speech.resume()).toBe(speech);
+  const end = await result(stage, speech.done);
+  expect(end).toMatchObject({ outcome: "finished", heardMs: 4000 });
+  expect(events).toEqual(["paused", "resumed", "finished"]);
+  const { missing, repeated } = stage.coverage(4000);
+  expect(missing).toBeLessThan(3);
+  expect(repeated).toBeLessThan(3);
+});
+
+test("a speech that is resumed and interrupted later ends at the position in its source, not on the clock", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(8000));
+  await stage.runTo(1500);
+  speech.pause();
+  await stage.runTo(6000);
+  speech.resume();
+  await stage.runTo(7500);
+  void speech.interrupt();
+  const { heardMs } = await result(stage, speech.done);
+  expect(Math.abs(heardMs - spoken(stage))).toBeLessThan(WITHIN_MS);
+  expect(heardMs).toBeLessThan(4000);
+});
+
+test("the holes that a slow source leaves are no part of its position", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const slow = Array.from({ length: 20 }, () => ({ afterMs: 300, ms: 200 }));
+  const speech = stage.say(slow);
+  await stage.runTo(4000);
+  void speech.interrupt();
+  const { heardMs } = await result(stage, speech.done);
+  expect(heardMs).toBeGreaterThan(1500);
+  expect(Math.abs(heardMs - spoken(stage))).toBeLessThan(WITHIN_MS);
+});
+
+test("interrupting the second of three speeches leaves the first and the third whole", async () => {
+  for (const at of [600, 1500, 2400]) {
+    const stage = new VirtualStage({ aheadMs: 5000 });
+    const first = stage.say(whole(1000));
+    const second = stage.say(whole(3000), 0, { isNegative: true });
+    const third = stage.say(whole(1000));
+    await stage.runTo(at);
+    void second.interrupt();
+    const interrupted = await result(stage, second.done);
+    expect(interrupted.outcome).toBe("interrupted");
+    expect(Math.abs(interrupted.heardMs - spoken(stage, { isNegative: true }))).toBeLessThan(WITHIN_MS);
+    expect(await result(stage, first.done)).toMatchObject({ outcome: "finished", heardMs: 1000 });
+    expect(await result(stage, third.done)).toMatchObject({ outcome: "finished", heardMs: 1000 });
+    const counts = new Uint8Array(48_000);
+    for (const { index, isNegative } of stage.heard) {
+      const place = ((index % RANGE) + RANGE) % RANGE;
+      if (!isNegative) counts[place]!++;
+    }
+    // Places below 18,000 come twice in each of both speeches, those from there on once.
+    expect(counts.subarray(0, 18_000).filter((count) => count !== 4).length / SAMPLES_PER_MS).toBeLessThan(6);
+    expect(counts.subarray(18_000, RANGE).filter((count) => count !== 2).length / SAMPLES_PER_MS).toBeLessThan(6);
+  }
+});
+
+test("an interrupt of all returns what was heard of each speech, and resume returns the one that continues", async () => {
+  const stage = new VirtualStage({ aheadMs: 5000 });
+  const first = stage.say(whole(1000));
+  const second = stage.say(whole(3000), 0, { isNegative: true });
+  const third = stage.say(whole(500));
+  await stage.runTo(2000);
+  const interrupting = stage.interrupt();
+  await settled(stage);
+  const { speeches } = await interrupting;
+  expect(speeches.map(({ speech }) => speech)).toEqual([second, third]);
+  expect((await first.done).outcome).toBe("finished");
+  const heard = spoken(stage, { isNegative: true });
+  expect(Math.abs(speeches[0]!.heardMs - heard)).toBeLessThan(WITHIN_MS);
+  expect(speeches[1]!.heardMs).toBe(0);
+  const resumed = stage.interrupts.resumeAll()!;
+  expect(resumed).toHaveLength(2);
+  expect(second.resumedAs).toBe(resumed[0]);
+  expect(third.resumedAs).toBe(resumed[1]);
+  expect(resumed[0]!.heardMs).toBe(speeches[0]!.heardMs);
+  expect(await result(stage, resumed[0]!.done)).toMatchObject({ outcome: "finished", heardMs: 3000 });
+  expect(await result(stage, resumed[1]!.done)).toMatchObject({ outcome: "finished", heardMs: 500 });
+  expect((await second.done).outcome).toBe("interrupted");
+});
+
+test("without a listener the clock's estimate counts, and says that it is one", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  stage.unreported = true;
+  const speech = stage.say(whole(2000));
+  const started: boolean[] = [];
+  speech.on("started", ({ measured }) => started.push(measured));
+  expect(await result(stage, speech.done)).toMatchObject({
+    outcome: "finished",
+    heardMs: 2000,
+    measured: false,
+    listeners: [],
+  });
+  expect(started).toEqual([false]);
+});
+
+test("a listener that joins late is listed with where it began, and one that goes with what it heard", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  stage.unreported = true;
+  const speech = stage.say(whole(12_000));
+  await stage.runTo(3000);
+  stage.unreported = false;
+  await stage.runTo(5000);
+  expect(speech.measured).toBe(true);
+  expect(Math.abs(speech.heardMs - spoken(stage))).toBeLessThan(200);
+  stage.unreported = true;
+  const gone = speech.heardMs;
+  const { listeners, heardMs, outcome } = await result(stage, speech.done);
+  expect({ heardMs, outcome }).toEqual({ heardMs: 12_000, outcome: "finished" });
+  expect(listeners).toHaveLength(1);
+  expect(listeners[0]!.fromMs).toBeGreaterThan(2500);
+  expect(Math.abs(listeners[0]!.heardMs - gone)).toBeLessThan(400);
+});
+
+test("something new waits behind a paused speech, or drops it where that is asked for", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const paused = stage.say(whole(3000));
+  await stage.runTo(1000);
+  paused.pause();
+  await settled(stage);
+  const queued = stage.say(whole(500), 0, { isNegative: true });
+  await settled(stage, 2000);
+  expect(queued.phase).toBe("queued");
+  const dropping = stage.say(whole(500), 0, { isNegative: true, after: "drop" });
+  expect(await paused.done).toMatchObject({ outcome: "interrupted", measured: true });
+  expect(await result(stage, queued.done)).toMatchObject({ outcome: "finished" });
+  expect(await result(stage, dropping.done)).toMatchObject({ outcome: "finished" });
+});
