@@ -9,6 +9,7 @@ export {
 } from "./broadcast-name.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
 export { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
+export { Inbox } from "./inbox.js";
 export { attachLogger, type Logger, logForProcess } from "./logger.js";
 export { race } from "./race.js";
 export {
@@ -21,4 +22,5 @@ export {
   toMilliseconds,
   toSeconds,
 } from "./time.js";
+export { sleep } from "./timers.js";
 export { type Schema, showValue, validate } from "./validate.js";

@@ -121,6 +121,7 @@ export { broadcastHash, isReportDatagram, type ReportErrorCode, reportKind } fro
 export { type DecodedReport, decodeReport, encodeReport, MAX_REPORT_BYTES, type Report } from "./report/report.js";
 export {
   frameReport,
+  REPORT_RECORDS,
   REPORT_STREAM_TYPE,
   type ReportStream,
   ReportStreamReader,

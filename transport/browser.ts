@@ -4,6 +4,7 @@ import { Liveness, PROBE } from "./path/liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
 
+export { type Moq, openMoq } from "./moq.js";
 export { endOf } from "./refusal.js";
 
 /** Options of {@link connect}. */

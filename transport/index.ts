@@ -7,6 +7,16 @@ export {
 } from "./adapter/web-transport.js";
 export { type ConnectOptions, connect } from "./connect.js";
 export { type ListenOptions, listen } from "./listen.js";
+export {
+  type FollowOptions,
+  FrameTrackWriter,
+  followTrack,
+  type Moq,
+  type MoqOptions,
+  openMoq,
+  type RecordFormat,
+  type TrackEvent,
+} from "./moq.js";
 export { Liveness, probe, type WatchedSession, watchSession } from "./path/liveness.js";
 export { PathWatch } from "./path/path-watch.js";
 export { reach } from "./path/reach.js";

@@ -105,3 +105,10 @@ export class ReportStreamReader {
     return records;
   }
 }
+
+/** How reports and aggregates look beside the protocol, for `openMoq`. */
+export const REPORT_RECORDS = {
+  streamType: REPORT_STREAM_TYPE,
+  isRecord: isReportDatagram,
+  newReader: () => new ReportStreamReader(),
+};

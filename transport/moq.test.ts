@@ -1,0 +1,240 @@
+import { Broadcast, Connection, Group, Time } from "@kixelated/moq";
+import { afterEach, expect, test } from "vitest";
+import { microseconds } from "../base/index.js";
+import { certificateHash, connectQuic, createCertificate, listenQuic, type Session, toWebTransport } from "./index.js";
+import { type BrowserCarrier, FrameTrackWriter, followTrack, openMoq, type TrackEvent } from "./moq.js";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+
+function track(name = "track") {
+  const broadcast = new Broadcast.Producer();
+  const open = () => broadcast.createTrack(name, { timescale: Time.Timescale.MICRO });
+  return { broadcast, open, name };
+}
+
+/** Follows a track and notes what it brings. */
+function follow(broadcast: Broadcast.Producer, options: Partial<Parameters<typeof followTrack>[2]> = {}) {
+  const events: TrackEvent[] = [];
+  const stop = new AbortController();
+  const retryMs = { first: 100, most: 200 };
+  const ended = (async () => {
+    const following = followTrack(broadcast.consume(), "track", {
+      priority: 1,
+      signal: stop.signal,
+      retryMs,
+      ...options,
+    });
+    for await (const event of following) events.push(event);
+  })();
+  const kinds = () => events.map(({ kind }) => kind);
+  return { events, stop, ended, kinds };
+}
+
+const timestamp = Time.Timestamp.fromMicros(1000);
+
+test("following a track brings frames of open groups, datagrams, ends and resets, and stops with its signal", async () => {
+  const { broadcast, open } = track();
+  const producer = open();
+  const { events, stop, ended } = follow(broadcast);
+  await expect.poll(() => producer.used.peek()).toBe(true);
+  const group = new Group.Producer(3);
+  producer.writeGroup(group);
+  group.writeFrame({ payload: bytes(1), timestamp });
+  await expect.poll(() => events.length).toBe(2);
+  group.writeFrame({ payload: bytes(2), timestamp });
+  group.close();
+  const reset = new Group.Producer(4);
+  producer.writeGroup(reset);
+  await expect.poll(() => events.length).toBe(4);
+  reset.close(new Error("taken back"));
+  producer.writeDatagram({ sequence: 5, payload: bytes(9), timestamp });
+  await expect.poll(() => events.length).toBe(7);
+  expect(events[1]).toEqual({ kind: "frame", sequence: 3, index: 0, payload: bytes(1), via: "stream" });
+  expect(events[2]).toMatchObject({ sequence: 3, index: 1 });
+  expect(events[3]).toEqual({ kind: "end", sequence: 3, whole: true });
+  expect(events.slice(4)).toEqual(
+    expect.arrayContaining([
+      { kind: "end", sequence: 4, whole: false },
+      { kind: "frame", sequence: 5, index: 0, payload: bytes(9), via: "datagram" },
+      { kind: "end", sequence: 5, whole: true },
+    ]),
+  );
+  stop.abort();
+  await ended;
+  await expect.poll(() => producer.used.peek()).toBe(false);
+  expect(events).toHaveLength(7);
+});
+
+test("a track that breaks is subscribed to again, and one that ends in order is not", async () => {
+  const { broadcast, open } = track();
+  const broken = open();
+  const { events, kinds, ended } = follow(broadcast);
+  await expect.poll(() => broken.used.peek()).toBe(true);
+  broken.close(new Error("broken"));
+  const producer = open();
+  await expect.poll(kinds).toContain("ended");
+  expect(events.at(-1)).toMatchObject({ error: { message: expect.stringContaining("broken") } });
+  await expect.poll(() => producer.used.peek(), { timeout: 5000 }).toBe(true);
+  const group = producer.appendGroup();
+  group.writeFrame({ payload: bytes(1), timestamp });
+  group.close();
+  producer.close();
+  await ended;
+  expect(kinds().slice(-4)).toEqual(["subscribed", "frame", "end", "ended"]);
+  expect(events.at(-1)).toEqual({ kind: "ended", error: undefined });
+});
+
+test("following persistently, an orderly end is followed by another subscription until the broadcast ends", async () => {
+  const { broadcast, open } = track();
+  const first = open();
+  const { ended } = follow(broadcast, { persistent: true });
+  await expect.poll(() => first.used.peek()).toBe(true);
+  first.close();
+  broadcast.removeTrack("track");
+  const second = open();
+  await expect.poll(() => second.used.peek(), { timeout: 5000 }).toBe(true);
+  broadcast.close();
+  second.close();
+  await ended;
+});
+
+test("groups beyond the most that are read at once are refused and said to be over", async () => {
+  const { broadcast, open } = track();
+  const producer = open();
+  const { events, stop, ended } = follow(broadcast, { maxOpenGroups: 2 });
+  await expect.poll(() => producer.used.peek()).toBe(true);
+  for (let sequence = 0; sequence < 5; sequence++) {
+    const group = new Group.Producer(sequence);
+    producer.writeGroup(group);
+    group.writeFrame({ payload: bytes(sequence), timestamp });
+  }
+  const refused = () => events.filter((event) => event.kind === "end" && !event.whole).length;
+  await expect.poll(refused).toBe(3);
+  expect(events.filter(({ kind }) => kind === "frame")).toHaveLength(2);
+  stop.abort();
+  await ended;
+});
+
+test("a frame track's timestamps climb though its clock stands still or falls, and a subscriber wakes its writer", async () => {
+  const broadcast = new Broadcast.Producer();
+  let now = 5000;
+  const writer = new FrameTrackWriter(broadcast, {
+    name: "track",
+    priority: 1,
+    retainMs: 1000,
+    clock: () => microseconds(now),
+  });
+  expect(writer.used).toBe(false);
+  const woken = writer.whenUsed();
+  const subscriber = broadcast.consume().track("track").subscribe({ latencyMax: 1000 });
+  expect(await woken).toBe(true);
+  for (const at of [5000, 5000, 10, 9000]) {
+    now = at;
+    writer.write(bytes(at & 255));
+  }
+  const stamps: number[] = [];
+  for (let index = 0; index < 4; index++) {
+    const frame = await (await subscriber.recvGroup())?.readFrame();
+    stamps.push(Number(frame?.timestamp.asMicros()));
+  }
+  expect(stamps).toEqual([5000, 5001, 5002, 9000]);
+  const other = new FrameTrackWriter(broadcast, { name: "other", priority: 1, retainMs: 1000 });
+  const waiting = other.whenUsed();
+  other.close();
+  expect(await waiting).toBe(false);
+  other.write(bytes(1));
+  expect(other.used).toBe(false);
+});
+
+/** Both ends of a QUIC session over loopback, and MoQ on the far one. */
+async function pair() {
+  const certificate = await createCertificate();
+  const server = await listenQuic({ host: "127.0.0.1", port: 0, certificate });
+  cleanups.push(() => server.close());
+  const accepting = server.accept();
+  const [near, far] = await Promise.all([
+    connectQuic(new URL(`https://127.0.0.1:${server.address.port}/room?jwt=secret`), {
+      certificateHashes: [Buffer.from(certificateHash(certificate.cert), "hex")],
+    }),
+    accepting.then((request) => request!.accept()),
+  ]);
+  void Connection.accept(toWebTransport(far), far.url);
+  return { near, far };
+}
+
+/** The same session without datagrams. */
+function withoutDatagrams(session: Session): Session {
+  return new Proxy(session, {
+    get(target, name) {
+      const value: unknown = name === "datagrams" ? undefined : Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+const FORMAT = {
+  streamType: bytes(255, 255, 7),
+  isRecord: (datagram: Uint8Array) => datagram[0] === 255,
+  newReader: () => ({
+    push: (data: Uint8Array) => {
+      if (data.includes(9)) throw new Error("no record");
+      return [...data].map((value) => bytes(value));
+    },
+  }),
+};
+
+async function readAll(records: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const read: Uint8Array[] = [];
+  for await (const record of records) read.push(record);
+  return read;
+}
+
+test("MoQ opens without the token in its URL, and records come off the datagrams until the session ends", async () => {
+  const { near, far } = await pair();
+  const { connection, records } = await openMoq(near, { records: FORMAT });
+  expect(connection.url.href).toBe(`https://127.0.0.1:${near.url.port}/room`);
+  const reader = records[Symbol.asyncIterator]();
+  const first = reader.next();
+  far.datagrams!.send(bytes(255, 1));
+  expect((await first).value).toEqual(bytes(255, 1));
+  far.datagrams!.send(bytes(255, 2));
+  expect((await reader.next()).value).toEqual(bytes(255, 2));
+  near.close();
+  expect((await reader.next()).done).toBe(true);
+});
+
+test("records come off a stream of their own where there are no datagrams, and a stream of none is stopped", async () => {
+  const { near, far } = await pair();
+  const { records } = await openMoq(withoutDatagrams(near), { records: FORMAT });
+  const bad = await far.openUnidirectional();
+  await bad.write(bytes(255, 255, 7, 9));
+  const good = await far.openUnidirectional();
+  await good.write(bytes(255, 255));
+  await good.write(bytes(7, 1));
+  const reader = records[Symbol.asyncIterator]();
+  expect((await reader.next()).value).toEqual(bytes(1));
+  await good.write(bytes(2, 3));
+  expect((await reader.next()).value).toEqual(bytes(2));
+  const refused = async () => {
+    await bad.write(bytes(0)).catch(() => {});
+    return Promise.race([bad.stopped, "open"]);
+  };
+  await expect.poll(refused).toBe(0);
+  near.close();
+  expect(await readAll(records)).toEqual([bytes(3)]);
+});
+
+test("a browser's session keeps its own transport, and the records come off its tap", async () => {
+  const { near } = await pair();
+  const carrier: BrowserCarrier = { transport: toWebTransport(near), url: near.url, tap: undefined };
+  const { connection, records } = await openMoq(carrier, { records: FORMAT });
+  expect(connection.url.search).toBe("");
+  expect([carrier.tap?.(bytes(255, 1)), carrier.tap?.(bytes(8))]).toEqual([true, false]);
+  near.close();
+  expect(await readAll(records)).toEqual([bytes(255, 1)]);
+});

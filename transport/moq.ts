@@ -1,0 +1,275 @@
+import { type Broadcast, Connection, type Group, Time, type Track } from "@kixelated/moq";
+import { type Clock, Inbox, monotonicClock, sleep, TransportError } from "../base/index.js";
+import { demuxStreams } from "./adapter/stream-demux.js";
+import { toWebTransport } from "./adapter/web-transport.js";
+import type { ReceiveStream, Session } from "./session.js";
+
+/** How the records look that a peer sends beside the protocol: in datagrams, or on a one-way stream without those. */
+export interface RecordFormat {
+  /** The first bytes of a stream of records. */
+  readonly streamType: Uint8Array;
+  /** Whether a datagram is a record. */
+  isRecord(datagram: Uint8Array): boolean;
+  /** Makes what cuts one stream, after its type, into records. It throws on a stream that is none. */
+  newReader(): { push(bytes: Uint8Array): Uint8Array[] };
+}
+
+/** Options of {@link openMoq}. */
+export interface MoqOptions {
+  /** The format of the peer's records; without one they stay the library's. */
+  readonly records?: RecordFormat;
+  /** Aborts the set-up. */
+  readonly signal?: AbortSignal;
+}
+
+/** A MoQ connection over a session of ours. */
+export interface Moq {
+  readonly connection: Connection.Established;
+  /** The peer's records until the session ends; the oldest are dropped where the reader falls far behind. */
+  readonly records: AsyncIterable<Uint8Array>;
+}
+
+/** A session in a browser, as `transport/browser` opens it. */
+export interface BrowserCarrier {
+  readonly transport: WebTransport;
+  readonly url: URL;
+  tap: ((datagram: Uint8Array) => boolean) | undefined;
+}
+
+/** Records that wait for a reader: three seconds of them at most. */
+const MAX_RECORDS = 64;
+
+/** Sets up MoQ on a session, and takes off the records that the peer sends beside it. */
+export async function openMoq(
+  session: Session | BrowserCarrier,
+  { records: format, signal }: MoqOptions = {},
+): Promise<Moq> {
+  const records = new Inbox<Uint8Array>({ most: MAX_RECORDS });
+  const tap = (datagram: Uint8Array): boolean => {
+    if (format?.isRecord(datagram) !== true) return false;
+    records.push(datagram);
+    return true;
+  };
+  // The library writes the URL to the console, where a token must not be; it needs no query any more.
+  const url = new URL(session.url);
+  url.search = "";
+  let transport: WebTransport;
+  if ("transport" in session) {
+    session.tap = tap;
+    transport = session.transport;
+  } else transport = toWebTransport(withoutRecords(session, format, records), { tap });
+  const end = () => records.end();
+  transport.closed.then(end, end);
+  const connection = await Connection.connect(url, { transport, ...(signal && { signal }) });
+  return { connection, records };
+}
+
+function withoutRecords(session: Session, format: RecordFormat | undefined, records: Inbox<Uint8Array>): Session {
+  if (format === undefined || session.datagrams !== undefined) return session;
+  return demuxStreams(session, format.streamType, (stream) => void readRecords(stream, format, records));
+}
+
+async function readRecords(stream: ReceiveStream, format: RecordFormat, records: Inbox<Uint8Array>): Promise<void> {
+  const reader = format.newReader();
+  try {
+    for (let bytes = await stream.read(); bytes; bytes = await stream.read())
+      for (const record of reader.push(bytes)) records.push(record);
+  } catch {
+    // A stream that ended early or is none of records; the session goes on without it.
+    stream.stop(0);
+  }
+}
+
+/** What following a track brings, in its order. */
+export type TrackEvent =
+  /** A subscription began: the first, or another one after the one before had ended. */
+  | { readonly kind: "subscribed"; readonly track: Track.Subscriber }
+  | {
+      readonly kind: "frame";
+      readonly sequence: number;
+      /** Its place in its group. */
+      readonly index: number;
+      readonly payload: Uint8Array;
+      readonly via: "stream" | "datagram";
+    }
+  /** A group is over; `whole` is false where it was reset, or refused because too many were open. */
+  | { readonly kind: "end"; readonly sequence: number; readonly whole: boolean }
+  /** The subscription ended: with an error, or as its publisher meant it to. */
+  | { readonly kind: "ended"; readonly error: Error | undefined };
+
+/** How to follow a track. */
+export interface FollowOptions {
+  /** Against the session's other subscriptions; higher goes first. */
+  readonly priority: number;
+  /** Ends it at once. */
+  readonly signal: AbortSignal;
+  /** Groups read at once; more are refused. Default 256. */
+  readonly maxOpenGroups?: number;
+  /** Subscribes again also after an orderly end, as for a track that is made once more under its name. Default false. */
+  readonly persistent?: boolean;
+  /** Waits before subscribing again, in milliseconds: doubled from the first to the most while none brings anything. Default 250 and 4000. */
+  readonly retryMs?: { readonly first: number; readonly most: number };
+}
+
+/**
+ * How old a group may be that is still wanted, in milliseconds: as much as is sent ahead at most. The protocol's default,
+ * 0, asks for the newest group alone.
+ */
+const KEEP_MS = 30_000;
+const MAX_OPEN_GROUPS = 256;
+const RETRY_MS = { first: 250, most: 4000 };
+
+/**
+ * Follows a track: subscribes, reads its groups side by side and its datagrams, and subscribes again when that breaks.
+ * It ends with the signal, the broadcast, or an orderly end of the track.
+ */
+export async function* followTrack(
+  broadcast: Broadcast.Consumer,
+  name: string,
+  { priority, signal, maxOpenGroups = MAX_OPEN_GROUPS, persistent = false, retryMs = RETRY_MS }: FollowOptions,
+): AsyncGenerator<TrackEvent, void> {
+  for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
+    const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
+    const close = (): void => track.close();
+    signal.addEventListener("abort", close);
+    let error: Error | undefined;
+    try {
+      yield { kind: "subscribed", track };
+      for await (const event of new TrackReader(track, maxOpenGroups).read()) {
+        if (signal.aborted) return;
+        waitMs = retryMs.first;
+        yield event;
+      }
+    } catch (cause) {
+      error = cause instanceof Error ? cause : new TransportError("TRACK_BROKEN", `The track ${name} broke: ${cause}.`);
+    } finally {
+      signal.removeEventListener("abort", close);
+      track.close();
+    }
+    if (signal.aborted) return;
+    yield { kind: "ended", error };
+    if (error === undefined && !persistent) return;
+    await sleep(waitMs, signal);
+    if (broadcast.closed.peek() !== undefined) return;
+  }
+}
+
+/** Reads one subscription. */
+class TrackReader {
+  readonly #track: Track.Subscriber;
+  readonly #maxOpenGroups: number;
+  readonly #inbox = new Inbox<TrackEvent>();
+  readonly #open = new Set<Promise<void>>();
+
+  constructor(track: Track.Subscriber, maxOpenGroups: number) {
+    this.#track = track;
+    this.#maxOpenGroups = maxOpenGroups;
+  }
+
+  read(): AsyncIterable<TrackEvent> {
+    Promise.all([this.#readGroups(), this.#readDatagrams()]).then(
+      () => this.#inbox.end(),
+      (error: unknown) => this.#inbox.end(error),
+    );
+    return this.#inbox;
+  }
+
+  async #readGroups(): Promise<void> {
+    for (let group = await this.#track.recvGroup(); group; group = await this.#track.recvGroup()) {
+      if (this.#open.size >= this.#maxOpenGroups) {
+        group.close();
+        this.#inbox.push({ kind: "end", sequence: group.sequence, whole: false });
+        continue;
+      }
+      const reading = this.#readGroup(group);
+      this.#open.add(reading);
+      void reading.then(() => this.#open.delete(reading));
+    }
+    // What is on its way when the track ends still comes.
+    await Promise.all(this.#open);
+  }
+
+  async #readGroup(group: Group.Consumer): Promise<void> {
+    const { sequence } = group;
+    let index = 0;
+    let whole = true;
+    try {
+      for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
+        this.#inbox.push({ kind: "frame", sequence, index: index++, payload: frame.payload, via: "stream" });
+    } catch {
+      whole = false;
+    }
+    this.#inbox.push({ kind: "end", sequence, whole });
+  }
+
+  // A group of one frame may come as a datagram, and as a stream too.
+  async #readDatagrams(): Promise<void> {
+    for (let each = await this.#track.recvDatagram(); each; each = await this.#track.recvDatagram()) {
+      const { sequence, payload } = each;
+      this.#inbox.push({ kind: "frame", sequence, index: 0, payload, via: "datagram" });
+      this.#inbox.push({ kind: "end", sequence, whole: true });
+    }
+  }
+}
+
+/** Options of {@link FrameTrackWriter}. */
+export interface FrameTrackOptions {
+  readonly name: string;
+  /** Against the session's other tracks; higher goes first. */
+  readonly priority: number;
+  /** How long a relay should keep a group that a newer one has replaced, in milliseconds. */
+  readonly retainMs: number;
+  readonly clock?: Clock;
+}
+
+/** A track of groups of one frame each, such as a catalog, answers or reports. */
+export class FrameTrackWriter {
+  readonly #track: Track.Producer;
+  readonly #clock: Clock;
+  #last = 0;
+
+  constructor(broadcast: Broadcast.Producer, { name, priority, retainMs, clock = monotonicClock }: FrameTrackOptions) {
+    this.#clock = clock;
+    this.#track = broadcast.createTrack(name, {
+      timescale: Time.Timescale.MICRO,
+      latencyMax: retainMs,
+      priority,
+      ordered: true,
+    });
+  }
+
+  /** Whether the track has subscribers. */
+  get used(): boolean {
+    return this.#track.closed.peek() === undefined && this.#track.used.peek();
+  }
+
+  /** Resolves with true once the track has a subscriber, with false when it ends first. */
+  async whenUsed(): Promise<boolean> {
+    const { used, closed } = this.#track;
+    const leave: (() => void)[] = [];
+    while (!used.peek() && closed.peek() === undefined)
+      await new Promise<void>((resolve) => {
+        leave.push(
+          used.changed(() => resolve()),
+          closed.changed(() => resolve()),
+        );
+      });
+    for (const each of leave) each();
+    return this.used;
+  }
+
+  /** Writes one group; does nothing once the track has ended. */
+  write(payload: Uint8Array): void {
+    if (this.#track.closed.peek() !== undefined) return;
+    // A group at the time of the one before would take it back.
+    this.#last = Math.max(this.#last + 1, this.#clock());
+    const group = this.#track.appendGroup();
+    group.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(this.#last) });
+    group.close();
+  }
+
+  /** Ends the track; idempotent. */
+  close(): void {
+    this.#track.close();
+  }
+}
