@@ -10,4 +10,10 @@ export {
 } from "./caller/caller.js";
 export type { CallerFrame, FrameOptions } from "./caller/frame-reader.js";
 export { type BotMessage, decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./twilio/bot-message.js";
+export {
+  MediaStreamsCall,
+  type MediaStreamsCallEvents,
+  type MediaStreamsCallOptions,
+  type MediaStreamsCallStats,
+} from "./twilio/media-streams-call.js";
 export { type CallIds, DTMF_DIGITS, TelephoneMessages } from "./twilio/telephone-messages.js";

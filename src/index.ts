@@ -15,7 +15,12 @@ export {
   type CallerFrame,
   type CallerOptions,
   type CallerStats,
+  type CallIds,
   type FrameOptions,
+  MediaStreamsCall,
+  type MediaStreamsCallEvents,
+  type MediaStreamsCallOptions,
+  type MediaStreamsCallStats,
 } from "../agent/index.js";
 export {
   InputError,

@@ -10,6 +10,7 @@ import {
   microseconds,
   monotonicClock,
   StateError,
+  validate,
 } from "../../base/index.js";
 import { type AudioSource, Denoiser, loadModel, Model, OverloadGuard } from "../../publisher/index.js";
 import type { ConnectOptions } from "../../transport/index.js";
@@ -99,7 +100,7 @@ const DAY_MS = 86_400_000;
 const listeningSchema = z.object({
   model: z
     .custom<string | Model>((value) => value instanceof Model || (typeof value === "string" && value !== ""), {
-      error: "must be the path of a model or a loaded one",
+      error: "be the path of a model or a loaded one",
     })
     .optional(),
   denoise: z.boolean().default(true),
@@ -149,7 +150,7 @@ export class Caller extends EventEmitter<CallerEvents> {
    */
   constructor(options: CallerOptions, clock: Clock = monotonicClock) {
     super();
-    this.#options = parse(options);
+    this.#options = validate("Caller", listeningSchema, options);
     this.#clock = clock;
     this.#detector = new SpeechDetector(this.#options);
     this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
@@ -177,9 +178,7 @@ export class Caller extends EventEmitter<CallerEvents> {
    */
   frames(options: FrameOptions = {}): AsyncIterableIterator<CallerFrame, undefined> {
     if (this.#isClosed) throw new StateError("CLOSED", "The caller was used after close().");
-    const parsed = frameOptionsSchema.safeParse(options);
-    if (!parsed.success) throw invalid("frame", parsed.error);
-    const reader = new FrameReader(parsed.data, this.#last.heardMs);
+    const reader = new FrameReader(validate("Caller.frames", frameOptionsSchema, options), this.#last.heardMs);
     this.#readers.add(reader);
     return reader;
   }
@@ -274,16 +273,6 @@ export class Caller extends EventEmitter<CallerEvents> {
 
 function plain(samples: Float32Array): Denoised {
   return { samples, clean: samples, voiceActivity: 1 };
-}
-
-function parse(options: CallerOptions): z.output<typeof listeningSchema> {
-  const parsed = listeningSchema.safeParse(options);
-  if (!parsed.success) throw invalid("caller", parsed.error);
-  return parsed.data;
-}
-
-function invalid(what: string, error: z.ZodError): InputError {
-  return new InputError("INVALID_OPTION", `The ${what} options are not valid: ${z.prettifyError(error)}`);
 }
 
 function sourceOf(audio: AudioCallerOptions["audio"]): AudioSource {

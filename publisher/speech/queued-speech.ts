@@ -338,7 +338,7 @@ export class QueuedSpeech {
   }
 
   #newState(heard: number, measured: boolean): SpeechState {
-    return new SpeechState({ words: this.#words, text: this.#options.text, voiced: this.#voiced, heard, measured });
+    return new SpeechState({ words: this.#words, voiced: this.#voiced, heard, measured });
   }
 
   #newSpeech(continues?: Speech): Speech {

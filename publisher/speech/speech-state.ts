@@ -67,7 +67,6 @@ const MS_PER_LETTER = 66;
 /** Options of {@link SpeechState}. */
 export interface SpeechStateOptions {
   readonly words: Words;
-  readonly text: string | undefined;
   readonly voiced: VoicedAudio;
   /** Samples of the source that were heard before. */
   readonly heard?: number;
@@ -113,6 +112,17 @@ export class SpeechState {
     return words.heard({ ms: this.#heard / SAMPLES_PER_MS, isWhole, voicedShare: words.timed ? 0 : this.#share });
   }
 
+  /** What each listener heard so far. */
+  get listeners(): readonly SpeechListener[] {
+    if (this.#result !== undefined) return this.#result.listeners;
+    return [...this.#listeners].map(([id, { from, heard, measured }]) => ({
+      id,
+      fromMs: from / SAMPLES_PER_MS,
+      heardMs: heard / SAMPLES_PER_MS,
+      measured,
+    }));
+  }
+
   get result(): SpeechResult | undefined {
     return this.#result;
   }
@@ -129,6 +139,11 @@ export class SpeechState {
   /** See {@link Words.add}; without effect after the end. */
   addWords(words: readonly WordTiming[]): void {
     if (this.#result === undefined) this.#options.words.add(words);
+  }
+
+  /** See {@link Words.addText}; without effect after the end. */
+  addText(text: string): void {
+    if (this.#result === undefined) this.#options.words.addText(text);
   }
 
   /** Samples of the source; undefined while more may come. */
@@ -166,12 +181,7 @@ export class SpeechState {
     if (this.#result !== undefined) return undefined;
     if (outcome === "finished" && this.#length !== undefined) this.#hearAll(this.#length);
     const { text, exact } = this.text;
-    const listeners = [...this.#listeners].map(([id, { from, heard, measured }]) => ({
-      id,
-      fromMs: from / SAMPLES_PER_MS,
-      heardMs: heard / SAMPLES_PER_MS,
-      measured,
-    }));
+    const { listeners } = this;
     const heardMs = this.#heard / SAMPLES_PER_MS;
     const heard = { heardMs, heardText: text, exact, measured: this.#measured };
     this.#result = { outcome, ...heard, listeners, ...(error && { error }) };
@@ -214,7 +224,8 @@ export class SpeechState {
 
   // Of a source that is not all there, the text says how long its voice will be.
   get #share(): number {
-    const { voiced, text = "" } = this.#options;
+    const { voiced, words } = this.#options;
+    const { text = "" } = words;
     const letters = text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
     const known = voiced.voicedMs(voiced.length);
     const total = this.#length === undefined ? Math.max(known, letters * MS_PER_LETTER) : known;

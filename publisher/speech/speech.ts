@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
-import type { SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
+import type { SpeechListener, SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
 import type { WordTiming } from "./words.js";
 
 /** Events of a {@link Speech}. */
@@ -79,6 +79,11 @@ export class Speech extends EventEmitter<SpeechEvents> {
     return this.#parts.state.progress.ms;
   }
 
+  /** The listeners that reported while it was said, at most 24 at a time, and how far each heard. */
+  get perListener(): readonly SpeechListener[] {
+    return this.#parts.state.listeners;
+  }
+
   /** Whether a listener reported `heardMs`; otherwise it is the clock's estimate. */
   get measured(): boolean {
     return this.#parts.state.measured;
@@ -124,6 +129,15 @@ export class Speech extends EventEmitter<SpeechEvents> {
    */
   addWords(words: readonly WordTiming[]): void {
     this.#parts.state.addWords(words);
+  }
+
+  /**
+   * Adds to the text that is said, as a language model delivers it while the audio streams. After the end it does nothing.
+   *
+   * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters in all.
+   */
+  addText(text: string): void {
+    this.#parts.state.addText(text);
   }
 
   /**

@@ -122,3 +122,19 @@ test("the heard text only grows with what was heard, and holds no word whose end
     { numRuns: 300, seed: 7 },
   );
 });
+
+test("a text that comes in parts counts like one that was there from the start", () => {
+  const words = [
+    { text: "One", startMs: 0, endMs: 200 },
+    { text: "two", startMs: 250, endMs: 400 },
+  ];
+  const audio = { ms: 300, isWhole: false, voicedShare: 0.5 };
+  const inParts = new Words();
+  inParts.addText("One, ");
+  expect(inParts.heard(audio)).toEqual({ text: "", exact: false });
+  inParts.add(words);
+  expect(inParts.heard(audio)).toEqual({ text: "One", exact: true });
+  inParts.addText("two.");
+  expect(inParts.heard({ ...audio, ms: 400 })).toEqual({ text: "One, two", exact: true });
+  expect(() => inParts.addText("x".repeat(1_000_001))).toThrow("1000000 characters");
+});

@@ -36,6 +36,7 @@ interface Word {
 
 /** An hour of characters at a fast speaker's pace. */
 const MAX_WORDS = 65_536;
+const MAX_TEXT = 1_000_000;
 /** Service times are rounded to milliseconds, and so are positions. */
 const ROUNDING_MS = 1;
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
@@ -47,13 +48,37 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
  * counts whose audio did not arrive; when the source was heard to its end, all of it counts.
  */
 export class Words {
-  readonly #text: string | undefined;
+  #text: string | undefined;
   #words: readonly Word[] = [];
   #ends: readonly (number | undefined)[] | undefined;
 
   /** `text`: the whole text as it is written; without it the words are joined. */
   constructor(text?: string) {
     this.#text = text;
+  }
+
+  /** The text as far as it is known. */
+  get text(): string | undefined {
+    return this.#text;
+  }
+
+  /**
+   * More of the text, behind what there is.
+   *
+   * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters.
+   */
+  addText(text: string): void {
+    const joined = (this.#text ?? "") + text;
+    if (typeof text !== "string")
+      throw new InputError("INVALID_OPTION", `Speech.addText takes a string, not ${typeof text}.`);
+    if (joined.length > MAX_TEXT) {
+      throw new InputError(
+        "INVALID_OPTION",
+        `Speech.addText takes ${MAX_TEXT} characters in all, not ${joined.length}.`,
+      );
+    }
+    this.#text = joined;
+    this.#ends = undefined;
   }
 
   /** Whether any timings are known. */

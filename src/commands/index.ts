@@ -1,5 +1,6 @@
 import type { Command } from "../command.js";
 import { bench } from "./bench.js";
+import { call } from "./call.js";
 import { control } from "./control.js";
 import { demo } from "./demo.js";
 import { publish } from "./publish.js";
@@ -8,4 +9,4 @@ import { token } from "./token.js";
 import { watch } from "./watch.js";
 
 /** Every subcommand of `unsay`, in the order `--help` lists them. */
-export const commands: readonly Command[] = [demo, relay, publish, watch, control, token, bench];
+export const commands: readonly Command[] = [demo, relay, publish, watch, call, control, token, bench];

@@ -1,0 +1,143 @@
+import { fromMilliseconds, type Microseconds } from "../../base/index.js";
+import { openAudio, type Publisher, type Speech } from "../../publisher/index.js";
+import { MarkQueue } from "./mark-queue.js";
+
+/** A stretch of the bot's audio, said as one speech. */
+interface Stretch {
+  readonly speech: Speech;
+  /** Where it begins in the bot's audio, in milliseconds. */
+  readonly startMs: number;
+  lengthMs: number;
+  /** Whether no more is written to it. */
+  isEnded: boolean;
+}
+
+/** Bytes of a millisecond of mu-law. */
+const BYTES_PER_MS = 8;
+/** Without media for so long a stretch ends, so that its last samples, less than a frame of Opus, are sent. */
+const IDLE = fromMilliseconds(100);
+/** How long the first report of a listener is awaited before marks come back by the clock. */
+const PATIENCE = fromMilliseconds(1000);
+
+/**
+ * Plays a bot's audio as speeches of a publisher and says which marks to answer: those whose audio was heard, and all of
+ * them when the audio is cleared. Positions count the bot's audio from the start of the call.
+ */
+export class CallPlayback {
+  readonly #publisher: Pick<Publisher, "say">;
+  readonly #listener: "first" | "all";
+  readonly #marks = new MarkQueue();
+  #stretches: Stretch[] = [];
+  #writtenMs = 0;
+  #heardMs = 0;
+  #isByClock = false;
+  /** Since when audio plays that no listener reports. */
+  #unreportedSince: Microseconds | undefined;
+  #lastMedia: number = Number.NEGATIVE_INFINITY;
+
+  /** `listener`: whether a mark is heard when the first of the listeners heard the audio before it, or when all have. */
+  constructor(publisher: Pick<Publisher, "say">, listener: "first" | "all") {
+    this.#publisher = publisher;
+    this.#listener = listener;
+  }
+
+  /** Audio of the bot so far, in milliseconds. */
+  get writtenMs(): number {
+    return this.#writtenMs;
+  }
+
+  /** How much of it was heard or cleared, in milliseconds, as of the last tick. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
+  /** Marks that wait. */
+  get pendingMarks(): number {
+    return this.#marks.size;
+  }
+
+  /** Whether positions come from the clock, because no listener reports. */
+  get isByClock(): boolean {
+    return this.#isByClock;
+  }
+
+  /** Plays mu-law audio behind what came before. @throws StateError `BUFFER_FULL`, `QUEUE_FULL`. */
+  media(audio: Uint8Array, now: Microseconds): void {
+    if (audio.length === 0) return;
+    const stretch = this.#open();
+    stretch.speech.write(audio);
+    stretch.lengthMs += audio.length / BYTES_PER_MS;
+    this.#writtenMs += audio.length / BYTES_PER_MS;
+    this.#lastMedia = now;
+  }
+
+  /** Remembers a mark. Returns the names to answer now. */
+  mark(name: string): readonly string[] {
+    return this.#marks.add(name, this.#writtenMs, this.#heardMs);
+  }
+
+  /** Takes back all audio that was not heard. Returns the names to answer now. */
+  clear(): readonly string[] {
+    for (const { speech } of this.#stretches) void speech.interrupt();
+    this.#stretches = [];
+    this.#heardMs = this.#writtenMs;
+    return this.#marks.clear();
+  }
+
+  /** Has time go by. Returns the names to answer now. */
+  tick(now: Microseconds): readonly string[] {
+    if (now - this.#lastMedia >= IDLE) this.end();
+    this.#follow(now);
+    return this.#marks.heard(this.#heardMs);
+  }
+
+  /** No more audio is to come for now: what came is played to its last sample. */
+  end(): void {
+    const last = this.#stretches.at(-1);
+    if (last === undefined || last.isEnded) return;
+    last.isEnded = true;
+    last.speech.end();
+  }
+
+  /** Resolves when all audio was heard, or cleared. */
+  async finished(): Promise<void> {
+    await Promise.all(this.#stretches.map(({ speech }) => speech.done));
+  }
+
+  #open(): Stretch {
+    const last = this.#stretches.at(-1);
+    if (last !== undefined && !last.isEnded && last.speech.phase !== "done") return last;
+    const speech = this.#publisher.say(openAudio({ sampleRate: 8000, format: "mulaw", name: "the bot" }));
+    const stretch = { speech, startMs: this.#writtenMs, lengthMs: 0, isEnded: false };
+    this.#stretches.push(stretch);
+    return stretch;
+  }
+
+  #follow(now: Microseconds): void {
+    while (this.#stretches[0] !== undefined) {
+      const { speech, startMs, lengthMs } = this.#stretches[0];
+      const isDone = speech.phase === "done";
+      if (!isDone && speech.heardMs === 0) return;
+      if (!this.#isKnown(speech.measured, now)) return;
+      this.#heardMs = Math.max(
+        this.#heardMs,
+        startMs + (isDone ? lengthMs : Math.min(lengthMs, this.#heardOf(speech))),
+      );
+      if (!isDone) return;
+      this.#stretches.shift();
+    }
+  }
+
+  // A listener that has just come reports after it has begun to play: until then nothing is known.
+  #isKnown(measured: boolean, now: Microseconds): boolean {
+    if (measured) this.#unreportedSince = undefined;
+    else this.#unreportedSince ??= now;
+    this.#isByClock = this.#unreportedSince !== undefined && now - this.#unreportedSince >= PATIENCE;
+    return measured || this.#isByClock;
+  }
+
+  #heardOf(speech: Speech): number {
+    if (this.#listener === "all") return speech.heardMs;
+    return Math.max(speech.heardMs, ...speech.perListener.map(({ heardMs }) => heardMs));
+  }
+}

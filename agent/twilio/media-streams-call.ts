@@ -1,0 +1,273 @@
+import { randomBytes } from "node:crypto";
+import { EventEmitter } from "node:events";
+import { type RawData, WebSocket } from "ws";
+import { z } from "zod";
+import {
+  background,
+  guard,
+  InputError,
+  type Logger,
+  monotonicClock,
+  ProtocolError,
+  StateError,
+  TransportError,
+  validate,
+} from "../../base/index.js";
+import type { Publisher } from "../../publisher/index.js";
+import type { Caller } from "../caller/caller.js";
+import { decodeBotMessage, MAX_MESSAGE_BYTES } from "./bot-message.js";
+import { CallPlayback } from "./call-playback.js";
+import { MediaRate } from "./media-rate.js";
+import { type CallIds, DTMF_DIGITS, TelephoneMessages } from "./telephone-messages.js";
+
+/** Options of {@link MediaStreamsCall}. */
+export interface MediaStreamsCallOptions {
+  /** The bot's WebSocket, `ws:` or `wss:`. */
+  readonly bot: string | URL;
+  /** Says what the bot says. The call does not close it. */
+  readonly publisher: Publisher;
+  /** The person who calls; without one the bot hears nothing. The call does not close it. */
+  readonly caller?: Caller;
+  /** When a mark is answered: when the first of the listeners heard the audio before it, or when all have. Default `all`. */
+  readonly marks?: "first" | "all";
+  /** What the bot finds in `start.customParameters`. */
+  readonly customParameters?: Readonly<Record<string, string>>;
+  /** Headers of the request, such as `Authorization`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How long to wait for the bot to accept, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number;
+  readonly logger?: Logger;
+}
+
+/** Events of a {@link MediaStreamsCall}. */
+export interface MediaStreamsCallEvents {
+  /** The bot has accepted. */
+  started: [CallIds];
+  /** The bot did something that is wrong or unusual, and the call goes on. Each kind is said once. */
+  problem: [Error];
+}
+
+/** The numbers of a {@link MediaStreamsCall}. */
+export interface MediaStreamsCallStats {
+  /** Messages of the bot, and how many of them could not be used. */
+  readonly messages: number;
+  readonly invalid: number;
+  /** Audio of the bot, and how much of it was heard or cleared, in milliseconds. */
+  readonly botMs: number;
+  readonly heardMs: number;
+  /** Audio of the bot that was dropped because too much waited, in milliseconds. */
+  readonly droppedMs: number;
+  /** Audio that the bot was sent, and that it did not read in time, in milliseconds. */
+  readonly callerMs: number;
+  readonly unreadMs: number;
+  readonly pendingMarks: number;
+  readonly clears: number;
+}
+
+const optionsSchema = z.object({
+  bot: z
+    .union([z.string(), z.instanceof(URL)])
+    .refine((url) => URL.canParse(String(url)) && /^wss?:$/.test(new URL(url).protocol), "be a URL with ws: or wss:"),
+  marks: z.enum(["first", "all"]).default("all"),
+  customParameters: z.record(z.string(), z.string()).default({}),
+  headers: z.record(z.string(), z.string()).default({}),
+  timeoutMs: z.number().min(1).max(600_000).default(10_000),
+});
+
+const TICK_MS = 20;
+const FRAME_MS = 20;
+/** A larger message ends the call; one between this and {@link MAX_MESSAGE_BYTES} is left out. */
+const MAX_PAYLOAD = 8 * MAX_MESSAGE_BYTES;
+/** A bot that does not read: its caller's audio is left out beyond this. */
+const MAX_UNREAD_BYTES = 256 * 1024;
+/** Kinds of problem that are said. */
+const MAX_PROBLEMS = 32;
+/** How long a bot may take to answer the end of the call. */
+const CLOSE_MS = 1000;
+
+/**
+ * The telephone side of a Twilio Media Stream: dials the bot, sends it the caller's voice, says what it says, takes back
+ * what it clears, and answers its marks when the audio before them was heard.
+ */
+export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
+  readonly ids: CallIds = {
+    streamSid: `MZ${randomBytes(16).toString("hex")}`,
+    callSid: `CA${randomBytes(16).toString("hex")}`,
+    accountSid: `AC${randomBytes(16).toString("hex")}`,
+  };
+  /** Resolves when the call is over: with null when either side ended it in order, else with the reason. */
+  readonly closed: Promise<Error | null>;
+  readonly #options: z.output<typeof optionsSchema>;
+  readonly #caller: Caller | undefined;
+  readonly #logger: Logger | undefined;
+  readonly #socket: WebSocket;
+  readonly #messages = new TelephoneMessages(this.ids);
+  readonly #playback: CallPlayback;
+  readonly #rate = new MediaRate();
+  readonly #said = new Set<string>();
+  readonly #counters = { messages: 0, invalid: 0, droppedMs: 0, callerMs: 0, unreadMs: 0, clears: 0 };
+  #failure: Error | undefined;
+
+  /**
+   * Dials at once.
+   *
+   * @throws InputError `INVALID_OPTION`.
+   */
+  constructor(options: MediaStreamsCallOptions) {
+    super();
+    this.#options = validate("MediaStreamsCall", optionsSchema, options);
+    this.#caller = options.caller;
+    this.#logger = options.logger;
+    this.#playback = new CallPlayback(options.publisher, this.#options.marks);
+    const { bot, headers, timeoutMs } = this.#options;
+    this.#socket = new WebSocket(bot, { headers, handshakeTimeout: timeoutMs, maxPayload: MAX_PAYLOAD });
+    this.closed = this.#run();
+  }
+
+  /**
+   * Presses a key.
+   *
+   * @throws InputError `INVALID_OPTION` for anything but 0 to 9, A to D, * and #; StateError `CLOSED`.
+   */
+  dtmf(digit: string): void {
+    if (digit.length !== 1 || !DTMF_DIGITS.includes(digit))
+      throw new InputError("INVALID_OPTION", `digit must be one of ${DTMF_DIGITS}, not ${digit}.`);
+    if (this.#socket.readyState !== WebSocket.OPEN)
+      throw new StateError("CLOSED", "The call was used while it was not open.");
+    this.#socket.send(this.#messages.dtmf(digit));
+  }
+
+  stats(): MediaStreamsCallStats {
+    const { writtenMs, heardMs, pendingMarks } = this.#playback;
+    return { ...this.#counters, botMs: writtenMs, heardMs, pendingMarks };
+  }
+
+  /** Hangs up; what the bot said until then is still heard. Idempotent. */
+  async close(): Promise<void> {
+    const socket = this.#socket;
+    if (socket.readyState === WebSocket.OPEN) socket.send(this.#messages.stop());
+    if (socket.readyState === WebSocket.CONNECTING) socket.terminate();
+    else socket.close(1000);
+    const timer = setTimeout(() => socket.terminate(), CLOSE_MS);
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run(): Promise<Error | null> {
+    const socket = this.#socket;
+    const over = Promise.withResolvers<Error | null>();
+    socket.on("open", () => this.#open());
+    socket.on(
+      "message",
+      guard("agent.call", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary)),
+    );
+    socket.on("error", (error) => {
+      this.#failure ??= new TransportError("BOT_UNREACHABLE", `The bot ${this.#host} failed: ${error.message}.`);
+    });
+    socket.on("close", (code) => over.resolve(this.#failure ?? this.#endOf(code)));
+    const timer = setInterval(
+      guard("agent.call", () => this.#tick()),
+      TICK_MS,
+    );
+    try {
+      return await over.promise;
+    } finally {
+      clearInterval(timer);
+      this.#playback.end();
+    }
+  }
+
+  get #host(): string {
+    return new URL(this.#options.bot).host;
+  }
+
+  #endOf(code: number): Error | null {
+    // 1005: closed without a code, as bots do that just leave.
+    if (code === 1000 || code === 1001 || code === 1005) return null;
+    return new TransportError("BOT_LEFT", `The bot ${this.#host} left the call with the code ${code}.`);
+  }
+
+  #open(): void {
+    this.#socket.send(this.#messages.connected());
+    this.#socket.send(this.#messages.start(this.#options.customParameters));
+    this.emit("started", this.ids);
+    if (this.#caller) background("agent.call", this.#speak(this.#caller));
+  }
+
+  async #speak(caller: Caller): Promise<void> {
+    const frames = caller.frames({ sampleRate: 8000, frameMs: FRAME_MS, format: "mulaw", backlogMs: 1000 });
+    const socket = this.#socket;
+    let first: number | undefined;
+    for await (const { bytes, startMs } of frames) {
+      if (socket.readyState !== WebSocket.OPEN) break;
+      first ??= startMs;
+      if (socket.bufferedAmount > MAX_UNREAD_BYTES) this.#counters.unreadMs += FRAME_MS;
+      else socket.send(this.#messages.media(bytes, startMs - first));
+      this.#counters.callerMs += FRAME_MS;
+    }
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    this.#counters.messages++;
+    const bytes = toBuffer(data);
+    const message = decodeBotMessage(isBinary ? bytes : bytes.toString("utf8"), this.ids.streamSid);
+    if (message.event === "media") this.#play(message.audio);
+    else if (message.event === "mark") this.#answer(this.#playback.mark(message.name));
+    else if (message.event === "clear") {
+      this.#counters.clears++;
+      this.#answer(this.#playback.clear());
+    } else if (message.event === "invalid") {
+      this.#counters.invalid++;
+      this.#problem(new ProtocolError("BOT_MESSAGE", message.reason));
+    }
+  }
+
+  #play(audio: Uint8Array): void {
+    const now = monotonicClock();
+    const ms = audio.length / 8;
+    try {
+      this.#playback.media(audio, now);
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      this.#counters.droppedMs += ms;
+      this.#problem(new ProtocolError("BOT_TOO_FAST", `The bot sent more audio than can wait: ${error.message}`));
+    }
+    if (this.#rate.take(ms, now))
+      this.#problem(
+        new ProtocolError(
+          "BOT_TOO_FAST",
+          "The bot sends audio at more than four times real time: PCM sent as mu-law sounds like noise and does this.",
+        ),
+      );
+  }
+
+  #tick(): void {
+    const names = this.#playback.tick(monotonicClock());
+    this.#answer(names);
+    if (this.#playback.isByClock && names.length > 0)
+      this.#problem(
+        new StateError("NO_LISTENER", "No listener reports what it hears, so marks come back by the clock."),
+      );
+  }
+
+  #answer(names: readonly string[]): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    for (const name of names) this.#socket.send(this.#messages.mark(name));
+  }
+
+  #problem(error: Error): void {
+    if (this.#said.has(error.message) || this.#said.size >= MAX_PROBLEMS) return;
+    this.#said.add(error.message);
+    this.#logger?.warn({ err: error }, "The call goes on.");
+    this.emit("problem", error);
+  }
+}
+
+function toBuffer(data: RawData): Buffer {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return Buffer.isBuffer(data) ? data : Buffer.from(data);
+}

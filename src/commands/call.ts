@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { Caller, MediaStreamsCall } from "../../agent/index.js";
+import { BROADCAST_NAME_RULE, InputError, isBroadcastName, race } from "../../base/index.js";
+import { Publisher } from "../../publisher/index.js";
+import { aborted, command } from "../command.js";
+import { flag, list } from "../config.js";
+import { shippedModel } from "../package.js";
+import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
+
+const { broadcast, ...connection } = connectionSettings;
+
+/** `unsay call`: the telephone side of a bot that speaks Twilio's Media Streams. */
+export const call = command({
+  name: "call",
+  summary: "Call a bot that speaks Twilio's Media Streams and publish what it says.",
+  positional: "bot",
+  examples: [
+    "unsay call ws://localhost:5050/media --url http://localhost:4443 --broadcast bot --listen caller",
+    "unsay watch http://localhost:4443 --broadcast bot",
+  ],
+  settings: {
+    bot: {
+      schema: z.url({ protocol: /^wss?$/, error: "it must be a URL such as ws://localhost:5050/media" }),
+      value: "<url>",
+      help: "the bot's WebSocket",
+    },
+    ...connection,
+    ...retrySetting,
+    broadcast: { ...broadcast, help: "name of the broadcast in which the bot speaks" },
+    listen: {
+      schema: z.string().refine(isBroadcastName, `it ${BROADCAST_NAME_RULE}`).optional(),
+      value: "<name>",
+      help: "the caller's broadcast, denoised and sent to the bot; without it the bot hears nothing",
+    },
+    marks: {
+      schema: z.enum(["first", "all"]).default("all"),
+      value: "<which>",
+      help: "a mark comes back when the first listener heard the audio before it, or when all have",
+    },
+    parameters: {
+      schema: list.default([]),
+      value: "<name=value,...>",
+      help: "what the bot finds in start.customParameters",
+    },
+    json: { schema: flag.default(false), help: "print the numbers of the call as one line of JSON at the end" },
+  },
+  async run(config, { signal, logger, print, notice }) {
+    const problems = problemWatch(config, notice);
+    const connect = connectOptions(config);
+    const url = relayUrl(config);
+    const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
+    const { listen } = config;
+    const caller =
+      listen === undefined ? undefined : new Caller({ url, broadcast: listen, connect, model: shippedModel });
+    publisher.on("problem", problems.take);
+    caller?.on("problem", problems.take);
+    const customParameters = parametersOf(config.parameters);
+    const call = new MediaStreamsCall({
+      bot: config.bot,
+      publisher,
+      marks: config.marks,
+      customParameters,
+      ...(caller && { caller }),
+    });
+    call.on("started", ({ streamSid }) => print(`calling ${config.bot} as ${streamSid}, heard as ${config.broadcast}`));
+    call.on("problem", (problem) => notice(problem.message));
+    try {
+      const ends = [publisher.closed, problems.fatal, aborted(signal), ...(caller ? [caller.closed] : [])];
+      const ended = await race([call.closed, ...ends]);
+      if (ended instanceof Error) throw ended;
+      await race([publisher.drained(), ...ends]);
+      return 0;
+    } finally {
+      await call.close();
+      if (config.json) print(JSON.stringify(call.stats()));
+      await caller?.close();
+      await publisher.close();
+    }
+  },
+});
+
+function parametersOf(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1)
+        throw new InputError("INVALID_OPTION", `--parameters has ${JSON.stringify(pair)}: it must be name=value.`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
