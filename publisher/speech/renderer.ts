@@ -32,6 +32,7 @@ export interface RendererOptions {
   readonly channels: 1 | 2;
   /** With DTX, pauses become digital silence. */
   readonly opus: { readonly dtx: boolean };
+  readonly comfortNoiseDb?: number | undefined;
   readonly frameMs: number;
   readonly resumeWindowMs: number;
   readonly clock: Clock;
@@ -208,7 +209,8 @@ export class Renderer {
   async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
     const denoisers: Denoiser[] = [];
     if (model === undefined) return denoisers;
-    const options = { silencePauses: this.#options.opus.dtx, onFallback: this.#onFallback };
+    const { opus, comfortNoiseDb } = this.#options;
+    const options = { silencePauses: opus.dtx, comfortNoiseDb, onFallback: this.#onFallback };
     for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model, options));
     return denoisers;
   }

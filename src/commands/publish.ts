@@ -74,6 +74,11 @@ const settings = {
     value: "<n>",
     help: "frames in a group; more than 1 where most listeners have no datagrams: streams then cost a relay less",
   },
+  comfortNoiseDb: {
+    schema: number({ min: -90, max: -40 }).optional(),
+    value: "<-90..-40>",
+    help: "keep a steady floor of noise at this level (dBFS) under denoised audio; default none",
+  },
   dtx: { schema: flag.default(false), help: "send next to nothing where nobody speaks" },
   fec: { schema: flag.default(false), help: "every packet also carries a coarse copy of the one before" },
   expectedLossPercent: {
@@ -133,6 +138,7 @@ export const publish = command({
         gainDb: config.gainDb,
         bypass: config.bypass,
       },
+      ...(config.comfortNoiseDb !== undefined && { comfortNoiseDb: config.comfortNoiseDb }),
       bitrateBps: config.bitrateBps,
       frameMs: config.frameMs,
       groupFrames: config.groupFrames,

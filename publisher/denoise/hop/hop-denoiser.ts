@@ -21,7 +21,12 @@ export interface HopDenoiser {
 export interface HopDenoiserOptions {
   /** Whether what is left between sentences is turned into digital silence. */
   readonly silencePauses: boolean;
+  /** Level of the floor that is kept under what is left, in dB against full scale; none without it. */
+  readonly comfortNoiseDb?: number | undefined;
 }
+
+/** Values of the state of the comfort noise. */
+const COMFORT_STATE = 3;
 
 /** Samples of a hop at 48 kHz. */
 export function hopSamples({ hop, sampleRate }: ModelContract): number {
@@ -50,11 +55,11 @@ export function checkpointLength(contract: ModelContract): number {
   const delay = delaySamples(contract);
   if (isWaveform(contract)) {
     const conversion = contract.sampleRate === SAMPLE_RATE ? 0 : CONVERSION_STATE;
-    return delay + (delay - lagSamples(contract)) + 1 + conversion + recurrent;
+    return delay + (delay - lagSamples(contract)) + 1 + COMFORT_STATE + conversion + recurrent;
   }
   const { bands, deepFilter } = contract;
   const past = deepFilter === undefined ? 0 : 2 * deepFilter.bins * (deepFilter.taps - 1);
-  return 2 * delay + 1 + (bands.low + bands.edges.length - 1) + past + recurrent;
+  return 2 * delay + 1 + COMFORT_STATE + (bands.low + bands.edges.length - 1) + past + recurrent;
 }
 
 /** Copies `parts` into a checkpoint, one after the other. */

@@ -4,6 +4,7 @@ import type { Levers } from "../levers.js";
 import type { ModelState } from "../model.js";
 import type { BandContract } from "../model-contract.js";
 import { NoisePrior, type NoiseProfile } from "../noise-profile.js";
+import { ComfortNoise } from "./comfort-noise.js";
 import { type HopDenoiser, type HopDenoiserOptions, PauseDetector, readParts, writeParts } from "./hop-denoiser.js";
 
 /** Denoises on the thread it is called on: analysis, network, gains and synthesis. */
@@ -17,6 +18,7 @@ export class LocalDenoiser implements HopDenoiser {
   readonly #speech: Float32Array;
   readonly #pauses: PauseDetector;
   readonly #silencePauses: boolean;
+  readonly #comfort: ComfortNoise;
   readonly #levers: Levers;
   #prior: NoisePrior | undefined;
   #profile: NoiseProfile | undefined;
@@ -25,10 +27,11 @@ export class LocalDenoiser implements HopDenoiser {
     contract: BandContract,
     network: ModelState,
     stft: Stft,
-    { silencePauses }: HopDenoiserOptions,
+    { silencePauses, comfortNoiseDb }: HopDenoiserOptions,
     levers: Levers,
   ) {
     this.#silencePauses = silencePauses;
+    this.#comfort = new ComfortNoise(comfortNoiseDb);
     this.#levers = levers;
     this.#contract = contract;
     this.#stft = stft;
@@ -66,6 +69,7 @@ export class LocalDenoiser implements HopDenoiser {
       else this.#bands.apply(network.output, stft.spectrum);
     } else this.#filter?.pass(stft.spectrum);
     stft.synthesise(wet);
+    if (infer) this.#comfort.fill(wet);
     return infer ? network.voiceActivity : 1;
   }
 
@@ -90,7 +94,14 @@ export class LocalDenoiser implements HopDenoiser {
 
   #parts(): Float32Array[] {
     const past = this.#filter === undefined ? [] : [this.#filter.past];
-    return [...this.#stft.state, this.#pauses.state, this.#speech, ...past, ...this.#network.recurrent];
+    return [
+      ...this.#stft.state,
+      this.#pauses.state,
+      this.#comfort.state,
+      this.#speech,
+      ...past,
+      ...this.#network.recurrent,
+    ];
   }
 }
 

@@ -1,6 +1,7 @@
 import { SAMPLE_RATE } from "../../source/resample.js";
 import type { ModelState } from "../model.js";
 import type { WaveformContract } from "../model-contract.js";
+import { ComfortNoise } from "./comfort-noise.js";
 import { DelayLine } from "./delay-line.js";
 import {
   delaySamples,
@@ -21,6 +22,7 @@ export class WaveformDenoiser implements HopDenoiser {
   readonly #interpolator: Interpolator | undefined;
   readonly #pauses: PauseDetector;
   readonly #silencePauses: boolean;
+  readonly #comfort: ComfortNoise;
   /** What went in, as late as what comes out. */
   readonly #dry: DelayLine;
   /** What fills the lag up to whole hops. */
@@ -28,7 +30,7 @@ export class WaveformDenoiser implements HopDenoiser {
   readonly #lag: number;
   readonly #late: Float32Array;
 
-  constructor(contract: WaveformContract, network: ModelState, { silencePauses }: HopDenoiserOptions) {
+  constructor(contract: WaveformContract, network: ModelState, { silencePauses, comfortNoiseDb }: HopDenoiserOptions) {
     const hop = hopSamples(contract);
     const delay = delaySamples(contract);
     this.#network = network;
@@ -38,6 +40,7 @@ export class WaveformDenoiser implements HopDenoiser {
     }
     this.#pauses = new PauseDetector(contract);
     this.#silencePauses = silencePauses;
+    this.#comfort = new ComfortNoise(comfortNoiseDb);
     this.#lag = lagSamples(contract);
     this.#dry = new DelayLine(delay);
     this.#wet = new DelayLine(delay - this.#lag);
@@ -53,6 +56,7 @@ export class WaveformDenoiser implements HopDenoiser {
       if (this.#interpolator === undefined) wet.set(network.output);
       else this.#interpolator.process(network.output, wet);
       if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) wet.fill(0);
+      this.#comfort.fill(wet);
     } else this.#passDry(samples, wet);
     this.#wet.push(wet, wet);
     this.#dry.push(samples, this.#late.subarray(0, samples.length));
@@ -84,6 +88,13 @@ export class WaveformDenoiser implements HopDenoiser {
 
   #parts(): Float32Array[] {
     const conversion = this.#decimator && this.#interpolator ? [this.#decimator.state, this.#interpolator.state] : [];
-    return [this.#dry.state, this.#wet.state, this.#pauses.state, ...conversion, ...this.#network.recurrent];
+    return [
+      this.#dry.state,
+      this.#wet.state,
+      this.#pauses.state,
+      this.#comfort.state,
+      ...conversion,
+      ...this.#network.recurrent,
+    ];
   }
 }
