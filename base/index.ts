@@ -7,6 +7,18 @@ export {
   isBroadcastName,
   normalizePath,
 } from "./broadcast-name.js";
+export {
+  checkOptions,
+  isBoolean,
+  isBroadcast,
+  isNumber,
+  isObject,
+  isOneOf,
+  isSignal,
+  isString,
+  isUrl,
+  type Rule,
+} from "./check.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
 export { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
 export { Inbox } from "./inbox.js";

@@ -122,7 +122,10 @@ export class Demo {
 
   /** Rejects when the publisher or the listener can't go on. */
   get closed(): Promise<void> {
-    return Promise.race([this.#publisher.closed, this.#listener.closed]);
+    const listener = this.#listener.closed.then((error) => {
+      if (error) throw error;
+    });
+    return Promise.race([this.#publisher.closed, listener]);
   }
 
   /** The headless listener's numbers; also notes the first audio. */

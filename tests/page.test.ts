@@ -137,7 +137,7 @@ test("a click on play makes decoded sound, over QUIC, and the listener reports w
   const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
   expect(playing.backend).toBe("webtransport");
   expect(playing.levelDb).toBeGreaterThan(-20);
-  expect(playing.errors).toBe(0);
+  expect(playing.malformed).toBe(0);
   await record();
   await page.waitForTimeout(1000);
   const heard = tonesOf(await recorded());
@@ -302,7 +302,7 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
       await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
       await told("Voice: no");
     }
-    expect((await stats()).errors).toBe(0);
+    expect((await stats()).malformed).toBe(0);
   } finally {
     await page.close();
     await speaker.close();

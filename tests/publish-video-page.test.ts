@@ -157,8 +157,8 @@ for (const withAudio of [true, false]) {
         await growth(page, halted.length, 20);
         expectForward(stepsOf((await shown(page)).slice(halted.length - 1)));
       }
-      const { staleMs, errors, playedMs } = await stats(page);
-      expect({ staleMs, errors }).toEqual({ staleMs: 0, errors: 0 });
+      const { staleMs, malformed, playedMs } = await stats(page);
+      expect({ staleMs, malformed }).toEqual({ staleMs: 0, malformed: 0 });
       expect(playedMs > 1000).toBe(withAudio);
     } finally {
       await page.close();

@@ -208,7 +208,7 @@ test("a listener plays what is published, once, whether it comes by stream, by d
   expect(origin.reports.some(({ playing }) => playing)).toBe(true);
   expect(origin.reports.at(-1)).toMatchObject({ discontinuity: 0, staleMs: 0, receivedBytes: stats.receivedBytes });
   await listener.close();
-  await listener.closed;
+  expect(await listener.closed).toBeNull();
   expect(listener.stats().state).toBe("closed");
   // 50 packets of a tone, its amplitude within what Opus makes of it.
   const wav = await readFile(path);
@@ -298,10 +298,7 @@ test("a broadcast that takes back by replacing its track is followed, and groups
 
 test("a listener gives up with a plain sentence where nobody publishes, nobody answers or the URL is none", async () => {
   const code = (listener: Listener) =>
-    listener.closed.then(
-      () => undefined,
-      (error: UnsayError) => [error.code, error.message] as const,
-    );
+    listener.closed.then((error) => error && ([(error as UnsayError).code, error.message] as const));
   const origin = await Origin.open();
   origin.publishing = false;
   const waiting = origin.listen({ timeoutMs: 1500 });
@@ -320,8 +317,12 @@ test("a listener gives up with a plain sentence where nobody publishes, nobody a
     connect: { insecure: true, backends: ["quic"], timeoutMs: 500 },
   });
   expect((await code(refused))?.[0]).toMatch(/^CONNECT_/);
-  expect(() => new Listener({ url: "nonsense", broadcast: "demo" })).toThrow("The URL nonsense is not a URL.");
-  expect(() => new Listener({ url, broadcast: "demo", jitterMs: -1 })).toThrow(/^jitterMs is not valid/);
+  expect(() => new Listener({ url: "nonsense", broadcast: "demo" })).toThrow(
+    'Listener.url must be an absolute URL, but is "nonsense".',
+  );
+  expect(() => new Listener({ url, broadcast: "demo", jitterMs: -1 })).toThrow(
+    "Listener.jitterMs must be a number from 0 to 10000, but is -1.",
+  );
   expect(await code(new Listener({ url: "ftp://127.0.0.1/", broadcast: "demo" }))).toEqual([
     "INVALID_URL",
     expect.stringContaining("must begin with https:// or http://"),

@@ -39,16 +39,14 @@ export {
   type ControllerOptions,
   type ControllerStats,
   type SendOptions,
-} from "./controller.js";
+} from "./control/controller.js";
 export {
   Listener,
   type ListenerEvents,
-  type ListenerLanding,
   type ListenerOptions,
-  type ListenerRewind,
-  type ListenerState,
   type ListenerStats,
 } from "./listener.js";
+export type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
 export { Declicker, fadeCurve } from "./output/declicker.js";
 export { interleave, RawSink, type SampleFormat } from "./output/raw-sink.js";
 export {
@@ -63,4 +61,4 @@ export {
   type VideoImage,
   VideoPipeline,
   type VideoPipelineOptions,
-} from "./tracks/video-pipeline.js";
+} from "./video/video-pipeline.js";

@@ -1,24 +1,23 @@
 import "../base/polyfills.js";
 import { EventEmitter } from "node:events";
 import * as Moq from "@kixelated/moq";
-import { z } from "zod";
 import {
   attachLogger,
-  BROADCAST_NAME_RULE,
   background,
   broadcastPath,
+  checkOptions,
   guard,
-  InputError,
-  isBroadcastName,
+  isBoolean,
+  isBroadcast,
+  isNumber,
+  isObject,
+  isOneOf,
+  isSignal,
+  isUrl,
   type Logger,
-  MediaError,
-  type Microseconds,
-  microseconds,
   monotonicClock,
   TransportError,
-  toMilliseconds,
 } from "../base/index.js";
-import { type AudioRendition, type Catalog, epochOf } from "../container/index.js";
 import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
 import {
   type Backend,
@@ -31,18 +30,12 @@ import {
   type Session,
   toWebTransport,
 } from "../transport/index.js";
-import { AudioPipeline } from "./audio/audio-pipeline.js";
-import { Playout, type PlayoutRewind } from "./audio/playout.js";
-import { canDecode, loadDecoder, SwitchableDecoder } from "./audio/switchable-decoder.js";
+import { Playout } from "./audio/playout.js";
+import { softwareDecoders } from "./audio/software-decoders.js";
+import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
 import { type AudioSink, type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
-import { Feedback } from "./report/feedback.js";
-import { Reporter } from "./report/reporter.js";
-import { type PlaybackStats, playbackStats } from "./stats.js";
-import { BroadcastFinder } from "./tracks/broadcast-finder.js";
-import { BroadcastReader, type OpenBroadcast } from "./tracks/broadcast-reader.js";
-import { type NamedRendition, readableRenditions } from "./tracks/renditions.js";
-import { TrackFeed } from "./tracks/track-feed.js";
-import { VoiceFeed } from "./tracks/voice-feed.js";
+import { Player } from "./player.js";
+import type { PlayerStats } from "./stats.js";
 
 /** Options for {@link Listener}. */
 export interface ListenerOptions {
@@ -63,11 +56,13 @@ export interface ListenerOptions {
   /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
   /**
-   * Whether to tell the relay what is received and heard. By default it goes in datagrams, on a stream where the session
-   * has none, and on a broadcast of the listener's own where the relay does not answer; `stream` and `broadcast` ask for
-   * one of these from the start. Default true.
+   * Whether reports of what is received and heard go to the relay. By default they go in datagrams, on a stream where the
+   * session has none, and on a broadcast of the listener's own where the relay does not answer; `stream` and `broadcast`
+   * ask for one of these from the start. Default true.
    */
   readonly report?: boolean | "stream" | "broadcast";
+  /** Closes the listener; `closed` then resolves with the signal's reason. */
+  readonly signal?: AbortSignal;
   /** How to connect. */
   readonly connect?: Omit<ConnectOptions, "signal">;
   /** Waits between attempts to connect again. */
@@ -76,56 +71,12 @@ export interface ListenerOptions {
   readonly logger?: Logger;
 }
 
-/**
- * What a listener is doing. `connecting`: there is no session. `waiting`: the broadcast, or audio that can be played, is
- * not there. `ready`: it is subscribed to the audio, and none is heard now, in a pause or because it is missing.
- * `playing`: audio of the broadcast is heard now; what is left of it also plays without a session.
- */
-export type ListenerState = "connecting" | "waiting" | "ready" | "playing" | "closed";
-
 /** The numbers of a {@link Listener}; totals count from its start. */
-export interface ListenerStats extends PlaybackStats {
-  readonly state: ListenerState;
+export interface ListenerStats extends PlayerStats {
   /** What carries the session, while there is one. */
   readonly backend: Backend | undefined;
-  /** Delay from arrival to audio that is aimed at now. */
-  readonly jitterTargetMs: number;
-  /** Frames received, repeats included, and how many of them came as datagrams. */
-  readonly receivedFrames: number;
-  readonly datagrams: number;
-  /** Packets decoded, gaps concealed, packets that could not be decoded or were no frames. */
-  readonly decoded: number;
-  readonly concealed: number;
-  readonly malformed: number;
-  /** Frames dropped on arrival, by reason. */
-  readonly dropped: {
-    readonly duplicate: number;
-    readonly late: number;
-    readonly stale: number;
-    readonly overflow: number;
-  };
-  /** Groups that were reset before their end. */
-  readonly abortedGroups: number;
-  /** Sessions made. */
-  readonly sessions: number;
-}
-
-/** A rewind as a listener tells of it. */
-export interface ListenerRewind {
-  /** How many rewinds there were, this one included; the same number again refines it. */
-  readonly discontinuity: number;
-  /** Media time from which on everything was taken back. */
-  readonly from: Microseconds;
-  /** Up to where the old timeline was heard. */
-  readonly heardUntil: Microseconds;
-}
-
-/** The first frame of a group as it came; a listener tells of those that come while it plays. */
-export interface ListenerLanding {
-  readonly sequence: number;
-  readonly timestamp: Microseconds;
-  /** How long before its turn it was there; below zero when it was late. */
-  readonly lead: Microseconds;
+  /** Level of the last tenth of a second in decibels below full scale, -120 at the least. */
+  readonly levelDb: number;
 }
 
 /** Events of a {@link Listener}. */
@@ -140,139 +91,79 @@ export interface ListenerEvents {
   problem: [Error];
 }
 
-const optionsSchema = z.object({
-  url: z.union([z.string(), z.instanceof(URL)]),
-  broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
-  jitterMs: z.number().min(0).max(10_000).default(80),
-  adaptive: z.boolean().default(true),
-  pullIntervalMs: z.number().min(1).max(100).default(10),
-  channels: z.union([z.literal(1), z.literal(2)]).default(1),
-  timeoutMs: z.number().min(1).max(2_147_483_647).default(10_000),
-  report: z.union([z.boolean(), z.enum(["stream", "broadcast"])]).default(true),
-});
-
-/** Sound goes before what tells of it. */
-const PRIORITY = 100;
+const RULES = {
+  required: { url: isUrl, broadcast: isBroadcast },
+  optional: {
+    jitterMs: isNumber({ min: 0, max: 10_000 }),
+    adaptive: isBoolean,
+    pullIntervalMs: isNumber({ min: 1, max: 100 }),
+    channels: isOneOf(1, 2),
+    sink: isObject,
+    timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
+    report: isOneOf(true, false, "stream", "broadcast"),
+    signal: isSignal,
+    connect: isObject,
+    backoff: isObject,
+    logger: isObject,
+  },
+};
 
 /**
- * Plays a broadcast without a audio card: connects, waits for it to be announced, follows its catalog, takes back what
- * the publisher takes back, tells the relay what it hears, and starts over by itself when the connection breaks.
+ * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, takes back what the
+ * publisher takes back, reports what it hears to the relay, and starts over by itself when the connection breaks.
  */
-export class Listener extends EventEmitter<ListenerEvents> {
-  readonly #options: z.output<typeof optionsSchema>;
+export class Listener extends EventEmitter<ListenerEvents> implements AsyncDisposable {
+  /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
+  readonly closed: Promise<Error | null>;
+  readonly #options: ListenerOptions;
   readonly #url: URL;
-  readonly #name: string;
-  readonly #playout: Playout;
+  readonly #player: Player;
   readonly #speaker: VirtualSpeaker;
-  readonly #feed: TrackFeed;
-  readonly #voice = new VoiceFeed();
-  readonly #reporter: Reporter;
-  readonly #reader: BroadcastReader;
   readonly #reconnector: Reconnector;
-  readonly #timeout: ReturnType<typeof setTimeout>;
-  readonly #closed: Promise<void>;
-  readonly #logger: Logger | undefined;
+  readonly #timers: { readonly turn: ReturnType<typeof setInterval>; readonly missing: ReturnType<typeof setTimeout> };
+  readonly #told: Promise<void>;
   readonly #detachLogger: () => void;
-  #settle: (error: Error | undefined) => void = () => {};
-  #pipeline: AudioPipeline | undefined;
-  #decoder: SwitchableDecoder | undefined;
-  #codec: string | undefined;
-  #state: ListenerState = "connecting";
+  #settle!: (error: Error | null) => void;
   #session: Session | undefined;
-  #playing: { readonly name: string; readonly run: string | undefined } | undefined;
-  #lastProblem: Error | undefined;
-  #leadMs: number | undefined;
-  #found = false;
-  #sessions = 0;
-  #restarts = 0;
-  #ended = false;
+  #ending: Promise<void> | undefined;
 
-  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`, `INVALID_URL`) on options that are not what they must be. */
+  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on options that are not what they must be. */
   constructor(options: ListenerOptions) {
     super();
-    const parsed = optionsSchema.safeParse(options);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      throw new InputError("INVALID_OPTION", `${issue?.path.join(".")} is not valid: ${issue?.message}.`);
-    }
-    this.#options = parsed.data;
-    this.#logger = options.logger;
-    this.#detachLogger = options.logger ? attachLogger(options.logger) : () => {};
-    const { url, broadcast, jitterMs, adaptive, pullIntervalMs, channels, timeoutMs } = this.#options;
-    if (!URL.canParse(String(url))) throw new InputError("INVALID_URL", `The URL ${url} is not a URL.`);
+    checkOptions("Listener", options, RULES);
+    const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;
+    this.#options = options;
     this.#url = new URL(url);
-    this.#name = broadcast;
-    this.#closed = new Promise((resolve, reject) => {
-      this.#settle = (error) => (error ? reject(error) : resolve());
+    this.#detachLogger = logger ? attachLogger(logger) : () => {};
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
     });
-    // Whoever does not look at `closed` looks at the events.
-    this.#closed.catch(() => {});
-
-    this.#playout = new Playout({ channels, jitterMs, adaptive });
-    this.#speaker = new VirtualSpeaker({
-      playout: this.#playout,
-      sink: options.sink,
-      intervalMs: pullIntervalMs,
-      onTurn: () => {
-        this.#feed.pump();
-        this.#refresh();
-        this.#reporter.tick();
-      },
-    });
-    this.#feed = new TrackFeed({
+    const output = new Playout({ channels, jitterMs, adaptive });
+    this.#speaker = new VirtualSpeaker({ playout: output, sink });
+    this.#player = new Player({
+      broadcast,
+      output,
+      decoders: softwareDecoders(channels),
       clock: monotonicClock,
-      resting: () => this.#playout.resting,
-      playhead: () => this.#playout.playhead,
-      onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
+      report: report === "stream" ? true : report,
+      logger,
     });
-    this.#reporter = new Reporter({
-      clock: monotonicClock,
-      read: () => ({
-        playhead: this.#playout.playhead,
-        moving: this.#playout.moving,
-        applied: this.#playout.applied,
-        receivedBytes: this.#feed.counters.receivedBytes,
-        receivedGroup: this.#feed.received.mark,
-        bufferedMs: this.#bufferedMs,
-        bleedMs: this.#reader.bleedMs,
-        staleMs: this.#playout.counters.staleMs,
-      }),
-      alwaysPublish: this.#options.report === "broadcast",
-    });
-    this.#reader = new BroadcastReader({
-      onBroadcast: (path) => {
-        this.#reporter.follow(path);
-        this.#found = true;
-        this.#playing = undefined;
-      },
-      onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
-      onGone: () => {
-        this.#playing = undefined;
-        this.#refresh();
-      },
-      onProblem: (error) => this.#problem(error),
-    });
+    this.#told = this.#tell();
     this.#reconnector = new Reconnector({
       ...reach(this.#url, options.connect),
       onSession: (session) => this.#run(session),
-      onRetry: (reason) => {
-        this.#refresh();
-        if (reason) this.#problem(reason);
-      },
+      onRetry: (reason) => reason && this.#player.problem(reason),
       ...(options.backoff && { backoff: options.backoff }),
     });
     background(
       "watch.ended",
-      this.#reconnector.closed.then((error) => this.#end(error)),
+      this.#reconnector.closed.then((error) => this.#end(error ?? null)),
     );
-    const giveUp = guard("watch.missing", () => (this.#found ? undefined : this.#end(this.#missing())));
-    this.#timeout = setTimeout(giveUp, timeoutMs);
-    this.#speaker.start();
-  }
-
-  /** Resolves after {@link close}; rejects when it gave up: `NO_BROADCAST`, or what kept it from connecting. */
-  get closed(): Promise<void> {
-    return this.#closed;
+    const { pullIntervalMs = 10, timeoutMs = 10_000 } = options;
+    const turn = guard("watch.turn", () => this.#speaker.turn() && this.#player.turn());
+    const giveUp = guard("watch.missing", () => (this.#player.found ? undefined : this.#end(this.#missing(timeoutMs))));
+    this.#timers = { turn: setInterval(turn, pullIntervalMs), missing: setTimeout(giveUp, timeoutMs) };
+    this.#obey(options.signal);
   }
 
   /** What was played, sample by sample: the ground truth of what was heard. */
@@ -282,227 +173,105 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   /** The newest numbers. */
   stats(): ListenerStats {
-    const { receivedFrames, datagrams, abortedGroups, malformed } = this.#feed.counters;
-    const { duplicate, late, stale, overflow } = this.#feed.consumer.counters;
-    const { decoded = 0, concealed = 0, errors = 0 } = this.#pipeline?.counters ?? {};
-    return {
-      ...playbackStats({
-        feed: this.#feed,
-        reporter: this.#reporter,
-        playing: this.#playout.playing,
-        playheadUs: this.#playout.playhead,
-        decodedMs: this.#playout.bufferedMs,
-        discontinuities: this.#pipeline?.generation ?? 0,
-        levelDb: this.#speaker.levelDb,
-        voice: this.#voice,
-        leadMs: this.#leadMs,
-        bleedMs: this.#reader.bleedMs,
-        counters: this.#playout.counters,
-      }),
-      state: this.#state,
-      backend: this.#session?.backend,
-      jitterTargetMs: this.#playout.clock.targetMs,
-      receivedFrames,
-      datagrams,
-      decoded,
-      concealed,
-      malformed: malformed + errors + this.#voice.counters.malformed,
-      dropped: { duplicate, late, stale, overflow },
-      abortedGroups,
-      sessions: this.#sessions,
-    };
+    return { ...this.#player.stats(), backend: this.#session?.backend, levelDb: this.#speaker.levelDb };
   }
 
   /** Stops, finishes the sink and resolves; idempotent. Rejects when the sink could not be finished. */
   async close(): Promise<void> {
-    await this.#end(undefined);
+    await this.#end(null);
   }
 
-  get #bufferedMs(): number {
-    return this.#playout.bufferedMs + this.#feed.waitingMs;
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
-  async #end(error: Error | undefined): Promise<void> {
-    if (this.#ended) return this.#speaker.close();
-    this.#ended = true;
-    clearTimeout(this.#timeout);
+  #obey(signal: AbortSignal | undefined): void {
+    if (!signal) return;
+    const abort = guard("watch.abort", () => this.#end(signal.reason));
+    signal.addEventListener("abort", abort, { once: true });
+    void this.closed.then(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  }
+
+  #end(error: Error | null): Promise<void> {
+    this.#ending ??= this.#finish(error);
+    return this.#ending;
+  }
+
+  async #finish(error: Error | null): Promise<void> {
+    clearTimeout(this.#timers.missing);
+    clearInterval(this.#timers.turn);
     this.#reconnector.close();
-    this.#feed.close();
-    this.#voice.close();
-    this.#pipeline?.close();
+    this.#player.close();
     try {
       await this.#speaker.close();
+      await this.#told;
       this.#settle(error);
     } catch (cause) {
       this.#settle(error ?? (cause as Error));
       throw cause;
     } finally {
-      this.#become("closed");
       this.#detachLogger();
     }
   }
 
-  #missing(): Error {
-    const { timeoutMs } = this.#options;
-    if (this.#sessions === 0)
-      return (
-        this.#lastProblem ??
-        new TransportError("CONNECT_TIMEOUT", `No connection to ${this.#url.host} within ${timeoutMs} ms.`)
-      );
-    return new TransportError(
-      "NO_BROADCAST",
-      `Nobody published ${broadcastPath(this.#name)} at ${this.#url.host} within ${timeoutMs} ms.`,
-      { cause: this.#lastProblem },
-    );
+  async #tell(): Promise<void> {
+    for await (const event of this.#player.events)
+      if (event.kind === "state") this.emit("state", event.detail);
+      else if (event.kind === "rewind") this.emit("rewind", event.detail);
+      else if (event.kind === "landing") this.emit("landing", event.detail);
+      else this.emit("problem", event.detail);
+  }
+
+  #missing(timeoutMs: number): Error {
+    const { host } = this.#url;
+    const { lastProblem, sessions } = this.#player;
+    if (sessions === 0)
+      return lastProblem ?? new TransportError("CONNECT_TIMEOUT", `No connection to ${host} within ${timeoutMs} ms.`);
+    const name = broadcastPath(this.#options.broadcast);
+    return new TransportError("NO_BROADCAST", `Nobody published ${name} at ${host} within ${timeoutMs} ms.`, {
+      cause: lastProblem,
+    });
   }
 
   /** One session, until it ends. */
   async #run(session: Session): Promise<void> {
     this.#session = session;
-    this.#sessions++;
     try {
       // The library writes the URL to the console, where a token must not be; it needs no query any more.
       const url = new URL(this.#url);
       url.search = "";
-      const tap = (datagram: Uint8Array): boolean => this.#reporter.receive(datagram);
       const carried = session.datagrams
         ? session
         : demuxStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
+      const tap = (datagram: Uint8Array): boolean => this.#player.receive(datagram);
       const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
-      this.#report(session, connection);
-      this.#playing = undefined;
-      this.#refresh();
-      const finder = new BroadcastFinder(connection, this.#name);
+      const stream = new ReportStreamWriter(() => session.openUnidirectional({ priority: 1_000_000 }));
+      const datagrams = this.#options.report === "stream" ? undefined : session.datagrams;
       try {
-        await this.#reader.follow(finder, session.closed);
+        await this.#player.run({
+          connection,
+          closed: session.closed,
+          send: (record) => (datagrams ? datagrams.send(record) : stream.send(record)),
+          backedUp: false,
+        });
       } finally {
-        finder.close();
         connection.close();
       }
     } finally {
       this.#session = undefined;
-      this.#reporter.attach(undefined);
     }
-  }
-
-  #report(session: Session, connection: Moq.Connection.Established): void {
-    const { report } = this.#options;
-    if (report === false) return;
-    const stream = new ReportStreamWriter(() => session.openUnidirectional({ priority: 1_000_000 }));
-    const { datagrams } = session;
-    const feedback = new Feedback({ connection, session: this.#reporter.session });
-    this.#reporter.attach({
-      send: (record) => {
-        if (report === "broadcast") return false;
-        return datagrams && report !== "stream" ? datagrams.send(record) : stream.send(record);
-      },
-      publish: (path, record) => feedback.send(path, record),
-      unpublish: () => feedback.close(),
-      backedUp: false,
-    });
   }
 
   async #readRecords(stream: ReceiveStream): Promise<void> {
     const reader = new ReportStreamReader();
     try {
       for (let bytes = await stream.read(); bytes; bytes = await stream.read())
-        for (const record of reader.push(bytes)) this.#reporter.receive(record);
+        for (const record of reader.push(bytes)) this.#player.receive(record);
     } catch (error) {
       stream.stop(0);
-      this.#problem(error);
+      this.#player.problem(error);
     }
   }
-
-  /** Plays the audio that a catalog names. */
-  async #apply(broadcast: OpenBroadcast, catalog: Catalog): Promise<void> {
-    this.#voice.follow(broadcast, catalog.unsay?.voice);
-    const chosen = chooseRendition(catalog);
-    const run = catalog.unsay?.run;
-    // A track of the same name in another run is another timeline, also where nothing else of the broadcast changed.
-    if (!chosen || (chosen.name === this.#playing?.name && run === this.#playing.run)) return;
-    const { name, rendition } = chosen;
-    if (rendition.codec !== this.#codec) {
-      const openDecoder = await loadDecoder(rendition, this.#options.channels);
-      if (broadcast.signal.aborted || this.#ended) return;
-      this.#codec = rendition.codec;
-      this.#decoder?.become(openDecoder);
-      this.#pipeline ??= new AudioPipeline({
-        consumer: this.#feed.consumer,
-        openDecoder: (events) => (this.#decoder = new SwitchableDecoder(events, openDecoder)),
-        output: this.#playout,
-        onRewind: (rewind) => this.#rewound(rewind),
-      });
-      this.#feed.connect(this.#pipeline);
-    }
-    const playing = { name, run };
-    this.#playing = playing;
-    this.#feed.follow(run);
-    this.#playout.setLive(catalog.unsay?.mode === "live");
-    this.#playout.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
-    this.#refresh();
-    const isWanted = () => !this.#ended && this.#playing === playing;
-    void broadcast.keep(name, { priority: PRIORITY, isWanted }, (track) => this.#feed.run(track));
-  }
-
-  #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
-    const { restarts } = this.#feed.counters;
-    if (restarts !== this.#restarts) {
-      this.#restarts = restarts;
-      this.#reporter.restart();
-    }
-    if (first) this.#playout.landed(timestamp);
-    const { started, playhead } = this.#playout.clock;
-    // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
-    if (!started || playhead === undefined) return;
-    const lead = microseconds(timestamp - playhead);
-    this.#leadMs = toMilliseconds(lead);
-    this.#reporter.landed(lead, sequence);
-    if (first) this.emit("landing", { sequence, timestamp, lead });
-  }
-
-  #rewound({ discontinuity, from }: PlayoutRewind): void {
-    this.#voice.takeBack(from, epochOf(this.#feed.received.newest ?? 0));
-    this.#reporter.hurry();
-    const heardUntil = this.#playout.applied?.heardUntil ?? from;
-    this.emit("rewind", { discontinuity, from, heardUntil });
-  }
-
-  #refresh(): void {
-    if (this.#playout.playing) this.#become("playing");
-    else if (!this.#session) this.#become("connecting");
-    else this.#become(this.#playing === undefined ? "waiting" : "ready");
-  }
-
-  #become(state: ListenerState): void {
-    if (state === this.#state || this.#state === "closed") return;
-    this.#state = state;
-    this.#logger?.info({ state, broadcast: this.#name }, "The listener changed its state.");
-    this.emit("state", state);
-  }
-
-  #problem(cause: unknown): void {
-    if (this.#ended) return;
-    const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
-    this.#lastProblem = error;
-    this.#logger?.warn({ err: error }, "The listener recovers by itself.");
-    this.emit("problem", error);
-  }
-}
-
-/**
- * The rendition to play: Opus or PCM in the legacy container. Of several, the highest bitrate; in a broadcast that replaces
- * its track to take back, the one added last.
- */
-function chooseRendition(catalog: Catalog): NamedRendition<AudioRendition> | undefined {
-  const renditions = Object.values(catalog.audio?.renditions ?? {});
-  const playable = readableRenditions(catalog.audio?.renditions).filter(({ rendition }) => canDecode(rendition));
-  if (playable.length === 0 && renditions.length > 0) {
-    const codecs = renditions.map(({ codec }) => codec).join(", ");
-    throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs}.`);
-  }
-  if (catalog.unsay?.renege === "track") return playable.at(-1);
-  return playable.reduce<NamedRendition<AudioRendition> | undefined>(
-    (best, each) => (best && (best.rendition.bitrate ?? 0) >= (each.rendition.bitrate ?? 0) ? best : each),
-    undefined,
-  );
 }

@@ -1,11 +1,18 @@
-import type { Microseconds } from "../base/index.js";
 import type { Receipt } from "../flow/index.js";
+import type { AudioPipeline } from "./audio/audio-pipeline.js";
+import type { ListenerState } from "./options.js";
+import type { PlayerOutput } from "./player.js";
 import type { Reporter } from "./report/reporter.js";
 import type { TrackFeed } from "./tracks/track-feed.js";
-import type { VoiceFeed } from "./tracks/voice-feed.js";
+import type { VideoPlayer } from "./video/video-player.js";
+import type { VoiceFeed } from "./voice/voice-feed.js";
 
-/** The numbers that every listener has, whatever it plays with; totals count from its start. */
-export interface PlaybackStats {
+/** The numbers of a player, whatever it plays with; totals count from its start. */
+export interface PlayerStats {
+  /** See {@link ListenerState}. */
+  readonly state: ListenerState;
+  /** Sessions made. */
+  readonly sessions: number;
   /** Whether audio of the broadcast is being heard now, or was within the last 50 ms; false in every pause. */
   readonly playing: boolean;
   /** Media time of the next sample that is heard, in microseconds; undefined before the first frame. */
@@ -27,8 +34,6 @@ export interface PlaybackStats {
   readonly jumps: number;
   /** Milliseconds of audio left out to catch up with a live broadcast. */
   readonly skippedMs: number;
-  /** Level of the last moment in decibels below full scale; -Infinity for silence. */
-  readonly levelDb: number;
   /** Chance from 0 to 1 that somebody speaks in what is heard now; undefined where the publisher does not tell. */
   readonly voice: number | undefined;
   /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
@@ -47,53 +52,78 @@ export interface PlaybackStats {
   readonly feedbacks: number;
   /** What the relay tells of the delivery, a second old at most; undefined while it answers no reports. */
   readonly relay: Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined;
+  /** Delay from arrival to audio that is aimed at now. */
+  readonly jitterTargetMs: number;
+  /** Frames of audio received, repeats included, and how many of them came as datagrams. */
+  readonly receivedFrames: number;
+  readonly datagrams: number;
+  /** Packets of audio decoded, gaps concealed, packets of any kind that could not be decoded or were no frames. */
+  readonly decoded: number;
+  readonly concealed: number;
+  readonly malformed: number;
+  /** Frames of audio dropped on arrival, by reason. */
+  readonly dropped: {
+    readonly duplicate: number;
+    readonly late: number;
+    readonly stale: number;
+    readonly overflow: number;
+  };
+  /** Groups of audio that were reset before their end. */
+  readonly abortedGroups: number;
 }
 
-/** What {@link playbackStats} puts together. */
-export interface PlaybackSources {
+/** What {@link playerStats} puts together. */
+export interface PlayerParts {
+  readonly state: ListenerState;
+  readonly sessions: number;
+  readonly output: PlayerOutput;
   readonly feed: TrackFeed;
-  readonly reporter: Reporter;
-  readonly playing: boolean;
-  readonly playheadUs: Microseconds | undefined;
-  /** Milliseconds of decoded audio ahead of the playhead. */
-  readonly decodedMs: number;
-  readonly discontinuities: number;
-  readonly levelDb: number;
+  readonly pipeline: AudioPipeline;
   readonly voice: VoiceFeed;
+  readonly video: Pick<VideoPlayer, "newest" | "receivedBytes" | "malformed" | "generation"> | undefined;
+  readonly reporter: Reporter;
+  /** Whether audio is played, or video alone. */
+  readonly hasAudio: boolean;
   readonly leadMs: number | undefined;
   readonly bleedMs: number;
-  /** The playout's totals; undefined before there is one. */
-  readonly counters:
-    | Readonly<Record<"underruns" | "underrunMs" | "jumps" | "skippedMs" | "staleMs" | "playedMs", number>>
-    | undefined;
 }
 
-const NONE = { underruns: 0, underrunMs: 0, jumps: 0, skippedMs: 0, staleMs: 0, playedMs: 0 };
-
-/** Makes the numbers that every listener has. */
-export function playbackStats(sources: PlaybackSources): PlaybackStats {
-  const { feed, reporter, counters = NONE } = sources;
-  const { underruns, underrunMs, jumps, skippedMs, staleMs, playedMs } = counters;
+/** Makes the numbers of a player. */
+export function playerStats(parts: PlayerParts): PlayerStats {
+  const { output, feed, pipeline, voice, video, reporter, leadMs, bleedMs } = parts;
+  const { underruns, underrunMs, jumps, skippedMs, staleMs, playedMs } = output.counters;
+  const { receivedFrames, receivedBytes, datagrams, abortedGroups, malformed } = feed.counters;
+  const { duplicate, late, stale, overflow } = feed.consumer.counters;
+  const { decoded, concealed, errors } = pipeline.counters;
   return {
-    playing: sources.playing,
-    playheadUs: sources.playheadUs,
-    bufferMs: sources.decodedMs + feed.waitingMs,
-    group: feed.received.newest,
-    discontinuities: sources.discontinuities,
+    state: parts.state,
+    sessions: parts.sessions,
+    playing: output.playing,
+    playheadUs: output.heard,
+    bufferMs: output.bufferedMs + feed.waitingMs,
+    group: feed.received.newest ?? video?.newest,
+    discontinuities: parts.hasAudio ? (output.applied?.discontinuity ?? 0) : (video?.generation ?? 0),
     underruns,
     underrunMs,
     jumps,
     skippedMs,
-    levelDb: sources.levelDb,
     // While nothing is heard nobody speaks, whatever the playhead stands at.
-    voice: sources.playing ? sources.voice.at(sources.playheadUs) : undefined,
-    leadMs: sources.leadMs,
-    bleedMs: sources.bleedMs,
+    voice: output.playing ? voice.at(output.heard) : undefined,
+    leadMs,
+    bleedMs,
     staleMs,
     playedMs,
-    receivedBytes: feed.counters.receivedBytes,
+    receivedBytes: receivedBytes + (video?.receivedBytes ?? 0),
     reports: reporter.sent,
     feedbacks: reporter.feedbacks,
     relay: reporter.relay,
+    jitterTargetMs: output.targetMs,
+    receivedFrames,
+    datagrams,
+    decoded,
+    concealed,
+    malformed: malformed + errors + voice.counters.malformed + (video?.malformed ?? 0),
+    dropped: { duplicate, late, stale, overflow },
+    abortedGroups,
   };
 }

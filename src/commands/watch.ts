@@ -60,7 +60,10 @@ export const watch = command({
     const ticker = config.json && !config.stdout ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
     const full = wav?.failed.then((error) => Promise.reject(error));
     try {
-      const ends = [listener.closed, problems.fatal, elapsed(config.seconds, signal), ...(full ? [full] : [])];
+      const ended = listener.closed.then((error) => {
+        if (error) throw error;
+      });
+      const ends = [ended, problems.fatal, elapsed(config.seconds, signal), ...(full ? [full] : [])];
       await Promise.race(ends);
       if (config.json && !config.stdout) print(JSON.stringify(read()));
       if (!signal.aborted && read().playedMs === 0) throw silence(read(), config, problems.last());

@@ -1,10 +1,40 @@
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 /** The files of the page by their path on the server. */
 export type PageAssets = ReadonlyMap<string, Uint8Array>;
 
 const root = join(import.meta.dirname, "../..");
+
+/** Puts the audio worklet, as one script, where `watch/browser` takes it from. */
+export function inlineWorklet(options: { readonly minify?: boolean } = {}): Plugin {
+  return {
+    name: "inline-worklet",
+    setup({ onLoad }) {
+      onLoad({ filter: /[\\/]browser[\\/]worklet-script\.(ts|js)$/ }, async () => ({
+        contents: await workletModule(options),
+        loader: "js",
+      }));
+    },
+  };
+}
+
+/** The module whose one export is the audio worklet's script. */
+export async function workletModule(options: { readonly minify?: boolean } = {}): Promise<string> {
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: ["watch/browser/worklet.ts"],
+    bundle: true,
+    format: "iife",
+    target: "es2023",
+    platform: "browser",
+    legalComments: "none",
+    minify: options.minify ?? false,
+    write: false,
+    logLevel: "silent",
+  });
+  return `export const WORKLET_SCRIPT = ${JSON.stringify(outputFiles[0]?.text ?? "")};\n`;
+}
 
 /**
  * Bundles the page's scripts, its audio worklet and its style sheet in memory, in well under a second.
@@ -27,6 +57,7 @@ export async function bundlePage(options: { readonly minify?: boolean } = {}): P
     platform: "browser",
     legalComments: "none",
     minify: options.minify ?? false,
+    plugins: [inlineWorklet(options)],
     outdir: "/",
     write: false,
     logLevel: "silent",

@@ -143,6 +143,7 @@ const states: Record<string, string> = {
   waiting: "Waiting for audio …",
   ready: "Silent",
   playing: "Playing",
+  closed: "Ready",
   failed: "Failed",
 };
 
@@ -161,7 +162,7 @@ let cuts = 0;
 let troubled = false;
 function refresh(): void {
   const { stats } = watch;
-  const state = !stats ? "idle" : stats.state;
+  const { state } = watch;
   const dot = state === "connecting" || state === "ready" ? "waiting" : state;
   if (status.dataset.state !== dot) status.dataset.state = dot;
   const sentence = states[state] ?? "";
@@ -193,7 +194,7 @@ play.addEventListener("click", () => {
   if (playing) watch.play().catch(failed);
   else watch.pause();
 });
-watch.addEventListener("failed", (event) => {
+watch.addEventListener("problem", (event) => {
   troubled = true;
   failed((event as CustomEvent<Error>).detail);
 });

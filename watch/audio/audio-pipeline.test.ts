@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { Delivery } from "../../container/index.js";
-import { type VideoImage, VideoPipeline } from "../tracks/video-pipeline.js";
+import { type VideoImage, VideoPipeline } from "../video/video-pipeline.js";
 import {
   type AudioPacketDecoder,
   AudioPipeline,

@@ -82,12 +82,11 @@ export interface AudioPipelineOptions {
   readonly horizonMs?: number;
   /** Most packets inside the decoder at once. Default 16. */
   readonly maxPending?: number;
-  /** Called for each packet handed over, with how long before its turn that was. */
-  readonly onLead?: (lead: Microseconds, sequence: number) => void;
-  /** Called right after a rewind was applied. */
-  readonly onRewind?: (rewind: PlayoutRewind) => void;
 }
 
+/** Rewinds kept for {@link AudioPipeline.takeRewinds}; the oldest go first. */
+const MAX_REWINDS = 64;
+const NO_REWINDS: readonly PlayoutRewind[] = [];
 /** Longest gap for which audio is made up; a longer one is a pause. */
 const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
@@ -105,8 +104,6 @@ export class AudioPipeline {
   readonly #output: AudioOutput;
   readonly #horizon: Microseconds;
   readonly #maxPending: number;
-  readonly #onLead: (lead: Microseconds, sequence: number) => void;
-  readonly #onRewind: (rewind: PlayoutRewind) => void;
   readonly #cuts = new Generations();
   #consumer: DeliverySource;
   #discontinuity: number;
@@ -121,6 +118,7 @@ export class AudioPipeline {
   #end: number | undefined;
   /** The frame that came first. */
   #opening: Microseconds | undefined;
+  #rewinds: PlayoutRewind[] = [];
   #pumping = false;
   #closed = false;
   #decoded = 0;
@@ -133,8 +131,6 @@ export class AudioPipeline {
     this.#output = options.output;
     this.#horizon = microseconds((options.horizonMs ?? 200) * 1000);
     this.#maxPending = options.maxPending ?? 16;
-    this.#onLead = options.onLead ?? (() => {});
-    this.#onRewind = options.onRewind ?? (() => {});
     this.#discontinuity = options.consumer.discontinuity;
     this.#from = options.consumer.from;
     this.#decoder = options.openDecoder({
@@ -155,11 +151,20 @@ export class AudioPipeline {
     return { decoded: this.#decoded, concealed: this.#concealed, stale: this.#stale, errors: this.#errors };
   }
 
+  /** The rewinds applied since it was last called. */
+  takeRewinds(): readonly PlayoutRewind[] {
+    if (this.#rewinds.length === 0) return NO_REWINDS;
+    const rewinds = this.#rewinds;
+    this.#rewinds = [];
+    return rewinds;
+  }
+
   /**
    * Goes on with another consumer, of a track that replaces this one or of a publisher that started anew: its first
    * frame takes back whatever is left at or after it.
    */
   follow(consumer: DeliverySource): void {
+    if (consumer === this.#consumer) return;
     this.#consumer = consumer;
     this.#discontinuity = consumer.discontinuity;
     this.#from = consumer.from;
@@ -207,7 +212,7 @@ export class AudioPipeline {
   /** What is missing may come as long as nothing behind it is due, and so may what precedes the very first frame. */
   #mayWait(): boolean {
     const next = this.#consumer.peek?.();
-    if (next === undefined || !("due" in this.#output)) return false;
+    if (next === undefined) return false;
     if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
     const due = this.#output.due ?? next.timestamp;
     return next.afterGap && next.timestamp > due + LAST_CALL;
@@ -240,7 +245,8 @@ export class AudioPipeline {
     const { generation } = this.#cuts;
     const rewind = { discontinuity: generation, from, generation };
     this.#output.rewind(rewind);
-    this.#onRewind(rewind);
+    this.#rewinds.push(rewind);
+    if (this.#rewinds.length > MAX_REWINDS) this.#rewinds.shift();
   }
 
   #submit({ frame, sequence, epoch }: Delivery): void {
@@ -261,7 +267,6 @@ export class AudioPipeline {
     this.#before = ticket;
     this.#last = ticket;
     const lead = this.#output.arrive(timestamp);
-    this.#onLead(lead, sequence);
     if (lead < -TOO_LATE) {
       this.#end = undefined;
       return;

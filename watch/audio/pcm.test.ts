@@ -3,9 +3,17 @@ import { describe, expect, it } from "vitest";
 import { MediaError, microseconds } from "../../base/index.js";
 import type { Ticket } from "./audio-pipeline.js";
 import { openPcm } from "./pcm.js";
-import { canDecode, loadDecoder, SwitchableDecoder } from "./switchable-decoder.js";
+import { softwareDecoders } from "./software-decoders.js";
+import { SwitchableDecoder } from "./switchable-decoder.js";
 
 const ticket: Ticket = { timestamp: microseconds(0), sequence: 0, epoch: 0, generation: 0 };
+
+const stereo = (codec: string) => ({
+  codec,
+  sampleRate: 48_000,
+  numberOfChannels: 2,
+  container: { kind: "legacy" },
+});
 
 function bytesOf(samples: readonly number[]): Uint8Array {
   const bytes = Buffer.alloc(samples.length * 2 + 1);
@@ -50,22 +58,27 @@ describe("PCM", () => {
     expect(decoder.framesOf(new Uint8Array(3842))).toBeUndefined();
     expect(decoder.framesOf(new Uint8Array(0))).toBeUndefined();
     expect(() => decoder.decode(new Uint8Array(3842), ticket, true)).toThrow(MediaError);
-    const format = { codec: "pcm-s16", sampleRate: 48_000, numberOfChannels: 2 };
-    await expect(loadDecoder({ ...format, sampleRate: 44_100 }, 1)).rejects.toThrow("44100 Hz");
-    await expect(loadDecoder({ ...format, codec: "mp4a.40.2" }, 1)).rejects.toThrow("mp4a.40.2");
-    expect(["opus", "pcm-s16", "flac"].map((codec) => canDecode({ codec }))).toEqual([true, true, false]);
+    const decoders = softwareDecoders(1);
+    await expect(decoders.load({ ...stereo("pcm-s16"), sampleRate: 44_100 })).rejects.toThrow("44100 Hz");
+    await expect(decoders.load(stereo("mp4a.40.2"))).rejects.toThrow("mp4a.40.2");
+    const can = ["opus", "pcm-s16", "flac"].map((codec) => decoders.canDecode(stereo(codec)));
+    expect(can).toEqual([true, true, false]);
   });
 
   it("goes over from one codec to another", async () => {
     const lengths: number[] = [];
     const events = { output: (planes: readonly Float32Array[]) => lengths.push(planes[0]!.length), error: () => {} };
-    const format = { sampleRate: 48_000, numberOfChannels: 2 };
-    const decoder = new SwitchableDecoder(events, await loadDecoder({ ...format, codec: "opus" }, 1));
+    const decoders = softwareDecoders(1);
+    const decoder = new SwitchableDecoder(events);
+    expect(() => decoder.decode(bytesOf([1, 2]), ticket, true)).toThrow(
+      expect.objectContaining({ code: "NO_DECODER" }),
+    );
+    decoder.become(await decoders.load(stereo("opus")));
     expect(decoder.conceal).toBeDefined();
-    decoder.become(await loadDecoder({ ...format, codec: "pcm-s16" }, 1));
+    decoder.become(await decoders.load(stereo("pcm-s16")));
     expect(decoder.conceal).toBeUndefined();
     decoder.decode(bytesOf([1, 2, 3, 4]), ticket, true);
-    decoder.become(await loadDecoder({ ...format, codec: "opus" }, 1));
+    decoder.become(await decoders.load(stereo("opus")));
     // 20 ms of silence, in CELT.
     decoder.decode(Uint8Array.of(0xf8, 0xff, 0xfe), ticket, true);
     expect(lengths).toEqual([2, 960]);

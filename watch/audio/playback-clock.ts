@@ -21,6 +21,16 @@ export interface PlaybackClockOptions {
   readonly maximumHoldMs?: number;
 }
 
+/** What a playhead has to know of the publisher. */
+export interface PublisherTraits {
+  /** Whether it marks the pauses it means. */
+  readonly marksPauses: boolean;
+  /** How far ahead of the playhead it sends at most, in milliseconds; undefined where that is not known. */
+  readonly aheadMs?: number | undefined;
+  /** Whether there is audio that the playhead may wait for. Default true. */
+  readonly sendsAudio?: boolean;
+}
+
 /** A rewind of the track that sets the playhead. */
 export interface ClockRewind {
   /** How many rewinds the track has seen, this one included; the same number again refines it. */
@@ -92,6 +102,7 @@ export class PlaybackClock {
   #buckets: { readonly index: number; late: number }[] = [];
   readonly #arrivals = new ArrivalStats();
   #live = false;
+  #sendsAudio = true;
   #rewind: { readonly discontinuity: number; moved: boolean } | undefined;
   #anchors = 0;
   #recoveries = 0;
@@ -166,7 +177,7 @@ export class PlaybackClock {
   /** Frames that the playhead may still wait. */
   get patience(): number {
     const waited = this.#live ? this.#held : this.#starvation.waited;
-    return this.started ? Math.max(0, this.#maximumHold - waited) : 0;
+    return this.started && this.#sendsAudio ? Math.max(0, this.#maximumHold - waited) : 0;
   }
 
   /** Whether the broadcast is live, so that what is left of the delay over the target is of no use. */
@@ -222,16 +233,11 @@ export class PlaybackClock {
     this.#buckets = [];
   }
 
-  /** Says whether the publisher marks the pauses it means, and how far ahead of the playhead it sends at most. */
-  setPublisher({
-    marksPauses,
-    aheadMs,
-  }: {
-    readonly marksPauses: boolean;
-    readonly aheadMs?: number | undefined;
-  }): void {
+  /** Says what the publisher promises. */
+  setPublisher({ marksPauses, aheadMs, sendsAudio = true }: PublisherTraits): void {
     this.#starvation.marked = marksPauses;
     this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
+    this.#sendsAudio = sendsAudio;
   }
 
   /** Takes a group's first frame when it arrives, whether or not it is its turn to be decoded. */

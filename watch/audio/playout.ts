@@ -1,6 +1,12 @@
 import type { Microseconds } from "../../base/index.js";
 import { CatchUp } from "./catch-up.js";
-import { type ClockRewind, PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback-clock.js";
+import {
+  type ClockRewind,
+  PlaybackClock,
+  type PlaybackClockOptions,
+  type PlaybackCounters,
+  type PublisherTraits,
+} from "./playback-clock.js";
 import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./sample-ring.js";
 import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
 
@@ -81,6 +87,21 @@ export class Playout {
     return this.clock.playhead;
   }
 
+  /** Media time that is heard now: nothing lies between a playout and the ear but what pulls it. */
+  get heard(): Microseconds | undefined {
+    return this.playhead;
+  }
+
+  /** See {@link PlaybackClock.started}. */
+  get started(): boolean {
+    return this.clock.started;
+  }
+
+  /** See {@link PlaybackClock.targetMs}. */
+  get targetMs(): number {
+    return this.clock.targetMs;
+  }
+
   /** See {@link PlaybackClock.due}. */
   get due(): Microseconds | undefined {
     return this.clock.due;
@@ -145,7 +166,7 @@ export class Playout {
   }
 
   /** See {@link PlaybackClock.setPublisher}. */
-  setPublisher(publisher: Parameters<PlaybackClock["setPublisher"]>[0]): void {
+  setPublisher(publisher: PublisherTraits): void {
     this.clock.setPublisher(publisher);
   }
 

@@ -1,38 +1,27 @@
 import "../../base/polyfills.js";
 import * as Moq from "@kixelated/moq";
 import {
-  BROADCAST_NAME_RULE,
+  background,
   broadcastPath,
+  checkOptions,
   guard,
-  InputError,
-  isBroadcastName,
+  isBroadcast,
+  isNumber,
+  isObject,
+  isSignal,
+  isUrl,
   MediaError,
-  type Microseconds,
-  microseconds,
   monotonicClock,
-  StateError,
   TransportError,
-  toMilliseconds,
 } from "../../base/index.js";
-import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../../container/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect, endOf } from "../../transport/browser.js";
-import { AudioPipeline, type AudioPipelineOptions } from "../audio/audio-pipeline.js";
-import { delay } from "../audio/delay.js";
-import { openPcm } from "../audio/pcm.js";
-import { Feedback } from "../report/feedback.js";
-import { Reporter } from "../report/reporter.js";
-import { type PlaybackStats, playbackStats } from "../stats.js";
-import { BroadcastFinder } from "../tracks/broadcast-finder.js";
-import { BroadcastReader, type OpenBroadcast } from "../tracks/broadcast-reader.js";
-import { type NamedRendition, readableRenditions } from "../tracks/renditions.js";
-import { TrackFeed } from "../tracks/track-feed.js";
-import { VideoPipeline } from "../tracks/video-pipeline.js";
-import { VoiceFeed } from "../tracks/voice-feed.js";
-import { audioConfig, audioDecoder, videoConfig, videoDecoder } from "./decoders.js";
-import type { WorkletStatus } from "./messages.js";
+import { Player, type PlayerSession } from "../player.js";
+import type { PlayerStats } from "../stats.js";
+import { delay } from "../tracks/delay.js";
+import { browserDecoders, browserVideoDecoders } from "./decoders.js";
 import { Screen } from "./screen.js";
-import { openContext, SpeakerOutput } from "./speaker-output.js";
-import { VideoFeed } from "./video-feed.js";
+import { SpeakerOutput } from "./speaker-output.js";
+import { workletUrl } from "./worklet-url.js";
 
 /** Options for {@link BrowserListener}. */
 export interface BrowserListenerOptions {
@@ -40,35 +29,44 @@ export interface BrowserListenerOptions {
   readonly url: string | URL;
   /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
   readonly broadcast: string;
-  /** Delay from arrival to audio at first; it adapts from there. Default 80. */
+  /** Delay from arrival to audio at first, in milliseconds; it adapts from there. Default 80. */
   readonly jitterMs?: number;
-  /** Where pictures go; without it video is not subscribed to. */
+  /** Where video is shown; without it video is not subscribed to. */
   readonly canvas?: HTMLCanvasElement;
-  /** The audio worklet's script. Default: `worklet.js` beside the script this is bundled into. */
+  /**
+   * URL of the audio worklet's script, for pages whose content security policy forbids `blob:` scripts. Default: a blob of
+   * the script that this library carries.
+   */
   readonly workletUrl?: string | URL;
+  /** Closes the listener; `closed` then resolves with the signal's reason. */
+  readonly signal?: AbortSignal;
   /** How to connect. */
   readonly connect?: BrowserConnectOptions;
-  /** How long to wait for somebody to publish before `failed` says so; it goes on waiting after that. Default 10,000. */
+  /** How long to wait for a publisher before `problem` says so, in milliseconds; it goes on waiting after that. Default 10,000. */
   readonly timeoutMs?: number;
 }
 
 /** Live numbers of a {@link BrowserListener}. */
-export interface BrowserListenerStats extends PlaybackStats {
-  /** See `ListenerState`; `idle` after it was closed, `failed` where it can never play. */
-  readonly state: "idle" | "connecting" | "waiting" | "ready" | "playing" | "failed";
+export interface BrowserListenerStats extends PlayerStats {
   /** What carries the session; undefined while there is none. */
   readonly backend: BrowserConnection["backend"] | undefined;
-  /** Frames that could not be read or decoded. */
-  readonly errors: number;
+  /** Level of the last moment in decibels below full scale; -Infinity for silence. */
+  readonly levelDb: number;
   /** Pictures shown. */
   readonly imagesShown: number;
 }
 
-/** A track that is played, of a publisher's run. */
-interface FollowedTrack {
-  readonly name: string;
-  readonly run: string | undefined;
-}
+const RULES = {
+  required: { url: isUrl, broadcast: isBroadcast },
+  optional: {
+    jitterMs: isNumber({ min: 0, max: 10_000 }),
+    canvas: isObject,
+    workletUrl: isUrl,
+    signal: isSignal,
+    connect: isObject,
+    timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
+  },
+};
 
 /** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
@@ -78,188 +76,137 @@ const SETTLED_MS = 5000;
 const TURN_MS = 100;
 /** Time between `stats` events: 100 ms. */
 const STATS_INTERVAL = 100_000;
-/** Sound is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
+/** Audio is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
 const HORIZON_MS = 500;
-/** Sound goes before pictures. */
-const PRIORITY = { audio: 100, video: 50 };
 
 /**
  * Plays a broadcast in a browser: connects, subscribes, decodes and plays, reports what it hears, and comes back by
  * itself after a loss of connection.
  *
- * Events: `stats` ten times a second (`CustomEvent<BrowserListenerStats>`), `rewind` when something was taken back
- * (`CustomEvent<{ from, heardUntil }>` in microseconds), `failed` (`CustomEvent<Error>`) for what the user should know;
- * it keeps trying after that.
+ * Events, each a `CustomEvent`: `state` (`ListenerState`), `rewind` (`ListenerRewind`), `landing` (`ListenerLanding`),
+ * `problem` (`Error`: something that it recovers from by itself), and `stats` ten times a second
+ * ({@link BrowserListenerStats}).
  */
-export class BrowserListener extends EventTarget {
+export class BrowserListener extends EventTarget implements AsyncDisposable {
+  /** Resolves once audio can come; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
+  readonly started: Promise<void>;
+  /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
+  readonly closed: Promise<Error | null>;
   readonly #options: BrowserListenerOptions;
   readonly #url: URL;
-  readonly #name: string;
   readonly #stop = new AbortController();
-  readonly #feed: TrackFeed;
-  readonly #voice = new VoiceFeed();
-  readonly #reader: BroadcastReader;
-  readonly #reporter: Reporter;
+  readonly #output: SpeakerOutput;
+  readonly #player: Player;
   readonly #screen: Screen | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #context: AudioContext | undefined;
-  #bus: GainNode | undefined;
-  #output: SpeakerOutput | undefined;
+  readonly #told: Promise<void>;
+  #settle!: (error: Error | null) => void;
   #session: BrowserConnection | undefined;
-  #connected = false;
-  #audio: AudioPipeline | undefined;
-  #video: VideoFeed | undefined;
-  #videoPipeline: VideoPipeline<VideoFrame> | undefined;
-  #audioTrack: FollowedTrack | undefined;
-  #videoTrack: FollowedTrack | undefined;
-  /** How it ended. */
-  #end: "idle" | "failed" | undefined;
-  #levelDb = Number.NEGATIVE_INFINITY;
-  #leadMs: number | undefined;
-  #rewinds = 0;
-  #restarts = 0;
   #statsAt = Number.NEGATIVE_INFINITY;
 
-  /** Resolves once audio can come, rejects when it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
-  readonly started: Promise<void>;
-  /** Resolves once {@link close} is through. */
-  readonly closed: Promise<void>;
-
-  /** Starts at once; best called from a click. Throws an `InputError` when the URL is none. */
+  /**
+   * Starts at once; best called from a click, as browsers ask for audio. Throws an `InputError` (`INVALID_OPTION`) on
+   * options that are not what they must be.
+   */
   constructor(options: BrowserListenerOptions) {
     super();
-    if (!URL.canParse(options.url)) throw new InputError("INVALID_OPTION", `url is no URL: ${options.url}.`);
+    checkOptions("BrowserListener", options, RULES);
     this.#options = options;
     this.#url = new URL(options.url);
-    if (!isBroadcastName(options.broadcast))
-      throw new InputError("INVALID_OPTION", `broadcast ${BROADCAST_NAME_RULE}.`);
-    this.#name = options.broadcast;
-    this.#feed = new TrackFeed({
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    const { broadcast, canvas, jitterMs = 80 } = options;
+    this.#output = new SpeakerOutput({ jitterMs });
+    this.#player = new Player({
+      broadcast,
+      output: this.#output,
+      decoders: browserDecoders,
+      video: canvas && browserVideoDecoders,
       clock: monotonicClock,
-      resting: () => this.#output?.status?.resting ?? true,
-      playhead: () => this.#output?.playhead,
-      onFrame: (timestamp, sequence, first) => this.#landed(timestamp, sequence, first),
+      horizonMs: HORIZON_MS,
     });
-    this.#reader = new BroadcastReader({
-      onBroadcast: (path) => {
-        this.#reporter.follow(path);
-        this.#audioTrack = undefined;
-        this.#videoTrack = undefined;
-      },
-      onCatalog: (catalog, broadcast) => this.#apply(broadcast, catalog),
-      onGone: () => {
-        this.#audioTrack = undefined;
-        this.#videoTrack = undefined;
-      },
-      onProblem: (error) => this.#fail(error),
-    });
-    this.#reporter = new Reporter({
-      clock: monotonicClock,
-      read: () => ({
-        playhead: this.#output?.heard,
-        moving: this.#output?.moving ?? false,
-        applied: this.#output?.status?.applied,
-        receivedBytes: this.#receivedBytes,
-        receivedGroup: this.#feed.received.mark ?? this.#video?.newest,
-        bufferedMs: this.#bufferedMs,
-        bleedMs: this.#reader.bleedMs,
-        staleMs: this.#output?.status?.counters.staleMs ?? 0,
-      }),
-    });
-    this.#screen = options.canvas && new Screen(options.canvas, () => this.#videoPipeline?.present());
+    this.#screen = canvas && new Screen(canvas, () => this.#player.video?.present() as VideoFrame | undefined);
+    this.#told = this.#tell();
     this.started = this.#start();
-    this.closed = this.started.then(
-      () => this.#run(),
-      () => {
-        this.#end = "failed";
-      },
-    );
+    background("watch.browser", this.#live());
+    this.#obey(options.signal);
   }
 
   /** The newest numbers. */
-  get stats(): BrowserListenerStats {
-    const { status } = this.#output ?? {};
+  stats(): BrowserListenerStats {
     return {
-      ...playbackStats({
-        feed: this.#feed,
-        reporter: this.#reporter,
-        playing: this.#output?.playing ?? false,
-        playheadUs: this.#output?.heard,
-        decodedMs: status?.bufferedMs ?? 0,
-        discontinuities: this.#discontinuities,
-        levelDb: this.#output?.running ? this.#levelDb : Number.NEGATIVE_INFINITY,
-        voice: this.#voice,
-        leadMs: this.#leadMs,
-        bleedMs: this.#reader.bleedMs,
-        counters: status?.counters,
-      }),
-      state: this.#state,
+      ...this.#player.stats(),
       backend: this.#session?.backend,
-      group: this.#feed.received.newest ?? this.#video?.newest,
-      receivedBytes: this.#receivedBytes,
-      errors: this.#errors,
-      imagesShown: this.#videoPipeline?.counters.shown ?? 0,
+      levelDb: this.#output.levelDb,
+      imagesShown: this.#player.video?.shown ?? 0,
     };
   }
 
   /** What goes to the speakers, to connect an analyser or a recorder to; undefined before {@link started}. */
   get audio(): AudioNode | undefined {
-    return this.#bus;
+    return this.#output.audio;
   }
 
-  /** Stops; idempotent. */
-  close(): void {
-    if (this.#stop.signal.aborted) return;
-    this.#stop.abort(new StateError("CLOSED", "The listener was closed."));
-    this.#session?.transport.close();
-    this.#feed.close();
-    this.#voice.close();
-    this.#audio?.close();
-    this.#video?.close();
-    this.#videoPipeline?.close();
-    this.#screen?.close();
-    this.#output?.close();
-    clearInterval(this.#timer);
-    void this.#context?.close();
-    this.#end = "idle";
+  /** Stops, and resolves once the audio has ended; idempotent. */
+  async close(): Promise<void> {
+    await this.#end(null);
+  }
+
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #obey(signal: AbortSignal | undefined): void {
+    if (!signal) return;
+    const abort = guard("watch.abort", () => this.#end(signal.reason));
+    signal.addEventListener("abort", abort, { once: true });
+    void this.closed.then(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  }
+
+  async #end(error: Error | null): Promise<void> {
+    if (!this.#stop.signal.aborted) {
+      this.#stop.abort();
+      this.#session?.transport.close();
+      this.#screen?.close();
+      this.#player.close();
+      await this.#output.close();
+      await this.#told;
+      this.#settle(error);
+    }
+    await this.closed;
   }
 
   async #start(): Promise<void> {
-    if (!globalThis.isSecureContext) {
+    if (!globalThis.isSecureContext)
       throw new TransportError("INSECURE_PAGE", "Browsers play live audio only on https pages and on localhost.");
-    }
-    if (typeof AudioDecoder === "undefined") {
+    if (typeof AudioDecoder === "undefined")
       throw new MediaError("NO_AUDIO_DECODER", "This browser has no WebCodecs AudioDecoder.");
-    }
-    const context = await openContext(new URL(this.#options.workletUrl ?? "./worklet.js", import.meta.url));
-    this.#context = context;
-    if (this.#stop.signal.aborted) return void context.close();
-    this.#timer = setInterval(
-      guard("watch.page", () => {
-        if (this.#output?.running === false) this.#turn();
-      }),
-      TURN_MS,
-    );
-    this.#bus = context.createGain();
-    this.#bus.connect(context.destination);
-    await context.resume();
+    await this.#output.open(this.#options.workletUrl ?? workletUrl());
   }
 
-  async #run(): Promise<void> {
+  async #live(): Promise<void> {
+    try {
+      await this.started;
+      void this.#turn();
+      await this.#connect();
+    } catch (error) {
+      await this.#end(error as Error);
+    }
+  }
+
+  /** Sessions one after the other, until it is closed or an error ends it that no repeat can mend. */
+  async #connect(): Promise<void> {
     let outageAt = performance.now();
     while (!this.#stop.signal.aborted) {
       const began = performance.now();
-      let reason: unknown;
       try {
-        await this.#connect();
+        await this.#run();
       } catch (error) {
-        reason = error;
-        if (!this.#stop.signal.aborted) this.#fail(error);
-      }
-      if (this.#stop.signal.aborted) return;
-      if (reason instanceof TransportError && !reason.retryable) {
-        this.#end = "failed";
-        return;
+        if (this.#stop.signal.aborted) return;
+        if (error instanceof TransportError && !error.retryable) throw error;
+        this.#player.problem(error);
       }
       const now = performance.now();
       if (now - began >= SETTLED_MS) outageAt = now;
@@ -268,212 +215,71 @@ export class BrowserListener extends EventTarget {
     }
   }
 
-  async #connect(): Promise<void> {
+  /** One session, until it ends. */
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
     const session = await connect(this.#url, this.#options.connect);
-    this.#session = session;
     const { transport } = session;
-    const gone = transport.closed.then(
+    const closed = transport.closed.then(
       ({ closeCode = 0, reason = "" }) => (closeCode === 0 ? undefined : endOf({ closeCode, reason })),
       () => undefined,
     );
     // A path that is dead without the browser's knowledge: it would take 30 s to notice.
     void session.liveness.silent().then((silent) => silent && transport.close());
+    session.tap = (datagram) => this.#player.receive(datagram);
     try {
-      this.#stop.signal.throwIfAborted();
-      const connection = await Moq.Connection.connect(this.#url, {
-        transport,
-        signal: this.#stop.signal,
-      });
-      this.#report(session, connection);
-      this.#connected = true;
-      const finder = new BroadcastFinder(connection, this.#name);
-      const giveUp = guard("watch.missing", () => {
-        if (finder.found) return;
-        this.#fail(
-          new TransportError("NO_BROADCAST", `Nobody publishes ${broadcastPath(this.#name)} at ${this.#url.host} yet.`),
-        );
-      });
-      const missing = setTimeout(giveUp, this.#options.timeoutMs ?? 10_000);
-      try {
-        await this.#reader.follow(finder, gone);
-      } finally {
-        clearTimeout(missing);
-        finder.close();
-        connection.close();
-      }
+      signal.throwIfAborted();
+      const connection = await Moq.Connection.connect(this.#url, { transport, signal });
+      this.#session = session;
+      await this.#serve(connection, session, closed);
+      const reason = await closed;
+      if (reason) throw reason;
     } finally {
-      transport.close();
       this.#session = undefined;
-      this.#connected = false;
-      this.#reporter.attach(undefined);
+      transport.close();
     }
   }
 
-  #report(session: BrowserConnection, connection: Moq.Connection.Established): void {
-    const feedback = new Feedback({ connection, session: this.#reporter.session });
-    session.tap = (datagram) => this.#reporter.receive(datagram);
-    this.#reporter.attach({
+  async #serve(connection: Moq.Connection.Established, session: BrowserConnection, closed: Promise<unknown>) {
+    const missing = setTimeout(
+      guard("watch.missing", () => this.#player.isWaiting && this.#player.problem(this.#missing())),
+      this.#options.timeoutMs ?? 10_000,
+    );
+    const served: PlayerSession = {
+      connection,
+      closed,
       send: (record) => session.sendDatagram(record),
-      publish: (path, record) => feedback.send(path, record),
-      unpublish: () => feedback.close(),
       get backedUp() {
         return session.backedUp;
       },
-    });
-  }
-
-  /** Plays the renditions that a catalog names. */
-  #apply(broadcast: OpenBroadcast, catalog: Catalog): void {
-    if (this.#stop.signal.aborted) return;
-    const audio = choose(catalog.audio?.renditions, catalog.unsay?.renege === "track");
-    const video = this.#screen && choose(catalog.video?.renditions, false);
-    const output = this.#open(audio === undefined);
-    output.setLive(audio !== undefined && catalog.unsay?.mode === "live");
-    output.setPublisher({ marksPauses: catalog.unsay !== undefined, aheadMs: catalog.unsay?.aheadMs });
-    this.#voice.follow(broadcast, catalog.unsay?.voice);
-    const run = catalog.unsay?.run;
-    // A track of the same name in another run is another timeline, also where nothing else of the broadcast changed.
-    if (audio && !(audio.name === this.#audioTrack?.name && run === this.#audioTrack.run)) {
-      const { name, rendition } = audio;
-      const track = { name, run };
-      this.#audioTrack = track;
-      this.#feed.follow(run);
-      this.#playAudio(output, rendition);
-      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#audioTrack === track;
-      void broadcast.keep(name, { priority: PRIORITY.audio, isWanted }, (track) => this.#feed.run(track));
-    }
-    if (video && !(video.name === this.#videoTrack?.name && run === this.#videoTrack.run)) {
-      const { name, rendition } = video;
-      this.#videoTrack = { name, run };
-      const feed = this.#playVideo(output, rendition, audio === undefined);
-      const isWanted = (): boolean => !this.#stop.signal.aborted && this.#video === feed;
-      void broadcast.keep(name, { priority: PRIORITY.video, isWanted }, (track) => feed.run(track));
+    };
+    try {
+      await this.#player.run(served);
+    } finally {
+      clearTimeout(missing);
+      connection.close();
     }
   }
 
-  /** The playout stays for good; without audio, the playhead never waits for any. */
-  #open(videoOnly: boolean): SpeakerOutput {
-    if (!this.#context || !this.#bus) throw new StateError("NOT_STARTED", "The listener has not started.");
-    const { jitterMs } = this.#options;
-    this.#output ??= SpeakerOutput.open({
-      context: this.#context,
-      destination: this.#bus,
-      onStatus: (status) => this.#heed(status),
-      ...(jitterMs === undefined ? {} : { jitterMs }),
-      ...(videoOnly ? { maximumHoldMs: 0 } : {}),
-    });
-    return this.#output;
+  #missing(): Error {
+    const name = broadcastPath(this.#options.broadcast);
+    return new TransportError("NO_BROADCAST", `Nobody publishes ${name} at ${this.#url.host} yet.`);
   }
 
-  #playAudio(output: SpeakerOutput, rendition: AudioRendition): void {
-    if (this.#audio) return;
-    this.#audio = new AudioPipeline({
-      consumer: this.#feed.consumer,
-      openDecoder: openAudioTrack(rendition),
-      output,
-      horizonMs: HORIZON_MS,
-      onRewind: ({ from }) => this.#voice.takeBack(from, epochOf(this.#feed.received.newest ?? 0)),
-    });
-    this.#feed.connect(this.#audio);
-  }
-
-  #playVideo(output: SpeakerOutput, rendition: VideoRendition, master: boolean): VideoFeed {
-    this.#video?.close();
-    this.#videoPipeline?.close();
-    const feed = new VideoFeed();
-    const pipeline = new VideoPipeline<VideoFrame>({
-      consumer: feed.consumer,
-      openDecoder: videoDecoder(videoConfig(rendition)),
-      clock: output,
-      master,
-    });
-    feed.connect(pipeline);
-    this.#video = feed;
-    this.#videoPipeline = pipeline;
-    return feed;
-  }
-
-  #landed(timestamp: Microseconds, sequence: number, first: boolean): void {
-    const { restarts } = this.#feed.counters;
-    if (restarts !== this.#restarts) {
-      this.#restarts = restarts;
-      this.#reporter.restart();
+  /** Moves what can move with every status of the worklet, or by the clock while its context is suspended. */
+  async #turn(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.#output.next(TURN_MS);
+      if (this.#stop.signal.aborted) return;
+      this.#player.turn();
+      const now = monotonicClock();
+      if (now - this.#statsAt < STATS_INTERVAL) continue;
+      this.#statsAt = now;
+      this.dispatchEvent(new CustomEvent("stats", { detail: this.stats() }));
     }
-    if (first) this.#output?.landed(timestamp);
-    const playhead = this.#output?.playhead;
-    if (playhead === undefined || !this.#output?.moving) return;
-    const lead = microseconds(timestamp - playhead);
-    this.#leadMs = toMilliseconds(lead);
-    this.#reporter.landed(lead, sequence);
   }
 
-  #heed(status: WorkletStatus): void {
-    if (this.#stop.signal.aborted) return;
-    if (status.samples > 0) this.#levelDb = 10 * Math.log10(status.energy / status.samples);
-    const { applied } = status;
-    if (applied && applied.discontinuity !== this.#rewinds) {
-      this.#rewinds = applied.discontinuity;
-      this.#reporter.hurry();
-      const { from, heardUntil } = applied;
-      this.dispatchEvent(new CustomEvent("rewind", { detail: { from, heardUntil: heardUntil ?? from } }));
-    }
-    this.#turn();
+  async #tell(): Promise<void> {
+    for await (const { kind, detail } of this.#player.events) this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
-
-  /** What goes on in the page, whether or not the context runs. */
-  #turn(): void {
-    this.#feed.pump();
-    this.#video?.pump();
-    this.#reporter.tick();
-    const now = monotonicClock();
-    if (now - this.#statsAt < STATS_INTERVAL) return;
-    this.#statsAt = now;
-    this.dispatchEvent(new CustomEvent("stats", { detail: this.stats }));
-  }
-
-  get #state(): BrowserListenerStats["state"] {
-    if (this.#end) return this.#end;
-    if (this.#output?.playing) return "playing";
-    if (!this.#connected) return "connecting";
-    return (this.#audioTrack ?? this.#videoTrack) === undefined ? "waiting" : "ready";
-  }
-
-  get #errors(): number {
-    const malformed = this.#feed.counters.malformed + this.#voice.counters.malformed + (this.#video?.malformed ?? 0);
-    return malformed + (this.#audio?.counters.errors ?? 0);
-  }
-
-  get #bufferedMs(): number {
-    return (this.#output?.status?.bufferedMs ?? 0) + this.#feed.waitingMs;
-  }
-
-  get #receivedBytes(): number {
-    return this.#feed.counters.receivedBytes + (this.#video?.receivedBytes ?? 0);
-  }
-
-  get #discontinuities(): number {
-    return this.#audio ? (this.#output?.status?.applied?.discontinuity ?? 0) : (this.#videoPipeline?.generation ?? 0);
-  }
-
-  #fail(error: unknown): void {
-    if (this.#stop.signal.aborted) return;
-    const detail = error instanceof Error ? error : new Error(String(error));
-    this.dispatchEvent(new CustomEvent("failed", { detail }));
-  }
-}
-
-/** What decodes a rendition of audio: not every AudioDecoder knows PCM, and it needs none. */
-function openAudioTrack(rendition: AudioRendition): AudioPipelineOptions["openDecoder"] {
-  const { codec, sampleRate, numberOfChannels } = rendition;
-  if (codec === "pcm-s16") return openPcm({ from: numberOfChannels, channels: 2, sampleRate });
-  return audioDecoder(audioConfig(rendition));
-}
-
-/** The rendition to play: the first that is framed in a way that is read here; the last where tracks replace each other. */
-function choose<R extends AudioRendition | VideoRendition>(
-  renditions: Readonly<Record<string, R>> | undefined,
-  last: boolean,
-): NamedRendition<R> | undefined {
-  const readable = readableRenditions(renditions);
-  return last ? readable.at(-1) : readable[0];
 }

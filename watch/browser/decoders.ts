@@ -8,7 +8,10 @@ import {
   type Ticket,
   TicketQueue,
 } from "../audio/audio-pipeline.js";
+import { openPcm } from "../audio/pcm.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
+import type { AudioDecoders } from "../audio/switchable-decoder.js";
+import type { VideoDecoders } from "../video/video-player.js";
 
 /** The two decoders of WebCodecs as far as they are alike. */
 interface CodecPort<Chunk> {
@@ -172,6 +175,30 @@ export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
   const aspect = displayAspectWidth && displayAspectHeight ? { displayAspectWidth, displayAspectHeight } : {};
   return { codec, ...coded, ...aspect, ...describe(description) };
 }
+
+/** What this browser decodes audio with; not every AudioDecoder knows PCM, and it needs none. */
+export const browserDecoders: AudioDecoders = {
+  async canDecode(rendition) {
+    if (rendition.codec === "pcm-s16") return true;
+    const answer = await AudioDecoder.isConfigSupported(audioConfig(rendition)).catch(() => undefined);
+    return answer?.supported ?? false;
+  },
+  async load(rendition) {
+    const { codec, sampleRate, numberOfChannels } = rendition;
+    if (codec === "pcm-s16") return openPcm({ from: numberOfChannels, channels: 2, sampleRate });
+    return audioDecoder(audioConfig(rendition));
+  },
+};
+
+/** What this browser decodes video with. */
+export const browserVideoDecoders: VideoDecoders<VideoFrame> = {
+  async canDecode(rendition) {
+    if (typeof VideoDecoder === "undefined") return false;
+    const answer = await VideoDecoder.isConfigSupported(videoConfig(rendition)).catch(() => undefined);
+    return answer?.supported ?? false;
+  },
+  open: (rendition) => videoDecoder(videoConfig(rendition)),
+};
 
 /** The catalog writes bytes in hexadecimal. */
 function describe(hex: string | undefined): { description?: Uint8Array<ArrayBuffer> } {

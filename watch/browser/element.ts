@@ -1,20 +1,25 @@
+import type { ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
 
+const EVENTS = ["state", "rewind", "landing", "problem", "stats"] as const;
 const STYLE = ":host { display: block } canvas { display: block; width: 100%; border-radius: inherit }";
+
+/** What an element is doing: what its listener does, `idle` without one, `failed` after one that can never play. */
+export type UnsayWatchState = ListenerState | "idle" | "failed";
 
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo">`: plays a broadcast, audio through the speakers and
- * pictures, where there are any, on its canvas.
+ * video, where there is any, on its canvas.
  *
- * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"),
- * `jitter` in milliseconds. It sets the attribute `video` once there is a picture, and `speaking` while somebody speaks
- * in what is heard, as far as the publisher tells.
- * Events: `stats` ten times a second with {@link BrowserListenerStats} as `detail`, `rewind` with `{from, heardUntil}` in
- * microseconds when something was taken back, `failed` with an `Error`.
+ * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"), `jitter` in
+ * milliseconds, `worklet` for `workletUrl`. It sets the attribute `video` once there is a picture, and `speaking` while
+ * someone speaks in what is heard, as far as the publisher says.
+ * Events: those of {@link BrowserListener}.
  */
 export class UnsayWatch extends HTMLElement {
   #listener: BrowserListener | undefined;
   #stats: BrowserListenerStats | undefined;
+  #failed = false;
   readonly #canvas = document.createElement("canvas");
 
   constructor() {
@@ -30,7 +35,12 @@ export class UnsayWatch extends HTMLElement {
 
   /** The newest numbers; undefined before the first {@link play}. */
   get stats(): BrowserListenerStats | undefined {
-    return this.#listener?.stats ?? this.#stats;
+    return this.#listener?.stats() ?? this.#stats;
+  }
+
+  /** What it is doing. */
+  get state(): UnsayWatchState {
+    return this.#failed ? "failed" : (this.#listener?.stats().state ?? "idle");
   }
 
   /**
@@ -41,7 +51,7 @@ export class UnsayWatch extends HTMLElement {
     return this.#listener?.audio;
   }
 
-  /** The canvas that shows the pictures. */
+  /** The canvas that shows the video. */
   get canvas(): HTMLCanvasElement {
     return this.#canvas;
   }
@@ -53,39 +63,52 @@ export class UnsayWatch extends HTMLElement {
   async play(): Promise<void> {
     if (this.#listener) return;
     const jitter = this.getAttribute("jitter");
+    const worklet = this.getAttribute("worklet");
     const listener = new BrowserListener({
       url: new URL(this.getAttribute("url") ?? "/", location.href),
       broadcast: this.getAttribute("broadcast") ?? "demo",
       canvas: this.#canvas,
       ...(jitter === null ? {} : { jitterMs: Number(jitter) }),
+      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
     });
     this.#listener = listener;
-    listener.addEventListener("stats", (event) => {
-      const { detail } = event as CustomEvent<BrowserListenerStats>;
-      this.toggleAttribute("video", detail.imagesShown > 0);
-      this.toggleAttribute("speaking", (detail.voice ?? 0) >= 0.5);
-      this.dispatchEvent(new CustomEvent("stats", { detail }));
-    });
-    for (const name of ["rewind", "failed"]) {
-      listener.addEventListener(name, (event) => {
-        this.dispatchEvent(new CustomEvent(name, { detail: (event as CustomEvent).detail }));
-      });
-    }
+    this.#failed = false;
+    for (const name of EVENTS) listener.addEventListener(name, (event) => this.#pass(name, event));
+    void listener.closed.then((error) => this.#end(listener, error));
     await listener.started;
   }
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
-    this.#stats = this.#listener && { ...this.#listener.stats, state: "idle", playing: false, voice: undefined };
-    this.toggleAttribute("speaking", false);
-    this.#listener?.close();
+    const listener = this.#listener;
+    if (!listener) return;
+    this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
     this.#listener = undefined;
+    this.toggleAttribute("speaking", false);
+    void listener.close();
   }
 
   /** Called by the browser when the element leaves the page. */
   disconnectedCallback(): void {
     this.pause();
   }
+
+  #pass(name: string, event: Event): void {
+    const { detail } = event as CustomEvent;
+    if (name === "stats") {
+      const stats = detail as BrowserListenerStats;
+      this.toggleAttribute("video", stats.imagesShown > 0);
+      this.toggleAttribute("speaking", (stats.voice ?? 0) >= 0.5);
+    }
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #end(listener: BrowserListener, error: Error | null): void {
+    if (this.#listener !== listener || error === null) return;
+    this.pause();
+    this.#failed = true;
+    this.dispatchEvent(new CustomEvent("problem", { detail: error }));
+  }
 }
 
-customElements.define("unsay-watch", UnsayWatch);
+if (!customElements.get("unsay-watch")) customElements.define("unsay-watch", UnsayWatch);

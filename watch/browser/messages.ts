@@ -1,17 +1,17 @@
 import type { Microseconds } from "../../base/index.js";
-import type { ClockRewind, PlaybackClock } from "../audio/playback-clock.js";
+import type { ClockRewind, PublisherTraits } from "../audio/playback-clock.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../audio/playout.js";
 import type { Provenance } from "../audio/sample-ring.js";
 
 /** Name under which the audio worklet registers its processor. */
 export const PROCESSOR = "unsay-playout";
 
-/** What the page tells the worklet. */
+/** What the page has the worklet do. */
 export type WorkletCommand =
   | { readonly type: "arrive"; readonly timestamp: Microseconds }
   | { readonly type: "landed"; readonly timestamp: Microseconds }
   | { readonly type: "live"; readonly on: boolean }
-  | { readonly type: "publisher"; readonly publisher: Parameters<PlaybackClock["setPublisher"]>[0] }
+  | { readonly type: "publisher"; readonly publisher: PublisherTraits }
   | { readonly type: "lost"; readonly frames: number }
   | {
       readonly type: "write";
@@ -24,12 +24,17 @@ export type WorkletCommand =
   | { readonly type: "hold"; readonly on: boolean }
   | { readonly type: "close" };
 
-/** What the worklet tells the page, about fifty times a second and at once after a rewind or a start. */
+/** How the worklet stands, sent about fifty times a second and at once after a rewind or a start. */
 export interface WorkletStatus {
   /** Media time of the next sample; undefined without a timeline. */
   readonly playhead: Microseconds | undefined;
   /** See `PlaybackClock.earliest`. */
   readonly earliest: Microseconds | undefined;
+  /** See `PlaybackClock.due` and `PlaybackClock.targetMs`. */
+  readonly due: Microseconds | undefined;
+  readonly targetMs: number;
+  /** Whether the timeline has begun. */
+  readonly started: boolean;
   /** Whether audio is being heard, whether the playhead moves, and whether nothing is missing: see `Playout`. */
   readonly playing: boolean;
   readonly moving: boolean;

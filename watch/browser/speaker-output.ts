@@ -1,30 +1,44 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
-import type { PlaybackClock, PlaybackClockOptions } from "../audio/playback-clock.js";
-import type { PlayoutOptions } from "../audio/playout.js";
+import type { PublisherTraits } from "../audio/playback-clock.js";
+import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
+import type { PlayerOutput } from "../player.js";
+import type { VideoClock } from "../video/video-pipeline.js";
 import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
-
-/** Options for {@link SpeakerOutput.open}. */
-export interface SpeakerOutputOptions extends PlaybackClockOptions {
-  /** Running, at 48 kHz. */
-  readonly context: AudioContext;
-  /** Where the audio goes. */
-  readonly destination: AudioNode;
-  /** Called about fifty times a second, and at once after a rewind or a start. */
-  readonly onStatus: (status: WorkletStatus) => void;
-}
 
 /** A context whose clock falls behind the page's by so many seconds, or that is silent for so long, stands still. */
 const STANDSTILL = 0.5;
 
-/** The page's end of the playout in the audio worklet: what the pipelines write to and take their time from. */
-export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" | "rewind" | "playhead"> {
-  readonly #context: AudioContext;
-  readonly #node: AudioWorkletNode;
-  readonly #firstDelay: Microseconds;
+const NO_COUNTERS: PlayoutCounters = {
+  anchors: 0,
+  recoveries: 0,
+  underruns: 0,
+  underrunMs: 0,
+  jumps: 0,
+  lateFrames: 0,
+  overflowFrames: 0,
+  truncatedFrames: 0,
+  playedMs: 0,
+  staleMs: 0,
+  skippedMs: 0,
+};
+
+/**
+ * The page's end of the playout in the audio worklet: what a player writes to and takes its time from. Before
+ * {@link open} there is no audio; after that the worklet says about fifty times a second how it stands.
+ */
+export class SpeakerOutput implements PlayerOutput {
+  /** What video is timed by: a rewind of it only moves the playhead. */
+  readonly clock: VideoClock;
+  readonly #jitterMs: number;
+  #context: AudioContext | undefined;
+  #bus: GainNode | undefined;
+  #node: AudioWorkletNode | undefined;
   #status: WorkletStatus | undefined;
   #statusAt = 0;
+  #wake: (() => void) | undefined;
+  #levelDb = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
   /** Whether the playhead of the newest status is from before a rewind behind it. */
   #moved = false;
@@ -33,44 +47,81 @@ export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" 
   #closed = false;
   /** By how much the page's clock was ahead of the context's at the last status, in seconds. */
   #standstill: number | undefined;
+  /** When the turn of a first frame comes, in the page's milliseconds, as long as the worklet has not said so. */
+  #opening: { readonly timestamp: Microseconds; readonly at: number } | undefined;
 
-  private constructor(context: AudioContext, node: AudioWorkletNode, { onStatus, jitterMs }: SpeakerOutputOptions) {
-    this.#context = context;
-    this.#node = node;
-    this.#firstDelay = fromMilliseconds(jitterMs ?? 80);
-    node.port.onmessage = ({ data }: MessageEvent<WorkletStatus>) => {
-      this.#keepUp();
-      this.#status = data;
-      this.#statusAt = performance.now();
-      if (data.rewinds === this.#rewinds) this.#moved = false;
-      onStatus(data);
+  constructor({ jitterMs }: { readonly jitterMs: number }) {
+    this.#jitterMs = jitterMs;
+    const output = this;
+    this.clock = {
+      arrive: (timestamp) => this.arrive(timestamp),
+      rewind: (rewind) => this.#rewind({ type: "rewind-clock", rewind }, rewind.from),
+      get playhead() {
+        return output.playhead;
+      },
     };
   }
 
-  /** Starts the node; the context has to have the worklet's module. */
-  static open(options: SpeakerOutputOptions): SpeakerOutput {
-    const { context, destination, onStatus: _, ...clock } = options;
-    const processorOptions: PlayoutOptions = { channels: 2, ...clock };
-    const node = new AudioWorkletNode(context, PROCESSOR, {
+  /** Makes the audio context and its worklet, from a script at a URL. Rejects where the browser refuses either. */
+  async open(workletUrl: string | URL): Promise<void> {
+    const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+    this.#context = context;
+    await context.audioWorklet.addModule(workletUrl);
+    if (this.#closed) return;
+    this.#bus = context.createGain();
+    this.#bus.connect(context.destination);
+    const processorOptions: PlayoutOptions = { channels: 2, jitterMs: this.#jitterMs };
+    this.#node = new AudioWorkletNode(context, PROCESSOR, {
       numberOfInputs: 0,
       numberOfOutputs: 1,
       outputChannelCount: [2],
       processorOptions,
     });
-    node.connect(destination);
-    return new SpeakerOutput(context, node, options);
+    this.#node.connect(this.#bus);
+    this.#node.port.onmessage = ({ data }: MessageEvent<WorkletStatus>) => this.#take(data);
+    await context.resume();
   }
 
-  /** The newest status of the worklet. */
-  get status(): WorkletStatus | undefined {
-    return this.#status;
+  /** What goes to the speakers, to connect an analyser or a recorder to; undefined before {@link open}. */
+  get audio(): AudioNode | undefined {
+    return this.#bus;
   }
 
-  /** Media time of the next sample the worklet will hand out, projected to now; undefined without a timeline. */
+  /** Resolves with the next status of the worklet, or after so many milliseconds without one. */
+  next(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(done, milliseconds);
+      this.#wake = done;
+    });
+  }
+
   get playhead(): Microseconds | undefined {
     const playhead = this.#status?.playhead;
     if (playhead === undefined || this.#moved) return undefined;
-    return microseconds(playhead + (this.moving ? (performance.now() - this.#statusAt) * 1e3 : 0));
+    return microseconds(playhead + (this.moving ? this.#sinceStatus : 0));
+  }
+
+  /** Media time of what leaves the speakers now: the playhead less what the device still holds. */
+  get heard(): Microseconds | undefined {
+    const { playhead } = this;
+    if (playhead === undefined) return undefined;
+    return microseconds(Math.max(0, playhead - (this.#context?.outputLatency || 0) * 1e6));
+  }
+
+  /** See `PlaybackClock.due`; a first frame's turn comes with the delay that the worklet is about to give it. */
+  get due(): Microseconds | undefined {
+    const due = this.#moved ? undefined : this.#status?.due;
+    if (due !== undefined) return microseconds(due + (this.running ? this.#sinceStatus : 0));
+    const opening = this.#opening;
+    return opening && microseconds(opening.timestamp - (opening.at - performance.now()) * 1e3);
+  }
+
+  get started(): boolean {
+    return this.running && (this.#status?.started ?? false);
   }
 
   /** Whether the playhead moves; never while the context is suspended, as of a page in the background. */
@@ -83,43 +134,61 @@ export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" 
     return this.running && (this.#status?.playing ?? false);
   }
 
-  /** Whether the context takes samples: it says so itself, or the worklet has just been heard of. */
-  get running(): boolean {
-    return this.#context.state === "running" && performance.now() - this.#statusAt < STANDSTILL * 1e3;
+  get resting(): boolean {
+    return this.#status?.resting ?? true;
   }
 
-  /** Media time of what leaves the speakers now: the playhead less what the device still holds. */
-  get heard(): Microseconds | undefined {
-    const { playhead } = this;
-    if (playhead === undefined) return undefined;
-    return microseconds(Math.max(0, playhead - (this.#context.outputLatency || 0) * 1e6));
+  get applied(): AppliedRewind | undefined {
+    return this.#status?.applied;
+  }
+
+  get bufferedMs(): number {
+    return this.#status?.bufferedMs ?? 0;
+  }
+
+  get targetMs(): number {
+    return this.#status?.targetMs ?? this.#jitterMs;
+  }
+
+  get counters(): PlayoutCounters {
+    return this.#status?.counters ?? NO_COUNTERS;
+  }
+
+  /** Level of the last 20 ms in decibels below full scale; -Infinity for silence. */
+  get levelDb(): number {
+    return this.running ? this.#levelDb : Number.NEGATIVE_INFINITY;
+  }
+
+  /** Whether the context takes samples: it says so itself, and the worklet has just been heard of. */
+  get running(): boolean {
+    return this.#context?.state === "running" && performance.now() - this.#statusAt < STANDSTILL * 1e3;
   }
 
   /** See `Playout.arrive`; the lead returned is against the projected playhead, or what it will be set to. */
   arrive(timestamp: Microseconds): Microseconds {
     this.#send({ type: "arrive", timestamp });
     const { playhead } = this;
-    if (playhead === undefined) return this.#firstDelay;
+    if (playhead === undefined) {
+      this.#opening ??= { timestamp, at: performance.now() + this.#jitterMs };
+      return fromMilliseconds(this.#jitterMs);
+    }
     const earliest = this.#status?.earliest ?? playhead;
     // The playhead goes back for it.
     if (timestamp < playhead && timestamp >= earliest) return microseconds(0);
     return microseconds(timestamp - playhead);
   }
 
-  /** See `Playout.landed`. */
   landed(timestamp: Microseconds): void {
     this.#send({ type: "landed", timestamp });
   }
 
-  /** See `Playout.setLive`. */
   setLive(on: boolean): void {
     if (on === this.#live) return;
     this.#live = on;
     this.#send({ type: "live", on });
   }
 
-  /** See `Playout.setPublisher`. */
-  setPublisher(publisher: Parameters<PlaybackClock["setPublisher"]>[0]): void {
+  setPublisher(publisher: PublisherTraits): void {
     this.#send({ type: "publisher", publisher });
   }
 
@@ -131,17 +200,10 @@ export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" 
     return samples[0]?.length ?? 0;
   }
 
-  /** Takes audio back; a rewind without a generation is one of video, and only moves the playhead. */
-  rewind(rewind: Parameters<AudioOutput["rewind"]>[0] | Parameters<PlaybackClock["rewind"]>[0]): boolean {
-    if ("generation" in rewind) this.#send({ type: "rewind", rewind });
-    else this.#send({ type: "rewind-clock", rewind });
-    const behind = (this.playhead ?? -1) >= rewind.from;
-    this.#rewinds++;
-    this.#moved ||= behind;
-    return behind;
+  rewind(rewind: Parameters<AudioOutput["rewind"]>[0]): void {
+    this.#rewind({ type: "rewind", rewind }, rewind.from);
   }
 
-  /** See `Playout.hold`. */
   hold(on: boolean): void {
     if (on === this.#held) return;
     this.#held = on;
@@ -149,31 +211,49 @@ export class SpeakerOutput implements AudioOutput, Pick<PlaybackClock, "arrive" 
   }
 
   /** Ends the audio; idempotent. */
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#send({ type: "close" });
     this.#closed = true;
-    this.#node.disconnect();
-    this.#node.port.onmessage = null;
-    this.#node.port.close();
+    this.#wake?.();
+    this.#node?.disconnect();
+    if (this.#node) this.#node.port.onmessage = null;
+    this.#node?.port.close();
+    await this.#context?.close();
+  }
+
+  get #sinceStatus(): number {
+    return (performance.now() - this.#statusAt) * 1e3;
+  }
+
+  #take(status: WorkletStatus): void {
+    this.#keepUp();
+    this.#status = status;
+    this.#statusAt = performance.now();
+    if (status.rewinds === this.#rewinds) this.#moved = false;
+    if (status.due !== undefined && !this.#moved) this.#opening = undefined;
+    if (status.samples > 0) this.#levelDb = 10 * Math.log10(status.energy / status.samples);
+    this.#wake?.();
   }
 
   /** A suspended context, as of a page in the background, pulls nothing: the worklet learns how long that was. */
   #keepUp(): void {
-    const standstill = performance.now() / 1e3 - this.#context.currentTime;
+    const standstill = performance.now() / 1e3 - (this.#context?.currentTime ?? 0);
     const lost = standstill - (this.#standstill ?? standstill);
     this.#standstill = standstill;
     if (lost > STANDSTILL) this.#send({ type: "lost", frames: Math.round(lost * SAMPLE_RATE) });
   }
 
-  #send(command: WorkletCommand, transfer: Transferable[] = []): void {
-    if (!this.#closed) this.#node.port.postMessage(command, transfer);
+  #rewind(command: WorkletCommand, from: Microseconds): boolean {
+    this.#send(command);
+    const behind = (this.playhead ?? -1) >= from;
+    this.#rewinds++;
+    this.#moved ||= behind;
+    if (behind) this.#opening = undefined;
+    return behind;
   }
-}
 
-/** Makes an audio context for {@link SpeakerOutput} with the worklet's module in it. */
-export async function openContext(workletUrl: URL): Promise<AudioContext> {
-  const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
-  await context.audioWorklet.addModule(workletUrl);
-  return context;
+  #send(command: WorkletCommand, transfer: Transferable[] = []): void {
+    if (!this.#closed) this.#node?.port.postMessage(command, transfer);
+  }
 }

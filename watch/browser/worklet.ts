@@ -89,6 +89,9 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     const status: WorkletStatus = {
       playhead: this.#playout.playhead,
       earliest: this.#playout.clock.earliest,
+      due: this.#playout.due,
+      targetMs: this.#playout.targetMs,
+      started: this.#playout.started,
       playing: this.#playout.playing,
       moving: this.#playout.moving,
       resting: this.#playout.resting,

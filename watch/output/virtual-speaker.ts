@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  fromMilliseconds,
-  guard,
-  type Microseconds,
-  microseconds,
-  monotonicClock,
-} from "../../base/index.js";
+import { type Clock, fromMilliseconds, type Microseconds, monotonicClock } from "../../base/index.js";
 import type { Playout } from "../audio/playout.js";
 import type { Run } from "../audio/sample-ring.js";
 import { framesIn, QUANTUM_FRAMES, SAMPLE_RATE } from "../audio/samples.js";
@@ -35,11 +28,7 @@ export interface PlayedRun {
 export interface VirtualSpeakerOptions {
   readonly playout: Playout;
   readonly sink?: AudioSink | undefined;
-  /** Called after each turn that pulled something. */
-  readonly onTurn?: () => void;
   readonly clock?: Clock;
-  /** Time between turns. Default 10. */
-  readonly intervalMs?: number;
   /** Most audio pulled in one turn; a process that stood still longer has lost the rest of that time. Default 200. */
   readonly maximumBurstMs?: number;
   /** Most runs remembered. Default 16384. */
@@ -59,15 +48,12 @@ const SILENCE_DB = -120;
 export class VirtualSpeaker {
   readonly #playout: Playout;
   readonly #sink: AudioSink | undefined;
-  readonly #onTurn: () => void;
   readonly #clock: Clock;
-  readonly #interval: number;
   readonly #burst: number;
   readonly #maximumRuns: number;
   readonly #quantum: readonly Float32Array[];
   readonly #record: PlayedRun[] = [];
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #startedAt: Microseconds = microseconds(0);
+  readonly #startedAt: Microseconds;
   #due = 0;
   #lostFrames = 0;
   #droppedRuns = 0;
@@ -77,9 +63,8 @@ export class VirtualSpeaker {
   constructor(options: VirtualSpeakerOptions) {
     this.#playout = options.playout;
     this.#sink = options.sink;
-    this.#onTurn = options.onTurn ?? (() => {});
     this.#clock = options.clock ?? monotonicClock;
-    this.#interval = options.intervalMs ?? 10;
+    this.#startedAt = this.#clock();
     this.#burst = framesIn(options.maximumBurstMs ?? 200);
     this.#maximumRuns = options.maximumRuns ?? 16_384;
     this.#quantum = Array.from({ length: options.playout.channels }, () => new Float32Array(QUANTUM_FRAMES));
@@ -105,19 +90,9 @@ export class VirtualSpeaker {
     return Math.max(SILENCE_DB, 10 * Math.log10(Math.max(this.#power, 1e-12)));
   }
 
-  /** Starts pulling; does nothing when it already has. */
-  start(): void {
-    if (this.#timer !== undefined || this.#closed) return;
-    this.#startedAt = this.#clock();
-    this.#timer = setInterval(
-      guard("watch.speaker", () => this.turn()),
-      this.#interval,
-    );
-  }
-
-  /** Pulls what is due by the clock. {@link start} does this by itself. */
-  turn(): void {
-    if (this.#closed) return;
+  /** Pulls what is due by the clock since the start; to be called every few milliseconds. Returns whether that is anything. */
+  turn(): boolean {
+    if (this.#closed) return false;
     const now = this.#clock();
     const elapsed = Math.floor(((now - this.#startedAt) * SAMPLE_RATE) / 1e6);
     const behind = elapsed - this.#due;
@@ -134,12 +109,11 @@ export class VirtualSpeaker {
       this.#pull(now);
       pulled = true;
     }
-    if (pulled) this.#onTurn();
+    return pulled;
   }
 
   /** Stops and closes the sink; idempotent. */
   close(): Promise<void> {
-    clearInterval(this.#timer);
     this.#closed ??= this.#sink?.close() ?? Promise.resolve();
     return this.#closed;
   }

@@ -43,7 +43,6 @@ const UNANSWERED: Microseconds = fromSeconds(3);
 /** Options for {@link Reporter}. */
 export interface ReporterOptions {
   readonly clock: Clock;
-  readonly read: () => ListenerReading;
   /** True carries every report on a broadcast of the listener's own, whether the relay answers or not. Default false. */
   readonly alwaysPublish?: boolean;
 }
@@ -57,7 +56,6 @@ export class Reporter {
   #path: string | undefined;
   #broadcast: number | undefined;
   readonly #clock: Clock;
-  readonly #read: () => ListenerReading;
   readonly #alwaysPublish: boolean;
   readonly #schedule = new ReportSchedule();
   #session = randomSession();
@@ -70,9 +68,8 @@ export class Reporter {
   #sent = 0;
   #feedbacks = 0;
 
-  constructor({ clock, read, alwaysPublish = false }: ReporterOptions) {
+  constructor({ clock, alwaysPublish = false }: ReporterOptions) {
     this.#clock = clock;
-    this.#read = read;
     this.#alwaysPublish = alwaysPublish;
   }
 
@@ -131,10 +128,9 @@ export class Reporter {
     this.#schedule.landed(lead, sequence, this.#clock());
   }
 
-  /** Reports at once. */
+  /** Has the next {@link tick} report at once. */
   hurry(): void {
     this.#schedule.hurry();
-    this.tick();
   }
 
   /** Begins a new run, because group numbers begin anew. */
@@ -143,8 +139,7 @@ export class Reporter {
   }
 
   /** Sends a report if one is due; to be called every few milliseconds. */
-  tick(): void {
-    const reading = this.#read();
+  tick(reading: ListenerReading): void {
     if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
     this.#wasMoving = reading.moving;
     const playhead = reading.playhead ?? reading.applied?.from ?? this.#lastPlayhead;

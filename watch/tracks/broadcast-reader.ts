@@ -1,29 +1,26 @@
 import type * as Moq from "@kixelated/moq";
 import { race } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
-import { delay } from "../audio/delay.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
+import { delay } from "./delay.js";
 
-/** Options of {@link BroadcastReader}. */
-export interface BroadcastReaderOptions {
-  /** The broadcast is there, for the first time or again, at this path: nothing of it is played yet. */
-  readonly onBroadcast: (path: string) => void;
+/** What happens to a broadcast, in its order. */
+export type BroadcastChange =
+  /** It is there, for the first time or again, at this path: nothing of it is played yet. */
+  | { readonly kind: "found"; readonly path: string }
   /** It has a catalog, or another one. */
-  readonly onCatalog: (catalog: Catalog, broadcast: OpenBroadcast) => void | Promise<void>;
+  | { readonly kind: "catalog"; readonly catalog: Catalog; readonly broadcast: OpenBroadcast }
   /** It is gone, and the session goes on. */
-  readonly onGone: () => void;
-  /** Something went wrong that is tried again, or that the next catalog may mend. */
-  readonly onProblem: (error: unknown) => void;
-}
+  | { readonly kind: "gone" }
+  /** Something went wrong that the next catalog may mend. */
+  | { readonly kind: "problem"; readonly error: unknown };
 
 /** How a track is subscribed to. */
-export interface Keeping {
+export interface SubscriptionOptions {
   /** Against the session's other subscriptions; higher goes first. */
   readonly priority: number;
-  /** Asked before every attempt: whether the track is wanted still. */
-  readonly isWanted: () => boolean;
-  /** Whether nobody needs to hear of it when it can't be had. Default false. */
-  readonly optional?: boolean;
+  /** Aborts when the track is not wanted any more. */
+  readonly signal: AbortSignal;
 }
 
 /** Waits between attempts to subscribe again, doubled each time. */
@@ -39,98 +36,92 @@ export class OpenBroadcast {
   /** Aborts when the broadcast or the session is gone. */
   readonly signal: AbortSignal;
   readonly #broadcast: Moq.Broadcast.Consumer;
-  readonly #onProblem: (error: unknown) => void;
 
-  constructor(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal, onProblem: (error: unknown) => void) {
+  constructor(broadcast: Moq.Broadcast.Consumer, signal: AbortSignal) {
     this.#broadcast = broadcast;
     this.signal = signal;
-    this.#onProblem = onProblem;
   }
 
-  /** Has `run` read a track to its end, and subscribes again where that broke. */
-  async keep(
+  /**
+   * Subscribes to a track, and again, after a wait, whenever the iteration goes on: the one before has broken then. Each
+   * subscription is closed with its turn.
+   */
+  async *subscriptions(
     name: string,
-    { priority, isWanted, optional = false }: Keeping,
-    run: (track: Moq.Track.Subscriber) => Promise<void>,
-  ): Promise<void> {
-    const { signal } = this;
-    const goesOn = (): boolean => !signal.aborted && isWanted();
-    for (let waitMs = RETRY_MS.initial; goesOn(); waitMs = Math.min(waitMs * 2, RETRY_MS.max)) {
+    { priority, signal }: SubscriptionOptions,
+  ): AsyncGenerator<Moq.Track.Subscriber, void> {
+    const signals = [this.signal, signal];
+    for (let waitMs = RETRY_MS.initial; !signals.some(({ aborted }) => aborted); ) {
       const track = this.#broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
       const close = (): void => track.close();
-      signal.addEventListener("abort", close);
+      for (const each of signals) each.addEventListener("abort", close);
       try {
-        return await run(track);
-      } catch (error) {
-        if (goesOn() && !optional) this.#onProblem(error);
+        yield track;
       } finally {
-        signal.removeEventListener("abort", close);
+        for (const each of signals) each.removeEventListener("abort", close);
         close();
       }
-      await delay(waitMs, signal);
+      await delay(waitMs, this.signal);
+      waitMs = Math.min(waitMs * 2, RETRY_MS.max);
     }
   }
 }
 
-/**
- * Reads what a broadcast tells of itself: follows it as it comes and goes, parses its catalogs, and keeps account of the
- * bleed they tell of.
- */
-export class BroadcastReader {
-  readonly #options: BroadcastReaderOptions;
-  /** What the catalogs said of the publisher's bleed: first, and last. */
-  #bleedBaseMs: number | undefined;
-  #bleedTotalMs = 0;
-
-  constructor(options: BroadcastReaderOptions) {
-    this.#options = options;
-  }
-
-  /** Milliseconds of undenoised audio that the publisher let pass since the first catalog. */
-  get bleedMs(): number {
-    return this.#bleedTotalMs - (this.#bleedBaseMs ?? 0);
-  }
-
-  /** Reads the broadcast whenever it is there, until `ended` settles: the session's end. */
-  async follow(finder: BroadcastFinder, ended: Promise<unknown>): Promise<void> {
-    const { onGone, onProblem } = this.#options;
-    let over = false;
-    const end = ended.then(() => {
-      over = true;
-    });
-    while (!over) {
-      const { found } = finder;
-      const stop = new AbortController();
-      const { signal } = stop;
-      const read = found && this.#read(found, signal).catch((error) => signal.aborted || onProblem(error));
+/** Follows a broadcast as it comes and goes, and its catalogs, until `ended` settles: the session's end. */
+export async function* readBroadcast(
+  finder: BroadcastFinder,
+  ended: Promise<unknown>,
+): AsyncGenerator<BroadcastChange, void> {
+  let over = false;
+  const end = ended.then(() => {
+    over = true;
+  });
+  while (!over) {
+    const { found } = finder;
+    const stop = new AbortController();
+    try {
+      if (found) yield { kind: "found", path: found.path };
+      let catalogs = found && readCatalogs(found, stop.signal);
+      let next = catalogs?.next();
       // What is announced beside the broadcast that is read makes no difference to it.
-      do await race([end, finder.changed()]);
-      while (!over && finder.found === found);
+      while (!over && finder.found === found) {
+        const came = await race([end, finder.changed(), ...(next ? [next] : [])]);
+        if (!came) continue;
+        if (came.done) catalogs = undefined;
+        else yield came.value;
+        next = catalogs?.next();
+      }
+    } finally {
       stop.abort();
-      await read;
-      if (!over) onGone();
     }
+    if (!over) yield { kind: "gone" };
   }
+}
 
-  async #read({ path, broadcast }: FoundBroadcast, signal: AbortSignal): Promise<void> {
-    const { onBroadcast, onCatalog, onProblem } = this.#options;
-    onBroadcast(path);
-    const open = new OpenBroadcast(broadcast, signal, onProblem);
-    const track = broadcast.track("catalog.json").subscribe();
-    signal.addEventListener("abort", () => track.close());
+async function* readCatalogs(
+  { broadcast }: FoundBroadcast,
+  signal: AbortSignal,
+): AsyncGenerator<BroadcastChange, void> {
+  const open = new OpenBroadcast(broadcast, signal);
+  const track = broadcast.track("catalog.json").subscribe();
+  signal.addEventListener("abort", () => track.close());
+  try {
     for (;;) {
       const group = await track.nextGroup();
       const frame = await group?.readFrame();
       if (!frame || signal.aborted) return;
-      try {
-        const catalog = parseCatalog(frame.payload);
-        this.#bleedTotalMs = catalog.unsay?.bleedMs ?? 0;
-        this.#bleedBaseMs = Math.min(this.#bleedBaseMs ?? this.#bleedTotalMs, this.#bleedTotalMs);
-        await onCatalog(catalog, open);
-      } catch (error) {
-        // The catalog after a broken one may be whole.
-        onProblem(error);
-      }
+      yield changeOf(frame.payload, open);
     }
+  } catch (error) {
+    if (!signal.aborted) yield { kind: "problem", error };
+  }
+}
+
+// The catalog after a broken one may be whole.
+function changeOf(payload: Uint8Array, broadcast: OpenBroadcast): BroadcastChange {
+  try {
+    return { kind: "catalog", catalog: parseCatalog(payload), broadcast };
+  } catch (error) {
+    return { kind: "problem", error };
   }
 }

@@ -1,18 +1,25 @@
 import type { Group, Track } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
-import type { AudioPipeline } from "../audio/audio-pipeline.js";
 import { ReceiveLog } from "../report/receive-log.js";
+import { Inbox } from "./inbox.js";
 
-/** Options for {@link TrackFeed}. */
-export interface TrackFeedOptions {
-  readonly clock: Clock;
+/** What a feed looks at of what it feeds. */
+export interface FedOutput {
   /** Whether nothing is being heard and nothing is missing: at the start of a broadcast or of an utterance. */
-  readonly resting: () => boolean;
+  readonly resting: boolean;
   /** Media time of the next sample. */
-  readonly playhead: () => Microseconds | undefined;
-  /** Called after every frame that came, with the time it was for and whether it is the first of its group. */
-  readonly onFrame: (timestamp: Microseconds, sequence: number, first: boolean) => void;
+  readonly playhead: Microseconds | undefined;
+}
+
+/** A frame that a feed has taken. */
+export interface Arrival {
+  readonly sequence: number;
+  readonly timestamp: Microseconds;
+  /** Whether it is the first of its group. */
+  readonly first: boolean;
+  /** Whether it began the track anew, in a new {@link TrackFeed.consumer}. */
+  readonly restarted: boolean;
 }
 
 /** Running totals of a {@link TrackFeed}. */
@@ -27,8 +34,6 @@ export interface FeedCounters {
   readonly abortedGroups: number;
   /** Frames that were none. */
   readonly malformed: number;
-  /** Times the track's numbers began anew. */
-  readonly restarts: number;
 }
 
 /**
@@ -47,17 +52,14 @@ export function gapOf(resting: boolean): Microseconds {
 const MAX_OPEN_GROUPS = 1024;
 
 /**
- * Reads audio subscriptions, streams and datagrams alike, one after the other into a pipeline. A new subscription
+ * Reads audio subscriptions, streams and datagrams alike, one after the other into a consumer. A new subscription
  * continues the track where the numbers do, and replaces it where they begin anew or the track is another one.
  */
 export class TrackFeed {
   readonly #clock: Clock;
-  readonly #resting: () => boolean;
-  readonly #playhead: () => Microseconds | undefined;
-  readonly #onFrame: TrackFeedOptions["onFrame"];
+  readonly #output: FedOutput;
   #consumer: RewindConsumer;
   #received: ReceiveLog;
-  #pipeline: AudioPipeline | undefined;
   #name: string | undefined;
   #track: Track.Subscriber | undefined;
   /** Whether the next frame decides if the track is the one known. */
@@ -65,21 +67,18 @@ export class TrackFeed {
   /** The publisher's run that the track known so far is of. */
   #publisherRun: string | undefined;
   #replaced = false;
-  #wakeTimer: ReturnType<typeof setTimeout> | undefined;
-  #wakeAt: Microseconds | undefined;
+  /** Whether the track began anew since the last arrival. */
+  #restarted = false;
   #openGroups = 0;
   #receivedBytes = 0;
   #receivedFrames = 0;
   #datagrams = 0;
   #abortedGroups = 0;
   #malformed = 0;
-  #restarts = 0;
 
-  constructor({ clock, resting, playhead, onFrame }: TrackFeedOptions) {
+  constructor({ clock, output }: { readonly clock: Clock; readonly output: FedOutput }) {
     this.#clock = clock;
-    this.#resting = resting;
-    this.#playhead = playhead;
-    this.#onFrame = onFrame;
+    this.#output = output;
     this.#consumer = this.#newConsumer();
     this.#received = new ReceiveLog({ clock });
   }
@@ -101,7 +100,6 @@ export class TrackFeed {
       datagrams: this.#datagrams,
       abortedGroups: this.#abortedGroups,
       malformed: this.#malformed,
-      restarts: this.#restarts,
     };
   }
 
@@ -111,19 +109,17 @@ export class TrackFeed {
     return groups === 0 ? 0 : span / 1e3;
   }
 
-  /** Names the pipeline that takes what is fed; it has to have been made with this feed's {@link consumer}. */
-  connect(pipeline: AudioPipeline): void {
-    this.#pipeline = pipeline;
-  }
-
   /** Names the publisher's run of the subscriptions to come, where its catalog does; another run is another timeline. */
   follow(publisherRun: string | undefined): void {
     this.#replaced ||= this.#publisherRun !== undefined && this.#publisherRun !== publisherRun;
     this.#publisherRun = publisherRun;
   }
 
-  /** Reads a subscription until it ends; the one before is closed. Rejects when the track ends with an error. */
-  async run(track: Track.Subscriber): Promise<void> {
+  /**
+   * Reads a subscription until it ends; the one before is closed. Yields after everything that may let something move: a
+   * frame, or undefined for the end of a group. Throws when the track ends with an error.
+   */
+  async *read(track: Track.Subscriber): AsyncGenerator<Arrival | undefined, void> {
     this.#track?.close();
     this.#track = track;
     const isOther = this.#replaced || this.#name !== track.name;
@@ -131,36 +127,23 @@ export class TrackFeed {
     if (this.#name !== undefined && isOther) this.#restart();
     else this.#undecided = this.#name !== undefined;
     this.#name = track.name;
-    await Promise.all([this.#readGroups(track), this.#readDatagrams(track)]);
-  }
-
-  /** Moves what can move, and looks again when the consumer wants it. */
-  pump(): void {
-    this.#pipeline?.pump();
-    const wake = this.#consumer.nextWake();
-    if (wake === this.#wakeAt) return;
-    clearTimeout(this.#wakeTimer);
-    this.#wakeAt = wake;
-    if (wake === undefined) return;
-    const milliseconds = Math.max(0, Math.ceil((wake - this.#clock()) / 1e3));
-    const wakeUp = guard("watch.feed", () => {
-      this.#wakeAt = undefined;
-      this.pump();
-    });
-    this.#wakeTimer = setTimeout(wakeUp, milliseconds);
+    const inbox = new Inbox<Arrival | undefined>();
+    Promise.all([this.#readGroups(track, inbox), this.#readDatagrams(track, inbox)]).then(
+      () => inbox.end(),
+      (error) => inbox.end(error ?? new Error("The track ended.")),
+    );
+    yield* inbox;
   }
 
   /** Ends the subscription; idempotent. */
   close(): void {
-    clearTimeout(this.#wakeTimer);
     this.#track?.close();
     this.#track = undefined;
-    this.#pipeline = undefined;
   }
 
-  async #readGroups(track: Track.Subscriber): Promise<void> {
+  async #readGroups(track: Track.Subscriber, inbox: Inbox<Arrival | undefined>): Promise<void> {
     for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
-      if (this.#openGroups < MAX_OPEN_GROUPS) void this.#readGroup(track, group);
+      if (this.#openGroups < MAX_OPEN_GROUPS) void this.#readGroup(track, group, inbox);
       else {
         this.#abortedGroups++;
         group.close();
@@ -168,31 +151,31 @@ export class TrackFeed {
     }
   }
 
-  async #readGroup(track: Track.Subscriber, group: Group.Consumer): Promise<void> {
+  async #readGroup(track: Track.Subscriber, group: Group.Consumer, inbox: Inbox<Arrival | undefined>): Promise<void> {
     const { sequence } = group;
     this.#openGroups++;
     let aborted = false;
     try {
       for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
-        this.#receive(track, sequence, frame.payload);
+        this.#receive(track, sequence, frame.payload, inbox);
     } catch {
       aborted = true;
       this.#abortedGroups++;
     } finally {
       this.#openGroups--;
     }
-    if (this.#track === track) this.#end(sequence, aborted);
+    this.#end(track, sequence, aborted, inbox);
   }
 
-  async #readDatagrams(track: Track.Subscriber): Promise<void> {
+  async #readDatagrams(track: Track.Subscriber, inbox: Inbox<Arrival | undefined>): Promise<void> {
     for (let each = await track.recvDatagram(); each; each = await track.recvDatagram()) {
       this.#datagrams++;
-      this.#receive(track, each.sequence, each.payload);
-      if (this.#track === track) this.#end(each.sequence, false);
+      this.#receive(track, each.sequence, each.payload, inbox);
+      this.#end(track, each.sequence, false, inbox);
     }
   }
 
-  #receive(track: Track.Subscriber, sequence: number, payload: Uint8Array): void {
+  #receive(track: Track.Subscriber, sequence: number, payload: Uint8Array, inbox: Inbox<Arrival | undefined>): void {
     if (this.#track !== track) return;
     this.#receivedFrames++;
     this.#receivedBytes += payload.byteLength;
@@ -205,36 +188,37 @@ export class TrackFeed {
     }
     if (this.#undecided && !this.#continues(sequence, frame)) this.#restart();
     this.#undecided = false;
-    const first = this.#received.received(sequence, frame.timestamp);
+    const { timestamp } = frame;
+    const first = this.#received.received(sequence, timestamp);
     this.#consumer.receive(sequence, frame);
-    this.pump();
-    this.#onFrame(frame.timestamp, sequence, first);
+    inbox.push({ sequence, timestamp, first, restarted: this.#restarted });
+    this.#restarted = false;
   }
 
   #continues(sequence: number, { timestamp }: Frame): boolean {
     const sameRun = this.#publisherRun !== undefined;
-    return this.#received.continues(sequence, timestamp, { playhead: this.#playhead(), sameRun });
+    return this.#received.continues(sequence, timestamp, { playhead: this.#output.playhead, sameRun });
   }
 
-  #end(sequence: number, aborted: boolean): void {
+  #end(track: Track.Subscriber, sequence: number, aborted: boolean, inbox: Inbox<Arrival | undefined>): void {
+    if (this.#track !== track) return;
     this.#received.finished(sequence);
     if (aborted) this.#consumer.abort(sequence);
     else this.#consumer.finish(sequence);
-    this.pump();
+    inbox.push(undefined);
   }
 
   #restart(): void {
-    this.#restarts++;
     this.#undecided = false;
+    this.#restarted = true;
     this.#consumer = this.#newConsumer();
     this.#received = new ReceiveLog({ clock: this.#clock });
-    this.#pipeline?.follow(this.#consumer);
   }
 
   #newConsumer(): RewindConsumer {
     return new RewindConsumer({
       clock: this.#clock,
-      gap: () => gapOf(this.#resting()),
+      gap: () => gapOf(this.#output.resting),
       maxSpanUs: microseconds(30_000_000),
     });
   }

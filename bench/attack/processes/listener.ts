@@ -42,7 +42,7 @@ function look(): void {
 serve<ListenerCalls>({
   open({ url, carrier }) {
     listener = new Listener({ url, broadcast: "healthy", timeoutMs: 60_000, connect: { backends: [carrier] } });
-    listener.closed.catch(() => process.exit(1));
+    void listener.closed.then((error) => error && process.exit(1));
     setInterval(look, LOOK_MS);
   },
   heard() {

@@ -1,4 +1,4 @@
-import "../base/polyfills.js";
+import "../../base/polyfills.js";
 import * as Moq from "@kixelated/moq";
 import { z } from "zod";
 import {
@@ -16,7 +16,7 @@ import {
   race,
   StateError,
   TransportError,
-} from "../base/index.js";
+} from "../../base/index.js";
 import {
   ANSWERS_TRACK,
   BulkSender,
@@ -34,7 +34,7 @@ import {
   type PayloadHead,
   parseOperation,
   payloadTrack,
-} from "../flow/index.js";
+} from "../../flow/index.js";
 import {
   type Backoff,
   type ConnectOptions,
@@ -42,7 +42,7 @@ import {
   reach,
   type Session,
   toWebTransport,
-} from "../transport/index.js";
+} from "../../transport/index.js";
 
 /** Options for {@link Controller}. */
 export interface ControllerOptions {

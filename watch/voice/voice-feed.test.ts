@@ -2,7 +2,7 @@ import { Broadcast, Group, Time } from "@kixelated/moq";
 import { expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { EPOCH_SIZE, encodeVoiceFrame } from "../../container/index.js";
-import { OpenBroadcast } from "./broadcast-reader.js";
+import { OpenBroadcast } from "../tracks/broadcast-reader.js";
 import { VoiceFeed } from "./voice-feed.js";
 
 const frame = (startMs: number, chance: 0 | 1, count = 10) => ({
@@ -13,13 +13,11 @@ const frame = (startMs: number, chance: 0 | 1, count = 10) => ({
 function open() {
   const broadcast = new Broadcast.Producer();
   const stop = new AbortController();
-  const problems: unknown[] = [];
-  const opened = new OpenBroadcast(broadcast.consume(), stop.signal, (error) => problems.push(error));
-  return { broadcast, stop, problems, opened };
+  return { broadcast, stop, opened: new OpenBroadcast(broadcast.consume(), stop.signal) };
 }
 
 test("voice is read from open groups and datagrams, what is no voice is counted, and a group that breaks keeps what came", async () => {
-  const { broadcast, stop, problems, opened } = open();
+  const { broadcast, stop, opened } = open();
   const track = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
   const feed = new VoiceFeed();
   feed.follow(opened, "voice");
@@ -54,11 +52,10 @@ test("voice is read from open groups and datagrams, what is no voice is counted,
   await expect.poll(() => track.used.peek()).toBe(false);
   expect(feed.at(ms(60))).toBeUndefined();
   stop.abort();
-  expect(problems).toEqual([]);
 });
 
-test("a voice track that breaks is asked for again and bothers nobody, and groups without end are bounded", async () => {
-  const { broadcast, stop, problems, opened } = open();
+test("a voice track that breaks is subscribed to again, and groups without end are bounded", async () => {
+  const { broadcast, stop, opened } = open();
   const feed = new VoiceFeed();
   const broken = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
   feed.follow(opened, "voice");
@@ -75,6 +72,27 @@ test("a voice track that breaks is asked for again and bothers nobody, and group
   expect(feed.counters.frames).toBe(64);
   stop.abort();
   await expect.poll(() => track.used.peek()).toBe(false);
-  expect(problems).toEqual([]);
   feed.close();
+});
+
+test("a voice track of another run is followed, and takes back what the run before said from its first mark on", async () => {
+  const { broadcast, stop, opened } = open();
+  const feed = new VoiceFeed();
+  const first = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
+  feed.follow(opened, "voice", "one");
+  await expect.poll(() => first.used.peek()).toBe(true);
+  const { payload, timestamp } = frame(0, 1, 40);
+  first.writeDatagram({ sequence: 70_000, payload, timestamp });
+  await expect.poll(() => feed.at(ms(390))).toBe(1);
+  first.close();
+  broadcast.removeTrack("voice");
+  const second = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
+  feed.follow(opened, "voice", "two");
+  await expect.poll(() => second.used.peek()).toBe(true);
+  expect(feed.at(ms(390))).toBe(1);
+  const other = frame(200, 0, 1);
+  second.writeDatagram({ sequence: 0, payload: other.payload, timestamp: other.timestamp });
+  await expect.poll(() => feed.at(ms(200))).toBe(0);
+  expect([feed.at(ms(199)), feed.at(ms(309)), feed.at(ms(310))]).toEqual([1, 0, undefined]);
+  stop.abort();
 });

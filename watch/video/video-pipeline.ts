@@ -10,12 +10,15 @@ export interface VideoImage {
   close(): void;
 }
 
+/** What video is timed by. */
+export type VideoClock = Pick<PlaybackClock, "arrive" | "rewind" | "playhead">;
+
 /** Options for {@link VideoPipeline}. */
 export interface VideoPipelineOptions<P extends VideoImage> {
   readonly consumer: DeliverySource;
   readonly openDecoder: OpenDecoder<P>;
   /** The playback clock, shared with audio. */
-  readonly clock: Pick<PlaybackClock, "arrive" | "rewind" | "playhead">;
+  readonly clock: VideoClock;
   /** Whether video sets the playhead: true only where there is no audio. */
   readonly master: boolean;
   /** Time, not of the media but of its arrival. Default: the process's own. */
@@ -65,7 +68,7 @@ interface Waiting<P> {
 export class VideoPipeline<P extends VideoImage> {
   readonly #consumer: DeliverySource;
   readonly #decoder: Decoder;
-  readonly #clock: Pick<PlaybackClock, "arrive" | "rewind" | "playhead">;
+  readonly #clock: VideoClock;
   readonly #master: boolean;
   readonly #now: Clock;
   readonly #maxImages: number;

@@ -1,0 +1,3 @@
+export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
+export type { PlayerStats } from "../stats.js";
+export { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";

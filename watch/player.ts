@@ -1,0 +1,413 @@
+import type * as Moq from "@kixelated/moq";
+import {
+  background,
+  type Clock,
+  type Logger,
+  MediaError,
+  type Microseconds,
+  microseconds,
+  TransportError,
+  toMilliseconds,
+} from "../base/index.js";
+import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../container/index.js";
+import { type AudioOutput, AudioPipeline } from "./audio/audio-pipeline.js";
+import type { Playout } from "./audio/playout.js";
+import { type AudioDecoders, SwitchableDecoder } from "./audio/switchable-decoder.js";
+import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
+import { Feedback } from "./report/feedback.js";
+import { Reporter } from "./report/reporter.js";
+import { type PlayerStats, playerStats } from "./stats.js";
+import { BroadcastFinder } from "./tracks/broadcast-finder.js";
+import { type BroadcastChange, type OpenBroadcast, readBroadcast } from "./tracks/broadcast-reader.js";
+import { Inbox } from "./tracks/inbox.js";
+import { chooseRendition, type NamedRendition } from "./tracks/renditions.js";
+import { type Arrival, TrackFeed } from "./tracks/track-feed.js";
+import type { VideoClock } from "./video/video-pipeline.js";
+import { type VideoDecoders, VideoPlayer } from "./video/video-player.js";
+import { VoiceFeed } from "./voice/voice-feed.js";
+
+/** Where the audio goes, and what the playhead is taken from: a {@link Playout}, here or in another thread. */
+export type PlayerOutput = AudioOutput &
+  Pick<
+    Playout,
+    | "landed"
+    | "setLive"
+    | "setPublisher"
+    | "heard"
+    | "started"
+    | "moving"
+    | "playing"
+    | "resting"
+    | "applied"
+    | "bufferedMs"
+    | "targetMs"
+    | "counters"
+  > & {
+    /** What video is timed by. */
+    readonly clock: VideoClock;
+  };
+
+/** Options of {@link Player}. */
+export interface PlayerOptions {
+  /** Name of the broadcast. */
+  readonly broadcast: string;
+  readonly output: PlayerOutput;
+  readonly decoders: AudioDecoders;
+  /** What decodes video; without it video is not subscribed to. */
+  readonly video?: VideoDecoders<{ close(): void }> | undefined;
+  readonly clock: Clock;
+  /** How far ahead of the playhead audio is decoded, in milliseconds. Default: that of `AudioPipeline`. */
+  readonly horizonMs?: number;
+  /** Whether reports go to the relay; `broadcast`: on a broadcast of the listener's own alone. Default true. */
+  readonly report?: boolean | "broadcast";
+  readonly logger?: Logger | undefined;
+}
+
+/** A session as a player uses it. */
+export interface PlayerSession {
+  readonly connection: Moq.Connection.Established;
+  /** Settles when the session has ended. */
+  readonly closed: Promise<unknown>;
+  /** Sends a report beside the protocol; false when it can't go. */
+  send(record: Uint8Array): boolean;
+  /** Whether what is sent queues up. */
+  readonly backedUp: boolean;
+}
+
+/** What a player has to say, in its order. */
+export type PlayerEvent =
+  | { readonly kind: "state"; readonly detail: ListenerState }
+  | { readonly kind: "rewind"; readonly detail: ListenerRewind }
+  | { readonly kind: "landing"; readonly detail: ListenerLanding }
+  | { readonly kind: "problem"; readonly detail: Error };
+
+/** Audio goes before video, and both before what is said of them. */
+const PRIORITY = { audio: 100, video: 50 };
+
+/** A track that is played, of a publisher's run. */
+interface Followed {
+  readonly name: string;
+  readonly run: string | undefined;
+  readonly stop: AbortController;
+}
+
+/**
+ * Plays a broadcast: follows its catalog, chooses renditions, reads their tracks through decoders to an output, reports
+ * what is heard, and takes back what the publisher takes back. It knows neither how sessions are made nor what pulls the
+ * output: {@link run} serves one session after the other, {@link turn} moves what can move.
+ */
+export class Player {
+  /** What there is to say; ends with {@link close}. */
+  readonly events = new Inbox<PlayerEvent>();
+  readonly video: VideoPlayer<{ close(): void }> | undefined;
+  readonly #options: PlayerOptions;
+  readonly #output: PlayerOutput;
+  readonly #feed: TrackFeed;
+  readonly #voice: VoiceFeed;
+  readonly #reporter: Reporter;
+  readonly #pipeline: AudioPipeline;
+  readonly #decoder: SwitchableDecoder;
+  #decoding: string | undefined;
+  #audio: Followed | undefined;
+  #videoTrack: Followed | undefined;
+  #state: ListenerState = "connecting";
+  #session: PlayerSession | undefined;
+  #sessions = 0;
+  #found = false;
+  #isThere = false;
+  #lastProblem: Error | undefined;
+  #leadMs: number | undefined;
+  #applied: { readonly discontinuity: number; readonly from: Microseconds } | undefined;
+  /** What the catalogs said of the publisher's bleed, in milliseconds: first, and last. */
+  #bleed: { readonly first: number; readonly last: number } | undefined;
+
+  constructor(options: PlayerOptions) {
+    const { output, clock, horizonMs, video, report = true } = options;
+    this.#options = options;
+    this.#output = output;
+    this.#feed = new TrackFeed({ clock, output });
+    this.#voice = new VoiceFeed({ clock });
+    this.#reporter = new Reporter({ clock, alwaysPublish: report === "broadcast" });
+    this.video = video && new VideoPlayer({ decoders: video, clock });
+    let decoder: SwitchableDecoder | undefined;
+    this.#pipeline = new AudioPipeline({
+      consumer: this.#feed.consumer,
+      openDecoder: (events) => (decoder = new SwitchableDecoder(events)),
+      output,
+      ...(horizonMs !== undefined && { horizonMs }),
+    });
+    this.#decoder = decoder!;
+  }
+
+  /** What it is doing. */
+  get state(): ListenerState {
+    if (this.#state === "closed" || this.#output.playing) return this.#state === "closed" ? "closed" : "playing";
+    if (!this.#session) return "connecting";
+    return (this.#audio ?? this.#videoTrack) === undefined ? "waiting" : "ready";
+  }
+
+  /** Sessions served so far. */
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  /** Whether the broadcast has ever been there. */
+  get found(): boolean {
+    return this.#found;
+  }
+
+  /** Whether there is a session, and the broadcast is not there. */
+  get isWaiting(): boolean {
+    return this.#session !== undefined && !this.#isThere;
+  }
+
+  /** What went wrong last. */
+  get lastProblem(): Error | undefined {
+    return this.#lastProblem;
+  }
+
+  /** The newest numbers. */
+  stats(): PlayerStats {
+    return playerStats({
+      state: this.state,
+      sessions: this.#sessions,
+      output: this.#output,
+      feed: this.#feed,
+      pipeline: this.#pipeline,
+      voice: this.#voice,
+      video: this.video,
+      reporter: this.#reporter,
+      hasAudio: this.#audio !== undefined,
+      leadMs: this.#leadMs,
+      bleedMs: this.#bleedMs,
+    });
+  }
+
+  /** Looks at what came beside the protocol; true when it was for players. */
+  receive(record: Uint8Array): boolean {
+    return this.#reporter.receive(record);
+  }
+
+  /** Serves a session until it ends. */
+  async run(session: PlayerSession): Promise<void> {
+    this.#session = session;
+    this.#isThere = false;
+    this.#sessions++;
+    this.#report(session);
+    this.#refresh();
+    const finder = new BroadcastFinder(session.connection, this.#options.broadcast);
+    try {
+      for await (const change of readBroadcast(finder, session.closed)) await this.#heed(change);
+    } finally {
+      finder.close();
+      this.#session = undefined;
+      this.#reporter.attach(undefined);
+      this.#refresh();
+    }
+  }
+
+  /** Moves what can move; to be called after every pull of the output, and every few milliseconds where nothing pulls. */
+  turn(): void {
+    this.#pump();
+    this.video?.pump();
+    this.#refresh();
+    this.#reporter.tick(this.#reading);
+  }
+
+  /** Says what went wrong without ending anything. */
+  problem(cause: unknown): void {
+    if (this.#state === "closed") return;
+    const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
+    this.#lastProblem = error;
+    this.#options.logger?.warn({ err: error }, "The listener recovers by itself.");
+    this.events.push({ kind: "problem", detail: error });
+  }
+
+  /** Ends it; idempotent. */
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#audio?.stop.abort();
+    this.#videoTrack?.stop.abort();
+    this.#feed.close();
+    this.#voice.close();
+    this.#pipeline.close();
+    this.video?.close();
+    this.#become("closed");
+    this.events.end();
+  }
+
+  #report(session: PlayerSession): void {
+    const { report = true } = this.#options;
+    if (report === false) return;
+    const feedback = new Feedback({ connection: session.connection, session: this.#reporter.session });
+    this.#reporter.attach({
+      send: (record) => report !== "broadcast" && session.send(record),
+      publish: (path, record) => feedback.send(path, record),
+      unpublish: () => feedback.close(),
+      get backedUp() {
+        return session.backedUp;
+      },
+    });
+  }
+
+  async #heed(change: BroadcastChange): Promise<void> {
+    if (change.kind === "problem") return this.problem(change.error);
+    if (change.kind === "catalog") {
+      // The catalog after one that can't be played may be better.
+      await this.#apply(change.broadcast, change.catalog).catch((error: unknown) => this.problem(error));
+    } else {
+      this.#audio = undefined;
+      this.#videoTrack = undefined;
+      this.#isThere = change.kind === "found";
+      if (change.kind === "found") {
+        this.#found = true;
+        this.#reporter.follow(change.path);
+      }
+    }
+    this.#refresh();
+  }
+
+  /** Plays the renditions that a catalog names. */
+  async #apply(broadcast: OpenBroadcast, catalog: Catalog): Promise<void> {
+    const { unsay } = catalog;
+    const bleedMs = unsay?.bleedMs ?? 0;
+    this.#bleed = { first: Math.min(this.#bleed?.first ?? bleedMs, bleedMs), last: bleedMs };
+    this.#voice.follow(broadcast, unsay?.voice, unsay?.run);
+    const { decoders } = this.#options;
+    const last = unsay?.renege === "track";
+    const renditions = catalog.audio?.renditions ?? {};
+    const audio = await chooseRendition(renditions, (each) => decoders.canDecode(each), { last });
+    const videos = this.video && catalog.video?.renditions;
+    const video = await chooseRendition(videos, (each) => this.video?.decoders.canDecode(each) ?? false);
+    if (audio) await this.#decodeWith(audio.rendition);
+    if (broadcast.signal.aborted || this.#state === "closed") return;
+    this.#output.setLive(audio !== undefined && unsay?.mode === "live");
+    this.#output.setPublisher({
+      marksPauses: unsay !== undefined,
+      aheadMs: unsay?.aheadMs,
+      sendsAudio: audio !== undefined,
+    });
+    if (audio) this.#followAudio(broadcast, audio, unsay?.run);
+    if (video) this.#followVideo(broadcast, video, { run: unsay?.run, master: audio === undefined });
+    if (audio || video || Object.keys(renditions).length === 0) return;
+    const codecs = Object.values(renditions).map(({ codec }) => codec);
+    throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs.join(", ")}.`);
+  }
+
+  async #decodeWith(rendition: AudioRendition): Promise<void> {
+    const { codec, sampleRate, numberOfChannels, description } = rendition;
+    const key = [codec, sampleRate, numberOfChannels, description].join(" ");
+    if (key === this.#decoding) return;
+    const open = await this.#options.decoders.load(rendition);
+    this.#decoding = key;
+    this.#decoder.become(open);
+  }
+
+  #followAudio(broadcast: OpenBroadcast, { name }: NamedRendition<AudioRendition>, run: string | undefined): void {
+    if (isSame(this.#audio, name, run)) return;
+    this.#audio?.stop.abort();
+    const followed = { name, run, stop: new AbortController() };
+    this.#audio = followed;
+    this.#feed.follow(run);
+    background("watch.audio", this.#readAudio(broadcast, followed));
+  }
+
+  async #readAudio(broadcast: OpenBroadcast, { name, stop: { signal } }: Followed): Promise<void> {
+    for await (const track of broadcast.subscriptions(name, { priority: PRIORITY.audio, signal }))
+      try {
+        for await (const arrival of this.#feed.read(track)) this.#arrived(arrival);
+        return;
+      } catch (error) {
+        if (!signal.aborted && !broadcast.signal.aborted) this.problem(error);
+      }
+  }
+
+  #followVideo(
+    broadcast: OpenBroadcast,
+    { name, rendition }: NamedRendition<VideoRendition>,
+    { run, master }: { readonly run: string | undefined; readonly master: boolean },
+  ): void {
+    if (isSame(this.#videoTrack, name, run)) return;
+    this.#videoTrack?.stop.abort();
+    const followed = { name, run, stop: new AbortController() };
+    this.#videoTrack = followed;
+    this.video?.begin(rendition, this.#output.clock, { master });
+    background("watch.video", this.#readVideo(broadcast, followed));
+  }
+
+  async #readVideo(broadcast: OpenBroadcast, { name, stop: { signal } }: Followed): Promise<void> {
+    const { video } = this;
+    if (!video) return;
+    for await (const track of broadcast.subscriptions(name, { priority: PRIORITY.video, signal }))
+      try {
+        for await (const _ of video.read(track)) video.pump();
+        return;
+      } catch (error) {
+        if (!signal.aborted && !broadcast.signal.aborted) this.problem(error);
+      }
+  }
+
+  #arrived(arrival: Arrival | undefined): void {
+    if (this.#state === "closed") return;
+    if (arrival?.restarted) this.#reporter.restart();
+    this.#pump();
+    if (!arrival) return;
+    const { timestamp, sequence, first } = arrival;
+    if (first) this.#output.landed(timestamp);
+    const { started, playhead } = this.#output;
+    // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
+    if (!started || playhead === undefined) return;
+    const lead = microseconds(timestamp - playhead);
+    this.#leadMs = toMilliseconds(lead);
+    this.#reporter.landed(lead, sequence);
+    if (first) this.events.push({ kind: "landing", detail: { sequence, timestamp, lead } });
+  }
+
+  /** Moves audio to the output, and acts on the rewinds that are found on the way. */
+  #pump(): void {
+    this.#pipeline.follow(this.#feed.consumer);
+    this.#pipeline.pump();
+    const epoch = epochOf(this.#feed.received.newest ?? 0);
+    for (const { from } of this.#pipeline.takeRewinds()) this.#voice.takeBack(from, epoch);
+    const { applied } = this.#output;
+    if (!applied || (applied.discontinuity === this.#applied?.discontinuity && applied.from === this.#applied.from))
+      return;
+    this.#applied = applied;
+    const { discontinuity, from, heardUntil = from } = applied;
+    this.events.push({ kind: "rewind", detail: { discontinuity, from, heardUntil } });
+    this.#reporter.hurry();
+    this.#reporter.tick(this.#reading);
+  }
+
+  get #reading(): Parameters<Reporter["tick"]>[0] {
+    return {
+      playhead: this.#output.heard,
+      moving: this.#output.moving,
+      applied: this.#output.applied,
+      receivedBytes: this.#feed.counters.receivedBytes + (this.video?.receivedBytes ?? 0),
+      receivedGroup: this.#feed.received.mark ?? this.video?.newest,
+      bufferedMs: this.#output.bufferedMs + this.#feed.waitingMs,
+      bleedMs: this.#bleedMs,
+      staleMs: this.#output.counters.staleMs,
+    };
+  }
+
+  get #bleedMs(): number {
+    return this.#bleed ? this.#bleed.last - this.#bleed.first : 0;
+  }
+
+  #refresh(): void {
+    this.#become(this.state);
+  }
+
+  #become(state: ListenerState): void {
+    if (state === this.#state || this.#state === "closed") return;
+    this.#state = state;
+    this.#options.logger?.info({ state, broadcast: this.#options.broadcast }, "The listener changed its state.");
+    this.events.push({ kind: "state", detail: state });
+  }
+}
+
+function isSame(followed: Followed | undefined, name: string, run: string | undefined): boolean {
+  return followed !== undefined && followed.name === name && followed.run === run;
+}

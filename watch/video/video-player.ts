@@ -1,0 +1,88 @@
+import type { Track } from "@kixelated/moq";
+import type { Clock } from "../../base/index.js";
+import type { VideoRendition } from "../../container/index.js";
+import type { OpenDecoder } from "../audio/audio-pipeline.js";
+import { VideoFeed } from "./video-feed.js";
+import { type VideoClock, type VideoImage, VideoPipeline } from "./video-pipeline.js";
+
+/** What decodes video here. */
+export interface VideoDecoders<P extends VideoImage> {
+  /** Whether a rendition can be decoded. */
+  canDecode(rendition: VideoRendition): boolean | Promise<boolean>;
+  /** Makes a decoder of it. */
+  open(rendition: VideoRendition): OpenDecoder<P>;
+}
+
+/** Plays one video track after the other, along a playhead that audio sets where there is any. */
+export class VideoPlayer<P extends VideoImage = VideoImage> {
+  readonly decoders: VideoDecoders<P>;
+  readonly #clock: Clock;
+  #feed: VideoFeed | undefined;
+  #pipeline: VideoPipeline<P> | undefined;
+
+  constructor({ decoders, clock }: { readonly decoders: VideoDecoders<P>; readonly clock: Clock }) {
+    this.decoders = decoders;
+    this.#clock = clock;
+  }
+
+  /** Bytes of the present track received. */
+  get receivedBytes(): number {
+    return this.#feed?.receivedBytes ?? 0;
+  }
+
+  /** Newest group of the present track of which anything has come. */
+  get newest(): number | undefined {
+    return this.#feed?.newest;
+  }
+
+  /** Frames of the present track that were none or could not be decoded. */
+  get malformed(): number {
+    return (this.#feed?.malformed ?? 0) + (this.#pipeline?.counters.errors ?? 0);
+  }
+
+  /** Rewinds of the present track. */
+  get generation(): number {
+    return this.#pipeline?.generation ?? 0;
+  }
+
+  /** Pictures of the present track that were shown. */
+  get shown(): number {
+    return this.#pipeline?.counters.shown ?? 0;
+  }
+
+  /** Begins another track. `master`: there is no audio, so that video sets the playhead. */
+  begin(rendition: VideoRendition, playhead: VideoClock, { master }: { readonly master: boolean }): void {
+    this.close();
+    this.#feed = new VideoFeed({ clock: this.#clock });
+    this.#pipeline = new VideoPipeline<P>({
+      consumer: this.#feed.consumer,
+      openDecoder: this.decoders.open(rendition),
+      clock: playhead,
+      master,
+      now: this.#clock,
+    });
+  }
+
+  /** Reads a subscription of the present track until it ends; yields after everything that may let something move. */
+  async *read(track: Track.Subscriber): AsyncGenerator<void, void> {
+    const feed = this.#feed;
+    if (feed) yield* feed.read(track);
+  }
+
+  /** Moves what can move. */
+  pump(): void {
+    this.#pipeline?.pump();
+  }
+
+  /** See `VideoPipeline.present`. */
+  present(): P | undefined {
+    return this.#pipeline?.present();
+  }
+
+  /** Frees the decoder and every picture; idempotent. */
+  close(): void {
+    this.#pipeline?.close();
+    this.#pipeline = undefined;
+    this.#feed = undefined;
+  }
+}
