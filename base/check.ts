@@ -1,30 +1,35 @@
 import { BROADCAST_NAME_RULE, isBroadcastName } from "./broadcast-name.js";
-import { InputError } from "./error.js";
+import type { Schema } from "./validate.js";
 
 /** Says what is wrong with a value, in words that follow "must", when anything is. */
 export type Rule = (value: unknown) => string | undefined;
 
-/** A finite number within bounds, both included. */
+/** A number within bounds, both included. */
 export function isNumber({ min, max }: { readonly min: number; readonly max: number }): Rule {
-  return (value) =>
-    typeof value === "number" && value >= min && value <= max ? undefined : `be a number from ${min} to ${max}`;
+  return (value) => {
+    if (typeof value !== "number" || Number.isNaN(value)) return "be a number";
+    if (value < min) return `be at least ${min}`;
+    return value > max ? `be at most ${max}` : undefined;
+  };
 }
-
-/** A name of a broadcast. */
-export const isBroadcast: Rule = isString(isBroadcastName, BROADCAST_NAME_RULE.replace(/^must /, ""));
 
 /** True or false. */
 export const isBoolean: Rule = (value) => (typeof value === "boolean" ? undefined : "be true or false");
 
 /** One of a few values. */
 export function isOneOf(...allowed: readonly (string | number | boolean)[]): Rule {
-  return (value) => (allowed.some((each) => each === value) ? undefined : `be one of ${allowed.map(show).join(", ")}`);
+  const words = allowed.map((each) => (typeof each === "string" ? `"${each}"` : String(each)));
+  const list = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  return (value) => (allowed.some((each) => each === value) ? undefined : `be ${list}`);
 }
 
 /** A string that passes a test; `words` say what it must be or have, as in {@link Rule}. */
 export function isString(test: (value: string) => boolean, words: string): Rule {
   return (value) => (typeof value === "string" && test(value) ? undefined : words);
 }
+
+/** A name of a broadcast. */
+export const isBroadcast: Rule = isString(isBroadcastName, BROADCAST_NAME_RULE.replace(/^must /, ""));
 
 /** A URL, as one or as text. */
 export const isUrl: Rule = (value) =>
@@ -37,34 +42,30 @@ export const isSignal: Rule = (value) => (value instanceof AbortSignal ? undefin
 export const isObject: Rule = (value) => (typeof value === "object" && value !== null ? undefined : "be an object");
 
 /**
- * Checks the options of a class, by one rule for each. A rule for an option that may be left out stands under `optional`.
- *
- * @throws InputError `INVALID_OPTION`, with one sentence that names the option, what it must be and what it is.
+ * Rules for the fields of an object as a schema for `validate`. It is small enough for a web page, and takes the value as it
+ * is: it completes nothing.
  */
-export function checkOptions(
-  owner: string,
-  options: unknown,
-  {
-    required,
-    optional,
-  }: { readonly required: Readonly<Record<string, Rule>>; readonly optional: Readonly<Record<string, Rule>> },
-): void {
-  if (typeof options !== "object" || options === null)
-    throw new InputError("INVALID_OPTION", `${owner} must get an object of options, but got ${show(options)}.`);
-  const values: Readonly<Record<string, unknown>> = { ...options };
-  for (const [name, rule] of Object.entries({ ...required, ...optional })) {
-    const value = values[name];
-    if (value === undefined && name in optional) continue;
-    const words = rule(value);
-    if (words !== undefined)
-      throw new InputError("INVALID_OPTION", `${owner}.${name} must ${words}, but is ${show(value)}.`);
-  }
+export function fields<T extends object>(
+  required: { readonly [K in keyof T]?: Rule },
+  optional: { readonly [K in keyof T]?: Rule } = {},
+): Schema<T> {
+  const rules: Readonly<Record<string, Rule>> = { ...required, ...optional } as Record<string, Rule>;
+  return {
+    safeParse(value) {
+      if (typeof value !== "object" || value === null) return fail("invalid_type", []);
+      const found = { ...value } as Readonly<Record<string, unknown>>;
+      for (const [name, rule] of Object.entries(rules)) {
+        if (found[name] === undefined && Object.hasOwn(optional, name)) continue;
+        const message = rule(found[name]);
+        if (message !== undefined) return fail("custom", [name], { message });
+      }
+      const unknown = Object.keys(found).find((name) => !Object.hasOwn(rules, name));
+      if (unknown !== undefined) return fail("unrecognized_keys", [], { keys: [unknown] });
+      return { success: true, data: value as T };
+    },
+  };
 }
 
-/** A value in a message, at a length that can be read. */
-function show(value: unknown): string {
-  if (typeof value === "string") return value.length > 80 ? `"${value.slice(0, 80)}…"` : `"${value}"`;
-  if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
-  return String(value);
+function fail(code: string, path: readonly string[], rest: { message?: string; keys?: readonly string[] } = {}) {
+  return { success: false as const, error: { issues: [{ code, path, message: "", ...rest }] } };
 }

@@ -8,7 +8,7 @@ export {
   normalizePath,
 } from "./broadcast-name.js";
 export {
-  checkOptions,
+  fields,
   isBoolean,
   isBroadcast,
   isNumber,

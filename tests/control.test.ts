@@ -151,7 +151,8 @@ describe.each([
     const two = controller(door, { id: "second" });
     const payload = new Uint8Array(randomBytes(300_001));
     const progress: number[] = [];
-    const swapping = one.send({ op: "model" }, payload, { onProgress: (bytes) => progress.push(bytes) });
+    one.on("progress", ({ ackedBytes }) => progress.push(ackedBytes));
+    const swapping = one.send({ op: "model" }, payload);
     const splice = { op: "write_audio", at: 0, mode: "sum", format: "s16", sampleRateHz: 48_000, channels: 1 } as const;
     const splicing = two.send(splice, payload.subarray(0, 2000));
     expect(await two.send({ op: "interrupt" })).toMatchObject({ outcome: "applied", op: "interrupt" });
@@ -205,7 +206,7 @@ describe.each([
     expect(publisher.knobs).toMatchObject({ strength: 0.25, gainDb: -6, bypass: false });
 
     const [sidecar, onnx] = await Promise.all(
-      ["json", "onnx"].map((end) => readFile(`publisher/fixtures/other.${end}`)),
+      ["json", "onnx"].map((end) => readFile(`publisher/denoise/fixtures/other.${end}`)),
     );
     expect(await far.send({ op: "model" }, modelPayload(sidecar!, onnx!))).toMatchObject({ outcome: "applied" });
     const rubbish = await far.send({ op: "model" }, new Uint8Array(randomBytes(5000)));
@@ -345,7 +346,8 @@ describe("a publisher that takes control", () => {
     expect(remote.counters).toMatchObject({ controllers: 3, refusedControllers: 1, payloads: 0 });
     const payload = new Uint8Array(randomBytes(90_000));
     expect(await good.send({ op: "model" }, payload)).toMatchObject({ outcome: "applied" });
-    expect(Buffer.compare(done.at(-1)!.payload!, payload)).toBe(0);
+    const model = done.findLast(({ operation }) => operation.op === "model");
+    expect(Buffer.compare(model!.payload!, payload)).toBe(0);
   });
 
   it("is controlled by those alone whose tokens let them publish under its path", async () => {

@@ -33,13 +33,15 @@ export {
   type SampleRingOptions,
 } from "./audio/sample-ring.js";
 export { framesAt, framesIn, millisecondsIn, QUANTUM_FRAMES, SAMPLE_RATE, timestampAt } from "./audio/samples.js";
-export {
-  Controller,
-  type ControllerOperation,
-  type ControllerOptions,
-  type ControllerStats,
-  type SendOptions,
-} from "./control/controller.js";
+export { Controller } from "./control/controller.js";
+export type {
+  ControllerEvents,
+  ControllerOperation,
+  ControllerOptions,
+  ControllerProgress,
+  ControllerState,
+  ControllerStats,
+} from "./control/controller-options.js";
 export {
   Listener,
   type ListenerEvents,

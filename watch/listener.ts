@@ -5,7 +5,7 @@ import {
   attachLogger,
   background,
   broadcastPath,
-  checkOptions,
+  fields,
   guard,
   isBoolean,
   isBroadcast,
@@ -17,6 +17,7 @@ import {
   type Logger,
   monotonicClock,
   TransportError,
+  validate,
 } from "../base/index.js";
 import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
 import {
@@ -91,9 +92,9 @@ export interface ListenerEvents {
   problem: [Error];
 }
 
-const RULES = {
-  required: { url: isUrl, broadcast: isBroadcast },
-  optional: {
+const RULES = fields<ListenerOptions>(
+  { url: isUrl, broadcast: isBroadcast },
+  {
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     adaptive: isBoolean,
     pullIntervalMs: isNumber({ min: 1, max: 100 }),
@@ -106,7 +107,7 @@ const RULES = {
     backoff: isObject,
     logger: isObject,
   },
-};
+);
 
 /**
  * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, takes back what the
@@ -130,7 +131,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on options that are not what they must be. */
   constructor(options: ListenerOptions) {
     super();
-    checkOptions("Listener", options, RULES);
+    validate("Listener", RULES, options);
     const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;
     this.#options = options;
     this.#url = new URL(url);

@@ -1,8 +1,5 @@
-import type * as Moq from "@kixelated/moq";
 import {
   background,
-  type Clock,
-  type Logger,
   MediaError,
   type Microseconds,
   microseconds,
@@ -10,10 +7,9 @@ import {
   toMilliseconds,
 } from "../base/index.js";
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../container/index.js";
-import { type AudioOutput, AudioPipeline } from "./audio/audio-pipeline.js";
-import type { Playout } from "./audio/playout.js";
-import { type AudioDecoders, SwitchableDecoder } from "./audio/switchable-decoder.js";
-import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
+import { AudioPipeline } from "./audio/audio-pipeline.js";
+import { SwitchableDecoder } from "./audio/switchable-decoder.js";
+import type { ListenerState, PlayerEvent, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
 import { Feedback } from "./report/feedback.js";
 import { Reporter } from "./report/reporter.js";
 import { type PlayerStats, playerStats } from "./stats.js";
@@ -22,64 +18,8 @@ import { type BroadcastChange, type OpenBroadcast, readBroadcast } from "./track
 import { Inbox } from "./tracks/inbox.js";
 import { chooseRendition, type NamedRendition } from "./tracks/renditions.js";
 import { type Arrival, TrackFeed } from "./tracks/track-feed.js";
-import type { VideoClock } from "./video/video-pipeline.js";
-import { type VideoDecoders, VideoPlayer } from "./video/video-player.js";
-import { VoiceFeed } from "./voice/voice-feed.js";
-
-/** Where the audio goes, and what the playhead is taken from: a {@link Playout}, here or in another thread. */
-export type PlayerOutput = AudioOutput &
-  Pick<
-    Playout,
-    | "landed"
-    | "setLive"
-    | "setPublisher"
-    | "heard"
-    | "started"
-    | "moving"
-    | "playing"
-    | "resting"
-    | "applied"
-    | "bufferedMs"
-    | "targetMs"
-    | "counters"
-  > & {
-    /** What video is timed by. */
-    readonly clock: VideoClock;
-  };
-
-/** Options of {@link Player}. */
-export interface PlayerOptions {
-  /** Name of the broadcast. */
-  readonly broadcast: string;
-  readonly output: PlayerOutput;
-  readonly decoders: AudioDecoders;
-  /** What decodes video; without it video is not subscribed to. */
-  readonly video?: VideoDecoders<{ close(): void }> | undefined;
-  readonly clock: Clock;
-  /** How far ahead of the playhead audio is decoded, in milliseconds. Default: that of `AudioPipeline`. */
-  readonly horizonMs?: number;
-  /** Whether reports go to the relay; `broadcast`: on a broadcast of the listener's own alone. Default true. */
-  readonly report?: boolean | "broadcast";
-  readonly logger?: Logger | undefined;
-}
-
-/** A session as a player uses it. */
-export interface PlayerSession {
-  readonly connection: Moq.Connection.Established;
-  /** Settles when the session has ended. */
-  readonly closed: Promise<unknown>;
-  /** Sends a report beside the protocol; false when it can't go. */
-  send(record: Uint8Array): boolean;
-  /** Whether what is sent queues up. */
-  readonly backedUp: boolean;
-}
-
-/** What a player has to say, in its order. */
-export type PlayerEvent =
-  | { readonly kind: "state"; readonly detail: ListenerState }
-  | { readonly kind: "rewind"; readonly detail: ListenerRewind }
-  | { readonly kind: "landing"; readonly detail: ListenerLanding }
-  | { readonly kind: "problem"; readonly detail: Error };
+import { VoiceFeed } from "./tracks/voice-feed.js";
+import { VideoPlayer } from "./video/video-player.js";
 
 /** Audio goes before video, and both before what is said of them. */
 const PRIORITY = { audio: 100, video: 50 };

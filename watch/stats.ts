@@ -1,11 +1,10 @@
 import type { Receipt } from "../flow/index.js";
 import type { AudioPipeline } from "./audio/audio-pipeline.js";
-import type { ListenerState } from "./options.js";
-import type { PlayerOutput } from "./player.js";
+import type { ListenerState, PlayerOutput } from "./options.js";
 import type { Reporter } from "./report/reporter.js";
 import type { TrackFeed } from "./tracks/track-feed.js";
+import type { VoiceFeed } from "./tracks/voice-feed.js";
 import type { VideoPlayer } from "./video/video-player.js";
-import type { VoiceFeed } from "./voice/voice-feed.js";
 
 /** The numbers of a player, whatever it plays with; totals count from its start. */
 export interface PlayerStats {

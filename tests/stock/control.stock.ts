@@ -28,7 +28,7 @@ test.each(["quic", "qmux"] as const)(
     expect(await controller.send({ op: "set", knobs: { strength: 0.25 } })).toMatchObject({ outcome: "applied" });
     expect(publisher.knobs.strength).toBe(0.25);
     const [sidecar, onnx] = await Promise.all(
-      ["json", "onnx"].map((end) => readFile(`publisher/fixtures/other.${end}`)),
+      ["json", "onnx"].map((end) => readFile(`publisher/denoise/fixtures/other.${end}`)),
     );
     expect(await controller.send({ op: "model" }, modelPayload(sidecar!, onnx!))).toMatchObject({ outcome: "applied" });
     const rubbish = await controller.send({ op: "model" }, new Uint8Array(randomBytes(200_000)));

@@ -1,18 +1,11 @@
 import { InputError, type Microseconds, microseconds } from "../../base/index.js";
 import { ArrivalStats } from "../report/arrival-stats.js";
+import { JitterTarget, type JitterTargetOptions, MARGIN_FRAMES } from "./jitter-target.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
 import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
 
 /** Options for {@link PlaybackClock}. */
-export interface PlaybackClockOptions {
-  /** Delay from the first frame's arrival to its audio, at first and at least while `adaptive` is off. Default 80. */
-  readonly jitterMs?: number;
-  /** Whether the delay follows the measured arrival jitter. Where audio is sent ahead, a rewind returns it to `jitterMs`. Default true. */
-  readonly adaptive?: boolean;
-  /** The adaptive delay's lower bound. Default 40, or `jitterMs` where that is less. */
-  readonly minimumJitterMs?: number;
-  /** The adaptive delay's upper bound. Default 500, or `jitterMs` where that is more. */
-  readonly maximumJitterMs?: number;
+export interface PlaybackClockOptions extends JitterTargetOptions {
   /**
    * How long the playhead waits for audio that is late: in a live broadcast, how far it may fall behind by that; else
    * each time. Audio that comes later than that still plays if nothing after it was heard: within as much again, and of
@@ -53,11 +46,6 @@ export interface PlaybackCounters {
   readonly jumps: number;
 }
 
-/** A late frame's surplus over its delay: one packet. */
-const MARGIN_FRAMES = framesIn(20);
-/** Jitter is what was seen in this many of the last buckets. */
-const BUCKETS = 10;
-const BUCKET_FRAMES = SAMPLE_RATE;
 /** Frames in a row that are late, and the time over which they came, until the playhead is set to them. */
 const LATE_RUN = { frames: 25, span: framesIn(400) };
 /** A playhead that stood still longer, or is further behind, goes on to where the broadcast is: more than a glitch. */
@@ -80,12 +68,8 @@ const REACH_FRAMES = framesIn(30_000);
  * which nothing pulled at all, as while a computer sleeps, is taken from the clock: see {@link lost}.
  */
 export class PlaybackClock {
-  readonly #adaptive: boolean;
-  readonly #initial: number;
-  readonly #minimum: number;
-  readonly #maximum: number;
+  readonly #jitter: JitterTarget;
   readonly #maximumHold: number;
-  #target: number;
   /** Position before what it has waited is taken off. */
   #free: number | undefined;
   #held = 0;
@@ -99,7 +83,6 @@ export class PlaybackClock {
   readonly #aheadRun = { groups: 0, since: 0 };
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
   #elapsed = 0;
-  #buckets: { readonly index: number; late: number }[] = [];
   readonly #arrivals = new ArrivalStats();
   #live = false;
   #sendsAudio = true;
@@ -109,25 +92,11 @@ export class PlaybackClock {
   #jumps = 0;
 
   /** Throws an `InputError` (`INVALID_OPTION`) when an option is out of range. */
-  constructor({
-    jitterMs = 80,
-    adaptive = true,
-    minimumJitterMs = Math.min(40, jitterMs),
-    maximumJitterMs = Math.max(500, jitterMs),
-    maximumHoldMs = 1000,
-  }: PlaybackClockOptions = {}) {
-    const limits = { jitterMs, minimumJitterMs, maximumJitterMs, maximumHoldMs };
-    for (const [name, value] of Object.entries(limits))
-      if (!(value >= 0 && value <= 30_000))
-        throw new InputError("INVALID_OPTION", `${name} must be from 0 to 30000, but is ${value}.`);
-    if (minimumJitterMs > jitterMs || jitterMs > maximumJitterMs)
-      throw new InputError("INVALID_OPTION", "jitterMs must lie between minimumJitterMs and maximumJitterMs.");
-    this.#adaptive = adaptive;
-    this.#minimum = framesIn(minimumJitterMs);
-    this.#maximum = framesIn(maximumJitterMs);
+  constructor({ maximumHoldMs = 1000, ...options }: PlaybackClockOptions = {}) {
+    if (!(maximumHoldMs >= 0 && maximumHoldMs <= 30_000))
+      throw new InputError("INVALID_OPTION", `maximumHoldMs must be from 0 to 30000, but is ${maximumHoldMs}.`);
+    this.#jitter = new JitterTarget(options);
     this.#maximumHold = framesIn(maximumHoldMs);
-    this.#initial = framesIn(jitterMs);
-    this.#target = this.#initial;
   }
 
   /** The playhead on the grid of 48 kHz frames; undefined before the first frame and after a rewind behind it. */
@@ -171,7 +140,7 @@ export class PlaybackClock {
 
   /** The delay from arrival to audio that is aimed at now, in milliseconds. */
   get targetMs(): number {
-    return millisecondsIn(this.#target);
+    return millisecondsIn(this.#jitter.frames);
   }
 
   /** Frames that the playhead may still wait. */
@@ -195,7 +164,7 @@ export class PlaybackClock {
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return 0;
     const delay = this.#elapsed - this.#position;
-    return Math.max(0, Math.min(delay - recent.usual - this.#target, delay - recent.latest - MARGIN_FRAMES));
+    return Math.max(0, Math.min(delay - recent.usual - this.#jitter.frames, delay - recent.latest - MARGIN_FRAMES));
   }
 
   get counters(): PlaybackCounters {
@@ -221,7 +190,7 @@ export class PlaybackClock {
       if (this.#starvation.starving || frame < this.#position) this.#resume(frame);
     }
     const lead = frame - this.#position;
-    if (!this.#live) this.#measure(this.#anchorTarget + this.#held - lead);
+    if (!this.#live) this.#jitter.measure(this.#elapsed, this.#anchorTarget + this.#held - lead);
     return microseconds((lead * 1e6) / SAMPLE_RATE);
   }
 
@@ -230,7 +199,7 @@ export class PlaybackClock {
     if (live === this.#live) return;
     this.#live = live;
     this.#arrivals.clear();
-    this.#buckets = [];
+    this.#jitter.clear();
   }
 
   /** Says what the publisher promises. */
@@ -249,8 +218,8 @@ export class PlaybackClock {
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return;
     // What no delay would have covered, as after a standstill, is no jitter.
-    const latest = this.#arrivals.latest(recent.usual + this.#maximum) ?? recent.usual;
-    this.#aim(latest - recent.usual, this.#arrivals.whole(this.#elapsed));
+    const latest = this.#arrivals.latest(recent.usual + this.#jitter.maximum) ?? recent.usual;
+    this.#jitter.aim(latest - recent.usual, this.#arrivals.whole(this.#elapsed));
   }
 
   /**
@@ -300,7 +269,7 @@ export class PlaybackClock {
   catchUp(gap: number): number {
     const latest = this.#live ? this.#arrivals.latest() : undefined;
     const delay = latest === undefined ? this.#anchorTarget + this.#held : this.#elapsed - this.#position;
-    const slack = delay - (latest ?? this.#latest() ?? 0) - MARGIN_FRAMES;
+    const slack = delay - (latest ?? this.#jitter.latest ?? 0) - MARGIN_FRAMES;
     const skipped = Math.floor(Math.max(0, Math.min(gap, Math.max(Math.min(this.#held, slack), this.excess))));
     this.skip(skipped);
     return skipped;
@@ -318,8 +287,8 @@ export class PlaybackClock {
     this.#free = undefined;
     this.#starvation.forget();
     if (!this.#live) {
-      this.#buckets = [];
-      this.#target = Math.min(this.#target, this.#initial);
+      this.#jitter.clear();
+      this.#jitter.lower();
     }
     return true;
   }
@@ -345,8 +314,8 @@ export class PlaybackClock {
     this.#lateRun.frames = 0;
     this.#aheadRun.groups = 0;
     this.#anchor = frame;
-    this.#anchorTarget = this.#target;
-    this.#free = frame - this.#target;
+    this.#anchorTarget = this.#jitter.frames;
+    this.#free = frame - this.#jitter.frames;
   }
 
   /** Whether a frame that is late may be played all the same, because nothing after it was heard. */
@@ -376,25 +345,25 @@ export class PlaybackClock {
     const free = this.#free ?? 0;
     const stoodStill = this.#position - frame > this.#maximumHold;
     const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill });
-    const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#target / 2));
+    const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position);
     if (!isPause || this.#live || this.#heard === undefined) return;
     // A pause leaves nothing to make good, and what follows it is measured against its own first frame.
     this.#free = free - this.#held;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
-    this.#buckets = [];
+    this.#jitter.clear();
   }
 
   /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is behind by the rest. */
   #keepUp(frame: number): void {
-    const limit = (this.#live ? this.#target : this.#maximumLead) + JUMP_FRAMES.behind;
+    const limit = (this.#live ? this.#jitter.frames : this.#maximumLead) + JUMP_FRAMES.behind;
     const run = this.#aheadRun;
     if (this.#free === undefined || frame - this.#position <= limit) run.groups = 0;
     else {
       if (run.groups++ === 0) run.since = this.#elapsed;
       const isBehind = run.groups >= AHEAD_RUN.groups && this.#elapsed - run.since >= AHEAD_RUN.span;
-      if (isBehind) this.#jumpTo(frame - this.#target, this.#target);
+      if (isBehind) this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
     }
   }
 
@@ -407,28 +376,7 @@ export class PlaybackClock {
     this.#aheadRun.groups = 0;
     this.#starvation.forget();
     this.#arrivals.clear();
-    this.#buckets = [];
+    this.#jitter.clear();
     this.#lateRun.frames = 0;
-  }
-
-  #measure(late: number): void {
-    const index = Math.floor(this.#elapsed / BUCKET_FRAMES);
-    const bucket = this.#buckets.at(-1);
-    if (bucket?.index === index) bucket.late = Math.max(bucket.late, late);
-    else this.#buckets.push({ index, late });
-    while (this.#buckets[0] && this.#buckets[0].index <= index - BUCKETS) this.#buckets.shift();
-    this.#aim(this.#latest() ?? 0, this.#buckets.length === BUCKETS);
-  }
-
-  /** Aims at the delay that a jitter asks for: down only on the evidence of a whole window. */
-  #aim(jitter: number, whole: boolean): void {
-    if (!this.#adaptive) return;
-    const wanted = Math.round(Math.min(Math.max(jitter + MARGIN_FRAMES, this.#minimum), this.#maximum));
-    if (wanted > this.#target || whole) this.#target = wanted;
-  }
-
-  /** How much later than the anchored frame, against its timestamp, the latest of the window came. */
-  #latest(): number | undefined {
-    return this.#buckets.length === 0 ? undefined : Math.max(...this.#buckets.map(({ late }) => late));
   }
 }

@@ -3,7 +3,7 @@ import * as Moq from "@kixelated/moq";
 import {
   background,
   broadcastPath,
-  checkOptions,
+  fields,
   guard,
   isBroadcast,
   isNumber,
@@ -13,13 +13,15 @@ import {
   MediaError,
   monotonicClock,
   TransportError,
+  validate,
 } from "../../base/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect, endOf } from "../../transport/browser.js";
-import { Player, type PlayerSession } from "../player.js";
+import type { PlayerSession } from "../options.js";
+import { Player } from "../player.js";
 import type { PlayerStats } from "../stats.js";
 import { delay } from "../tracks/delay.js";
+import { Screen } from "../video/screen.js";
 import { browserDecoders, browserVideoDecoders } from "./decoders.js";
-import { Screen } from "./screen.js";
 import { SpeakerOutput } from "./speaker-output.js";
 import { workletUrl } from "./worklet-url.js";
 
@@ -56,9 +58,9 @@ export interface BrowserListenerStats extends PlayerStats {
   readonly imagesShown: number;
 }
 
-const RULES = {
-  required: { url: isUrl, broadcast: isBroadcast },
-  optional: {
+const RULES = fields<BrowserListenerOptions>(
+  { url: isUrl, broadcast: isBroadcast },
+  {
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     canvas: isObject,
     workletUrl: isUrl,
@@ -66,7 +68,7 @@ const RULES = {
     connect: isObject,
     timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
   },
-};
+);
 
 /** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
@@ -109,7 +111,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BrowserListenerOptions) {
     super();
-    checkOptions("BrowserListener", options, RULES);
+    validate("BrowserListener", RULES, options);
     this.#options = options;
     this.#url = new URL(options.url);
     this.closed = new Promise((resolve) => {

@@ -3,7 +3,7 @@ import type { AudioOutput } from "../audio/audio-pipeline.js";
 import type { PublisherTraits } from "../audio/playback-clock.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
-import type { PlayerOutput } from "../player.js";
+import type { PlayerOutput } from "../options.js";
 import type { VideoClock } from "../video/video-pipeline.js";
 import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
 

@@ -2,7 +2,7 @@ import { Broadcast, Group, Time } from "@kixelated/moq";
 import { expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { EPOCH_SIZE, encodeVoiceFrame } from "../../container/index.js";
-import { OpenBroadcast } from "../tracks/broadcast-reader.js";
+import { OpenBroadcast } from "./broadcast-reader.js";
 import { VoiceFeed } from "./voice-feed.js";
 
 const frame = (startMs: number, chance: 0 | 1, count = 10) => ({

@@ -1,7 +1,7 @@
 import type { Group, Track } from "@kixelated/moq";
 import { background, type Clock, fromMilliseconds, type Microseconds, monotonicClock } from "../../base/index.js";
 import { decodeVoiceFrame, RewindConsumer } from "../../container/index.js";
-import type { OpenBroadcast } from "../tracks/broadcast-reader.js";
+import type { OpenBroadcast } from "./broadcast-reader.js";
 import { VoiceActivityTimeline, type VoiceActivityTimelineCounters } from "./voice-activity-timeline.js";
 
 /** Running totals of a {@link VoiceFeed}. */

@@ -1,0 +1,43 @@
+import type * as Moq from "@kixelated/moq";
+import { guard, type Microseconds, microseconds, monotonicClock } from "../../base/index.js";
+import { type BulkSender, payloadTrack } from "../../flow/index.js";
+import { FrameTrack } from "./frame-track.js";
+
+/** The track of one payload in one session: asks the sender what may go and writes it. */
+export class PayloadTrack {
+  readonly #broadcast: Moq.Broadcast.Producer;
+  readonly #name: string;
+  readonly #sender: BulkSender;
+  readonly #track: FrameTrack;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(broadcast: Moq.Broadcast.Producer, requestId: string, sender: BulkSender) {
+    this.#broadcast = broadcast;
+    this.#name = payloadTrack(requestId);
+    this.#sender = sender;
+    this.#track = new FrameTrack(broadcast, this.#name, { priority: 0 });
+  }
+
+  /** Sends what may go now, and comes back when more may; to be called every few milliseconds. */
+  pump(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed || !this.#track.used) return;
+    const now: Microseconds = monotonicClock();
+    for (let piece = this.#sender.take(now); piece; piece = this.#sender.take(now)) this.#track.write(piece);
+    const next = this.#sender.nextAt(microseconds(now));
+    if (next !== undefined)
+      this.#timer = setTimeout(
+        guard("watch.payload", () => this.pump()),
+        Math.max(1, (next - now) / 1e3),
+      );
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#track.close();
+    this.#broadcast.removeTrack(this.#name);
+  }
+}
