@@ -346,8 +346,8 @@ describe("a publisher that takes control", () => {
     expect(remote.counters).toMatchObject({ controllers: 3, refusedControllers: 1, payloads: 0 });
     const payload = new Uint8Array(randomBytes(90_000));
     expect(await good.send({ op: "model" }, payload)).toMatchObject({ outcome: "applied" });
-    const model = done.findLast(({ operation }) => operation.op === "model");
-    expect(Buffer.compare(model!.payload!, payload)).toBe(0);
+    const swapped = done.findLast(({ operation }) => operation.op === "model");
+    expect(Buffer.compare(swapped!.payload!, payload)).toBe(0);
   });
 
   it("is controlled by those alone whose tokens let them publish under its path", async () => {

@@ -33,6 +33,7 @@ import {
 } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
 import { softwareDecoders } from "./audio/software-decoders.js";
+import { endWith } from "./lifetime.js";
 import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
 import { type AudioSink, type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
 import { Player } from "./player.js";
@@ -164,7 +165,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     const turn = guard("watch.turn", () => this.#speaker.turn() && this.#player.turn());
     const giveUp = guard("watch.missing", () => (this.#player.found ? undefined : this.#end(this.#missing(timeoutMs))));
     this.#timers = { turn: setInterval(turn, pullIntervalMs), missing: setTimeout(giveUp, timeoutMs) };
-    this.#obey(options.signal);
+    endWith(options.signal, this.closed, (reason) => this.#end(reason));
   }
 
   /** What was played, sample by sample: the ground truth of what was heard. */
@@ -185,14 +186,6 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #obey(signal: AbortSignal | undefined): void {
-    if (!signal) return;
-    const abort = guard("watch.abort", () => this.#end(signal.reason));
-    signal.addEventListener("abort", abort, { once: true });
-    void this.closed.then(() => signal.removeEventListener("abort", abort));
-    if (signal.aborted) abort();
   }
 
   #end(error: Error | null): Promise<void> {

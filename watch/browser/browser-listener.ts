@@ -16,6 +16,7 @@ import {
   validate,
 } from "../../base/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect, endOf } from "../../transport/browser.js";
+import { endWith } from "../lifetime.js";
 import type { PlayerSession } from "../options.js";
 import { Player } from "../player.js";
 import type { PlayerStats } from "../stats.js";
@@ -131,7 +132,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     this.#told = this.#tell();
     this.started = this.#start();
     background("watch.browser", this.#live());
-    this.#obey(options.signal);
+    endWith(options.signal, this.closed, (reason) => this.#end(reason));
   }
 
   /** The newest numbers. */
@@ -157,14 +158,6 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #obey(signal: AbortSignal | undefined): void {
-    if (!signal) return;
-    const abort = guard("watch.abort", () => this.#end(signal.reason));
-    signal.addEventListener("abort", abort, { once: true });
-    void this.closed.then(() => signal.removeEventListener("abort", abort));
-    if (signal.aborted) abort();
   }
 
   async #end(error: Error | null): Promise<void> {

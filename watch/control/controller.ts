@@ -24,6 +24,7 @@ import {
   parseOperation,
 } from "../../flow/index.js";
 import { Reconnector, reach, type Session, toWebTransport } from "../../transport/index.js";
+import { endWith } from "../lifetime.js";
 import { delay } from "../tracks/delay.js";
 import {
   CONTROLLER_RULES,
@@ -103,7 +104,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
       guard("watch.controller", () => this.#tick()),
       TICK_MS,
     );
-    this.#obey(signal);
+    endWith(signal, this.closed, (reason) => this.#end(reason));
   }
 
   /** The newest numbers. */
@@ -151,14 +152,6 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #obey(signal: AbortSignal | undefined): void {
-    if (!signal) return;
-    const abort = guard("watch.abort", () => this.#end(signal.reason));
-    signal.addEventListener("abort", abort, { once: true });
-    void this.closed.then(() => signal.removeEventListener("abort", abort));
-    if (signal.aborted) abort();
   }
 
   #checkOpen(): void {

@@ -1,0 +1,17 @@
+import { guard, StateError } from "../base/index.js";
+
+/** Ends something with the reason of a signal when that aborts, unless it is closed before. */
+export function endWith(
+  signal: AbortSignal | undefined,
+  closed: Promise<unknown>,
+  end: (reason: Error) => unknown,
+): void {
+  if (!signal) return;
+  const abort = guard("watch.abort", () => {
+    const { reason } = signal;
+    return end(reason instanceof Error ? reason : new StateError("ABORTED", String(reason)));
+  });
+  signal.addEventListener("abort", abort, { once: true });
+  void closed.then(() => signal.removeEventListener("abort", abort));
+  if (signal.aborted) abort();
+}
