@@ -48,11 +48,3 @@ test("time that goes back without a rewind, or misses its cut, is refused", () =
   expect(() => timeline.next(-1 as never)).toThrow(expect.objectContaining({ code: "INVALID_TIMESTAMP" }));
   expect(() => timeline.rewind(Number.NaN as never)).toThrow(expect.objectContaining({ code: "INVALID_TIMESTAMP" }));
 });
-
-test("the timeline's time 0 is the moment of its construction", () => {
-  let now = ms(5000);
-  const timeline = new Timeline({ clock: () => now });
-  expect(timeline.now).toBe(0);
-  now = ms(5250);
-  expect(timeline.now).toBe(ms(250));
-});

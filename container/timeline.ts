@@ -1,4 +1,4 @@
-import { type Clock, InputError, type Microseconds, microseconds, monotonicClock } from "../base/index.js";
+import { InputError, type Microseconds, microseconds } from "../base/index.js";
 import { epochOf, epochStart } from "./epoch.js";
 
 /** What {@link Timeline.rewind} decided. */
@@ -17,23 +17,10 @@ export interface RewindPoint {
  * Inside an epoch time only moves forward; going back takes a {@link rewind}.
  */
 export class Timeline {
-  readonly #clock: Clock;
-  readonly #start: Microseconds;
   #sequence = 0;
   #frontier = microseconds(0);
   #latest: Microseconds | undefined;
   #rewound: Microseconds | undefined;
-
-  /** The timeline's time 0 is the moment of construction on `clock` (default: the process's monotonic clock). */
-  constructor(options: { clock?: Clock } = {}) {
-    this.#clock = options.clock ?? monotonicClock;
-    this.#start = this.#clock();
-  }
-
-  /** The clock's reading as a media timestamp: microseconds since the timeline's start. */
-  get now(): Microseconds {
-    return microseconds(this.#clock() - this.#start);
-  }
 
   /** The epoch of the next group. */
   get epoch(): number {

@@ -35,17 +35,16 @@ export {
 export { TokenBucket, type TokenBucketOptions } from "./congestion/token-bucket.js";
 export { Window, type WindowOptions } from "./congestion/window.js";
 export {
+  type Band,
   type ControlEvent,
   type ControlOutcome,
   ControlStage,
   type ControlStageOptions,
   controlMessage,
   type Preparation,
-  type Recompose,
   type StagedChange,
   type Tick,
 } from "./control/control-stage.js";
-export { type Band, LoopBand } from "./control/loop-band.js";
 export {
   ANSWERS_TRACK,
   type ControlAnswer,
@@ -74,7 +73,6 @@ export {
 } from "./metrics.js";
 export { COMFORTABLE } from "./playhead/comfortable.js";
 export {
-  foldLead,
   LeadController,
   type LeadControllerOptions,
   type LeadMode,

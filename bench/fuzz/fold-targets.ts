@@ -56,7 +56,7 @@ export const FOLD_TARGETS: readonly Target[] = [
     name: "timeline",
     seeds: [seed(0, 80, 160, 41, 200)],
     execute(input) {
-      const timeline = new Timeline({ clock: () => microseconds(0) });
+      const timeline = new Timeline();
       let last = -1;
       for (const value of numbers(input)) {
         if (value % 2 === 1) timeline.rewind(microseconds(value));

@@ -92,11 +92,6 @@ export class BulkReceiver {
     return Math.min(this.#next * BULK_UNIT_BYTES, this.#head.bytes);
   }
 
-  /** When the next acknowledgement is due; undefined while nothing has come since the last. */
-  get ackAt(): Microseconds | undefined {
-    return this.#ackAt;
-  }
-
   /** Takes an encoded piece. Throws a `ProtocolError` (`BULK_PIECE`) on one that no sender makes. */
   receive(encoded: Uint8Array, now: Microseconds): void {
     const { firstUnit, sentAt, bytes } = decodePiece(encoded);

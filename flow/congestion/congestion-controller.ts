@@ -58,7 +58,6 @@ export class CongestionController {
   #heldInRow = 0;
   /** Newest delays from send to ack, in microseconds. */
   #delays: number[] = [];
-  #holes = 0;
   #lastHole: Microseconds | undefined;
   #lossy = false;
 
@@ -84,11 +83,6 @@ export class CongestionController {
   /** Whether to send everything twice: where a path loses and is not full, since there it would only fill it. */
   get repeats(): boolean {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
-  }
-
-  /** Groups that were sent, were missing when later ones had come, and were given up. */
-  get holes(): number {
-    return this.#holes;
   }
 
   /** Bytes that may be in flight at a bit rate. */
@@ -151,7 +145,6 @@ export class CongestionController {
   }
 
   #lost(at: Microseconds): void {
-    this.#holes++;
     // A full queue drops too, and a repeat would only fill it: the path loses when it does so without one.
     if (this.#rate.queueing > CALM) return;
     const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
@@ -172,7 +165,6 @@ export class CongestionController {
     this.#held = false;
     this.#heldInRow = 0;
     this.#delays = [];
-    this.#holes = 0;
     this.#lastHole = undefined;
     this.#lossy = false;
   }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { InputError, microseconds, StateError } from "../../base/index.js";
+import { InputError, StateError } from "../../base/index.js";
 import {
   type ControlEvent,
   ControlStage,
@@ -8,7 +8,6 @@ import {
   type Preparation,
   type StagedChange,
 } from "./control-stage.js";
-import { LoopBand } from "./loop-band.js";
 import { type Knobs, type Operation, parseOperation } from "./operation.js";
 
 const KNOBS: Knobs = { strength: 1, attenuationLimitDb: 100, gainDb: 0, bypass: false };
@@ -97,23 +96,19 @@ describe("ControlStage", () => {
       knobs: { ...KNOBS, strength: 0.4, gainDb: 6 },
       band: undefined,
       controlEpoch: 1,
-      recompose: "remix",
     });
     expect(Object.isFrozen(tick) && Object.isFrozen(tick.knobs)).toBe(true);
     expect(changes).toEqual([{ kind: "knobs", knobs: tick.knobs }]);
     expect(ends).toEqual(["a superseded", "b applied", "c applied"]);
-    const idle = stage.beforeTick(apply);
-    expect(idle).toEqual({ ...tick, recompose: "none" });
-    expect(stage.beforeTick(apply)).toBe(idle);
-    // Set to what it is already: done, and nothing to recompose.
+    expect(stage.beforeTick(apply)).toBe(tick);
+    // Set to what it is already: done, and nothing to change.
     stage.stage(set("d", { strength: 0.4 }));
-    expect(stage.beforeTick(apply).recompose).toBe("none");
+    stage.beforeTick(apply);
     expect(ends.at(-1)).toBe("d applied");
-    stage.stage(set("e", { bypass: true, gainDb: 1 }));
-    expect(stage.beforeTick(apply).recompose).toBe("render");
+    expect(changes).toHaveLength(1);
   });
 
-  it("drains in order: interrupt, source, model, finished preparations, band, knobs, with one recompose", () => {
+  it("drains in order: interrupt, source, model, finished preparations, band, knobs", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(set("knob", { strength: 0 }));
     stage.stage({ op: "loop_band", requestId: "band", band: { start: 0, end: 200_000 } });
@@ -127,7 +122,7 @@ describe("ControlStage", () => {
     for (const preparation of preparations) stage.prepared(preparation, "ready");
     const tick = stage.beforeTick(apply);
     expect(changes.map(({ kind }) => kind)).toEqual(["interrupt", "source", "model", "noise_clear", "band", "knobs"]);
-    expect([tick.recompose, tick.controlEpoch]).toEqual(["render", 1]);
+    expect(tick.controlEpoch).toBe(1);
     expect(tick.band).toEqual({ start: 0, end: 200_000 });
     expect(ends.sort()).toEqual(
       ["stop", "source", "model", "clear", "band", "knob"].map((requestId) => `${requestId} applied`).sort(),
@@ -139,7 +134,7 @@ describe("ControlStage", () => {
     stage.stage(model("old"));
     const [old] = stage.takePreparations();
     stage.stage(set("knob", { strength: 0.1 }));
-    expect(stage.beforeTick(apply).recompose).toBe("remix");
+    expect(stage.beforeTick(apply).knobs.strength).toBe(0.1);
     stage.stage(model("new"));
     expect(ends).toEqual(["knob applied", "old superseded"]);
     expect(stage.prepared(old!, "old model")).toBe(false);
@@ -173,7 +168,8 @@ describe("ControlStage", () => {
     expect(changes.every(({ kind }) => kind === "model")).toBe(true);
     stage.stage(noise("calm"));
     stage.prepared(stage.takePreparations()[0]!, "profile");
-    expect(stage.beforeTick(apply).recompose).toBe("render");
+    stage.beforeTick(apply);
+    expect(changes.at(-1)).toMatchObject({ kind: "noise_profile", result: "profile" });
     expect(ends.at(-1)).toBe("calm applied");
   });
 
@@ -186,7 +182,7 @@ describe("ControlStage", () => {
       if (change.kind === "model") throw new Error("wrong input shape");
     });
     expect(ends).toEqual(["model failed", "knob applied"]);
-    expect([tick.knobs.strength, tick.recompose]).toEqual([0.3, "remix"]);
+    expect(tick.knobs.strength).toBe(0.3);
     stage.stage(set("bad", { strength: 0.9 }));
     stage.beforeTick(() => {
       throw new Error("no");
@@ -272,18 +268,5 @@ describe("controlMessage", () => {
   it("names the operation and how it ended", () => {
     const event = { outcome: "failed", op: "model", requestId: "7", controlEpoch: undefined, reason: "No." } as const;
     expect(controlMessage(event)).toEqual({ event: "model_failed", requestId: "7", reason: "No." });
-  });
-});
-
-describe("LoopBand", () => {
-  it("plays on before the band, and repeats it from its end", () => {
-    const loop = new LoopBand();
-    expect(loop.place(microseconds(900))).toBe(900);
-    expect(loop.span(microseconds(900))).toBe(Number.POSITIVE_INFINITY);
-    loop.arm({ start: microseconds(100), end: microseconds(300) });
-    expect([50, 299, 300, 450, 500].map((at) => loop.place(microseconds(at)))).toEqual([50, 299, 100, 250, 100]);
-    expect(loop.span(microseconds(450))).toBe(50);
-    loop.arm(undefined);
-    expect([loop.band, loop.place(microseconds(450))]).toEqual([undefined, 450]);
   });
 });

@@ -1,6 +1,11 @@
-import { InputError, microseconds, StateError } from "../../base/index.js";
-import type { Band } from "./loop-band.js";
+import { InputError, type Microseconds, microseconds, StateError } from "../../base/index.js";
 import type { Knobs, Operation, OperationName } from "./operation.js";
+
+/** A stretch of the source that repeats. */
+export interface Band {
+  readonly start: Microseconds;
+  readonly end: Microseconds;
+}
 
 /** How a request ended; every request ends in exactly one. */
 export type ControlOutcome = "applied" | "superseded" | "failed";
@@ -52,16 +57,12 @@ export type StagedChange<Result> =
   | { readonly kind: "band"; readonly band: Band | undefined }
   | { readonly kind: "knobs"; readonly knobs: Knobs };
 
-/** What must be done again for audio already sent ahead: nothing, mixing alone, or inference as well. */
-export type Recompose = "none" | "remix" | "render";
-
 /** What holds for one whole tick; frozen, so that it is the same across all of a tick's awaits. */
 export interface Tick {
   readonly knobs: Knobs;
   readonly band: Band | undefined;
   /** Climbs with every tick that changed anything; groups carry it, so that none rendered before counts as an effect. */
   readonly controlEpoch: number;
-  readonly recompose: Recompose;
 }
 
 /** Options for {@link ControlStage}. */
@@ -124,7 +125,6 @@ export class ControlStage<Result> {
       knobs: Object.freeze({ ...knobs }),
       band: undefined,
       controlEpoch: 0,
-      recompose: "none",
     });
   }
 
@@ -228,14 +228,13 @@ export class ControlStage<Result> {
 
   /**
    * Makes everything staged live: an interrupt or resume, then the source, the model, finished preparations, the loop
-   * band, the knobs, and says what one recompose has to do. `apply` makes each change; when it throws, that request
-   * fails with the error's message and nothing of it counts. With nothing staged it allocates nothing.
+   * band, the knobs. `apply` makes each change; when it throws, that request fails with the error's message and nothing of
+   * it counts. With nothing staged it allocates nothing.
    */
   beforeTick(apply: (change: StagedChange<Result>) => void): Tick {
-    if (!this.#dirty) return this.#settle();
+    if (!this.#dirty) return this.#tick;
     this.#dirty = false;
     const applied: string[] = [];
-    let recompose: Recompose = "none";
     const attempt = (change: StagedChange<Result>, ...requestIds: string[]): boolean => {
       try {
         apply(change);
@@ -259,7 +258,6 @@ export class ControlStage<Result> {
       const { operation, finished } = pending;
       if (!attempt({ kind: name, operation, result: finished.result }, operation.requestId)) continue;
       this.#epoch++;
-      recompose = "render";
     }
 
     const noise = this.#slots.get("noise");
@@ -267,11 +265,11 @@ export class ControlStage<Result> {
       const { operation, finished } = pending;
       if (isImmediate(operation)) {
         this.#drop(pending);
-        if (attempt({ kind: "noise_clear" }, operation.requestId)) recompose = "render";
+        attempt({ kind: "noise_clear" }, operation.requestId);
       } else if (finished !== undefined && this.#isCurrent(pending)) {
         this.#drop(pending);
         const kind = operation.op === "noise_profile" ? "noise_profile" : "splice";
-        if (attempt({ kind, operation, result: finished.result }, operation.requestId)) recompose = "render";
+        attempt({ kind, operation, result: finished.result }, operation.requestId);
       }
     }
 
@@ -279,10 +277,7 @@ export class ControlStage<Result> {
     if (this.#band !== undefined) {
       const staged = this.#band;
       this.#band = undefined;
-      if (attempt({ kind: "band", band: staged.band }, staged.requestId)) {
-        if (band !== staged.band) recompose = "render";
-        band = staged.band;
-      }
+      if (attempt({ kind: "band", band: staged.band }, staged.requestId)) band = staged.band;
     }
     if (this.#knobs.size > 0) {
       const requestIds = new Set([...this.#knobs.values()].map(({ requestId }) => requestId));
@@ -293,16 +288,12 @@ export class ControlStage<Result> {
         ...Object.fromEntries(changed.map(([name, { value }]) => [name, value])),
       });
       if (changed.length === 0) applied.push(...requestIds);
-      else if (attempt({ kind: "knobs", knobs: next }, ...requestIds)) {
-        knobs = next;
-        const mixed = changed.every(([name]) => name === "strength" || name === "gainDb");
-        if (recompose === "none") recompose = mixed ? "remix" : "render";
-      }
+      else if (attempt({ kind: "knobs", knobs: next }, ...requestIds)) knobs = next;
     }
 
-    if (applied.length === 0) return this.#settle();
+    if (applied.length === 0) return this.#tick;
     const controlEpoch = this.#tick.controlEpoch + 1;
-    this.#tick = Object.freeze({ knobs, band, controlEpoch, recompose });
+    this.#tick = Object.freeze({ knobs, band, controlEpoch });
     for (const requestId of applied) this.#end(requestId, "applied");
     return this.#tick;
   }
@@ -319,12 +310,6 @@ export class ControlStage<Result> {
     this.#action = undefined;
     this.#band = undefined;
     this.#dirty = false;
-  }
-
-  // The recompose belongs to the tick that made the change and not to those after it.
-  #settle(): Tick {
-    if (this.#tick.recompose !== "none") this.#tick = Object.freeze({ ...this.#tick, recompose: "none" });
-    return this.#tick;
   }
 
   #stageKnobs(requestId: string, knobs: Partial<Record<KnobName, number | boolean | undefined>>): void {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds, toSeconds } from "../../base/index.js";
-import { foldLead, LeadController, type LeadMode } from "./lead.js";
+import { LeadController, type LeadMode } from "./lead.js";
 
 const ms = fromMilliseconds;
 
@@ -87,36 +87,17 @@ describe("the landing-lead controller", () => {
     expect(controller.transport(ms(0))).toBe(fromSeconds(3));
   });
 
-  it("leaves out leads of groups before a rewind and while a loop band is armed, and folds across the seam", () => {
-    const controller = new LeadController({ loop: fromSeconds(4) });
+  it("leaves out leads of groups before a rewind and while a loop band is armed", () => {
+    const controller = new LeadController();
     controller.wrote(ms(0), ms(20), 100);
     controller.rewind(fromSeconds(1), 100);
     expect(controller.observe({ lead: ms(-400), group: 100, at: ms(10) })).toBe("ignored");
     controller.loopBandArmed = true;
     expect(controller.observe({ lead: ms(-400), group: 200, at: ms(10) })).toBe("ignored");
     controller.loopBandArmed = false;
-    expect(controller.observe({ lead: ms(-3800), group: 200, at: ms(10) })).toBe("enough");
-    expect(controller.observe({ lead: ms(3950), group: 201, at: ms(10) })).toBe("raised");
+    expect(controller.observe({ lead: ms(200), group: 200, at: ms(10) })).toBe("enough");
+    expect(controller.observe({ lead: ms(-50), group: 201, at: ms(10) })).toBe("raised");
     expect(controller.transport(ms(10))).toBe(ms(200));
-  });
-});
-
-describe("foldLead", () => {
-  it("answers the nearest place in the loop", () => {
-    const loop = fromSeconds(10);
-    expect(foldLead(fromSeconds(0.2), loop)).toBe(fromSeconds(0.2));
-    expect(foldLead(fromSeconds(-9.8), loop)).toBe(fromSeconds(0.2));
-    expect(foldLead(fromSeconds(9.9), loop)).toBe(fromSeconds(-0.1));
-    expect(foldLead(fromSeconds(-25), loop)).toBe(fromSeconds(-5));
-    fc.assert(
-      fc.property(fc.integer({ min: -1e9, max: 1e9 }), fc.integer({ min: 1, max: 5e6 }), (lead, half) => {
-        const folded = foldLead(microseconds(lead), microseconds(2 * half));
-        expect(folded).toBeGreaterThanOrEqual(-half);
-        expect(folded).toBeLessThan(half);
-        expect(Math.abs((lead - folded) % (2 * half))).toBe(0);
-      }),
-      { seed: 3 },
-    );
   });
 });
 
@@ -156,26 +137,12 @@ describe("the base lead", () => {
     expect(controller.advance(ms(6000))).toBeGreaterThan(before);
   });
 
-  it("prewarms before a step known to block and puts it off by exactly one tick", () => {
-    const controller = new LeadController();
-    controller.wrote(ms(0), ms(20), 0);
-    expect(controller.beforeBlocking(ms(20))).toBe("defer");
-    const raised = controller.advance(ms(20)) - controller.close(ms(20));
-    expect(raised).toBe(ms(1100));
-    controller.wrote(ms(20), ms(20), 1);
-    expect(controller.beforeBlocking(ms(40))).toBe("go");
-    controller.wrote(ms(340), ms(320), 2);
-    // The block took 320 ms, so that is what the next one is prepared for, once the stall has decayed.
-    expect(controller.beforeBlocking(ms(20_000))).toBe("defer");
-    expect(controller.advance(ms(20_000)) - controller.close(ms(20_000))).toBe(ms(320));
-  });
-
   it("never moves the frontier back, whatever happens, except by a rewind or a wrap", () => {
     fc.assert(
       fc.property(
         fc.array(
           fc.record({
-            kind: fc.constantFrom("write", "lead", "block", "idle", "rewind"),
+            kind: fc.constantFrom("write", "lead", "idle", "rewind"),
             gap: fc.integer({ min: 0, max: 3000 }),
             lead: fc.integer({ min: -4000, max: 2000 }),
             playhead: fc.integer({ min: -200, max: 3000 }),
@@ -193,7 +160,6 @@ describe("the base lead", () => {
             playhead = Math.max(0, playhead + step.playhead);
             if (step.kind === "write") controller.wrote(ms(now), ms(20), group++);
             if (step.kind === "lead") controller.observe({ lead: ms(step.lead), group, at: ms(now) });
-            if (step.kind === "block") controller.beforeBlocking(ms(now));
             if (step.kind === "rewind") {
               controller.rewind(ms(playhead), group);
               previous = Number.NEGATIVE_INFINITY;

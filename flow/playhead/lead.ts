@@ -10,8 +10,6 @@ const ADVANCE_MIN = 0.25;
 const ADVANCE_MAX = 1.35;
 const STALL_MAX = 1.35;
 const STALL_TAU = 1.5;
-const PREWARM_FIRST = 1.1;
-const PREWARM_MAX = 1.3;
 const LEAD_WANTED = 0.15;
 const LEAD_AMPLE = 0.35;
 const BEHIND = 0.1;
@@ -21,15 +19,6 @@ const REPORT_OLD = 10;
 // Further from the playhead than any advance: it was where it was for a playhead that was none.
 const LOST = 10;
 
-/**
- * The distance nearest to zero that is the same place in a loop: `((x + D/2) mod D) - D/2`.
- * A lead across the loop's seam would otherwise be wrong by the loop's length.
- */
-export function foldLead(lead: Microseconds, loop: Microseconds): Microseconds {
-  const shifted = (lead + loop / 2) % loop;
-  return microseconds((shifted < 0 ? shifted + loop : shifted) - loop / 2);
-}
-
 /** How landing leads raise the transport term: only for groups sent after the last raise, or always (bench only). */
 export type LeadMode = "gated" | "ungated";
 
@@ -37,8 +26,6 @@ export type LeadMode = "gated" | "ungated";
 export interface LeadControllerOptions {
   /** Default `gated`. */
   readonly mode?: LeadMode;
-  /** Length of the looped source, when there is one. */
-  readonly loop?: Microseconds;
 }
 
 /** A landing lead as a report brought it. */
@@ -60,11 +47,8 @@ export type LeadVerdict = "raised" | "enough" | "gated" | "ignored";
  */
 export class LeadController {
   readonly #mode: LeadMode;
-  readonly #loop: number | undefined;
   #interval = EMA_SEED;
   #stall = 0;
-  #worstBlock: number | undefined;
-  #block: "none" | "deferred" | "running" = "none";
   #lastWrite: number | undefined;
   #lastGroup = -1;
   #transport = 0;
@@ -76,9 +60,8 @@ export class LeadController {
   #decayedAt: number | undefined;
   #frontier = Number.NEGATIVE_INFINITY;
 
-  constructor({ mode = "gated", loop }: LeadControllerOptions = {}) {
+  constructor({ mode = "gated" }: LeadControllerOptions = {}) {
     this.#mode = mode;
-    this.#loop = loop;
   }
 
   /**
@@ -96,9 +79,7 @@ export class LeadController {
       this.#interval += EMA_ALPHA * (Math.min(gap, EMA_GAP_CAP) - this.#interval);
       const shortfall = gap - toSeconds(sliceWidth) + MARGIN;
       if (shortfall > this.#stall) this.#stall = Math.min(shortfall, STALL_MAX);
-      if (this.#block === "running") this.#worstBlock = Math.max(this.#worstBlock ?? 0, gap);
     }
-    if (this.#block === "running") this.#block = "none";
     this.#lastWrite = now;
   }
 
@@ -107,30 +88,13 @@ export class LeadController {
     this.#lastWrite = undefined;
   }
 
-  /**
-   * Asks before a step that will block the writer. The first call raises the lead and answers `defer`: let one tick
-   * pass, so that the raise is sent first. The next call answers `go`.
-   */
-  beforeBlocking(at: Microseconds): "defer" | "go" {
-    if (this.#block === "deferred") {
-      this.#block = "running";
-      return "go";
-    }
-    this.#decay(at);
-    const prewarm = Math.min(this.#worstBlock ?? PREWARM_FIRST, PREWARM_MAX);
-    this.#stall = Math.max(this.#stall, prewarm);
-    this.#block = "deferred";
-    return "defer";
-  }
-
   /** Takes a landing lead. */
   observe({ lead, group, at }: LeadSample): LeadVerdict {
     this.#decay(at);
     this.#lastReport = toSeconds(at);
     if (this.#bandArmed || group <= this.#ignoreThrough) return "ignored";
-    const folded = toSeconds(this.#loop === undefined ? lead : foldLead(lead, microseconds(this.#loop)));
-    this.#lastLead = folded;
-    const deficit = LEAD_WANTED - folded;
+    this.#lastLead = toSeconds(lead);
+    const deficit = LEAD_WANTED - this.#lastLead;
     if (deficit <= 0) return "enough";
     // A reporter can name a group that was never written, which is no news of the last raise either.
     const known = this.#lastGroup < 0 ? group : Math.min(group, this.#lastGroup);

@@ -38,7 +38,6 @@ export class PlayheadClock {
   // How far the shown playhead is still ahead of the anchored one.
   #excess = 0;
   #known = false;
-  #jumps = 0;
 
   constructor({ freeRun = fromSeconds(2) }: PlayheadClockOptions = {}) {
     this.#freeRun = freeRun;
@@ -54,11 +53,6 @@ export class PlayheadClock {
     return this.#playing;
   }
 
-  /** Hard jumps so far. */
-  get jumps(): number {
-    return this.#jumps;
-  }
-
   /** Takes one sample. The caller leaves out those whose send time does not climb. */
   observe({ playhead, playing, arrival, staleness, moved = false }: PlayheadSample): PlayheadChange {
     const shown = this.#known ? this.at(arrival) : undefined;
@@ -70,10 +64,7 @@ export class PlayheadClock {
     this.#known = true;
     if (shown === undefined) return "anchor";
     const correction = this.#projected(arrival) - shown;
-    if (moved || Math.abs(correction) > JUMP_LIMIT) {
-      this.#jumps++;
-      return "jump";
-    }
+    if (moved || Math.abs(correction) > JUMP_LIMIT) return "jump";
     if (correction < 0 && correction >= -SLEW_LIMIT && playing) {
       this.#excess = -correction;
       return "slew";

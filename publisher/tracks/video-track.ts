@@ -116,7 +116,7 @@ export class VideoTrack {
     this.#onTrack = options.onTrack;
     this.#clock = options.clock ?? monotonicClock;
     this.#interval = microseconds(1e6 / (options.source.framerate ?? 1));
-    this.#timeline = new Timeline({ clock: this.#clock });
+    this.#timeline = new Timeline();
     if (options.rewindBy === "track") this.#name = "video0";
     this.#fill();
   }
@@ -304,7 +304,7 @@ export class VideoTrack {
     const old = this.#track;
     this.#number++;
     this.#name = `video${this.#number}`;
-    this.#timeline = new Timeline({ clock: this.#clock });
+    this.#timeline = new Timeline();
     this.#endGroup();
     this.#publish();
     old?.close();
