@@ -18,7 +18,8 @@ import {
   TransportError,
 } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame } from "../container/index.js";
-import type { Aggregate, ControlEvent } from "../flow/index.js";
+import type { ControlEvent } from "../flow/control/index.js";
+import type { Aggregate } from "../flow/report/index.js";
 import { reach } from "../transport/index.js";
 import { Controls } from "./control/controls.js";
 import { RemoteControl } from "./control/remote-control.js";

@@ -1,4 +1,4 @@
-import type { SkipCounters } from "../flow/index.js";
+import type { SkipCounters } from "../flow/congestion/index.js";
 import type { RemoteControlCounters } from "./control/remote-control.js";
 import type { SendQueueCounters } from "./send/send-queue.js";
 import type { VideoTrackCounters } from "./tracks/video-track.js";

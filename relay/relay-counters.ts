@@ -1,4 +1,4 @@
-import type { SkipReason } from "../flow/index.js";
+import type { SkipReason } from "../flow/congestion/index.js";
 
 /** What a relay counted since its start. */
 export class RelayCounters {

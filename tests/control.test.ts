@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as Moq from "@kixelated/moq";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { monotonicClock } from "../base/index.js";
-import { type ControlEvent, parseOperation } from "../flow/index.js";
+import { type ControlEvent, parseOperation } from "../flow/control/index.js";
 import { RemoteControl, type RemoteControlLimits } from "../publisher/control/remote-control.js";
 import { modelPayload, openSource, Publisher } from "../publisher/index.js";
 import { generateKey, Relay, type RelayOptions, signToken } from "../relay/index.js";

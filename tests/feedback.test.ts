@@ -9,7 +9,7 @@ import {
   feedbackPath,
   MAX_REPORT_BYTES,
   REPORT_STREAM_TYPE,
-} from "../flow/index.js";
+} from "../flow/report/index.js";
 import type { Publisher, PublisherOptions } from "../publisher/index.js";
 import type { Relay } from "../relay/index.js";
 import {

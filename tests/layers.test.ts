@@ -32,7 +32,7 @@ const [FEWEST, MOST] = [4, 14];
 const LINES = 400;
 
 /** What is not yet as it should be: a number may fall, and goes when it is within the rule. */
-const FOLDERS: Record<string, number> = { "flow/bulk": 3, "relay/load": 3, "src/library": 2 };
+const FOLDERS: Record<string, number> = { "relay/load": 3, "src/library": 2 };
 const LONG: Record<string, number> = {
   "publisher/publisher.ts": 800,
   "publisher/speech/renderer.ts": 540,

@@ -12,7 +12,7 @@ import {
   parseCatalog,
   RewindConsumer,
 } from "../container/index.js";
-import { broadcastHash, encodeAggregate } from "../flow/index.js";
+import { broadcastHash, encodeAggregate } from "../flow/report/index.js";
 import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
 import { Stage, say, tone, until } from "./support/stage.js";

@@ -8,7 +8,7 @@ import {
   decodeReceipt,
   encodeReport,
   type Receipt,
-} from "../flow/index.js";
+} from "../flow/report/index.js";
 import { Relay, type RelayOptions } from "../relay/index.js";
 import { decodeDatagram, decodeGroupHeader } from "../relay/wire/group.js";
 import { StreamReader } from "../relay/wire/stream.js";

@@ -6,7 +6,7 @@ import { createEncoder } from "libopus-wasm";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds, type UnsayError } from "../base/index.js";
 import { EPOCH_SIZE, encodeCatalog, encodeLegacyFrame } from "../container/index.js";
-import { decodeReport, isReportDatagram, type Report } from "../flow/index.js";
+import { decodeReport, isReportDatagram, type Report } from "../flow/report/index.js";
 import {
   type Certificate,
   certificateHash,

@@ -19,7 +19,7 @@ import {
   TransportError,
   validate,
 } from "../base/index.js";
-import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/index.js";
+import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/report/index.js";
 import {
   type Backend,
   type Backoff,

@@ -1,4 +1,4 @@
-import type { Receipt } from "../flow/index.js";
+import type { Receipt } from "../flow/report/index.js";
 import type { AudioPipeline } from "./audio/audio-pipeline.js";
 import type { ListenerState, PlayerOutput } from "./options.js";
 import type { Reporter } from "./report/reporter.js";

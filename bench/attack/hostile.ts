@@ -1,5 +1,5 @@
 import { microseconds } from "../../base/index.js";
-import { broadcastHash, encodeReport, type Report } from "../../flow/index.js";
+import { broadcastHash, encodeReport, type Report } from "../../flow/report/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../../relay/wire/announce.js";
 import { ByteWriter } from "../../relay/wire/bytes.js";
 import { encodeGroupHeader } from "../../relay/wire/group.js";

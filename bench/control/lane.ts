@@ -1,8 +1,9 @@
 import { type Microseconds, microseconds, monotonicClock } from "../../base/index.js";
-import { type Audible, audible, type ChangedGroup, type ControlEvent } from "../../flow/index.js";
+import type { ControlEvent } from "../../flow/control/index.js";
 import { type AudioSource, loadModel, type Model, openSource, Publisher } from "../../publisher/index.js";
 import { shippedModel } from "../../src/index.js";
 import { Listener, type ListenerLanding, type PlayedRun, SAMPLE_RATE } from "../../watch/index.js";
+import { type Audible, audible, type ChangedGroup } from "../flow/metrics.js";
 
 /** What is changed. */
 export type Kind = "knob" | "model" | "source";

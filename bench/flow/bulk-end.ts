@@ -1,7 +1,7 @@
 import { webcrypto } from "node:crypto";
 import * as Moq from "@kixelated/moq";
 import { monotonicClock } from "../../base/index.js";
-import { type ControlEvent, parseOperation } from "../../flow/index.js";
+import { type ControlEvent, parseOperation } from "../../flow/control/index.js";
 import { RemoteControl } from "../../publisher/control/remote-control.js";
 import { connect, type Session, toWebTransport } from "../../transport/index.js";
 import { Controller } from "../../watch/index.js";

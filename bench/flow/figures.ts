@@ -1,7 +1,7 @@
 import { microseconds } from "../../base/index.js";
-import { type LeadBucket, LeadBuckets } from "../../flow/index.js";
 import { SAMPLE_RATE } from "../../watch/index.js";
 import type { FarLanding, FarNotes, FarRun, FarSample } from "./far-end.js";
+import { type LeadBucket, LeadBuckets } from "./metrics.js";
 
 /** What a publisher and its relay believed at one moment of the shared clock, in microseconds. */
 export interface NearSample {

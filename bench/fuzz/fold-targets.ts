@@ -1,6 +1,6 @@
 import { microseconds } from "../../base/index.js";
 import { RewindConsumer, Timeline } from "../../container/index.js";
-import { PlayheadClock } from "../../flow/index.js";
+import { PlayheadClock } from "../../flow/playhead/index.js";
 import type { Target } from "./fuzzer.js";
 
 /** Numbers that fields of 62 bits may have, from small ones to the largest that can be told apart. */

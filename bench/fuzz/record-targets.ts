@@ -8,21 +8,19 @@ import {
   parseCatalog,
 } from "../../container/index.js";
 import { decodePiece, encodePiece } from "../../flow/bulk/piece.js";
+import { decodeControlAnswer, decodeControlRequest, parseOperation } from "../../flow/control/index.js";
 import {
   decodeAggregate,
-  decodeControlAnswer,
-  decodeControlRequest,
   decodeReceipt,
   decodeReport,
   encodeAggregate,
   encodeReceipt,
   encodeReport,
   frameReport,
-  parseOperation,
   type Report,
   ReportAggregator,
   ReportStreamReader,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 import {
   decodeAnnounce,
   decodeAnnounceInit,

@@ -1,5 +1,5 @@
 import { InputError } from "../../base/index.js";
-import type { Operation } from "../../flow/index.js";
+import type { Operation } from "../../flow/control/index.js";
 import { type Model, readModel } from "../denoise/model.js";
 import { ByteReader } from "../source/byte-reader.js";
 import { DownMix } from "../source/down-mix.js";

@@ -6,7 +6,7 @@ import {
   type Preparation,
   parseOperation,
   type StagedChange,
-} from "../../flow/index.js";
+} from "../../flow/control/index.js";
 import type { Denoiser } from "../denoise/denoiser.js";
 import { loadModel, type Model } from "../denoise/model.js";
 import { analyseNoise, type NoiseProfile } from "../denoise/noise-profile.js";

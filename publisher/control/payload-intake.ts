@@ -1,6 +1,7 @@
 import type { Broadcast } from "@kixelated/moq";
 import { type Clock, guard, type Microseconds, microseconds } from "../../base/index.js";
-import { type BulkReceiver, payloadTrack } from "../../flow/index.js";
+import type { BulkReceiver } from "../../flow/bulk/index.js";
+import { payloadTrack } from "../../flow/control/index.js";
 import { readTrack } from "../send/track-reader.js";
 
 /** Options of {@link PayloadIntake}. */

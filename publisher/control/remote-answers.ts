@@ -1,6 +1,6 @@
 import { type Broadcast, Time, type Track } from "@kixelated/moq";
 import type { Clock } from "../../base/index.js";
-import { ANSWERS_TRACK, type ControlAnswer, encodeControlAnswer } from "../../flow/index.js";
+import { ANSWERS_TRACK, type ControlAnswer, encodeControlAnswer } from "../../flow/control/index.js";
 
 /** The track of answers of one session. */
 export class Answers {

@@ -1,6 +1,6 @@
 import { type Broadcast, type Connection, Path } from "@kixelated/moq";
 import type { Clock, Logger } from "../../base/index.js";
-import { type ControlEvent, controlPath, isControllerId } from "../../flow/index.js";
+import { type ControlEvent, controlPath, isControllerId } from "../../flow/control/index.js";
 import { Answers } from "./remote-answers.js";
 import { type ControllerHost, RemoteController } from "./remote-controller.js";
 import { Counts, type RemoteControlCounters } from "./remote-counts.js";

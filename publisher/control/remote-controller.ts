@@ -1,16 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Broadcast } from "@kixelated/moq";
 import { type Clock, fromMilliseconds, guard, type Logger, UnsayError } from "../../base/index.js";
+import { BULK_OPERATIONS, BulkReceiver } from "../../flow/bulk/index.js";
+import { TokenBucket } from "../../flow/congestion/index.js";
 import {
-  BULK_OPERATIONS,
-  BulkReceiver,
   type ControlAnswer,
   type ControlEvent,
   type ControlRequest,
   decodeControlRequest,
   OPERATIONS_TRACK,
-  TokenBucket,
-} from "../../flow/index.js";
+} from "../../flow/control/index.js";
 import { readTrack } from "../send/track-reader.js";
 import { PayloadIntake } from "./payload-intake.js";
 import type { Counts } from "./remote-counts.js";

@@ -1,4 +1,4 @@
-import { MAX_BULK_TRANSFERS, MAX_PAYLOAD_BYTES } from "../../flow/index.js";
+import { MAX_BULK_TRANSFERS, MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 
 /** Caps of {@link RemoteControl}; hitting one is counted. */
 export interface RemoteControlLimits {

@@ -7,6 +7,7 @@ import {
   type Microseconds,
   monotonicClock,
 } from "../../base/index.js";
+import type { PlayheadBound } from "../../flow/playhead/index.js";
 import {
   type Aggregate,
   broadcastHash,
@@ -16,12 +17,11 @@ import {
   feedbackPrefix,
   isFeedbackName,
   MAX_FEEDBACKS,
-  type PlayheadBound,
   type Report,
   ReportAggregator,
   reportKind,
   reportsOf,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 
 /** Options of {@link FeedbackReader}. */
 export interface FeedbackReaderOptions {

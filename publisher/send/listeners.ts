@@ -1,14 +1,12 @@
 import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import {
-  type Aggregate,
   LeadController,
   type LeadMode,
-  type ListedListener,
-  MAX_LAG,
   PlayheadBound,
   PlayheadClock,
   StalenessEstimator,
-} from "../../flow/index.js";
+} from "../../flow/playhead/index.js";
+import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
 import { Transit } from "./transit.js";
 
 /** What one listener heard when it was interrupted. */

@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import { BytesInFlight, type SkipCounters, SkipPolicy, TokenBucket, Window } from "../../flow/index.js";
+import { BytesInFlight, type SkipCounters, SkipPolicy, TokenBucket, Window } from "../../flow/congestion/index.js";
 
 /** One encoded frame. */
 export interface OutgoingFrame {

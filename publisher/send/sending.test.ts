@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import type { Aggregate } from "../../flow/index.js";
+import type { Aggregate } from "../../flow/report/index.js";
 import { Listeners } from "./listeners.js";
 import { type OutgoingFrame, SendQueue } from "./send-queue.js";
 

@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import { COMFORTABLE } from "../../flow/index.js";
+import { COMFORTABLE } from "../../flow/playhead/index.js";
 
 /** Groups whose sending is remembered: five seconds of 20 ms. */
 const MAX_GROUPS = 256;

@@ -1,14 +1,14 @@
 import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
 import { background, type Logger, type Microseconds } from "../../base/index.js";
+import type { PlayheadBound } from "../../flow/playhead/index.js";
 import {
   type Aggregate,
   broadcastHash,
   decodeAggregate,
   isReportDatagram,
-  type PlayheadBound,
   REPORT_STREAM_TYPE,
   ReportStreamReader,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 import {
   demuxStreams,
   type ReceiveStream,

@@ -1,5 +1,5 @@
 import { type Clock, fromMilliseconds, InputError, type Microseconds, microseconds } from "../../base/index.js";
-import { MAX_LAG } from "../../flow/index.js";
+import { MAX_LAG } from "../../flow/report/index.js";
 import type { Deadlines } from "../send/deadlines.js";
 import type { HeardListener, Listeners } from "../send/listeners.js";
 import type { AudioTrack } from "../tracks/audio-track.js";

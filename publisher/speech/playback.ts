@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import type { Aggregate } from "../../flow/index.js";
+import type { Aggregate } from "../../flow/report/index.js";
 
 /** How far one listener is on the broadcast's timeline. */
 export interface ListenerPlayhead {

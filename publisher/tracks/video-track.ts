@@ -8,7 +8,7 @@ import {
   monotonicClock,
 } from "../../base/index.js";
 import { encodeLegacyFrame, type Frame, Timeline, type VideoRendition } from "../../container/index.js";
-import { TokenBucket } from "../../flow/index.js";
+import { TokenBucket } from "../../flow/congestion/index.js";
 import { GopCache } from "../video/gop-cache.js";
 import type { VideoSource } from "../video/video-source.js";
 

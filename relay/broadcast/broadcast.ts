@@ -1,5 +1,11 @@
 import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../../base/index.js";
-import { broadcastHash, encodeAggregate, type ListenerState, type Report, ReportAggregator } from "../../flow/index.js";
+import {
+  broadcastHash,
+  encodeAggregate,
+  type ListenerState,
+  type Report,
+  ReportAggregator,
+} from "../../flow/report/index.js";
 import type { RelayLimits } from "../options.js";
 import type { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";

@@ -1,6 +1,6 @@
 import { background, type Clock, fromSeconds, type Microseconds, microseconds, race } from "../../base/index.js";
 import { EPOCH_SIZE } from "../../container/index.js";
-import { PlayheadBound } from "../../flow/index.js";
+import { PlayheadBound } from "../../flow/playhead/index.js";
 import type { RelayCounters } from "../relay-counters.js";
 import type { LowRendition, WatchedTrack } from "../watcher/watched-track.js";
 import type { Watcher } from "../watcher/watcher.js";

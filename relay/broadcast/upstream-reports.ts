@@ -1,5 +1,5 @@
 import { fromSeconds, type Microseconds, TransportError } from "../../base/index.js";
-import { FEEDBACK_TRACK, feedbackPath, LISTENER_TIMEOUT } from "../../flow/index.js";
+import { FEEDBACK_TRACK, feedbackPath, LISTENER_TIMEOUT } from "../../flow/report/index.js";
 import { RelayCounters } from "../relay-counters.js";
 import { WireFrame } from "../wire/group.js";
 import type { TrackInfo } from "../wire/track.js";

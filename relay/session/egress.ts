@@ -1,4 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../../base/index.js";
+import type { SkipReason } from "../../flow/congestion/index.js";
 import {
   broadcastHash,
   decodeAggregate,
@@ -9,8 +10,7 @@ import {
   type Report,
   reportKind,
   reportsOf,
-  type SkipReason,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 import type { BidirectionalStream } from "../../transport/index.js";
 import { announce } from "../broadcast/announcer.js";
 import type { Broadcast } from "../broadcast/broadcast.js";

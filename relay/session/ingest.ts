@@ -1,5 +1,5 @@
 import { type Clock, guard, ProtocolError, TransportError } from "../../base/index.js";
-import { isFeedbackPath } from "../../flow/index.js";
+import { isFeedbackPath } from "../../flow/report/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../../transport/index.js";
 import { Broadcast, type BroadcastSource } from "../broadcast/broadcast.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";

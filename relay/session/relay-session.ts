@@ -5,7 +5,7 @@ import {
   REPORT_STREAM_TYPE,
   ReportStreamReader,
   ReportStreamWriter,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 import type { BidirectionalStream, ReceiveStream, Session } from "../../transport/index.js";
 import type { BroadcastEnvironment } from "../broadcast/broadcast.js";
 import type { Origin } from "../broadcast/origin.js";

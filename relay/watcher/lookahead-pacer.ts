@@ -1,5 +1,5 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import { COMFORTABLE } from "../../flow/index.js";
+import { COMFORTABLE } from "../../flow/playhead/index.js";
 
 const PACE = 2;
 // Loss shrinks QUIC's window to two packets or so. The news of a rewind must find room in it, and a second of audio is

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import type { SkipReason } from "../../flow/index.js";
+import type { SkipReason } from "../../flow/congestion/index.js";
 import { type Waiting, WatcherQueue, type WatcherState } from "./watcher-queue.js";
 
 const ms = fromMilliseconds;

@@ -1,5 +1,5 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
-import type { SkipReason } from "../../flow/index.js";
+import type { SkipReason } from "../../flow/congestion/index.js";
 
 /** A group that waits. */
 export interface Waiting {

@@ -1,12 +1,6 @@
 import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
-import {
-  CongestionController,
-  type ListenerState,
-  type SkipCounters,
-  SkipPolicy,
-  type StampedReport,
-  TokenBucket,
-} from "../../flow/index.js";
+import { CongestionController, type SkipCounters, SkipPolicy, TokenBucket } from "../../flow/congestion/index.js";
+import type { ListenerState, StampedReport } from "../../flow/report/index.js";
 import type { Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";

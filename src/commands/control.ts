@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { fromSeconds, InputError, StateError } from "../../base/index.js";
-import { type ControlEvent, controlMessage } from "../../flow/index.js";
+import { type ControlEvent, controlMessage } from "../../flow/control/index.js";
 import { ByteReader, modelPayload, openWav } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
 import { aborted, command } from "../command.js";

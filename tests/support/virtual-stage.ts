@@ -1,6 +1,6 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
-import { type Aggregate, ReportAggregator } from "../../flow/index.js";
+import { type Aggregate, ReportAggregator } from "../../flow/report/index.js";
 import { Deadlines } from "../../publisher/send/deadlines.js";
 import { Listeners } from "../../publisher/send/listeners.js";
 import { SendQueue } from "../../publisher/send/send-queue.js";

@@ -1,5 +1,6 @@
 import { fields, isBroadcast, isNumber, isObject, isSignal, isString, isUrl, type Logger } from "../../base/index.js";
-import { type BulkSenderStats, isControllerId, type Operation } from "../../flow/index.js";
+import type { BulkSenderStats } from "../../flow/bulk/index.js";
+import { isControllerId, type Operation } from "../../flow/control/index.js";
 import type { Backoff, ConnectOptions } from "../../transport/index.js";
 
 /** Options for `Controller`. */

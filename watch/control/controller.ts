@@ -12,17 +12,17 @@ import {
   TransportError,
   validate,
 } from "../../base/index.js";
+import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import {
   ANSWERS_TRACK,
   type ControlEvent,
   controlPath,
   decodeControlAnswer,
   encodeControlRequest,
-  isReportDatagram,
-  MAX_PAYLOAD_BYTES,
   OPERATIONS_TRACK,
   parseOperation,
-} from "../../flow/index.js";
+} from "../../flow/control/index.js";
+import { isReportDatagram } from "../../flow/report/index.js";
 import { Reconnector, reach, type Session, toWebTransport } from "../../transport/index.js";
 import { endWith } from "../lifetime.js";
 import { delay } from "../tracks/delay.js";

@@ -1,6 +1,7 @@
 import type * as Moq from "@kixelated/moq";
 import { guard, type Microseconds, microseconds, monotonicClock } from "../../base/index.js";
-import { type BulkSender, payloadTrack } from "../../flow/index.js";
+import type { BulkSender } from "../../flow/bulk/index.js";
+import { payloadTrack } from "../../flow/control/index.js";
 import { FrameTrack } from "./frame-track.js";
 
 /** The track of one payload in one session: asks the sender what may go and writes it. */

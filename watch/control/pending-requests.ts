@@ -1,13 +1,7 @@
 import type * as Moq from "@kixelated/moq";
 import { InputError, monotonicClock, StateError } from "../../base/index.js";
-import {
-  BulkSender,
-  type BulkSenderStats,
-  type ControlAnswer,
-  type ControlEvent,
-  type Operation,
-  type PayloadHead,
-} from "../../flow/index.js";
+import { BulkSender, type BulkSenderStats, type PayloadHead } from "../../flow/bulk/index.js";
+import type { ControlAnswer, ControlEvent, Operation } from "../../flow/control/index.js";
 import type { ControllerProgress } from "./controller-options.js";
 import { PayloadTrack } from "./payload-track.js";
 

@@ -1,5 +1,5 @@
 import * as Moq from "@kixelated/moq";
-import { FEEDBACK_TRACK, feedbackPath } from "../../flow/index.js";
+import { FEEDBACK_TRACK, feedbackPath } from "../../flow/report/index.js";
 
 /** How long a relay should keep a report that a newer one has replaced, in milliseconds. */
 const RETAIN_MS = 500;

@@ -6,7 +6,7 @@ import {
   isReportDatagram,
   type Receipt,
   ReportSchedule,
-} from "../../flow/index.js";
+} from "../../flow/report/index.js";
 import type { AppliedRewind } from "../audio/playout.js";
 
 /** What a report is made from. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fromSeconds, microseconds } from "../base/index.js";
+import { fromSeconds, microseconds } from "../../base/index.js";
 import { audible, LeadBuckets, timeToSilenceMs } from "./metrics.js";
 
 const s = fromSeconds;

@@ -1,4 +1,4 @@
-import { type Microseconds, toMilliseconds } from "../base/index.js";
+import { type Microseconds, toMilliseconds } from "../../base/index.js";
 
 /** A group that carries a change, as it reached a listener. */
 export interface ChangedGroup {
