@@ -1,6 +1,8 @@
 import type { SkipCounters } from "../flow/congestion/index.js";
 import type { RemoteControlCounters } from "./control/remote-control.js";
+import type { PublisherParts } from "./parts.js";
 import type { SendQueueCounters } from "./send/send-queue.js";
+import { toTime } from "./tracks/position.js";
 import type { VideoTrackCounters } from "./tracks/video-track.js";
 import type { VoiceTrackCounters } from "./tracks/voice-track.js";
 
@@ -50,4 +52,42 @@ export interface PublisherStats {
   readonly voice: VoiceTrackCounters;
   /** Undefined unless it takes control from afar. */
   readonly control: RemoteControlCounters | undefined;
+}
+
+/** Reads the counters of a publisher's parts. */
+export function statsOf(parts: PublisherParts, sessions: number): PublisherStats {
+  const { clock, audioTrack, deadlines, uplink, listeners, controls, renderer, sendQueue } = parts;
+  const now = clock();
+  const { groups, bytes, rewinds, clipped } = audioTrack.counters;
+  const playhead = deadlines.presumed(now);
+  const frontier = toTime(audioTrack.cursor);
+  return {
+    connected: uplink.connected,
+    sessions,
+    listeners: listeners.listeners,
+    groups,
+    bytes,
+    epoch: audioTrack.epoch,
+    sequence: audioTrack.lastSequence,
+    frontierUs: frontier,
+    playheadUs: playhead,
+    leadMs: (frontier - playhead) / 1000,
+    rewinds,
+    controlEpoch: controls.controlEpoch,
+    controlEvents: controls.ended,
+    queued: renderer.speeches.queued,
+    voiceActivity: renderer.voiceActivity,
+    denoisedHops: renderer.guard.denoisedHops,
+    denoiseCostUs: renderer.guard.meanCost,
+    bleedMs: renderer.guard.bleedMs,
+    underruns: renderer.underruns,
+    clippedSamples: clipped,
+    sendQueue: sendQueue.counters,
+    skips: sendQueue.skips,
+    inFlightBytes: sendQueue.inFlight(now),
+    transportMs: listeners.lead.transport(now) / 1000,
+    video: parts.video?.counters,
+    voice: parts.voice.counters,
+    control: parts.remote?.counters,
+  };
 }

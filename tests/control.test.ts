@@ -72,7 +72,7 @@ async function controlled(door: Door, limits: Partial<RemoteControlLimits> = {})
     const session = await connect(door.url, door.connect);
     const connection = await Moq.Connection.connect(new URL(session.url), { transport: toWebTransport(session) });
     const broadcast = new Moq.Broadcast.Producer();
-    remote.attach(connection, broadcast);
+    remote.attach(broadcast, connection);
     connection.publish(Moq.Path.from("demo.hang"), broadcast);
     closers.push(() => session.close());
     if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);

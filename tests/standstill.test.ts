@@ -90,3 +90,20 @@ test("a listener hears all of every utterance once and in order although publish
     { numRuns: 12, seed: 20261127 },
   );
 });
+
+test.each([0, 20, 300, 700])(
+  "a relay that takes nothing for %i ms costs a broadcast sent ahead no audio",
+  async (ms) => {
+    const stage = new VirtualStage({ aheadMs: 400, window: true });
+    stage.say([{ afterMs: 0, ms: 6000 }]);
+    await stage.runTo(1500);
+    stage.relayStopped = true;
+    await stage.runTo(1500 + ms);
+    stage.relayStopped = false;
+    await stage.runTo(9000);
+    const { missing, repeated } = stage.coverage(6000);
+    // Samples within a fade can't be traced.
+    expect(missing).toBeLessThan(1);
+    expect(repeated).toBe(0);
+  },
+);

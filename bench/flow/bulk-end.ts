@@ -60,7 +60,7 @@ export class BulkEnd {
     const end: BulkEnd = new BulkEnd(remote, session, control(), control());
     const connection = await Moq.Connection.connect(new URL(session.url), { transport: toWebTransport(session) });
     const broadcast = new Moq.Broadcast.Producer();
-    remote.attach(connection, broadcast);
+    remote.attach(broadcast, connection);
     connection.publish(Moq.Path.from(`${own}.hang`), broadcast);
     return end;
   }

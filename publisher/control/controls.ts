@@ -11,11 +11,13 @@ import type { Denoiser } from "../denoise/denoiser.js";
 import { loadModel, type Model } from "../denoise/model.js";
 import { analyseNoise, type NoiseProfile } from "../denoise/noise-profile.js";
 import type { AudioSource } from "../source/source.js";
-import type { Renderer, Splice } from "../speech/renderer.js";
+import type { Splice } from "../speech/pending-splices.js";
+import type { Renderer } from "../speech/renderer.js";
 import type { Block, SourceRenderer } from "../speech/source-renderer.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { type Knobs, knobsSchema } from "../tracks/mixer.js";
 import { toPosition } from "../tracks/position.js";
+import type { Wake } from "../wake.js";
 import { decodeSplice, loadModelPayload, readRecording } from "./control-payloads.js";
 
 /** Options of {@link Controls}. */
@@ -28,15 +30,17 @@ export interface ControlsOptions {
   readonly models: Readonly<Record<string, string | (() => Promise<Model>)>>;
   /** Opens a source that is asked for by name. */
   readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
+  /** Rung when a request is ready for the next tick. */
+  readonly wake: Wake;
+}
+
+/** What control changes besides the rendering. */
+export interface ControlTarget {
   /** The soonest position at which a change can be heard in full, in samples. */
-  readonly soonest: () => number;
-  readonly interrupt: () => void;
+  soonest(): number;
+  interrupt(): void;
   /** False when there is nothing to resume. */
-  readonly resume: () => boolean;
-  /** A loop band is armed or not. */
-  readonly onBand: (armed: boolean) => void;
-  /** Something waits for the next tick. */
-  readonly onStaged: () => void;
+  resume(): boolean;
 }
 
 /** What was prepared off the tick. */
@@ -114,7 +118,7 @@ export class Controls {
     if (!this.#waiting.has(operation.requestId)) this.#waiting.set(operation.requestId, resolve);
     this.#stage.stage(operation, payload);
     this.#prepare();
-    this.#options.onStaged();
+    this.#options.wake.ring();
     return promise;
   }
 
@@ -129,19 +133,24 @@ export class Controls {
       throw new InputError("INVALID_OPTION", `The knobs are not valid: ${z.prettifyError(parsed.error)}`);
     }
     this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: parsed.data });
-    this.#options.onStaged();
+    this.#options.wake.ring();
+  }
+
+  /** Whether a loop band is armed. */
+  get banded(): boolean {
+    return this.#banded;
   }
 
   /** Makes live what is ready. Not while a hop is being denoised. */
-  tick(): void {
-    const { renderer, audioTrack, soonest } = this.#options;
+  tick(target: ControlTarget): void {
+    const { renderer, audioTrack } = this.#options;
     const before = this.#stage.current.controlEpoch;
-    const tick = this.#stage.beforeTick((change) => this.#apply(change));
+    const tick = this.#stage.beforeTick((change) => this.#apply(change, target));
     this.#prepare();
     const plan = this.#plan;
     this.#plan = undefined;
     if (tick.controlEpoch !== before && plan !== undefined) {
-      const from = soonest();
+      const from = target.soonest();
       if (plan.source !== undefined) renderer.swap(from, plan.source);
       const { denoisers, splices, render, unloop } = plan;
       const isRendered = denoisers !== undefined || splices.length > 0 || render || unloop;
@@ -149,7 +158,7 @@ export class Controls {
       if (plan.remix && from < audioTrack.cursor) audioTrack.rewind(from);
       audioTrack.mark(tick.controlEpoch, plan.remix ? from : rendered);
     }
-    if (this.#banded) renderer.wrap(soonest());
+    if (this.#banded) renderer.wrap(target.soonest());
   }
 
   /** Fails what waits and lets go of the model. */
@@ -163,7 +172,7 @@ export class Controls {
       void this.#run(preparation).then(
         (prepared) => {
           if (!this.#stage.prepared(preparation, prepared)) this.#discard(prepared);
-          this.#options.onStaged();
+          this.#options.wake.ring();
         },
         (error: unknown) => {
           this.#stage.prepareFailed(preparation, error instanceof Error ? error.message : String(error));
@@ -239,7 +248,7 @@ export class Controls {
   }
 
   // Called for each change in order; only the plan is made here, apart from what is nothing but a setting.
-  #apply(change: StagedChange<Prepared>): void {
+  #apply(change: StagedChange<Prepared>, target: ControlTarget): void {
     const { renderer, audioTrack } = this.#options;
     this.#plan ??= {
       denoisers: undefined,
@@ -252,10 +261,10 @@ export class Controls {
     const plan = this.#plan;
     switch (change.kind) {
       case "interrupt":
-        this.#options.interrupt();
+        target.interrupt();
         break;
       case "resume":
-        if (!this.#options.resume()) throw new StateError("NOTHING_TO_RESUME", "There is nothing to resume.");
+        if (!target.resume()) throw new StateError("NOTHING_TO_RESUME", "There is nothing to resume.");
         break;
       case "knobs":
         audioTrack.setKnobs(change.knobs);
@@ -269,11 +278,11 @@ export class Controls {
         this.#setBand(change.band, plan);
         break;
       default:
-        this.#applyPrepared(change.result, plan);
+        this.#applyPrepared(change.result, plan, target);
     }
   }
 
-  #applyPrepared(prepared: Prepared, plan: Plan): void {
+  #applyPrepared(prepared: Prepared, plan: Plan, target: ControlTarget): void {
     const { renderer } = this.#options;
     switch (prepared.op) {
       case "swap_source":
@@ -299,7 +308,7 @@ export class Controls {
       case "write_audio": {
         const { at, samples } = prepared.splice;
         const { last, current } = renderer.speeches;
-        if (at + samples.length / this.#options.channels <= this.#options.soonest()) {
+        if (at + samples.length / this.#options.channels <= target.soonest()) {
           throw new InputError("TIME_PASSED", "at has passed: that moment was already heard, or is about to be.");
         }
         if (current === undefined && (last === undefined || last.end! <= at)) {
@@ -314,6 +323,5 @@ export class Controls {
     if (band === undefined) plan.unloop = true;
     else this.#options.renderer.arm({ start: toPosition(band.start), end: toPosition(band.end) });
     this.#banded = band !== undefined;
-    this.#options.onBand(this.#banded);
   }
 }

@@ -1,18 +1,18 @@
 import type { Broadcast } from "@kixelated/moq";
-import { type Clock, guard, type Microseconds, microseconds } from "../../base/index.js";
+import { guard } from "../../base/index.js";
 import type { BulkReceiver } from "../../flow/bulk/index.js";
 import { payloadTrack } from "../../flow/control/index.js";
 import { readTrack } from "../send/track-reader.js";
+import type { ControllerHost } from "./remote-controller.js";
 
 /** Options of {@link PayloadIntake}. */
 export interface PayloadIntakeOptions {
   readonly requestId: string;
+  /** Id of the controller that sends it. */
+  readonly controller: string;
   readonly receiver: BulkReceiver;
-  readonly clock: Clock;
-  /** What the sender is to be told. */
-  readonly onAck: (ack: NonNullable<ReturnType<BulkReceiver["takeAck"]>>) => void;
-  /** So much of it came. */
-  readonly onBytes: (bytes: number) => void;
+  /** Takes acknowledgements and counts. */
+  readonly host: ControllerHost;
 }
 
 /** How often payloads are looked after. */
@@ -64,11 +64,11 @@ export class PayloadIntake {
   }
 
   #receive(bytes: Uint8Array): void {
-    const { receiver, clock, onBytes } = this.#options;
+    const { receiver, host } = this.#options;
     if (receiver.whole) return;
     try {
-      receiver.receive(bytes, clock());
-      onBytes(bytes.length);
+      receiver.receive(bytes, host.clock());
+      host.counts.payloadBytes += bytes.length;
       if (receiver.whole) this.#tick();
     } catch (error) {
       this.#settle(error);
@@ -76,10 +76,10 @@ export class PayloadIntake {
   }
 
   #tick(): void {
-    const { receiver, clock, onAck } = this.#options;
-    const now: Microseconds = microseconds(clock());
+    const { receiver, host, controller, requestId } = this.#options;
+    const now = host.clock();
     const ack = receiver.takeAck(now);
-    if (ack) onAck(ack);
+    if (ack) host.answer(controller, { kind: "ack", requestId, ack });
     try {
       receiver.checkIdle(now);
       if (receiver.whole) this.#settle();

@@ -61,7 +61,7 @@ export class RemoteControl {
   }
 
   /** Serves a session; to be called before its broadcast is published. The session before is let go. */
-  attach(connection: Connection.Established, broadcast: Broadcast.Producer): void {
+  attach(broadcast: Broadcast.Producer, connection: Connection.Established): void {
     if (this.#closed) return;
     this.#answers = new Answers(broadcast, this.#options.clock);
     this.#connection = connection;

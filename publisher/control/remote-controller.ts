@@ -189,15 +189,7 @@ export class RemoteController {
       maxBytes: limits.payloadBytes,
       idleTimeout: fromMilliseconds(limits.idleMs),
     });
-    const intake = new PayloadIntake({
-      requestId,
-      receiver,
-      clock,
-      onAck: (ack) => this.#answer({ kind: "ack", requestId, ack }),
-      onBytes: (bytes) => {
-        counts.payloadBytes += bytes;
-      },
-    });
+    const intake = new PayloadIntake({ requestId, controller: this.#id, receiver, host: this.#host });
     counts.payloads++;
     this.#intakes.add(intake);
     try {

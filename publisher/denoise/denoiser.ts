@@ -1,4 +1,4 @@
-import { ModelError, StateError } from "../../base/index.js";
+import { type Logger, ModelError, StateError } from "../../base/index.js";
 import {
   checkpointLength,
   delaySamples,
@@ -10,7 +10,7 @@ import { openHopDenoiser } from "./hop/open-hop-denoiser.js";
 import type { Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
-import { DenoiseWorker, type FallbackListener, WorkerDenoiser } from "./worker-denoiser.js";
+import { DenoiseWorker, WorkerDenoiser } from "./worker-denoiser.js";
 
 /** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
 export interface DenoiserState {
@@ -37,8 +37,8 @@ export interface DenoiserOptions {
    * `auto`.
    */
   readonly thread?: "auto" | "here" | "worker";
-  /** Told once, however many streams share it, when the worker has stopped and the work goes on here. */
-  readonly onFallback?: FallbackListener;
+  /** Gets one warning, however many streams share the worker, when it has stopped and the work continues here. */
+  readonly logger?: Logger;
   /**
    * Turn what is left where nobody has spoken for 400 ms into digital silence, for which Opus with DTX sends next to
    * nothing. Only with a model that tells voice activity. Default false.
@@ -78,7 +78,7 @@ export class Denoiser {
   readonly #dry: readonly Float32Array[];
   readonly #thread: "auto" | "here" | "worker";
   readonly #options: HopDenoiserOptions;
-  readonly #onFallback: FallbackListener | undefined;
+  readonly #logger: Logger | undefined;
   /** Stands for this stream in the count without keeping its memory. */
   readonly #token = {};
   #engine: HopDenoiser;
@@ -89,11 +89,11 @@ export class Denoiser {
   #closed = false;
 
   private constructor(model: Model, engine: HopDenoiser, options: DenoiserOptions) {
-    const { thread = "auto", onFallback, silencePauses = false, comfortNoiseDb } = options;
+    const { thread = "auto", logger, silencePauses = false, comfortNoiseDb } = options;
     this.model = model;
     this.#options = { silencePauses, comfortNoiseDb };
     this.#thread = thread;
-    this.#onFallback = onFallback;
+    this.#logger = logger;
     this.hop = hopSamples(model.contract);
     this.delaySamples = delaySamples(model.contract);
     this.checkpointLength = checkpointLength(model.contract);
@@ -227,7 +227,7 @@ export class Denoiser {
   // To the worker, between two hops: from there on it has the state.
   #move(host: DenoiseWorker): void {
     const before = this.#engine;
-    this.#engine = host.open(this.#options, this.#onFallback);
+    this.#engine = host.open(this.#options, this.#logger);
     this.#hand(before, this.#engine);
   }
 

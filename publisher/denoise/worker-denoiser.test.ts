@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ModelError } from "../../base/index.js";
 import { Denoiser } from "./denoiser.js";
 import { loadModel, type Model } from "./model.js";
 import { analyseNoise } from "./noise-profile.js";
@@ -102,9 +101,9 @@ describe("the denoising worker", () => {
   it("goes on without a gap on the event loop when the worker dies, and says so once", async () => {
     const samples = audio(480 * 60, 7);
     const whole = await play(await Denoiser.create(model, { thread: "here" }), samples);
-    const errors: ModelError[] = [];
-    const onFallback = (error: ModelError) => errors.push(error);
-    const streams = await Promise.all([1, 2].map(() => Denoiser.create(model, { thread: "worker", onFallback })));
+    const errors: unknown[] = [];
+    const logger = { debug: () => {}, info: () => {}, warn: ({ err }: { err?: unknown }) => errors.push(err) };
+    const streams = await Promise.all([1, 2].map(() => Denoiser.create(model, { thread: "worker", logger })));
     const before = await Promise.all(streams.map((stream) => play(stream, samples.subarray(0, 480 * 20))));
     const after = Promise.all(streams.map((stream) => play(stream, samples.subarray(480 * 20))));
     await DenoiseWorker.of(model).worker.terminate();
@@ -114,7 +113,7 @@ describe("the denoising worker", () => {
     }
     expect(errors).toHaveLength(1);
     expect(errors[0]).toMatchObject({ code: "WORKER_FAILED", message: /unsay-test-tiny stopped \(exit code 1\)/ });
-    const later = await Denoiser.create(model, { onFallback });
+    const later = await Denoiser.create(model, { logger });
     expect(await run(later, samples)).toBe(digest(whole));
     expect(errors).toHaveLength(1);
   });

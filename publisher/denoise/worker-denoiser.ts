@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { ModelError } from "../../base/index.js";
+import { type Logger, ModelError } from "../../base/index.js";
 import type { FromWorker, ToWorker, WorkerSetup } from "./denoise-thread.js";
 import type { HopDenoiser, HopDenoiserOptions } from "./hop/hop-denoiser.js";
 import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
@@ -8,9 +8,6 @@ import type { NoiseProfile } from "./noise-profile.js";
 
 /** Streams that one worker takes; those beyond stay on the event loop. */
 const MAX_STREAMS = 256;
-
-/** Told once when the worker of a model has stopped by itself. */
-export type FallbackListener = (error: ModelError) => void;
 
 interface Pending {
   resolve(): void;
@@ -30,7 +27,7 @@ export class DenoiseWorker {
   readonly worker: Worker;
   readonly #model: Model;
   readonly #streams = new Map<number, WorkerDenoiser>();
-  readonly #listeners = new Set<FallbackListener>();
+  readonly #loggers = new Set<Logger>();
   #running = false;
   #failure: ModelError | undefined;
   #closing = false;
@@ -61,9 +58,10 @@ export class DenoiseWorker {
       );
       reject(this.#failure);
       for (const stream of this.#streams.values()) stream.settle(this.#failure);
-      if (!this.#closing) for (const listener of this.#listeners) listener(this.#failure);
+      if (!this.#closing)
+        for (const logger of this.#loggers) logger.warn({ err: this.#failure }, this.#failure.message);
       this.#streams.clear();
-      this.#listeners.clear();
+      this.#loggers.clear();
     };
     this.worker.on("error", (error) => stop(error.message));
     this.worker.on("exit", (code) => stop(`exit code ${code}`));
@@ -94,7 +92,7 @@ export class DenoiseWorker {
   }
 
   /** A stream in the worker; only while {@link available}. */
-  open(options: HopDenoiserOptions, onFallback?: FallbackListener): WorkerDenoiser {
+  open(options: HopDenoiserOptions, logger?: Logger): WorkerDenoiser {
     const number = this.#next++;
     const memory = hopMemory(this.#model.contract);
     const engine = new WorkerDenoiser(memory, {
@@ -113,7 +111,7 @@ export class DenoiseWorker {
       failure: () => this.#failure,
     });
     this.#streams.set(number, engine);
-    if (onFallback !== undefined) this.#listeners.add(onFallback);
+    if (logger !== undefined) this.#loggers.add(logger);
     this.#tell({ stream: number, open: memory.buffer, options });
     return engine;
   }

@@ -9,7 +9,6 @@ import {
 } from "../../base/index.js";
 import type { PlayheadBound } from "../../flow/playhead/index.js";
 import {
-  type Aggregate,
   broadcastHash,
   decodeAggregate,
   decodeReport,
@@ -22,6 +21,7 @@ import {
   reportKind,
   reportsOf,
 } from "../../flow/report/index.js";
+import type { UplinkEvents } from "./uplink-events.js";
 
 /** Options of {@link FeedbackReader}. */
 export interface FeedbackReaderOptions {
@@ -30,11 +30,8 @@ export interface FeedbackReaderOptions {
   readonly path: string;
   /** What was sent, which bounds what listeners claim. */
   readonly bound: PlayheadBound;
-  /**
-   * Called ten times a second with what the listeners report, and at once when one applied a rewind; the second argument
-   * stands for this reader, whose clock the aggregates carry.
-   */
-  readonly onAggregate: (aggregate: Aggregate, source: object) => void;
+  /** Takes an aggregate ten times a second, and at once when a listener applied a rewind. */
+  readonly events: UplinkEvents;
   readonly clock?: Clock;
 }
 
@@ -163,6 +160,7 @@ export class FeedbackReader {
     this.#listened = listeners;
     this.#aggregatedAt = now;
     // How much the relay has taken is not told this way, so nothing is acknowledged.
-    this.#options.onAggregate(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }), this);
+    const aggregate = this.#aggregator.aggregate(now, { group: undefined, bytes: 0 });
+    this.#options.events.push({ kind: "aggregate", aggregate, source: this, at: now });
   }
 }

@@ -89,10 +89,9 @@ export class Listeners {
 
   /**
    * Takes an aggregate that just arrived. `source` stands for its sender: each has a clock, a count and, after a restart,
-   * listeners of its own, so nothing measured of one is held against another.
+   * listeners of its own, so nothing measured of one is held against another. `now`: when it arrived.
    */
-  observe(aggregate: Aggregate, source: object): void {
-    const now = this.#clock();
+  observe(aggregate: Aggregate, source: object, now: Microseconds = this.#clock()): void {
     if (source !== this.#source) this.#follow(source);
     const last = this.#last;
     if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {

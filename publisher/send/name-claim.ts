@@ -1,5 +1,6 @@
 import { type Connection, Path } from "@kixelated/moq";
 import { guard } from "../../base/index.js";
+import type { UplinkEvents } from "./uplink-events.js";
 
 /**
  * How long another's broadcast must be there: while a session replaces one that broke, the relay still shows the broadcast
@@ -12,8 +13,7 @@ export interface NameClaimOptions {
   readonly connection: Connection.Established;
   /** Path of the broadcast that this session publishes. */
   readonly path: string;
-  /** Called when another publisher has taken the path, and when it has left again. */
-  readonly onChange: (displaced: boolean) => void;
+  readonly events: UplinkEvents;
 }
 
 /**
@@ -58,6 +58,6 @@ export class NameClaim {
   #change(displaced: boolean): void {
     if (displaced === this.#displaced) return;
     this.#displaced = displaced;
-    this.#options.onChange(displaced);
+    this.#options.events.push({ kind: "displaced", displaced });
   }
 }

@@ -2,7 +2,7 @@ import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "
 import { BytesInFlight, type SkipCounters, SkipPolicy, TokenBucket, Window } from "../../flow/congestion/index.js";
 
 /** One encoded frame. */
-export interface OutgoingFrame {
+export interface EncodedFrame {
   /** Name of its track. */
   readonly track: string;
   readonly sequence: number;
@@ -10,14 +10,18 @@ export interface OutgoingFrame {
   readonly payload: Uint8Array;
   /** The same in the lower rendition, where somebody wanted that. */
   readonly low?: Uint8Array | undefined;
-  /** When it was encoded. */
-  readonly producedAt: Microseconds;
   /** Whether it opens an epoch, and so carries the news of a rewind. */
   readonly opensEpoch: boolean;
   /** Whether it is the first of its group. */
   readonly opensGroup: boolean;
   /** Whether it is the last of its group. */
   readonly endsGroup: boolean;
+}
+
+/** A frame on its way. */
+export interface OutgoingFrame extends EncodedFrame {
+  /** When it was encoded. */
+  readonly producedAt: Microseconds;
 }
 
 /** Where frames went. */

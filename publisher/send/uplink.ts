@@ -1,8 +1,7 @@
 import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
-import { background, type Logger, type Microseconds } from "../../base/index.js";
+import { background, type Logger, type Microseconds, monotonicClock } from "../../base/index.js";
 import type { PlayheadBound } from "../../flow/playhead/index.js";
 import {
-  type Aggregate,
   broadcastHash,
   decodeAggregate,
   isReportDatagram,
@@ -20,6 +19,13 @@ import {
 import { FeedbackReader } from "./feedback-reader.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
 import { NameClaim } from "./name-claim.js";
+import type { UplinkEvents } from "./uplink-events.js";
+
+/** Something that publishes tracks of its own on a broadcast. */
+export interface AttachedTrack {
+  /** Publishes its tracks on a new session's broadcast, in place of the session before. */
+  attach(broadcast: Broadcast.Producer, connection: Connection.Established): void;
+}
 
 /** Options of {@link Uplink}. */
 export interface UplinkOptions {
@@ -32,20 +38,11 @@ export interface UplinkOptions {
   /** Whether there is a lower rendition of the audio track. */
   readonly low: boolean;
   readonly logger: Logger;
-  /** A session is up; nothing was sent on it yet. */
-  readonly onConnected: () => void;
-  /** Adds the tracks that are not the uplink's own, on every session before anybody sees the broadcast. */
-  readonly onBroadcast?: (broadcast: Broadcast.Producer, connection: Connection.Established) => void;
-  /** `source` stands for the sender; see `Listeners.observe`. */
-  readonly onAggregate: (aggregate: Aggregate, source: object) => void;
-  /** A session was lost or could not be made; another attempt follows. */
-  readonly onProblem: (reason: Error) => void;
-  /** Another publisher took the broadcast's name at the relay, or left it again. */
-  readonly onDisplaced: (displaced: boolean) => void;
+  /** Tracks other than the audio's: attached on every session before a listener can see the broadcast. */
+  readonly tracks: readonly AttachedTrack[];
+  readonly events: UplinkEvents;
   /** What was sent, which bounds what listeners claim. */
   readonly bound: PlayheadBound;
-  /** Somebody subscribed to the audio track, or the last one left. */
-  readonly onDemand: (wanted: boolean) => void;
 }
 
 /** The lower rendition of a track is named after it. */
@@ -76,7 +73,6 @@ export class Uplink {
   #audioWanted = false;
   #lowWanted = false;
   #wanted = false;
-  #rejected = 0;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
@@ -86,7 +82,7 @@ export class Uplink {
       onSession: (session) => this.#run(session),
       onRetry: (reason, waitMs) => {
         options.logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
-        if (reason) options.onProblem(reason);
+        if (reason) options.events.push({ kind: "problem", reason });
       },
     });
   }
@@ -104,11 +100,6 @@ export class Uplink {
   /** Whether anybody subscribes to the lower rendition. */
   get lowWanted(): boolean {
     return this.#lowWanted;
-  }
-
-  /** Report datagrams that were no valid aggregate of this broadcast. */
-  get rejectedReports(): number {
-    return this.#rejected;
   }
 
   /** Resolves when it has ended: with the error that no repeat can mend, or undefined after `close`. */
@@ -183,14 +174,14 @@ export class Uplink {
     this.#live = live;
     if (this.#catalog !== undefined) writeCatalog(catalog, this.#catalog);
     if (this.#audioName !== undefined) this.#createAudio(live, this.#audioName);
-    this.#options.onBroadcast?.(broadcast, connection);
+    for (const track of this.#options.tracks) track.attach(broadcast, connection);
     connection.publish(Path.from(path), broadcast);
     logger.info({ url: session.url.origin, backend: session.backend, version: connection.version }, "Publishing.");
-    this.#options.onConnected();
-    const { onAggregate, onDisplaced, bound } = this.#options;
-    const feedback = new FeedbackReader({ connection, path, bound, onAggregate });
+    const { bound, events } = this.#options;
+    events.push({ kind: "connected" });
+    const feedback = new FeedbackReader({ connection, path, bound, events });
     this.#feedback = feedback;
-    const claim = new NameClaim({ connection, path, onChange: onDisplaced });
+    const claim = new NameClaim({ connection, path, events });
     background(
       "publisher.session",
       session.closed.then(({ closeCode, reason }) => {
@@ -236,7 +227,7 @@ export class Uplink {
     const wanted = this.#audioWanted || this.#lowWanted;
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
-    this.#options.onDemand(wanted);
+    this.#options.events.push({ kind: "demand", wanted });
   }
 
   #tap(datagram: Uint8Array, session: Session): boolean {
@@ -244,8 +235,9 @@ export class Uplink {
     const decoded = decodeAggregate(datagram);
     if (decoded.ok && decoded.aggregate.broadcast === this.#hash) {
       this.#feedback?.relayed();
-      this.#options.onAggregate(decoded.aggregate, session);
-    } else this.#rejected++;
+      const { aggregate } = decoded;
+      this.#options.events.push({ kind: "aggregate", aggregate, source: session, at: monotonicClock() });
+    }
     return true;
   }
 

@@ -3,7 +3,7 @@ import { type ByteInput, openPath } from "./byte-input.js";
 import { ByteReader, fourCharacters } from "./byte-reader.js";
 import type { ChannelLayout } from "./down-mix.js";
 import { openWithFfmpeg } from "./ffmpeg.js";
-import { decodeSamples, type PcmFormat, truncatedPcm } from "./pcm.js";
+import { decodeSamples, type PcmFormat } from "./pcm.js";
 import { isWave, openWav, type WavFormat } from "./wav.js";
 
 /** Decoded audio before it is mixed and resampled. */
@@ -162,9 +162,7 @@ function layoutOf({ sampleRate, channels, channelMask }: WavFormat): ChannelLayo
 
 function openRaw(reader: ByteReader, raw: RawFormat): AudioReading {
   const bytes = reader.rest();
-  const samples = decodeSamples(bytes, raw, (rest) => {
-    throw truncatedPcm(rest, raw);
-  });
+  const samples = decodeSamples(bytes, raw, { isWhole: true });
   return { rate: raw.rate, channels: raw.channels, samples, warnings: [], close: () => {} };
 }
 

@@ -32,12 +32,14 @@ const LOUDEST = 256;
 /**
  * Turns chunks of raw PCM, cut anywhere, into interleaved samples in -1..1. Infinities and not-a-numbers become silence,
  * because one of them would stay in the denoiser's recurrent state for good. A rest of less than a sample frame at the
- * end is left out; `onRest` is called with its bytes and may throw.
+ * end is left out.
+ *
+ * @throws InputError `PCM_TRUNCATED` for such a rest, if the input has to be whole.
  */
 export async function* decodeSamples(
   input: AsyncIterable<Uint8Array>,
   format: PcmFormat,
-  onRest: (restBytes: number) => void = () => {},
+  { isWhole = false }: { readonly isWhole?: boolean } = {},
 ): AsyncGenerator<Float32Array, void, undefined> {
   const frameBytes = SAMPLE_BYTES[format.sampleFormat] * format.channels;
   let rest = new Uint8Array(0);
@@ -52,11 +54,11 @@ export async function* decodeSamples(
     rest = bytes.slice(whole);
     if (whole > 0) yield toFloat(bytes.subarray(0, whole), format.sampleFormat);
   }
-  if (rest.length > 0) onRest(rest.length);
+  if (isWhole && rest.length > 0) throw truncatedPcm(rest.length, format);
 }
 
 /** The error for raw PCM that ends in the middle of a sample frame. */
-export function truncatedPcm(restBytes: number, { sampleFormat, channels }: PcmFormat): InputError {
+function truncatedPcm(restBytes: number, { sampleFormat, channels }: PcmFormat): InputError {
   return new InputError(
     "PCM_TRUNCATED",
     `The PCM input ended in the middle of a sample: ${restBytes} bytes are left over, but ${sampleFormat} with ` +

@@ -2,9 +2,11 @@ import { type Clock, fromMilliseconds, InputError, type Microseconds, microsecon
 import { MAX_LAG } from "../../flow/report/index.js";
 import type { Deadlines } from "../send/deadlines.js";
 import type { HeardListener, Listeners } from "../send/listeners.js";
+import type { Sender } from "../send/sender.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { toPosition, toTime } from "../tracks/position.js";
 import type { VideoTrack } from "../tracks/video-track.js";
+import type { Wake } from "../wake.js";
 import type { Playback } from "./playback.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
 import type { Renderer } from "./renderer.js";
@@ -56,10 +58,8 @@ export interface InterruptsOptions {
   readonly listeners: Listeners;
   readonly deadlines: Deadlines;
   readonly playback: Playback;
-  /** Sends what is due at once: the rewind must not wait for the next tick. */
-  readonly send: () => void;
-  /** Has the next tick run soon. */
-  readonly wake: () => void;
+  readonly sender: Sender;
+  readonly wake: Wake;
 }
 
 /** How long listeners' reports of a rewind are awaited. */
@@ -129,7 +129,7 @@ export class Interrupts implements SpeechControl {
     if (speeches === undefined) return undefined;
     this.#last = undefined;
     if (speeches.length === 0) video?.start(toTime(deadlines.next(clock())));
-    wake();
+    wake.ring();
     return speeches;
   }
 
@@ -143,7 +143,7 @@ export class Interrupts implements SpeechControl {
     if (speech === undefined) return;
     this.#takeOne(speech);
     renderer.speeches.interruptOne(speech, clock());
-    wake();
+    wake.ring();
   }
 
   pause(id: number): boolean {
@@ -161,7 +161,7 @@ export class Interrupts implements SpeechControl {
     if (speech?.isPaused === true) {
       speech.resume();
       this.#last = undefined;
-      wake();
+      wake.ring();
       return speech.speech;
     }
     const isInterrupted = speech !== undefined && renderer.speeches.isInterrupted(speech);
@@ -201,7 +201,7 @@ export class Interrupts implements SpeechControl {
     readonly heard: Promise<Heard>;
     readonly taken: readonly TakenBack[];
   } {
-    const { clock, audioTrack, renderer, video, listeners, deadlines, playback, hasAudio } = this.#options;
+    const { clock, audioTrack, renderer, video, listeners, deadlines, playback, hasAudio, sender } = this.#options;
     const now = clock();
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
@@ -214,12 +214,11 @@ export class Interrupts implements SpeechControl {
     const most = listeners.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
     if (rewound) {
-      audioTrack.silence(position);
-      this.#options.send();
+      sender.silence(position);
       listeners.startOver(toTime(position), now);
       playback.rewound(toTime(position), now);
     }
-    const pictures = video?.pause(toTime(position)) ?? false;
+    const pictures = video?.rewind(toTime(position)) ?? false;
     const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
     const heard = this.#heard(cut);
     this.#measure(
@@ -243,7 +242,7 @@ export class Interrupts implements SpeechControl {
         if (speech.isPaused && speech.isHeard) renderer.speeches.finishWaiting(speech);
         speech.announcePause();
       }
-      wake();
+      wake.ring();
     });
   }
 

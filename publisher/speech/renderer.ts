@@ -15,11 +15,12 @@ import type { Deadlines } from "../send/deadlines.js";
 import { OpenedAudio, openAudio } from "../source/open-audio.js";
 import { PacedSource } from "../source/paced-source.js";
 import { SAMPLE_RATE } from "../source/resample.js";
-import { type SpliceMode, splice } from "../source/sample-queue.js";
 import type { AudioSource } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { toPosition, toTime } from "../tracks/position.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
+import type { Wake } from "../wake.js";
+import { PendingSplices, type Splice } from "./pending-splices.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
 import { type Block, SourceRenderer, tellsVoice } from "./source-renderer.js";
 import type { Speech, SpeechControl } from "./speech.js";
@@ -41,20 +42,16 @@ export interface RendererOptions {
   readonly logger: Logger;
   /** What speeches ask of the publisher. */
   readonly control: SpeechControl;
-  /** A reading is done. */
-  readonly onRead: () => void;
-  /** An utterance begins there. */
-  readonly onBegin: (at: Microseconds) => void;
-  /** The source was too slow: audio is so much later than planned. */
-  readonly onDelay: (by: Microseconds) => void;
+  /** Rung when a reading is done. */
+  readonly wake: Wake;
 }
 
-/** Sound to put into the source's, in samples per channel since the start of the broadcast. */
-export interface Splice {
-  readonly at: number;
-  readonly samples: Float32Array;
-  readonly mode: SpliceMode;
-}
+/** What happened while rendering. */
+export type RendererEvent =
+  /** A speech begins there. */
+  | { readonly kind: "began"; readonly at: Microseconds }
+  /** What was not sent yet is so much later than planned: the source was too slow, or the way to the relay full. */
+  | { readonly kind: "delayed"; readonly by: Microseconds };
 
 /** A stretch of the timeline that repeats from its end on, in samples. */
 export interface Stretch {
@@ -103,8 +100,6 @@ const WARM_UP = 0.3 * SAMPLE_RATE;
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
 /** A live source later than this for a second has stood still. */
 const LIVE_SLACK = fromMilliseconds(200);
-/** Splices that wait for their moment. */
-const MAX_SPLICES = 64;
 
 /** Says what is to be said: reads the sources one after the other, denoises them and writes them to the timeline. */
 export class Renderer {
@@ -119,19 +114,19 @@ export class Renderer {
   /** Readings under way, one for each renderer: what was taken back may still be waiting for its source. */
   readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
   #results: readonly Reading[] = [];
+  #events: RendererEvent[] = [];
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
-  #splices: Splice[] = [];
+  readonly #splices: PendingSplices;
   #band: (Stretch & { readonly item: QueuedSpeech }) | undefined;
   #wrapped = false;
   #underruns = 0;
   readonly #paced = new WeakMap<SourceRenderer, PacedSource>();
-  /** One function for all denoisers: who shares a worker is told once. */
-  readonly #onFallback = (error: Error) => this.#options.logger.warn({ err: error }, error.message);
 
   constructor(options: RendererOptions) {
     const { clock, deadlines, audioTrack, logger, channels, resumeWindowMs, control } = options;
     this.#options = options;
+    this.#splices = new PendingSplices(channels);
     this.#clock = clock;
     this.#deadlines = deadlines;
     this.#audioTrack = audioTrack;
@@ -209,8 +204,8 @@ export class Renderer {
   async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
     const denoisers: Denoiser[] = [];
     if (model === undefined) return denoisers;
-    const { opus, comfortNoiseDb } = this.#options;
-    const options = { silencePauses: opus.dtx, comfortNoiseDb, onFallback: this.#onFallback };
+    const { opus, comfortNoiseDb, logger } = this.#options;
+    const options = { silencePauses: opus.dtx, comfortNoiseDb, logger };
     for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model, options));
     return denoisers;
   }
@@ -226,7 +221,7 @@ export class Renderer {
       // What is rendered ahead may be mixed otherwise later; live audio that nobody hears denoised need not be.
       wanted: () => this.#options.mode === "ahead" || this.#audioTrack.needsWet,
       onSamples: (samples, offset) => {
-        if (this.speeches.current?.renderer === renderer) this.#splice(samples, this.#audioTrack.end + offset);
+        if (this.speeches.current?.renderer === renderer) this.#splices.apply(samples, this.#audioTrack.end + offset);
       },
     });
     renderer.setNoiseProfile(this.#noise);
@@ -235,11 +230,22 @@ export class Renderer {
   }
 
   /** Writes what the readings of the last tick brought. */
-  take(): void {
+  take(): readonly RendererEvent[] {
     this.speeches.settle(toPosition(this.#deadlines.passed(this.#clock())));
     const results = this.#results;
     this.#results = [];
     for (const result of results) if (result.speech.renderer === result.renderer) this.#write(result);
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** Moves what was not sent yet to `position`, in samples: where it can still be heard in full. */
+  delay(position: number): void {
+    const { unsent } = this.#audioTrack;
+    const by = this.#audioTrack.delay(position);
+    this.speeches.moved(unsent, by);
+    this.#events.push({ kind: "delayed", by: microseconds(toTime(by)) });
   }
 
   /** Starts to read what is needed by now; false when nothing is, or its reading is under way. */
@@ -252,7 +258,7 @@ export class Renderer {
     const done = (result: { block: Block | undefined; error?: unknown }) => {
       if (!this.#readings.delete(renderer)) return;
       this.#results = [...this.#results, { speech, renderer, ...result }];
-      this.#options.onRead();
+      this.#options.wake.ring();
     };
     renderer.read().then(
       (block) => done({ block }),
@@ -274,7 +280,7 @@ export class Renderer {
     if (current === undefined || taken.some(({ speech }) => speech === current)) {
       this.#mutedEnd = position;
       this.#band = undefined;
-      this.#splices = [];
+      this.#splices.clear();
     }
     return taken;
   }
@@ -294,7 +300,7 @@ export class Renderer {
     const { channels } = this.#options;
     const read = audioTrack.end + renderer.ahead;
     const inside = splices.filter(({ at }) => at < read);
-    this.#keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
+    this.#splices.keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
     const ends = unloop && renderer.looping;
     if (unloop) this.#band = undefined;
     const everything = denoisers !== undefined || (render && renderer.denoises) || ends;
@@ -452,9 +458,12 @@ export class Renderer {
     const from = isWaiting ? unsent : Math.max(audioTrack.end, audioTrack.cursor);
     if (toTime(from) >= this.#deadlines.late(now)) return;
     if (item.start < from) this.#underruns++;
-    const by = audioTrack.delay(this.#deadlines.next(now));
-    this.speeches.moved(unsent, by);
-    this.#options.onDelay(microseconds(toTime(by)));
+    this.delay(this.#deadlines.next(now));
+  }
+
+  #begin(at: Microseconds): void {
+    this.#events.push({ kind: "began", at });
+    this.#options.wake.ring();
   }
 
   // A live source that stood still goes on at the time it is captured, over a hole.
@@ -465,7 +474,7 @@ export class Renderer {
     this.#audioTrack.startAt(this.#deadlines.next(now));
     const by = microseconds(toTime(this.#audioTrack.end) - end);
     paced.moved(by);
-    this.#options.onDelay(by);
+    this.#events.push({ kind: "delayed", by });
   }
 
   #pace(source: AudioSource): PacedSource {
@@ -491,7 +500,7 @@ export class Renderer {
   async #next(): Promise<QueuedSpeech | undefined> {
     const now = this.#clock();
     const { speeches } = this;
-    if (speeches.unmute()) this.#options.onBegin(toTime(this.#deadlines.next(now)));
+    if (speeches.unmute()) this.#begin(toTime(this.#deadlines.next(now)));
     if (speeches.muted !== undefined && speeches.current === undefined && speeches.next === undefined) {
       return toTime(this.#mutedEnd) < this.#deadlines.wall(now) ? speeches.muted : undefined;
     }
@@ -502,24 +511,9 @@ export class Renderer {
       if (speech.renderer === undefined) speech.setRenderer(await this.makeRenderer(speech.source));
       if (speeches.next !== speech || speeches.current !== undefined) return undefined;
       this.#startAt(this.#deadlines.next(now));
-      this.#options.onBegin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
+      this.#begin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
     }
     return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speeches.current : undefined;
-  }
-
-  #keep(splices: readonly Splice[]): void {
-    this.#splices.push(...splices);
-    this.#splices.splice(0, this.#splices.length - MAX_SPLICES);
-  }
-
-  #splice(samples: Float32Array, position: number): void {
-    if (this.#splices.length === 0) return;
-    const { channels } = this.#options;
-    for (const { at, samples: added, mode } of this.#splices) {
-      splice(samples, (at - position) * channels, added, mode);
-    }
-    const end = position + samples.length / channels;
-    this.#splices = this.#splices.filter(({ at, samples: added }) => at + added.length / channels > end);
   }
 }
 

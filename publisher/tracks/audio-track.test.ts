@@ -1,11 +1,12 @@
-import { expect, it } from "vitest";
-import { AudioTrack, type AudioTrackOptions } from "./audio-track.js";
+import { expect, test } from "vitest";
+import type { EncodedFrame } from "../send/send-queue.js";
+import { AudioTrack } from "./audio-track.js";
 import { knobsSchema } from "./mixer.js";
 import { OpusEncoder } from "./opus.js";
 
 const audio = (samples: number) => ({ dry: new Float32Array(samples), wet: new Float32Array(samples) });
 
-async function compose(options: Pick<AudioTrackOptions, "groupFrames" | "onFrame">): Promise<AudioTrack> {
+async function openTrack(groupFrames: number): Promise<AudioTrack> {
   const audioTrack = new AudioTrack({
     channels: 1,
     frameMs: 20,
@@ -13,34 +14,30 @@ async function compose(options: Pick<AudioTrackOptions, "groupFrames" | "onFrame
     capacity: 96_000,
     rewindBy: "group",
     knobs: knobsSchema.parse({}),
-    lowWanted: () => false,
-    onRewind: () => {},
-    onTrack: () => {},
-    ...options,
+    groupFrames,
   });
   audioTrack.setEncoders(await OpusEncoder.create({ channels: 1, frameMs: 20 }), undefined);
   return audioTrack;
 }
 
-it("tells of a rewind where it cut, also when the audio that follows is late and a hole begins there", async () => {
-  const frames: { timestamp: number; opensEpoch: boolean }[] = [];
-  const audioTrack = await compose({
-    groupFrames: 1,
-    onFrame: ({ timestamp, opensEpoch }) => frames.push({ timestamp, opensEpoch }),
-  });
-  const encodeAll = (target: number) => {
-    while (audioTrack.encode(target, { ended: false }));
-  };
+function* encodeAll(audioTrack: AudioTrack, target: number, ended = false): Generator<EncodedFrame> {
+  for (let frame = audioTrack.encode(target, { ended }); frame; frame = audioTrack.encode(target, { ended }))
+    yield frame;
+}
+
+test("a rewind starts a group where it cut, even if the audio that follows is late and a hole begins there", async () => {
+  const audioTrack = await openTrack(1);
   audioTrack.write(audio(9600));
-  encodeAll(4800);
-  expect(frames).toHaveLength(5);
+  expect([...encodeAll(audioTrack, 4800)]).toHaveLength(5);
 
   audioTrack.cut(1920);
   audioTrack.rewind(1920);
   audioTrack.startAt(9600);
   audioTrack.write(audio(9600));
-  encodeAll(11_000);
-  expect(frames.slice(5)).toEqual([
+  expect(audioTrack.takeRewinds()).toEqual([{ to: 40_000, lastSequence: 4, track: undefined }]);
+  expect(audioTrack.takeRewinds()).toEqual([]);
+  const frames = [...encodeAll(audioTrack, 11_000)];
+  expect(frames.map(({ timestamp, opensEpoch }) => ({ timestamp, opensEpoch }))).toEqual([
     { timestamp: 40_000, opensEpoch: true },
     // What begins at 200 ms is encoded from a look-ahead earlier on.
     { timestamp: 193_500, opensEpoch: false },
@@ -49,35 +46,32 @@ it("tells of a rewind where it cut, also when the audio that follows is late and
   audioTrack.close();
 });
 
-it("fills groups with frames, ends them where something follows later or nothing, and opens an epoch with one frame", async () => {
+test("a track fills groups with frames, ends them before a hole and at the end, and opens an epoch with one frame", async () => {
   const groups = new Map<number, { times: number[]; ended: boolean }>();
-  const audioTrack = await compose({
-    groupFrames: 3,
-    onFrame: ({ sequence, timestamp, opensGroup, endsGroup }) => {
+  const audioTrack = await openTrack(3);
+  const encode = (ended = false) => {
+    for (const { sequence, timestamp, opensGroup, endsGroup } of encodeAll(audioTrack, 96_000, ended)) {
       expect(opensGroup).toBe(!groups.has(sequence));
       const group = groups.get(sequence) ?? { times: [], ended: false };
       expect(group.ended).toBe(false);
       group.times.push(timestamp / 1000);
       groups.set(sequence, { ...group, ended: endsGroup });
-    },
-  });
-  const encodeAll = (ended = false) => {
-    while (audioTrack.encode(96_000, { ended }));
+    }
   };
   audioTrack.write(audio(960 * 5));
-  encodeAll(true);
+  encode(true);
   // A hole, and two frames behind it, which begin a look-ahead before they do.
   audioTrack.startAt(960 * 10);
   audioTrack.write(audio(960 * 2));
-  encodeAll(true);
+  encode(true);
   // Two frames of a group of three, and then back to the second of them.
   audioTrack.startAt(960 * 20);
   audioTrack.write(audio(960 * 2 + 312));
-  encodeAll();
+  encode();
   audioTrack.cut(960 * 21);
   audioTrack.rewind(960 * 21);
   audioTrack.write(audio(960 * 4));
-  encodeAll();
+  encode();
 
   expect([...groups]).toEqual([
     [0, { times: [0, 20, 40], ended: true }],

@@ -1,6 +1,6 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { Timeline } from "../../container/index.js";
-import type { OutgoingFrame } from "../send/send-queue.js";
+import type { EncodedFrame } from "../send/send-queue.js";
 import { type Knobs, Mixer } from "./mixer.js";
 import type { AudioEncoder } from "./opus.js";
 import { toTime } from "./position.js";
@@ -16,6 +16,15 @@ interface Hole {
 /** Control epochs remembered: those to come, and those that groups carry. */
 const MAX_MARKS = 256;
 
+/** One rewind: everything sent from `to` on is stale. */
+export interface TrackRewind {
+  readonly to: Microseconds;
+  /** The last group of the old timeline. */
+  readonly lastSequence: number;
+  /** Name of the fresh track that takes the place of the old one, with `rewindBy: "track"`. */
+  readonly track: string | undefined;
+}
+
 /** Options of {@link AudioTrack}. */
 export interface AudioTrackOptions {
   readonly channels: 1 | 2;
@@ -28,14 +37,6 @@ export interface AudioTrackOptions {
   readonly capacity: number;
   readonly rewindBy: "group" | "track";
   readonly knobs: Knobs;
-  /** Asked for every frame: does anybody want the lower rendition? */
-  readonly lowWanted: () => boolean;
-  /** A frame was encoded. */
-  readonly onFrame: (frame: Omit<OutgoingFrame, "producedAt">) => void;
-  /** All sent from `to` on was taken back; `lastSequence` is the last group of the old timeline. */
-  readonly onRewind: (to: Microseconds, lastSequence: number) => void;
-  /** A fresh track takes the place of the one before. */
-  readonly onTrack: (name: string) => void;
 }
 
 /**
@@ -62,6 +63,7 @@ export class AudioTrack {
   #opening = false;
   /** Room for more frames in the last group; 0 when the next frame begins one. */
   #room = 0;
+  #rewinds: TrackRewind[] = [];
   #marks: { readonly controlEpoch: number; readonly position: number }[] = [];
   readonly #carried = [{ controlEpoch: 0, sequence: 0 }];
   readonly #counts = { groups: 0, frames: 0, bytes: 0, rewinds: 0, clipped: 0 };
@@ -180,27 +182,32 @@ export class AudioTrack {
   }
 
   /**
-   * Encodes the next frame, if it starts before `target` and is rendered. `ended`: nothing more is to come, so the rest
-   * goes out with silence behind it. False when there is none.
+   * Encodes the next frame, if it starts before `target` and is rendered; undefined otherwise. `ended`: nothing more is to
+   * come, so the rest goes out with silence behind it. `low`: encode the lower rendition too.
    */
-  encode(target: number, { ended }: { ended: boolean }): boolean {
+  encode(target: number, { ended, low = false }: { ended: boolean; low?: boolean }): EncodedFrame | undefined {
     const encoder = this.#encoder;
-    if (encoder === undefined) return false;
-    this.#skipHoles(target);
-    if (this.#cursor >= target) return false;
+    if (encoder === undefined) return undefined;
+    const lower = low ? this.#low : undefined;
+    while (this.#cursor < target) {
+      const hole = this.#holes[0];
+      if (hole === undefined || this.#cursor < hole.from) break;
+      // A rewind starts a group where it cut, even if the source is late and nothing is heard there.
+      if (this.#opening && this.#cursor < hole.to) return this.#silenceFrame(encoder, lower);
+      this.#skip(hole);
+    }
+    if (this.#cursor >= target) return undefined;
     const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
-    if (ended ? this.#cursor >= this.#buffer.end : needed > this.#buffer.end) return false;
-    const low = this.#options.lowWanted() ? this.#low : undefined;
-    const isContinued = [encoder, low].every((each) => each?.continues(this.#cursor) ?? true);
+    if (ended ? this.#cursor >= this.#buffer.end : needed > this.#buffer.end) return undefined;
+    const isContinued = [encoder, lower].every((each) => each?.continues(this.#cursor) ?? true);
     const history = isContinued ? undefined : this.#history(encoder);
     this.#buffer.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
     this.#mixer.process(this.#dry, this.#wet, this.#mixed);
     this.#counts.clipped += clip(this.#mixed);
-    const lowPacket = low?.encode(this.#cursor, this.#mixed, history);
-    this.#emit(encoder.encode(this.#cursor, this.#mixed, history), lowPacket, {
+    const lowPacket = lower?.encode(this.#cursor, this.#mixed, history);
+    return this.#frame(encoder.encode(this.#cursor, this.#mixed, history), lowPacket, {
       last: ended && this.#cursor + this.#options.frameSize >= this.#buffer.end,
     });
-    return true;
   }
 
   /** Leaves frames out up to the first that starts at or after `position`, as far as they are rendered; returns how many. */
@@ -214,23 +221,33 @@ export class AudioTrack {
     return frames;
   }
 
-  /** Takes back everything sent from `position` on; what follows is encoded as if nothing had been. */
+  /**
+   * Makes everything sent from `position` on stale; what follows is encoded as if nothing had been. {@link takeRewinds}
+   * has it for the other parts.
+   */
   rewind(position: number): void {
-    const { rewindBy, onRewind, onTrack } = this.#options;
     const to = toTime(position);
+    const lastSequence = this.#lastSequence;
     this.#counts.rewinds++;
     this.#opening = true;
     this.#room = 0;
-    onRewind(to, this.#lastSequence);
-    if (rewindBy === "track") {
+    if (this.#options.rewindBy === "track") {
       this.#nextTrack();
       this.#timeline = new Timeline();
-      onTrack(this.#track);
+      this.#rewinds.push({ to, lastSequence, track: this.#track });
     } else {
       this.#timeline.rewind(to);
+      this.#rewinds.push({ to, lastSequence, track: undefined });
     }
     this.#cursor = position;
     this.#restartEncoders();
+  }
+
+  /** The rewinds since the last call, in order. */
+  takeRewinds(): readonly TrackRewind[] {
+    const rewinds = this.#rewinds;
+    this.#rewinds = [];
+    return rewinds;
   }
 
   /** Original audio between two positions, interleaved; what is not remembered is silent. */
@@ -258,11 +275,11 @@ export class AudioTrack {
     return this.#buffer.cut(position);
   }
 
-  /** Takes back from `position` on and says one frame of silence there, so that everybody learns of it. */
-  silence(position: number): void {
-    if (this.#encoder === undefined) return;
+  /** Rewinds to `position` and returns one frame of silence there, which carries the news. */
+  silence(position: number, { low = false }: { low?: boolean } = {}): EncodedFrame | undefined {
+    if (this.#encoder === undefined) return undefined;
     this.rewind(position);
-    this.#emitSilence();
+    return this.#silenceFrame(this.#encoder, low ? this.#low : undefined);
   }
 
   /** Frees the encoder. */
@@ -287,28 +304,20 @@ export class AudioTrack {
     return dry;
   }
 
-  #skipHoles(target: number): void {
-    while (this.#cursor < target) {
-      const hole = this.#holes[0];
-      if (hole === undefined || this.#cursor < hole.from) return;
-      // A rewind is told by a group where it cut, also when the source is late and nothing is to be heard there.
-      if (this.#opening && this.#cursor < hole.to) this.#emitSilence();
-      this.#holes.shift();
-      if (this.#cursor >= hole.to) continue;
-      this.#cursor = hole.to;
-      this.#room = 0;
-    }
+  #skip(hole: Hole): void {
+    this.#holes.shift();
+    if (this.#cursor >= hole.to) return;
+    this.#cursor = hole.to;
+    this.#room = 0;
   }
 
-  #emitSilence(): void {
-    const encoder = this.#encoder;
-    if (encoder === undefined) return;
-    this.#emit(encoder.silence, this.#options.lowWanted() ? this.#low?.silence : undefined, { last: true });
+  #silenceFrame(encoder: RenditionEncoder, low: RenditionEncoder | undefined): EncodedFrame {
+    return this.#frame(encoder.silence, low?.silence, { last: true });
   }
 
   // `last`: nothing follows at once, so the group is done, full or not.
-  #emit(payload: Uint8Array, low: Uint8Array | undefined, { last }: { last: boolean }): void {
-    const { frameMs, frameSize, groupFrames, onFrame } = this.#options;
+  #frame(payload: Uint8Array, low: Uint8Array | undefined, { last }: { last: boolean }): EncodedFrame {
+    const { frameMs, frameSize, groupFrames } = this.#options;
     const timestamp = toTime(this.#cursor);
     const opensEpoch = this.#opening;
     const opensGroup = this.#room === 0;
@@ -325,8 +334,8 @@ export class AudioTrack {
     this.#counts.frames++;
     this.#counts.bytes += payload.length;
     const endsGroup = this.#room === 0;
-    onFrame({ track: this.#track, sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup });
     this.#cursor += frameSize;
+    return { track: this.#track, sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup };
   }
 
   #carry(sequence: number): void {

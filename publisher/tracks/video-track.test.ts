@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { fromMilliseconds, MediaError, type Microseconds, microseconds } from "../../base/index.js";
 import { decodeLegacyFrame, epochOf, type Frame } from "../../container/index.js";
 import type { VideoSource } from "../video/video-source.js";
+import { Wake } from "../wake.js";
 import { VideoTrack } from "./video-track.js";
 
 const STEP_MS = 40;
@@ -57,14 +58,12 @@ function setUp(options: SourceOptions & { rewindBy?: "group" | "track" } = {}) {
   let now = 0;
   const source = new Numbers(options);
   const warnings: string[] = [];
-  const renamed: string[] = [];
   const track = new VideoTrack({
     source,
     retainMs: 5000,
     rewindBy: options.rewindBy ?? "group",
     logger: { debug: () => {}, info: () => {}, warn: (_, message) => warnings.push(message) },
-    onReady: () => {},
-    onTrack: () => renamed.push(...Object.keys(track.renditions)),
+    wake: new Wake(),
     clock: () => fromMilliseconds(now),
   });
   const attach = (): Broadcast.Producer => {
@@ -105,7 +104,7 @@ function setUp(options: SourceOptions & { rewindBy?: "group" | "track" } = {}) {
     // Groups are read side by side.
     return got.splice(0).sort((a, b) => a.sequence - b.sequence);
   };
-  return { source, track, attach, subscribe, play, settle, groups, warnings, renamed };
+  return { source, track, attach, subscribe, play, settle, groups, warnings };
 }
 
 const ms = (value: number): Microseconds => fromMilliseconds(value);
@@ -134,7 +133,7 @@ test("a pause takes back from the moment on, shows the picture of it, and the st
   track.start(ms(0));
   await play(900);
   // Up to 1280 ms were sent; the cut lies in the group of 800 ms, behind the picture of 920 ms.
-  expect(track.pause(ms(950))).toBe(true);
+  expect(track.rewind(ms(950))).toBe(true);
   const signal = await settle();
   expect(signal.map(({ number, at }) => [number, at])).toEqual([
     [20, 950],
@@ -146,7 +145,7 @@ test("a pause takes back from the moment on, shows the picture of it, and the st
   await expect(groups.get(3)!.closed).resolves.toBeInstanceOf(Error);
   expect(groups.get(2)!.closed.peek()).toBeNull();
   expect(await play(500)).toEqual([]);
-  expect(track.pause(ms(960))).toBe(false);
+  expect(track.rewind(ms(960))).toBe(false);
 
   track.start(ms(2000));
   const resumed = await play(300, 1200);
@@ -159,7 +158,7 @@ test("a pause takes back from the moment on, shows the picture of it, and the st
   track.delay(ms(100));
   const delayed = await play(300, 1200);
   expect(delayed[0]!.at).toBe(delayed[0]!.number * 40 + 1150);
-  expect(track.pause(ms(60_000))).toBe(false);
+  expect(track.rewind(ms(60_000))).toBe(false);
   expect(track.epoch).toBe(1);
 });
 
@@ -168,16 +167,16 @@ test("two pauses in a row, each earlier, and one at the very start are all told"
   subscribe(attach());
   track.start(ms(100));
   await play(500);
-  expect(track.pause(ms(700))).toBe(true);
+  expect(track.rewind(ms(700))).toBe(true);
   track.start(ms(700));
   await play(200);
-  expect(track.pause(ms(400))).toBe(true);
+  expect(track.rewind(ms(400))).toBe(true);
   const second = (await settle()).filter(({ sequence }) => epochOf(sequence) === 2);
   expect(second[0]).toMatchObject({ at: 400, number: 0 });
   expect(second.at(-1)!.number).toBe(7);
   track.start(ms(400));
   await play(100);
-  expect(track.pause(ms(0))).toBe(true);
+  expect(track.rewind(ms(0))).toBe(true);
   const third = (await settle()).filter(({ sequence }) => epochOf(sequence) === 3);
   expect(third.map(({ number, at }) => [number, at])).toEqual([[0, 0]]);
 });
@@ -228,7 +227,7 @@ test("where too much leads up to a moment the keyframe stands for it, and the ne
   subscribe(attach());
   track.start(ms(0));
   await play(500);
-  expect(track.pause(ms(360))).toBe(true);
+  expect(track.rewind(ms(360))).toBe(true);
   expect((await settle()).filter(({ sequence }) => sequence >= 65_536)).toEqual([
     { sequence: 65_536, number: 0, at: 360 },
   ]);
@@ -241,7 +240,7 @@ test("where too much leads up to a moment the keyframe stands for it, and the ne
   early.subscribe(early.attach());
   early.track.start(ms(0));
   await early.play(500);
-  early.track.pause(ms(200));
+  early.track.rewind(ms(200));
   early.track.start(ms(600));
   expect((await early.play(400, 800)).find(({ at }) => at > 600)).toMatchObject({ number: 10, at: 800 });
   expect(early.track.counters.skipped).toBe(4);
@@ -253,21 +252,21 @@ test("a group larger than all that may be held is sent on, and taken back by the
   track.start(ms(0));
   const got = await play(700);
   expect(numbers(got)).toEqual(range(0, 28));
-  expect(track.pause(ms(720))).toBe(true);
+  expect(track.rewind(ms(720))).toBe(true);
   track.start(ms(800));
   const resumed = await play(300);
   expect(resumed.find(({ sequence }) => sequence >= 65_536)!.number % 20).toBe(0);
 });
 
 test("with a track for each take the catalog names the new one, whose time starts afresh", async () => {
-  const { track, attach, subscribe, play, settle, renamed } = setUp({ rewindBy: "track" });
+  const { track, attach, subscribe, play, settle } = setUp({ rewindBy: "track" });
   const broadcast = attach();
   expect(Object.keys(track.renditions)).toEqual(["video0"]);
   subscribe(broadcast, "video0");
   track.start(ms(0));
   await play(500);
-  expect(track.pause(ms(300))).toBe(true);
-  expect(renamed).toEqual(["video1"]);
+  expect(track.rewind(ms(300))).toBe(true);
+  expect(Object.keys(track.renditions)).toEqual(["video1"]);
   await settle();
   subscribe(broadcast, "video1");
   const standing = await play(50);

@@ -11,6 +11,7 @@ import { encodeLegacyFrame, type Frame, Timeline, type VideoRendition } from "..
 import { TokenBucket } from "../../flow/congestion/index.js";
 import { GopCache } from "../video/gop-cache.js";
 import type { VideoSource } from "../video/video-source.js";
+import type { Wake } from "../wake.js";
 
 /** Options of {@link VideoTrack}. */
 export interface VideoTrackOptions {
@@ -21,10 +22,8 @@ export interface VideoTrackOptions {
   /** How to take back; see the publisher's option. */
   readonly rewindBy: "group" | "track";
   readonly logger: Logger;
-  /** Something can be sent that could not before. */
-  readonly onReady: () => void;
-  /** With `rewindBy: "track"`: there is a fresh track, and the catalog has to name it. */
-  readonly onTrack: () => void;
+  /** Rung when something can be sent that could not before. */
+  readonly wake: Wake;
   readonly clock?: Clock;
 }
 
@@ -73,8 +72,7 @@ export class VideoTrack {
   readonly #retainMs: number;
   readonly #rewindBy: "group" | "track";
   readonly #logger: Logger;
-  readonly #onReady: () => void;
-  readonly #onTrack: () => void;
+  readonly #wake: Wake;
   readonly #clock: Clock;
   readonly #interval: Microseconds;
   readonly #bucket = new TokenBucket(PACE);
@@ -112,8 +110,7 @@ export class VideoTrack {
     this.#retainMs = options.retainMs;
     this.#rewindBy = options.rewindBy;
     this.#logger = options.logger;
-    this.#onReady = options.onReady;
-    this.#onTrack = options.onTrack;
+    this.#wake = options.wake;
     this.#clock = options.clock ?? monotonicClock;
     this.#interval = microseconds(1e6 / (options.source.framerate ?? 1));
     this.#timeline = new Timeline();
@@ -174,7 +171,7 @@ export class VideoTrack {
     this.#since = at;
     // What follows continues the group of the picture that stood until now.
     this.#restart ||= this.#group === undefined;
-    this.#onReady();
+    this.#wake.ring();
   }
 
   /** Moves what was not sent yet to `by` later, as the audio beside it was. */
@@ -183,10 +180,10 @@ export class VideoTrack {
   }
 
   /**
-   * Pauses at media time `to`, and takes back what was sent from there on: aborts the group in progress, or ends it where
+   * Pauses at media time `to` and takes back what was sent from there on: aborts the group in progress, or ends it where
    * it began before, moves to the next epoch and sends the picture of that moment. Returns whether anything was.
    */
-  pause(to: Microseconds): boolean {
+  rewind(to: Microseconds): boolean {
     if (this.#offset === undefined) return false;
     this.#position = microseconds(Math.max(0, to - this.#offset));
     this.#offset = undefined;
@@ -256,7 +253,7 @@ export class VideoTrack {
     this.#group = undefined;
     this.#wasWanted = false;
     track.used.subscribe((used) => {
-      if (track === this.#track && used) this.#onReady();
+      if (track === this.#track && used) this.#wake.ring();
     });
   }
 
@@ -308,7 +305,6 @@ export class VideoTrack {
     this.#endGroup();
     this.#publish();
     old?.close();
-    this.#onTrack();
   }
 
   #send(frame: Frame, wanted: Microseconds): void {
@@ -358,7 +354,7 @@ export class VideoTrack {
       else this.#gops.push(frame);
       more = true;
     }
-    if (more) this.#onReady();
+    if (more) this.#wake.ring();
   }
 
   #end(): void {

@@ -2,14 +2,19 @@ import { type Broadcast, Group, Time, type Track } from "@kixelated/moq";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { encodeVoiceFrame, epochStart, VOICE_STEP } from "../../container/index.js";
 
+/** Where the voice activity of the audio is known. */
+export interface VoiceSource {
+  /** The probability of a voice in the 10 ms from `step` times 10 ms on, as a voice frame carries it. */
+  voice(step: number): number;
+}
+
 /** Options of {@link VoiceTrack}. */
 export interface VoiceTrackOptions {
   /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
   readonly retainMs: number;
   /** How to take back; see the publisher's option. */
   readonly rewindBy: "group" | "track";
-  /** The step of voice from a number times 10 ms on, as a voice frame tells it. */
-  readonly read: (step: number) => number;
+  readonly source: VoiceSource;
 }
 
 /** What a voice track has done. */
@@ -66,13 +71,12 @@ export class VoiceTrack {
     this.#publish();
   }
 
-  /** Says whether there is a model that tells of voices. True when that has changed, so that the catalog has to. */
-  offer(on: boolean): boolean {
-    if (on === this.#offered) return false;
+  /** Offers the track while a model detects voices, and ends it otherwise. */
+  offer(on: boolean): void {
+    if (on === this.#offered) return;
     this.#offered = on;
     if (on) this.#publish();
     else this.#renew();
-    return true;
   }
 
   /** Takes back what was told from `to` on. */
@@ -156,7 +160,7 @@ export class VoiceTrack {
       this.#counters.groups++;
     }
     const timestamp = microseconds(step * VOICE_STEP);
-    const steps = Uint8Array.from({ length: count }, (_, index) => this.#options.read(step + index));
+    const steps = Uint8Array.from({ length: count }, (_, index) => this.#options.source.voice(step + index));
     const payload = encodeVoiceFrame({ timestamp, steps });
     this.#group.producer.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(timestamp) });
     this.#counters.frames++;

@@ -1,7 +1,7 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
 import { knobsSchema, OpusEncoder, type OpusOptions } from "../../publisher/index.js";
-import type { OutgoingFrame } from "../../publisher/send/send-queue.js";
+import type { EncodedFrame } from "../../publisher/send/send-queue.js";
 import { AudioTrack } from "../../publisher/tracks/audio-track.js";
 import { AudioPipeline, loadOpus, type PlayoutRewind } from "../../watch/index.js";
 
@@ -42,12 +42,12 @@ export function likeness(heard: Float32Array, source: Float32Array, from: number
   return both / ((to - from) * Math.sqrt(power(heard, from, to) * power(source, from, to)) + 1e-12);
 }
 
-/** AudioTrack, encoders, consumer and decoder in a row, without time and without a network. */
+/** Track, encoders, consumer and decoder in a row, without time and without a network. */
 export class CodecLoop {
   /** What should be heard, by place on the timeline. */
   readonly source = new Float32Array(SECONDS * 48_000);
   readonly heard = new Float32Array(SECONDS * 48_000);
-  readonly frames: Omit<OutgoingFrame, "producedAt">[] = [];
+  readonly frames: EncodedFrame[] = [];
   readonly audioTrack: AudioTrack;
   lowWanted = false;
   readonly #consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
@@ -62,10 +62,6 @@ export class CodecLoop {
       capacity: this.source.length,
       rewindBy: "group",
       knobs: knobsSchema.parse({}),
-      lowWanted: () => this.lowWanted,
-      onFrame: (frame) => this.#deliver(frame),
-      onRewind: () => {},
-      onTrack: () => {},
     });
     this.#pipeline = new AudioPipeline({
       consumer: this.#consumer,
@@ -102,7 +98,11 @@ export class CodecLoop {
   }
 
   encode({ until = this.source.length, ended = true } = {}): void {
-    while (this.audioTrack.encode(until, { ended }));
+    for (;;) {
+      const frame = this.audioTrack.encode(until, { ended, low: this.lowWanted });
+      if (frame === undefined) return;
+      this.#deliver(frame);
+    }
   }
 
   /** Ends what is said at a place, taken back where it was sent. */
@@ -110,7 +110,9 @@ export class CodecLoop {
     const rewound = at < this.audioTrack.cursor;
     this.audioTrack.cut(at);
     this.source.fill(0, at);
-    if (rewound) this.audioTrack.silence(at);
+    if (!rewound) return;
+    const silence = this.audioTrack.silence(at, { low: this.lowWanted });
+    if (silence !== undefined) this.#deliver(silence);
   }
 
   /** Says what follows a place otherwise. */
@@ -125,7 +127,7 @@ export class CodecLoop {
     this.#pipeline.close();
   }
 
-  #deliver(frame: Omit<OutgoingFrame, "producedAt">): void {
+  #deliver(frame: EncodedFrame): void {
     this.frames.push(frame);
     const { sequence, timestamp, low, payload } = frame;
     this.#consumer.receive(sequence, { timestamp, payload: low ?? payload, keyframe: true });

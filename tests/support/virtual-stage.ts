@@ -1,9 +1,11 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import { RewindConsumer } from "../../container/index.js";
+import { decodeLegacyFrame, RewindConsumer } from "../../container/index.js";
 import { type Aggregate, ReportAggregator } from "../../flow/report/index.js";
 import { Deadlines } from "../../publisher/send/deadlines.js";
+import type { WireFrame } from "../../publisher/send/group-writer.js";
 import { Listeners } from "../../publisher/send/listeners.js";
 import { SendQueue } from "../../publisher/send/send-queue.js";
+import { Sender } from "../../publisher/send/sender.js";
 import type { AudioSource } from "../../publisher/source/source.js";
 import { type Interruption, Interrupts } from "../../publisher/speech/interrupts.js";
 import { Playback } from "../../publisher/speech/playback.js";
@@ -12,7 +14,8 @@ import type { Speech } from "../../publisher/speech/speech.js";
 import { AudioTrack } from "../../publisher/tracks/audio-track.js";
 import { knobsSchema } from "../../publisher/tracks/mixer.js";
 import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
-import { toPosition } from "../../publisher/tracks/position.js";
+import { VoiceTrack } from "../../publisher/tracks/voice-track.js";
+import { Wake } from "../../publisher/wake.js";
 import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
 import { openPcm } from "../../watch/audio/pcm.js";
 import { Playout } from "../../watch/audio/playout.js";
@@ -79,6 +82,8 @@ export interface VirtualStageOptions {
   readonly frameMs?: number;
   /** How long a group, or a report, is on its way. */
   readonly transitMs?: number;
+  /** Whether the publisher sends no more than the relay has acknowledged plus a window. Default false. */
+  readonly window?: boolean;
   /** Blocks that the publisher renders in 10 ms at most. */
   readonly blocksPerTick?: () => number;
 }
@@ -109,6 +114,8 @@ export class VirtualStage {
   readonly sources: CountingSource[] = [];
   readonly #options: Required<VirtualStageOptions>;
   readonly #deadlines: Deadlines;
+  readonly #wake = new Wake();
+  readonly #sender: Sender;
   readonly #consumer: RewindConsumer;
   readonly #pipeline: AudioPipeline;
   readonly #aggregator = new ReportAggregator({ broadcast: 1 });
@@ -122,6 +129,8 @@ export class VirtualStage {
   #place = 0;
   #pulled = 0;
   #reportId = 0;
+  /** The last group that the relay has, as it tells the publisher. */
+  #acked: number | undefined;
   #reportAt = 0;
   /** The rewind that was reported last. */
   #reported: number | undefined;
@@ -133,14 +142,16 @@ export class VirtualStage {
       aheadMs: 0,
       frameMs: 20,
       transitMs: 20,
+      window: false,
       blocksPerTick: () => 100,
       ...options,
     } as const;
     this.#options = full;
     const { mode, frameMs } = full;
+    const logger = { debug: () => {}, info: () => {}, warn: () => {} };
     const clock = (): Microseconds => fromMilliseconds(this.now);
     const aheadMs = full.aheadMs || undefined;
-    this.sendQueue = new SendQueue({ bitrateBps: 768_000, window: false, late: mode === "ahead" });
+    this.sendQueue = new SendQueue({ bitrateBps: 768_000, window: full.window, late: mode === "ahead" });
     this.listeners = new Listeners({ clock });
     this.#deadlines = new Deadlines({ mode, aheadMs, frameMs, start: microseconds(0), listeners: this.listeners });
     this.audioTrack = new AudioTrack({
@@ -151,15 +162,6 @@ export class VirtualStage {
       capacity: 48_000 * 20,
       rewindBy: "group",
       knobs: knobsSchema.parse({}),
-      lowWanted: () => false,
-      onFrame: (frame) => {
-        const playhead = this.#deadlines.playhead(clock());
-        this.sendQueue.push({ ...frame, producedAt: clock() });
-        if (playhead === undefined || !this.listeners.playing) return;
-        this.listeners.transit.wrote(frame.sequence, microseconds(frame.timestamp - playhead));
-      },
-      onRewind: (to) => this.sendQueue.rewind(to),
-      onTrack: () => {},
     });
     this.audioTrack.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
     this.renderer = new Renderer({
@@ -171,16 +173,34 @@ export class VirtualStage {
       clock,
       deadlines: this.#deadlines,
       audioTrack: this.audioTrack,
-      logger: { debug: () => {}, info: () => {}, warn: () => {} },
-      onRead: () => {},
-      onBegin: () => this.interrupts.began(),
-      onDelay: () => {},
+      logger,
+      wake: this.#wake,
       control: {
         interrupt: (id) => this.interrupts.interrupt(id),
         pause: (id) => this.interrupts.pause(id),
         resume: (id) => this.interrupts.resume(id),
         phase: (id) => this.interrupts.phase(id),
       },
+    });
+    this.#sender = new Sender({
+      mode,
+      frameMs,
+      clock,
+      logger,
+      wake: this.#wake,
+      audioTrack: this.audioTrack,
+      voice: new VoiceTrack({ retainMs: 7000, rewindBy: "group", source: this.audioTrack }),
+      renderer: this.renderer,
+      sendQueue: this.sendQueue,
+      uplink: {
+        wanted: true,
+        lowWanted: false,
+        startTrack: () => {},
+        rewind: () => {},
+        send: (frame) => this.#carry(frame),
+      },
+      listeners: this.listeners,
+      deadlines: this.#deadlines,
     });
     this.interrupts = new Interrupts({
       clock,
@@ -191,8 +211,8 @@ export class VirtualStage {
       listeners: this.listeners,
       deadlines: this.#deadlines,
       playback: this.playback,
-      send: () => this.#pump(),
-      wake: () => {},
+      sender: this.#sender,
+      wake: this.#wake,
     });
     // Fades as short as can be: what is faded can't be traced.
     this.playout = new Playout({ channels: 1, fadeMs: 0.02 });
@@ -258,6 +278,7 @@ export class VirtualStage {
   }
 
   #observe(aggregate: Aggregate): void {
+    if (aggregate.ingestAck !== undefined) this.sendQueue.acked(aggregate.ingestAck, fromMilliseconds(this.now));
     this.listeners.observe(aggregate, this.#aggregator);
     this.playback.observe(aggregate, fromMilliseconds(this.now));
   }
@@ -266,35 +287,34 @@ export class VirtualStage {
     const blocks = this.#options.blocksPerTick();
     for (let block = 0; block < blocks; block++) {
       await new Promise((resolve) => setImmediate(resolve));
-      this.renderer.take();
-      this.#pump();
+      this.#turn();
       const reading = this.renderer.reading || (await this.renderer.read());
       await new Promise((resolve) => setImmediate(resolve));
       if (!reading || this.renderer.reading) break;
     }
-    this.renderer.take();
-    this.#pump();
+    this.#turn();
     this.interrupts.follow(true);
   }
 
-  #pump(): void {
-    const now = fromMilliseconds(this.now);
-    const ended = this.renderer.speeches.current === undefined;
-    for (;;) {
-      while (this.sendQueue.size < 1 && this.audioTrack.encode(toPosition(this.#deadlines.target(now)), { ended }));
-      const frame = this.sendQueue.take(now, this.#deadlines.passed(now));
-      if (!frame) return;
-      const { sequence, timestamp, payload } = frame;
-      this.#send(() => {
-        this.playout.landed(timestamp);
-        this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
-        this.#consumer.finish(sequence);
-        this.#pipeline.pump();
-        const { playhead } = this.playout;
-        if (playhead !== undefined && this.playout.clock.started)
-          this.#worst(microseconds(timestamp - playhead), sequence);
-      });
-    }
+  #turn(): void {
+    for (const event of this.renderer.take()) if (event.kind === "began") this.interrupts.began();
+    do this.#sender.pump();
+    while (this.#sender.isBehind);
+  }
+
+  #carry({ sequence, timestamp, body }: WireFrame): boolean {
+    const { payload } = decodeLegacyFrame(body, { keyframe: true });
+    this.#send(() => {
+      this.#acked = Math.max(this.#acked ?? 0, sequence);
+      this.playout.landed(timestamp);
+      this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
+      this.#consumer.finish(sequence);
+      this.#pipeline.pump();
+      const { playhead } = this.playout;
+      if (playhead !== undefined && this.playout.clock.started)
+        this.#worst(microseconds(timestamp - playhead), sequence);
+    });
+    return true;
   }
 
   #worst(lead: Microseconds, group: number): void {
@@ -368,6 +388,6 @@ export class VirtualStage {
     while (this.#reports[0] && this.#reports[0].at <= this.now)
       isUrgent = this.#aggregator.fold(this.#reports.shift()!.report, now)?.rewindApplied || isUrgent;
     if (this.now % 100 !== 0 && !isUrgent) return;
-    this.#unread.push(this.#aggregator.aggregate(now, { group: undefined, bytes: 0 }));
+    this.#unread.push(this.#aggregator.aggregate(now, { group: this.#acked, bytes: 0 }));
   }
 }

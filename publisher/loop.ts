@@ -1,0 +1,299 @@
+import type { EventEmitter } from "node:events";
+import { background, fromMilliseconds, type Microseconds, microseconds, TransportError } from "../base/index.js";
+import type { Aggregate } from "../flow/report/index.js";
+import type { ControlTarget } from "./control/controls.js";
+import { loadModel } from "./denoise/model.js";
+import { makeEncoders, type PublisherParts } from "./parts.js";
+import type { UplinkEvent } from "./send/uplink-events.js";
+import type { RendererEvent } from "./speech/renderer.js";
+import { toPosition, toTime } from "./tracks/position.js";
+
+/** What a publisher is doing: `displaced` while another publisher holds its name at the relay. */
+export type PublisherState = "connecting" | "publishing" | "displaced" | "closed";
+
+/** Events of a {@link Publisher}. */
+export interface PublisherEvents {
+  /** What it is doing has changed. */
+  state: [PublisherState];
+  /**
+   * An attempt to connect failed, the session was lost, or another publisher took the name (`NAME_TAKEN`). The publisher
+   * continues by itself; `retryable` of the error says whether another attempt can help.
+   */
+  problem: [Error];
+}
+
+const TICK_MS = 10;
+/** Hops rendered in a row before other work gets its turn. */
+const RENDER_BATCH = 4;
+
+/** Runs a publisher: every 10 ms, and whenever there is work, it takes what each part has and hands it to the next. */
+export class Loop implements ControlTarget {
+  readonly #parts: PublisherParts;
+  readonly #emitter: EventEmitter<PublisherEvents>;
+  readonly #turns: (() => void)[] = [];
+  #state: PublisherState = "connecting";
+  #sessions = 0;
+  /** The last listener left: what was sent ahead is gone, and the next one starts at what is due. */
+  #isStranded = false;
+  #isReady = false;
+  #isClosing = false;
+  #failure: Error | undefined;
+
+  /** `emitter` emits what happens to the publisher. */
+  constructor(parts: PublisherParts, emitter: EventEmitter<PublisherEvents>) {
+    this.#parts = parts;
+    this.#emitter = emitter;
+  }
+
+  get state(): PublisherState {
+    return this.#state;
+  }
+
+  /** Sessions so far. */
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  get closing(): boolean {
+    return this.#isClosing;
+  }
+
+  /** Runs until it is closed; rejects when it can't go on. */
+  async run(): Promise<void> {
+    const { settings, uplink, renderer, logger } = this.#parts;
+    background(
+      "publisher.uplink",
+      uplink.closed.then((error) => this.#fail(error)),
+    );
+    try {
+      this.#start();
+      for (let batch = 0; !this.#isClosing; ) {
+        if (this.#failure !== undefined) throw this.#failure;
+        this.turn();
+        const isRendering = this.#isReady && (await renderer.read()) && ++batch % RENDER_BATCH === 0;
+        await this.#rest(isRendering);
+      }
+    } catch (error) {
+      logger.warn({ err: error }, `The publisher ended in ${settings.mode} mode.`);
+      throw error;
+    } finally {
+      await this.#end();
+    }
+  }
+
+  /** One turn, from what arrived to what is sent. */
+  turn(): void {
+    const { clock, events, renderer, interrupts, uplink, controls, sender, listeners } = this.#parts;
+    for (const event of events.take()) this.#follow(event);
+    if (!this.#isReady) return;
+    for (const event of renderer.take()) this.#rendered(event);
+    interrupts.follow(uplink.wanted);
+    renderer.speeches.expire(clock());
+    if (!renderer.busy) controls.tick(this);
+    listeners.lead.loopBandArmed = controls.banded;
+    this.#startOver();
+    sender.pump();
+    this.#pumpVideo();
+    this.#pumpVoice();
+    this.#updateCatalog();
+  }
+
+  /** Ends it; idempotent. */
+  close(): void {
+    this.#isClosing = true;
+    this.#parts.remote?.close();
+    this.#parts.wake.ring();
+  }
+
+  /** Resolves when everything said so far was sent and, as far as is known, heard; or when closed. */
+  async drained(): Promise<void> {
+    while (!this.#isClosing && !this.#isDrained()) await new Promise<void>((resolve) => this.#turns.push(resolve));
+  }
+
+  // Live audio is never sent again, so a change can only follow what was sent.
+  soonest(): number {
+    const { settings, audioTrack, listeners, deadlines, clock } = this.#parts;
+    if (settings.mode === "live" || !settings.flow.takeBack) return Math.max(audioTrack.end, audioTrack.cursor);
+    const now = clock();
+    const furthest = listeners.furthest(now);
+    return Math.max(deadlines.next(now), furthest === undefined ? 0 : toPosition(furthest));
+  }
+
+  interrupt(): void {
+    void this.#parts.interrupts.interruptAll();
+  }
+
+  resume(): boolean {
+    return this.#parts.interrupts.resumeAll() !== undefined;
+  }
+
+  // What takes time, the encoders and a model, is made while the session is.
+  #start(): void {
+    const { settings, video, deadlines, clock, audioTrack, uplink } = this.#parts;
+    if (settings.audio) uplink.startTrack(audioTrack.track);
+    else video?.start(deadlines.wall(clock()));
+    this.#updateCatalog();
+    const ready = settings.audio ? this.#prepare() : Promise.resolve();
+    const begin = () => {
+      this.#isReady = true;
+      this.#parts.wake.ring();
+    };
+    background(
+      "publisher.start",
+      ready.then(begin, (error: unknown) => this.#fail(error)),
+    );
+  }
+
+  async #prepare(): Promise<void> {
+    const { settings, audioTrack, controls } = this.#parts;
+    await makeEncoders(settings, audioTrack);
+    const { model } = settings;
+    if (typeof model === "string") controls.start(await loadModel(model), { owned: true });
+    else controls.start(model, { owned: false });
+  }
+
+  #fail(error: unknown): void {
+    if (error !== undefined) this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#parts.wake.ring();
+  }
+
+  async #rest(isRendering: boolean): Promise<void> {
+    const { sender, wake } = this.#parts;
+    if (sender.isBehind) wake.ring();
+    if (isRendering || sender.isBehind) await new Promise((resolve) => setImmediate(resolve));
+    await wake.wait(TICK_MS);
+    for (const resolve of this.#turns.splice(0)) resolve();
+  }
+
+  async #end(): Promise<void> {
+    const { uplink, renderer, voice, audioTrack, video, controls } = this.#parts;
+    this.#isClosing = true;
+    this.#become("closed");
+    uplink.close();
+    renderer.close();
+    voice.close();
+    audioTrack.close();
+    await video?.close();
+    await controls.close();
+    for (const resolve of this.#turns.splice(0)) resolve();
+  }
+
+  #follow(event: UplinkEvent): void {
+    const { settings, uplink, clock } = this.#parts;
+    switch (event.kind) {
+      case "connected":
+        this.#connected(clock());
+        break;
+      case "problem":
+        this.#become("connecting");
+        this.#emitter.emit("problem", event.reason);
+        break;
+      case "displaced":
+        this.#become(event.displaced ? "displaced" : "publishing");
+        if (event.displaced) this.#emitter.emit("problem", nameTaken(settings.broadcast));
+        break;
+      case "aggregate":
+        this.#observe(event);
+        break;
+      case "demand":
+        if (!event.wanted && uplink.connected) this.#isStranded = true;
+    }
+  }
+
+  #connected(now: Microseconds): void {
+    const { listeners, playback, sendQueue, deadlines } = this.#parts;
+    this.#sessions++;
+    listeners.reset();
+    playback.reset();
+    sendQueue.reconnected(deadlines.unheard(now), now);
+    this.#become("publishing");
+  }
+
+  #observe({ aggregate, source, at }: { aggregate: Aggregate; source: object; at: Microseconds }): void {
+    const { listeners, playback, sendQueue } = this.#parts;
+    if (listeners.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest, at);
+    if (aggregate.ingestAck !== undefined) sendQueue.acked(aggregate.ingestAck, at);
+    listeners.observe(aggregate, source, at);
+    playback.observe(aggregate, at);
+  }
+
+  // A listener that joins at the newest frame is as far as what was sent while nothing was reported, and no further.
+  #believeFirst(playhead: Microseconds, now: Microseconds): void {
+    const { settings, listeners, deadlines } = this.#parts;
+    const { mode, aheadMs } = settings;
+    const ahead = mode === "live" ? 0 : aheadMs === undefined ? listeners.lead.advance(now) : fromMilliseconds(aheadMs);
+    listeners.bound.begin(microseconds(Math.min(playhead, deadlines.wall(now) + ahead)), now);
+  }
+
+  #rendered(event: RendererEvent): void {
+    const { interrupts, video } = this.#parts;
+    if (event.kind === "delayed") video?.delay(event.by);
+    else {
+      interrupts.began();
+      video?.start(event.at);
+    }
+  }
+
+  #startOver(): void {
+    const { settings, uplink, sendQueue, deadlines, audioTrack, clock } = this.#parts;
+    if (!this.#isStranded || !uplink.wanted) return;
+    this.#isStranded = false;
+    sendQueue.forget();
+    const position = toPosition(deadlines.presumed(clock()));
+    if (settings.mode === "ahead" && position < audioTrack.cursor) audioTrack.rewind(position);
+  }
+
+  // Video is sent as far ahead as audio, and never further than the audio that belongs to it is rendered.
+  #pumpVideo(): void {
+    const { settings, video, renderer, audioTrack, deadlines, listeners, clock } = this.#parts;
+    if (video === undefined) return;
+    const now = clock();
+    const target = deadlines.target(now);
+    const isRendered = renderer.speeches.current === undefined;
+    video.pump(deadlines.passed(now), isRendered ? target : microseconds(Math.min(target, toTime(audioTrack.end))));
+    if (!settings.audio) listeners.bound.sent(video.frontier, now);
+  }
+
+  #pumpVoice(): void {
+    const { settings, voice, renderer, audioTrack, deadlines, clock } = this.#parts;
+    voice.offer(settings.audio && renderer.tellsVoice);
+    const heard = microseconds(Math.max(deadlines.passed(clock()), toTime(audioTrack.oldest)));
+    voice.pump({ heard, until: toTime(audioTrack.cursor), epoch: audioTrack.epoch });
+  }
+
+  #updateCatalog(): void {
+    const { catalog, audioTrack, video, voice, renderer, uplink, clock } = this.#parts;
+    const { bleedMs } = renderer.guard;
+    const state = { track: audioTrack.track, video: video?.renditions, voice: voice.name, bleedMs };
+    const encoded = catalog.update(state, clock());
+    if (encoded !== undefined) uplink.setCatalog(encoded);
+  }
+
+  #isDrained(): boolean {
+    const { settings, renderer, sendQueue, audioTrack, listeners, deadlines, clock } = this.#parts;
+    const video = settings.video?.endless ? undefined : this.#parts.video;
+    const now = clock();
+    // A paused listener must not keep the broadcast open.
+    const playhead = (listeners.playing ? deadlines.playhead(now) : undefined) ?? deadlines.wall(now);
+    return (
+      renderer.idle &&
+      sendQueue.size === 0 &&
+      (video === undefined || !video.running || video.ended) &&
+      audioTrack.cursor >= audioTrack.end &&
+      playhead >= Math.max(toTime(audioTrack.cursor), video?.frontier ?? 0)
+    );
+  }
+
+  #become(state: PublisherState): void {
+    if (state === this.#state || this.#state === "closed") return;
+    this.#state = state;
+    this.#emitter.emit("state", state);
+  }
+}
+
+function nameTaken(broadcast: string): TransportError {
+  return new TransportError(
+    "NAME_TAKEN",
+    `Another publisher has taken the name ${broadcast} at the relay; this one is heard again when the other leaves.`,
+  );
+}

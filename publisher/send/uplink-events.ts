@@ -1,0 +1,56 @@
+import type { Microseconds } from "../../base/index.js";
+import type { Aggregate } from "../../flow/report/index.js";
+import type { Wake } from "../wake.js";
+
+/** What happened on the way to the relay. */
+export type UplinkEvent =
+  /** A session is up; nothing was sent on it yet. */
+  | { readonly kind: "connected" }
+  /** A session was lost or could not be made; another attempt follows. */
+  | { readonly kind: "problem"; readonly reason: Error }
+  /** Another publisher took the broadcast's name at the relay, or left it again. */
+  | { readonly kind: "displaced"; readonly displaced: boolean }
+  /** What the listeners report. `source` stands for the sender, whose clock the aggregate carries. */
+  | { readonly kind: "aggregate"; readonly aggregate: Aggregate; readonly source: object; readonly at: Microseconds }
+  /** The first listener subscribed to the audio, or the last one left. */
+  | { readonly kind: "demand"; readonly wanted: boolean };
+
+/** Events kept at most; a flood of aggregates drops the oldest of them. */
+const MAX_EVENTS = 256;
+
+/** The uplink's events in order, until the loop takes them. */
+export class UplinkEvents {
+  readonly #wake: Wake;
+  #events: UplinkEvent[] = [];
+  #dropped = 0;
+
+  /** `wake` is rung for each event. */
+  constructor(wake: Wake) {
+    this.#wake = wake;
+  }
+
+  /** Aggregates dropped because the loop fell behind. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Appends an event. */
+  push(event: UplinkEvent): void {
+    this.#events.push(event);
+    if (this.#events.length > MAX_EVENTS) this.#drop();
+    this.#wake.ring();
+  }
+
+  /** Returns the events since the last call. */
+  take(): readonly UplinkEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  #drop(): void {
+    const oldest = this.#events.findIndex(({ kind }) => kind === "aggregate");
+    this.#events.splice(Math.max(0, oldest), 1);
+    this.#dropped++;
+  }
+}
