@@ -11,19 +11,23 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 from scipy.signal import butter, lfilter, sosfilt
 
 import noise
+import noise_unseen
 import sounds
-from audio import RATE, active, active_rms, decibels, read_wav, resample, rms, to_int16, write_wav
+from audio import RATE, active, active_rms, decibels, resample, rms, to_int16, write_wav
 from make_recorded import looped, strewn
 from make_voices import floor_db
 from packages import DATA, HERE, PackageError
 from progress import Progress
 from speakers import SPEAKERS, clips
+from voices import speak, voices, words
 
 SEED = 2027
 SECONDS = 5
@@ -154,14 +158,17 @@ def plan(random: Generator, people: dict[str, list[np.ndarray]], noises: Noises)
     return made
 
 
-def synthetic() -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """Every eighteenth clip of the older frozen set, made by make_test.py: synthetic and recorded voices in computed noise."""
-    listed = json.loads((HERE / "test-set.json").read_text())["clips"][4::18]
-    made = []
-    for clip in listed:
-        clean, noisy = (read_wav(DATA / "test" / f"{clip['name']}-{kind}.wav")[0] for kind in ("clean", "noisy"))
-        entry = {"part": "synthetic", "family": clip["family"].rstrip("*"), "snrDb": clip["snrDb"], "speaker": clip["speaker"]}
-        made.append((entry, clean[:LENGTH], noisy[:LENGTH]))
+def synthetic(random: Generator) -> list[tuple[dict, np.ndarray, np.ndarray]]:
+    """The smaller part: synthetic voices of the test split in computed noise."""
+    families = {"air": noise.coloured, "fan": noise.fan, "keys": noise.keys, "rain": noise_unseen.rain, "barks": noise_unseen.barks, "applause": noise_unseen.applause}
+    spoken, text, made = voices("test"), words(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (family, draw) in enumerate(list(families.items()) * 2):
+            talker = spoken[i % len(spoken)]
+            start = random.integers(0, len(text) - 40)
+            samples, _ = speak(random, talker, " ".join(text[start : start + 24]), Path(folder, "voice.wav"))
+            entry = {"part": "synthetic", "family": family, "snrDb": (0, 5, 10)[i % 3], "speaker": "-".join(talker)}
+            made.append((entry, *mix(np.resize(samples, LENGTH), draw(random, LENGTH), entry["snrDb"], random.uniform(-34, -20))))
     return made
 
 
@@ -169,7 +176,7 @@ def make() -> list[dict]:
     """Writes all clips and returns their descriptions with hashes."""
     random = np.random.default_rng(SEED)
     people = cast()
-    made = plan(random, people, Noises(people)) + synthetic()
+    made = plan(random, people, Noises(people)) + synthetic(random)
     described, progress = [], Progress("public test set", len(made))
     for i, (entry, clean, noisy) in enumerate(made):
         name = f"{i:03d}"
