@@ -1,4 +1,4 @@
-import { type Logger, ModelError, StateError } from "../../base/index.js";
+import { InputError, type Logger, ModelError, StateError } from "../../base/index.js";
 import {
   checkpointLength,
   delaySamples,
@@ -138,6 +138,9 @@ export class Denoiser {
   async process(samples: Float32Array, { infer = true }: { infer?: boolean } = {}): Promise<DenoisedHop> {
     if (this.#busy) throw new Error("Denoiser.process was called before its last call had finished.");
     if (this.#closed) throw new StateError("CLOSED", "The denoiser was used after close().");
+    if (samples.length !== this.hop) {
+      throw new InputError("HOP_MISFIT", `The denoiser takes hops of ${this.hop} samples, not ${samples.length}.`);
+    }
     this.#busy = true;
     try {
       if (this.#hops++ % LOOK_HOPS === 0) this.#look();

@@ -74,6 +74,12 @@ test("a model at 16 kHz runs in its own hops with the rate converted on both sid
   expectLate(await run(denoiser, samples), samples, 768, 1, 3e-3);
 });
 
+test("a hop of the wrong length is refused with both lengths", async () => {
+  const denoiser = await Denoiser.create(pass16);
+  await expect(denoiser.process(new Float32Array(480))).rejects.toThrow("takes hops of 768 samples, not 480");
+  expect((await denoiser.process(new Float32Array(768))).wet).toHaveLength(768);
+});
+
 test("audio passes unchanged and in step where the network is left out, with every kind of lag", async () => {
   for (const model of [hold48, pass16, slow48]) {
     const denoiser = await Denoiser.create(model);
