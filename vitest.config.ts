@@ -4,7 +4,7 @@ const ROOMS = "{base,container,flow,transport,publisher,relay,watch,agent,src,be
 /** Real parts or a virtual clock: nothing in them keeps real time, so that they run side by side. */
 const UNTIMED = [
   "tests/untimed/*.test.ts",
-  "tests/{audio-files,guards,layers,live-delay,memory,numbers,opus-loss,slow-source,standstill,utterances}.test.ts",
+  "tests/{audio-files,guards,layers,live-delay,memory,numbers,options,opus-loss,slow-source,standstill,utterances}.test.ts",
 ];
 
 export default defineConfig({

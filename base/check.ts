@@ -41,6 +41,13 @@ export const isSignal: Rule = (value) => (value instanceof AbortSignal ? undefin
 /** An object. */
 export const isObject: Rule = (value) => (typeof value === "object" && value !== null ? undefined : "be an object");
 
+/** An object with some methods. */
+export function hasMethods(...names: readonly string[]): Rule {
+  const has = (value: object) => names.every((name) => typeof Reflect.get(value, name) === "function");
+  const words = `have the methods ${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  return (value) => (typeof value === "object" && value !== null && has(value) ? undefined : words);
+}
+
 /**
  * Rules for the fields of an object as a schema for `validate`. It is small enough for a web page, and takes the value as it
  * is: it completes nothing.

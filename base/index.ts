@@ -9,6 +9,7 @@ export {
 } from "./broadcast-name.js";
 export {
   fields,
+  hasMethods,
   isBoolean,
   isBroadcast,
   isNumber,

@@ -84,7 +84,7 @@ const DEFAULT_MESSAGE = /^(?:Invalid|Too |Unrecognized|Expected)/;
 
 /** What a value must be, in words that follow "must". */
 function wordsOf(issue: Issue): string {
-  if (!DEFAULT_MESSAGE.test(issue.message)) return issue.message.replace(/^it must /, "").replace(/\.$/, "");
+  if (!DEFAULT_MESSAGE.test(issue.message)) return issue.message.replace(/^(?:it )?must /, "").replace(/\.$/, "");
   switch (issue.code) {
     case "invalid_type":
       return TYPES[issue.expected ?? ""] ?? `be a ${issue.expected}`;

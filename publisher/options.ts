@@ -19,13 +19,13 @@ const isVideo = (value: unknown): boolean =>
 /** Options of {@link Publisher}. */
 export const publisherOptionsSchema = z.strictObject({
   /** The relay: `https://host:port`, or `http://host:port` to pin the certificate it tells there. */
-  url: z.union([z.url({ protocol: /^https?$/, error: "must be an http or https URL" }), z.instanceof(URL)]),
+  url: z.union([z.url({ protocol: /^https?$/ }), z.instanceof(URL)], { error: "be an http or https URL" }),
   /** Name of the broadcast, with or without the `.hang` that its path ends with. Default `demo`. */
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
   /** What to say first; more comes by `play`. */
-  source: z.custom<AudioSource>(isSource, "must be an AudioSource").optional(),
+  source: z.custom<AudioSource>(isSource, "be an AudioSource").optional(),
   /** Pictures beside the audio. They start with the first utterance, stand still after an interrupt and go on with the next. */
-  video: z.custom<VideoSource>(isVideo, "must be a VideoSource").optional(),
+  video: z.custom<VideoSource>(isVideo, "be a VideoSource").optional(),
   /** Whether there is audio. Without it there has to be video, which starts at once. Default true. */
   audio: z.boolean().default(true),
   /** `live`: audio is sent as it is captured. `ahead`: it is rendered before its time and may be taken back. Default `ahead`. */
@@ -96,8 +96,15 @@ export const publisherOptionsSchema = z.strictObject({
     })
     .prefault({}),
   /** How the session is made; see `connect` of the transport. */
-  connect: z.custom<ConnectOptions>((value) => typeof value === "object" && value !== null).optional(),
-  logger: z.custom<Logger>((value) => typeof value === "object" && value !== null && "info" in value).optional(),
+  connect: z
+    .custom<ConnectOptions>((value) => typeof value === "object" && value !== null, "be an object of options")
+    .optional(),
+  logger: z
+    .custom<Logger>(
+      (value) => typeof value === "object" && value !== null && "info" in value,
+      "have the methods debug, info and warn",
+    )
+    .optional(),
 });
 
 /** See {@link publisherOptionsSchema}. */

@@ -1,7 +1,15 @@
 import { EventEmitter } from "node:events";
-import { z } from "zod";
-import { attachLogger, InputError, type Logger, type Microseconds, onFault, StateError } from "../base/index.js";
+import {
+  attachLogger,
+  InputError,
+  type Logger,
+  type Microseconds,
+  onFault,
+  StateError,
+  validate,
+} from "../base/index.js";
 import type { ControlEvent } from "../flow/control/index.js";
+import { validateClient } from "../transport/index.js";
 import { Loop, type PublisherEvents, type PublisherState } from "./loop.js";
 import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 import { makeParts, type PublisherParts } from "./parts.js";
@@ -32,11 +40,8 @@ export class Publisher extends EventEmitter<PublisherEvents> {
 
   constructor(options: PublisherOptions) {
     super();
-    const parsed = publisherOptionsSchema.safeParse(options);
-    if (!parsed.success) {
-      throw new InputError("INVALID_OPTION", `The publisher options are not valid: ${z.prettifyError(parsed.error)}`);
-    }
-    const settings = parsed.data;
+    const settings = validate("Publisher", publisherOptionsSchema, options);
+    validateClient("Publisher", options);
     if (!settings.audio && (settings.video === undefined || settings.source !== undefined)) {
       throw new InputError("INVALID_OPTION", "With audio false there must be a video and no source.");
     }

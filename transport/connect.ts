@@ -1,5 +1,6 @@
 import { guard, InputError, TransportError } from "../base/index.js";
 import { CarrierError, combine, describe } from "./carrier-error.js";
+import { validateConnect } from "./options.js";
 import { connectQuic, type QuicConnectOptions } from "./quic/quic.js";
 import { readReason } from "./refusal.js";
 import type { Backend, Session } from "./session.js";
@@ -35,9 +36,9 @@ const ALONE_MS = 1_800;
  * `CERTIFICATE_UNTRUSTED` and `UNSUPPORTED_VERSION`.
  */
 export async function connect(target: string | URL, options: ConnectOptions = {}): Promise<Session> {
+  validateConnect(options);
   const url = parseUrl(target);
   const { backends = DEFAULT_BACKENDS, headStartMs = DEFAULT_HEAD_START_MS, signal: outer } = options;
-  if (backends.length === 0) throw new InputError("INVALID_OPTION", "options.backends must name a backend.");
 
   const abort = new AbortController();
   const signal = outer ? AbortSignal.any([outer, abort.signal]) : abort.signal;

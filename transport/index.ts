@@ -17,6 +17,7 @@ export {
   type RecordFormat,
   type TrackEvent,
 } from "./moq.js";
+export { type ClientOptions, validateClient } from "./options.js";
 export { Liveness, probe, type WatchedSession, watchSession } from "./path/liveness.js";
 export { PathWatch } from "./path/path-watch.js";
 export { reach } from "./path/reach.js";

@@ -7,6 +7,7 @@ import {
   broadcastPath,
   fields,
   guard,
+  hasMethods,
   isBoolean,
   isBroadcast,
   isNumber,
@@ -30,6 +31,7 @@ import {
   reach,
   type Session,
   toWebTransport,
+  validateClient,
 } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
 import { softwareDecoders } from "./audio/software-decoders.js";
@@ -100,7 +102,7 @@ const RULES = fields<ListenerOptions>(
     adaptive: isBoolean,
     pullIntervalMs: isNumber({ min: 1, max: 100 }),
     channels: isOneOf(1, 2),
-    sink: isObject,
+    sink: hasMethods("write", "close"),
     timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
     report: isOneOf(true, false, "stream", "broadcast"),
     signal: isSignal,
@@ -133,6 +135,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   constructor(options: ListenerOptions) {
     super();
     validate("Listener", RULES, options);
+    validateClient("Listener", options);
     const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;
     this.#options = options;
     this.#url = new URL(url);

@@ -1,5 +1,4 @@
-import { z } from "zod";
-import { InputError, StateError } from "../../base/index.js";
+import { InputError, StateError, validate } from "../../base/index.js";
 import {
   type ControlEvent,
   ControlStage,
@@ -128,11 +127,8 @@ export class Controls {
    * @throws InputError `INVALID_OPTION` that names the knob.
    */
   set(knobs: Partial<Knobs>): void {
-    const parsed = knobsSchema.safeParse({ ...this.knobs, ...knobs });
-    if (!parsed.success) {
-      throw new InputError("INVALID_OPTION", `The knobs are not valid: ${z.prettifyError(parsed.error)}`);
-    }
-    this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: parsed.data });
+    const wanted = validate("Publisher.denoise", knobsSchema, { ...this.knobs, ...knobs });
+    this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: wanted });
     this.#options.wake.ring();
   }
 

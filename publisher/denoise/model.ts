@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { ModelError } from "../../base/index.js";
+import { z } from "zod";
+import { ModelError, validate } from "../../base/index.js";
 import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
 import { LEVERS } from "./levers.js";
 import { hopTensors, isWaveform, type ModelContract, parseModelContract, sizeOf } from "./model-contract.js";
@@ -118,12 +119,15 @@ export class Model {
   }
 }
 
+const pathSchema = z.strictObject({ path: z.string().min(1) });
+
 /**
  * Loads an ONNX model with the sidecar of the same name (`.json`), checks one against the other and runs it once.
  *
  * @throws ModelError `MODEL_NOT_FOUND`, `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node and onnxruntime-web.
  */
 export async function loadModel(path: string): Promise<Model> {
+  validate("loadModel", pathSchema, { path });
   const sidecar = `${path.replace(/\.onnx$/, "")}.json`;
   return readModel({ bytes: await readModelFile(path), path }, { bytes: await readModelFile(sidecar), path: sidecar });
 }

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { z } from "zod";
-import { InputError } from "../../base/index.js";
+import { InputError, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
 import { openStream } from "./byte-input.js";
 import { DownMix } from "./down-mix.js";
@@ -31,43 +31,43 @@ const rate = z.number().int().min(4000).max(384_000);
 const outputChannels = z.union([z.literal(1), z.literal(2)]).default(1);
 
 /** Options of {@link openSource}, by kind of input. */
-export const sourceOptionsSchema = z.union([
-  z.strictObject({
-    /** Path of a WAV file or a pipe; anything else than WAV is read through `ffmpeg` when that is installed. */
-    file: z.string().min(1),
-    /** Start again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
-    loop: z.boolean().default(false),
-    /** Channels to deliver. Default 1. */
-    channels: outputChannels,
-  }),
-  z.strictObject({
-    /**
-     * A stream of raw PCM, such as `process.stdin`. One that begins with the header of a WAV file, or of another format
-     * that ffmpeg may know, is read as that, and `format`, `rate` and `inputChannels` do not matter.
-     */
-    pcm: z.custom<AsyncIterable<Uint8Array>>((value) => isIterable(value), "must be a stream of bytes"),
-    format: z.enum(["s16le", "f32le"]).default("s16le"),
-    rate: rate.default(SAMPLE_RATE),
-    /** Channels in the input. Default 1. */
-    inputChannels: z.number().int().min(1).max(32).default(1),
-    /** Start again at the end, for ever; a stream of more than 64 MiB is played once. Default false. */
-    loop: z.boolean().default(false),
-    channels: outputChannels,
-    name: z.string().default("stdin"),
-  }),
-  z.strictObject({
-    /** Interleaved samples in memory, such as the output of a speech synthesiser. */
-    samples: z.custom<Float32Array>((value) => value instanceof Float32Array, "must be a Float32Array"),
-    rate: rate.default(SAMPLE_RATE),
-    inputChannels: z.number().int().min(1).max(32).default(1),
-    loop: z.boolean().default(false),
-    channels: outputChannels,
-    name: z.string().default("samples"),
-  }),
-]);
+const fileSchema = z.strictObject({
+  /** Path of a WAV file or a pipe; anything else than WAV is read through `ffmpeg` when that is installed. */
+  file: z.string().min(1),
+  /** Start again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
+  loop: z.boolean().default(false),
+  /** Channels to deliver. Default 1. */
+  channels: outputChannels,
+});
+
+const pcmSchema = z.strictObject({
+  /**
+   * A stream of raw PCM, such as `process.stdin`. One that begins with the header of a WAV file, or of another format
+   * that ffmpeg may know, is read as that, and `format`, `rate` and `inputChannels` do not matter.
+   */
+  pcm: z.custom<AsyncIterable<Uint8Array>>((value) => isIterable(value), "be a stream of bytes"),
+  format: z.enum(["s16le", "f32le"]).default("s16le"),
+  rate: rate.default(SAMPLE_RATE),
+  /** Channels in the input. Default 1. */
+  inputChannels: z.number().int().min(1).max(32).default(1),
+  /** Start again at the end, for ever; a stream of more than 64 MiB is played once. Default false. */
+  loop: z.boolean().default(false),
+  channels: outputChannels,
+  name: z.string().default("stdin"),
+});
+
+const samplesSchema = z.strictObject({
+  /** Interleaved samples in memory, such as the output of a speech synthesiser. */
+  samples: z.custom<Float32Array>((value) => value instanceof Float32Array, "be a Float32Array"),
+  rate: rate.default(SAMPLE_RATE),
+  inputChannels: z.number().int().min(1).max(32).default(1),
+  loop: z.boolean().default(false),
+  channels: outputChannels,
+  name: z.string().default("samples"),
+});
 
 /** What {@link openSource} takes. */
-export type SourceOptions = z.input<typeof sourceOptionsSchema>;
+export type SourceOptions = z.input<typeof fileSchema> | z.input<typeof pcmSchema> | z.input<typeof samplesSchema>;
 
 /**
  * Opens a source of audio. A file is looked at right away, so that a missing or broken one fails here; a pipe or stream
@@ -77,28 +77,27 @@ export type SourceOptions = z.input<typeof sourceOptionsSchema>;
  *   `WAV_INVALID` or `UNSUPPORTED_FILE`.
  */
 export async function openSource(options: SourceOptions): Promise<AudioSource> {
-  const parsed = sourceOptionsSchema.safeParse(options);
-  if (!parsed.success) {
-    throw new InputError("INVALID_OPTION", `The source options are not valid: ${z.prettifyError(parsed.error)}`);
-  }
-  const { data } = parsed;
-  if ("file" in data) {
+  const isObject = typeof options === "object" && options !== null;
+  if (isObject && "file" in options) {
+    const data = validate("openSource", fileSchema, options);
     const input = await FileAudio.open(data.file, data.loop);
     const source = new StreamSource(basename(data.file), data.channels, input, { ...data, stored: input.isFile });
     // What a pipe holds is looked at when it is read: its writer may take its time.
     if (input.isFile) await source.start();
     return source;
   }
-  if ("pcm" in data) {
+  if (isObject && "pcm" in options) {
+    const data = validate("openSource", pcmSchema, options);
     const { name, rate, inputChannels: channels, format: sampleFormat } = data;
     const input = new StreamAudio(openStream(data.pcm, data.loop), { name, rate, channels, sampleFormat });
     return new StreamSource(name, data.channels, input, { ...data, stored: false });
   }
+  const data = validate("openSource", samplesSchema, options);
   const { samples, inputChannels: channels } = data;
   if (samples.length % channels !== 0) {
     throw new InputError(
       "INVALID_OPTION",
-      `The option samples holds no whole number of ${channels}-channel sample frames.`,
+      `openSource.samples must hold a whole number of ${channels}-channel sample frames, but holds ${samples.length} samples.`,
     );
   }
   const input = new MemoryAudio(samples, data.rate, channels);

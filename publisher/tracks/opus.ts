@@ -1,6 +1,6 @@
 import { Application, createEncoder, EncoderCtl, type OpusEncoderHandle } from "libopus-wasm";
 import { z } from "zod";
-import { InputError, MediaError, StateError } from "../../base/index.js";
+import { MediaError, StateError, validate } from "../../base/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 
 /**
@@ -125,11 +125,11 @@ export class OpusEncoder implements AudioEncoder {
    * @throws InputError `INVALID_OPTION` that names the option.
    */
   static async create(options: OpusOptions = {}): Promise<OpusEncoder> {
-    const parsed = opusOptionsSchema.safeParse(options);
-    if (!parsed.success) {
-      throw new InputError("INVALID_OPTION", `The Opus options are not valid: ${z.prettifyError(parsed.error)}`);
-    }
-    const { channels, frameMs, bitrateBps, application, lookahead, ...rest } = parsed.data;
+    const { channels, frameMs, bitrateBps, application, lookahead, ...rest } = validate(
+      "OpusEncoder",
+      opusOptionsSchema,
+      options,
+    );
     const frameSize = (SAMPLE_RATE / 1000) * frameMs;
     const isCelt = application === "audio" && !rest.fec && bitrateBps < CELT_BELOW_BPS;
     const isAlone = (bitrateBps * frameMs) / 1000 >= BITS_ALONE * channels;

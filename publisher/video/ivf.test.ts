@@ -119,7 +119,7 @@ test("a source tells its codec, finds the keyframes, and goes on in time where i
 test("a source that can not be published is refused when it is opened or where it is wrong", async () => {
   await expect(openVideo({ file: path("none.ivf") })).rejects.toThrow("does not exist");
   await expect(openVideo({ file: fixtures })).rejects.toThrow("can't be read");
-  await expect(openVideo({ file: "" })).rejects.toThrow("video options");
+  await expect(openVideo({ file: "" })).rejects.toThrow("openVideo");
   const first = 32 + 12 + new DataView(clip.buffer, clip.byteOffset).getUint32(32, true);
   const write = async (name: string, ...parts: Uint8Array[]): Promise<string> => {
     const file = join(folder, name);

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { z } from "zod";
-import { InputError, MediaError, type Microseconds, microseconds } from "../../base/index.js";
+import { MediaError, type Microseconds, microseconds, validate } from "../../base/index.js";
 import type { Frame } from "../../container/index.js";
 import { type ByteInput, openPath } from "../source/byte-input.js";
 import { type IvfHeader, type IvfStream, openIvf } from "./ivf.js";
@@ -57,11 +57,7 @@ const MAX_WARNINGS = 16;
  * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND` or `FILE_UNREADABLE`; MediaError `IVF_INVALID`.
  */
 export async function openVideo(options: VideoOptions): Promise<VideoSource> {
-  const parsed = videoOptionsSchema.safeParse(options);
-  if (!parsed.success) {
-    throw new InputError("INVALID_OPTION", `The video options are not valid: ${z.prettifyError(parsed.error)}`);
-  }
-  const { file, loop } = parsed.data;
+  const { file, loop } = validate("openVideo", videoOptionsSchema, options);
   const reader = new IvfReader(file, await openPath(file, { kind: "video", keep: loop }));
   try {
     const { header } = await reader.start();

@@ -23,7 +23,7 @@ import {
   parseOperation,
 } from "../../flow/control/index.js";
 import { isReportDatagram } from "../../flow/report/index.js";
-import { Reconnector, reach, type Session, toWebTransport } from "../../transport/index.js";
+import { Reconnector, reach, type Session, toWebTransport, validateClient } from "../../transport/index.js";
 import { endWith } from "../lifetime.js";
 import { delay } from "../tracks/delay.js";
 import {
@@ -77,6 +77,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   constructor(options: ControllerOptions) {
     super();
     validate("Controller", CONTROLLER_RULES, options);
+    validateClient("Controller", options);
     const { url, broadcast, id = randomHex(8), timeoutMs = 10_000, logger, signal } = options;
     this.#detachLogger = logger ? attachLogger(logger) : () => {};
     this.#url = new URL(url);

@@ -1,0 +1,64 @@
+import { z } from "zod";
+import { type Logger, validate } from "../base/index.js";
+import type { ConnectOptions } from "./connect.js";
+import type { Backoff } from "./path/reconnector.js";
+
+/** The options that every client of a relay has. */
+export interface ClientOptions {
+  readonly url: string | URL;
+  readonly connect?: ConnectOptions | undefined;
+  readonly backoff?: Backoff | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** The longest that a timer of Node waits. */
+const MAX_TIMER_MS = 2_147_483_647;
+const milliseconds = z.number().min(0).max(MAX_TIMER_MS);
+const isFunction = (value: unknown) => typeof value === "function";
+const isLogger = (value: unknown) =>
+  typeof value === "object" &&
+  value !== null &&
+  ["debug", "info", "warn"].every((level) => isFunction(Reflect.get(value, level)));
+
+const urlSchema = z
+  .union([z.string(), z.instanceof(URL)], { error: "be an http or https URL" })
+  .refine((url) => URL.canParse(String(url)) && /^https?:$/.test(new URL(url).protocol), "be an http or https URL");
+
+const connectSchema = z.strictObject(
+  {
+    backends: z.array(z.enum(["quic", "qmux", "http2"])).min(1),
+    headStartMs: milliseconds,
+    certificateHashes: z.array(z.instanceof(Uint8Array, { error: "be the 32 bytes of a SHA-256" })).min(1),
+    ca: z.string().min(1),
+    insecure: z.boolean(),
+    protocols: z.array(z.string().min(1)).min(1),
+    timeoutMs: milliseconds.min(1),
+    signal: z.instanceof(AbortSignal, { error: "be an AbortSignal" }),
+    native: z.looseObject({}),
+  },
+  { error: (issue) => (issue.code === "invalid_type" ? "be an object of options" : undefined) },
+);
+
+const backoffSchema = z.strictObject({ initialMs: milliseconds, maxMs: milliseconds }).partial();
+
+const clientSchema = z.looseObject({
+  url: urlSchema,
+  connect: connectSchema.partial().optional(),
+  backoff: backoffSchema.optional(),
+  logger: z.custom(isLogger, "have the methods debug, info and warn").optional(),
+});
+
+/** Checks the options of `connect`; see {@link validateClient}. */
+export function validateConnect(options: ConnectOptions): void {
+  validate("connect", connectSchema.partial(), options);
+}
+
+/**
+ * Checks the options that every client of a relay has.
+ *
+ * @param name - The class, such as `Publisher`.
+ * @throws InputError `INVALID_OPTION`, with one sentence that names the option, what it must be and what it is.
+ */
+export function validateClient(name: string, options: ClientOptions): void {
+  validate(name, clientSchema, options);
+}
