@@ -1,78 +1,119 @@
+import type { RequestListener } from "node:http";
 import { z } from "zod";
+import { validate } from "../base/index.js";
+import { type Certificate, Certificates, type ConnectOptions } from "../transport/index.js";
+import type { AuthOptions } from "./admission/auth.js";
+import { limitsSchema, type RelayLimits } from "./limits.js";
+import { isLogger, type Logger, SILENT } from "./ops/log.js";
 
-const count = (value: number) => z.number().int().positive().default(value);
+/** Where an edge takes its broadcasts from. */
+export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends" | "ca"> {
+  /** URL of the other relay, with a token as `?jwt=` where it asks for one. */
+  readonly url: string;
+}
 
-/** The caps of a relay; hitting one is answered with a code and counted. */
-export const limitsSchema = z.strictObject({
-  /** Sessions at once. */
-  sessions: count(4096),
-  /** Sessions at once from one address, where the carrier knows it. */
-  sessionsPerAddress: count(256),
-  /** TCP connections at once that are no session. */
-  connections: count(1024),
-  /** Of these, how many from one address. */
-  connectionsPerAddress: count(128),
-  /** Milliseconds until a new connection must have asked for something, and a new session have said something sensible. */
-  handshakeMs: count(10_000),
-  /** Subscriptions of one session at once. */
-  subscriptionsPerSession: count(256),
-  /** Tracks of one broadcast that one session has asked for and that the publisher has not answered yet. */
-  unansweredPerSession: count(16),
-  /** The same of all sessions; each gets its first four all the same, up to twice as many. */
-  unansweredPerBroadcast: count(64),
-  /** Requests for announcements of one session at once. */
-  interestsPerSession: count(16),
-  /** Groups of the cache that are sent to one session at once. */
-  fetchesPerSession: count(8),
-  /** Broadcasts one session may announce at once. */
-  announcementsPerSession: count(1024),
-  /** Announcements a second that are read from one session in the long run; more wait. */
-  announcementsPerSecond: count(500),
-  /** Requests of one session that are served at once. */
-  requestsPerSession: count(1024),
-  /** Broadcasts at once, over all sessions. */
-  broadcasts: count(10_000),
-  /** Tracks of one broadcast at once. */
-  tracksPerBroadcast: count(256),
-  /** Bytes of a path or a track name. */
-  pathBytes: count(1024),
-  /** Bytes of a control message. */
-  messageBytes: count(65_536),
-  /** Bytes of one frame. */
-  frameBytes: count(4 * 1024 * 1024),
-  /** Milliseconds that a track's groups are kept for late joiners: as much as is sent ahead at most. */
-  cacheMs: count(30_000),
-  /** Groups kept of one track. */
-  cacheGroupsPerTrack: count(2048),
-  /** Frames of one group. */
-  framesPerGroup: count(8192),
-  /** Bytes kept of one track: payload, and 256 for each frame and 1024 for each group beside it. */
-  cacheBytesPerTrack: count(2 * 1024 * 1024),
-  /** Bytes kept of all tracks of one broadcast; the oldest groups go first. */
-  cacheBytesPerBroadcast: count(8 * 1024 * 1024),
-  /** Bytes kept in all. */
-  cacheBytes: count(256 * 1024 * 1024),
-  /** Bytes kept of the frames of one session that have not come in full. */
-  partialBytesPerSession: count(8 * 1024 * 1024),
-  /** Bytes kept of all frames that have not come in full. */
-  partialBytes: count(64 * 1024 * 1024),
-  /** One-way streams of one session that are read at once. */
-  streamsPerSession: count(1024),
-  /** Milliseconds for which a track stays subscribed without a watcher. */
-  trackIdleMs: count(10_000),
-  /** Groups that may wait for one watcher of one track. */
-  queueGroups: count(2048),
-  /** Bytes that may wait for one watcher of one track. */
-  queueBytes: count(2 * 1024 * 1024),
-  /** Milliseconds a group may wait for a watcher that does not report. */
-  queueMs: count(2000),
-  /** Streams to one watcher of one track that may wait for the transport. */
-  pendingStreams: count(16),
-  /** Bytes of groups to one session that the transport has not taken yet; more wait in the queues. */
-  pendingBytesPerSession: count(4 * 1024 * 1024),
-  /** Milliseconds of media in flight to a watcher that reports. */
-  windowMs: count(250),
+/** Options for `Relay`. */
+export interface RelayOptions {
+  /** Address to listen on. Default `127.0.0.1`. */
+  readonly host?: string;
+  /** Port for QUIC (UDP) and for HTTP and WebSocket (TCP); 0 picks a free one. Default 4443. */
+  readonly port?: number;
+  /**
+   * What the relay proves its identity with. It follows `Certificates` as they rotate; closing them is up to the caller.
+   * Default: a self-signed certificate made for this run.
+   */
+  readonly certificate?: Certificate | Certificates;
+  /**
+   * Repeats every datagram once, one object later, for listeners that report: `auto` for those whose path loses packets
+   * and is not full. Default `auto`.
+   */
+  readonly repeat?: boolean | "auto";
+  /** Answers HTTP requests other than `/certificate.sha256`. Default: 404. */
+  readonly handler?: RequestListener;
+  /** Tokens that publishing and watching need. Default: none; every client may do everything. */
+  readonly auth?: AuthOptions;
+  /**
+   * Host names that the relay answers to besides its address. Default: on loopback only the names of loopback, so that no
+   * web page reaches the relay by DNS rebinding; elsewhere all.
+   */
+  readonly allowedHosts?: readonly string[];
+  /**
+   * Origins of web pages that may connect, such as `https://app.example`; `*` for all. Default: at loopback and private
+   * addresses only pages of such addresses; elsewhere all. Clients other than browsers are not affected.
+   */
+  readonly allowedOrigins?: readonly string[];
+  /** Another relay, of unsay or a stock one, whose broadcasts this one serves too, as its edge. */
+  readonly upstream?: UpstreamOptions;
+  /** Port on loopback for `/metrics`, `/health`, `/ready` and `/broadcasts`; 0 picks a free one. Default: none. */
+  readonly opsPort?: number;
+  /** Limits that differ from their defaults. */
+  readonly limits?: Partial<RelayLimits>;
+  /** Takes the log lines. Default: no log. */
+  readonly logger?: Logger;
+  /** Closes the relay when aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a measurement leaves out of a relay, as its control. @internal */
+export interface RelayAblation {
+  /** Forwards stale media too. */
+  readonly keepStale?: boolean;
+  /** Takes every report for as new as it arrives. */
+  readonly ignoreStaleness?: boolean;
+  /** Reads no reports and sends no aggregates, like a stock relay. */
+  readonly ignoreReports?: boolean;
+}
+
+const originSchema = z
+  .string()
+  .refine(
+    (value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value),
+    "it must be an origin such as https://app.example, or *",
+  );
+
+const prefixes = z.array(z.string()).optional();
+
+const optionsSchema = z.strictObject({
+  host: z.string().min(1).default("127.0.0.1"),
+  port: z.number().int().min(0).max(65_535).default(4443),
+  certificate: z
+    .union([z.instanceof(Certificates), z.strictObject({ cert: z.string(), key: z.string() })], {
+      error: "it must be { cert, key } as PEM text, or Certificates",
+    })
+    .optional(),
+  repeat: z.union([z.boolean(), z.literal("auto")]).default("auto"),
+  handler: z
+    .custom<RequestListener>((value) => typeof value === "function", "it must be a function of request and response")
+    .optional(),
+  auth: z
+    .strictObject({
+      keys: z.string().min(1).optional(),
+      public: z.strictObject({ put: prefixes, get: prefixes }).optional(),
+    })
+    .optional(),
+  allowedHosts: z.array(z.string().trim().min(1)).optional(),
+  allowedOrigins: z.array(originSchema).optional(),
+  upstream: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }),
+      certificateHashes: z.array(z.instanceof(Uint8Array, { error: "it must be bytes" })).optional(),
+      insecure: z.boolean().optional(),
+      ca: z.string().min(1).optional(),
+      backends: z.array(z.enum(["quic", "qmux", "http2"])).optional(),
+    })
+    .optional(),
+  opsPort: z.number().int().min(0).max(65_535).optional(),
+  limits: limitsSchema.prefault({}),
+  logger: z.custom<Logger>(isLogger, "it must have the methods debug, info, warn and child").default(SILENT),
+  signal: z.instanceof(AbortSignal, { error: "it must be an AbortSignal" }).optional(),
 });
 
-/** See {@link limitsSchema}. */
-export type RelayLimits = z.infer<typeof limitsSchema>;
+/** The options of a relay, checked and complete. */
+export type CheckedRelayOptions = RelayOptions &
+  Required<Pick<RelayOptions, "host" | "port" | "repeat" | "logger">> & { readonly limits: RelayLimits };
+
+/** Checks options and completes them; throws an `InputError` (`INVALID_OPTION`). */
+export function checkOptions(options: RelayOptions): CheckedRelayOptions {
+  // Values that are undefined count as left out, which the interface's exact types can not express.
+  return validate("Relay", optionsSchema, options) as CheckedRelayOptions;
+}

@@ -31,10 +31,10 @@ export class RelayCounters {
   /** Copies of a group that was known already. */
   duplicates = 0;
   /** Rewinds applied to caches and queues. */
-  takeBacks = 0;
-  /** Groups that arrived after they were taken back. */
+  rewinds = 0;
+  /** Frames that arrived after a rewind had made them stale. */
   staleIn = 0;
-  /** Streams to watchers that were reset because their group was taken back. */
+  /** Streams to watchers that were reset because a rewind made their group stale. */
   staleStreamsReset = 0;
   /** Streams to watchers that could not be opened or written, or were stopped by the watcher. */
   streamsFailed = 0;

@@ -1,6 +1,9 @@
+import { type Microseconds, microseconds, monotonicClock, toMilliseconds } from "../base/index.js";
+import type { Origin } from "./broadcast/origin.js";
+import type { RelayEnvironment } from "./environment.js";
 import type { RelayCounters } from "./relay-counters.js";
 
-/** What a relay is doing, from {@link Relay.stats}. */
+/** What a relay is doing, from `Relay.stats`. */
 export interface RelayStats {
   readonly sessions: number;
   readonly broadcasts: number;
@@ -21,7 +24,7 @@ export interface RelayStats {
   readonly counters: RelayCounters;
 }
 
-/** What a relay knows of one listener that reports, from {@link Relay.listeners}. */
+/** What a relay knows of one listener that reports, from `Relay.listeners`. */
 export interface RelayListener {
   /** Path of the broadcast it listens to. */
   readonly broadcast: string;
@@ -30,4 +33,71 @@ export interface RelayListener {
   /** Its playhead now, in microseconds of media time. */
   readonly playheadUs: number;
   readonly playing: boolean;
+}
+
+/** What is counted outside the environment that the sessions share. */
+export interface RelayState {
+  /** Bytes of groups that the transport has not taken yet, for each session. */
+  readonly pendingBytes: readonly number[];
+  /** TCP connections that are no session. */
+  readonly connections: number;
+}
+
+/** Takes stock of a relay. */
+export function collectStats(
+  { origin, budget, partial, counters }: RelayEnvironment,
+  { pendingBytes, connections }: RelayState,
+): RelayStats {
+  const broadcasts = [...origin.broadcasts];
+  const tracks = broadcasts.flatMap((broadcast) => [...broadcast.tracks.values()]);
+  const watchers = tracks.flatMap((track) => [...track.watchers]);
+  return {
+    sessions: pendingBytes.length,
+    broadcasts: origin.size,
+    displaced: origin.displaced,
+    tracks: tracks.length,
+    watchers: watchers.length,
+    listeners: sum(broadcasts.map(({ listeners }) => listeners)),
+    connections,
+    cachedBytes: budget.usedBytes,
+    partialBytes: partial.usedBytes,
+    pendingBytes: sum(pendingBytes),
+    queuedBytes: sum(watchers.map(({ queuedBytes }) => queuedBytes)),
+    queuedGroups: sum(watchers.map(({ queuedGroups }) => queuedGroups)),
+    counters: structuredClone({ ...counters }),
+  };
+}
+
+/** The listeners that report, by broadcast. */
+export function reportingListeners(origin: Origin, now: Microseconds = monotonicClock()): RelayListener[] {
+  return [...origin.broadcasts].flatMap(({ path, reporting }) =>
+    [...reporting].map(([, state]) => ({
+      broadcast: path,
+      stalenessMs: toMilliseconds(state.latest?.staleness ?? microseconds(0)),
+      playheadUs: state.playheadAt(now) ?? 0,
+      playing: state.playing,
+    })),
+  );
+}
+
+/** Everything announced, for people to read. */
+export function describeBroadcasts(origin: Origin): unknown {
+  return [...origin.broadcasts].map(({ path, source, hops, listeners, tracks }) => ({
+    path,
+    source: source.id,
+    hops: hops.map(String),
+    listeners,
+    tracks: [...tracks.values()].map((track) => ({
+      name: track.name,
+      watchers: track.watchers.size,
+      subscribed: track.subscribed,
+      newestGroup: track.lastSequence,
+      cachedGroups: track.cache?.groups.length ?? 0,
+      cachedBytes: track.cache?.bytes ?? 0,
+    })),
+  }));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

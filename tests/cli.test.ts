@@ -58,7 +58,7 @@ test("help says what there is, and the settings can be shown without running", a
   expect(watch.out).toMatch(/--jitter-ms <ms>.*\(default: 80\)/s);
   expect(watch.out).toContain("Examples:");
   const shown = await unsay(["relay", "--print-config", "--port", "5000"], { environment: { UNSAY_HOST: "::1" } });
-  expect(JSON.parse(shown.out)).toMatchObject({ port: 5000, host: "::1", takeBack: true });
+  expect(JSON.parse(shown.out)).toMatchObject({ port: 5000, host: "::1", repeat: false });
 });
 
 test("a port in use, a refused certificate, a missing relay and a missing broadcast are told in one sentence", async () => {

@@ -95,7 +95,7 @@ async function interruptHeard(publisher: Publisher, listeners: readonly Listener
 
 test.concurrent("a listener reports on a broadcast of its own where the relay reads no reports, and an interrupt learns how far it heard", async () => {
   await using stage = new Stage();
-  const relay = await stage.relay({ reports: false });
+  const relay = await stage.relay({}, { ignoreReports: true });
   const publisher = await publish(stage, relay);
   const made = stage.listen(relay);
   await eventually(() => expect(made.stats().playing).toBe(true));
@@ -131,7 +131,7 @@ test.concurrent("a publisher leaves a listener's broadcast of reports alone wher
 
 test.concurrent("a publisher ignores reports of another broadcast and what is no report at all", async () => {
   await using stage = new Stage();
-  const relay = await stage.relay({ reports: false });
+  const relay = await stage.relay({}, { ignoreReports: true });
   const publisher = await publish(stage, relay);
   await eventually(() => expect(publisher.stats().connected).toBe(true));
   const url = urlOf(relay);
@@ -235,7 +235,7 @@ test.concurrent("an edge reports on a broadcast of its own where the upstream re
 
 test.concurrent("an edge withdraws its broadcast of reports with its last listener, and other edges do not offer it", async () => {
   await using stage = new Stage();
-  const upstream = await stage.relay({ reports: false });
+  const upstream = await stage.relay({}, { ignoreReports: true });
   const publisher = await publish(stage, upstream);
   const edges = await Promise.all([1, 2].map(() => stage.relay({ upstream: { url: urlOf(upstream) } })));
   await eventually(() => expect(edges.map((edge) => edge.stats().broadcasts)).toEqual([1, 1]));

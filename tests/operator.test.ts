@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { limitsSchema } from "../relay/options.js";
+import { limitsSchema } from "../relay/limits.js";
 import { Listener, Publisher, Relay } from "../src/index.js";
 import { UnsayProcess, unsay } from "./support/command-line.js";
 

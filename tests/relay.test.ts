@@ -31,8 +31,11 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function startRelay(options: RelayOptions = {}): Promise<{ relay: Relay; url: string }> {
-  const relay = new Relay({ port: 0, ...options });
+async function startRelay(
+  options: RelayOptions = {},
+  ablation: ConstructorParameters<typeof Relay>[1] = {},
+): Promise<{ relay: Relay; url: string }> {
+  const relay = new Relay({ port: 0, ...options }, ablation);
   const { host, port } = await relay.listen();
   cleanups.push(() => relay.close());
   return { relay, url: `http://${host}:${port}/` };
@@ -294,7 +297,7 @@ describe("relay", () => {
       await expect.poll(() => relay.stats().counters.objectsOut).toBe(sentBefore + 20);
       // Most of it still waits in the streams. The publisher takes back the last ten groups.
       writeGroup(audio!, EPOCH, [(start + 10) * 20_000]);
-      await expect.poll(() => relay.stats().counters.takeBacks).toBe(1);
+      await expect.poll(() => relay.stats().counters.rewinds).toBe(1);
       expect(relay.stats().counters.staleStreamsReset).toBe(10);
       await expect.poll(() => slow.groups.get(EPOCH)).toBe("ended");
       await expect.poll(() => slow.groups.get(start + 9), { timeout: 10_000 }).toBe("ended");
@@ -316,7 +319,7 @@ describe("relay", () => {
     });
 
     test("forwards stale groups all the same when it is switched off", async () => {
-      const { relay, url } = await startRelay({ takeBack: false });
+      const { relay, url } = await startRelay({}, { keepStale: true });
       const publisher = await client(url);
       const [audio] = publish(publisher.moq, "demo.hang");
       await expect.poll(() => relay.stats().broadcasts).toBe(1);
@@ -330,7 +333,7 @@ describe("relay", () => {
       await expect.poll(() => watcher.groups.get(EPOCH)).toBe("ended");
       writeGroup(audio!, start + 5, [start * 20_000]);
       await expect.poll(() => watcher.groups.get(start + 5)).toBe("ended");
-      expect(relay.stats().counters.takeBacks).toBe(0);
+      expect(relay.stats().counters.rewinds).toBe(0);
     });
   });
 

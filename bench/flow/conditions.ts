@@ -1,5 +1,5 @@
 import type { PublisherOptions } from "../../publisher/index.js";
-import type { RelayOptions } from "../../relay/index.js";
+import type { Relay, RelayOptions } from "../../relay/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { FarEnd } from "./far-end.js";
 
@@ -15,6 +15,7 @@ export interface Variant {
   readonly name: string | undefined;
   readonly publisher: Partial<PublisherOptions>;
   readonly relay: RelayOptions;
+  readonly ablation?: ConstructorParameters<typeof Relay>[1];
 }
 
 /** What a condition does to its link, at a share of the measured time. */
@@ -49,7 +50,8 @@ const WHOLE: Variant = { name: undefined, publisher: {}, relay: {} };
 const NO_ESTIMATOR: Variant = {
   name: "estimator off",
   publisher: { flow: { staleness: false } },
-  relay: { estimateStaleness: false },
+  relay: {},
+  ablation: { ignoreStaleness: true },
 };
 const UNGATED: Variant = { name: "ungated", publisher: { flow: { leadMode: "ungated" } }, relay: {} };
 const NO_WINDOW: Variant = {

@@ -42,7 +42,7 @@ export interface LaneResult {
 /** Runs a publisher, a relay and, across a link in the other process, a listener; tells all that was noted. */
 export async function runLane(options: LaneOptions): Promise<LaneResult> {
   const { lane, farEnd, condition, medium, variant, rateBps, seed, sound, settleMs, measuredMs } = options;
-  const relay = new Relay({ port: 0, ...variant.relay });
+  const relay = new Relay({ port: 0, ...variant.relay }, variant.ablation);
   await relay.listen();
   const broadcast = `lane-${lane}`;
   const publisher = new Publisher({
@@ -61,7 +61,7 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
   const near: NearSample[] = [];
   const sampler = setInterval(() => {
     const { playheadUs, leadMs, listeners } = publisher.stats();
-    const stalenessMs = relay.listeners()[0]?.stalenessMs;
+    const stalenessMs = relay.reportingListeners()[0]?.stalenessMs;
     if (listeners > 0) near.push({ at: shared(monotonicClock()), playheadUs, leadMs, stalenessMs });
   }, SAMPLE_MS);
   try {

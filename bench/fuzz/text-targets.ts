@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseModelContract } from "../../publisher/denoise/model-contract.js";
-import { SitePolicy } from "../../relay/session/site-policy.js";
-import { grantsOf, parseKeys, signToken } from "../../relay/session/token.js";
+import { SitePolicy } from "../../relay/admission/site-policy.js";
+import { grantsOf, parseKeys, signToken } from "../../relay/admission/token.js";
 import { commands } from "../../src/commands/index.js";
 import { hideTokens, parseConfig } from "../../src/config.js";
 import { endOf, readReason } from "../../transport/refusal.js";

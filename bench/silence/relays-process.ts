@@ -9,7 +9,7 @@ const stalls = new StallWatch();
 
 serve<RelayCalls>({
   async open({ takeBack }) {
-    const relay = new Relay({ port: 0, takeBack });
+    const relay = new Relay({ port: 0 }, { keepStale: !takeBack });
     await relay.listen();
     const { port } = relay.address;
     relays.set(port, relay);

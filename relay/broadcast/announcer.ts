@@ -1,6 +1,6 @@
 import { background } from "../../base/index.js";
 import type { SendStream } from "../../transport/index.js";
-import { allows } from "../session/scope.js";
+import { allows } from "../admission/scope.js";
 import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
 import { concatenate } from "../wire/bytes.js";
 import { stripPrefix } from "../wire/path.js";

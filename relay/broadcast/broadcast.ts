@@ -6,7 +6,7 @@ import {
   type Report,
   ReportAggregator,
 } from "../../flow/report/index.js";
-import type { RelayLimits } from "../options.js";
+import type { RelayLimits } from "../limits.js";
 import type { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import type { ByteBudget } from "./byte-budget.js";
@@ -84,7 +84,7 @@ export class Broadcast {
     const { estimateStaleness, limits, counters } = environment;
     this.#budget = new CacheBudget(limits.cacheBytesPerBroadcast, {
       parent: environment.budget,
-      onEvict: () => counters.cacheFull.broadcast++,
+      cacheFull: counters.cacheFull,
     });
     this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
   }

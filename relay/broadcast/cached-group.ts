@@ -76,7 +76,7 @@ export class CachedGroup {
     return this.#abortCode;
   }
 
-  /** Whether a newer group took all of it back. */
+  /** Whether a rewind made all of it stale. */
   get stale(): boolean {
     return this.#stale;
   }
@@ -99,13 +99,13 @@ export class CachedGroup {
     this.#abortCode ??= code;
   }
 
-  /** Marks it taken back. */
-  takeBack(code: number): void {
+  /** Marks it stale as a whole. */
+  discard(code: number): void {
     this.#stale = true;
     this.abort(code);
   }
 
-  /** Takes back what follows its first frames. */
+  /** Drops what follows its first frames, which a rewind made stale. */
   truncate(frames: number): void {
     this.#ended = true;
     for (const frame of this.#frames.splice(frames)) this.#bytes -= frame.size;

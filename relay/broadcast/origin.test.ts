@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { monotonicClock } from "../../base/index.js";
-import { limitsSchema } from "../options.js";
+import { limitsSchema } from "../limits.js";
 import { RelayCounters } from "../relay-counters.js";
 import { Broadcast, type BroadcastSource } from "./broadcast.js";
 import { ByteBudget } from "./byte-budget.js";

@@ -10,7 +10,7 @@ const EPOCH = 65_536;
 /** What a group of one frame takes beside its payload. */
 const COST = GROUP_COST + FRAME_COST;
 
-function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: number; takeBack?: boolean } = {}) {
+function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: number; rewinds?: boolean } = {}) {
   let now: Microseconds = microseconds(0);
   const budget = new CacheBudget(options.budgetBytes ?? 1e9);
   const cache = new TrackCache({
@@ -19,7 +19,7 @@ function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: num
     maxGroups: 1000,
     maxBytes: options.maxBytes ?? 1e6,
     budget,
-    classifier: (options.takeBack ?? true) ? new RewindClassifier() : undefined,
+    classifier: (options.rewinds ?? true) ? new RewindClassifier() : undefined,
     timed: true,
     timescale: 1000,
   });
@@ -40,7 +40,7 @@ test("a rewind takes stale groups out whole, cuts the one it falls into, and let
   add(2, 100);
   const { results } = add(EPOCH, 60);
   expect(results[0]?.kept).toBe(true);
-  expect(results[0]?.takenBack.map(({ sequence, stale }) => [sequence, stale])).toEqual([[2, true]]);
+  expect(results[0]?.stale.map(({ sequence, stale }) => [sequence, stale])).toEqual([[2, true]]);
   expect(results[0]?.truncated.map(({ sequence, ended }) => [sequence, ended])).toEqual([[1, true]]);
   expect(held(cache)).toEqual([
     [0, 2],
@@ -58,7 +58,7 @@ test("a rewind takes stale groups out whole, cuts the one it falls into, and let
 });
 
 test("nothing is taken back without a classifier", () => {
-  const { cache, add } = make({ takeBack: false });
+  const { cache, add } = make({ rewinds: false });
   add(0, 0);
   add(1, 100);
   add(EPOCH, 0);
@@ -83,9 +83,9 @@ test("age, bytes and the budget of all caches bound it, and the newest group alw
 
 test("a broadcast's bound takes the oldest groups of all its tracks, and the relay's bound those of who asks", () => {
   const full = { broadcast: 0, relay: 0 };
-  const relay = new CacheBudget(100_000, { onEvict: () => full.relay++ });
-  const broadcast = new CacheBudget(60_000, { parent: relay, onEvict: () => full.broadcast++ });
-  const other = new CacheBudget(60_000, { parent: relay, onEvict: () => full.broadcast++ });
+  const relay = new CacheBudget(100_000, { cacheFull: full });
+  const broadcast = new CacheBudget(60_000, { parent: relay, cacheFull: full });
+  const other = new CacheBudget(60_000, { parent: relay, cacheFull: full });
   let now = 0;
   const track = (budget: CacheBudget) => {
     const cache = new TrackCache({

@@ -3,7 +3,7 @@ import { Code } from "../wire/code.js";
 import { FRAME_COST, type WireFrame } from "../wire/group.js";
 import { CachedGroup } from "./cached-group.js";
 
-/** The rewind rule as the cache needs it; `RewindClassifier` of the container room fulfils it. */
+/** The rewind rule as the cache needs it; `RewindClassifier` of the container module fulfils it. */
 export interface Classifier {
   /** Takes note of a frame and judges it. */
   observe(
@@ -18,22 +18,22 @@ export interface Classifier {
 export interface CacheBudgetOptions {
   /** What this budget is a part of. */
   readonly parent?: CacheBudget;
-  /** Told of every group that goes because more is held than allowed. */
-  readonly onEvict?: () => void;
+  /** Counts the groups that go because a broadcast, or the whole relay, holds more than allowed. */
+  readonly cacheFull?: { broadcast: number; relay: number };
 }
 
 /** Bytes that caches may hold together: those of a broadcast's tracks, or all of a relay. */
 export class CacheBudget {
   readonly maxBytes: number;
   readonly #parent: CacheBudget | undefined;
-  readonly #onEvict: (() => void) | undefined;
+  readonly #cacheFull: { broadcast: number; relay: number };
   readonly #caches = new Set<TrackCache>();
   #usedBytes = 0;
 
-  constructor(maxBytes: number, { parent, onEvict }: CacheBudgetOptions = {}) {
+  constructor(maxBytes: number, { parent, cacheFull = { broadcast: 0, relay: 0 } }: CacheBudgetOptions = {}) {
     this.maxBytes = maxBytes;
     this.#parent = parent;
-    this.#onEvict = onEvict;
+    this.#cacheFull = cacheFull;
   }
 
   /** Bytes held now. */
@@ -74,7 +74,7 @@ export class CacheBudget {
       const oldest = this.#oldest();
       if (oldest === undefined) return;
       oldest.dropOldest();
-      budget.#onEvict?.();
+      this.#cacheFull[budget.#parent ? "broadcast" : "relay"]++;
     }
   }
 
@@ -115,7 +115,7 @@ export interface AppendResult {
   /** False when the frame was taken back already and the group ends before it. */
   readonly kept: boolean;
   /** Groups that this frame revealed as wholly taken back, already removed. */
-  readonly takenBack: readonly CachedGroup[];
+  readonly stale: readonly CachedGroup[];
   /** Groups cut at the rewind, still good before it. */
   readonly truncated: readonly CachedGroup[];
   /** Where the rewind that it revealed goes back to. */
@@ -123,8 +123,8 @@ export interface AppendResult {
 }
 
 const NOTHING: readonly CachedGroup[] = [];
-const NOTHING_TAKEN = { takenBack: NOTHING, truncated: NOTHING };
-const KEPT: AppendResult = { kept: true, ...NOTHING_TAKEN };
+const NOTHING_STALE = { stale: NOTHING, truncated: NOTHING };
+const KEPT: AppendResult = { kept: true, ...NOTHING_STALE };
 
 /** The newest groups of one track, none of them stale, within bounds of age and bytes. */
 export class TrackCache {
@@ -185,7 +185,7 @@ export class TrackCache {
 
   /** Adds a frame to a group, unless it is stale, and applies the rewind that it may reveal. */
   append(record: CachedGroup, frame: WireFrame): AppendResult {
-    if (record.ended || this.#closed) return { kept: false, ...NOTHING_TAKEN };
+    if (record.ended || this.#closed) return { kept: false, ...NOTHING_STALE };
     const timestamp = this.#time(frame);
     const verdict = this.#options.classifier?.observe(record.sequence, timestamp);
     if (!verdict?.stale) {
@@ -200,11 +200,11 @@ export class TrackCache {
         ? KEPT
         : { kept: true, from: verdict.rewind.from, ...this.#rewind(verdict.rewind.from) };
     }
-    const revealed = verdict.rewind === undefined ? NOTHING_TAKEN : this.#rewind(verdict.rewind.from);
+    const revealed = verdict.rewind === undefined ? NOTHING_STALE : this.#rewind(verdict.rewind.from);
     record.end();
     if (record.frames.length > 0) return { kept: false, ...revealed };
-    this.#takeBack(record);
-    return { kept: false, truncated: revealed.truncated, takenBack: [...revealed.takenBack, record] };
+    this.#discard(record);
+    return { kept: false, truncated: revealed.truncated, stale: [...revealed.stale, record] };
   }
 
   /** Gives up a group that will never be whole. */
@@ -264,8 +264,8 @@ export class TrackCache {
     this.#bySequence.clear();
   }
 
-  #rewind(from: Microseconds): Pick<AppendResult, "takenBack" | "truncated"> {
-    const takenBack: CachedGroup[] = [];
+  #rewind(from: Microseconds): Pick<AppendResult, "stale" | "truncated"> {
+    const stale: CachedGroup[] = [];
     const truncated: CachedGroup[] = [];
     const { classifier } = this.#options;
     for (const record of [...this.#groups]) {
@@ -273,8 +273,8 @@ export class TrackCache {
       if (record.latest === undefined || record.latest < from) continue;
       const index = record.frames.findIndex((frame) => classifier?.isStale(record.sequence, this.#time(frame)));
       if (index === 0) {
-        this.#takeBack(record);
-        takenBack.push(record);
+        this.#discard(record);
+        stale.push(record);
       } else if (index > 0) {
         const { cost, bytes } = record;
         record.truncate(index);
@@ -282,11 +282,11 @@ export class TrackCache {
         truncated.push(record);
       }
     }
-    return { takenBack, truncated };
+    return { stale, truncated };
   }
 
-  #takeBack(record: CachedGroup): void {
-    record.takeBack(Code.STALE_GROUP);
+  #discard(record: CachedGroup): void {
+    record.discard(Code.STALE_GROUP);
     this.#remove(record);
   }
 

@@ -2,7 +2,7 @@ import { background, type Clock, fromSeconds, type Microseconds, microseconds, r
 import { EPOCH_SIZE } from "../../container/index.js";
 import { PlayheadBound } from "../../flow/playhead/index.js";
 import type { RelayCounters } from "../relay-counters.js";
-import type { LowRendition, WatchedTrack } from "../watcher/watched-track.js";
+import type { LowFollower, LowRendition, WatchedTrack } from "../watcher/watched-track.js";
 import type { Watcher } from "../watcher/watcher.js";
 import { Code } from "../wire/code.js";
 import type { WireFrame } from "../wire/group.js";
@@ -56,8 +56,8 @@ export class Track implements WatchedTrack {
   #bound: PlayheadBound | undefined;
   /** Whether its properties are the publisher's own. */
   #told = false;
-  /** Who takes its whole groups in place of a fuller rendition's. */
-  readonly #followers = new Set<(record: CachedGroup) => void>();
+  /** Watchers that get its whole groups in place of a fuller rendition's. */
+  readonly #followers = new Set<LowFollower>();
   #bitrateBps = 0;
   #lowRefusedAt = Number.NEGATIVE_INFINITY;
   #classifier: Classifier | undefined;
@@ -170,21 +170,21 @@ export class Track implements WatchedTrack {
     if (this.#watchers.delete(watcher)) this.#release();
   }
 
-  /** Hands every whole group to a follower from now on, instead of to watchers of its own; returns the undoing. */
-  follow(take: (record: CachedGroup) => void): () => void {
-    this.#followers.add(take);
+  /** Hands every whole group to a follower from now on, instead of to watchers of its own; returns how to end that. */
+  follow(follower: LowFollower): () => void {
+    this.#followers.add(follower);
     this.#need();
     return () => {
-      if (this.#followers.delete(take)) this.#release();
+      if (this.#followers.delete(follower)) this.#release();
     };
   }
 
-  followLow(take: (record: CachedGroup) => void, onEnd: () => void): LowRendition | undefined {
+  followLow(follower: LowFollower): LowRendition | undefined {
     const now = this.#options.clock();
     if (now - this.#lowRefusedAt < LOW_REFUSED) return undefined;
     const low = this.#options.low?.();
     if (low === undefined) return undefined;
-    const unfollow = low.follow(take);
+    const unfollow = low.follow(follower);
     const left = Promise.withResolvers<void>();
     let following = true;
     const leave = () => {
@@ -197,7 +197,7 @@ export class Track implements WatchedTrack {
       race([low.closed, left.promise]).then(() => {
         if (!following) return;
         this.#lowRefusedAt = this.#options.clock();
-        onEnd();
+        follower.lowEnded();
       }),
     );
     return {
@@ -260,7 +260,7 @@ export class Track implements WatchedTrack {
     // An epoch is opened by one frame, whatever the other groups are like.
     else if (record.frames.length === 1 && !record.urgent) this.#singleFrames = true;
     for (const watcher of this.#watchers) watcher.progress(record);
-    if (record.frames.length > 0) for (const follower of this.#followers) follower(record);
+    if (record.frames.length > 0) for (const follower of this.#followers) follower.takeLow(record);
   }
 
   /** Gives up a group that its sender reset. */
@@ -287,7 +287,7 @@ export class Track implements WatchedTrack {
     if (!this.#append(record, frame)) return;
     record.end();
     this.#spread(record, true, "datagram");
-    for (const follower of this.#followers) follower(record);
+    for (const follower of this.#followers) follower.takeLow(record);
     // A stream of the same group may stand open without a frame; then its stock readers still want it as a stream.
     if (record.viaStream)
       for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(record, "stream");
@@ -322,16 +322,16 @@ export class Track implements WatchedTrack {
     const result = this.#cache!.append(record, frame);
     this.#follow(record, result);
     if (!result.kept) counters.staleIn++;
-    if (result.takenBack.length > 0 || result.truncated.length > 0) {
+    if (result.stale.length > 0 || result.truncated.length > 0) {
       if (result.kept) {
-        counters.takeBacks++;
+        counters.rewinds++;
         record.urgent = true;
       }
       const isStale = (held: CachedGroup): boolean =>
         held.stale ||
         (held.timestamp !== undefined && this.#classifier?.isStale(held.sequence, held.timestamp) === true);
       for (const watcher of this.#watchers) {
-        watcher.takeBack(isStale);
+        watcher.discard(isStale);
         for (const cut of result.truncated) watcher.progress(cut);
       }
     }

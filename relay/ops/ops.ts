@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { Registry } from "prom-client";
 import { TransportError } from "../../base/index.js";
-import { SitePolicy } from "../session/site-policy.js";
+import { SitePolicy } from "../admission/site-policy.js";
 
 /** What the operations port tells. */
 export interface OpsSource {

@@ -1,17 +1,17 @@
-import { fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../../base/index.js";
+import { background, fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../../base/index.js";
 import type { SkipReason } from "../../flow/congestion/index.js";
 import {
   broadcastHash,
   decodeAggregate,
   decodeReport,
   encodeReceipt,
-  type ListenerState,
   type Receipt,
   type Report,
   reportKind,
   reportsOf,
 } from "../../flow/report/index.js";
-import type { BidirectionalStream } from "../../transport/index.js";
+import type { BidirectionalStream, SendStream } from "../../transport/index.js";
+import { allows } from "../admission/scope.js";
 import { announce } from "../broadcast/announcer.js";
 import type { Broadcast } from "../broadcast/broadcast.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";
@@ -21,11 +21,10 @@ import { decodeAnnounceRequest } from "../wire/announce.js";
 import { Code } from "../wire/code.js";
 import { joinPath, stripPrefix } from "../wire/path.js";
 import type { StreamReader } from "../wire/stream.js";
-import { decodeSubscribe, decodeSubscribeUpdate, encodeSubscribeResponse } from "../wire/subscribe.js";
+import { decodeSubscribe, decodeSubscribeUpdate, encodeSubscribeResponse, type Subscribe } from "../wire/subscribe.js";
 import { decodeFetch, decodeTrackRequest, encodeTrackInfo } from "../wire/track.js";
 import { hasTimestamps } from "../wire/version.js";
 import type { Peer } from "./peer.js";
-import { allows } from "./scope.js";
 
 interface Watched {
   readonly broadcast: Broadcast;
@@ -37,18 +36,9 @@ interface Watched {
 const EDGE_SESSION = 0;
 const RECEIPT_SPACING: Microseconds = fromSeconds(1);
 
-/** How datagrams get to the peer. */
-export interface DatagramDelivery {
-  /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
-  readonly repeat: boolean | "auto";
-  /** Hands a datagram to the session, at once or spread over the tick. */
-  readonly sendDatagram: (body: Uint8Array) => void;
-}
-
 /** The watching side of a connection: what the peer asks for and gets, and what it reports. */
 export class Egress {
   readonly #peer: Peer;
-  readonly #delivery: DatagramDelivery;
   // Subscribe ids, and broadcasts by the hash that reports name them with.
   readonly #subscriptions = new Set<number>();
   readonly #watched = new Map<number, Watched>();
@@ -56,9 +46,8 @@ export class Egress {
   #interests = 0;
   #fetches = 0;
 
-  constructor(peer: Peer, delivery: DatagramDelivery) {
+  constructor(peer: Peer) {
     this.#peer = peer;
-    this.#delivery = delivery;
     this.#pending = new ByteBudget(this.#limits.pendingBytesPerSession);
   }
 
@@ -117,8 +106,7 @@ export class Egress {
   /** Serves a subscription until it ends. */
   async subscribe(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
     const { scope, environment } = this.#peer;
-    const { repeat, sendDatagram } = this.#delivery;
-    const { counters, limits, clock } = environment;
+    const { counters, limits } = environment;
     const version = this.#peer.version;
     const message = decodeSubscribe(await reader.message(), version, limits.pathBytes);
     this.#peer.greet();
@@ -135,34 +123,9 @@ export class Egress {
     const track = broadcast.track(message.track, this.#peer.id);
     if (track === undefined) return refuse(stream, Code.BOUNDS_EXCEEDED);
 
+    const watcher = this.#makeWatcher(message, broadcast, track);
     const { send } = stream;
-    const session = this.#peer.session;
-    const watcher: Watcher = new Watcher({
-      clock,
-      session,
-      version,
-      subscribe: message.id,
-      delivery: message,
-      track,
-      counters,
-      limits: {
-        queueGroups: limits.queueGroups,
-        queueBytes: limits.queueBytes,
-        queueAge: fromMilliseconds(limits.queueMs),
-        pendingStreams: limits.pendingStreams,
-      },
-      listener: (): ListenerState | undefined => broadcast.listener(this.#peer.id),
-      pending: this.#pending,
-      sendDatagram,
-      repeat,
-      windowMs: limits.windowMs,
-      onStart: (group) => {
-        if (hasTimestamps(version)) quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
-      },
-      onSkips: (skips) => {
-        this.#peer.log.info({ broadcast: path, track: message.track, ...skips }, "Groups were skipped for a watcher.");
-      },
-    });
+    background("relay.start", this.#answerStart(send, watcher));
     this.#subscriptions.add(message.id);
     const hash = broadcastHash(message.broadcast);
     this.#watch(hash, broadcast, watcher);
@@ -191,6 +154,34 @@ export class Egress {
       this.#unwatch(hash, watcher);
       this.#subscriptions.delete(message.id);
     }
+  }
+
+  #makeWatcher(message: Subscribe, broadcast: Broadcast, track: Track): Watcher {
+    const { session, version, environment, id, log } = this.#peer;
+    const { clock, counters, limits, smoother, repeat } = environment;
+    return new Watcher({
+      ...{ clock, session, version, track, counters, smoother, repeat },
+      subscribe: message.id,
+      delivery: message,
+      limits: {
+        queueGroups: limits.queueGroups,
+        queueBytes: limits.queueBytes,
+        queueAge: fromMilliseconds(limits.queueMs),
+        pendingStreams: limits.pendingStreams,
+      },
+      windowMs: limits.windowMs,
+      listeners: broadcast,
+      sessionId: id,
+      pending: this.#pending,
+      log: log.child({ broadcast: broadcast.path, track: track.name }),
+    });
+  }
+
+  async #answerStart(send: SendStream, watcher: Watcher): Promise<void> {
+    const { version } = this.#peer;
+    if (!hasTimestamps(version)) return;
+    const group = await watcher.started;
+    quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
   }
 
   // Resolves when the subscriber leaves, whichever way.

@@ -1,6 +1,7 @@
 import { type Clock, guard, ProtocolError, TransportError } from "../../base/index.js";
 import { isFeedbackPath } from "../../flow/report/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../../transport/index.js";
+import { allows } from "../admission/scope.js";
 import { Broadcast, type BroadcastSource } from "../broadcast/broadcast.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
@@ -15,7 +16,6 @@ import { encodeSubscribe, encodeSubscribeUpdate, readSubscribeResponse } from ".
 import { decodeTrackInfo, encodeTrackRequest } from "../wire/track.js";
 import { hasRanges, hasTimestamps, versionName } from "../wire/version.js";
 import type { Peer } from "./peer.js";
-import { allows } from "./scope.js";
 
 // How long the peer has to answer a request of ours.
 const ANSWER_MS = 10_000;
@@ -53,7 +53,7 @@ export class Ingest implements BroadcastSource {
   }
 
   sendAggregate(broadcast: string, body: Uint8Array): boolean {
-    const published = this.#peer.feedback?.send(broadcast, body) ?? false;
+    const published = this.#peer.upstreamReports?.send(broadcast, body) ?? false;
     return this.#peer.sendRecord(body) || published;
   }
 
@@ -187,9 +187,9 @@ export class Ingest implements BroadcastSource {
   }
 
   #started(suffix: string, hops: readonly bigint[]): void {
-    const { scope, origin, environment, log, feedback } = this.#peer;
+    const { scope, origin, environment, log, upstreamReports } = this.#peer;
     // What is reported elsewhere is for the publisher, which is upstream.
-    if (feedback !== undefined && isFeedbackPath(suffix)) return;
+    if (upstreamReports !== undefined && isFeedbackPath(suffix)) return;
     const path = joinPath(scope.root, suffix);
     if (!allows(scope.put, path)) {
       log.warn({ path }, "The session announced a broadcast that it may not publish.");
@@ -211,7 +211,7 @@ export class Ingest implements BroadcastSource {
    * One that publishes something else as well goes on, and so does a listener that may not publish its reports.
    */
   #refuse(suffix: string): void {
-    if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.feedback !== undefined) return;
+    if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.upstreamReports !== undefined) return;
     const token = this.#peer.session.url.searchParams.has("jwt");
     const why = token ? `The token does not grant publishing ${suffix}.` : `Publishing ${suffix} takes a token.`;
     this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });

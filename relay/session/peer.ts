@@ -1,11 +1,11 @@
 import type { ReceiveStream, Session } from "../../transport/index.js";
-import type { BroadcastEnvironment } from "../broadcast/broadcast.js";
+import type { Scope } from "../admission/scope.js";
 import type { Origin } from "../broadcast/origin.js";
-import type { UpstreamReports } from "../broadcast/upstream-reports.js";
+import type { UpstreamReports } from "../edge/upstream-reports.js";
+import type { RelayEnvironment } from "../environment.js";
 import type { Logger } from "../ops/log.js";
 import type { StreamReader } from "../wire/stream.js";
 import type { Version } from "../wire/version.js";
-import type { Scope } from "./scope.js";
 
 /** What both sides of a connection need of it: whom they talk to, and where failures go. */
 export interface Peer {
@@ -19,8 +19,8 @@ export interface Peer {
   /** Where what it may watch comes from. */
   readonly offered: Origin;
   /** Where the peer is our upstream: what is published to it. */
-  readonly feedback: UpstreamReports | undefined;
-  readonly environment: BroadcastEnvironment;
+  readonly upstreamReports: UpstreamReports | undefined;
+  readonly environment: RelayEnvironment;
   readonly log: Logger;
   /** Our hop id. */
   readonly hopId: bigint;

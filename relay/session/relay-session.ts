@@ -7,9 +7,10 @@ import {
   ReportStreamWriter,
 } from "../../flow/report/index.js";
 import type { BidirectionalStream, ReceiveStream, Session } from "../../transport/index.js";
-import type { BroadcastEnvironment } from "../broadcast/broadcast.js";
+import type { Scope } from "../admission/scope.js";
 import type { Origin } from "../broadcast/origin.js";
-import type { UpstreamReports } from "../broadcast/upstream-reports.js";
+import type { UpstreamReports } from "../edge/upstream-reports.js";
+import type { RelayEnvironment } from "../environment.js";
 import type { Logger } from "../ops/log.js";
 import { Code } from "../wire/code.js";
 import { decodeGoaway, encodeGoaway } from "../wire/goaway.js";
@@ -26,7 +27,6 @@ import { hasGoaway, hasTimestamps, SETUP_VERSION_02, type Version, versionName, 
 import { Egress, refuse } from "./egress.js";
 import { Ingest } from "./ingest.js";
 import type { Peer } from "./peer.js";
-import type { Scope } from "./scope.js";
 import { askPeer, SessionLife } from "./session-life.js";
 
 // Unknown stream types are no error in moq-lite, but a peer that opens nothing else speaks something else.
@@ -39,21 +39,10 @@ export interface RelaySessionOptions {
   /** Unique at this relay. */
   readonly id: string;
   readonly session: Session;
-  /** Whether the peer came to us, or we to it. */
-  readonly role: "server" | "client";
   readonly scope: Scope;
-  readonly origin: Origin;
-  /** Where the peer is our upstream: what is published to it, and all that it may watch. */
-  readonly feedback?: UpstreamReports;
-  readonly environment: BroadcastEnvironment;
-  /** Our hop id. */
-  readonly hopId: bigint;
-  /** Repeat every datagram to a player of ours once; `auto` where its path loses some. */
-  readonly repeat: boolean | "auto";
-  /** Whether reports are read at all. */
-  readonly reports: boolean;
-  /** Hands a datagram to the session, at once or spread over the tick. */
-  readonly sendDatagram: (body: Uint8Array) => void;
+  /** Where this relay connected to the peer, its upstream: what is published to it, and all that it may watch. */
+  readonly upstreamReports?: UpstreamReports;
+  readonly environment: RelayEnvironment;
   readonly log: Logger;
 }
 
@@ -63,8 +52,8 @@ export class RelaySession implements Peer {
   readonly session: Session;
   readonly #options: RelaySessionOptions;
   readonly #records = new ReportStreamWriter(() => this.session.openUnidirectional({ priority: RECORD_PRIORITY }));
-  readonly #publishing: Ingest;
-  readonly #watching: Egress;
+  readonly #ingest: Ingest;
+  readonly #egress: Egress;
   readonly #life: SessionLife;
   #version: Version = 5;
   #peerHopId = 0n;
@@ -78,8 +67,8 @@ export class RelaySession implements Peer {
     this.id = options.id;
     this.session = options.session;
     this.#options = options;
-    this.#publishing = new Ingest(this);
-    this.#watching = new Egress(this, options);
+    this.#ingest = new Ingest(this);
+    this.#egress = new Egress(this);
     this.#life = new SessionLife({ clock: options.environment.clock, ask: () => askPeer(this.session, this.#version) });
   }
 
@@ -89,7 +78,7 @@ export class RelaySession implements Peer {
 
   /** Bytes of groups to the peer that the transport has not taken yet. */
   get pendingBytes(): number {
-    return this.#watching.pendingBytes;
+    return this.#egress.pendingBytes;
   }
 
   get scope(): Scope {
@@ -97,18 +86,18 @@ export class RelaySession implements Peer {
   }
 
   get origin(): Origin {
-    return this.#options.origin;
+    return this.environment.origin;
   }
 
   get offered(): Origin {
-    return this.#options.feedback?.origin ?? this.#options.origin;
+    return this.#options.upstreamReports?.origin ?? this.origin;
   }
 
-  get feedback(): UpstreamReports | undefined {
-    return this.#options.feedback;
+  get upstreamReports(): UpstreamReports | undefined {
+    return this.#options.upstreamReports;
   }
 
-  get environment(): BroadcastEnvironment {
+  get environment(): RelayEnvironment {
     return this.#options.environment;
   }
 
@@ -117,7 +106,7 @@ export class RelaySession implements Peer {
   }
 
   get hopId(): bigint {
-    return this.#options.hopId;
+    return this.environment.hopId;
   }
 
   get peerHopId(): bigint {
@@ -144,7 +133,7 @@ export class RelaySession implements Peer {
       this.#spawn(this.#acceptUnidirectional());
       if (this.session.datagrams) this.#spawn(this.#receiveDatagrams());
       // Also of a peer that may publish nothing, which learns so when it tries.
-      this.#spawn(this.#publishing.follow());
+      this.#spawn(this.#ingest.follow());
     } catch (error) {
       this.fail(error);
     }
@@ -176,7 +165,7 @@ export class RelaySession implements Peer {
   // --- What the two sides ask of it ----------------------------------------------------------------------------------
 
   publishes(path: string): boolean {
-    return this.#publishing.announces(path);
+    return this.#ingest.announces(path);
   }
 
   alive(): boolean {
@@ -224,7 +213,7 @@ export class RelaySession implements Peer {
     const agreed = versionOf(this.session.protocol);
     if (agreed === "setup") {
       this.#version = 2;
-      await (this.#options.role === "server" ? this.#answerSetup() : this.#requestSetup());
+      await (this.upstreamReports === undefined ? this.#answerSetup() : this.#requestSetup());
       return;
     }
     this.#version = agreed;
@@ -234,7 +223,7 @@ export class RelaySession implements Peer {
       return;
     }
     const stream = await this.session.openUnidirectional();
-    await stream.write(encodeSetupStream({ origin: this.#options.hopId }));
+    await stream.write(encodeSetupStream({ origin: this.hopId }));
     void stream.finish();
   }
 
@@ -287,13 +276,13 @@ export class RelaySession implements Peer {
         void stream.send.finish();
         return;
       case StreamType.ANNOUNCE:
-        return this.#watching.announce(reader, stream);
+        return this.#egress.announce(reader, stream);
       case StreamType.SUBSCRIBE:
-        return this.#watching.subscribe(reader, stream);
+        return this.#egress.subscribe(reader, stream);
       case StreamType.FETCH:
-        return this.#watching.fetch(reader, stream);
+        return this.#egress.fetch(reader, stream);
       case StreamType.TRACK:
-        return this.#watching.track(reader, stream);
+        return this.#egress.track(reader, stream);
       case StreamType.GOAWAY: {
         const uri = decodeGoaway(await reader.message(), this.#limits.messageBytes);
         this.#options.log.info({ uri }, "The peer asks us to leave.");
@@ -330,7 +319,7 @@ export class RelaySession implements Peer {
     const reader = this.reader(stream);
     if (await reader.startsWith(REPORT_STREAM_TYPE)) return this.#receiveRecords(reader);
     const type = await reader.varintMaybe();
-    if (type === DataType.GROUP) return this.#publishing.receiveGroup(reader, stream);
+    if (type === DataType.GROUP) return this.#ingest.receiveGroup(reader, stream);
     if (type === DataType.SETUP && hasTimestamps(this.#version)) {
       const setup = decodeSetup(await reader.message());
       this.greet();
@@ -348,10 +337,9 @@ export class RelaySession implements Peer {
   }
 
   #takeRecord(record: Uint8Array): void {
-    const { reports, feedback } = this.#options;
-    if (!reports) return;
-    if (feedback !== undefined && decodeReceipt(record).ok) feedback.answered();
-    else this.#watching.report(record);
+    if (!this.environment.readsReports) return;
+    if (this.upstreamReports !== undefined && decodeReceipt(record).ok) this.upstreamReports.answered();
+    else this.#egress.report(record);
   }
 
   async #receiveDatagrams(): Promise<void> {
@@ -361,7 +349,7 @@ export class RelaySession implements Peer {
       if (body === undefined) return;
       this.#life.heard();
       if (isReportDatagram(body)) this.#takeRecord(body);
-      else if (hasTimestamps(this.#version)) this.#publishing.receiveObject(body);
+      else if (hasTimestamps(this.#version)) this.#ingest.receiveObject(body);
     }
   }
 
@@ -383,8 +371,8 @@ export class RelaySession implements Peer {
   #end(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#publishing.end();
-    this.#watching.end();
-    this.#options.feedback?.close();
+    this.#ingest.end();
+    this.#egress.end();
+    this.upstreamReports?.close();
   }
 }

@@ -4,8 +4,10 @@ import { BurstSmoother } from "./burst-smoother.js";
 test("a burst goes at once, the rest in order over a few turns, and idle spreaders hold no timer", () => {
   const turns: (() => void)[] = [];
   const sent: number[] = [];
-  const smoother = new BurstSmoother({ burst: 4, maxWaiting: 30, schedule: (turn) => turns.push(turn) });
-  const send = (value: number) => smoother.send(new Uint8Array([value]), (body) => sent.push(body[0]!));
+  const counters = { datagramsRefused: 0, datagramsDropped: 0 };
+  const smoother = new BurstSmoother({ counters, burst: 4, maxWaiting: 30, schedule: (turn) => turns.push(turn) });
+  const path = { send: (body: Uint8Array) => sent.push(body[0]!) > 0 && body[0] !== 13 };
+  const send = (value: number) => smoother.send(new Uint8Array([value]), path);
   for (let value = 0; value < 20; value++) send(value);
   expect([sent.length, smoother.waiting, turns.length]).toEqual([4, 16, 1]);
   turns.shift()!();
@@ -16,5 +18,7 @@ test("a burst goes at once, the rest in order over a few turns, and idle spreade
   send(21);
   expect(sent.at(-1)).toBe(21);
   for (let value = 0; value < 40; value++) send(value);
-  expect([smoother.waiting, smoother.dropped]).toEqual([30, 7]);
+  expect(smoother.waiting).toBe(30);
+  // The path refuses every 13.
+  expect(counters).toEqual({ datagramsRefused: sent.filter((value) => value === 13).length, datagramsDropped: 7 });
 });

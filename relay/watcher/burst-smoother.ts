@@ -1,13 +1,23 @@
 import { guard } from "../../base/index.js";
+import type { Datagrams } from "../../transport/index.js";
 
 /** A datagram that waits for its turn. */
 interface Pending {
-  readonly send: (body: Uint8Array) => void;
   readonly body: Uint8Array;
+  readonly to: Pick<Datagrams, "send">;
+}
+
+/** Where the smoother counts what does not go. */
+export interface DatagramCounters {
+  /** Datagrams that the transport did not take. */
+  datagramsRefused: number;
+  /** Datagrams dropped because too many waited. */
+  datagramsDropped: number;
 }
 
 /** Options for {@link BurstSmoother}. */
 export interface BurstSmootherOptions {
+  readonly counters: DatagramCounters;
   /** Datagrams that go back to back. Default 64. */
   readonly burst?: number;
   /** Datagrams that may wait; beyond it the oldest go, counted. Default 16,384. */
@@ -24,12 +34,13 @@ export class BurstSmoother {
   readonly #burst: number;
   readonly #maxWaiting: number;
   readonly #schedule: (callback: () => void) => void;
+  readonly #counters: DatagramCounters;
   #waiting: Pending[] = [];
   #left: number;
   #scheduled = false;
-  #dropped = 0;
 
-  constructor({ burst = 64, maxWaiting = 16_384, schedule = later }: BurstSmootherOptions = {}) {
+  constructor({ counters, burst = 64, maxWaiting = 16_384, schedule = later }: BurstSmootherOptions) {
+    this.#counters = counters;
     this.#burst = burst;
     this.#maxWaiting = maxWaiting;
     this.#schedule = schedule;
@@ -41,21 +52,16 @@ export class BurstSmoother {
     return this.#waiting.length;
   }
 
-  /** Datagrams dropped because too many waited. */
-  get dropped(): number {
-    return this.#dropped;
-  }
-
   /** Sends now while the burst lasts, else in a moment; the order is kept. */
-  send(body: Uint8Array, send: (body: Uint8Array) => void): void {
+  send(body: Uint8Array, to: Pick<Datagrams, "send">): void {
     if (this.#left > 0 && this.#waiting.length === 0) {
       this.#left--;
-      send(body);
+      this.#hand({ body, to });
     } else {
-      this.#waiting.push({ send, body });
+      this.#waiting.push({ body, to });
       if (this.#waiting.length > this.#maxWaiting) {
         this.#waiting.shift();
-        this.#dropped++;
+        this.#counters.datagramsDropped++;
       }
     }
     if (this.#scheduled) return;
@@ -69,10 +75,14 @@ export class BurstSmoother {
     const count = Math.max(this.#burst, Math.ceil(this.#waiting.length / 4));
     const batch = this.#waiting.splice(0, count);
     this.#left = Math.max(0, this.#burst - batch.length);
-    for (const { send, body } of batch) send(body);
+    for (const pending of batch) this.#hand(pending);
     if (this.#waiting.length === 0 && batch.length === 0) return;
     this.#scheduled = true;
     this.#schedule(() => this.#turn());
+  }
+
+  #hand({ body, to }: Pending): void {
+    if (!to.send(body)) this.#counters.datagramsRefused++;
   }
 }
 

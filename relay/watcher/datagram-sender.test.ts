@@ -5,6 +5,7 @@ import { CachedGroup } from "../broadcast/cached-group.js";
 import { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import { decodeDatagram, WireFrame } from "../wire/group.js";
+import { BurstSmoother } from "./burst-smoother.js";
 import { DatagramSender } from "./datagram-sender.js";
 
 beforeEach(() => {
@@ -24,21 +25,21 @@ function overBurst(burst: { from: number; packets: number }): number[] {
     if (!isLost) arrived.add(sequence);
   });
   for (let sequence = 0; sequence < 50; sequence++) {
-    sender.send(record(sequence));
+    sender.send(record(sequence), true);
     vi.advanceTimersByTime(20);
   }
   vi.advanceTimersByTime(1000);
   return [...arrived].sort((a, b) => a - b);
 }
 
-function make(onSend: (sequence: number) => void, repeats = true): DatagramSender {
-  return new DatagramSender({
-    session: { datagrams: { maxSize: 1200 } } as Session,
-    subscribe: 3,
-    counters: new RelayCounters(),
-    send: (body) => onSend(decodeDatagram(body).sequence),
-    repeats: () => repeats,
-  });
+function make(path: (sequence: number) => void): DatagramSender {
+  const counters = new RelayCounters();
+  const send = (body: Uint8Array): boolean => {
+    path(decodeDatagram(body).sequence);
+    return true;
+  };
+  const session = { datagrams: { maxSize: 1200, send } } as Partial<Session> as Session;
+  return new DatagramSender({ session, subscribe: 3, counters, smoother: new BurstSmoother({ counters }) });
 }
 
 function record(sequence: number): CachedGroup {
@@ -58,19 +59,19 @@ test("an object is repeated once, 100 ms later, also the last of an utterance, a
   const sent: number[] = [];
   const sender = make((sequence) => sent.push(sequence));
   const [first, second] = [record(0), record(1)];
-  sender.send(first);
-  sender.send(second);
+  sender.send(first, true);
+  sender.send(second, true);
   vi.advanceTimersByTime(99);
   expect(sent).toEqual([0, 1]);
-  second.takeBack(Code.STALE_GROUP);
+  second.discard(Code.STALE_GROUP);
   vi.advanceTimersByTime(1000);
   expect(sent).toEqual([0, 1, 0]);
-  sender.send(record(2));
+  sender.send(record(2), true);
   sender.close();
   vi.advanceTimersByTime(1000);
   expect(sent).toEqual([0, 1, 0, 2]);
   const single: number[] = [];
-  make((sequence) => single.push(sequence), false).send(first);
+  make((sequence) => single.push(sequence)).send(first, false);
   vi.advanceTimersByTime(1000);
   expect(single).toEqual([0]);
 });

@@ -2,6 +2,7 @@ import { guard } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
 import type { RelayCounters } from "../relay-counters.js";
+import type { BurstSmoother } from "./burst-smoother.js";
 
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
@@ -9,10 +10,7 @@ export interface DatagramSenderOptions {
   /** Subscribe id of the session. */
   readonly subscribe: number;
   readonly counters: RelayCounters;
-  /** Hands a datagram to the transport, at once or spread over the tick. */
-  readonly send: (body: Uint8Array) => void;
-  /** Whether each object is repeated once. */
-  readonly repeats: () => boolean;
+  readonly smoother: BurstSmoother;
 }
 
 /**
@@ -37,14 +35,13 @@ export class DatagramSender {
     return this.#newest;
   }
 
-  /** Sends a group's only frame; false when the group has more of them or does not fit. */
-  send(record: CachedGroup): boolean {
+  /** Sends a group's only frame, and again later if it `repeats`; false when the group has more of them or does not fit. */
+  send(record: CachedGroup, repeats: boolean): boolean {
     const body = this.#body(record);
     if (body === undefined) return false;
-    const { counters, repeats } = this.#options;
-    counters.objectsOut++;
+    this.#options.counters.objectsOut++;
     this.#hand(body);
-    if (repeats()) this.sendAgain(record, REPEAT_AFTER_MS);
+    if (repeats) this.sendAgain(record, REPEAT_AFTER_MS);
     this.#newest = record;
     return true;
   }
@@ -61,7 +58,7 @@ export class DatagramSender {
   }
 
   /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */
-  takeBack(isStale: (record: CachedGroup) => boolean): number | undefined {
+  discard(isStale: (record: CachedGroup) => boolean): number | undefined {
     const newest = this.#newest;
     if (newest === undefined || !isStale(newest)) return undefined;
     this.#newest = undefined;
@@ -80,9 +77,9 @@ export class DatagramSender {
   }
 
   #hand(body: Uint8Array): void {
-    const { counters, send } = this.#options;
+    const { session, counters, smoother } = this.#options;
     counters.datagramsOut++;
     counters.bytesOut += body.length;
-    send(body);
+    if (session.datagrams) smoother.send(body, session.datagrams);
   }
 }

@@ -12,7 +12,7 @@ const FRAME_MS = 20;
 function play({ answers, perTick, reports }: { answers: number[]; perTick: number; reports: boolean }) {
   const dropped: number[] = [];
   const received: number[] = [];
-  const queue = new WatcherQueue<Waiting>({ maxGroups: 2048, onDrop: ({ sequence }) => dropped.push(sequence) });
+  const queue = new WatcherQueue<Waiting>({ maxGroups: 2048 });
   const expected = new ExpectedPlayhead();
   let sequence = 0;
   let playhead: number | undefined;
@@ -35,6 +35,7 @@ function play({ answers, perTick, reports }: { answers: number[]; perTick: numbe
       // Nothing after it was heard, so the watcher goes back for it.
       if (playhead === undefined || at < playhead) playhead = at - 80;
     }
+    dropped.push(...queue.takeDropped().map(({ group }) => group.sequence));
     nowMs += 10;
     if (playhead !== undefined) playhead += 10;
     if (reported !== undefined) reported += 10;

@@ -15,10 +15,6 @@ export interface Sending {
   readonly clock: Clock;
   /** Bytes of all groups to the session that the transport has not taken yet. */
   readonly pending: ByteBudget;
-  /** Told when a group begins to wait for the transport, and when it ends to. */
-  readonly onBusy: (change: 1 | -1) => void;
-  /** Told when a stream could not be opened or written. */
-  readonly onFailed: (outgoing: GroupStream) => void;
 }
 
 /** One group on its way to one watcher on a stream: one native write for whatever has come since the last one. */
@@ -58,49 +54,25 @@ export class GroupStream {
     return this.#busy ? now - this.#busySince : 0;
   }
 
-  /** Opens the stream and sends what there is. */
-  open(session: Session, priority: number): void {
-    this.#setBusy(true, this.record.cost);
-    session.openUnidirectional({ priority }).then(
-      (stream) => {
-        if (this.#cancelCode !== undefined) {
-          stream.reset(this.#cancelCode);
-          this.#setBusy(false);
-          return;
-        }
+  /** Opens the stream and sends what there is. Resolves once the transport has taken it: with false when the stream failed. */
+  open(session: Session, priority: number): Promise<boolean> {
+    return this.#wait(this.record.cost, async () => {
+      const stream = await session.openUnidirectional({ priority });
+      if (this.#cancelCode !== undefined) stream.reset(this.#cancelCode);
+      else {
         this.#stream = stream;
-        this.#setBusy(false);
-        this.progress();
-      },
-      () => this.#fail(),
-    );
+        await this.#write(stream);
+      }
+    });
   }
 
-  /** Sends what has come since the last write; waits while that one is under way. */
-  progress(): void {
+  /** Sends what has come since the last write, as {@link open}; undefined while that one is under way or nothing has. */
+  progress(): Promise<boolean> | undefined {
     const stream = this.#stream;
-    if (stream === undefined || this.#busy || this.#finished || this.#cancelCode !== undefined) return;
-    const { record } = this;
-    const { form, subscribe, counters } = this.#sending;
-    const count = record.frames.length;
-    if (count > this.#sentFrames) {
-      const bytes = this.#sentFrames === 0 ? record.opening(form, subscribe) : record.following(form, this.#sentFrames);
-      counters.objectsOut += count - this.#sentFrames;
-      counters.bytesOut += bytes.length;
-      this.#sentFrames = count;
-      this.#setBusy(true, record.cost + bytes.length);
-      stream.write(bytes).then(
-        () => {
-          this.#setBusy(false);
-          this.progress();
-        },
-        () => this.#fail(),
-      );
-    }
-    if (record.ended && this.#sentFrames >= record.frames.length) {
-      this.#finished = true;
-      void stream.finish();
-    }
+    if (stream === undefined || this.#busy || this.#finished || this.#cancelCode !== undefined) return undefined;
+    if (this.record.frames.length > this.#sentFrames) return this.#wait(0, () => this.#write(stream));
+    this.#finishIfEnded(stream);
+    return undefined;
   }
 
   /** Resets the stream, also after its end; false when it had failed or was cancelled before. */
@@ -111,19 +83,49 @@ export class GroupStream {
     return true;
   }
 
-  #setBusy(busy: boolean, bytes = 0): void {
-    if (this.#busy === busy) return;
-    this.#busy = busy;
-    this.#sending.pending.add(bytes - this.#pendingBytes);
-    this.#pendingBytes = bytes;
-    if (busy) this.#busySince = this.#sending.clock();
-    this.#sending.onBusy(busy ? 1 : -1);
+  async #write(stream: SendStream): Promise<void> {
+    const { record } = this;
+    const { form, subscribe, counters } = this.#sending;
+    while (record.frames.length > this.#sentFrames && this.#cancelCode === undefined) {
+      const from = this.#sentFrames;
+      const bytes = from === 0 ? record.opening(form, subscribe) : record.following(form, from);
+      this.#sentFrames = record.frames.length;
+      counters.objectsOut += this.#sentFrames - from;
+      counters.bytesOut += bytes.length;
+      this.#hold(record.cost + bytes.length);
+      const written = stream.write(bytes);
+      // The end of a whole group goes in the same packet.
+      this.#finishIfEnded(stream);
+      await written;
+    }
+    if (this.#cancelCode === undefined) this.#finishIfEnded(stream);
   }
 
-  #fail(): void {
-    if (this.#cancelCode === undefined) this.#sending.counters.streamsFailed++;
-    this.#cancelCode ??= Code.CANCEL;
-    this.#sending.onFailed(this);
-    this.#setBusy(false);
+  #finishIfEnded(stream: SendStream): void {
+    if (this.#finished || !this.record.ended || this.#sentFrames < this.record.frames.length) return;
+    this.#finished = true;
+    void stream.finish();
+  }
+
+  async #wait(bytes: number, work: () => Promise<void>): Promise<boolean> {
+    this.#busy = true;
+    this.#hold(bytes);
+    try {
+      await work();
+      return true;
+    } catch {
+      if (this.#cancelCode === undefined) this.#sending.counters.streamsFailed++;
+      this.#cancelCode ??= Code.CANCEL;
+      return false;
+    } finally {
+      this.#busy = false;
+      this.#hold(0);
+    }
+  }
+
+  #hold(bytes: number): void {
+    this.#sending.pending.add(bytes - this.#pendingBytes);
+    this.#pendingBytes = bytes;
+    this.#busySince = this.#sending.clock();
   }
 }

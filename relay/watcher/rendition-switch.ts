@@ -1,7 +1,7 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
 import type { RelayCounters } from "../relay-counters.js";
-import type { LowRendition, WatchedTrack } from "./watched-track.js";
+import type { LowFollower, LowRendition, WatchedTrack } from "./watched-track.js";
 
 /** How long the lower rendition may fall behind before the watcher gets the full one again. */
 const LOW_PATIENCE: Microseconds = fromMilliseconds(300);
@@ -11,12 +11,6 @@ export interface RenditionSwitchOptions {
   readonly track: WatchedTrack;
   readonly clock: Clock;
   readonly counters: RelayCounters;
-  /** Whether the watcher asked for a group. */
-  readonly isWanted: (sequence: number) => boolean;
-  /** Takes a whole group of the lower rendition. */
-  readonly onLow: (record: CachedGroup) => void;
-  /** Takes a group of the full rendition that the lower one left out when it ended. */
-  readonly onFull: (record: CachedGroup) => void;
 }
 
 interface FollowedLow {
@@ -47,15 +41,16 @@ export class RenditionSwitch {
     return (low ?? this.#options.track).bitrateBps;
   }
 
-  /** Whether a group of the full rendition goes: the lower one gives the others, unless it has fallen silent. */
-  takesFull({ sequence, urgent }: CachedGroup): boolean {
+  /**
+   * The groups of the full rendition that go now that this one has come: itself, none where the lower rendition gives it,
+   * and all that the lower one left out once that has fallen silent.
+   */
+  takeFull(record: CachedGroup): readonly CachedGroup[] {
     const low = this.#low;
-    if (low?.from !== undefined && sequence >= low.from && !urgent) {
-      if (this.#options.clock() - low.at > LOW_PATIENCE) this.toFull();
-      return false;
-    }
-    this.#newest = Math.max(this.#newest, sequence);
-    return true;
+    if (low?.from !== undefined && record.sequence >= low.from && !record.urgent)
+      return this.#options.clock() - low.at > LOW_PATIENCE ? this.toFull() : NONE;
+    this.#newest = Math.max(this.#newest, record.sequence);
+    return [record];
   }
 
   /** Takes note that a group went in full before all others, so that the lower rendition's is not needed. */
@@ -63,47 +58,50 @@ export class RenditionSwitch {
     if (this.#low) this.#low.urgent = sequence;
   }
 
-  /** Follows the lower rendition, where there is one; idempotent. It takes over with its next group. */
-  toLow(): void {
+  /** Has a follower follow the lower rendition, where there is one; idempotent. It takes over with its next group. */
+  toLow(follower: LowFollower): void {
     if (this.#low !== undefined || this.#closed) return;
     const { track, clock, counters } = this.#options;
-    const onEnd = () => {
-      if (this.#low?.rendition === rendition) this.toFull();
-    };
-    const rendition = track.followLow((record) => this.#offerLow(record), onEnd);
+    const rendition = track.followLow(follower);
     if (rendition === undefined) return;
     counters.lowSwitches++;
     this.#low = { rendition, from: undefined, urgent: undefined, at: clock() };
   }
 
-  /** Goes on with the full rendition behind the last group of the lower one; idempotent. */
-  toFull(): void {
+  /** Goes on with the full rendition; returns its groups behind the last one of the lower. Idempotent. */
+  toFull(): readonly CachedGroup[] {
     const low = this.#low;
-    if (low === undefined) return;
+    if (low === undefined) return NONE;
     this.#low = undefined;
     low.rendition.leave();
-    if (low.from === undefined) return;
-    for (const record of this.#options.track.after(this.#newest)) this.#options.onFull(record);
+    if (low.from === undefined) return NONE;
+    const records = this.#options.track.after(this.#newest);
+    this.#newest = Math.max(this.#newest, records.at(-1)?.sequence ?? 0);
+    return records;
   }
 
-  /** Lets go of the lower rendition for good. */
+  /** Leaves the lower rendition for good. */
   close(): void {
     this.#closed = true;
     this.#low?.rendition.leave();
     this.#low = undefined;
   }
 
-  // The lower rendition takes over with the first of its groups that the watcher was not offered in full yet.
-  #offerLow(record: CachedGroup): void {
+  /**
+   * Whether a group of the lower rendition goes. It takes over with the first of its groups that the watcher was not
+   * offered in full yet.
+   */
+  takesLow({ sequence }: CachedGroup): boolean {
     const low = this.#low;
-    if (low === undefined) return;
-    const { clock, counters, isWanted, onLow } = this.#options;
+    if (low === undefined) return false;
+    const { clock, counters } = this.#options;
     low.at = clock();
     low.from ??= this.#newest + 1;
-    const { sequence } = record;
-    if (sequence < low.from || sequence === low.urgent || !isWanted(sequence)) return;
+    if (sequence < low.from || sequence === low.urgent) return false;
     this.#newest = Math.max(this.#newest, sequence);
     counters.lowOut++;
-    onLow(record);
+    return true;
   }
 }
+
+const NONE: readonly never[] = [];

@@ -33,8 +33,6 @@ export interface StreamSenderOptions {
   readonly clock: Clock;
   /** Bytes of all groups to the session that the transport has not taken yet. */
   readonly pending: ByteBudget;
-  /** Told when one stream less waits for the transport. */
-  readonly onReady: () => void;
 }
 
 /** The groups on their way to one watcher on streams, also those that wait in the transport: what a rewind may reset. */
@@ -44,31 +42,23 @@ export class StreamSender {
   readonly #groups = new Map<number, GroupStream>();
   readonly #sending: Sending;
   #busy = 0;
+  #freed = Promise.withResolvers<void>();
   #serial = 0;
 
   constructor(options: StreamSenderOptions) {
     this.#options = options;
-    const { form, subscribe, counters, clock, pending, onReady } = options;
-    this.#sending = {
-      form,
-      subscribe,
-      counters,
-      clock,
-      pending,
-      onBusy: (change) => {
-        this.#busy += change;
-        if (change < 0) onReady();
-      },
-      onFailed: (outgoing) => {
-        const { sequence } = outgoing.record;
-        if (this.#groups.get(sequence) === outgoing) this.#groups.delete(sequence);
-      },
-    };
+    const { form, subscribe, counters, clock, pending } = options;
+    this.#sending = { form, subscribe, counters, clock, pending };
   }
 
   /** Streams that wait for the transport. */
   get busy(): number {
     return this.#busy;
+  }
+
+  /** Resolves when fewer streams wait for the transport than now, or none will ever again. */
+  get freed(): Promise<void> {
+    return this.#freed.promise;
   }
 
   /** Starts to send a group on a stream of its own. */
@@ -80,18 +70,19 @@ export class StreamSender {
     this.#forgetSettled();
     this.#groups.set(record.sequence, outgoing);
     if (this.#groups.size > MAX_REMEMBERED) this.#forgetOldest();
-    outgoing.open(session, priority * PRIORITY_SPAN + rank);
+    void this.#drive(outgoing, outgoing.open(session, priority * PRIORITY_SPAN + rank));
   }
 
   /** Takes note that a group may have more frames, or has ended; false when it is not on its way. */
   progress(sequence: number): boolean {
     const outgoing = this.#groups.get(sequence);
-    outgoing?.progress();
+    const work = outgoing?.progress();
+    if (outgoing && work) void this.#drive(outgoing, work);
     return outgoing !== undefined;
   }
 
-  /** Resets all that a rewind took back; returns the sequences. */
-  takeBack(isStale: (record: CachedGroup) => boolean): number[] {
+  /** Resets all that a rewind made stale; returns the sequences. */
+  discard(isStale: (record: CachedGroup) => boolean): number[] {
     const taken: number[] = [];
     for (const [sequence, outgoing] of this.#groups) {
       if (!isStale(outgoing.record)) continue;
@@ -134,6 +125,18 @@ export class StreamSender {
   clear(code?: number): void {
     if (code !== undefined) for (const outgoing of this.#groups.values()) outgoing.cancel(code);
     this.#groups.clear();
+    this.#freed.resolve();
+  }
+
+  async #drive(outgoing: GroupStream, work: Promise<boolean>): Promise<void> {
+    this.#busy++;
+    const good = await work;
+    this.#busy--;
+    const { sequence } = outgoing.record;
+    if (!good && this.#groups.get(sequence) === outgoing) this.#groups.delete(sequence);
+    const { resolve } = this.#freed;
+    this.#freed = Promise.withResolvers();
+    resolve();
   }
 
   // Streams settle in the order they end in, but for those that a reader stopped; the sweep finds these.

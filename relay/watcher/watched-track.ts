@@ -11,7 +11,15 @@ export interface WatchedTrack {
   /** What it holds above a group, in sequence order. */
   after(sequence: number): readonly CachedGroup[];
   /** Follows its lower rendition, where there may be one: whole groups with the same sequences and timestamps. */
-  followLow(take: (record: CachedGroup) => void, onEnd: () => void): LowRendition | undefined;
+  followLow(follower: LowFollower): LowRendition | undefined;
+}
+
+/** What follows a lower rendition. */
+export interface LowFollower {
+  /** Takes a whole group of it. */
+  takeLow(record: CachedGroup): void;
+  /** It has ended, or there is none after all. */
+  lowEnded(): void;
 }
 
 /** A lower rendition that a watcher follows. */

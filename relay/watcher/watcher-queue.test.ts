@@ -13,12 +13,9 @@ const IDLE: WatcherState = {
 };
 
 function make(options: { maxGroups?: number; maxBytes?: number; maxAge?: Microseconds } = {}) {
-  const dropped: [number, SkipReason][] = [];
-  const queue = new WatcherQueue<Waiting>({
-    ...options,
-    maxBusyStreams: 2,
-    onDrop: (group, reason) => dropped.push([group.sequence, reason]),
-  });
+  const queue = new WatcherQueue<Waiting>({ ...options, maxBusyStreams: 2 });
+  const dropped = (): [number, SkipReason][] =>
+    queue.takeDropped().map(({ group, reason }) => [group.sequence, reason]);
   const push = (sequence: number, more: Partial<Waiting> = {}) =>
     queue.push({ sequence, timestamp: ms(sequence * 20), bytes: 100, since: ms(0), urgent: false, ...more });
   const takeAll = (state: Partial<WatcherState> = {}) => {
@@ -63,14 +60,14 @@ test("what waits is dropped when its moment has passed, or by age when no playhe
   for (const sequence of [1, 2, 3, 4]) push(sequence);
   // 50 ms is heard now: group 2 (40 to 60 ms) still matters.
   expect(takeAll({ playhead: ms(50) })).toEqual([2, 3, 4]);
-  expect(dropped.splice(0)).toEqual([[1, "passed"]]);
+  expect(dropped()).toEqual([[1, "passed"]]);
   push(5, { since: ms(0) });
   push(6, { since: ms(100) });
   expect(takeAll({ now: microseconds(ms(2000) + 1) })).toEqual([6]);
-  expect(dropped.splice(0)).toEqual([[5, "age"]]);
+  expect(dropped()).toEqual([[5, "age"]]);
   push(6);
   expect(takeAll({ playhead: ms(9999), now: ms(2100), windowBytes: 100, inFlightBytes: 101 })).toEqual([]);
-  expect(dropped.splice(0)).toEqual([[6, "window"]]);
+  expect(dropped()).toEqual([[6, "window"]]);
   push(7, { timestamp: undefined });
   expect(takeAll({ playhead: ms(9999), now: ms(1) })).toEqual([7]);
 });
@@ -82,12 +79,12 @@ test("a live group waits no longer for a full window than it may, wherever the p
   push(2, { since: ms(20) });
   push(65_536, { since: ms(0), urgent: true });
   expect(takeAll({ ...full, now: ms(1500), busyStreams: 2 })).toEqual([]);
-  expect(dropped).toEqual([]);
+  expect(dropped()).toEqual([]);
   expect(takeAll({ ...full, now: ms(1520), busyStreams: 2 })).toEqual([]);
-  expect(dropped.splice(0)).toEqual([[1, "window"]]);
+  expect(dropped()).toEqual([[1, "window"]]);
   expect(takeAll({ ...full, now: ms(9000), maxWait: undefined })).toEqual([65_536]);
   expect(takeAll({ ...full, now: ms(9000), inFlightBytes: 100, busyStreams: 2 })).toEqual([]);
-  expect(dropped).toEqual([]);
+  expect(dropped()).toEqual([]);
   expect(takeAll({ ...full, now: ms(9000), inFlightBytes: 100 })).toEqual([2]);
 });
 
@@ -95,25 +92,25 @@ test("a last group behind the playhead is dropped once it waited too long, so th
   const { push, takeAll, dropped } = make();
   push(1);
   expect(takeAll({ playhead: ms(500), now: ms(10), busyStreams: 2 })).toEqual([]);
-  expect(dropped).toEqual([]);
+  expect(dropped()).toEqual([]);
   expect(takeAll({ playhead: ms(500), now: ms(2001) })).toEqual([]);
-  expect(dropped).toEqual([[1, "passed"]]);
+  expect(dropped()).toEqual([[1, "passed"]]);
 });
 
 test("a rewind takes groups out, and full queues lose their oldest group that is not urgent", () => {
   const { queue, push, takeAll, dropped } = make({ maxGroups: 3, maxBytes: 1000 });
   for (const sequence of [1, 2, 3]) push(sequence);
-  queue.takeBack(({ timestamp }) => timestamp !== undefined && timestamp >= ms(40));
-  expect(dropped.splice(0)).toEqual([
+  queue.discard(({ timestamp }) => timestamp !== undefined && timestamp >= ms(40));
+  expect(dropped()).toEqual([
     [3, "stale"],
     [2, "stale"],
   ]);
   push(65_536, { urgent: true });
   push(65_537);
   push(65_538);
-  expect(dropped.splice(0)).toEqual([[1, "overflow"]]);
+  expect(dropped()).toEqual([[1, "overflow"]]);
   push(65_539, { bytes: 900 });
-  expect(dropped.splice(0)).toEqual([
+  expect(dropped()).toEqual([
     [65_537, "overflow"],
     [65_538, "overflow"],
   ]);

@@ -32,7 +32,7 @@ export interface WatcherState {
 }
 
 /** Options for {@link WatcherQueue}. */
-export interface WatcherQueueOptions<T extends Waiting> {
+export interface WatcherQueueOptions {
   /** Groups that may wait. Default 1024. */
   readonly maxGroups?: number;
   /** Bytes that may wait. Default 1 MiB. */
@@ -41,8 +41,12 @@ export interface WatcherQueueOptions<T extends Waiting> {
   readonly maxAge?: Microseconds;
   /** Streams that may wait for the transport at once. Default 16. */
   readonly maxBusyStreams?: number;
-  /** Told of every group that is dropped. */
-  readonly onDrop: (group: T, reason: SkipReason) => void;
+}
+
+/** A group that the queue dropped, and why. */
+export interface Dropped<T extends Waiting> {
+  readonly group: T;
+  readonly reason: SkipReason;
 }
 
 /**
@@ -54,16 +58,15 @@ export class WatcherQueue<T extends Waiting> {
   readonly #maxBytes: number;
   readonly #maxAge: Microseconds;
   readonly #maxBusyStreams: number;
-  readonly #onDrop: (group: T, reason: SkipReason) => void;
   #groups: T[] = [];
+  #dropped: Dropped<T>[] = [];
   #bytes = 0;
 
-  constructor(options: WatcherQueueOptions<T>) {
+  constructor(options: WatcherQueueOptions = {}) {
     this.#maxGroups = options.maxGroups ?? 1024;
     this.#maxBytes = options.maxBytes ?? 1024 * 1024;
     this.#maxAge = options.maxAge ?? fromMilliseconds(2000);
     this.#maxBusyStreams = options.maxBusyStreams ?? 16;
-    this.#onDrop = options.onDrop;
   }
 
   /** Groups that wait. */
@@ -134,8 +137,13 @@ export class WatcherQueue<T extends Waiting> {
     }
   }
 
-  /** Drops the groups that a rewind took back. */
-  takeBack(isStale: (group: T) => boolean): void {
+  /** Returns the groups dropped since the last call. */
+  takeDropped(): readonly Dropped<T>[] {
+    return this.#dropped.length === 0 ? NONE : this.#dropped.splice(0);
+  }
+
+  /** Drops the groups that a rewind made stale. */
+  discard(isStale: (group: T) => boolean): void {
     for (let index = this.#groups.length - 1; index >= 0; index--)
       if (isStale(this.#groups[index]!)) this.#remove(index, "stale");
   }
@@ -150,9 +158,11 @@ export class WatcherQueue<T extends Waiting> {
     const [group] = this.#groups.splice(index, 1);
     if (group === undefined) return;
     this.#bytes -= group.bytes;
-    this.#onDrop(group, reason);
+    this.#dropped.push({ group, reason });
   }
 }
+
+const NONE: readonly never[] = [];
 
 // Urgent groups stand first, the newest epoch's before an older one's; the rest stand in sequence order.
 function follows(a: Waiting, b: Waiting): boolean {

@@ -1,17 +1,15 @@
-import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
+import { background, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
 import { CongestionController, type SkipCounters, SkipPolicy, TokenBucket } from "../../flow/congestion/index.js";
 import type { ListenerState, StampedReport } from "../../flow/report/index.js";
-import type { Session } from "../../transport/index.js";
-import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
-import type { RelayCounters } from "../relay-counters.js";
-import { hasTimestamps, type Version } from "../wire/version.js";
+import { hasTimestamps } from "../wire/version.js";
 import { DatagramSender } from "./datagram-sender.js";
 import { ExpectedPlayhead } from "./expected-playhead.js";
 import { LookaheadPacer } from "./lookahead-pacer.js";
 import { RenditionSwitch } from "./rendition-switch.js";
 import { StreamSender } from "./stream-sender.js";
-import type { WatchedTrack } from "./watched-track.js";
+import type { LowFollower } from "./watched-track.js";
+import type { DeliveryMode, WatcherDelivery, WatcherOptions } from "./watcher-options.js";
 import { type Waiting, WatcherQueue } from "./watcher-queue.js";
 
 /** Datagrams have no backpressure: so many go to one watcher back to back, and so many a second in the long run. */
@@ -34,66 +32,14 @@ const MAX_REORDERED_START = 2048;
  */
 const LIVE_WAIT: Microseconds = fromMilliseconds(1500);
 
-/** How a watcher gets its groups. */
-export type DeliveryMode =
-  /** Streams only: its version or carrier has no datagrams. */
-  | "stream"
-  /** As the publisher sent them: a stock client reads the two as different things. */
-  | "mirror"
-  /** Whatever is best: it reports, so it is a player of ours, which merges datagrams and streams by sequence. */
-  | "native";
-
-/** What a watcher asks of a track. */
-export interface WatcherDelivery {
-  /** 0 to 255, higher goes first among the session's tracks. */
-  readonly priority: number;
-  /** Older groups first. */
-  readonly ordered: boolean;
-  /** Last group wanted, or undefined for no end. */
-  readonly endGroup: number | undefined;
-}
-
-/** Limits of one watcher; see `RelayLimits`. */
-export interface WatcherLimits {
-  readonly queueGroups: number;
-  readonly queueBytes: number;
-  readonly queueAge: Microseconds;
-  readonly pendingStreams: number;
-}
-
-/** Options for {@link Watcher}. */
-export interface WatcherOptions {
-  readonly clock: Clock;
-  readonly session: Session;
-  readonly version: Version;
-  /** Subscribe id of the session. */
-  readonly subscribe: number;
-  readonly delivery: WatcherDelivery;
-  readonly track: WatchedTrack;
-  readonly limits: WatcherLimits;
-  /** Media in flight beyond the round trip, in milliseconds, to a watcher that reports. */
-  readonly windowMs: number;
-  readonly counters: RelayCounters;
-  /** What its session reported of the broadcast; undefined while it never did. */
-  readonly listener: () => ListenerState | undefined;
-  /** Bytes of all groups to its session that the transport has not taken yet. */
-  readonly pending: ByteBudget;
-  /** Hands a datagram to the transport, at once or spread over the tick. */
-  readonly sendDatagram: (body: Uint8Array) => void;
-  /** Repeat every datagram once, a little later; `auto` where the path loses some and is not full. */
-  readonly repeat: boolean | "auto";
-  /** Told the sequence of the first group it will get. */
-  readonly onStart: (sequence: number) => void;
-  /** Told what was skipped since the last call, every five seconds at most. */
-  readonly onSkips?: (skips: SkipCounters) => void;
-}
-
 interface WaitingGroup extends Waiting {
   readonly record: CachedGroup;
 }
 
 /** One subscription of one session: queues the track's groups and sends them as its state allows. */
-export class Watcher {
+export class Watcher implements LowFollower {
+  /** Resolves with the sequence of the first group that it gets. */
+  readonly started: Promise<number>;
   readonly #options: WatcherOptions;
   readonly #queue: WatcherQueue<WaitingGroup>;
   readonly #control: CongestionController;
@@ -107,6 +53,7 @@ export class Watcher {
   #delivery: WatcherDelivery;
   /** First group that it gets; undefined until one came. */
   #floor: number | undefined;
+  #start!: (sequence: number) => void;
   #reordered = 0;
   #pumpTimer: NodeJS.Timeout | undefined;
   #skipped = false;
@@ -115,6 +62,9 @@ export class Watcher {
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#delivery = options.delivery;
+    this.started = new Promise((resolve) => {
+      this.#start = resolve;
+    });
     const { clock, session, version, subscribe, track, limits, windowMs, counters, pending } = options;
     this.#control = new CongestionController({ spanMs: windowMs });
     this.#skips = new SkipPolicy({ maxAge: limits.queueAge });
@@ -123,30 +73,9 @@ export class Watcher {
       maxBytes: limits.queueBytes,
       maxAge: limits.queueAge,
       maxBusyStreams: limits.pendingStreams,
-      onDrop: (_, reason) => {
-        counters.dropped[reason]++;
-        this.#skips.count(reason);
-        this.#skipped = true;
-      },
     });
-    this.#renditions = new RenditionSwitch({
-      track,
-      clock,
-      counters,
-      isWanted: (sequence) => !this.#isBeyondEnd(sequence),
-      onLow: (record) => this.#enqueue(record),
-      onFull: (record) => {
-        this.offer(record, "stream");
-        this.progress(record);
-      },
-    });
-    this.#datagrams = new DatagramSender({
-      session,
-      subscribe,
-      counters,
-      send: options.sendDatagram,
-      repeats: () => this.#repeats,
-    });
+    this.#renditions = new RenditionSwitch({ track, clock, counters });
+    this.#datagrams = new DatagramSender({ session, subscribe, counters, smoother: options.smoother });
     this.#outgoing = new StreamSender({
       session,
       form: hasTimestamps(version) ? "timed" : "plain",
@@ -154,15 +83,15 @@ export class Watcher {
       counters,
       clock,
       pending,
-      onReady: () => this.pump(),
     });
+    background("relay.watcher", this.#pumpWhenFreed());
   }
 
   /** How it gets its groups now. */
   get mode(): DeliveryMode {
-    const { session, version, listener } = this.#options;
+    const { session, version } = this.#options;
     if (!hasTimestamps(version) || session.datagrams === undefined) return "stream";
-    if (listener() === undefined) return "mirror";
+    if (this.#listener === undefined) return "mirror";
     // Over TCP a datagram is no faster, and is shed when the connection backs up.
     return session.backend === "quic" ? "native" : "stream";
   }
@@ -207,11 +136,21 @@ export class Watcher {
     if (this.#closed || this.#isBeyondEnd(record.sequence)) return;
     if (this.#floor === undefined) {
       this.#floor = Math.max(0, record.sequence - this.#reordered);
-      this.#options.onStart(this.#floor);
+      this.#start(this.#floor);
     }
-    if (record.sequence < this.#floor || !this.#renditions.takesFull(record)) return;
-    if (via === "datagram" && this.mode === "mirror") this.#datagrams.send(record);
+    if (record.sequence < this.#floor) return;
+    const records = this.#renditions.takeFull(record);
+    if (records.length !== 1 || records[0] !== record) this.#catchUp(records);
+    else if (via === "datagram" && this.mode === "mirror") this.#datagrams.send(record, this.#repeats);
     else this.#enqueue(record);
+  }
+
+  takeLow(record: CachedGroup): void {
+    if (!this.#isBeyondEnd(record.sequence) && this.#renditions.takesLow(record)) this.#enqueue(record);
+  }
+
+  lowEnded(): void {
+    this.#catchUp(this.#renditions.toFull());
   }
 
   /** Takes note that a group has more frames, or has ended. */
@@ -221,23 +160,23 @@ export class Watcher {
     if (record === this.#datagrams.newest && record.frames.length > 1) this.#sendStream(record, false);
   }
 
-  /** Drops and resets all that a rewind took back. */
-  takeBack(isStale: (record: CachedGroup) => boolean): void {
-    this.#queue.takeBack(({ record }) => isStale(record));
-    for (const sequence of this.#outgoing.takeBack(isStale)) this.#control.writeOff(sequence);
-    const sequence = this.#datagrams.takeBack(isStale);
+  /** Drops and resets all that a rewind made stale. */
+  discard(isStale: (record: CachedGroup) => boolean): void {
+    this.#queue.discard(({ record }) => isStale(record));
+    for (const sequence of this.#outgoing.discard(isStale)) this.#control.writeOff(sequence);
+    const sequence = this.#datagrams.discard(isStale);
     if (sequence !== undefined) this.#control.writeOff(sequence);
   }
 
   /** Resets a group that the publisher gave up. */
   abort(record: CachedGroup, code: number): void {
-    this.#queue.takeBack((waiting) => waiting.record === record);
+    this.#queue.discard((waiting) => waiting.record === record);
     this.#outgoing.abort(record, code);
   }
 
   /** Takes note of a new report of its session: what was received leaves room for more. */
   reported(): void {
-    const listener = this.#options.listener();
+    const listener = this.#listener;
     const received = listener?.receivedGroup;
     if (listener?.latest && this.#options.track.singleFrames) this.#acknowledge(listener, listener.latest);
     if (received !== undefined) this.#outgoing.received(received);
@@ -246,10 +185,15 @@ export class Watcher {
 
   /** Sends what may go now. */
   pump(): void {
+    this.#sendAll();
+    this.#countDropped();
+  }
+
+  #sendAll(): void {
     // What another watcher of the session holds up goes with the next sweep.
     while (this.#queue.length > 0 && !this.#closed && !this.#options.pending.exceeded) {
       const now = this.#options.clock();
-      const listener = this.#options.listener();
+      const listener = this.#listener;
       const playhead = this.#expected.at(now, listener?.playheadAt(now));
       const waitsFrom = this.#lookahead.waitsFrom({ now, playhead });
       const paced = listener !== undefined && this.mode === "native" && this.#bucket.nextAt(now) > now;
@@ -276,17 +220,17 @@ export class Watcher {
   sweep(): void {
     this.#queue.measure(({ record }) => record.cost);
     this.pump();
-    const { clock, limits, onSkips } = this.#options;
+    const { clock, limits, log } = this.#options;
     const now = clock();
     const skips = this.#skipped ? this.#skips.takeLog(now) : undefined;
     if (skips) {
       this.#skipped = false;
-      onSkips?.(skips);
+      log.info({ ...skips }, "Groups were skipped for a watcher.");
     }
     this.#outgoing.sweep(now, limits.queueAge);
   }
 
-  /** Lets go of everything; groups already on their way may still arrive unless a code resets them. */
+  /** Ends it; groups already on their way may still arrive unless a code resets them. */
   close(code?: number): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -295,6 +239,10 @@ export class Watcher {
     this.#queue.clear();
     this.#outgoing.clear(code);
     this.#datagrams.close();
+  }
+
+  get #listener(): ListenerState | undefined {
+    return this.#options.listeners.listener(this.#options.sessionId);
   }
 
   get #repeats(): boolean {
@@ -315,13 +263,34 @@ export class Watcher {
       at: microseconds(arrival - staleness),
       staleness,
     });
-    if (this.#control.level === "low") this.#renditions.toLow();
-    else this.#renditions.toFull();
+    if (this.#control.level === "low") this.#renditions.toLow(this);
+    else this.#catchUp(this.#renditions.toFull());
+  }
+
+  /** Takes groups of the full rendition that the lower one left out. */
+  #catchUp(records: readonly CachedGroup[]): void {
+    for (const record of records) if (!this.#isBeyondEnd(record.sequence)) this.#enqueue(record);
+  }
+
+  #countDropped(): void {
+    for (const { reason } of this.#queue.takeDropped()) {
+      this.#options.counters.dropped[reason]++;
+      this.#skips.count(reason);
+      this.#skipped = true;
+    }
+  }
+
+  async #pumpWhenFreed(): Promise<void> {
+    const pump = guard("relay.pump", () => this.pump());
+    while (!this.#closed) {
+      await this.#outgoing.freed;
+      pump();
+    }
   }
 
   #enqueue(record: CachedGroup): void {
     const now = this.#options.clock();
-    this.#expected.arrived(record, { now, playhead: this.#options.listener()?.playheadAt(now) });
+    this.#expected.arrived(record, { now, playhead: this.#listener?.playheadAt(now) });
     this.#queue.push({
       record,
       sequence: record.sequence,
@@ -345,11 +314,11 @@ export class Watcher {
 
   #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
     if (record.abortCode !== undefined) return;
-    const { track, listener } = this.#options;
-    // Reports tell the newest group of audio, one frame each; of longer groups nothing would ever be acknowledged.
-    if (track.singleFrames && listener() !== undefined) this.#control.sent(record.sequence, record.bytes, now);
+    const { track } = this.#options;
+    // Reports name the newest group of audio, one frame each; of longer groups nothing would ever be acknowledged.
+    if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
-    if (this.mode === "native" && (urgent || track.singleFrames) && this.#datagrams.send(record)) {
+    if (this.mode === "native" && (urgent || track.singleFrames) && this.#datagrams.send(record, this.#repeats)) {
       this.#bucket.take(now);
       if (!urgent) return;
       this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);

@@ -75,10 +75,6 @@ const settings = {
     value: "<number>",
     help: "how long sessions may take to leave after Ctrl-C or SIGTERM; a second one ends at once",
   },
-  takeBack: {
-    schema: flag.default(true),
-    help: "forward also what was taken back (a control for measurements)",
-  },
 } satisfies Settings;
 
 function isLoopback(host: string): boolean {
@@ -111,7 +107,6 @@ export const relay = command({
       host: config.host,
       port: config.port,
       certificate: identity,
-      takeBack: config.takeBack,
       repeat: config.repeat || "auto",
       ...authOf(config),
       ...(config.allowHost && { allowedHosts: config.allowHost }),
@@ -126,7 +121,7 @@ export const relay = command({
     identity.on("error", (error) => logger.warn({ err: error }, "The changed certificate is not used."));
     const selfReference = new Promise<never>((_, reject) => {
       const say = changes(notice);
-      relay.events.on("problem", (error) => {
+      relay.on("problem", (error) => {
         if (error instanceof UnsayError && error.code === "UPSTREAM_IS_SELF")
           reject(new InputError(error.code, `--upstream is ${config.upstream}: ${error.message}`));
         else say(`The upstream relay does not serve this one yet: ${error.message}`);

@@ -15,4 +15,4 @@ export {
   publicKeyOf,
   signToken,
   type TokenKey,
-} from "../../relay/session/token.js";
+} from "../../relay/admission/token.js";

@@ -78,7 +78,7 @@ test.each(["quic", "qmux"] as const)(
     const url = `http://127.0.0.1:${port}`;
     await interruptHeard(publisher, [listen(url), listen(url)]);
     // What the stock relay still sends of the old timeline ends here, and so do reports from elsewhere.
-    expect(edge.stats().counters.takeBacks).toBeGreaterThan(0);
+    expect(edge.stats().counters.rewinds).toBeGreaterThan(0);
     expect(edge.stats().broadcasts).toBe(1);
   },
 );

@@ -83,8 +83,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /** A relay that listens, on a free port unless told otherwise. */
-  async relay(options: RelayOptions = {}): Promise<Relay> {
-    const relay = this.use(new Relay({ host: "127.0.0.1", port: 0, ...options }));
+  async relay(options: RelayOptions = {}, ablation: ConstructorParameters<typeof Relay>[1] = {}): Promise<Relay> {
+    const relay = this.use(new Relay({ host: "127.0.0.1", port: 0, ...options }, ablation));
     await relay.listen();
     return relay;
   }

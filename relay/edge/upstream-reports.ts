@@ -1,11 +1,11 @@
 import { fromSeconds, type Microseconds, TransportError } from "../../base/index.js";
 import { FEEDBACK_TRACK, feedbackPath, LISTENER_TIMEOUT } from "../../flow/report/index.js";
+import { Broadcast, type BroadcastEnvironment, type BroadcastSource } from "../broadcast/broadcast.js";
+import { Origin } from "../broadcast/origin.js";
+import type { Track, TrackSource } from "../broadcast/track.js";
 import { RelayCounters } from "../relay-counters.js";
 import { WireFrame } from "../wire/group.js";
 import type { TrackInfo } from "../wire/track.js";
-import { Broadcast, type BroadcastEnvironment, type BroadcastSource } from "./broadcast.js";
-import { Origin } from "./origin.js";
-import type { Track, TrackSource } from "./track.js";
 
 /** How long the upstream relay may leave aggregates unanswered before it counts as one that does not read them. */
 const UNANSWERED: Microseconds = fromSeconds(3);

@@ -1,0 +1,58 @@
+import { EventEmitter } from "node:events";
+import { TransportError } from "../../base/index.js";
+import { Reconnector, reach, type Session } from "../../transport/index.js";
+import { DIALLED_BY, UPSTREAM_IS_SELF } from "../admission/admission.js";
+import type { RelayEnvironment } from "../environment.js";
+import type { Logger } from "../ops/log.js";
+import type { UpstreamOptions } from "../options.js";
+import { UpstreamReports } from "./upstream-reports.js";
+
+/** The events of {@link Upstream}. */
+export interface UpstreamEvents {
+  /** There is a session to the upstream relay, with what is published to it. */
+  session: [Session, UpstreamReports];
+  /** The session could not be made or was lost. */
+  problem: [Error];
+}
+
+/** Keeps a session to the relay that this one is an edge of. */
+export class Upstream extends EventEmitter<UpstreamEvents> {
+  readonly #reconnector: Reconnector;
+  #reports: UpstreamReports | undefined;
+
+  constructor(
+    { url, ...options }: UpstreamOptions,
+    {
+      environment,
+      protocols,
+      log,
+    }: { readonly environment: RelayEnvironment; readonly protocols: readonly string[]; readonly log: Logger },
+  ) {
+    super();
+    const upstream = new URL(url);
+    upstream.searchParams.set(DIALLED_BY, String(environment.hopId));
+    this.#reconnector = new Reconnector({
+      persistent: true,
+      ...reach(upstream, { ...options, protocols }),
+      onSession: (session) => {
+        this.#reports = new UpstreamReports(environment);
+        this.emit("session", session, this.#reports);
+      },
+      onRetry: (reason, waitMs) => {
+        if (reason instanceof TransportError && reason.code === UPSTREAM_IS_SELF) this.close();
+        log.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone.");
+        if (reason) this.emit("problem", reason);
+      },
+    });
+  }
+
+  /** Withdraws reports that no listener here sends any more; called ten times a second. */
+  sweep(): void {
+    this.#reports?.sweep();
+  }
+
+  /** Ends the session and tries no more; idempotent. */
+  close(): void {
+    this.#reconnector.close();
+  }
+}
