@@ -71,7 +71,9 @@ const originSchema = z
     "it must be an origin such as https://app.example, or *",
   );
 
-const prefixes = z.array(z.string()).optional();
+// A blank setting must not mean everything.
+const prefix = z.string().refine((value) => value.trim() !== "", "it must be a path, where / stands for everything");
+const prefixes = z.array(prefix).optional();
 
 const optionsSchema = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),

@@ -55,6 +55,7 @@ export class Relay extends EventEmitter<RelayEvents> {
   #opening = false;
   #endpoint: RelayEndpoint | undefined;
   #ops: Server | undefined;
+  #opsPort: number | undefined;
   #upstream: Upstream | undefined;
   #sessionNumber = 0;
   #closing: Promise<void> | undefined;
@@ -89,7 +90,7 @@ export class Relay extends EventEmitter<RelayEvents> {
 
   /** The operations port, when there is one. */
   get opsPort(): number | undefined {
-    return this.#ops && portOf(this.#ops);
+    return this.#opsPort;
   }
 
   /** SHA-256 of its certificate in hex, as clients pin it; empty before {@link listen}. */
@@ -129,6 +130,7 @@ export class Relay extends EventEmitter<RelayEvents> {
       return endpoint.address;
     } catch (error) {
       await this.#closePorts();
+      if (this.#closing === undefined) this.#endpoint = undefined;
       throw error;
     } finally {
       this.#opening = false;
@@ -203,13 +205,8 @@ export class Relay extends EventEmitter<RelayEvents> {
   }
 
   async #closePorts(): Promise<void> {
-    const [endpoint, ops] = [this.#endpoint, this.#ops];
-    if (this.#closing === undefined) {
-      this.#endpoint = undefined;
-      this.#ops = undefined;
-    }
-    await endpoint?.close();
-    if (ops?.listening) await closeHttp(ops);
+    await this.#endpoint?.close();
+    if (this.#ops) await closeHttp(this.#ops);
   }
 
   #assertOpen(): void {
@@ -242,6 +239,7 @@ export class Relay extends EventEmitter<RelayEvents> {
       broadcasts: () => describeBroadcasts(this.#environment.origin),
       allowedHosts,
     });
+    this.#opsPort = portOf(this.#ops);
   }
 
   #followCertificates(first: Certificate): void {

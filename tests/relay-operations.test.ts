@@ -181,8 +181,8 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
 
 test("a logger or certificate that the relay could not use is refused in one sentence", async () => {
   const half = { info() {}, warn() {} } as unknown as NonNullable<RelayOptions["logger"]>;
-  expect(() => new Relay({ logger: half })).toThrow("options.logger: it must have the methods debug, info, warn and");
-  expect(() => new Relay({ certificate: {} as never })).toThrow("options.certificate: it must be { cert, key }");
+  expect(() => new Relay({ logger: half })).toThrow("Relay.logger must have the methods debug, info, warn and");
+  expect(() => new Relay({ certificate: {} as never })).toThrow("Relay.certificate must be { cert, key }");
   const relay = new Relay({ port: 0, certificate: { cert: "no", key: "no" } });
   await expect(relay.listen()).rejects.toMatchObject({ code: "CERTIFICATE_UNUSABLE" });
 });

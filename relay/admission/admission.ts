@@ -45,7 +45,6 @@ export class Admission {
   readonly #addresses = new Map<string, number>();
   #taken = 0;
 
-  /** Throws an `InputError` (`INVALID_OPTION`) for a blank prefix in `auth.public`. */
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#auth = options.auth && new Auth(options.auth);

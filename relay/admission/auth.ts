@@ -13,11 +13,11 @@ const RETRY_MS = 5_000;
 const FETCH_MS = 5_000;
 const MAX_TOKEN_BYTES = 8192;
 
-/** Who may do what at a relay. */
+/** Which tokens a relay takes, and what it grants without one. */
 export interface AuthOptions {
   /** A file with a JSON Web Key or key set, a folder of such files, or an `http(s)://` URL of a key set. */
   readonly keys?: string;
-  /** Prefixes that anybody may publish to and watch without a token; `/` is everything, and an empty one is refused. */
+  /** Prefixes that clients may publish to and watch without a token; `/` is everything. */
   readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
 }
 
@@ -29,10 +29,9 @@ export class Auth {
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
 
-  /** Throws an `InputError` (`INVALID_OPTION`) for an empty prefix: a blank setting must not mean everything. */
   constructor({ keys, public: open = {} }: AuthOptions) {
     this.#source = keys;
-    this.#public = { put: prefixes("put", open.put), get: prefixes("get", open.get) };
+    this.#public = { put: (open.put ?? []).map(normalizePath), get: (open.get ?? []).map(normalizePath) };
   }
 
   /** Reads the keys once, so that a bad source is reported at the start; throws an `InputError` (`INVALID_KEY`). */
@@ -115,16 +114,6 @@ export function rootOf(url: URL): string {
   } catch {
     return normalizePath(url.pathname);
   }
-}
-
-function prefixes(which: "put" | "get", given: readonly string[] = []): string[] {
-  const blank = given.findIndex((prefix) => prefix.trim() === "");
-  if (blank !== -1)
-    throw new InputError(
-      "INVALID_OPTION",
-      `options.auth.public.${which}.${blank}: it is empty; / stands for everything.`,
-    );
-  return given.map(normalizePath);
 }
 
 async function load(source: string): Promise<TokenKey[]> {

@@ -31,6 +31,7 @@ export interface RelayEndpointOptions {
 export class RelayEndpoint {
   readonly #options: RelayEndpointOptions;
   #http!: HttpEndpoint;
+  #port = 0;
   #servers: readonly SessionServer[] = [];
   #certificate: Certificate;
   #fingerprint: string;
@@ -60,7 +61,7 @@ export class RelayEndpoint {
 
   /** Where it listens. */
   get address(): { readonly host: string; readonly port: number } {
-    return { host: this.#options.host, port: portOf(this.#http.server) };
+    return { host: this.#options.host, port: this.#port };
   }
 
   /** What takes sessions, one server for each carrier. */
@@ -113,6 +114,7 @@ export class RelayEndpoint {
     const bound = { host, port: portOf(server), protocols };
     try {
       const quic = await this.#openQuic(bound);
+      this.#port = bound.port;
       this.#servers = [...quic, await listen({ ...bound, backend: "qmux", httpServer: server })];
     } catch (error) {
       await closeHttp(server);
