@@ -57,15 +57,17 @@ export async function listenHttp({
   readonly limits: ConnectionLimits;
   readonly counters: ConnectionCounters;
 }): Promise<HttpEndpoint> {
+  // Later than the deadline of a new connection, which counts what it ends.
+  const timeoutMs = 2 * limits.handshakeMs;
   const timeouts = {
-    headersTimeout: limits.handshakeMs,
-    requestTimeout: limits.handshakeMs,
+    headersTimeout: timeoutMs,
+    requestTimeout: timeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_MS,
   };
   const server = createServer(timeouts, handler);
   const secure = createSecureServer(
-    { ...timeouts, cert: certificate.cert, key: certificate.key, handshakeTimeout: limits.handshakeMs },
+    { ...timeouts, cert: certificate.cert, key: certificate.key, handshakeTimeout: timeoutMs },
     handler,
   );
   const waiting = new WaitingSockets(limits, counters);
