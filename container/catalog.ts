@@ -1,99 +1,103 @@
-import { z } from "zod";
 import { MediaError } from "../base/index.js";
 
 /** Largest catalog accepted or made, in bytes. A catalog describes tracks; 64 KiB is hundreds of them. */
 export const MAX_CATALOG_BYTES = 65_536;
 
-const whole = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const positive = whole.min(1);
-const hex = z.string().regex(/^([0-9a-fA-F]{2})*$/, "must be hexadecimal");
+/** Fields that a catalog may have beside those known here; they survive at every level. */
+interface Loose {
+  readonly [field: string]: unknown;
+}
 
-const container = z
-  .looseObject({ kind: z.string().min(1) })
-  .refine((value) => value.kind !== "cmaf" || typeof value.init === "string", "of kind cmaf must have init")
-  .default({ kind: "legacy" });
+/** How frames are framed; of other kinds than `legacy` a player skips the rendition. */
+export interface Container extends Loose {
+  readonly kind: string;
+  /** The initialization segment of kind `cmaf`. */
+  readonly init?: string | undefined;
+}
 
-const rendition = {
+/** What a catalog says of a track, as written: whatever has a default may be left out. */
+interface RenditionInput extends Loose {
   /** Another broadcast that publishes the track, as a path relative to this one. */
-  broadcast: z.string().optional(),
+  readonly broadcast?: string | undefined;
   /** WebCodecs codec string, such as `opus` or `vp8`. */
-  codec: z.string().min(1),
-  /** How frames are framed; of other kinds than `legacy` a player skips the rendition. */
-  container,
+  readonly codec: string;
+  /** Default: kind `legacy`. */
+  readonly container?: Container | undefined;
   /** The decoder's description, hexadecimal. */
-  description: hex.optional(),
+  readonly description?: string | undefined;
   /** Bits per second. */
-  bitrate: whole.optional(),
+  readonly bitrate?: number | undefined;
   /** Longest time in milliseconds between a frame being ready and being sent: the least jitter buffer of a player. */
-  jitter: whole.optional(),
-};
+  readonly jitter?: number | undefined;
+}
 
-const audioRendition = z.looseObject({
-  ...rendition,
+interface AudioRenditionInput extends RenditionInput {
   /** Samples per second of a channel. */
-  sampleRate: positive,
+  readonly sampleRate: number;
   /** Channels, 1 or 2 for everything made here. */
-  numberOfChannels: positive,
-});
+  readonly numberOfChannels: number;
+}
 
-const videoRendition = z.looseObject({
-  ...rendition,
-  codedWidth: whole.optional(),
-  codedHeight: whole.optional(),
-  displayAspectWidth: whole.optional(),
-  displayAspectHeight: whole.optional(),
+interface VideoRenditionInput extends RenditionInput {
+  readonly codedWidth?: number | undefined;
+  readonly codedHeight?: number | undefined;
+  readonly displayAspectWidth?: number | undefined;
+  readonly displayAspectHeight?: number | undefined;
   /** Frames per second. */
-  framerate: z.number().nonnegative().optional(),
-  optimizeForLatency: z.boolean().optional(),
-});
-
-/** This project's own section: when the broadcast sends, and how it takes back what it sent. */
-const unsay = z.looseObject({
-  /** `rewind`: a group that starts earlier takes back. `track`: a fresh track replaces the old one in the catalog. */
-  renege: z.enum(["rewind", "track"]),
-  /** `live`: everything is sent when it is captured, so a player may catch up. `ahead`: it is sent before its time. */
-  mode: z.enum(["live", "ahead"]).optional(),
-  /**
-   * Random id of the publisher's run. Another one under the same name is another timeline: its timestamps and sequences
-   * tell nothing about those before.
-   */
-  run: z.string().min(1).max(64).optional(),
-  /** How far ahead of a listener's playhead audio is sent at most, in milliseconds. */
-  aheadMs: z.number().nonnegative().optional(),
-  /** Milliseconds of audio that passed undenoised since the publisher's start, because the model was too slow. */
-  bleedMs: z.number().nonnegative().optional(),
-  /** Name of the track that tells where in the audio somebody speaks; see `VoiceFrame`. */
-  voice: z.string().min(1).max(200).optional(),
-});
-
-/**
- * The hang catalog (draft-lcurley-moq-hang, section "Catalog"): what tracks a broadcast has and how to decode them.
- * Unknown fields survive at every level.
- */
-export const catalogSchema = z.looseObject({
-  audio: z.looseObject({ renditions: z.record(z.string(), audioRendition) }).optional(),
-  video: z
-    .looseObject({
-      renditions: z.record(z.string(), videoRendition),
-      display: z.looseObject({ width: whole, height: whole }).optional(),
-      rotation: z.number().optional(),
-      flip: z.boolean().optional(),
-    })
-    .optional(),
-  unsay: unsay.optional(),
-});
-
-/** A catalog as parsed: defaults filled in. */
-export type Catalog = z.output<typeof catalogSchema>;
-
-/** A catalog as written: whatever has a default may be left out. */
-export type CatalogInput = z.input<typeof catalogSchema>;
+  readonly framerate?: number | undefined;
+  readonly optimizeForLatency?: boolean | undefined;
+}
 
 /** Decoder configuration of one audio track. */
-export type AudioRendition = z.output<typeof audioRendition>;
+export interface AudioRendition extends AudioRenditionInput {
+  readonly container: Container;
+}
 
 /** Decoder configuration of one video track. */
-export type VideoRendition = z.output<typeof videoRendition>;
+export interface VideoRendition extends VideoRenditionInput {
+  readonly container: Container;
+}
+
+/** This project's own section: when the broadcast sends, and how it takes back what it sent. */
+interface UnsaySection extends Loose {
+  /** `rewind`: a group that starts earlier takes back. `track`: a fresh track replaces the old one in the catalog. */
+  readonly renege: "rewind" | "track";
+  /** `live`: everything is sent when it is captured, so a player may catch up. `ahead`: it is sent before its time. */
+  readonly mode?: "live" | "ahead" | undefined;
+  /**
+   * Random id of the publisher's run. Another one under the same name is another timeline: its timestamps and sequences
+   * say nothing about those before.
+   */
+  readonly run?: string | undefined;
+  /** How far ahead of a listener's playhead audio is sent at most, in milliseconds. */
+  readonly aheadMs?: number | undefined;
+  /** Milliseconds of audio that passed undenoised since the publisher's start, because the model was too slow. */
+  readonly bleedMs?: number | undefined;
+  /** Name of the track that says where in the audio someone speaks; see `VoiceFrame`. */
+  readonly voice?: string | undefined;
+}
+
+interface Sections<A, V> extends Loose {
+  readonly audio?: (Loose & { readonly renditions: Readonly<Record<string, A>> }) | undefined;
+  readonly video?:
+    | (Loose & {
+        readonly renditions: Readonly<Record<string, V>>;
+        readonly display?: (Loose & { readonly width: number; readonly height: number }) | undefined;
+        readonly rotation?: number | undefined;
+        readonly flip?: boolean | undefined;
+      })
+    | undefined;
+  readonly unsay?: UnsaySection | undefined;
+}
+
+/**
+ * The hang catalog (draft-lcurley-moq-hang, section "Catalog") as parsed, with its defaults filled in: what tracks a
+ * broadcast has and how to decode them.
+ */
+export interface Catalog extends Sections<AudioRendition, VideoRendition> {}
+
+/** A catalog as written: whatever has a default may be left out. */
+export interface CatalogInput extends Sections<AudioRenditionInput, VideoRenditionInput> {}
 
 /**
  * Parses the frame of a `catalog.json` group.
@@ -108,7 +112,7 @@ export function parseCatalog(bytes: Uint8Array): Catalog {
   } catch (cause) {
     throw new MediaError("INVALID_CATALOG", "The catalog is not JSON in UTF-8.", { cause });
   }
-  return validate(json);
+  return check(json);
 }
 
 /**
@@ -117,19 +121,110 @@ export function parseCatalog(bytes: Uint8Array): Catalog {
  * @throws MediaError `INVALID_CATALOG` when a field is not what it must be, or the result is too large.
  */
 export function encodeCatalog(catalog: CatalogInput): Uint8Array {
-  const bytes = new TextEncoder().encode(JSON.stringify(validate(catalog)));
+  const bytes = new TextEncoder().encode(JSON.stringify(check(catalog)));
   checkSize(bytes.byteLength);
   return bytes;
 }
 
-function validate(value: unknown): Catalog {
-  const result = catalogSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const field = ["catalog", ...(issue?.path ?? [])].map(String).join(".");
-  throw new MediaError("INVALID_CATALOG", `${field} is not valid: ${issue?.message ?? "unknown reason"}.`, {
-    cause: result.error,
+/** A test of a field's value, and what the value must be in words that follow "it must be". */
+type Test = readonly [passes: (value: unknown) => boolean, words: string];
+
+const isText = (least: number, most = MAX_CATALOG_BYTES): Test => [
+  (value) => typeof value === "string" && value.length >= least && value.length <= most,
+  least === 0 ? "text" : `text of ${least} to ${most} characters`,
+];
+const isWhole = (least: number): Test => [
+  (value) => Number.isSafeInteger(value) && (value as number) >= least,
+  `a whole number from ${least} on`,
+];
+const POSITIVE = isWhole(1);
+const WHOLE = isWhole(0);
+const NUMBER: Test = [(value) => Number.isFinite(value), "a number"];
+const AMOUNT: Test = [(value) => Number.isFinite(value) && (value as number) >= 0, "a number from 0 on"];
+const FLAG: Test = [(value) => typeof value === "boolean", "true or false"];
+const HEX: Test = [(value) => typeof value === "string" && /^([0-9a-fA-F]{2})*$/.test(value), "hexadecimal"];
+const isOneOf = (...words: readonly string[]): Test => [
+  (value) => typeof value === "string" && words.includes(value),
+  words.join(" or "),
+];
+
+const RENDITION = { broadcast: isText(0), description: HEX, bitrate: WHOLE, jitter: WHOLE };
+const AUDIO = { required: { codec: isText(1), sampleRate: POSITIVE, numberOfChannels: POSITIVE }, optional: RENDITION };
+const VIDEO = {
+  required: { codec: isText(1) },
+  optional: {
+    ...RENDITION,
+    codedWidth: WHOLE,
+    codedHeight: WHOLE,
+    displayAspectWidth: WHOLE,
+    displayAspectHeight: WHOLE,
+    framerate: AMOUNT,
+    optimizeForLatency: FLAG,
+  },
+};
+const UNSAY = {
+  required: { renege: isOneOf("rewind", "track") },
+  optional: {
+    mode: isOneOf("live", "ahead"),
+    run: isText(1, 64),
+    aheadMs: AMOUNT,
+    bleedMs: AMOUNT,
+    voice: isText(1, 200),
+  },
+};
+
+interface Shape {
+  readonly required?: Readonly<Record<string, Test>>;
+  readonly optional?: Readonly<Record<string, Test>>;
+}
+
+function check(value: unknown): Catalog {
+  const catalog = fieldsOf(value, "catalog");
+  const { audio, video, unsay } = catalog;
+  if (unsay !== undefined) fieldsOf(unsay, "catalog.unsay", UNSAY);
+  return {
+    ...catalog,
+    ...(audio !== undefined && { audio: withRenditions(fieldsOf(audio, "catalog.audio"), "catalog.audio", AUDIO) }),
+    ...(video !== undefined && { video: withRenditions(checkVideo(video), "catalog.video", VIDEO) }),
+  } as Catalog;
+}
+
+function checkVideo(value: unknown): Loose {
+  const video = fieldsOf(value, "catalog.video", { optional: { rotation: NUMBER, flip: FLAG } });
+  if (video.display !== undefined)
+    fieldsOf(video.display, "catalog.video.display", { required: { width: WHOLE, height: WHOLE } });
+  return video;
+}
+
+function withRenditions(section: Loose, path: string, shape: Shape): Loose {
+  const entries = Object.entries(fieldsOf(section.renditions, `${path}.renditions`)).map(([name, value]) => {
+    const place = `${path}.renditions.${name.slice(0, 80)}`;
+    const rendition = fieldsOf(value, place, shape);
+    return [name, { ...rendition, container: containerOf(rendition.container, `${place}.container`) }];
   });
+  return { ...section, renditions: Object.fromEntries(entries) };
+}
+
+function containerOf(value: unknown, path: string): Loose {
+  if (value === undefined) return { kind: "legacy" };
+  const container = fieldsOf(value, path, { required: { kind: isText(1) } });
+  if (container.kind === "cmaf" && typeof container.init !== "string") fail(path, "of kind cmaf with its init");
+  return container;
+}
+
+/** The fields of an object, each of those known here as it must be. */
+function fieldsOf(value: unknown, path: string, { required = {}, optional = {} }: Shape = {}): Loose {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail(path, "an object");
+  const fields = value as Loose;
+  for (const [name, [passes, words]] of Object.entries(required))
+    if (!passes(fields[name])) fail(`${path}.${name}`, words);
+  for (const [name, [passes, words]] of Object.entries(optional))
+    if (fields[name] !== undefined && !passes(fields[name])) fail(`${path}.${name}`, words);
+  return fields;
+}
+
+function fail(path: string, words: string): never {
+  throw new MediaError("INVALID_CATALOG", `${path} is not valid: it must be ${words}.`);
 }
 
 function checkSize(byteLength: number): void {

@@ -2,7 +2,6 @@ export {
   type AudioRendition,
   type Catalog,
   type CatalogInput,
-  catalogSchema,
   encodeCatalog,
   MAX_CATALOG_BYTES,
   parseCatalog,

@@ -13,6 +13,9 @@
  *   forward by an hour, both do so at once, and for an hour nothing is dropped when it jumps back. `monotonic` takes its place.
  * - Standard output. `@moq/net`, `@moq/signals` and `@moq/qmux` write to the console of the process that they run in.
  *   Their modules import an object in its place.
+ * - Size. `@moq/net` loads a parser of user agents, for a check that is not made where a session is given to it, and a
+ *   library of schemas, to see whether an integer has 62 bits: an eighth of a web page's script. A few lines take their
+ *   place.
  * - Types. Those of `@moq/net` name their files without the extension, which `nodenext` does not resolve: nine errors in
  *   a project that checks its libraries, and `any` in one that does not.
  *
@@ -39,6 +42,37 @@ const CHANGES = [
   },
   { name: "monotonic", from: /\bDate\.now\(\)/g, to: "monotonic()" },
 ];
+/** Texts of single files that are replaced, each once. */
+const REPLACEMENTS = {
+  "@kixelated/moq": {
+    "connection/browser.js": [
+      [`import Bowser from "bowser";\n`, ""],
+      [
+        / {4}const browser = Bowser\.getParser\(userAgent\);[\s\S]*? {4}return supported;\n/,
+        `    // Firefox before 153 allows two remote streams at once; Safari stalls.
+    const firefox = /\\bFirefox\\/(\\d+)/.exec(userAgent);
+    if (firefox)
+        return Number(firefox[1]) >= 153;
+    return !/\\bVersion\\/[\\d.]+ .*\\bSafari\\//.test(userAgent);
+`,
+      ],
+    ],
+    "origin.js": [
+      [`import * as z from "@zod/mini";\n`, ""],
+      [
+        /export const OriginSchema = z[\s\S]*?\.brand\("Origin"\);\n/,
+        `export const OriginSchema = {
+    parse(value) {
+        if (typeof value !== "bigint" || value < 0n || value >= 1n << 62n)
+            throw new Error("Origin must be a non-negative 62-bit integer");
+        return value;
+    },
+};
+`,
+      ],
+    ],
+  },
+};
 const CONSOLE = /\bconsole\.(?:debug|info|log|warn|error)\(/;
 /** Name of the file that the modules of a package import from; a package that has it is patched. */
 const HELPER = "unsay.js";
@@ -106,6 +140,20 @@ function patchPackage(name) {
     for (const [path, text] of changed) writeFileSync(path, text);
   }
   writeFileSync(join(folder, HELPER), helper);
+  for (const [file, replacements] of Object.entries(REPLACEMENTS[name] ?? {}))
+    replaceIn(join(folder, file), replacements);
+}
+
+/** Makes the replacements of a file, all of them or, where it has them, none. */
+function replaceIn(path, replacements) {
+  const text = readFileSync(path, "utf8");
+  const fits = replacements.filter(([from]) => (typeof from === "string" ? text.includes(from) : from.test(text)));
+  if (fits.length === 0) return;
+  if (fits.length < replacements.length) throw new Error(`The patch does not fit ${path}. Install it again.`);
+  writeFileSync(
+    path,
+    replacements.reduce((patched, [from, to]) => patched.replace(from, () => to), text),
+  );
 }
 
 for (const name of Object.keys(PACKAGES)) patchPackage(name);

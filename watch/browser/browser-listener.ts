@@ -1,4 +1,4 @@
-import "../../base/polyfills.js";
+import "./polyfills.js";
 import * as Moq from "@kixelated/moq";
 import {
   background,

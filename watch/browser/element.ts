@@ -4,6 +4,9 @@ import { BrowserListener, type BrowserListenerStats } from "./browser-listener.j
 const EVENTS = ["state", "rewind", "landing", "problem", "stats"] as const;
 const STYLE = ":host { display: block } canvas { display: block; width: 100%; border-radius: inherit }";
 
+export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
+export type { BrowserListenerStats } from "./browser-listener.js";
+
 /** What an element is doing: what its listener does, `idle` without one, `failed` after one that can never play. */
 export type UnsayWatchState = ListenerState | "idle" | "failed";
 
