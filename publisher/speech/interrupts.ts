@@ -64,6 +64,8 @@ export interface InterruptsOptions {
 
 /** How long listeners' reports of a rewind are awaited. */
 const HEARD_LIMIT_MS = 1000;
+/** An end that listeners have not reported so long after it should have been heard is believed. */
+const UNREPORTED = fromMilliseconds(500);
 /** What begins later than this behind a playhead is not heard before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
 
@@ -73,6 +75,8 @@ export class Interrupts implements SpeechControl {
   /** Frames made when the last interrupt of all was done. */
   #quietSince = -1;
   #last: Promise<Interruption> | undefined;
+  /** The last cut, and how many frames had been sent with the silence behind it. */
+  #silence: { readonly frames: number; readonly heard: Promise<Heard> } | undefined;
   /** What is found out about the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
 
@@ -81,7 +85,7 @@ export class Interrupts implements SpeechControl {
   }
 
   /**
-   * Moves the speeches' progress on: as listeners report it, else as the clock has it. `wanted`: the relay wants audio, so
+   * Moves the speeches' progress on, and ends what was heard: as listeners report it, else as the clock has it. `wanted`: the relay wants audio, so
    * that somebody may be about to report.
    */
   follow(wanted: boolean): void {
@@ -89,7 +93,11 @@ export class Interrupts implements SpeechControl {
     const now = clock();
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
     const reported = playback.playheads(now);
-    renderer.speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
+    const { speeches } = renderer;
+    speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
+    // A projected playhead runs on while a listener waits for audio.
+    const passed = deadlines.passed(now) - (reported === undefined ? 0 : UNREPORTED);
+    speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
   }
 
   /** Something new is being said: the next interrupt is another one. */
@@ -205,12 +213,14 @@ export class Interrupts implements SpeechControl {
     const now = clock();
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
+    // Since the last cut only its silence was sent: another rewind would hide from the reports what that one found.
+    const last = this.#silence?.frames === audioTrack.counters.frames ? this.#silence : undefined;
     const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
     // What was encoded behind the last sample is nothing to be heard.
     const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
     const taken = renderer.takeBack(position);
     const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
-    const rewound = position < cursor;
+    const rewound = position < cursor && last === undefined;
     const most = listeners.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
     if (rewound) {
@@ -220,7 +230,8 @@ export class Interrupts implements SpeechControl {
     }
     const pictures = video?.rewind(toTime(position)) ?? false;
     const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
-    const heard = this.#heard(cut);
+    const heard = last?.heard ?? this.#heard(cut);
+    if (rewound) this.#silence = { frames: audioTrack.counters.frames, heard };
     this.#measure(
       taken.filter(({ before }) => (before.start ?? 0) < toPosition(furthest)),
       heard,

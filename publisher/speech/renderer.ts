@@ -17,7 +17,7 @@ import { PacedSource } from "../source/paced-source.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import type { AudioSource } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
-import { toPosition, toTime } from "../tracks/position.js";
+import { toTime } from "../tracks/position.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
 import type { Wake } from "../wake.js";
 import { PendingSplices, type Splice } from "./pending-splices.js";
@@ -231,7 +231,6 @@ export class Renderer {
 
   /** Writes what the readings of the last tick brought. */
   take(): readonly RendererEvent[] {
-    this.speeches.settle(toPosition(this.#deadlines.passed(this.#clock())));
     const results = this.#results;
     this.#results = [];
     for (const result of results) if (result.speech.renderer === result.renderer) this.#write(result);

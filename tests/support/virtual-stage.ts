@@ -28,6 +28,10 @@ const FULL_SCALE = 32_767;
 const RANGE = 30_000;
 const BACK = 4800;
 
+function placeOf(index: number): number {
+  return 1000 + (index % RANGE);
+}
+
 /** A source whose samples say where they belong, delivered in chunks by the virtual clock. */
 export class CountingSource implements AudioSource {
   readonly name = "counting";
@@ -38,15 +42,15 @@ export class CountingSource implements AudioSource {
   #waiting: (() => void) | undefined;
   #given: number;
 
-  readonly #sign: number;
+  readonly #code: (index: number) => number;
 
   constructor(
     now: () => number,
     chunks: readonly { readonly at: number; readonly samples: number }[],
     first = 0,
-    { isNegative = false } = {},
+    code = placeOf,
   ) {
-    this.#sign = isNegative ? -1 : 1;
+    this.#code = code;
     this.#now = now;
     this.#chunks = [...chunks];
     this.#given = first;
@@ -61,10 +65,7 @@ export class CountingSource implements AudioSource {
     if (!chunk) return undefined;
     const first = this.#given;
     this.#given += chunk.samples;
-    return Float32Array.from(
-      { length: chunk.samples },
-      (_, i) => (this.#sign * (1000 + ((first + i) % RANGE))) / FULL_SCALE,
-    );
+    return Float32Array.from({ length: chunk.samples }, (_, i) => this.#code(first + i) / FULL_SCALE);
   }
 
   /** Time went by. */
@@ -86,6 +87,8 @@ export interface VirtualStageOptions {
   readonly window?: boolean;
   /** Blocks that the publisher renders in 10 ms at most. */
   readonly blocksPerTick?: () => number;
+  /** Takes the values of the samples heard, in place of {@link VirtualStage.heard}. */
+  readonly heard?: (values: Float32Array) => void;
 }
 
 /**
@@ -112,7 +115,7 @@ export class VirtualStage {
   /** The relay's process stands still while this is true, with all that is on its way to either side. */
   relayStopped = false;
   readonly sources: CountingSource[] = [];
-  readonly #options: Required<VirtualStageOptions>;
+  readonly #options: Required<Omit<VirtualStageOptions, "heard">> & Pick<VirtualStageOptions, "heard">;
   readonly #deadlines: Deadlines;
   readonly #wake = new Wake();
   readonly #sender: Sender;
@@ -234,18 +237,17 @@ export class VirtualStage {
   say(
     chunks: readonly { readonly afterMs: number; readonly ms: number }[],
     first = 0,
-    options: SayOptions & { readonly isNegative?: boolean } = {},
+    { code = placeOf, ...options }: SayOptions & { readonly code?: (index: number) => number } = {},
   ): Speech {
     let at = this.now;
     const timed = chunks.map(({ afterMs, ms }) => {
       at += afterMs;
       return { at, samples: Math.round(ms * 48) };
     });
-    const source = new CountingSource(() => this.now, timed, first, options);
+    const source = new CountingSource(() => this.now, timed, first, code);
     this.sources.push(source);
     this.#index = first;
-    const { isNegative: _, ...said } = options;
-    return this.renderer.say(source, said);
+    return this.renderer.say(source, options);
   }
 
   /** Takes back all that is said from where the listener can still miss it on. */
@@ -335,7 +337,7 @@ export class VirtualStage {
     for (; this.#pulled + QUANTUM <= this.now; this.#pulled += QUANTUM) {
       this.#pipeline.pump();
       for (const { offset, frames } of this.playout.pull(this.#output))
-        for (let i = offset; i < offset + frames; i++) this.#note(this.#output[0]![i]!);
+        this.#record(this.#output[0]!.subarray(offset, offset + frames));
     }
     const { playhead } = this.playout;
     const applied = this.playout.applied;
@@ -345,6 +347,12 @@ export class VirtualStage {
     this.#reported = applied?.discontinuity;
     this.#reportAt = this.now + 100;
     this.#report(microseconds(Math.max(0, reported)));
+  }
+
+  #record(samples: Float32Array): void {
+    const { heard } = this.#options;
+    if (heard !== undefined) heard(samples.map((sample) => Math.round(sample * (FULL_SCALE + 1))));
+    else for (const sample of samples) this.#note(sample);
   }
 
   #note(sample: number): void {

@@ -19,6 +19,9 @@ function spoken(stage: VirtualStage, { isNegative = false, since = 0, until = Nu
   return reached / SAMPLES_PER_MS;
 }
 
+/** Samples of a speech that stands out from those before and behind it. */
+const NEGATIVE = { code: (index: number) => -1000 - (index % RANGE) };
+
 const whole = (ms: number) => [{ afterMs: 0, ms }];
 
 /** Lets what was found out reach the application. */
@@ -118,7 +121,7 @@ test("interrupting the second of three speeches leaves the first and the third w
   for (const at of [600, 1500, 2400]) {
     const stage = new VirtualStage({ aheadMs: 5000 });
     const first = stage.say(whole(1000));
-    const second = stage.say(whole(3000), 0, { isNegative: true });
+    const second = stage.say(whole(3000), 0, NEGATIVE);
     const third = stage.say(whole(1000));
     await stage.runTo(at);
     void second.interrupt();
@@ -141,7 +144,7 @@ test("interrupting the second of three speeches leaves the first and the third w
 test("an interrupt of all returns what was heard of each speech, and resume returns the one that continues", async () => {
   const stage = new VirtualStage({ aheadMs: 5000 });
   const first = stage.say(whole(1000));
-  const second = stage.say(whole(3000), 0, { isNegative: true });
+  const second = stage.say(whole(3000), 0, NEGATIVE);
   const third = stage.say(whole(500));
   await stage.runTo(2000);
   const interrupting = stage.interrupt();
@@ -201,10 +204,10 @@ test("something new waits behind a paused speech, or drops it where that is aske
   await stage.runTo(1000);
   paused.pause();
   await settled(stage);
-  const queued = stage.say(whole(500), 0, { isNegative: true });
+  const queued = stage.say(whole(500), 0, NEGATIVE);
   await settled(stage, 2000);
   expect(queued.phase).toBe("queued");
-  const dropping = stage.say(whole(500), 0, { isNegative: true, after: "drop" });
+  const dropping = stage.say(whole(500), 0, { ...NEGATIVE, after: "drop" });
   expect(await paused.done).toMatchObject({ outcome: "interrupted", measured: true });
   expect(await result(stage, queued.done)).toMatchObject({ outcome: "finished" });
   expect(await result(stage, dropping.done)).toMatchObject({ outcome: "finished" });
