@@ -65,7 +65,7 @@ export interface InterruptsOptions {
 /** How long listeners' reports of a rewind are awaited. */
 const HEARD_LIMIT_MS = 1000;
 /** An end that listeners have not reported so long after it should have been heard is believed. */
-const UNREPORTED = fromMilliseconds(500);
+const UNREPORTED_MS = 500;
 /** What begins later than this behind a playhead is not heard before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
 
@@ -76,7 +76,7 @@ export class Interrupts implements SpeechControl {
   #quietSince = -1;
   #last: Promise<Interruption> | undefined;
   /** The last cut, and how many frames had been sent with the silence behind it. */
-  #silence: { readonly frames: number; readonly heard: Promise<Heard> } | undefined;
+  #silence: { readonly position: number; readonly frames: number; readonly heard: Promise<Heard> } | undefined;
   /** What is found out about the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
 
@@ -96,7 +96,7 @@ export class Interrupts implements SpeechControl {
     const { speeches } = renderer;
     speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
     // A projected playhead runs on while a listener waits for audio.
-    const passed = deadlines.passed(now) - (reported === undefined ? 0 : UNREPORTED);
+    const passed = deadlines.passed(now) - (reported === undefined ? 0 : fromMilliseconds(UNREPORTED_MS));
     speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
   }
 
@@ -149,7 +149,8 @@ export class Interrupts implements SpeechControl {
     const { renderer, clock, wake } = this.#options;
     const speech = renderer.speeches.find(id);
     if (speech === undefined) return;
-    this.#takeOne(speech);
+    // What is over and only not reported yet ends by itself.
+    if (!this.#takeOne(speech) && renderer.speeches.onTimeline.includes(speech)) return;
     renderer.speeches.interruptOne(speech, clock());
     wake.ring();
   }
@@ -213,9 +214,10 @@ export class Interrupts implements SpeechControl {
     const now = clock();
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
-    // Since the last cut only its silence was sent: another rewind would hide from the reports what that one found.
-    const last = this.#silence?.frames === audioTrack.counters.frames ? this.#silence : undefined;
     const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
+    // Behind the last cut only silence was sent: another rewind there would hide from the reports what that one found.
+    const isSilent = this.#silence?.frames === audioTrack.counters.frames && position >= this.#silence.position;
+    const last = isSilent ? this.#silence : undefined;
     // What was encoded behind the last sample is nothing to be heard.
     const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
     const taken = renderer.takeBack(position);
@@ -231,7 +233,7 @@ export class Interrupts implements SpeechControl {
     const pictures = video?.rewind(toTime(position)) ?? false;
     const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
     const heard = last?.heard ?? this.#heard(cut);
-    if (rewound) this.#silence = { frames: audioTrack.counters.frames, heard };
+    if (rewound) this.#silence = { position, frames: audioTrack.counters.frames, heard };
     this.#measure(
       taken.filter(({ before }) => (before.start ?? 0) < toPosition(furthest)),
       heard,
@@ -260,13 +262,25 @@ export class Interrupts implements SpeechControl {
   async #heard({ to, rewound, heard, reach }: Cut): Promise<Heard> {
     const { audioTrack, video, listeners } = this.#options;
     const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
-    const perListener = await listeners.heard(heard ? HEARD_LIMIT_MS : 0);
+    const perListener = heard ? await listeners.heard(HEARD_LIMIT_MS) : await this.#played(to);
     const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
     const times = clamped.map((one) => one.heardUntil);
     // One that claims to have heard far less than the others speaks for itself alone.
     const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
     const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
     return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
+  }
+
+  // Nothing sent was taken back, so all of it will be heard: listeners have only to report it.
+  async #played(to: Microseconds): Promise<HeardListener[]> {
+    const { playback, clock } = this.#options;
+    await playback.reached(to, UNREPORTED_MS);
+    const reported = playback.playheads(clock())?.listeners ?? [];
+    return reported.map(({ id, playhead }) => ({
+      session: id,
+      heardUntil: microseconds(Math.min(playhead, to)),
+      measured: true,
+    }));
   }
 
   #earliest(now: Microseconds): Microseconds {

@@ -25,6 +25,11 @@ interface Rewind {
   readonly needed: ReadonlyMap<number, number>;
 }
 
+interface Waiter {
+  readonly to: Microseconds;
+  readonly resolve: () => void;
+}
+
 /** Without an aggregate for longer, no listener is known. */
 const SILENCE = fromSeconds(3);
 /** A listener may count several rewinds as one: after this time its playhead is taken to be on the new timeline. */
@@ -43,6 +48,7 @@ export class Playback {
   #last: Aggregate | undefined;
   #arrival = 0;
   #rewinds: readonly Rewind[] = [];
+  readonly #waiters = new Set<Waiter>();
 
   /** Takes an aggregate that just arrived. */
   observe(aggregate: Aggregate, now: Microseconds): void {
@@ -53,6 +59,8 @@ export class Playback {
       ({ at, needed }) =>
         now - at < APPLIED && [...needed].some(([id, need]) => (counts.get(id) ?? Number.POSITIVE_INFINITY) < need),
     );
+    const earliest = this.playheads(now)?.earliest ?? Number.POSITIVE_INFINITY;
+    for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
   }
 
   /** All audio from `to` on was just taken back. */
@@ -66,10 +74,21 @@ export class Playback {
     this.#rewinds = [...this.#rewinds, { to, at: now, needed }];
   }
 
+  /** Resolves once the earliest listener reports `to`, or when none is left, or after `limitMs`. */
+  async reached(to: Microseconds, limitMs: number): Promise<void> {
+    if (this.#last === undefined || this.#last.listeners === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#end(waiter), limitMs);
+      const waiter = { to, resolve: () => resolve(clearTimeout(timer)) };
+      this.#waiters.add(waiter);
+    });
+  }
+
   /** Forgets everything: a new session, perhaps to another relay. */
   reset(): void {
     this.#last = undefined;
     this.#rewinds = [];
+    for (const waiter of this.#waiters) this.#end(waiter);
   }
 
   /** Listeners that report. */
@@ -100,6 +119,11 @@ export class Playback {
     const earliest =
       isComplete && counted.length > 0 ? Math.min(...counted.map((one) => one.limited)) : limited(ALL, last.earliest);
     return { earliest: microseconds(earliest), measured: true, listeners };
+  }
+
+  #end(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    waiter.resolve();
   }
 }
 
