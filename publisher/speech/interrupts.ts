@@ -159,8 +159,10 @@ export class Interrupts implements SpeechControl {
     const { renderer } = this.#options;
     const speech = renderer.speeches.find(id);
     if (speech === undefined || speech.isPaused) return false;
+    const isTaken = this.#takeOne(speech);
+    if (!isTaken && renderer.speeches.onTimeline.includes(speech)) return false;
     speech.pause();
-    if (!this.#takeOne(speech)) speech.announcePause();
+    if (!isTaken) speech.announcePause();
     return true;
   }
 
@@ -215,24 +217,25 @@ export class Interrupts implements SpeechControl {
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
     const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
-    // Behind the last cut only silence was sent: another rewind there would hide from the reports what that one found.
-    const isSilent = this.#silence?.frames === audioTrack.counters.frames && position >= this.#silence.position;
-    const last = isSilent ? this.#silence : undefined;
     // What was encoded behind the last sample is nothing to be heard.
     const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
     const taken = renderer.takeBack(position);
+    // Since the last cut only its silence was sent: another rewind would hide from the reports what that one found.
+    const isSilent = this.#silence?.frames === audioTrack.counters.frames;
+    const last = isSilent && (taken.length === 0 || position >= this.#silence!.position) ? this.#silence : undefined;
     const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
     const rewound = position < cursor && last === undefined;
     const most = listeners.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
+    let limit = (_: number) => Number.POSITIVE_INFINITY;
     if (rewound) {
       sender.silence(position);
       listeners.startOver(toTime(position), now);
-      playback.rewound(toTime(position), now);
+      limit = playback.rewound(toTime(position), now);
     }
     const pictures = video?.rewind(toTime(position)) ?? false;
     const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
-    const heard = last?.heard ?? this.#heard(cut);
+    const heard = last?.heard ?? this.#heard(cut, limit);
     if (rewound) this.#silence = { position, frames: audioTrack.counters.frames, heard };
     this.#measure(
       taken.filter(({ before }) => (before.start ?? 0) < toPosition(furthest)),
@@ -259,11 +262,14 @@ export class Interrupts implements SpeechControl {
     });
   }
 
-  async #heard({ to, rewound, heard, reach }: Cut): Promise<Heard> {
+  async #heard({ to, rewound, heard, reach }: Cut, limit: (id: number) => number): Promise<Heard> {
     const { audioTrack, video, listeners } = this.#options;
     const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
     const perListener = heard ? await listeners.heard(HEARD_LIMIT_MS) : await this.#played(to);
-    const clamped = perListener.map((one) => ({ ...one, heardUntil: microseconds(Math.min(one.heardUntil, reach)) }));
+    const clamped = perListener.map((one) => ({
+      ...one,
+      heardUntil: microseconds(Math.min(one.heardUntil, reach, limit(one.session))),
+    }));
     const times = clamped.map((one) => one.heardUntil);
     // One that claims to have heard far less than the others speaks for itself alone.
     const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));

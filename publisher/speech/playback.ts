@@ -63,15 +63,22 @@ export class Playback {
     for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
   }
 
-  /** All audio from `to` on was just taken back. */
-  rewound(to: Microseconds, now: Microseconds): void {
-    if (this.#last === undefined) return;
+  /**
+   * All audio from `to` on was just taken back. Returns how far a listener can have heard what this rewind took back, when
+   * all it reports since is an earlier rewind: to where that one cut, for it played no further on this timeline.
+   */
+  rewound(to: Microseconds, now: Microseconds): (id: number) => number {
     const needed = new Map<number, number>();
-    for (const [id, count] of countsOf(this.#last)) {
-      const pending = this.#rewinds.map((rewind) => rewind.needed.get(id)).filter((need) => (need ?? 0) > count);
+    const earlier = new Map<number, number>();
+    for (const [id, count] of this.#last === undefined ? [] : countsOf(this.#last)) {
+      const pending = this.#rewinds.filter((rewind) => (rewind.needed.get(id) ?? 0) > count);
       needed.set(id, count + pending.length + 1);
+      earlier.set(id, Math.min(...pending.map((rewind) => rewind.to)));
     }
     this.#rewinds = [...this.#rewinds, { to, at: now, needed }];
+    const isApplied = (id: number) =>
+      this.#last !== undefined && (countsOf(this.#last).get(id) ?? 0) >= (needed.get(id) ?? 0);
+    return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));
   }
 
   /** Resolves once the earliest listener reports `to`, or when none is left, or after `limitMs`. */
