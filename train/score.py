@@ -157,13 +157,12 @@ def main() -> None:
     """Prints the table for the models named, beside the other denoisers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="*", default=[REPOSITORY / "models" / "unsay-denoise.onnx"], help="exported models")
-    parser.add_argument("--without-others", action="store_true", help="only our models")
+    parser.add_argument("--others", nargs="*", choices=list(others.OTHERS), default=list(others.OTHERS), help="other denoisers (default: all)")
     options = parser.parse_args()
     found = clips()
     scored = {"noisy": rows("noisy", found, lambda _, noisy: noisy, 0.0)}
-    if not options.without_others:
-        for name, process in others.OTHERS.items():
-            scored[name] = rows(name, found, lambda _, noisy, p=process: p(noisy))
+    for name in options.others:
+        scored[name] = rows(name, found, lambda _, noisy, p=others.OTHERS[name]: p(noisy))
     for model in options.models:
         version = json.loads(model.with_suffix(".json").read_text())["version"]
         outputs, cost = streamed(model)
