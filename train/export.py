@@ -11,14 +11,14 @@ import onnx
 import torch
 
 from bands import BANDS, EDGES, FLOOR, HOP, LOW, OFFSET, SCALE, WINDOW
-from model import Denoiser, Shipped
+from model import EASE, GATE_FLOOR, Denoiser, Shipped
 from packages import HERE
 from quantise import quantise
 from train import load_run
 
 MODELS = HERE.parent / "models"
 INPUTS, OUTPUTS = ["feat", "h1", "h2"], ["gain", "vad", "h1_out", "h2_out"]
-MOST_BYTES = 2_000_000
+MOST_BYTES = 3_000_000
 
 
 def sidecar(name: str, version: str, shape: tuple[int, int, int], digest: str) -> dict:
@@ -55,14 +55,14 @@ def sidecar(name: str, version: str, shape: tuple[int, int, int], digest: str) -
     return description
 
 
-def write(network: Denoiser, path: Path) -> None:
+def write(network: Denoiser, path: Path, ease: float = EASE, floor: float = GATE_FLOOR) -> None:
     """Exports one hop of the network with its states as inputs and outputs."""
     network.eval()
     example = (torch.zeros(1, 1, BANDS), *network.states())
     outputs = OUTPUTS + ["filter"] * (network.taps > 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(Shipped(network), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs)
+        torch.onnx.export(Shipped(network, ease, floor), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs, dynamo=False)
     onnx.checker.check_model(onnx.load(str(path)))
 
 
@@ -73,12 +73,14 @@ def main() -> None:
     parser.add_argument("--version", required=True, help='version written into the sidecar, such as "0.2"')
     parser.add_argument("--name", default="unsay-denoise", help="file name without ending (default: unsay-denoise)")
     parser.add_argument("--folder", type=Path, default=MODELS, help="where to write them (default: models)")
+    parser.add_argument("--ease", type=float, default=EASE, help=f"power of the gains (default: {EASE})")
+    parser.add_argument("--floor", type=float, default=GATE_FLOOR, help=f"least factor of the gate, 1 for none (default: {GATE_FLOOR})")
     parser.add_argument("--int8", action="store_true", help="keep the weights in 8 bits")
     options = parser.parse_args()
     network, steps = load_run(options.run)
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / f"{options.name}.onnx"
-    write(network, path)
+    write(network, path, options.ease, options.floor)
     if options.int8:
         quantise(path)
     if path.stat().st_size > MOST_BYTES:

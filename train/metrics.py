@@ -1,6 +1,7 @@
 """Scores of a processed clip against its reference."""
 
 import numpy as np
+from pesq import PesqError, pesq
 from scipy.signal import lfilter
 
 from audio import FRAME, RATE, resample
@@ -9,6 +10,8 @@ HIGH_PASS = ([1, -2, 1], [1, -1.99599, 0.996])
 """The high-pass RNNoise applies to its input; put on reference and output so that it counts for nobody."""
 SKIPPED = RATE // 10
 """Samples at the beginning that are not scored: every method needs a moment to start."""
+PAUSE_HOP = RATE // 20
+"""Pauses are looked at in stretches of 50 ms."""
 
 
 def high_pass(samples: np.ndarray) -> np.ndarray:
@@ -32,6 +35,25 @@ def pause_noise(reference: np.ndarray, noisy: np.ndarray, output: np.ndarray) ->
     if quiet.sum() <= 20:
         return float("nan")
     return float(10 * np.log10((energy[2][quiet].mean() + 1e-12) / (energy[1][quiet].mean() + 1e-12)))
+
+
+def pause_swing(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> float:
+    """How far what is taken from the noise in pauses swings: between its 10th and 90th percentile, in dB; NaN without pauses."""
+    count = len(clean) // PAUSE_HOP
+    energy = [np.square(x[: count * PAUSE_HOP].reshape(-1, PAUSE_HOP)).mean(axis=1) for x in (clean, noisy, output)]
+    quiet = (energy[0] < energy[0].max() * 1e-4) & (energy[1] > max(1e-9, energy[1].max() * 1e-5))
+    if quiet.sum() < 8:
+        return float("nan")
+    taken = 10 * np.log10((energy[2][quiet] + 1e-4 * energy[1][quiet]) / energy[1][quiet])
+    return float(np.quantile(taken, 0.9) - np.quantile(taken, 0.1))
+
+
+def wide_pesq(clean: np.ndarray, output: np.ndarray) -> float:
+    """PESQ-WB at 16 kHz, NaN where PESQ finds no utterance."""
+    try:
+        return float(pesq(16_000, clean.astype(np.float32), output.astype(np.float32), "wb"))
+    except PesqError:
+        return float("nan")
 
 
 def _third_octaves() -> np.ndarray:

@@ -61,15 +61,15 @@ These and EASE were chosen on the validation set.
 class Shipped(nn.Module):
     """A trained network as it is exported: what is left between words is turned down once more."""
 
-    def __init__(self, network: Denoiser) -> None:
+    def __init__(self, network: Denoiser, ease: float = EASE, floor: float = GATE_FLOOR) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.ease, self.floor = network, ease, floor
 
     def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Like Denoiser.forward."""
         gains, voice, *others = self.network(features, h1, h2)
-        gate = torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), GATE_FLOOR, 1)
-        return gains**EASE * gate, voice, *others
+        gate = torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), self.floor, 1)
+        return gains**self.ease * gate, voice, *others
 
 
 def deep_filter(weights: Tensor, spectra: Tensor, taps: int) -> Tensor:

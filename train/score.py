@@ -16,34 +16,20 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from pesq import PesqError, pesq
 from pystoi import stoi
 
 import others
 from audio import RATE, read_wav, resample
 from make_public_test import FOLDER
-from metrics import high_pass, pause_noise, si_sdr
+from metrics import high_pass, pause_noise, pause_swing, si_sdr, wide_pesq
 from packages import HERE
 from progress import Progress
 
 REPOSITORY = HERE.parent
 STARTUP = RATE // 10
 """Samples at the beginning that are not scored."""
-PAUSE_HOP = RATE // 20
-"""Pauses are looked at in stretches of 50 ms."""
 ONSET = RATE * 60 // 1000
 COLUMNS = ("pesq", "stoi", "sisdr8", "sisdr24", "sig", "bak", "ovrl", "pause", "swing", "onset")
-
-
-def pause_swing(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> float:
-    """How far what is taken from the noise in pauses swings: between its 10th and 90th percentile, in dB; NaN without pauses."""
-    count = len(clean) // PAUSE_HOP
-    energy = [np.square(x[: count * PAUSE_HOP].reshape(-1, PAUSE_HOP)).mean(axis=1) for x in (clean, noisy, output)]
-    quiet = (energy[0] < energy[0].max() * 1e-4) & (energy[1] > max(1e-9, energy[1].max() * 1e-5))
-    if quiet.sum() < 8:
-        return float("nan")
-    taken = 10 * np.log10((energy[2][quiet] + 1e-4 * energy[1][quiet]) / energy[1][quiet])
-    return float(np.quantile(taken, 0.9) - np.quantile(taken, 0.1))
 
 
 def onset_db(clean: np.ndarray, output: np.ndarray) -> float:
@@ -52,14 +38,6 @@ def onset_db(clean: np.ndarray, output: np.ndarray) -> float:
     start = int(np.argmax(hops > hops.max() * 10**-2.5)) * 480
     ours, reference = output[start : start + ONSET], clean[start : start + ONSET]
     return float(20 * np.log10(max(float(ours @ reference), 1e-9) / float(reference @ reference)))
-
-
-def wide_pesq(clean: np.ndarray, output: np.ndarray) -> float:
-    """PESQ-WB at 16 kHz, NaN where PESQ finds no utterance."""
-    try:
-        return float(pesq(16_000, clean.astype(np.float32), output.astype(np.float32), "wb"))
-    except PesqError:
-        return float("nan")
 
 
 def score(clip: dict, clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> dict[str, float]:
