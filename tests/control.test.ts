@@ -253,7 +253,7 @@ describe("a publisher that takes control", () => {
     const door = await ours("quic");
     const { remote, done } = await controlled(door, {
       payloadBytes: 100_000,
-      idleMs: 4000,
+      idleMs: 2000,
       controllers: 3,
       requestsPerSecond: 50,
     });
@@ -275,7 +275,7 @@ describe("a publisher that takes control", () => {
           if (found.length === 0) act();
           return found;
         },
-        { interval: 300 },
+        { interval: 60 },
       );
     const refused = (requestId: string, rest: object) => ends(requestId, () => request(requestId, rest));
     for (const text of [
@@ -293,7 +293,7 @@ describe("a publisher that takes control", () => {
         if (remote.counters.malformed === malformed) bad.say(text);
         return remote.counters.malformed;
       };
-      await expect.poll(say, { interval: 300 }).toBeGreaterThan(malformed);
+      await expect.poll(say, { interval: 60 }).toBeGreaterThan(malformed);
     }
 
     await refused("unknown", { op: "explode" }).toMatchObject([{ event: "explode_failed" }]);
@@ -313,10 +313,10 @@ describe("a publisher that takes control", () => {
         if (remote.counters.payloads < each) request(`silent-${each}`, model);
         return remote.counters.payloads;
       };
-      await expect.poll(open, { interval: 300 }).toBe(each);
+      await expect.poll(open, { interval: 60 }).toBe(each);
     }
     await refused("silent-5", model).toMatchObject([{ reason: expect.stringContaining("4 payloads") }]);
-    await refused("silent-1", model).toMatchObject([{ event: "model_failed", reason: expect.stringContaining("4 s") }]);
+    await refused("silent-1", model).toMatchObject([{ event: "model_failed", reason: expect.stringContaining("2 s") }]);
     await refused("silent-4", model).toHaveLength(1);
 
     for (const [requestId, piece, reason] of [
