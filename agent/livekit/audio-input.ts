@@ -1,0 +1,44 @@
+import { ReadableStream } from "node:stream/web";
+import { AudioInput as LiveKitInput } from "@livekit/agents";
+import { AudioFrame } from "@livekit/rtc-node";
+import type { Caller } from "../caller/caller.js";
+import type { CallerFrame } from "../caller/frame-reader.js";
+
+/** The audio input of a LiveKit `AgentSession` that hears a {@link Caller}. */
+export class AudioInput extends LiveKitInput {
+  readonly #frames: AsyncIterableIterator<CallerFrame, undefined>;
+  #isAttached = true;
+
+  /** `sampleRate`: of the frames, in Hz. Default 24,000. `frameMs`: their length. Default 20. The caller is not closed. */
+  constructor(caller: Caller, options: { readonly sampleRate?: number; readonly frameMs?: number } = {}) {
+    super();
+    const { sampleRate = 24_000, frameMs = 20 } = options;
+    this.#frames = caller.frames({ sampleRate, frameMs, format: "s16le" });
+    this.multiStream.addInputStream(this.#stream());
+  }
+
+  override setAttached(attached: boolean): void {
+    super.setAttached(attached);
+    this.#isAttached = attached;
+  }
+
+  override async close(): Promise<void> {
+    await this.#frames.return?.();
+    await super.close();
+  }
+
+  #stream(): ReadableStream<AudioFrame> {
+    return new ReadableStream<AudioFrame>({
+      pull: async (controller) => {
+        for (;;) {
+          const { done, value } = await this.#frames.next();
+          if (done) return controller.close();
+          if (!this.#isAttached) continue;
+          const { bytes, sampleRate } = value;
+          const samples = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+          return controller.enqueue(new AudioFrame(samples, sampleRate, 1, samples.length));
+        }
+      },
+    });
+  }
+}

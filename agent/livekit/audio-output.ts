@@ -1,0 +1,126 @@
+import { isTimedString, AudioOutput as LiveKitOutput, log } from "@livekit/agents";
+import type { AudioFrame } from "@livekit/rtc-node";
+import { openAudio, type Publisher, type Speech, type SpeechResult } from "../../publisher/index.js";
+
+/** Where a text-to-speech node of LiveKit leaves the timings of a frame's words. */
+const TIMED_TRANSCRIPT = "lk.timed_transcripts";
+
+/** A segment that was captured and is not finished: all frames up to `flush`, or until it is cleared. */
+interface Segment {
+  readonly speech: Speech;
+  /** Up to where its playback was reported, in milliseconds. */
+  reportedMs: number;
+  hasText: boolean;
+}
+
+/**
+ * The audio output of a LiveKit `AgentSession` whose listeners are those of an unsay broadcast: what it reports as played
+ * was heard by them, `clearBuffer` takes back what they have not heard, and `pause` and `resume` lose no sample.
+ */
+export class AudioOutput extends LiveKitOutput {
+  readonly #publisher: Publisher;
+  #segments: Segment[] = [];
+  #open: Segment | undefined;
+  #isPaused = false;
+  /** The text of the newest reply, and the segment that says it. */
+  #reply: { text: string; owner: Segment | undefined } | undefined;
+  #finishing: Promise<void> = Promise.resolve();
+
+  /** `sampleRate`: what the session converts frames to, in Hz. Default 24,000. The publisher is not closed. */
+  constructor(publisher: Publisher, { sampleRate = 24_000 }: { readonly sampleRate?: number } = {}) {
+    super(sampleRate, undefined, { pause: true });
+    this.#publisher = publisher;
+  }
+
+  override async captureFrame(frame: AudioFrame): Promise<void> {
+    await super.captureFrame(frame);
+    this.#open ??= this.#begin(frame);
+    const { speech } = this.#open;
+    this.#time(this.#open, frame);
+    if (!speech.write(frame.data)) await speech.ready;
+  }
+
+  override flush(): void {
+    super.flush();
+    this.#open?.speech.end();
+    this.#open = undefined;
+  }
+
+  override clearBuffer(): void {
+    this.flush();
+    for (const { speech } of this.#segments) void speech.interrupt();
+  }
+
+  override pause(): void {
+    super.pause();
+    this.#isPaused = true;
+    for (const { speech } of this.#segments) speech.pause();
+  }
+
+  override resume(): void {
+    super.resume();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    for (const { speech } of this.#segments) speech.resume();
+  }
+
+  /**
+   * Text of the reply that is being said or comes next, `isNew` with its first part: it may come before its audio. Without
+   * it, and without timings in the frames, a finished segment has no transcript.
+   */
+  addText(text: string, { isNew }: { readonly isNew: boolean }): void {
+    const last = this.#segments.at(-1);
+    if (isNew || this.#reply === undefined)
+      this.#reply = { text: "", owner: last?.hasText === false ? last : undefined };
+    this.#reply.text += text;
+    const { owner } = this.#reply;
+    if (owner === undefined) return;
+    owner.hasText = true;
+    owner.speech.addText(text);
+  }
+
+  #begin({ sampleRate, channels }: AudioFrame): Segment {
+    const speech = this.#publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
+    const segment: Segment = { speech, reportedMs: 0, hasText: false };
+    this.#segments.push(segment);
+    speech.on("started", () => this.onPlaybackStarted(Date.now()));
+    speech.on("progress", ({ ms, measured }) => measured && this.#progress(segment, ms));
+    // One after the other: the framework counts ends, and takes each for the oldest segment.
+    this.#finishing = this.#finishing
+      .then(async () => this.#finish(segment, await speech.done))
+      .catch((e) => log().error(e));
+    if (this.#isPaused) speech.pause();
+    if (this.#reply !== undefined && this.#reply.owner === undefined) {
+      this.#reply.owner = segment;
+      segment.hasText = true;
+      speech.addText(this.#reply.text);
+    }
+    return segment;
+  }
+
+  #time(segment: Segment, frame: AudioFrame): void {
+    const timed: unknown = frame.userdata[TIMED_TRANSCRIPT];
+    if (!Array.isArray(timed)) return;
+    for (const word of timed) {
+      if (!isTimedString(word) || word.startTime === undefined) continue;
+      segment.hasText = true;
+      const endMs = word.endTime === undefined ? {} : { endMs: word.endTime * 1000 };
+      segment.speech.addWords([{ text: word.text, startMs: word.startTime * 1000, ...endMs }]);
+    }
+  }
+
+  #progress(segment: Segment, ms: number): void {
+    const duration = ms - segment.reportedMs;
+    if (duration <= 0) return;
+    this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset: segment.reportedMs, duration });
+    segment.reportedMs = ms;
+  }
+
+  #finish(segment: Segment, { outcome, heardMs, heardText, measured }: SpeechResult): void {
+    this.#segments = this.#segments.filter((each) => each !== segment);
+    if (this.#open === segment) this.#open = undefined;
+    if (measured) this.#progress(segment, heardMs);
+    const synchronized = segment.hasText ? { synchronizedTranscript: heardText } : {};
+    this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted: outcome !== "finished", ...synchronized });
+  }
+}

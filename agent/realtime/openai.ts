@@ -1,0 +1,112 @@
+/**
+ * Transport of an OpenAI `RealtimeSession` (`@openai/agents-realtime` 0.20) whose voice goes out by unsay.
+ *
+ * ```ts
+ * const session = new RealtimeSession(agent, { transport: new RealtimeTransport({ publisher, caller }) });
+ * ```
+ *
+ * @module
+ */
+import {
+  OpenAIRealtimeWebSocket,
+  type OpenAIRealtimeWebSocketOptions,
+  type TransportLayerAudio,
+} from "@openai/agents-realtime";
+import { background } from "../../base/index.js";
+import type { Publisher } from "../../publisher/index.js";
+import type { Caller } from "../caller/caller.js";
+import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+
+/** Options of {@link RealtimeTransport}. */
+export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions {
+  /** Says what the model says. The session does not close it. */
+  readonly publisher: Publisher;
+  /** Whom the model hears; without one, use `session.sendAudio`. The session does not close it. */
+  readonly caller?: Caller;
+}
+
+/**
+ * Speaks to the model like the stock WebSocket transport. Its voice is a broadcast: an interrupt takes back what the
+ * listeners have not heard, and truncates each item at the milliseconds they did.
+ */
+export class RealtimeTransport extends OpenAIRealtimeWebSocket {
+  readonly #playback: RealtimePlayback;
+  readonly #caller: Caller | undefined;
+  #place: PartPlace | undefined;
+  #response: string | undefined;
+
+  constructor({ publisher, caller, ...options }: RealtimeTransportOptions) {
+    super(options);
+    this.#playback = new RealtimePlayback(publisher);
+    this.#caller = caller;
+    this.on("response.created", ({ response }) => {
+      this.#response = response.id;
+    });
+    this.on("response.done", ({ response }) => {
+      if (this.#response === response.id) this.#response = undefined;
+    });
+    this.on("response.output_audio.delta", (event) => {
+      this.#place = placeOf(event);
+    });
+    this.on("response.output_audio.done", (event) => this.#playback.end(placeOf(event)));
+    this.on("response.output_audio_transcript.delta", (event) => this.#playback.text(placeOf(event), event.delta));
+    this.on("connection_change", (status) => {
+      if (status === "connected" && this.#caller) background("agent.openai", this.#hear(this.#caller));
+    });
+  }
+
+  override interrupt(cancelOngoingResponse = true): void {
+    const response = this.#response;
+    if (this.status !== "connected" || (response === undefined && !this.#playback.playing)) return;
+    if (cancelOngoingResponse) this._cancelResponse();
+    this.#response = undefined;
+    background("agent.openai", this.#truncate(response));
+    this.emit("audio_interrupted");
+    super._afterAudioDoneEvent();
+  }
+
+  override _interrupt(_elapsedMs: number, cancelOngoingResponse = true): void {
+    this.interrupt(cancelOngoingResponse);
+  }
+
+  protected override _onAudio(event: TransportLayerAudio): void {
+    const place = this.#place;
+    if (place === undefined || !this.#playback.audio(place, new Uint8Array(event.data), this.#format("output"))) return;
+    super._onAudio(event);
+  }
+
+  protected override _onClose(): void {
+    this.#playback.endAll();
+    super._onClose();
+  }
+
+  async #truncate(response: string | undefined): Promise<void> {
+    for (const { itemId, contentIndex, audioEndMs } of await this.#playback.interrupt(response)) {
+      if (this.status !== "connected") return;
+      this.sendEvent({
+        type: "conversation.item.truncate",
+        item_id: itemId,
+        content_index: contentIndex,
+        audio_end_ms: audioEndMs,
+      });
+    }
+  }
+
+  async #hear(caller: Caller): Promise<void> {
+    const { format, sampleRate } = this.#format("input");
+    const frames = caller.frames({ sampleRate, frameMs: 40, format: format === "mulaw" ? "mulaw" : "s16le" });
+    for await (const { bytes } of frames) {
+      if (this.status !== "connected") break;
+      this.sendAudio(bytes.slice().buffer);
+    }
+  }
+
+  #format(side: "input" | "output"): RealtimeFormat {
+    return realtimeFormat(this._rawSessionConfig?.audio?.[side]?.format);
+  }
+}
+
+function placeOf(event: { response_id: string; item_id: string; content_index: number }): PartPlace {
+  return { responseId: event.response_id, itemId: event.item_id, contentIndex: event.content_index };
+}

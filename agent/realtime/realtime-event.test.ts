@@ -1,0 +1,94 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { decodeAgentEvent, MAX_EVENT_CHARACTERS } from "./realtime-event.js";
+
+const at = { response_id: "r", item_id: "i", content_index: 1 };
+const place = { responseId: "r", itemId: "i", contentIndex: 1 };
+const decode = (event: unknown) => decodeAgentEvent(JSON.stringify(event));
+
+test("audio, its end and its text are read with their place, and words with their times", () => {
+  expect(decode({ type: "response.output_audio.delta", ...at, delta: "AAEC" })).toEqual({
+    type: "audio",
+    place,
+    audio: Buffer.of(0, 1, 2),
+  });
+  expect(decode({ type: "response.output_audio.done", response_id: "r", item_id: "i" })).toEqual({
+    type: "end",
+    place: { ...place, contentIndex: 0 },
+  });
+  const words = [{ text: "Hi", startMs: 0, endMs: 200 }];
+  expect(decode({ type: "response.output_audio_transcript.delta", ...at, delta: "Hi", words })).toEqual({
+    type: "text",
+    place,
+    text: "Hi",
+    words,
+  });
+});
+
+test("responses, formats and every way to interrupt are read, and other events say nothing", () => {
+  expect(decode({ type: "response.created", response: { id: "r" } })).toEqual({ type: "began", responseId: "r" });
+  expect(decode({ type: "response.done", response: { id: "r" } })).toEqual({ type: "done", responseId: "r" });
+  const output = { type: "audio/pcmu" };
+  expect(decode({ type: "session.update", session: { audio: { output: { format: output } } } })).toEqual({
+    type: "formats",
+    input: undefined,
+    output,
+  });
+  for (const type of ["output_audio_buffer.clear", "response.cancel", "input_audio_buffer.speech_started"])
+    expect(decode({ type })).toEqual({ type: "interrupt" });
+  for (const type of ["rate_limits.updated", "__proto__", "constructor", ""])
+    expect(decode({ type })).toEqual({ type: "other" });
+});
+
+test("each unusable event gets a sentence that says what is wrong with it", () => {
+  const reason = (event: unknown) => {
+    const decoded = decode(event);
+    return decoded.type === "invalid" ? decoded.reason : decoded.type;
+  };
+  expect(decodeAgentEvent(Uint8Array.of(1))).toMatchObject({ reason: expect.stringContaining("binary") });
+  expect(decodeAgentEvent("[")).toMatchObject({ reason: "An event of the agent is no JSON object." });
+  expect(decodeAgentEvent("x".repeat(MAX_EVENT_CHARACTERS + 1))).toMatchObject({
+    reason: `An event of the agent is longer than ${MAX_EVENT_CHARACTERS} characters.`,
+  });
+  expect(reason({})).toBe("An event of the agent has no type.");
+  expect(reason({ type: "response.output_audio.delta", delta: "" })).toContain("no valid response_id:");
+  expect(reason({ type: "response.output_audio.delta", ...at, delta: "%" })).toContain("not base64");
+  expect(reason({ type: "response.output_audio.delta", ...at, content_index: -1, delta: "" })).toContain(
+    "content_index",
+  );
+  expect(
+    reason({ type: "response.output_audio_transcript.delta", ...at, delta: "", words: [{ text: "a", startMs: -1 }] }),
+  ).toContain("words.0.startMs");
+});
+
+test("whatever an agent sends is answered by a value", () => {
+  const types = fc.constantFrom(
+    "response.output_audio.delta",
+    "response.output_audio_transcript.delta",
+    "response.created",
+    "session.update",
+  );
+  const event = fc.record({
+    type: fc.oneof(types, fc.string()),
+    response_id: fc.anything(),
+    item_id: fc.anything(),
+    delta: fc.anything(),
+    session: fc.anything(),
+    response: fc.anything(),
+  });
+  const text = fc.oneof(fc.string(), fc.json(), event.map(stringify));
+  fc.assert(
+    fc.property(text, (message) => {
+      expect(typeof decodeAgentEvent(message).type).toBe("string");
+    }),
+    { seed: 14, numRuns: 500 },
+  );
+});
+
+function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "";
+  } catch {
+    return "";
+  }
+}

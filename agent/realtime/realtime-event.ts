@@ -1,0 +1,126 @@
+import { z } from "zod";
+import type { WordTiming } from "../../publisher/index.js";
+import type { PartPlace } from "./realtime-playback.js";
+
+/** An event of an agent that speaks the audio part of OpenAI's Realtime protocol, as far as it concerns its voice. */
+export type AgentEvent =
+  /** Audio to be said, in the session's output format. */
+  | { readonly type: "audio"; readonly place: PartPlace; readonly audio: Uint8Array }
+  /** The audio of a part is complete. */
+  | { readonly type: "end"; readonly place: PartPlace }
+  /** More of the text of a part, with the timings of its words where the agent has them. */
+  | { readonly type: "text"; readonly place: PartPlace; readonly text: string; readonly words: readonly WordTiming[] }
+  | { readonly type: "began" | "done"; readonly responseId: string }
+  /** Take back what was not heard. */
+  | { readonly type: "interrupt" }
+  /** Formats of audio from now on, as `session.update` or the service's answer to it names them. */
+  | { readonly type: "formats"; readonly input: unknown; readonly output: unknown }
+  /** An event that says nothing about audio. */
+  | { readonly type: "other" }
+  /** An event that can't be used, and why. */
+  | { readonly type: "invalid"; readonly reason: string };
+
+/** The largest event that is read, in characters: two minutes of PCM at 24 kHz. */
+export const MAX_EVENT_CHARACTERS = 8 * 1024 * 1024;
+const MAX_TEXT = 100_000;
+const MAX_WORDS = 10_000;
+
+const id = z.string().min(1).max(256);
+const place = { response_id: id, item_id: id, content_index: z.number().int().min(0).max(65_535).default(0) };
+const time = z.number().min(0).max(86_400_000);
+const word = z.object({
+  text: z.string().max(MAX_TEXT),
+  startMs: time,
+  endMs: time.optional(),
+  durationMs: time.optional(),
+});
+const formats = z.object({
+  session: z.object({
+    audio: z
+      .object({
+        input: z.object({ format: z.unknown() }).optional(),
+        output: z.object({ format: z.unknown() }).optional(),
+      })
+      .optional(),
+  }),
+});
+const response = z.object({ response: z.object({ id }) });
+const delta = z.object({ ...place, delta: z.string() });
+const notBase64 = /[^A-Za-z0-9+/=]/;
+
+const SCHEMAS = {
+  "response.output_audio.delta": delta,
+  "response.output_audio.done": z.object(place),
+  "response.output_audio_transcript.delta": z.object({
+    ...place,
+    delta: z.string().max(MAX_TEXT),
+    words: z.array(word).max(MAX_WORDS).default([]),
+  }),
+  "response.created": response,
+  "response.done": response,
+  "session.update": formats,
+  "session.updated": formats,
+} as const;
+/** What cuts the agent's voice: the client's own events, and the service's detection of speech. */
+const INTERRUPTS: ReadonlySet<string> = new Set([
+  "output_audio_buffer.clear",
+  "response.cancel",
+  "input_audio_buffer.speech_started",
+]);
+
+/** Reads an event of an agent. Anything may come in; nothing is thrown. */
+export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
+  if (typeof message !== "string") return invalid("is binary, but Realtime events are text");
+  if (message.length > MAX_EVENT_CHARACTERS) return invalid(`is longer than ${MAX_EVENT_CHARACTERS} characters`);
+  const json = parseJson(message);
+  if (json === undefined) return invalid("is no JSON object");
+  const type = "type" in json ? json.type : undefined;
+  if (typeof type !== "string") return invalid("has no type");
+  if (INTERRUPTS.has(type)) return { type: "interrupt" };
+  if (!Object.hasOwn(SCHEMAS, type)) return { type: "other" };
+  const schema = SCHEMAS[type as keyof typeof SCHEMAS];
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return eventOf(type, json);
+  const issue = parsed.error.issues[0];
+  return invalid(`of the type ${type} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+function eventOf(type: string, json: object): AgentEvent {
+  if (type === "response.created" || type === "response.done") {
+    const responseId = response.parse(json).response.id;
+    return { type: type === "response.created" ? "began" : "done", responseId };
+  }
+  if (type === "session.update" || type === "session.updated") {
+    const { audio } = formats.parse(json).session;
+    return { type: "formats", input: audio?.input?.format, output: audio?.output?.format };
+  }
+  if (type === "response.output_audio.done") return { type: "end", place: placeOf(SCHEMAS[type].parse(json)) };
+  if (type === "response.output_audio_transcript.delta") {
+    const { delta: text, words, ...rest } = SCHEMAS[type].parse(json);
+    return { type: "text", place: placeOf(rest), text, words: words.map(timingOf) };
+  }
+  const { delta: payload, ...rest } = delta.parse(json);
+  if (notBase64.test(payload)) return invalid(`of the type ${type} has a delta that is not base64`);
+  return { type: "audio", place: placeOf(rest), audio: Buffer.from(payload, "base64") };
+}
+
+function placeOf(event: { response_id: string; item_id: string; content_index: number }): PartPlace {
+  return { responseId: event.response_id, itemId: event.item_id, contentIndex: event.content_index };
+}
+
+function timingOf({ text, startMs, endMs, durationMs }: z.output<typeof word>): WordTiming {
+  return { text, startMs, ...(endMs !== undefined && { endMs }), ...(durationMs !== undefined && { durationMs }) };
+}
+
+function parseJson(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function invalid(what: string): AgentEvent {
+  return { type: "invalid", reason: `An event of the agent ${what}.` };
+}

@@ -1,0 +1,152 @@
+import { openAudio, type Publisher, type Speech, type WordTiming } from "../../publisher/index.js";
+import type { RealtimeFormat } from "./audio-format.js";
+
+/** Names a part of a response. */
+export interface PartPlace {
+  readonly responseId: string;
+  readonly itemId: string;
+  readonly contentIndex: number;
+}
+
+/** A part that was taken back, all of it or from somewhere on. */
+export interface Truncation extends PartPlace {
+  /** Whole milliseconds of the part that were heard; never beyond its audio. */
+  readonly audioEndMs: number;
+  /** The words that were heard; exact with word timings. */
+  readonly heardText: string;
+  readonly exact: boolean;
+}
+
+interface Part extends PartPlace {
+  readonly speech: Speech;
+  /** Audio of it, in milliseconds. */
+  ms: number;
+  isEnded: boolean;
+}
+
+/** Texts that wait for their audio; of more the oldest goes. */
+const MAX_TEXTS = 16;
+/** Cancelled responses whose late audio is remembered to be dropped. */
+const MAX_CANCELLED = 256;
+
+/**
+ * Says the audio of Realtime responses, each content part of an item as a speech, and finds where an interrupt cut them.
+ * Late audio of a cancelled response is dropped.
+ */
+export class RealtimePlayback {
+  readonly #publisher: Pick<Publisher, "say">;
+  #parts: Part[] = [];
+  /** Texts that came before their audio. */
+  #texts: (PartPlace & { readonly text: string; readonly words: readonly WordTiming[] })[] = [];
+  readonly #cancelled = new Set<string>();
+
+  constructor(publisher: Pick<Publisher, "say">) {
+    this.#publisher = publisher;
+  }
+
+  /** Whether anything is said or waits to be. */
+  get playing(): boolean {
+    this.#forget();
+    return this.#parts.length > 0;
+  }
+
+  /** The speech of a part, when it is said or waits to be. */
+  speechOf(place: PartPlace): Speech | undefined {
+    return this.#find(place)?.speech;
+  }
+
+  /**
+   * Says more audio. Returns whether it was taken: that of a cancelled response is dropped.
+   *
+   * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`.
+   */
+  audio(place: PartPlace, audio: Uint8Array, format: RealtimeFormat): boolean {
+    if (this.#cancelled.has(place.responseId)) return false;
+    const part = this.#find(place) ?? this.#open(place, format);
+    if (part.isEnded) return false;
+    part.speech.write(audio);
+    part.ms += audio.length / format.bytesPerMs;
+    return true;
+  }
+
+  /** More of the text of a part; it may come before or after the audio. */
+  text(place: PartPlace, text: string, words: readonly WordTiming[] = []): void {
+    const part = this.#find(place);
+    if (part !== undefined) {
+      part.speech.addText(text);
+      part.speech.addWords(words);
+    } else if (!this.#cancelled.has(place.responseId)) this.#keep(place, text, words);
+  }
+
+  /** The audio of a part is complete. */
+  end(place: PartPlace): void {
+    const part = this.#find(place);
+    if (part === undefined || part.isEnded) return;
+    part.isEnded = true;
+    part.speech.end();
+  }
+
+  /**
+   * Takes back all that was not heard; of `responseId` and of everything that is said no more is taken. Resolves with
+   * what was cut, in order, when the listeners have reported; parts that were heard to their end are not among it.
+   */
+  async interrupt(responseId?: string): Promise<readonly Truncation[]> {
+    this.#forget();
+    const parts = this.#parts;
+    this.#parts = [];
+    if (responseId !== undefined) this.#cancel(responseId);
+    for (const part of parts) this.#cancel(part.responseId);
+    const results = await Promise.all(parts.map(async (part) => ({ part, result: await part.speech.interrupt() })));
+    return results.flatMap(({ part: { itemId, contentIndex, responseId, ms }, result }) => {
+      if (result.outcome === "finished") return [];
+      const audioEndMs = Math.floor(Math.min(ms, result.heardMs));
+      return [{ responseId, itemId, contentIndex, audioEndMs, heardText: result.heardText, exact: result.exact }];
+    });
+  }
+
+  /** No more audio is to come: what came is said to its end. */
+  endAll(): void {
+    for (const part of this.#parts) this.end(part);
+  }
+
+  #open(place: PartPlace, { format, sampleRate }: RealtimeFormat): Part {
+    this.#forget();
+    // The audio of one part follows that of another: nothing more comes for those before.
+    this.endAll();
+    const speech = this.#publisher.say(openAudio({ sampleRate, format, name: place.itemId }));
+    const part = { ...place, speech, ms: 0, isEnded: false };
+    this.#parts.push(part);
+    const early = this.#texts.find((each) => isSame(each, place));
+    if (early !== undefined) {
+      this.#texts = this.#texts.filter((each) => each !== early);
+      speech.addText(early.text);
+      speech.addWords(early.words);
+    }
+    return part;
+  }
+
+  #keep(place: PartPlace, text: string, words: readonly WordTiming[]): void {
+    const before = this.#texts.find((each) => isSame(each, place));
+    const joined = { ...place, text: (before?.text ?? "") + text, words: [...(before?.words ?? []), ...words] };
+    this.#texts = [...this.#texts.filter((each) => each !== before), joined].slice(-MAX_TEXTS);
+  }
+
+  #find(place: PartPlace): Part | undefined {
+    return this.#parts.find((part) => isSame(part, place));
+  }
+
+  #cancel(responseId: string): void {
+    this.#cancelled.add(responseId);
+    if (this.#cancelled.size <= MAX_CANCELLED) return;
+    const [oldest] = this.#cancelled;
+    this.#cancelled.delete(oldest!);
+  }
+
+  #forget(): void {
+    this.#parts = this.#parts.filter(({ speech }) => speech.phase !== "done");
+  }
+}
+
+function isSame(one: PartPlace, other: PartPlace): boolean {
+  return one.responseId === other.responseId && one.itemId === other.itemId && one.contentIndex === other.contentIndex;
+}

@@ -1,0 +1,227 @@
+import { initializeLogger, tts, voice } from "@livekit/agents";
+import { AudioFrame } from "@livekit/rtc-node";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Caller } from "../agent/index.js";
+import { AudioInput, AudioOutput, TranscriptOutput } from "../agent/livekit/index.js";
+import type { Publisher } from "../publisher/index.js";
+import { openSource } from "../publisher/index.js";
+import { Ear, warmUp } from "./support/ear.js";
+import { Stage, sleep, until } from "./support/stage.js";
+
+const RATE = 24_000;
+const stage = new Stage();
+let publisher: Publisher;
+const ear = new Ear();
+
+beforeAll(async () => {
+  initializeLogger({ pretty: false, level: "silent" });
+  const relay = await stage.relay();
+  publisher = stage.publish(relay, { broadcast: "bot" });
+  stage.listen(relay, { broadcast: "bot", sink: ear });
+  await warmUp(publisher, ear);
+});
+afterAll(() => stage.close());
+
+function frame(ms: number, words: readonly { text: string; startTime: number; endTime: number }[] = []): AudioFrame {
+  const samples = Int16Array.from({ length: (RATE / 1000) * ms }, (_, i) => 8000 * Math.sin(i / 9));
+  const timed = words.map((word) => voice.createTimedString(word));
+  return new AudioFrame(samples, RATE, 1, samples.length, timed.length > 0 ? { "lk.timed_transcripts": timed } : {});
+}
+
+/** Ten words of 300 ms each, with or without their timings. */
+const WORDS = Array.from({ length: 10 }, (_, i) => `word${i}`);
+function frames(isTimed: boolean): AudioFrame[] {
+  return WORDS.map((text, i) => frame(300, isTimed ? [{ text, startTime: i * 0.3, endTime: (i + 1) * 0.3 }] : []));
+}
+
+/** An agent whose text-to-speech is scripted: its frames come at once, whatever the text. */
+class ScriptedAgent extends voice.Agent {
+  readonly isTimed: boolean;
+
+  constructor(isTimed: boolean) {
+    super({ instructions: "Talk." });
+    this.isTimed = isTimed;
+  }
+
+  override async llmNode() {
+    return new ReadableStream<string>({
+      start(controller) {
+        controller.enqueue(WORDS.join(" "));
+        controller.close();
+      },
+    }) as never;
+  }
+
+  override async ttsNode(text: unknown) {
+    const { isTimed } = this;
+    return new ReadableStream<AudioFrame>({
+      async start(controller) {
+        for await (const _ of text as AsyncIterable<string>);
+        for (const each of frames(isTimed)) controller.enqueue(each);
+        controller.close();
+      },
+    }) as never;
+  }
+}
+
+/** Stands for the service behind {@link ScriptedAgent.ttsNode}; it is never asked. */
+class NoService extends tts.TTS {
+  label = "none";
+
+  constructor() {
+    super(RATE, 1, { streaming: true });
+  }
+
+  synthesize(): tts.ChunkedStream {
+    throw new Error("The service was asked.");
+  }
+
+  stream(): tts.SynthesizeStream {
+    throw new Error("The service was asked.");
+  }
+}
+
+interface Heard {
+  readonly started: number[];
+  readonly progressed: { offset: number; duration: number }[];
+  readonly finished: { playbackPosition: number; interrupted: boolean; synchronizedTranscript?: string }[];
+}
+
+function record(output: AudioOutput): Heard {
+  const heard: Heard = { started: [], progressed: [], finished: [] };
+  output.on(voice.AudioOutput.EVENT_PLAYBACK_STARTED, ({ createdAt }) => heard.started.push(createdAt));
+  output.on(voice.AudioOutput.EVENT_PLAYBACK_PROGRESSED, (event) => heard.progressed.push(event));
+  output.on(voice.AudioOutput.EVENT_PLAYBACK_FINISHED, (event) => heard.finished.push(event));
+  return heard;
+}
+
+async function converse(isTimed: boolean): Promise<{ session: voice.AgentSession; output: AudioOutput; heard: Heard }> {
+  const output = new AudioOutput(publisher);
+  const heard = record(output);
+  const session = new voice.AgentSession({ llm: new voice.testing.FakeLLM(), tts: new NoService() });
+  session.output.audio = output;
+  session.output.transcription = new TranscriptOutput(output);
+  await session.start({ agent: new ScriptedAgent(isTimed) });
+  stage.defer(() => session.close());
+  return { session, output, heard };
+}
+
+/** Progress that joins to one stretch from 0 on, and its end in milliseconds. */
+function joined(progressed: Heard["progressed"]): number {
+  let end = 0;
+  for (const { offset, duration } of progressed) {
+    expect(offset).toBeCloseTo(end, 6);
+    expect(duration).toBeGreaterThan(0);
+    end = offset + duration;
+  }
+  return end;
+}
+
+test("an AgentSession's reply that is interrupted keeps the words that the listener heard, and the next one all of them", async () => {
+  for (const isTimed of [true, false]) {
+    const { session, heard } = await converse(isTimed);
+    const before = ear.audibleMs;
+    const reply = session.generateReply({ userInput: "Hello", allowInterruptions: true });
+    await until("a second was heard", () => ear.audibleMs - before > 1000);
+    reply.interrupt();
+    await reply.waitForPlayout();
+    await sleep(100);
+    const played = ear.audibleMs - before;
+    expect(heard.started).toHaveLength(1);
+    expect(heard.finished).toHaveLength(1);
+    const [end] = heard.finished;
+    expect(end!.interrupted).toBe(true);
+    expect(Math.abs(end!.playbackPosition * 1000 - played)).toBeLessThanOrEqual(25);
+    expect(joined(heard.progressed)).toBeCloseTo(end!.playbackPosition * 1000, 3);
+    const count = end!.synchronizedTranscript!.split(" ").filter(Boolean).length;
+    expect(WORDS.slice(0, count).join(" ")).toBe(end!.synchronizedTranscript);
+    // A word counts once its last sample was heard; without timings it is an estimate, and never one word too many.
+    const whole = Math.floor((end!.playbackPosition * 1000) / 300);
+    if (isTimed) expect(count).toBe(whole);
+    else expect(Math.abs(count - whole)).toBeLessThanOrEqual(1);
+    const said = session.history.items.flatMap((item) =>
+      item.type === "message" && item.role === "assistant" ? [item] : [],
+    );
+    expect(said.at(-1)?.textContent).toBe(end!.synchronizedTranscript);
+    expect(said.at(-1)?.interrupted).toBe(true);
+  }
+  const { session, heard } = await converse(true);
+  await session.say("all of it").waitForPlayout();
+  expect(heard.finished).toHaveLength(1);
+  expect(heard.finished[0]).toMatchObject({ playbackPosition: 3, interrupted: false });
+});
+
+test("a paused output falls silent and goes on with the next sample", async () => {
+  const { session, output, heard } = await converse(true);
+  expect(output.canPause).toBe(true);
+  const before = ear.audibleMs;
+  const reply = session.say("a false alarm");
+  await until("half a second was heard", () => ear.audibleMs - before > 500);
+  output.pause();
+  await sleep(500);
+  const paused = ear.audibleMs - before;
+  await sleep(300);
+  expect(ear.audibleMs - before).toBe(paused);
+  expect(heard.finished).toEqual([]);
+  output.resume();
+  await reply.waitForPlayout();
+  expect(heard.finished).toEqual([expect.objectContaining({ playbackPosition: 3, interrupted: false })]);
+  expect(heard.started).toHaveLength(1);
+  expect(joined(heard.progressed)).toBeCloseTo(3000, 3);
+  await sleep(200);
+  // What was faded at the pause is heard again.
+  expect(ear.audibleMs - before).toBeGreaterThan(2995);
+  expect(ear.audibleMs - before).toBeLessThan(3150);
+});
+
+test("each segment has exactly one end, also one that never sounded, and clearing never touches the next", async () => {
+  const output = new AudioOutput(publisher);
+  const heard = record(output);
+  output.clearBuffer();
+  output.flush();
+  await output.captureFrame(frame(400));
+  output.clearBuffer();
+  await output.captureFrame(frame(200));
+  output.flush();
+  output.clearBuffer();
+  output.clearBuffer();
+  await output.captureFrame(frame(100));
+  output.flush();
+  await output.waitForPlayout();
+  expect(heard.finished.map(({ interrupted }) => interrupted)).toEqual([true, true, false]);
+  expect(heard.finished.map(({ playbackPosition }) => playbackPosition)).toEqual([0, 0, 0.1]);
+  expect(output.pendingPlayoutSegments).toBe(0);
+  // A reply that comes while the user still speaks is held until that is settled.
+  output.pause();
+  await sleep(100);
+  const before = ear.audibleMs;
+  await output.captureFrame(frame(200));
+  output.flush();
+  await sleep(400);
+  expect(ear.audibleMs - before).toBe(0);
+  output.resume();
+  await output.waitForPlayout();
+  expect(heard.finished.at(-1)).toMatchObject({ playbackPosition: 0.2, interrupted: false });
+});
+
+test("an AudioInput hands a caller's frames to the session, and none while it is detached", async () => {
+  const samples = Float32Array.from({ length: 480_000 }, (_, i) => 0.3 * Math.sin(i / 20));
+  const caller = new Caller({ audio: await openSource({ samples }) });
+  const input = new AudioInput(caller, { sampleRate: 16_000, frameMs: 50 });
+  const reader = input.stream.getReader();
+  const first = await reader.read();
+  expect(first.value).toMatchObject({ sampleRate: 16_000, channels: 1, samplesPerChannel: 800 });
+  await caller.closed;
+  let count = 1;
+  input.setAttached(false);
+  const rest = (async () => {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) count++;
+  })();
+  await sleep(50);
+  // Only the frames that the framework's streams had taken before.
+  const taken = count;
+  await sleep(100);
+  expect(count).toBe(taken);
+  await input.close();
+  await rest;
+});
