@@ -23,6 +23,7 @@ const ENTRIES = new Set([
   "base/polyfills",
   "relay/admission/token",
   "transport/browser",
+  "transport/moq",
   "watch/browser/browser-listener",
   "watch/browser/element",
 ]);

@@ -1,6 +1,5 @@
 import "../base/polyfills.js";
 import { EventEmitter } from "node:events";
-import * as Moq from "@kixelated/moq";
 import {
   attachLogger,
   background,
@@ -20,17 +19,15 @@ import {
   TransportError,
   validate,
 } from "../base/index.js";
-import { REPORT_STREAM_TYPE, ReportStreamReader, ReportStreamWriter } from "../flow/report/index.js";
+import { REPORT_RECORDS, ReportStreamWriter } from "../flow/report/index.js";
 import {
   type Backend,
   type Backoff,
   type ConnectOptions,
-  demuxStreams,
-  type ReceiveStream,
+  openMoq,
   Reconnector,
   reach,
   type Session,
-  toWebTransport,
   validateClient,
 } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
@@ -236,19 +233,13 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   async #run(session: Session): Promise<void> {
     this.#session = session;
     try {
-      // The library writes the URL to the console, where a token must not be; it needs no query any more.
-      const url = new URL(this.#url);
-      url.search = "";
-      const carried = session.datagrams
-        ? session
-        : demuxStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream));
-      const tap = (datagram: Uint8Array): boolean => this.#player.receive(datagram);
-      const connection = await Moq.Connection.connect(url, { transport: toWebTransport(carried, { tap }) });
+      const { connection, records } = await openMoq(session, { records: REPORT_RECORDS });
       const stream = new ReportStreamWriter(() => session.openUnidirectional({ priority: 1_000_000 }));
       const datagrams = this.#options.report === "stream" ? undefined : session.datagrams;
       try {
         await this.#player.run({
           connection,
+          records,
           closed: session.closed,
           send: (record) => (datagrams ? datagrams.send(record) : stream.send(record)),
           backedUp: false,
@@ -258,17 +249,6 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
       }
     } finally {
       this.#session = undefined;
-    }
-  }
-
-  async #readRecords(stream: ReceiveStream): Promise<void> {
-    const reader = new ReportStreamReader();
-    try {
-      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
-        for (const record of reader.push(bytes)) this.#player.receive(record);
-    } catch (error) {
-      stream.stop(0);
-      this.#player.problem(error);
     }
   }
 }

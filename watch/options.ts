@@ -71,6 +71,8 @@ export interface PlayerOptions {
 /** A session as a player uses it. */
 export interface PlayerSession {
   readonly connection: Moq.Connection.Established;
+  /** What the relay sends beside the protocol, until the session ends. */
+  readonly records: AsyncIterable<Uint8Array>;
   /** Settles when the session has ended. */
   readonly closed: Promise<unknown>;
   /** Sends a report beside the protocol; false when it can't go. */

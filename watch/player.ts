@@ -1,5 +1,6 @@
 import {
   background,
+  Inbox,
   MediaError,
   type Microseconds,
   microseconds,
@@ -15,7 +16,6 @@ import { Reporter } from "./report/reporter.js";
 import { type PlayerStats, playerStats } from "./stats.js";
 import { BroadcastFinder } from "./tracks/broadcast-finder.js";
 import { type BroadcastChange, type OpenBroadcast, readBroadcast } from "./tracks/broadcast-reader.js";
-import { Inbox } from "./tracks/inbox.js";
 import { chooseRendition, type NamedRendition } from "./tracks/renditions.js";
 import { type Arrival, TrackFeed } from "./tracks/track-feed.js";
 import { VoiceFeed } from "./tracks/voice-feed.js";
@@ -123,17 +123,13 @@ export class Player {
     });
   }
 
-  /** Looks at what came beside the protocol; true when it was for players. */
-  receive(record: Uint8Array): boolean {
-    return this.#reporter.receive(record);
-  }
-
   /** Serves a session until it ends. */
   async run(session: PlayerSession): Promise<void> {
     this.#session = session;
     this.#isThere = false;
     this.#sessions++;
     this.#report(session);
+    background("watch.records", this.#readRecords(session));
     this.#refresh();
     const finder = new BroadcastFinder(session.connection, this.#options.broadcast);
     try {
@@ -174,6 +170,10 @@ export class Player {
     this.video?.close();
     this.#become("closed");
     this.events.end();
+  }
+
+  async #readRecords({ records }: PlayerSession): Promise<void> {
+    for await (const record of records) this.#reporter.receive(record);
   }
 
   #report(session: PlayerSession): void {

@@ -1,5 +1,4 @@
 import "./polyfills.js";
-import * as Moq from "@kixelated/moq";
 import {
   background,
   broadcastPath,
@@ -12,15 +11,22 @@ import {
   isUrl,
   MediaError,
   monotonicClock,
+  sleep,
   TransportError,
   validate,
 } from "../../base/index.js";
-import { type BrowserConnection, type BrowserConnectOptions, connect, endOf } from "../../transport/browser.js";
+import { REPORT_RECORDS } from "../../flow/report/index.js";
+import {
+  type BrowserConnection,
+  type BrowserConnectOptions,
+  connect,
+  endOf,
+  openMoq,
+} from "../../transport/browser.js";
 import { endWith } from "../lifetime.js";
 import type { PlayerSession } from "../options.js";
 import { Player } from "../player.js";
 import type { PlayerStats } from "../stats.js";
-import { delay } from "../tracks/delay.js";
 import { Screen } from "../video/screen.js";
 import { browserDecoders, browserVideoDecoders } from "./decoders.js";
 import { SpeakerOutput } from "./speaker-output.js";
@@ -206,7 +212,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       const now = performance.now();
       if (now - began >= SETTLED_MS) outageAt = now;
       const waitMs = Math.min(Math.max((now - outageAt) * BACKOFF.share, BACKOFF.leastMs), BACKOFF.mostMs);
-      await delay(waitMs * (1 - Math.random() / 2), this.#stop.signal);
+      await sleep(waitMs * (1 - Math.random() / 2), this.#stop.signal);
     }
   }
 
@@ -221,12 +227,19 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     );
     // A path that is dead without the browser's knowledge: it would take 30 s to notice.
     void session.liveness.silent().then((silent) => silent && transport.close());
-    session.tap = (datagram) => this.#player.receive(datagram);
     try {
       signal.throwIfAborted();
-      const connection = await Moq.Connection.connect(this.#url, { transport, signal });
+      const { connection, records } = await openMoq(session, { records: REPORT_RECORDS, signal });
       this.#session = session;
-      await this.#serve(connection, session, closed);
+      await this.#serve({
+        connection,
+        records,
+        closed,
+        send: (record) => session.sendDatagram(record),
+        get backedUp() {
+          return session.backedUp;
+        },
+      });
       const reason = await closed;
       if (reason) throw reason;
     } finally {
@@ -235,24 +248,16 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     }
   }
 
-  async #serve(connection: Moq.Connection.Established, session: BrowserConnection, closed: Promise<unknown>) {
+  async #serve(session: PlayerSession): Promise<void> {
     const missing = setTimeout(
       guard("watch.missing", () => this.#player.isWaiting && this.#player.problem(this.#missing())),
       this.#options.timeoutMs ?? 10_000,
     );
-    const served: PlayerSession = {
-      connection,
-      closed,
-      send: (record) => session.sendDatagram(record),
-      get backedUp() {
-        return session.backedUp;
-      },
-    };
     try {
-      await this.#player.run(served);
+      await this.#player.run(session);
     } finally {
       clearTimeout(missing);
-      connection.close();
+      session.connection.close();
     }
   }
 

@@ -15,6 +15,7 @@ import {
 import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import {
   ANSWERS_TRACK,
+  type ControlAnswer,
   type ControlEvent,
   controlPath,
   decodeControlAnswer,
@@ -22,10 +23,17 @@ import {
   OPERATIONS_TRACK,
   parseOperation,
 } from "../../flow/control/index.js";
-import { isReportDatagram } from "../../flow/report/index.js";
-import { Reconnector, reach, type Session, toWebTransport, validateClient } from "../../transport/index.js";
+import { REPORT_RECORDS } from "../../flow/report/index.js";
+import {
+  FrameTrackWriter,
+  followTrack,
+  openMoq,
+  Reconnector,
+  reach,
+  type Session,
+  validateClient,
+} from "../../transport/index.js";
 import { endWith } from "../lifetime.js";
-import { delay } from "../tracks/delay.js";
 import {
   CONTROLLER_RULES,
   type ControllerEvents,
@@ -34,17 +42,17 @@ import {
   type ControllerState,
   type ControllerStats,
 } from "./controller-options.js";
-import { FrameTrack } from "./frame-track.js";
 import { PendingRequests } from "./pending-requests.js";
 
 const TICK_MS = 25;
-const RETRY_MS = 250;
-/** How old an answer may be that is still wanted; the protocol's default, 0, asks for the newest group alone. */
-const KEEP_MS = 30_000;
+/** How long a relay should keep a request that a newer one has replaced. */
+const RETAIN_MS = 2000;
+/** A publisher that has just begun to take control has its track of answers a moment later. */
+const RETRY_MS = { first: 250, most: 250 };
 
 interface Live {
   readonly broadcast: Moq.Broadcast.Producer;
-  readonly operations: FrameTrack;
+  readonly operations: FrameTrackWriter;
 }
 
 /**
@@ -188,15 +196,11 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
     const ended = session.closed.then(() => {
       over = true;
     });
-    // The library writes the URL to the console, where a token must not be; it needs no query any more.
-    const url = new URL(this.#url);
-    url.search = "";
-    // What comes in on the reserved id is not for a controller.
-    const connection = await Moq.Connection.connect(url, {
-      transport: toWebTransport(session, { tap: isReportDatagram }),
-    });
+    // Records are for listeners: they come off, and no one reads them.
+    const { connection } = await openMoq(session, { records: REPORT_RECORDS });
     const broadcast = new Moq.Broadcast.Producer();
-    const live: Live = { broadcast, operations: new FrameTrack(broadcast, OPERATIONS_TRACK, { priority: 100 }) };
+    const operations = new FrameTrackWriter(broadcast, { name: OPERATIONS_TRACK, priority: 100, retainMs: RETAIN_MS });
+    const live: Live = { broadcast, operations };
     connection.publish(Moq.Path.from(controlPath(this.#name), this.id), broadcast);
     this.#live = live;
     this.#sessions++;
@@ -222,34 +226,20 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   }
 
   async #readAnswers(source: Moq.Broadcast.Consumer, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const track = source.track(ANSWERS_TRACK).subscribe({ priority: 100, ordered: true, latencyMax: KEEP_MS });
-      const close = () => track.close();
-      signal.addEventListener("abort", close);
-      try {
-        for (let group = await track.recvGroup(); group && !signal.aborted; group = await track.recvGroup())
-          void this.#readAnswer(group);
-      } catch {
-        // Not there yet, or not any more.
-      } finally {
-        signal.removeEventListener("abort", close);
-        track.close();
-      }
-      await delay(RETRY_MS, signal);
-    }
+    const options = { priority: 100, signal, persistent: true, retryMs: RETRY_MS };
+    for await (const event of followTrack(source, ANSWERS_TRACK, options))
+      if (event.kind === "frame") this.#readAnswer(event.payload);
   }
 
-  async #readAnswer(group: Moq.Group.Consumer): Promise<void> {
+  #readAnswer(payload: Uint8Array): void {
+    let answer: ControlAnswer | undefined;
     try {
-      const frame = await group.readFrame();
-      const answer = frame && decodeControlAnswer(frame.payload, this.id);
-      const progress = answer && this.#requests.answered(answer);
-      if (progress) this.emit("progress", progress);
+      answer = decodeControlAnswer(payload, this.id);
     } catch {
       this.#malformed++;
-    } finally {
-      group.close();
     }
+    const progress = answer && this.#requests.answered(answer);
+    if (progress) this.emit("progress", progress);
   }
 
   #tick(): void {

@@ -2,14 +2,17 @@ import type * as Moq from "@kixelated/moq";
 import { guard, type Microseconds, microseconds, monotonicClock } from "../../base/index.js";
 import type { BulkSender } from "../../flow/bulk/index.js";
 import { payloadTrack } from "../../flow/control/index.js";
-import { FrameTrack } from "./frame-track.js";
+import { FrameTrackWriter } from "../../transport/index.js";
+
+/** How long a relay should keep a piece that a newer one has replaced. */
+const RETAIN_MS = 2000;
 
 /** The track of one payload in one session: asks the sender what may go and writes it. */
 export class PayloadTrack {
   readonly #broadcast: Moq.Broadcast.Producer;
   readonly #name: string;
   readonly #sender: BulkSender;
-  readonly #track: FrameTrack;
+  readonly #track: FrameTrackWriter;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
@@ -17,7 +20,7 @@ export class PayloadTrack {
     this.#broadcast = broadcast;
     this.#name = payloadTrack(requestId);
     this.#sender = sender;
-    this.#track = new FrameTrack(broadcast, this.#name, { priority: 0 });
+    this.#track = new FrameTrackWriter(broadcast, { name: this.#name, priority: 0, retainMs: RETAIN_MS });
   }
 
   /** Sends what may go now, and comes back when more may; to be called every few milliseconds. */

@@ -1,8 +1,9 @@
 import * as Moq from "@kixelated/moq";
 import { FEEDBACK_TRACK, feedbackPath } from "../../flow/report/index.js";
+import { FrameTrackWriter } from "../../transport/moq.js";
 
-/** How long a relay should keep a report that a newer one has replaced, in milliseconds. */
-const RETAIN_MS = 500;
+/** Reports go before audio, and a relay need not keep one that a newer one has replaced. */
+const FEEDBACK = { name: FEEDBACK_TRACK, priority: 200, retainMs: 500 };
 
 /**
  * Carries reports on a small broadcast of the listener's own, for relays that do not read them: one group for every
@@ -13,7 +14,7 @@ export class Feedback {
   readonly #session: number;
   #path: string | undefined;
   #broadcast: Moq.Broadcast.Producer | undefined;
-  #track: Moq.Track.Producer | undefined;
+  #track: FrameTrackWriter | undefined;
   #sent = 0;
 
   /** `session` is the listener's random id. */
@@ -39,12 +40,10 @@ export class Feedback {
     if (this.#track === undefined) {
       this.#path = path;
       this.#broadcast = new Moq.Broadcast.Producer();
-      this.#track = this.#broadcast.createTrack(FEEDBACK_TRACK, { latencyMax: RETAIN_MS, priority: 200 });
+      this.#track = new FrameTrackWriter(this.#broadcast, FEEDBACK);
       this.#connection.publish(Moq.Path.from(feedbackPath(path, this.#session)), this.#broadcast);
     }
-    const group = this.#track.appendGroup();
-    group.writeFrame({ payload: record, timestamp: Moq.Time.Timestamp.now() });
-    group.close();
+    this.#track.write(record);
     this.#sent++;
   }
 

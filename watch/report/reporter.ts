@@ -1,12 +1,5 @@
 import { type Clock, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import {
-  broadcastHash,
-  decodeReceipt,
-  encodeReport,
-  isReportDatagram,
-  type Receipt,
-  ReportSchedule,
-} from "../../flow/report/index.js";
+import { broadcastHash, decodeReceipt, encodeReport, type Receipt, ReportSchedule } from "../../flow/report/index.js";
 import type { AppliedRewind } from "../audio/playout.js";
 
 /** What a report is made from. */
@@ -110,17 +103,15 @@ export class Reporter {
     this.#publishing = this.#alwaysPublish;
   }
 
-  /** Looks at what came beside the protocol; true when it was for players and is not to be read by anybody else. */
-  receive(record: Uint8Array): boolean {
-    if (!isReportDatagram(record)) return false;
+  /** Takes a record that the relay sent beside the protocol: it is the answer to a report of ours, or not for us. */
+  receive(record: Uint8Array): void {
     const decoded = decodeReceipt(record);
     const mine =
       decoded.ok && decoded.receipt.broadcast === this.#broadcast && decoded.receipt.session === this.#session;
-    if (!mine) return true;
+    if (!mine) return;
     this.#receipt = decoded.receipt;
     if (this.#publishing && !this.#alwaysPublish) this.#carrier?.unpublish();
     this.#publishing = this.#alwaysPublish;
-    return true;
   }
 
   /** Notes how early a group was there. */

@@ -1,8 +1,7 @@
 import type * as Moq from "@kixelated/moq";
-import { race } from "../../base/index.js";
+import { race, sleep } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
-import { delay } from "./delay.js";
 
 /** What happens to a broadcast, in its order. */
 export type BroadcastChange =
@@ -61,7 +60,7 @@ export class OpenBroadcast {
         for (const each of signals) each.removeEventListener("abort", close);
         close();
       }
-      await delay(waitMs, this.signal);
+      await sleep(waitMs, this.signal);
       waitMs = Math.min(waitMs * 2, RETRY_MS.max);
     }
   }

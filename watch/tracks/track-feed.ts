@@ -1,8 +1,7 @@
 import type { Group, Track } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, Inbox, type Microseconds, microseconds } from "../../base/index.js";
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
 import { ReceiveLog } from "../report/receive-log.js";
-import { Inbox } from "./inbox.js";
 
 /** What a feed looks at of what it feeds. */
 export interface FedOutput {

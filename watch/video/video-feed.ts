@@ -1,7 +1,6 @@
 import type * as Moq from "@kixelated/moq";
-import { type Clock, fromMilliseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, Inbox } from "../../base/index.js";
 import { decodeLegacyFrame, RewindConsumer } from "../../container/index.js";
-import { Inbox } from "../tracks/inbox.js";
 
 /** How long a missing or unfinished group is waited for once a newer one is there. */
 const GAP = fromMilliseconds(200);
