@@ -103,6 +103,11 @@ export interface FollowOptions {
   readonly priority: number;
   /** Ends it at once. */
   readonly signal: AbortSignal;
+  /**
+   * How old a group may be that is still wanted, in milliseconds; 0 asks for the newest alone. Default 30,000: as much as
+   * is sent ahead at most.
+   */
+  readonly keepMs?: number;
   /** Groups read at once; more are refused. Default 256. */
   readonly maxOpenGroups?: number;
   /** Subscribes again also after an orderly end, as for a track that is made once more under its name. Default false. */
@@ -111,10 +116,6 @@ export interface FollowOptions {
   readonly retryMs?: { readonly first: number; readonly most: number };
 }
 
-/**
- * How old a group may be that is still wanted, in milliseconds: as much as is sent ahead at most. The protocol's default,
- * 0, asks for the newest group alone.
- */
 const KEEP_MS = 30_000;
 const MAX_OPEN_GROUPS = 256;
 const RETRY_MS = { first: 250, most: 4000 };
@@ -126,10 +127,12 @@ const RETRY_MS = { first: 250, most: 4000 };
 export async function* followTrack(
   broadcast: Broadcast.Consumer,
   name: string,
-  { priority, signal, maxOpenGroups = MAX_OPEN_GROUPS, persistent = false, retryMs = RETRY_MS }: FollowOptions,
+  options: FollowOptions,
 ): AsyncGenerator<TrackEvent, void> {
+  const { priority, signal, persistent = false, retryMs = RETRY_MS } = options;
+  const { keepMs = KEEP_MS, maxOpenGroups = MAX_OPEN_GROUPS } = options;
   for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
-    const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
+    const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: keepMs });
     const close = (): void => track.close();
     signal.addEventListener("abort", close);
     let error: Error | undefined;

@@ -1,8 +1,8 @@
 import type { Broadcast } from "@kixelated/moq";
-import { guard } from "../../base/index.js";
+import { background, guard } from "../../base/index.js";
 import type { BulkReceiver } from "../../flow/bulk/index.js";
 import { payloadTrack } from "../../flow/control/index.js";
-import { readTrack } from "../send/track-reader.js";
+import { followTrack } from "../../transport/index.js";
 import type { ControllerHost } from "./remote-controller.js";
 
 /** Options of {@link PayloadIntake}. */
@@ -17,6 +17,8 @@ export interface PayloadIntakeOptions {
 
 /** How often payloads are looked after. */
 const TICK_MS = 5;
+/** Waits before its track is subscribed to again: it may be there a moment later. */
+const RETRY_MS = { first: 250, most: 250 };
 
 /** Reads one payload's track, over as many sessions of its controller as it takes. */
 export class PayloadIntake {
@@ -44,16 +46,7 @@ export class PayloadIntake {
     this.#stop?.abort();
     const stop = new AbortController();
     this.#stop = stop;
-    void readTrack(
-      broadcast,
-      payloadTrack(this.#options.requestId),
-      {
-        priority: 0,
-        isWanted: () => !stop.signal.aborted && !this.#options.receiver.whole,
-        signal: AbortSignal.any([stop.signal, this.#stopAll.signal]),
-      },
-      (bytes) => this.#receive(bytes),
-    );
+    background("publisher.payload", this.#read(broadcast, AbortSignal.any([stop.signal, this.#stopAll.signal])));
   }
 
   /** Stops reading; idempotent. */
@@ -61,6 +54,15 @@ export class PayloadIntake {
     clearInterval(this.#timer);
     this.#stopAll.abort();
     this.#stop?.abort();
+  }
+
+  async #read(broadcast: Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+    const { requestId, receiver } = this.#options;
+    const options = { priority: 0, signal, persistent: true, retryMs: RETRY_MS };
+    for await (const event of followTrack(broadcast, payloadTrack(requestId), options)) {
+      if (event.kind === "frame") this.#receive(event.payload);
+      if (receiver.whole) return;
+    }
   }
 
   #receive(bytes: Uint8Array): void {

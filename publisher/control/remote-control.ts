@@ -1,7 +1,13 @@
 import { type Broadcast, type Connection, Path } from "@kixelated/moq";
 import type { Clock, Logger } from "../../base/index.js";
-import { type ControlEvent, controlPath, isControllerId } from "../../flow/control/index.js";
-import { Answers } from "./remote-answers.js";
+import {
+  ANSWERS_TRACK,
+  type ControlEvent,
+  controlPath,
+  encodeControlAnswer,
+  isControllerId,
+} from "../../flow/control/index.js";
+import { FrameTrackWriter } from "../../transport/index.js";
 import { type ControllerHost, RemoteController } from "./remote-controller.js";
 import { Counts, type RemoteControlCounters } from "./remote-counts.js";
 import { REMOTE_CONTROL_LIMITS, type RemoteControlLimits } from "./remote-limits.js";
@@ -19,6 +25,8 @@ export interface RemoteControlOptions {
   readonly limits?: Partial<RemoteControlLimits>;
 }
 
+/** Answers go just before audio, and a controller that was away for a moment still finds its own. */
+const ANSWERS = { name: ANSWERS_TRACK, priority: 90, retainMs: 5000 };
 /** Controllers remembered after they left, because a broken session brings them back. */
 const REMEMBERED_CONTROLLERS = 64;
 
@@ -33,7 +41,7 @@ export class RemoteControl {
   readonly #counts = new Counts();
   readonly #limits: RemoteControlLimits;
   readonly #controllers = new Map<string, RemoteController>();
-  #answers: Answers | undefined;
+  #answers: FrameTrackWriter | undefined;
   #connection: Connection.Established | undefined;
   #nextId = 0;
   #closed = false;
@@ -51,7 +59,7 @@ export class RemoteControl {
         const unique = { ...(operation as object), requestId: `remote-${++this.#nextId}` };
         return { ...(await options.control(unique, payload)), requestId };
       },
-      answer: (controller, answer) => this.#answers?.write(controller, answer),
+      answer: (controller, answer) => this.#answers?.write(encodeControlAnswer(controller, answer)),
     };
   }
 
@@ -63,7 +71,7 @@ export class RemoteControl {
   /** Serves a session; to be called before its broadcast is published. The session before is let go. */
   attach(broadcast: Broadcast.Producer, connection: Connection.Established): void {
     if (this.#closed) return;
-    this.#answers = new Answers(broadcast, this.#options.clock);
+    this.#answers = new FrameTrackWriter(broadcast, { ...ANSWERS, clock: this.#options.clock });
     this.#connection = connection;
     for (const controller of this.#controllers.values()) controller.leave();
     this.#discover(connection).catch((error: unknown) => {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Broadcast } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, guard, type Logger, UnsayError } from "../../base/index.js";
+import { background, type Clock, fromMilliseconds, guard, type Logger, UnsayError } from "../../base/index.js";
 import { BULK_OPERATIONS, BulkReceiver } from "../../flow/bulk/index.js";
 import { TokenBucket } from "../../flow/congestion/index.js";
 import {
@@ -10,7 +10,7 @@ import {
   decodeControlRequest,
   OPERATIONS_TRACK,
 } from "../../flow/control/index.js";
-import { readTrack } from "../send/track-reader.js";
+import { followTrack } from "../../transport/index.js";
 import { PayloadIntake } from "./payload-intake.js";
 import type { Counts } from "./remote-counts.js";
 import type { RemoteControlLimits } from "./remote-limits.js";
@@ -31,6 +31,8 @@ export interface ControllerHost {
 const REMEMBERED_REQUESTS = 256;
 /** How long a request waits for one that was sent before it and is missing. */
 const ORDER_WAIT_MS = 500;
+/** Waits before a track of a controller is subscribed to again: it may be there a moment later. */
+const RETRY_MS = { first: 250, most: 250 };
 const MAX_OUT_OF_ORDER = 32;
 /** Characters of a reason that are told. */
 const MAX_REASON = 1000;
@@ -74,13 +76,14 @@ export class RemoteController {
     const stop = new AbortController();
     this.#stop = stop;
     this.#broadcast = broadcast;
-    void readTrack(
-      broadcast,
-      OPERATIONS_TRACK,
-      { priority: 100, isWanted: () => !stop.signal.aborted, signal: stop.signal },
-      (bytes) => this.#receive(bytes),
-    );
+    background("publisher.controller", this.#read(broadcast, stop.signal));
     for (const intake of this.#intakes) intake.follow(broadcast);
+  }
+
+  async #read(broadcast: Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+    const options = { priority: 100, signal, persistent: true, retryMs: RETRY_MS };
+    for await (const event of followTrack(broadcast, OPERATIONS_TRACK, options))
+      if (event.kind === "frame") this.#receive(event.payload);
   }
 
   /** It is announced no more; it may come back and find its requests remembered. */

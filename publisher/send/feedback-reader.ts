@@ -1,5 +1,6 @@
-import { type Connection, type Group, Path, type Track } from "@kixelated/moq";
+import { type Broadcast, type Connection, Path } from "@kixelated/moq";
 import {
+  background,
   type Clock,
   fromMilliseconds,
   fromSeconds,
@@ -21,6 +22,7 @@ import {
   reportKind,
   reportsOf,
 } from "../../flow/report/index.js";
+import { followTrack } from "../../transport/index.js";
 import type { UplinkEvents } from "./uplink-events.js";
 
 /** Options of {@link FeedbackReader}. */
@@ -51,7 +53,7 @@ export class FeedbackReader {
   readonly #hash: number;
   readonly #prefix: string;
   readonly #aggregator: ReportAggregator;
-  readonly #followed = new Map<string, Track.Subscriber>();
+  readonly #followed = new Map<string, AbortController>();
   readonly #announcements: ReturnType<Connection.Established["announced"]>;
   readonly #timer: NodeJS.Timeout;
   #aggregatedAt = Number.NEGATIVE_INFINITY;
@@ -89,7 +91,7 @@ export class FeedbackReader {
   close(): void {
     clearInterval(this.#timer);
     this.#announcements.close();
-    for (const track of this.#followed.values()) track.close();
+    for (const stop of this.#followed.values()) stop.abort();
     this.#followed.clear();
   }
 
@@ -97,7 +99,7 @@ export class FeedbackReader {
     for (let next = await this.#announcements.next(); next; next = await this.#announcements.next()) {
       const name = String(next.path);
       if (!isFeedbackName(name)) continue;
-      this.#followed.get(name)?.close();
+      this.#followed.get(name)?.abort();
       this.#followed.delete(name);
       this.#forget(name);
       if (!next.active) continue;
@@ -106,27 +108,24 @@ export class FeedbackReader {
         continue;
       }
       const broadcast = this.#options.connection.consume(Path.from(`${this.#prefix}/${name}`));
-      const track = broadcast.track(FEEDBACK_TRACK).subscribe({ priority: 255 });
-      this.#followed.set(name, track);
-      this.#follow(name, track).catch(() => {});
+      const stop = new AbortController();
+      this.#followed.set(name, stop);
+      background("publisher.follow", this.#follow(name, broadcast, stop.signal));
     }
   }
 
-  async #follow(name: string, track: Track.Subscriber): Promise<void> {
-    // A relay may give up a group, or keep it waiting; neither says anything about the next one.
-    for (let group = await track.nextGroup(); group; group = await track.nextGroup())
-      this.#take(name, track, group).catch(() => {});
+  async #follow(name: string, broadcast: Broadcast.Consumer, signal: AbortSignal): Promise<void> {
+    // An old report is worth nothing.
+    for await (const event of followTrack(broadcast, FEEDBACK_TRACK, { priority: 255, keepMs: 0, signal }))
+      if (event.kind === "frame") this.#take(name, event.payload);
   }
 
-  async #take(name: string, track: Track.Subscriber, group: Group.Consumer): Promise<void> {
-    const frame = await group.readFrame();
-    if (frame === undefined) return;
-    const reports = this.#read(frame.payload);
+  #take(name: string, record: Uint8Array): void {
+    const reports = this.#read(record);
     if (reports === undefined) {
       this.#rejected++;
       return;
     }
-    if (this.#followed.get(name) !== track) return;
     const now = this.#clock();
     let applied = false;
     for (const [listener, report] of reports)

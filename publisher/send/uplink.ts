@@ -1,21 +1,8 @@
-import { Broadcast, Connection, Path, Time, type Track } from "@kixelated/moq";
+import { Broadcast, type Connection, Path, Time } from "@kixelated/moq";
 import { background, type Logger, type Microseconds, monotonicClock } from "../../base/index.js";
 import type { PlayheadBound } from "../../flow/playhead/index.js";
-import {
-  broadcastHash,
-  decodeAggregate,
-  isReportDatagram,
-  REPORT_STREAM_TYPE,
-  ReportStreamReader,
-} from "../../flow/report/index.js";
-import {
-  demuxStreams,
-  type ReceiveStream,
-  Reconnector,
-  type reach,
-  type Session,
-  toWebTransport,
-} from "../../transport/index.js";
+import { broadcastHash, decodeAggregate, REPORT_RECORDS } from "../../flow/report/index.js";
+import { FrameTrackWriter, openMoq, Reconnector, type reach, type Session } from "../../transport/index.js";
 import { FeedbackReader } from "./feedback-reader.js";
 import { GroupWriter, type WireFrame } from "./group-writer.js";
 import { NameClaim } from "./name-claim.js";
@@ -47,13 +34,12 @@ export interface UplinkOptions {
 
 /** The lower rendition of a track is named after it. */
 export const LOW_SUFFIX = "-low";
-const CATALOG = "catalog.json";
-/** The catalog's one group is as old as the last change and must still be there for who comes late. */
-const CATALOG_RETAIN_MS = 24 * 3600 * 1000;
+/** The catalog's one group is as old as the last change and must still be there for a late listener. */
+const CATALOG = { name: "catalog.json", priority: 100, retainMs: 24 * 3600 * 1000 };
 
 interface Live {
   readonly broadcast: Broadcast.Producer;
-  readonly catalog: Track.Producer;
+  readonly catalog: FrameTrackWriter;
   audio: GroupWriter | undefined;
   low: GroupWriter | undefined;
 }
@@ -110,7 +96,7 @@ export class Uplink {
   /** Publishes a catalog, now and on every later session. */
   setCatalog(catalog: Uint8Array): void {
     this.#catalog = catalog;
-    if (this.#live !== undefined) writeCatalog(this.#live.catalog, catalog);
+    if (this.#live !== undefined) this.#live.catalog.write(catalog);
   }
 
   /** Starts an audio track and ends the one before it. */
@@ -159,20 +145,14 @@ export class Uplink {
 
   async #run(session: Session): Promise<void> {
     const { logger, path } = this.#options;
-    const carried = session.datagrams
-      ? session
-      : demuxStreams(session, REPORT_STREAM_TYPE, (stream) => void this.#readRecords(stream, session));
-    const transport = toWebTransport(carried, { tap: (datagram) => this.#tap(datagram, session) });
-    // The library writes the URL to the console, where a token must not be; it needs no query any more.
-    const url = new URL(session.url);
-    url.search = "";
-    const connection = await Connection.connect(url, { transport });
+    const { connection, records } = await openMoq(session, { records: REPORT_RECORDS });
+    background("publisher.records", this.#readRecords(records, session));
     const broadcast = new Broadcast.Producer();
-    const catalog = broadcast.createTrack(CATALOG, { latencyMax: CATALOG_RETAIN_MS, priority: 100 });
+    const catalog = new FrameTrackWriter(broadcast, CATALOG);
     background("publisher.requests", refuseUnknown(broadcast));
     const live: Live = { broadcast, catalog, audio: undefined, low: undefined };
     this.#live = live;
-    if (this.#catalog !== undefined) writeCatalog(catalog, this.#catalog);
+    if (this.#catalog !== undefined) catalog.write(this.#catalog);
     if (this.#audioName !== undefined) this.#createAudio(live, this.#audioName);
     for (const track of this.#options.tracks) track.attach(broadcast, connection);
     connection.publish(Path.from(path), broadcast);
@@ -230,25 +210,13 @@ export class Uplink {
     this.#options.events.push({ kind: "demand", wanted });
   }
 
-  #tap(datagram: Uint8Array, session: Session): boolean {
-    if (!isReportDatagram(datagram)) return false;
-    const decoded = decodeAggregate(datagram);
-    if (decoded.ok && decoded.aggregate.broadcast === this.#hash) {
+  async #readRecords(records: AsyncIterable<Uint8Array>, session: Session): Promise<void> {
+    for await (const record of records) {
+      const decoded = decodeAggregate(record);
+      if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) continue;
       this.#feedback?.relayed();
       const { aggregate } = decoded;
       this.#options.events.push({ kind: "aggregate", aggregate, source: session, at: monotonicClock() });
-    }
-    return true;
-  }
-
-  async #readRecords(stream: ReceiveStream, session: Session): Promise<void> {
-    const reader = new ReportStreamReader();
-    try {
-      for (let bytes = await stream.read(); bytes; bytes = await stream.read())
-        for (const record of reader.push(bytes)) this.#tap(record, session);
-    } catch (error) {
-      stream.stop(0);
-      this.#options.logger.debug({ err: error }, "The relay's stream of aggregates ended early.");
     }
   }
 }
@@ -258,10 +226,4 @@ export class Uplink {
 async function refuseUnknown(broadcast: Broadcast.Producer): Promise<void> {
   for (let request = await broadcast.requested(); request; request = await broadcast.requested())
     request.reject(new Error("There is no such track."));
-}
-
-function writeCatalog(track: Track.Producer, catalog: Uint8Array): void {
-  const group = track.appendGroup();
-  group.writeFrame({ payload: catalog, timestamp: Time.Timestamp.now() });
-  group.close();
 }
