@@ -80,6 +80,8 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   #sent = 0;
   #malformed = 0;
   #lastProblem: Error | undefined;
+  /** What ended it. */
+  #error: Error | null = null;
 
   /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on options that are not what they must be. */
   constructor(options: ControllerOptions) {
@@ -136,8 +138,8 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
    * Operations are begun in the order they were sent in.
    *
    * Rejects with an `InputError` (`INVALID_OPERATION`, `DUPLICATE_REQUEST`), a `StateError` (`CLOSED`,
-   * `TOO_MANY_REQUESTS`), or a `TransportError` (`CONTROL_TIMEOUT`) when the publisher says nothing about it for
-   * `timeoutMs`, whereupon it is not known whether it was done.
+   * `TOO_MANY_REQUESTS`), the error that ended the controller, or a `TransportError` (`CONTROL_TIMEOUT`) when the publisher
+   * says nothing about it for `timeoutMs`, whereupon it is not known whether it was done.
    */
   async send(operation: ControllerOperation, payload?: Uint8Array): Promise<ControlEvent> {
     this.#checkOpen();
@@ -164,12 +166,15 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   }
 
   #checkOpen(): void {
-    if (this.#state === "closed") throw new StateError("CLOSED", "The controller was used after close().");
+    // A relay may have refused it before the first send.
+    if (this.#state === "closed")
+      throw this.#error ?? new StateError("CLOSED", "The controller was used after close().");
   }
 
   #end(error: Error | null): void {
     if (this.#state === "closed") return;
     clearInterval(this.#timer);
+    this.#error = error;
     this.#become("closed");
     this.#requests.rejectAll(error ?? new StateError("CLOSED", "The controller was closed."));
     this.#live?.broadcast.close();
