@@ -82,6 +82,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger): Publishe
       pause: (id) => interrupts.pause(id),
       resume: (id) => interrupts.resume(id),
       phase: (id) => interrupts.phase(id),
+      pieces: (id) => interrupts.pieces(id),
     },
   });
   const controls = new Controls({

@@ -44,13 +44,14 @@ const serve = pageHandler({
       publisher.set(request.denoise);
       return {};
     }
+    if (request.op === "resume") return {};
     const interruption = publisher.interrupt();
     publisher.say(tone(TONES[++said % TONES.length]!));
     return interruption;
   },
   stats: () => {
     const { strength, bypass } = publisher.knobs;
-    return { ...publisher.stats(), denoise: { strength, bypass } };
+    return { ...publisher.stats(), denoise: { strength, bypass }, spoken: { isInterrupted: false, pieces: [] } };
   },
 });
 let browser: Browser;
@@ -156,7 +157,7 @@ test("every interrupt takes back what was sent ahead, and not one sample of it i
   await record();
   for (let round = 1; round <= 4; round++) {
     await page.waitForTimeout(400);
-    await page.click("#interrupt");
+    await page.click("#interrupt[data-mode=interrupt]");
     await until("the rewind", (now) => now.discontinuities >= discontinuities + round);
   }
   await page.waitForTimeout(1000);
@@ -264,7 +265,7 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
   await open();
   await until("playing", ({ playedMs }) => playedMs > 500);
   expect((await stats()).voice).toBeUndefined();
-  expect(await page.textContent("#voice")).toBe("Voice: not told");
+  expect(await page.textContent("#voice")).toBe("Voice: unknown");
   await page.close();
 
   const file = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));

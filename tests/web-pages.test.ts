@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { Relay, type RelayOptions } from "../relay/index.js";
-import { Demo } from "../src/demo.js";
+import { Demo } from "../src/demo/demo.js";
 import { createLogger } from "../src/log.js";
 
 const cleanups: (() => unknown)[] = [];

@@ -10,7 +10,7 @@ import type { Wake } from "../wake.js";
 import type { Playback } from "./playback.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
 import type { Renderer } from "./renderer.js";
-import type { Speech, SpeechControl, SpeechPhase } from "./speech.js";
+import type { Speech, SpeechControl, SpeechPhase, SpeechPiece } from "./speech.js";
 import type { HeardReport } from "./speech-state.js";
 
 /** What was heard of a speech that an interrupt of all took back. */
@@ -66,6 +66,7 @@ export interface InterruptsOptions {
 const HEARD_LIMIT_MS = 1000;
 /** An end that listeners have not reported so long after it should have been heard is believed. */
 const UNREPORTED_MS = 500;
+const SAMPLES_PER_MS = 48;
 /** What begins later than this behind a playhead is not heard before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
 
@@ -143,6 +144,15 @@ export class Interrupts implements SpeechControl {
 
   phase(id: number): SpeechPhase {
     return this.#options.renderer.speeches.phase(id);
+  }
+
+  pieces(id: number): readonly SpeechPiece[] {
+    const pieces = this.#options.renderer.speeches.find(id)?.timeline.pieces ?? [];
+    return pieces.map(({ at, from, length }) => ({
+      timestamp: toTime(at),
+      fromMs: from / SAMPLES_PER_MS,
+      lengthMs: length / SAMPLES_PER_MS,
+    }));
   }
 
   interrupt(id: number): void {

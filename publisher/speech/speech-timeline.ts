@@ -1,5 +1,5 @@
 /** A stretch of a source's audio on the broadcast's timeline, in samples per channel. */
-interface Piece {
+export interface Piece {
   /** Where it lies on the timeline. */
   readonly at: number;
   /** Which sample of the source comes first. */
@@ -30,6 +30,11 @@ export class SpeechTimeline {
   /** The sample of the source that is written next. */
   get position(): number {
     return this.#position;
+  }
+
+  /** Its stretches, in order. */
+  get pieces(): readonly Piece[] {
+    return this.#pieces;
   }
 
   /** Broadcast position of its earliest sample that is remembered; undefined while nothing is written. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { StateError } from "../../base/index.js";
+import { type Microseconds, StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { SpeechListener, SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
 import type { WordTiming } from "./words.js";
@@ -26,12 +26,22 @@ export interface InterruptOptions {
   readonly fadeMs?: number;
 }
 
+/** A stretch of a speech as it lies on the broadcast's timeline. */
+export interface SpeechPiece {
+  /** Media time of its first sample. */
+  readonly timestamp: Microseconds;
+  /** Where in the source that sample is. */
+  readonly fromMs: number;
+  readonly lengthMs: number;
+}
+
 /** What a speech asks of its publisher. */
 export interface SpeechControl {
   interrupt(id: number, options: InterruptOptions): void;
   pause(id: number): boolean;
   resume(id: number): Speech | undefined;
   phase(id: number): SpeechPhase;
+  pieces(id: number): readonly SpeechPiece[];
 }
 
 /** Parts of a {@link Speech}. */
@@ -92,6 +102,14 @@ export class Speech extends EventEmitter<SpeechEvents> {
   /** The text up to `heardMs`: exact with word timings, else an estimate; see `exact` of the result. */
   get heardText(): string {
     return this.#parts.state.text.text;
+  }
+
+  /**
+   * Where its audio lies on the broadcast's timeline, as far as it is rendered and remembered: pauses, underruns and
+   * resumes leave gaps. Empty after the end.
+   */
+  get pieces(): readonly SpeechPiece[] {
+    return this.#parts.control.pieces(this.id);
   }
 
   /** The speech as which an interrupted one continues, once it was resumed. */

@@ -1,7 +1,7 @@
 import { MediaError } from "../../base/index.js";
 import { command, elapsed } from "../command.js";
 import { flag, number } from "../config.js";
-import { Demo } from "../demo.js";
+import { Demo } from "../demo/demo.js";
 import { Meter } from "../meter.js";
 
 const KEEP_SECONDS = 60;

@@ -3,38 +3,86 @@ import { z } from "zod";
 /** The header in which the page sends the token that the server wrote into it. */
 export const CONTROL_HEADER = "x-unsay-control";
 
-/** What the page may ask of the publisher: turn the denoiser's knobs, or take back what is not heard yet. */
+const knobs = z
+  .strictObject({
+    /** 0 leaves the audio as it came, 1 is the model's full effect. */
+    strength: z.number().min(0).max(1).exactOptional(),
+    /** Most that any part of the audio is turned down by, in dB; 100 is no limit. */
+    attenuationLimitDb: z.number().min(0).max(100).exactOptional(),
+    /** True plays the raw recording. */
+    bypass: z.boolean().exactOptional(),
+  })
+  .refine((some) => Object.keys(some).length > 0, "needs strength, attenuationLimitDb or bypass");
+
+/** What the page may ask of the publisher: turn the denoiser's knobs, take back what is not heard yet, or go on. */
 export const controlSchema = z.discriminatedUnion("op", [
-  z.strictObject({
-    op: z.literal("set"),
-    denoise: z
-      .strictObject({
-        /** 0 leaves the audio as it came, 1 is the model's full effect. */
-        strength: z.number().min(0).max(1).exactOptional(),
-        /** True plays the raw recording. */
-        bypass: z.boolean().exactOptional(),
-      })
-      .refine((knobs) => knobs.strength !== undefined || knobs.bypass !== undefined, "needs strength or bypass"),
-  }),
+  z.strictObject({ op: z.literal("set"), denoise: knobs }),
   z.strictObject({ op: z.literal("interrupt") }),
+  z.strictObject({ op: z.literal("resume") }),
 ]);
 
 /** A validated body of `POST /control`. */
 export type ControlRequest = z.infer<typeof controlSchema>;
 
+const pieceSchema = z.object({
+  /** Number of the speech that it is a part of. */
+  speech: z.number(),
+  /** Media time of its first sample, in microseconds. */
+  timestamp: z.number(),
+  /** Where in the recording that sample is. */
+  fromMs: z.number(),
+  lengthMs: z.number(),
+});
+
+/** A stretch of the recording as it lies on the broadcast's timeline. */
+export type SpokenPiece = z.infer<typeof pieceSchema>;
+
+const spokenSchema = z.object({
+  /** Whether it is silent because of an interrupt, until it is resumed. */
+  isInterrupted: z.boolean(),
+  pieces: z.array(pieceSchema).readonly(),
+});
+
+/** What is said now. */
+export type SpokenStats = z.infer<typeof spokenSchema>;
+
 /** The parts of `GET /stats` that the page reads; a server may answer with more. */
 export const pageStatsSchema = z.object({
   /** The knobs as they stand, so that a page that joins shows the truth. */
-  denoise: z.object({ strength: z.number(), bypass: z.boolean() }).optional(),
+  denoise: z
+    .object({ strength: z.number(), attenuationLimitDb: z.number().optional(), bypass: z.boolean() })
+    .optional(),
   /** Listeners of the broadcast now. */
   listeners: z.number().optional(),
+  /** Media time up to which audio was sent, in microseconds. */
+  frontierUs: z.number().optional(),
+  spoken: spokenSchema.optional(),
 });
 
 /** Live numbers of the server, as far as the page shows them. */
 export type PageStats = z.infer<typeof pageStatsSchema>;
 
+const wordSchema = z.object({ text: z.string(), startMs: z.number(), endMs: z.number() }).readonly();
+
+/** The answer to `GET /recording`: what is said, and how loud it is. */
+export const recordingSchema = z.object({
+  text: z.string(),
+  words: z.array(wordSchema).readonly(),
+  /** Root mean square of every `levelMs`, 0 to 1. */
+  levels: z.array(z.number()).readonly(),
+  levelMs: z.number(),
+});
+
+/** See {@link recordingSchema}. */
+export type PageRecording = z.infer<typeof recordingSchema>;
+
 /** The parts of the answer to `interrupt` that the page shows; a server may answer with more. */
 export const interruptReplySchema = z.object({
   /** Media time in microseconds up to which listeners really heard the old timeline. */
   heardUntil: z.number().optional(),
+  /** How far the speech that was interrupted was heard. */
+  heard: z.object({ speech: z.number(), ms: z.number(), text: z.string() }).optional(),
 });
+
+/** See {@link interruptReplySchema}. */
+export type InterruptReply = z.infer<typeof interruptReplySchema>;

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ControlRequest, pageHandler } from "./index.js";
 
 const asked: ControlRequest[] = [];
+const recording = { text: "One two.", words: [], levels: [0, 0.1], levelMs: 20 };
 const handler = pageHandler({
+  recording,
   control(request) {
     asked.push(request);
     return { heardUntil: 1_230_000 };
@@ -52,6 +54,7 @@ test("the page, its script, its worklet and its style are served, and every othe
   }
   expect(await (await fetch(`${origin}/certificate.sha256`)).text()).toBe("elsewhere");
   expect(await (await fetch(`${origin}/stats`)).json()).toEqual({ listeners: 2 });
+  expect(await (await fetch(`${origin}/recording`)).json()).toEqual(recording);
   expect((await fetch(`${origin}/`, { method: "HEAD" })).headers.get("content-length")).toMatch(/^\d+$/);
 });
 
@@ -61,7 +64,8 @@ test("a well-formed control request reaches the publisher and its answer comes b
   expect((await post(JSON.stringify(set), { Origin: origin })).status).toBe(200);
   const reply = await post('{"op":"interrupt"}', { "Sec-Fetch-Site": "same-origin" });
   expect(await reply.json()).toEqual({ heardUntil: 1_230_000 });
-  expect(asked).toEqual([set, { op: "interrupt" }]);
+  await post('{"op":"resume"}');
+  expect(asked).toEqual([set, { op: "interrupt" }, { op: "resume" }]);
 });
 
 test("a bad control request gets one sentence with a code and never reaches the publisher", async () => {
@@ -74,6 +78,7 @@ test("a bad control request gets one sentence with a code and never reaches the 
     ['{"op":"set"}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{}}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{"strength":1.5}}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"set","denoise":{"attenuationLimitDb":101}}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{"strength":1e999}}', {}, 400, "INVALID_OPTION"],
     ['{"op":"interrupt","extra":1}', {}, 400, "INVALID_OPTION"],
     ['{"op":"interrupt"}', { Origin: "http://evil.example" }, 403, "WRONG_ORIGIN"],

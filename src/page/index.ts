@@ -4,10 +4,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join } from "node:path";
 import { InputError, UnsayError } from "../../base/index.js";
 import type { PageAssets } from "./bundle.js";
-import { CONTROL_HEADER, type ControlRequest, controlSchema } from "./control.js";
+import { CONTROL_HEADER, type ControlRequest, controlSchema, type PageRecording } from "./control.js";
 
 export type { PageAssets } from "./bundle.js";
-export type { ControlRequest, PageStats } from "./control.js";
+export type { ControlRequest, InterruptReply, PageRecording, PageStats } from "./control.js";
 
 /** What {@link pageHandler} needs. */
 export interface PageHandlerOptions {
@@ -15,6 +15,8 @@ export interface PageHandlerOptions {
   control(request: ControlRequest): Promise<unknown> | unknown;
   /** Live numbers for `GET /stats`, as JSON. The page reads the fields of {@link PageStats}. */
   stats(): Promise<unknown> | unknown;
+  /** What is said, for the transcript and the picture; without it the page shows none ahead of time. */
+  readonly recording?: PageRecording;
   /** The page's files. Default {@link loadPage}. */
   readonly assets?: Promise<PageAssets>;
 }
@@ -160,6 +162,7 @@ export function pageHandler(
     }
     requireMethod(request, "GET", "HEAD");
     if (path === "/stats") return sendJson(response, 200, await options.stats());
+    if (path === "/recording") return sendJson(response, 200, options.recording);
     const name = path === "/" ? "/index.html" : path;
     const file = (await assets).get(name);
     if (!file) return sendJson(response, 404, { code: "NOT_FOUND", message: `There is no ${path} here.` });
@@ -167,7 +170,16 @@ export function pageHandler(
     response.end(request.method === "HEAD" ? undefined : file);
   };
 
-  const paths = new Set(["/", "/index.html", "/page.js", "/worklet.js", "/style.css", "/stats", "/control"]);
+  const paths = new Set([
+    "/",
+    "/index.html",
+    "/page.js",
+    "/worklet.js",
+    "/style.css",
+    "/stats",
+    "/recording",
+    "/control",
+  ]);
   return (request, response) => {
     const path = (request.url ?? "/").split("?", 1)[0]!;
     if (!paths.has(path)) return false;

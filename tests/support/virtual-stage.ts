@@ -183,6 +183,7 @@ export class VirtualStage {
         pause: (id) => this.interrupts.pause(id),
         resume: (id) => this.interrupts.resume(id),
         phase: (id) => this.interrupts.phase(id),
+        pieces: (id) => this.interrupts.pieces(id),
       },
     });
     this.#sender = new Sender({

@@ -1,0 +1,76 @@
+import {
+  CONTROL_HEADER,
+  type ControlRequest,
+  type PageRecording,
+  type PageStats,
+  pageStatsSchema,
+  recordingSchema,
+} from "./control.js";
+
+/** How often the server is asked for its numbers, in milliseconds: while the page is seen, and while it is not. */
+const STATS_MS = { seen: 250, hidden: 2000 };
+
+/** What {@link Server} dispatches as `stats`. */
+export type ServerEvent = CustomEvent<PageStats>;
+
+/** The server of the page: its numbers, its recording and its controls. */
+export class Server extends EventTarget {
+  readonly #token = document.querySelector<HTMLMetaElement>("meta[name=unsay-control]")?.content ?? "";
+  #stats: PageStats | undefined;
+  #statsAt = 0;
+
+  /** The newest numbers; undefined before the first, and while the server can't be reached. */
+  get stats(): PageStats | undefined {
+    return this.#stats;
+  }
+
+  /** Media time up to which the publisher has sent audio by now, in microseconds. */
+  get frontierUs(): number | undefined {
+    const { frontierUs, spoken } = this.#stats ?? {};
+    if (frontierUs === undefined || spoken?.isInterrupted) return frontierUs;
+    return frontierUs + Math.min(performance.now() - this.#statsAt, STATS_MS.seen) * 1e3;
+  }
+
+  /** Asks for the numbers from now on. */
+  async follow(): Promise<never> {
+    for (;;) {
+      await this.refresh();
+      await new Promise((resolve) => setTimeout(resolve, document.hidden ? STATS_MS.hidden : STATS_MS.seen));
+    }
+  }
+
+  /** Asks for the numbers now. */
+  async refresh(): Promise<PageStats | undefined> {
+    try {
+      const stats = pageStatsSchema.safeParse(await (await fetch("/stats")).json());
+      this.#stats = stats.data;
+      this.#statsAt = performance.now();
+      if (stats.data) this.dispatchEvent(new CustomEvent("stats", { detail: stats.data }));
+    } catch {
+      // The server is away; the player says so itself.
+      this.#stats = undefined;
+    }
+    return this.#stats;
+  }
+
+  /** What is said; undefined where the server does not know. */
+  async recording(): Promise<PageRecording | undefined> {
+    try {
+      return recordingSchema.safeParse(await (await fetch("/recording")).json()).data;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Asks the publisher for something; rejects with the server's sentence. */
+  async control(request: ControlRequest): Promise<unknown> {
+    const response = await fetch("/control", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", [CONTROL_HEADER]: this.#token },
+      body: JSON.stringify(request),
+    });
+    const reply = await response.json();
+    if (!response.ok) throw new Error(reply?.message ?? `The server answered ${response.status}.`);
+    return reply;
+  }
+}
