@@ -5,7 +5,7 @@ import { serve } from "../../support/remote.js";
 /** What the healthy publisher's process can be asked. */
 export interface PublisherCalls {
   /** Publishes a tone without an end. */
-  open(url: string): Promise<void>;
+  open(url: string, carrier?: "quic" | "qmux"): Promise<void>;
   stats(): PublisherStats;
 }
 
@@ -13,12 +13,12 @@ const RATE = 48_000;
 let publisher: Publisher | undefined;
 
 serve<PublisherCalls>({
-  async open(url) {
+  async open(url, carrier) {
     const samples = Float32Array.from(
       { length: RATE },
       (_, index) => 0.2 * Math.sin((2 * Math.PI * 440 * index) / RATE),
     );
-    publisher = new Publisher({ url, broadcast: "healthy" });
+    publisher = new Publisher({ url, broadcast: "healthy", ...(carrier && { connect: { backends: [carrier] } }) });
     publisher.say(await openSource({ samples, loop: true }));
   },
   stats() {

@@ -14,8 +14,8 @@ export interface Holding {
 
 /** What the relay's process can be asked. */
 export interface RelayCalls {
-  /** Starts a relay and returns its port. */
-  open(): Promise<number>;
+  /** Starts a relay, on a free port unless one is given, and returns its port. */
+  open(port?: number): Promise<number>;
   /** What it holds; with `collect` after its garbage is gone. */
   holding(collect: boolean): Holding;
 }
@@ -23,8 +23,8 @@ export interface RelayCalls {
 let relay: Relay | undefined;
 
 serve<RelayCalls>({
-  async open() {
-    relay = new Relay({ port: 0 });
+  async open(port = 0) {
+    relay = new Relay({ port });
     await relay.listen();
     return relay.address.port;
   },
