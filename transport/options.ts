@@ -31,7 +31,8 @@ const connectSchema = z.strictObject(
     certificateHashes: z.array(z.instanceof(Uint8Array, { error: "be the 32 bytes of a SHA-256" })).min(1),
     ca: z.string().min(1),
     insecure: z.boolean(),
-    protocols: z.array(z.string().min(1)).min(1),
+    // None leaves the version to a SETUP, as stock clients do.
+    protocols: z.array(z.string().min(1)),
     timeoutMs: milliseconds.min(1),
     signal: z.instanceof(AbortSignal, { error: "be an AbortSignal" }),
     native: z.looseObject({}),

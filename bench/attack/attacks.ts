@@ -58,6 +58,10 @@ async function within(milliseconds: number, work: Promise<unknown>): Promise<voi
   await Promise.race([work.catch(() => {}), sleep(milliseconds)]);
 }
 
+/** The control: a listener that subscribes as the others do and reports where it is. */
+export const honest: Attack = (target) =>
+  lie(target, (round) => ({ playhead: microseconds(target.playheadUs + 300_000 + round * 100_000) }));
+
 /** What strangers do, by name. */
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   "lie-far-ahead": (target) => lie(target, () => ({ playhead: microseconds(2 ** 50 - 1) })),

@@ -2,7 +2,7 @@ import "../../base/polyfills.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
-import { ATTACKS } from "./attacks.js";
+import { ATTACKS, type Attack, honest } from "./attacks.js";
 import type { Heard, ListenerCalls } from "./processes/listener.js";
 import type { PublisherCalls } from "./processes/publisher.js";
 import type { RelayCalls } from "./processes/relay.js";
@@ -11,8 +11,6 @@ const QUICK = ["lie-far-ahead", "frames-without-bytes", "far-sequences", "tracks
 /** Silence from here on is a gap, where it is longer than without an attack by more than two groups of audio. */
 const GAP_MS = 150;
 const DIFFERENCE_MS = 40;
-/** How long the same stage is watched without an attack, before and after each. */
-const CONTROL_MS = 5000;
 /** What a relay may hold for a byte that was sent, beyond the noise of a heap. */
 const HELD_PER_BYTE = 4;
 const NOISE_BYTES = 24e6;
@@ -31,7 +29,7 @@ interface Verdict {
   readonly attack: string;
   readonly carrier: string;
   readonly gapMs: number;
-  /** Longest gap of the same listeners right before and after, while nothing attacked. */
+  /** Longest gap of the same listeners right before and after, beside an honest one. */
   readonly controlMs: number;
   readonly heldPerByte: number;
   readonly peakMb: number;
@@ -65,21 +63,15 @@ function heard({ listeners }: Stage): Promise<Heard[]> {
   return Promise.all(listeners.map(({ calls }) => calls.heard()));
 }
 
-/** The longest gap of any listener since it was asked last. */
-async function longestGap(stage: Stage): Promise<number> {
-  return Math.max(...(await heard(stage)).map(({ longestGapMs }) => longestGapMs));
-}
-
-/** The longest gap while nothing attacks. */
-async function control(stage: Stage): Promise<number> {
-  await longestGap(stage);
-  await sleep(CONTROL_MS);
-  return longestGap(stage);
+/** Measures the same with a listener that does no harm. */
+async function control(stage: Stage, carrier: "quic" | "qmux"): Promise<number> {
+  return (await strike(stage, "control", honest, carrier, 0)).gapMs;
 }
 
 async function strike(
   stage: Stage,
-  attack: string,
+  name: string,
+  attack: Attack,
   carrier: "quic" | "qmux",
   seed: number,
 ): Promise<Omit<Verdict, "controlMs">> {
@@ -101,7 +93,7 @@ async function strike(
     return Math.floor((state / 2 ** 32) * below);
   };
   const target = { url, port, carrier, playheadUs: first!.playheadUs, random };
-  const sent = await Promise.race([ATTACKS[attack]!(target).catch(() => 0), sleep(LIMIT_MS).then(() => 0)]);
+  const sent = await Promise.race([attack(target).catch(() => 0), sleep(LIMIT_MS).then(() => 0)]);
   const during = await heard(stage);
   await sleep(2500);
   clearInterval(watch);
@@ -120,7 +112,7 @@ async function strike(
   if (now.handles > before.handles + 4) faults.push(`${now.handles - before.handles} handles are left`);
   for (const [handler, count] of Object.entries(now.faults)) faults.push(`${handler} failed ${count} times`);
   return {
-    attack,
+    attack: name,
     carrier,
     gapMs: Math.round(gapMs),
     heldPerByte: held,
@@ -141,16 +133,16 @@ const names = Object.keys(ATTACKS).filter((name) =>
 );
 const verdicts: Verdict[] = [];
 let stage = await build();
-let before = await control(stage);
+let before = await control(stage, "quic");
 console.log(
   "| attack | carrier | longest gap, ms | without attack, ms | peak, MB | held per byte sent | verdict |\n|---|---|---|---|---|---|---|",
 );
 for (const attack of names) {
   for (const carrier of ["quic", "qmux"] as const) {
     if (attack === "slow-loris" && carrier === "quic") continue;
-    const struck = await strike(stage, attack, carrier, Number(values.seed));
+    const struck = await strike(stage, attack, ATTACKS[attack]!, carrier, Number(values.seed));
     if (stage.deaths.length > 0) stage = await build();
-    const after = await control(stage);
+    const after = await control(stage, carrier);
     const controlMs = Math.round(Math.max(before, after));
     before = after;
     const { gapMs, peakMb, heldPerByte } = struck;
