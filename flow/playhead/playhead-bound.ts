@@ -26,6 +26,8 @@ export class PlayheadBound {
   readonly #stretches: Stretch[] = [];
   #playhead = 0;
   #at = 0;
+  /** When the newest frame was sent. */
+  #newestAt = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
 
   /** Rewinds so far. */
@@ -41,9 +43,11 @@ export class PlayheadBound {
       this.#stretches.push({ start: timestamp, end: timestamp });
       this.#playhead = timestamp;
       this.#at = now;
+      this.#newestAt = now;
       return;
     }
     if (timestamp <= last.end) return;
+    this.#newestAt = now;
     this.#playhead = Math.min(this.#playhead, timestamp + HOLD);
     if (timestamp <= Math.max(last.end + HOLE, this.#playhead)) last.end = timestamp;
     else if (this.#playhead >= last.end) this.#begin(timestamp);
@@ -79,7 +83,13 @@ export class PlayheadBound {
   /** The furthest that a playhead can be now; undefined while nothing was sent. */
   at(now: Microseconds): Microseconds | undefined {
     this.#advance(now);
-    return this.#stretches.length === 0 ? undefined : microseconds(this.#playhead + SLACK);
+    const newest = this.#stretches.at(-1)?.end;
+    if (newest === undefined) return undefined;
+    const most = this.#playhead + SLACK;
+    // While frames come, no player is past the newest one; a publisher that sends little ahead would take what it sends
+    // next for late.
+    const isFlowing = now - this.#newestAt < HOLE;
+    return microseconds(isFlowing ? Math.max(this.#playhead, Math.min(most, newest)) : most);
   }
 
   /** A claim, or the bound where it lies beyond that. */
