@@ -31,6 +31,7 @@ export default defineConfig({
           name: "system",
           include: ["tests/**/*.test.ts"],
           exclude: UNTIMED,
+          isolate: false,
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
           // Scenarios of one file mostly wait for audio to play.

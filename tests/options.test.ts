@@ -9,7 +9,15 @@ import {
   type SourceOptions,
 } from "../publisher/index.js";
 import { type OpenAudioOptions, openAudio } from "../publisher/source/open-audio.js";
-import { type ConnectOptions, connect } from "../transport/index.js";
+import { Relay, type RelayOptions } from "../relay/index.js";
+import {
+  type ConnectOptions,
+  connect,
+  type GivenCertificateOptions,
+  loadCertificate,
+  loadOrCreateCertificate,
+  type OwnCertificateOptions,
+} from "../transport/index.js";
 import { Controller, type ControllerOptions, Listener, type ListenerOptions } from "../watch/index.js";
 
 /** For each option of a class, values that are wrong in type or in range. */
@@ -96,6 +104,30 @@ const PUBLISHER: Wrong<PublisherOptions> = {
   flow: [7, { window: 1 }, { x: 1 }],
 };
 
+const RELAY: Wrong<RelayOptions> = {
+  host: ["", 7],
+  port: ["4443", -1, 65_536, 1.5, Number.NaN],
+  certificate: ["pem", {}, { cert: 1, key: 2 }],
+  repeat: ["yes", 1],
+  handler: ["x", {}],
+  auth: [
+    "keys",
+    { keys: "" },
+    { keys: 7 },
+    { public: 7 },
+    { public: { put: "x" } },
+    { public: { get: [7] } },
+    { x: 1 },
+  ],
+  allowedHosts: ["a.example", [7], [""], [" "]],
+  allowedOrigins: ["https://a.example", [7], ["a.example"], ["https://a.example/"]],
+  upstream: ["https://a.example", {}, { url: 7 }, { url: "x" }, { url, backends: ["tcp"] }, { url, insecure: 1 }],
+  opsPort: ["9", -1, 65_536],
+  limits: [7, { sessions: 0 }, { sessions: "1" }, { sessions: 1.5 }, { sesions: 1 }],
+  logger: ["x", {}, { info() {} }],
+  signal: [{}, true],
+};
+
 const AUDIO: Wrong<Record<Every<OpenAudioOptions>, unknown>> = {
   file: ["", 7, null],
   stream: ["x", {}, 7],
@@ -145,6 +177,19 @@ const CASES: readonly Case[] = [
   { name: "Listener", wrong: LISTENER, make: (o) => new Listener(o), right: () => ({ url, broadcast: "demo" }) },
   { name: "Controller", wrong: CONTROLLER, make: (o) => new Controller(o), right: () => ({ url, broadcast: "demo" }) },
   { name: "Publisher", wrong: PUBLISHER, make: (o) => new Publisher(o), right: () => ({ url }) },
+  { name: "Relay", wrong: RELAY, make: (o) => new Relay(o), right: () => ({}) },
+  {
+    name: "loadOrCreateCertificate",
+    wrong: { directory: ["", 7, undefined], hosts: ["x", [7], [""]], now: [7] } satisfies Wrong<OwnCertificateOptions>,
+    make: (o) => loadOrCreateCertificate(o),
+    right: () => ({ directory: "/nowhere" }),
+  },
+  {
+    name: "loadCertificate",
+    wrong: { cert: ["", 7, undefined], key: ["", 7, undefined] } satisfies Wrong<GivenCertificateOptions>,
+    make: (o) => loadCertificate(o),
+    right: () => ({ cert: "cert.pem", key: "key.pem" }),
+  },
   { name: "openAudio", wrong: AUDIO, make: (o) => openAudio(o), right: (option) => AUDIO_BASE[option] ?? {} },
   { name: "openSource", wrong: SOURCE, make: (o) => openSource(o), right: (option) => SOURCE_BASE[option] ?? {} },
   {

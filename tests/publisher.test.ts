@@ -15,7 +15,7 @@ import {
 import { broadcastHash, encodeAggregate } from "../flow/report/index.js";
 import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
-import { Stage, say, tone, until } from "./support/stage.js";
+import { endOf, Stage, say, tone, until } from "./support/stage.js";
 
 /** Groups come on streams of their own and may overtake each other. */
 const PATIENCE = fromMilliseconds(300);
@@ -526,5 +526,5 @@ test("a publisher refuses bad options by name, and use after close", async () =>
   await publisher.closed;
   await expect(publisher.interrupt()).rejects.toThrow(/after close/);
   const broken = new Publisher({ url: "https://127.0.0.1:9", model: "/nowhere/model.onnx" });
-  await expect(broken.closed).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+  expect(await endOf(broken)).toMatchObject({ code: "MODEL_NOT_FOUND" });
 });

@@ -6,6 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { Publisher } from "../publisher/index.js";
 import { Relay, type RelayOptions, signToken, type TokenKey } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
+import { endOf } from "./support/stage.js";
 
 const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
 const cleanups: (() => unknown)[] = [];
@@ -37,32 +38,32 @@ test.each(["quic", "qmux"] as const)(
   "a refused publisher, listener and name learn the relay's reason over %s",
   async (backend) => {
     const url = await withKeys();
-    await expect(publish(url, backend).closed).rejects.toMatchObject({
+    expect(await endOf(publish(url, backend))).toMatchObject({
       code: "UNAUTHORIZED",
       message: "This path needs a token.",
       retryable: false,
     });
     const token = await signToken(key, { root: "", put: "stage", get: "stage" });
-    await expect(publish(`${url}?jwt=${token}`, backend, "other/voice").closed).rejects.toMatchObject({
+    expect(await endOf(publish(`${url}?jwt=${token}`, backend, "other/voice"))).toMatchObject({
       code: "NOT_GRANTED",
       message: expect.stringMatching(/^The token .+ publishing .*other\/voice\.hang\.$/),
     });
     // A token that may only watch.
     const watching = await signToken(key, { root: "", put: [], get: "" });
-    await expect(publish(`${url}?jwt=${watching}`, backend, "voice").closed).rejects.toMatchObject({
+    expect(await endOf(publish(`${url}?jwt=${watching}`, backend, "voice"))).toMatchObject({
       code: "NOT_GRANTED",
     });
 
     const options = { url: `${url}?jwt=${token}`, connect: { backends: [backend] } };
     const stranger = new Listener({ ...options, broadcast: "other/voice" });
     cleanups.push(() => stranger.close());
-    await expect(stranger.closed).rejects.toMatchObject({
+    expect(await endOf(stranger)).toMatchObject({
       code: "NOT_GRANTED",
       message: "The token grants neither publishing nor watching other/voice.hang.",
     });
     const forged = new Listener({ ...options, url: `${url}?jwt=a.b.c`, broadcast: "stage/voice" });
     cleanups.push(() => forged.close());
-    await expect(forged.closed).rejects.toMatchObject({ code: "UNAUTHORIZED", message: "The token is no JWT." });
+    expect(await endOf(forged)).toMatchObject({ code: "UNAUTHORIZED", message: "The token is no JWT." });
   },
 );
 
@@ -76,7 +77,7 @@ test("a publisher whose relay is not there says so by a problem that trying agai
 
 test("a publisher that does not trust the relay's certificate ends with that reason", async () => {
   const url = (await startRelay()).replace("http:", "https:");
-  await expect(new Publisher({ url }).closed).rejects.toMatchObject({
+  expect(await endOf(new Publisher({ url }))).toMatchObject({
     code: "CERTIFICATE_UNTRUSTED",
     retryable: false,
   });

@@ -84,7 +84,7 @@ test("a relay takes the pages and answers to the names that its settings allow",
   expect(await dial(port, { Origin: "https://other.example" })).toBe(403);
   expect((await get(relay.opsPort!, "/health", { Host: "relay.example" })).status).toBe(200);
   for (const allowedOrigins of [["app.example"], ["https://app.example/"], [""], ["https://a.example", " "]])
-    expect(() => new Relay({ allowedOrigins })).toThrow(/options\.allowedOrigins\.\d: it must be an origin/);
+    expect(() => new Relay({ allowedOrigins })).toThrow(/^Relay\.allowedOrigins\.\d must be an origin/);
 });
 
 test("the demo's controls obey its own page alone", async () => {

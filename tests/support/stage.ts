@@ -21,6 +21,11 @@ export function eventually(assertion: () => unknown, limitMs = 25_000): Promise<
   return vi.waitFor(assertion, { timeout: limitMs, interval: 10 });
 }
 
+/** The error that ended a part of a scenario, or what `closed` resolves with. */
+export function endOf(part: { readonly closed: Promise<unknown> }): Promise<unknown> {
+  return part.closed.catch((error: unknown) => error);
+}
+
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -4,7 +4,8 @@ import { unwatchFile, watchFile } from "node:fs";
 import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { InputError } from "../../base/index.js";
+import { z } from "zod";
+import { InputError, validate } from "../../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
 import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 
@@ -31,6 +32,14 @@ export interface GivenCertificateOptions {
   /** Path of the PEM private key. */
   readonly key: string;
 }
+
+const path = z.string().min(1);
+const ownSchema = z.strictObject({
+  directory: path,
+  hosts: z.array(z.string().min(1)).optional(),
+  now: z.custom<() => number>((value) => typeof value === "function", "be a function").optional(),
+});
+const givenSchema = z.strictObject({ cert: path, key: path });
 
 /** A server's certificate, which changes in the course of time. */
 export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [Error] }> {
@@ -85,6 +94,7 @@ export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [
  * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the folder can not be used.
  */
 export async function loadOrCreateCertificate(options: OwnCertificateOptions): Promise<Certificates> {
+  validate("loadOrCreateCertificate", ownSchema, options);
   const { directory, hosts = [], now = Date.now } = options;
   const paths = { cert: join(directory, "certificate.pem"), key: join(directory, "key.pem") };
   const fresh = async (): Promise<Certificate> => {
@@ -123,6 +133,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
  * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the files are not a certificate and its key.
  */
 export async function loadCertificate(options: GivenCertificateOptions): Promise<Certificates> {
+  validate("loadCertificate", givenSchema, options);
   return new Certificates(await readPair(options), (next, fail) => {
     const reload = () => void readPair(options).then(next, fail);
     const paths = [options.cert, options.key];
