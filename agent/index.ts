@@ -9,6 +9,12 @@ export {
   type CallerStats,
 } from "./caller/caller.js";
 export type { CallerFrame, FrameOptions } from "./caller/frame-reader.js";
+export {
+  type BargeInOptions,
+  Conversation,
+  type ConversationEvents,
+  type ConversationOptions,
+} from "./conversation.js";
 export { type BotMessage, decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./twilio/bot-message.js";
 export {
   MediaStreamsCall,

@@ -9,6 +9,7 @@
 import "../base/polyfills.js";
 
 export {
+  type BargeInOptions,
   Caller,
   type CallerChange,
   type CallerEvents,
@@ -16,6 +17,9 @@ export {
   type CallerOptions,
   type CallerStats,
   type CallIds,
+  Conversation,
+  type ConversationEvents,
+  type ConversationOptions,
   type FrameOptions,
   MediaStreamsCall,
   type MediaStreamsCallEvents,

@@ -171,6 +171,11 @@ export class Caller extends EventEmitter<CallerEvents> {
     return this.#detector.speaking;
   }
 
+  /** Voice of the speech that goes on, in milliseconds; 0 while the caller is silent. */
+  get voicedMs(): number {
+    return this.#detector.voicedMs;
+  }
+
   /**
    * What the caller says from now on, in frames. A reader that is too slow loses the oldest, nothing else waits for it.
    *

@@ -39,6 +39,8 @@ export class SpeechDetector {
   #isSpeaking = false;
   /** First hop and number of hops with voice, while speech may be beginning. */
   #run: { readonly from: number; voiced: number } | undefined;
+  /** Hops with voice of the speech that goes on. */
+  #voiced = 0;
   /** The hop behind the last one with voice. */
   #silentFrom = 0;
 
@@ -51,12 +53,20 @@ export class SpeechDetector {
     return this.#isSpeaking;
   }
 
+  /** Voice of the speech that goes on, in milliseconds; 0 while the caller is silent. */
+  get voicedMs(): number {
+    return this.#isSpeaking ? this.#voiced * HOP_MS : 0;
+  }
+
   /** Takes the next hop. Returns what has changed with it. */
   take(hop: VoiceHop): SpeechChange | undefined {
     const index = this.#hops++;
     const isVoice = this.#isVoice(hop);
     if (index - this.#silentFrom >= GAP_HOPS) this.#run = undefined;
-    if (isVoice) this.#silentFrom = index + 1;
+    if (isVoice) {
+      this.#silentFrom = index + 1;
+      this.#voiced++;
+    }
     return this.#isSpeaking ? this.#end(index) : this.#begin(index, isVoice);
   }
 
@@ -65,7 +75,8 @@ export class SpeechDetector {
     this.#run ??= { from: index, voiced: 0 };
     this.#run.voiced++;
     if (this.#run.voiced * HOP_MS < this.#options.minSpeechMs) return undefined;
-    const { from } = this.#run;
+    const { from, voiced } = this.#run;
+    this.#voiced = voiced;
     this.#run = undefined;
     this.#isSpeaking = true;
     return { kind: "speech", startMs: from * HOP_MS };

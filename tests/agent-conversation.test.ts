@@ -1,0 +1,84 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Caller, Conversation } from "../agent/index.js";
+import { loadModel, type Model, openAudio, type Publisher } from "../publisher/index.js";
+import { readSamples, silence } from "./support/caller-sounds.js";
+import { Ear, warmUp } from "./support/ear.js";
+import { Stage, tone, until } from "./support/stage.js";
+
+const stage = new Stage();
+const ear = new Ear();
+let publisher: Publisher;
+let model: Model;
+let word: Float32Array;
+
+beforeAll(async () => {
+  const relay = await stage.relay();
+  model = stage.use(await loadModel("models/unsay-denoise.onnx"));
+  word = (await readSamples("examples/audio/clean-speech.wav")).slice(9600, 9600 + 16_320);
+  publisher = stage.publish(relay, { broadcast: "agent" });
+  stage.listen(relay, { broadcast: "agent", sink: ear });
+  await warmUp(publisher, ear);
+});
+afterAll(() => stage.close());
+
+/** A caller who says what the test writes. */
+function openCaller() {
+  const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = stage.use(new Caller({ audio, model, minSilenceMs: 200 }));
+  return { caller, speak: (samples: Float32Array) => audio.push!.write(samples) };
+}
+
+test("a word of the caller interrupts the agent, and the reply that is said at once is heard whole", async () => {
+  const { caller, speak } = openCaller();
+  using conversation = new Conversation({ caller, publisher });
+  const before = ear.audibleMs;
+  const speech = conversation.say(await tone({ ms: 4000 }), { text: "A long story" });
+  await until("half a second was heard", () => ear.audibleMs - before > 500);
+  const interrupted = once(conversation, "interrupted");
+  const reply = once(conversation, "bargein").then(async () => conversation.say(await tone({ ms: 600 })));
+  speak(word);
+  const { done } = await reply;
+  // The caller is still speaking, and falls silent.
+  speak(silence(600));
+  const [[result]] = await interrupted;
+  expect(result).toMatchObject({ outcome: "interrupted" });
+  expect(await speech.done).toBe(result);
+  expect(await done).toMatchObject({ outcome: "finished", heardMs: 600 });
+  await until("the reply was heard", () => ear.audibleMs - before >= result.heardMs + 560);
+  expect(ear.audibleMs - before).toBeLessThan(result.heardMs + 700);
+  expect(conversation.held).toBe(false);
+  expect(conversation.speeches).toEqual([]);
+});
+
+test("a pause that was a false alarm loses nothing of what the agent says, and one that was not takes it back", async () => {
+  const { caller, speak } = openCaller();
+  const answers = [true, false];
+  const isFalseAlarm = async () => answers.shift()!;
+  using conversation = new Conversation({ caller, publisher, bargeIn: { action: "pause", isFalseAlarm } });
+  const before = ear.audibleMs;
+  const speech = conversation.say(await tone({ ms: 1500 }));
+  await until("half a second was heard", () => ear.audibleMs - before > 500);
+  const resumed = once(conversation, "resumed");
+  speak(word);
+  await until("the agent is paused", () => conversation.held);
+  speak(silence(600));
+  await resumed;
+  expect(await speech.done).toMatchObject({ outcome: "finished", heardMs: 1500 });
+  await until("all of it was heard", () => ear.audibleMs - before >= 1460);
+
+  const other = conversation.say(await tone({ ms: 3000 }));
+  await until("it is heard", () => other.heardMs > 200);
+  speak(word);
+  await until("the agent is paused again", () => conversation.held);
+  speak(silence(600));
+  expect(await other.done).toMatchObject({ outcome: "interrupted" });
+  expect(conversation.held).toBe(false);
+});
+
+test("options that are none are named", () => {
+  const { caller } = openCaller();
+  expect(() => new Conversation({ caller, publisher, bargeIn: { fadeMs: 51 } })).toThrow(
+    "Conversation.bargeIn.fadeMs must be at most 50, but is 51.",
+  );
+});
