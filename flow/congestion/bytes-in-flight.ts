@@ -102,6 +102,13 @@ export class BytesInFlight {
     return this.#inFlight;
   }
 
+  /** Bytes in flight that were sent at a time or later. */
+  sentSince(at: Microseconds): number {
+    let bytes = 0;
+    for (const entry of this.#entries) if (entry.sentAt >= at) bytes += entry.bytes;
+    return bytes;
+  }
+
   /** The lowest group in flight and when it was sent. */
   get first(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
     return this.#entries[0];

@@ -15,15 +15,29 @@ class Path {
   readonly #ahead = new Map<number, number>();
   readonly #missing = new Set<number>();
   #ack = -1;
+  /** Whether groups wait for room in the window, as they do at the relay. */
+  gated = false;
+  /** When groups arrived that a gated path had sent. */
+  readonly arrivedAt: number[] = [];
+  skipped = 0;
 
-  /** Runs for a while; `lost` tells which groups do not arrive. */
+  /** Groups sent. */
+  get sent(): number {
+    return this.#group;
+  }
+
+  /** Runs for a while; the groups that `lost` names do not arrive. */
   run(forMs: number, lost: (group: number) => boolean = () => false): void {
     const arrivals: [at: number, group: number][] = [];
     for (const end = this.now + forMs; this.now < end; this.now += 20) {
-      const group = this.#group++;
-      this.delivery.sent(group, BYTES, ms(this.now));
-      if (lost(group)) this.#missing.add(group);
-      else arrivals.push([this.now + this.delayMs, group]);
+      if (this.gated && this.delivery.inFlight(ms(this.now)) > this.delivery.windowBytes(BITRATE)) this.skipped++;
+      else {
+        const group = this.#group++;
+        this.delivery.sent(group, BYTES, ms(this.now));
+        if (lost(group)) this.#missing.add(group);
+        else arrivals.push([this.now + this.delayMs, group]);
+        if (!lost(group)) this.arrivedAt.push(this.now + this.delayMs);
+      }
       for (const [at, arrived] of arrivals)
         if (at <= this.now && !this.#ahead.has(arrived)) {
           this.#ahead.set(arrived, at);
@@ -42,7 +56,9 @@ class Path {
     for (;;) {
       const next = this.#ack + 1;
       const at = this.#ahead.get(next);
-      const after = this.#ahead.get(next + 1);
+      let following = next + 1;
+      while (this.#missing.has(following)) following++;
+      const after = this.#ahead.get(following);
       const arrived = at !== undefined && at <= this.now;
       const givenUp = this.#missing.has(next) && after !== undefined && this.now - after >= 300;
       if (!arrived && !givenUp) break;
@@ -78,7 +94,7 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.windowBytes(1_000_000)]).toEqual(["full", idle]);
   });
 
-  it("takes no hole for a queue and no queue for holes, and tells which path deserves repeats", () => {
+  it("takes no hole for a queue and no queue for holes, and asks for repeats where the path loses", () => {
     const lossy = new Path();
     lossy.run(20_000, (group) => group % 47 === 11);
     expect(lossy.delivery.level).toBe("full");
@@ -114,6 +130,60 @@ describe("CongestionController", () => {
     expect(run(300, 100)).toEqual({ level: "low", repeats: false });
     expect(run(300, 300, holes)).toEqual({ level: "low", repeats: false });
     expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
+  });
+
+  it("sends on within a round trip and two reports after the path lost all that was in flight", () => {
+    for (const delayMs of [20, 100, 300]) {
+      const path = new Path();
+      path.gated = true;
+      path.delayMs = delayMs;
+      path.run(4000);
+      expect(path.skipped).toBe(0);
+      // Whatever the window lets go is lost, until it is full and for half a second more.
+      const from = path.sent;
+      path.run(1500, (group) => group >= from);
+      expect(path.skipped).toBeGreaterThan(20);
+      const clear = path.now;
+      path.run(4000);
+      const first = path.arrivedAt.find((at) => at >= clear)!;
+      // The last probe before may have been lost: the next one waits up to four times as long.
+      expect(first - clear).toBeLessThanOrEqual(4 * (delayMs + 150 + 50) + delayMs);
+      const skippedAfter = path.skipped;
+      path.run(2000);
+      expect(path.skipped).toBe(skippedAfter);
+    }
+  });
+
+  it("sends few probes into a path that carries nothing", () => {
+    const path = new Path();
+    path.gated = true;
+    path.run(4000);
+    const from = path.sent;
+    path.run(600, (group) => group >= from);
+    const full = path.sent;
+    path.run(3000, (group) => group >= from);
+    expect(path.sent - full).toBeGreaterThanOrEqual(3);
+    expect(path.sent - full).toBeLessThanOrEqual(8);
+  });
+
+  it("takes a burst of losses back to full as soon as an ack comes without queueing", () => {
+    const path = new Path();
+    path.run(2000);
+    const from = path.sent;
+    path.run(1000, (group) => group >= from);
+    expect(path.delivery.level).not.toBe("full");
+    path.run(1000);
+    expect([path.delivery.level, path.delivery.queueing]).toEqual(["full", 0]);
+  });
+
+  it("keeps what it reduced for silence where the next acks come late", () => {
+    const path = new Path();
+    path.run(2000);
+    const from = path.sent;
+    path.run(1000, (group) => group >= from);
+    path.delayMs = 300;
+    path.run(1000);
+    expect(path.delivery.level).not.toBe("full");
   });
 
   it("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {

@@ -21,6 +21,13 @@ const HELD: Microseconds = fromMilliseconds(150);
 const MAX_HELD = 2;
 /** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance is none. */
 const BLOCKED: Microseconds = fromMilliseconds(300);
+/**
+ * What no report has acknowledged so much later than one could was lost or waits in a queue: the timer of a probe. Beyond
+ * the delay of the path and of its reports it leaves room for a hiccup at either end.
+ */
+const SLACK_MS = 50;
+/** Every probe without an answer doubles the time to the next one, up to this multiple of the first. */
+const MAX_BACKOFF = 4;
 /** Two holes within this time make a path a lossy one. A single one may be a hiccup of the machine. */
 const LOSSY_WITHIN: Microseconds = fromSeconds(30);
 /** Queueing delay below which a hole is the path's doing. */
@@ -29,7 +36,7 @@ const CALM: Microseconds = fromMilliseconds(50);
 const REPORT_MS = 100;
 const UNKNOWN_BASE_MS = 150;
 /**
- * The shortest of so many delays counts, which at ten reports a second is what lasts for 300 ms; more on a lossy path,
+ * The shortest of this many delays counts, which at ten reports a second is what lasts for 300 ms; more on a lossy path,
  * where the carrier slows down for a moment after every loss.
  */
 const SAMPLES = { clean: 4, lossy: 6 };
@@ -40,7 +47,7 @@ const MAX_BASE_MS = 1000;
 
 /**
  * What decides how much one receiver gets of one track: its bytes in flight, a window that follows the bit rate and the
- * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. Everything is told by the
+ * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. All of it comes from the
  * acks of its reports.
  */
 export class CongestionController {
@@ -60,6 +67,14 @@ export class CongestionController {
   #delays: number[] = [];
   #lastHole: Microseconds | undefined;
   #lossy = false;
+  /** When bytes were sent last. */
+  #sentAt: Microseconds = microseconds(0);
+  /** Whether the newest report brought nothing new. */
+  #silent = false;
+  /** Multiplies the time to the next probe. */
+  #backoff = 1;
+  /** Queueing delay as of the newest ack; silence does not raise it. */
+  #queueing = 0;
 
   constructor({ spanMs }: { /** Media in flight beyond the base delay, in milliseconds. */ readonly spanMs: number }) {
     this.#window = new Window({ bitrateBps: 0, spanMs });
@@ -87,18 +102,17 @@ export class CongestionController {
 
   /** Bytes that may be in flight at a bit rate. */
   windowBytes(bitrateBps: number): number {
-    const base = this.#rate.base;
     this.#window.bitrateBps = bitrateBps;
-    // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
-    const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
-    this.#window.baseDelayMs = delayMs + REPORT_MS + this.#staleness / 1000;
+    this.#window.baseDelayMs = this.#ackDelayMs;
     this.#window.factor = this.#rate.factor;
     return this.#window.bytes;
   }
 
   /** Notes bytes handed to the transport. */
   sent(group: number, bytes: number, at: Microseconds): void {
+    if (this.#isProbeDue(at)) this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF);
     this.#inFlight.sent(group, bytes, at);
+    this.#sentAt = at;
   }
 
   /** Notes that a group was taken back. */
@@ -106,26 +120,33 @@ export class CongestionController {
     this.#inFlight.writeOff(group);
   }
 
-  /** Bytes in flight now. What came while a hole holds the ack is not; with repeats every object comes twice. */
+  /**
+   * Bytes in flight now; 0 when a probe is due. What arrived while a hole holds the ack is not in flight (with repeats
+   * every object arrives twice), nor is what is overdue on a path that delivers.
+   */
   inFlight(now: Microseconds): number {
-    const came = this.#held ? (this.#bytes - this.#ackBytes) / (this.#lossy ? 2 : 1) : 0;
-    return Math.max(0, this.#inFlight.inFlight(now) - came);
+    if (this.#isProbeDue(now)) return 0;
+    const all = this.#inFlight.inFlight(now);
+    if (!this.#held) return all;
+    const arrived = (this.#bytes - this.#ackBytes) / (this.#lossy ? 2 : 1);
+    const recent = this.#inFlight.sentSince(microseconds(now - this.#patience));
+    return Math.max(0, Math.min(all - arrived, recent));
   }
 
   /** Takes what a newest report acknowledges. */
   acknowledged({ session, receivedGroup, receivedBytes, at, staleness }: Acknowledgement): void {
     if (session !== this.#session) this.#restart(session);
     this.#staleness = staleness;
-    const bytesCame = receivedBytes > this.#bytes;
+    this.#silent = receivedBytes <= this.#bytes;
+    if (!this.#silent) this.#backoff = 1;
     this.#bytes = Math.max(this.#bytes, receivedBytes);
     if (receivedGroup === undefined) return;
-    const { first, last } = this.#inFlight;
     if (this.#ack !== undefined && receivedGroup <= this.#ack) {
-      if (bytesCame) this.#held = true;
-      // What is not acked is at least as late as it is old.
-      else if (first && last && last.sentAt - first.sentAt >= BLOCKED) this.#rate.observe(first.sentAt, at);
+      if (this.#silent) this.#observeSilence(at);
+      else this.#held = true;
       return;
     }
+    const { first } = this.#inFlight;
     const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
     if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
     this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
@@ -137,11 +158,41 @@ export class CongestionController {
     this.#ack = receivedGroup;
   }
 
+  /** Time from a send to its ack on the idle path, the wait for a report included. */
+  get #ackDelayMs(): number {
+    const base = this.#rate.base;
+    // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
+    const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
+    return delayMs + REPORT_MS + this.#staleness / 1000;
+  }
+
+  /** Time after which a group is acked or lost, in microseconds. */
+  get #patience(): number {
+    return fromMilliseconds(this.#ackDelayMs + SLACK_MS) + this.#queueing;
+  }
+
+  /**
+   * Whether a group may go into a full window: a window that was lost whole is never acked, and without that group no
+   * report would ever say so. A full queue goes on delivering, and its reports bring news.
+   */
+  #isProbeDue(now: Microseconds): boolean {
+    return this.#silent && this.#inFlight.first !== undefined && now - this.#sentAt >= this.#patience * this.#backoff;
+  }
+
+  #observeSilence(at: Microseconds): void {
+    const { first, last } = this.#inFlight;
+    if (!first || !last || last.sentAt - first.sentAt < BLOCKED) return;
+    // What is not acked is at least as late as it is old.
+    this.#rate.suspect(first.sentAt, at);
+    this.#delays = [];
+  }
+
   #sample(sentAt: Microseconds, at: Microseconds): void {
     this.#delays.push(at - sentAt);
     const samples = this.#lossy ? SAMPLES.lossy : SAMPLES.clean;
     if (this.#delays.length > samples) this.#delays.shift();
     this.#rate.observe(microseconds(at - Math.min(...this.#delays)), at);
+    this.#queueing = this.#rate.queueing;
   }
 
   #lost(at: Microseconds): void {
@@ -167,5 +218,8 @@ export class CongestionController {
     this.#delays = [];
     this.#lastHole = undefined;
     this.#lossy = false;
+    this.#silent = false;
+    this.#backoff = 1;
+    this.#queueing = 0;
   }
 }

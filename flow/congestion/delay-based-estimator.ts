@@ -44,6 +44,8 @@ export class DelayBasedEstimator {
   #calmSince: Microseconds | undefined;
   #raisedAt = Number.NEGATIVE_INFINITY;
   #recoverAfter = RECOVER_AFTER;
+  /** State before the silence that lasts. */
+  #unsuspected: { readonly factor: number; readonly level: CongestionLevel } | undefined;
 
   constructor({ threshold = fromMilliseconds(50), sustain = fromMilliseconds(300) }: DelayBasedEstimatorOptions = {}) {
     this.#threshold = threshold;
@@ -85,21 +87,23 @@ export class DelayBasedEstimator {
    * clock. Returns what the watcher should get.
    */
   observe(sentAt: Microseconds, ackedAt: Microseconds): CongestionLevel {
-    const now = ackedAt;
-    this.#queueing = this.#delays.observe(sentAt, ackedAt);
-    this.#base = microseconds(ackedAt - sentAt - this.#queueing);
-    const threshold = this.threshold;
-    if (this.#queueing > threshold) {
-      this.#calmSince = undefined;
-      this.#overSince ??= now;
-      if (now - this.#overSince >= this.#sustain) this.#reduce(now);
-    } else {
-      this.#overSince = undefined;
-      // Between half the threshold and the threshold it neither reduces nor recovers: the hysteresis.
-      if (this.#queueing > threshold / 2) this.#calmSince = undefined;
-      else this.#calmSince ??= now;
-      if (this.#calmSince !== undefined && now - this.#calmSince >= this.#recoverAfter) this.#recover(now);
+    const before = this.#unsuspected;
+    this.#unsuspected = undefined;
+    this.#take(sentAt, ackedAt);
+    if (before && this.#queueing <= this.threshold / 2) {
+      this.#factor = before.factor;
+      this.#level = before.level;
     }
+    return this.#level;
+  }
+
+  /**
+   * Takes silence: a group that no ack covers yet is at least as late as it is old. It may wait in a queue or be lost, so
+   * what is reduced for it holds until the next ack: one that comes without queueing undoes it.
+   */
+  suspect(sentAt: Microseconds, now: Microseconds): CongestionLevel {
+    this.#unsuspected ??= { factor: this.#factor, level: this.#level };
+    this.#take(sentAt, now);
     return this.#level;
   }
 
@@ -114,6 +118,24 @@ export class DelayBasedEstimator {
     this.#overSince = undefined;
     this.#calmSince = undefined;
     this.#recoverAfter = RECOVER_AFTER;
+    this.#unsuspected = undefined;
+  }
+
+  #take(sentAt: Microseconds, now: Microseconds): void {
+    this.#queueing = this.#delays.observe(sentAt, now);
+    this.#base = microseconds(now - sentAt - this.#queueing);
+    const threshold = this.threshold;
+    if (this.#queueing > threshold) {
+      this.#calmSince = undefined;
+      this.#overSince ??= now;
+      if (now - this.#overSince >= this.#sustain) this.#reduce(now);
+      return;
+    }
+    this.#overSince = undefined;
+    // Between half the threshold and the threshold it neither reduces nor recovers: the hysteresis.
+    if (this.#queueing > threshold / 2) this.#calmSince = undefined;
+    else this.#calmSince ??= now;
+    if (this.#calmSince !== undefined && now - this.#calmSince >= this.#recoverAfter) this.#recover(now);
   }
 
   #reduce(now: Microseconds): void {

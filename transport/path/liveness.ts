@@ -87,7 +87,7 @@ export interface WatchedSession<S = Session> {
   readonly liveness: Liveness;
 }
 
-/** StreamOpenLimiter moq-lite's PROBE stream. Nothing is asked on it: that the peer ends, answers or resets it is the sign of life. */
+/** Opens moq-lite's PROBE stream. Nothing is asked on it: that the peer ends, answers or resets it is the sign of life. */
 export const PROBE = Uint8Array.of(4);
 
 /** Watches the path of a session on which moq-lite is spoken. */
