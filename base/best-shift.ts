@@ -1,4 +1,4 @@
-/** Every so many samples are compared. */
+/** Distance between the samples that are compared. */
 const STRIDE = 4;
 
 /**

@@ -52,7 +52,7 @@ function note(handler: string, error: unknown): void {
     try {
       listener({ handler, error, count });
     } catch {
-      // A log that fails must not undo what it is told about.
+      // A log that fails must not undo what it logs.
     }
   }
 }

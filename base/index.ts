@@ -35,5 +35,5 @@ export {
   toMilliseconds,
   toSeconds,
 } from "./time.js";
-export { sleep } from "./timers.js";
+export { settlesWithin, sleep } from "./timers.js";
 export { type Schema, showValue, validate } from "./validate.js";

@@ -11,3 +11,16 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<undef
     if (signal?.aborted) done();
   });
 }
+
+/** Whether a promise settles, either way, within some milliseconds. */
+export async function settlesWithin(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([settled, late]).finally(() => clearTimeout(timer));
+}

@@ -289,7 +289,7 @@ describe("the hold for a new epoch's first group", () => {
     expect(consumer.counters.held).toBe(17);
     group(2 * first + 2, 1000);
     expect(consumer.counters.held).toBe(17);
-    // The oldest was let go of, so that it begins again.
+    // The oldest was forgotten, so that it begins again.
     group(first + 2, 1000);
     expect(consumer.counters.held).toBe(18);
     at(216);
@@ -493,7 +493,7 @@ test("the frames handed out are remembered up to a bound, the newest of them", (
   expect([remembers(2), remembers(3), remembers(4)]).toEqual([true, false, false]);
 });
 
-test("a repeat is told from a late frame for as long as it can be expected", () => {
+test("a repeat is known from a late frame for as long as it can be expected", () => {
   const { consumer, group, frames, read } = setup();
   frames(0, 0, 20);
   frames(0, 20, 0, 40);

@@ -85,7 +85,7 @@ const PAST_KEPT = 256;
  *
  * Hand in frames as they come and call {@link read} until it returns nothing, then again after the next frame, or at
  * {@link nextWake}. On every {@link Delivery}, or by watching the getters, act on a grown `discontinuity` or a lowered
- * `from` by flushing what lies at or after `from`; {@link isStale} tells which of the frames handed out.
+ * `from` by flushing what lies at or after `from`; {@link isStale} says which of the frames handed out.
  *
  * Pure: no timers, no I/O. Buffers are bounded; a hit bound drops oldest first, and is counted.
  */
@@ -108,7 +108,7 @@ export class RewindConsumer {
   readonly #maxSpan: number;
   readonly #gap: () => number;
   readonly #classifier: RewindClassifier;
-  /** Ascending by sequence, none below `#delivered`. Empty ones tell that nothing is missing at their sequence. */
+  /** Ascending by sequence, none below `#delivered`. Empty ones say that nothing is missing at their sequence. */
   #groups: Group[] = [];
   #bytes = 0;
   #frames = 0;
@@ -207,14 +207,14 @@ export class RewindConsumer {
     this.#enforceBounds();
   }
 
-  /** Tells that a group is complete. */
+  /** Notes that a group is complete. */
   finish(sequence: number): void {
     const group = this.#open(sequence);
     if (group !== undefined) group.ended = true;
     this.#enforceBounds();
   }
 
-  /** Tells that a group was reset: what came of it stays good, the rest will not come. */
+  /** Notes that a group was reset: what came of it stays good, the rest will not come. */
   abort(sequence: number): void {
     this.finish(sequence);
   }
@@ -237,7 +237,7 @@ export class RewindConsumer {
   }
 
   /**
-   * The next frame, also while {@link read} withholds it; `afterGap` tells that a missing or unfinished group could still
+   * The next frame, also while {@link read} withholds it; `afterGap` says that a missing or unfinished group could still
    * bring something before it.
    */
   peek(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {

@@ -13,7 +13,7 @@ export const VOICE_UNKNOWN = 255;
 /** The step that means certainty. */
 const CERTAIN = 254;
 
-/** One frame of a voice track: how likely it is that somebody speaks, step by step. */
+/** One frame of a voice track: how likely speech is, step by step. */
 export interface VoiceFrame {
   /** Media time of the first step, in microseconds since the broadcast's start. */
   readonly timestamp: Microseconds;

@@ -21,7 +21,7 @@ export interface BrowserConnectOptions {
 
 /** A session in a browser. */
 export interface BrowserConnection {
-  /** For `Connection.connect(url, { transport })` of `@kixelated/moq`; tells the application protocol. */
+  /** For `Connection.connect(url, { transport })` of `@kixelated/moq`; has the application protocol. */
   readonly transport: WebTransport & { readonly protocol: string };
   /** The application protocol, or "". */
   readonly protocol: string;

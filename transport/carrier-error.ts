@@ -35,7 +35,7 @@ export function carrierError(cause: unknown, host: string, carrier: Backend | "w
 
 /**
  * One error for an attempt whose carriers all failed, which says in one sentence what happened on each. Its code is the
- * one that tells most: a relay's own answer, then an untrusted certificate, then what another attempt may mend.
+ * one that says most: a relay's own answer, then an untrusted certificate, then what another attempt may mend.
  *
  * @internal
  */
@@ -98,7 +98,7 @@ export function describe(cause: unknown): { readonly code: string; readonly deta
   return { code: "CONNECT_FAILED", detail: short(said) };
 }
 
-// `fetch` and happy eyeballs wrap the error that tells something.
+// `fetch` and happy eyeballs wrap the error that says something.
 function rootOf(cause: unknown): unknown {
   if (cause instanceof AggregateError && cause.errors.length > 0) return rootOf(cause.errors[0]);
   return cause instanceof Error && cause.cause instanceof Error ? rootOf(cause.cause) : cause;

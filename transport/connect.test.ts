@@ -46,7 +46,7 @@ function serve(server: SessionServer): void {
   })();
 }
 
-test("http:// pins the fingerprint that the server tells and prefers QUIC on the same port number", async () => {
+test("http:// pins the fingerprint that the server serves and prefers QUIC on the same port number", async () => {
   const httpServer = createServer();
   const port = await startHttp(httpServer);
   serve(await listen({ backend: "qmux", host: "127.0.0.1", port: 0, httpServer }));

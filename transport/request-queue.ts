@@ -25,7 +25,7 @@ export class RequestQueue {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Ends every waiting `next`; returns the requests that nobody took. */
+  /** Ends every waiting `next`; returns the requests that were not taken. */
   close(): SessionRequest[] {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting(undefined);

@@ -128,7 +128,7 @@ export interface SessionServer {
   /** The next request, or undefined once closed. */
   accept(): Promise<SessionRequest | undefined>;
   /**
-   * Replaces the certificate, where the backend has one of its own. The quic backend has to begin anew for that: its
+   * Replaces the certificate, where the backend has one of its own. The quic backend has to start over for that: its
    * sessions end and their clients connect again.
    */
   setCertificate?(certificate: { readonly cert: string; readonly key: string }): Promise<void>;

@@ -226,7 +226,7 @@ export class BulkSender {
 
   #adapt(ackedBytes: number, flown: number): void {
     const excess = this.#queueing / this.#target - 1;
-    // Half a target of delay tells that a queue builds up; what the last round trip added is under way already.
+    // Half a target of delay shows that a queue builds up; what the last round trip added is under way already.
     if (this.#starting && excess > -0.5) {
       this.#starting = false;
       this.#window /= 1 + START_GAIN;

@@ -28,7 +28,7 @@ export interface BulkPiece {
   readonly bytes: Uint8Array;
 }
 
-/** What a receiver tells of a payload; states all it has, so that a lost one does no harm. */
+/** What a receiver acknowledges of a payload; states all it has, so that a lost one does no harm. */
 export interface BulkAck {
   /** Every unit below is there. */
   readonly next: number;

@@ -66,7 +66,7 @@ export class LeadController {
 
   /**
    * Notes a write: when, how much media it covered, and the highest group in it. `behind`: how much less ahead of the
-   * playhead it was than planned. What is written late, as after a pause or a rewind, tells nothing about the way: it
+   * playhead it was than planned. What is written late, as after a pause or a rewind, says nothing about the path: it
    * lands late all the same, and what the listener reports then is its own jitter buffer.
    */
   wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind = microseconds(0)): void {
@@ -83,7 +83,7 @@ export class LeadController {
     this.#lastWrite = now;
   }
 
-  /** Nothing is to be written for now, because nothing is said or nobody listens: the gap until then is no stall. */
+  /** Nothing is to be written for now, for want of speech or of listeners: the gap until then is no stall. */
   rest(): void {
     this.#lastWrite = undefined;
   }

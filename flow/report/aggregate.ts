@@ -37,7 +37,7 @@ export interface ListedListener {
   readonly receivedUntil: Microseconds | undefined;
 }
 
-/** What a relay tells the publisher about all the listeners of one broadcast. */
+/** What a relay reports to the publisher about all the listeners of one broadcast. */
 export interface Aggregate {
   /** {@link broadcastHash} of the broadcast's path. */
   readonly broadcast: number;

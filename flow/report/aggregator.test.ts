@@ -169,7 +169,7 @@ describe("ReportAggregator", () => {
     expect([next.aggregateId, next.worstLead]).toEqual([1, undefined]);
   });
 
-  it("forgets the silent, refuses and counts what does not fit, and lets nobody speak for another", () => {
+  it("forgets the silent, refuses and counts what does not fit, and lets no listener speak for another", () => {
     const aggregator = new ReportAggregator({ broadcast: 1, maxListeners: 2 });
     expect(aggregator.latestPlayhead(microseconds(0))).toBeUndefined();
     aggregator.fold(report({ session: 1 }), fromSeconds(0), "a");
@@ -186,7 +186,7 @@ describe("ReportAggregator", () => {
     expect(empty).toMatchObject({ listeners: 0, playing: false, earliest: 0, latest: 0, listed: [] });
   });
 
-  it("names whoever just applied a rewind at once and everybody else in turn", () => {
+  it("names listeners that just applied a rewind at once and all others in turn", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     const none = { group: undefined, bytes: 0 };
     for (let session = 0; session < 60; session++) aggregator.fold(report({ session }), fromSeconds(1));
@@ -227,7 +227,7 @@ describe("a listener that lies", () => {
     return { aggregator, bound, at, run, now: () => at(clientTimeMs) };
   }
 
-  it("moves nobody's playhead beyond what could be heard, and leaves nothing behind", () => {
+  it("moves no playhead beyond what could be heard, and leaves nothing behind", () => {
     for (const claim of [(at: number) => at + 20e6, () => Number.MAX_SAFE_INTEGER, (at: number) => at + 3600e6]) {
       const { run, at } = scene();
       run(5000);
@@ -241,7 +241,7 @@ describe("a listener that lies", () => {
     }
   });
 
-  it("that is behind cuts no more than 5 s back, and alone starves nobody", () => {
+  it("that is behind cuts no more than 5 s back, and alone starves no other", () => {
     const { run, at } = scene();
     run(9000);
     const aggregate = run(1000, () => ({ playhead: microseconds(0) }));
@@ -281,8 +281,8 @@ describe("a listener that lies", () => {
     const before = run(1000, () => ({ discontinuity: 0 }));
     let applied = 0;
     for (let index = 1; index < 50; index++) {
-      const told = report({ session: 666, clientTimeMs: 1000 + index, discontinuity: index, playhead: at(1000) });
-      if (aggregator.fold(told, at(1000 + index), "liar")?.rewindApplied) applied++;
+      const claimed = report({ session: 666, clientTimeMs: 1000 + index, discontinuity: index, playhead: at(1000) });
+      if (aggregator.fold(claimed, at(1000 + index), "liar")?.rewindApplied) applied++;
     }
     expect(applied).toBe(0);
     expect(run(1000).discontinuity).toBe(before.discontinuity);
@@ -311,8 +311,8 @@ describe("a listener that lies", () => {
         run(500);
         for (const [index, numbers] of reports.entries()) {
           const fields = Object.keys(report({})).filter((key) => key !== "playing");
-          const told = Object.fromEntries(fields.map((key, place) => [key, numbers[place % 12]]));
-          const encoded = decodeReport(encodeReport({ ...(told as unknown as Report), playing: index % 2 === 0 }));
+          const claimed = Object.fromEntries(fields.map((key, place) => [key, numbers[place % 12]]));
+          const encoded = decodeReport(encodeReport({ ...(claimed as unknown as Report), playing: index % 2 === 0 }));
           if (!encoded.ok) throw new Error(encoded.code);
           aggregator.fold(encoded.report, now(), index % 3 === 0 ? "liar" : index);
           const aggregate = aggregator.aggregate(now(), { group: numbers[0], bytes: numbers[1]! });

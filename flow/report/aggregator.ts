@@ -184,7 +184,7 @@ export class ReportAggregator {
     };
   }
 
-  // Those that just applied a rewind first, then whoever was named longest ago, so that all get their turn.
+  // Those that just applied a rewind first, then those named longest ago, so that all get their turn.
   #list(now: Microseconds, aggregateId: number): ListedListener[] {
     const entries = this.#bySession();
     if (entries.length > MAX_LISTED)
@@ -231,7 +231,7 @@ export class ReportAggregator {
   #ends(now: Microseconds): { readonly earliest: Microseconds; readonly latest: Microseconds } | undefined {
     const all = [...this.#listeners.values()].map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
     if (all.length === 0) return undefined;
-    // A paused player says nothing about where the others are, so it counts only when nobody plays. One that waits for
+    // A paused player says nothing about where the others are, so it counts only when none plays. One that waits for
     // audio is there, or a single claim to play could keep all that wait from ever getting any.
     const there = all.filter(({ state }) => state.playing || (state.latest?.report.bufferedMs ?? 0) < DRY_MS);
     const counted = there.length > 0 ? there : all;

@@ -2,7 +2,7 @@ import { microseconds, toMilliseconds } from "../../base/index.js";
 import type { Aggregate } from "./aggregate.js";
 import type { Report } from "./report.js";
 
-/** Reads the listeners that an edge relay's aggregate names as reports of their own, for whoever aggregates next. */
+/** Reads the listeners that an edge relay's aggregate names as reports of their own, for the relay that aggregates next. */
 export function reportsOf(aggregate: Aggregate): Report[] {
   const { broadcast, aggregateId, relayTimeMs, playing, bleedMs, staleMs, ingestAck, worstLead, worstLeadGroup } =
     aggregate;
@@ -14,7 +14,7 @@ export function reportsOf(aggregate: Aggregate): Report[] {
     playhead,
     playing,
     discontinuity,
-    // Where the rewind began is not told; what was heard is, and lies at or before it.
+    // The aggregate does not say where the rewind began, but what was heard, which lies at or before it.
     from: heardUntil,
     heardUntil,
     receivedBytes: aggregate.ingestBytes,

@@ -34,7 +34,7 @@ export interface ListenerStateOptions {
 
 /**
  * Everything known of one listener, folded from its reports however they arrive: the newest wins for the playhead,
- * the maximum for the acks, the minimum for the landing lead until somebody takes it.
+ * the maximum for the acks, the minimum for the landing lead until it is taken.
  */
 export class ListenerState {
   readonly #estimate: boolean;

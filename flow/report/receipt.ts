@@ -6,7 +6,7 @@ import { MAX_REPORT_BYTES } from "./report.js";
 const LEVELS: readonly CongestionLevel[] = ["full", "reduced", "low"];
 
 /**
- * What a relay answers a listener's report, or an edge's aggregate, with, once a second: that somebody reads them, and the
+ * What a relay answers a listener's report, or an edge's aggregate, with, once a second: it shows that reports are read, and brings the
  * numbers of a listener's delivery that only the relay knows.
  */
 export interface Receipt {

@@ -121,7 +121,7 @@ export function limited(value: number, max: number): number {
   return Math.min(whole(value), max);
 }
 
-/** The same with a maximum of so many bits. */
+/** The same with a maximum given in bits. */
 export function saturated(value: number, bits: number): number {
   return limited(value, 2 ** bits - 1);
 }

@@ -154,7 +154,7 @@ describe("a report", () => {
     );
   });
 
-  it("is told apart from media by its first eight bytes", () => {
+  it("is known from media by its first eight bytes", () => {
     expect(isReportDatagram(Uint8Array.of(0xff, 0xff, 0xff))).toBe(false);
     expect(isReportDatagram(new Uint8Array(8).fill(0xff))).toBe(true);
     const media = encodeReport(DAY_OLD);

@@ -145,13 +145,13 @@ class WebTransportDatagrams implements Datagrams {
     return this.#waiting.shift();
   }
 
-  /** Ends the wait of whoever receives and refuses what is sent from now on. */
+  /** Ends the wait of a receiver, and refuses what is sent from now on. */
   end(): void {
     this.#ended = true;
     for (const wake of this.#wake.splice(0)) wake();
   }
 
-  /** Reads on, also while nobody receives: not every library bounds its queue. */
+  /** Reads on, also without a receiver: not every library bounds its queue. */
   async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     for (let data = await next(reader); data && !this.#ended; data = await next(reader)) {
       if (this.#waiting.length >= MAX_WAITING_DATAGRAMS) this.#waiting.shift();

@@ -1,7 +1,7 @@
 import type { ReceiveStream, Session } from "../session.js";
 
 /**
- * Gives the one-way streams that begin with some bytes to somebody else: they are taken off, the rest of the stream goes
+ * Takes the one-way streams that begin with some bytes out of a session: behind those bytes, the rest of the stream goes
  * to `take`. All others are accepted from the session that is returned, whole.
  */
 export function demuxStreams(session: Session, prefix: Uint8Array, take: (stream: ReceiveStream) => void): Session {
@@ -26,7 +26,7 @@ export function demuxStreams(session: Session, prefix: Uint8Array, take: (stream
   };
   const accept = async (): Promise<void> => {
     for (let stream = await session.acceptUnidirectional(); stream; stream = await session.acceptUnidirectional())
-      // A stream that breaks off before it tells what it is concerns nobody.
+      // A stream that breaks off before its kind is known concerns no reader.
       look(stream).catch(() => {});
     ended = true;
     wake?.();

@@ -7,7 +7,7 @@ export interface WebTransportAdapterOptions {
   readonly tap?: (datagram: Uint8Array) => boolean;
 }
 
-/** A W3C `WebTransport` that also tells the negotiated application protocol. */
+/** A W3C `WebTransport` that also has the negotiated application protocol. */
 export type WebTransportWithProtocol = WebTransport & { readonly protocol: string };
 
 /**
@@ -83,7 +83,7 @@ class AdapterDatagrams {
     const waiting: Uint8Array[] = [];
     let wake: (() => void) | undefined;
     let ended = datagrams === undefined;
-    // Read on, also while nobody reads here: the tap must see every datagram.
+    // Read on, also without a reader here: the tap must see every datagram.
     const pump = async (): Promise<void> => {
       for (let data = await datagrams?.receive(); data; data = await datagrams?.receive()) {
         if (tap?.(data)) continue;

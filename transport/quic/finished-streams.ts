@@ -14,7 +14,7 @@ export interface FinishedStream {
   readonly finished: NativeSendStream | undefined;
   /** Its place in the sending order. */
   readonly priority: number;
-  /** Told that nothing of it is on its way any more. */
+  /** Called once nothing of it is on its way any more. */
   settle(): void;
 }
 
@@ -26,7 +26,7 @@ interface Followed {
 /**
  * The finished streams of a session, oldest first, held until the peer has acknowledged all of them or does not want them.
  *
- * The binding does not tell which, but it refuses to change the priority of a stream that QUIC has forgotten, as it does
+ * The binding does not say which, but it refuses to change the priority of a stream that QUIC has forgotten, as it does
  * with the last acknowledgement. So each stream is asked about once, some time after its end, and the oldest one again
  * while it is still on its way; those behind it wait, so that a path that is long or full costs hardly more calls.
  *
@@ -69,7 +69,7 @@ export class FinishedStreams {
     this.#look();
   }
 
-  /** Lets go of everything, also of what ends later. */
+  /** Drops everything, also what ends later. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

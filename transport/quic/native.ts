@@ -242,7 +242,7 @@ function assertPrivate(directory: string): void {
   if (stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o077) === 0) return;
   throw new TransportError(
     "NATIVE_REFUSED",
-    `The cache folder ${directory} must be a folder of this user that nobody else can enter (mode 0700).`,
+    `The cache folder ${directory} must be a folder of this user that no one else can enter (mode 0700).`,
   );
 }
 

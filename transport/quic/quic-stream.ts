@@ -7,7 +7,7 @@ import type { NativeReceiveStream, NativeSendStream } from "./native.js";
 const READ_BYTES = 65_536;
 
 /**
- * The streams of a session. The binding ends a stream when its object is collected as garbage, so somebody must hold it
+ * The streams of a session. The binding ends a stream when its object is collected as garbage, so a reference must hold it
  * as long as the session lives.
  *
  * @internal
@@ -18,7 +18,7 @@ export class SessionStreams {
   /** Those that have, and may still be on their way. */
   readonly finished = new FinishedStreams();
 
-  /** Lets go of everything. */
+  /** Drops every reference. */
   close(): void {
     this.open.clear();
     this.finished.close();
@@ -45,7 +45,7 @@ export class QuicSendStream implements SendStream, FinishedStream {
   #tail: Promise<void> | undefined;
   #failed: Error | undefined;
   #abandoned = false;
-  // Made when somebody asks: a relay opens thousands of streams a second and never does.
+  // Made on demand: a relay opens thousands of streams a second and never does.
   #stopped: Promise<number | undefined> | undefined;
   #onStopped: ((code: number | undefined) => void) | undefined;
   #ended = false;
@@ -227,7 +227,7 @@ export class QuicReceiveStream implements ReceiveStream {
 }
 
 function streamCode(text: string, prefix: string): number | undefined {
-  // "invalid" is a code that is none of WebTransport's, such as QUIC's own 0 of a peer that let go of the stream.
+  // "invalid" is a code that is none of WebTransport's, such as QUIC's own 0 of a peer that dropped the stream.
   if (text.startsWith(`invalid ${prefix}`)) return 0;
   if (!text.startsWith(prefix)) return undefined;
   const code = Number(text.slice(prefix.length));

@@ -1,26 +1,9 @@
-import { createSocket } from "node:dgram";
-import { lookup } from "node:dns/promises";
-import { isIPv6 } from "node:net";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import { background, guard, InputError, StateError, TransportError } from "../../base/index.js";
+import { background, StateError, settlesWithin, TransportError } from "../../base/index.js";
 import { CarrierError, carrierError } from "../carrier-error.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
 import { closeInfoOf, endOf, type Refusal, refusalOf } from "../refusal.js";
 import { RequestQueue } from "../request-queue.js";
-import type {
-  BidirectionalStream,
-  CloseInfo,
-  Datagrams,
-  OpenOptions,
-  ReceiveStream,
-  SendStream,
-  Session,
-  SessionRequest,
-  SessionServer,
-} from "../session.js";
-import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "../tcp/keepalive.js";
-import { StreamOpenLimiter } from "../tcp/stream-open-limiter.js";
+import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities, withAuthorities } from "../tls/authorities.js";
 import type { Certificate } from "../tls/certificate.js";
 import {
@@ -30,17 +13,15 @@ import {
   type NativeOptions,
   type NativeRequest,
   type NativeServer,
-  type NativeSession,
 } from "./native.js";
-import { QuicReceiveStream, QuicSendStream, SessionStreams } from "./quic-stream.js";
+import { ignore, QuicSession, text } from "./quic-session.js";
+import { bracket, freePort, released, resolveHost } from "./udp-port.js";
 
 /** How long a refused client is waited for. */
 const ANSWER_MS = 500;
 /** A server that takes a session only to refuse it says why in the packet behind its answer. */
 const REFUSAL_MS = 10;
-/** How long the largest datagram size is taken for granted. */
-const MAX_SIZE_MS = 1000;
-/** How long `SessionServer.close` waits for the binding to let go of the UDP port. */
+/** How long `SessionServer.close` waits for the binding to free the UDP port. */
 const PORT_RELEASE_MS = 2_000;
 
 /** Options of {@link connectQuic}. */
@@ -118,7 +99,7 @@ export async function connectQuic(target: URL, options: QuicConnectOptions = {})
       }),
     ]);
     const session = new QuicSession(native, url, native.protocol || urlProtocol(url, protocols));
-    if (await within(REFUSAL_MS, session.closed)) throw endOf(await session.closed);
+    if (await settlesWithin(REFUSAL_MS, session.closed)) throw endOf(await session.closed);
     return session;
   } catch (cause) {
     throw carrierError(cause, target.host, "quic");
@@ -149,7 +130,7 @@ function makeClient(
 export async function listenQuic(options: QuicListenOptions): Promise<SessionServer> {
   const binding = loadNative(options.native);
   const host = await resolveHost(options.host);
-  // The binding does not tell which port it got for port 0, so one is picked first; somebody else may be faster.
+  // The binding does not say which port it got for port 0, so one is picked first; another program may be faster.
   for (let attempt = 0; ; attempt++) {
     const port = options.port === 0 ? await freePort(host) : options.port;
     try {
@@ -167,136 +148,6 @@ export async function listenQuic(options: QuicListenOptions): Promise<SessionSer
         cause,
       });
     }
-  }
-}
-
-class QuicSession implements Session, Datagrams {
-  readonly backend = "quic";
-  readonly remoteAddress = undefined;
-  readonly closed: Promise<CloseInfo>;
-  readonly protocol: string;
-  readonly url: URL;
-  #native: NativeSession | undefined;
-  #keepalive: NodeJS.Timeout;
-  #opens = new StreamOpenLimiter();
-  #streams = new SessionStreams();
-  #maxSize = 0;
-  #maxSizeAt = Number.NEGATIVE_INFINITY;
-  #settleClosed!: (info: CloseInfo) => void;
-
-  constructor(native: NativeSession, url: URL, protocol: string) {
-    this.#native = native;
-    this.url = url;
-    this.protocol = protocol;
-    this.closed = new Promise((resolve) => {
-      this.#settleClosed = resolve;
-    });
-    this.#keepalive = setInterval(
-      guard("transport.keepalive", () => this.send(KEEPALIVE)),
-      KEEPALIVE_MS,
-    );
-    this.#keepalive.unref();
-    native.closed().then(
-      ({ closeCode, reason }) => this.#end(closeInfo(closeCode, reason)),
-      (cause: unknown) => this.#end({ closeCode: 0, reason: text(cause), lost: true }),
-    );
-  }
-
-  get datagrams(): Datagrams {
-    return this;
-  }
-
-  get maxSize(): number {
-    // A native call for each datagram would double its cost, and the path's limit changes rarely.
-    const now = performance.now();
-    if (now - this.#maxSizeAt > MAX_SIZE_MS) {
-      this.#maxSizeAt = now;
-      this.#maxSize = this.#askMaxSize();
-    }
-    return this.#native ? this.#maxSize : 0;
-  }
-
-  send(data: Uint8Array): boolean {
-    try {
-      if (!this.#native) return false;
-      this.#native.sendDatagram(data);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async receive(): Promise<Uint8Array | undefined> {
-    // The binding's own incoming queue is bounded and drops its oldest.
-    for (;;) {
-      const data = await this.#native?.recvDatagram().catch(ignore);
-      if (!data) return undefined;
-      if (!isKeepalive(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    }
-  }
-
-  async openUnidirectional(options?: OpenOptions): Promise<SendStream> {
-    const native = await this.#open(
-      (session) => session.openUni(),
-      (late) => void late.reset(0).catch(ignore),
-    );
-    return new QuicSendStream(native, this.#streams, options?.priority ?? 0);
-  }
-
-  async openBidirectional(options?: OpenOptions): Promise<BidirectionalStream> {
-    const native = await this.#open(
-      (session) => session.openBi(),
-      (late) => {
-        void late.takeSend().reset(0).catch(ignore);
-        void late.takeRecv().stop(0).catch(ignore);
-      },
-    );
-    return {
-      send: new QuicSendStream(native.takeSend(), this.#streams, options?.priority ?? 0),
-      receive: new QuicReceiveStream(native.takeRecv(), this.#streams),
-    };
-  }
-
-  async acceptUnidirectional(): Promise<ReceiveStream | undefined> {
-    const native = await this.#native?.acceptUni().catch(ignore);
-    return native ? new QuicReceiveStream(native, this.#streams) : undefined;
-  }
-
-  async acceptBidirectional(): Promise<BidirectionalStream | undefined> {
-    const native = await this.#native?.acceptBi().catch(ignore);
-    if (!native) return undefined;
-    return {
-      send: new QuicSendStream(native.takeSend(), this.#streams, 0),
-      receive: new QuicReceiveStream(native.takeRecv(), this.#streams),
-    };
-  }
-
-  close(info: Partial<CloseInfo> = {}): void {
-    const { closeCode = 0, reason = "" } = info;
-    this.#native?.close(closeCode, reason);
-    this.#end({ closeCode, reason });
-  }
-
-  #askMaxSize(): number {
-    try {
-      return this.#native?.maxDatagramSize() ?? 0;
-    } catch {
-      return 0;
-    }
-  }
-
-  #end(info: CloseInfo): void {
-    clearInterval(this.#keepalive);
-    // The UDP socket lives as long as anything of the binding refers to it.
-    this.#native = undefined;
-    this.#streams.close();
-    this.#settleClosed(info);
-  }
-
-  #open<T>(start: (session: NativeSession) => Promise<T>, discard: (late: T) => void): Promise<T> {
-    const session = this.#native;
-    if (!session) return Promise.reject(new TransportError("SESSION_CLOSED", "The session has ended."));
-    return this.#opens.open(() => start(session), discard);
   }
 }
 
@@ -343,7 +194,7 @@ class QuicRequest implements SessionRequest {
       native.close(closeCode, reason);
       await native.closed();
     });
-    await within(ANSWER_MS, closed);
+    await settlesWithin(ANSWER_MS, closed);
   }
 
   #take(): NativeRequest {
@@ -438,93 +289,14 @@ class QuicServer implements SessionServer {
     const door = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     const knock = loadNative(this.#nativeOptions).NapiClient.disableVerify();
     const knocked = knock.connect(`https://${bracket(door, port)}/`).then((session) => session.close(0, ""), ignore);
-    if (!(await within(PORT_RELEASE_MS, this.#pump))) return;
+    if (!(await settlesWithin(PORT_RELEASE_MS, this.#pump))) return;
     this.#native?.close();
     this.#native = undefined;
-    await within(ANSWER_MS, knocked);
-    await released(host, port);
+    await settlesWithin(ANSWER_MS, knocked);
+    await released(host, port, PORT_RELEASE_MS);
   }
 }
 
 function bind(binding: NativeBinding, host: string, port: number, { cert, key }: Certificate): NativeServer {
   return binding.NapiServer.bind(bracket(host, port), Buffer.from(cert), Buffer.from(key));
 }
-
-/**
- * Waits until a UDP port can be bound again. The binding's socket is freed with the last JavaScript object that refers
- * to it, so garbage is collected on the way; when the program itself still holds streams, this gives up quietly.
- */
-async function released(host: string, port: number): Promise<void> {
-  let collect: (() => void) | undefined;
-  for (const end = performance.now() + PORT_RELEASE_MS; performance.now() < end; ) {
-    if (await canBind(host, port)) return;
-    if (!collect) {
-      setFlagsFromString("--expose-gc");
-      collect = runInNewContext("gc") as () => void;
-    }
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** Waits for a promise, but not for ever; tells whether it was settled in time. */
-async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  return Promise.race([settled, late]).finally(() => clearTimeout(timer));
-}
-
-async function canBind(host: string, port: number): Promise<boolean> {
-  return (await bindOnce(host, port)) !== undefined;
-}
-
-async function freePort(host: string): Promise<number> {
-  const port = await bindOnce(host, 0);
-  if (port === undefined) throw new TransportError("LISTEN_FAILED", `No free UDP port on ${host}.`);
-  return port;
-}
-
-function bindOnce(host: string, port: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-    socket.once("error", () => {
-      socket.close();
-      resolve(undefined);
-    });
-    socket.bind({ address: host, port, exclusive: true }, () => {
-      const bound = socket.address().port;
-      socket.close(() => resolve(bound));
-    });
-  });
-}
-
-async function resolveHost(host: string): Promise<string> {
-  try {
-    return (await lookup(host)).address;
-  } catch (cause) {
-    throw new InputError("INVALID_HOST", `The host ${host} is not an address of this machine.`, { cause });
-  }
-}
-
-function bracket(host: string, port: number): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-function closeInfo(closeCode: number, reason: string): CloseInfo {
-  // The binding reports a broken connection as code 0 with its own words as the reason.
-  return reason.startsWith("connection error") || reason.startsWith("session error")
-    ? { closeCode, reason, lost: true }
-    : { closeCode, reason };
-}
-
-function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
-}
-
-function ignore(): undefined {}

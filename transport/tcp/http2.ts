@@ -38,7 +38,7 @@ export interface Http2ListenOptions {
 }
 
 /**
- * The library's defaults of 16 KB stall an echo at some 60 KB, and 1 MB stalls one of 4 MB: whoever reads and writes at
+ * The library's defaults of 16 KB stall an echo at some 60 KB, and 1 MB stalls one of 4 MB: a peer that reads and writes at
  * once on a stream needs a window larger than what is on its way.
  */
 const WINDOWS = {

@@ -2,7 +2,7 @@
 export const KEEPALIVE_MS = 10_000;
 
 /**
- * A MoQ datagram for Subscribe ID 2^62-2 (eight bytes of varint), group 0, timestamp 0, without payload. Nobody
+ * A MoQ datagram for Subscribe ID 2^62-2 (eight bytes of varint), group 0, timestamp 0, without payload. No peer
  * subscribes under that number, so receivers that do not know it drop it quietly; our own never show it.
  */
 export const KEEPALIVE = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x00, 0x00);

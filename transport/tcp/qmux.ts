@@ -195,7 +195,7 @@ class QmuxServer implements SessionServer {
     this.#http.off("upgrade", this.#onUpgrade);
     for (const request of this.#requests.close()) void request.reject(503);
     for (const session of this.#sessions) session.close();
-    // The close frame goes out first, then the socket; whoever does not answer is cut off.
+    // The close frame goes out first, then the socket; a peer that does not answer is cut off.
     await Promise.all(
       [...this.#sockets].map((socket) => {
         const cut = setTimeout(() => socket.terminate(), 1_000);

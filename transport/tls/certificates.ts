@@ -66,7 +66,7 @@ export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [
     );
   }
 
-  /** The certificate to use now; a "rotate" event tells when it was replaced. */
+  /** The certificate to use now; a "rotate" event says when it was replaced. */
   get current(): Certificate {
     return this.#current;
   }
@@ -128,7 +128,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
 
 /**
  * Loads a certificate and its key from files, and again whenever they change. While a changed pair is unusable, such as
- * half written, the one before stays and an "error" event tells why.
+ * half written, the one before stays and an "error" event says why.
  *
  * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the files are not a certificate and its key.
  */
