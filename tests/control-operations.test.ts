@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { type AudioSource, modelPayload, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { byMediaTime, HeardRecorder } from "../src/heard.js";
@@ -86,7 +86,7 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
 
 // They wait for audio to be heard, each at a relay of its own.
 describe.concurrent("Publisher.control", () => {
-  it("swaps the source, writes sound into it and turns knobs, all of it heard long before what was sent ahead ends", async () => {
+  test("a publisher swaps its source, writes audio into it and turns knobs, all heard long before what was sent ahead ends", async () => {
     const { publisher, playhead, heard } = await setUp({
       source: await open(tone(60, 440)),
       sources: async (name) => {
@@ -136,7 +136,7 @@ describe.concurrent("Publisher.control", () => {
     });
   });
 
-  it("turns a knob within a second of the playhead, also where relays hold what was sent eight seconds ahead", async () => {
+  test("a knob takes effect within a second of the playhead, also where relays hold what was sent eight seconds ahead", async () => {
     const { publisher, playhead, heard } = await setUp({ source: await open(tone(60, 440)), aheadMs: 8000 });
     await until("all is sent ahead", () => publisher.stats().leadMs > 7900);
     // So that reports tell of groups that the relay has held.
@@ -157,7 +157,7 @@ describe.concurrent("Publisher.control", () => {
     expect(Math.max(...levels.slice(turned / window + 1))).toBeLessThan(0.05);
   });
 
-  it("repeats a stretch until told otherwise, and is interrupted and resumed", async () => {
+  test("a publisher repeats a stretch until the band is cleared, and is interrupted and resumed", async () => {
     // Every second has a frequency of its own.
     const scale = new Float32Array(40 * SAMPLE_RATE);
     for (let second = 0; second < 40; second++) scale.set(tone(1, 400 + 100 * second), second * SAMPLE_RATE);
@@ -183,7 +183,7 @@ describe.concurrent("Publisher.control", () => {
     await until("all is sent ahead again", () => publisher.stats().leadMs > 1500);
   });
 
-  it("swaps models and noise profiles under what is said, and renders what was sent ahead anew", async () => {
+  test("a publisher swaps models and noise profiles under a speech, and renders again what was sent ahead", async () => {
     const { publisher } = await setUp({
       source: await open(tone(60, 440)),
       model: fixture("tiny.onnx"),

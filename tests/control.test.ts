@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as Moq from "@kixelated/moq";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { monotonicClock } from "../base/index.js";
 import { type ControlEvent, parseOperation } from "../flow/control/index.js";
 import { RemoteControl, type RemoteControlLimits } from "../publisher/control/remote-control.js";
@@ -133,7 +133,7 @@ describe.each([
   ["our relay over qmux", () => ours("qmux")],
   ["a relay on stock @moq/net", stock],
 ])("a controller through %s", (_, make) => {
-  it("has operations done in their order, payloads byte for byte, each with one event, also after broken sessions", async () => {
+  test("a publisher does operations in their order, payloads byte for byte, each with one event, also after broken sessions", async () => {
     const door = await make();
     const { done, remote, session, open } = await controlled(door);
     const one = controller(door);
@@ -188,7 +188,7 @@ describe.each([
   ["our relay over qmux", () => ours("qmux")],
   ["a relay on stock @moq/net", stock],
 ])("a publisher of sound controlled through %s", (_, make) => {
-  it("turns a knob, swaps its model, splices sound in and falls silent", async () => {
+  test("a publisher under control turns a knob, swaps its model, splices audio in and falls silent", async () => {
     const door = await make();
     const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
@@ -234,7 +234,7 @@ describe.each([
 });
 
 describe("a publisher that takes control", () => {
-  it("answers a repeated request with the same event and does it once", async () => {
+  test("a publisher answers a repeated request with the same event and does it once", async () => {
     const door = await ours("quic");
     const { done } = await controlled(door);
     const { say, answers } = await hostile(door, "parrot");
@@ -249,7 +249,7 @@ describe("a publisher that takes control", () => {
     expect(new Set(answers.map((answer) => answer.controlEpoch)).size).toBe(1);
   });
 
-  it("loses nothing for others to controllers that send rubbish, too much, or nothing more", async () => {
+  test("a publisher serves its other controllers beside those that send rubbish, too much, or nothing more", async () => {
     const door = await ours("quic");
     const { remote, done } = await controlled(door, {
       payloadBytes: 100_000,
@@ -350,7 +350,7 @@ describe("a publisher that takes control", () => {
     expect(Buffer.compare(swapped!.payload!, payload)).toBe(0);
   });
 
-  it("is controlled by those alone whose tokens let them publish under its path", async () => {
+  test("a publisher obeys only controllers whose tokens let them publish under its path", async () => {
     const folder = await mkdtemp(join(tmpdir(), "unsay-control-"));
     closers.push(() => rm(folder, { recursive: true }));
     const key = await generateKey("HS256");
@@ -370,7 +370,7 @@ describe("a publisher that takes control", () => {
     expect(remote.counters).toMatchObject({ controllers: 1, requests: 1 });
   });
 
-  it("does what the command line says, which tells how it ended in one line and its exit code", async () => {
+  test("a publisher does what the command line says, which prints the outcome in one line and its exit code", async () => {
     const door = await ours("quic");
     const { done } = await controlled(door);
     const run = (...argv: string[]) => unsay(["control", door.url, ...argv]);
@@ -410,7 +410,7 @@ describe("a publisher that takes control", () => {
       expect(await run(...argv)).toMatchObject({ exitCode: 2, error: expect.stringMatching(sentence) });
   });
 
-  it("is not found where it is not, and says so", async () => {
+  test("a controller says when there is no publisher", async () => {
     const door = await ours("quic");
     const lonely = controller(door, { timeoutMs: 500 });
     await expect(lonely.send({ op: "interrupt" })).rejects.toMatchObject({

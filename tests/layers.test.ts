@@ -140,3 +140,11 @@ test("code, messages and docs avoid the words that CONTRIBUTING.md rules out", (
   const texts = all.filter((path) => isText(path) && !WORDLESS.has(path));
   expect(above(countBy(texts, FORBIDDEN), WORDS)).toEqual([]);
 });
+
+test("every test runs, once: none is skipped, singled out or tried again", () => {
+  // `runIf` stays for what only some systems have.
+  const suspect = /\b(?:test|it|describe)(?:\.\w+)*\.(?:skip|only|todo|skipIf|fails)\b|\bretry:|^\s*it(?:\.\w+)*\(/m;
+  const paths = [...all.filter((path) => path.endsWith(".test.ts")), "vitest.config.ts"];
+  expect(paths.filter((path) => suspect.test(read(path)))).toEqual([]);
+  expect(paths.length).toBeGreaterThan(100);
+});

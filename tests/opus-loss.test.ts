@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { microseconds } from "../base/index.js";
 import { stoi } from "../bench/denoise/score.js";
 import { seededRandom } from "../bench/harness.js";
@@ -66,7 +66,7 @@ async function listen(options: OpusOptions, gaps: "concealed" | "silent" | "none
 }
 
 describe("speech over a link that loses every tenth packet", () => {
-  it("is understood nearly as well as without loss when packets carry a copy of the one before, for the same bytes", async () => {
+  test("speech is understood nearly as well as without loss when packets carry a copy of the one before, for the same bytes", async () => {
     for (const application of ["voice", "audio"] as const) {
       for (const frameMs of [20, 10] as const) {
         const options = { application, frameMs, fec: true, packetLossPercent: 15 };
@@ -82,7 +82,7 @@ describe("speech over a link that loses every tenth packet", () => {
     }
   });
 
-  it("is understood better with extrapolated sound than with silence where there is no copy", async () => {
+  test("speech is understood better with extrapolated audio than with silence where there is no copy", async () => {
     for (const frameMs of [20, 10] as const) {
       const options = { application: "voice", frameMs } as const;
       const concealed = await listen(options, "concealed");
@@ -92,7 +92,7 @@ describe("speech over a link that loses every tenth packet", () => {
     }
   });
 
-  it("survives in packets of 5 ms too, which have no room for copies", async () => {
+  test("speech survives in packets of 5 ms too, which have no room for copies", async () => {
     const concealed = await listen({ frameMs: 5, bitrateBps: 64_000 }, "concealed");
     expect(concealed.stoi).toBeGreaterThan(0.8);
   });

@@ -1,11 +1,11 @@
-import { expect, it } from "vitest";
+import { expect, test } from "vitest";
 import { lateForMs, leadBuckets, madeUpMs, playheadErrors, silentMs, wireRateBps } from "./figures.js";
 
 const SECOND = 1e6;
 const span = { from: 10 * SECOND, to: 20 * SECOND };
 const landing = (at: number, lead: number, timestamp = 0) => ({ at: at * SECOND, lead: lead * 1000, timestamp });
 
-it("leads are told by 5 s from the row's start, and lateness from its first to its last moment", () => {
+test("leads are told by 5 s from the row's start, and lateness from its first to its last moment", () => {
   const landings = [
     landing(9, -900),
     landing(11, 30),
@@ -23,7 +23,7 @@ it("leads are told by 5 s from the row's start, and lateness from its first to i
   expect(lateForMs([landing(11, 1), landing(15, -1)], span)).toBe(5000);
 });
 
-it("silence counts after the first sound, and sound that never came counts as made up", () => {
+test("silence counts after the first sound, and sound that never came counts as made up", () => {
   const frames = (ms: number) => ms * 48;
   const runs = [
     { at: 0, timestamp: undefined, frames: frames(9000) },
@@ -42,7 +42,7 @@ it("silence counts after the first sound, and sound that never came counts as ma
   expect(madeUpMs({ runs, landings: some }, span, 20)).toBe(40);
 });
 
-it("an estimate is compared with the playhead between two looks at it, while the speaker plays", () => {
+test("an estimate is compared with the playhead between two looks at it, while the speaker plays", () => {
   const far = [11, 12, 13, 14].map((at) => ({
     at: at * SECOND,
     playheadUs: (at - 10) * SECOND,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromSeconds, microseconds } from "../../base/index.js";
 import { audible, LeadBuckets, timeToSilenceMs } from "./metrics.js";
 
@@ -8,12 +8,12 @@ describe("audible", () => {
   const run = { listeningSince: s(10), sent: s(15), frontier: s(6) };
   const group = (arrival: number, start: number, played = true) => ({ arrival: s(arrival), start: s(start), played });
 
-  it("waits for the playhead when the change arrives ahead of it, and for the change when it is late", () => {
+  test("waits for the playhead when the change arrives ahead of it, and for the change when it is late", () => {
     expect(audible({ ...run, groups: [group(15.05, 5.2), group(15.1, 6.5)] })).toEqual({ firstMs: 200, fullMs: 1000 });
     expect(audible({ ...run, groups: [group(18, 5.2), group(18, 6.5)] })).toEqual({ firstMs: 3000, fullMs: 3000 });
   });
 
-  it("counts nothing that the speaker did not play", () => {
+  test("counts nothing that the speaker did not play", () => {
     expect(audible({ ...run, groups: [group(15.05, 5.2, false), group(15.1, 6.5)] })).toEqual({
       firstMs: 1500,
       fullMs: 1500,
@@ -23,7 +23,7 @@ describe("audible", () => {
 });
 
 describe("LeadBuckets", () => {
-  it("summarises five seconds at a time and stays bounded", () => {
+  test("summarises five seconds at a time and stays bounded", () => {
     const buckets = new LeadBuckets({ maxBuckets: 2 });
     buckets.add(microseconds(5), s(0));
     for (const lead of [100, -100, 300, 200]) buckets.add(microseconds(lead), s(6));
@@ -38,7 +38,7 @@ describe("LeadBuckets", () => {
 });
 
 describe("timeToSilenceMs", () => {
-  it("ends with the last taken-back sample that was pulled", () => {
+  test("ends with the last taken-back sample that was pulled", () => {
     const pull = (at: number, stale: boolean) => ({ at: s(at), stale });
     expect(timeToSilenceMs(s(2), [])).toBe(0);
     expect(timeToSilenceMs(s(2), [pull(1, true), pull(2.003, true), pull(2.01, true), pull(2.5, false)])).toBe(10);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { CongestionController } from "./congestion-controller.js";
 
@@ -75,7 +75,7 @@ class Path {
 }
 
 describe("CongestionController", () => {
-  it("lets a window pass the round trip, and shrinks only what is beyond it when a queue builds up", () => {
+  test("lets a window pass the round trip, and shrinks only what is beyond it when a queue builds up", () => {
     const path = new Path();
     path.delayMs = 200;
     expect(path.delivery.windowBytes(1_000_000)).toBe((1_000_000 / 8) * 0.5);
@@ -94,7 +94,7 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.windowBytes(1_000_000)]).toEqual(["full", idle]);
   });
 
-  it("takes no hole for a queue and no queue for holes, and asks for repeats where the path loses", () => {
+  test("takes no hole for a queue and no queue for holes, and asks for repeats where the path loses", () => {
     const lossy = new Path();
     lossy.run(20_000, (group) => group % 47 === 11);
     expect(lossy.delivery.level).toBe("full");
@@ -116,7 +116,7 @@ describe("CongestionController", () => {
     expect([clean.delivery.level, clean.delivery.lossy]).toEqual(["full", false]);
   });
 
-  it("takes the waits of a long path that loses for no full queue, and those of a clean one for what they are", () => {
+  test("takes the waits of a long path that loses for no full queue, and those of a clean one for what they are", () => {
     const holes = (group: number) => group % 97 === 11;
     const run = (delayMs: number, waitMs: number, lost?: (group: number) => boolean) => {
       const path = new Path();
@@ -132,7 +132,7 @@ describe("CongestionController", () => {
     expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
   });
 
-  it("sends on within a round trip and two reports after the path lost all that was in flight", () => {
+  test("sends on within a round trip and two reports after the path lost all that was in flight", () => {
     for (const delayMs of [20, 100, 300]) {
       const path = new Path();
       path.gated = true;
@@ -154,7 +154,7 @@ describe("CongestionController", () => {
     }
   });
 
-  it("sends few probes into a path that carries nothing", () => {
+  test("sends few probes into a path that carries nothing", () => {
     const path = new Path();
     path.gated = true;
     path.run(4000);
@@ -166,7 +166,7 @@ describe("CongestionController", () => {
     expect(path.sent - full).toBeLessThanOrEqual(8);
   });
 
-  it("takes a burst of losses back to full as soon as an ack comes without queueing", () => {
+  test("takes a burst of losses back to full as soon as an ack comes without queueing", () => {
     const path = new Path();
     path.run(2000);
     const from = path.sent;
@@ -176,7 +176,7 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.queueing]).toEqual(["full", 0]);
   });
 
-  it("keeps what it reduced for silence where the next acks come late", () => {
+  test("keeps what it reduced for silence where the next acks come late", () => {
     const path = new Path();
     path.run(2000);
     const from = path.sent;
@@ -186,7 +186,7 @@ describe("CongestionController", () => {
     expect(path.delivery.level).not.toBe("full");
   });
 
-  it("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {
+  test("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {
     const path = new Path();
     path.run(2000);
     path.run(1500, () => true);

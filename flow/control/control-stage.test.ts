@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { InputError, StateError } from "../../base/index.js";
 import {
   type ControlEvent,
@@ -31,7 +31,7 @@ const source = (requestId: string): Operation => ({ op: "swap_source", requestId
 const noise = (requestId: string): Operation => ({ op: "noise_profile", requestId, action: "set" });
 
 describe("parseOperation", () => {
-  it("takes what the spec names and refuses the rest with a sentence that names the field", () => {
+  test("takes what the spec names and refuses the rest with a sentence that names the field", () => {
     const valid: [unknown, Uint8Array?][] = [
       [{ op: "set", requestId: "a", knobs: { strength: 0.5 } }],
       [{ op: "noise_profile", requestId: "a", action: "clear" }],
@@ -82,7 +82,7 @@ describe("parseOperation", () => {
 });
 
 describe("ControlStage", () => {
-  it("keeps the latest value of each field, changes nothing before the tick and all of it in one", () => {
+  test("keeps the latest value of each field, changes nothing before the tick and all of it in one", () => {
     const { stage, ends, changes, apply } = start();
     const before = stage.beforeTick(apply);
     stage.stage(set("a", { strength: 0.2, gainDb: 3 }));
@@ -108,7 +108,7 @@ describe("ControlStage", () => {
     expect(changes).toHaveLength(1);
   });
 
-  it("drains in order: interrupt, source, model, finished preparations, band, knobs", () => {
+  test("drains in order: interrupt, source, model, finished preparations, band, knobs", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(set("knob", { strength: 0 }));
     stage.stage({ op: "loop_band", requestId: "band", band: { start: 0, end: 200_000 } });
@@ -129,7 +129,7 @@ describe("ControlStage", () => {
     );
   });
 
-  it("lets ticks go on while a model loads, and drops the result of a superseded load", () => {
+  test("lets ticks go on while a model loads, and drops the result of a superseded load", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(model("old"));
     const [old] = stage.takePreparations();
@@ -149,7 +149,7 @@ describe("ControlStage", () => {
     expect(stage.pending).toBe(0);
   });
 
-  it("starts a preparation over when the model changed under it, five times and then no more", () => {
+  test("starts a preparation over when the model changed under it, five times and then no more", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(noise("noise"));
     let runs = 0;
@@ -173,7 +173,7 @@ describe("ControlStage", () => {
     expect(ends.at(-1)).toBe("calm applied");
   });
 
-  it("fails a request whose change throws and keeps the rest", () => {
+  test("fails a request whose change throws and keeps the rest", () => {
     const { stage, ends } = start();
     stage.stage(model("model"));
     stage.prepared(stage.takePreparations()[0]!, "broken");
@@ -191,7 +191,7 @@ describe("ControlStage", () => {
     expect(ends.at(-1)).toBe("bad failed");
   });
 
-  it("bounds its splices, refuses an id that is waiting, and fails what waits when it closes", () => {
+  test("bounds its splices, refuses an id that is waiting, and fails what waits when it closes", () => {
     const { stage, ends } = start();
     const splice = (requestId: string): Operation => ({
       op: "write_audio",
@@ -211,7 +211,7 @@ describe("ControlStage", () => {
     expect(() => stage.stage(set("x", { strength: 0 }))).toThrow(StateError);
   });
 
-  it("ends every request exactly once, and the last value of a field wins, in any order of events", () => {
+  test("ends every request exactly once, and the last value of a field wins, in any order of events", () => {
     const step = fc.record({
       kind: fc.constantFrom(
         "strength",
@@ -265,7 +265,7 @@ describe("ControlStage", () => {
 });
 
 describe("controlMessage", () => {
-  it("names the operation and how it ended", () => {
+  test("names the operation and how it ended", () => {
     const event = { outcome: "failed", op: "model", requestId: "7", controlEpoch: undefined, reason: "No." } as const;
     expect(controlMessage(event)).toEqual({ event: "model_failed", requestId: "7", reason: "No." });
   });

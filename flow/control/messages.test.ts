@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, it } from "vitest";
+import { expect, test } from "vitest";
 import { ProtocolError } from "../../base/index.js";
 import {
   type ControlAnswer,
@@ -19,7 +19,7 @@ function codeOf(run: () => unknown): string {
   return "none";
 }
 
-it("requests and answers come back as they went, and answers reach the controller they name alone", () => {
+test("requests and answers come back as they went, and answers reach the controller they name alone", () => {
   const operation = { op: "set", requestId: "a", knobs: { strength: 1 } };
   const payload = { bytes: 5, sha256: "0".repeat(64) };
   const request = { order: 7, payload, operation };
@@ -42,7 +42,7 @@ it("requests and answers come back as they went, and answers reach the controlle
   }
 });
 
-it("whatever else arrives is refused with a typed error", () => {
+test("whatever else arrives is refused with a typed error", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   expect(codeOf(() => decodeControlRequest(bytes("x".repeat(16_385))))).toBe("CONTROL_TOO_LARGE");
   expect(

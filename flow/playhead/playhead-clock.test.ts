@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
 import { ListenerState } from "../report/listener-state.js";
 import type { Report } from "../report/report.js";
@@ -8,7 +8,7 @@ import { StalenessEstimator } from "./staleness.js";
 const zero = microseconds(0);
 
 describe("StalenessEstimator", () => {
-  it("finds none at a constant offset and measures an extra delay exactly", () => {
+  test("finds none at a constant offset and measures an extra delay exactly", () => {
     for (const extra of [0.1, 0.5, 1.0, 4.8]) {
       const estimator = new StalenessEstimator();
       for (let tick = 0; tick < 50; tick++) {
@@ -19,7 +19,7 @@ describe("StalenessEstimator", () => {
     }
   });
 
-  it("takes a raised offset for the new base once the old one has aged out, and not before", () => {
+  test("takes a raised offset for the new base once the old one has aged out, and not before", () => {
     const estimator = new StalenessEstimator();
     estimator.observe(zero, fromSeconds(100));
     // A burst of reports pushes nothing out.
@@ -35,7 +35,7 @@ describe("StalenessEstimator", () => {
 });
 
 describe("PlayheadClock", () => {
-  it("projects a report through its staleness, and an unstamped one through the wall clock", () => {
+  test("projects a report through its staleness, and an unstamped one through the wall clock", () => {
     const clock = new PlayheadClock();
     expect(clock.at(zero)).toBeUndefined();
     clock.observe({ playhead: fromSeconds(10), playing: true, arrival: fromSeconds(50), staleness: fromSeconds(2) });
@@ -45,7 +45,7 @@ describe("PlayheadClock", () => {
     expect(clock.at(fromSeconds(52.5))).toBe(fromSeconds(30.5));
   });
 
-  it("runs on for two seconds without a report and then holds; a paused player holds at once", () => {
+  test("runs on for two seconds without a report and then holds; a paused player holds at once", () => {
     const clock = new PlayheadClock();
     clock.observe({ playhead: fromSeconds(10), playing: true, arrival: zero, staleness: fromSeconds(0.5) });
     expect(clock.at(fromSeconds(2))).toBe(fromSeconds(12.5));
@@ -54,7 +54,7 @@ describe("PlayheadClock", () => {
     expect(clock.at(fromSeconds(61))).toBe(fromSeconds(12));
   });
 
-  it("slews small steps back, takes middling ones, and jumps on large ones, seeks and rewinds", () => {
+  test("slews small steps back, takes middling ones, and jumps on large ones, seeks and rewinds", () => {
     const clock = new PlayheadClock();
     const sample = (playhead: number, arrival: number, moved = false) =>
       clock.observe({
@@ -107,7 +107,7 @@ describe("the estimated playhead while five seconds of queueing build up on the 
     return worst;
   };
 
-  it("stays within 50 ms, where without the estimator it is off by the whole queue", () => {
+  test("stays within 50 ms, where without the estimator it is off by the whole queue", () => {
     expect(worstErrorMs(true)).toBeLessThan(50);
     expect(worstErrorMs(false)).toBeGreaterThan(1500);
   });

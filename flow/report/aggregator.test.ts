@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
 import { PlayheadBound } from "../playhead/playhead-bound.js";
 import { decodeAggregate, encodeAggregate, MAX_LISTED } from "./aggregate.js";
@@ -30,7 +30,7 @@ function report(changes: Partial<Report>): Report {
 }
 
 describe("ListenerState", () => {
-  it("lets a late report ratchet the ack and lower the lead, and nothing else", () => {
+  test("lets a late report ratchet the ack and lower the lead, and nothing else", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 200, playhead: fromSeconds(10.2), receivedGroup: 5 }), fromMilliseconds(1200));
     const late = report({
@@ -63,7 +63,7 @@ describe("ListenerState", () => {
     expect(state.takeWorstLead()).toBeUndefined();
   });
 
-  it("ends with the same acks, lead and newest report in whatever order they arrive", () => {
+  test("ends with the same acks, lead and newest report in whatever order they arrive", () => {
     const received = fc.record({
       clientTimeMs: fc.nat({ max: 50 }),
       receivedGroup: fc.option(fc.nat({ max: 99 }), { nil: undefined }),
@@ -84,7 +84,7 @@ describe("ListenerState", () => {
     );
   });
 
-  it("freezes a report together with its staleness and starts afresh with a new player run", () => {
+  test("freezes a report together with its staleness and starts afresh with a new player run", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 0 }), fromSeconds(1));
     state.fold(report({ clientTimeMs: 100, receivedGroup: 3 }), fromSeconds(1.4));
@@ -96,7 +96,7 @@ describe("ListenerState", () => {
     expect(state.playheadAt(fromSeconds(2))).toBe(fromSeconds(3));
   });
 
-  it("keeps what was heard at a rewind when a later report leaves it out", () => {
+  test("keeps what was heard at a rewind when a later report leaves it out", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 0 }), fromSeconds(1));
     const applied = report({ clientTimeMs: 10, discontinuity: 1, from: fromSeconds(9), heardUntil: fromSeconds(9.1) });
@@ -109,7 +109,7 @@ describe("ListenerState", () => {
 });
 
 describe("ReportAggregator", () => {
-  it("projects every listener with its own staleness and folds the rest", () => {
+  test("projects every listener with its own staleness and folds the rest", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     aggregator.fold(report({ session: 1, clientTimeMs: 1000 }), fromSeconds(5));
     aggregator.fold(report({ session: 2, clientTimeMs: 70_000, playhead: fromSeconds(8) }), fromSeconds(5));
@@ -169,7 +169,7 @@ describe("ReportAggregator", () => {
     expect([next.aggregateId, next.worstLead]).toEqual([1, undefined]);
   });
 
-  it("forgets the silent, refuses and counts what does not fit, and lets no listener speak for another", () => {
+  test("forgets the silent, refuses and counts what does not fit, and lets no listener speak for another", () => {
     const aggregator = new ReportAggregator({ broadcast: 1, maxListeners: 2 });
     expect(aggregator.latestPlayhead(microseconds(0))).toBeUndefined();
     aggregator.fold(report({ session: 1 }), fromSeconds(0), "a");
@@ -186,7 +186,7 @@ describe("ReportAggregator", () => {
     expect(empty).toMatchObject({ listeners: 0, playing: false, earliest: 0, latest: 0, listed: [] });
   });
 
-  it("names listeners that just applied a rewind at once and all others in turn", () => {
+  test("names listeners that just applied a rewind at once and all others in turn", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     const none = { group: undefined, bytes: 0 };
     for (let session = 0; session < 60; session++) aggregator.fold(report({ session }), fromSeconds(1));
@@ -227,7 +227,7 @@ describe("a listener that lies", () => {
     return { aggregator, bound, at, run, now: () => at(clientTimeMs) };
   }
 
-  it("moves no playhead beyond what could be heard, and leaves nothing behind", () => {
+  test("moves no playhead beyond what could be heard, and leaves nothing behind", () => {
     for (const claim of [(at: number) => at + 20e6, () => Number.MAX_SAFE_INTEGER, (at: number) => at + 3600e6]) {
       const { run, at } = scene();
       run(5000);
@@ -241,7 +241,7 @@ describe("a listener that lies", () => {
     }
   });
 
-  it("that is behind cuts no more than 5 s back, and alone starves no other", () => {
+  test("that is behind cuts no more than 5 s back, and alone starves no other", () => {
     const { run, at } = scene();
     run(9000);
     const aggregate = run(1000, () => ({ playhead: microseconds(0) }));
@@ -255,7 +255,7 @@ describe("a listener that lies", () => {
     expect(aggregator.latestPlayhead(now())).toBe(at(9000));
   });
 
-  it("worsens the landing lead of the others by half a second at most, from whichever group", () => {
+  test("worsens the landing lead of the others by half a second at most, from whichever group", () => {
     const { aggregator, now } = scene();
     const lead = { worstLead: microseconds(200_000), worstLeadGroup: 90 };
     aggregator.fold(report({ session: 1, ...lead }), now(), "a");
@@ -276,7 +276,7 @@ describe("a listener that lies", () => {
     expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-300_000);
   });
 
-  it("applies no rewind that there was not, and takes neither another's id nor everybody's place", () => {
+  test("applies no rewind that there was not, and takes neither another's id nor everybody's place", () => {
     const { aggregator, bound, run, at } = scene();
     const before = run(1000, () => ({ discontinuity: 0 }));
     let applied = 0;
@@ -303,7 +303,7 @@ describe("a listener that lies", () => {
     expect(small.fold(report({ session: 1 }), at(1), "edge/1", "edge")).toBeDefined();
   });
 
-  it("never makes an aggregate that can't be read, whatever it reports", () => {
+  test("never makes an aggregate that can't be read, whatever it reports", () => {
     const wild = fc.oneof(fc.maxSafeInteger(), fc.nat({ max: 9 })).map(Math.abs);
     fc.assert(
       fc.property(fc.array(fc.array(wild, { minLength: 12, maxLength: 12 }), { maxLength: 20 }), (reports) => {

@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelError, microseconds } from "../../base/index.js";
 import { openSource } from "../source/source.js";
 import { knobsSchema, Mixer } from "../tracks/mixer.js";
@@ -49,7 +49,7 @@ async function run(denoiser: Denoiser, samples: Float32Array, options?: { infer:
 }
 
 describe("realFft", () => {
-  it("agrees with the definition for 960 and undoes itself", async () => {
+  test("agrees with the definition for 960 and undoes itself", async () => {
     const fft = await realFft(960);
     const time = noise(960);
     const spectrum = new Float32Array(960);
@@ -69,7 +69,7 @@ describe("realFft", () => {
     for (let i = 0; i < 960; i++) expect(back[i]).toBeCloseTo(time[i]!, 5);
   });
 
-  it("makes an analysis and synthesis that give the audio back one hop late", async () => {
+  test("makes an analysis and synthesis that give the audio back one hop late", async () => {
     const stft = new Stft(await realFft(960));
     const samples = noise(4800);
     const output = new Float32Array(480);
@@ -82,7 +82,7 @@ describe("realFft", () => {
 });
 
 describe("Denoiser", () => {
-  it("turns audio down by the network's gains, one hop late, the same way every time", async () => {
+  test("turns audio down by the network's gains, one hop late, the same way every time", async () => {
     for (const model of [tiny, other]) {
       const samples = noise(model.contract.hop * 40);
       const denoiser = await Denoiser.create(model);
@@ -97,7 +97,7 @@ describe("Denoiser", () => {
     }
   });
 
-  it("passes the audio through unchanged without inference, beside the dry hop", async () => {
+  test("passes the audio through unchanged without inference, beside the dry hop", async () => {
     const denoiser = await Denoiser.create(tiny);
     const samples = noise(4800);
     const output = await run(denoiser, samples, { infer: false });
@@ -106,7 +106,7 @@ describe("Denoiser", () => {
     expect(dry).toEqual(samples.subarray(4320));
   });
 
-  it("continues from a checkpoint as if nothing had come between, beside other streams on the same model", async () => {
+  test("continues from a checkpoint as if nothing had come between, beside other streams on the same model", async () => {
     const samples = noise(480 * 60);
     const denoiser = await Denoiser.create(tiny);
     const whole = await run(denoiser, samples);
@@ -123,7 +123,7 @@ describe("Denoiser", () => {
     expect(await run(fresh, samples.subarray(480 * 31))).toEqual(rest);
   });
 
-  it("runs a model without state whose deep filter reaches back, and passes audio through beside it", async () => {
+  test("runs a model without state whose deep filter reaches back, and passes audio through beside it", async () => {
     // Its filter takes the bins of two hops ago, all but the highest: what comes out is what went in, two hops later than
     // usual.
     const late = await loadModel(fixture("late.onnx"));
@@ -145,7 +145,7 @@ describe("Denoiser", () => {
     await late.close();
   });
 
-  it("is conditioned on a noise: takes out more of it, less of what is far above it, and nothing without a profile", async () => {
+  test("is conditioned on a noise: takes out more of it, less of what is far above it, and nothing without a profile", async () => {
     const power = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value * value, 0);
     const hiss = noise(48_000).map((value, i) => value / (0.01 + Math.sin(i / 9000) ** 2));
     const profile = await analyseNoise(hiss.map((value) => value * 0.01));
@@ -174,7 +174,7 @@ describe("Denoiser", () => {
     await expect(analyseNoise(new Float32Array(9600).fill(Number.NaN))).rejects.toThrow("not a finite number");
   });
 
-  it("silences pauses on demand, as digital silence, and goes on with the first word", async () => {
+  test("silences pauses on demand, as digital silence, and goes on with the first word", async () => {
     const model = await loadModel(fileURLToPath(new URL("../../models/unsay-denoise.onnx", import.meta.url)));
     const speech = await openSource({
       file: fileURLToPath(new URL("../../examples/audio/noisy-speech.wav", import.meta.url)),
@@ -197,7 +197,7 @@ describe("Denoiser", () => {
     await model.close();
   });
 
-  it("says no to two hops at once", async () => {
+  test("says no to two hops at once", async () => {
     const denoiser = await Denoiser.create(tiny);
     const first = denoiser.process(new Float32Array(480));
     await expect(denoiser.process(new Float32Array(480))).rejects.toThrow("before its last call");
@@ -218,7 +218,7 @@ describe("loadModel", () => {
     );
   }
 
-  it("refuses every misfit in a sentence that names the field", async () => {
+  test("refuses every misfit in a sentence that names the field", async () => {
     const cases: [(sidecar: Record<string, unknown>) => void, RegExp][] = [
       [(s) => (s.sampleRate = 16_000), /sampleRate/],
       [(s) => (s.window = 962), /window must be a multiple of 32/],
@@ -274,7 +274,7 @@ describe("Mixer", () => {
     return output[0]!;
   };
 
-  it("follows strength, attenuation limit, gain and bypass", () => {
+  test("follows strength, attenuation limit, gain and bypass", () => {
     expect(settle({})).toBeCloseTo(0.2, 6);
     expect(settle({ strength: 0 })).toBeCloseTo(1, 6);
     expect(settle({ strength: 0.5 })).toBeCloseTo(0.6, 6);
@@ -285,7 +285,7 @@ describe("Mixer", () => {
     expect(knobsSchema.safeParse({ strength: 1.1 }).success).toBe(false);
   });
 
-  it("ramps a change over one block without a step", () => {
+  test("ramps a change over one block without a step", () => {
     const mixer = new Mixer(knobsSchema.parse({}));
     mixer.set(knobsSchema.parse({ bypass: true, gainDb: 6 }));
     const output = new Float32Array(480);
@@ -296,7 +296,7 @@ describe("Mixer", () => {
 });
 
 describe("OverloadGuard", () => {
-  it("passes audio through while inference is too slow and comes back once a trial was fast", () => {
+  test("passes audio through while inference is too slow and comes back once a trial was fast", () => {
     let now = 0;
     const guard = new OverloadGuard({ clock: () => microseconds(now), budget: microseconds(10_000) });
     const hop = (cost: number): boolean => {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Denoiser } from "./denoiser.js";
 import { loadModel, type Model } from "./model.js";
 import { analyseNoise } from "./noise-profile.js";
@@ -46,7 +46,7 @@ async function play(denoiser: Denoiser, samples: Float32Array): Promise<Float32A
 }
 
 describe("the denoising worker", () => {
-  it("gives eight streams at once the very audio they get one by one on the event loop, checkpoints and profile included", async () => {
+  test("gives eight streams at once the very audio they get one by one on the event loop, checkpoints and profile included", async () => {
     const profile = await analyseNoise(audio(9600, 99));
     const steps = async (denoiser: Denoiser, seed: number) => {
       const samples = audio(480 * 40, seed);
@@ -77,7 +77,7 @@ describe("the denoising worker", () => {
     expect(DenoiseWorker.of(model).streams).toBe(0);
   });
 
-  it("takes over by itself, between two hops, when a second stream starts, and nobody hears it", async () => {
+  test("takes over by itself, between two hops, when a second stream starts, and nobody hears it", async () => {
     const samples = audio(480 * 50, 5);
     const here = await run(await Denoiser.create(model, { thread: "here" }), samples);
     const first = await Denoiser.create(model);
@@ -98,7 +98,7 @@ describe("the denoising worker", () => {
     expect(DenoiseWorker.of(model).streams).toBe(0);
   });
 
-  it("goes on without a gap on the event loop when the worker dies, and says so once", async () => {
+  test("goes on without a gap on the event loop when the worker dies, and says so once", async () => {
     const samples = audio(480 * 60, 7);
     const whole = await play(await Denoiser.create(model, { thread: "here" }), samples);
     const errors: unknown[] = [];
@@ -118,7 +118,7 @@ describe("the denoising worker", () => {
     expect(errors).toHaveLength(1);
   });
 
-  it("refuses a hop beside another, a hop after close and another model's checkpoint", async () => {
+  test("refuses a hop beside another, a hop after close and another model's checkpoint", async () => {
     const stream = await Denoiser.create(model, { thread: "worker" });
     const pending = stream.process(new Float32Array(480));
     await expect(stream.process(new Float32Array(480))).rejects.toThrow("before its last call");
@@ -130,7 +130,7 @@ describe("the denoising worker", () => {
     await expect(stream.process(new Float32Array(480))).rejects.toThrow("after close()");
   });
 
-  it("keeps no process alive and ends it cleanly, also from the sources", async () => {
+  test("keeps no process alive and ends it cleanly, also from the sources", async () => {
     const address = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
     const script = `
       import ${address("../../base/polyfills.ts")};

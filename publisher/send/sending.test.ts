@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 import { Listeners } from "./listeners.js";
@@ -28,7 +28,7 @@ function takeAll(sendQueue: SendQueue, now: number, playhead: number): number[] 
 }
 
 describe("SendQueue", () => {
-  it("paces a burst, and is full while the next hop has more in flight than the window holds", () => {
+  test("paces a burst, and is full while the next hop has more in flight than the window holds", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 40; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(16);
@@ -49,7 +49,7 @@ describe("SendQueue", () => {
     expect(open.isFull(ms(0))).toBe(false);
   });
 
-  it("sends nothing that has waited for longer than two seconds, and counts what it skips by reason", () => {
+  test("sends nothing that has waited for longer than two seconds, and counts what it skips by reason", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     sendQueue.push(frame(0, 5000, true));
     sendQueue.push(frame(1, 5020));
@@ -62,7 +62,7 @@ describe("SendQueue", () => {
     expect(sendQueue.takeLog(ms(2600))).toBeUndefined();
   });
 
-  it("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
+  test("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 10; i++) sendQueue.push(frame(i, i * 20));
     expect(sendQueue.take(ms(0), ms(0))?.sequence).toBe(0);
@@ -78,7 +78,7 @@ describe("SendQueue", () => {
     expect(sendQueue.inFlight(ms(0))).toBe(160);
   });
 
-  it("sends again on a new session what still has its moment to come, and nothing that was taken back", () => {
+  test("sends again on a new session what still has its moment to come, and nothing that was taken back", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 12; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(12);
@@ -89,7 +89,7 @@ describe("SendQueue", () => {
     expect(takeAll(sendQueue, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
   });
 
-  it("sends what waited while the process stood still, where listeners play what comes late, but nothing late of before", () => {
+  test("sends what waited while the process stood still, where listeners play what comes late, but nothing late of before", () => {
     for (const late of [false, true]) {
       const sendQueue = new SendQueue({ bitrateBps: 64_000, late });
       sendQueue.push(frame(0, 0));
@@ -104,7 +104,7 @@ describe("SendQueue", () => {
     }
   });
 
-  it("keeps only the newest opening frame while nobody takes anything", () => {
+  test("keeps only the newest opening frame while nobody takes anything", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     sendQueue.push(frame(65_536, 0, true));
     sendQueue.push(frame(131_072, 0, true));
@@ -162,7 +162,7 @@ describe("Listeners", () => {
     };
   }
 
-  it("projects the earliest and latest playhead, and knows nobody after three seconds of silence", () => {
+  test("projects the earliest and latest playhead, and knows nobody after three seconds of silence", () => {
     const listeners = new Listeners({ clock });
     expect(listeners.latest(clock())).toBeUndefined();
     listeners.observe(
@@ -181,7 +181,7 @@ describe("Listeners", () => {
     expect(listeners.latest(clock())).toBeUndefined();
   });
 
-  it("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
+  test("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.startOver(ms(5100), clock());
@@ -192,14 +192,14 @@ describe("Listeners", () => {
     expect(listeners.isStartingOver(clock())).toBe(false);
   });
 
-  it("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
+  test("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 }, relay);
     expect(listeners.latest(clock())).toBe(ms(5000));
   });
 
-  it("waits for every listener's own word, and projects for those that stay silent, within what they had", async () => {
+  test("waits for every listener's own word, and projects for those that stay silent, within what they had", async () => {
     const listeners = new Listeners({ clock });
     const before = [
       { session: 1, playheadMs: 5000, receivedMs: 9000 },
@@ -221,7 +221,7 @@ describe("Listeners", () => {
     ]);
   });
 
-  it("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
+  test("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
     const listeners = new Listeners({ clock });
     const quiet = { session: 2, playheadMs: 5000 };
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
@@ -236,7 +236,7 @@ describe("Listeners", () => {
     expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
   });
 
-  it("believes no relay that puts the listeners beyond what was sent, or far behind", () => {
+  test("believes no relay that puts the listeners beyond what was sent, or far behind", () => {
     const listeners = new Listeners({ clock });
     for (let at = 0; at <= 8000; at += 20) listeners.bound.sent(ms(at), clock());
     listeners.bound.begin(ms(5000), clock());
@@ -256,7 +256,7 @@ describe("Listeners", () => {
     expect([listeners.earliest(clock()), listeners.latest(clock())]).toEqual([ms(1000), ms(6000)]);
   });
 
-  it("gives each of two interrupts in flight its own answer, also when one is answered by the other's report", async () => {
+  test("gives each of two interrupts in flight its own answer, also when one is answered by the other's report", async () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     const first = listeners.heard(1000);
@@ -273,7 +273,7 @@ describe("Listeners", () => {
       expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
   });
 
-  it("takes a playhead that stood still when it was reported to have perhaps begun to move", () => {
+  test("takes a playhead that stood still when it was reported to have perhaps begun to move", () => {
     const listeners = new Listeners({ clock });
     expect(listeners.furthest(clock())).toBeUndefined();
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { playing: false }), relay);
@@ -285,7 +285,7 @@ describe("Listeners", () => {
     expect(listeners.furthest(clock())).toBe(ms(5140));
   });
 
-  it("does not wait for listeners that left, nor with nobody there", async () => {
+  test("does not wait for listeners that left, nor with nobody there", async () => {
     const listeners = new Listeners({ clock });
     expect(await listeners.heard(1000)).toEqual([]);
     listeners.observe(aggregate([{ session: 1, playheadMs: 1000 }]), relay);
@@ -294,7 +294,7 @@ describe("Listeners", () => {
     expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
   });
 
-  it("holds no sender's clock or count against another's, however they take turns", () => {
+  test("holds no sender's clock or count against another's, however they take turns", () => {
     const listeners = new Listeners({ clock });
     const hour = 3_600_000;
     const senders = [
@@ -316,7 +316,7 @@ describe("Listeners", () => {
     }
   });
 
-  it("follows a sender whose count begins again, and drops what another one overtook by the sender's clock", () => {
+  test("follows a sender whose count begins again, and drops what another one overtook by the sender's clock", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { aggregateId: 70_000 }), relay);
     now += 100;

@@ -1,9 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { Transit } from "./transit.js";
 
 describe("Transit", () => {
-  it("is how far ahead a group was written less the lead with which it landed, believed at once when it grows", () => {
+  test("is how far ahead a group was written less the lead with which it landed, believed at once when it grows", () => {
     const transit = new Transit();
     expect(transit.ahead).toBeUndefined();
     for (let sequence = 0; sequence < 300; sequence++) transit.wrote(sequence, ms(900));
@@ -23,7 +23,7 @@ describe("Transit", () => {
     expect(transit.ahead).toBeUndefined();
   });
 
-  it("is not taken for longer because a relay holds what is in no hurry, but for shorter when even that comes soon", () => {
+  test("is not taken for longer because a relay holds what is in no hurry, but for shorter when even that comes soon", () => {
     const transit = new Transit();
     transit.wrote(1, ms(8000));
     transit.landed(1, ms(950));

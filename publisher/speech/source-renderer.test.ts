@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { microseconds, monotonicClock } from "../../base/index.js";
 import { VOICE_UNKNOWN } from "../../container/index.js";
 import { Denoiser } from "../denoise/denoiser.js";
@@ -44,7 +44,7 @@ async function render(
 }
 
 describe("SourceRenderer", () => {
-  it("gives back what went in to the sample, with the denoised audio in step beside it", async () => {
+  test("gives back what went in to the sample, with the denoised audio in step beside it", async () => {
     for (const length of [0, 1, 479, 480, 481, 4800, 5000]) {
       const samples = ramp(length);
       const plain = await render(await openSource({ samples }), 1, false);
@@ -61,7 +61,7 @@ describe("SourceRenderer", () => {
     expect(likeness).toBeGreaterThan(0.8);
   });
 
-  it("denoises the channels of a stereo source each for itself", async () => {
+  test("denoises the channels of a stereo source each for itself", async () => {
     const mono = ramp(4800);
     const stereo = new Float32Array(9600);
     for (let i = 0; i < 4800; i++) stereo[i * 2] = mono[i]!;
@@ -71,7 +71,7 @@ describe("SourceRenderer", () => {
     expect(both.wet.filter((_, i) => i % 2 === 1).every((value) => value === 0)).toBe(true);
   });
 
-  it("tells of a voice in either channel, of none where the network did not run, and nothing with a model that can't", async () => {
+  test("tells of a voice in either channel, of none where the network did not run, and nothing with a model that can't", async () => {
     const shipped = await loadModel(fileURLToPath(new URL("../../models/unsay-denoise.onnx", import.meta.url)));
     const other = await loadModel(fileURLToPath(new URL("../denoise/fixtures/other.onnx", import.meta.url)));
     const speech = new URL("../../examples/audio/clean-speech.wav", import.meta.url);
@@ -110,7 +110,7 @@ describe("SourceRenderer", () => {
     await other.close();
   });
 
-  it("gives blocks that were put back first, and goes on after them", async () => {
+  test("gives blocks that were put back first, and goes on after them", async () => {
     const samples = ramp(960);
     const renderer = new SourceRenderer({
       source: await openSource({ samples }),
@@ -125,7 +125,7 @@ describe("SourceRenderer", () => {
     expect(await renderer.read()).toBeUndefined();
   });
 
-  it("ends quietly when it is closed in the middle of a hop", async () => {
+  test("ends quietly when it is closed in the middle of a hop", async () => {
     const source = await openSource({ samples: ramp(9600), inputChannels: 2, channels: 2 });
     const denoisers = [await Denoiser.create(model), await Denoiser.create(model)];
     const renderer = new SourceRenderer({ source, denoisers, guard: guard(), clock: monotonicClock });
@@ -136,7 +136,7 @@ describe("SourceRenderer", () => {
     expect(await reading).toBeUndefined();
   });
 
-  it("passes audio through and counts it while inference is too slow", async () => {
+  test("passes audio through and counts it while inference is too slow", async () => {
     let now = 0;
     const clock = () => {
       now += 20_000;
@@ -159,7 +159,7 @@ describe("SourceRenderer", () => {
 });
 
 describe("TimelineBuffer", () => {
-  it("keeps where somebody speaks beside the audio, through cuts and holes, to 10 ms", () => {
+  test("keeps where somebody speaks beside the audio, through cuts and holes, to 10 ms", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("write" as const), length: fc.nat(3000), voice: fc.nat(254) }),
       fc.record({ kind: fc.constant("raw" as const), length: fc.nat(3000), voice: fc.constant(VOICE_UNKNOWN) }),
@@ -200,7 +200,7 @@ describe("TimelineBuffer", () => {
     );
   });
 
-  it("behaves like an endless array of silence that remembers the last stretch", () => {
+  test("behaves like an endless array of silence that remembers the last stretch", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("write" as const), length: fc.nat(30) }),
       fc.record({ kind: fc.constant("seek" as const), length: fc.nat(60) }),
