@@ -34,14 +34,14 @@ def test_clips() -> list[Clip]:
     return [(clip, *(read_wav(folder / f"{clip['name']}-{kind}.wav")[0] for kind in ("clean", "noisy"))) for clip in listed]
 
 
-def validation_clips() -> list[Clip]:
+def validation_clips(recorded: bool = True) -> list[Clip]:
     """Sixty-nine clips of five seconds out of the validation banks, each noise family as often as in training.
 
-    Every third is what is left of it at 16 kHz.
+    Every third is what is left of it at 16 kHz. Voices and noises are recorded, or else synthetic and computed.
     """
     random = np.random.default_rng(17)
-    speech, voices = open_bank("speech-validation")
-    sounds, pieces = open_bank("noise-validation")
+    speech, voices = open_bank("voices-validation" if recorded else "speech-validation")
+    sounds, pieces = open_bank("sounds-validation" if recorded else "noise-validation")
     length, clips = 5 * RATE, []
     voices = [piece for piece in voices if piece.length > length]
     names = sorted({piece.name for piece in voices})
@@ -59,11 +59,12 @@ def validation_clips() -> list[Clip]:
     return clips
 
 
-def score(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> tuple[float, float, float]:
-    """SI-SDR with both high-passed, STOI and the noise left in pauses."""
+def score(clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) -> tuple[float, ...]:
+    """SI-SDR with both high-passed, STOI, the noise left in pauses and its swing, and PESQ."""
     ratio = si_sdr(high_pass(clean)[SKIPPED:], high_pass(output)[SKIPPED:])
     clean, noisy, output = clean[SKIPPED:], noisy[SKIPPED:], output[SKIPPED:]
-    return ratio, stoi(clean, output), pause_noise(clean, noisy, output)
+    quality = wide_pesq(*(resample(x, RATE, 16_000) for x in (clean, output)))
+    return ratio, stoi(clean, output), pause_noise(clean, noisy, output), pause_swing(clean, noisy, output), quality
 
 
 def table(clips: list[Clip], before: np.ndarray, after: np.ndarray) -> None:
@@ -72,11 +73,11 @@ def table(clips: list[Clip], before: np.ndarray, after: np.ndarray) -> None:
     for key in ("snrDb", "rate", "family", "speaker"):
         for value in dict.fromkeys(clip[0][key] for clip in clips if key in clip[0]):
             groups.append((f"{key} {value}", np.array([clip[0].get(key) == value for clip in clips])))
-    print(f"{'':22}  clips   SI-SDR in   out +- 95%    STOI in   out    pauses")
+    print(f"{'':22}  clips   SI-SDR in   out +- 95%    STOI in   out    pauses  swing  PESQ in   out")
     for label, chosen in groups:
         old, new = (np.nanmean(x[chosen], 0) for x in (before, after))
         spread = 1.96 * after[chosen, 0].std() / np.sqrt(chosen.sum())
-        print(f"{label:22} {chosen.sum():5d} {old[0]:10.2f} {new[0]:7.2f} {spread:5.2f} {old[1]:10.3f} {new[1]:6.3f} {new[2]:8.1f}")
+        print(f"{label:22} {chosen.sum():5d} {old[0]:10.2f} {new[0]:7.2f} {spread:5.2f} {old[1]:10.3f} {new[1]:6.3f} {new[2]:8.1f} {new[3]:6.1f} {old[4]:8.2f} {new[4]:5.2f}")
 
 
 def load(name: str) -> Denoiser:

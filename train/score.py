@@ -44,11 +44,11 @@ def score(clip: dict, clean: np.ndarray, noisy: np.ndarray, output: np.ndarray) 
     """All figures of one clip."""
     clean, noisy, output = (x[STARTUP:] for x in (clean, noisy, output))
     low_clean, low_output = (resample(x, RATE, 16_000) for x in (clean, output))
-    high = [high_pass(x) for x in (low_clean, low_output)]
+    high = [high_pass(x) for x in (clean, output)]
     sig, bak, ovrl = others.dnsmos(np.clip(low_output, -1, 1))
     figures = {
         "pesq": wide_pesq(low_clean, low_output), "stoi": float(stoi(low_clean, low_output, 16_000)),
-        "sisdr8": si_sdr(*high), "sisdr24": si_sdr(high_pass(clean), high_pass(output)),
+        "sisdr8": si_sdr(*(resample(x, RATE, 16_000) for x in high)), "sisdr24": si_sdr(*high),
         "sig": sig, "bak": bak, "ovrl": ovrl,
         "pause": pause_noise(clean, noisy, output), "swing": pause_swing(clean, noisy, output),
         "onset": onset_db(clean, output) if clip["part"] == "onset" else float("nan"),
