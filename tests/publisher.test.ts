@@ -449,6 +449,19 @@ test("a publisher mixes denoised and raw audio again for what lies ahead without
   decoder.free();
 });
 
+test("a publisher keeps the floor it is asked for under denoised silence", async () => {
+  await using stage = new Stage();
+  const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
+  const source = await openSource({ samples: new Float32Array(96_000) });
+  const { ear } = await setUp(stage, { source, model, aheadMs: 2000, comfortNoiseDb: -50 });
+  await until("a second and a half", () => ear.heard.length >= 75);
+  const decoder = await createDecoder({ channels: 1 });
+  const audio = ear.heard.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]).slice(24_000, 72_000);
+  const levelDb = 10 * Math.log10(audio.reduce((sum, sample) => sum + sample * sample, 0) / audio.length);
+  expect(Math.abs(levelDb + 50)).toBeLessThan(3);
+  decoder.free();
+});
+
 test("a publisher sends a live source as it comes, and is silent after an interrupt until it resumes", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(30), mode: "live" });

@@ -69,7 +69,7 @@ export class LocalDenoiser implements HopDenoiser {
       else this.#bands.apply(network.output, stft.spectrum);
     } else this.#filter?.pass(stft.spectrum);
     stft.synthesise(wet);
-    if (infer) this.#comfort.fill(wet);
+    this.#comfort.fill(wet);
     return infer ? network.voiceActivity : 1;
   }
 

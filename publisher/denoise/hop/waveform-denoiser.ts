@@ -56,8 +56,8 @@ export class WaveformDenoiser implements HopDenoiser {
       if (this.#interpolator === undefined) wet.set(network.output);
       else this.#interpolator.process(network.output, wet);
       if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) wet.fill(0);
-      this.#comfort.fill(wet);
     } else this.#passDry(samples, wet);
+    this.#comfort.fill(wet);
     this.#wet.push(wet, wet);
     this.#dry.push(samples, this.#late.subarray(0, samples.length));
     return infer ? network.voiceActivity : 1;
