@@ -301,7 +301,7 @@ function heartbeat(socket: WebSocket): void {
 /** Connects and checks the certificate before anything is sent, so that a pinned server is the only one to see the URL. */
 function openTls(url: URL, options: QmuxConnectOptions, signal: AbortSignal): Promise<TLSSocket> {
   const { certificateHashes = [], insecure = false } = options;
-  const ca = authorities(options.ca);
+  const ca = certificateHashes.length > 0 ? undefined : authorities(options.ca);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return new Promise((resolve, reject) => {
     const socket = connectTls({
