@@ -15,6 +15,7 @@ export {
   type ConversationEvents,
   type ConversationOptions,
 } from "./conversation.js";
+export { RealtimeDoor, type RealtimeDoorEvents, type RealtimeDoorOptions } from "./realtime/realtime-door.js";
 export { type BotMessage, decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./twilio/bot-message.js";
 export {
   MediaStreamsCall,

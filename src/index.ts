@@ -25,6 +25,9 @@ export {
   type MediaStreamsCallEvents,
   type MediaStreamsCallOptions,
   type MediaStreamsCallStats,
+  RealtimeDoor,
+  type RealtimeDoorEvents,
+  type RealtimeDoorOptions,
 } from "../agent/index.js";
 export {
   InputError,

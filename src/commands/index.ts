@@ -1,4 +1,5 @@
 import type { Command } from "../command.js";
+import { agent } from "./agent.js";
 import { bench } from "./bench.js";
 import { call } from "./call.js";
 import { control } from "./control.js";
@@ -9,4 +10,4 @@ import { token } from "./token.js";
 import { watch } from "./watch.js";
 
 /** Every subcommand of `unsay`, in the order `--help` lists them. */
-export const commands: readonly Command[] = [demo, relay, publish, watch, call, control, token, bench];
+export const commands: readonly Command[] = [demo, relay, publish, watch, call, agent, control, token, bench];

@@ -1,0 +1,149 @@
+import { WebSocket } from "ws";
+import { background, StateError } from "../../base/index.js";
+import type { Publisher, Speech } from "../../publisher/index.js";
+import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { decodeAgentEvent } from "./realtime-event.js";
+import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+
+/** An agent that does not read: audio of the caller is left out beyond this. */
+const MAX_UNREAD_BYTES = 1024 * 1024;
+
+/** One agent at a {@link RealtimeDoor}. */
+export class DoorAgent {
+  readonly #socket: WebSocket;
+  readonly #playback: RealtimePlayback;
+  #format: RealtimeFormat = realtimeFormat(undefined);
+  /** The response that is being made. */
+  #response: string | undefined;
+  /** The response whose audio is heard. */
+  #sounding: string | undefined;
+  readonly #followed = new WeakSet<Speech>();
+  /** How many parts of each response are not over. */
+  readonly #parts = new Map<string, number>();
+  #isClosed = false;
+
+  constructor(socket: WebSocket, publisher: Publisher) {
+    this.#socket = socket;
+    this.#playback = new RealtimePlayback(publisher);
+  }
+
+  /** Takes an event. Returns what is wrong with it. */
+  receive(message: string | Uint8Array): string | undefined {
+    const event = decodeAgentEvent(message);
+    switch (event.type) {
+      case "audio":
+        return this.#say(event.place, event.audio);
+      case "end":
+        this.#playback.end(event.place);
+        return undefined;
+      case "text":
+        this.#playback.text(event.place, event.text, event.words);
+        return undefined;
+      case "began":
+        this.#response = event.responseId;
+        return undefined;
+      case "done":
+        if (this.#response === event.responseId) this.#response = undefined;
+        this.#stop(event.responseId);
+        return undefined;
+      case "interrupt":
+        this.#interrupt();
+        return undefined;
+      case "formats":
+        if (event.output !== undefined) this.#format = realtimeFormat(event.output);
+        return undefined;
+      case "invalid":
+        return event.reason;
+      default:
+        return undefined;
+    }
+  }
+
+  /** Sends audio of the caller: PCM at 24 kHz. */
+  append(audio: Uint8Array): void {
+    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) return;
+    this.#send({ type: "input_audio_buffer.append", audio: Buffer.from(audio).toString("base64") });
+  }
+
+  /** The caller speaks: the agent falls silent. */
+  callerSpoke(): void {
+    this.#send({ type: "input_audio_buffer.speech_started" });
+    this.#interrupt();
+  }
+
+  callerFellSilent(): void {
+    this.#send({ type: "input_audio_buffer.speech_stopped" });
+  }
+
+  /** What came is said to its end; idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#playback.endAll();
+    this.#socket.close();
+  }
+
+  #say(place: PartPlace, audio: Uint8Array): string | undefined {
+    try {
+      this.#playback.audio(place, audio, this.#format);
+    } catch (error) {
+      if (!(error instanceof StateError)) throw error;
+      return `The agent sent more audio than can wait: ${error.message}`;
+    }
+    const speech = this.#playback.speechOf(place);
+    if (speech === undefined || this.#followed.has(speech)) return undefined;
+    this.#followed.add(speech);
+    const { responseId } = place;
+    this.#parts.set(responseId, (this.#parts.get(responseId) ?? 0) + 1);
+    speech.on("started", () => this.#start(responseId));
+    speech.on("finished", () => {
+      this.#parts.set(responseId, (this.#parts.get(responseId) ?? 1) - 1);
+      this.#stop(responseId);
+    });
+    return undefined;
+  }
+
+  #start(responseId: string): void {
+    if (this.#sounding === responseId) return;
+    this.#sounding = responseId;
+    this.#send({ type: "output_audio_buffer.started", response_id: responseId });
+  }
+
+  // A response has several parts: its audio stops when it is complete and the last of them is over.
+  #stop(responseId: string): void {
+    const left = this.#parts.get(responseId);
+    if (left === undefined || left > 0 || this.#response === responseId) return;
+    this.#parts.delete(responseId);
+    if (this.#sounding !== responseId) return;
+    this.#sounding = undefined;
+    this.#send({ type: "output_audio_buffer.stopped", response_id: responseId });
+  }
+
+  #interrupt(): void {
+    if (this.#response === undefined && !this.#playback.playing) return;
+    const response = this.#response;
+    const sounding = this.#sounding ?? response;
+    this.#response = undefined;
+    this.#sounding = undefined;
+    const cut = this.#playback.interrupt(response);
+    if (sounding !== undefined) this.#send({ type: "output_audio_buffer.cleared", response_id: sounding });
+    background(
+      "agent.door",
+      cut.then((truncations) => {
+        for (const { itemId, contentIndex, audioEndMs, heardText, exact } of truncations)
+          this.#send({
+            type: "conversation.item.truncate",
+            item_id: itemId,
+            content_index: contentIndex,
+            audio_end_ms: audioEndMs,
+            heardText,
+            exact,
+          });
+      }),
+    );
+  }
+
+  #send(event: object): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
+  }
+}

@@ -1,0 +1,145 @@
+import { EventEmitter, once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { z } from "zod";
+import { background, guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
+import type { Publisher } from "../../publisher/index.js";
+import type { Caller } from "../caller/caller.js";
+import { DoorAgent } from "./door-agent.js";
+import { MAX_EVENT_CHARACTERS } from "./realtime-event.js";
+
+/** Options of {@link RealtimeDoor}. */
+export interface RealtimeDoorOptions {
+  /** Says what the agent says. Not closed with the door. */
+  readonly publisher: Publisher;
+  /** Whom the agent hears. Their speech interrupts it. Not closed with the door. */
+  readonly caller?: Caller;
+  /** Default 127.0.0.1: agents of this machine. */
+  readonly host?: string;
+  /** 0 picks a free one. Default 0. */
+  readonly port?: number;
+  readonly logger?: Logger;
+}
+
+/** Events of a {@link RealtimeDoor}. */
+export interface RealtimeDoorEvents {
+  /** An agent did something that is wrong; it stays connected. Each kind is said once. */
+  problem: [Error];
+}
+
+const optionsSchema = z.object({
+  host: z.string().min(1).default("127.0.0.1"),
+  port: z.number().int().min(0).max(65_535).default(0),
+});
+/** Kinds of problem that are said. */
+const MAX_PROBLEMS = 32;
+
+/**
+ * A local WebSocket for agents in any language. An agent connects and sends the audio events of OpenAI's Realtime
+ * protocol, its own or the service's, as they are; it gets `output_audio_buffer.started`, `stopped` and `cleared`,
+ * `conversation.item.truncate` with the milliseconds and words that were heard, to be forwarded to the service, and the
+ * caller's audio as `input_audio_buffer.append`. One agent at a time: the newest takes the place of the one before.
+ */
+export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
+  readonly #options: z.output<typeof optionsSchema>;
+  readonly #publisher: Publisher;
+  readonly #caller: Caller | undefined;
+  readonly #logger: Logger | undefined;
+  readonly #said = new Set<string>();
+  #server: WebSocketServer | undefined;
+  #agent: DoorAgent | undefined;
+  readonly #speech = () => this.#agent?.callerSpoke();
+  readonly #silence = () => this.#agent?.callerFellSilent();
+
+  /** @throws InputError `INVALID_OPTION`. */
+  constructor(options: RealtimeDoorOptions) {
+    super();
+    this.#options = validate("RealtimeDoor", optionsSchema, options);
+    this.#publisher = options.publisher;
+    this.#caller = options.caller;
+    this.#logger = options.logger;
+  }
+
+  /** Where agents connect. @throws StateError `NOT_LISTENING` before `listen`. */
+  get url(): string {
+    const address = this.#server?.address();
+    if (address === undefined || address === null) {
+      throw new StateError("NOT_LISTENING", "The door has an address once listen() has resolved.");
+    }
+    const { port } = address as AddressInfo;
+    return `ws://${this.#options.host.includes(":") ? `[${this.#options.host}]` : this.#options.host}:${port}`;
+  }
+
+  /** Opens the door. @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`. */
+  async listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const server = new WebSocketServer({ host, port, maxPayload: 2 * MAX_EVENT_CHARACTERS, verifyClient: isNoPage });
+    try {
+      await once(server, "listening");
+    } catch (cause) {
+      const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      throw new InputError(
+        isTaken ? "PORT_IN_USE" : "PORT_UNUSABLE",
+        `The port ${port} of ${host} ${isTaken ? "is in use" : `can't be used: ${(cause as Error).message}`}.`,
+        { cause },
+      );
+    }
+    this.#server = server;
+    server.on("connection", (socket) => this.#accept(socket));
+    this.#caller?.on("speech", this.#speech);
+    this.#caller?.on("silence", this.#silence);
+    if (this.#caller) background("agent.door", this.#hear(this.#caller));
+  }
+
+  /** Closes the door, and the agent's connection; what it said is said to its end. Idempotent. */
+  async close(): Promise<void> {
+    this.#caller?.off("speech", this.#speech);
+    this.#caller?.off("silence", this.#silence);
+    this.#agent?.close();
+    const server = this.#server;
+    this.#server = undefined;
+    for (const client of server?.clients ?? []) client.terminate();
+    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #accept(socket: WebSocket): void {
+    this.#agent?.close();
+    const agent = new DoorAgent(socket, this.#publisher);
+    this.#agent = agent;
+    socket.on("error", (error) =>
+      this.#problem(new ProtocolError("AGENT_FAILED", `The agent failed: ${error.message}.`)),
+    );
+    socket.on("close", () => agent.close());
+    socket.on(
+      "message",
+      guard("agent.door", (data: RawData, isBinary: boolean) => {
+        const problem = agent.receive(isBinary ? new Uint8Array(0) : String(data));
+        if (problem !== undefined) this.#problem(new ProtocolError("AGENT_EVENT", problem));
+      }),
+    );
+  }
+
+  async #hear(caller: Caller): Promise<void> {
+    for await (const { bytes } of caller.frames({ sampleRate: 24_000, frameMs: 20, format: "s16le" })) {
+      if (this.#server === undefined) break;
+      this.#agent?.append(bytes);
+    }
+  }
+
+  #problem(error: Error): void {
+    if (this.#said.has(error.message) || this.#said.size >= MAX_PROBLEMS) return;
+    this.#said.add(error.message);
+    this.#logger?.warn({ err: error }, "The door stays open.");
+    this.emit("problem", error);
+  }
+}
+
+// Any page in a browser of this machine could connect, and browsers always say which.
+function isNoPage({ req }: { readonly req: IncomingMessage }): boolean {
+  return req.headers.origin === undefined;
+}

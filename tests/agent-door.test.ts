@@ -1,0 +1,122 @@
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { Caller, RealtimeDoor } from "../agent/index.js";
+import { loadModel, openAudio } from "../publisher/index.js";
+import { readSamples, silence } from "./support/caller-sounds.js";
+import { unsay } from "./support/command-line.js";
+import { Ear, warmUp } from "./support/ear.js";
+import type { RealtimeEvent } from "./support/realtime-server.js";
+import { Stage, until, urlOf } from "./support/stage.js";
+
+/** A tone as PCM at 24 kHz. */
+function tone(ms: number): string {
+  const samples = Int16Array.from({ length: ms * 24 }, (_, i) => 8000 * Math.sin(i / 9));
+  return Buffer.from(samples.buffer).toString("base64");
+}
+
+/** An agent's side of the door. */
+class TestAgent {
+  readonly received: RealtimeEvent[] = [];
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on("message", (data) => this.received.push(JSON.parse(String(data)) as RealtimeEvent));
+  }
+
+  static async connect(url: string): Promise<TestAgent> {
+    const socket = new WebSocket(url);
+    const agent = new TestAgent(socket);
+    await once(socket, "open");
+    return agent;
+  }
+
+  all(type: string): readonly RealtimeEvent[] {
+    return this.received.filter((event) => event.type === type);
+  }
+
+  send(event: RealtimeEvent | string): void {
+    this.#socket.send(typeof event === "string" ? event : JSON.stringify(event));
+  }
+
+  answer(response: string, item: string, ms: number): void {
+    const place = { response_id: response, item_id: item, output_index: 0, content_index: 0 };
+    this.send({ type: "response.created", response: { id: response } });
+    const words = Array.from({ length: 10 }, (_, i) => ({ text: `w${i}`, startMs: i * 200, durationMs: 200 }));
+    const delta = words.map(({ text }) => text).join(" ");
+    this.send({ type: "response.output_audio_transcript.delta", ...place, delta, words });
+    this.send({ type: "response.output_audio.delta", ...place, delta: tone(ms) });
+    this.send({ type: "response.output_audio.done", ...place });
+    this.send({ type: "response.done", response: { id: response } });
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+}
+
+test("an agent at the door learns when its voice starts, stops and is cut, to the word, and hears the caller", async () => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const model = stage.use(await loadModel("models/unsay-denoise.onnx"));
+  const word = (await readSamples("examples/audio/clean-speech.wav")).slice(9600, 9600 + 16_320);
+  const ear = new Ear();
+  const publisher = stage.publish(relay, { broadcast: "agent" });
+  stage.listen(relay, { broadcast: "agent", sink: ear });
+  const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = stage.use(new Caller({ audio, model, minSilenceMs: 200 }));
+  const door = stage.use(new RealtimeDoor({ publisher, caller }));
+  const problems: string[] = [];
+  door.on("problem", ({ message }) => problems.push(message));
+  await door.listen();
+  await warmUp(publisher, ear);
+  const agent = stage.use(await TestAgent.connect(door.url));
+
+  const before = ear.audibleMs;
+  agent.answer("r1", "i1", 400);
+  await until("it has stopped", () => agent.all("output_audio_buffer.stopped").length === 1);
+  expect(agent.received.map(({ type }) => type)).toEqual([
+    "output_audio_buffer.started",
+    "output_audio_buffer.stopped",
+  ]);
+
+  agent.send("junk");
+  agent.answer("r2", "i2", 2000);
+  await until("half a second was heard", () => ear.audibleMs - before > 900);
+  audio.push!.write(word);
+  audio.push!.write(silence(600));
+  await until("the item is truncated", () => agent.all("conversation.item.truncate").length === 1);
+  await until("the caller is silent", () => agent.all("input_audio_buffer.speech_stopped").length === 1);
+  expect(agent.all("output_audio_buffer.cleared")).toMatchObject([{ response_id: "r2" }]);
+  const [cut] = agent.all("conversation.item.truncate");
+  expect(cut).toMatchObject({ item_id: "i2", content_index: 0, exact: true });
+  const count = Math.floor((Number(cut!.audio_end_ms) + 1) / 200);
+  expect(cut!.heardText).toBe(Array.from({ length: count }, (_, i) => `w${i}`).join(" "));
+  expect(Number(cut!.audio_end_ms)).toBeLessThan(1990);
+  expect(agent.all("input_audio_buffer.speech_started")).toHaveLength(1);
+  const appended = agent.all("input_audio_buffer.append").map((event) => Buffer.from(String(event.audio), "base64"));
+  for (const bytes of appended) expect(bytes).toHaveLength(960);
+  expect(appended.length).toBeGreaterThan(40);
+  expect(problems).toEqual(["An event of the agent is no JSON object."]);
+
+  // The newest agent takes the place of the one before; a page of a browser is turned away.
+  const newest = stage.use(await TestAgent.connect(door.url));
+  newest.answer("r3", "i3", 200);
+  await until("the newest is heard", () => newest.all("output_audio_buffer.stopped").length === 1);
+  const page = new WebSocket(door.url, { origin: "https://evil.example" });
+  const [refused] = await once(page, "error");
+  expect(String(refused)).toContain("401");
+});
+
+test("unsay agent opens the door at its port and says where", async () => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const ended = new AbortController();
+  const run = unsay(["agent", "--port", "0", "--url", urlOf(relay), "--broadcast", "agent"], { signal: ended.signal });
+  setTimeout(() => ended.abort(), 500);
+  const { exitCode, out, error } = await run;
+  expect(error).toBe("");
+  expect(out).toMatch(/an agent may connect to ws:\/\/127\.0\.0\.1:\d+; it is heard as agent/);
+  expect(exitCode).toBe(0);
+});
