@@ -13,7 +13,7 @@ export {
 } from "./denoise/model-contract.js";
 export { analyseNoise, type NoiseProfile } from "./denoise/noise-profile.js";
 export { OverloadGuard, type OverloadGuardOptions } from "./denoise/overload-guard.js";
-export type { PublisherEvents, PublisherState } from "./loop.js";
+export type { PublisherEvents, PublisherListeners, PublisherState } from "./loop.js";
 export { type PublisherOptions, publisherOptionsSchema } from "./options.js";
 export { Publisher } from "./publisher.js";
 export type { HeardListener } from "./send/listeners.js";

@@ -20,6 +20,18 @@ export interface PublisherEvents {
    * continues by itself; `retryable` of the error says whether another attempt can help.
    */
   problem: [Error];
+  /** Listeners came or left, or began or ceased to play. */
+  listeners: [PublisherListeners];
+}
+
+/** The listeners of a broadcast, as far as its publisher knows of them. */
+export interface PublisherListeners {
+  /** Those that report. */
+  readonly count: number;
+  /** Whether any of them plays. */
+  readonly playing: boolean;
+  /** The relay delivers audio, but no listener reports: it does not report at all, or has not begun to. */
+  readonly silent: boolean;
 }
 
 const TICK_MS = 10;
@@ -33,6 +45,7 @@ export class Loop implements ControlTarget {
   readonly #turns: (() => void)[] = [];
   #state: PublisherState = "connecting";
   #sessions = 0;
+  #listeners: PublisherListeners = { count: 0, playing: false, silent: false };
   /** The last listener left: what was sent ahead is gone, and the next one starts at what is due. */
   #isStranded = false;
   #isReady = false;
@@ -58,8 +71,8 @@ export class Loop implements ControlTarget {
     return this.#isClosing;
   }
 
-  /** Runs until it is closed; rejects when it can't go on. */
-  async run(): Promise<void> {
+  /** Runs until it is closed. Returns the error that ended it, or null. */
+  async run(): Promise<Error | null> {
     const { settings, uplink, renderer, logger } = this.#parts;
     background(
       "publisher.uplink",
@@ -74,17 +87,18 @@ export class Loop implements ControlTarget {
         await this.#rest(isRendering);
       }
     } catch (error) {
+      this.#fail(error);
       logger.warn({ err: error }, `The publisher ended in ${settings.mode} mode.`);
-      throw error;
-    } finally {
-      await this.#end();
     }
+    await this.#end();
+    return this.#failure ?? null;
   }
 
   /** One turn, from what arrived to what is sent. */
   turn(): void {
     const { clock, events, renderer, interrupts, uplink, controls, sender, listeners } = this.#parts;
     for (const event of events.take()) this.#follow(event);
+    this.#announceListeners();
     if (!this.#isReady) return;
     for (const event of renderer.take()) this.#rendered(event);
     interrupts.follow(uplink.wanted);
@@ -98,8 +112,9 @@ export class Loop implements ControlTarget {
     this.#updateCatalog();
   }
 
-  /** Ends it; idempotent. */
-  close(): void {
+  /** Ends it, with the reason if there is one; idempotent. */
+  close(reason?: Error): void {
+    if (reason !== undefined && !this.#isClosing) this.#failure = reason;
     this.#isClosing = true;
     this.#parts.remote?.close();
     this.#parts.wake.ring();
@@ -198,6 +213,17 @@ export class Loop implements ControlTarget {
       case "demand":
         if (!event.wanted && uplink.connected) this.#isStranded = true;
     }
+  }
+
+  #announceListeners(): void {
+    const { clock, playback, listeners, uplink } = this.#parts;
+    const count = playback.count(clock());
+    const playing = count > 0 && listeners.playing;
+    const silent = count === 0 && uplink.wanted;
+    const before = this.#listeners;
+    if (before.count === count && before.playing === playing && before.silent === silent) return;
+    this.#listeners = { count, playing, silent };
+    this.#emitter.emit("listeners", this.#listeners);
   }
 
   #connected(now: Microseconds): void {

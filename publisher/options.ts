@@ -22,7 +22,7 @@ export const publisherOptionsSchema = z.strictObject({
   url: z.union([z.url({ protocol: /^https?$/ }), z.instanceof(URL)], { error: "be an http or https URL" }),
   /** Name of the broadcast, with or without the `.hang` that its path ends with. Default `demo`. */
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
-  /** What to say first; more comes by `play`. */
+  /** What to say first; more comes by `say`. */
   source: z.custom<AudioSource>(isSource, "be an AudioSource").optional(),
   /** Pictures beside the audio. They start with the first utterance, stand still after an interrupt and go on with the next. */
   video: z.custom<VideoSource>(isVideo, "be a VideoSource").optional(),
@@ -99,6 +99,8 @@ export const publisherOptionsSchema = z.strictObject({
   connect: z
     .custom<ConnectOptions>((value) => typeof value === "object" && value !== null, "be an object of options")
     .optional(),
+  /** Closes the publisher; `closed` then resolves with the signal's reason. */
+  signal: z.instanceof(AbortSignal, { error: "be an AbortSignal" }).optional(),
   logger: z
     .custom<Logger>(
       (value) => typeof value === "object" && value !== null && "info" in value,

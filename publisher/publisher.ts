@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import {
   attachLogger,
+  endWith,
   InputError,
   type Logger,
   type Microseconds,
@@ -23,7 +24,7 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /**
  * Publishes one broadcast to a relay: reads sources, denoises, encodes and sends them. Reconnects by itself, except after
- * a refusal that another attempt cannot change: `closed` then rejects with the relay's reason, such as `UNAUTHORIZED`,
+ * a refusal that another attempt cannot change: `closed` then resolves with the relay's reason, such as `UNAUTHORIZED`,
  * `NOT_GRANTED` or `CERTIFICATE_UNTRUSTED`.
  *
  * Listeners hear the newest of several publishers of one name. The others become `displaced`, report it once by a
@@ -33,10 +34,14 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
  *
  * @throws InputError `INVALID_OPTION` that names the option.
  */
-export class Publisher extends EventEmitter<PublisherEvents> {
+export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDisposable {
+  /**
+   * Resolves when it has ended: with null after {@link close}, else with the error that ended it, which may be the reason
+   * of `signal`. Never rejects.
+   */
+  readonly closed: Promise<Error | null>;
   readonly #parts: PublisherParts;
   readonly #loop: Loop;
-  readonly #done: Promise<void>;
 
   constructor(options: PublisherOptions) {
     super();
@@ -52,17 +57,12 @@ export class Publisher extends EventEmitter<PublisherEvents> {
     );
     this.#parts = makeParts(settings, logger);
     this.#loop = new Loop(this.#parts, this);
-    this.#done = this.#loop.run().finally(() => {
+    this.closed = this.#loop.run().finally(() => {
       stopFaults();
       detachLogger();
     });
-    this.#done.catch(() => {});
+    endWith(settings.signal, this.closed, (reason) => this.#loop.close(reason));
     if (settings.source !== undefined) this.say(settings.source);
-  }
-
-  /** Settles when the publisher has ended: resolves after `close`, rejects when it can't go on. */
-  get closed(): Promise<void> {
-    return this.#done;
   }
 
   /** What it is doing. */
@@ -174,7 +174,12 @@ export class Publisher extends EventEmitter<PublisherEvents> {
   /** Ends the broadcast and closes sources and encoders; idempotent. */
   async close(): Promise<void> {
     this.#loop.close();
-    await this.#done.catch(() => {});
+    await this.closed;
+  }
+
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   #assertOpen(): void {

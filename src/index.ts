@@ -55,6 +55,7 @@ export {
   openAudio,
   Publisher,
   type PublisherEvents,
+  type PublisherListeners,
   type PublisherOptions,
   type PublisherState,
   type PublisherStats,

@@ -50,7 +50,6 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
   await relay.listen();
   const url = `http://127.0.0.1:${relay.address.port}`;
   const publisher = new Publisher({ url, aheadMs: 2000, ...options });
-  publisher.closed.catch(() => {});
   closers.push(() => publisher.close());
   const recorder = new HeardRecorder({ maximumSeconds: 60 });
   // Over TCP nothing is lost, and so nothing concealed.

@@ -102,6 +102,7 @@ const PUBLISHER: Wrong<PublisherOptions> = {
   control: flag,
   resumeWindowMs: ["1", -1, 600_001],
   flow: [7, { window: 1 }, { x: 1 }],
+  signal: [{}, true],
 };
 
 const RELAY: Wrong<RelayOptions> = {

@@ -536,7 +536,7 @@ test("a publisher refuses bad options by name, and use after close", async () =>
   expect(() => say(publisher, stereo)).toThrow(/2 channel/);
   await publisher.close();
   await publisher.close();
-  await publisher.closed;
+  expect(await publisher.closed).toBeNull();
   await expect(publisher.interrupt()).rejects.toThrow(/after close/);
   const broken = new Publisher({ url: "https://127.0.0.1:9", model: "/nowhere/model.onnx" });
   expect(await endOf(broken)).toMatchObject({ code: "MODEL_NOT_FOUND" });

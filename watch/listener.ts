@@ -4,6 +4,7 @@ import {
   attachLogger,
   background,
   broadcastPath,
+  endWith,
   fields,
   guard,
   hasMethods,
@@ -32,7 +33,6 @@ import {
 } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
 import { softwareDecoders } from "./audio/software-decoders.js";
-import { endWith } from "./lifetime.js";
 import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
 import { type AudioSink, type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
 import { Player } from "./player.js";

@@ -59,7 +59,6 @@ export class Lane {
       sources: () => openSource({ samples: speech, loop: true, name: "other" }),
       flow: { takeBack },
     });
-    this.#publisher.closed.catch(() => {});
     this.#listener = new Listener({ url, broadcast, connect, jitterMs: 80, adaptive: false });
     this.#listener.closed.catch(() => {});
     this.#listener.on("landing", (landing) => {

@@ -45,7 +45,6 @@ async function measure(both: boolean, { quick, seed, sound }: BulkOptions): Prom
     opus: { complexity: 0 },
     connect: { certificateHashes: [Buffer.from(door.certificateHash, "hex")], backends: ["quic"] },
   });
-  publisher.closed.catch(() => {});
   const near = await BulkEnd.open({ ...door, own: "near", other: "far" });
   const process = await startBulkProcess();
   const far = process.calls;

@@ -54,8 +54,8 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
     ...medium.options,
     ...variant.publisher,
   });
-  let failure: unknown;
-  publisher.closed.catch((error: unknown) => {
+  let failure: Error | null = null;
+  void publisher.closed.then((error) => {
     failure = error;
   });
   const near: NearSample[] = [];
@@ -71,7 +71,7 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
     await farEnd.open({ lane, port, certificateHash: relay.fingerprint, broadcast, up, down, seed, channels });
     const limit = performance.now() + START_LIMIT_MS;
     while (!(await farEnd.isPlaying(lane))) {
-      if (failure !== undefined) throw failure;
+      if (failure !== null) throw failure;
       if (performance.now() > limit) {
         const { problems } = await farEnd.notes(lane);
         throw new Error(`Nothing was heard of ${condition.name}, ${medium.name}: ${problems.join(" ")}`);
@@ -87,7 +87,7 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
       await act(farEnd, lane, rateBps);
     }
     await sleep(measuredMs - (performance.now() - startedAt));
-    if (failure !== undefined) throw failure;
+    if (failure !== null) throw failure;
     const lowGroups = relay.stats().counters.lowOut - lowBefore;
     return { options, near, far: await farEnd.notes(lane), span: { from, to: from + measuredMs * 1000 }, lowGroups };
   } finally {

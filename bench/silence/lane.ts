@@ -85,7 +85,6 @@ export class Lane {
       rewindBy: interrupting === "track" ? "track" : "group",
       connect: { certificateHashes: [Buffer.from(relay.certificateHash, "hex")], backends: ["quic"] },
     });
-    this.#publisher.closed.catch(() => {});
   }
 
   /** Opens a lane; its publisher starts to speak at once. */

@@ -87,7 +87,7 @@ export class Interrupts implements SpeechControl {
 
   /**
    * Moves the speeches' progress on, and ends what was heard: as listeners report it, else as the clock has it. `wanted`: the relay wants audio, so
-   * that somebody may be about to report.
+   * that a listener may be about to report.
    */
   follow(wanted: boolean): void {
     const { clock, deadlines, playback, renderer } = this.#options;
@@ -210,8 +210,8 @@ export class Interrupts implements SpeechControl {
     const { renderer, clock } = this.#options;
     const { start, end } = speech.timeline;
     if (start === undefined || end === undefined || !renderer.speeches.onTimeline.includes(speech)) return false;
-    const told = speech.state.measured ? (speech.timeline.broadcastAt(speech.state.heard) ?? 0) : 0;
-    const position = Math.max(start, toPosition(this.#earliest(clock())), told);
+    const reported = speech.state.measured ? (speech.timeline.broadcastAt(speech.state.heard) ?? 0) : 0;
+    const position = Math.max(start, toPosition(this.#earliest(clock())), reported);
     const { taken } = this.#cutAt(toTime(position));
     return taken.some((one) => one.speech === speech);
   }

@@ -124,7 +124,7 @@ export class Speech extends EventEmitter<SpeechEvents> {
 
   /**
    * Adds audio to a speech whose source is pushed, in portions of any size. Returns whether there is room for more: after
-   * `false` a caller that can wait awaits `ready`. After an interrupt it does nothing and returns false.
+   * `false` a caller that can wait awaits `ready`. After an interrupt nothing of it is heard unless the speech is resumed.
    *
    * @throws InputError `INVALID_OPTION` for anything but bytes, or samples of the source's own format; StateError
    *   `NOT_PUSHED` for a source that is pulled, `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.

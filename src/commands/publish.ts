@@ -165,7 +165,8 @@ export const publish = command({
       if (speech) await Promise.race([spoken(speech), ...ends]);
       await Promise.race([publisher.drained(), ...ends]);
       // What ended by itself for a reason ended its queue as well.
-      if (publisher.state === "closed") await publisher.closed;
+      const reason = publisher.state === "closed" ? await publisher.closed : null;
+      if (reason) throw reason;
       if (publisher.stats().sessions === 0 && !signal.aborted)
         throw (
           problems.last() ??

@@ -101,7 +101,10 @@ export class Demo {
     const listener = this.#listener.closed.then((error) => {
       if (error) throw error;
     });
-    return Promise.race([this.#publisher.closed, listener]);
+    const publisher = this.#publisher.closed.then((error) => {
+      if (error) throw error;
+    });
+    return Promise.race([publisher, listener]);
   }
 
   /** The headless listener's numbers; also notes the first audio. */

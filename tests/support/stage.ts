@@ -97,7 +97,6 @@ export class Stage implements AsyncDisposable {
   /** A publisher of `demo` at a relay or a URL. */
   publish(at: Relay | string, options: Partial<PublisherOptions> = {}): Publisher {
     const publisher = this.use(new Publisher({ url: typeof at === "string" ? at : urlOf(at), ...options }));
-    publisher.closed.catch(() => {});
     return publisher;
   }
 

@@ -10,7 +10,7 @@ const MOST_SPEECHES = 2 * BANDS;
 const SAMPLES_PER_MS = 48;
 /** A report's rounding, and what a listener plays between two of its reports. */
 const WITHIN_MS = 20;
-/** Around a cut some samples are faded, and can't be told from others. */
+/** Around a cut some samples are faded, and look like others. */
 const UNSURE_MS = 3;
 
 type Step =

@@ -2,6 +2,7 @@ import "./polyfills.js";
 import {
   background,
   broadcastPath,
+  endWith,
   fields,
   guard,
   isBroadcast,
@@ -23,7 +24,6 @@ import {
   endOf,
   openMoq,
 } from "../../transport/browser.js";
-import { endWith } from "../lifetime.js";
 import type { PlayerSession } from "../options.js";
 import { Player } from "../player.js";
 import type { PlayerStats } from "../stats.js";

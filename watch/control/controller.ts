@@ -5,6 +5,7 @@ import {
   attachLogger,
   background,
   broadcastPath,
+  endWith,
   guard,
   InputError,
   race,
@@ -33,7 +34,6 @@ import {
   type Session,
   validateClient,
 } from "../../transport/index.js";
-import { endWith } from "../lifetime.js";
 import {
   CONTROLLER_RULES,
   type ControllerEvents,

@@ -82,7 +82,6 @@ class PacedSource implements AudioSource {
 serve<PublisherCalls>({
   open({ url, mode, frameMs }) {
     publisher = new Publisher({ url, broadcast: "history", mode, frameMs });
-    publisher.closed.catch(() => {});
   },
   say(speech) {
     const ends: Outcome[] = [];

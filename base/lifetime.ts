@@ -1,4 +1,5 @@
-import { guard, StateError } from "../base/index.js";
+import { StateError } from "./error.js";
+import { guard } from "./guard.js";
 
 /** Ends something with the reason of a signal when that aborts, unless it is closed before. */
 export function endWith(
@@ -7,7 +8,7 @@ export function endWith(
   end: (reason: Error) => unknown,
 ): void {
   if (!signal) return;
-  const abort = guard("watch.abort", () => {
+  const abort = guard("base.abort", () => {
     const { reason } = signal;
     return end(reason instanceof Error ? reason : new StateError("ABORTED", String(reason)));
   });
