@@ -59,7 +59,7 @@ export type OpenDecoder<Output, D extends Decoder = Decoder> = (events: DecoderE
 
 /** What an audio pipeline needs of a {@link Playout}, which may live in another thread. */
 export type AudioOutput = Pick<Playout, "arrive" | "write" | "playhead"> &
-  Partial<Pick<Playout, "hold" | "due">> & { rewind(rewind: PlayoutRewind): void };
+  Partial<Pick<Playout, "hold" | "due" | "patient">> & { rewind(rewind: PlayoutRewind): void };
 
 /** What a pipeline has done. */
 export interface PipelineCounters {
@@ -214,8 +214,8 @@ export class AudioPipeline {
     const next = this.#consumer.peek?.();
     if (next === undefined) return false;
     if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
-    const due = this.#output.due ?? next.timestamp;
-    return next.afterGap && next.timestamp > due + LAST_CALL;
+    if (!next.afterGap) return false;
+    return this.#output.patient === true || next.timestamp > (this.#output.due ?? next.timestamp) + LAST_CALL;
   }
 
   /**

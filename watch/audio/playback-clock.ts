@@ -167,6 +167,14 @@ export class PlaybackClock {
     return Math.max(0, Math.min(delay - recent.usual - this.#jitter.frames, delay - recent.latest - MARGIN_FRAMES));
   }
 
+  /**
+   * Whether the playhead of a live broadcast had better wait for a frame that is missing beside others in time: it plays
+   * with less delay than is aimed at, and what came too late in the last ten seconds is more audio than the wait costs.
+   */
+  get patient(): boolean {
+    return this.#shortfall > 0 && this.patience > 0;
+  }
+
   get counters(): PlaybackCounters {
     return {
       anchors: this.#anchors,
@@ -214,7 +222,8 @@ export class PlaybackClock {
     this.#keepUp(framesAt(timestamp));
     // What comes before was sent in no order that would say something about the path.
     if (!this.#live || !this.started) return;
-    this.#arrivals.note(this.#elapsed, this.#elapsed - framesAt(timestamp));
+    const frame = framesAt(timestamp);
+    this.#arrivals.note(this.#elapsed, this.#elapsed - frame, frame < this.#position);
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return;
     // What no delay would have covered, as after a standstill, is no jitter.
@@ -300,6 +309,14 @@ export class PlaybackClock {
     this.#starvation.forget();
   }
 
+  /** By how much a wait is worth it, in frames; see {@link patient}. */
+  get #shortfall(): number {
+    const recent = this.#live && this.started ? this.#arrivals.recent(this.#elapsed) : undefined;
+    if (recent === undefined) return 0;
+    const shortfall = recent.usual + this.#jitter.frames - (this.#elapsed - this.#position);
+    return this.#arrivals.missed * MARGIN_FRAMES >= shortfall ? Math.max(0, shortfall) : 0;
+  }
+
   get #position(): number {
     return (this.#free ?? 0) - this.#held;
   }
@@ -343,10 +360,11 @@ export class PlaybackClock {
 
   #resume(frame: number): void {
     const free = this.#free ?? 0;
+    const shortfall = this.#shortfall;
     const stoodStill = this.#position - frame > this.#maximumHold;
     const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
-    this.#held = Math.round(free - position);
+    this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
     // A pause leaves nothing to make good, and what follows it is measured against its own first frame.
     this.#free = free - this.#held;

@@ -102,6 +102,11 @@ export class Playout {
     return this.clock.targetMs;
   }
 
+  /** See {@link PlaybackClock.patient}. */
+  get patient(): boolean {
+    return this.clock.patient;
+  }
+
   /** See {@link PlaybackClock.due}. */
   get due(): Microseconds | undefined {
     return this.clock.due;

@@ -33,6 +33,8 @@ export interface WorkletStatus {
   /** See `PlaybackClock.due` and `PlaybackClock.targetMs`. */
   readonly due: Microseconds | undefined;
   readonly targetMs: number;
+  /** See `PlaybackClock.patient`. */
+  readonly patient: boolean;
   /** Whether the timeline has begun. */
   readonly started: boolean;
   /** Whether audio is being heard, whether the playhead moves, and whether nothing is missing: see `Playout`. */

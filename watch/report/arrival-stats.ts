@@ -5,6 +5,7 @@ interface Bucket {
   readonly index: number;
   earliest: number;
   latest: number;
+  missed: number;
 }
 
 interface Recent {
@@ -25,17 +26,18 @@ const WHOLE = 40;
 export class ArrivalStats {
   #buckets: Bucket[] = [];
   #since: number | undefined;
-  /** What {@link recent} told last, until the next frame or bucket: it is asked for far more often. */
+  /** What {@link recent} returned last, until the next frame or bucket: it is asked for far more often. */
   #told: { readonly index: number; readonly recent: Recent | undefined } | undefined;
 
-  /** Notes a frame that landed at clock position `at`, so much after its timestamp. */
-  note(at: number, late: number): void {
+  /** Notes a frame that landed at clock position `at`, so much after its timestamp. `missed`: its turn had passed. */
+  note(at: number, late: number, missed = false): void {
     const index = Math.floor(at / BUCKET_FRAMES);
     this.#since ??= index;
     this.#told = undefined;
     const bucket = this.#buckets.at(-1);
-    if (bucket?.index !== index) this.#buckets.push({ index, earliest: late, latest: late });
+    if (bucket?.index !== index) this.#buckets.push({ index, earliest: late, latest: late, missed: missed ? 1 : 0 });
     else {
+      if (missed) bucket.missed++;
       bucket.earliest = Math.min(bucket.earliest, late);
       bucket.latest = Math.max(bucket.latest, late);
     }
@@ -53,6 +55,11 @@ export class ArrivalStats {
   latest(limit = Number.POSITIVE_INFINITY): number | undefined {
     const latest = this.#buckets.filter((bucket) => bucket.latest <= limit).map((bucket) => bucket.latest);
     return latest.length === 0 ? undefined : Math.max(...latest);
+  }
+
+  /** How many landed after their turn in the last ten seconds. */
+  get missed(): number {
+    return this.#buckets.reduce((total, { missed }) => total + missed, 0);
   }
 
   /** Whether there is evidence of ten seconds. */

@@ -1,0 +1,101 @@
+import { expect, test } from "vitest";
+import { fromMilliseconds } from "../../base/index.js";
+import { RewindConsumer } from "../../container/index.js";
+import { gapOf } from "../tracks/track-feed.js";
+import { AudioPipeline } from "./audio-pipeline.js";
+import { openPcm } from "./pcm.js";
+import { Playout } from "./playout.js";
+import { framesAt, millisecondsIn, QUANTUM_FRAMES } from "./samples.js";
+
+const PACKET_MS = 20;
+const TRANSIT_MS = 20;
+const PACKET = new Uint8Array(Int16Array.from({ length: 960 }, () => 16_000).buffer);
+
+/** Hears a live broadcast whose packets come so much later than usual; returns what each second lost, and its delay at the end. */
+function hear(seconds: number, lateMs: (packet: number) => number) {
+  let nowMs = 0;
+  const playout = new Playout({ channels: 1 });
+  playout.setLive(true);
+  playout.setPublisher({ marksPauses: true });
+  const consumer = new RewindConsumer({ clock: () => fromMilliseconds(nowMs), gap: () => gapOf(playout.resting) });
+  const pipeline = new AudioPipeline({
+    consumer,
+    openDecoder: openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),
+    output: playout,
+  });
+  const arrivals = Array.from({ length: (seconds * 1000) / PACKET_MS }, (_, packet) => ({
+    packet,
+    atMs: packet * PACKET_MS + TRANSIT_MS + lateMs(packet),
+  }))
+    .filter(({ atMs }) => Number.isFinite(atMs))
+    .sort((left, right) => left.atMs - right.atMs);
+  const missing = new Array<number>(seconds).fill(1000);
+  const delays = new Array<number>(seconds).fill(0);
+  const output = [new Float32Array(QUANTUM_FRAMES)];
+  for (; nowMs < seconds * 1000; nowMs += QUANTUM_FRAMES / 48) {
+    while (arrivals[0] && arrivals[0].atMs <= nowMs) {
+      const { packet } = arrivals.shift()!;
+      const timestamp = fromMilliseconds(packet * PACKET_MS);
+      consumer.receive(packet, { timestamp, payload: PACKET, keyframe: true });
+      consumer.finish(packet);
+      pipeline.pump();
+      playout.landed(timestamp);
+    }
+    pipeline.pump();
+    for (const { timestamp, frames } of playout.pull(output)) {
+      missing[Math.floor(framesAt(timestamp) / 48_000)]! -= millisecondsIn(frames);
+      delays[Math.floor(nowMs / 1000)] = nowMs - timestamp / 1000;
+    }
+  }
+  return { missing: missing.map(Math.round), delays: delays.map(Math.round), counters: playout.counters };
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, each) => total + each, 0);
+
+test("a live listener waits once where packets keep coming late beside others in time, and then hears all of them", () => {
+  const { missing, delays, counters } = hear(30, (packet) => (packet % 20 === 7 ? 150 : 0));
+  // Until there is evidence, every late packet is lost.
+  expect(sum(missing.slice(0, 4))).toBeLessThanOrEqual(4 * 50);
+  expect(missing.slice(4, 29)).toEqual(new Array(25).fill(0));
+  expect(delays[28]).toBeLessThanOrEqual(195);
+  expect(counters.underruns).toBe(1);
+  expect(counters.underrunMs).toBeLessThan(100);
+});
+
+/** Numbers in [0, 1) that look random, the same for a seed. */
+function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+test("a live listener hears what is repeated after any loss of 5 %, after a few waits", () => {
+  let lost = 0;
+  for (let seed = 1; seed <= 10; seed++) {
+    const next = numbers(seed);
+    const { missing, delays, counters } = hear(30, () => (next() < 0.05 ? 40 + 160 * next() : 0));
+    lost += sum(missing.slice(12, 29));
+    expect(delays[28]).toBeLessThanOrEqual(260);
+    expect(counters.underruns).toBeLessThanOrEqual(4);
+  }
+  // Of 850 ms each time that would be lost else.
+  expect(lost / 10).toBeLessThanOrEqual(120);
+});
+
+test("a live listener does not wait for a packet that is late now and then, nor for any that never comes", () => {
+  const rare = hear(30, (packet) => (packet % 400 === 300 ? 300 : 0));
+  expect(rare.counters.underruns).toBe(0);
+  expect(rare.delays[28]).toBeLessThanOrEqual(105);
+  const lost = hear(30, (packet) => (packet % 20 === 7 ? Number.POSITIVE_INFINITY : 0));
+  expect(lost.counters.underrunMs).toBeLessThanOrEqual(lost.missing.slice(0, 29).reduce((total, each) => total + each));
+  expect(lost.delays[28]).toBeLessThanOrEqual(105);
+});
+
+test("a live listener's delay is back once packets come in time again", () => {
+  const { missing, delays } = hear(45, (packet) => (packet < 1000 && packet % 20 === 7 ? 150 : 0));
+  expect(delays[19]).toBeGreaterThan(170);
+  expect(delays[43]).toBeLessThanOrEqual(110);
+  expect(sum(missing.slice(5, 20))).toBe(0);
+});
