@@ -132,7 +132,8 @@ export async function* followTrack(
   const { priority, signal, persistent = false, retryMs = RETRY_MS } = options;
   const { keepMs = KEEP_MS, maxOpenGroups = MAX_OPEN_GROUPS } = options;
   for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
-    const track = broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: keepMs });
+    // Where the newest group alone counts, an older one must not hold it up.
+    const track = broadcast.track(name).subscribe({ priority, ordered: keepMs > 0, latencyMax: keepMs });
     const close = (): void => track.close();
     signal.addEventListener("abort", close);
     let error: Error | undefined;
