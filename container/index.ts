@@ -11,6 +11,7 @@ export { type Observation, type Rewind, RewindClassifier } from "./classifier.js
 export { type ConsumerCounters, type Delivery, RewindConsumer, type RewindConsumerOptions } from "./consumer.js";
 export { EPOCH_SIZE, epochOf, epochStart } from "./epoch.js";
 export { decodeLegacyFrame, encodeLegacyFrame, type Frame } from "./frame.js";
+export { isLowerInCatalog, isLowRendition, lowRenditionOf } from "./renditions.js";
 export { type RewindPoint, Timeline } from "./timeline.js";
 export {
   decodeVoiceFrame,

@@ -1,27 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InputError, StateError } from "../../base/index.js";
-import {
-  type ControlEvent,
-  ControlStage,
-  controlMessage,
-  type Preparation,
-  type StagedChange,
-} from "./control-stage.js";
+import { ControlStage, controlMessage, type Preparation, type StagedChange } from "./control-stage.js";
 import { type Knobs, type Operation, parseOperation } from "./operation.js";
 
 const KNOBS: Knobs = { strength: 1, attenuationLimitDb: 100, gainDb: 0, bypass: false };
 
 function start(): {
   stage: ControlStage<string>;
-  ends: string[];
+  /** How requests have ended so far. */
+  ends: () => string[];
   changes: StagedChange<string>[];
   apply: (change: StagedChange<string>) => void;
 } {
-  const ends: string[] = [];
+  const ended: string[] = [];
   const changes: StagedChange<string>[] = [];
-  const onEvent = ({ requestId, outcome }: ControlEvent) => ends.push(`${requestId} ${outcome}`);
-  const stage = new ControlStage<string>({ knobs: KNOBS, onEvent });
+  const stage = new ControlStage<string>({ knobs: KNOBS });
+  const ends = () => {
+    ended.push(...stage.takeEnded().map(({ requestId, outcome }) => `${requestId} ${outcome}`));
+    return ended;
+  };
   return { stage, ends, changes, apply: (change) => changes.push(change) };
 }
 
@@ -87,9 +85,9 @@ describe("ControlStage", () => {
     const before = stage.beforeTick(apply);
     stage.stage(set("a", { strength: 0.2, gainDb: 3 }));
     stage.stage(set("b", { strength: 0.4 }));
-    expect(ends).toEqual([]);
+    expect(ends()).toEqual([]);
     stage.stage(set("c", { gainDb: 6 }));
-    expect(ends).toEqual(["a superseded"]);
+    expect(ends()).toEqual(["a superseded"]);
     expect(stage.current).toBe(before);
     const tick = stage.beforeTick(apply);
     expect(tick).toEqual({
@@ -99,12 +97,12 @@ describe("ControlStage", () => {
     });
     expect(Object.isFrozen(tick) && Object.isFrozen(tick.knobs)).toBe(true);
     expect(changes).toEqual([{ kind: "knobs", knobs: tick.knobs }]);
-    expect(ends).toEqual(["a superseded", "b applied", "c applied"]);
+    expect(ends()).toEqual(["a superseded", "b applied", "c applied"]);
     expect(stage.beforeTick(apply)).toBe(tick);
     // Set to what it is already: done, and nothing to change.
     stage.stage(set("d", { strength: 0.4 }));
     stage.beforeTick(apply);
-    expect(ends.at(-1)).toBe("d applied");
+    expect(ends().at(-1)).toBe("d applied");
     expect(changes).toHaveLength(1);
   });
 
@@ -124,7 +122,7 @@ describe("ControlStage", () => {
     expect(changes.map(({ kind }) => kind)).toEqual(["interrupt", "source", "model", "noise_clear", "band", "knobs"]);
     expect(tick.controlEpoch).toBe(1);
     expect(tick.band).toEqual({ start: 0, end: 200_000 });
-    expect(ends.sort()).toEqual(
+    expect(ends().sort()).toEqual(
       ["stop", "source", "model", "clear", "band", "knob"].map((requestId) => `${requestId} applied`).sort(),
     );
   });
@@ -136,7 +134,7 @@ describe("ControlStage", () => {
     stage.stage(set("knob", { strength: 0.1 }));
     expect(stage.beforeTick(apply).knobs.strength).toBe(0.1);
     stage.stage(model("new"));
-    expect(ends).toEqual(["knob applied", "old superseded"]);
+    expect(ends()).toEqual(["knob applied", "old superseded"]);
     expect(stage.prepared(old!, "old model")).toBe(false);
     stage.prepareFailed(old!, "too late to matter");
     const [next] = stage.takePreparations();
@@ -145,7 +143,7 @@ describe("ControlStage", () => {
     expect(changes.at(-1)).toMatchObject({ kind: "model", result: "new model" });
     stage.stage(model("broken"));
     stage.prepareFailed(stage.takePreparations()[0]!, "no such file");
-    expect(ends).toEqual(["knob applied", "old superseded", "new applied", "broken failed"]);
+    expect(ends()).toEqual(["knob applied", "old superseded", "new applied", "broken failed"]);
     expect(stage.pending).toBe(0);
   });
 
@@ -164,13 +162,13 @@ describe("ControlStage", () => {
       stage.beforeTick(apply);
     }
     expect(runs).toBe(6);
-    expect(ends.filter((end) => end.startsWith("noise"))).toEqual(["noise failed"]);
+    expect(ends().filter((end) => end.startsWith("noise"))).toEqual(["noise failed"]);
     expect(changes.every(({ kind }) => kind === "model")).toBe(true);
     stage.stage(noise("calm"));
     stage.prepared(stage.takePreparations()[0]!, "profile");
     stage.beforeTick(apply);
     expect(changes.at(-1)).toMatchObject({ kind: "noise_profile", result: "profile" });
-    expect(ends.at(-1)).toBe("calm applied");
+    expect(ends().at(-1)).toBe("calm applied");
   });
 
   test("fails a request whose change throws and keeps the rest", () => {
@@ -181,14 +179,14 @@ describe("ControlStage", () => {
     const tick = stage.beforeTick((change) => {
       if (change.kind === "model") throw new Error("wrong input shape");
     });
-    expect(ends).toEqual(["model failed", "knob applied"]);
+    expect(ends()).toEqual(["model failed", "knob applied"]);
     expect(tick.knobs.strength).toBe(0.3);
     stage.stage(set("bad", { strength: 0.9 }));
     stage.beforeTick(() => {
       throw new Error("no");
     });
     expect(stage.current.knobs.strength).toBe(0.3);
-    expect(ends.at(-1)).toBe("bad failed");
+    expect(ends().at(-1)).toBe("bad failed");
   });
 
   test("bounds its splices, refuses an id that is waiting, and fails what waits when it closes", () => {
@@ -203,11 +201,11 @@ describe("ControlStage", () => {
       channels: 1,
     });
     for (let index = 0; index < 17; index++) stage.stage(splice(`s${index}`), new Uint8Array(4));
-    expect(ends).toEqual(["s16 failed"]);
+    expect(ends()).toEqual(["s16 failed"]);
     expect(() => stage.stage(set("s3", { strength: 0 }))).toThrow(/^requestId s3 is already waiting/);
     stage.close();
     stage.close();
-    expect(ends).toHaveLength(17);
+    expect(ends()).toHaveLength(17);
     expect(() => stage.stage(set("x", { strength: 0 }))).toThrow(StateError);
   });
 
@@ -255,9 +253,11 @@ describe("ControlStage", () => {
         }
         expect(stage.beforeTick(apply).knobs).toEqual(expected);
         stage.close();
-        expect(ends.map((end) => end.split(" ")[0]).sort()).toEqual(
-          Array.from({ length: requests }, (_, index) => `r${index}`).sort(),
-        );
+        expect(
+          ends()
+            .map((end) => end.split(" ")[0])
+            .sort(),
+        ).toEqual(Array.from({ length: requests }, (_, index) => `r${index}`).sort());
       }),
       { seed: 7, numRuns: 1000 },
     );

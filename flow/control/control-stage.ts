@@ -68,8 +68,6 @@ export interface Tick {
 /** Options for {@link ControlStage}. */
 export interface ControlStageOptions {
   readonly knobs: Knobs;
-  /** Called once for every request that ended. */
-  readonly onEvent: (event: ControlEvent) => void;
   /** Times a preparation starts over because the state changed under it. Default 5. */
   readonly maxRetries?: number;
   /** Splices that may wait at once. Default 16. */
@@ -102,7 +100,6 @@ interface Request {
  * conditioning under a running step corrupts audio that then stays in the model's state.
  */
 export class ControlStage<Result> {
-  readonly #onEvent: (event: ControlEvent) => void;
   readonly #maxRetries: number;
   readonly #maxSplices: number;
   readonly #requests = new Map<string, Request>();
@@ -111,14 +108,14 @@ export class ControlStage<Result> {
   #splices: Pending<Result>[] = [];
   #action: Operation | undefined;
   #band: { readonly band: Band | undefined; readonly requestId: string } | undefined;
+  #ended: ControlEvent[] = [];
   #epoch = 0;
   #tick: Tick;
   #dirty = false;
   #waiting = false;
   #closed = false;
 
-  constructor({ knobs, onEvent, maxRetries = 5, maxSplices = 16 }: ControlStageOptions) {
-    this.#onEvent = onEvent;
+  constructor({ knobs, maxRetries = 5, maxSplices = 16 }: ControlStageOptions) {
     this.#maxRetries = maxRetries;
     this.#maxSplices = maxSplices;
     this.#tick = Object.freeze({
@@ -193,6 +190,13 @@ export class ControlStage<Result> {
           this.#waiting = true;
         }
     }
+  }
+
+  /** How requests ended since the last call, one event for each; ask after every other call. */
+  takeEnded(): readonly ControlEvent[] {
+    const ended = this.#ended;
+    this.#ended = [];
+    return ended;
   }
 
   /** Preparations to start now, each handed out once; ask after every `stage` and every `beforeTick`. */
@@ -368,7 +372,7 @@ export class ControlStage<Result> {
     if (request === undefined) return;
     this.#requests.delete(requestId);
     const controlEpoch = outcome === "applied" ? this.#tick.controlEpoch : undefined;
-    this.#onEvent(Object.freeze({ outcome, op: request.op, requestId, controlEpoch, reason }));
+    this.#ended.push(Object.freeze({ outcome, op: request.op, requestId, controlEpoch, reason }));
   }
 }
 

@@ -79,14 +79,7 @@ export class Controls {
 
   constructor(options: ControlsOptions) {
     this.#options = options;
-    this.#stage = new ControlStage({
-      knobs: options.knobs,
-      onEvent: (event) => {
-        this.#ended++;
-        this.#waiting.get(event.requestId)?.(event);
-        this.#waiting.delete(event.requestId);
-      },
-    });
+    this.#stage = new ControlStage({ knobs: options.knobs });
   }
 
   /** The knobs in force or about to be. */
@@ -116,6 +109,7 @@ export class Controls {
     const { promise, resolve } = Promise.withResolvers<ControlEvent>();
     if (!this.#waiting.has(operation.requestId)) this.#waiting.set(operation.requestId, resolve);
     this.#stage.stage(operation, payload);
+    this.#settle();
     this.#prepare();
     this.#options.wake.ring();
     return promise;
@@ -129,6 +123,7 @@ export class Controls {
   set(knobs: Partial<Knobs>): void {
     const wanted = validate("Publisher.denoise", knobsSchema, { ...this.knobs, ...knobs });
     this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: wanted });
+    this.#settle();
     this.#options.wake.ring();
   }
 
@@ -142,6 +137,7 @@ export class Controls {
     const { renderer, audioTrack } = this.#options;
     const before = this.#stage.current.controlEpoch;
     const tick = this.#stage.beforeTick((change) => this.#apply(change, target));
+    this.#settle();
     this.#prepare();
     const plan = this.#plan;
     this.#plan = undefined;
@@ -160,7 +156,17 @@ export class Controls {
   /** Fails what waits and lets go of the model. */
   async close(): Promise<void> {
     this.#stage.close();
+    this.#settle();
     await this.#owned?.close();
+  }
+
+  /** Resolves the requests that have ended. */
+  #settle(): void {
+    for (const event of this.#stage.takeEnded()) {
+      this.#ended++;
+      this.#waiting.get(event.requestId)?.(event);
+      this.#waiting.delete(event.requestId);
+    }
   }
 
   #prepare(): void {
@@ -172,6 +178,7 @@ export class Controls {
         },
         (error: unknown) => {
           this.#stage.prepareFailed(preparation, error instanceof Error ? error.message : String(error));
+          this.#settle();
         },
       );
     }

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
-import { encodeCatalog, type VideoRendition } from "../../container/index.js";
+import { encodeCatalog, lowRenditionOf, type VideoRendition } from "../../container/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
-import { LOW_SUFFIX } from "./uplink.js";
 
 /** What stays the same in a broadcast's catalog. */
 export interface CatalogWriterOptions {
@@ -66,7 +65,7 @@ export class CatalogWriter {
     };
     const renditions = {
       [track]: rendition,
-      ...(lowBitrateBps !== false && { [`${track}${LOW_SUFFIX}`]: { ...rendition, bitrate: lowBitrateBps } }),
+      ...(lowBitrateBps !== false && { [lowRenditionOf(track)]: { ...rendition, bitrate: lowBitrateBps } }),
     };
     return encodeCatalog({
       ...(audio && { audio: { renditions } }),

@@ -1,5 +1,6 @@
 import { Broadcast, type Connection, Path, Time } from "@kixelated/moq";
 import { background, type Logger, type Microseconds, monotonicClock } from "../../base/index.js";
+import { lowRenditionOf } from "../../container/index.js";
 import type { PlayheadBound } from "../../flow/playhead/index.js";
 import { broadcastHash, decodeAggregate, REPORT_RECORDS } from "../../flow/report/index.js";
 import { FrameTrackWriter, openMoq, Reconnector, type reach, type Session } from "../../transport/index.js";
@@ -32,8 +33,6 @@ export interface UplinkOptions {
   readonly bound: PlayheadBound;
 }
 
-/** The lower rendition of a track is named after it. */
-export const LOW_SUFFIX = "-low";
 /** The catalog's one group is as old as the last change and must still be there for a late listener. */
 const CATALOG = { name: "catalog.json", priority: 100, retainMs: 24 * 3600 * 1000 };
 
@@ -183,7 +182,7 @@ export class Uplink {
       this.#audioWanted = used;
     });
     if (!this.#options.low) return;
-    live.low = this.#createTrack(live, `${name}${LOW_SUFFIX}`, (used) => {
+    live.low = this.#createTrack(live, lowRenditionOf(name), (used) => {
       this.#lowWanted = used;
     });
   }

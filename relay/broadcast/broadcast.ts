@@ -1,4 +1,5 @@
 import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../../base/index.js";
+import { isLowRendition, lowRenditionOf } from "../../container/index.js";
 import {
   broadcastHash,
   encodeAggregate,
@@ -14,8 +15,6 @@ import { CATALOG_TRACK, isLive } from "./legacy-time.js";
 import { Track, type TrackSource } from "./track.js";
 import { CacheBudget, type Classifier } from "./track-cache.js";
 
-/** The track `audio-low` has the same groups as `audio` at a lower bit rate. */
-const LOW_SUFFIX = "-low";
 /** Unanswered tracks that a session gets also when the others have all there are: what a player asks for at once. */
 const FAIR_SHARE = 4;
 // One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
@@ -119,7 +118,7 @@ export class Broadcast {
       cacheAge: fromMilliseconds(limits.cacheMs),
       cacheBytes: limits.cacheBytesPerTrack,
       cacheGroups: limits.cacheGroupsPerTrack,
-      ...(!name.endsWith(LOW_SUFFIX) && { low: () => this.track(`${name}${LOW_SUFFIX}`, asker) }),
+      ...(!isLowRendition(name) && { low: () => this.track(lowRenditionOf(name), asker) }),
       latestPlayhead: () => this.#aggregator.latestPlayhead(clock()),
     });
     this.#tracks.set(name, track);

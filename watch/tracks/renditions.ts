@@ -1,19 +1,9 @@
-import type { AudioRendition, VideoRendition } from "../../container/index.js";
+import { type AudioRendition, isLowerInCatalog, type VideoRendition } from "../../container/index.js";
 
 /** A rendition with the name of its track. */
 export interface NamedRendition<R> {
   readonly name: string;
   readonly rendition: R;
-}
-
-const LOW_SUFFIX = "-low";
-
-/**
- * Whether a rendition is the lower one of another in the same catalog: it has the other's groups at a lower bit rate, and
- * a relay sends them in their place where the way is full, so nobody has to choose it.
- */
-export function isLowRendition(name: string, renditions: Readonly<Record<string, unknown>> | undefined): boolean {
-  return name.endsWith(LOW_SUFFIX) && Object.hasOwn(renditions ?? {}, name.slice(0, -LOW_SUFFIX.length));
 }
 
 /** The renditions of a catalog that are framed in a way that is read here, as parts of this broadcast, lower ones aside. */
@@ -23,7 +13,7 @@ export function readableRenditions<R extends AudioRendition | VideoRendition>(
   return Object.entries(renditions ?? {})
     .map(([name, rendition]) => ({ name, rendition }))
     .filter(({ rendition }) => rendition.container.kind === "legacy" && !rendition.broadcast)
-    .filter(({ name }) => !isLowRendition(name, renditions));
+    .filter(({ name }) => !isLowerInCatalog(name, renditions));
 }
 
 /**
