@@ -12,6 +12,7 @@ import {
   type PageStats,
   pageHandler,
 } from "../page/index.js";
+import { BadLink } from "./bad-link.js";
 import { RECORDING, readOutline } from "./recording.js";
 import { type DemoResult, judge } from "./result.js";
 import { Speaker } from "./speaker.js";
@@ -35,9 +36,16 @@ export interface DemoOptions {
   readonly keepSeconds: number;
 }
 
+interface DemoParts {
+  readonly relay: Relay;
+  readonly link: BadLink;
+  readonly outline: PageRecording;
+}
+
 /** The main job on an embedded recording, in one process: relay, publisher, one headless listener and the page. */
 export class Demo {
   readonly #relay: Relay;
+  readonly #link: BadLink;
   readonly #publisher: Publisher;
   readonly #listener: Listener;
   readonly #speaker: Speaker;
@@ -46,9 +54,10 @@ export class Demo {
   #firstAudioMs: number | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(relay: Relay, outline: PageRecording, options: DemoOptions, startedAt: number) {
+  private constructor({ relay, link, outline }: DemoParts, options: DemoOptions, startedAt: number) {
     this.#startedAt = startedAt;
     this.#relay = relay;
+    this.#link = link;
     const { port } = relay.address;
     const url = `http://127.0.0.1:${port}`;
     this.#publisher = new Publisher({
@@ -86,7 +95,8 @@ export class Demo {
     };
     const relay = new Relay({ port: options.port, handler, logger: options.logger });
     await relay.listen();
-    demo = new Demo(relay, outline, options, startedAt);
+    const link = await BadLink.open(relay.address.port);
+    demo = new Demo({ relay, link, outline }, options, startedAt);
     await demo.#speaker.start();
     return demo;
   }
@@ -122,13 +132,15 @@ export class Demo {
     const { strength, attenuationLimitDb, bypass } = this.#publisher.knobs;
     const { listeners, frontierUs } = this.#publisher.stats();
     const denoise = { strength, attenuationLimitDb, bypass };
-    return { denoise, listeners, frontierUs, spoken: this.#speaker.stats() };
+    return { denoise, listeners, frontierUs, spoken: this.#speaker.stats(), link: { port: this.#link.port } };
   }
 
   /** Does what the page asks. */
   async control(request: ControlRequest): Promise<unknown> {
     if (request.op === "interrupt") return this.interrupt();
     if (request.op === "resume") return this.#speaker.resume();
+    if (request.op === "cut") return this.#link.cut(request.ms);
+    if (request.op === "link") return this.#link.set(request);
     this.#publisher.set(request.denoise);
     return { denoise: this.#publisher.knobs };
   }
@@ -160,6 +172,7 @@ export class Demo {
     this.#speaker.close();
     await this.#listener.close();
     await this.#publisher.close();
+    await this.#link.close();
     await this.#relay.close();
   }
 }

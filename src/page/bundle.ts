@@ -47,6 +47,7 @@ export async function bundlePage(options: { readonly minify?: boolean } = {}): P
     entryPoints: {
       page: "src/page/page.ts",
       worklet: "watch/browser/worklet.ts",
+      "unsay-element": "watch/browser/element.ts",
       style: "src/page/style.css",
       index: "src/page/index.html",
     },

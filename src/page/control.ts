@@ -14,8 +14,29 @@ const knobs = z
   })
   .refine((some) => Object.keys(some).length > 0, "needs strength, attenuationLimitDb or bypass");
 
-/** What the page may ask of the publisher: turn the denoiser's knobs, take back what is not heard yet, or go on. */
+const linkFields = {
+  delayMs: z.number().min(0).max(2000),
+  jitterMs: z.number().min(0).max(2000),
+  /** Share of the packets that are lost. */
+  loss: z.number().min(0).max(1),
+  /** 0 is no limit. */
+  rateKbps: z.number().min(0).max(100_000),
+};
+
+const linkSchemas = [
+  z.strictObject({ op: z.literal("link"), ...linkFields }),
+  z.strictObject({ op: z.literal("cut"), ms: z.number().min(1).max(10_000) }),
+] as const;
+
+/** What the page may ask of the link between the relay and itself: be bad in a way, or be cut for a while. */
+export type LinkRequest = z.infer<(typeof linkSchemas)[number]>;
+
+/**
+ * What the page may ask: turn the denoiser's knobs, take back what is not heard yet, or go on; and make the link to itself
+ * bad.
+ */
 export const controlSchema = z.discriminatedUnion("op", [
+  ...linkSchemas,
   z.strictObject({ op: z.literal("set"), denoise: knobs }),
   z.strictObject({ op: z.literal("interrupt") }),
   z.strictObject({ op: z.literal("resume") }),
@@ -57,6 +78,8 @@ export const pageStatsSchema = z.object({
   /** Media time up to which audio was sent, in microseconds. */
   frontierUs: z.number().optional(),
   spoken: spokenSchema.optional(),
+  /** The link that can be made bad: its port at 127.0.0.1. */
+  link: z.object({ port: z.number() }).optional(),
 });
 
 /** Live numbers of the server, as far as the page shows them. */

@@ -44,6 +44,7 @@ test("the page, its script, its worklet and its style are served, and every othe
     ["/?broadcast=demo", "text/html"],
     ["/page.js", "text/javascript"],
     ["/worklet.js", "text/javascript"],
+    ["/unsay-element.js", "text/javascript"],
     ["/style.css", "text/css"],
   ] as const) {
     const response = await fetch(origin + path);
@@ -76,6 +77,8 @@ test("a bad control request gets one sentence with a code and never reaches the 
     ["null", {}, 400, "INVALID_OPTION"],
     ['{"op":"dance"}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set"}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"cut","ms":1e9}', {}, 400, "INVALID_OPTION"],
+    ['{"op":"link","delayMs":0,"jitterMs":0,"loss":2,"rateKbps":0}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{}}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{"strength":1.5}}', {}, 400, "INVALID_OPTION"],
     ['{"op":"set","denoise":{"attenuationLimitDb":101}}', {}, 400, "INVALID_OPTION"],

@@ -23,6 +23,8 @@ export interface PageHandlerOptions {
 
 /** What stands in the page's file where its token goes. */
 const TOKEN_PLACE = "CONTROL_TOKEN";
+/** The element as one file, with its worklet in it. */
+const ELEMENT = "/unsay-element.js";
 /** Longest body that `POST /control` reads, in bytes. */
 const MAX_BODY_BYTES = 16 * 1024;
 
@@ -166,6 +168,8 @@ export function pageHandler(
     const name = path === "/" ? "/index.html" : path;
     const file = (await assets).get(name);
     if (!file) return sendJson(response, 404, { code: "NOT_FOUND", message: `There is no ${path} here.` });
+    // Pages of other sites may take the element, as they take any script.
+    if (name === ELEMENT) response.setHeader("Access-Control-Allow-Origin", "*");
     response.writeHead(200, { ...PAGE_HEADERS, "Content-Type": TYPES[extname(name)], "Content-Length": file.length });
     response.end(request.method === "HEAD" ? undefined : file);
   };
@@ -175,6 +179,7 @@ export function pageHandler(
     "/index.html",
     "/page.js",
     "/worklet.js",
+    ELEMENT,
     "/style.css",
     "/stats",
     "/recording",

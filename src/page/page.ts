@@ -3,13 +3,14 @@ import type { BrowserListenerStats } from "../../watch/browser/browser-listener.
 import type { UnsayWatch } from "../../watch/browser/element.js";
 import { type InterruptReply, interruptReplySchema, type PageStats } from "./control.js";
 import { clockTime, Details } from "./details.js";
-import { Interruption } from "./interruption.js";
 import { Knobs } from "./knobs.js";
-import { Picture } from "./picture.js";
+import { LinkPanel } from "./link-panel.js";
+import { Interruption } from "./picture/interruption.js";
+import { Picture } from "./picture/picture.js";
+import { SoundMeter } from "./picture/sound-meter.js";
+import { Timeline } from "./picture/timeline.js";
+import { Transcript } from "./picture/transcript.js";
 import { Server } from "./server.js";
-import { SoundMeter } from "./sound-meter.js";
-import { Timeline } from "./timeline.js";
-import { Transcript } from "./transcript.js";
 
 /** How often the texts move, in milliseconds. */
 const TEXTS_MS = 100;
@@ -35,6 +36,7 @@ const picture = new Picture(element<HTMLCanvasElement>("picture"), timeline);
 const transcript = new Transcript(element("transcript"));
 const details = new Details(element<HTMLDetailsElement>("details"), element("numbers"), element("voice"));
 const meter = new SoundMeter();
+const link = new LinkPanel(server, watch);
 
 const query = new URLSearchParams(location.search);
 for (const name of ["url", "broadcast"]) {
@@ -135,12 +137,14 @@ play.addEventListener("click", () => {
   say("");
   if (playing) watch.play().catch(fail);
   else watch.pause();
+  link.follow(playing);
 });
 
-watch.addEventListener("problem", (event) => {
-  isTroubled = true;
-  fail((event as CustomEvent<Error>).detail);
-});
+for (const name of ["problem", "error"])
+  watch.addEventListener(name, (event) => {
+    isTroubled = true;
+    fail((event as CustomEvent<{ message: string }>).detail.message);
+  });
 
 watch.addEventListener("rewind", (event) => {
   const now = performance.now();
@@ -165,14 +169,16 @@ knobs.addEventListener("turned", () => {
   turnedAt = performance.now();
   say("");
 });
-knobs.addEventListener("failed", (event) => fail((event as CustomEvent).detail));
+for (const panel of [knobs, link]) panel.addEventListener("failed", (event) => fail((event as CustomEvent).detail));
 
 server.addEventListener("stats", (event) => {
-  const { denoise, spoken, listeners } = (event as CustomEvent<PageStats>).detail;
+  const { detail } = event as CustomEvent<PageStats>;
+  const { denoise, spoken, listeners } = detail;
+  link.offer(detail);
   knobs.show(denoise);
   element("listeners").textContent = listeners === undefined ? "" : `${listeners} listening`;
   if (!spoken) return;
-  timeline.setPieces(spoken.pieces);
+  for (const each of [timeline, link.timeline]) each.setPieces(spoken.pieces);
   if (!interrupt.hasAttribute("aria-busy")) becomeInterrupted(spoken.isInterrupted);
 });
 
@@ -200,6 +206,7 @@ function showTexts(stats: BrowserListenerStats | undefined): void {
     say("");
   }
   details.show(stats);
+  link.showTexts();
 }
 
 let textsAt = 0;
@@ -207,6 +214,7 @@ function frame(): void {
   const now = performance.now();
   advance(now);
   picture.draw(now);
+  link.draw(now, isInterrupted ? undefined : server.frontierUs);
   if (now - textsAt >= TEXTS_MS) {
     textsAt = now;
     showTexts(watch.stats);
@@ -215,7 +223,7 @@ function frame(): void {
 }
 
 void server.recording().then((recording) => {
-  timeline.setRecording(recording);
+  for (const each of [timeline, link.timeline]) each.setRecording(recording);
   if (recording) transcript.setRecording(recording);
 });
 void server.follow();

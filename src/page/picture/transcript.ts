@@ -1,4 +1,4 @@
-import type { PageRecording } from "./control.js";
+import type { PageRecording } from "../control.js";
 
 /** The words of what is said: those heard, those to come, and those that were taken back, struck through. */
 export class Transcript {

@@ -1,0 +1,186 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { guard } from "../../base/index.js";
+import { LinkModel, type LinkSettings } from "./link-model.js";
+
+/** Browsers behind the link at a time, and how long one that is silent keeps its place, in milliseconds. */
+const MAX_PEERS = 16;
+const IDLE_MS = 60_000;
+/** Packets under way in one direction. */
+const MAX_WAITING = 4096;
+const BUFFER_BYTES = 1 << 20;
+const SWEEP_MS = 10_000;
+
+interface Waiting {
+  readonly at: number;
+  readonly send: () => void;
+}
+
+/** One direction of the link: packets in, and out again in their time. */
+class Direction {
+  readonly model = new LinkModel();
+  readonly #waiting: Waiting[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  pass(bytes: number, send: () => void): void {
+    const at = this.model.offer(performance.now(), bytes);
+    if (at === undefined || this.#waiting.length >= MAX_WAITING) return;
+    this.#waiting.push({ at, send });
+    if (this.#waiting.length === 1) this.#arm();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#waiting.length = 0;
+  }
+
+  #arm(): void {
+    const [first] = this.#waiting;
+    if (!first) return;
+    const wait = Math.max(0, first.at - performance.now());
+    this.#timer = setTimeout(
+      guard("demo.link", () => this.#release()),
+      wait,
+    );
+  }
+
+  #release(): void {
+    // Timers fire up to a millisecond early or late.
+    const until = performance.now() + 0.5;
+    while (this.#waiting.length > 0 && this.#waiting[0]!.at <= until) this.#waiting.shift()!.send();
+    this.#arm();
+  }
+}
+
+interface Peer {
+  readonly socket: Socket;
+  heardAt: number;
+}
+
+/**
+ * A link between a browser and a relay on this machine that can be made bad. It carries QUIC and the relay's certificate
+ * hash, and no WebSocket, which would go around what happens to the packets.
+ */
+export class BadLink {
+  readonly #relayPort: number;
+  readonly #front: Socket;
+  readonly #http = createServer((request, response) => void this.#answer(request, response));
+  readonly #up = new Direction();
+  readonly #down = new Direction();
+  readonly #peers = new Map<string, Peer>();
+  readonly #sweep: NodeJS.Timeout;
+
+  private constructor(relayPort: number) {
+    this.#relayPort = relayPort;
+    this.#front = newSocket();
+    this.#front.on("message", (packet, from) => this.#receive(packet, from));
+    this.#sweep = setInterval(
+      guard("demo.link.sweep", () => this.#forget()),
+      SWEEP_MS,
+    );
+    this.#sweep.unref();
+  }
+
+  /** Opens a link to the relay at this port of this machine, on a free port. */
+  static async open(relayPort: number): Promise<BadLink> {
+    const link = new BadLink(relayPort);
+    link.#http.listen(0, "127.0.0.1");
+    await once(link.#http, "listening");
+    link.#front.bind(link.port, "127.0.0.1");
+    await once(link.#front, "listening");
+    return link;
+  }
+
+  /** Where browsers connect to, at 127.0.0.1. */
+  get port(): number {
+    return (this.#http.address() as AddressInfo).port;
+  }
+
+  /** Changes both directions. */
+  set(settings: LinkSettings): void {
+    this.#up.model.set(settings);
+    this.#down.model.set(settings);
+  }
+
+  /** Loses everything for so many milliseconds. */
+  cut(ms: number): void {
+    const until = performance.now() + ms;
+    this.#up.model.cut(until);
+    this.#down.model.cut(until);
+  }
+
+  /** Ends the link; what is under way is lost. */
+  async close(): Promise<void> {
+    clearInterval(this.#sweep);
+    this.#up.close();
+    this.#down.close();
+    for (const { socket } of this.#peers.values()) socket.close();
+    this.#peers.clear();
+    this.#front.close();
+    this.#http.closeAllConnections();
+    this.#http.close();
+    await once(this.#http, "close");
+  }
+
+  #receive(packet: Uint8Array, from: { readonly address: string; readonly port: number }): void {
+    const key = `${from.address}:${from.port}`;
+    const peer = this.#peers.get(key) ?? this.#admit(key, from);
+    if (!peer) return;
+    peer.heardAt = performance.now();
+    this.#up.pass(packet.length, () => sendTo(peer.socket, packet, this.#relayPort));
+  }
+
+  #admit(key: string, from: { readonly address: string; readonly port: number }): Peer | undefined {
+    if (this.#peers.size >= MAX_PEERS) this.#forget();
+    if (this.#peers.size >= MAX_PEERS) return undefined;
+    const socket = newSocket();
+    socket.on("message", (reply) => this.#down.pass(reply.length, () => sendTo(this.#front, reply, from.port)));
+    const peer = { socket, heardAt: performance.now() };
+    this.#peers.set(key, peer);
+    return peer;
+  }
+
+  #forget(): void {
+    const before = performance.now() - IDLE_MS;
+    for (const [key, { socket, heardAt }] of this.#peers) {
+      if (heardAt >= before) continue;
+      socket.close();
+      this.#peers.delete(key);
+    }
+  }
+
+  /** The certificate's hash is the one thing a browser needs before QUIC; the relay decides which pages get it. */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== "GET" || request.url !== "/certificate.sha256") {
+      response.writeHead(404).end();
+      return;
+    }
+    try {
+      const { origin } = request.headers;
+      const headers = origin === undefined ? {} : { Origin: origin };
+      const answer = await fetch(`http://127.0.0.1:${this.#relayPort}/certificate.sha256`, { headers });
+      const allowed = answer.headers.get("access-control-allow-origin");
+      response.writeHead(answer.status, allowed === null ? {} : { "Access-Control-Allow-Origin": allowed });
+      response.end(await answer.text());
+    } catch {
+      response.writeHead(502).end();
+    }
+  }
+}
+
+function sendTo(socket: Socket, packet: Uint8Array, port: number): void {
+  try {
+    socket.send(packet, port, "127.0.0.1", () => {});
+  } catch {
+    // The peer was forgotten while the packet was under way.
+  }
+}
+
+function newSocket(): Socket {
+  const socket = createSocket({ type: "udp4", recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES });
+  // A port that nothing listens on any more; the link goes on for the others.
+  socket.on("error", () => {});
+  return socket;
+}

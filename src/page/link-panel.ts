@@ -1,0 +1,169 @@
+import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
+import type { UnsayWatch } from "../../watch/browser/element.js";
+import type { LinkRequest, PageStats } from "./control.js";
+import { Picture } from "./picture/picture.js";
+import { SoundMeter } from "./picture/sound-meter.js";
+import { Timeline } from "./picture/timeline.js";
+import type { Server } from "./server.js";
+
+/** How long a slider rests before its value is sent, in milliseconds. */
+const REST_MS = 60;
+
+function element<T extends HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+interface Side {
+  readonly watch: UnsayWatch;
+  readonly text: HTMLElement;
+  /** Underruns before the panel was opened. */
+  since: { readonly underruns: number; readonly underrunMs: number };
+}
+
+/** Rates that the slider's places stand for, in kilobits per second; 0 is no limit. */
+const RATES = [24, 32, 48, 64, 96, 128, 256, 512, 0];
+
+const SLIDERS = [
+  { id: "link-delay", text: (place: number) => `${place} ms` },
+  { id: "link-jitter", text: (place: number) => `${place} ms` },
+  { id: "link-loss", text: (place: number) => `${place} %` },
+  { id: "link-rate", text: (place: number) => (RATES[place] ? `${RATES[place]} kbit/s` : "no limit") },
+] as const;
+
+/**
+ * "Feel a bad link": the page's listener goes through a link that the sliders make bad, and a second one beside it does
+ * not. Event: `failed` with what the server answered.
+ */
+export class LinkPanel extends EventTarget {
+  /** The timeline of the listener on the clean link. */
+  readonly timeline = new Timeline();
+  readonly #server: Server;
+  readonly #root = element<HTMLDetailsElement>("link");
+  readonly #bad: Side;
+  readonly #clean: Side;
+  readonly #picture: Picture;
+  readonly #meter = new SoundMeter();
+  #port: number | undefined;
+  #resting: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(server: Server, watch: UnsayWatch) {
+    super();
+    this.#server = server;
+    this.#bad = { watch, text: element("bad-text"), since: { underruns: 0, underrunMs: 0 } };
+    const clean = element<UnsayWatch>("clean");
+    this.#clean = { watch: clean, text: element("clean-text"), since: { underruns: 0, underrunMs: 0 } };
+    this.#picture = new Picture(element<HTMLCanvasElement>("clean-picture"), this.timeline);
+    this.#root.addEventListener("toggle", () => this.#switch());
+    for (const { id } of SLIDERS) element(id).addEventListener("input", () => this.#slide());
+    for (const ear of this.#ears) ear.addEventListener("change", () => this.#hear());
+    element("cut").addEventListener("click", () => this.#ask({ op: "cut", ms: 1000 }));
+    this.#describe();
+  }
+
+  /** Shows the panel where the server has a link to make bad. */
+  offer({ link }: PageStats): void {
+    this.#port = link?.port;
+    this.#root.hidden = link === undefined || new URLSearchParams(location.search).has("url");
+  }
+
+  /** The page's listener was started or stopped. */
+  follow(isPlaying: boolean): void {
+    if (!isPlaying) this.#clean.watch.pause();
+    else if (this.#root.open) this.#start(this.#clean.watch);
+  }
+
+  /** Draws the second listener's picture; `sentUs`: what the publisher has sent. */
+  draw(now: number, sentUs: number | undefined): void {
+    if (!this.#root.open) return;
+    const { watch } = this.#clean;
+    const { stats } = watch;
+    const playheadUs = stats?.playheadUs;
+    const isPlaying = stats?.playing ?? false;
+    this.timeline.advance({
+      now,
+      playheadUs,
+      playing: isPlaying,
+      level: this.#meter.read(watch.audio, now),
+      receivedUs: stats && playheadUs !== undefined ? playheadUs + stats.bufferMs * 1e3 : undefined,
+      sentUs: isPlaying ? sentUs : undefined,
+    });
+    this.#picture.draw(now);
+  }
+
+  /** Shows both listeners' numbers. */
+  showTexts(): void {
+    if (!this.#root.open) return;
+    for (const side of [this.#bad, this.#clean]) {
+      const text = side.watch.stats ? compare(side.watch.stats, side) : "not playing";
+      if (side.text.textContent !== text) side.text.textContent = text;
+    }
+  }
+
+  get #ears(): readonly HTMLInputElement[] {
+    return [...document.querySelectorAll<HTMLInputElement>("input[name=ear]")];
+  }
+
+  #switch(): void {
+    const { watch } = this.#bad;
+    const isPlaying = !watch.paused;
+    if (!this.#root.open || this.#port === undefined) {
+      watch.removeAttribute("url");
+      watch.muted = false;
+      this.#clean.watch.pause();
+      return;
+    }
+    for (const side of [this.#bad, this.#clean]) side.since = { underruns: 0, underrunMs: 0, ...side.watch.stats };
+    // The address by which the link can be reached, whatever name the page has.
+    watch.setAttribute("url", `http://127.0.0.1:${this.#port}/`);
+    this.#clean.watch.setAttribute("broadcast", watch.getAttribute("broadcast") ?? "demo");
+    if (isPlaying) this.#start(this.#clean.watch);
+    this.#hear();
+  }
+
+  #start(watch: UnsayWatch): void {
+    watch.play().catch((error: unknown) => this.#fail(error));
+  }
+
+  #hear(): void {
+    const isClean = this.#ears.some(({ checked, value }) => checked && value === "clean");
+    this.#bad.watch.muted = isClean;
+    this.#clean.watch.muted = !isClean;
+  }
+
+  #slide(): void {
+    this.#describe();
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      const [delayMs, jitterMs, loss, rate] = this.#places as [number, number, number, number];
+      this.#ask({ op: "link", delayMs, jitterMs, loss: loss / 100, rateKbps: RATES[rate] ?? 0 });
+    }, REST_MS);
+  }
+
+  get #places(): readonly number[] {
+    return SLIDERS.map(({ id }) => Number(element<HTMLInputElement>(id).value));
+  }
+
+  #describe(): void {
+    for (const { id, text } of SLIDERS) {
+      const slider = element<HTMLInputElement>(id);
+      const value = text(Number(slider.value));
+      element(`${id}-value`).textContent = value;
+      slider.setAttribute("aria-valuetext", value);
+    }
+  }
+
+  #ask(request: LinkRequest): void {
+    this.#server.control(request).catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    this.dispatchEvent(new CustomEvent("failed", { detail: error }));
+  }
+}
+
+function compare(stats: BrowserListenerStats, { since }: Side): string {
+  const gaps = Math.max(0, stats.underruns - since.underruns);
+  const missing = Math.round(Math.max(0, stats.underrunMs - since.underrunMs));
+  const ahead = `${(stats.bufferMs / 1000).toFixed(1)} s ahead`;
+  return gaps === 0 ? `no gap, ${ahead}` : `${gaps} ${gaps === 1 ? "gap" : "gaps"}, ${missing} ms missing, ${ahead}`;
+}
