@@ -1,8 +1,5 @@
-import type { ListenerState } from "../options.js";
+import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
-
-const EVENTS = ["state", "rewind", "landing", "problem", "stats"] as const;
-const STYLE = ":host { display: block } canvas { display: block; width: 100%; border-radius: inherit }";
 
 export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 export type { BrowserListenerStats } from "./browser-listener.js";
@@ -10,20 +7,81 @@ export type { BrowserListenerStats } from "./browser-listener.js";
 /** What an element is doing: what its listener does, `idle` without one, `failed` after one that can never play. */
 export type UnsayWatchState = ListenerState | "idle" | "failed";
 
+/** How far the broadcast was heard. */
+export interface UnsayHeard {
+  /** Media time of what is heard now, in microseconds. */
+  readonly playheadUs: number;
+  /** Level of the last moment in decibels below full scale. */
+  readonly levelDb: number;
+}
+
+/** What ended playing. */
+export interface UnsayFailure {
+  /** Stable, such as `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `UNAUTHORIZED`; `UNKNOWN` for what has none. */
+  readonly code: string;
+  /** One sentence. */
+  readonly message: string;
+}
+
+/** Events of {@link UnsayWatch} by name. */
+export interface UnsayWatchEventMap {
+  state: CustomEvent<UnsayWatchState>;
+  rewind: CustomEvent<ListenerRewind>;
+  heard: CustomEvent<UnsayHeard>;
+  stats: CustomEvent<BrowserListenerStats>;
+  /** Something that the element recovers from by itself. */
+  problem: CustomEvent<Error>;
+  /** It can't play, and does not try again until `play` is called. */
+  error: CustomEvent<UnsayFailure>;
+}
+
+const PASSED = ["rewind", "problem", "landing"] as const;
+const STYLE = `
+  :host { display: block }
+  :host([hidden]) { display: none }
+  canvas { display: none; width: 100%; border-radius: inherit }
+  :host([video]) canvas { display: block }
+  button {
+    min-height: 2.75rem;
+    padding: 0.5rem 1.25rem;
+    border: 1px solid transparent;
+    border-radius: var(--unsay-radius, 2rem);
+    background: var(--unsay-accent, #0d7a6d);
+    color: var(--unsay-on-accent, #fff);
+    font: inherit;
+    cursor: pointer;
+  }
+  button:focus-visible { outline: 3px solid var(--unsay-focus, currentColor); outline-offset: 2px }
+  button[hidden] { display: none }
+`;
+
 /**
- * `<unsay-watch url="https://relay.example:4443" broadcast="demo">`: plays a broadcast, audio through the speakers and
- * video, where there is any, on its canvas.
+ * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the speakers
+ * and video, where there is any, on its canvas.
  *
  * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"), `jitter` in
- * milliseconds, `worklet` for `workletUrl`. It sets the attribute `video` once there is a picture, and `speaking` while
- * someone speaks in what is heard, as far as the publisher says.
- * Events: those of {@link BrowserListener}.
+ * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses, and
+ * `autoplay`: where the browser forbids audio before a click, the button is shown until it has had one. The element sets
+ * `video` once there is a picture, and `speaking` while a voice is heard, as far as the publisher reports it. It plays on
+ * after it was taken out of the document and put back, and plays what `url` and `broadcast` name when these change.
+ *
+ * Parts: `button`, `video`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`, `--unsay-radius`.
+ * Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
  */
 export class UnsayWatch extends HTMLElement {
+  /** Attributes that the browser reports changes of. */
+  static readonly observedAttributes = ["url", "broadcast", "controls", "muted", "volume"];
+
   #listener: BrowserListener | undefined;
   #stats: BrowserListenerStats | undefined;
-  #failed = false;
+  #state: UnsayWatchState = "idle";
+  /** Whether it played when it left the document. */
+  #isInterrupted = false;
+  #isBlocked = false;
+  #speaker: GainNode | undefined;
+  #restarting = false;
   readonly #canvas = document.createElement("canvas");
+  readonly #button = document.createElement("button");
 
   constructor() {
     super();
@@ -33,7 +91,12 @@ export class UnsayWatch extends HTMLElement {
     root.adoptedStyleSheets = [sheet];
     this.#canvas.setAttribute("role", "img");
     this.#canvas.setAttribute("aria-label", "Video");
-    root.append(this.#canvas);
+    this.#canvas.part.add("video");
+    this.#button.type = "button";
+    this.#button.part.add("button");
+    this.#button.addEventListener("click", () => this.#toggle());
+    root.append(this.#canvas, this.#button);
+    this.#showButton();
   }
 
   /** The newest numbers; undefined before the first {@link play}. */
@@ -43,13 +106,34 @@ export class UnsayWatch extends HTMLElement {
 
   /** What it is doing. */
   get state(): UnsayWatchState {
-    return this.#failed ? "failed" : (this.#listener?.stats().state ?? "idle");
+    return this.#listener?.stats().state ?? this.#state;
   }
 
-  /**
-   * What goes to the speakers, as a node to connect an analyser or a recorder to; undefined while not playing.
-   * Tests listen here.
-   */
+  /** Whether it is not to play. */
+  get paused(): boolean {
+    return this.#listener === undefined;
+  }
+
+  /** Whether what is played goes unheard; the listener reports it as heard all the same. */
+  get muted(): boolean {
+    return this.hasAttribute("muted");
+  }
+
+  set muted(on: boolean) {
+    this.toggleAttribute("muted", on);
+  }
+
+  /** How loud it is, 0 to 1. Default 1. */
+  get volume(): number {
+    const volume = Number(this.getAttribute("volume") ?? 1);
+    return Number.isFinite(volume) ? Math.min(1, Math.max(0, volume)) : 1;
+  }
+
+  set volume(volume: number) {
+    this.setAttribute("volume", String(volume));
+  }
+
+  /** The audio before `muted` and `volume`, to connect an analyser or a recorder to; undefined while not playing. */
   get audio(): AudioNode | undefined {
     return this.#listener?.audio;
   }
@@ -75,10 +159,15 @@ export class UnsayWatch extends HTMLElement {
       ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
     });
     this.#listener = listener;
-    this.#failed = false;
-    for (const name of EVENTS) listener.addEventListener(name, (event) => this.#pass(name, event));
+    this.#isBlocked = false;
+    for (const name of PASSED)
+      listener.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
+    listener.addEventListener("state", (event) => this.#become((event as CustomEvent<ListenerState>).detail));
+    listener.addEventListener("stats", (event) => this.#show((event as CustomEvent<BrowserListenerStats>).detail));
     void listener.closed.then((error) => this.#end(listener, error));
+    this.#become("connecting");
     await listener.started;
+    if (this.#listener === listener) this.#connect(listener.audio);
   }
 
   /** Stops; {@link play} starts again at the live edge. */
@@ -87,30 +176,133 @@ export class UnsayWatch extends HTMLElement {
     if (!listener) return;
     this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
     this.#listener = undefined;
+    this.#speaker = undefined;
     this.toggleAttribute("speaking", false);
+    this.#become("idle");
     void listener.close();
   }
 
-  /** Called by the browser when the element leaves the page. */
+  /** As every element has it, with the events' types. */
+  override addEventListener<Name extends keyof UnsayWatchEventMap>(
+    name: Name,
+    listener: (event: UnsayWatchEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(...parameters: Parameters<HTMLElement["addEventListener"]>): void {
+    super.addEventListener(...parameters);
+  }
+
+  /** Called by the browser when the element enters a document. */
+  connectedCallback(): void {
+    const isWanted = this.#isInterrupted || this.hasAttribute("autoplay");
+    this.#isInterrupted = false;
+    if (isWanted && !this.#listener) this.#playAlone();
+  }
+
+  /** Called by the browser when the element leaves the document. */
   disconnectedCallback(): void {
+    this.#isInterrupted = this.#listener !== undefined;
     this.pause();
   }
 
-  #pass(name: string, event: Event): void {
-    const { detail } = event as CustomEvent;
-    if (name === "stats") {
-      const stats = detail as BrowserListenerStats;
-      this.toggleAttribute("video", stats.imagesShown > 0);
-      this.toggleAttribute("speaking", (stats.voice ?? 0) >= 0.5);
-    }
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+  /** Called by the browser when an attribute changes. */
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
+    if (name === "controls") this.#showButton();
+    else if (name === "muted" || name === "volume") this.#setGain();
+    else if (before !== now && this.#listener) this.#restart();
+  }
+
+  // Several attributes that change together make one restart.
+  #restart(): void {
+    if (this.#restarting) return;
+    this.#restarting = true;
+    queueMicrotask(() => {
+      this.#restarting = false;
+      if (!this.#listener) return;
+      this.pause();
+      this.#try();
+    });
+  }
+
+  #toggle(): void {
+    if (this.#listener) this.pause();
+    else this.#try();
+  }
+
+  /** Plays; what goes wrong is an `error` event, and of interest to nothing else. */
+  #try(): void {
+    this.play().catch(() => {});
+  }
+
+  #playAlone(): void {
+    this.#isBlocked = navigator.userActivation?.hasBeenActive === false && !isAutoplayAllowed();
+    if (this.#isBlocked) this.#showButton();
+    else this.#try();
+  }
+
+  #connect(audio: AudioNode | undefined): void {
+    if (!audio) return;
+    this.#speaker = new GainNode(audio.context);
+    this.#setGain();
+    audio.disconnect(audio.context.destination);
+    audio.connect(this.#speaker).connect(audio.context.destination);
+  }
+
+  #setGain(): void {
+    if (this.#speaker) this.#speaker.gain.value = this.muted ? 0 : this.volume;
+  }
+
+  #show(stats: BrowserListenerStats): void {
+    this.toggleAttribute("video", stats.imagesShown > 0);
+    this.toggleAttribute("speaking", (stats.voice ?? 0) >= 0.5);
+    this.#emit("stats", stats);
+    const { playing, playheadUs, levelDb } = stats;
+    if (playing && playheadUs !== undefined) this.#emit("heard", { playheadUs, levelDb } satisfies UnsayHeard);
+  }
+
+  #become(state: UnsayWatchState): void {
+    if (state === this.#state || state === "closed") return;
+    this.#state = state;
+    this.#showButton();
+    this.#emit("state", state);
+  }
+
+  #showButton(): void {
+    const isPlaying = this.#listener !== undefined;
+    const slot = document.createElement("slot");
+    slot.name = isPlaying ? "pause" : "play";
+    slot.textContent = isPlaying ? "Pause" : "Listen";
+    this.#button.replaceChildren(slot);
+    this.#button.hidden = !this.hasAttribute("controls") && !this.#isBlocked;
   }
 
   #end(listener: BrowserListener, error: Error | null): void {
     if (this.#listener !== listener || error === null) return;
     this.pause();
-    this.#failed = true;
-    this.dispatchEvent(new CustomEvent("problem", { detail: error }));
+    this.#become("failed");
+    const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+    this.#emit("error", { code, message: error.message } satisfies UnsayFailure);
+  }
+
+  #emit(name: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/** Firefox knows; other browsers say it by starting no audio. */
+function isAutoplayAllowed(): boolean {
+  const { getAutoplayPolicy } = navigator as { getAutoplayPolicy?: (type: string) => string };
+  return getAutoplayPolicy?.call(navigator, "audiocontext") === "allowed";
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "unsay-watch": UnsayWatch;
   }
 }
 
