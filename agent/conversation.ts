@@ -14,8 +14,6 @@ export interface BargeInOptions {
   readonly action?: "interrupt" | "pause";
   /** Voice of the caller that it takes, in milliseconds. Default 0: what the caller counts as speech is enough. */
   readonly minDurationMs?: number;
-  /** Milliseconds over which the agent fades out, 0 to 50. Default 10. */
-  readonly fadeMs?: number;
   /** With `pause`: how long after the caller's silence the agent continues where it stopped, in milliseconds. Default 2,000. */
   readonly falseAlarmMs?: number;
   /**
@@ -47,7 +45,6 @@ export interface ConversationEvents {
 const bargeInSchema = z.strictObject({
   action: z.enum(["interrupt", "pause"]).default("interrupt"),
   minDurationMs: z.number().min(0).max(60_000).default(0),
-  fadeMs: z.number().min(0).max(50).default(10),
   falseAlarmMs: z.number().min(0).max(60_000).default(2000),
   isFalseAlarm: z
     .custom<NonNullable<BargeInOptions["isFalseAlarm"]>>((value) => typeof value === "function", "be a function")
@@ -110,7 +107,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   /** Takes back all that was not heard; resolves when the listeners have reported. */
   interrupt(): Promise<readonly SpeechResult[]> {
     this.#apply(this.#bargeIn.decide(false));
-    return Promise.all(this.speeches.map((speech) => speech.interrupt({ fadeMs: this.#options.fadeMs })));
+    return Promise.all(this.speeches.map((speech) => speech.interrupt()));
   }
 
   /** The caller meant it: what is paused is taken back. Without effect while nothing is paused. */
@@ -157,7 +154,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
       for (const speech of speeches.toReversed()) speech.pause();
       return;
     }
-    const results = Promise.all(speeches.map((speech) => speech.interrupt({ fadeMs: this.#options.fadeMs })));
+    const results = Promise.all(speeches.map((speech) => speech.interrupt()));
     background(
       "agent.conversation",
       results.then((each) => this.emit("interrupted", each)),

@@ -34,7 +34,7 @@ export { type AudioSource, openSource, type SourceOptions } from "./source/sourc
 export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./source/wav.js";
 export type { InterruptedSpeech, Interruption } from "./speech/interrupts.js";
 export type { SayOptions, SpeechSource } from "./speech/renderer.js";
-export type { InterruptOptions, Speech, SpeechEvents, SpeechPhase, SpeechPiece } from "./speech/speech.js";
+export type { Speech, SpeechEvents, SpeechPhase, SpeechPiece } from "./speech/speech.js";
 export type { SpeechListener, SpeechOutcome, SpeechProgress, SpeechResult } from "./speech/speech-state.js";
 export type { WordTiming } from "./speech/words.js";
 export type { PublisherStats } from "./stats.js";

@@ -45,7 +45,6 @@ export {
   type HeardListener,
   type InterruptedSpeech,
   type Interruption,
-  type InterruptOptions,
   type Knobs,
   loadModel,
   type MemoryAudioOptions,

@@ -78,7 +78,7 @@ test("a pause that was a false alarm loses nothing of what the agent says, and o
 
 test("options that are none are named", () => {
   const { caller } = openCaller();
-  expect(() => new Conversation({ caller, publisher, bargeIn: { fadeMs: 51 } })).toThrow(
-    "Conversation.bargeIn.fadeMs must be at most 50, but is 51.",
+  expect(() => new Conversation({ caller, publisher, bargeIn: { minDurationMs: -1 } })).toThrow(
+    "Conversation.bargeIn.minDurationMs must be at least 0, but is -1.",
   );
 });

@@ -20,12 +20,6 @@ export interface SpeechEvents {
 /** What a speech is doing: `queued` until its audio is sent for the first time. */
 export type SpeechPhase = "queued" | "speaking" | "paused" | "done";
 
-/** Options of `interrupt`. */
-export interface InterruptOptions {
-  /** Milliseconds over which the audio fades out, 0 to 50. Default: listeners fade over 10 ms at most. */
-  readonly fadeMs?: number;
-}
-
 /** A stretch of a speech as it lies on the broadcast's timeline. */
 export interface SpeechPiece {
   /** Media time of its first sample. */
@@ -37,7 +31,7 @@ export interface SpeechPiece {
 
 /** What a speech asks of its publisher. */
 export interface SpeechControl {
-  interrupt(id: number, options: InterruptOptions): void;
+  interrupt(id: number): void;
   pause(id: number): boolean;
   resume(id: number): Speech | undefined;
   phase(id: number): SpeechPhase;
@@ -163,8 +157,8 @@ export class Speech extends EventEmitter<SpeechEvents> {
    * Resolves like `done`, when the listeners have reported how far they heard, after a second at most. Without effect
    * after the end.
    */
-  interrupt(options: InterruptOptions = {}): Promise<SpeechResult> {
-    if (this.#parts.state.result === undefined) this.#parts.control.interrupt(this.id, options);
+  interrupt(): Promise<SpeechResult> {
+    if (this.#parts.state.result === undefined) this.#parts.control.interrupt(this.id);
     return this.done;
   }
 
