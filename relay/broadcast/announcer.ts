@@ -84,7 +84,7 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
         const broadcast = origin.get(path);
         const after = visible(broadcast) ? broadcast : undefined;
         if (before === after) continue;
-        // A replacement is told as an end and a start on every version, so that subscribers of the old one notice.
+        // A replacement is announced as an end and a start on every version, so that subscribers of the old one notice.
         if (before !== undefined)
           messages.push(encodeAnnounce({ suffix: stripPrefix(prefix, path)!, active: false, hops: [] }, version));
         if (after !== undefined) {

@@ -88,7 +88,7 @@ export class Broadcast {
     this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
   }
 
-  /** Its tracks that anybody asked for lately. */
+  /** Its tracks that sessions asked for lately. */
   get tracks(): ReadonlyMap<string, Track> {
     return this.#tracks;
   }
@@ -189,8 +189,8 @@ export class Broadcast {
     this.#closed = false;
   }
 
-  // What is answered takes a place of the broadcast's; what is not is whoever asks for it to pay for, so that names that
-  // there are not keep nobody else from asking.
+  // A track that the publisher answered counts towards the broadcast, any other towards the session that asked for it, so
+  // that made-up names block no other session.
   #hasRoom(asker: string): boolean {
     const { counters, limits } = this.#environment;
     const unanswered = [...this.#tracks.values()].filter((track) => !track.answered);
@@ -228,7 +228,7 @@ export class Broadcast {
   // The track that the reports are about is the one with the most groups; a catalog has few.
   #media(): Track | undefined {
     let busiest: Track | undefined;
-    // Tracks of JSON tell about the broadcast and are none of its media.
+    // Tracks of JSON describe the broadcast and are none of its media.
     for (const track of this.#tracks.values())
       if (!track.name.endsWith(".json") && (track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0))
         busiest = track;

@@ -43,7 +43,7 @@ export class CachedGroup {
   #ended = false;
   #abortCode: number | undefined;
   #stale = false;
-  // Made with the first entry: of most groups of a track that nobody watches there is none.
+  // Made with the first entry: most groups of a track without watchers have none.
   #shared: Map<number, Uint8Array> | undefined;
 
   constructor(sequence: number, arrivedAt: Microseconds) {

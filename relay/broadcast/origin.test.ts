@@ -119,7 +119,7 @@ test("a displaced session that announces its name again becomes the newest, and 
   expect(origin.displaced).toBe(0);
 });
 
-test("a session that announces its own name again displaces nobody", () => {
+test("a session that announces its own name again displaces no other", () => {
   const { origin } = open();
   const one = source("a");
   origin.publish(broadcast(one));

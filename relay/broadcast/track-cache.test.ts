@@ -98,7 +98,7 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
       timed: true,
       timescale: 1000,
     });
-    /** A group of one frame that takes so many kilobytes in all. */
+    /** A group of one frame that takes this many kilobytes in all. */
     const add = (sequence: number, kilobytes: number) =>
       cache.append(cache.open(sequence), WireFrame.of(sequence * 20, new Uint8Array(kilobytes * 1000 - COST)));
     return { cache, add };

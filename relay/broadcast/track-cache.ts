@@ -65,7 +65,7 @@ export class CacheBudget {
   /** Drops the oldest groups of the caches that share this until no more is held than allowed; each keeps its newest. */
   evict(): void {
     this.#relieve(this);
-    // What the relay holds too much goes from whoever asks: to look for its oldest group would cost too much.
+    // Over the limit of the relay, the broadcast that asks drops its own groups: to look for its oldest group would cost too much.
     if (this.#parent !== undefined) this.#relieve(this.#parent);
   }
 
@@ -255,7 +255,7 @@ export class TrackCache {
     return span > 0 ? (this.#payloadBytes * 8e6) / span : 0;
   }
 
-  /** Lets go of everything. */
+  /** Drops everything. */
   close(): void {
     this.#closed = true;
     this.#count(-this.#bytes, -this.#payloadBytes);
@@ -297,7 +297,7 @@ export class TrackCache {
     this.#count(-record.cost, -record.bytes);
   }
 
-  // Timescales may be anything, and so may times be beyond what can be told apart.
+  // Timescales may be anything, and so may times be beyond what can be distinguished.
   #time(frame: WireFrame): Microseconds {
     return microseconds(Math.min(frame.timestamp * this.#perMicrosecond, Number.MAX_SAFE_INTEGER));
   }

@@ -55,7 +55,7 @@ export class Track implements WatchedTrack {
   readonly #watchers = new Set<Watcher>();
   #bound: PlayheadBound | undefined;
   /** Whether its properties are the publisher's own. */
-  #told = false;
+  #isPublishersOwn = false;
   /** Watchers that get its whole groups in place of a fuller rendition's. */
   readonly #followers = new Set<LowFollower>();
   #bitrateBps = 0;
@@ -114,7 +114,7 @@ export class Track implements WatchedTrack {
 
   /** Whether its publisher has said that there is such a track. */
   get answered(): boolean {
-    return this.#lastSequence !== undefined || (this.#cache !== undefined && this.#told);
+    return this.#lastSequence !== undefined || (this.#cache !== undefined && this.#isPublishersOwn);
   }
 
   /** The cache, once the track's properties are known. */
@@ -363,7 +363,7 @@ export class Track implements WatchedTrack {
     const { clock, cacheAge, cacheBytes, cacheGroups, budget, classifier, source } = this.#options;
     this.#classifier = source.timed ? classifier?.() : undefined;
     this.#bound = source.timed ? new PlayheadBound() : undefined;
-    this.#told = info !== SYNTHETIC_INFO;
+    this.#isPublishersOwn = info !== SYNTHETIC_INFO;
     this.#cache = new TrackCache({
       clock,
       maxAge: cacheAge,

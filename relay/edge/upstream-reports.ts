@@ -19,7 +19,7 @@ interface Carried {
 }
 
 /**
- * What an edge publishes to its upstream relay: its aggregates, on one small broadcast for each broadcast that somebody
+ * What an edge publishes to its upstream relay: its aggregates, on one small broadcast for each broadcast that a client
  * listens to here, where the upstream relay does not answer the aggregates that come beside the protocol. The publisher
  * looks for these broadcasts as it does for those of listeners.
  */
@@ -59,7 +59,7 @@ export class UpstreamReports {
     this.close();
   }
 
-  /** Withdraws what nobody listens to any more, and looks after the rest; called several times a second. */
+  /** Withdraws broadcasts without listeners and sweeps the rest; called several times a second. */
   sweep(): void {
     const silent = this.#environment.clock() - LISTENER_TIMEOUT;
     for (const [path, { outlet, broadcast }] of this.#carried) {

@@ -39,7 +39,7 @@ export class LoadPublisher {
     });
   }
 
-  /** Announces a broadcast to whoever asks on the session. */
+  /** Announces a broadcast to every peer that asks on the session. */
   static async start(session: Session, broadcast: string): Promise<LoadPublisher> {
     const publisher = new LoadPublisher(session, broadcast);
     await greet(session);
@@ -51,7 +51,7 @@ export class LoadPublisher {
   /** Sends one object, as a datagram or on a stream of its own. Throws a `StateError` (`NOT_WATCHED`). */
   async send(via: "datagram" | "stream", payloadBytes: number, timestampUs: number, counted: boolean): Promise<void> {
     const subscribe = this.#subscribe;
-    if (subscribe === undefined) throw new StateError("NOT_WATCHED", "Nobody watches the load run's broadcast.");
+    if (subscribe === undefined) throw new StateError("NOT_WATCHED", "The load run's broadcast has no watcher.");
     const payload = new Uint8Array(payloadBytes);
     const view = new DataView(payload.buffer);
     view.setFloat64(0, performance.now());

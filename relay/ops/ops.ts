@@ -3,7 +3,7 @@ import type { Registry } from "prom-client";
 import { TransportError } from "../../base/index.js";
 import { SitePolicy } from "../admission/site-policy.js";
 
-/** What the operations port tells. */
+/** What the operations port serves. */
 export interface OpsSource {
   readonly metrics: Registry;
   /** False while the relay drains or does not listen. */

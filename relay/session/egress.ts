@@ -56,7 +56,7 @@ export class Egress {
     return this.#pending.usedBytes;
   }
 
-  /** Tells the peer what there is to watch, until it leaves. */
+  /** Announces to the peer what it may watch, until it leaves. */
   async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
     const { scope, offered, hopId, environment } = this.#peer;
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
@@ -198,7 +198,7 @@ export class Egress {
     }
   }
 
-  /** Tells what a track is like. */
+  /** Answers with the properties of a track. */
   async track(reader: StreamReader, stream: BidirectionalStream): Promise<void> {
     const request = decodeTrackRequest(await reader.message(), this.#limits.pathBytes);
     this.#peer.greet();
@@ -251,7 +251,7 @@ export class Egress {
     return track;
   }
 
-  /** Takes what the peer tells of its playing, or an edge of its listeners. */
+  /** Takes a report of the peer, or an aggregate of an edge. */
   report(body: Uint8Array): void {
     const { counters } = this.#peer.environment;
     const aggregate = reportKind(body) === "aggregate";
@@ -276,7 +276,7 @@ export class Egress {
     this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
   }
 
-  // Tells a player what only the relay knows of its delivery, and that somebody reads its reports; so too an edge.
+  // Sends a listener or an edge what only the relay knows of its delivery, and that its reports are read.
   #confirm(watched: Watched, about: Pick<Report, "broadcast" | "session" | "reportId">): void {
     const { clock, counters } = this.#peer.environment;
     const now = clock();
@@ -321,7 +321,7 @@ export class Egress {
     known.broadcast.forget(this.#peer.id);
   }
 
-  /** Lets go of what the peer watched. */
+  /** Forgets what the peer watched. */
   end(): void {
     for (const { broadcast } of this.#watched.values()) broadcast.forget(this.#peer.id);
   }

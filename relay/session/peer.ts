@@ -24,7 +24,7 @@ export interface Peer {
   readonly log: Logger;
   /** Our hop id. */
   readonly hopId: bigint;
-  /** The peer's hop id, or 0 when it told none. */
+  /** The peer's hop id, or 0 when it sent none. */
   readonly peerHopId: bigint;
   /** Whether the peer itself announces a broadcast at a path. */
   publishes(path: string): boolean;

@@ -31,7 +31,7 @@ import { askPeer, SessionLife } from "./session-life.js";
 
 // Unknown stream types are no error in moq-lite, but a peer that opens nothing else speaks something else.
 const MAX_UNKNOWN_STREAMS = 8;
-// Before any media: a record is small, and what it tells decides what is sent.
+// Before any media: a record is small and decides what is sent.
 const RECORD_PRIORITY = 0x7fff_ffff;
 
 /** Options for {@link RelaySession}. */
@@ -290,7 +290,7 @@ export class RelaySession implements Peer {
         return reader.discard(Code.CANCEL);
       }
       case StreamType.PROBE:
-        // The carrier tells nothing to report; closing both ways lets the peer release its end.
+        // The carrier measures nothing to report; closing both ways lets the peer release its end.
         void stream.send.finish();
         stream.receive.stop(Code.CANCEL);
         return;

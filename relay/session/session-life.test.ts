@@ -48,7 +48,7 @@ class Stage {
 const SPEAKING = { everyMs: 20, answerMs: 40 };
 const RESTING = { everyMs: 1e9, answerMs: 200 };
 
-test("a publisher that speaks or answers is alive, however long nobody asks in between", async () => {
+test("a publisher that speaks or answers is alive, however long it is not asked in between", async () => {
   for (const peer of [SPEAKING, RESTING]) {
     const stage = new Stage(peer);
     expect(await stage.runTo(60_000)).toEqual([]);

@@ -65,6 +65,6 @@ export class SessionLife {
 /** Asks a peer for a sign of life with what its version answers at once; see `probe`. */
 export function askPeer(session: Session, version: Version): Promise<boolean> {
   if (hasRanges(version)) return probe(session);
-  // There is no PROBE, but a request for what nobody announces is answered just as soon.
+  // There is no PROBE, but a request for a prefix without broadcasts is answered just as soon.
   return probe(session, encodeAnnounceRequest({ prefix: NOTHING, excludeHop: 0n }, version));
 }

@@ -44,7 +44,7 @@ export class GroupStream {
     return this.#busy;
   }
 
-  /** Whether all of it has arrived, where the transport tells; then a reset would change nothing. */
+  /** Whether all of it has arrived, where the transport reports that; then a reset would change nothing. */
   get settled(): boolean {
     return this.#stream?.settled === true;
   }

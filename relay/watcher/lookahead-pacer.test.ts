@@ -5,7 +5,7 @@ import { LookaheadPacer } from "./lookahead-pacer.js";
 const ms = (value: number): Microseconds => fromMilliseconds(value);
 const GROUP: Microseconds = ms(20);
 
-/** Speech that was sent far ahead, heard by somebody whose playhead runs; what goes as soon as it may. */
+/** Speech that was sent far ahead, heard by a listener whose playhead runs; each group goes as soon as it may. */
 class Speech {
   readonly #lookahead = new LookaheadPacer();
   readonly #lossy: boolean;

@@ -8,7 +8,7 @@ import type { FrameForm } from "../wire/group.js";
 import { GroupStream, type Sending } from "./group-stream.js";
 
 // A finished stream is remembered until all of it has arrived, so that a rewind can still reset what lies unsent in it;
-// where the transport does not tell what arrived, this long and so many of them, more than a second of audio.
+// where the transport does not report what arrived, this long and up to this many, more than a second of audio.
 const REMEMBERED: Microseconds = fromSeconds(12);
 const MAX_REMEMBERED = 64;
 const PRIORITY_SPAN = 2 ** 22;

@@ -12,7 +12,7 @@ import type { LowFollower } from "./watched-track.js";
 import type { DeliveryMode, WatcherDelivery, WatcherOptions } from "./watcher-options.js";
 import { type Waiting, WatcherQueue } from "./watcher-queue.js";
 
-/** Datagrams have no backpressure: so many go to one watcher back to back, and so many a second in the long run. */
+/** Datagrams have no backpressure: limits for one watcher, back to back and per second in the long run. */
 const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
 /**
  * Fastest track whose objects are repeated by themselves: what loses shrinks QUIC's window to a few packets a round trip,
@@ -111,7 +111,7 @@ export class Watcher implements LowFollower {
     return this.#skips.counters;
   }
 
-  /** What its reports tell of the way to it. */
+  /** What its reports say about the path to it. */
   get control(): CongestionController {
     return this.#control;
   }

@@ -3,7 +3,7 @@
  * implementation gives to the same conditions (`rs/moq-net/src/error.rs`).
  */
 export const Code = {
-  /** Nobody wants it any more. */
+  /** It is not wanted any more. */
   CANCEL: 0,
   /** The group was taken back by a newer one. */
   STALE_GROUP: 2,
