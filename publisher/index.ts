@@ -14,7 +14,7 @@ export {
 export { analyseNoise, type NoiseProfile } from "./denoise/noise-profile.js";
 export { OverloadGuard, type OverloadGuardOptions } from "./denoise/overload-guard.js";
 export type { PublisherEvents, PublisherListeners, PublisherState } from "./loop.js";
-export { type PublisherOptions, publisherOptionsSchema } from "./options.js";
+export type { PublisherAblation, PublisherOptions } from "./options.js";
 export { Publisher } from "./publisher.js";
 export type { HeardListener } from "./send/listeners.js";
 export { ByteReader } from "./source/byte-reader.js";

@@ -127,8 +127,8 @@ export class Loop implements ControlTarget {
 
   // Live audio is never sent again, so a change can only follow what was sent.
   soonest(): number {
-    const { settings, audioTrack, listeners, deadlines, clock } = this.#parts;
-    if (settings.mode === "live" || !settings.flow.takeBack) return Math.max(audioTrack.end, audioTrack.cursor);
+    const { settings, ablation, audioTrack, listeners, deadlines, clock } = this.#parts;
+    if (settings.mode === "live" || ablation.keepStale) return Math.max(audioTrack.end, audioTrack.cursor);
     const now = clock();
     const furthest = listeners.furthest(now);
     return Math.max(deadlines.next(now), furthest === undefined ? 0 : toPosition(furthest));

@@ -3,7 +3,7 @@ import { broadcastPath, type Clock, type Logger, monotonicClock } from "../base/
 import { reach } from "../transport/index.js";
 import { Controls } from "./control/controls.js";
 import { RemoteControl } from "./control/remote-control.js";
-import type { publisherOptionsSchema } from "./options.js";
+import type { PublisherAblation, publisherOptionsSchema } from "./options.js";
 import { CatalogWriter } from "./send/catalog-writer.js";
 import { Deadlines } from "./send/deadlines.js";
 import { Listeners } from "./send/listeners.js";
@@ -28,6 +28,7 @@ export type PublisherSettings = z.output<typeof publisherOptionsSchema>;
 /** What a publisher is made of. */
 export interface PublisherParts {
   readonly settings: PublisherSettings;
+  readonly ablation: PublisherAblation;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly wake: Wake;
@@ -52,12 +53,16 @@ export interface PublisherParts {
 const MAX_AHEAD_MS = 4350;
 
 /** Makes the parts of a publisher and starts its uplink. */
-export function makeParts(settings: PublisherSettings, logger: Logger): PublisherParts {
+export function makeParts(settings: PublisherSettings, logger: Logger, ablation: PublisherAblation): PublisherParts {
   const clock = monotonicClock;
   const wake = new Wake();
   const retainMs = (settings.aheadMs ?? 2000) + 5000;
   const lowBitrateBps = lowBitrateOf(settings);
-  const listeners = new Listeners({ clock, ...settings.flow });
+  const listeners = new Listeners({
+    clock,
+    leadMode: ablation.ungatedLead ? "ungated" : "gated",
+    staleness: !ablation.ignoreStaleness,
+  });
   const playback = new Playback();
   const deadlines = new Deadlines({ ...settings, aheadMs: settings.aheadMs, start: clock(), listeners });
   const audioTrack = new AudioTrack({
@@ -117,7 +122,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger): Publishe
   });
   const sendQueue = new SendQueue({
     bitrateBps: bitrateOf(settings),
-    window: settings.flow.window,
+    window: !ablation.ignoreWindow,
     late: settings.mode === "ahead",
   });
   const { mode, frameMs } = settings;
@@ -156,6 +161,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger): Publishe
   });
   return {
     settings,
+    ablation,
     clock,
     logger,
     wake,

@@ -12,7 +12,7 @@ import {
 import type { ControlEvent } from "../flow/control/index.js";
 import { validateClient } from "../transport/index.js";
 import { Loop, type PublisherEvents, type PublisherState } from "./loop.js";
-import { type PublisherOptions, publisherOptionsSchema } from "./options.js";
+import { type PublisherAblation, type PublisherOptions, publisherOptionsSchema } from "./options.js";
 import { makeParts, type PublisherParts } from "./parts.js";
 import type { Interruption } from "./speech/interrupts.js";
 import type { SayOptions, SpeechSource } from "./speech/renderer.js";
@@ -43,7 +43,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   readonly #parts: PublisherParts;
   readonly #loop: Loop;
 
-  constructor(options: PublisherOptions) {
+  constructor(options: PublisherOptions, /** @internal */ ablation: PublisherAblation = {}) {
     super();
     const settings = validate("Publisher", publisherOptionsSchema, options);
     validateClient("Publisher", options);
@@ -55,7 +55,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
     const stopFaults = onFault(({ handler, error, count }) =>
       logger.warn({ handler, err: error, count }, "A handler failed; the publisher continues."),
     );
-    this.#parts = makeParts(settings, logger);
+    this.#parts = makeParts(settings, logger, ablation);
     this.#loop = new Loop(this.#parts, this);
     this.closed = this.#loop.run().finally(() => {
       stopFaults();

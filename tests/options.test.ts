@@ -73,6 +73,7 @@ const CONTROLLER: Wrong<ControllerOptions> = {
 
 const PUBLISHER: Wrong<PublisherOptions> = {
   comfortNoiseDb: ["x", 100, true],
+  signal: [7, {}],
   ...CLIENT,
   source: ["speech.wav", {}, 7],
   video: ["clip.ivf", {}],
@@ -101,8 +102,6 @@ const PUBLISHER: Wrong<PublisherOptions> = {
   rewindBy: ["rewind", 1],
   control: flag,
   resumeWindowMs: ["1", -1, 600_001],
-  flow: [7, { window: 1 }, { x: 1 }],
-  signal: [{}, true],
 };
 
 const RELAY: Wrong<RelayOptions> = {

@@ -48,17 +48,12 @@ export class Lane {
     const { broadcast, relay, takeBack, source, speech } = options;
     const url = `https://127.0.0.1:${relay.port}`;
     const connect = { certificateHashes: [relay.certificateHash], backends: ["quic"] as const };
-    this.#publisher = new Publisher({
-      url,
-      broadcast,
-      connect,
-      source,
-      aheadMs: AHEAD_MS,
-      model: shippedModel,
-      models: { slow: slowModel },
-      sources: () => openSource({ samples: speech, loop: true, name: "other" }),
-      flow: { takeBack },
-    });
+    const sources = () => openSource({ samples: speech, loop: true, name: "other" });
+    const models = { slow: slowModel };
+    this.#publisher = new Publisher(
+      { url, broadcast, connect, source, sources, models, model: shippedModel, aheadMs: AHEAD_MS },
+      { keepStale: !takeBack },
+    );
     this.#listener = new Listener({ url, broadcast, connect, jitterMs: 80, adaptive: false });
     this.#listener.closed.catch(() => {});
     this.#listener.on("landing", (landing) => {

@@ -1,4 +1,4 @@
-import type { PublisherOptions } from "../../publisher/index.js";
+import type { PublisherAblation, PublisherOptions } from "../../publisher/index.js";
 import type { Relay, RelayOptions } from "../../relay/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { FarEnd } from "./far-end.js";
@@ -13,7 +13,7 @@ export interface Medium {
 /** One part of the design left out, or nothing. */
 export interface Variant {
   readonly name: string | undefined;
-  readonly publisher: Partial<PublisherOptions>;
+  readonly publisher: PublisherAblation;
   readonly relay: RelayOptions;
   readonly ablation?: ConstructorParameters<typeof Relay>[1];
 }
@@ -49,14 +49,14 @@ const NO_WINDOW_MS = 3_600_000;
 const WHOLE: Variant = { name: undefined, publisher: {}, relay: {} };
 const NO_ESTIMATOR: Variant = {
   name: "estimator off",
-  publisher: { flow: { staleness: false } },
+  publisher: { ignoreStaleness: true },
   relay: {},
   ablation: { ignoreStaleness: true },
 };
-const UNGATED: Variant = { name: "ungated", publisher: { flow: { leadMode: "ungated" } }, relay: {} };
+const UNGATED: Variant = { name: "ungated", publisher: { ungatedLead: true }, relay: {} };
 const NO_WINDOW: Variant = {
   name: "no window",
-  publisher: { flow: { window: false } },
+  publisher: { ignoreWindow: true },
   relay: { limits: { windowMs: NO_WINDOW_MS } },
 };
 

@@ -45,15 +45,17 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
   const relay = new Relay({ port: 0, ...variant.relay }, variant.ablation);
   await relay.listen();
   const broadcast = `lane-${lane}`;
-  const publisher = new Publisher({
-    url: `https://127.0.0.1:${relay.address.port}`,
-    broadcast,
-    source: await openSource({ samples: sound, channels: medium.channels, loop: true, name: "speech" }),
-    frameMs: FRAME_MS,
-    connect: { certificateHashes: [Buffer.from(relay.fingerprint, "hex")], backends: ["quic"] },
-    ...medium.options,
-    ...variant.publisher,
-  });
+  const publisher = new Publisher(
+    {
+      url: `https://127.0.0.1:${relay.address.port}`,
+      broadcast,
+      source: await openSource({ samples: sound, channels: medium.channels, loop: true, name: "speech" }),
+      frameMs: FRAME_MS,
+      connect: { certificateHashes: [Buffer.from(relay.fingerprint, "hex")], backends: ["quic"] },
+      ...medium.options,
+    },
+    variant.publisher,
+  );
   let failure: Error | null = null;
   void publisher.closed.then((error) => {
     failure = error;

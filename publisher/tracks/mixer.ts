@@ -4,20 +4,25 @@ import { LEVERS, type Levers } from "../denoise/levers.js";
 /** From here on the attenuation limit means none. */
 const NO_LIMIT_DB = 100;
 
-/** The knob of the denoising stage that a listener or an operator turns while it runs. */
+/** Checks {@link Knobs} and fills in their defaults. */
 export const knobsSchema = z.strictObject({
-  /** How much of the noise is taken out: 0 none, 1 all the model can. Default 1. */
   strength: z.number().min(0).max(1).default(1),
-  /** Most that any part of the audio is turned down by, in dB. Default 100, which is no limit. */
   attenuationLimitDb: z.number().min(0).max(NO_LIMIT_DB).default(NO_LIMIT_DB),
-  /** Level of the result, in dB. Default 0. */
   gainDb: z.number().min(-60).max(24).default(0),
-  /** Send the audio as it came. Default false. */
   bypass: z.boolean().default(false),
 });
 
-/** See {@link knobsSchema}. */
-export type Knobs = Readonly<z.infer<typeof knobsSchema>>;
+/** The denoiser's knobs. */
+export interface Knobs {
+  /** How much of the noise is taken out: 0 none, 1 all the model can. Default 1. */
+  readonly strength: number;
+  /** Most that any part of the audio is turned down by, in dB, 0 to 100. Default 100, which is no limit. */
+  readonly attenuationLimitDb: number;
+  /** Level of the result, in dB, -60 to 24. Default 0. */
+  readonly gainDb: number;
+  /** Send the audio as it came. Default false. */
+  readonly bypass: boolean;
+}
 
 /**
  * Mixes denoised ("wet") and original ("dry") audio as the knobs say. Strength and attenuation limit both come down to one
