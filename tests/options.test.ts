@@ -31,7 +31,7 @@ const CONNECT: Wrong<Omit<ConnectOptions, "unanswered">> = {
   certificateHashes: ["ab", [], ["ab"]],
   ca: [1, "", null],
   insecure: ["yes", 1],
-  protocols: ["moq", [], [1]],
+  protocols: ["moq", [1]],
   timeoutMs: ["1", 0, -1, Number.POSITIVE_INFINITY, Number.NaN],
   signal: [{}, true],
   native: ["x", 1],
