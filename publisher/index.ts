@@ -17,6 +17,7 @@ export type { PublisherEvents, PublisherListeners, PublisherState } from "./loop
 export type { PublisherAblation, PublisherOptions } from "./options.js";
 export { Publisher } from "./publisher.js";
 export type { HeardListener } from "./send/listeners.js";
+export type { SendQueueCounters } from "./send/send-queue.js";
 export { ByteReader } from "./source/byte-reader.js";
 export {
   type FileAudioOptions,

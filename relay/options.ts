@@ -54,7 +54,7 @@ export interface RelayOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a measurement leaves out of a relay, as its control. @internal */
+/** What a measurement leaves out of a relay, as its control. */
 export interface RelayAblation {
   /** Forwards stale media too. */
   readonly keepStale?: boolean;

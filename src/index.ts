@@ -9,7 +9,9 @@
 import "../base/polyfills.js";
 
 export {
+  type AudioCallerOptions,
   type BargeInOptions,
+  type BroadcastCallerOptions,
   Caller,
   type CallerChange,
   type CallerEvents,
@@ -30,15 +32,22 @@ export {
   type RealtimeDoorOptions,
 } from "../agent/index.js";
 export {
+  type Clock,
   InputError,
+  type Logger,
   MediaError,
   type Microseconds,
   ModelError,
+  microseconds,
   ProtocolError,
   StateError,
   TransportError,
   UnsayError,
 } from "../base/index.js";
+export type { BulkSenderStats } from "../flow/bulk/index.js";
+export type { SkipCounters } from "../flow/congestion/index.js";
+export type { ControlEvent, Operation } from "../flow/control/index.js";
+export type { Receipt } from "../flow/report/index.js";
 export {
   type AudioSource,
   type FileAudioOptions,
@@ -49,9 +58,14 @@ export {
   loadModel,
   type MemoryAudioOptions,
   type Model,
+  type ModelContract,
+  type ModelState,
+  modelPayload,
   type OpenAudioOptions,
   type OpenedAudio,
+  type OpusOptions,
   openAudio,
+  openVideo,
   Publisher,
   type PublisherEvents,
   type PublisherListeners,
@@ -60,7 +74,9 @@ export {
   type PublisherStats,
   type PushedAudioOptions,
   type PushFormat,
+  type RemoteControlCounters,
   type SayOptions,
+  type SendQueueCounters,
   type Speech,
   type SpeechEvents,
   type SpeechListener,
@@ -70,26 +86,39 @@ export {
   type SpeechResult,
   type SpeechSource,
   type StreamedAudioOptions,
+  type VideoOptions,
+  type VideoSource,
+  type VideoTrackCounters,
+  type VoiceTrackCounters,
   type WordTiming,
 } from "../publisher/index.js";
 export { Relay, type RelayLimits, type RelayOptions, type RelayStats } from "../relay/index.js";
 export {
+  type Backoff,
   type Certificate,
   Certificates,
   type ConnectOptions,
   createCertificate,
+  type GivenCertificateOptions,
   loadCertificate,
   loadOrCreateCertificate,
+  type NativeOptions,
+  type OwnCertificateOptions,
 } from "../transport/index.js";
 export {
   type AudioSink,
   Controller,
+  type ControllerEvents,
   type ControllerOperation,
   type ControllerOptions,
+  type ControllerState,
   type ControllerStats,
   Listener,
+  type ListenerEvents,
+  type ListenerLanding,
   type ListenerOptions,
   type ListenerRewind,
+  type ListenerState,
   type ListenerStats,
   type PlayedRun,
   WavSink,

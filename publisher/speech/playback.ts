@@ -1,4 +1,4 @@
-import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, fromSeconds, guard, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 
 /** How far one listener is on the broadcast's timeline. */
@@ -85,7 +85,8 @@ export class Playback {
   async reached(to: Microseconds, limitMs: number): Promise<void> {
     if (this.#last === undefined || this.#last.listeners === 0) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#end(waiter), limitMs);
+      const end = guard("publisher.playback", () => this.#end(waiter));
+      const timer = setTimeout(end, limitMs);
       const waiter = { to, resolve: () => resolve(clearTimeout(timer)) };
       this.#waiters.add(waiter);
     });

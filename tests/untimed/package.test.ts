@@ -107,7 +107,7 @@ async function relaySettings(cli: string, environment: Record<string, string>): 
 
 test("what is packed imports nothing but what it depends on, the standard library and itself", () => {
   const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
-  const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies };
+  const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies };
   const folder = join(installed, "dist");
   const scripts = readdirSync(folder, { recursive: true, encoding: "utf8" })
     // The page is a bundle already; what bundles it runs from the sources alone.

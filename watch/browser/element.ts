@@ -1,3 +1,4 @@
+import { background, guard } from "../../base/index.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
 
@@ -164,7 +165,10 @@ export class UnsayWatch extends HTMLElement {
       listener.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
     listener.addEventListener("state", (event) => this.#become((event as CustomEvent<ListenerState>).detail));
     listener.addEventListener("stats", (event) => this.#show((event as CustomEvent<BrowserListenerStats>).detail));
-    void listener.closed.then((error) => this.#end(listener, error));
+    background(
+      "element.closed",
+      listener.closed.then((error) => this.#end(listener, error)),
+    );
     this.#become("connecting");
     await listener.started;
     if (this.#listener === listener) this.#connect(listener.audio);
@@ -221,12 +225,14 @@ export class UnsayWatch extends HTMLElement {
   #restart(): void {
     if (this.#restarting) return;
     this.#restarting = true;
-    queueMicrotask(() => {
-      this.#restarting = false;
-      if (!this.#listener) return;
-      this.pause();
-      this.#try();
-    });
+    queueMicrotask(
+      guard("element.restart", () => {
+        this.#restarting = false;
+        if (!this.#listener) return;
+        this.pause();
+        this.#try();
+      }),
+    );
   }
 
   #toggle(): void {
