@@ -98,7 +98,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay(), 2, /UNSAY_REPEAT is "perhaps"/, { UNSAY_REPEAT: "perhaps" }],
     [relay("--public-put", "demo,"), 2, /--public-put is "demo,": 1: it has an empty entry/],
     [relay(), 2, /UNSAY_PUBLIC_GET is ",": 0: it has an empty entry/, { UNSAY_PUBLIC_GET: "," }],
-    [relay("--allow-origin", "app.example"), 2, /it must be an origin such as/],
+    [relay("--allow-origin", "app.example"), 2, /must be an origin such as/],
     [relay("--limits", '{"sesions": 1}'), 2, /--limits is .*sesions/],
     [relay("--limits", '{"sessions": -1}'), 2, /--limits is .*: sessions: too small/],
     [relay("--config", at("absent.json")), 2, /absent\.json cannot be read: .*no such file/],

@@ -130,7 +130,9 @@ export class StreamSender {
 
   async #drive(outgoing: GroupStream, work: Promise<boolean>): Promise<void> {
     this.#busy++;
-    const good = await work;
+    let good = true;
+    // Frames, or the end of the group, may have come while the last write was being settled.
+    for (let next: Promise<boolean> | undefined = work; good && next; next = outgoing.progress()) good = await next;
     this.#busy--;
     const { sequence } = outgoing.record;
     if (!good && this.#groups.get(sequence) === outgoing) this.#groups.delete(sequence);
