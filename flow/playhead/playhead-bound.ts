@@ -92,6 +92,12 @@ export class PlayheadBound {
     return microseconds(isFlowing ? Math.max(this.#playhead, Math.min(most, newest)) : most);
   }
 
+  /** Where a listener is that plays each frame the moment it is sent; undefined while nothing was sent. */
+  furthest(now: Microseconds): Microseconds | undefined {
+    this.#advance(now);
+    return this.#stretches.length === 0 ? undefined : microseconds(this.#playhead);
+  }
+
   /** A claim, or the bound where it lies beyond that. */
   limit(claimed: Microseconds, now: Microseconds): Microseconds {
     const most = this.at(now);

@@ -174,7 +174,9 @@ export class Listeners {
   furthest(now: Microseconds): Microseconds | undefined {
     const latest = this.latest(now);
     if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
-    return this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
+    const projected = this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
+    // A report that is on its way may tell of a standstill that has ended since.
+    return microseconds(Math.max(projected, this.bound.furthest(now) ?? projected));
   }
 
   /**
