@@ -144,7 +144,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
    * source is heard again from now on.
    *
    * Returns the first speech that continues; the others are the `resumedAs` of those that were interrupted. Undefined when
-   * there is nothing to resume: no interrupt, too long ago, resumed already, or something else was said since.
+   * there is no speech to resume: video alone, no interrupt, too long ago, resumed already, or something else was said since.
    */
   resume(): Speech | undefined {
     this.#assertOpen();
