@@ -1,8 +1,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { HopDenoiser, HopDenoiserOptions } from "./hop/hop-denoiser.js";
+import { HopGate } from "./hop/hop-gate.js";
 import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
 import { openHopDenoiser } from "./hop/open-hop-denoiser.js";
-import { openModel } from "./model.js";
+import { type Model, openModel } from "./model.js";
 import type { ModelContract } from "./model-contract.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
@@ -11,11 +12,14 @@ export interface WorkerSetup {
   readonly contract: ModelContract;
   /** The ONNX file. */
   readonly bytes: SharedArrayBuffer;
+  /** A {@link HopGate}'s. */
+  readonly gate: SharedArrayBuffer;
 }
 
-/** What the worker is told: the number of a stream whose next hop is in its memory, or a change. */
+/** What the worker gets: the number of a stream whose next hop is in its memory, a change, or the request to end. */
 export type ToWorker =
   | number
+  | "end"
   | { readonly stream: number; readonly open: SharedArrayBuffer; readonly options: HopDenoiserOptions }
   | { readonly stream: number; readonly profile: NoiseProfile | undefined }
   | { readonly stream: number; readonly close: true };
@@ -29,14 +33,16 @@ interface Stream {
 }
 
 const port = parentPort!;
-const { contract, bytes } = workerData as WorkerSetup;
-const model = await openModel(Uint8Array.from(new Uint8Array(bytes)), contract, contract.name);
+const { contract, bytes, ...setup } = workerData as WorkerSetup;
+const gate = new HopGate(setup.gate);
+const model = await load();
 /** Promises, so that a hop that follows at once waits until its stream is open. */
 const streams = new Map<number, Promise<Stream>>();
 const tell = (message: FromWorker) => port.postMessage(message);
 
 port.on("message", (message: ToWorker) => {
-  if (typeof message === "number") void hop(message);
+  if (message === "end") endWhenIdle();
+  else if (typeof message === "number") void hop(message);
   else if ("open" in message) streams.set(message.stream, open(message.open, message.options));
   else if ("close" in message) streams.delete(message.stream);
   else void streams.get(message.stream)?.then(({ engine }) => engine.setNoiseProfile(message.profile));
@@ -47,7 +53,22 @@ async function open(buffer: SharedArrayBuffer, options: HopDenoiserOptions): Pro
   return { memory: hopMemory(contract, buffer), engine: await openHopDenoiser(model, options) };
 }
 
+async function load(): Promise<Model> {
+  if (!gate.enter()) process.exit();
+  try {
+    return await openModel(Uint8Array.from(new Uint8Array(bytes)), contract, contract.name);
+  } finally {
+    gate.leave();
+  }
+}
+
+/** Ends the thread, from inside and in no call of the runtime. */
+function endWhenIdle(): void {
+  if (gate.stopped && gate.idle) process.exit();
+}
+
 async function hop(number: number): Promise<void> {
+  if (!gate.enter()) return;
   try {
     const { memory, engine } = (await streams.get(number))!;
     const { flags, voiceActivity, input, wet, state } = memory;
@@ -57,5 +78,8 @@ async function hop(number: number): Promise<void> {
     tell(number);
   } catch (error) {
     tell({ stream: number, failed: (error as Error).message });
+  } finally {
+    gate.leave();
+    endWhenIdle();
   }
 }

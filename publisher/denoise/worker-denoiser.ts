@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { type Logger, ModelError } from "../../base/index.js";
 import type { FromWorker, ToWorker, WorkerSetup } from "./denoise-thread.js";
 import type { HopDenoiser, HopDenoiserOptions } from "./hop/hop-denoiser.js";
+import { HopGate } from "./hop/hop-gate.js";
 import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
@@ -15,6 +16,12 @@ interface Pending {
 }
 
 const hosts = new WeakMap<Model, DenoiseWorker>();
+/** Of the workers that run: `process.exit()` would end their threads in the middle of a hop. */
+const gates = new Set<HopGate>();
+process.on("exit", () => {
+  for (const gate of gates) gate.stop();
+  for (const gate of gates) gate.drain();
+});
 
 /**
  * The worker thread that denoises the streams of one model, all on one session. It starts when it is first asked for, and
@@ -23,28 +30,30 @@ const hosts = new WeakMap<Model, DenoiseWorker>();
 export class DenoiseWorker {
   /** Resolves when the worker can take streams; rejects with a ModelError `WORKER_FAILED` when it can't start. */
   readonly ready: Promise<void>;
-  /** @internal Tests end it to see what happens then. */
-  readonly worker: Worker;
+  readonly #worker: Worker;
+  readonly #ended: Promise<void>;
+  readonly #gate = new HopGate();
   readonly #model: Model;
   readonly #streams = new Map<number, WorkerDenoiser>();
   readonly #loggers = new Set<Logger>();
   #running = false;
   #failure: ModelError | undefined;
   #closing = false;
+  #ending = false;
   #next = 0;
   #pending = 0;
 
   private constructor(model: Model) {
     this.#model = model;
-    this.worker = startWorker({ contract: model.contract, bytes: model.bytes });
+    gates.add(this.#gate);
+    this.#worker = startWorker({ contract: model.contract, bytes: model.bytes, gate: this.#gate.buffer });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ready = promise;
     promise.catch(() => {});
-    this.worker.on("message", (message: FromWorker) => {
+    this.#worker.on("message", (message: FromWorker) => {
       if (message === "ready") {
         this.#running = true;
-        // Only hops under way keep the process alive.
-        if (this.#pending === 0) this.worker.unref();
+        this.#rest();
         resolve();
       } else if (typeof message === "number") this.#streams.get(message)?.settle();
       else this.#streams.get(message.stream)?.settle(new ModelError("INFERENCE_FAILED", message.failed));
@@ -63,11 +72,17 @@ export class DenoiseWorker {
       this.#streams.clear();
       this.#loggers.clear();
     };
-    this.worker.on("error", (error) => stop(error.message));
-    this.worker.on("exit", (code) => stop(`exit code ${code}`));
-    model.onClose(async () => {
+    this.#worker.on("error", (error) => stop(error.message));
+    const ended = Promise.withResolvers<void>();
+    this.#ended = ended.promise;
+    this.#worker.on("exit", (code) => {
+      gates.delete(this.#gate);
+      stop(`exit code ${code}`);
+      ended.resolve();
+    });
+    model.onClose(() => {
       this.#closing = true;
-      await this.worker.terminate();
+      return this.end();
     });
   }
 
@@ -86,6 +101,15 @@ export class DenoiseWorker {
     return this.#running && this.#streams.size < MAX_STREAMS;
   }
 
+  /** @internal Ends the worker after the hops under way. Resolves when it has. */
+  end(): Promise<void> {
+    this.#ending = true;
+    this.#gate.stop();
+    this.#worker.ref();
+    this.#worker.postMessage("end" satisfies ToWorker);
+    return this.#ended;
+  }
+
   /** Streams in the worker now. */
   get streams(): number {
     return this.#streams.size;
@@ -97,11 +121,12 @@ export class DenoiseWorker {
     const memory = hopMemory(this.#model.contract);
     const engine = new WorkerDenoiser(memory, {
       hop: () => {
-        if (this.#pending++ === 0) this.worker.ref();
+        if (this.#pending++ === 0) this.#worker.ref();
         this.#tell(number);
       },
       done: () => {
-        if (--this.#pending === 0) this.worker.unref();
+        this.#pending--;
+        this.#rest();
       },
       profile: (profile) => this.#tell({ stream: number, profile }),
       close: () => {
@@ -116,8 +141,13 @@ export class DenoiseWorker {
     return engine;
   }
 
+  /** Only hops under way, and the wait for its end, keep the process alive. */
+  #rest(): void {
+    if (this.#pending === 0 && !this.#ending) this.#worker.unref();
+  }
+
   #tell(message: ToWorker): void {
-    if (this.#running) this.worker.postMessage(message);
+    if (this.#running) this.#worker.postMessage(message);
   }
 }
 
