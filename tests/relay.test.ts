@@ -502,6 +502,83 @@ describe("relay", () => {
     expect(aggregates.at(-1)?.listed[0]).toMatchObject({ session: 77, heardUntil: (start + 30) * 40_000 });
   });
 
+  test("sends no group of several frames in datagrams, also while only its first is there", async () => {
+    const { relay, url } = await startRelay({ repeat: true });
+    const publisher = await client(url);
+    const [audio] = publish(publisher.moq, "demo.hang");
+    await expect.poll(() => relay.stats().broadcasts).toBe(1);
+    const player = await client(url);
+    const track = player.moq
+      .consume(Moq.Path.from("demo.hang"))
+      .track("audio")
+      .subscribe({ priority: 1, ordered: true });
+    const byDatagram: number[] = [];
+    void (async () => {
+      for (let each = await track.recvDatagram(); each; each = await track.recvDatagram())
+        byDatagram.push(each.sequence);
+    })();
+    const frames: number[] = [];
+    void (async () => {
+      for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
+        const reading = group;
+        const read = async () => {
+          while (await reading.readFrame()) frames.push(reading.sequence);
+        };
+        // Stale ones are reset.
+        read().catch(() => {});
+      }
+    })();
+    const report = () => {
+      const body = encodeReport({
+        broadcast: broadcastHash("demo.hang"),
+        session: 78,
+        reportId: 1,
+        clientTimeMs: 0,
+        playhead: microseconds(0),
+        playing: false,
+        discontinuity: 0,
+        from: undefined,
+        heardUntil: undefined,
+        receivedBytes: 0,
+        receivedGroup: 0,
+        worstLead: undefined,
+        worstLeadGroup: undefined,
+        bufferedMs: 100,
+        bleedMs: 0,
+        staleMs: 0,
+      });
+      expect(player.session.datagrams?.send(body)).toBe(true);
+      return relay.stats().listeners;
+    };
+    const first = await flowing(relay, audio!);
+    await expect.poll(report).toBe(1);
+    writeGroup(audio!, first, [first * 20_000, first * 20_000 + 10_000]);
+    // Groups of one frame between those of several, as at the end of an utterance.
+    let sequence = first + 1;
+    for (; sequence < first + 12; sequence++) writeGroup(audio!, sequence, [sequence * 20_000]);
+    await expect.poll(() => frames).toContain(sequence - 1);
+    const half = async (number: number, at: number) => {
+      const group = new Moq.Group.Producer(number);
+      audio!.writeGroup(group);
+      const write = (timestamp: number) =>
+        group.writeFrame({ payload: new Uint8Array(20), timestamp: Moq.Time.Timestamp.fromMicros(timestamp) });
+      write(at);
+      await expect.poll(() => frames.filter((each) => each === number)).toHaveLength(1);
+      write(at + 10_000);
+      group.close();
+      await expect.poll(() => frames.filter((each) => each === number)).toHaveLength(2);
+    };
+    await half(sequence, sequence * 20_000);
+    // A rewind within an epoch, as other publishers make it.
+    await half(sequence + 1, (sequence - 5) * 20_000);
+    expect(relay.stats().counters.rewinds).toBe(1);
+    expect(byDatagram).toEqual([]);
+    // One that is whole goes both ways.
+    writeGroup(audio!, 65_536, [(sequence - 5) * 20_000]);
+    await expect.poll(() => byDatagram).toContain(65_536);
+    await expect.poll(() => frames).toContain(65_536);
+  });
+
   test("serves as the edge of another relay, with one subscription upstream and reports on the way back", async () => {
     const origin = await startRelay();
     const { relay: edge, url } = await startRelay({ upstream: { url: origin.url, backends: ["quic"] } });

@@ -164,6 +164,8 @@ class TrackReader {
   readonly #maxOpenGroups: number;
   readonly #inbox = new Inbox<TrackEvent>();
   readonly #open = new Set<Promise<void>>();
+  /** Whether a group had several frames: then a datagram of one need not be all of its group. */
+  #severalFrames = false;
 
   constructor(track: Track.Subscriber, maxOpenGroups: number) {
     this.#track = track;
@@ -198,8 +200,10 @@ class TrackReader {
     let index = 0;
     let whole = true;
     try {
-      for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
+      for (let frame = await group.readFrame(); frame; frame = await group.readFrame()) {
+        if (index > 0) this.#severalFrames = true;
         this.#inbox.push({ kind: "frame", sequence, index: index++, payload: frame.payload, via: "stream" });
+      }
     } catch {
       whole = false;
     }
@@ -211,7 +215,7 @@ class TrackReader {
     for (let each = await this.#track.recvDatagram(); each; each = await this.#track.recvDatagram()) {
       const { sequence, payload } = each;
       this.#inbox.push({ kind: "frame", sequence, index: 0, payload, via: "datagram" });
-      this.#inbox.push({ kind: "end", sequence, whole: true });
+      if (!this.#severalFrames) this.#inbox.push({ kind: "end", sequence, whole: true });
     }
   }
 }

@@ -68,7 +68,8 @@ export class Track implements WatchedTrack {
   #evictedCounted = 0;
   #ingestBytes = 0;
   #lastSequence: number | undefined;
-  #singleFrames = false;
+  /** What its groups were like so far; one of several frames decides for good. */
+  #groupsHold: "unknown" | "one frame" | "several frames" = "unknown";
   /** When the newest groups came, until they came often enough. */
   #starts: Microseconds[] | undefined = [];
   #closed = false;
@@ -86,7 +87,7 @@ export class Track implements WatchedTrack {
   }
 
   get singleFrames(): boolean {
-    return this.#singleFrames && this.#starts === undefined;
+    return this.#groupsHold === "one frame" && this.#starts === undefined;
   }
 
   get bitrateBps(): number {
@@ -247,7 +248,7 @@ export class Track implements WatchedTrack {
       kept = this.#append(record, frame);
       if (!kept) break;
     }
-    if (record.frames.length > 1) this.#singleFrames = false;
+    if (record.frames.length > 1) this.#groupsHold = "several frames";
     if (record.frames.length > 0) this.#spread(record, first, "stream");
     return kept;
   }
@@ -258,7 +259,7 @@ export class Track implements WatchedTrack {
     record.end();
     if (record.frames.length === 0) this.#cache?.abort(record, Code.CANCEL);
     // An epoch is opened by one frame, whatever the other groups are like.
-    else if (record.frames.length === 1 && !record.urgent) this.#singleFrames = true;
+    else if (!record.urgent && this.#groupsHold === "unknown") this.#groupsHold = "one frame";
     for (const watcher of this.#watchers) watcher.progress(record);
     if (record.frames.length > 0) for (const follower of this.#followers) follower.takeLow(record);
   }

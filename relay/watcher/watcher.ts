@@ -155,7 +155,10 @@ export class Watcher implements LowFollower {
 
   /** Takes note that a group has more frames, or has ended. */
   progress(record: CachedGroup): void {
-    if (this.#outgoing.progress(record.sequence)) return;
+    if (this.#outgoing.progress(record.sequence)) {
+      this.#sendNews(record);
+      return;
+    }
     // It went as a datagram in the belief that one frame is all; now it has to go whole.
     if (record === this.#datagrams.newest && record.frames.length > 1) this.#sendStream(record, false);
   }
@@ -318,12 +321,20 @@ export class Watcher implements LowFollower {
     // Reports name the newest group of audio, one frame each; of longer groups nothing would ever be acknowledged.
     if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
-    if (this.mode === "native" && (urgent || track.singleFrames) && this.#datagrams.send(record, this.#repeats)) {
+    if (urgent) this.#sendNews(record);
+    else if (this.mode === "native" && track.singleFrames && this.#datagrams.send(record, this.#repeats)) {
       this.#bucket.take(now);
-      if (!urgent) return;
-      this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);
+      return;
     }
     this.#sendStream(record, urgent);
+  }
+
+  /** A rewind's first group goes as a datagram too, twice, once it is known to be whole: receivers take it to be. */
+  #sendNews(record: CachedGroup): void {
+    if (this.mode !== "native" || !record.urgent || !record.ended || record === this.#datagrams.newest) return;
+    if (!this.#datagrams.send(record, this.#repeats)) return;
+    this.#bucket.take(this.#options.clock());
+    this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);
   }
 
   #sendStream(record: CachedGroup, urgent: boolean): void {
