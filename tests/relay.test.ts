@@ -513,21 +513,20 @@ describe("relay", () => {
       .track("audio")
       .subscribe({ priority: 1, ordered: true });
     const byDatagram: number[] = [];
-    void (async () => {
+    const readDatagrams = async () => {
       for (let each = await track.recvDatagram(); each; each = await track.recvDatagram())
         byDatagram.push(each.sequence);
-    })();
+    };
     const frames: number[] = [];
-    void (async () => {
-      for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
-        const reading = group;
-        const read = async () => {
-          while (await reading.readFrame()) frames.push(reading.sequence);
-        };
-        // Stale ones are reset.
-        read().catch(() => {});
-      }
-    })();
+    const readFrames = async (group: Moq.Group.Consumer) => {
+      while (await group.readFrame()) frames.push(group.sequence);
+    };
+    const readGroups = async () => {
+      for (let group = await track.recvGroup(); group; group = await track.recvGroup())
+        readFrames(group).catch(() => {});
+    };
+    // Stale groups are reset, and the subscription is at the end.
+    for (const read of [readDatagrams, readGroups]) read().catch(() => {});
     const report = () => {
       const body = encodeReport({
         broadcast: broadcastHash("demo.hang"),
