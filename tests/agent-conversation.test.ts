@@ -1,11 +1,20 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Caller, Conversation } from "../agent/index.js";
 import { loadModel, type Model, openAudio, type Publisher } from "../publisher/index.js";
-import { readSamples, silence } from "./support/caller-sounds.js";
+import { AgentDemo } from "../src/demo/agent/agent-demo.js";
+import { createLogger } from "../src/log.js";
+import { interruptReplySchema, pageStatsSchema } from "../src/page/control.js";
+import { concat, readSamples, silence } from "./support/caller-sounds.js";
+import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
 import { Stage, tone, until } from "./support/stage.js";
+import { waveFile } from "./support/wave-file.js";
 
+const DEMO = ["agent", "--demo", "--port", "0", "--headless", "--caller"];
 const stage = new Stage();
 const ear = new Ear();
 let publisher: Publisher;
@@ -81,4 +90,32 @@ test("options that are none are named", () => {
   expect(() => new Conversation({ caller, publisher, bargeIn: { minDurationMs: -1 } })).toThrow(
     "Conversation.bargeIn.minDurationMs must be at least 0, but is -1.",
   );
+});
+
+test("unsay agent --demo with a recorded caller ends with a verdict, and its agent stops and continues by hand", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "unsay-agent-"));
+  stage.defer(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "caller.wav");
+  writeFileSync(file, waveFile({ channels: [concat([word, silence(600)])] }));
+  const { exitCode, out, error } = await unsay([...DEMO, file, "--json"]);
+  expect({ exitCode, error }).toEqual({ exitCode: 0, error: "" });
+  const verdict = JSON.parse(out);
+  expect(verdict).toMatchObject({ interrupted: true, exact: true, staleMs: 0, answered: true, ok: true });
+  expect("Congratulations. You have successfully installed and executed").toContain(verdict.heardText);
+  for (const [argv, sentence] of [
+    [["agent", "--headless"], "--headless goes with --demo."],
+    [DEMO.slice(0, -1), "--headless goes with --caller."],
+    [["agent"], "--url is missing"],
+  ] as const)
+    expect((await unsay(argv)).error).toContain(sentence);
+
+  const demo = stage.use(await AgentDemo.start({ port: 0, logger: createLogger("silent", () => {}) }));
+  const spoken = () => pageStatsSchema.parse(demo.pageStats()).spoken!;
+  await until("it speaks", () => spoken().pieces.length > 0);
+  const { heard } = interruptReplySchema.parse(await demo.control({ op: "interrupt" }));
+  expect(spoken()).toMatchObject({ isInterrupted: true, heard });
+  await demo.control({ op: "resume" });
+  await until("it speaks again", () => spoken().pieces.length > 0);
+  expect(spoken().isInterrupted).toBe(false);
+  await expect(demo.control({ op: "cut", ms: 5 })).rejects.toThrow("The agent has nothing to cut.");
 });

@@ -55,6 +55,7 @@ test("Interrupt strikes the words that were not heard and says how soon it was s
   // Another page, and one that comes again, show the same truth.
   const other = await openPage();
   await expect.poll(() => text(other, "#interrupt")).toBe("Resume");
+  await expect.poll(() => words(other, "#transcript s [data-state=unsaid]")).toEqual(struck);
   await page.reload();
   await expect.poll(() => text(page, "#interrupt")).toBe("Resume");
   await page.click("text=Listen");

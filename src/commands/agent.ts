@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { Caller, RealtimeDoor } from "../../agent/index.js";
-import { BROADCAST_NAME_RULE, isBroadcastName, race } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, InputError, isBroadcastName, MediaError, race } from "../../base/index.js";
 import { Publisher } from "../../publisher/index.js";
-import { aborted, command } from "../command.js";
-import { number } from "../config.js";
+import { aborted, type CommandContext, command } from "../command.js";
+import { flag, number } from "../config.js";
+import { AgentDemo } from "../demo/agent/agent-demo.js";
+import type { AgentVerdict } from "../demo/agent/rehearsal.js";
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
@@ -13,14 +15,20 @@ const { broadcast, ...connection } = connectionSettings;
 export const agent = command({
   name: "agent",
   summary: "Open a local WebSocket that speaks Realtime audio events, for agents in any language.",
-  examples: ["unsay agent --port 8765 --url http://localhost:4443 --broadcast agent --listen caller"],
+  examples: [
+    "unsay agent --demo",
+    "unsay agent --demo --caller hello.wav --headless --json",
+    "unsay agent --port 8765 --url http://localhost:4443 --broadcast agent --listen caller",
+  ],
   settings: {
     port: {
       schema: number({ min: 0, max: 65_535, integer: true }).default(8765),
       value: "<number>",
-      help: "port on 127.0.0.1 where the agent connects; 0 picks a free one",
+      help: "port on 127.0.0.1 where the agent connects, or with --demo of the page; 0 picks a free one",
     },
     ...connection,
+    // Of the door alone: the demo brings a relay of its own.
+    url: { ...connection.url, schema: connection.url.schema.optional() },
     ...retrySetting,
     broadcast: { ...broadcast, help: "name of the broadcast in which the agent speaks" },
     listen: {
@@ -28,11 +36,26 @@ export const agent = command({
       value: "<name>",
       help: "the caller's broadcast: denoised and sent to the agent, which it interrupts",
     },
+    demo: {
+      schema: flag.default(false),
+      help: "talk to a scripted agent on a page; it needs neither relay nor service",
+    },
+    caller: {
+      schema: z.string().min(1).optional(),
+      value: "<file>",
+      help: "with --demo: a recording that speaks over the agent; then it ends, with 0 if all was as it must be",
+    },
+    headless: { schema: flag.default(false), help: "with --demo: do not say where the page is" },
+    json: { schema: flag.default(false), help: "with --caller: print the verdict as one line of JSON" },
   },
-  async run(config, { signal, logger, print, notice }) {
+  async run(config, context) {
+    if (config.demo) return runDemo(config, context);
+    const { signal, logger, print, notice } = context;
+    for (const name of ["caller", "headless", "json"] as const)
+      if (config[name]) throw new InputError("INVALID_OPTION", `--${name} goes with --demo.`);
     const problems = problemWatch(config, notice);
     const connect = connectOptions(config);
-    const url = relayUrl(config);
+    const url = relayUrl({ url: required(config.url), token: config.token });
     const { listen } = config;
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
     const caller =
@@ -54,3 +77,45 @@ export const agent = command({
     }
   },
 });
+
+function required(url: string | undefined): string {
+  if (url === undefined)
+    throw new InputError("INVALID_OPTION", "--url is missing: it must be a URL such as http://localhost:4443.");
+  return url;
+}
+
+async function runDemo(
+  config: {
+    readonly port: number;
+    readonly caller?: string | undefined;
+    readonly headless: boolean;
+    readonly json: boolean;
+  },
+  { signal, logger, print }: CommandContext,
+): Promise<number> {
+  const { port, caller, headless, json } = config;
+  if (caller === undefined && (headless || json))
+    throw new InputError("INVALID_OPTION", `--${headless ? "headless" : "json"} goes with --caller.`);
+  const demo = await AgentDemo.start({ port, logger });
+  try {
+    if (!headless && !json) print(`\n  Talk to the agent:  ${demo.pageUrl}\n`);
+    const ended = await race([demo.closed, caller === undefined ? aborted(signal) : demo.rehearse(caller, signal)]);
+    if (ended instanceof Error) throw ended;
+    if (!ended) return 0;
+    print(json ? JSON.stringify(ended) : describe(ended));
+    if (ended.ok || signal.aborted) return 0;
+    throw new MediaError("DEMO_FAILED", failure(ended));
+  } finally {
+    await demo.close();
+  }
+}
+
+function describe({ silenceMs, heardMs, heardText }: AgentVerdict): string {
+  return `silent after ${silenceMs ?? "-"} ms; heard ${heardMs ?? "-"} ms: "${heardText ?? ""}"`;
+}
+
+function failure({ interrupted, answered, heardMs, speakerMs, staleMs, exact }: AgentVerdict): string {
+  if (!interrupted) return "The caller's recording did not interrupt the agent: no speech was found in it.";
+  if (!answered) return "The agent was not heard again after the caller had spoken.";
+  return `The agent counts ${heardMs} ms as heard (${exact ? "exact" : "estimated"}), the speaker played ${speakerMs ?? "no"} ms, ${staleMs} ms of it stale.`;
+}

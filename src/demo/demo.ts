@@ -147,9 +147,8 @@ export class Demo {
 
   /** Takes back what was sent ahead, and stays silent until the page resumes it. */
   async interrupt(): Promise<InterruptReply> {
-    const { heardUntil, speeches } = await this.#speaker.interrupt();
-    const [first] = speeches;
-    return { heardUntil, heard: first && { speech: first.speech.id, ms: first.heardMs, text: first.heardText } };
+    const { heardUntil } = await this.#speaker.interrupt();
+    return { heardUntil, heard: this.#speaker.stats().heard };
   }
 
   /** Scores what was heard so far. */

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AudioSource, Interruption, Publisher, Speech } from "../../publisher/index.js";
-import type { PageRecording, SpokenPiece, SpokenStats } from "../page/control.js";
+import type { HeardReply, PageRecording, SpokenPiece, SpokenStats } from "../page/control.js";
 
 /** Options of {@link Speaker}. */
 export interface SpeakerOptions {
@@ -19,6 +19,7 @@ export class Speaker {
   readonly #options: SpeakerOptions;
   #speeches: readonly Speech[] = [];
   #interruption: Promise<Interruption> | undefined;
+  #heard: HeardReply | undefined;
   #opening = false;
   #closed = false;
 
@@ -39,7 +40,7 @@ export class Speaker {
 
   /** Takes back what was not heard and falls silent; again before a resume, it gives the same answer. */
   interrupt(): Promise<Interruption> {
-    this.#interruption ??= this.#options.publisher.interrupt();
+    this.#interruption ??= this.#interrupt();
     return this.#interruption;
   }
 
@@ -47,6 +48,7 @@ export class Speaker {
   async resume(): Promise<void> {
     if (this.#interruption === undefined) return;
     this.#interruption = undefined;
+    this.#heard = undefined;
     const first = this.#options.publisher.resume();
     this.#speeches = this.#speeches.flatMap(({ resumedAs }) => (first && resumedAs ? [resumedAs] : []));
     for (const speech of this.#speeches) this.#follow(speech);
@@ -58,12 +60,21 @@ export class Speaker {
     const pieces = this.#speeches.flatMap((speech): SpokenPiece[] =>
       speech.pieces.map(({ timestamp, fromMs, lengthMs }) => ({ speech: speech.id, timestamp, fromMs, lengthMs })),
     );
-    return { isInterrupted: this.isInterrupted, pieces };
+    return { isInterrupted: this.isInterrupted, pieces, ...(this.#heard && { heard: this.#heard }) };
   }
 
   /** Says nothing more. */
   close(): void {
     this.#closed = true;
+  }
+
+  async #interrupt(): Promise<Interruption> {
+    const interruption = await this.#options.publisher.interrupt();
+    const [first] = interruption.speeches;
+    // Unless it was resumed meanwhile.
+    if (this.isInterrupted && first)
+      this.#heard = { speech: first.speech.id, ms: first.heardMs, text: first.heardText };
+    return interruption;
   }
 
   async #say(): Promise<void> {

@@ -58,10 +58,17 @@ const pieceSchema = z.object({
 /** A stretch of the recording as it lies on the broadcast's timeline. */
 export type SpokenPiece = z.infer<typeof pieceSchema>;
 
+const heardSchema = z.object({ speech: z.number(), ms: z.number(), text: z.string() });
+
+/** How far an interrupted speech was heard, in milliseconds and words of the recording. */
+export type HeardReply = z.infer<typeof heardSchema>;
+
 const spokenSchema = z.object({
   /** Whether it is silent because of an interrupt, until it is resumed. */
   isInterrupted: z.boolean(),
   pieces: z.array(pieceSchema).readonly(),
+  /** While it is interrupted, once that is known: how far it was heard. */
+  heard: heardSchema.optional(),
 });
 
 /** What is said now. */
@@ -80,6 +87,8 @@ export const pageStatsSchema = z.object({
   spoken: spokenSchema.optional(),
   /** The link that can be made bad: its port at 127.0.0.1. */
   link: z.object({ port: z.number() }).optional(),
+  /** The caller of an agent: the broadcast on which the page's microphone is expected, and whether a voice is on it. */
+  caller: z.object({ broadcast: z.string(), isSpeaking: z.boolean() }).optional(),
 });
 
 /** Live numbers of the server, as far as the page shows them. */
@@ -104,7 +113,7 @@ export const interruptReplySchema = z.object({
   /** Media time in microseconds up to which listeners really heard the old timeline. */
   heardUntil: z.number().optional(),
   /** How far the speech that was interrupted was heard. */
-  heard: z.object({ speech: z.number(), ms: z.number(), text: z.string() }).optional(),
+  heard: heardSchema.optional(),
 });
 
 /** See {@link interruptReplySchema}. */

@@ -7,7 +7,7 @@ import type { PageAssets } from "./bundle.js";
 import { CONTROL_HEADER, type ControlRequest, controlSchema, type PageRecording } from "./control.js";
 
 export type { PageAssets } from "./bundle.js";
-export type { ControlRequest, InterruptReply, PageRecording, PageStats } from "./control.js";
+export type { ControlRequest, HeardReply, InterruptReply, PageRecording, PageStats, SpokenStats } from "./control.js";
 
 /** What {@link pageHandler} needs. */
 export interface PageHandlerOptions {

@@ -1,7 +1,7 @@
 import "../../watch/browser/element.js";
 import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
-import { type InterruptReply, interruptReplySchema, type PageStats } from "./control.js";
+import { type HeardReply, interruptReplySchema, type PageStats } from "./control.js";
 import { clockTime, Details } from "./details.js";
 import { Knobs } from "./knobs.js";
 import { LinkPanel } from "./link-panel.js";
@@ -103,8 +103,11 @@ function becomeInterrupted(now: boolean): void {
   showVerdict();
 }
 
-function showHeard(heard: InterruptReply["heard"]): void {
-  if (heard && !transcript.isStruck) transcript.strike(heard.text);
+function showHeard(heard: HeardReply | undefined): void {
+  if (!heard || transcript.isStruck) return;
+  transcript.strike(heard.text);
+  const last = heard.text.split(" ").at(-1);
+  if (last) say(`Taken back. The last word heard is “${last}”.`);
 }
 
 async function useInterrupt(): Promise<void> {
@@ -113,10 +116,8 @@ async function useInterrupt(): Promise<void> {
   const reply = interruptReplySchema.safeParse(await server.control({ op: "interrupt" }));
   if (!reply.success || !isInterrupted) return;
   const { heard, heardUntil } = reply.data;
+  say(heardUntil === undefined ? "Taken back." : `Taken back. Heard until ${clockTime(heardUntil)}.`);
   showHeard(heard);
-  const until = heardUntil === undefined ? "" : ` Heard until ${clockTime(heardUntil)}.`;
-  const last = heard?.text.split(" ").at(-1);
-  say(`Taken back.${last ? ` The last word heard is “${last}”.` : until}`);
 }
 
 async function useResume(): Promise<void> {
@@ -174,12 +175,15 @@ for (const panel of [knobs, link]) panel.addEventListener("failed", (event) => f
 server.addEventListener("stats", (event) => {
   const { detail } = event as CustomEvent<PageStats>;
   const { denoise, spoken, listeners } = detail;
+  element("denoiser").hidden = denoise === undefined;
   link.offer(detail);
   knobs.show(denoise);
   element("listeners").textContent = listeners === undefined ? "" : `${listeners} listening`;
   if (!spoken) return;
   for (const each of [timeline, link.timeline]) each.setPieces(spoken.pieces);
-  if (!interrupt.hasAttribute("aria-busy")) becomeInterrupted(spoken.isInterrupted);
+  if (interrupt.hasAttribute("aria-busy")) return;
+  becomeInterrupted(spoken.isInterrupted);
+  showHeard(spoken.heard);
 });
 
 function advance(now: number): void {

@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Caller, Conversation } from "../../../agent/index.js";
+import { openSource, Publisher, type SpeechPiece, type SpeechResult } from "../../../publisher/index.js";
+import { Listener, type PlayedRun, SAMPLE_RATE } from "../../../watch/index.js";
+import type { ScriptedAgent } from "./scripted-agent.js";
+
+/** What a recorded caller made of the agent. */
+export interface AgentVerdict {
+  /** Whether the caller's speech interrupted the agent. */
+  readonly interrupted: boolean;
+  /** From the caller's speech, as it reached the agent, to the agent's last sample at the caller's speaker. */
+  readonly silenceMs: number | null;
+  /** How far the agent knows that it was heard. */
+  readonly heardMs: number | null;
+  /** How far the caller's speaker played it. */
+  readonly speakerMs: number | null;
+  readonly heardText: string | null;
+  /** Whether the text follows word timings and what the listener reported. */
+  readonly exact: boolean;
+  /** Audio played after it was taken back, in milliseconds. */
+  readonly staleMs: number;
+  /** Whether the agent was heard again after the caller had spoken. */
+  readonly answered: boolean;
+  /** All of it as it must be, with `heardMs` within 100 ms of the speaker. */
+  readonly ok: boolean;
+}
+
+/** What a rehearsal needs. */
+export interface Rehearsal {
+  readonly file: string;
+  readonly signal: AbortSignal;
+  readonly url: string;
+  readonly broadcasts: { readonly agent: string; readonly caller: string };
+  readonly agent: ScriptedAgent;
+  readonly caller: Caller;
+  readonly conversation: Conversation;
+  readonly publisher: Publisher;
+}
+
+/** The caller waits for the agent to have been heard for so long. */
+const SPEAK_AT_MS = 1500;
+/** How far what the agent knows may lie off what the speaker played. */
+const WITHIN_MS = 100;
+/** Bounds a fault, not a busy machine. */
+const LIMIT_MS = 30_000;
+/** After the caller's last word its speech is still on its way to the agent, and the report of it back. */
+const SETTLE_MS = 3000;
+const POLL_MS = 20;
+
+const NO_CUT: AgentVerdict = {
+  interrupted: false,
+  silenceMs: null,
+  heardMs: null,
+  speakerMs: null,
+  heardText: null,
+  exact: false,
+  staleMs: 0,
+  answered: false,
+  ok: false,
+};
+
+interface Cut {
+  /** When the caller's speech reached the agent, in milliseconds of `performance.now()`. */
+  readonly spokeAt: number;
+  readonly result: SpeechResult;
+  readonly pieces: readonly SpeechPiece[];
+  /** The first epoch behind what was cut. */
+  readonly epoch: number;
+}
+
+/** Speaks a recording to the agent as its caller, and judges by what the caller's speaker played. */
+export async function rehearse(rehearsal: Rehearsal): Promise<AgentVerdict> {
+  const { url, broadcasts, agent, file, signal } = rehearsal;
+  const source = await openSource({ file });
+  const listener = new Listener({ url, broadcast: broadcasts.agent });
+  const voice = new Publisher({ url, broadcast: broadcasts.caller });
+  try {
+    const cut = watchCut(rehearsal);
+    await until(() => agent.speech?.measured === true && agent.speech.heardMs > SPEAK_AT_MS, signal, LIMIT_MS);
+    const { done } = voice.say(source);
+    await until(() => cut().begun, signal, LIMIT_MS, done);
+    await until(() => cut().complete !== undefined, signal, SETTLE_MS);
+    const { complete } = cut();
+    if (complete === undefined) return NO_CUT;
+    const answer = () => listener.record.some((run) => isAnswer(run, complete.epoch));
+    await until(answer, signal, LIMIT_MS);
+    return judge(complete, listener, answer());
+  } finally {
+    await voice.close();
+    await listener.close();
+  }
+}
+
+/** Notes how the first speech is cut. */
+function watchCut({ caller, conversation, publisher }: Rehearsal): () => { begun: boolean; complete: Cut | undefined } {
+  let spokeAt = 0;
+  let pieces: readonly SpeechPiece[] | undefined;
+  let complete: Cut | undefined;
+  // Before the conversation hears of it.
+  caller.prependListener("speech", ({ startedAt }) => {
+    spokeAt = startedAt;
+  });
+  conversation.once("bargein", ([speech]) => {
+    pieces = speech?.pieces ?? [];
+    const begun = spokeAt;
+    conversation.once("interrupted", ([result]) => {
+      if (result) complete = { spokeAt: begun, result, pieces: pieces ?? [], epoch: publisher.stats().epoch };
+    });
+  });
+  return () => ({ begun: pieces !== undefined, complete });
+}
+
+/** Waits for a condition, for as long as that can come about: until the limit after `end`, or the abort. */
+async function until(condition: () => boolean, signal: AbortSignal, limitMs: number, end?: Promise<unknown>) {
+  let deadline = end ? Number.POSITIVE_INFINITY : performance.now() + limitMs;
+  void end?.then(() => {
+    deadline = performance.now() + SETTLE_MS;
+  });
+  while (!condition() && !signal.aborted && performance.now() < deadline) await sleep(POLL_MS);
+}
+
+// A rewind sends a frame of silence; what is longer was said.
+function isAnswer({ epoch, frames }: Readonly<PlayedRun>, since: number): boolean {
+  return epoch !== undefined && epoch >= since && frames > 4800;
+}
+
+function judge({ spokeAt, result, pieces, epoch }: Cut, listener: Listener, answered: boolean): AgentVerdict {
+  const last = listener.record.findLast((run) => run.epoch !== undefined && run.epoch < epoch);
+  const speakerMs = last && placeOf(last, pieces);
+  const { heardMs, heardText, exact, measured } = result;
+  const { staleMs } = listener.stats();
+  const isRight = speakerMs !== undefined && Math.abs(speakerMs - heardMs) <= WITHIN_MS;
+  return {
+    interrupted: true,
+    silenceMs: last ? Math.round(last.lastPulledAt / 1e3 - spokeAt) : null,
+    heardMs: Math.round(heardMs),
+    speakerMs: speakerMs === undefined ? null : Math.round(speakerMs),
+    heardText,
+    exact: exact && measured,
+    staleMs,
+    answered,
+    ok: isRight && exact && measured && staleMs === 0 && answered,
+  };
+}
+
+/** Where in its speech the last sample of a run lies, in milliseconds. */
+function placeOf({ timestamp, frames }: Readonly<PlayedRun>, pieces: readonly SpeechPiece[]): number | undefined {
+  const end = timestamp! + (frames * 1e6) / SAMPLE_RATE;
+  const piece = pieces.findLast((each) => each.timestamp < end);
+  return piece && piece.fromMs + (end - piece.timestamp) / 1e3;
+}
