@@ -6,6 +6,11 @@ const UNTIMED = [
   "tests/untimed/*.test.ts",
   "tests/{audio-files,guards,layers,live-delay,memory,numbers,options,opus-loss,slow-source,standstill,utterances}.test.ts",
 ];
+/** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
+const PATIENT = [
+  "tests/{another-run,browser-bundle,cli,conformance,load,many-subscriptions,names}.test.ts",
+  "tests/{operator,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
+];
 
 export default defineConfig({
   test: {
@@ -28,17 +33,26 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "patient",
+          include: PATIENT,
+          isolate: false,
+          maxWorkers: 2,
+          maxConcurrency: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "system",
           include: ["tests/**/*.test.ts"],
-          exclude: UNTIMED,
+          exclude: [...UNTIMED, ...PATIENT],
           isolate: false,
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
           // Scenarios of one file mostly wait for audio to play.
           maxConcurrency: 3,
-          // Two scenarios side by side still starve each other at times (delivery, publisher-relay); the units do without.
-          retry: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

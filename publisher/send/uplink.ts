@@ -33,8 +33,8 @@ export interface UplinkOptions {
   readonly bound: PlayheadBound;
 }
 
-/** The catalog's one group is as old as the last change and must still be there for a late listener. */
-const CATALOG = { name: "catalog.json", priority: 100, retainMs: 24 * 3600 * 1000 };
+/** The one group is as old as the last change, which may be weeks, and a late listener still needs it. */
+const CATALOG = { name: "catalog.json", priority: 100, retainMs: 10 * 365 * 24 * 3600 * 1000 };
 
 interface Live {
   readonly broadcast: Broadcast.Producer;
