@@ -338,8 +338,12 @@ describe("a publisher that takes control", () => {
     // Out of order and with a hole; nobody waits for what never comes.
     request("late", { op: "resume", order: 50 });
     await expect.poll(() => bad.answers.some((answer) => answer.event === "resume_applied")).toBe(true);
-    for (let each = 0; each < 100; each++) request(`flood-${each}`, { op: "resume", order: 51 + each });
-    await expect.poll(() => remote.counters.tooFast).toBeGreaterThan(0);
+    let flood = 0;
+    const pour = () => {
+      for (let each = 0; each < 100; each++, flood++) request(`flood-${flood}`, { op: "resume", order: 51 + flood });
+      return remote.counters.tooFast;
+    };
+    await expect.poll(pour, { interval: 200 }).toBeGreaterThan(0);
 
     // One controller too many, one with a name that is none; the good one has noticed nothing.
     const last = controller(door, { id: "third" });
