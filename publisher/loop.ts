@@ -8,37 +8,38 @@ import type { UplinkEvent } from "./send/uplink-events.js";
 import type { RendererEvent } from "./speech/renderer.js";
 import { toPosition, toTime } from "./tracks/position.js";
 
-/** What a publisher is doing: `displaced` while another publisher holds its name at the relay. */
+/** State of a publisher; `displaced` while another publisher holds its name at the relay. */
 export type PublisherState = "connecting" | "publishing" | "displaced" | "closed";
 
-/** Events of a {@link Publisher}. */
 export interface PublisherEvents {
-  /** What it is doing has changed. */
+  /** The state changed. */
   state: [PublisherState];
   /**
    * An attempt to connect failed, the session was lost, or another publisher took the name (`NAME_TAKEN`). The publisher
    * continues by itself; `retryable` of the error says whether another attempt can help.
    */
   problem: [Error];
-  /** Listeners came or left, or began or ceased to play. */
+  /** The number of listeners changed, or whether any of them plays. */
   listeners: [PublisherListeners];
 }
 
-/** The listeners of a broadcast, as far as its publisher knows of them. */
+/** The listeners of a broadcast that its publisher knows of. */
 export interface PublisherListeners {
-  /** Those that report. */
+  /** Listeners that report. */
   readonly count: number;
-  /** Whether any of them plays. */
+  /** Whether at least one of them plays. */
   readonly playing: boolean;
-  /** The relay delivers audio, but no listener reports: it does not report at all, or has not begun to. */
+  /** The relay delivers audio, but no listener reports, or none has started to. */
   readonly silent: boolean;
 }
 
 const TICK_MS = 10;
-/** Hops rendered in a row before other work gets its turn. */
+/** Hops rendered in a row before other work runs. */
 const RENDER_BATCH = 4;
 
-/** Runs a publisher: every 10 ms, and whenever there is work, it takes what each part has and hands it to the next. */
+/**
+ * Runs a publisher: every 10 ms, and whenever there is work, it takes what each part returns and hands it to the next.
+ */
 export class Loop implements ControlTarget {
   readonly #parts: PublisherParts;
   readonly #emitter: EventEmitter<PublisherEvents>;
@@ -46,13 +47,12 @@ export class Loop implements ControlTarget {
   #state: PublisherState = "connecting";
   #sessions = 0;
   #listeners: PublisherListeners = { count: 0, playing: false, silent: false };
-  /** The last listener left: what was sent ahead is gone, and the next one starts at what is due. */
+  /** True after the last listener left: the lead is void, and the next listener starts at the audio that is due. */
   #isStranded = false;
   #isReady = false;
   #isClosing = false;
   #failure: Error | undefined;
 
-  /** `emitter` emits what happens to the publisher. */
   constructor(parts: PublisherParts, emitter: EventEmitter<PublisherEvents>) {
     this.#parts = parts;
     this.#emitter = emitter;
@@ -71,7 +71,7 @@ export class Loop implements ControlTarget {
     return this.#isClosing;
   }
 
-  /** Runs until it is closed. Returns the error that ended it, or null. */
+  /** Runs until closed. Returns the error that ended it, or null. */
   async run(): Promise<Error | null> {
     const { settings, uplink, renderer, logger } = this.#parts;
     background(
@@ -94,7 +94,7 @@ export class Loop implements ControlTarget {
     return this.#failure ?? null;
   }
 
-  /** One turn, from what arrived to what is sent. */
+  /** One turn, from reports received to frames sent. */
   turn(): void {
     const { clock, events, renderer, interrupts, uplink, controls, sender, listeners } = this.#parts;
     for (const event of events.take()) this.#follow(event);
@@ -112,7 +112,7 @@ export class Loop implements ControlTarget {
     this.#updateCatalog();
   }
 
-  /** Ends it, with the reason if there is one; idempotent. */
+  /** Ends the loop, with a reason if there is one; idempotent. */
   close(reason?: Error): void {
     if (reason !== undefined && !this.#isClosing) this.#failure = reason;
     this.#isClosing = true;
@@ -120,12 +120,12 @@ export class Loop implements ControlTarget {
     this.#parts.wake.ring();
   }
 
-  /** Resolves when everything said so far was sent and, as far as is known, heard; or when closed. */
+  /** Resolves when everything said so far was sent and, as far as the publisher knows, heard; or when closed. */
   async drained(): Promise<void> {
     while (!this.#isClosing && !this.#isDrained()) await new Promise<void>((resolve) => this.#turns.push(resolve));
   }
 
-  // Live audio is never sent again, so a change can only follow what was sent.
+  // Live audio is never sent twice, so a change can only apply behind the sent audio.
   soonest(): number {
     const { settings, ablation, audioTrack, listeners, deadlines, clock } = this.#parts;
     if (settings.mode === "live" || ablation.keepStale) return Math.max(audioTrack.end, audioTrack.cursor);
@@ -142,7 +142,7 @@ export class Loop implements ControlTarget {
     return this.#parts.interrupts.resumeAll() !== undefined;
   }
 
-  // What takes time, the encoders and a model, is made while the session is.
+  // Encoders and model take time to load, so they load while the session connects.
   #start(): void {
     const { settings, video, deadlines, clock, audioTrack, uplink } = this.#parts;
     if (settings.audio) uplink.startTrack(audioTrack.track);
@@ -243,7 +243,7 @@ export class Loop implements ControlTarget {
     playback.observe(aggregate, at);
   }
 
-  // A listener that joins at the newest frame is as far as what was sent while nothing was reported, and no further.
+  // A listener that joins at the newest frame plays at most what was sent before the first report.
   #believeFirst(playhead: Microseconds, now: Microseconds): void {
     const { settings, listeners, deadlines } = this.#parts;
     const { mode, aheadMs } = settings;
@@ -269,7 +269,7 @@ export class Loop implements ControlTarget {
     if (settings.mode === "ahead" && position < audioTrack.cursor) audioTrack.rewind(position);
   }
 
-  // Video is sent as far ahead as audio, and never further than the audio that belongs to it is rendered.
+  // Video is sent as far ahead as audio, but never beyond the rendered audio that belongs to it.
   #pumpVideo(): void {
     const { settings, video, renderer, audioTrack, deadlines, listeners, clock } = this.#parts;
     if (video === undefined) return;
@@ -282,7 +282,7 @@ export class Loop implements ControlTarget {
 
   #pumpVoice(): void {
     const { settings, voice, renderer, audioTrack, deadlines, clock } = this.#parts;
-    voice.offer(settings.audio && renderer.tellsVoice);
+    voice.offer(settings.audio && renderer.detectsVoice);
     const heard = microseconds(Math.max(deadlines.passed(clock()), toTime(audioTrack.oldest)));
     voice.pump({ heard, until: toTime(audioTrack.cursor), epoch: audioTrack.epoch });
   }

@@ -8,42 +8,41 @@ import { type Knobs, knobsSchema } from "./tracks/mixer.js";
 import { type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";
 import type { VideoSource } from "./video/video-source.js";
 
-/** Options of {@link Publisher}. */
 export interface PublisherOptions {
   /** The relay: `https://host:port`, or `http://host:port` to pin the certificate whose hash it serves there. */
   readonly url: string | URL;
-  /** Name of the broadcast, with or without the `.hang` that its path ends with. Default `demo`. */
+  /** Name of the broadcast, with or without its path's ending `.hang`. Default `demo`. */
   readonly broadcast?: string;
-  /** What to say first; `say` adds more. */
+  /** The first speech; `say` adds more. */
   readonly source?: AudioSource;
   /** Video beside the audio. It starts with the first speech, stops at an interrupt and continues with the next speech. */
   readonly video?: VideoSource;
-  /** Whether there is audio. A broadcast without it needs video, which starts at once. Default true. */
+  /** Whether the broadcast has audio. Without audio it needs video, which starts at once. Default true. */
   readonly audio?: boolean;
-  /** `live`: audio is sent as it is captured. `ahead`: it is rendered and sent before its time. Default `ahead`. */
+  /** `live`: send audio as it is captured. `ahead`: render and send audio before it is due. Default `ahead`. */
   readonly mode?: "live" | "ahead";
   /** How far to send ahead of the playhead, in milliseconds, 100 to 30,000. By default as little as the link needs. */
   readonly aheadMs?: number;
   /** A denoising model: the path of its ONNX file, or a loaded one. Without it the audio is not denoised. */
   readonly model?: string | Model;
-  /** The denoiser's knobs at the start. */
+  /** Initial settings of the denoiser. */
   readonly denoise?: Partial<Knobs>;
   /**
-   * Level of a quiet, steady noise floor under denoised audio, in dB against full scale, so that pauses are neither dead
-   * nor pumping. Default: none.
+   * Level of a quiet, steady noise floor under denoised audio, in dBFS, so that pauses sound neither dead nor pumping.
+   * Default: none.
    */
   readonly comfortNoiseDb?: number;
-  /** Models that can be swapped in by name: the path of each one's ONNX file, or a function that loads it. */
+  /** Models that an operation can load by name: each the path of an ONNX file, or a function that loads one. */
   readonly models?: Readonly<Record<string, string | (() => Promise<Model>)>>;
-  /** Opens a source that is swapped in by name. */
+  /** Opens a source that an operation names. */
   readonly sources?: (name: string) => Promise<AudioSource>;
   /** `opus`, or `pcm`: 16-bit samples, for measurements and wide links. Default `opus`. */
   readonly codec?: "opus" | "pcm";
   /**
-   * Bit rate of a second Opus rendition, in bits per second, encoded only while it is subscribed. The groups of
-   * `<track>-low` have the same sequences and timestamps as those of `<track>`, so a relay or a listener can take either,
-   * group by group. False: none, as with `codec: "pcm"` or `rewindBy: "track"`. Default 12,000; 16,000 with `frameMs: 5`,
-   * so that a packet has enough bits to stand alone.
+   * Bit rate of a second Opus rendition, in bits per second, encoded only while subscribed. The groups of `<track>-low`
+   * have the same sequences and timestamps as those of `<track>`, so a relay or a listener can switch between them at
+   * any group. False: none, as with `codec: "pcm"` or `rewindBy: "track"`. Default 12,000; 16,000 with `frameMs: 5`, so
+   * that a packet has enough bits to stand alone.
    */
   readonly lowBitrateBps?: number | false;
   /** Channels of the broadcast. Default 1. */
@@ -51,42 +50,42 @@ export interface PublisherOptions {
   /** Length of an Opus packet, in milliseconds. Default 20. */
   readonly frameMs?: 20 | 10 | 5;
   /**
-   * Frames in a group at most, 1 to 25. Each is sent as it comes, so more frames add no delay, but a group of several
-   * always travels on a stream: worth it where most listeners have no datagrams, because the relay's work for a stream is
-   * shared. Reports and counters of groups become coarser. Default 1.
+   * Maximum frames in a group, 1 to 25. Each frame is sent as soon as it is encoded, so more frames add no delay. A
+   * group of several frames always travels on a stream. That pays where most listeners have no datagrams, because the
+   * relay shares a stream's work. Reports and group counters become coarser. Default 1.
    */
   readonly groupFrames?: number;
   /** Bit rate of Opus, in bits per second. Default 64,000. */
   readonly bitrateBps?: number;
-  /** Further settings of the encoder. */
+  /** More settings of the encoder. */
   readonly opus?: Omit<OpusOptions, "channels" | "frameMs" | "bitrateBps" | "lookahead">;
   /** `group`: a rewind is a group that goes back in time. `track`: a fresh track, for stock players. Default `group`. */
   readonly rewindBy?: "group" | "track";
   /** Accepts operations from broadcasts under `<broadcast>.control/`; see docs/remote-control.md. Default false. */
   readonly control?: boolean;
-  /** How long after an interrupt `resume` still works, in milliseconds. Default 10,000. */
+  /** How long after an interrupt `resume` works, in milliseconds. Default 10,000. */
   readonly resumeWindowMs?: number;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: ConnectOptions;
   /** Closes the publisher; `closed` then resolves with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Gets what happens, in pino's shape. Default: nothing is logged. */
+  /** Logs in pino's format. Default: no log. */
   readonly logger?: Logger;
 }
 
-/** What a measurement leaves out, to show what it is worth. */
+/** Parts that a measurement switches off to show their worth. */
 export interface PublisherAblation {
   /** Raises the lead for every late landing, not only for groups sent after the last raise. */
   readonly ungatedLead?: boolean;
-  /** Takes every report for as new as it arrives. */
+  /** Treats every report as fresh. */
   readonly ignoreStaleness?: boolean;
-  /** Never rewinds for a change: it is heard behind what was sent. */
+  /** Never rewinds for a change: listeners hear it after the audio already sent. */
   readonly keepStale?: boolean;
-  /** Sends whatever there is, however little the next hop acknowledges. */
+  /** Sends everything that is due, however little the next hop acknowledges. */
   readonly ignoreWindow?: boolean;
 }
 
-/** Half a second of frames of 20 ms: a late joiner begins with a group, and a lost stream takes all of its frames along. */
+/** Half a second of 20 ms frames: a late joiner starts at a group, and a lost stream loses all its frames. */
 const MAX_GROUP_FRAMES = 25;
 
 const isSource = (value: unknown): boolean =>

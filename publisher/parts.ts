@@ -25,7 +25,6 @@ import { Wake } from "./wake.js";
 /** A publisher's options with their defaults. */
 export type PublisherSettings = z.output<typeof publisherOptionsSchema>;
 
-/** What a publisher is made of. */
 export interface PublisherParts {
   readonly settings: PublisherSettings;
   readonly ablation: PublisherAblation;
@@ -49,10 +48,10 @@ export interface PublisherParts {
   readonly catalog: CatalogWriter;
 }
 
-/** How far ahead a publisher sends at most where that follows the link: see `LeadController`. */
+/** Maximum distance that a publisher sends ahead where it adapts to the link: see `LeadController`. */
 const MAX_AHEAD_MS = 4350;
 
-/** Makes the parts of a publisher and starts its uplink. */
+/** Creates the parts of a publisher and starts its uplink. */
 export function makeParts(settings: PublisherSettings, logger: Logger, ablation: PublisherAblation): PublisherParts {
   const clock = monotonicClock;
   const wake = new Wake();
@@ -81,7 +80,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger, ablation:
     audioTrack,
     logger,
     wake,
-    // The renderer's speeches ask the interrupts, which need the renderer: the two meet here.
+    // Speeches in the renderer call the interrupts, and the interrupts need the renderer: this object joins the two.
     control: {
       interrupt: (id) => interrupts.interrupt(id),
       pause: (id) => interrupts.pause(id),
@@ -183,14 +182,14 @@ export function makeParts(settings: PublisherSettings, logger: Logger, ablation:
   };
 }
 
-/** Makes the encoders of the audio track and of its lower rendition. */
+/** Creates the encoders of the audio track and of its lower rendition. */
 export async function makeEncoders(settings: PublisherSettings, audioTrack: AudioTrack): Promise<void> {
   const { channels, frameMs, opus, codec, bitrateBps } = settings;
   const shared = { ...opus, channels, frameMs };
   const encoder =
     codec === "pcm" ? new PcmEncoder({ channels, frameMs }) : await OpusEncoder.create({ ...shared, bitrateBps });
   const low = lowBitrateOf(settings);
-  // CELT at any bitrate: a listener comes from the other rendition, so its packets have to stand alone.
+  // CELT at any bit rate: a listener may come from the other rendition, so packets must stand alone.
   const make = (rate: number) =>
     OpusEncoder.create({ ...shared, bitrateBps: rate, application: "lowdelay", lookahead: encoder.lookahead });
   audioTrack.setEncoders(encoder, low === false ? undefined : await make(low));

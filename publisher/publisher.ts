@@ -23,21 +23,19 @@ import type { Knobs } from "./tracks/mixer.js";
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /**
- * Publishes one broadcast to a relay: reads sources, denoises, encodes and sends them. Reconnects by itself, except after
- * a refusal that another attempt cannot change: `closed` then resolves with the relay's reason, such as `UNAUTHORIZED`,
- * `NOT_GRANTED` or `CERTIFICATE_UNTRUSTED`.
- *
- * Listeners hear the newest of several publishers of one name. The others become `displaced`, report it once by a
- * `problem` with the code `NAME_TAKEN`, and are heard again when the newer ones have left.
- *
+ * Publishes one broadcast to a relay: reads sources, denoises, encodes and sends them. It reconnects by itself, except
+ * after a refusal that another attempt cannot change: `closed` then resolves with the relay's reason, such as
+ * `UNAUTHORIZED`, `NOT_GRANTED` or `CERTIFICATE_UNTRUSTED`.
+ * Of several publishers with one name, listeners hear the newest. The others become `displaced` and emit one `problem`
+ * with the code `NAME_TAKEN`. They are heard again when the newer ones have left.
  * The timeline starts with 0 at construction and follows the clock: a pause between two speeches is a hole.
  *
  * @throws InputError `INVALID_OPTION` that names the option.
  */
 export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDisposable {
   /**
-   * Resolves when it has ended: with null after {@link close}, else with the error that ended it, which may be the reason
-   * of `signal`. Never rejects.
+   * Resolves when the publisher has ended: with null after {@link close}, else with the error that ended it, which may
+   * be the reason of `signal`. Never rejects.
    */
   readonly closed: Promise<Error | null>;
   readonly #parts: PublisherParts;
@@ -65,19 +63,18 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
     if (settings.source !== undefined) this.say(settings.source);
   }
 
-  /** What it is doing. */
   get state(): PublisherState {
     return this.#loop.state;
   }
 
-  /** The knobs in force, or about to be. */
+  /** Knobs that are in force, or about to be. */
   get knobs(): Knobs {
     return this.#parts.controls.knobs;
   }
 
   /**
-   * Turns the knobs that are named. Listeners hear it from just after their playhead: the publisher rewinds and sends the
-   * rest again, without running the model again.
+   * Sets the named knobs. Listeners hear the change from just behind their playhead: the publisher rewinds and sends
+   * that audio again, without running the model again.
    *
    * @throws InputError `INVALID_OPTION` that names the knob; StateError `CLOSED`.
    */
@@ -88,11 +85,11 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
 
   /**
    * Applies one control operation: `set`, `noise_profile`, `model`, `swap_source`, `write_audio`, `loop_band`,
-   * `interrupt` or `resume`. Prepares what takes time beside the broadcast and applies it at the start of a turn. Resolves
-   * with the operation's one end: applied, superseded by a later one, or failed.
+   * `interrupt` or `resume`. Slow preparation runs beside the broadcast; the operation applies at the start of a turn.
+   * Resolves with the operation's one end: applied, superseded by a later one, or failed.
    *
-   * @param payload For `noise_profile`: a WAV file, or mono 32-bit floats at 48 kHz. For `write_audio`: the samples. For
-   *   `model` without a name: see `modelPayload`.
+   * @param payload For `noise_profile`: a WAV file, or mono 32-bit floats at 48 kHz. For `write_audio`: the samples.
+   * For `model` without a name: see `modelPayload`.
    * @throws InputError `INVALID_OPERATION` or `DUPLICATE_REQUEST`; StateError `CLOSED`.
    */
   async control(operation: unknown, payload?: Uint8Array): Promise<ControlEvent> {
@@ -101,11 +98,11 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   }
 
   /**
-   * Says something after everything that is said or queued: audio opened by `openAudio`, a source of your own, or a stream
-   * of samples. Returns at once; trouble with the audio fails the speech.
+   * Queues a speech behind all others: audio opened by `openAudio`, a source of your own, or a stream of samples.
+   * Returns at once; an error in the audio fails the speech.
    *
    * @throws InputError `INVALID_OPTION` for a source with other channels or invalid words; StateError `QUEUE_FULL`,
-   *   `SOURCE_USED` or `CLOSED`.
+   * `SOURCE_USED` or `CLOSED`.
    */
   say(source: SpeechSource, options: SayOptions = {}): Speech {
     this.#assertOpen();
@@ -117,9 +114,9 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   }
 
   /**
-   * Interrupts everything that is said or queued: the listeners fall silent at once. Nothing said after the call is
-   * affected. Resolves when the listeners have reported how far they heard, after a second at most. Calling it again before
-   * anything new was said gives the same answer.
+   * Interrupts every speech that plays or waits: the listeners fall silent at once. Nothing said after the call is
+   * affected. Resolves when the listeners have reported how far they heard, after a second at most. A second call
+   * before a new speech returns the same result.
    */
   async interrupt(): Promise<Interruption> {
     this.#assertOpen();
@@ -127,8 +124,8 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   }
 
   /**
-   * Rewinds to `to` (microseconds of media time): interrupts everything at or after it, and everything queued. A time later
-   * than what was sent only clears what was to come.
+   * Rewinds to `to` (microseconds of media time): interrupts everything at or after it, and everything queued. A time
+   * beyond the sent audio only clears the queue.
    *
    * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on; StateError `CLOSED`.
    */
@@ -139,19 +136,18 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
 
   /**
    * Resumes what the last interrupt or rewind cut off, from where the listeners fell silent; waits for their reports, a
-   * second at most. Of several listeners it resumes from where the first fell silent, so that none misses a word; the
-   * others hear the difference twice. Without reports it resumes from the sample of the cut. With `mode: "live"` the
-   * source is heard again from now on.
-   *
-   * Returns the first speech that continues; the others are the `resumedAs` of those that were interrupted. Undefined when
-   * there is no speech to resume: video alone, no interrupt, too long ago, resumed already, or something else was said since.
+   * second at most. With several listeners it resumes where the first fell silent, so none misses a word; the others
+   * hear the difference twice. Without reports it resumes at the sample of the cut. With `mode: "live"` the source is
+   * audible again from now on.
+   * Returns the first speech that continues; the others are the `resumedAs` of the interrupted ones. Undefined when
+   * there is no speech to resume: video alone, no interrupt, too long ago, resumed already, or another speech since.
    */
   resume(): Speech | undefined {
     this.#assertOpen();
     return this.#parts.interrupts.resumeAll()?.[0];
   }
 
-  /** Resolves when everything said so far was sent and, as far as is known, heard; or when closed. */
+  /** Resolves when everything said so far was sent and, as far as the publisher knows, heard; or when closed. */
   async drained(): Promise<void> {
     await this.#loop.drained();
   }
@@ -161,12 +157,12 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
     return statsOf(this.#parts, this.#loop.sessions);
   }
 
-  /** @internal The control epoch a group carries: 0 before the first change; undefined when that is too long ago. */
+  /** @internal The control epoch of a group: 0 before the first change; undefined when the group is too old. */
   controlEpochOf(sequence: number): number | undefined {
     return this.#parts.audioTrack.controlEpochOf(sequence);
   }
 
-  /** @internal When groups were written, on the monotonic clock: the last 1024 times. */
+  /** @internal Monotonic times of the last 1024 group writes. */
   get writeTimes(): readonly Microseconds[] {
     return this.#parts.sender.writeTimes;
   }

@@ -6,7 +6,7 @@ import { toTime } from "./tracks/position.js";
 import type { VideoTrackCounters } from "./tracks/video-track.js";
 import type { VoiceTrackCounters } from "./tracks/voice-track.js";
 
-/** What a publisher is doing; all times in milliseconds unless said otherwise. */
+/** Counters of a publisher; all times in milliseconds unless marked otherwise. */
 export interface PublisherStats {
   readonly connected: boolean;
   /** Sessions so far. */
@@ -19,13 +19,13 @@ export interface PublisherStats {
   readonly sequence: number;
   /** Media time up to which audio was encoded, in microseconds. */
   readonly frontierUs: number;
-  /** Latest playhead as reported or estimated, in microseconds. */
+  /** Latest playhead, reported or estimated, in microseconds. */
   readonly playheadUs: number;
   readonly leadMs: number;
   readonly rewinds: number;
-  /** Climbs with every tick that made a change live. */
+  /** Rises with every turn that applied a change. */
   readonly controlEpoch: number;
-  /** Ends of control requests so far: one for each. */
+  /** Ends of control requests so far: one for each request. */
   readonly controlEvents: number;
   readonly queued: number;
   /** Probability of speech now, 0 to 1. */
@@ -34,23 +34,23 @@ export interface PublisherStats {
   readonly denoisedHops: number;
   /** Mean cost of denoising one hop, in microseconds. */
   readonly denoiseCostUs: number;
-  /** Sound passed through undenoised because inference was too slow. */
+  /** Audio that passed undenoised because inference was too slow. */
   readonly bleedMs: number;
-  /** Times the source was too slow and a hole was left. */
+  /** Times the source was too slow and left a hole. */
   readonly underruns: number;
   readonly clippedSamples: number;
   readonly sendQueue: SendQueueCounters;
-  /** Groups that were never sent, by reason. */
+  /** Groups never sent, by reason. */
   readonly skips: SkipCounters;
   /** Payload bytes sent and not yet acknowledged by the next hop. */
   readonly inFlightBytes: number;
-  /** How much of the lead is there because audio landed late before. */
+  /** The part of the lead that exists because audio landed late before. */
   readonly transportMs: number;
   /** Undefined without video. */
   readonly video: VideoTrackCounters | undefined;
-  /** What was written of where somebody speaks. */
+  /** Frames of voice activity written. */
   readonly voice: VoiceTrackCounters;
-  /** Undefined unless it takes control from afar. */
+  /** Undefined unless remote control is on. */
   readonly control: RemoteControlCounters | undefined;
 }
 

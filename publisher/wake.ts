@@ -1,9 +1,8 @@
-/** Wakes a loop that waits for work. Ringing before the loop waits is remembered once. */
+/** Wakes a loop that waits for work. A ring before the wait counts once. */
 export class Wake {
   #isRung = false;
   #resume: (() => void) | undefined;
 
-  /** There is work. */
   ring(): void {
     this.#isRung = true;
     this.#resume?.();

@@ -46,7 +46,7 @@ const WORDS: Record<string, number> = {
   container: 7,
   docs: 38,
   models: 2,
-  publisher: 179,
+  publisher: 1,
   src: 18,
   tests: 120,
   train: 3,

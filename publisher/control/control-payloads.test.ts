@@ -17,7 +17,7 @@ function recording(rate: number, seconds: number): Uint8Array {
   return new Uint8Array(file);
 }
 
-test("a recording that a controller sends makes 30 s of samples at most, however low its rate", async () => {
+test("a recording from a controller makes 30 s of samples at most, however low its rate", async () => {
   expect(await readRecording(recording(8000, 2))).toHaveLength(2 * 48_000);
   expect(await readRecording(recording(4000, 40))).toHaveLength(30 * 48_000);
   await expect(readRecording(recording(3999, 1))).rejects.toMatchObject({ code: "INVALID_PAYLOAD" });

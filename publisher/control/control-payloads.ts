@@ -7,15 +7,15 @@ import { toFloat } from "../source/pcm.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
 import { openWav } from "../source/wav.js";
 
-/** Samples converted before other work gets its turn: about a millisecond. */
+/** Samples converted before other work runs: about a millisecond. */
 const PIECE = 9600;
-/** All that is looked at of a noise, at a rate that makes no more than twelve samples of one. */
+/** Seconds of a recording that are used, at a rate that makes at most twelve samples of one. */
 const MAX_RECORDING_SECONDS = 30;
 const MIN_RECORDING_RATE = 4000;
 
 /**
- * Loads a model that came as a payload: the length of its sidecar in bytes (4 bytes, big-endian), the sidecar (JSON), and
- * the ONNX file.
+ * Loads a model from a payload: the length of its sidecar in bytes (4 bytes, big-endian), the sidecar (JSON), and the
+ * ONNX file.
  *
  * @throws InputError `INVALID_PAYLOAD`; ModelError as {@link loadModel}.
  */
@@ -33,7 +33,7 @@ export async function loadModelPayload(payload: Uint8Array): Promise<Model> {
   );
 }
 
-/** Makes a model's files a payload for {@link loadModelPayload}. */
+/** Packs a model's files into a payload for {@link loadModelPayload}. */
 export function modelPayload(sidecar: Uint8Array, onnx: Uint8Array): Uint8Array {
   const payload = new Uint8Array(4 + sidecar.length + onnx.length);
   new DataView(payload.buffer).setUint32(0, sidecar.length);
@@ -43,8 +43,8 @@ export function modelPayload(sidecar: Uint8Array, onnx: Uint8Array): Uint8Array 
 }
 
 /**
- * Reads the first 30 s of a recording that came as a payload as mono at 48 kHz: a WAV file, or 32-bit little-endian
- * floats at that rate.
+ * Reads the first 30 s of a recording in a payload as mono at 48 kHz: a WAV file, or 32-bit little-endian floats at
+ * that rate.
  *
  * @throws InputError or MediaError when it is neither.
  */

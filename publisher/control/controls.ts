@@ -25,31 +25,31 @@ export interface ControlsOptions {
   readonly knobs: Knobs;
   readonly renderer: Renderer;
   readonly audioTrack: AudioTrack;
-  /** The models that may be asked for by name: paths, or what loads them. */
+  /** Models that a request can name: paths, or functions that load them. */
   readonly models: Readonly<Record<string, string | (() => Promise<Model>)>>;
-  /** Opens a source that is asked for by name. */
+  /** Opens a source that a request names. */
   readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
-  /** Rung when a request is ready for the next tick. */
+  /** Rung when a request is ready for the next turn. */
   readonly wake: Wake;
 }
 
-/** What control changes besides the rendering. */
+/** Parts of a publisher that control changes, besides rendering. */
 export interface ControlTarget {
-  /** The soonest position at which a change can be heard in full, in samples. */
+  /** The earliest position, in samples, at which listeners hear a change in full. */
   soonest(): number;
   interrupt(): void;
   /** False when there is nothing to resume. */
   resume(): boolean;
 }
 
-/** What was prepared off the tick. */
+/** Result of preparing a request outside the turn. */
 type Prepared =
   | { readonly op: "model"; readonly model: Model; readonly denoisers: readonly Denoiser[] }
   | { readonly op: "swap_source"; readonly sourceRenderer: SourceRenderer; readonly model: Model | undefined }
   | { readonly op: "noise_profile"; readonly profile: NoiseProfile }
   | { readonly op: "write_audio"; readonly splice: Splice };
 
-/** Everything one tick changes. */
+/** All changes of one turn. */
 interface Plan {
   denoisers: readonly Denoiser[] | undefined;
   source: SourceRenderer | undefined;
@@ -59,19 +59,19 @@ interface Plan {
   unloop: boolean;
 }
 
-/** Blocks of a source rendered before it takes the place of another. */
+/** Blocks of a source rendered before it replaces another. */
 const PRIMED_BLOCKS = 8;
 
 /**
- * Takes control requests, prepares what takes time beside the ticks, and makes everything live at the start of one, with
- * at most one take-back for all of it.
+ * Takes control requests and prepares the slow ones beside the loop. It applies all that are ready at the start of a
+ * turn, with at most one rewind for all of them.
  */
 export class Controls {
   readonly #options: ControlsOptions;
   readonly #stage: ControlStage<Prepared>;
   #ended = 0;
   readonly #waiting = new Map<string, (event: ControlEvent) => void>();
-  /** A model loaded here, to be closed here. */
+  /** A model that was loaded here and has to be closed here. */
   #owned: Model | undefined;
   #plan: Plan | undefined;
   #banded = false;
@@ -82,28 +82,31 @@ export class Controls {
     this.#stage = new ControlStage({ knobs: options.knobs });
   }
 
-  /** The knobs in force or about to be. */
+  /** Knobs that are in force, or about to be. */
   get knobs(): Knobs {
     return this.#stage.knobs;
   }
 
-  /** Ends of requests so far: one for each. */
+  /** Ends of requests so far: one for each request. */
   get ended(): number {
     return this.#ended;
   }
 
-  /** Climbs with every tick that made a change live. */
+  /** Rises with every turn that applied a change. */
   get controlEpoch(): number {
     return this.#stage.current.controlEpoch;
   }
 
-  /** Takes the first model; `owned`: it is closed with the controls, or when another takes its place. */
+  /** Takes the first model; `owned`: it is closed with the controls, or when another replaces it. */
   start(model: Model | undefined, { owned }: { owned: boolean }): void {
     this.#options.renderer.model = model;
     if (owned) this.#owned = model;
   }
 
-  /** Stages an operation; resolves with its one end. Rejects with an InputError or StateError when it is not taken. */
+  /**
+   * Stages an operation; resolves with its one end. Rejects with an InputError or StateError when the operation is
+   * refused.
+   */
   async request(value: unknown, payload?: Uint8Array): Promise<ControlEvent> {
     const operation = parseOperation(value, payload);
     const { promise, resolve } = Promise.withResolvers<ControlEvent>();
@@ -132,7 +135,7 @@ export class Controls {
     return this.#banded;
   }
 
-  /** Makes live what is ready. Not while a hop is being denoised. */
+  /** Applies the requests that are ready. Not while a hop is being denoised. */
   tick(target: ControlTarget): void {
     const { renderer, audioTrack } = this.#options;
     const before = this.#stage.current.controlEpoch;
@@ -153,7 +156,7 @@ export class Controls {
     if (this.#banded) renderer.wrap(target.soonest());
   }
 
-  /** Fails what waits and lets go of the model. */
+  /** Fails pending requests and closes the model. */
   async close(): Promise<void> {
     this.#stage.close();
     this.#settle();
@@ -250,7 +253,7 @@ export class Controls {
     closing?.catch(() => {});
   }
 
-  // Called for each change in order; only the plan is made here, apart from what is nothing but a setting.
+  // Called for each change in order; only adds to the plan, except for plain settings.
   #apply(change: StagedChange<Prepared>, target: ControlTarget): void {
     const { renderer, audioTrack } = this.#options;
     this.#plan ??= {
@@ -300,7 +303,7 @@ export class Controls {
         plan.denoisers = prepared.denoisers;
         const old = this.#owned;
         this.#owned = prepared.model;
-        // What still holds the old one is given the other's denoisers in this very turn.
+        // Streams of the old model get the new model's denoisers within this turn.
         void Promise.resolve().then(() => old?.close());
         break;
       }

@@ -8,21 +8,21 @@ import type { ControllerHost } from "./remote-controller.js";
 /** Options of {@link PayloadIntake}. */
 export interface PayloadIntakeOptions {
   readonly requestId: string;
-  /** Id of the controller that sends it. */
+  /** Id of the controller that sends the payload. */
   readonly controller: string;
   readonly receiver: BulkReceiver;
-  /** Takes acknowledgements and counts. */
+  /** Receives acknowledgements and counts. */
   readonly host: ControllerHost;
 }
 
-/** How often payloads are looked after. */
+/** Interval between two looks at the payloads. */
 const TICK_MS = 5;
-/** Waits before its track is subscribed to again: it may be there a moment later. */
+/** Delays before subscribing to its track again, which may appear a moment later. */
 const RETRY_MS = { first: 250, most: 250 };
 
-/** Reads one payload's track, over as many sessions of its controller as it takes. */
+/** Reads one payload's track, over as many sessions of its controller as needed. */
 export class PayloadIntake {
-  /** Settles when the payload is whole, or rejects with why it never will be. */
+  /** Settles when the payload is complete, or rejects with the reason why it never will be. */
   readonly done: Promise<void>;
   readonly #options: PayloadIntakeOptions;
   readonly #timer: NodeJS.Timeout;

@@ -19,21 +19,21 @@ export interface RemoteControlOptions {
   /** Name of the broadcast, without `.hang`. */
   readonly broadcast: string;
   readonly clock: Clock;
-  /** Does what an operation says; it is not validated yet. Rejects, or resolves with how it ended. */
+  /** Runs an operation that is not validated yet. Rejects, or resolves with its end. */
   readonly control: (operation: unknown, payload?: Uint8Array) => Promise<ControlEvent>;
   readonly logger: Logger;
   readonly limits?: Partial<RemoteControlLimits>;
 }
 
-/** Answers go just before audio, and a controller that was away for a moment still finds its own. */
+/** Answers have priority over audio, and a controller that was away for a moment still finds its own. */
 const ANSWERS = { name: ANSWERS_TRACK, priority: 90, retainMs: 5000 };
-/** Controllers remembered after they left, because a broken session brings them back. */
+/** Controllers remembered after they left, because a reconnect brings them back. */
 const REMEMBERED_CONTROLLERS = 64;
 
 /**
  * Takes operations from controllers: finds their broadcasts under `<broadcast>.control/`, reads requests and payloads,
- * has them done and answers each with exactly one event on the track `control.json` of the publisher's broadcast.
- * Who may be a controller is for the relay to say: it lets only some sessions publish under that path.
+ * runs them and answers each with exactly one event on the track `control.json` of the publisher's broadcast. The relay
+ * decides which sessions are controllers: it lets only some of them publish under that path.
  */
 export class RemoteControl {
   readonly #options: RemoteControlOptions;
@@ -54,7 +54,7 @@ export class RemoteControl {
       limits: this.#limits,
       logger: options.logger,
       counts: this.#counts,
-      // Under a name that no other controller can have given to a request of its own.
+      // Under a name that no other controller can give to a request of its own.
       control: async ({ operation, requestId }, payload) => {
         const unique = { ...(operation as object), requestId: `remote-${++this.#nextId}` };
         return { ...(await options.control(unique, payload)), requestId };
@@ -63,12 +63,11 @@ export class RemoteControl {
     };
   }
 
-  /** What it has done. */
   get counters(): RemoteControlCounters {
     return { ...this.#counts, controllers: this.#following };
   }
 
-  /** Serves a session; to be called before its broadcast is published. The session before is let go. */
+  /** Serves a session, in place of the one before; call it before the session's broadcast is published. */
   attach(broadcast: Broadcast.Producer, connection: Connection.Established): void {
     if (this.#closed) return;
     this.#answers = new FrameTrackWriter(broadcast, { ...ANSWERS, clock: this.#options.clock });
@@ -79,7 +78,7 @@ export class RemoteControl {
     });
   }
 
-  /** Ends everything; requests that have not ended get no event. Idempotent. */
+  /** Ends all controllers; requests that have not ended get no event. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#connection = undefined;
@@ -115,7 +114,7 @@ export class RemoteControl {
       return undefined;
     }
     const controller = known ?? new RemoteController(id, this.#host);
-    // Moved to the end, so that those that left longest ago are forgotten first.
+    // Moved to the end, so that the controllers that left longest ago are dropped first.
     this.#controllers.delete(id);
     this.#controllers.set(id, controller);
     for (const [other, { present, busy }] of this.#controllers) {

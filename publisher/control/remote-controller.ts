@@ -15,38 +15,38 @@ import { PayloadIntake } from "./payload-intake.js";
 import type { Counts } from "./remote-counts.js";
 import type { RemoteControlLimits } from "./remote-limits.js";
 
-/** What all controllers of a publisher share. */
+/** Parts that all controllers of a publisher share. */
 export interface ControllerHost {
   readonly clock: Clock;
   readonly limits: RemoteControlLimits;
   readonly logger: Logger;
   readonly counts: Counts;
-  /** Does what a request says; rejects, or resolves with how it ended. */
+  /** Runs a request; rejects, or resolves with its end. */
   control(request: ControlRequest, payload?: Uint8Array): Promise<ControlEvent>;
   /** Answers a controller, by its id. */
   answer(controller: string, answer: ControlAnswer): void;
 }
 
-/** How many ended requests of a controller are remembered, to answer a repeat with the same event. */
+/** Ended requests remembered per controller, to answer a repeat with the same event. */
 const REMEMBERED_REQUESTS = 256;
-/** How long a request waits for one that was sent before it and is missing. */
+/** How long a request waits for an earlier one that is missing. */
 const ORDER_WAIT_MS = 500;
-/** Waits before a track of a controller is subscribed to again: it may be there a moment later. */
+/** Delays before subscribing to a controller's track again, which may appear a moment later. */
 const RETRY_MS = { first: 250, most: 250 };
 const MAX_OUT_OF_ORDER = 32;
-/** Characters of a reason that are told. */
+/** Maximum characters of a reason in an answer. */
 const MAX_REASON = 1000;
 
-/** One controller: its requests in order, each done once. */
+/** One controller: its requests in order, each run once. */
 export class RemoteController {
   readonly #id: string;
   readonly #host: ControllerHost;
   readonly #bucket: TokenBucket;
-  /** How each request ended; undefined while it has not. In the order they came. */
+  /** The end of each request, undefined while pending; in order of arrival. */
   readonly #requests = new Map<string, ControlEvent | undefined>();
   readonly #early = new Map<number, ControlRequest>();
   readonly #intakes = new Set<PayloadIntake>();
-  /** A controller counts from 0. One that has gone on counting while this publisher was not there waits once. */
+  /** A controller counts from 0. One that kept counting while this publisher was away waits once. */
   #expected = 0;
   #orderTimer: NodeJS.Timeout | undefined;
   #broadcast: Broadcast.Consumer | undefined;
@@ -60,17 +60,17 @@ export class RemoteController {
     this.#bucket = new TokenBucket({ perSecond: requestsPerSecond, burst: requestsPerSecond });
   }
 
-  /** Whether it is announced. */
+  /** Whether its broadcast is announced. */
   get present(): boolean {
     return this.#broadcast !== undefined;
   }
 
-  /** Whether it has requests that have not ended. */
+  /** Whether it has pending requests. */
   get busy(): boolean {
     return this.#pending > 0;
   }
 
-  /** It is announced: reads its requests, and goes on with its payloads. */
+  /** Its broadcast is announced: reads its requests, and continues its payloads. */
   follow(broadcast: Broadcast.Consumer): void {
     this.leave();
     const stop = new AbortController();
@@ -86,7 +86,7 @@ export class RemoteController {
       if (event.kind === "frame") this.#receive(event.payload);
   }
 
-  /** It is announced no more; it may come back and find its requests remembered. */
+  /** Its broadcast has ended; when it comes back, its requests are still known. */
   leave(): void {
     this.#stop?.abort();
     this.#stop = undefined;
@@ -94,7 +94,6 @@ export class RemoteController {
     this.#broadcast = undefined;
   }
 
-  /** Ends everything. */
   close(): void {
     this.leave();
     clearTimeout(this.#orderTimer);
@@ -143,7 +142,7 @@ export class RemoteController {
     this.#orderTimer = undefined;
   }
 
-  // What is missing comes again, or its sender gave up; what came must not wait for it for long.
+  // A missing request comes again, or its sender gave up. Later ones must not wait for it for long.
   #skipMissing(): void {
     this.#orderTimer = undefined;
     const [first] = [...this.#early.keys()].sort((a, b) => a - b);
@@ -169,7 +168,7 @@ export class RemoteController {
     const work = refusal === undefined ? this.#perform(request) : Promise.resolve(failed(request, refusal));
     void work
       .catch((error: unknown) => {
-        // Only what is made for its reader is told to a peer.
+        // A peer only sees errors that were written for it.
         if (!(error instanceof UnsayError)) this.#host.logger.warn({ err: error }, "A control request failed.");
         return failed(request, error instanceof UnsayError ? error.message : "The publisher failed to do it.");
       })
@@ -207,7 +206,7 @@ export class RemoteController {
   }
 
   #end({ reason, ...ended }: ControlEvent): void {
-    // It may quote what was sent, and must fit into an answer however it is escaped.
+    // The reason may quote the request, and must fit into an answer however it is escaped.
     const event: ControlEvent = { ...ended, reason: reason?.slice(0, MAX_REASON) };
     this.#pending--;
     this.#host.counts[event.outcome]++;

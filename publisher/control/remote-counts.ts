@@ -1,25 +1,25 @@
 /** Running totals of a {@link RemoteControl}. */
 export interface RemoteControlCounters {
-  /** Controllers listened to now. */
+  /** Controllers that are present. */
   readonly controllers: number;
-  /** Requests taken, and requests that came again. */
+  /** Requests taken, and repeated requests. */
   readonly requests: number;
   readonly repeats: number;
   /** Requests that ended, by outcome. */
   readonly applied: number;
   readonly superseded: number;
   readonly failed: number;
-  /** Controllers that were one too many or had no valid name. */
+  /** Controllers above the limit, or without a valid name. */
   readonly refusedControllers: number;
-  /** Requests that could not be read, or came faster than they may. */
+  /** Requests that were unreadable, or above the rate limit. */
   readonly malformed: number;
   readonly tooFast: number;
-  /** Payloads on their way now. */
+  /** Payloads in transfer. */
   readonly payloads: number;
   readonly payloadBytes: number;
 }
 
-/** Counts what {@link RemoteControlCounters} tells, but for the controllers that are there. */
+/** Counts {@link RemoteControlCounters}, except for the controllers that are present. */
 export class Counts {
   requests = 0;
   repeats = 0;

@@ -7,16 +7,16 @@ import { type Model, openModel } from "./model.js";
 import type { ModelContract } from "./model-contract.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
-/** What the worker is started with. */
+/** Data that starts a worker. */
 export interface WorkerSetup {
   readonly contract: ModelContract;
   /** The ONNX file. */
   readonly bytes: SharedArrayBuffer;
-  /** A {@link HopGate}'s. */
+  /** Buffer of a {@link HopGate}. */
   readonly gate: SharedArrayBuffer;
 }
 
-/** What the worker gets: the number of a stream whose next hop is in its memory, a change, or the request to end. */
+/** Messages to the worker: the number of a stream whose next hop is in its memory, a change, or the request to end. */
 export type ToWorker =
   | number
   | "end"
@@ -24,7 +24,7 @@ export type ToWorker =
   | { readonly stream: number; readonly profile: NoiseProfile | undefined }
   | { readonly stream: number; readonly close: true };
 
-/** What the worker answers: that it is ready, the number of a stream whose hop is done, or that the hop failed. */
+/** Messages from the worker: that it is ready, the number of a stream whose hop is done, or that the hop failed. */
 export type FromWorker = "ready" | number | { readonly stream: number; readonly failed: string };
 
 interface Stream {
@@ -38,7 +38,7 @@ const gate = new HopGate(setup.gate);
 const model = await load();
 /** Promises, so that a hop that follows at once waits until its stream is open. */
 const streams = new Map<number, Promise<Stream>>();
-const tell = (message: FromWorker) => port.postMessage(message);
+const post = (message: FromWorker) => port.postMessage(message);
 
 port.on("message", (message: ToWorker) => {
   if (message === "end") endWhenIdle();
@@ -47,7 +47,7 @@ port.on("message", (message: ToWorker) => {
   else if ("close" in message) streams.delete(message.stream);
   else void streams.get(message.stream)?.then(({ engine }) => engine.setNoiseProfile(message.profile));
 });
-tell("ready");
+post("ready");
 
 async function open(buffer: SharedArrayBuffer, options: HopDenoiserOptions): Promise<Stream> {
   return { memory: hopMemory(contract, buffer), engine: await openHopDenoiser(model, options) };
@@ -62,7 +62,7 @@ async function load(): Promise<Model> {
   }
 }
 
-/** Ends the thread, from inside and in no call of the runtime. */
+/** Ends the thread from inside, outside any call of the runtime. */
 function endWhenIdle(): void {
   if (gate.stopped && gate.idle) process.exit();
 }
@@ -75,9 +75,9 @@ async function hop(number: number): Promise<void> {
     if (flags[Flag.restore] === 1) engine.restore(state);
     voiceActivity[0] = await engine.process(input, wet, flags[Flag.infer] === 1);
     engine.checkpoint(state);
-    tell(number);
+    post(number);
   } catch (error) {
-    tell({ stream: number, failed: (error as Error).message });
+    post({ stream: number, failed: (error as Error).message });
   } finally {
     gate.leave();
     endWhenIdle();

@@ -49,7 +49,7 @@ async function run(denoiser: Denoiser, samples: Float32Array, options?: { infer:
 }
 
 describe("realFft", () => {
-  test("agrees with the definition for 960 and undoes itself", async () => {
+  test("the transform agrees with its definition for 960 and inverts itself", async () => {
     const fft = await realFft(960);
     const time = noise(960);
     const spectrum = new Float32Array(960);
@@ -69,7 +69,7 @@ describe("realFft", () => {
     for (let i = 0; i < 960; i++) expect(back[i]).toBeCloseTo(time[i]!, 5);
   });
 
-  test("makes an analysis and synthesis that give the audio back one hop late", async () => {
+  test("analysis and synthesis return the audio one hop late", async () => {
     const stft = new Stft(await realFft(960));
     const samples = noise(4800);
     const output = new Float32Array(480);
@@ -82,7 +82,7 @@ describe("realFft", () => {
 });
 
 describe("Denoiser", () => {
-  test("turns audio down by the network's gains, one hop late, the same way every time", async () => {
+  test("a denoiser applies the network's gains one hop late, the same way every time", async () => {
     for (const model of [tiny, other]) {
       const samples = noise(model.contract.hop * 40);
       const denoiser = await Denoiser.create(model);
@@ -97,7 +97,7 @@ describe("Denoiser", () => {
     }
   });
 
-  test("passes the audio through unchanged without inference, beside the dry hop", async () => {
+  test("without inference a denoiser passes the audio unchanged, in step with the dry hop", async () => {
     const denoiser = await Denoiser.create(tiny);
     const samples = noise(4800);
     const output = await run(denoiser, samples, { infer: false });
@@ -106,7 +106,7 @@ describe("Denoiser", () => {
     expect(dry).toEqual(samples.subarray(4320));
   });
 
-  test("continues from a checkpoint as if nothing had come between, beside other streams on the same model", async () => {
+  test("a denoiser continues from a checkpoint without a trace, beside other streams of the same model", async () => {
     const samples = noise(480 * 60);
     const denoiser = await Denoiser.create(tiny);
     const whole = await run(denoiser, samples);
@@ -123,8 +123,8 @@ describe("Denoiser", () => {
     expect(await run(fresh, samples.subarray(480 * 31))).toEqual(rest);
   });
 
-  test("runs a model without state whose deep filter reaches back, and passes audio through beside it", async () => {
-    // Its filter takes the bins of two hops ago, all but the highest: what comes out is what went in, two hops later than
+  test("a denoiser runs a stateless model whose deep filter reaches back, and passes audio through in step", async () => {
+    // Its filter takes the bins of two hops ago, all but the highest: the output is the input, two hops later than
     // usual.
     const late = await loadModel(fixture("late.onnx"));
     const denoiser = await Denoiser.create(late);
@@ -139,13 +139,13 @@ describe("Denoiser", () => {
     denoiser.restore();
     const bypassed = await run(denoiser, samples, { infer: false });
     for (let i = 480; i < samples.length; i++) expect(bypassed[i]).toBeCloseTo(samples[i - 480]!, 6);
-    // The past of the filter was kept meanwhile.
+    // Meanwhile the filter kept its past.
     const after = await run(denoiser, samples);
     for (let i = 480; i < 480 * 3; i++) expect(after[i]).toBeCloseTo(samples[samples.length - 480 * 3 + i]!, 3);
     await late.close();
   });
 
-  test("is conditioned on a noise: takes out more of it, less of what is far above it, and nothing without a profile", async () => {
+  test("a noise profile makes a denoiser remove more of that noise and less of louder audio", async () => {
     const power = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value * value, 0);
     const hiss = noise(48_000).map((value, i) => value / (0.01 + Math.sin(i / 9000) ** 2));
     const profile = await analyseNoise(hiss.map((value) => value * 0.01));
@@ -174,7 +174,7 @@ describe("Denoiser", () => {
     await expect(analyseNoise(new Float32Array(9600).fill(Number.NaN))).rejects.toThrow("not a finite number");
   });
 
-  test("silences pauses on demand, as digital silence, and goes on with the first word", async () => {
+  test("a denoiser turns pauses into digital silence on demand, and continues with the first word", async () => {
     const model = await loadModel(fileURLToPath(new URL("../../models/unsay-denoise.onnx", import.meta.url)));
     const speech = await openSource({
       file: fileURLToPath(new URL("../../examples/audio/noisy-speech.wav", import.meta.url)),
@@ -190,14 +190,14 @@ describe("Denoiser", () => {
     const isSilent = (from: number, to: number) => output.slice(480 * from, 480 * to).every((value) => value === 0);
     expect(isSilent(60, 290)).toBe(true);
     expect(isSilent(680, 700)).toBe(true);
-    // While somebody speaks nothing differs.
+    // Within speech nothing differs.
     const start = output.findIndex((value, i) => i > 480 * 200 && value !== 0);
     expect(start).toBeLessThan(480 * 320);
     expect(output.slice(480 * 330, 480 * 600)).toEqual(kept.slice(480 * 330, 480 * 600));
     await model.close();
   });
 
-  test("says no to two hops at once", async () => {
+  test("a denoiser refuses two hops at once", async () => {
     const denoiser = await Denoiser.create(tiny);
     const first = denoiser.process(new Float32Array(480));
     await expect(denoiser.process(new Float32Array(480))).rejects.toThrow("before its last call");
@@ -218,7 +218,7 @@ describe("loadModel", () => {
     );
   }
 
-  test("refuses every misfit in a sentence that names the field", async () => {
+  test("loadModel refuses every misfit in a sentence that names the field", async () => {
     const cases: [(sidecar: Record<string, unknown>) => void, RegExp][] = [
       [(s) => (s.sampleRate = 16_000), /sampleRate/],
       [(s) => (s.window = 962), /window must be a multiple of 32/],
@@ -274,7 +274,7 @@ describe("Mixer", () => {
     return output[0]!;
   };
 
-  test("follows strength, attenuation limit, gain and bypass", () => {
+  test("a mixer follows strength, attenuation limit, gain and bypass", () => {
     expect(settle({})).toBeCloseTo(0.2, 6);
     expect(settle({ strength: 0 })).toBeCloseTo(1, 6);
     expect(settle({ strength: 0.5 })).toBeCloseTo(0.6, 6);
@@ -285,7 +285,7 @@ describe("Mixer", () => {
     expect(knobsSchema.safeParse({ strength: 1.1 }).success).toBe(false);
   });
 
-  test("ramps a change over one block without a step", () => {
+  test("a mixer ramps a change over one block without a step", () => {
     const mixer = new Mixer(knobsSchema.parse({}));
     mixer.set(knobsSchema.parse({ bypass: true, gainDb: 6 }));
     const output = new Float32Array(480);
@@ -296,7 +296,7 @@ describe("Mixer", () => {
 });
 
 describe("OverloadGuard", () => {
-  test("passes audio through while inference is too slow and comes back once a trial was fast", () => {
+  test("the guard passes audio through while inference is too slow and returns after a fast trial", () => {
     let now = 0;
     const guard = new OverloadGuard({ clock: () => microseconds(now), budget: microseconds(10_000) });
     const hop = (cost: number): boolean => {
@@ -306,7 +306,7 @@ describe("OverloadGuard", () => {
       return admitted;
     };
     for (let i = 0; i < 200; i++) expect(hop(9000)).toBe(true);
-    // A process held up for a moment, again and again, pays back with the hops between.
+    // A process that stalls briefly, again and again, catches up with the hops in between.
     for (let i = 0; i < 10; i++) {
       hop(150_000);
       for (let j = 0; j < 20; j++) expect(hop(100)).toBe(true);

@@ -12,18 +12,18 @@ import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 import { DenoiseWorker, WorkerDenoiser } from "./worker-denoiser.js";
 
-/** Everything a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
+/** Everything that a stream's next hop depends on, as one copy of a few kilobytes; see {@link Denoiser.checkpoint}. */
 export interface DenoiserState {
   /** The model it belongs to: the hash of its file. */
   readonly model: string;
   readonly values: Float32Array;
 }
 
-/** What one hop gave; the buffers are reused by the hop after the next. */
+/** Result of one hop; the hop after the next reuses the buffers. */
 export interface DenoisedHop {
   /** The denoised hop. */
   readonly wet: Float32Array;
-  /** The same hop as it came in. */
+  /** The same hop, undenoised. */
   readonly dry: Float32Array;
   /** Probability of speech, 0 to 1. */
   readonly voiceActivity: number;
@@ -32,38 +32,38 @@ export interface DenoisedHop {
 /** Options of {@link Denoiser.create}. */
 export interface DenoiserOptions {
   /**
-   * Where the work is done: `here`, on the event loop; `worker`, in a thread that all streams of the model share; `auto`,
-   * here as long as the process has one stream, in the worker as soon as there are more. The audio is the same. Default
-   * `auto`.
+   * Where inference runs: `here`, on the event loop; `worker`, in a thread that all streams of the model share; `auto`,
+   * here while the process has one stream, in the worker once there are more. The audio is the same. Default `auto`.
    */
   readonly thread?: "auto" | "here" | "worker";
-  /** Gets one warning, however many streams share the worker, when it has stopped and the work continues here. */
+  /** Logs one warning, however many streams share the worker, when it has stopped and the work continues here. */
   readonly logger?: Logger;
   /**
-   * Turn what is left where nobody has spoken for 400 ms into digital silence, for which Opus with DTX sends next to
-   * nothing. Only with a model that tells voice activity. Default false.
+   * Turns the residual after 400 ms without speech into digital silence, which Opus with DTX sends as next to nothing.
+   * Only with a model that estimates voice activity. Default false.
    */
   readonly silencePauses?: boolean;
   /**
-   * Keeps a quiet, steady floor of noise at this level under what is left, -90 to -40 dB against full scale, so that pauses
-   * are neither dead nor pumping. Default: none.
+   * Keeps a quiet, steady floor of noise at this level under the output, -90 to -40 dBFS, so that pauses sound neither
+   * dead nor pumping. Default: none.
    */
   readonly comfortNoiseDb?: number | undefined;
-  /** @internal For the bench; on the event loop alone. */
+  /** @internal For the bench; on the event loop only. */
   readonly levers?: Levers;
 }
 
-/** A stream counts as running for so long after its last hop, in milliseconds. */
+/** A stream counts as running for this long after its last hop, in milliseconds. */
 const RUNNING_MS = 2000;
-/** Hops from one look at the other streams to the next: a quarter of a second. */
+/** Hops between two checks for other streams: a quarter of a second. */
 const LOOK_HOPS = 25;
 
-/** When each stream of this process had its last hop. */
+/** Time of the last hop of each stream in this process. */
 const lastHops = new Map<object, number>();
 
 /**
- * Denoises one channel, a hop (10 ms with the shipped model) at a time. Output runs a whole number of hops behind the input,
- * exactly one with the shipped model: there `process` returns the hop given to the call before. The same input gives the same output, bit for bit.
+ * Denoises one channel, a hop (10 ms with the shipped model) at a time. The output lags by a whole number of hops,
+ * exactly one with the shipped model: there `process` returns the hop of the call before. The same input gives the same
+ * output, bit for bit.
  */
 export class Denoiser {
   readonly model: Model;
@@ -74,12 +74,12 @@ export class Denoiser {
   /** Values of a checkpoint. */
   readonly checkpointLength: number;
   readonly #wet: [Float32Array, Float32Array];
-  /** The hops taken last, as many as the output lags behind, the one that comes in and the one given out. */
+  /** The last hops: those that the output lags by, the current one and the one returned. */
   readonly #dry: readonly Float32Array[];
   readonly #thread: "auto" | "here" | "worker";
   readonly #options: HopDenoiserOptions;
   readonly #logger: Logger | undefined;
-  /** Stands for this stream in the count without keeping its memory. */
+  /** Represents this stream in the count, without holding its memory. */
   readonly #token = {};
   #engine: HopDenoiser;
   #profile: NoiseProfile | undefined;
@@ -104,9 +104,9 @@ export class Denoiser {
   }
 
   /**
-   * A new stream on a loaded model.
+   * Opens a stream on a loaded model.
    *
-   * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and there can be none.
+   * @throws ModelError `WORKER_FAILED` when `thread` is `worker` and no worker can run.
    */
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
     const denoiser = new Denoiser(
@@ -126,14 +126,14 @@ export class Denoiser {
     return denoiser;
   }
 
-  /** Whether the work is done in the worker now. */
+  /** Whether the worker denoises this stream now. */
   get inWorker(): boolean {
     return this.#engine instanceof WorkerDenoiser;
   }
 
   /**
-   * Takes one hop and returns the one that is ready, denoised. With `infer` false the network is left out and wet is dry.
-   * One call at a time.
+   * Takes one hop and returns the denoised hop that is ready. With `infer` false it skips the network, and wet is dry. One
+   * call at a time.
    */
   async process(samples: Float32Array, { infer = true }: { infer?: boolean } = {}): Promise<DenoisedHop> {
     if (this.#busy) throw new Error("Denoiser.process was called before its last call had finished.");
@@ -158,8 +158,8 @@ export class Denoiser {
   }
 
   /**
-   * A copy of everything the next hop depends on, except the noise profile. `into`, a checkpoint that is not needed any
-   * more, is written over instead of allocating. Between two calls of `process` only.
+   * A copy of everything the next hop depends on, except the noise profile. Overwrites `into`, an old checkpoint, instead
+   * of allocating. Only between two calls of `process`.
    */
   checkpoint(into?: DenoiserState): DenoiserState {
     this.#assertIdle("checkpoint");
@@ -170,8 +170,8 @@ export class Denoiser {
   }
 
   /**
-   * Goes back to a checkpoint, of this stream or of another one on the same model, or to the beginning. Between two calls
-   * of `process` only.
+   * Restores a checkpoint, of this stream or of another one on the same model, or the initial state. Only between two
+   * calls of `process`.
    *
    * @throws StateError `CHECKPOINT_MISFIT` for a checkpoint of another model.
    */
@@ -188,15 +188,15 @@ export class Denoiser {
   }
 
   /**
-   * Conditions the stream on a noise that was measured with `analyseNoise`, from the next hop on; undefined ends that.
-   * `restore` leaves it as it is.
+   * Conditions the stream, from the next hop on, on a noise measured with `analyseNoise`; undefined ends that.
+   * `restore` does not change it.
    */
   setNoiseProfile(profile: NoiseProfile | undefined): void {
     this.#profile = profile;
     this.#engine.setNoiseProfile(profile);
   }
 
-  /** Lets go of what the stream holds outside; idempotent. */
+  /** Frees the stream's resources outside this object; idempotent. */
   close(): void {
     this.#closed = true;
     lastHops.delete(this.#token);
@@ -209,13 +209,13 @@ export class Denoiser {
       return await engine.process(samples, wet, infer);
     } catch (error) {
       if (!(error instanceof ModelError && error.code === "WORKER_FAILED")) throw error;
-      // The worker's end of the stream was up to date after the hop before, so this hop is simply done again.
+      // The worker's state is from after the hop before, so this hop simply runs again.
       await this.#settle(engine);
       return this.#engine.process(samples, wet, infer);
     }
   }
 
-  // Counts this stream in, and moves it to the worker once there are others.
+  // Counts this stream, and moves it to the worker once there are others.
   #look(): void {
     if (this.#thread !== "auto") return;
     const now = performance.now();
@@ -227,14 +227,14 @@ export class Denoiser {
     if (host.available) this.#move(host);
   }
 
-  // To the worker, between two hops: from there on it has the state.
+  // Moves to the worker, between two hops: the worker then has the state.
   #move(host: DenoiseWorker): void {
     const before = this.#engine;
     this.#engine = host.open(this.#options, this.#logger);
     this.#hand(before, this.#engine);
   }
 
-  // Back from a worker that has stopped.
+  // Moves back from a worker that has stopped.
   async #settle(before: HopDenoiser): Promise<void> {
     this.#engine = await openHopDenoiser(this.model, this.#options);
     this.#hand(before, this.#engine);

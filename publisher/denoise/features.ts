@@ -3,9 +3,7 @@ import { LEVERS } from "./levers.js";
 import { Lru } from "./lru.js";
 import type { BandContract } from "./model-contract.js";
 
-/**
- * Square-root Hann window, periodic: applied before and after, with half a window's overlap, it adds up to one.
- */
+/** Square-root Hann window, periodic: applied before and after, with half a window's overlap, it adds up to one. */
 export function squareRootHann(size: number): Float32Array {
   return Float32Array.from({ length: size }, (_, i) => Math.sqrt(0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)));
 }
@@ -13,11 +11,11 @@ export function squareRootHann(size: number): Float32Array {
 /** Windows by their size, which is all they depend on. */
 const windows = new Lru<number, Float32Array>(256);
 
-/** Which power bins belong to which band, and how band power becomes the network's input. */
+/** Assigns power bins to bands, and turns band power into the network's input. */
 export class Bands {
   /** Number of bands. */
   readonly count: number;
-  /** Mean power of each band in the spectrum that {@link features} saw last. */
+  /** Mean power of each band in the last spectrum of {@link features}. */
   readonly power: Float32Array;
   readonly #edges: Int32Array;
   readonly #feature: BandContract["feature"];
@@ -29,7 +27,7 @@ export class Bands {
     this.#feature = feature;
   }
 
-  /** First bin of a band, and the one behind its last. */
+  /** First bin of a band, and the bin behind its last. */
   range(band: number): { readonly start: number; readonly end: number } {
     return { start: this.#edges[band]!, end: this.#edges[band + 1]! };
   }
@@ -75,14 +73,14 @@ export class Bands {
 /** Short-time Fourier analysis and overlap-add synthesis of one channel, one hop (half a window) at a time. */
 export class Stft {
   readonly hop: number;
-  /** The spectrum of the last analysis, packed as {@link RealFft} says; change it in place before {@link synthesise}. */
+  /** The spectrum of the last analysis, packed as in {@link RealFft}; change it in place before {@link synthesise}. */
   readonly spectrum: Float32Array;
   readonly #fft: RealFft;
   readonly #window: Float32Array;
   readonly #frame: Float32Array;
   readonly #previous: Float32Array;
   readonly #overlap: Float32Array;
-  /** Everything that carries over to the next hop: the hop taken last, and the half window that waits to be added. */
+  /** State carried over to the next hop: the last hop, and the half window to be added. */
   readonly state: readonly [previous: Float32Array, overlap: Float32Array];
 
   constructor(fft: RealFft, { cacheTables } = LEVERS) {
@@ -97,7 +95,7 @@ export class Stft {
     this.state = [this.#previous, this.#overlap];
   }
 
-  /** Takes the next hop; the window reaches over it and the one before. */
+  /** Takes the next hop; the window covers it and the one before. */
   analyse(samples: Float32Array): void {
     const { hop } = this;
     for (let i = 0; i < hop; i++) {
@@ -108,7 +106,7 @@ export class Stft {
     this.#fft.forward(this.#frame, this.spectrum);
   }
 
-  /** Writes the finished hop: the one *before* the hop taken last, so the output runs one hop late. */
+  /** Writes the finished hop: the one *before* the last hop taken, so the output runs one hop late. */
   synthesise(samples: Float32Array): void {
     const { hop } = this;
     this.#fft.inverse(this.spectrum, this.#frame);

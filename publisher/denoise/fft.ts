@@ -6,9 +6,9 @@ import loadPffft from "@echogarden/pffft-wasm/simd";
  */
 export interface RealFft {
   readonly size: number;
-  /** Writes the spectrum of `time`. */
+  /** Computes the spectrum of `time`. */
   forward(time: Float32Array, spectrum: Float32Array): void;
-  /** Writes the signal of `spectrum`, scaled so that it undoes {@link forward}. */
+  /** Computes the signal of `spectrum`, scaled to invert {@link forward}. */
   inverse(spectrum: Float32Array, time: Float32Array): void;
 }
 
@@ -22,7 +22,7 @@ export function isFftSize(size: number): boolean {
   return rest === 1;
 }
 
-/** The transform of a size that {@link isFftSize} allows. It keeps no state, so everybody shares one. */
+/** The transform of a size that {@link isFftSize} allows. It has no state, so all callers share it. */
 export function realFft(size: number): Promise<RealFft> {
   let fft = cache.get(size);
   if (fft === undefined) {

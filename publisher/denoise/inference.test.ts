@@ -32,7 +32,7 @@ async function gains(runtime: InferenceRuntime): Promise<Float32Array> {
   return gains.data;
 }
 
-test("the model's gains in WebAssembly are those of the native runtime", async () => {
+test("the model's gains in WebAssembly equal those of the native runtime", async () => {
   const native = await gains(await loadNative());
   const wasm = await gains(await loadWasm(undefined));
   expect(Math.max(...native)).toBeGreaterThan(0);

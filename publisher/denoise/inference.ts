@@ -6,7 +6,7 @@ export interface InferenceTensor {
   readonly dims: readonly number[];
 }
 
-/** A network that runs: tensors by their names in the file. */
+/** A running network: tensors by their names in the file. */
 export interface InferenceSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
@@ -17,9 +17,9 @@ export interface InferenceSession {
 
 export type Tensors = Readonly<Record<string, InferenceTensor>>;
 
-/** What runs networks. */
+/** A library that runs networks. */
 export interface InferenceRuntime {
-  /** Which package it is. */
+  /** Its package. */
   readonly name: "onnxruntime-node" | "onnxruntime-web";
   tensor(data: Float32Array, dims: readonly number[]): InferenceTensor;
   /** Throws the runtime's own error when the file can't be loaded. */
@@ -32,16 +32,16 @@ const SETTINGS = {
   interOpNumThreads: 1,
   executionMode: "sequential",
   graphOptimizationLevel: "all",
-  // Errors alone: the runtime writes to standard error.
+  // Only errors: the runtime writes to standard error.
   logSeverityLevel: 3,
 } as const;
 
 let loading: Promise<InferenceRuntime> | undefined;
 
 /**
- * Loads what runs networks, once per thread: onnxruntime-node, or onnxruntime-web where that can't be had. npm leaves the
- * native package out when its install script can't reach the servers it downloads from, and it does not load on every
- * system; the same runtime in WebAssembly needs neither, and takes about six times as long.
+ * Loads an inference runtime, once per thread: onnxruntime-node, or else onnxruntime-web. npm omits the native package
+ * when its install script can't reach its download servers, and some systems can't load it. The same runtime in
+ * WebAssembly needs neither and takes about six times as long.
  *
  * @throws ModelError `RUNTIME_MISSING` when there is neither.
  */
@@ -71,7 +71,7 @@ export async function loadNative(): Promise<InferenceRuntime> {
   };
 }
 
-/** @internal `cause` is why the native runtime does not load. */
+/** @internal `cause`: the reason why the native runtime does not load. */
 export async function loadWasm(cause: unknown): Promise<InferenceRuntime> {
   const runtime = await import(WASM).catch(() => {
     throw new ModelError(

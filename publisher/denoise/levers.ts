@@ -5,13 +5,13 @@
 export interface Levers {
   /** Tensors are made once for a stream and used again by every hop. */
   readonly reuseTensors: boolean;
-  /** What a control comes down to is computed when it is set, not in every hop. */
+  /** The effect of a control is computed when it is set, not in every hop. */
   readonly prepareControls: boolean;
-  /** What changes nothing is left out: a mix of the original alone, knobs set to what they are. */
+  /** Work without effect is skipped: a mix of the original alone, knobs set to their current values. */
   readonly skipInactive: boolean;
   /** Streams share the tables that only depend on a size. */
   readonly cacheTables: boolean;
 }
 
-/** All of them, as they are outside the bench. */
+/** All on, as outside the bench. */
 export const LEVERS: Levers = { reuseTensors: true, prepareControls: true, skipInactive: true, cacheTables: true };

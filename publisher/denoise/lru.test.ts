@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Lru } from "./lru.js";
 import { TimingRing } from "./timing-ring.js";
 
-test("an Lru keeps what was asked for last and makes the rest anew; a timing ring keeps the latest values", () => {
+test("an Lru keeps the last values requested and computes the others again; a timing ring keeps the latest values", () => {
   const made: number[] = [];
   const squares = new Lru<number, number>(2);
   const square = (value: number) =>

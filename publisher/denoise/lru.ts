@@ -1,4 +1,4 @@
-/** What was computed for a key, as long as the key is among the last ones asked for. */
+/** Keeps computed values for the keys requested last. */
 export class Lru<Key, Value> {
   readonly #capacity: number;
   readonly #values = new Map<Key, Value>();
@@ -7,12 +7,11 @@ export class Lru<Key, Value> {
     this.#capacity = capacity;
   }
 
-  /** How many values it holds. */
   get size(): number {
     return this.#values.size;
   }
 
-  /** The value of `key`, made by `make` if need be. */
+  /** The value of `key`, computed by `make` if missing. */
   get(key: Key, make: () => Value): Value {
     let value = this.#values.get(key);
     if (value === undefined) value = make();

@@ -4,19 +4,19 @@ import { SAMPLE_RATE } from "../source/resample.js";
 import { isFftSize } from "./fft.js";
 
 const tensorName = z.string().min(1).max(128);
-/** Hops that a deep filter may reach back, itself included: 80 ms. */
+/** Hops that a deep filter may reach back, including the current one: 80 ms. */
 const MAX_TAPS = 8;
 const shape = z.array(z.number().int().min(1).max(65_536)).min(1).max(6);
 
-/** The same entries where a tensor called `constructor` is not there unless it is among them. */
+/** Copies entries without a prototype, so that a tensor named `constructor` is missing unless declared. */
 function withoutPrototype<T>(entries: Record<string, T>): Record<string, T> {
   return Object.assign(Object.create(null), entries);
 }
 
-/** Values that all states of one stream may hold together: half a megabyte in every checkpoint. */
+/** Maximum values in all states of one stream: half a megabyte in every checkpoint. */
 const MAX_STATE_VALUES = 131_072;
 
-/** What every sidecar has. */
+/** Fields of every sidecar. */
 const common = {
   name: z.string().min(1),
   version: z.string().min(1),
@@ -59,8 +59,8 @@ function checkStates(
 }
 
 /**
- * A model of gains. Every hop the network gets one feature per band
- * of the noisy spectrum and its own state, and answers one gain per band, 0 to 1, and its next state.
+ * A model of gains. Per hop the network takes one feature per band of the noisy spectrum and its own state. It returns
+ * one gain per band, 0 to 1, and its next state.
  */
 const bandContractSchema = z
   .object({
@@ -134,14 +134,14 @@ const bandContractSchema = z
   });
 
 /**
- * A model of samples: every hop the network gets the samples of that hop and its own state, and returns as many samples
- * and its next state. `latencyMs` runs from the first sample of a hop to the same sample in the output, so it is at least
- * the hop.
+ * A model of samples: per hop the network takes the samples of that hop and its own state, and returns as many samples
+ * and its next state. `latencyMs` runs from the first sample of a hop to the same sample in the output, so it is at
+ * least the hop.
  */
 const waveformContractSchema = z
   .object({
     ...common,
-    /** Hz; at 16 kHz the stage converts the rate on both sides, and nothing above 8 kHz is left. */
+    /** Hz; at 16 kHz the stage converts the rate on both sides, and the output has nothing above 8 kHz. */
     sampleRate: z.union([z.literal(16_000), z.literal(SAMPLE_RATE)]),
     /** Samples of a hop at `sampleRate`. */
     hop: z.number().int().min(16).max(3840),
@@ -175,7 +175,7 @@ export type WaveformContract = Readonly<z.infer<typeof waveformContractSchema>>;
 /** A validated sidecar; see {@link modelContractSchema}. */
 export type ModelContract = BandContract | WaveformContract;
 
-/** The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. `feature.kind` says which of the two kinds it is. */
+/** The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. `feature.kind` names one of two kinds. */
 export const modelContractSchema = z.unknown().transform((value, context): ModelContract => {
   const schema = kindOf(value) === "waveform" ? waveformContractSchema : bandContractSchema;
   const parsed = schema.safeParse(value);
@@ -189,7 +189,7 @@ export function isWaveform(contract: ModelContract): contract is WaveformContrac
   return contract.feature.kind === "waveform";
 }
 
-/** The tensors that a hop goes into and comes out of, by their names in the file. */
+/** Names of the input and output tensor of a hop. */
 export function hopTensors(contract: ModelContract): { readonly input: string; readonly output: string } {
   if (isWaveform(contract)) return { input: contract.inputs.samples, output: contract.outputs.samples };
   return { input: contract.inputs.features, output: contract.outputs.gains };
@@ -216,7 +216,7 @@ export function parseModelContract(json: Uint8Array | string, name: string): Mod
   );
 }
 
-/** Values that a tensor with these dimensions holds. */
+/** Number of values in a tensor with these dimensions. */
 export function sizeOf(dimensions: readonly number[]): number {
   return dimensions.reduce((product, dimension) => product * dimension, 1);
 }

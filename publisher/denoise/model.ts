@@ -12,23 +12,23 @@ interface Buffers {
   readonly fetches: Record<string, InferenceTensor>;
 }
 
-/** One stream's place in a model: its input, output and recurrent state, allocated once. */
+/** One stream's state in a model: its input, output and recurrent state, allocated once. */
 export interface ModelState {
   /** Input of the next {@link run}: features or samples. */
   readonly input: Float32Array;
   /** Output of the last run: gains or samples. */
   readonly output: Float32Array;
-  /** The other output of the last run, where the model has a deep filter. */
+  /** The second output of the last run, where the model has a deep filter. */
   readonly filter: Float32Array | undefined;
-  /** Probability of speech in the last run, 0 to 1; 1 where the model doesn't say. */
+  /** Probability of speech in the last run, 0 to 1; 1 where the model has no such output. */
   readonly voiceActivity: number;
   /** Runs the network once. One call at a time. */
   run(): Promise<void>;
-  /** The recurrent state that the next run reads; another set of arrays after each run. */
+  /** The recurrent state that the next run reads; each run leaves another set of arrays. */
   readonly recurrent: readonly Float32Array[];
 }
 
-/** A loaded denoising model. One serves any number of streams: each keeps its own {@link ModelState}. */
+/** A loaded denoising model. It serves any number of streams, each with its own {@link ModelState}. */
 export class Model {
   readonly contract: ModelContract;
   readonly #session: InferenceSession;
@@ -46,7 +46,7 @@ export class Model {
     this.#tensor = runtime.tensor;
   }
 
-  /** A new stream's state, at its beginning. */
+  /** State of a new stream. */
   createState({ reuseTensors } = LEVERS): ModelState {
     const { inputs, outputs, shapes } = this.contract;
     const make = (name: string, like: string): InferenceTensor => {
@@ -107,12 +107,12 @@ export class Model {
     };
   }
 
-  /** @internal Has something released with the model. */
+  /** @internal Registers a function that {@link close} calls. */
   onClose(release: () => Promise<void>): void {
     this.#releases.push(release);
   }
 
-  /** Frees the native session; states made from it can't run any more. */
+  /** Frees the native session; states created from it can't run any more. */
   async close(): Promise<void> {
     await Promise.all(this.#releases.splice(0).map((release) => release()));
     await this.#session.release();
@@ -132,16 +132,17 @@ export async function loadModel(path: string): Promise<Model> {
   return readModel({ bytes: await readModelFile(path), path }, { bytes: await readModelFile(sidecar), path: sidecar });
 }
 
-/** The contents of a file, and what messages call it. */
+/** Content of a file, and its name in messages. */
 export interface ModelFile {
   readonly bytes: Uint8Array;
   readonly path: string;
 }
 
 /**
- * Makes a model of the contents of its file and its sidecar, checks one against the other and runs it once.
+ * Creates a model from its file and sidecar, checks one against the other and runs it once.
  *
- * @throws ModelError `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node and onnxruntime-web.
+ * @throws ModelError `MODEL_INVALID` (names the field), or `RUNTIME_MISSING` without onnxruntime-node and
+ * onnxruntime-web.
  */
 export async function readModel({ bytes, path }: ModelFile, sidecar: ModelFile): Promise<Model> {
   const contract = parseModelContract(sidecar.bytes, sidecar.path);
@@ -152,7 +153,8 @@ export async function readModel({ bytes, path }: ModelFile, sidecar: ModelFile):
 }
 
 /**
- * Makes a model of the contents of its file, checks it against its contract and runs it once. `path` is for messages.
+ * Creates a model from the content of its file, checks it against its contract and runs it once. `path` is for
+ * messages.
  *
  * @throws ModelError as {@link loadModel} does.
  */

@@ -4,30 +4,33 @@ import { type Bands, Stft } from "./features.js";
 import { realFft } from "./fft.js";
 import type { BandContract } from "./model-contract.js";
 
-/** Window of the analysis; models with another one get the density interpolated. */
+/** Window of the analysis; models with another window get an interpolated density. */
 const WINDOW = 960;
 const BINS = WINDOW / 2 + 1;
-/** Shortest recording that gives an average worth having: 100 ms. */
+/** Shortest recording with a useful average: 100 ms. */
 const SHORTEST = SAMPLE_RATE / 10;
-/** Longest stretch that is looked at: 30 s, which bounds time and memory. */
+/** Longest stretch analysed: 30 s, which bounds time and memory. */
 const LONGEST = SAMPLE_RATE * 30;
-/** Windows analysed before other work gets its turn; about a millisecond. */
+/** Windows analysed before other work runs: about a millisecond. */
 const BATCH = 64;
-/** Weight of the hop before in the decision-directed estimate. Less than the usual 0.98: the network does the smoothing. */
+/**
+ * Weight of the previous hop in the decision-directed estimate. Less than the usual 0.98: the network does the
+ * smoothing.
+ */
 const MEMORY = 0.9;
-/** No gain is lowered to less than this share of the network's own: -6 dB. */
+/** A gain falls to no less than this share of the network's own: -6 dB. */
 const FLOOR = 0.5;
 
-/** What a recording of nothing but the noise sounds like. It belongs to no model: any can be conditioned on it. */
+/** Spectrum of a recording that holds only the noise. It works with any model. */
 export interface NoiseProfile {
-  /** Power of each of 481 bins of 50 Hz, as a window of 960 samples sees it. */
+  /** Power in each of 481 bins of 50 Hz, measured with a window of 960 samples. */
   readonly power: Float32Array;
 }
 
 /**
  * Measures the noise in a mono recording at 48 kHz that holds nothing else. Each bin gets the mean that belongs to the
- * median of its power (noise is exponentially distributed there: mean = median / ln 2), so that a cough does no harm.
- * Works in small portions; the event loop goes on.
+ * median of its power (noise is exponentially distributed there: mean = median / ln 2), so a cough does no harm. Works
+ * in small portions to keep the event loop responsive.
  *
  * @throws InputError `NOISE_PROFILE_INVALID` when there is less than 100 ms, or a sample is not finite.
  */
@@ -60,26 +63,26 @@ export async function analyseNoise(samples: Float32Array): Promise<NoiseProfile>
 }
 
 /**
- * Lowers a network's gains to what the noise profile allows: no gain stays above the Wiener gain of its band, whose a
- * priori ratio of speech to noise is decision-directed (Ephraim and Malah, 1984). No gain is ever raised.
+ * Limits a network's gains by the noise profile: no gain exceeds the Wiener gain of its band, whose a priori ratio of
+ * speech to noise is decision-directed (Ephraim and Malah, 1984). It never raises a gain.
  */
 export class NoisePrior {
   readonly #noise: Float32Array;
 
-  /** Everything that doesn't depend on the audio is computed here, once for each profile. */
+  /** Computes everything that doesn't depend on the audio, once for each profile. */
   constructor(profile: NoiseProfile, bands: Bands, { window }: Pick<BandContract, "window">) {
     this.#noise = Float32Array.from({ length: bands.count }, (_, band) => {
       const { start, end } = bands.range(band);
       let sum = 0;
       for (let bin = start; bin < end; bin++) sum += density(profile.power, (bin * WINDOW) / window);
-      // The power that a bin sees grows with the length of the window.
+      // The power in a bin grows with the length of the window.
       return ((sum / (end - start)) * window) / WINDOW + 1e-12;
     });
   }
 
   /**
-   * Lowers `gains`, given the mean power of each band. `speech` is the stream's memory, one value for each band: what was
-   * left of the hop before.
+   * Lowers `gains`, given the mean power of each band. `speech` is the stream's memory: one value per band, the speech
+   * power of the previous hop.
    */
   limit(power: Float32Array, gains: Float32Array, speech: Float32Array): void {
     for (let band = 0; band < gains.length; band++) {

@@ -4,15 +4,15 @@ import { TimingRing } from "./timing-ring.js";
 /** Options of {@link OverloadGuard}. */
 export interface OverloadGuardOptions {
   readonly clock: Clock;
-  /** What one hop may cost in the long run: its own length. */
+  /** Cost of one hop that is affordable in the long run: its own length. */
   readonly budget: Microseconds;
-  /** How far behind real time the stage may fall before somebody hears it. Default 200 ms. */
+  /** How far behind real time the stage may fall before a listener hears it. Default 200 ms. */
   readonly slack?: () => Microseconds;
 }
 
-/** Weight of the newest cost in the running mean that the statistics show. */
+/** Weight of the newest cost in the running mean of the statistics. */
 const ALPHA = 1 / 16;
-/** Share of the budget that the mean must stay under on the way back. */
+/** Share of the budget that the mean must stay under before denoising returns. */
 const RETURN_SHARE = 0.7;
 /** Hops of a trial after a pause. */
 const TRIAL_HOPS = 16;
@@ -23,16 +23,16 @@ const COSTS = 1024;
 const DEFAULT_SLACK = fromMilliseconds(200);
 
 /**
- * Decides whether a hop may be denoised. Time that hops take beyond their own length adds up to a debt, which faster hops
- * pay back, so that a process that was only held up for a moment changes nothing. When the debt exceeds the slack,
- * inference is too slow: the stage passes the audio through rather than fall silent, for one second at first and twice as
- * long after every failed trial.
+ * Decides whether a hop may be denoised. Time beyond a hop's own length adds up to a debt, which faster hops pay back,
+ * so a process that stalled for a moment changes nothing. When the debt exceeds the slack, inference is too slow: the
+ * stage passes the audio through rather than fall silent, for one second at first and twice as long after every failed
+ * trial.
  */
 export class OverloadGuard {
   readonly #clock: Clock;
   readonly #budget: Microseconds;
   readonly #slack: () => Microseconds;
-  /** What the last hops cost, in microseconds. */
+  /** Costs of the last hops, in microseconds. */
   readonly costs = new TimingRing(COSTS);
   #mean = 0;
   #debt = 0;
@@ -68,7 +68,7 @@ export class OverloadGuard {
     return this.#mean;
   }
 
-  /** Asked once before every hop: may it be denoised? A no is counted as bleed. */
+  /** Called once before every hop: whether it may be denoised. A refusal counts as bleed. */
   admit(): boolean {
     if (this.#pauseEnd !== undefined) {
       if (this.#clock() < this.#pauseEnd) {
@@ -82,7 +82,7 @@ export class OverloadGuard {
     return true;
   }
 
-  /** Told after every denoised hop what it cost. */
+  /** Records the cost of a denoised hop. */
   record(cost: Microseconds): void {
     this.#denoised++;
     this.costs.record(cost);

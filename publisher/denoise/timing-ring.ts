@@ -1,4 +1,4 @@
-/** The latest timings, without allocation and without being looked at: whoever wants a figure computes it later. */
+/** The latest timings. Recording allocates and computes nothing; {@link summary} does that later. */
 export class TimingRing {
   readonly #values: Float64Array;
   #count = 0;
@@ -18,7 +18,7 @@ export class TimingRing {
     this.#values[this.#count++ % this.#values.length] = value;
   }
 
-  /** Mean, median and 99th percentile of the values held, zeros when there is none. Sorts: not for the hot path. */
+  /** Mean, median and 99th percentile of the values, or zeros without any. Sorts: not for the hot path. */
   summary(): { readonly mean: number; readonly p50: number; readonly p99: number } {
     const sorted = this.#values.slice(0, this.size).sort();
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

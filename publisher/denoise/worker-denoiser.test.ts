@@ -26,7 +26,7 @@ function audio(length: number, seed: number): Float32Array {
   });
 }
 
-/** Stands for a long audio: to compare a hash is quicker. */
+/** Stands for long audio: comparing a hash is quicker. */
 function digest(samples: Float32Array): string {
   return createHash("sha256")
     .update(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength))
@@ -46,7 +46,7 @@ async function play(denoiser: Denoiser, samples: Float32Array): Promise<Float32A
 }
 
 describe("the denoising worker", () => {
-  test("gives eight streams at once the very audio they get one by one on the event loop, checkpoints and profile included", async () => {
+  test("the worker gives eight streams at once the same audio as the event loop one by one, with checkpoints and profile", async () => {
     const profile = await analyseNoise(audio(9600, 99));
     const steps = async (denoiser: Denoiser, seed: number) => {
       const samples = audio(480 * 40, seed);
@@ -77,14 +77,14 @@ describe("the denoising worker", () => {
     expect(DenoiseWorker.of(model).streams).toBe(0);
   });
 
-  test("takes over by itself, between two hops, when a second stream starts, and nobody hears it", async () => {
+  test("a second stream moves both to the worker between two hops, without a trace in the audio", async () => {
     const samples = audio(480 * 50, 5);
     const here = await run(await Denoiser.create(model, { thread: "here" }), samples);
     const first = await Denoiser.create(model);
     await run(first, samples);
     expect(first.inWorker).toBe(false);
     const second = await Denoiser.create(model);
-    // The worker takes a while to start: play the same audio round and round until it has both.
+    // The worker takes a while to start: play the same audio over and over until it has both.
     await expect
       .poll(async () => {
         first.restore();
@@ -98,7 +98,7 @@ describe("the denoising worker", () => {
     expect(DenoiseWorker.of(model).streams).toBe(0);
   });
 
-  test("goes on without a gap on the event loop when the worker dies, and says so once", async () => {
+  test("a stream continues on the event loop without a gap when the worker dies, with one warning", async () => {
     const samples = audio(480 * 60, 7);
     const whole = await play(await Denoiser.create(model, { thread: "here" }), samples);
     const errors: unknown[] = [];
@@ -118,7 +118,7 @@ describe("the denoising worker", () => {
     expect(errors).toHaveLength(1);
   });
 
-  test("refuses a hop beside another, a hop after close and another model's checkpoint", async () => {
+  test("the worker refuses a concurrent hop, a hop after close and another model's checkpoint", async () => {
     const stream = await Denoiser.create(model, { thread: "worker" });
     const pending = stream.process(new Float32Array(480));
     await expect(stream.process(new Float32Array(480))).rejects.toThrow("before its last call");
@@ -130,9 +130,9 @@ describe("the denoising worker", () => {
     await expect(stream.process(new Float32Array(480))).rejects.toThrow("after close()");
   });
 
-  test("a worker in the middle of a hop does not take the process down, when its model closes or the process exits", async () => {
+  test("a worker in the middle of a hop does not crash the process when its model closes or the process exits", async () => {
     const address = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
-    // A model that takes a while, and streams enough that there always is a hop under way.
+    // A slow model, and enough streams that there always is a hop in progress.
     const script = `
       import ${address("../../base/polyfills.ts")};
       import { loadModel } from ${address("./model.ts")};
@@ -158,7 +158,7 @@ describe("the denoising worker", () => {
     await expect(run).rejects.toMatchObject({ code: 7, stdout: "closed\n".repeat(3), stderr: "" });
   });
 
-  test("keeps no process alive and ends it cleanly, also from the sources", async () => {
+  test("the worker keeps no process alive and ends it cleanly, also from the sources", async () => {
     const address = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
     const script = `
       import ${address("../../base/polyfills.ts")};

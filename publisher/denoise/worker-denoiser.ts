@@ -7,7 +7,7 @@ import { Flag, type HopMemory, hopMemory } from "./hop/hop-memory.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 
-/** Streams that one worker takes; those beyond stay on the event loop. */
+/** Streams per worker; any more stay on the event loop. */
 const MAX_STREAMS = 256;
 
 interface Pending {
@@ -16,7 +16,7 @@ interface Pending {
 }
 
 const hosts = new WeakMap<Model, DenoiseWorker>();
-/** Of the workers that run: `process.exit()` would end their threads in the middle of a hop. */
+/** Gates of running workers: `process.exit()` would end their threads in the middle of a hop. */
 const gates = new Set<HopGate>();
 process.on("exit", () => {
   for (const gate of gates) gate.stop();
@@ -24,11 +24,11 @@ process.on("exit", () => {
 });
 
 /**
- * The worker thread that denoises the streams of one model, all on one session. It starts when it is first asked for, and
- * ends with the model.
+ * The worker thread that denoises the streams of one model, all on one session. It starts on demand, and ends with the
+ * model.
  */
 export class DenoiseWorker {
-  /** Resolves when the worker can take streams; rejects with a ModelError `WORKER_FAILED` when it can't start. */
+  /** Resolves when the worker accepts streams; rejects with a ModelError `WORKER_FAILED` when it can't start. */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #ended: Promise<void>;
@@ -86,7 +86,7 @@ export class DenoiseWorker {
     });
   }
 
-  /** The worker of a model, started if need be. */
+  /** The worker of a model; starts it if need be. */
   static of(model: Model): DenoiseWorker {
     let host = hosts.get(model);
     if (host === undefined) {
@@ -96,12 +96,12 @@ export class DenoiseWorker {
     return host;
   }
 
-  /** Whether the worker takes one stream more now. */
+  /** Whether the worker accepts one more stream now. */
   get available(): boolean {
     return this.#running && this.#streams.size < MAX_STREAMS;
   }
 
-  /** @internal Ends the worker after the hops under way. Resolves when it has. */
+  /** @internal Ends the worker after the current hops. Resolves when it has ended. */
   end(): Promise<void> {
     this.#ending = true;
     this.#gate.stop();
@@ -115,38 +115,38 @@ export class DenoiseWorker {
     return this.#streams.size;
   }
 
-  /** A stream in the worker; only while {@link available}. */
+  /** Opens a stream in the worker; only while {@link available}. */
   open(options: HopDenoiserOptions, logger?: Logger): WorkerDenoiser {
     const number = this.#next++;
     const memory = hopMemory(this.#model.contract);
     const engine = new WorkerDenoiser(memory, {
       hop: () => {
         if (this.#pending++ === 0) this.#worker.ref();
-        this.#tell(number);
+        this.#post(number);
       },
       done: () => {
         this.#pending--;
         this.#rest();
       },
-      profile: (profile) => this.#tell({ stream: number, profile }),
+      profile: (profile) => this.#post({ stream: number, profile }),
       close: () => {
         this.#streams.delete(number);
-        this.#tell({ stream: number, close: true });
+        this.#post({ stream: number, close: true });
       },
       failure: () => this.#failure,
     });
     this.#streams.set(number, engine);
     if (logger !== undefined) this.#loggers.add(logger);
-    this.#tell({ stream: number, open: memory.buffer, options });
+    this.#post({ stream: number, open: memory.buffer, options });
     return engine;
   }
 
-  /** Only hops under way, and the wait for its end, keep the process alive. */
+  /** Only hops in progress, and the wait for its end, keep the process alive. */
   #rest(): void {
     if (this.#pending === 0 && !this.#ending) this.#worker.unref();
   }
 
-  #tell(message: ToWorker): void {
+  #post(message: ToWorker): void {
     if (this.#running) this.#worker.postMessage(message);
   }
 }
@@ -159,7 +159,7 @@ interface Wire {
   failure(): ModelError | undefined;
 }
 
-/** The near end of a stream in the worker. Its checkpoint is always here, so that it outlives the worker. */
+/** The local end of a stream in the worker. It always holds the checkpoint, so that the stream outlives the worker. */
 export class WorkerDenoiser implements HopDenoiser {
   readonly #memory: HopMemory;
   readonly #wire: Wire;
@@ -210,7 +210,7 @@ export class WorkerDenoiser implements HopDenoiser {
     if (this.#closed) return;
     this.#closed = true;
     this.#wire.close();
-    // A hop still under way is of no use to anybody, but who waits for it must not wait for ever.
+    // The result of a hop in progress is useless, but its caller must not wait for ever.
     this.settle();
   }
 
@@ -223,12 +223,12 @@ export class WorkerDenoiser implements HopDenoiser {
   }
 }
 
-// Without the process's own flags, some of which (--input-type) change what the worker's entry is taken for.
+// Without the process's own flags, some of which (--input-type) change how Node reads the worker's entry.
 function startWorker(setup: WorkerSetup): Worker {
   if (!import.meta.url.endsWith(".ts")) {
     return new Worker(new URL("./denoise-thread.js", import.meta.url), { execArgv: [], workerData: setup });
   }
-  // From the sources, a worker has to be taught TypeScript first.
+  // From the sources, a worker first needs the TypeScript loader.
   const boot = `const { workerData: { loader, entry } } = require("node:worker_threads");
     import(loader).then(({ register }) => { register(); return import(entry); });`;
   const entry = new URL("./denoise-thread.ts", import.meta.url).href;

@@ -3,7 +3,7 @@ import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import { encodeCatalog, lowRenditionOf, type VideoRendition } from "../../container/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 
-/** What stays the same in a broadcast's catalog. */
+/** Constant parts of a broadcast's catalog. */
 export interface CatalogWriterOptions {
   readonly audio: boolean;
   readonly channels: 1 | 2;
@@ -13,11 +13,11 @@ export interface CatalogWriterOptions {
   readonly lowBitrateBps: number | false;
   readonly rewindBy: "group" | "track";
   readonly mode: "live" | "ahead";
-  /** How far ahead of a listener's playhead audio is sent at most. */
+  /** Maximum lead over a listener's playhead. */
   readonly aheadMs: number;
 }
 
-/** What changes in it. */
+/** Variable parts of a broadcast's catalog. */
 export interface CatalogState {
   /** Name of the audio track. */
   readonly track: string;
@@ -28,10 +28,10 @@ export interface CatalogState {
   readonly bleedMs: number;
 }
 
-/** Least time between two catalogs that differ by bleed alone. */
+/** Minimum interval between two catalogs that differ only by bleed. */
 const BLEED_SPACING = fromMilliseconds(1000);
 
-/** Makes a new catalog whenever something in it changed. */
+/** Encodes a new catalog whenever something in it changed. */
 export class CatalogWriter {
   readonly #options: CatalogWriterOptions;
   readonly #run = randomBytes(8).toString("hex");
@@ -42,7 +42,7 @@ export class CatalogWriter {
     this.#options = options;
   }
 
-  /** The encoded catalog, if it differs from the last one. Listeners hear of bleed once a second at most. */
+  /** The encoded catalog, if it differs from the last one. Bleed alone changes it once a second at most. */
   update(state: CatalogState, now: Microseconds): Uint8Array | undefined {
     const names = [state.track, ...Object.keys(state.video ?? {}), state.voice].join();
     const ms = Math.round(state.bleedMs);

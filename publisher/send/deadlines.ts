@@ -5,23 +5,23 @@ import type { Listeners } from "./listeners.js";
 /** Options of {@link Deadlines}. */
 export interface DeadlinesOptions {
   readonly mode: "live" | "ahead";
-  /** How far to be ahead of the playhead; undefined for as little as the link needs. */
+  /** Requested lead over the playhead; undefined for as little as the link needs. */
   readonly aheadMs: number | undefined;
   readonly frameMs: number;
-  /** Where the broadcast's time is 0 on the clock. */
+  /** Clock time of media time 0. */
   readonly start: Microseconds;
   readonly listeners: Listeners;
 }
 
 /** A live source later than this has stalled: leave a hole rather than run late for good. */
 const LIVE_SLACK = fromMilliseconds(200);
-/** Where nobody reports, audio this late may still be heard: transit and jitter buffer. */
+/** Without reports, audio up to this late may still be heard: transit and jitter buffer. */
 const UNHEARD = fromMilliseconds(1000);
 
-/** Where things are on the broadcast's timeline now: what is being heard, where a change can land, how far to send. */
+/** Positions on the broadcast's timeline now: the playhead, where a change can apply, how far to send. */
 export class Deadlines {
   readonly #options: DeadlinesOptions;
-  /** By how much the listeners' playhead was behind the wall clock when they last reported it. */
+  /** How far the listeners' playhead lagged behind the wall clock in their last report. */
   #behind = 0;
 
   constructor(options: DeadlinesOptions) {
@@ -34,8 +34,8 @@ export class Deadlines {
   }
 
   /**
-   * The latest playhead of who reports, also where it waits for audio: the clock may be far from it after many rewinds.
-   * Undefined with nobody reporting.
+   * The latest playhead of the reporting listeners, even while it waits for audio: after many rewinds the clock may be
+   * far from it. Undefined without reports.
    */
   playhead(now: Microseconds): Microseconds | undefined {
     const { listeners } = this.#options;
@@ -44,22 +44,22 @@ export class Deadlines {
     return playhead;
   }
 
-  /** The playhead, or where it would be by now with nobody reporting any more: what is sent goes on from there. */
+  /** The playhead, or its projection once reports have stopped: sending continues from there. */
   presumed(now: Microseconds): Microseconds {
     return this.playhead(now) ?? microseconds(this.wall(now) - this.#behind);
   }
 
-  /** Nobody hears anything before this any more. */
+  /** No listener hears anything before this any more. */
   passed(now: Microseconds): Microseconds {
     return this.#options.listeners.earliest(now) ?? this.unheard(now);
   }
 
-  /** The same where nobody reports. */
+  /** The same without reports. */
   unheard(now: Microseconds): Microseconds {
     return microseconds(this.presumed(now) - UNHEARD);
   }
 
-  /** Older audio would only put the playhead of who joins a live broadcast behind for good. */
+  /** Older audio would only put the playhead of a late joiner behind for good. */
   fresh(now: Microseconds): Microseconds {
     return microseconds(this.wall(now) - 2 * this.#options.frameMs * 1000);
   }
@@ -70,19 +70,19 @@ export class Deadlines {
     return this.playhead(now) ?? this.unheard(now);
   }
 
-  /** The soonest position, in samples, at which something new can be heard in full. */
+  /** The earliest position, in samples, at which listeners can hear new audio in full. */
   next(now: Microseconds): number {
     const { mode, listeners } = this.#options;
     if (mode === "live") return toPosition(this.wall(now));
     const playhead = this.playhead(now);
     if (playhead === undefined) return toPosition(this.presumed(now));
-    // Whoever starts over or stands still waits for the first frame, however late it is.
+    // A listener that starts over or is stalled waits for the first frame, however late it is.
     const waiting = listeners.isStartingOver(now) || !listeners.playing;
     const margin = waiting ? 0 : (listeners.transit.ahead ?? listeners.lead.close(now));
     return toPosition(playhead + margin);
   }
 
-  /** Media time to have encoded by now. */
+  /** Media time that has to be encoded by now. */
   target(now: Microseconds): Microseconds {
     const { mode, aheadMs, frameMs, listeners } = this.#options;
     const wall = this.wall(now);
@@ -92,7 +92,7 @@ export class Deadlines {
     return listeners.lead.frontier(playhead, now);
   }
 
-  /** How long the rendering, done up to `end`, may stand still before somebody hears it. */
+  /** How long rendering, done up to `end`, may pause before a listener hears it. */
   slack(end: Microseconds, now: Microseconds): Microseconds {
     const ahead = this.#options.mode === "ahead" ? end - this.presumed(now) : 0;
     return microseconds(Math.max(LIVE_SLACK, ahead));

@@ -28,24 +28,24 @@ import type { UplinkEvents } from "./uplink-events.js";
 /** Options of {@link FeedbackReader}. */
 export interface FeedbackReaderOptions {
   readonly connection: Connection.Established;
-  /** Path of the broadcast that is published. */
+  /** Path of the published broadcast. */
   readonly path: string;
-  /** What was sent, which bounds what listeners claim. */
+  /** Bounds listeners' claims by what was sent. */
   readonly bound: PlayheadBound;
-  /** Takes an aggregate ten times a second, and at once when a listener applied a rewind. */
+  /** Receives an aggregate ten times a second, and at once when a listener applied a rewind. */
   readonly events: UplinkEvents;
   readonly clock?: Clock;
 }
 
 const AGGREGATE_MS = 100;
-/** Rewinds bring an aggregate forward, but never closer together than this. */
+/** Minimum interval between two aggregates, even after rewinds. */
 const SPACING: Microseconds = fromMilliseconds(5);
-/** A relay that sends aggregates knows better: feedback is left alone until it has been silent for this long. */
+/** A relay that sends aggregates knows better: feedback counts only once the relay has been silent for this long. */
 const RELAY_SILENCE: Microseconds = fromSeconds(2);
 
 /**
- * Reads the reports that listeners, and the aggregates that edge relays, carry on broadcasts of their own because the
- * relay between them and the publisher carries none, and folds them as a relay would.
+ * Reads reports of listeners, and aggregates of edge relays, from broadcasts of their own when the relay in between
+ * forwards no reports. Aggregates them as a relay would.
  */
 export class FeedbackReader {
   readonly #options: FeedbackReaderOptions;
@@ -77,17 +77,17 @@ export class FeedbackReader {
     this.#find().catch(() => {});
   }
 
-  /** Reports and aggregates that were none of this broadcast, and feedback broadcasts beyond the most that are followed. */
+  /** Reports and aggregates that concern another broadcast, and feedback broadcasts above the limit. */
   get rejected(): number {
     return this.#rejected;
   }
 
-  /** Takes note that the relay has sent an aggregate of its own. */
+  /** Notes that the relay has sent an aggregate of its own. */
   relayed(): void {
     this.#relayAt = this.#clock();
   }
 
-  /** Ends it; idempotent. */
+  /** Stops reading; idempotent. */
   close(): void {
     clearInterval(this.#timer);
     this.#announcements.close();
@@ -115,7 +115,7 @@ export class FeedbackReader {
   }
 
   async #follow(name: string, broadcast: Broadcast.Consumer, signal: AbortSignal): Promise<void> {
-    // An old report is worth nothing.
+    // An old report is worthless.
     for await (const event of followTrack(broadcast, FEEDBACK_TRACK, { priority: 255, keepMs: 0, signal }))
       if (event.kind === "frame") this.#take(name, event.payload);
   }
@@ -133,7 +133,7 @@ export class FeedbackReader {
     if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
   }
 
-  /** The reports in a record, by what tells apart those of one broadcast; undefined when it is none about ours. */
+  /** The reports in a record, by listener; undefined when the record does not concern our broadcast. */
   #read(record: Uint8Array): (readonly [listener: string, report: Report])[] | undefined {
     if (reportKind(record) === "aggregate") {
       const decoded = decodeAggregate(record);
@@ -154,11 +154,11 @@ export class FeedbackReader {
     const now = this.#clock();
     if (now - this.#relayAt < RELAY_SILENCE) return;
     const listeners = this.#aggregator.listeners > 0;
-    // That the last one has left is told once.
+    // Report only once that the last listener left.
     if (!listeners && !this.#listened) return;
     this.#listened = listeners;
     this.#aggregatedAt = now;
-    // How much the relay has taken is not told this way, so nothing is acknowledged.
+    // These reports do not show what the relay has received, so nothing is acknowledged.
     const aggregate = this.#aggregator.aggregate(now, { group: undefined, bytes: 0 });
     this.#options.events.push({ kind: "aggregate", aggregate, source: this, at: now });
   }

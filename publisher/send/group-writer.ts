@@ -2,14 +2,14 @@ import { Group, Time, type Track } from "@kixelated/moq";
 import type { Microseconds } from "../../base/index.js";
 import { guard } from "../../base/index.js";
 
-/** One frame as the uplink sends it: already in its container. */
+/** One frame in its container, ready for the uplink. */
 export interface WireFrame {
   readonly sequence: number;
   readonly timestamp: Microseconds;
   readonly body: Uint8Array;
-  /** The same in the lower rendition, where somebody subscribes to that. */
+  /** The same in the lower rendition, where a listener subscribes to it. */
   readonly low: Uint8Array | undefined;
-  /** Also as a datagram, for the first group of an epoch, which has one frame. */
+  /** Sent as a datagram too: the first group of an epoch, which has one frame. */
   readonly twice: boolean;
   /** The first of its group. */
   readonly opensGroup: boolean;
@@ -17,12 +17,12 @@ export interface WireFrame {
   readonly endsGroup: boolean;
 }
 
-/** A datagram holds so much of a frame at least, beside the headers. */
+/** Bytes of a frame that always fit into a datagram beside the headers. */
 const DATAGRAM_BYTES = 1100;
-/** A datagram goes once more so much later: it and the group's stream may share the packet that is lost. */
+/** Delay before a datagram is repeated: it and the group's stream may share a lost packet. */
 const AGAIN_MS = 10;
 
-/** Writes frames to the groups of one track: each as it comes, so that a group of several costs no delay. */
+/** Writes frames to the groups of one track: each at once, so that a group of several adds no delay. */
 export class GroupWriter {
   readonly #track: Track.Producer;
   #open: { readonly group: Group.Producer; readonly start: Microseconds } | undefined;
@@ -31,12 +31,12 @@ export class GroupWriter {
     this.#track = track;
   }
 
-  /** Whether that group is being written. */
+  /** Whether that group is in progress. */
   isIn(sequence: number): boolean {
     return this.#open?.group.sequence === sequence;
   }
 
-  /** Writes a frame; a group that is still open and is not its own ends. */
+  /** Writes a frame; ends any other group that is still open. */
   write({ sequence, timestamp: at, twice, endsGroup }: WireFrame, payload: Uint8Array): void {
     const timestamp = Time.Timestamp.fromMicros(at);
     if (!this.isIn(sequence)) {
@@ -56,7 +56,7 @@ export class GroupWriter {
     setTimeout(again, AGAIN_MS).unref();
   }
 
-  /** Gives up the group that is being written if all of it lies at or after `to`; an earlier one may still go on. */
+  /** Aborts the group in progress if all of it lies at or after `to`; an earlier one may continue. */
   rewind(to: Microseconds): void {
     if (this.#open === undefined || this.#open.start < to) return;
     this.#open.group.close(new Error("The group was taken back."));

@@ -9,13 +9,13 @@ import {
 import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
 import { Transit } from "./transit.js";
 
-/** What one listener heard when it was interrupted. */
+/** How far one listener heard the timeline that an interrupt cut off. */
 export interface HeardListener {
   /** The player's random session id. */
   readonly session: number;
-  /** Media time up to which it heard the taken-back timeline. */
+  /** Media time up to which it heard the stale timeline. */
   readonly heardUntil: Microseconds;
-  /** True when it reported this itself; false when it is our projection of its playhead. */
+  /** True when the listener reported this; false for a projection of its playhead. */
   readonly measured: boolean;
 }
 
@@ -24,56 +24,56 @@ export interface ListenersOptions {
   readonly clock: Clock;
   /** Default `gated`. */
   readonly leadMode?: LeadMode;
-  /** Whether reports are taken to be as old as they are found to be. Default true. */
+  /** Whether the age of a report counts as measured. Default true. */
   readonly staleness?: boolean;
 }
 
-/** Without an aggregate for longer, nobody is known to listen. */
+/** After this long without an aggregate, no listener is known. */
 const SILENCE = fromSeconds(3);
-/** A report older than that says little about where a playhead is by now: a playhead may stand still. */
+/** An older report says little about the playhead's position now: a playhead may stall. */
 const PROJECTED = fromMilliseconds(500);
-/** A cut lies on a sample, up to half of one behind the moment it is meant for. */
+/** A cut lies on a sample, up to half a sample behind its time. */
 const HALF_SAMPLE_US = 11;
-/** How long the word of the others is waited for once one has come: a listener that never gives its own holds nobody up. */
+/** After the first report of a rewind, how long to wait for the others: a silent listener must delay no one. */
 const GRACE = fromMilliseconds(300);
-/** How long after a rewind reports of before it are still expected. */
+/** How long after a rewind reports from before it may still arrive. */
 const START_OVER = fromSeconds(1);
 
-/** Calls of `heard` that wait at once; of more the oldest is answered with what is known. */
+/** Pending calls of `heard`; beyond this, the oldest gets the result so far. */
 const MAX_WAITERS = 16;
 
-/** A listener as it was when a rewind was made. */
+/** A listener at the moment of a rewind. */
 interface Interrupted {
   readonly discontinuity: number;
-  /** Its count of rewinds once it has applied this one too, unless it takes several for one. */
+  /** Its count of rewinds once it has applied this one, unless it counts several as one. */
   readonly expected: number;
   readonly projected: Microseconds;
 }
 
 interface Waiter {
   readonly before: ReadonlyMap<number, Interrupted>;
-  /** What was reported since, by session; of this rewind where the listener is among the `settled`. */
+  /** Reports since, by session; of this rewind where the listener is among the `settled`. */
   readonly heard: Map<number, HeardListener>;
   readonly settled: Set<number>;
   readonly resolve: () => void;
-  /** When the last of them reported. */
+  /** Time of the last report. */
   heardAt: number;
 }
 
-/** What the relay's aggregates tell about the listeners: where their playheads are, how early audio lands, what was heard. */
+/** State of the listeners, from the relay's aggregates: playheads, landing leads, and how far each heard. */
 export class Listeners {
-  /** How far ahead of the playhead to be. */
+  /** Determines the lead over the playhead. */
   readonly lead: LeadController;
-  /** How far a listener can be by what was sent to the relay, whatever the relay says. */
+  /** How far a listener can be, given what was sent to the relay, whatever the relay claims. */
   readonly bound = new PlayheadBound();
-  /** How long groups are on their way. */
+  /** Transit time of groups. */
   readonly transit = new Transit();
   readonly #clock: Clock;
   readonly #estimates: boolean;
   readonly #staleness = new StalenessEstimator();
   readonly #earliest = new PlayheadClock();
   readonly #latest = new PlayheadClock();
-  /** Where the aggregates come from at the moment; what is remembered of another sender's clock and count tells nothing. */
+  /** The current sender of aggregates; values from another sender's clock and counters mean nothing. */
   #source: object | undefined;
   #last: Aggregate | undefined;
   #arrival = 0;
@@ -88,8 +88,8 @@ export class Listeners {
   }
 
   /**
-   * Takes an aggregate that just arrived. `source` stands for its sender: each has a clock, a count and, after a restart,
-   * listeners of its own, so nothing measured of one is held against another. `now`: when it arrived.
+   * Applies a new aggregate. `source` stands for its sender: each has its own clock, count and, after a restart,
+   * listeners, so their values are never compared. `now`: time of arrival.
    */
   observe(aggregate: Aggregate, source: object, now: Microseconds = this.#clock()): void {
     if (source !== this.#source) this.#follow(source);
@@ -117,7 +117,7 @@ export class Listeners {
     this.#latest.observe({ ...sample, playhead: aggregate.latest });
   }
 
-  /** Forgets everything: a new session, perhaps to another relay. */
+  /** Forgets all listeners: a new session, perhaps to another relay. */
   reset(): void {
     this.transit.reset();
     this.#startedOver = undefined;
@@ -133,27 +133,26 @@ export class Listeners {
     this.#latest.reset();
   }
 
-  /** Listeners that report. */
   get listeners(): number {
     return this.#fresh?.listeners ?? 0;
   }
 
-  /** Whether any of them plays. */
+  /** Whether at least one listener plays. */
   get playing(): boolean {
     return this.#fresh?.playing ?? false;
   }
 
-  /** The last aggregate, unless it is too old to believe. */
+  /** The last aggregate, unless it is too old to trust. */
   get #fresh(): Aggregate | undefined {
     return this.#clock() - this.#arrival > SILENCE ? undefined : this.#last;
   }
 
-  /** Whether the playheads are known to move or to stand still, and not only projected from an old report. */
+  /** Whether the playheads' state is current, rather than projected from an old report. */
   isCurrent(now: Microseconds): boolean {
     return now - this.#arrival < PROJECTED;
   }
 
-  /** Earliest playhead now, never far behind the latest; undefined with nobody reporting. */
+  /** Earliest playhead now, never far behind the latest; undefined without reports. */
   earliest(now: Microseconds): Microseconds | undefined {
     const earliest = this.#playhead(this.#earliest, now);
     const latest = this.latest(now);
@@ -162,26 +161,26 @@ export class Listeners {
       : microseconds(Math.min(latest, Math.max(earliest, latest - MAX_LAG)));
   }
 
-  /** Latest playhead now; undefined with nobody reporting. */
+  /** Latest playhead now; undefined without reports. */
   latest(now: Microseconds): Microseconds | undefined {
     return this.#playhead(this.#latest, now);
   }
 
   /**
-   * The furthest that a playhead can be now: one that stood still when it was last reported has perhaps begun to move.
-   * Undefined with nobody reporting.
+   * The furthest possible playhead now: one that stalled at its last report may be moving again. Undefined without
+   * reports.
    */
   furthest(now: Microseconds): Microseconds | undefined {
     const latest = this.latest(now);
     if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
     const projected = this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
-    // A report that is on its way may tell of a standstill that has ended since.
+    // The next report may show that a stall has ended.
     return microseconds(Math.max(projected, this.bound.furthest(now) ?? projected));
   }
 
   /**
-   * All from `to` on was just taken back. Whoever is past it starts over with the first frame that comes, so until the
-   * reports tell of that, the playheads are taken to be there.
+   * All audio from `to` on just became stale. Listeners past it start over with the next frame. Until their reports
+   * show that, the playheads count as being there.
    */
   startOver(to: Microseconds, now: Microseconds): void {
     const earliest = this.earliest(now);
@@ -203,14 +202,14 @@ export class Listeners {
   }
 
   /**
-   * Waits until every listener named in the last aggregate has reported a rewind after this call, at most `limitMs`.
-   * Who doesn't report it is given the projection of its playhead at the call, never beyond what it had received.
+   * Waits until every listener of the last aggregate has reported a rewind after this call, at most `limitMs`. A
+   * listener without a report gets the projection of its playhead at the call, never beyond what it had received.
    */
   async heard(limitMs: number): Promise<HeardListener[]> {
     const now = this.#clock();
     const before = new Map<number, Interrupted>();
     for (const listener of this.#fresh?.listed ?? []) {
-      // Of two that go by the same id the first one: it was there before.
+      // Of two listeners with the same id, the first: it was there before.
       if (!before.has(listener.session)) before.set(listener.session, this.#interrupted(listener, now));
     }
     if (before.size === 0) return [];
@@ -272,7 +271,7 @@ export class Listeners {
   }
 }
 
-/** Whether an aggregate was made before one that came first: by its sender's clock, because a count may begin again. */
+/** Whether an aggregate is older than one that arrived first: by its sender's clock, because a count may restart. */
 function isOvertaken(aggregate: Aggregate, last: Aggregate): boolean {
   if (aggregate.relayTimeMs !== last.relayTimeMs) return aggregate.relayTimeMs < last.relayTimeMs;
   return aggregate.aggregateId <= last.aggregateId;

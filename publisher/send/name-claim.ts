@@ -3,8 +3,8 @@ import { guard } from "../../base/index.js";
 import type { UplinkEvents } from "./uplink-events.js";
 
 /**
- * How long another's broadcast must be there: while a session replaces one that broke, the relay still shows the broadcast
- * of the old one for a moment.
+ * How long another publisher's broadcast must exist: while a session replaces a broken one, the relay still shows the
+ * old broadcast for a moment.
  */
 const SETTLED_MS = 1000;
 
@@ -17,8 +17,8 @@ export interface NameClaimOptions {
 }
 
 /**
- * Watches whether the relay announces another publisher under a path that this session publishes: a relay never announces
- * a session's broadcast to that session, so an announcement of the very path is somebody else's.
+ * Detects another publisher under this session's path. A relay never announces a session's broadcast to that session,
+ * so an announcement of the same path means another publisher.
  */
 export class NameClaim {
   readonly #options: NameClaimOptions;
@@ -33,7 +33,7 @@ export class NameClaim {
     this.#follow().catch(() => {});
   }
 
-  /** Ends it; idempotent. */
+  /** Stops watching; idempotent. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -3,14 +3,13 @@ import { BytesInFlight, type SkipCounters, SkipPolicy, TokenBucket, Window } fro
 
 /** One encoded frame. */
 export interface EncodedFrame {
-  /** Name of its track. */
   readonly track: string;
   readonly sequence: number;
   readonly timestamp: Microseconds;
   readonly payload: Uint8Array;
-  /** The same in the lower rendition, where somebody wanted that. */
+  /** The same in the lower rendition, where a listener wants it. */
   readonly low?: Uint8Array | undefined;
-  /** Whether it opens an epoch, and so carries the news of a rewind. */
+  /** Whether it opens an epoch, and so signals a rewind. */
   readonly opensEpoch: boolean;
   /** Whether it is the first of its group. */
   readonly opensGroup: boolean;
@@ -18,33 +17,33 @@ export interface EncodedFrame {
   readonly endsGroup: boolean;
 }
 
-/** A frame on its way. */
+/** A frame in the queue. */
 export interface OutgoingFrame extends EncodedFrame {
   /** When it was encoded. */
   readonly producedAt: Microseconds;
 }
 
-/** Where frames went. */
+/** Frames by outcome. */
 export interface SendQueueCounters {
   readonly sent: number;
-  /** Taken back before they left. */
+  /** Made stale before they were sent. */
   readonly takenBack: number;
-  /** Their moment had passed before they could leave. */
+  /** Too late before they could be sent. */
   readonly passed: number;
-  /** No room to keep them for a reconnect. */
+  /** Without room to keep them for a reconnect. */
   readonly overflow: number;
 }
 
-/** A next hop that acknowledged nothing for so long has no window. */
+/** A next hop that has acknowledged nothing for this long has no window. */
 const ACK_SILENCE = fromMilliseconds(1000);
-/** Frames already sent, kept for a session that comes after this one. */
+/** Sent frames kept for the next session. */
 const MAX_SENT = 4096;
-/** How long after its moment a sent frame may still be of use to a listener that lags. */
+/** How long after its time a sent frame may still help a listener that lags. */
 const KEEP = fromSeconds(2);
 
 /**
- * Frames on their way to the next hop: the ones that wait, and the ones sent that a rewind or a reconnect still concerns.
- * While more is in flight than the window holds, nothing more is encoded: what waits can be taken back at no cost.
+ * Frames for the next hop: the waiting ones, and the sent ones that a rewind or reconnect still concerns. While the
+ * bytes in flight fill the window, no further frame is encoded: audio that still waits can be taken back at no cost.
  */
 export class SendQueue {
   readonly #inFlight = new BytesInFlight();
@@ -53,7 +52,7 @@ export class SendQueue {
   /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
   readonly #bucket = new TokenBucket({ perSecond: 400, burst: 16 });
   readonly #late: boolean;
-  /** Frames from this sequence on have never been sent, and directly follow what was; undefined where nothing does. */
+  /** Frames from this sequence on were never sent, and directly follow the sent ones; undefined where none does. */
   #following: number | undefined;
   #waiting: OutgoingFrame[] = [];
   #sent: OutgoingFrame[] = [];
@@ -61,30 +60,29 @@ export class SendQueue {
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
 
   /**
-   * `window` false: as much is sent as there is. `late`: listeners play what comes late, so what follows the last frame
-   * sent goes also when its moment passed while it waited, as in a process that stood still.
+   * `window` false: no window limits sending. `late`: listeners play late audio, so frames that directly follow the
+   * last one sent go out even after their time, as after a stall of the process.
    */
   constructor({ bitrateBps, window = true, late = false }: { bitrateBps: number; window?: boolean; late?: boolean }) {
     this.#late = late;
     if (window) this.#window = new Window({ bitrateBps });
   }
 
-  /** Groups that were never sent, by reason. */
+  /** Groups never sent, by reason. */
   get skips(): SkipCounters {
     return this.#skips.counters;
   }
 
-  /** Skips since the last line for the log, when one is due. */
+  /** Skips since the last log line, when one is due. */
   takeLog(now: Microseconds): SkipCounters | undefined {
     return this.#skips.takeLog(now);
   }
 
-  /** Where frames went so far. */
   get counters(): SendQueueCounters {
     return { ...this.#counters };
   }
 
-  /** Frames that wait. */
+  /** Number of waiting frames. */
   get size(): number {
     return this.#waiting.length;
   }
@@ -94,26 +92,25 @@ export class SendQueue {
     return this.#inFlight.inFlight(now);
   }
 
-  /** Whether so much is on its way to the next hop that nothing more should be encoded. */
+  /** Whether enough is in flight to the next hop that encoding should pause. */
   isFull(now: Microseconds): boolean {
     if (this.#window === undefined || now - this.#ackedAt > ACK_SILENCE) return false;
     const waiting = this.#waiting.reduce((sum, { payload }) => sum + payload.length, 0);
     return this.#inFlight.inFlight(now) + waiting > this.#window.bytes;
   }
 
-  /** Counts groups whose moment passed while the window was full. */
+  /** Counts groups that became too late while the window was full. */
   skipped(groups: number): void {
     this.#skips.count("window", groups);
   }
 
-  /** Queues a frame behind the others. */
   push(frame: OutgoingFrame): void {
     this.#waiting.push(frame);
   }
 
   /**
-   * The next frame that may go now, taken out; undefined when none may. `playhead` is what the earliest listener hears:
-   * frames wholly before it are dropped, but never the first of an epoch.
+   * Removes and returns the next frame that may be sent now; undefined without one. `playhead`: position of the
+   * earliest listener. Frames wholly before it are dropped, but never the first of an epoch.
    */
   take(now: Microseconds, playhead: Microseconds): OutgoingFrame | undefined {
     while (this.#waiting.length > 0) {
@@ -145,7 +142,7 @@ export class SendQueue {
     return undefined;
   }
 
-  /** Nobody takes frames now: drops those whose moment has passed, all but the newest that opens an epoch. */
+  /** No listener takes frames now: drops the ones that are too late, except the newest that opens an epoch. */
   expire(playhead: Microseconds): void {
     const opener = this.#waiting.findLast((frame) => frame.opensEpoch);
     const stays = this.#waiting.filter((frame) => frame.timestamp >= playhead || frame === opener);
@@ -153,13 +150,13 @@ export class SendQueue {
     this.#waiting = stays;
   }
 
-  /** Notes what the next hop has: every group at or below. */
+  /** Notes that the next hop has every group up to this sequence. */
   acked(sequence: number, now: Microseconds): void {
     this.#ackedAt = now;
     this.#inFlight.acked(sequence);
   }
 
-  /** Takes back every frame at or after `to`: drops those that wait, writes off those in flight. */
+  /** Makes every frame at or after `to` stale: drops waiting frames, writes off those in flight. */
   rewind(to: Microseconds): void {
     const stays = this.#waiting.filter((frame) => frame.timestamp < to);
     const takenBack = this.#waiting.length - stays.length;
@@ -170,7 +167,7 @@ export class SendQueue {
     this.#sent = this.#sent.filter((frame) => frame.timestamp < to);
   }
 
-  /** A new session: what was sent on the old one, is not taken back and still has its moment to come goes again. */
+  /** A new session: frames sent on the old one that are neither stale nor too late are sent again. */
   reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#inFlight.clear();
     this.#following = undefined;
@@ -182,14 +179,14 @@ export class SendQueue {
     this.#waiting = [...again, ...this.#waiting];
   }
 
-  /** Forgets what was sent, when nobody is left who received it. */
+  /** Forgets sent frames, when no listener is left that received them. */
   forget(): void {
     this.#sent = [];
     this.#following = undefined;
     this.#inFlight.clear();
   }
 
-  /** When pacing lets the next frame go. */
+  /** When pacing allows the next frame. */
   nextAt(now: Microseconds): Microseconds {
     return microseconds(Math.max(now, this.#bucket.nextAt(now)));
   }

@@ -26,14 +26,14 @@ export interface SenderOptions {
   readonly deadlines: Deadlines;
 }
 
-/** Groups sent in a row before other work gets its turn. */
+/** Groups sent in a row before other work runs. */
 const SEND_BATCH = 4;
-/** Frames encoded and not yet sent: a rewind throws their encoding away. */
+/** Frames encoded and not yet sent: a rewind wastes their encoding. */
 const MAX_ENCODED = 32;
 /** Write times kept. */
 const MAX_WRITE_TIMES = 1024;
 
-/** Encodes the audio that is due and sends it; carries every rewind to the parts that hold what it makes stale. */
+/** Encodes the audio that is due and sends it; passes every rewind to the parts that hold stale audio. */
 export class Sender {
   readonly #options: SenderOptions;
   /** The window was full when the next frame was due. */
@@ -45,12 +45,12 @@ export class Sender {
     this.#options = options;
   }
 
-  /** More was due than one call sends. */
+  /** Whether more was due than one call sends. */
   get isBehind(): boolean {
     return this.#isBehind;
   }
 
-  /** When groups were written, on the clock: the last 1024 times. */
+  /** Clock times of the last 1024 group writes. */
   get writeTimes(): readonly Microseconds[] {
     return this.#writeTimes;
   }
@@ -110,7 +110,7 @@ export class Sender {
     const { audioTrack, renderer, sendQueue, uplink, deadlines } = this.#options;
     const target = toPosition(deadlines.target(now));
     const ended = renderer.speeches.current === undefined;
-    // What is encoded before it can go has to be encoded again after a change.
+    // A frame encoded before it can be sent has to be encoded again after a change.
     const room = uplink.wanted ? 1 : MAX_ENCODED;
     let written = 0;
     while (sendQueue.size < room && !this.#waitsForWindow(now)) {
@@ -158,7 +158,7 @@ export class Sender {
     listeners.lead.wrote(now, fromMilliseconds(written * frameMs), audioTrack.lastSequence, behind);
   }
 
-  // While the window is full the next frame waits, unless it carries the news of a rewind.
+  // While the window is full the next frame waits, unless it signals a rewind.
   #waitsForWindow(now: Microseconds): boolean {
     const { audioTrack, sendQueue } = this.#options;
     const isFull = !audioTrack.opening && sendQueue.isFull(now);
@@ -168,7 +168,7 @@ export class Sender {
     return isFull;
   }
 
-  // What listeners can't hear in full any more is dropped from a live broadcast, and delayed in one that is sent ahead.
+  // Audio that is too late to be heard in full is dropped from a live broadcast, and delayed in one that is sent ahead.
   #reopened(now: Microseconds): void {
     const { mode, audioTrack, renderer, sendQueue, deadlines, logger } = this.#options;
     if (!audioTrack.opening) {

@@ -28,14 +28,14 @@ function takeAll(sendQueue: SendQueue, now: number, playhead: number): number[] 
 }
 
 describe("SendQueue", () => {
-  test("paces a burst, and is full while the next hop has more in flight than the window holds", () => {
+  test("a queue paces a burst, and is full while more is in flight than the window holds", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 40; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(16);
     expect(takeAll(sendQueue, 100, 0)).toHaveLength(16);
-    // Nobody acknowledges: no window.
+    // Without acknowledgements there is no window.
     expect(sendQueue.isFull(ms(100))).toBe(false);
-    // 40 frames of 160 bytes less 11 are on their way; the window of 4 KiB holds 25.
+    // 40 frames of 160 bytes less 11 are in flight; the window of 4 KiB holds 25.
     sendQueue.acked(10, ms(100));
     expect(sendQueue.isFull(ms(100))).toBe(true);
     sendQueue.acked(14, ms(200));
@@ -49,7 +49,7 @@ describe("SendQueue", () => {
     expect(open.isFull(ms(0))).toBe(false);
   });
 
-  test("sends nothing that has waited for longer than two seconds, and counts what it skips by reason", () => {
+  test("a queue sends nothing that waited for more than two seconds, and counts skips by reason", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     sendQueue.push(frame(0, 5000, true));
     sendQueue.push(frame(1, 5020));
@@ -62,7 +62,7 @@ describe("SendQueue", () => {
     expect(sendQueue.takeLog(ms(2600))).toBeUndefined();
   });
 
-  test("drops what is taken back and what is late, but never the frame that opens an epoch", () => {
+  test("a queue drops stale and late frames, but never the frame that opens an epoch", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 10; i++) sendQueue.push(frame(i, i * 20));
     expect(sendQueue.take(ms(0), ms(0))?.sequence).toBe(0);
@@ -78,7 +78,7 @@ describe("SendQueue", () => {
     expect(sendQueue.inFlight(ms(0))).toBe(160);
   });
 
-  test("sends again on a new session what still has its moment to come, and nothing that was taken back", () => {
+  test("a queue sends frames again on a new session if they are neither late nor stale", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     for (let i = 0; i < 12; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(12);
@@ -89,7 +89,7 @@ describe("SendQueue", () => {
     expect(takeAll(sendQueue, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
   });
 
-  test("sends what waited while the process stood still, where listeners play what comes late, but nothing late of before", () => {
+  test("where listeners play late audio, a queue sends frames that waited through a stall, but no earlier late ones", () => {
     for (const late of [false, true]) {
       const sendQueue = new SendQueue({ bitrateBps: 64_000, late });
       sendQueue.push(frame(0, 0));
@@ -104,7 +104,7 @@ describe("SendQueue", () => {
     }
   });
 
-  test("keeps only the newest opening frame while nobody takes anything", () => {
+  test("a queue without takers keeps only the newest opening frame", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     sendQueue.push(frame(65_536, 0, true));
     sendQueue.push(frame(131_072, 0, true));
@@ -162,7 +162,7 @@ describe("Listeners", () => {
     };
   }
 
-  test("projects the earliest and latest playhead, and knows nobody after three seconds of silence", () => {
+  test("listeners have an earliest and a latest projected playhead, and are unknown after three seconds of silence", () => {
     const listeners = new Listeners({ clock });
     expect(listeners.latest(clock())).toBeUndefined();
     listeners.observe(
@@ -181,7 +181,7 @@ describe("Listeners", () => {
     expect(listeners.latest(clock())).toBeUndefined();
   });
 
-  test("takes who is cut off at the playhead, or by rounding just behind it, to start over there, and nobody before", () => {
+  test("a listener cut off at its playhead, or by rounding just behind it, starts over there; one before does not", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.startOver(ms(5100), clock());
@@ -192,14 +192,14 @@ describe("Listeners", () => {
     expect(listeners.isStartingOver(clock())).toBe(false);
   });
 
-  test("takes an aggregate that was overtaken for what it tells of interrupts, not for the playhead", () => {
+  test("an overtaken aggregate counts for interrupts, not for the playhead", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 }, relay);
     expect(listeners.latest(clock())).toBe(ms(5000));
   });
 
-  test("waits for every listener's own word, and projects for those that stay silent, within what they had", async () => {
+  test("heard() waits for every listener's report, and projects silent ones within what they had received", async () => {
     const listeners = new Listeners({ clock });
     const before = [
       { session: 1, playheadMs: 5000, receivedMs: 9000 },
@@ -221,7 +221,7 @@ describe("Listeners", () => {
     ]);
   });
 
-  test("waits no longer than 300 ms for a listener that says nothing once another has spoken", async () => {
+  test("heard() waits no longer than 300 ms for a silent listener once another has reported", async () => {
     const listeners = new Listeners({ clock });
     const quiet = { session: 2, playheadMs: 5000 };
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
@@ -236,7 +236,7 @@ describe("Listeners", () => {
     expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
   });
 
-  test("believes no relay that puts the listeners beyond what was sent, or far behind", () => {
+  test("no relay can put the listeners beyond what was sent, or far behind", () => {
     const listeners = new Listeners({ clock });
     for (let at = 0; at <= 8000; at += 20) listeners.bound.sent(ms(at), clock());
     listeners.bound.begin(ms(5000), clock());
@@ -256,7 +256,7 @@ describe("Listeners", () => {
     expect([listeners.earliest(clock()), listeners.latest(clock())]).toEqual([ms(1000), ms(6000)]);
   });
 
-  test("gives each of two interrupts in flight its own answer, also when one is answered by the other's report", async () => {
+  test("each of two concurrent interrupts gets its own result, also when the other's report ends it", async () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     const first = listeners.heard(1000);
@@ -273,7 +273,7 @@ describe("Listeners", () => {
       expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
   });
 
-  test("takes a playhead that stood still when it was reported to have perhaps begun to move", () => {
+  test("a playhead that stalled at its last report counts as possibly moving", () => {
     const listeners = new Listeners({ clock });
     expect(listeners.furthest(clock())).toBeUndefined();
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { playing: false }), relay);
@@ -285,7 +285,7 @@ describe("Listeners", () => {
     expect(listeners.furthest(clock())).toBe(ms(5140));
   });
 
-  test("does not wait for listeners that left, nor with nobody there", async () => {
+  test("heard() does not wait for listeners that left, nor without any", async () => {
     const listeners = new Listeners({ clock });
     expect(await listeners.heard(1000)).toEqual([]);
     listeners.observe(aggregate([{ session: 1, playheadMs: 1000 }]), relay);
@@ -294,7 +294,7 @@ describe("Listeners", () => {
     expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
   });
 
-  test("holds no sender's clock or count against another's, however they take turns", () => {
+  test("the clock and count of one sender never count against another's, however they take turns", () => {
     const listeners = new Listeners({ clock });
     const hour = 3_600_000;
     const senders = [
@@ -306,17 +306,17 @@ describe("Listeners", () => {
     for (let turn = 0; turn < 300; turn++) {
       now += 100;
       playheadMs += 100;
-      // Every sender for a while, then turn by turn.
+      // Every sender for a while, then in turns.
       const sender = senders[turn < 150 ? Math.floor(turn / 50) : turn % 3]!;
       sender.id++;
-      const told = { relayTimeMs: now + sender.clockMs, aggregateId: sender.id };
-      listeners.observe(aggregate([{ session: 1, playheadMs }], told), sender.source);
+      const sent = { relayTimeMs: now + sender.clockMs, aggregateId: sender.id };
+      listeners.observe(aggregate([{ session: 1, playheadMs }], sent), sender.source);
       expect(listeners.latest(clock())).toBe(ms(playheadMs));
       expect(listeners.listeners).toBe(1);
     }
   });
 
-  test("follows a sender whose count begins again, and drops what another one overtook by the sender's clock", () => {
+  test("a sender whose count restarts stays valid, and its clock shows which aggregates were overtaken", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { aggregateId: 70_000 }), relay);
     now += 100;

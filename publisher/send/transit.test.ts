@@ -3,7 +3,7 @@ import { fromMilliseconds as ms } from "../../base/index.js";
 import { Transit } from "./transit.js";
 
 describe("Transit", () => {
-  test("is how far ahead a group was written less the lead with which it landed, believed at once when it grows", () => {
+  test("transit is the distance a group was written ahead less its landing lead, and a growth counts at once", () => {
     const transit = new Transit();
     expect(transit.ahead).toBeUndefined();
     for (let sequence = 0; sequence < 300; sequence++) transit.wrote(sequence, ms(900));
@@ -13,7 +13,7 @@ describe("Transit", () => {
     expect(transit.ahead).toBe(ms(150));
     for (let i = 0; i < 60; i++) transit.landed(297, ms(880));
     expect(transit.ahead).toBeLessThan(ms(51));
-    // A group that is not remembered tells nothing; a lead that can't be is no reason to be late.
+    // A forgotten group says nothing; an impossible lead must not make anything late.
     transit.landed(3, ms(-5000));
     transit.landed(296, ms(5000));
     expect(transit.ahead).toBeGreaterThan(ms(30));
@@ -23,7 +23,7 @@ describe("Transit", () => {
     expect(transit.ahead).toBeUndefined();
   });
 
-  test("is not taken for longer because a relay holds what is in no hurry, but for shorter when even that comes soon", () => {
+  test("transit does not grow because a relay holds groups on purpose, but falls when even those arrive soon", () => {
     const transit = new Transit();
     transit.wrote(1, ms(8000));
     transit.landed(1, ms(950));

@@ -1,30 +1,30 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { COMFORTABLE } from "../../flow/playhead/index.js";
 
-/** Groups whose sending is remembered: five seconds of 20 ms. */
+/** Groups whose send time is remembered: five seconds of 20 ms. */
 const MAX_GROUPS = 256;
-/** How much of a shorter transit is believed at once; a longer one is believed in full. */
+/** Weight of a shorter transit; a longer one counts in full at once. */
 const SHARE = 0.25;
-/** What comes on top: reports tell the worst of a quarter of a second, not the worst there is. */
+/** Safety margin: reports carry the worst of a quarter of a second, not the worst ever. */
 const MARGIN = fromMilliseconds(30);
 const LONGEST = fromSeconds(3);
 
 /**
- * How long a group takes from being written to being ready at the listeners' speakers: how far ahead of the playhead it
- * was written, less the lead with which it landed. What was written so far ahead that a relay may hold it on purpose
- * tells no more than bounds: all of that time, and the part of it that is left when the relay held it for as long as it may.
+ * How long a group takes from the write to the listener's speaker: how far ahead of the playhead it was written, less
+ * the lead with which it landed. For a group written far ahead, which a relay may hold on purpose, only bounds are
+ * known: that whole time, and what remains if the relay held it as long as it may.
  */
 export class Transit {
   readonly #groups = new Map<number, Microseconds>();
   #estimate: number | undefined;
 
-  /** A group was written so far ahead of the playhead. */
+  /** A group was written with this distance to the playhead. */
   wrote(sequence: number, headroom: Microseconds): void {
     this.#groups.set(sequence, headroom);
     if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
   }
 
-  /** A group landed with a lead, the worst of its time. */
+  /** A group landed with this lead, the worst of its interval. */
   landed(sequence: number, lead: Microseconds): void {
     const headroom = this.#groups.get(sequence);
     if (headroom === undefined) return;
@@ -34,13 +34,15 @@ export class Transit {
     this.#estimate = least > before ? least : Math.min(before, before + SHARE * (most - before));
   }
 
-  /** Forgets everything, as for another path. */
+  /** Forgets all groups, as for another path. */
   reset(): void {
     this.#groups.clear();
     this.#estimate = undefined;
   }
 
-  /** How far ahead of the playhead a change lands in time when it is written at once; undefined before any report. */
+  /**
+   * How far ahead of the playhead a change still lands in time when it is written at once; undefined before any report.
+   */
   get ahead(): Microseconds | undefined {
     return this.#estimate === undefined ? undefined : microseconds(this.#estimate + MARGIN);
   }

@@ -2,20 +2,20 @@ import type { Microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 import type { Wake } from "../wake.js";
 
-/** What happened on the way to the relay. */
+/** Events of the connection to the relay. */
 export type UplinkEvent =
   /** A session is up; nothing was sent on it yet. */
   | { readonly kind: "connected" }
-  /** A session was lost or could not be made; another attempt follows. */
+  /** A session was lost or failed to open; another attempt follows. */
   | { readonly kind: "problem"; readonly reason: Error }
   /** Another publisher took the broadcast's name at the relay, or left it again. */
   | { readonly kind: "displaced"; readonly displaced: boolean }
-  /** What the listeners report. `source` stands for the sender, whose clock the aggregate carries. */
+  /** The listeners' reports. `source` stands for the sender, whose clock the aggregate carries. */
   | { readonly kind: "aggregate"; readonly aggregate: Aggregate; readonly source: object; readonly at: Microseconds }
   /** The first listener subscribed to the audio, or the last one left. */
   | { readonly kind: "demand"; readonly wanted: boolean };
 
-/** Events kept at most; a flood of aggregates drops the oldest of them. */
+/** Events kept at most; a flood of aggregates drops the oldest. */
 const MAX_EVENTS = 256;
 
 /** The uplink's events in order, until the loop takes them. */

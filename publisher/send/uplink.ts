@@ -9,9 +9,9 @@ import { GroupWriter, type WireFrame } from "./group-writer.js";
 import { NameClaim } from "./name-claim.js";
 import type { UplinkEvents } from "./uplink-events.js";
 
-/** Something that publishes tracks of its own on a broadcast. */
+/** A part that publishes its own tracks on a broadcast. */
 export interface AttachedTrack {
-  /** Publishes its tracks on a new session's broadcast, in place of the session before. */
+  /** Publishes its tracks on a new session's broadcast, in place of the old session. */
   attach(broadcast: Broadcast.Producer, connection: Connection.Established): void;
 }
 
@@ -19,17 +19,17 @@ export interface AttachedTrack {
 export interface UplinkOptions {
   /** Path of the broadcast, such as `demo.hang`. */
   readonly path: string;
-  /** How to get to the relay. */
+  /** How to connect to the relay. */
   readonly reach: ReturnType<typeof reach>;
-  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  /** How long a relay should keep groups, in milliseconds: the distance sent ahead, plus some. */
   readonly retainMs: number;
   /** Whether there is a lower rendition of the audio track. */
   readonly low: boolean;
   readonly logger: Logger;
-  /** Tracks other than the audio's: attached on every session before a listener can see the broadcast. */
+  /** Other tracks than audio: attached on every session before a listener can see the broadcast. */
   readonly tracks: readonly AttachedTrack[];
   readonly events: UplinkEvents;
-  /** What was sent, which bounds what listeners claim. */
+  /** Bounds listeners' claims by what was sent. */
   readonly bound: PlayheadBound;
 }
 
@@ -44,8 +44,8 @@ interface Live {
 }
 
 /**
- * The publisher's connection, made again whenever it breaks. Every session has its own broadcast and tracks, because a
- * broadcast published twice ends on all sessions with the first that ends.
+ * The publisher's connection, reopened whenever it breaks. Every session has its own broadcast and tracks: a broadcast
+ * published twice ends on all sessions as soon as it ends on one.
  */
 export class Uplink {
   readonly #options: UplinkOptions;
@@ -77,17 +77,17 @@ export class Uplink {
     return this.#live !== undefined;
   }
 
-  /** Whether anybody subscribes to the audio track or its lower rendition. */
+  /** Whether the audio track or its lower rendition has a subscriber. */
   get wanted(): boolean {
     return this.#wanted;
   }
 
-  /** Whether anybody subscribes to the lower rendition. */
+  /** Whether the lower rendition has a subscriber. */
   get lowWanted(): boolean {
     return this.#lowWanted;
   }
 
-  /** Resolves when it has ended: with the error that no repeat can mend, or undefined after `close`. */
+  /** Resolves when it has ended: with an error that no retry can mend, or undefined after `close`. */
   get closed(): Promise<Error | undefined> {
     return this.#reconnector.closed;
   }
@@ -104,7 +104,7 @@ export class Uplink {
     const live = this.#live;
     if (live === undefined) return;
     const { audio, low } = live;
-    // Frames wait for a subscription to the new track; what is sent before, a late subscriber would miss.
+    // Frames wait for a subscription to the new track: a late subscriber would miss earlier ones.
     this.#audioWanted = false;
     this.#lowWanted = false;
     this.#wanted = false;
@@ -113,12 +113,12 @@ export class Uplink {
     low?.close();
   }
 
-  /** Sends one frame; false when there is no session or nobody subscribes. */
+  /** Sends one frame; false without a session or subscriber. */
   send(frame: WireFrame): boolean {
     const live = this.#live;
     if (live === undefined || !this.#wanted) return false;
     if (this.#audioWanted) live.audio?.write(frame, frame.body);
-    // Who takes the lower rendition takes whole groups of it.
+    // A subscriber of the lower rendition takes whole groups of it.
     const { low } = live;
     if (
       low !== undefined &&
@@ -130,13 +130,13 @@ export class Uplink {
     return true;
   }
 
-  /** Everything sent from `to` on was taken back: gives up a group that is being sent and holds nothing earlier. */
+  /** Everything sent from `to` on became stale: aborts a group in progress that holds nothing earlier. */
   rewind(to: Microseconds): void {
     this.#live?.audio?.rewind(to);
     this.#live?.low?.rewind(to);
   }
 
-  /** Ends the session and reconnects no more; idempotent. */
+  /** Ends the session and stops reconnecting; idempotent. */
   close(): void {
     this.#live?.broadcast.close();
     this.#reconnector.close();
@@ -220,8 +220,8 @@ export class Uplink {
   }
 }
 
-// Every track is there before anyone can know of it. Unanswered, a request for another would wait, and take memory, until
-// the session ends.
+// Every track exists before any listener can see the broadcast. An unanswered request for another track would wait, and
+// hold memory, until the session ends.
 async function refuseUnknown(broadcast: Broadcast.Producer): Promise<void> {
   for (let request = await broadcast.requested(); request; request = await broadcast.requested())
     request.reject(new Error("There is no such track."));

@@ -11,13 +11,13 @@ export interface AudioReading extends ChannelLayout {
   /** Samples per second and channel. */
   readonly rate: number;
   readonly samples: AsyncGenerator<Float32Array, void, undefined>;
-  /** What is wrong with it although it is played; more may come. */
+  /** Faults of audio that plays all the same; more may follow. */
   readonly warnings: readonly string[];
-  /** Ends processes, also while a reading waits; idempotent. */
+  /** Ends processes, even during a read; idempotent. */
   close(): void;
 }
 
-/** Audio that can be opened, and where it is `repeatable`, opened again. */
+/** Audio that can be opened, and opened again where it is `repeatable`. */
 export interface AudioInput {
   readonly repeatable: boolean;
   /** Reads it from the start. */
@@ -26,17 +26,17 @@ export interface AudioInput {
   close(): Promise<void>;
 }
 
-/** Raw PCM that a stream may hold. */
+/** Formats of raw PCM in a stream. */
 export interface RawFormat extends PcmFormat {
   readonly name: string;
   readonly rate: number;
 }
 
-/** What is read of a pipe before its format is known, kept for ffmpeg. */
+/** Bytes read of a pipe before its format is known, kept for ffmpeg. */
 const MAX_HEAD_BYTES = 1024 * 1024;
 const HEAD_BYTES = 12;
 
-/** A file, or a pipe with a name: WAV, or what ffmpeg knows. */
+/** A file or a named pipe: WAV, or any format that ffmpeg decodes. */
 export class FileAudio implements AudioInput {
   readonly #path: string;
   readonly #input: ByteInput;
@@ -51,7 +51,7 @@ export class FileAudio implements AudioInput {
     return new FileAudio(path, await openPath(path, { kind: "audio", keep }));
   }
 
-  /** Whether it is a file, which has its bytes ready, and no pipe. */
+  /** Whether it is a file, whose bytes are ready, rather than a pipe. */
   get isFile(): boolean {
     return this.#input.size !== undefined;
   }
@@ -166,7 +166,7 @@ function openRaw(reader: ByteReader, raw: RawFormat): AudioReading {
   return { rate: raw.rate, channels: raw.channels, samples, warnings: [], close: () => {} };
 }
 
-/** How files begin that no stream of samples begins with but by a chance of 1 in 2^32; here and at offset 4 or 8. */
+/** Signatures at offset 0, 4 or 8. A stream of samples begins with one only by a chance of 1 in 2^32. */
 const HEADERS: readonly (readonly [offset: number, text: string])[] = [
   [0, "RIFF"],
   [0, "RIFX"],

@@ -4,29 +4,29 @@ import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { InputError } from "../../base/index.js";
 
-/** The bytes of a file or a pipe, readable from the start again: a file always, a pipe as far as it was kept. */
+/** Bytes of a file or pipe that can be read again from the start: a file always, a pipe as far as it was kept. */
 export interface ByteInput {
-  /** Bytes in all; undefined for a pipe, whose length is known at its end. */
+  /** Total bytes; undefined for a pipe, whose length shows only at its end. */
   readonly size: number | undefined;
-  /** A path at which another process can read the same bytes; undefined for a pipe, which only one reader can have. */
+  /** A path where another process can read the same bytes; undefined for a pipe, which has a single reader. */
   readonly path: string | undefined;
   /** Whether the bytes can be read again. */
   readonly repeatable: boolean;
-  /** The bytes from the start. One reading at a time. */
+  /** The bytes from the start. One read at a time. */
   read(): AsyncGenerator<Uint8Array, void, undefined>;
-  /** Closes the file or pipe, also while a reading waits for bytes; idempotent. */
+  /** Closes the file or pipe, even while a read waits for bytes; idempotent. */
   close(): Promise<void>;
 }
 
-/** What is kept of a pipe that shall be played again: 5.8 minutes of 16-bit stereo at 48 kHz. */
+/** Bytes kept of a pipe to play it again: 5.8 minutes of 16-bit stereo at 48 kHz. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const FILE_CHUNK_BYTES = 32 * 1024;
-/** Names of the process's own standard input. */
+/** Paths of the process's own standard input. */
 const STANDARD_INPUT = new Set(["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
 
 /**
- * Opens a file, a named pipe, or a path such as `/dev/stdin` or `/dev/fd/63`. Pipes are opened and read without blocking
- * a thread, so one without a writer holds nothing up.
+ * Opens a file, a named pipe, or a path such as `/dev/stdin` or `/dev/fd/63`. Opening and reading a pipe blocks no
+ * thread, so one without a writer delays nothing else.
  *
  * @param options `kind` is for messages; `keep`: a pipe keeps its first 64 MiB, to be read again.
  * @throws InputError `FILE_NOT_FOUND` or `FILE_UNREADABLE`.
@@ -48,7 +48,7 @@ export async function openPath(
     return new FileInput(file, stats.size, await realpath(path).catch(() => undefined));
   } catch (cause) {
     const code = codeOf(cause);
-    // A child process's standard input may be a socket, which can't be opened a second time, or another user's.
+    // A child process's standard input may be a socket, which opens only once, or belong to another user.
     if (STANDARD_INPUT.has(path) && (code === "ENXIO" || code === "EACCES")) return new PipeInput(process.stdin, keep);
     const reason = code === "ENXIO" ? "it is a socket" : cause instanceof Error ? cause.message : String(cause);
     throw new InputError(
@@ -59,12 +59,12 @@ export async function openPath(
   }
 }
 
-/** The bytes of a stream that is open already, such as `process.stdin`; `keep` as in {@link openPath}. */
+/** Bytes of an open stream such as `process.stdin`; `keep` as in {@link openPath}. */
 export function openStream(stream: AsyncIterable<Uint8Array>, keep: boolean): ByteInput {
   return new PipeInput(stream, keep);
 }
 
-/** A regular file, or a device, which has no size and gives its bytes once. */
+/** A regular file, or a device, which has no size and delivers its bytes once. */
 class FileInput implements ByteInput {
   readonly size: number | undefined;
   readonly path: string | undefined;
@@ -99,7 +99,7 @@ class FileInput implements ByteInput {
   }
 }
 
-/** A pipe, socket or stream, read once; what was kept of it can be read again. */
+/** A pipe, socket or stream, read once; its kept bytes can be read again. */
 class PipeInput implements ByteInput {
   readonly size = undefined;
   readonly path = undefined;
@@ -129,7 +129,7 @@ class PipeInput implements ByteInput {
     this.#reading = reading;
     while (!this.#closed) {
       const next = await reading.next().catch((error: unknown) => {
-        // Closing a stream ends a read that waits with an error.
+        // Closing the stream fails a pending read.
         if (this.#closed) return { done: true, value: undefined } as const;
         throw error;
       });
@@ -144,7 +144,7 @@ class PipeInput implements ByteInput {
     this.#closed = true;
     this.#kept = undefined;
     if (this.#stream instanceof Readable) this.#stream.destroy();
-    // A generator that waits for its input answers return() only after that input came: don't wait for it.
+    // A generator that waits for input answers return() only once that input comes: don't wait for it.
     else this.#reading?.return?.().catch(() => {});
   }
 
@@ -155,7 +155,7 @@ class PipeInput implements ByteInput {
   }
 }
 
-// O_NONBLOCK: a blocking open would hold a thread of libuv's four until a writer comes. A socket polls instead.
+// O_NONBLOCK: a blocking open would occupy one of libuv's four threads until a writer comes. A socket polls instead.
 function openPipe(path: string): Socket {
   return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
 }

@@ -1,4 +1,6 @@
-/** Takes exact or partial pieces out of a stream of byte chunks. Holds one chunk, and what is kept by {@link keep}. */
+/**
+ * Reads exact or partial pieces from a stream of byte chunks. Holds one chunk, plus the bytes that {@link keep} keeps.
+ */
 export class ByteReader {
   readonly #input: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array(0);
@@ -11,32 +13,31 @@ export class ByteReader {
     this.#input = input[Symbol.asyncIterator]();
   }
 
-  /** Bytes taken so far. */
   get position(): number {
     return this.#position;
   }
 
-  /** Keeps what is taken from here on, so that {@link all} can give it again, up to `limit` bytes. */
+  /** Keeps the bytes read from here on, up to `limit`, so that {@link all} can return them again. */
   keep(limit: number): void {
     this.#kept = [];
     this.#keptBytes = 0;
     this.#maxKeptBytes = limit;
   }
 
-  /** What was kept and everything behind it; undefined when more was taken than may be kept. */
+  /** The kept bytes and all that follow; undefined when more was read than may be kept. */
   all(): AsyncGenerator<Uint8Array, void, undefined> | undefined {
     const kept = this.#kept;
     this.#kept = undefined;
     return kept && this.#from(kept);
   }
 
-  /** Everything that was not taken yet. */
+  /** All bytes not read yet. */
   rest(): AsyncGenerator<Uint8Array, void, undefined> {
     this.#kept = undefined;
     return this.#from([]);
   }
 
-  /** The next bytes without taking them: `length` of them, fewer only at the end of the stream. */
+  /** The next bytes without consuming them: `length` of them, fewer only at the end of the stream. */
   async peek(length: number): Promise<Uint8Array> {
     while (this.#chunk.length < length) {
       const next = await this.#input.next();
@@ -46,7 +47,7 @@ export class ByteReader {
     return this.#chunk.subarray(0, length);
   }
 
-  /** Exactly `length` bytes, or undefined when the stream ends before. Allocates what comes, not what is asked for. */
+  /** Exactly `length` bytes, or undefined when the stream ends before. Allocates only what arrives. */
   async take(length: number): Promise<Uint8Array | undefined> {
     const pieces: Uint8Array[] = [];
     for (let left = length; left > 0; ) {
@@ -89,7 +90,7 @@ export class ByteReader {
     return piece;
   }
 
-  /** Ends the stream it reads from. */
+  /** Closes the underlying stream. */
   async close(): Promise<void> {
     await this.#input.return?.();
   }
@@ -114,7 +115,7 @@ export class ByteReader {
   }
 }
 
-/** A view of the same bytes for reading numbers. */
+/** A DataView of the same bytes. */
 export function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,14 +1,14 @@
-/** Which channels there are, for {@link DownMix}. */
+/** The channels of an input, for {@link DownMix}. */
 export interface ChannelLayout {
   readonly channels: number;
-  /** Speakers in the order of dwChannelMask; undefined where unknown: the usual ones of that many channels are assumed. */
+  /** Speakers as in dwChannelMask; undefined where unknown: the usual ones for that number of channels apply. */
   readonly mask?: number | undefined;
 }
 
-/** How far a speaker goes to the left and to the right. */
+/** Gains of a speaker to the left and to the right. */
 type Speaker = readonly [number, number];
 
-/** -3 dB, as ITU-R BS.775-3, table 2 has it. */
+/** -3 dB, from ITU-R BS.775-3, table 2. */
 const HALF_POWER = Math.SQRT1_2;
 const LEFT: Speaker = [1, 0];
 const RIGHT: Speaker = [0, 1];
@@ -22,7 +22,7 @@ const SPEAKERS: readonly Speaker[] = [
   LEFT,
   RIGHT,
   CENTRE,
-  // Low frequencies are left out, as BS.775 says.
+  // BS.775 leaves low frequencies out.
   NOWHERE,
   SIDE_LEFT,
   SIDE_RIGHT,
@@ -41,9 +41,9 @@ const SPEAKERS: readonly Speaker[] = [
   BEHIND,
   SIDE_RIGHT,
 ];
-/** Speakers by number of channels where the file names none, as FLAC (RFC 9639, section 9.1.3) and Windows have them. */
+/** Speakers by number of channels where the file names none, from FLAC (RFC 9639, section 9.1.3) and Windows. */
 const USUAL_MASKS: readonly (number | undefined)[] = [undefined, 0x4, 0x3, 0x7, 0x33, 0x37, 0x3f, 0x70f, 0x63f];
-/** The limiter gives back half of what it took within this many samples: 100 ms. */
+/** The limiter halves its gain reduction within this many samples: 100 ms. */
 const RELEASE = 1 - 0.5 ** (1 / 4800);
 
 /**
@@ -55,7 +55,7 @@ const RELEASE = 1 - 0.5 ** (1 / 4800);
 export class DownMix {
   readonly #from: number;
   readonly #to: 1 | 2;
-  /** Row by row, what each channel adds to an output; undefined where input and output are the same. */
+  /** Row by row, the gain of each channel in an output; undefined where input and output are the same. */
   readonly #matrix: Float32Array | undefined;
   readonly #isLimited: boolean;
   #gain = 1;
@@ -106,7 +106,7 @@ function speakersOf({ channels, mask }: ChannelLayout): readonly Speaker[] | und
   return named ?? (usual === undefined ? undefined : speakersIn(usual, channels));
 }
 
-// A mask of more speakers than channels means its lowest bits; one of fewer does not describe the file.
+// A mask with more speakers than channels means its lowest bits; one with fewer does not describe the file.
 function speakersIn(mask: number, channels: number): readonly Speaker[] | undefined {
   const speakers = SPEAKERS.filter((_, bit) => (mask & (1 << bit)) !== 0).slice(0, channels);
   return speakers.length === channels ? speakers : undefined;
@@ -124,7 +124,7 @@ function matrix(channels: number, to: 1 | 2, speakers: readonly Speaker[] | unde
   if (speakers === undefined || (channels === 2 && isPair(speakers))) {
     return new Float32Array(channels * to).fill(1 / channels);
   }
-  // With nothing but left and right it is stereo, whatever low frequencies are beside it.
+  // Left and right alone are stereo, with or without low frequencies beside them.
   const isStereo = speakers.every((speaker) => speaker === LEFT || speaker === RIGHT || speaker === NOWHERE);
   if (to === 2) return Float32Array.from(([0, 1] as const).flatMap((side) => speakers.map((speaker) => speaker[side])));
   const level = isStereo ? 0.5 : HALF_POWER;

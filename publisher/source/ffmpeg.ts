@@ -15,14 +15,14 @@ export interface FfmpegStream {
   close(): void;
 }
 
-/** The tail of what ffmpeg complains about that is kept. */
+/** Characters kept of ffmpeg's error output: its end. */
 const MAX_COMPLAINT = 500;
 
 /**
- * Decodes any format that `ffmpeg` knows; undefined where it is not installed. ffmpeg neither mixes nor resamples: it
- * writes the channels with their layout as a WAV file of floats, and what follows is that of every WAV file.
+ * Decodes any format that `ffmpeg` supports; undefined where it is not installed. ffmpeg neither mixes nor resamples:
+ * it writes all channels and their layout as a WAV file of floats, which then takes the path of every WAV file.
  *
- * @param source path of a file, or the bytes of a pipe, which ffmpeg gets on its standard input.
+ * @param source path of a file, or the bytes of a pipe for ffmpeg's standard input.
  * @param name used in messages.
  * @throws MediaError `UNSUPPORTED_FILE` when ffmpeg can't decode it either.
  */
@@ -31,7 +31,7 @@ export async function openWithFfmpeg(
   name: string,
 ): Promise<FfmpegStream | undefined> {
   const from = typeof source === "string" ? `file:${source}` : "pipe:0";
-  // Where a file with more than two channels does not say which they are, ffmpeg's guess differs from ours.
+  // Where a file with more than two channels names no layout, ffmpeg's guess differs from ours.
   const input = ["-v", "error", "-guess_layout_max", "2", "-i", from];
   const output = ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"];
   const child = spawn("ffmpeg", [...input, ...output], { stdio: ["pipe", "pipe", "pipe"] });
@@ -50,7 +50,7 @@ export async function openWithFfmpeg(
   const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
   const reason = (code: number | null): string =>
     complaint.trim().split("\n").at(-1) || (code === null ? "it was ended" : `exit code ${code}`);
-  // ffmpeg may have enough before the end, and closes its input then.
+  // ffmpeg may stop reading before the end and close its input.
   if (typeof source === "string") child.stdin.destroy();
   else pipeline(Readable.from(source), child.stdin).catch(() => {});
   const close = (): void => void child.kill("SIGKILL");

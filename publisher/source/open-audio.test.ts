@@ -28,7 +28,7 @@ test("bytes, samples in memory and a stream of either become the same source", a
   for (const audio of opened) expect(await readAll(audio.source(1))).toEqual([...ramp]);
 });
 
-test("pushed mu-law at 8 kHz becomes 48 kHz of the same length in the channels of the broadcast", async () => {
+test("pushed mu-law at 8 kHz becomes 48 kHz audio of the same length in the broadcast's channels", async () => {
   const audio = openAudio({ sampleRate: 8000, format: "mulaw" });
   audio.push!.write(new Uint8Array(800).fill(0x80));
   audio.push!.end();
@@ -43,7 +43,7 @@ test("audio can be said once", () => {
   expect(() => audio.source(1)).toThrow(expect.objectContaining({ code: "SOURCE_USED" }));
 });
 
-test("a file that is missing or a directory is refused at once, and one with another content when it is read", async () => {
+test("openAudio refuses a missing file or a directory at once; other content fails when it is read", async () => {
   expect(() => openAudio({ file: "/nowhere/at all.wav" })).toThrow(
     "The audio file /nowhere/at all.wav does not exist.",
   );
@@ -62,7 +62,7 @@ test("a stream that mixes bytes and samples fails with a sentence", async () => 
   await expect(readAll(source)).rejects.toThrow("The stream gave samples first");
 });
 
-test("closing a stream that never delivers ends its reading", async () => {
+test("closing a stream that never delivers ends its read", async () => {
   const silent = async function* (): AsyncGenerator<Uint8Array> {
     await new Promise(() => {});
   };
@@ -72,7 +72,7 @@ test("closing a stream that never delivers ends its reading", async () => {
   expect(await source.read()).toBeUndefined();
 });
 
-test("options that are wrong are named", () => {
+test("openAudio names wrong options", () => {
   const open = (options: object) => () => openAudio(options as never);
   expect(open({})).toThrow("sampleRate");
   expect(open({ sampleRate: 3 })).toThrow("sampleRate");

@@ -12,11 +12,11 @@ import { type AudioSource, StreamSource } from "./source.js";
 export interface PushedAudioOptions {
   /** Samples per second and channel, 4,000 to 384,000. */
   readonly sampleRate: number;
-  /** How samples are stored. Default `s16le`. */
+  /** Sample format. Default `s16le`. */
   readonly format?: PushFormat;
-  /** Channels in the audio, interleaved, 1 to 32; they are mixed to those of the broadcast. Default 1. */
+  /** Interleaved channels of the audio, 1 to 32, mixed to those of the broadcast. Default 1. */
   readonly channels?: number;
-  /** For messages. Default `speech`. */
+  /** Name for messages. Default `speech`. */
   readonly name?: string;
 }
 
@@ -36,9 +36,9 @@ export interface StreamedAudioOptions {
 
 /** Audio in a file. */
 export interface FileAudioOptions {
-  /** Path of a WAV file or a pipe; any other format is read through `ffmpeg` where that is installed. */
+  /** Path of a WAV file or a pipe; other formats go through `ffmpeg` where it is installed. */
   readonly file: string;
-  /** Starts again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
+  /** Restarts at the end, for ever; a pipe of more than 64 MiB plays once. Default false. */
   readonly loop?: boolean;
 }
 
@@ -79,10 +79,10 @@ const memorySchema = z.strictObject({
   name: z.string().default("samples"),
 });
 
-/** Audio that can be said once: opened by {@link openAudio}, played by `publisher.say`. */
+/** Audio that can be said once: opened by {@link openAudio}, said by `publisher.say`. */
 export class OpenedAudio {
   readonly name: string;
-  /** Where `speech.write` goes; undefined for audio that is pulled. */
+  /** Receives `speech.write`; undefined for pulled audio. */
   readonly push: PushAudio | undefined;
   readonly #input: AudioInput;
   readonly #options: { readonly loop: boolean; readonly stored: boolean };
@@ -97,7 +97,7 @@ export class OpenedAudio {
   }
 
   /**
-   * The audio as a source of so many channels.
+   * The audio as a source with this many channels.
    *
    * @throws StateError `SOURCE_USED` the second time.
    */
@@ -112,7 +112,7 @@ export class OpenedAudio {
 
 /**
  * Opens audio for `publisher.say`: pushed by the application, pulled from a stream, from a file or from memory.
- * Synchronous; what turns out to be wrong with a stream or a file's content fails the speech (`outcome: "failed"`).
+ * Synchronous; a fault in a stream or a file's content fails the speech (`outcome: "failed"`).
  *
  * @throws InputError `INVALID_OPTION`; `FILE_NOT_FOUND` or `FILE_UNREADABLE` for a file.
  */
@@ -151,7 +151,7 @@ function openSamples({ samples, name, sampleRate, channels, loop }: z.output<typ
   return new OpenedAudio(name, new MemoryAudio(samples, sampleRate, channels), { loop, stored: true });
 }
 
-/** A file that is opened when it is read. */
+/** A file that opens at the first read. */
 class LaterFile implements AudioInput {
   readonly #path: string;
   readonly #loop: boolean;
@@ -179,7 +179,7 @@ class LaterFile implements AudioInput {
   }
 }
 
-/** A stream whose first chunk shows what it holds: bytes or samples. */
+/** A stream whose first chunk shows its content: bytes or samples. */
 class ChunkAudio implements AudioInput {
   readonly repeatable = false;
   readonly #stream: AsyncIterable<Uint8Array | Float32Array>;
@@ -206,7 +206,7 @@ class ChunkAudio implements AudioInput {
 
   async close(): Promise<void> {
     await this.#bytes?.close();
-    // A generator that waits for its input answers return() only after that input came: don't wait for it.
+    // A generator that waits for input answers return() only once that input comes: don't wait for it.
     this.#chunks?.return?.().catch(() => {});
   }
 }

@@ -5,49 +5,49 @@ import type { AudioSource } from "./source.js";
 /** Options of {@link PacedSource}. */
 export interface PacedSourceOptions {
   readonly source: AudioSource;
-  /** How much later than now what is read next goes to the timeline. */
+  /** Distance between now and the timeline position of the next sample read. */
   readonly lag: () => Microseconds;
 }
 
 const milliseconds = (value: number): number => (value * SAMPLE_RATE) / 1000;
 
-/** Audio queued at most. A source that fills this delivers faster than it captures, so it is no live one. */
+/** Maximum audio queued. A source that fills this delivers faster than it captures, so it is not live. */
 const MAX_QUEUED = milliseconds(30_000);
-/** Audio given out at once. */
+/** Audio delivered at once. */
 const PIECE = milliseconds(10);
-/** Over what time the least lateness counts: the rest of it comes and goes with the source's chunks. */
+/** The smallest lateness within this time counts: the rest varies with the source's chunks. */
 const WINDOW = milliseconds(1000);
-/** Lateness that is made good, and what is left of it. */
+/** Lateness at which corrections start, and at which they stop. */
 const WORTH = { begin: milliseconds(25), end: milliseconds(10) };
-/** More lateness than this is left out at once: a minute of it would take minutes in small skips. */
+/** Lateness beyond this is skipped at once: a minute of it would take minutes in small skips. */
 const LIMIT = milliseconds(3000);
 const FADE = milliseconds(5);
-/** Longest stretch left out or repeated at once: a period of a low voice, and more where it is quiet. */
+/** Longest stretch skipped or repeated at once: a period of a low voice, and more where it is quiet. */
 const LONGEST = { quiet: milliseconds(20), loud: milliseconds(15) };
-/** Quiet: a peak under -40 dBFS, or 26 dB under the loudest of the last seconds. */
+/** Quiet: a peak under -40 dBFS, or 26 dB under the loudest peak of the last seconds. */
 const QUIET = { peak: 0.01, share: 0.05 };
 const FORGET = Math.exp(-PIECE / (3 * SAMPLE_RATE));
 
 /**
- * A live source at the pace of the wall clock. It reads the source as fast as that delivers, so that nothing waits unseen
- * in a pipe, and makes good what stays late: it leaves out short stretches where the source's clock is fast or audio
- * waited, repeats some where the clock is slow, each with a crossfade where it is heard least. The source's chunks and
- * short stalls, whose audio comes in time after all, change nothing.
+ * A live source at the pace of the wall clock. It reads the source as fast as that delivers, so that no audio waits
+ * unseen in a pipe. It corrects lasting lateness with a crossfade where that is least audible: it skips short stretches
+ * where the source's clock is fast or audio waited, and repeats some where the clock is slow. Chunks and short stalls
+ * whose audio arrives in time change nothing.
  */
 export class PacedSource implements AudioSource {
   readonly #source: AudioSource;
   readonly #lag: () => Microseconds;
   readonly #fade: Float32Array;
   #queue = new Float32Array(0);
-  /** What was given out last: as much as can be repeated. */
+  /** The last samples delivered: as many as a repeat may need. */
   #past = new Float32Array(0);
   #reading = false;
   #isOver = false;
   #error: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
-  /** Samples per channel given out. */
+  /** Samples per channel delivered. */
   #given = 0;
-  /** In samples per channel, of the last second: how late what was read next was, and how much of it was queued. */
+  /** In samples per channel, over the last second: how late the next sample was, and how much was queued. */
   #lateness: { readonly at: number; readonly late: number; readonly queued: number }[] = [];
   #isMakingGood = false;
   #notBefore = 0;
@@ -73,17 +73,17 @@ export class PacedSource implements AudioSource {
     return this.#source.warnings ?? [];
   }
 
-  /** Milliseconds of audio left out, and repeated, so far. */
+  /** Milliseconds of audio skipped and repeated so far. */
   get counters(): { readonly skippedMs: number; readonly repeatedMs: number } {
     return { skippedMs: (this.#skipped * 1000) / SAMPLE_RATE, repeatedMs: (this.#repeated * 1000) / SAMPLE_RATE };
   }
 
-  /** Microseconds by which the source delivers later than now for good, beyond what is queued. */
+  /** Microseconds of lasting lateness of the source, beyond the queue. */
   get behind(): Microseconds {
     return microseconds(((this.#late - this.#backlog) * 1e6) / SAMPLE_RATE);
   }
 
-  /** What comes next goes to the timeline so much later than it would have: over a hole. */
+  /** The timeline left a hole: the next sample goes there later by `by`. */
   moved(by: Microseconds): void {
     this.#reduce((by * SAMPLE_RATE) / 1e6, 0);
   }
@@ -114,7 +114,7 @@ export class PacedSource implements AudioSource {
     return this.#queue.length / this.channels;
   }
 
-  /** Keeps one reading of the source under way as long as there is room. */
+  /** Keeps one read of the source in flight while there is room. */
   #fetch(): void {
     if (this.#reading || this.#isOver || this.#error !== undefined || this.#frames >= MAX_QUEUED) return;
     this.#reading = true;
@@ -136,19 +136,19 @@ export class PacedSource implements AudioSource {
 
   #measure(): void {
     const lag = Math.max(0, (this.#lag() * SAMPLE_RATE) / 1e6);
-    // With more of it there already, as in a file, nothing is late.
+    // With more audio queued, as from a file, nothing is late.
     const queued = this.#reading ? this.#frames : 0;
     const at = this.#given;
     this.#lateness.push({ at, late: this.#reading ? queued + lag : 0, queued });
     while (this.#lateness[0]!.at < at - WINDOW) this.#lateness.shift();
   }
 
-  /** How late the audio is whatever the source's chunks do; 0 without evidence of a second. */
+  /** Lateness that does not depend on the source's chunks; 0 without a second of evidence. */
   get #late(): number {
     return this.#given < WINDOW ? 0 : Math.min(...this.#lateness.map(({ late }) => late));
   }
 
-  /** The part of it that is queued. */
+  /** The queued part of that lateness. */
   get #backlog(): number {
     return this.#given < WINDOW ? 0 : Math.min(...this.#lateness.map(({ queued }) => queued));
   }
@@ -172,12 +172,12 @@ export class PacedSource implements AudioSource {
     const done = isWaiting ? this.#skip(Math.max(0, this.#backlog - LIMIT), most) : this.#repeat(most);
     if (done === 0) return;
     this.#reduce(done, isWaiting ? done : 0);
-    // A third faster where much is late, a fifth, and at last 5 %; half as fast again where it is quiet.
+    // A third faster where much is late, then a fifth, then 5 %; half of that again where it is quiet.
     const spacing = isQuiet ? 2 : late > milliseconds(500) ? 3 : late > milliseconds(100) ? 5 : 20;
     this.#notBefore = this.#given + Math.min(done, most) * spacing;
   }
 
-  /** Leaves out `least` frames and as many more, up to `most`, as fit best. */
+  /** Skips `least` to `most` frames, at the best match. */
   #skip(least: number, most: number): number {
     const { channels } = this;
     const whole = Math.floor(Math.max(0, Math.min(least, this.#frames - most - FADE)));
@@ -191,13 +191,13 @@ export class PacedSource implements AudioSource {
     return skipped;
   }
 
-  /** Repeats the end of what was given out: as much, up to `most`, as fits best. */
+  /** Repeats up to `most` frames of the last output, at the best match. */
   #repeat(most: number): number {
     const { channels } = this;
     const past = this.#past.length / channels;
     if (past < LONGEST.quiet || this.#frames < FADE) return 0;
     const longest = Math.max(FADE, Math.min(most, past));
-    // Going back is going on from there: compared backwards, what comes now against what came then.
+    // Going back continues from there: it compares the coming audio backwards with the audio before.
     const around = join(this.#past, this.#queue.subarray(0, FADE * channels));
     const planes = this.#planes(around).map((plane) => plane.reverse());
     const repeated = bestShift(planes, { length: FADE, shortest: FADE, longest });

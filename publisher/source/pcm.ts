@@ -1,8 +1,8 @@
 import { InputError } from "../../base/index.js";
 
 /**
- * How one sample is stored. `u8` is unsigned as in WAV, `alaw` and `mulaw` are those of ITU-T G.711; all others are
- * little-endian. `s24in32` is 24 bits in four bytes, at their lower or their upper end: files have both, and only the
+ * Storage format of one sample. `u8` is unsigned as in WAV; `alaw` and `mulaw` follow ITU-T G.711; all others are
+ * little-endian. `s24in32` is 24 bits in four bytes, at their lower or upper end: both exist in files, and only the
  * samples show which.
  */
 export type SampleFormat = "u8" | "s16le" | "s24le" | "s24in32" | "s32le" | "f32le" | "f64le" | "alaw" | "mulaw";
@@ -26,13 +26,13 @@ export const SAMPLE_BYTES: Readonly<Record<SampleFormat, number>> = {
   mulaw: 1,
 };
 
-/** Louder than any audio: 48 dB above full scale. What a float says beyond it is damage, and would overflow filters. */
+/** 48 dB above full scale. A float beyond that is damaged and would overflow filters. */
 const LOUDEST = 256;
 
 /**
- * Turns chunks of raw PCM, cut anywhere, into interleaved samples in -1..1. Infinities and not-a-numbers become silence,
- * because one of them would stay in the denoiser's recurrent state for good. A rest of less than a sample frame at the
- * end is left out.
+ * Turns chunks of raw PCM, cut anywhere, into interleaved samples in -1..1. Infinities and not-a-numbers become
+ * silence, because a single one would stay in the denoiser's recurrent state for good. A trailing part of a sample
+ * frame is dropped.
  *
  * @throws InputError `PCM_TRUNCATED` for such a rest, if the input has to be whole.
  */
@@ -57,7 +57,6 @@ export async function* decodeSamples(
   if (isWhole && rest.length > 0) throw truncatedPcm(rest.length, format);
 }
 
-/** The error for raw PCM that ends in the middle of a sample frame. */
 function truncatedPcm(restBytes: number, { sampleFormat, channels }: PcmFormat): InputError {
   return new InputError(
     "PCM_TRUNCATED",
@@ -66,7 +65,7 @@ function truncatedPcm(restBytes: number, { sampleFormat, channels }: PcmFormat):
   );
 }
 
-/** Converts whole samples to floats in -1..1; a rest of less than a sample is left out. */
+/** Converts whole samples to floats in -1..1; drops a trailing part of a sample. */
 export function toFloat(bytes: Uint8Array, format: SampleFormat): Float32Array {
   const samples = new Float32Array(Math.floor(bytes.length / SAMPLE_BYTES[format]));
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -93,7 +92,7 @@ function audible(value: number): number {
   return Number.isFinite(value) ? Math.min(LOUDEST, Math.max(-LOUDEST, value)) : 0;
 }
 
-// Microsoft puts 24 bits at the upper end of their container, so that the lowest byte is 0; ALSA at the lower end.
+// Microsoft puts 24 bits at the upper end of their container, so the lowest byte is 0; ALSA puts them at the lower end.
 function fromS24In32(data: DataView, samples: Float32Array): Float32Array {
   let low = 0;
   for (let i = 0; i < samples.length; i++) low |= data.getUint8(i * 4);
@@ -104,7 +103,7 @@ function fromS24In32(data: DataView, samples: Float32Array): Float32Array {
   return samples;
 }
 
-// G.711, table 1: 13 bits, of which sign, 3 of a segment and 4 within it are sent, every second bit inverted.
+// G.711, table 1: 13 bits, sent as sign, 3 bits of segment and 4 within it, every second bit inverted.
 function fromAlaw(byte: number): number {
   const code = byte ^ 0x55;
   const segment = (code >> 4) & 7;

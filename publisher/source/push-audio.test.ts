@@ -11,7 +11,7 @@ async function readAll(audio: PushAudio): Promise<number[]> {
   return all;
 }
 
-test("pushed bytes come out as the samples they are, however they are cut and whatever the format", async () => {
+test("pushed bytes become the same samples however they are cut, in every format", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom("s16le" as const, "f32le" as const, "mulaw" as const, "alaw" as const),
@@ -43,7 +43,7 @@ test("pushed bytes come out as the samples they are, however they are cut and wh
   );
 });
 
-test("a writer is asked to wait while more than ten seconds are buffered, and is ready again once they are read", async () => {
+test("a writer has to wait while more than ten seconds are buffered, and may continue once they are read", async () => {
   const audio = new PushAudio(options);
   expect(audio.write(new Int16Array(9 * 24_000))).toBe(true);
   await audio.ready;
@@ -60,7 +60,7 @@ test("a writer is asked to wait while more than ten seconds are buffered, and is
   expect(audio.bufferedMs).toBe(9900);
 });
 
-test("a writer that never waits is stopped at 64 MiB by one error", () => {
+test("one error stops a writer that never waits at 64 MiB", () => {
   const audio = new PushAudio(options);
   audio.write(new Uint8Array(64 * 1024 * 1024));
   expect(() => audio.write(new Uint8Array(2))).toThrow(expect.objectContaining({ code: "BUFFER_FULL" }));
@@ -78,7 +78,7 @@ test("a write after close throws nothing, holds nothing and frees the writer", a
   expect(await readAll(audio)).toEqual([]);
 });
 
-test("a write after end, and samples of another format, are refused by a sentence", () => {
+test("a write after end, and samples of another format, are refused with a sentence", () => {
   const audio = new PushAudio(options);
   expect(() => audio.write(new Float32Array(4))).toThrow(
     "Speech.write takes a Uint8Array or an Int16Array, not Float32Array.",

@@ -2,7 +2,6 @@ import { InputError, StateError } from "../../base/index.js";
 import type { AudioInput, AudioReading } from "./audio-input.js";
 import { SAMPLE_BYTES, toFloat } from "./pcm.js";
 
-/** How pushed samples are stored. */
 export type PushFormat = "s16le" | "f32le" | "mulaw" | "alaw";
 
 /** Options of {@link PushAudio}. */
@@ -14,13 +13,13 @@ export interface PushAudioOptions {
   readonly channels: number;
 }
 
-/** What is pushed is read this much at a time, so that a whole answer pushed at once is no burden. */
+/** Pushed audio is read in pieces this long, so that a whole answer pushed at once does not block the loop. */
 const PIECE_MS = 100;
-/** From here on `write` asks the caller to wait. */
+/** Beyond this, `write` asks the caller to wait. */
 const HIGH_WATER_MS = 10_000;
-/** 23 minutes of 16-bit mono at 24 kHz: an answer that comes at once fits, and a writer that never waits does not. */
+/** 23 minutes of 16-bit mono at 24 kHz: enough for an answer that comes at once, not for a writer that never waits. */
 const MAX_BYTES = 64 * 1024 * 1024;
-/** Small writes share blocks of this size: a write of one sample then costs no object. */
+/** Small writes share blocks of this size: a write of one sample then allocates no object. */
 const BLOCK_BYTES = 16 * 1024;
 
 interface Block {
@@ -28,7 +27,7 @@ interface Block {
   used: number;
 }
 
-/** PCM that the application pushes, in any portions and as fast as it comes, until it is read. */
+/** PCM that the application pushes, in portions of any size and speed, until it is read. */
 export class PushAudio implements AudioInput {
   readonly repeatable = false;
   readonly #options: PushAudioOptions;
@@ -36,7 +35,7 @@ export class PushAudio implements AudioInput {
   readonly #bytesPerMs: number;
   readonly #warnings: string[] = [];
   #blocks: Block[] = [];
-  /** Bytes of the first block that were read. */
+  /** Bytes read of the first block. */
   #read = 0;
   #bytes = 0;
   #isEnded = false;
@@ -50,19 +49,19 @@ export class PushAudio implements AudioInput {
     this.#bytesPerMs = (this.#frameBytes * options.sampleRate) / 1000;
   }
 
-  /** Milliseconds of audio that were pushed and not read yet. */
+  /** Milliseconds of audio pushed and not read yet. */
   get bufferedMs(): number {
     return this.#bytes / this.#bytesPerMs;
   }
 
-  /** Resolves when there is room for more, and when nothing more is wanted. */
+  /** Resolves when there is room for more, or when no more is wanted. */
   get ready(): Promise<void> {
     if (!this.#isFull) return Promise.resolve();
     this.#room ??= Promise.withResolvers();
     return this.#room.promise;
   }
 
-  /** Whether `write` takes so many bytes without an error. */
+  /** Whether `write` takes this many bytes without an error. */
   accepts(bytes: number): boolean {
     return this.#isClosed || (!this.#isEnded && this.#bytes + bytes <= MAX_BYTES);
   }
@@ -87,7 +86,7 @@ export class PushAudio implements AudioInput {
     return !this.#isFull;
   }
 
-  /** Nothing more is to come; idempotent. */
+  /** Ends the audio; idempotent. */
   end(): void {
     this.#isEnded = true;
     this.#wake();

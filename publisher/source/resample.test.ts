@@ -36,7 +36,7 @@ function levelAt(samples: Float32Array, hz: number): number {
 }
 
 describe("Resampler", () => {
-  test("passes the pass band in time and level from every usual rate", () => {
+  test("a resampler keeps the pass band in time and level from every usual rate", () => {
     for (const rate of [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]) {
       const hz = 1000;
       const input = tone(rate, hz, 0.5);
@@ -51,7 +51,7 @@ describe("Resampler", () => {
     }
   });
 
-  test("rejects images above the input's band and aliases from above the output's by 75 dB", () => {
+  test("a resampler rejects images above the input's band and aliases from above the output's by 75 dB", () => {
     for (const rate of [8000, 16_000, 22_050, 24_000, 32_000, 44_100]) {
       for (const share of [0.1, 0.25, 0.4]) {
         const output = convert(tone(rate, rate * share, 0.5), rate);
@@ -62,7 +62,7 @@ describe("Resampler", () => {
     expect(levelAt(convert(tone(96_000, 30_000, 0.5), 96_000), 18_000)).toBeLessThan(-75);
   });
 
-  test("gives the same samples however the input is cut, also in stereo", () => {
+  test("a resampler returns the same samples however the input is cut, also in stereo", () => {
     const mono = tone(44_100, 777, 0.2);
     const whole = convert(mono, 44_100);
     expect(convert(mono, 44_100, 1)).toEqual(whole);
@@ -74,7 +74,7 @@ describe("Resampler", () => {
     expect(output.filter((_, i) => i % 2 === 0).every((sample) => sample === 0)).toBe(true);
   });
 
-  test("converts a rate without a short ratio as cleanly as any other", () => {
+  test("a resampler converts a rate without a short ratio as cleanly as any other", () => {
     for (const rate of [11_127, 22_254, 37_800, 44_056, 47_999, 65_537, 191_999]) {
       const edge = Math.min(rate, 48_000) * 0.4;
       for (const hz of [1000, edge]) {
@@ -89,13 +89,13 @@ describe("Resampler", () => {
     }
   });
 
-  test("refuses a rate it has no filter for", () => {
+  test("a resampler refuses a rate it has no filter for", () => {
     for (const from of [0, 99, 48_000.5, 768_001, 1e6]) {
       expect(() => new Resampler({ from, channels: 1 })).toThrow(`${from} Hz`);
     }
   });
 
-  test("passes the pass band of a lower rate in time and level, and what is above it not at all", () => {
+  test("a resampler keeps the pass band of a lower rate and removes what lies above it", () => {
     for (const to of [8000, 16_000, 22_050, 24_000]) {
       const down = (hz: number) => {
         const resampler = new Resampler({ from: 48_000, to, channels: 1 });

@@ -1,6 +1,6 @@
 import { InputError } from "../../base/index.js";
 
-/** The rate everything runs at after the source, in Hz: the denoiser's and Opus's own. */
+/** The internal sample rate in Hz, which the denoiser and Opus share. */
 export const SAMPLE_RATE = 48_000;
 
 /** Half the filter's length in samples of the slower rate: 48 taps a phase. */
@@ -9,15 +9,15 @@ const HALF_WIDTH = 24;
 const CUTOFF = 0.465;
 /** Kaiser window shape for 80 dB of stop-band attenuation: 0.1102 (A - 8.7), Kaiser 1974. */
 const BETA = 0.1102 * (80 - 8.7);
-/** Rows of the filter's table. Between two of that many, a straight line is closer than the stop band is deep. */
+/** Rows of the filter's table. With this many, linear interpolation between two rows errs less than the stop band. */
 const MAX_PHASES = 1024;
 const MIN_RATE = 100;
 const MAX_RATE = 768_000;
 
 /**
- * Streaming sample-rate conversion, to 48 kHz by default, by a polyphase Kaiser-windowed sinc. The filter's delay is
- * taken out: output sample `n` lies at the time of input sample `n * from / to`. A rate without a short ratio has more
- * phases than the table has rows; what lies between two rows is interpolated.
+ * Streaming sample-rate conversion, to 48 kHz by default, by a polyphase Kaiser-windowed sinc. It compensates the
+ * filter's delay: output sample `n` lies at the time of input sample `n * from / to`. A rate without a short ratio has
+ * more phases than the table has rows; outputs between two rows are interpolated.
  *
  * @throws InputError `UNSUPPORTED_SAMPLE_RATE` for a rate outside 100 Hz to 768 kHz.
  */
@@ -27,9 +27,9 @@ export class Resampler {
   readonly #down: number;
   readonly #half: number;
   readonly #rows: number;
-  /** `#rows` rows of `2 * #half` taps, and one more where outputs lie between them. */
+  /** `#rows` rows of `2 * #half` taps, plus one where outputs lie between rows. */
   readonly #taps: Float64Array;
-  /** Interleaved input not yet done with; starts with the zeros before the first sample. */
+  /** Interleaved input still needed; starts with the zeros before the first sample. */
   #input: Float32Array;
   /** Position of the next output, in input samples times `#up`, relative to the start of `#input`. */
   #position: number;
@@ -58,7 +58,7 @@ export class Resampler {
     this.#position = this.#half * up;
   }
 
-  /** Takes interleaved samples of any number and returns what is ready at the new rate. */
+  /** Takes any number of interleaved samples and returns the output that is ready. */
   process(samples: Float32Array): Float32Array {
     this.#received += samples.length / this.#channels;
     if (this.#up === this.#down) {
@@ -68,7 +68,7 @@ export class Resampler {
     return this.#run(samples, Number.POSITIVE_INFINITY);
   }
 
-  /** Ends the input and returns what was still held back, so that the length matches to the sample. */
+  /** Ends the input and returns the remaining output, so that the length matches to the sample. */
   flush(): Float32Array {
     if (this.#up === this.#down) return new Float32Array(0);
     const total = Math.round((this.#received * this.#up) / this.#down);
@@ -116,7 +116,7 @@ export class Resampler {
   }
 }
 
-// One row more than there are, so that the last has one behind it.
+// One extra row, so that the last one has a neighbour.
 function design(rows: number, half: number, cutoff: number): Float64Array {
   const width = 2 * half;
   const taps = new Float64Array((rows + 1) * width);
@@ -133,7 +133,7 @@ function design(rows: number, half: number, cutoff: number): Float64Array {
       taps[phase * width + k] = tap;
       sum += tap;
     }
-    // Every phase passes a constant unchanged; otherwise silence with an offset would hum at the phase rate.
+    // Every phase passes a constant unchanged; otherwise an offset in silence would hum at the phase rate.
     for (let k = 0; k < width; k++) taps[phase * width + k]! /= sum;
   }
   return taps;

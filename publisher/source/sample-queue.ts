@@ -1,22 +1,22 @@
 import { race } from "../../base/index.js";
 import type { AudioSource } from "./source.js";
 
-/** How a splice joins what is there. */
+/** How a splice joins the queued samples. */
 export type SpliceMode = "replace" | "sum";
 
-/** A stretch of audio that repeats instead of what the source says. */
+/** A stretch of audio that repeats in place of the source. */
 interface Loop {
   readonly samples: Float32Array;
-  /** The next value to give. */
+  /** Index of the next value. */
   at: number;
 }
 
-/** Values of a repeating stretch that are queued at once. */
+/** Values of a repeating stretch queued at once. */
 const LOOP_PIECE = 960;
 
 /**
- * A source's samples on their way to the denoiser, so that some can be given back, changed, or repeated. Positions are
- * samples per channel from the front.
+ * A source's samples on their way to the denoiser. Samples can be put back, changed or repeated. Positions are samples
+ * per channel from the front.
  */
 export class SampleQueue {
   readonly source: AudioSource;
@@ -29,7 +29,7 @@ export class SampleQueue {
   #stir = Promise.withResolvers<void>();
   #ended = false;
   #loop: Loop | undefined;
-  /** What comes after the loop. */
+  /** Samples that follow the loop. */
   #after: Float32Array[] = [];
 
   constructor(source: AudioSource, onSamples: (samples: Float32Array, offset: number) => void = () => {}) {
@@ -37,7 +37,7 @@ export class SampleQueue {
     this.#onSamples = onSamples;
   }
 
-  /** Samples per channel that are queued. */
+  /** Samples per channel queued. */
   get length(): number {
     return this.#values / this.source.channels;
   }
@@ -47,23 +47,23 @@ export class SampleQueue {
     return this.#loop !== undefined;
   }
 
-  /** Whether `values` are queued, or nothing more is to come. */
+  /** Whether `values` are queued, or the source has ended. */
   isReady(values: number): boolean {
     return this.#values >= values || (this.#ended && this.#loop === undefined);
   }
 
-  /** Waits until `values` are queued, or nothing more is to come. */
+  /** Waits until `values` are queued, or the source has ended. */
   async fill(values: number): Promise<void> {
     while (this.#values < values) {
       if (this.#error !== undefined) throw this.#error.error;
       if (this.#loop !== undefined) this.#repeat(this.#loop);
       else if (this.#ended) return;
-      // Samples may be given back while the source is silent.
+      // Samples may be put back while the source delivers nothing.
       else await race([this.#fetch(), this.#stir.promise]);
     }
   }
 
-  /** Moves samples from the front to `into`; returns how many values there were, the rest is silence. */
+  /** Moves samples from the front to `into`; returns how many values, and fills the rest with silence. */
   take(into: Float32Array): number {
     let filled = 0;
     while (filled < into.length && this.#pieces.length > 0) {
@@ -79,13 +79,13 @@ export class SampleQueue {
     return filled;
   }
 
-  /** Gives samples back in front. */
+  /** Puts samples back in front. */
   unshift(...pieces: readonly Float32Array[]): void {
     this.#pieces.unshift(...pieces.filter((piece) => piece.length > 0));
     this.#count();
   }
 
-  /** Changes what is queued from `offset` on; a negative offset leaves the start of the samples out. */
+  /** Changes queued samples from `offset` on; a negative offset drops the start of the samples. */
   edit(offset: number, samples: Float32Array, mode: SpliceMode): void {
     const { channels } = this.source;
     const all = this.#join();
@@ -93,19 +93,19 @@ export class SampleQueue {
     this.#pieces = all.length > 0 ? [all] : [];
   }
 
-  /** The first `frames` samples per channel, as far as they are queued. */
+  /** The first `frames` samples per channel, if queued. */
   peek(frames: number): Float32Array {
     return this.#join().slice(0, frames * this.source.channels);
   }
 
-  /** Repeats `samples` from `offset` on, `phase` first; what was to come then waits until the loop is ended. */
+  /** Repeats `samples` from `offset` on, starting at `phase`; later samples wait until the loop ends. */
   loop(samples: Float32Array, offset: number, phase: number): void {
     const after = this.#truncate(offset);
     if (this.#loop === undefined) this.#after = [after];
     this.#loop = { samples, at: phase * this.source.channels };
   }
 
-  /** Ends the loop at `offset`: what waited comes then. */
+  /** Ends the loop at `offset`, where the waiting samples continue. */
   unloop(offset: number): void {
     if (this.#loop === undefined) return;
     this.#truncate(offset);
@@ -114,7 +114,7 @@ export class SampleQueue {
     this.#count();
   }
 
-  /** Lets go of the source; idempotent. What is queued stays. */
+  /** Closes the source; idempotent. Queued samples stay. */
   async close(): Promise<void> {
     this.#ended = true;
     this.#loop = undefined;
@@ -179,7 +179,7 @@ export class SampleQueue {
   }
 }
 
-/** Puts `samples` over `target` from `at` on (both in values), as far as they overlap. */
+/** Puts `samples` over `target` from `at` on (both in values), where they overlap. */
 export function splice(target: Float32Array, at: number, samples: Float32Array, mode: SpliceMode): void {
   const start = Math.max(0, at);
   const end = Math.min(target.length, at + samples.length);

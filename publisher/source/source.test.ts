@@ -42,7 +42,7 @@ async function* bytes(...chunks: number[][]): AsyncGenerator<Uint8Array> {
 }
 
 describe("openSource", () => {
-  test("reads a file to its end, or again and again", async () => {
+  test("a source reads a file to its end, or over and over", async () => {
     const file = join(folder, "ramp.wav");
     await writeFile(
       file,
@@ -62,13 +62,13 @@ describe("openSource", () => {
     expect(await source.read()).toBeUndefined();
   });
 
-  test("brings a 16 kHz file to 48 kHz with its length kept", async () => {
+  test("a source converts a 16 kHz file to 48 kHz and keeps its length", async () => {
     const file = join(folder, "narrow.wav");
     await writeFile(file, wavBytes(new Int16Array(16_000), 16_000));
     expect(await readAll(await openSource({ file }))).toHaveLength(48_000);
   });
 
-  test("reads raw PCM cut anywhere and says so when it ends inside a sample", async () => {
+  test("a source reads raw PCM cut anywhere and refuses input that ends inside a sample", async () => {
     const source = await openSource({ pcm: bytes([0], [64, 0], [192], [0]), inputChannels: 1 });
     expect(await source.read()).toEqual(Float32Array.of(0.5, -0.5));
     await expect(source.read()).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe("openSource", () => {
     expect(await stereo.read()).toEqual(Float32Array.of(0.5));
   });
 
-  test("refuses bad options, missing files and files of unknown kind by name", async () => {
+  test("openSource refuses bad options, missing files and files of unknown kind by name", async () => {
     await expect(openSource({ file: "" })).rejects.toMatchObject({ code: "INVALID_OPTION" });
     await expect(openSource({ file: "/nowhere/voice.wav" })).rejects.toMatchObject({
       code: "FILE_NOT_FOUND",

@@ -6,22 +6,22 @@ import { openStream } from "./byte-input.js";
 import { DownMix } from "./down-mix.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
 
-/** Where audio comes from: interleaved 48 kHz samples, pulled. */
+/** A source of audio: interleaved 48 kHz samples, pulled. */
 export interface AudioSource {
-  /** For messages: a file name, `stdin`... */
+  /** Name for messages: a file name, `stdin`... */
   readonly name: string;
   readonly channels: 1 | 2;
   /**
-   * The next samples (any number of whole sample frames, in -1..1), or undefined at the end.
-   * One call at a time. Rejects with a MediaError or InputError that names the source when it can't be read.
+   * The next samples (any number of whole sample frames, in -1..1), or undefined at the end. One call at a time.
+   * Rejects with a MediaError or InputError that names a source it can't read.
    */
   read(): Promise<Float32Array | undefined>;
   /**
-   * What is wrong with the input although it is played, a sentence each, such as a file that ends before its header
-   * says. More may come while it is read.
+   * Faults of an input that plays all the same, a sentence each, such as a file that ends before its header says. More
+   * may follow while it is read.
    */
   readonly warnings?: readonly string[];
-  /** Whether all of it is there already, as in a file: it is read when it is needed, even in a live broadcast. */
+  /** Whether all of the audio is available already, as in a file: even a live broadcast then reads it on demand. */
   readonly stored?: boolean;
   /** Closes files, pipes and processes; idempotent. */
   close(): Promise<void>;
@@ -32,9 +32,9 @@ const outputChannels = z.union([z.literal(1), z.literal(2)]).default(1);
 
 /** Options of {@link openSource}, by kind of input. */
 const fileSchema = z.strictObject({
-  /** Path of a WAV file or a pipe; anything else than WAV is read through `ffmpeg` when that is installed. */
+  /** Path of a WAV file or a pipe; other formats go through `ffmpeg` where it is installed. */
   file: z.string().min(1),
-  /** Start again at the end, for ever; a pipe of more than 64 MiB is played once. Default false. */
+  /** Restart at the end, for ever; a pipe of more than 64 MiB plays once. Default false. */
   loop: z.boolean().default(false),
   /** Channels to deliver. Default 1. */
   channels: outputChannels,
@@ -42,15 +42,15 @@ const fileSchema = z.strictObject({
 
 const pcmSchema = z.strictObject({
   /**
-   * A stream of raw PCM, such as `process.stdin`. One that begins with the header of a WAV file, or of another format
-   * that ffmpeg may know, is read as that, and `format`, `rate` and `inputChannels` do not matter.
+   * A stream of raw PCM, such as `process.stdin`. A stream that begins with a WAV header, or with that of another
+   * format that ffmpeg may support, is read as such; `format`, `rate` and `inputChannels` then do not apply.
    */
   pcm: z.custom<AsyncIterable<Uint8Array>>((value) => isIterable(value), "be a stream of bytes"),
   format: z.enum(["s16le", "f32le"]).default("s16le"),
   rate: rate.default(SAMPLE_RATE),
   /** Channels in the input. Default 1. */
   inputChannels: z.number().int().min(1).max(32).default(1),
-  /** Start again at the end, for ever; a stream of more than 64 MiB is played once. Default false. */
+  /** Restart at the end, for ever; a stream of more than 64 MiB plays once. Default false. */
   loop: z.boolean().default(false),
   channels: outputChannels,
   name: z.string().default("stdin"),
@@ -70,11 +70,11 @@ const samplesSchema = z.strictObject({
 export type SourceOptions = z.input<typeof fileSchema> | z.input<typeof pcmSchema> | z.input<typeof samplesSchema>;
 
 /**
- * Opens a source of audio. A file is looked at right away, so that a missing or broken one fails here; a pipe or stream
- * at the first read, which then rejects with the same errors. Audio that is there is played, whatever its header says.
+ * Opens a source of audio. A missing or broken file fails here. A pipe or stream is examined at the first read, which
+ * rejects with the same errors. Audio in the input plays, whatever its header says.
  *
  * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND`, `FILE_UNREADABLE` or `UNSUPPORTED_FILE`; MediaError
- *   `WAV_INVALID` or `UNSUPPORTED_FILE`.
+ * `WAV_INVALID` or `UNSUPPORTED_FILE`.
  */
 export async function openSource(options: SourceOptions): Promise<AudioSource> {
   const isObject = typeof options === "object" && options !== null;
@@ -82,7 +82,7 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
     const data = validate("openSource", fileSchema, options);
     const input = await FileAudio.open(data.file, data.loop);
     const source = new StreamSource(basename(data.file), data.channels, input, { ...data, stored: input.isFile });
-    // What a pipe holds is looked at when it is read: its writer may take its time.
+    // A pipe is examined when it is read: its writer may take its time.
     if (input.isFile) await source.start();
     return source;
   }
@@ -104,7 +104,7 @@ export async function openSource(options: SourceOptions): Promise<AudioSource> {
   return new StreamSource(data.name, data.channels, input, { ...data, stored: true });
 }
 
-/** Mixes and resamples an input, again from its start where it loops. */
+/** Mixes and resamples an input; restarts it where it loops. */
 export class StreamSource implements AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
@@ -137,16 +137,16 @@ export class StreamSource implements AudioSource {
     return [...this.#warnings];
   }
 
-  /** Opens the input, so that what is wrong with it is known before the first read. */
+  /** Opens the input, so that its faults show before the first read. */
   async start(): Promise<void> {
     try {
       const reading = await this.#input.open();
       this.#reading = reading;
-      // Without a break at the loop point the filter runs on over it, and so leaves no click.
+      // At the loop point the filter runs on, so there is no click.
       this.#resampler ??= new Resampler({ from: reading.rate, channels: this.channels });
       this.#downMix ??= new DownMix(reading, this.channels);
     } catch (error) {
-      // Closing ends a start that waits with an error.
+      // Closing fails a pending start.
       const wasClosed = this.#ended;
       await this.close();
       if (!wasClosed) throw error;
@@ -177,12 +177,12 @@ export class StreamSource implements AudioSource {
     this.#pieces = [];
     void this.warnings;
     this.#reading?.close();
-    // A generator that waits for its input answers return() only after that input came: don't wait for it.
+    // A generator that waits for input answers return() only once that input comes: don't wait for it.
     this.#reading?.samples.return().catch(() => {});
     await this.#input.close();
   }
 
-  // A tenth of a second at a time, so that low rates, of which little input makes much output, are no burden.
+  // A tenth of a second at a time, so that low rates, whose output outgrows the input, do not block the loop.
   #take(samples: Float32Array, { rate, channels }: AudioReading): void {
     this.#heard ||= samples.length > 0;
     const length = Math.ceil(rate / 10) * channels;
@@ -194,7 +194,7 @@ export class StreamSource implements AudioSource {
     return this.#resampler?.process(mixed) ?? mixed;
   }
 
-  // Whether the source starts again at the end.
+  // Whether the source restarts at the end.
   #goesOn(): boolean {
     if (!this.#loop || !this.#heard) return false;
     if (!this.#input.repeatable) {

@@ -1,24 +1,23 @@
 import { SAMPLE_BYTES, type SampleFormat } from "./pcm.js";
 
-/** What the `fmt ` chunk of a WAV file says. */
+/** Content of the `fmt ` chunk of a WAV file. */
 export interface WavFormat {
   /** Samples per second and channel. */
   readonly sampleRate: number;
   readonly channels: number;
-  /** How one sample is stored. */
   readonly sampleFormat: SampleFormat;
-  /** Speakers of the channels, as dwChannelMask has them; undefined where the file does not say. */
+  /** Speakers of the channels, as in dwChannelMask; undefined where the file names none. */
   readonly channelMask: number | undefined;
 }
 
-/** What {@link parseFormat} makes of a `fmt ` chunk. */
+/** Result of {@link parseFormat}. */
 export type ParsedFormat =
   | { readonly kind: "pcm"; readonly format: WavFormat; readonly warning: string | undefined }
-  /** Another decoder may know it. */
+  /** Another decoder may support it. */
   | { readonly kind: "foreign"; readonly reason: string }
   | { readonly kind: "invalid"; readonly reason: string };
 
-/** The shortest `fmt ` chunk: WAVEFORMAT, without the bits of a sample. */
+/** The shortest `fmt ` chunk: WAVEFORMAT, without bits per sample. */
 export const MIN_FORMAT_BYTES = 14;
 const EXTENSIBLE_BYTES = 40;
 const MAX_CHANNELS = 64;
@@ -82,7 +81,7 @@ function typeOf(data: DataView): { readonly code: number | undefined; readonly m
   return { code: tail === SUBTYPE_TAIL ? data.getUint16(24, true) : undefined, mask: mask === 0 ? undefined : mask };
 }
 
-/** Bits that fill no container lie at its upper end, so the container decides. */
+/** A sample with fewer bits lies at the upper end of its container, so the container decides. */
 function sampleFormatOf(code: number, bits: number, container: number): SampleFormat | undefined {
   if (code === CODE_ALAW) return "alaw";
   if (code === CODE_MULAW) return "mulaw";

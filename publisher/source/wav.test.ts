@@ -74,7 +74,7 @@ async function decode(bytes: Uint8Array, sizes?: number[]): Promise<number[]> {
 }
 
 describe("openWav", () => {
-  test("decodes every sample format to the same values", async () => {
+  test("openWav decodes every sample format to the same values", async () => {
     const s24 = Buffer.alloc(9);
     s24.writeIntLE(-8388608, 0, 3);
     s24.writeIntLE(4194304, 3, 3);
@@ -91,7 +91,7 @@ describe("openWav", () => {
     expect(await decode(wav({ extensible: true, bits: 24, data: s24 }))).toEqual([...expected, 1 / 8388608]);
   });
 
-  test("gives the same samples however the bytes are cut, past chunks it does not know", async () => {
+  test("openWav returns the same samples however the bytes are cut, past chunks it does not know", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: -32768, max: 32767 }), { minLength: 1, maxLength: 40 }),
@@ -107,12 +107,12 @@ describe("openWav", () => {
     );
   });
 
-  test("reads to the end where a streaming writer left the length open", async () => {
+  test("openWav reads to the end where a streaming writer left the length open", async () => {
     const data = new Uint8Array(Int16Array.of(1, 2).buffer);
     expect(await decode(wav({ data, size: 0xffffffff }))).toHaveLength(2);
   });
 
-  test("refuses what is broken in a sentence that names the file and the field", async () => {
+  test("openWav refuses a broken file with a sentence that names the file and the field", async () => {
     const data = new Uint8Array(4);
     const cases: [Uint8Array, RegExp][] = [
       [Buffer.from("RIFF"), /12-byte RIFF header/],
@@ -135,7 +135,7 @@ describe("openWav", () => {
     }
   });
 
-  test("never throws anything but its own error on hostile bytes", async () => {
+  test("openWav throws only its own error on hostile bytes", async () => {
     const base = wav({ data: new Uint8Array(64) });
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(fc.nat(base.length - 1), fc.nat(255)), { maxLength: 8 }), async (edits) => {

@@ -5,20 +5,20 @@ import { MIN_FORMAT_BYTES, parseFormat, type WavFormat } from "./wav-format.js";
 
 export type { WavFormat } from "./wav-format.js";
 
-/** A WAV file opened for reading: its format and its audio, decoded as it is read. */
+/** An open WAV file: its format and its audio, decoded during the read. */
 export interface WavStream {
   readonly kind: "pcm";
   readonly format: WavFormat;
-  /** What is wrong with the file, a sentence each; more may come while the samples are read. */
+  /** Faults of the file, a sentence each; more may follow while the samples are read. */
   readonly warnings: readonly string[];
-  /** Interleaved samples in -1..1; at most as many at a time as one chunk of input holds. */
+  /** Interleaved samples in -1..1; at most one chunk of input at a time. */
   readonly samples: AsyncGenerator<Float32Array, void, undefined>;
 }
 
-/** A RIFF file that another decoder may know: MP3 inside RIFF, AVI... */
+/** A RIFF file that another decoder may support: MP3 inside RIFF, AVI... */
 export interface ForeignWav {
   readonly kind: "foreign";
-  /** The rest of a sentence that begins with the file's name. */
+  /** The rest of a sentence that starts with the file's name. */
   readonly reason: string;
 }
 
@@ -26,20 +26,23 @@ export interface ForeignWav {
 export interface WavOptions {
   /** Used in messages. */
   readonly name: string;
-  /** Bytes of the whole file, where known: it shows at once where the header promises more. */
+  /** Bytes of the whole file, where known: shows at once where the header promises more. */
   readonly size?: number | undefined;
 }
 
-/** Chunks before the audio (LIST, bext, ID3 with pictures...) are skipped, but not without end. */
+/** Chunks before the audio (LIST, bext, ID3 with pictures...) are skipped, up to this size. */
 const MAX_HEADER_BYTES = 256 * 1024 * 1024;
-/** All that the longest known `fmt ` chunk has to say. */
+/** Size of the longest known `fmt ` chunk. */
 const MAX_FORMAT_BYTES = 64;
-/** RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) put sizes beyond 4 GiB into a ds64 chunk, and this into the others. */
+/**
+ * RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) put sizes beyond 4 GiB into a ds64 chunk, and this value into the
+ * others.
+ */
 const UNKNOWN_SIZE = 0xffffffff;
-/** From here on a size is what streaming writers put there for lack of one: 0x7ffff000 (sox), 0x80000000 (arecord)... */
+/** Sizes from here on are placeholders of streaming writers: 0x7ffff000 (sox), 0x80000000 (arecord)... */
 const PLACEHOLDER_SIZE = 0x7fff0000;
 const HEADS = new Set(["RIFF", "RF64", "BW64"]);
-/** Chunks that stand in front of or behind audio; see {@link Chunks.next}. */
+/** Chunks that precede or follow audio; see {@link Chunks.next}. */
 const KNOWN_CHUNKS = new Set(
   (
     "fmt |data|LIST|fact|JUNK|junk|PAD |FLLR|bext|iXML|aXML|axml|chna|cue |plst|smpl|inst|ID3 |id3 |PEAK|ds64|cart|" +
@@ -47,15 +50,15 @@ const KNOWN_CHUNKS = new Set(
   ).split("|"),
 );
 
-/** Whether bytes begin a file that {@link openWav} reads; 12 are needed. */
+/** Whether the bytes start a file that {@link openWav} reads; needs 12 of them. */
 export function isWave(head: Uint8Array): boolean {
   return head.length >= 12 && HEADS.has(fourCharacters(head, 0)) && fourCharacters(head, 8) === "WAVE";
 }
 
 /**
- * Reads a RIFF/WAVE file, RF64 or BW64: PCM of 1 to 32 bits, floats of 32 and 64 bits, A-law and mu-law. The audio that
- * is there is read, whatever sizes the header claims. Never holds more than one chunk of input. Closes the reader at the
- * end of the samples; where it returns something else, or throws, that is left to the caller.
+ * Reads a RIFF/WAVE file, RF64 or BW64: PCM of 1 to 32 bits, floats of 32 and 64 bits, A-law and mu-law. It reads all
+ * audio in the file, whatever sizes the header claims, and holds at most one chunk of input. It closes the reader at
+ * the end of the samples; when it returns anything else or throws, the caller closes it.
  *
  * @throws MediaError `WAV_INVALID` that names the file and the field at fault.
  */
@@ -107,7 +110,6 @@ export async function openWav(reader: ByteReader, { name, size }: WavOptions): P
   }
 }
 
-/** The chunks of a RIFF file, one after the other. */
 class Chunks {
   readonly #reader: ByteReader;
   readonly #size: number | undefined;
@@ -135,7 +137,7 @@ class Chunks {
     return this.#reader.skip(this.#end - this.#reader.position);
   }
 
-  /** Whether a chunk follows, rather than audio that the header claims to be of size 0, or the end of the file. */
+  /** Whether a chunk follows, rather than audio whose header claims size 0, or the end of the file. */
   async isNext(): Promise<boolean> {
     const head = await this.#reader.peek(8);
     if (head.length < 8) return false;
@@ -143,7 +145,7 @@ class Chunks {
     return KNOWN_CHUNKS.has(fourCharacters(head, 0)) && view(head).getUint32(4, true) <= rest;
   }
 
-  // A chunk of odd size is padded with a 0, which some writers forget.
+  // Chunks of odd size end with a padding 0, which some writers forget.
   async #skipPadding(): Promise<void> {
     const next = await this.#reader.peek(5);
     const isForgotten = KNOWN_CHUNKS.has(fourCharacters(next, 0)) && !KNOWN_CHUNKS.has(fourCharacters(next, 1));
@@ -151,7 +153,7 @@ class Chunks {
   }
 }
 
-// How much of the file is audio: what the header claims where that is there, otherwise everything.
+// Size of the audio: the header's claim where the file is that long, otherwise everything.
 function audioSize(
   claimed: number | undefined,
   position: number,

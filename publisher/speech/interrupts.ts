@@ -13,27 +13,27 @@ import type { Renderer } from "./renderer.js";
 import type { Speech, SpeechControl, SpeechPhase, SpeechPiece } from "./speech.js";
 import type { HeardReport } from "./speech-state.js";
 
-/** What was heard of a speech that an interrupt of all took back. */
+/** What listeners heard of a speech that an interrupt of the whole publisher cut off. */
 export interface InterruptedSpeech {
   readonly speech: Speech;
   readonly heardMs: number;
   readonly heardText: string;
 }
 
-/** What `interrupt` found out. */
+/** Result of `interrupt`. */
 export interface Interruption {
-  /** What was said or queued, in order. */
+  /** The speeches that played or waited, in order. */
   readonly speeches: readonly InterruptedSpeech[];
   /**
-   * Media time up to which the taken-back audio was heard: by every listener that reports, so the earliest of
-   * `perListener`. Without reports it is the clock's estimate. 0 when nothing had been sent.
+   * Media time up to which every reporting listener heard the stale audio: the earliest of `perListener`. Without
+   * reports it is the clock's estimate. 0 when nothing had been sent.
    */
   readonly heardUntil: Microseconds;
   /** The listeners that report, at most 24 of them. */
   readonly perListener: readonly HeardListener[];
-  /** Where the audio was cut. */
+  /** Media time of the cut. */
   readonly to: Microseconds;
-  /** Whether anything that had been sent was taken back. */
+  /** Whether the interrupt made sent audio stale. */
   readonly rewound: boolean;
 }
 
@@ -42,9 +42,9 @@ type Heard = Omit<Interruption, "speeches">;
 interface Cut {
   readonly to: Microseconds;
   readonly rewound: boolean;
-  /** Whether listeners will report it: those of audio do. */
+  /** Whether listeners will report it: only those of audio do. */
   readonly heard: boolean;
-  /** What no listener can have heard beyond: it was not sent, or could not be reached by then. */
+  /** No listener can have heard anything beyond: that audio was not sent, or could not arrive in time. */
   readonly reach: Microseconds;
 }
 
@@ -62,23 +62,23 @@ export interface InterruptsOptions {
   readonly wake: Wake;
 }
 
-/** How long listeners' reports of a rewind are awaited. */
+/** Maximum wait for the listeners' reports of a rewind. */
 const HEARD_LIMIT_MS = 1000;
-/** An end that listeners have not reported so long after it should have been heard is believed. */
+/** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
 const SAMPLES_PER_MS = 48;
-/** What begins later than this behind a playhead is not heard before a rewind arrives. */
+/** Audio that starts later than this behind a playhead is not audible before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
 
-/** Takes back what was sent: all of it or one speech of several, for good or to be resumed; and finds out what was heard. */
+/** Interrupts all speeches or one of several, for good or to be resumed, and finds out how far listeners heard each. */
 export class Interrupts implements SpeechControl {
   readonly #options: InterruptsOptions;
-  /** Frames made when the last interrupt of all was done. */
+  /** Count of frames at the end of the last interrupt of all. */
   #quietSince = -1;
   #last: Promise<Interruption> | undefined;
-  /** The last cut, and how many frames had been sent with the silence behind it. */
+  /** The last cut, and the count of frames sent once its silence followed. */
   #silence: { readonly position: number; readonly frames: number; readonly heard: Promise<Heard> } | undefined;
-  /** What is found out about the interrupt that can be resumed. */
+  /** Result of the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
 
   constructor(options: InterruptsOptions) {
@@ -86,8 +86,8 @@ export class Interrupts implements SpeechControl {
   }
 
   /**
-   * Moves the speeches' progress on, and ends what was heard: as listeners report it, else as the clock has it. `wanted`: the relay wants audio, so
-   * that a listener may be about to report.
+   * Advances the progress of each speech, and ends speeches that were heard: by the listeners' reports, else by the
+   * clock. `wanted`: the relay wants audio, so a listener may be about to report.
    */
   follow(wanted: boolean): void {
     const { clock, deadlines, playback, renderer } = this.#options;
@@ -96,17 +96,17 @@ export class Interrupts implements SpeechControl {
     const reported = playback.playheads(now);
     const { speeches } = renderer;
     speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
-    // A projected playhead runs on while a listener waits for audio.
+    // A projected playhead advances even while a listener waits for audio.
     const passed = deadlines.passed(now) - (reported === undefined ? 0 : fromMilliseconds(UNREPORTED_MS));
     speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
   }
 
-  /** Something new is being said: the next interrupt is another one. */
+  /** A new speech begins: the next interrupt is another one. */
   began(): void {
     this.#last = undefined;
   }
 
-  /** Interrupts everything that is said or queued. Again before anything new was said, it gives the same answer. */
+  /** Interrupts every speech that plays or waits. Until a new speech begins, it returns the same result. */
   interruptAll(): Promise<Interruption> {
     const { audioTrack, renderer, video, clock } = this.#options;
     const isQuiet = this.#quietSince === audioTrack.counters.frames && renderer.idle;
@@ -131,7 +131,7 @@ export class Interrupts implements SpeechControl {
     return { to: cut.to, rewound: cut.rewound };
   }
 
-  /** Says what was interrupted after all; undefined when there is nothing to resume. */
+  /** Says the interrupted speeches after all; undefined when there is nothing to resume. */
   resumeAll(): readonly Speech[] | undefined {
     const { renderer, deadlines, clock, video, wake } = this.#options;
     const speeches = renderer.speeches.resume(clock());
@@ -159,7 +159,7 @@ export class Interrupts implements SpeechControl {
     const { renderer, clock, wake } = this.#options;
     const speech = renderer.speeches.find(id);
     if (speech === undefined) return;
-    // What is over and only not reported yet ends by itself.
+    // A speech that is over and only lacks a report ends by itself.
     if (!this.#takeOne(speech) && renderer.speeches.onTimeline.includes(speech)) return;
     renderer.speeches.interruptOne(speech, clock());
     wake.ring();
@@ -194,7 +194,7 @@ export class Interrupts implements SpeechControl {
     const more = video?.running ?? false;
     const { cut, heard } = this.#cutAt(to);
     const speeches = renderer.speeches.interruptAll(clock(), { more });
-    // Their handles may be others by then, of what was resumed.
+    // By then, resumed speeches may have other handles.
     const handles = speeches.map(({ speech }) => speech);
     const found = heard.then(async (report) => {
       const results = await Promise.all(handles.map((speech) => speech.done));
@@ -205,7 +205,7 @@ export class Interrupts implements SpeechControl {
     return { cut, found };
   }
 
-  // Takes one speech off the timeline, and what lies behind it to be said again; false when it is not there.
+  // Cuts one speech off the timeline, and queues what follows it again; false when the speech is not there.
   #takeOne(speech: QueuedSpeech): boolean {
     const { renderer, clock } = this.#options;
     const { start, end } = speech.timeline;
@@ -216,7 +216,7 @@ export class Interrupts implements SpeechControl {
     return taken.some((one) => one.speech === speech);
   }
 
-  // Takes all audio at or after `to` back, and stops the pictures there.
+  // Makes all audio at or after `to` stale, and stops video there.
   #cutAt(to: Microseconds): {
     readonly cut: Cut;
     readonly heard: Promise<Heard>;
@@ -227,10 +227,10 @@ export class Interrupts implements SpeechControl {
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
     const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
-    // What was encoded behind the last sample is nothing to be heard.
+    // The encoder's tail behind the last sample is inaudible.
     const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
     const taken = renderer.takeBack(position);
-    // Since the last cut only its silence was sent: another rewind would hide from the reports what that one found.
+    // Since the last cut only its silence was sent: another rewind would hide the first one's result from the reports.
     const isSilent = this.#silence?.frames === audioTrack.counters.frames;
     const last = isSilent && (taken.length === 0 || position >= this.#silence!.position) ? this.#silence : undefined;
     const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
@@ -254,7 +254,8 @@ export class Interrupts implements SpeechControl {
     return { cut, heard, taken };
   }
 
-  // What may have been heard beyond the cut waits for the listeners' reports, to continue where they fell silent.
+  // Audio that may have been heard beyond the cut waits for the listeners' reports, and continues where they fell
+  // silent.
   #measure(taken: readonly TakenBack[], heard: Promise<Heard>): void {
     const { renderer, wake } = this.#options;
     for (const { speech } of taken) speech.measure();
@@ -281,13 +282,13 @@ export class Interrupts implements SpeechControl {
       heardUntil: microseconds(Math.min(one.heardUntil, reach, limit(one.session))),
     }));
     const times = clamped.map((one) => one.heardUntil);
-    // One that claims to have heard far less than the others speaks for itself alone.
+    // A listener that claims to have heard far less than the others counts for itself alone.
     const earliest = Math.min(...times.filter((time) => time >= Math.max(...times) - MAX_LAG));
     const heardUntil = nothing ? 0 : times.length > 0 ? earliest : Math.min(to, reach);
     return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
   }
 
-  // Nothing sent was taken back, so all of it will be heard: listeners have only to report it.
+  // Nothing sent became stale, so listeners will hear all of it and only have to report that.
   async #played(to: Microseconds): Promise<HeardListener[]> {
     const { playback, clock } = this.#options;
     await playback.reached(to, UNREPORTED_MS);

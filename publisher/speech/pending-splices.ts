@@ -1,16 +1,16 @@
 import { type SpliceMode, splice } from "../source/sample-queue.js";
 
-/** Audio to put into the source's, in samples per channel since the start of the broadcast. */
+/** Audio to splice into the source's, in samples per channel since the start of the broadcast. */
 export interface Splice {
   readonly at: number;
   readonly samples: Float32Array;
   readonly mode: SpliceMode;
 }
 
-/** Splices kept at most; the oldest goes. */
+/** Splices kept at most; the oldest is dropped. */
 const MAX_SPLICES = 64;
 
-/** Splices whose moment has not been rendered yet. */
+/** Splices that wait for their position to be rendered. */
 export class PendingSplices {
   readonly #channels: number;
   #splices: readonly Splice[] = [];
@@ -19,12 +19,11 @@ export class PendingSplices {
     this.#channels = channels;
   }
 
-  /** Keeps splices until their moment. */
   keep(splices: readonly Splice[]): void {
     this.#splices = [...this.#splices, ...splices].slice(-MAX_SPLICES);
   }
 
-  /** Puts what is due into interleaved `samples` that begin at `position`, in place. */
+  /** Applies the splices that are due to interleaved `samples` that start at `position`, in place. */
   apply(samples: Float32Array, position: number): void {
     if (this.#splices.length === 0) return;
     const channels = this.#channels;
@@ -33,7 +32,6 @@ export class PendingSplices {
     this.#splices = this.#splices.filter(({ at, samples: added }) => at + added.length / channels > end);
   }
 
-  /** Forgets them all. */
   clear(): void {
     this.#splices = [];
   }

@@ -1,16 +1,16 @@
 import { fromMilliseconds, fromSeconds, guard, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 
-/** How far one listener is on the broadcast's timeline. */
+/** Position of one listener on the broadcast's timeline. */
 export interface ListenerPlayhead {
   /** The listener's random session id. */
   readonly id: number;
   readonly playhead: Microseconds;
 }
 
-/** How far the listeners are. */
+/** Positions of the listeners. */
 export interface Playheads {
-  /** The earliest of those that play, as far as they have received audio. */
+  /** The earliest listener that plays, as far as it has received audio. */
   readonly earliest: Microseconds;
   /** True when listeners reported it; false for the clock's estimate. */
   readonly measured: boolean;
@@ -21,7 +21,7 @@ export interface Playheads {
 interface Rewind {
   readonly to: Microseconds;
   readonly at: Microseconds;
-  /** What each listener's count of rewinds reaches once it has applied this one, by id. */
+  /** By listener id: the count of rewinds that shows it has applied this one. */
   readonly needed: ReadonlyMap<number, number>;
 }
 
@@ -30,19 +30,19 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-/** Without an aggregate for longer, no listener is known. */
+/** After this long without an aggregate, no listener is known. */
 const SILENCE = fromSeconds(3);
-/** A listener may count several rewinds as one: after this time its playhead is taken to be on the new timeline. */
+/** A listener may count several rewinds as one: after this time its playhead counts as on the new timeline. */
 const APPLIED = fromSeconds(1);
-/** The playhead of a listener that stands still lies behind those that play, and holds nothing up. */
+/** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
-/** Stands for all listeners where an aggregate doesn't name every one of them. */
+/** Stands for all listeners where an aggregate doesn't name each of them. */
 const ALL = -1;
 
 /**
- * How far the listeners are, as they report it and never as a projection of ours, so that no progress has to be revised.
- * After a rewind a playhead may still run on the old timeline: until the listener reports the rewind, it counts only as
- * far as both timelines agree.
+ * Positions of the listeners, from their reports alone. It never projects, so no progress has to be revised. After a
+ * rewind a playhead may still be on the old timeline: until the listener reports the rewind, it counts only as far as
+ * both timelines agree.
  */
 export class Playback {
   #last: Aggregate | undefined;
@@ -50,7 +50,7 @@ export class Playback {
   #rewinds: readonly Rewind[] = [];
   readonly #waiters = new Set<Waiter>();
 
-  /** Takes an aggregate that just arrived. */
+  /** Takes a new aggregate. */
   observe(aggregate: Aggregate, now: Microseconds): void {
     this.#last = aggregate;
     this.#arrival = now;
@@ -64,8 +64,8 @@ export class Playback {
   }
 
   /**
-   * All audio from `to` on was just taken back. Returns how far a listener can have heard what this rewind took back, when
-   * all it reports since is an earlier rewind: to where that one cut, for it played no further on this timeline.
+   * All audio from `to` on just became stale. Returns how far a listener can have heard that audio when its later
+   * reports only mention an earlier rewind: up to the earlier cut, because it played no further on this timeline.
    */
   rewound(to: Microseconds, now: Microseconds): (id: number) => number {
     const needed = new Map<number, number>();
@@ -92,19 +92,18 @@ export class Playback {
     });
   }
 
-  /** Forgets everything: a new session, perhaps to another relay. */
+  /** Forgets all listeners: a new session, perhaps to another relay. */
   reset(): void {
     this.#last = undefined;
     this.#rewinds = [];
     for (const waiter of this.#waiters) this.#end(waiter);
   }
 
-  /** Listeners that report. */
   count(now: Microseconds): number {
     return now - this.#arrival > SILENCE ? 0 : (this.#last?.listeners ?? 0);
   }
 
-  /** What the listeners reported last; undefined with none. */
+  /** The listeners' last reports; undefined without any. */
   playheads(now: Microseconds): Playheads | undefined {
     const last = this.#last;
     if (last === undefined || this.count(now) === 0) return undefined;

@@ -11,7 +11,7 @@ import { SpeechTimeline } from "./speech-timeline.js";
 import { VoicedAudio } from "./voiced-audio.js";
 import { Words, type WordTiming } from "./words.js";
 
-/** Where rendering can start again. */
+/** A position where rendering can restart. */
 export interface Checkpoint {
   /** In samples per channel since the start of the broadcast. */
   readonly position: number;
@@ -29,18 +29,18 @@ export interface QueuedSpeechOptions {
   readonly control: SpeechControl;
 }
 
-/** A speech as it lay on the timeline when it was taken back. */
+/** A speech and its timeline from before a rewind cut it off. */
 export interface TakenBack {
   readonly speech: QueuedSpeech;
   readonly before: SpeechTimeline;
 }
 
-/** One for every 100 ms of what the timeline remembers, and some. */
+/** One for every 100 ms that the timeline remembers, and some more. */
 const MAX_CHECKPOINTS = 512;
 /** Samples per channel in a step of voice activity. */
 const STEP = 480;
 
-/** A speech on its way to the timeline, with its audio as far as it is rendered and not heard. */
+/** A speech on its way to the timeline, with the audio that is rendered and not heard yet. */
 export class QueuedSpeech {
   readonly id: number;
   readonly timeline = new SpeechTimeline();
@@ -58,16 +58,16 @@ export class QueuedSpeech {
   #isPaused = false;
   #isStarted = false;
   #isInterrupted = false;
-  /** What was interrupted and ends when the listeners have reported how far they heard. */
+  /** Interrupted parts that end once the listeners have reported how far they heard. */
   #ending: { readonly state: SpeechState; readonly speech: Speech }[] = [];
-  /** Rewinds whose reports are awaited: until then it is not known where to continue. */
+  /** Rewinds with reports pending: until they arrive, the place to continue is unknown. */
   #measuring = 0;
-  /** Samples of what was given back that listeners heard all the same. */
+  /** Samples that were put back although listeners heard them. */
   #known = 0;
-  /** Where it was taken back. */
+  /** Position of the cut. */
   #cutAt = 0;
 
-  /** @throws InputError `INVALID_OPTION` for words that are none. */
+  /** @throws InputError `INVALID_OPTION` for invalid words. */
   constructor(options: QueuedSpeechOptions) {
     this.#options = options;
     this.id = options.id;
@@ -80,7 +80,7 @@ export class QueuedSpeech {
     this.#speech = this.#newSpeech();
   }
 
-  /** What the application holds. */
+  /** The application's handle. */
   get speech(): Speech {
     return this.#speech;
   }
@@ -102,17 +102,17 @@ export class QueuedSpeech {
     return this.#start;
   }
 
-  /** Position behind its last sample, once that is rendered. */
+  /** Position behind its last sample, once rendered. */
   get end(): number | undefined {
     return this.#end;
   }
 
-  /** By position. */
+  /** Sorted by position. */
   get checkpoints(): readonly Checkpoint[] {
     return this.#checkpoints;
   }
 
-  /** Whether it may not begin: paused, or where to continue is not known yet. */
+  /** Whether it may not begin: it is paused, or the place to continue is not known yet. */
   get isHeld(): boolean {
     return this.#isPaused || this.#measuring > 0;
   }
@@ -126,13 +126,13 @@ export class QueuedSpeech {
     return this.timeline.start === undefined && this.#state.heard === 0 ? "queued" : "speaking";
   }
 
-  /** Takes a renderer of its source, or of the one that takes its place. */
+  /** Sets the renderer of its source, or of a source that replaces it. */
   setRenderer(renderer: SourceRenderer): void {
     this.#renderer = renderer;
     this.#source = renderer.source;
   }
 
-  /** It begins, or continues, at `at`. Returns where its part that listeners have heard since the cut would begin. */
+  /** Begins or continues at `at`. Returns where the part that listeners have heard since the cut would begin. */
   begin(at: number): number {
     const from = at - this.#known;
     const moved = from - this.#cutAt;
@@ -144,7 +144,7 @@ export class QueuedSpeech {
     return from;
   }
 
-  /** Another source takes its place from `at` on. */
+  /** Another source replaces its own from `at` on. */
   replace(renderer: SourceRenderer, at: number): void {
     this.setRenderer(renderer);
     this.timeline.cut(at);
@@ -166,7 +166,7 @@ export class QueuedSpeech {
     this.#checkpoints = [...this.#checkpoints.slice(1 - MAX_CHECKPOINTS), added];
   }
 
-  /** So much of it was read and not written: a muted source. */
+  /** This many samples were read and not written: a muted source. */
   passed(frames: number): void {
     this.timeline.seek(this.timeline.position + frames);
   }
@@ -177,12 +177,12 @@ export class QueuedSpeech {
     this.#state.setLength(this.timeline.position);
   }
 
-  /** More is to be rendered after all, from where the timeline is cut next. */
+  /** More is to be rendered after all, from the next cut of the timeline on. */
   revive(): void {
     this.#end = undefined;
   }
 
-  /** What lies at or after `from` moved by `by`. */
+  /** Audio at or after `from` moved by `by`. */
   moved(from: number, by: number): void {
     this.timeline.move(from, by);
     if (this.#start >= from) this.#start += by;
@@ -193,14 +193,15 @@ export class QueuedSpeech {
     }));
   }
 
-  /** From `at` on the same audio is rendered again; drops the checkpoints behind `at`, or all of them. */
+  /** The same audio is rendered again from `at` on; drops the checkpoints behind `at`, or all of them. */
   rendersFrom(at: number, { keep }: { readonly keep: boolean }): void {
     this.#checkpoints = keep ? this.#checkpoints.filter(({ position }) => position <= at) : [];
   }
 
   /**
-   * Takes its part of what was cut off the timeline at `position` back: it is written again when the speech continues.
-   * `start`: where what is left of the cut begins; `keep`: false for live audio, which passes. Returns what it was before.
+   * Takes back its part of the audio that was cut off the timeline at `position`; continuing writes that part again.
+   * `start`: where the rest of the cut begins; `keep`: false for live audio, which passes. Returns its state from
+   * before.
    */
   takeBack(
     position: number,
@@ -208,7 +209,7 @@ export class QueuedSpeech {
     { start, keep }: { readonly start: number; readonly keep: boolean },
   ): TakenBack {
     const before = this.timeline.copy();
-    // What was to be rendered again and is not yet waits in the renderer already.
+    // Audio that was to be rendered again and is not yet waits in the renderer already.
     this.timeline.cut(start + cut.dry.length / this.#source.channels);
     const blocks = keep ? this.#blocksOf(start, cut) : [];
     this.timeline.cut(position);
@@ -221,12 +222,12 @@ export class QueuedSpeech {
     return { speech: this, before };
   }
 
-  /** Until `measured` it is not known how far listeners heard what was taken back. */
+  /** Until `measured`, how far listeners heard the stale audio is unknown. */
   measure(): void {
     this.#measuring++;
   }
 
-  /** Listeners reported how far they heard what was taken back: it continues behind that. */
+  /** Listeners reported how far they heard the stale audio: the speech continues behind that. */
   measured(report: HeardReport, before: SpeechTimeline): void {
     this.#measuring--;
     const isFurther = this.#state.settleRewind(report, before);
@@ -238,7 +239,7 @@ export class QueuedSpeech {
     this.passed(known);
   }
 
-  /** Takes what listeners reported; emits what is new. */
+  /** Applies the listeners' reports; emits progress. */
   observe(playheads: Playheads): void {
     if (!this.isHeld && this.#state.observe(playheads, this.timeline)) this.#announce();
   }
@@ -253,28 +254,27 @@ export class QueuedSpeech {
     this.#isPaused = true;
   }
 
-  /** It may continue. */
   resume(): void {
     this.#isPaused = false;
     this.#emit(() => this.#speech.emit("resumed"));
   }
 
-  /** Emits that it stands still, once it is known where. */
+  /** Emits `paused`, once the position is known. */
   announcePause(): void {
     if (this.#isPaused) this.#emit(() => this.#speech.emit("paused", this.#state.progress));
   }
 
-  /** Its source can't be read on. */
+  /** Its source can't be read any further. */
   fail(error: Error): void {
     this.#error = error;
   }
 
-  /** It was heard to its end, as far as is known. */
+  /** It was heard to its end, as far as the publisher knows. */
   heardToEnd(): void {
     this.#endAs(this.#error === undefined ? "finished" : "failed", this.#state, this.#speech);
   }
 
-  /** Ends it once it is known how far it was heard. */
+  /** Ends it once the listeners have reported how far they heard. */
   interrupt(): void {
     if (this.#isInterrupted) return;
     this.#isPaused = false;
@@ -283,7 +283,7 @@ export class QueuedSpeech {
     if (this.#measuring === 0) this.#endInterrupted();
   }
 
-  /** Continues after an interrupt as another speech that counts on where this one was cut. */
+  /** Continues after an interrupt as another speech, whose positions continue those of this one. */
   again(): Speech {
     this.#isInterrupted = false;
     this.#isStarted = false;
@@ -294,12 +294,12 @@ export class QueuedSpeech {
     return this.#speech;
   }
 
-  /** Closes its source; it can't be said any more. */
+  /** Closes its source; the speech can't be said any more. */
   async closeSource(): Promise<void> {
     await (this.#renderer?.close() ?? this.#source.close());
   }
 
-  /** Ends it where it has not ended, and closes its source. */
+  /** Ends it unless it has ended, and closes its source. */
   async close(): Promise<void> {
     this.interrupt();
     this.#endInterrupted();
@@ -346,7 +346,7 @@ export class QueuedSpeech {
     return new Speech({ id, push, control, state: this.#state, ...(continues && { continues }) });
   }
 
-  // What an application's handler throws must not end the broadcast.
+  // An error in an application's handler must not end the broadcast.
   #emit(emit: () => void): void {
     guard("speech.event", emit)();
   }

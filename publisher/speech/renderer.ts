@@ -22,7 +22,7 @@ import type { TimelineCut } from "../tracks/timeline-buffer.js";
 import type { Wake } from "../wake.js";
 import { PendingSplices, type Splice } from "./pending-splices.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
-import { type Block, SourceRenderer, tellsVoice } from "./source-renderer.js";
+import { type Block, detectsVoice, SourceRenderer } from "./source-renderer.js";
 import type { Speech, SpeechControl } from "./speech.js";
 import { SpeechQueue } from "./speech-queue.js";
 import type { WordTiming } from "./words.js";
@@ -40,53 +40,55 @@ export interface RendererOptions {
   readonly deadlines: Deadlines;
   readonly audioTrack: AudioTrack;
   readonly logger: Logger;
-  /** What speeches ask of the publisher. */
+  /** Actions of speeches on the publisher. */
   readonly control: SpeechControl;
-  /** Rung when a reading is done. */
+  /** Rung when a read is done. */
   readonly wake: Wake;
 }
 
-/** What happened while rendering. */
+/** Events of rendering. */
 export type RendererEvent =
   /** A speech begins there. */
   | { readonly kind: "began"; readonly at: Microseconds }
-  /** What was not sent yet is so much later than planned: the source was too slow, or the way to the relay full. */
+  /** Audio not sent yet is later than planned: the source was too slow, or the path to the relay full. */
   | { readonly kind: "delayed"; readonly by: Microseconds };
 
-/** A stretch of the timeline that repeats from its end on, in samples. */
+/** A stretch of the timeline, in samples, that repeats once the timeline reaches its end. */
 export interface Stretch {
   readonly start: number;
   readonly end: number;
 }
 
-/** What is to be rendered otherwise. */
+/** A change to audio that is rendered already. */
 export interface RenderChange {
-  /** Denoisers of another model, for what is being said. */
+  /** Denoisers of another model, for the current speech. */
   readonly denoisers?: readonly Denoiser[] | undefined;
-  /** Whether all that was rendered ahead is to be denoised anew. */
+  /** Whether to denoise all audio rendered ahead again. */
   readonly render?: boolean;
   readonly splices?: readonly Splice[];
   /** Ends the loop. */
   readonly unloop?: boolean;
 }
 
-/** What can be said; a stream holds 48 kHz audio in the broadcast's channels: `s16le` bytes, a WAV file, or samples. */
+/**
+ * Sources of a speech. A stream holds 48 kHz audio in the broadcast's channels: `s16le` bytes, a WAV file, or samples.
+ */
 export type SpeechSource = OpenedAudio | AudioSource | AsyncIterable<Uint8Array> | AsyncIterable<Float32Array>;
 
 /** Options of `say`. */
 export interface SayOptions {
-  /** The text that is said, for `heardText`. */
+  /** The text of the speech, for `heardText`. */
   readonly text?: string;
-  /** When its words or characters are said; `speech.addWords` adds more. */
+  /** When each word or character is spoken; `speech.addWords` adds more. */
   readonly words?: readonly WordTiming[];
   /**
-   * What becomes of paused speeches: `queue` waits behind them, `drop` interrupts them. Speeches that are not paused are
-   * never touched. Default `queue`.
+   * `queue`: wait behind paused speeches. `drop`: interrupt them. Speeches that are not paused stay as they are.
+   * Default `queue`.
    */
   readonly after?: "queue" | "drop";
 }
 
-/** What a reading brought: no block at the end of a source. */
+/** Result of a read; without a block at the end of a source. */
 interface Reading {
   readonly speech: QueuedSpeech;
   readonly renderer: SourceRenderer;
@@ -94,14 +96,16 @@ interface Reading {
   readonly error?: unknown;
 }
 
-/** Without a checkpoint, as after a change of model, the denoiser hears so much before what is said anew: 300 ms. */
+/** Without a checkpoint, as after a change of model, the denoiser warms up on this much audio: 300 ms. */
 const WARM_UP = 0.3 * SAMPLE_RATE;
-/** What may wait beside a frame that lacks samples: a block and the encoder's look-ahead. */
+/** Samples that may wait beside an incomplete frame: a block and the encoder's look-ahead. */
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
-/** A live source later than this for a second has stood still. */
+/** A live source that stays this late for a second has stalled. */
 const LIVE_SLACK = fromMilliseconds(200);
 
-/** Says what is to be said: reads the sources one after the other, denoises them and writes them to the timeline. */
+/**
+ * Renders the queued speeches: reads their sources one after the other, denoises them and writes them to the timeline.
+ */
 export class Renderer {
   readonly speeches: SpeechQueue;
   readonly guard: OverloadGuard;
@@ -111,7 +115,7 @@ export class Renderer {
   readonly #audioTrack: AudioTrack;
   #model: Model | undefined;
   #noise: NoiseProfile | undefined;
-  /** Readings under way, one for each renderer: what was taken back may still be waiting for its source. */
+  /** Reads in progress, one for each renderer: a speech that was cut off may still wait for its source. */
   readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
   #results: readonly Reading[] = [];
   #events: RendererEvent[] = [];
@@ -143,7 +147,7 @@ export class Renderer {
     });
   }
 
-  /** Times the source was too slow and a hole was left. */
+  /** Times the source was too slow and left a hole. */
   get underruns(): number {
     return this.#underruns;
   }
@@ -153,28 +157,28 @@ export class Renderer {
     return this.speeches.current?.renderer?.voiceActivity ?? 0;
   }
 
-  /** Whether the model in force tells how likely it is that somebody speaks. */
-  get tellsVoice(): boolean {
-    return this.#model !== undefined && tellsVoice(this.#model);
+  /** Whether the current model estimates voice activity. */
+  get detectsVoice(): boolean {
+    return this.#model !== undefined && detectsVoice(this.#model);
   }
 
-  /** Whether the next reading waits for the one before. */
+  /** Whether the next read waits for the one before. */
   get reading(): boolean {
     const renderer = this.speeches.current?.renderer;
     return renderer !== undefined && this.#readings.has(renderer);
   }
 
-  /** Whether a hop is being denoised or on its way: nothing may be changed then. */
+  /** Whether a hop is in the denoiser: nothing may change then. */
   get busy(): boolean {
     return this.#results.length > 0 || [...this.#readings.keys()].some((renderer) => !renderer.waiting);
   }
 
-  /** Whether everything was rendered and nothing waits. */
+  /** Whether everything is rendered and the queue is empty. */
   get idle(): boolean {
     return this.speeches.idle;
   }
 
-  /** The model that denoises what begins from now on. */
+  /** The model for everything that begins from now on. */
   get model(): Model | undefined {
     return this.#model;
   }
@@ -184,13 +188,13 @@ export class Renderer {
     for (const item of this.speeches.waiting) item.renderer?.reset(() => this.makeDenoisers(this.#model));
   }
 
-  /** Conditions everything that is denoised from now on; see {@link change} for what is rendered already. */
+  /** Conditions everything denoised from now on; {@link change} applies it to rendered audio. */
   set noise(profile: NoiseProfile | undefined) {
     this.#noise = profile;
     for (const item of [this.speeches.last, ...this.speeches.waiting]) item?.renderer?.setNoiseProfile(profile);
   }
 
-  /** Queues something to say. */
+  /** Queues a speech. */
   say(source: SpeechSource, { text, words, after = "queue" }: SayOptions): Speech {
     const opened = isSource(source) || source instanceof OpenedAudio ? source : openAudio({ stream: source });
     const { push } = opened instanceof OpenedAudio ? opened : {};
@@ -210,7 +214,7 @@ export class Renderer {
     return denoisers;
   }
 
-  /** A renderer of a source on the model in force. */
+  /** Creates a renderer of a source with the current model. */
   async makeRenderer(source: AudioSource): Promise<SourceRenderer> {
     const paced = this.#options.mode === "live" && !source.stored ? this.#pace(source) : undefined;
     const renderer: SourceRenderer = new SourceRenderer({
@@ -218,7 +222,7 @@ export class Renderer {
       denoisers: await this.makeDenoisers(this.#model),
       guard: this.guard,
       clock: this.#clock,
-      // What is rendered ahead may be mixed otherwise later; live audio that nobody hears denoised need not be.
+      // Audio rendered ahead may be mixed differently later. Live audio that is fully dry needs no denoising.
       wanted: () => this.#options.mode === "ahead" || this.#audioTrack.needsWet,
       onSamples: (samples, offset) => {
         if (this.speeches.current?.renderer === renderer) this.#splices.apply(samples, this.#audioTrack.end + offset);
@@ -229,7 +233,7 @@ export class Renderer {
     return renderer;
   }
 
-  /** Writes what the readings of the last tick brought. */
+  /** Writes the blocks read since the last turn. */
   take(): readonly RendererEvent[] {
     const results = this.#results;
     this.#results = [];
@@ -239,7 +243,7 @@ export class Renderer {
     return events;
   }
 
-  /** Moves what was not sent yet to `position`, in samples: where it can still be heard in full. */
+  /** Moves audio not sent yet to `position`, in samples, where listeners can still hear all of it. */
   delay(position: number): void {
     const { unsent } = this.#audioTrack;
     const by = this.#audioTrack.delay(position);
@@ -247,7 +251,7 @@ export class Renderer {
     this.#events.push({ kind: "delayed", by: microseconds(toTime(by)) });
   }
 
-  /** Starts to read what is needed by now; false when nothing is, or its reading is under way. */
+  /** Reads audio that is needed by now; false when none is, or its read is in progress. */
   async read(): Promise<boolean> {
     const speech = await this.#next();
     const renderer = speech?.renderer;
@@ -267,8 +271,8 @@ export class Renderer {
   }
 
   /**
-   * Takes everything at or after `position` off the timeline. Each speech keeps its part, to be said next; in a live
-   * broadcast it is read on unheard instead.
+   * Cuts everything at or after `position` off the timeline. Each speech keeps its part, to be said next; in a live
+   * broadcast the source is read on, muted.
    */
   takeBack(position: number): readonly TakenBack[] {
     const { end } = this.#audioTrack;
@@ -285,8 +289,8 @@ export class Renderer {
   }
 
   /**
-   * Renders from `from` on anew what was rendered ahead, as `change` says, and takes back what was sent of it. Returns
-   * the first position that is different.
+   * Renders audio again from `from` on as `change` says, and makes the sent part stale. Returns the first position that
+   * differs.
    */
   change(from: number, { denoisers, render = false, splices = [], unloop = false }: RenderChange): number {
     const audioTrack = this.#audioTrack;
@@ -320,9 +324,10 @@ export class Renderer {
   }
 
   /**
-   * Repeats a stretch of the timeline from its end on, or from `from` where that has passed.
+   * Repeats a stretch of the timeline from its end on, or from `from` when its end has passed.
    *
-   * @throws StateError `NOTHING_PLAYED` when nothing is being said; InputError `BAND_TOO_OLD` when it is not remembered.
+   * @throws StateError `NOTHING_PLAYED` when no speech plays; InputError `BAND_TOO_OLD` when the timeline no longer
+   * holds it.
    */
   arm(band: Stretch): void {
     const item = this.speeches.current;
@@ -337,7 +342,7 @@ export class Renderer {
     this.#wrapped = false;
   }
 
-  /** Starts the loop that is armed once the audio has come to its end; returns where, in samples. */
+  /** Starts the armed loop once the audio reaches its end; returns its position, in samples. */
   wrap(from: number): number | undefined {
     const band = this.#band;
     const renderer = band?.item.renderer;
@@ -360,7 +365,7 @@ export class Renderer {
     return at;
   }
 
-  /** Goes on at `from` with another source in place of the one that is being said. */
+  /** Continues at `from` with another source in place of the current one. */
   swap(from: number, renderer: SourceRenderer): void {
     const { speeches } = this;
     const { source } = renderer;
@@ -384,13 +389,13 @@ export class Renderer {
     this.#band = undefined;
   }
 
-  /** Lets go of everything. */
+  /** Closes all speeches and readers. */
   close(): void {
     this.speeches.close();
     for (const speech of this.#readings.values()) this.speeches.abandon(speech);
   }
 
-  // Takes back what was sent from `at` on, and makes the renderer start again there or a little before.
+  // Makes the audio sent from `at` on stale, and restarts the renderer there or a little before.
   #goBack(item: QueuedSpeech, renderer: SourceRenderer, at: number, denoisers: readonly Denoiser[] | undefined): void {
     const audioTrack = this.#audioTrack;
     if (at < audioTrack.cursor) audioTrack.rewind(at);
@@ -418,7 +423,7 @@ export class Renderer {
     } else if (block === undefined) {
       this.#catchUp(speech);
       speeches.finish(this.#audioTrack.end);
-      // Listeners take silence for the end of a speech, and audio that breaks off for a fault.
+      // Listeners take silence as the end of a speech, and audio that breaks off as a fault.
       if (speeches.next === undefined) this.#audioTrack.write(this.#silence);
     } else {
       this.#catchUp(speech);
@@ -437,13 +442,13 @@ export class Renderer {
     for (const warning of source.warnings ?? []) this.#options.logger.warn({ source: source.name }, warning);
   }
 
-  // An utterance that begins when listeners are at the end of the one before leaves a hole: the pause was meant.
+  // A speech that begins when listeners are at the end of the one before leaves a hole: the pause was intended.
   #startAt(position: number): void {
     const { end } = this.#audioTrack;
     this.#audioTrack.startAt(position < end ? end : Math.max(position, end > 0 ? end + this.#frame : 0));
   }
 
-  // Where the source was too slow, what is not encoded yet moves on to where it can still be heard in full.
+  // Where the source was too slow, audio not encoded yet moves to where listeners can still hear all of it.
   #catchUp(item: QueuedSpeech): void {
     const audioTrack = this.#audioTrack;
     const now = this.#clock();
@@ -451,7 +456,8 @@ export class Renderer {
       this.#skipBehind(this.#paced.get(item.renderer)!, now);
       return;
     }
-    // More waits than a frame lacks: that is not the source's fault. What is rendered anew may start before what is sent next.
+    // More audio waits than a frame lacks, so the source is not at fault. Audio rendered again may start before the
+    // next frame to send.
     const { unsent } = audioTrack;
     const isWaiting = audioTrack.end - unsent < this.#frame + AROUND_FRAME && unsent >= audioTrack.cursor;
     const from = isWaiting ? unsent : Math.max(audioTrack.end, audioTrack.cursor);
@@ -465,7 +471,7 @@ export class Renderer {
     this.#options.wake.ring();
   }
 
-  // A live source that stood still goes on at the time it is captured, over a hole.
+  // A live source that stalled continues at the time of capture, behind a hole.
   #skipBehind(paced: PacedSource, now: Microseconds): void {
     const end = toTime(this.#audioTrack.end);
     if (end >= this.#deadlines.late(now) || paced.behind < LIVE_SLACK) return;
@@ -495,7 +501,7 @@ export class Renderer {
     return { dry: silence, wet: silence };
   }
 
-  // The item to read from now, begun if need be; undefined when none, or when enough is rendered.
+  // The speech to read from now, begun if need be; undefined without one, or when enough is rendered.
   async #next(): Promise<QueuedSpeech | undefined> {
     const now = this.#clock();
     const { speeches } = this;
@@ -506,7 +512,7 @@ export class Renderer {
     if (speeches.current === undefined) {
       const speech = speeches.next;
       if (speech === undefined) return undefined;
-      // Denoisers are made before the speech leaves the queue, so that an interrupt meanwhile finds it there.
+      // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
       if (speech.renderer === undefined) speech.setRenderer(await this.makeRenderer(speech.source));
       if (speeches.next !== speech || speeches.current !== undefined) return undefined;
       this.#startAt(this.#deadlines.next(now));

@@ -44,7 +44,7 @@ async function render(
 }
 
 describe("SourceRenderer", () => {
-  test("gives back what went in to the sample, with the denoised audio in step beside it", async () => {
+  test("a renderer returns its input to the sample, with the denoised audio in step", async () => {
     for (const length of [0, 1, 479, 480, 481, 4800, 5000]) {
       const samples = ramp(length);
       const plain = await render(await openSource({ samples }), 1, false);
@@ -61,7 +61,7 @@ describe("SourceRenderer", () => {
     expect(likeness).toBeGreaterThan(0.8);
   });
 
-  test("denoises the channels of a stereo source each for itself", async () => {
+  test("a renderer denoises the channels of a stereo source separately", async () => {
     const mono = ramp(4800);
     const stereo = new Float32Array(9600);
     for (let i = 0; i < 4800; i++) stereo[i * 2] = mono[i]!;
@@ -71,7 +71,7 @@ describe("SourceRenderer", () => {
     expect(both.wet.filter((_, i) => i % 2 === 1).every((value) => value === 0)).toBe(true);
   });
 
-  test("tells of a voice in either channel, of none where the network did not run, and nothing with a model that can't", async () => {
+  test("a renderer reports a voice in either channel, none where the network did not run, and nothing for a model without voice activity", async () => {
     const shipped = await loadModel(fileURLToPath(new URL("../../models/unsay-denoise.onnx", import.meta.url)));
     const other = await loadModel(fileURLToPath(new URL("../denoise/fixtures/other.onnx", import.meta.url)));
     const speech = new URL("../../examples/audio/clean-speech.wav", import.meta.url);
@@ -81,7 +81,7 @@ describe("SourceRenderer", () => {
     const stereo = new Float32Array(2 * parts.length);
     for (const [index, sample] of parts.entries()) stereo[2 * index + 1] = sample;
 
-    const tell = async (using: Model, samples: Float32Array, wanted: boolean, channels: 1 | 2) => {
+    const activityOf = async (using: Model, samples: Float32Array, wanted: boolean, channels: 1 | 2) => {
       const denoisers: Denoiser[] = [];
       for (let channel = 0; channel < channels; channel++) denoisers.push(await Denoiser.create(using));
       const source = await openSource({ samples, inputChannels: channels, channels });
@@ -92,25 +92,25 @@ describe("SourceRenderer", () => {
         clock: monotonicClock,
         wanted: () => wanted,
       });
-      const told: (number | undefined)[] = [];
-      for (let block = await renderer.read(); block; block = await renderer.read()) told.push(block.voice?.[0]);
+      const activity: (number | undefined)[] = [];
+      for (let block = await renderer.read(); block; block = await renderer.read()) activity.push(block.voice?.[0]);
       await renderer.close();
-      return told;
+      return activity;
     };
-    const mono = await tell(shipped, Float32Array.from(parts), true, 1);
-    const both = await tell(shipped, stereo, true, 2);
-    const quiet = await tell(shipped, new Float32Array(stereo.length), true, 2);
+    const mono = await activityOf(shipped, Float32Array.from(parts), true, 1);
+    const both = await activityOf(shipped, stereo, true, 2);
+    const quiet = await activityOf(shipped, new Float32Array(stereo.length), true, 2);
     expect(mono.filter((step) => step! > 127).length).toBeGreaterThan(mono.length / 2);
     expect(both.length).toBe(mono.length);
     for (const [index, step] of both.entries()) expect(step).toBeGreaterThanOrEqual(mono[index]!);
     expect(quiet.filter((step) => step! > 127)).toEqual([]);
-    expect((await tell(shipped, stereo, false, 2)).every((step) => step === undefined)).toBe(true);
-    expect((await tell(other, ramp(9600), true, 1)).every((step) => step === undefined)).toBe(true);
+    expect((await activityOf(shipped, stereo, false, 2)).every((step) => step === undefined)).toBe(true);
+    expect((await activityOf(other, ramp(9600), true, 1)).every((step) => step === undefined)).toBe(true);
     await shipped.close();
     await other.close();
   });
 
-  test("gives blocks that were put back first, and goes on after them", async () => {
+  test("a renderer returns blocks that were put back first, and continues behind them", async () => {
     const samples = ramp(960);
     const renderer = new SourceRenderer({
       source: await openSource({ samples }),
@@ -125,7 +125,7 @@ describe("SourceRenderer", () => {
     expect(await renderer.read()).toBeUndefined();
   });
 
-  test("ends quietly when it is closed in the middle of a hop", async () => {
+  test("a renderer ends quietly when it is closed in the middle of a hop", async () => {
     const source = await openSource({ samples: ramp(9600), inputChannels: 2, channels: 2 });
     const denoisers = [await Denoiser.create(model), await Denoiser.create(model)];
     const renderer = new SourceRenderer({ source, denoisers, guard: guard(), clock: monotonicClock });
@@ -136,7 +136,7 @@ describe("SourceRenderer", () => {
     expect(await reading).toBeUndefined();
   });
 
-  test("passes audio through and counts it while inference is too slow", async () => {
+  test("a renderer passes audio through and counts it while inference is too slow", async () => {
     let now = 0;
     const clock = () => {
       now += 20_000;
@@ -159,7 +159,7 @@ describe("SourceRenderer", () => {
 });
 
 describe("TimelineBuffer", () => {
-  test("keeps where somebody speaks beside the audio, through cuts and holes, to 10 ms", () => {
+  test("a timeline buffer keeps the voice activity beside the audio to 10 ms, through cuts and holes", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("write" as const), length: fc.nat(3000), voice: fc.nat(254) }),
       fc.record({ kind: fc.constant("raw" as const), length: fc.nat(3000), voice: fc.constant(VOICE_UNKNOWN) }),
@@ -169,16 +169,16 @@ describe("TimelineBuffer", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const buffer = new TimelineBuffer({ channels: 1, capacity: 24_000 });
-        /** What was told of each sample. */
-        const told: number[] = [];
+        /** The voice activity written for each sample. */
+        const activity: number[] = [];
         for (const { kind, length, voice } of steps) {
           if (kind === "write" || kind === "raw") {
             const block = new Float32Array(length);
             buffer.write(block, block, kind === "raw" ? undefined : Uint8Array.of(voice));
-            told.push(...Array(length).fill(voice));
+            activity.push(...Array(length).fill(voice));
           } else if (kind === "seek") {
             buffer.seek(buffer.end + length);
-            told.push(...Array(length).fill(0));
+            activity.push(...Array(length).fill(0));
           } else {
             // Cut off and written again where it was, as a resume does.
             const cut = buffer.cut(Math.max(0, buffer.end - length));
@@ -186,11 +186,15 @@ describe("TimelineBuffer", () => {
             buffer.write(cut.dry, cut.wet, cut.voice);
           }
         }
-        expect(buffer.end).toBe(told.length);
-        expect(buffer.voice(Math.ceil(told.length / 480))).toBe(0);
-        for (let number = Math.max(0, Math.ceil(buffer.oldest / 480)); (number + 1) * 480 <= told.length; number++) {
-          // Blocks need not be aligned: what is told may lie one step off, and two where it was cut and said again.
-          const near = new Set(told.slice(Math.max(0, (number - 2) * 480), (number + 3) * 480));
+        expect(buffer.end).toBe(activity.length);
+        expect(buffer.voice(Math.ceil(activity.length / 480))).toBe(0);
+        for (
+          let number = Math.max(0, Math.ceil(buffer.oldest / 480));
+          (number + 1) * 480 <= activity.length;
+          number++
+        ) {
+          // Blocks need not be aligned: a step may be off by one, and by two where it was cut and written again.
+          const near = new Set(activity.slice(Math.max(0, (number - 2) * 480), (number + 3) * 480));
           expect(near.has(buffer.voice(number))).toBe(true);
           if (near.size === 1) expect(buffer.voice(number)).toBe([...near][0]);
         }
@@ -200,7 +204,7 @@ describe("TimelineBuffer", () => {
     );
   });
 
-  test("behaves like an endless array of silence that remembers the last stretch", () => {
+  test("a timeline buffer behaves like an endless array of silence that remembers its last stretch", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("write" as const), length: fc.nat(30) }),
       fc.record({ kind: fc.constant("seek" as const), length: fc.nat(60) }),

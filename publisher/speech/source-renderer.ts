@@ -11,32 +11,32 @@ import { type TimelineCut, withoutStart } from "../tracks/timeline-buffer.js";
 /** Options of {@link SourceRenderer}. */
 export interface SourceRendererOptions {
   readonly source: AudioSource;
-  /** One for each channel of the source; none means the audio goes out as it is. */
+  /** One for each channel of the source; without any, the audio stays undenoised. */
   readonly denoisers?: readonly Denoiser[];
   readonly guard: OverloadGuard;
   readonly clock: Clock;
-  /** Asked before every hop: is the denoised audio wanted at all? */
+  /** Called before every hop: whether denoised audio is wanted. */
   readonly wanted?: () => boolean;
   /** Changes samples as they come from the source, `offset` samples per channel behind what was rendered. */
   readonly onSamples?: (samples: Float32Array, offset: number) => void;
 }
 
-/** Sound rendered by one step. */
+/** Audio rendered by one step. */
 export interface Block extends TimelineCut {
-  /** Of the denoisers where the block ends, every so often: rendering can start there anew. */
+  /** Denoiser states at the end of the block, every few hops: rendering can restart there. */
   readonly checkpoint?: readonly DenoiserState[] | undefined;
 }
 
-/** Samples of a block where there is no denoiser: 10 ms. */
+/** Samples of a block without a denoiser: 10 ms. */
 const BLOCK = 480;
-/** Hops from one checkpoint to the next, at least: a few kilobytes for 100 ms. */
+/** Hops between two checkpoints, at least: a few kilobytes for 100 ms. */
 const CHECKPOINT_HOPS = 10;
-/** Values of a checkpoint for each hop since the one before, at most: models with more state are copied less often. */
+/** Values of a checkpoint per hop since the last one, at most: models with more state are copied less often. */
 const CHECKPOINT_VALUES = 2048;
 
 /**
- * Turns a source into blocks of dry and wet audio with the denoiser's delay taken out: what comes out lines up with what
- * went in, to the sample, from the first to the last.
+ * Turns a source into blocks of dry and wet audio. It compensates the denoiser's delay, so output and input line up to
+ * the sample, from the first to the last.
  */
 export class SourceRenderer {
   readonly #samples: SampleQueue;
@@ -50,24 +50,24 @@ export class SourceRenderer {
   #hopIn = new Float32Array(0);
   #dry = new Float32Array(0);
   #wet = new Float32Array(0);
-  /** Hops by which the denoisers lag. */
+  /** Hops of lag in the denoisers. */
   #lag = 1;
-  /** The hops the denoisers hold: taken and not given out yet. */
+  /** Hops that the denoisers hold: taken and not returned yet. */
   #held = new Float32Array(0);
-  /** Hops they took since they began. */
+  /** Hops taken by the denoisers since they started. */
   #taken = 0;
-  /** Checkpoints from before each of the hops held. */
+  /** Checkpoints from before each of the held hops. */
   #checkpoints: (readonly DenoiserState[] | undefined)[] = [];
   #backlog: TimelineCut[] = [];
-  /** Blocks that were put in front of the backlog since the reading in progress began. */
+  /** Blocks put in front of the backlog since the current read began. */
   #inFront = 0;
   #refilled = Promise.withResolvers<void>();
-  /** Samples per channel that the denoisers took and gave out. */
+  /** Samples per channel that entered and left the denoisers. */
   #received = 0;
   #rendered = 0;
   #sinceCheckpoint = 0;
   #voiceActivity = 1;
-  /** What the last hop tells of a voice, as a part of its block. */
+  /** Voice activity of the last hop, as a part of its block. */
   #voice: Uint8Array | undefined;
   #waiting = true;
   #closed = false;
@@ -80,7 +80,7 @@ export class SourceRenderer {
     this.#setDenoisers(denoisers);
   }
 
-  /** What it renders. */
+  /** The source. */
   get source(): AudioSource {
     return this.#samples.source;
   }
@@ -90,17 +90,16 @@ export class SourceRenderer {
     return this.#voiceActivity;
   }
 
-  /** Whether a reading waits for the source or has not begun. Only then may anything be changed. */
+  /** Whether a read waits for the source or has not begun. Only then may anything change. */
   get waiting(): boolean {
     return this.#waiting;
   }
 
-  /** Whether it has denoisers. */
   get denoises(): boolean {
     return this.#denoisers.length > 0 || this.#makeDenoisers !== undefined;
   }
 
-  /** Samples per channel taken from the source beyond what was given out. */
+  /** Samples per channel taken from the source and not returned yet. */
   get ahead(): number {
     return this.#ahead + this.#samples.length;
   }
@@ -110,7 +109,7 @@ export class SourceRenderer {
     return this.#samples.looping;
   }
 
-  /** Puts blocks back in front; they are copied. */
+  /** Puts blocks back in front; copies them. */
   unread(...blocks: TimelineCut[]): void {
     const copies = blocks
       .filter(({ dry }) => dry.length > 0)
@@ -121,12 +120,12 @@ export class SourceRenderer {
     this.#refilled = Promise.withResolvers();
   }
 
-  /** Puts the block of the last reading back: behind those that were put in front since that reading began. */
+  /** Puts the block of the last read back, behind the blocks put in front since that read began. */
   putBack({ dry, wet, voice }: TimelineCut): void {
     this.#backlog.splice(this.#inFront, 0, { dry: dry.slice(), wet: wet.slice(), voice });
   }
 
-  /** Leaves out up to `frames` samples per channel of what was put back; returns how many. */
+  /** Skips up to `frames` samples per channel of the blocks put back; returns how many. */
   skip(frames: number): number {
     const { channels } = this.source;
     let left = frames;
@@ -139,13 +138,13 @@ export class SourceRenderer {
     return frames - left;
   }
 
-  /** The next block, or undefined at the end. Its buffers are used again by the next call. One call at a time. */
+  /** The next block, or undefined at the end. The next call reuses its buffers. One call at a time. */
   async read(): Promise<Block | undefined> {
     for (;;) {
       this.#waiting = true;
       if (this.#makeDenoisers !== undefined) await this.#makeReady();
       else if (this.#backlog.length === 0) await this.#fill();
-      // What was changed meanwhile comes first.
+      // A change made meanwhile comes first.
       if (this.#makeDenoisers !== undefined) continue;
       this.#waiting = false;
       const given = this.#backlog.shift();
@@ -177,8 +176,8 @@ export class SourceRenderer {
   }
 
   /**
-   * Goes back over `dry`, the end of what was given out, to render it again: from a checkpoint, with other denoisers, or
-   * from their beginning. Not while it is busy.
+   * Goes back over `dry`, the end of the returned audio, to render it again: from a checkpoint, with other denoisers,
+   * or from their start. Not while busy.
    */
   rewind(
     dry: Float32Array,
@@ -200,7 +199,7 @@ export class SourceRenderer {
     }
   }
 
-  /** Takes denoisers made by `make` before the next block; what is given out goes on from there. */
+  /** Replaces the denoisers by those of `make` before the next block; the output continues from there. */
   reset(make: () => Promise<readonly Denoiser[]>): void {
     this.rewind(new Float32Array(0), { denoisers: [] });
     this.#makeDenoisers = make;
@@ -212,32 +211,34 @@ export class SourceRenderer {
     for (const denoiser of this.#denoisers) denoiser.setNoiseProfile(profile);
   }
 
-  /** Changes samples that were not rendered yet, `offset` samples per channel behind what was; just after a rewind only. */
+  /**
+   * Changes samples not rendered yet, `offset` samples per channel behind the rendered ones; only just after a rewind.
+   */
   edit(offset: number, samples: Float32Array, mode: SpliceMode): void {
     this.#samples.edit(offset, samples, mode);
   }
 
-  /** The next samples that were taken from the source, at most `frames` per channel; just after a rewind only. */
+  /** The next samples taken from the source, at most `frames` per channel; only just after a rewind. */
   peek(frames: number): Float32Array {
     return this.#samples.peek(frames);
   }
 
-  /** Repeats `samples` from `offset` on, `phase` first; just after a rewind only. */
+  /** Repeats `samples` from `offset` on, starting at `phase`; only just after a rewind. */
   loop(samples: Float32Array, offset: number, phase: number): void {
     this.#samples.loop(samples, offset, phase);
   }
 
-  /** Goes on with the source at `offset`; just after a rewind only. */
+  /** Continues the source at `offset`; only just after a rewind. */
   unloop(offset: number): void {
     this.#samples.unloop(offset);
   }
 
-  /** Lets go of the source, but can still be rewound; idempotent. */
+  /** Closes the source; rewinding still works. Idempotent. */
   async closeSource(): Promise<void> {
     await this.#samples.close();
   }
 
-  /** Lets go of everything; idempotent. */
+  /** Closes the source and the denoisers; idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#backlog.length = 0;
@@ -245,13 +246,13 @@ export class SourceRenderer {
     await this.#samples.close();
   }
 
-  // What was taken off the feed and not given out.
+  // Samples taken off the queue and not returned.
   get #ahead(): number {
     const backlog = this.#backlog.reduce((sum, { dry }) => sum + dry.length, 0) / this.source.channels;
     return backlog + this.#received - this.#rendered;
   }
 
-  // Samples may be put back while the source is silent.
+  // Samples may be put back while the source delivers nothing.
   async #fill(): Promise<void> {
     const values = this.#dry.length;
     if (!this.#samples.isReady(values)) await race([this.#samples.fill(values), this.#refilled.promise]);
@@ -310,7 +311,7 @@ export class SourceRenderer {
     let voiceActivity = 0;
     this.#held.copyWithin(0, this.#dry.length);
     this.#held.set(this.#dry, this.#held.length - this.#dry.length);
-    // Closed meanwhile, the rest of the hop is of no use to anybody.
+    // Once closed, the rest of the hop is useless.
     for (let c = 0; c < channels && !this.#closed; c++) {
       for (let i = 0; i < this.#hop; i++) this.#hopIn[i] = this.#dry[i * channels + c]!;
       const hop = await this.#denoisers[c]!.process(this.#hopIn, { infer });
@@ -321,13 +322,13 @@ export class SourceRenderer {
       voiceActivity = Math.max(voiceActivity, hop.voiceActivity);
     }
     this.#voiceActivity = voiceActivity;
-    const isKnown = infer && this.#denoisers.every(({ model }) => tellsVoice(model));
+    const isKnown = infer && this.#denoisers.every(({ model }) => detectsVoice(model));
     this.#voice = isKnown ? Uint8Array.of(voiceStep(voiceActivity)) : undefined;
     if (infer) this.#guard.record(microseconds(this.#clock() - started));
   }
 }
 
-/** Whether a model tells how likely it is that somebody speaks. */
-export function tellsVoice({ contract }: Model): boolean {
+/** Whether a model estimates voice activity. */
+export function detectsVoice({ contract }: Model): boolean {
   return contract.outputs.voiceActivity !== undefined;
 }

@@ -8,7 +8,7 @@ import type { SourceRenderer } from "./source-renderer.js";
 import type { Speech, SpeechControl, SpeechPhase } from "./speech.js";
 import type { WordTiming } from "./words.js";
 
-/** What was interrupted, in order, kept so that it can be said after all. */
+/** Interrupted speeches, in order, kept for `resume`. */
 interface Interrupted {
   readonly at: Microseconds;
   readonly speeches: readonly QueuedSpeech[];
@@ -17,14 +17,14 @@ interface Interrupted {
 /** Options of {@link SpeechQueue}. */
 export interface SpeechQueueOptions {
   readonly channels: 1 | 2;
-  /** How long after an interrupt it can still be resumed. */
+  /** How long an interrupt can be resumed. */
   readonly resumeWindow: Microseconds;
   readonly control: SpeechControl;
-  /** Called when a source could not be closed. */
+  /** Called when closing a source fails. */
   readonly onCloseError: (error: unknown) => void;
 }
 
-/** What is queued with a source. */
+/** Options of a queued source. */
 export interface QueueOptions {
   readonly renderer?: SourceRenderer;
   readonly push?: PushAudio | undefined;
@@ -33,10 +33,10 @@ export interface QueueOptions {
 }
 
 const MAX_QUEUE = 256;
-/** Speeches rendered to their ends and not yet heard; of more the oldest count as heard. */
+/** Speeches rendered to their end and not yet heard; beyond this number, the oldest count as heard. */
 const MAX_ENDED = 64;
 
-/** What is being said, what comes next, and what was interrupted. */
+/** The speech that plays, those that wait, and those that were interrupted. */
 export class SpeechQueue {
   readonly #options: SpeechQueueOptions;
   #queue: QueuedSpeech[] = [];
@@ -44,7 +44,7 @@ export class SpeechQueue {
   #current: QueuedSpeech | undefined;
   #muted: QueuedSpeech | undefined;
   #interrupted: Interrupted | undefined;
-  /** What is resumed and has not begun: until then an interrupt is the same one as before. */
+  /** Resumed speeches that have not begun: until they do, an interrupt is the same one as before. */
   #resumed: ReadonlySet<QueuedSpeech> = new Set();
   #nextId = 1;
 
@@ -52,48 +52,48 @@ export class SpeechQueue {
     this.#options = options;
   }
 
-  /** What is being rendered. */
+  /** The speech being rendered. */
   get current(): QueuedSpeech | undefined {
     return this.#current;
   }
 
-  /** What is being said or was said last. */
+  /** The speech that plays, or played last. */
   get last(): QueuedSpeech | undefined {
     return this.#current ?? this.#ended.at(-1);
   }
 
-  /** A live source that is read on but not heard. */
+  /** A live source that is read on but muted. */
   get muted(): QueuedSpeech | undefined {
     return this.#muted;
   }
 
-  /** The next to begin; undefined while it is held, and all behind it with it. */
+  /** The next to begin; undefined while it is held, which holds all behind it too. */
   get next(): QueuedSpeech | undefined {
     const [first] = this.#queue;
     return first?.isHeld === true ? undefined : first;
   }
 
-  /** How many wait. */
+  /** Number of waiting speeches. */
   get queued(): number {
     return this.#queue.length;
   }
 
-  /** Whether nothing is being said and nothing waits. */
+  /** Whether no speech plays or waits. */
   get idle(): boolean {
     return this.#current === undefined && this.#queue.length === 0;
   }
 
-  /** Whether speeches wait that were resumed and have not begun. */
+  /** Whether resumed speeches wait that have not begun. */
   get isResuming(): boolean {
     return this.#resumed.size > 0;
   }
 
-  /** Everything on the timeline, in order: what ended and was not heard, and what is being rendered. */
+  /** Every speech on the timeline, in order: those rendered and not yet heard, and the one being rendered. */
   get onTimeline(): readonly QueuedSpeech[] {
     return this.#current === undefined ? this.#ended : [...this.#ended, this.#current];
   }
 
-  /** Everything that may still be rendered, but what is being said and what ended. */
+  /** Every speech that may still be rendered, except the current one and those rendered to their end. */
   get waiting(): readonly QueuedSpeech[] {
     const all = [this.#muted, ...(this.#interrupted?.speeches ?? []), ...this.#queue];
     return [...new Set(all.filter((speech) => speech !== undefined))];
@@ -104,7 +104,7 @@ export class SpeechQueue {
     return this.#interrupted?.speeches.includes(speech) ?? false;
   }
 
-  /** A speech that has not ended, or can be resumed. */
+  /** Finds a speech that has not ended or can be resumed. */
   find(id: number): QueuedSpeech | undefined {
     return [...this.onTimeline, ...this.waiting].find((speech) => speech.id === id);
   }
@@ -114,10 +114,10 @@ export class SpeechQueue {
   }
 
   /**
-   * Queues a source; what was interrupted before can't be resumed any more.
+   * Queues a source; earlier interrupts can't be resumed any more.
    *
-   * @throws InputError `INVALID_OPTION` for a source with other channels, or for words that are none; StateError
-   *   `QUEUE_FULL`.
+   * @throws InputError `INVALID_OPTION` for a source with other channels, or for invalid words; StateError
+   * `QUEUE_FULL`.
    */
   add(source: AudioSource, options: QueueOptions = {}): Speech {
     const { channels, control } = this.#options;
@@ -137,18 +137,18 @@ export class SpeechQueue {
     return queued.speech;
   }
 
-  /** The next becomes what is being said, from `at` on; returns see {@link QueuedSpeech.begin}. */
+  /** Makes the next speech the current one, from `at` on; for the result see {@link QueuedSpeech.begin}. */
   begin(at: number): number {
     const speech = this.#queue.shift();
     if (speech === undefined) return at;
-    // What continues alone after an interrupt of one speech puts an end to its resumption.
+    // A speech that continues alone after its interrupt makes the others impossible to resume.
     if (!this.#resumed.has(speech)) this.dropInterrupted();
     this.#resumed = new Set();
     this.#current = speech;
     return speech.begin(at);
   }
 
-  /** What is being said was rendered to its end. */
+  /** The current speech was rendered to its end. */
   finish(end: number): void {
     const speech = this.#current;
     if (speech === undefined) return;
@@ -164,12 +164,12 @@ export class SpeechQueue {
     while (this.#ended.length > 0 && this.#ended[0]!.end! <= position) this.#finish(this.#ended.shift()!);
   }
 
-  /** Takes what the listeners reported. */
+  /** Applies the listeners' reports. */
   observe(playheads: Playheads): void {
     for (const speech of this.onTimeline) speech.observe(playheads);
   }
 
-  /** What is being said; where nothing is, what was rendered last and goes on after `position`, to be rendered again. */
+  /** The current speech, or else the last rendered one that lies behind `position`, to be rendered again. */
   revive(position: number): QueuedSpeech | undefined {
     const last = this.#ended.at(-1);
     if (this.#current !== undefined || last === undefined || last.end! <= position) return this.#current;
@@ -179,7 +179,7 @@ export class SpeechQueue {
     return last;
   }
 
-  /** What lies on the timeline at or after `from` moved by `by`. */
+  /** Audio on the timeline at or after `from` moved by `by`. */
   moved(from: number, by: number): void {
     for (const speech of this.onTimeline) speech.moved(from, by);
   }
@@ -190,8 +190,8 @@ export class SpeechQueue {
   }
 
   /**
-   * Gives every speech its part of what was cut off the timeline at `position` back, to be said next and in the same
-   * order; `mute`: a live source is read on unheard instead. Returns them as they were before.
+   * Gives every speech its part of the audio cut off the timeline at `position`, to be said next and in the same order;
+   * `mute`: a live source is read on, muted. Returns the speeches as they were before.
    */
   takeBack(
     position: number,
@@ -208,8 +208,8 @@ export class SpeechQueue {
   }
 
   /**
-   * Interrupts all that is said and queued after {@link takeBack}, and keeps it for `resume`. With nothing to interrupt,
-   * not even pictures (`more`), what was interrupted before is kept.
+   * Interrupts every current and queued speech after {@link takeBack}, and keeps them for `resume`. With nothing to
+   * interrupt, not even video (`more`), it keeps the earlier interrupted ones.
    */
   interruptAll(now: Microseconds, { more }: { readonly more: boolean }): readonly QueuedSpeech[] {
     const speeches = this.#queue.splice(0);
@@ -223,7 +223,7 @@ export class SpeechQueue {
     return speeches;
   }
 
-  /** Interrupts one that waits, and keeps it for `resume` while nothing else is said. */
+  /** Interrupts a waiting speech, and keeps it for `resume` until another speech is queued. */
   interruptOne(speech: QueuedSpeech, now: Microseconds): void {
     this.#queue = this.#queue.filter((one) => one !== speech);
     if (this.#resumed.has(speech)) this.#resumed = new Set([...this.#resumed].filter((one) => one !== speech));
@@ -236,7 +236,7 @@ export class SpeechQueue {
     else this.#leave(speech);
   }
 
-  /** Queues what was interrupted again, in front; undefined when there is nothing, or when it is too old. */
+  /** Queues the interrupted speeches again, in front; undefined when there are none, or they are too old. */
   resume(now: Microseconds): readonly Speech[] | undefined {
     const interrupted = this.#interrupted;
     if (interrupted === undefined || this.#isExpired(interrupted, now)) return undefined;
@@ -246,7 +246,7 @@ export class SpeechQueue {
     return interrupted.speeches.map((speech) => speech.again());
   }
 
-  /** In a live broadcast what was interrupted or paused is heard again from now on; false when it is not to be. */
+  /** In a live broadcast, makes interrupted or paused audio audible again; false when there is none. */
   unmute(): boolean {
     const [first] = this.#queue;
     if (first === undefined || first !== this.#muted || first.isPaused || this.#current !== undefined) return false;
@@ -257,7 +257,7 @@ export class SpeechQueue {
     return true;
   }
 
-  /** Interrupts what is paused. */
+  /** Interrupts paused speeches. */
   dropPaused(): void {
     const paused = this.#queue.filter(({ isPaused }) => isPaused);
     this.#queue = this.#queue.filter(({ isPaused }) => !isPaused);
@@ -267,31 +267,30 @@ export class SpeechQueue {
     }
   }
 
-  /** A speech that waits was heard to its end after all. */
+  /** A waiting speech was heard to its end after all. */
   finishWaiting(speech: QueuedSpeech): void {
     if (!this.#queue.includes(speech)) return;
     this.#queue = this.#queue.filter((one) => one !== speech);
     this.#finish(speech);
   }
 
-  /** Forgets what was interrupted too long ago to be resumed. */
+  /** Forgets speeches that were interrupted too long ago to be resumed. */
   expire(now: Microseconds): void {
     if (this.#interrupted !== undefined && this.#isExpired(this.#interrupted, now)) this.dropInterrupted();
   }
 
-  /** Forgets what was interrupted last. */
+  /** Forgets the speeches that were interrupted last. */
   dropInterrupted(): void {
     const interrupted = this.#interrupted;
     this.#interrupted = undefined;
     for (const speech of interrupted?.speeches ?? []) this.#leave(speech);
   }
 
-  /** Ends a speech and closes it. */
   abandon(speech: QueuedSpeech): void {
     speech.close().catch(this.#options.onCloseError);
   }
 
-  /** Ends everything. */
+  /** Ends all speeches. */
   close(): void {
     const all = [...this.onTimeline, ...this.waiting];
     this.#interrupted = undefined;

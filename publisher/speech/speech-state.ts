@@ -7,15 +7,15 @@ import type { HeardText, Words, WordTiming } from "./words.js";
 /** How a speech ended. */
 export type SpeechOutcome = "finished" | "interrupted" | "failed";
 
-/** What one listener heard of a speech. */
+/** One listener's part in a speech. */
 export interface SpeechListener {
   /** The listener's random session id. */
   readonly id: number;
-  /** Where in the source its first report found it: more than 0 for a listener that joined late. */
+  /** Position in the source at its first report: more than 0 for a listener that joined late. */
   readonly fromMs: number;
   /** How far in the source it heard. */
   readonly heardMs: number;
-  /** True when it reported this itself; false for a projection of its playhead. */
+  /** True when the listener reported this; false for a projection of its playhead. */
   readonly measured: boolean;
 }
 
@@ -25,26 +25,26 @@ export interface SpeechResult {
   readonly outcome: SpeechOutcome;
   /** Milliseconds of the source that were heard, from its first sample: by the earliest listener that reports. */
   readonly heardMs: number;
-  /** The text up to there. */
+  /** The text up to `heardMs`. */
   readonly heardText: string;
-  /** Whether word timings say so; otherwise the text is an estimate. */
+  /** True with word timings; false for an estimate of the text. */
   readonly exact: boolean;
-  /** Whether a listener reported it; otherwise it is the clock's estimate. */
+  /** True when a listener reported it; false for the clock's estimate. */
   readonly measured: boolean;
-  /** The listeners that reported while it was said, at most 24 at a time. */
+  /** Listeners that reported during the speech, at most 24 at a time. */
   readonly listeners: readonly SpeechListener[];
-  /** Why it failed. */
+  /** The cause of a failure. */
   readonly error?: Error;
 }
 
 /** How far a speech was heard. */
 export interface SpeechProgress {
-  /** Milliseconds of the source from its first sample. Only climbs; a measured one is never revised. */
+  /** Milliseconds of the source from its first sample. Never falls; a measured value is never revised. */
   readonly ms: number;
   readonly measured: boolean;
 }
 
-/** What the listeners reported of a rewind: by listener, and how far all of them heard. */
+/** The listeners' reports of a rewind: how far each heard, and how far all of them. */
 export interface HeardReport {
   readonly heardUntil: number;
   readonly listeners: readonly { readonly id: number; readonly heardUntil: number; readonly measured: boolean }[];
@@ -57,11 +57,11 @@ interface Hearing {
 }
 
 const SAMPLES_PER_MS = 48;
-/** Remembered for one speech; beyond, the one that was first goes. */
+/** Listeners remembered for one speech; beyond this, the first one is dropped. */
 const MAX_LISTENERS = 256;
-/** A listener that was this near the end when it last reported has heard it by the time all have. */
+/** A listener this close to the end in its last report has heard the end by the time all have. */
 const NEAR_END = 300 * SAMPLES_PER_MS;
-/** Time a letter takes to say, for texts whose audio is not all there: 15 letters a second. */
+/** Estimated time per letter while the audio is incomplete: 15 letters a second. */
 const MS_PER_LETTER = 66;
 
 /** Options of {@link SpeechState}. */
@@ -73,7 +73,7 @@ export interface SpeechStateOptions {
   readonly measured?: boolean;
 }
 
-/** What is known of one speech: how far it was heard, by which listeners, in which words, and how it ended. */
+/** Knowledge about one speech: how far which listeners heard it, in words and milliseconds, and how it ended. */
 export class SpeechState {
   readonly #options: SpeechStateOptions;
   readonly #done = Promise.withResolvers<SpeechResult>();
@@ -82,7 +82,7 @@ export class SpeechState {
   /** In samples of the source per channel. */
   #heard: number;
   #measured: boolean;
-  /** Samples of the source, once it is known. */
+  /** Samples of the source, once known. */
   #length: number | undefined;
   #result: SpeechResult | undefined;
 
@@ -92,7 +92,6 @@ export class SpeechState {
     this.#measured = options.measured ?? false;
   }
 
-  /** Samples of the source that were heard. */
   get heard(): number {
     return this.#heard;
   }
@@ -112,7 +111,6 @@ export class SpeechState {
     return words.heard({ ms: this.#heard / SAMPLES_PER_MS, isWhole, voicedShare: words.timed ? 0 : this.#share });
   }
 
-  /** What each listener heard so far. */
   get listeners(): readonly SpeechListener[] {
     if (this.#result !== undefined) return this.#result.listeners;
     return [...this.#listeners].map(([id, { from, heard, measured }]) => ({
@@ -155,7 +153,7 @@ export class SpeechState {
     this.#length = length;
   }
 
-  /** Takes what the listeners reported. Returns whether the speech got any further. */
+  /** Applies the listeners' reports. Returns whether the speech advanced. */
   observe({ earliest, measured, listeners }: Playheads, timeline: SpeechTimeline): boolean {
     if (timeline.start === undefined || this.#result !== undefined) return false;
     for (const { id, playhead } of listeners) this.#hear(id, timeline.sourceAt(toPosition(playhead)), true);
@@ -163,20 +161,20 @@ export class SpeechState {
   }
 
   /**
-   * Takes what the listeners reported of a rewind that took the speech back; `before` is its timeline until then. Returns
-   * whether it got any further.
+   * Applies the listeners' reports of a rewind that cut the speech off; `before` is its timeline until then. Returns
+   * whether it advanced.
    */
   settleRewind({ heardUntil, listeners }: HeardReport, before: SpeechTimeline): boolean {
     for (const one of listeners) this.#hear(one.id, before.sourceAt(toPosition(one.heardUntil)), one.measured);
     const isMeasured = listeners.some(({ measured }) => measured);
     const heard = before.sourceAt(toPosition(heardUntil));
-    // What listeners measured replaces what the clock estimated, to either side.
+    // A listener's measurement replaces the clock's estimate, in either direction.
     if (isMeasured && !this.#measured) this.#heard = Math.min(this.#heard, heard);
     this.#measured ||= isMeasured;
     return this.#advance(heard, isMeasured);
   }
 
-  /** Ends it; only the first end counts. Returns the result, or undefined when it had ended. */
+  /** Ends it; only the first end counts. Returns the result, or undefined when it had ended before. */
   end(outcome: SpeechOutcome, error?: Error): SpeechResult | undefined {
     if (this.#result !== undefined) return undefined;
     if (outcome === "finished" && this.#length !== undefined) this.#hearAll(this.#length);
@@ -222,7 +220,7 @@ export class SpeechState {
     this.#changed = Promise.withResolvers();
   }
 
-  // Of a source that is not all there, the text says how long its voice will be.
+  // While the source is incomplete, the text predicts the length of its voice.
   get #share(): number {
     const { voiced, words } = this.#options;
     const { text = "" } = words;

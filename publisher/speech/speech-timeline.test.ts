@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SpeechTimeline } from "./speech-timeline.js";
 
-test("a playhead in the audio of a speech is at the sample that lies there, and in a hole at the last one before", () => {
+test("a playhead within a speech is at its sample there, and in a hole at the last sample before", () => {
   const timeline = new SpeechTimeline();
   expect(timeline.sourceAt(5000)).toBe(0);
   timeline.write(1000, 480);
@@ -21,7 +21,7 @@ test("a playhead in the audio of a speech is at the sample that lies there, and 
   ]);
 });
 
-test("a delay moves only what lies behind it, in the middle of a piece too", () => {
+test("a delay moves only the audio behind it, even in the middle of a piece", () => {
   const timeline = new SpeechTimeline();
   timeline.write(0, 1000);
   timeline.move(400, 250);
@@ -29,7 +29,7 @@ test("a delay moves only what lies behind it, in the middle of a piece too", () 
   expect(timeline.end).toBe(1250);
 });
 
-test("a speech that was cut and resumed continues with the sample that was heard last, wherever it lies then", () => {
+test("a speech that was cut and resumed continues with the sample heard last, wherever it lies then", () => {
   const timeline = new SpeechTimeline();
   timeline.write(0, 2000);
   const before = timeline.copy();
@@ -43,7 +43,7 @@ test("a speech that was cut and resumed continues with the sample that was heard
   expect([800, 2999, 3000, 3100, 4150].map((at) => timeline.sourceAt(at))).toEqual([800, 800, 850, 950, 2000]);
 });
 
-test("the repeats of a loop are no samples of the source", () => {
+test("the repeats of a loop do not count as samples of the source", () => {
   const timeline = new SpeechTimeline();
   timeline.write(0, 900);
   timeline.loop(1000);

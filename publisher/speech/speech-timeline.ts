@@ -2,24 +2,24 @@
 export interface Piece {
   /** Where it lies on the timeline. */
   readonly at: number;
-  /** Which sample of the source comes first. */
+  /** Its first sample in the source. */
   readonly from: number;
   readonly length: number;
 }
 
-/** A stretch of the timeline where the source waits and other audio repeats. */
+/** A stretch of the timeline where other audio repeats and the source waits. */
 interface Loop {
   readonly from: number;
   readonly to: number;
 }
 
-/** Every underrun, delay or resume adds a piece; the oldest ones were heard long ago. */
+/** Every underrun, delay or resume adds a piece; the oldest pieces were heard long ago. */
 const MAX_PIECES = 512;
 const MAX_LOOPS = 8;
 
 /**
  * Where the samples of one speech lie on the broadcast's timeline. Delays, underruns and pauses leave holes between
- * pieces, and a resumed speech continues elsewhere, so a position in the source is not broadcast time minus a start.
+ * pieces, and a resumed speech continues elsewhere. So a position in the source is not broadcast time minus a start.
  * All positions count samples per channel: of the source from its first sample, of the broadcast from its start.
  */
 export class SpeechTimeline {
@@ -27,7 +27,7 @@ export class SpeechTimeline {
   #loops: Loop[] = [];
   #position = 0;
 
-  /** The sample of the source that is written next. */
+  /** The next sample of the source to write. */
   get position(): number {
     return this.#position;
   }
@@ -37,7 +37,7 @@ export class SpeechTimeline {
     return this.#pieces;
   }
 
-  /** Broadcast position of its earliest sample that is remembered; undefined while nothing is written. */
+  /** Broadcast position of its earliest remembered sample; undefined while nothing is written. */
   get start(): number | undefined {
     return this.#pieces[0]?.at;
   }
@@ -49,7 +49,7 @@ export class SpeechTimeline {
   }
 
   /**
-   * The next `frames` samples of the source lie at `at`. What lies before the end is the same audio, rendered again.
+   * Places the next `frames` samples of the source at `at`. Samples before the end are the same audio, rendered again.
    */
   write(at: number, frames: number): void {
     let from = Math.max(at, this.end ?? at);
@@ -62,7 +62,7 @@ export class SpeechTimeline {
     this.#append(from, end - from);
   }
 
-  /** Takes off everything from `at` on; the source continues with the first sample taken off. */
+  /** Removes everything from `at` on; the source continues with the first removed sample. */
   cut(at: number): void {
     const first = this.#pieces.find((piece) => piece.at + piece.length > at);
     if (first !== undefined) this.#position = first.from + Math.max(0, at - first.at);
@@ -71,12 +71,12 @@ export class SpeechTimeline {
     );
   }
 
-  /** The source continues with its sample `position`. */
+  /** Continues the source at its sample `position`. */
   seek(position: number): void {
     this.#position = position;
   }
 
-  /** What lies at or after `from` moves by `by` samples. */
+  /** Moves pieces at or after `from` by `by` samples. */
   move(from: number, by: number): void {
     this.#pieces = this.#pieces.flatMap((piece) => {
       if (piece.at + piece.length <= from) return [piece];
@@ -98,14 +98,14 @@ export class SpeechTimeline {
     if (this.#loops.length > MAX_LOOPS) this.#loops.shift();
   }
 
-  /** At `at` the source continues. */
+  /** The source continues at `at`. */
   unloop(at: number): void {
     const last = this.#loops.at(-1);
     if (last?.to !== Number.POSITIVE_INFINITY) return;
     this.#loops[this.#loops.length - 1] = { from: Math.min(last.from, at), to: at };
   }
 
-  /** How far into the source a playhead at `at` is: in a hole as far as before it. */
+  /** Position in the source of a playhead at `at`; within a hole, that of the hole's start. */
   sourceAt(at: number): number {
     const piece = this.#pieces.findLast((one) => one.at <= at);
     if (piece === undefined) return this.#pieces[0]?.from ?? this.#position;
@@ -125,7 +125,7 @@ export class SpeechTimeline {
       .map((piece) => ({ at: Math.max(piece.at, at), length: piece.at + piece.length - Math.max(piece.at, at) }));
   }
 
-  /** The timeline as it is now: what a listener that has not applied a rewind yet still plays. */
+  /** A copy of the timeline: a listener that has not applied a rewind yet still plays it. */
   copy(): SpeechTimeline {
     const copy = new SpeechTimeline();
     copy.#pieces = [...this.#pieces];

@@ -6,30 +6,30 @@ import type { WordTiming } from "./words.js";
 
 /** Events of a {@link Speech}. */
 export interface SpeechEvents {
-  /** Its first sample was heard: reported by a listener, or with `measured: false` the clock's estimate. */
+  /** A listener reported its first sample; with `measured: false` it is the clock's estimate. */
   started: [{ readonly measured: boolean }];
-  /** It was heard further: about ten times a second. */
+  /** Progress, about ten times a second. */
   progress: [SpeechProgress];
-  /** It stands still; so far it was heard. */
+  /** The speech paused, with the position up to which it was heard. */
   paused: [SpeechProgress];
   resumed: [];
   /** Its one end, whatever the outcome. */
   finished: [SpeechResult];
 }
 
-/** What a speech is doing: `queued` until its audio is sent for the first time. */
+/** Phase of a speech: `queued` until its audio is sent for the first time. */
 export type SpeechPhase = "queued" | "speaking" | "paused" | "done";
 
-/** A stretch of a speech as it lies on the broadcast's timeline. */
+/** A stretch of a speech on the broadcast's timeline. */
 export interface SpeechPiece {
   /** Media time of its first sample. */
   readonly timestamp: Microseconds;
-  /** Where in the source that sample is. */
+  /** Position of that sample in the source. */
   readonly fromMs: number;
   readonly lengthMs: number;
 }
 
-/** What a speech asks of its publisher. */
+/** Actions of a speech on its publisher. */
 export interface SpeechControl {
   interrupt(id: number): void;
   pause(id: number): boolean;
@@ -49,7 +49,7 @@ export interface SpeechParts {
 }
 
 /**
- * One thing to say, by `publisher.say`. Its positions are milliseconds of its source, from the source's first sample:
+ * One thing to say, created by `publisher.say`. Positions are milliseconds of its source, from the first sample:
  * pauses, underruns and delays of the broadcast don't count, and audio that is sent again doesn't count twice.
  */
 export class Speech extends EventEmitter<SpeechEvents> {
@@ -66,29 +66,28 @@ export class Speech extends EventEmitter<SpeechEvents> {
   }
 
   /**
-   * Its one end. Never rejects: where the source can't be read the outcome is `failed`, with the error. A paused speech
+   * Its one end. Never rejects: when the source can't be read the outcome is `failed`, with the error. A paused speech
    * keeps it pending until the speech is resumed and heard, or interrupted.
    */
   get done(): Promise<SpeechResult> {
     return this.#parts.state.done;
   }
 
-  /** What it is doing. */
   get phase(): SpeechPhase {
     return this.#parts.state.result === undefined ? this.#parts.control.phase(this.id) : "done";
   }
 
-  /** Milliseconds of the source that were heard by now, by the earliest listener that reports. */
+  /** Milliseconds of the source heard so far, by the earliest listener that reports. */
   get heardMs(): number {
     return this.#parts.state.progress.ms;
   }
 
-  /** The listeners that reported while it was said, at most 24 at a time, and how far each heard. */
+  /** Listeners that reported during the speech, at most 24 at a time, and how far each heard. */
   get perListener(): readonly SpeechListener[] {
     return this.#parts.state.listeners;
   }
 
-  /** Whether a listener reported `heardMs`; otherwise it is the clock's estimate. */
+  /** True when a listener reported `heardMs`; false for the clock's estimate. */
   get measured(): boolean {
     return this.#parts.state.measured;
   }
@@ -99,29 +98,29 @@ export class Speech extends EventEmitter<SpeechEvents> {
   }
 
   /**
-   * Where its audio lies on the broadcast's timeline, as far as it is rendered and remembered: pauses, underruns and
-   * resumes leave gaps. Empty after the end.
+   * Where its audio lies on the broadcast's timeline, as far as rendered and remembered: pauses, underruns and resumes
+   * leave gaps. Empty after the end.
    */
   get pieces(): readonly SpeechPiece[] {
     return this.#parts.control.pieces(this.id);
   }
 
-  /** The speech as which an interrupted one continues, once it was resumed. */
+  /** The speech that continues this interrupted one, once resumed. */
   get resumedAs(): Speech | undefined {
     return this.#resumedAs;
   }
 
-  /** Resolves when there is room for more pushed audio, and when no more is wanted. */
+  /** Resolves when there is room for more pushed audio, or when no more is wanted. */
   get ready(): Promise<void> {
     return this.#parts.push?.ready ?? Promise.resolve();
   }
 
   /**
-   * Adds audio to a speech whose source is pushed, in portions of any size. Returns whether there is room for more: after
-   * `false` a caller that can wait awaits `ready`. After an interrupt nothing of it is heard unless the speech is resumed.
+   * Adds audio to a pushed source, in portions of any size. Returns whether there is room for more: after `false` a
+   * caller that can wait awaits `ready`. After an interrupt, listeners hear none of it unless the speech is resumed.
    *
    * @throws InputError `INVALID_OPTION` for anything but bytes, or samples of the source's own format; StateError
-   *   `NOT_PUSHED` for a source that is pulled, `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.
+   * `NOT_PUSHED` for a source that is pulled, `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.
    */
   write(samples: ArrayBufferView): boolean {
     const push = this.#push("write");
@@ -129,22 +128,22 @@ export class Speech extends EventEmitter<SpeechEvents> {
     return push.write(samples);
   }
 
-  /** Ends the audio of a speech whose source is pushed. @throws StateError `NOT_PUSHED`. */
+  /** Ends the audio of a pushed source. @throws StateError `NOT_PUSHED`. */
   end(): void {
     this.#push("end").end();
   }
 
   /**
-   * Adds word or character timings, in any order and also while the audio streams. After the end it does nothing.
+   * Adds word or character timings, in any order and also while the audio streams. Does nothing after the end.
    *
-   * @throws InputError `INVALID_OPTION` that names what is wrong with a timing.
+   * @throws InputError `INVALID_OPTION` that names the fault of a timing.
    */
   addWords(words: readonly WordTiming[]): void {
     this.#parts.state.addWords(words);
   }
 
   /**
-   * Adds to the text that is said, as a language model delivers it while the audio streams. After the end it does nothing.
+   * Appends to the text, as a language model delivers it while the audio streams. Does nothing after the end.
    *
    * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters in all.
    */
@@ -153,8 +152,8 @@ export class Speech extends EventEmitter<SpeechEvents> {
   }
 
   /**
-   * Takes back what the listeners have not heard of this speech; others are not touched, and the next one begins at once.
-   * Resolves like `done`, when the listeners have reported how far they heard, after a second at most. Without effect
+   * Takes back what the listeners have not heard of this speech. Other speeches stay, and the next one begins at once.
+   * Resolves like `done`, when the listeners have reported how far they heard, after a second at most. Does nothing
    * after the end.
    */
   interrupt(): Promise<SpeechResult> {
@@ -163,7 +162,7 @@ export class Speech extends EventEmitter<SpeechEvents> {
   }
 
   /**
-   * Stops this speech where the listeners are; it and what is queued behind it wait until `resume` or `interrupt`. False
+   * Pauses this speech where the listeners are; it and the queue behind it wait until `resume` or `interrupt`. False
    * when it is paused already, or over.
    */
   pause(): boolean {
@@ -172,15 +171,16 @@ export class Speech extends EventEmitter<SpeechEvents> {
 
   /**
    * Continues a paused speech from the first sample that was not heard, and returns it. An interrupted speech can be
-   * resumed too, within the publisher's `resumeWindowMs` and while nothing else was said since: as another speech, which
-   * is returned and counts on where this one was cut. Undefined when there is nothing to resume.
+   * resumed too, within the publisher's `resumeWindowMs` and as long as no other speech was said since. It then
+   * continues as another speech, which is returned and whose positions continue those of this one. Undefined when there
+   * is nothing to resume.
    */
   resume(): Speech | undefined {
     return this.#parts.control.resume(this.id);
   }
 
   /**
-   * How far it was heard, as it is heard; ends with the speech. A slow reader gets the latest position.
+   * Yields the progress while listeners hear the speech; ends with the speech. A slow reader gets the latest position.
    */
   async *progress(): AsyncGenerator<SpeechProgress, void, undefined> {
     const { state } = this.#parts;

@@ -3,7 +3,7 @@ import { VoicedAudio } from "./voiced-audio.js";
 
 const tone = (frames: number, level = 0.3) => Float32Array.from({ length: frames }, (_, i) => level * Math.sin(i / 7));
 
-test("pauses and a faint noise are no voice, and speech is, whatever its level", () => {
+test("pauses and faint noise are not voice, and speech is, at any level", () => {
   for (const level of [0.5, 0.02]) {
     const voiced = new VoicedAudio(1);
     voiced.write(0, tone(4800, level));
@@ -22,7 +22,7 @@ test("silence alone has no voice", () => {
   expect(voiced.voicedMs(24_000)).toBe(0);
 });
 
-test("audio that is rendered again after a rewind counts once", () => {
+test("audio rendered again after a rewind counts once", () => {
   const voiced = new VoicedAudio(1);
   voiced.write(0, tone(9600));
   voiced.write(4800, tone(9600));

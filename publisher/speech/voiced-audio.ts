@@ -1,16 +1,13 @@
 /** Samples per channel in a step: 10 ms at 48 kHz. */
 const STEP = 480;
-/** An hour; a source that runs longer is no speech whose words are counted. */
+/** An hour; counting words makes no sense in a longer source. */
 const MAX_STEPS = 360_000;
-/** A step counts as voice from so many decibels under the loudest one on, and from this level on. */
+/** A step counts as voice within this many decibels of the loudest one, and above this level. */
 const VOICE_RANGE_DB = 30;
 const VOICE_FLOOR_DB = -55;
 const QUIETEST_DB = -100;
 
-/**
- * Where a source has a voice, judged by its level alone: the base of the estimate of what was said where there are no
- * word timings.
- */
+/** Finds the voice in a source, by level alone: the base for estimating the heard text without word timings. */
 export class VoicedAudio {
   readonly #channels: number;
   /** Level of each step in whole decibels under full scale. */
@@ -24,12 +21,13 @@ export class VoicedAudio {
     this.#channels = channels;
   }
 
-  /** Samples per channel that were taken in. */
   get length(): number {
     return this.#steps * STEP + this.#frames;
   }
 
-  /** The next samples of the source, interleaved. Those before `position`, which come again after a rewind, are skipped. */
+  /**
+   * Takes the next interleaved samples of the source. Skips those before `position`, which come again after a rewind.
+   */
   write(position: number, samples: Float32Array): void {
     const known = Math.max(0, this.length - position) * this.#channels;
     for (let i = known; i < samples.length; i += this.#channels) {

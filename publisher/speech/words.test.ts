@@ -37,7 +37,7 @@ test("a word without an end ends where the next one starts, and the last one wit
   expect(spoken.heard({ ms: 800, isWhole: true, voicedShare: 1 }).text).toBe("one two");
 });
 
-test("characters are joined as they are, words with spaces, and neither where the script has none", () => {
+test("characters are joined as they are, words with spaces, and neither in scripts without spaces", () => {
   const characters = [..."Hi, you"].map((text, index) => ({ text, startMs: index * 50, durationMs: 50 }));
   expect(words(characters).heard(at(1000)).text).toBe("Hi, you");
   expect(words(characters).heard(at(150)).text).toBe("Hi,");
@@ -51,7 +51,7 @@ test("characters are joined as they are, words with spaces, and neither where th
   expect(words(japanese).heard(at(1000)).text).toBe("今日は晴れ");
 });
 
-test("words that arrive while the audio streams, out of order too, count from then on", () => {
+test("words that arrive while the audio streams count from then on, even out of order", () => {
   const spoken = new Words(TEXT);
   expect(spoken.timed).toBe(false);
   spoken.add(ORDER.slice(3, 5));
@@ -61,7 +61,7 @@ test("words that arrive while the audio streams, out of order too, count from th
   expect(spoken.heard(at(2050)).text).toBe("Your order will arrive on Friday, I");
 });
 
-test("a word that is spoken otherwise than it is written makes the text inexact only until the next one", () => {
+test("a word spoken differently from its spelling makes the text inexact only until the next one", () => {
   const spoken = words(
     [
       { text: "It", startMs: 0, endMs: 100 },
@@ -76,7 +76,7 @@ test("a word that is spoken otherwise than it is written makes the text inexact 
   expect(spoken.heard(at(400))).toEqual({ text: "It costs 5 Euros", exact: true });
 });
 
-test("without timings the text is cut by the share of the voice that was heard, never in a word", () => {
+test("without timings the text is cut by the share of the voice that was heard, never within a word", () => {
   const spoken = new Words("One two three four.");
   const share = (voicedShare: number) => spoken.heard({ ms: 1, isWhole: false, voicedShare });
   expect(share(0)).toEqual({ text: "", exact: false });
@@ -87,7 +87,7 @@ test("without timings the text is cut by the share of the voice that was heard, 
   expect(new Words().heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "", exact: false });
 });
 
-test("a timing that is none is refused by a sentence that names it", () => {
+test("an invalid timing is refused with a sentence that names it", () => {
   const add = (word: object) => () => new Words().add([{ text: "a", startMs: 0, ...word }]);
   expect(add({ startMs: -1 })).toThrow("Speech.words[].startMs must be a number of milliseconds from 0 on, not -1.");
   expect(add({ startMs: Number.NaN })).toThrow("not NaN");
@@ -97,7 +97,7 @@ test("a timing that is none is refused by a sentence that names it", () => {
   expect(() => new Words().add(Array.from({ length: 65_537 }, () => ({ text: "a", startMs: 0 })))).toThrow("65536");
 });
 
-test("the heard text only grows with what was heard, and holds no word whose end was not", () => {
+test("the heard text only grows with the heard audio, and holds no word whose end was not heard", () => {
   const list = fc.array(fc.record({ text: fc.constantFrom("ab", "cd", "ef", "56"), length: fc.nat(400) }), {
     maxLength: 30,
   });
@@ -123,7 +123,7 @@ test("the heard text only grows with what was heard, and holds no word whose end
   );
 });
 
-test("a text that comes in parts counts like one that was there from the start", () => {
+test("a text that comes in parts counts like one that was complete from the start", () => {
   const words = [
     { text: "One", startMs: 0, endMs: 200 },
     { text: "two", startMs: 250, endMs: 400 },

@@ -1,20 +1,20 @@
 import { InputError } from "../../base/index.js";
 
-/** When a word, or a single character, is spoken, as text-to-speech services deliver it. */
+/** Time of a word, or of a single character, as text-to-speech services deliver it. */
 export interface WordTiming {
   /** The word with or without the space around it; or one character, spaces included. */
   readonly text: string;
   /** Milliseconds from the first sample of the source. */
   readonly startMs: number;
-  /** Where it ends; without this and `durationMs` it ends where the next word starts. */
+  /** Its end; without this and `durationMs` it ends where the next word starts. */
   readonly endMs?: number;
   readonly durationMs?: number;
 }
 
-/** What was heard of a text. */
+/** The part of a text that was heard. */
 export interface HeardText {
   readonly text: string;
-  /** True where word timings say so; false for an estimate. */
+  /** True with word timings; false for an estimate. */
   readonly exact: boolean;
 }
 
@@ -24,7 +24,7 @@ export interface HeardAudio {
   readonly ms: number;
   /** Whether the source was heard to its end. */
   readonly isWhole: boolean;
-  /** Share of the voice in the source that was heard, 0 to 1: the estimate where there are no timings. */
+  /** Share of the source's voice that was heard, 0 to 1: the estimate without timings. */
   readonly voicedShare: number;
 }
 
@@ -37,33 +37,33 @@ interface Word {
 /** An hour of characters at a fast speaker's pace. */
 const MAX_WORDS = 65_536;
 const MAX_TEXT = 1_000_000;
-/** Service times are rounded to milliseconds, and so are positions. */
+/** Services round times to milliseconds, and positions are rounded too. */
 const ROUNDING_MS = 1;
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
 const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /**
- * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so that no word
- * counts whose audio did not arrive; when the source was heard to its end, all of it counts.
+ * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
+ * audio did not arrive never counts. When the source was heard to its end, the whole text counts.
  */
 export class Words {
   #text: string | undefined;
   #words: readonly Word[] = [];
   #ends: readonly (number | undefined)[] | undefined;
 
-  /** `text`: the whole text as it is written; without it the words are joined. */
+  /** `text`: the whole text as written; without it the words are joined. */
   constructor(text?: string) {
     this.#text = text;
   }
 
-  /** The text as far as it is known. */
+  /** The text so far. */
   get text(): string | undefined {
     return this.#text;
   }
 
   /**
-   * More of the text, behind what there is.
+   * Appends to the text.
    *
    * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters.
    */
@@ -81,12 +81,11 @@ export class Words {
     this.#ends = undefined;
   }
 
-  /** Whether any timings are known. */
   get timed(): boolean {
     return this.#words.length > 0;
   }
 
-  /** @throws InputError `INVALID_OPTION` for a time that is none, or for more than 65,536 words. */
+  /** @throws InputError `INVALID_OPTION` for an invalid time, or for more than 65,536 words. */
   add(words: readonly WordTiming[]): void {
     const added = words.map(parse);
     if (this.#words.length + added.length > MAX_WORDS) {
@@ -96,7 +95,6 @@ export class Words {
     this.#ends = undefined;
   }
 
-  /** What was heard of the text. */
   heard(audio: HeardAudio): HeardText {
     if (this.#words.length === 0) return this.#estimate(audio);
     const count = audio.isWhole ? this.#words.length : this.#count(audio.ms);
@@ -134,8 +132,8 @@ export class Words {
     return count;
   }
 
-  // Where each word ends in the text: looked for one behind the other, so that a word that is spoken otherwise than it is
-  // written has no place, and the next one that is found has.
+  // Where each word ends in the text: a search from word to word. A word that is spoken differently from its spelling
+  // has no place; the next match has one.
   #place(text: string): readonly (number | undefined)[] {
     const lower = text.toLowerCase();
     // Some letters change their length with their case.
@@ -167,7 +165,7 @@ function invalid(name: string, value: unknown, allowed: string): InputError {
   return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${String(value)}.`);
 }
 
-// A word that is found only words later was more likely spoken otherwise than written.
+// A word found only several words later was more likely spoken differently from its spelling.
 function isFar(skipped: string): boolean {
   return (skipped.match(/\S+/gu)?.length ?? 0) > 8;
 }

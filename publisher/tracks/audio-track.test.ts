@@ -25,7 +25,7 @@ function* encodeAll(audioTrack: AudioTrack, target: number, ended = false): Gene
     yield frame;
 }
 
-test("a rewind starts a group where it cut, even if the audio that follows is late and a hole begins there", async () => {
+test("a rewind starts a group at the cut, even if the next audio is late and a hole begins there", async () => {
   const audioTrack = await openTrack(1);
   audioTrack.write(audio(9600));
   expect([...encodeAll(audioTrack, 4800)]).toHaveLength(5);
@@ -39,7 +39,7 @@ test("a rewind starts a group where it cut, even if the audio that follows is la
   const frames = [...encodeAll(audioTrack, 11_000)];
   expect(frames.map(({ timestamp, opensEpoch }) => ({ timestamp, opensEpoch }))).toEqual([
     { timestamp: 40_000, opensEpoch: true },
-    // What begins at 200 ms is encoded from a look-ahead earlier on.
+    // A packet due at 200 ms starts a look-ahead earlier.
     { timestamp: 193_500, opensEpoch: false },
     { timestamp: 213_500, opensEpoch: false },
   ]);
@@ -60,11 +60,11 @@ test("a track fills groups with frames, ends them before a hole and at the end, 
   };
   audioTrack.write(audio(960 * 5));
   encode(true);
-  // A hole, and two frames behind it, which begin a look-ahead before they do.
+  // A hole, and two frames behind it, each starting a look-ahead early.
   audioTrack.startAt(960 * 10);
   audioTrack.write(audio(960 * 2));
   encode(true);
-  // Two frames of a group of three, and then back to the second of them.
+  // Two frames of a group of three, then a rewind to the second.
   audioTrack.startAt(960 * 20);
   audioTrack.write(audio(960 * 2 + 312));
   encode();

@@ -7,13 +7,13 @@ import { toTime } from "./position.js";
 import { RenditionEncoder } from "./rendition-encoder.js";
 import { TimelineBuffer, type TimelineCut } from "./timeline-buffer.js";
 
-/** A stretch of the timeline where nothing is said and nothing is sent, in samples. */
+/** A stretch of the timeline, in samples, without audio to send. */
 interface Hole {
   readonly from: number;
   readonly to: number;
 }
 
-/** Control epochs remembered: those to come, and those that groups carry. */
+/** Control epochs remembered: future ones, and those in groups. */
 const MAX_MARKS = 256;
 
 /** One rewind: everything sent from `to` on is stale. */
@@ -21,7 +21,7 @@ export interface TrackRewind {
   readonly to: Microseconds;
   /** The last group of the old timeline. */
   readonly lastSequence: number;
-  /** Name of the fresh track that takes the place of the old one, with `rewindBy: "track"`. */
+  /** Name of the fresh track that replaces the old one, with `rewindBy: "track"`. */
   readonly track: string | undefined;
 }
 
@@ -40,8 +40,8 @@ export interface AudioTrackOptions {
 }
 
 /**
- * Makes groups of rendered audio: keeps the buffer, mixes it as the knobs say, encodes it frame by frame, and goes back
- * where something is taken back.
+ * Turns rendered audio into groups: keeps the buffer, mixes by the knobs, encodes frame by frame, and goes back at a
+ * rewind.
  */
 export class AudioTrack {
   readonly #options: AudioTrackOptions;
@@ -80,27 +80,27 @@ export class AudioTrack {
     if (rewindBy === "track") this.#nextTrack();
   }
 
-  /** Name of the track that is being written. */
+  /** Name of the current track. */
   get track(): string {
     return this.#track;
   }
 
-  /** Where the next frame goes, in samples. */
+  /** Position of the next frame, in samples. */
   get cursor(): number {
     return this.#cursor;
   }
 
-  /** Where the next rendered audio goes, in samples. */
+  /** Position of the next rendered audio, in samples. */
   get end(): number {
     return this.#buffer.end;
   }
 
-  /** The earliest rendered audio that is remembered, in samples. */
+  /** The earliest rendered audio in memory, in samples. */
   get oldest(): number {
     return Math.max(0, this.#buffer.oldest);
   }
 
-  /** How much rendered audio is remembered, in samples. */
+  /** Length of the rendered audio in memory, in samples. */
   get memory(): number {
     return this.#options.capacity;
   }
@@ -110,12 +110,11 @@ export class AudioTrack {
     return this.#lastSequence;
   }
 
-  /** Epoch of the next group. */
   get epoch(): number {
     return this.#timeline.epoch;
   }
 
-  /** Whether the denoised audio counts at all. */
+  /** Whether the mix contains denoised audio. */
   get needsWet(): boolean {
     return this.#mixer.needsWet;
   }
@@ -130,13 +129,13 @@ export class AudioTrack {
     return this.#opening;
   }
 
-  /** Takes the encoders, of the track and of its lower rendition; before that nothing is made. */
+  /** Sets the encoders of the track and of its lower rendition; without them it encodes nothing. */
   setEncoders(encoder: AudioEncoder, low: AudioEncoder | undefined): void {
     this.#encoder = new RenditionEncoder(encoder);
     this.#low = low && new RenditionEncoder(low);
   }
 
-  /** Takes new knobs; they hold from the next frame on. */
+  /** Sets knobs; they apply from the next frame on. */
   setKnobs(knobs: Knobs): void {
     this.#mixer.set(knobs);
   }
@@ -146,14 +145,14 @@ export class AudioTrack {
     this.#buffer.write(dry, wet, voice);
   }
 
-  /** How likely it is that somebody speaks in the 10 ms from `step` times 10 ms on, as a voice frame tells it. */
+  /** Probability of a voice in the 10 ms from `step` times 10 ms on, in the units of a voice frame. */
   voice(step: number): number {
     return this.#buffer.voice(step);
   }
 
   /**
-   * The next rendered audio goes to `position`, over a hole where that lies ahead. Its first packet starts a look-ahead
-   * earlier: the encoder is behind by so much, and nothing that goes in before comes out whole.
+   * Moves the next rendered audio to `position`, over a hole where that lies ahead. Its first packet starts a
+   * look-ahead earlier: the encoder lags by that much, and no audio before that comes out whole.
    */
   startAt(position: number): void {
     const { end } = this.#buffer;
@@ -164,14 +163,14 @@ export class AudioTrack {
     this.#buffer.seek(start);
   }
 
-  /** Where what is rendered and not encoded yet begins, in samples. */
+  /** Start of the audio that is rendered and not encoded yet, in samples. */
   get unsent(): number {
     let at = this.#cursor;
     for (const { from, to } of this.#holes) if (from <= at) at = Math.max(at, to);
     return Math.min(at, this.#buffer.end);
   }
 
-  /** Moves what is rendered and not encoded yet to `position`, over a hole; returns by how much it moved. */
+  /** Moves audio that is rendered and not encoded yet to `position`, over a hole; returns the distance. */
   delay(position: number): number {
     const from = this.unsent;
     const rest = this.cut(from);
@@ -182,8 +181,8 @@ export class AudioTrack {
   }
 
   /**
-   * Encodes the next frame, if it starts before `target` and is rendered; undefined otherwise. `ended`: nothing more is to
-   * come, so the rest goes out with silence behind it. `low`: encode the lower rendition too.
+   * Encodes the next frame, if it starts before `target` and is rendered; undefined otherwise. `ended`: no more audio
+   * follows, so silence fills the last frame. `low`: encode the lower rendition too.
    */
   encode(target: number, { ended, low = false }: { ended: boolean; low?: boolean }): EncodedFrame | undefined {
     const encoder = this.#encoder;
@@ -192,7 +191,7 @@ export class AudioTrack {
     while (this.#cursor < target) {
       const hole = this.#holes[0];
       if (hole === undefined || this.#cursor < hole.from) break;
-      // A rewind starts a group where it cut, even if the source is late and nothing is heard there.
+      // A rewind starts a group at the cut, even if the source is late and nothing is audible there.
       if (this.#opening && this.#cursor < hole.to) return this.#silenceFrame(encoder, lower);
       this.#skip(hole);
     }
@@ -210,7 +209,7 @@ export class AudioTrack {
     });
   }
 
-  /** Leaves frames out up to the first that starts at or after `position`, as far as they are rendered; returns how many. */
+  /** Skips rendered frames up to the first that starts at or after `position`; returns how many. */
   skip(position: number): number {
     const { frameSize } = this.#options;
     const until = Math.min(position, this.#buffer.end);
@@ -222,8 +221,8 @@ export class AudioTrack {
   }
 
   /**
-   * Makes everything sent from `position` on stale; what follows is encoded as if nothing had been. {@link takeRewinds}
-   * has it for the other parts.
+   * Makes everything sent from `position` on stale, and encodes the following audio independently of it. {@link
+   * takeRewinds} passes the rewind to other parts.
    */
   rewind(position: number): void {
     const to = toTime(position);
@@ -250,7 +249,7 @@ export class AudioTrack {
     return rewinds;
   }
 
-  /** Original audio between two positions, interleaved; what is not remembered is silent. */
+  /** Original audio between two positions, interleaved; silence where it is no longer in memory. */
   recall(from: number, to: number): Float32Array {
     const dry = new Float32Array((to - from) * this.#options.channels);
     this.#buffer.read(from, dry, new Float32Array(dry.length));
@@ -263,26 +262,25 @@ export class AudioTrack {
     if (this.#marks.length > MAX_MARKS) this.#marks.shift();
   }
 
-  /** The control epoch a group carries, for measurement; undefined when that is too long ago. */
+  /** The control epoch of a group, for measurement; undefined when the group is too old. */
   controlEpochOf(sequence: number): number | undefined {
     return this.#carried.findLast((one) => one.sequence <= sequence)?.controlEpoch;
   }
 
-  /** Takes what is rendered from `position` on off the buffer, and forgets the holes behind it. */
+  /** Removes rendered audio from `position` on from the buffer, and forgets the holes behind it. */
   cut(position: number): TimelineCut {
     this.#holes = this.#holes.filter((hole) => hole.to <= position);
     if (position < this.#cursor + (this.#encoder?.lookahead ?? 0)) this.#restartEncoders();
     return this.#buffer.cut(position);
   }
 
-  /** Rewinds to `position` and returns one frame of silence there, which carries the news. */
+  /** Rewinds to `position` and returns one frame of silence there, which signals the rewind. */
   silence(position: number, { low = false }: { low?: boolean } = {}): EncodedFrame | undefined {
     if (this.#encoder === undefined) return undefined;
     this.rewind(position);
     return this.#silenceFrame(this.#encoder, low ? this.#low : undefined);
   }
 
-  /** Frees the encoder. */
   close(): void {
     this.#encoder?.close();
     this.#low?.close();
@@ -293,7 +291,7 @@ export class AudioTrack {
     this.#low?.restart();
   }
 
-  // What the encoders would have heard before the next packet, as the knobs were then.
+  // Audio that the encoders need before the next packet, mixed by the knobs of that time.
   #history({ history, lookahead }: RenditionEncoder): Float32Array {
     const from = this.#cursor + lookahead - history;
     const dry = new Float32Array(history * this.#options.channels);
@@ -315,7 +313,7 @@ export class AudioTrack {
     return this.#frame(encoder.silence, low?.silence, { last: true });
   }
 
-  // `last`: nothing follows at once, so the group is done, full or not.
+  // `last`: no frame follows at once, so the group ends, full or not.
   #frame(payload: Uint8Array, low: Uint8Array | undefined, { last }: { last: boolean }): EncodedFrame {
     const { frameMs, frameSize, groupFrames } = this.#options;
     const timestamp = toTime(this.#cursor);
@@ -326,7 +324,7 @@ export class AudioTrack {
       this.#room = groupFrames;
       this.#counts.groups++;
     }
-    // What opens an epoch goes as a datagram too, which is a whole group.
+    // A frame that opens an epoch also goes as a datagram, which is a whole group.
     this.#room = last || opensEpoch ? 0 : this.#room - 1;
     this.#opening = false;
     const sequence = this.#lastSequence;

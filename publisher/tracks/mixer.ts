@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { LEVERS, type Levers } from "../denoise/levers.js";
 
-/** From here on the attenuation limit means none. */
+/** From this value on, the attenuation is not limited. */
 const NO_LIMIT_DB = 100;
 
 /** Checks {@link Knobs} and fills in their defaults. */
@@ -14,20 +14,20 @@ export const knobsSchema = z.strictObject({
 
 /** The denoiser's knobs. */
 export interface Knobs {
-  /** How much of the noise is taken out: 0 none, 1 all the model can. Default 1. */
+  /** Share of the noise that is removed: 0 none, 1 all that the model can. Default 1. */
   readonly strength: number;
-  /** Most that any part of the audio is turned down by, in dB, 0 to 100. Default 100, which is no limit. */
+  /** Maximum attenuation of any part of the audio, in dB, 0 to 100. Default 100: no limit. */
   readonly attenuationLimitDb: number;
-  /** Level of the result, in dB, -60 to 24. Default 0. */
+  /** Output gain, in dB, -60 to 24. Default 0. */
   readonly gainDb: number;
-  /** Send the audio as it came. Default false. */
+  /** Send the audio undenoised. Default false. */
   readonly bypass: boolean;
 }
 
 /**
- * Mixes denoised ("wet") and original ("dry") audio as the knobs say. Strength and attenuation limit both come down to one
- * share of the dry audio, as in DeepFilterNet's attenuation limit, so a change needs no inference: only the cached
- * wet and dry audio. Steps are ramped over one block.
+ * Mixes denoised ("wet") and original ("dry") audio by the knobs. Strength and attenuation limit both reduce to one
+ * share of dry audio, as in DeepFilterNet's attenuation limit. So a change needs no inference, only the cached wet and
+ * dry audio. Steps are ramped over one block.
  */
 export class Mixer {
   readonly #levers: Levers;
@@ -44,7 +44,7 @@ export class Mixer {
     this.#gain = this.#gainTarget;
   }
 
-  /** Takes new knobs; they are reached at the end of the next block. */
+  /** Sets knobs; the mix reaches them at the end of the next block. */
   set(knobs: Knobs): void {
     if (this.#levers.skipInactive && this.#knobs !== undefined && isSame(knobs, this.#knobs)) return;
     this.#knobs = knobs;
@@ -53,17 +53,17 @@ export class Mixer {
     this.#gainTarget = 10 ** (knobs.gainDb / 20);
   }
 
-  /** Whether the wet audio counts at all. */
+  /** Whether the mix contains wet audio. */
   get needsWet(): boolean {
     return this.#wet > 0 || this.#wetTarget > 0;
   }
 
-  // Nothing but the original, at its own level.
+  // Whether the mix is the original at its own level.
   get #isOriginal(): boolean {
     return this.#wet === 0 && this.#wetTarget === 0 && this.#gain === 1 && this.#gainTarget === 1;
   }
 
-  /** Mixes one block as the last one ended, without moving on. */
+  /** Mixes one block with the last block's final gains, without advancing. */
   hold(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
     for (let i = 0; i < output.length; i++) output[i] = (dry[i]! + this.#wet * (wet[i]! - dry[i]!)) * this.#gain;
   }

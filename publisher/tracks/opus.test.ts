@@ -20,7 +20,7 @@ function similarity(a: Float32Array, b: Float32Array): number {
 }
 
 describe("OpusEncoder", () => {
-  test("makes packets of 20, 10 and 5 ms that decode to the audio, late by the look-ahead it states", async () => {
+  test("an encoder makes packets of 20, 10 and 5 ms that decode to the audio, late by its stated look-ahead", async () => {
     for (const frameMs of [20, 10, 5] as const) {
       for (const application of ["audio", "lowdelay"] as const) {
         const encoder = await OpusEncoder.create({ frameMs, application });
@@ -41,7 +41,7 @@ describe("OpusEncoder", () => {
     }
   });
 
-  test("forgets the past on reset, however often, and starts in the middle of audio with history", async () => {
+  test("an encoder forgets the past on every reset, and with history starts in the middle of audio", async () => {
     const encoder = await OpusEncoder.create();
     const first = encoder.encode(tone(960));
     const second = encoder.encode(tone(960, 960));
@@ -59,7 +59,7 @@ describe("OpusEncoder", () => {
     expect(() => encoder.encode(tone(960))).toThrow("after close()");
   });
 
-  test("has a packet of silence that decodes to silence of the right length", async () => {
+  test("an encoder has a packet of silence that decodes to silence of the right length", async () => {
     for (const frameMs of [20, 10, 5] as const) {
       const encoder = await OpusEncoder.create({ frameMs, channels: 2 });
       const decoder = await createDecoder({ channels: 2 });
@@ -71,7 +71,7 @@ describe("OpusEncoder", () => {
     }
   });
 
-  test("spends less on silence with DTX and follows the bitrate", async () => {
+  test("an encoder spends less on silence with DTX and follows the bit rate", async () => {
     const dtx = await OpusEncoder.create({ dtx: true, application: "voice", bitrateBps: 24_000 });
     const sizes = Array.from({ length: 60 }, () => dtx.encode(new Float32Array(960)).length);
     expect(Math.min(...sizes.slice(20))).toBeLessThanOrEqual(2);
@@ -87,7 +87,7 @@ describe("OpusEncoder", () => {
     dtx.close();
   });
 
-  test("lets a decoder recover a lost packet from the next one's FEC", async () => {
+  test("a decoder recovers a lost packet from the next one's FEC", async () => {
     const encoder = await OpusEncoder.create({
       fec: true,
       packetLossPercent: 30,
@@ -103,7 +103,7 @@ describe("OpusEncoder", () => {
     decoder.free();
   });
 
-  test("refuses bad options by name", async () => {
+  test("an encoder refuses bad options by name", async () => {
     await expect(OpusEncoder.create({ frameMs: 7 as 5 })).rejects.toMatchObject({
       code: "INVALID_OPTION",
       message: /frameMs/,

@@ -4,8 +4,8 @@ import { MediaError, StateError, validate } from "../../base/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 
 /**
- * What the publisher needs of an audio codec. Packets stand alone: each decodes at the right level whatever the decoder
- * heard before, so that any may be skipped, lost, or be the first that a listener gets.
+ * An audio codec for the publisher. Packets stand alone: each decodes at the right level whatever the decoder heard
+ * before, so that any may be skipped, lost, or be a listener's first.
  */
 export interface AudioEncoder {
   /** Codec string of the catalog, as in WebCodecs. */
@@ -18,13 +18,13 @@ export interface AudioEncoder {
   /** Encodes one frame of interleaved samples. Throws a MediaError `ENCODE_FAILED`. */
   encode(samples: Float32Array): Uint8Array;
   /**
-   * Forgets everything encoded before, because the next frame does not continue it. `history` is what precedes that
-   * frame, {@link historyFrames} frames of it; its packets are dropped. Without it silence precedes.
+   * Forgets earlier audio, because the next frame does not continue it. `history` is the audio before that frame,
+   * {@link historyFrames} frames of it; its packets are dropped. Without it, silence precedes.
    */
   reset(history?: Float32Array): void;
   /** Frames of history that fill the look-ahead. */
   readonly historyFrames: number;
-  /** One packet of digital silence, from an encoder that heard nothing else. */
+  /** One packet of digital silence, from an encoder in its initial state. */
   readonly silence: Uint8Array;
   /** Frees native memory; idempotent. */
   close(): void;
@@ -39,18 +39,18 @@ export const opusOptionsSchema = z.strictObject({
   bitrateBps: z.number().int().min(6000).max(510_000).default(64_000),
   /** Send next to nothing in silence. Default false. */
   dtx: z.boolean().default(false),
-  /** Carry a coarse copy of the packet before in every packet. Default false: groups stand alone. */
+  /** Carry a coarse copy of the previous packet in every packet. Default false: groups stand alone. */
   fec: z.boolean().default(false),
-  /** Loss the encoder should expect, which is what `fec` spends its bits by. Default 0. */
+  /** Expected loss, which controls the bits that `fec` spends. Default 0. */
   packetLossPercent: z.number().int().min(0).max(100).default(0),
-  /** 0 to 10. Default 5: 10 costs twice the time for a difference few hear in speech at this bitrate. */
+  /** 0 to 10. Default 5: 10 costs twice the time for a difference hardly audible in speech at this bit rate. */
   complexity: z.number().int().min(0).max(10).default(5),
   /**
    * `voice` (SILK where it pays), `audio`, or `lowdelay` with 2.5 ms of look-ahead instead of 6.5. Below 32 kbit/s and
    * without `fec`, `audio` is `lowdelay`. Default `audio`.
    */
   application: z.enum(["voice", "audio", "lowdelay"]).default("audio"),
-  /** Samples that the decoded audio is late by, at least the encoder's own: two renditions must be equally late. */
+  /** Delay of the decoded audio in samples, at least the encoder's own: two renditions need the same delay. */
   lookahead: z.number().int().min(0).max(5760).optional(),
 });
 
@@ -63,25 +63,25 @@ const APPLICATIONS = {
   lowdelay: Application.RestrictedLowDelay,
 } as const;
 
-/** Below this `audio` is made as `lowdelay` is, in CELT, where libopus would take SILK. */
+/** Below this rate `audio` is encoded as `lowdelay`, in CELT, where libopus would choose SILK. */
 const CELT_BELOW_BPS = 32_000;
-/** Bits of a packet, for each channel, from which on it can do without prediction: 16 kbit/s at 5 ms. */
+/** Bits of a packet, per channel, from which on it can do without prediction: 16 kbit/s at 5 ms. */
 const BITS_ALONE = 80;
 
 /** Encoders kept ready: two rewinds in one turn of the event loop must both find a fresh one. */
 const SPARES = 2;
 
 /**
- * Opus in WebAssembly, made so that packets stand alone. With prediction from packet to packet a decoder that missed a
+ * Opus in WebAssembly, set up so that packets stand alone. With prediction between packets, a decoder that missed a
  * packet, joined late, was reset or played another rendition is up to 23 dB off for 20 ms, and right after 70 ms.
  *
  * - The first packet after a reset is never predicted.
  * - CELT never predicts: STOI falls by 0.001 at 64 kbit/s (0.007 at 12), and at 5 % loss rises by 0.036. For packets of
- *   less than {@link BITS_ALONE} a channel that would be too dear.
- * - SILK, which `voice` and `fec` use, can't do without: 12 dB of its level goes. Its gains are coded as they are, so
- *   that a decoder with another past is too quiet for 60 ms and never too loud.
- *
- * The library passes no `OPUS_RESET_STATE` on, so a reset swaps in a spare encoder made before (20 microseconds) instead.
+ * less than {@link BITS_ALONE} a channel that would cost too many bits.
+ * - SILK, which `voice` and `fec` use, needs prediction: without it, it loses 12 dB of its level. Its gains are coded
+ * absolutely, so that a decoder with another past is too quiet for 60 ms and never too loud.
+ * The library does not expose `OPUS_RESET_STATE`, so a reset swaps in a spare encoder created before (20 microseconds)
+ * instead.
  */
 export class OpusEncoder implements AudioEncoder {
   readonly codec = "opus";
@@ -91,7 +91,7 @@ export class OpusEncoder implements AudioEncoder {
   readonly historyFrames: number;
   readonly silence: Uint8Array;
   readonly #make: () => Promise<OpusEncoderHandle>;
-  /** What makes up for a look-ahead longer than the encoder's own: samples not encoded yet, and room for a frame. */
+  /** Compensates a look-ahead longer than the encoder's own: samples not encoded yet, and room for a frame. */
   readonly #delayed: Float32Array;
   /** Whether CELT has the bits to do without prediction. */
   readonly #isAlone: boolean;
@@ -120,7 +120,7 @@ export class OpusEncoder implements AudioEncoder {
   }
 
   /**
-   * Makes an encoder.
+   * Creates an encoder.
    *
    * @throws InputError `INVALID_OPTION` that names the option.
    */
@@ -171,7 +171,7 @@ export class OpusEncoder implements AudioEncoder {
       else this.#spares.push(encoder);
     });
     this.#delayed.fill(0);
-    // A fresh encoder has silence behind it already.
+    // A fresh encoder already has silence in its past.
     if (spare !== undefined && !history?.some((sample) => sample !== 0)) return;
     const frame = this.frameSize * this.channels;
     const past = history ?? new Float32Array(this.historyFrames * frame);
@@ -193,7 +193,7 @@ export class OpusEncoder implements AudioEncoder {
     this.#encoder.encoderCtl(EncoderCtl.SetPredictionDisabled, isPredicting ? 0 : 1);
   }
 
-  // The frame to encode now: the samples before, as far as they are held back, and then these.
+  // The frame to encode now: delayed samples first, then these.
   #delay(samples: Float32Array): Float32Array {
     const held = this.#delayed.length - this.frameSize * this.channels;
     if (held === 0) return samples;
@@ -210,7 +210,7 @@ interface OpusShape {
   readonly isAlone: boolean;
 }
 
-/** Whether all of a packet is CELT: the upper half of the configurations (RFC 6716, section 3.1). */
+/** Whether a packet is entirely CELT: the upper half of the configurations (RFC 6716, section 3.1). */
 function isCelt(packet: Uint8Array): boolean {
   return packet[0]! >= 0x80;
 }

@@ -4,7 +4,7 @@ import type { AudioEncoder } from "./opus.js";
 /** Bits per second of a channel. */
 export const PCM_BITRATE_BPS = SAMPLE_RATE * 16;
 
-/** No codec at all: interleaved 16-bit little-endian samples at 48 kHz, 768 kbit/s for each channel. */
+/** No compression: interleaved 16-bit little-endian samples at 48 kHz, 768 kbit/s for each channel. */
 export class PcmEncoder implements AudioEncoder {
   readonly codec = "pcm-s16";
   readonly channels: 1 | 2;

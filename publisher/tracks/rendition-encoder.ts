@@ -1,12 +1,12 @@
 import type { AudioEncoder } from "./opus.js";
 
 /**
- * The encoder of one rendition of a track. Wherever a packet does not start where the last one ended (a pause, a skip, a
- * rewind, a time in which the rendition was not wanted) the encoder starts over, on what precedes the packet.
+ * The encoder of one rendition of a track. Wherever a packet does not start where the last one ended (a pause, a skip,
+ * a rewind, a time without subscribers) the encoder restarts on the audio before the packet.
  */
 export class RenditionEncoder {
   readonly #encoder: AudioEncoder;
-  /** Position behind the last packet, in samples; undefined when the next one continues nothing. */
+  /** Position behind the last packet, in samples; undefined when the next one continues none. */
   #end: number | undefined;
 
   constructor(encoder: AudioEncoder) {
@@ -33,14 +33,14 @@ export class RenditionEncoder {
     return this.#end === position;
   }
 
-  /** Encodes the packet at `position`; `history` is what precedes it, needed where it continues nothing. */
+  /** Encodes the packet at `position`; `history` is the audio before it, needed where it continues no other packet. */
   encode(position: number, samples: Float32Array, history: Float32Array | undefined): Uint8Array {
     if (!this.continues(position)) this.#encoder.reset(history);
     this.#end = position + this.#encoder.frameSize;
     return this.#encoder.encode(samples);
   }
 
-  /** The next packet continues nothing, wherever it starts: what is encoded already has changed. */
+  /** The next packet continues no other, wherever it starts: earlier audio has changed since it was encoded. */
   restart(): void {
     this.#end = undefined;
   }

@@ -1,12 +1,11 @@
 import { VOICE_UNKNOWN } from "../../container/index.js";
 
-/** Sound cut off a {@link TimelineBuffer}: both versions, interleaved, equally long. */
+/** Audio cut off a {@link TimelineBuffer}: both versions, interleaved, equally long. */
 export interface TimelineCut {
   readonly dry: Float32Array;
   readonly wet: Float32Array;
   /**
-   * How likely it is that somebody speaks: a step of a voice frame for every 10 ms, the last of them for the rest.
-   * Undefined where nothing is known.
+   * Voice activity: a step of a voice frame for every 10 ms, and the last one for the rest. Undefined where unknown.
    */
   readonly voice?: Uint8Array | undefined;
 }
@@ -14,17 +13,16 @@ export interface TimelineCut {
 /** Samples per channel in a step of voice: 10 ms. */
 const STEP = 480;
 
-/** What is left of a cut without its first `frames` samples per channel. */
+/** A cut without its first `frames` samples per channel. */
 export function withoutStart({ dry, wet, voice }: TimelineCut, frames: number, channels: number): TimelineCut {
   const from = frames * channels;
   return { dry: dry.subarray(from), wet: wet.subarray(from), voice: voice?.subarray(Math.floor(frames / STEP)) };
 }
 
 /**
- * The rendered audio on the broadcast's timeline: the original ("dry") and denoised ("wet") samples between the moment
- * that is being heard and the end of what was rendered ahead, so that both can be mixed anew or taken back, and beside
- * them where somebody speaks.
- * Positions count samples per channel from the start of the broadcast; what was never written reads as silence.
+ * The rendered audio on the broadcast's timeline: the original ("dry") and denoised ("wet") samples from the playhead
+ * to the end of the rendered audio, so that both can be mixed again or taken back, together with their voice activity.
+ * Positions count samples per channel from the start of the broadcast; unwritten positions read as silence.
  */
 export class TimelineBuffer {
   readonly channels: number;
@@ -33,32 +31,32 @@ export class TimelineBuffer {
   readonly #wet: Float32Array;
   readonly #voice: Uint8Array;
   #end = 0;
-  /** The furthest the end has ever been: what lies a ring's length before it is overwritten. */
+  /** The furthest end so far: audio a ring's length before it is overwritten. */
   #furthest = 0;
 
-  /** `capacity` in samples per channel: how far back from the end it remembers. */
+  /** `capacity`: samples per channel remembered before the end. */
   constructor({ channels, capacity }: { channels: number; capacity: number }) {
     this.channels = channels;
     this.#capacity = capacity;
     this.#dry = new Float32Array(capacity * channels);
     this.#wet = new Float32Array(capacity * channels);
-    // Where nothing is aligned, a step more at either end.
+    // Blocks need not be aligned, so one more step at either end.
     this.#voice = new Uint8Array(Math.floor(capacity / STEP) + 2);
   }
 
-  /** Where the next block goes. */
+  /** Position of the next block. */
   get end(): number {
     return this.#end;
   }
 
-  /** The earliest position that is remembered. */
+  /** The earliest position in memory. */
   get oldest(): number {
     return this.#furthest - this.#capacity;
   }
 
   /** Appends a block; `dry` and `wet` may be the same. See {@link TimelineCut} for `voice`. */
   write(dry: Float32Array, wet: Float32Array, voice?: Uint8Array): void {
-    this.#tell(dry.length / this.channels, voice);
+    this.#writeVoice(dry.length / this.channels, voice);
     this.#each(this.#end, dry.length / this.channels, (at, from, length) => {
       this.#dry.set(dry.subarray(from, from + length), at);
       this.#wet.set(wet.subarray(from, from + length), at);
@@ -66,7 +64,7 @@ export class TimelineBuffer {
     this.#advance(this.#end + dry.length / this.channels);
   }
 
-  /** Moves the end forward over silence; a position behind the end changes nothing. */
+  /** Advances the end over silence; a position behind the end changes nothing. */
   seek(position: number): void {
     const gap = Math.min(position - this.#end, this.#capacity);
     if (gap <= 0) return;
@@ -93,13 +91,13 @@ export class TimelineBuffer {
     });
   }
 
-  /** The step of voice from `step` times 10 ms on; nobody speaks where nothing was written. */
+  /** The voice activity from `step` times 10 ms on; 0 where nothing was written. */
   voice(step: number): number {
     if (step * STEP >= this.#end) return 0;
     return step * STEP < this.oldest ? VOICE_UNKNOWN : this.#voice[step % this.#voice.length]!;
   }
 
-  /** Takes everything from `position` off the end and returns it. */
+  /** Cuts everything from `position` on off the end and returns it. */
   cut(position: number): TimelineCut {
     const start = Math.max(position, this.#furthest - this.#capacity, 0);
     const frames = Math.max(0, this.#end - start);
@@ -113,8 +111,8 @@ export class TimelineBuffer {
     return cut;
   }
 
-  // A step that two blocks share is the later one's.
-  #tell(frames: number, voice: Uint8Array | undefined): void {
+  // A step that two blocks share belongs to the later one.
+  #writeVoice(frames: number, voice: Uint8Array | undefined): void {
     const start = this.#end;
     if (frames === 0) return;
     for (let step = Math.floor(start / STEP); step < (start + frames) / STEP; step++) {

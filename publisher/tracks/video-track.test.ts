@@ -73,7 +73,7 @@ function setUp(options: SourceOptions & { rewindBy?: "group" | "track" } = {}) {
   };
   const groups = new Map<number, Group.Consumer>();
   const got: Got[] = [];
-  /** Subscribes as a relay does. */
+  /** Subscribes like a relay. */
   const subscribe = (broadcast: Broadcast.Producer, name = "video") => {
     const subscriber = broadcast.subscribe(name, {});
     void (async () => {
@@ -91,7 +91,7 @@ function setUp(options: SourceOptions & { rewindBy?: "group" | "track" } = {}) {
       got.push({ sequence: group.sequence, number, at: timestamp / 1000 });
     }
   };
-  /** Lets time pass in steps of 10 ms, with `leadMs` sent ahead, and everything be read. */
+  /** Advances time in steps of 10 ms, with `leadMs` sent ahead, and lets every frame be read. */
   const play = async (ms: number, leadMs = 400): Promise<Got[]> => {
     for (const end = now + ms; now < end; now += 10) {
       track.pump(fromMilliseconds(now), fromMilliseconds(now + leadMs));
@@ -101,7 +101,7 @@ function setUp(options: SourceOptions & { rewindBy?: "group" | "track" } = {}) {
   };
   const settle = async (): Promise<Got[]> => {
     await new Promise((resolve) => setTimeout(resolve, 5));
-    // Groups are read side by side.
+    // Groups are read in parallel.
     return got.splice(0).sort((a, b) => a.sequence - b.sequence);
   };
   return { source, track, attach, subscribe, play, settle, groups, warnings };
@@ -111,13 +111,13 @@ const ms = (value: number): Microseconds => fromMilliseconds(value);
 const numbers = (got: readonly Got[]): number[] => got.map(({ number }) => number);
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, index) => from + index);
 
-test("a keyframe begins a group, and frames go out as far ahead as asked", async () => {
+test("a keyframe begins a group, and the track sends frames as far ahead as asked", async () => {
   const { track, attach, subscribe, play, groups } = setUp();
   subscribe(attach());
   track.start(ms(0));
   const got = await play(1000);
   expect(numbers(got)).toEqual(range(0, 35));
-  // The first is a little late, because it had to be read.
+  // The first frame is a little late, because it had to be read.
   expect(got[0]).toEqual({ sequence: 0, number: 0, at: 10 });
   for (const { number, sequence, at } of got.slice(1)) {
     expect([sequence, at]).toEqual([Math.floor(number / GROUP), number * 40]);
@@ -127,7 +127,7 @@ test("a keyframe begins a group, and frames go out as far ahead as asked", async
   expect(track.counters).toEqual({ groups: 4, frames: 35, bytes: expect.any(Number), rewinds: 0, skipped: 0 });
 });
 
-test("a pause takes back from the moment on, shows the picture of it, and the start after it goes on in that group", async () => {
+test("a pause rewinds to its moment and shows that picture; the next start continues in the same group", async () => {
   const { track, attach, subscribe, play, settle, groups } = setUp();
   subscribe(attach());
   track.start(ms(0));
@@ -154,7 +154,7 @@ test("a pause takes back from the moment on, shows the picture of it, and the st
   for (const { number, at } of resumed) expect(at).toBe(number * 40 + 1050);
   expect(epochOf(resumed.at(-1)!.sequence)).toBe(1);
 
-  // Later than anything sent, or before it ever began, nothing is taken back.
+  // Beyond the last frame sent, or before the start, nothing becomes stale.
   track.delay(ms(100));
   const delayed = await play(300, 1200);
   expect(delayed[0]!.at).toBe(delayed[0]!.number * 40 + 1150);
@@ -162,7 +162,7 @@ test("a pause takes back from the moment on, shows the picture of it, and the st
   expect(track.epoch).toBe(1);
 });
 
-test("two pauses in a row, each earlier, and one at the very start are all told", async () => {
+test("two pauses in a row, each earlier, and one at the very start are all signalled", async () => {
   const { track, attach, subscribe, play, settle } = setUp();
   subscribe(attach());
   track.start(ms(100));
@@ -181,7 +181,7 @@ test("two pauses in a row, each earlier, and one at the very start are all told"
   expect(third.map(({ number, at }) => [number, at])).toEqual([[0, 0]]);
 });
 
-test("nobody is sent anything before they subscribe, and whoever does sees the present", async () => {
+test("the track sends nothing without subscribers, and a new one sees the present", async () => {
   const { track, attach, subscribe, play } = setUp();
   const broadcast = attach();
   track.start(ms(0));
@@ -198,7 +198,7 @@ test("nobody is sent anything before they subscribe, and whoever does sees the p
   await play(100);
   expect(track.counters.frames).toBe(before);
 
-  // A new session: what the old one had been sent ahead is taken back with the rest.
+  // A new session: frames sent ahead on the old one become stale with the rest.
   subscribe(attach());
   const again = await play(100);
   expect(again[0]!.at).toBe(3300);
@@ -208,7 +208,7 @@ test("nobody is sent anything before they subscribe, and whoever does sees the p
   await track.close();
 });
 
-test("a reconnect takes back what the old session was sent ahead", async () => {
+test("a reconnect makes frames sent ahead on the old session stale", async () => {
   const { track, attach, subscribe, play } = setUp();
   const broadcast = attach();
   subscribe(broadcast);
@@ -222,7 +222,7 @@ test("a reconnect takes back what the old session was sent ahead", async () => {
   expect(again.find(({ at }) => at > 601)).toMatchObject({ number: 16, at: 640 });
 });
 
-test("where too much leads up to a moment the keyframe stands for it, and the next one goes on", async () => {
+test("where too many frames lead up to a moment its keyframe stands for it, and the next keyframe continues", async () => {
   const { track, attach, subscribe, play, settle } = setUp({ bytes: 300_000 });
   subscribe(attach());
   track.start(ms(0));
@@ -246,7 +246,7 @@ test("where too much leads up to a moment the keyframe stands for it, and the ne
   expect(early.track.counters.skipped).toBe(4);
 });
 
-test("a group larger than all that may be held is sent on, and taken back by the next keyframe", async () => {
+test("a group larger than the buffer is still sent, and the next keyframe takes it back", async () => {
   const { track, attach, subscribe, play } = setUp({ bytes: 2_500_000, group: 20 });
   subscribe(attach());
   track.start(ms(0));
@@ -258,7 +258,7 @@ test("a group larger than all that may be held is sent on, and taken back by the
   expect(resumed.find(({ sequence }) => sequence >= 65_536)!.number % 20).toBe(0);
 });
 
-test("with a track for each take the catalog names the new one, whose time starts afresh", async () => {
+test("with a track per take the catalog names the new one, which restarts at time 0", async () => {
   const { track, attach, subscribe, play, settle } = setUp({ rewindBy: "track" });
   const broadcast = attach();
   expect(Object.keys(track.renditions)).toEqual(["video0"]);
@@ -276,7 +276,7 @@ test("with a track for each take the catalog names the new one, whose time start
   expect((await play(300))[0]).toMatchObject({ number: 8, at: 720 });
 });
 
-test("it ends with its source, whether that ends or breaks", async () => {
+test("the track ends with its source, whether that ends or breaks", async () => {
   const whole = setUp({ length: 15 });
   whole.subscribe(whole.attach());
   whole.track.start(ms(0));

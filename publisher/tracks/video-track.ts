@@ -15,57 +15,57 @@ import type { Wake } from "../wake.js";
 
 /** Options of {@link VideoTrack}. */
 export interface VideoTrackOptions {
-  /** What to show; the track closes it. */
+  /** Source of the video; the track closes it. */
   readonly source: VideoSource;
-  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  /** How long a relay should keep groups, in milliseconds: the distance sent ahead, plus some. */
   readonly retainMs: number;
-  /** How to take back; see the publisher's option. */
+  /** See the publisher's option. */
   readonly rewindBy: "group" | "track";
   readonly logger: Logger;
-  /** Rung when something can be sent that could not before. */
+  /** Rung when a frame can be sent that could not before. */
   readonly wake: Wake;
   readonly clock?: Clock;
 }
 
-/** What a video track has done. */
+/** Counters of a video track. */
 export interface VideoTrackCounters {
   /** Groups begun. */
   readonly groups: number;
-  /** Frames sent, those sent again included. */
+  /** Frames sent, including repeated ones. */
   readonly frames: number;
   /** Payload bytes of these. */
   readonly bytes: number;
   /** Rewinds. */
   readonly rewinds: number;
-  /** Frames that could not be sent again for want of room to keep their keyframe. */
+  /** Frames that could not be sent again for lack of room for their keyframe. */
   readonly skipped: number;
 }
 
-/** Sound goes first: the audio track has 50. */
+/** Below the audio track, which has 50. */
 const PRIORITY = 25;
 /** How far ahead of need to read. */
 const READ_AHEAD = fromMilliseconds(500);
-/** How far behind what is heard a rewind may go and still find its picture. */
+/** How far behind the playhead a rewind may go and still find its picture. */
 const KEEP = fromMilliseconds(2000);
 /** Frames needed sooner than this go at once, others as the bucket allows. */
 const URGENT = fromMilliseconds(500);
-/** Frames a second sent ahead in the long run: four times real time at 60 a second. */
+/** Frames per second sent ahead in the long run: four times real time at 60 per second. */
 const PACE = { perSecond: 240, burst: 16 };
-/** Read and still needed; beyond it a rewind starts at a keyframe later than it should. */
+/** Frames read and still needed; beyond this, a rewind starts at a later keyframe than it should. */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
-/** The most that is sent again to show the picture of a moment between two keyframes. */
+/** Maximum bytes sent again to show the picture of a moment between two keyframes. */
 const MAX_PREROLL_BYTES = 1024 * 1024;
 /** Fewer than a thousand, so that a microsecond each stays below a millisecond. */
 const MAX_PREROLL_FRAMES = 900;
 
 /**
- * The video track of a broadcast: encoded frames of a source on the broadcast's timeline, one group for each keyframe and
- * what depends on it. Independent of the audio but for the clock, it is paused, moved and taken back by its owner.
- *
- * A group can only begin with a keyframe, a rewind can be anywhere. So the first group after a rewind to `to` holds the
- * last keyframe before that moment and the frames behind it up to the picture of that moment, all stamped within a
- * millisecond from `to` on: the keyframe at `to` exactly is the signal, and the last of them is the picture that stands
- * until the video goes on, in the same group.
+ * The video track of a broadcast: encoded frames of a source on the broadcast's timeline, one group for each keyframe
+ * and the frames that depend on it. Apart from the clock it is independent of the audio; its owner pauses, moves and
+ * rewinds it.
+ * A group can only begin with a keyframe, but a rewind can be anywhere. So the first group after a rewind to `to` holds
+ * the last keyframe before that moment and the frames behind it up to the picture of that moment, all stamped within a
+ * millisecond from `to` on. The keyframe at exactly `to` signals the rewind. The last frame is the picture that stands
+ * until the video continues, in the same group.
  */
 export class VideoTrack {
   readonly #source: VideoSource;
@@ -84,21 +84,21 @@ export class VideoTrack {
   #broadcast: Broadcast.Producer | undefined;
   #track: Track.Producer | undefined;
   #group: { readonly producer: Group.Producer; readonly start: Microseconds } | undefined;
-  /** Media time less the source's own while it runs. */
+  /** Media time minus the source's own time, while it runs. */
   #offset: Microseconds | undefined;
-  /** The source's own time where it goes on, while it does not run. */
+  /** The source's own time where it continues, while it does not run. */
   #position = microseconds(0);
-  /** Media time since which it runs or stands still. */
+  /** Media time since which it runs or is paused. */
   #since = microseconds(0);
   /** The latest timestamp sent on this timeline. */
   #last: Microseconds | undefined;
-  /** Whether anybody subscribed when last looked. */
+  /** Whether it had a subscriber at the last check. */
   #wasWanted = false;
   /** The next frame starts over: for a new subscriber, or after a pause. */
   #restart = true;
-  /** Where a rewind cut that no group told of yet. */
+  /** The cut of a rewind that no group has signalled yet. */
   #cut: Microseconds | undefined;
-  /** Sending goes on at the next keyframe. */
+  /** Sending continues at the next keyframe. */
   #skipping = false;
   #until = microseconds(0);
   #reading = false;
@@ -132,17 +132,15 @@ export class VideoTrack {
     return { [this.#name]: rendition };
   }
 
-  /** What it has done. */
   get counters(): VideoTrackCounters {
     return { ...this.#counters };
   }
 
-  /** The epoch of the next group. */
   get epoch(): number {
     return this.#timeline.epoch;
   }
 
-  /** Media time up to which pictures were sent; while it runs, up to which they were asked for. */
+  /** Media time up to which frames were sent; while it runs, up to which they were requested. */
   get frontier(): Microseconds {
     const sent = this.#last === undefined ? 0 : this.#last + this.#interval;
     return microseconds(this.running && !this.ended ? Math.max(sent, this.#until) : sent);
@@ -158,30 +156,31 @@ export class VideoTrack {
     return this.#ended && this.#gops.next === undefined;
   }
 
-  /** Publishes the track as part of a broadcast, in place of the one before: a new session. */
+  /** Publishes the track on a new session's broadcast, in place of the old one. */
   attach(broadcast: Broadcast.Producer): void {
     this.#broadcast = broadcast;
     this.#publish();
   }
 
-  /** Starts at media time `at`, or goes on from where it was paused; while it runs it changes nothing. */
+  /** Starts at media time `at`, or continues after a pause; no effect while it runs. */
   start(at: Microseconds): void {
     if (this.#offset !== undefined) return;
     this.#offset = microseconds(at - this.#position);
     this.#since = at;
-    // What follows continues the group of the picture that stood until now.
+    // The next frames continue the group of the picture that stood until now.
     this.#restart ||= this.#group === undefined;
     this.#wake.ring();
   }
 
-  /** Moves what was not sent yet to `by` later, as the audio beside it was. */
+  /** Delays frames not sent yet by `by`, like the audio beside them. */
   delay(by: Microseconds): void {
     if (this.#offset !== undefined) this.#offset = microseconds(this.#offset + by);
   }
 
   /**
-   * Pauses at media time `to` and takes back what was sent from there on: aborts the group in progress, or ends it where
-   * it began before, moves to the next epoch and sends the picture of that moment. Returns whether anything was.
+   * Pauses at media time `to` and makes everything sent from there on stale: aborts the group in progress, or ends it
+   * where it began before, moves to the next epoch and sends the picture of that moment. Returns whether anything
+   * became stale.
    */
   rewind(to: Microseconds): boolean {
     if (this.#offset === undefined) return false;
@@ -197,7 +196,7 @@ export class VideoTrack {
     return true;
   }
 
-  /** Sends what lies before `until`; `heard` is what the earliest listener plays now. */
+  /** Sends the frames before `until`; `heard` is the playhead of the earliest listener. */
   pump(heard: Microseconds, until: Microseconds): void {
     this.#until = until;
     this.#gops.trim(microseconds((this.#offset === undefined ? this.#position : heard - this.#offset) - KEEP));
@@ -227,7 +226,7 @@ export class VideoTrack {
     if (this.ended) this.#endGroup();
   }
 
-  /** Ends the track and lets go of the source; idempotent. */
+  /** Ends the track and closes the source; idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -257,7 +256,7 @@ export class VideoTrack {
     });
   }
 
-  // Nobody watches: what nobody saw in time is over.
+  // Without subscribers, frames whose time has passed are over.
   #pass(heard: Microseconds): void {
     for (let frame = this.#gops.next; frame !== undefined && this.#offset !== undefined; frame = this.#gops.next) {
       if (frame.timestamp + this.#offset >= heard) return;
@@ -265,7 +264,7 @@ export class VideoTrack {
     }
   }
 
-  // Starts over at a media time: false when what is to be shown then has not been read yet.
+  // Starts over at a media time; false when the frames of that time have not been read yet.
   #begin(at: Microseconds): boolean {
     const offset = this.#offset ?? microseconds(at - this.#position);
     const time = microseconds(Math.max(0, at - offset));
@@ -330,7 +329,7 @@ export class VideoTrack {
     this.#group = undefined;
   }
 
-  // Reads on until enough is there; one pass at a time.
+  // Reads until enough is buffered; one pass at a time.
   #fill(): void {
     if (this.#reading || this.#closed) return;
     this.#reading = true;

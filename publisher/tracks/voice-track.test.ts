@@ -4,24 +4,24 @@ import { fromMilliseconds as ms } from "../../base/index.js";
 import { decodeVoiceFrame, EPOCH_SIZE } from "../../container/index.js";
 import { VoiceTrack } from "./voice-track.js";
 
-interface Told {
+interface Received {
   readonly atMs: number;
   readonly steps: readonly number[];
 }
 
-/** Subscribes and notes what comes, by group. */
+/** Subscribes and collects the steps by group. */
 function listen(broadcast: Broadcast.Producer, name: string) {
-  const groups = new Map<number, Told[]>();
+  const groups = new Map<number, Received[]>();
   const track = broadcast.track(name).subscribe({ latencyMax: 30_000 });
   let isOver = false;
   void (async () => {
     for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
-      const told: Told[] = [];
-      groups.set(group.sequence, told);
+      const received: Received[] = [];
+      groups.set(group.sequence, received);
       void (async (from) => {
         for (let frame = await from.readFrame(); frame; frame = await from.readFrame()) {
           const { timestamp, steps } = decodeVoiceFrame(frame.payload);
-          told.push({ atMs: timestamp / 1000, steps: [...steps] });
+          received.push({ atMs: timestamp / 1000, steps: [...steps] });
         }
       })(group).catch(() => {});
     }
@@ -34,13 +34,13 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 function open(rewindBy: "group" | "track" = "group") {
   const broadcast = new Broadcast.Producer();
-  // What is told of a step is its number.
+  // The value of each step is its number.
   const voice = new VoiceTrack({ retainMs: 7000, rewindBy, source: { voice: (step) => step % 200 } });
   voice.attach(broadcast);
   return { broadcast, voice };
 }
 
-test("nothing is written until somebody subscribes, then what is heard now and all behind it, in few frames", async () => {
+test("a voice track stays silent without subscribers, then writes the playhead's step and all later ones in few frames", async () => {
   const { broadcast, voice } = open();
   voice.offer(false);
   expect(voice.name).toBeUndefined();
@@ -55,11 +55,11 @@ test("nothing is written until somebody subscribes, then what is heard now and a
   await settled();
   pump(300, 2309);
   await settled();
-  const told = [...ear.groups.values()].flat();
-  expect(told[0]?.atMs).toBe(300);
-  expect(told.flatMap(({ steps }) => steps)).toEqual(Array.from({ length: 200 }, (_, index) => (30 + index) % 200));
-  expect(told.length).toBeLessThan(8);
-  // Far ahead of what is heard, little waits for more; near to it, less does.
+  const received = [...ear.groups.values()].flat();
+  expect(received[0]?.atMs).toBe(300);
+  expect(received.flatMap(({ steps }) => steps)).toEqual(Array.from({ length: 200 }, (_, index) => (30 + index) % 200));
+  expect(received.length).toBeLessThan(8);
+  // Far ahead of the playhead, a few steps wait for more; near it, fewer do.
   const { frames } = voice.counters;
   for (let untilMs = 2320; untilMs <= 2510; untilMs += 10) pump(300, untilMs);
   expect(voice.counters.frames).toBe(frames + 1);
@@ -67,7 +67,7 @@ test("nothing is written until somebody subscribes, then what is heard now and a
   expect(voice.counters.frames).toBe(frames + 3);
   expect(voice.counters.groups).toBe(2);
 
-  // What nobody hears any more is left out; a pause costs nothing.
+  // Steps before the playhead are skipped; a pause costs nothing.
   pump(60_000, 60_100);
   await settled();
   expect(ear.groups.get(2)).toEqual([{ atMs: 60_000, steps: Array.from({ length: 10 }, (_, index) => index) }]);
@@ -78,13 +78,13 @@ test("nothing is written until somebody subscribes, then what is heard now and a
   expect(voice.counters).toEqual(counters);
 });
 
-test("what is taken back of the audio is told anew from there, in the audio's epoch", async () => {
+test("a rewind of the audio makes the voice track repeat its steps from there, in the audio's epoch", async () => {
   const { broadcast, voice } = open();
   voice.offer(true);
   const ear = listen(broadcast, "voice");
   await settled();
   voice.pump({ heard: ms(0), until: ms(1000), epoch: 0 });
-  // Not reached yet: nothing of it was told.
+  // Nothing was written beyond this rewind.
   voice.rewind(ms(1500));
   voice.pump({ heard: ms(0), until: ms(1200), epoch: 0 });
   voice.rewind(ms(404.5));
@@ -92,7 +92,7 @@ test("what is taken back of the audio is told anew from there, in the audio's ep
   await settled();
   expect([...ear.groups.keys()]).toEqual([0, 3 * EPOCH_SIZE]);
   expect(ear.groups.get(3 * EPOCH_SIZE)).toEqual([{ atMs: 400, steps: [40, 41, 42] }]);
-  // Twice within a group: the numbers climb on.
+  // A second rewind within a group: the sequence still rises.
   voice.rewind(ms(410));
   voice.pump({ heard: ms(0), until: ms(430), epoch: 3 });
   await settled();
@@ -100,7 +100,7 @@ test("what is taken back of the audio is told anew from there, in the audio's ep
   ear.close();
 });
 
-test("a fresh track takes the place of the old one where the audio does so, and none is left without a model", async () => {
+test("a fresh voice track replaces the old one together with the audio's, and none is left without a model", async () => {
   const { broadcast, voice } = open("track");
   voice.offer(true);
   const first = listen(broadcast, "voice");
@@ -119,7 +119,7 @@ test("a fresh track takes the place of the old one where the audio does so, and 
   expect(voice.name).toBeUndefined();
   await expect.poll(second.isOver).toBe(true);
   voice.pump({ heard: ms(300), until: ms(900), epoch: 0 });
-  // A model comes again, and a session after this one.
+  // A model returns, then another session begins.
   voice.offer(true);
   expect(voice.name).toBe("voice2");
   const next = new Broadcast.Producer();

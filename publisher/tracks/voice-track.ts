@@ -2,41 +2,41 @@ import { type Broadcast, Group, Time, type Track } from "@kixelated/moq";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { encodeVoiceFrame, epochStart, VOICE_STEP } from "../../container/index.js";
 
-/** Where the voice activity of the audio is known. */
+/** A source of voice activity for the audio. */
 export interface VoiceSource {
-  /** The probability of a voice in the 10 ms from `step` times 10 ms on, as a voice frame carries it. */
+  /** Probability of a voice in the 10 ms from `step` times 10 ms on, in the units of a voice frame. */
   voice(step: number): number;
 }
 
 /** Options of {@link VoiceTrack}. */
 export interface VoiceTrackOptions {
-  /** How long a relay should keep groups, in milliseconds: as long as the publisher sends ahead, and some. */
+  /** How long a relay should keep groups, in milliseconds: the distance sent ahead, plus some. */
   readonly retainMs: number;
-  /** How to take back; see the publisher's option. */
+  /** See the publisher's option. */
   readonly rewindBy: "group" | "track";
   readonly source: VoiceSource;
 }
 
-/** What a voice track has done. */
+/** Counters of a voice track. */
 export interface VoiceTrackCounters {
   readonly groups: number;
   readonly frames: number;
 }
 
-/** Sound and pictures go first: they have 50 and 25. */
+/** Below audio and video, which have 50 and 25. */
 const PRIORITY = 10;
-/** What is heard later than this is told in fewer frames. */
+/** Steps due later than this go in fewer frames. */
 const NEAR = fromMilliseconds(400);
-/** Steps that wait for each other: 50 ms, well within a listener's jitter delay, and 200 ms. */
+/** Steps per frame: 50 ms, well within a listener's jitter delay, or 200 ms. */
 const LEAST_STEPS = { near: 5, far: 20 };
 const MOST_STEPS = 50;
-/** Steps in a group: 2 s. So few groups never look like the audio's to a relay. */
+/** Steps in a group: 2 s. With so few groups, a relay never takes the track for audio. */
 const GROUP_STEPS = 200;
 
 /**
- * The voice track of a broadcast: how likely it is that somebody speaks, for every 10 ms of the audio that was encoded.
- * It is written only while somebody subscribes. What is taken back of the audio is taken back of it: its groups are
- * numbered in the audio's epochs, and the first one behind a rewind starts where that cut.
+ * The voice track of a broadcast: the probability of speech for every 10 ms of encoded audio. It is written only while
+ * it has a subscriber, and rewinds with the audio: its groups are numbered in the audio's epochs, and the first one
+ * after a rewind starts at the cut.
  */
 export class VoiceTrack {
   readonly #options: VoiceTrackOptions;
@@ -47,25 +47,24 @@ export class VoiceTrack {
   #number = 0;
   #group: { readonly producer: Group.Producer; readonly start: number } | undefined;
   #lastSequence = -1;
-  /** The next step to tell; undefined while nobody listens. */
+  /** The next step to write; undefined without subscribers. */
   #step: number | undefined;
 
   constructor(options: VoiceTrackOptions) {
     this.#options = options;
   }
 
-  /** Its name for the catalog; undefined while there is nothing to tell. */
+  /** Its name for the catalog; undefined while no model detects voices. */
   get name(): string | undefined {
     if (!this.#offered) return undefined;
     return this.#number === 0 ? "voice" : `voice${this.#number}`;
   }
 
-  /** What it has done. */
   get counters(): VoiceTrackCounters {
     return { ...this.#counters };
   }
 
-  /** Publishes the track as part of a broadcast, in place of the one before: a new session. */
+  /** Publishes the track on a new session's broadcast, in place of the old one. */
   attach(broadcast: Broadcast.Producer): void {
     this.#broadcast = broadcast;
     this.#publish();
@@ -79,7 +78,7 @@ export class VoiceTrack {
     else this.#renew();
   }
 
-  /** Takes back what was told from `to` on. */
+  /** Makes everything written from `to` on stale. */
   rewind(to: Microseconds): void {
     const step = Math.floor(to / VOICE_STEP);
     if (this.#step === undefined || this.#step <= step) return;
@@ -93,10 +92,10 @@ export class VoiceTrack {
   }
 
   /**
-   * Tells what is to be told by now.
+   * Writes the steps that are due.
    *
-   * @param heard What the earliest listener hears; what lies before it is of no use.
-   * @param until Up to where audio was encoded.
+   * @param heard Playhead of the earliest listener; earlier steps are useless.
+   * @param until End of the encoded audio.
    * @param epoch The audio's epoch.
    */
   pump({ heard, until, epoch }: { heard: Microseconds; until: Microseconds; epoch: number }): void {
@@ -114,7 +113,7 @@ export class VoiceTrack {
     while (this.#step < end) {
       const count = Math.min(end - this.#step, MOST_STEPS);
       const { near, far } = LEAST_STEPS;
-      // A group that may be the news of a rewind does not wait.
+      // A group that may signal a rewind does not wait.
       const least = this.#group === undefined ? 1 : this.#step * VOICE_STEP - heard < NEAR ? near : far;
       if (count < least) return;
       this.#write(this.#track, { step: this.#step, count, epoch });

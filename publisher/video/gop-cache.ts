@@ -1,7 +1,10 @@
 import type { Microseconds } from "../../base/index.js";
 import type { Frame } from "../../container/index.js";
 
-/** The stretch of a video that may still be needed: sent and still to be played, so that it can be sent again, or next. */
+/**
+ * The stretch of a video that may still be needed: frames sent and still to be played, which may be sent again, and
+ * frames to send next.
+ */
 export class GopCache {
   #frames: Frame[] = [];
   #bytes = 0;
@@ -22,13 +25,12 @@ export class GopCache {
     return this.#frames[this.#next];
   }
 
-  /** Adds a frame behind the others. */
   push(frame: Frame): void {
     this.#frames.push(frame);
     this.#bytes += frame.payload.byteLength;
   }
 
-  /** Takes the next frame; those behind it can still be rewound to. */
+  /** Takes the next frame; it can still be rewound to. */
   take(): Frame | undefined {
     const frame = this.next;
     if (frame !== undefined) this.#next++;
@@ -36,8 +38,8 @@ export class GopCache {
   }
 
   /**
-   * Winds to `time` and returns what has to be decoded for the picture shown then: from the last keyframe at or before
-   * it on. Where that is gone, it is the next keyframe alone. What follows is next.
+   * Rewinds to `time` and returns the frames that must be decoded to show its picture: from the last keyframe at or
+   * before it on. When that one is gone, it is the next keyframe alone. The following frames are next.
    */
   wind(time: Microseconds): readonly Frame[] {
     const shown = Math.max(
@@ -55,18 +57,18 @@ export class GopCache {
     return first === undefined ? [] : [first];
   }
 
-  /** Passes over what can't be decoded: up to the next keyframe, or to the end of what is held. */
+  /** Skips frames that can't be decoded: up to the next keyframe, or to the end. */
   skip(): void {
     while (this.next !== undefined && !this.next.keyframe) this.#next++;
   }
 
-  /** Drops what is not needed to show `time` or later. */
+  /** Drops frames that are not needed to show `time` or later. */
   trim(time: Microseconds): void {
     const key = this.#frames.findLastIndex((frame) => frame.keyframe && frame.timestamp <= time);
     if (key > 0) this.#drop(key);
   }
 
-  /** Drops all that was taken, when there is no room: it can't be wound back to any more. */
+  /** Drops all taken frames, when there is no room: rewinding to them becomes impossible. */
   dropTaken(): void {
     this.#drop(this.#next);
   }

@@ -36,7 +36,7 @@ async function parse(bytes: Uint8Array, pieces: readonly number[] = [4096]): Pro
   return all;
 }
 
-test("a file reads the same however its bytes are cut up", async () => {
+test("a file reads the same however its bytes are cut", async () => {
   const whole = await parse(clip);
   expect(whole.map(({ timestamp }) => timestamp)).toEqual(
     Array.from({ length: 72 }, (_, index) => Math.round((index * 1e6) / 12)),
@@ -49,7 +49,7 @@ test("a file reads the same however its bytes are cut up", async () => {
   );
 });
 
-test("a file that is cut off or damaged is a media error that names the file, or reads as one that is not", async () => {
+test("a truncated or damaged file is a media error that names it, or reads as an intact one", async () => {
   const damage = fc.oneof(
     fc.integer({ min: 0, max: clip.length - 1 }).map((length) => clip.slice(0, length)),
     fc
@@ -91,7 +91,7 @@ test("a file that is cut off or damaged is a media error that names the file, or
   }
 });
 
-test("a source tells its codec, finds the keyframes, and goes on in time where it loops", async () => {
+test("a source names its codec, finds the keyframes, and keeps its time across a loop", async () => {
   for (const [name, codec] of [
     ["clip.ivf", "vp8"],
     ["clip-vp9.ivf", "vp09.00.10.08"],
@@ -116,7 +116,7 @@ test("a source tells its codec, finds the keyframes, and goes on in time where i
   await once.close();
 });
 
-test("a source that can not be published is refused when it is opened or where it is wrong", async () => {
+test("a source that cannot be published is refused when it is opened or where its fault lies", async () => {
   await expect(openVideo({ file: path("none.ivf") })).rejects.toThrow("does not exist");
   await expect(openVideo({ file: fixtures })).rejects.toThrow("can't be read");
   await expect(openVideo({ file: "" })).rejects.toThrow("openVideo");
@@ -135,7 +135,7 @@ test("a source that can not be published is refused when it is opened or where i
   await expect(openVideo({ file: await write("empty.ivf", header) })).rejects.toThrow("holds no keyframe");
 });
 
-test("bytes that are no frame are no keyframe, in any codec", () => {
+test("bytes that form no frame are not a keyframe, in any codec", () => {
   fc.assert(
     fc.property(fc.constantFrom("vp8", "vp09", "av01"), fc.uint8Array({ maxLength: 40 }), (codec, bytes) => {
       if (isKeyframe(codec, bytes)) return;
@@ -188,7 +188,7 @@ async function watch(file: string): Promise<{ times: number[]; frames: Frame[]; 
   return { frames, times: frames.map(({ timestamp }) => timestamp), warnings: source.warnings ?? [] };
 }
 
-test("a picture goes on at its pace where timestamps stand still, step back, wrap, jump or begin below 0", async () => {
+test("video keeps its pace where timestamps repeat, step back, wrap, jump or begin below 0", async () => {
   const all = pieces();
   const stamped = (stamp: (index: number) => number) =>
     all.map(({ payload }, index) => ({ payload, timestamp: BigInt(stamp(index)) }));
@@ -215,7 +215,7 @@ test("a picture goes on at its pace where timestamps stand still, step back, wra
   );
   expect(still.times.slice(0, 2)).toEqual([0, 0]);
   expect(still.times.at(-1)).toBe(70 * Math.round(1e6 / 12));
-  // A frame out of order by itself keeps those around it where they are.
+  // A single frame out of order leaves its neighbours in place.
   const swapped = await watch(
     await film(
       "swapped.ivf",
@@ -250,7 +250,7 @@ test("whatever the timestamps, time starts at 0 and never steps back", async () 
   );
 });
 
-test("frames without bytes are left out, and a damaged file is shown up to where it is damaged", async () => {
+test("frames without bytes are skipped, and a damaged file plays up to the damage", async () => {
   const all = pieces();
   const empty = { payload: new Uint8Array(0) };
   const holed = all.map((frame, index) => (index % 3 === 1 ? { ...frame, ...empty } : frame));
@@ -276,7 +276,7 @@ test("frames without bytes are left out, and a damaged file is shown up to where
   });
 });
 
-test("a picture has the size of its keyframes, and a change of it is said", async () => {
+test("video has the size of its keyframes, and a change of size gives a warning", async () => {
   const all = pieces();
   const smaller = all.map(({ timestamp, payload }, index) => {
     const changed = payload.slice();

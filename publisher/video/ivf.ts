@@ -2,7 +2,7 @@ import { MediaError } from "../../base/index.js";
 import { ByteReader, fourCharacters, view } from "../source/byte-reader.js";
 import { VIDEO_CODECS, type VideoCodec } from "./video-codec.js";
 
-/** What the header of an IVF file says. */
+/** Content of the header of an IVF file. */
 export interface IvfHeader {
   readonly codec: VideoCodec;
   /** Pixels; 0 where the file leaves it to the frames. */
@@ -14,22 +14,22 @@ export interface IvfHeader {
 
 /** One frame of an IVF file. */
 export interface IvfFrame {
-  /** Its place in the file, frames without bytes counted. */
+  /** Its index in the file, including frames without bytes. */
   readonly index: number;
-  /** Presentation time as the file has it, in microseconds: any whole number, negative ones too. */
+  /** Presentation time from the file, in microseconds: any whole number, also a negative one. */
   readonly timestamp: number;
   readonly payload: Uint8Array;
 }
 
-/** An IVF file opened for reading. */
+/** An open IVF file. */
 export interface IvfStream {
   readonly header: IvfHeader;
-  /** What is wrong with the file, a sentence each; more may come while the frames are read. */
+  /** Faults of the file, a sentence each; more may follow while the frames are read. */
   readonly warnings: readonly string[];
   readonly frames: AsyncGenerator<IvfFrame, void, undefined>;
 }
 
-/** Largest frame read, in bytes: what relays and players take, with room for the container's timestamp. */
+/** Maximum size of a frame, in bytes: the limit of relays and players, less the container's timestamp. */
 export const MAX_VIDEO_FRAME_BYTES = 4 * 1024 * 1024 - 8;
 
 const HEADER_BYTES = 32;
@@ -41,8 +41,8 @@ const MAX_TICKS_PER_SECOND = 1_000_000;
 
 /**
  * Reads an IVF file (the container of libvpx and libaom: a header of 32 bytes, then a size, a timestamp and the data of
- * each frame) from a stream of bytes. Frames without bytes are left out; a file that is cut off or damaged is read up to
- * there. Holds one frame at most, besides one chunk of input.
+ * each frame) from a stream of bytes. Skips frames without bytes; reads a truncated or damaged file up to the fault.
+ * Holds at most one frame, besides one chunk of input.
  *
  * @param name used in messages.
  * @throws MediaError `IVF_INVALID` that names the file and the field at fault, also where the first frame is read.
@@ -57,7 +57,7 @@ export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): P
     if (!(await reader.skip(view(bytes).getUint16(6, true) - HEADER_BYTES))) throw fail("ends inside its header");
     const warnings: string[] = [];
     const warn = (what: string): void => void warnings.push(`The IVF file ${name} ${what}.`);
-    // What breaks a file at its first frame is an error, and what breaks it later a warning.
+    // A fault at the first frame is an error, a later one a warning.
     const stop = (index: number, what: string): void => {
       if (index === 0) throw fail(what);
       warn(`${what}; its picture ends there`);

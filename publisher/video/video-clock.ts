@@ -1,23 +1,23 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 
-/** Steps back up to this far are frames out of order; beyond it, and beyond this far ahead, the count began again. */
+/** Smaller steps back are frames out of order; beyond this, or this far ahead, the count restarted. */
 const MAX_STEP_BACK = fromSeconds(1);
 const MAX_STEP_AHEAD = fromSeconds(3600);
-/** Frames further apart say nothing about the usual interval. */
+/** Frames further apart don't count towards the usual interval. */
 const MAX_INTERVAL = fromSeconds(1);
-/** 30 a second, where nothing says how many. */
+/** 30 per second, where the file gives no rate. */
 const USUAL_INTERVAL = fromMilliseconds(1000 / 30);
-/** A time base of so many ticks a second counts frames. */
+/** A time base up to this many ticks per second counts frames. */
 const MAX_FRAMERATE = 240;
 
 /**
- * Makes times that start at 0 and never step back of the timestamps of a file, which may stand still, step back, wrap
- * or jump. A frame that is out of order by itself takes the time of the one before; from then on, and where a count
- * begins again, frames follow each other at their last interval.
+ * Turns a file's timestamps, which may repeat, step back, wrap or jump, into times that start at 0 and never step back.
+ * A single frame out of order takes the time of the one before. From then on, and where a count restarts, frames follow
+ * each other at their last interval.
  */
 export class VideoClock {
   #interval: Microseconds;
-  /** What is added to a timestamp. */
+  /** Offset added to a timestamp. */
   #shift: number | undefined;
   #last = microseconds(0);
   /** Frames in a row that were no later than the one before. */
@@ -29,17 +29,17 @@ export class VideoClock {
     this.#interval = counts ? microseconds(1e6 / ticksPerSecond) : USUAL_INTERVAL;
   }
 
-  /** Frames whose time is not the one in the file. */
+  /** Frames whose time differs from the file's. */
   get mended(): number {
     return this.#mended;
   }
 
-  /** How long a frame lasts, from the last two that say it, or from the time base. */
+  /** Duration of a frame: from the last two with usable timestamps, or from the time base. */
   get interval(): Microseconds {
     return this.#interval;
   }
 
-  /** The time of the next frame, by its timestamp in the file. */
+  /** The time of the next frame, given its timestamp in the file. */
   next(timestamp: number): Microseconds {
     if (this.#shift === undefined) {
       this.#shift = -timestamp;
@@ -54,7 +54,7 @@ export class VideoClock {
       return this.#last;
     }
     if (step === 0 && this.#stuck === 0) {
-      // A frame that is not shown may have the time of the one that is.
+      // A hidden frame may have the time of a visible one.
       this.#stuck++;
       return this.#last;
     }

@@ -1,6 +1,6 @@
 import { MediaError } from "../../base/index.js";
 
-/** The codecs that can be published, by the names that WebCodecs strings begin with. */
+/** Codecs that can be published, by the prefix of their WebCodecs string. */
 export type VideoCodec = "vp8" | "vp09" | "av01";
 
 /** Codecs by their four-character code in an IVF header. */
@@ -10,15 +10,15 @@ export const VIDEO_CODECS: ReadonlyMap<string, VideoCodec> = new Map([
   ["AV01", "av01"],
 ]);
 
-/** What the level in a codec string follows from. */
+/** Properties that determine the level in a codec string. */
 export interface VideoShape {
   readonly width: number;
   readonly height: number;
-  /** Frames per second; where unknown the level is that of the picture size alone. */
+  /** Frames per second; where unknown, the picture size alone determines the level. */
   readonly framerate: number | undefined;
 }
 
-/** Whether a frame can be decoded without an earlier one. A frame that can't be parsed is none. */
+/** Whether a frame can be decoded without an earlier one; false for a frame that can't be parsed. */
 export function isKeyframe(codec: VideoCodec, payload: Uint8Array): boolean {
   switch (codec) {
     case "vp8":
@@ -31,10 +31,10 @@ export function isKeyframe(codec: VideoCodec, payload: Uint8Array): boolean {
 }
 
 /**
- * The codec string that WebCodecs and the catalog need, such as `vp8`, `vp09.00.10.08` (VP Codec ISO Media File Format
+ * The codec string for WebCodecs and the catalog, such as `vp8`, `vp09.00.10.08` (VP Codec ISO Media File Format
  * Binding, section "Codecs Parameter String") or `av01.0.00M.08` (AV1 ISOBMFF, section 5), from a keyframe.
  *
- * @throws MediaError `INVALID_KEYFRAME` when the frame is no keyframe of that codec.
+ * @throws MediaError `INVALID_KEYFRAME` when the frame is not a keyframe of that codec.
  */
 export function codecString(codec: VideoCodec, payload: Uint8Array, shape: VideoShape): string {
   const fail = (): MediaError => new MediaError("INVALID_KEYFRAME", `The frame is no keyframe of ${codec}.`);
@@ -65,7 +65,7 @@ export interface CodedSize {
   readonly height: number;
 }
 
-/** The size that a keyframe says it has, which is what a decoder shows; undefined for another frame. */
+/** The size in a keyframe, which is what a decoder shows; undefined for other frames. */
 export function codedSize(codec: VideoCodec, payload: Uint8Array): CodedSize | undefined {
   switch (codec) {
     case "vp8":
@@ -110,7 +110,7 @@ function vp9Keyframe(payload: Uint8Array): Vp9Key | undefined {
   return { profile, bitDepth, ...(bits.exhausted ? { width: 0, height: 0 } : { width, height }) };
 }
 
-/** Level, most luma samples a second, most luma samples a picture: webmproject.org/vp9/levels. */
+/** Level, maximum luma samples per second and per picture: webmproject.org/vp9/levels. */
 const VP9_LEVELS = [
   [10, 829_440, 36_864],
   [11, 2_764_800, 73_728],
@@ -145,8 +145,8 @@ const OBU_FRAME_HEADER = 3;
 const OBU_FRAME = 6;
 
 /**
- * A temporal unit one can start at: it has a sequence header, and its first frame is a shown key frame
- * (AV1 bitstream specification, sections 5.3 to 5.9 and 7.6).
+ * A temporal unit where decoding can start: it has a sequence header, and its first frame is a shown key frame (AV1
+ * bitstream specification, sections 5.3 to 5.9 and 7.6).
  */
 function av1Keyframe(payload: Uint8Array): Av1Key | undefined {
   let key: (Av1Key & { readonly reduced: boolean }) | undefined;
@@ -242,7 +242,7 @@ function pad(value: number): string {
   return String(value).padStart(2, "0");
 }
 
-/** Reads bits, highest first; past the end they are 0 and `exhausted` says so. */
+/** Reads bits, highest first; past the end it reads zeros and sets `exhausted`. */
 class Bits {
   readonly #bytes: Uint8Array;
   #position = 0;
@@ -273,7 +273,7 @@ class Bits {
     this.#position += count;
   }
 
-  /** Section 4.10.3: as many bits as there were zeros before the first one. */
+  /** Section 4.10.3: as many bits as the zeros before the first one. */
   skipUvlc(): void {
     let zeros = 0;
     while (zeros < 32 && !this.exhausted && !this.flag()) zeros++;

@@ -7,27 +7,27 @@ import { type IvfHeader, type IvfStream, openIvf } from "./ivf.js";
 import { VideoClock } from "./video-clock.js";
 import { type CodedSize, codecString, codedSize, isKeyframe } from "./video-codec.js";
 
-/** Where pictures come from: encoded frames, pulled. The first is a keyframe, and their order is that of display. */
+/** A source of video: encoded frames, pulled, in display order. The first is a keyframe. */
 export interface VideoSource {
-  /** For messages: a file name... */
+  /** Name for messages: a file name... */
   readonly name: string;
-  /** As WebCodecs names it, such as `vp8` or `vp09.00.10.08`. */
+  /** Codec string of WebCodecs, such as `vp8` or `vp09.00.10.08`. */
   readonly codec: string;
   /** Pixels. */
   readonly width: number;
   readonly height: number;
-  /** Frames per second; undefined where the source can't tell. */
+  /** Frames per second; undefined where the source has no constant rate. */
   readonly framerate: number | undefined;
   /** Whether it never ends. */
   readonly endless: boolean;
   /**
-   * The next frame, stamped from the source's start at 0, never earlier than the one before; undefined at the end.
-   * One call at a time. Rejects with a MediaError that names the source when it can't be read.
+   * The next frame, stamped from the source's start at 0, never earlier than the one before; undefined at the end. One
+   * call at a time. Rejects with a MediaError that names a source it can't read.
    */
   read(): Promise<Frame | undefined>;
   /**
-   * What is wrong with the input although its picture is shown, a sentence each, such as timestamps that step back. More
-   * may come while it is read.
+   * Faults of an input that shows a picture all the same, a sentence each, such as timestamps that step back. More may
+   * follow while it is read.
    */
   readonly warnings?: readonly string[];
   /** Closes files and pipes; idempotent. */
@@ -38,21 +38,21 @@ export interface VideoSource {
 export const videoOptionsSchema = z.strictObject({
   /** Path of an IVF file with VP8, VP9 or AV1, or of a pipe with one. */
   file: z.string().min(1),
-  /** Start again at the end, for ever; a pipe of more than 64 MiB is shown once. Default false. */
+  /** Restart at the end, for ever; a pipe of more than 64 MiB plays once. Default false. */
   loop: z.boolean().default(false),
 });
 
 /** What {@link openVideo} takes. */
 export type VideoOptions = z.input<typeof videoOptionsSchema>;
 
-/** How long a picture lasts in a file that has no other. */
+/** Duration of the picture in a file with a single one. */
 const STILL: Microseconds = microseconds(1_000_000);
-/** A picture may change its size without end. */
+/** Maximum warnings: a picture may change its size over and over. */
 const MAX_WARNINGS = 16;
 
 /**
- * Opens a file of encoded video and looks at its first frames, so that a missing or broken one fails here. What is wrong
- * behind them ends the picture with a warning.
+ * Opens a file of encoded video and examines its first frames, so that a missing or broken one fails here. A later
+ * fault ends the video with a warning.
  *
  * @throws InputError `INVALID_OPTION`, `FILE_NOT_FOUND` or `FILE_UNREADABLE`; MediaError `IVF_INVALID`.
  */
@@ -85,7 +85,7 @@ class IvfReader {
   #stream: IvfStream | undefined;
   #clock: VideoClock | undefined;
   #size: CodedSize | undefined;
-  /** Whether this pass has had its first keyframe. */
+  /** Whether this pass has reached its first keyframe. */
   #begun = false;
 
   constructor(path: string, input: ByteInput) {
@@ -98,17 +98,17 @@ class IvfReader {
     return [...this.#warnings, ...(this.#stream?.warnings ?? [])];
   }
 
-  /** Whether it can begin again. */
+  /** Whether it can restart. */
   get repeatable(): boolean {
     return this.#input.repeatable;
   }
 
-  /** Of the picture of the last keyframe. */
+  /** Size in the last keyframe. */
   get size(): CodedSize | undefined {
     return this.#size;
   }
 
-  /** How long a frame lasts. */
+  /** Duration of a frame. */
   get interval(): Microseconds {
     return this.#clock?.interval ?? STILL;
   }
@@ -117,7 +117,7 @@ class IvfReader {
     return new MediaError("IVF_INVALID", this.#sentence(what));
   }
 
-  /** Says what is wrong, once. */
+  /** Records a warning, once. */
   warn(what: string): void {
     this.#add(this.#sentence(what));
   }
@@ -126,7 +126,7 @@ class IvfReader {
     if (this.#warnings.size < MAX_WARNINGS) this.#warnings.add(warning);
   }
 
-  /** Begins at the file's start, also when it has been there before. */
+  /** Starts at the beginning of the file, repeatedly if need be. */
   async start(): Promise<IvfStream> {
     await this.#end();
     const stream = await openIvf(this.#input.read(), this.#path);
@@ -202,7 +202,7 @@ class IvfSource implements VideoSource {
   readonly #reader: IvfReader;
   readonly endless: boolean;
   #ahead: Frame[];
-  /** Where the pass that is being read starts, and how far it has come. */
+  /** Start of the current pass, and how far it has got. */
   #offset = microseconds(0);
   #last = microseconds(0);
   #interval: Microseconds;

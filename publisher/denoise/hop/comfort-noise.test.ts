@@ -17,7 +17,7 @@ function filled(floorDb: number, hops: number, value: (hop: number) => number): 
   return output;
 }
 
-test("silence is filled up to the floor, as evenly in every stretch of 100 ms as noise can be", () => {
+test("silence is filled up to the floor, evenly in every stretch of 100 ms", () => {
   for (const floorDb of [-90, -66, -40]) {
     const output = filled(floorDb, 200, () => 0);
     for (let hop = 10; hop < 200; hop += 10) {
@@ -27,12 +27,12 @@ test("silence is filled up to the floor, as evenly in every stretch of 100 ms as
   }
 });
 
-test("audio above the floor stays as it is, to the bit", () => {
+test("audio above the floor stays the same, bit for bit", () => {
   const output = filled(-60, 20, () => 0.002);
   expect(output.every((sample) => sample === Math.fround(0.002))).toBe(true);
 });
 
-test("a residue that swings below the floor comes out within 1.5 dB of it", () => {
+test("a residual that swings below the floor comes out within 1.5 dB of it", () => {
   // From nothing to 1 dB below the floor and back, three times a second.
   const output = filled(-60, 300, (hop) => 10 ** ((-61 - 40 * Math.abs(Math.sin(hop / 10))) / 20));
   for (let hop = 10; hop < 300; hop += 10) {
@@ -40,12 +40,12 @@ test("a residue that swings below the floor comes out within 1.5 dB of it", () =
   }
 });
 
-test("a level outside the range is refused with its name", () => {
+test("a level outside the range is refused by name", () => {
   for (const floorDb of [-91, -39, Number.NaN])
     expect(() => new ComfortNoise(floorDb)).toThrow("comfortNoiseDb must be");
 });
 
-test("a pause that would be digital silence has the floor, and the same after a checkpoint, in both kinds of model", async () => {
+test("a pause that would be digital silence has the floor, also after a checkpoint, in both kinds of model", async () => {
   for (const name of ["../fixtures/tiny.onnx", "../fixtures/slow48.onnx"]) {
     const model = await loadModel(fileURLToPath(new URL(name, import.meta.url)));
     const options: DenoiserOptions = { thread: "here", silencePauses: true, comfortNoiseDb: -66 };

@@ -1,23 +1,23 @@
 import { InputError } from "../../../base/index.js";
 
-/** Coefficient of the low-pass that makes the noise fall by 6 dB an octave from about 800 Hz on, as the noise of rooms does. */
+/** Low-pass coefficient: the noise falls by 6 dB per octave from about 800 Hz on, like the noise of rooms. */
 const SOFTNESS = 0.9;
 /** Root mean square of uniform noise between -1 and 1 behind that low-pass. */
 const LEVEL = Math.sqrt(1 / 3) * Math.sqrt((1 - SOFTNESS) / (1 + SOFTNESS));
 
-/** Loudest and quietest floor, in dB below full scale. */
+/** Range of the floor, in dBFS. */
 export const COMFORT_NOISE_DB = { min: -90, max: -40 } as const;
 
 /**
- * Keeps a quiet, steady floor under denoised audio: where what is left is quieter than the floor, noise fills it up, so
- * that a pause is neither dead nor pumping. The same input gives the same noise, from a checkpoint too.
+ * Keeps a quiet, steady floor under denoised audio: noise fills up any residual below it, so that a pause sounds
+ * neither dead nor pumping. The same input gives the same noise, also from a checkpoint.
  */
 export class ComfortNoise {
-  /** Random state, low-pass and the gain reached, as a part of a checkpoint. */
+  /** Random state, low-pass and current gain, as a part of a checkpoint. */
   readonly state = new Float32Array(3);
   readonly #floor: number;
 
-  /** `floorDb` is the level of the floor against full scale; without one nothing is added. */
+  /** `floorDb`: level of the floor in dBFS; undefined adds no noise. */
   constructor(floorDb: number | undefined) {
     const { min, max } = COMFORT_NOISE_DB;
     if (floorDb !== undefined && !(floorDb >= min && floorDb <= max)) {

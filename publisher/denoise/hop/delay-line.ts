@@ -7,7 +7,7 @@ export class DelayLine {
     this.state = new Float32Array(length);
   }
 
-  /** Takes samples and writes as many, those of `length` samples ago; `output` may be `samples`. */
+  /** Takes samples and writes as many from `length` samples ago; `output` may be `samples`. */
   push(samples: Float32Array, output: Float32Array): void {
     const { state } = this;
     const joined = new Float32Array(state.length + samples.length);

@@ -3,25 +3,25 @@ import { isWaveform, type ModelContract, sizeOf } from "../model-contract.js";
 import type { NoiseProfile } from "../noise-profile.js";
 import { CONVERSION_DELAY, CONVERSION_STATE } from "./rate-converter.js";
 
-/** What denoises the hops of one channel, wherever it runs. One hop at a time. */
+/** Denoises one channel hop by hop, on any thread. One hop at a time. */
 export interface HopDenoiser {
   /** Takes one hop, writes the hop that is ready (see {@link delaySamples}), and returns the probability of speech. */
   process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number>;
-  /** Writes everything the next hop depends on. */
+  /** Copies everything that the next hop depends on. */
   checkpoint(into: Float32Array): void;
-  /** Goes back to a checkpoint, or to the beginning. */
+  /** Restores a checkpoint, or the initial state. */
   restore(from?: Float32Array): void;
   /** Conditions the hops from the next one on. */
   setNoiseProfile(profile: NoiseProfile | undefined): void;
-  /** Releases what it holds; idempotent. */
+  /** Frees its resources; idempotent. */
   close(): void;
 }
 
-/** Options of a stream that hold for its life. */
+/** Options that hold for the life of a stream. */
 export interface HopDenoiserOptions {
-  /** Whether what is left between sentences is turned into digital silence. */
+  /** Whether the residual in pauses becomes digital silence. */
   readonly silencePauses: boolean;
-  /** Level of the floor that is kept under what is left, in dB against full scale; none without it. */
+  /** Level of the noise floor, in dBFS; undefined for none. */
   readonly comfortNoiseDb?: number | undefined;
 }
 
@@ -33,7 +33,7 @@ export function hopSamples({ hop, sampleRate }: ModelContract): number {
   return (hop * SAMPLE_RATE) / sampleRate;
 }
 
-/** Samples at 48 kHz by which the network, with the conversion of its rate, lags behind what goes in. */
+/** Lag of the network and its rate conversion, in samples at 48 kHz. */
 export function lagSamples(contract: ModelContract): number {
   if (!isWaveform(contract)) return contract.hop;
   const lag = Math.round((contract.latencyMs * SAMPLE_RATE) / 1000) - hopSamples(contract);
@@ -41,15 +41,15 @@ export function lagSamples(contract: ModelContract): number {
 }
 
 /**
- * Samples at 48 kHz by which the output lags behind the input: the lag, filled up to whole hops, so that a checkpoint
- * always lies where a hop begins.
+ * Lag of the output in samples at 48 kHz: rounded up to whole hops, so that a checkpoint always lies at the start of a
+ * hop.
  */
 export function delaySamples(contract: ModelContract): number {
   const hop = hopSamples(contract);
   return Math.max(1, Math.ceil(lagSamples(contract) / hop)) * hop;
 }
 
-/** Length of a checkpoint of a stream on a model. The samples taken last, {@link delaySamples} of them, come first in it. */
+/** Length of a checkpoint of a stream. It starts with the last {@link delaySamples} samples taken. */
 export function checkpointLength(contract: ModelContract): number {
   const recurrent = contract.inputs.states.reduce((sum, name) => sum + sizeOf(contract.shapes[name]!), 0);
   const delay = delaySamples(contract);
@@ -81,14 +81,14 @@ export function readParts(parts: readonly Float32Array[], from?: Float32Array): 
   }
 }
 
-/** From this probability on somebody speaks. It is low, so that a quiet first syllable is not lost. */
+/** A voice counts from this probability on. It is low, so that a quiet first syllable survives. */
 const VOICE = 0.04;
-/** Samples without a voice before it is silence: 400 ms, longer than any stop within a sentence. */
+/** Samples without a voice before a pause starts: 400 ms, longer than any stop within a sentence. */
 const PAUSE_SAMPLES = 0.4 * SAMPLE_RATE;
 
-/** Counts how long nobody has spoken. */
+/** Counts the time without a voice. */
 export class PauseDetector {
-  /** Hops since somebody spoke, as a part of the checkpoint. */
+  /** Hops since the last voice, as a part of the checkpoint. */
   readonly state = new Float32Array(1);
   readonly #hops: number;
 

@@ -4,40 +4,40 @@ const BUSY = 1;
 const LONGEST_MS = 2000;
 
 /**
- * Keeps a worker's hops and the end of its thread apart. A thread that ends inside the native runtime takes the whole
- * process with it: the runtime throws where nothing can catch it.
+ * Keeps a worker's hops and the end of its thread apart. A thread that ends inside the native runtime kills the whole
+ * process: the runtime throws where nothing can catch it.
  */
 export class HopGate {
   readonly buffer: SharedArrayBuffer;
   readonly #counts: Int32Array;
 
-  /** A new gate, or the other thread's side of one. */
+  /** A new gate, or the other thread's end of one. */
   constructor(buffer = new SharedArrayBuffer(8)) {
     this.buffer = buffer;
     this.#counts = new Int32Array(buffer);
   }
 
-  /** Worker: whether a call into the runtime may begin; each one that does ends with {@link leave}. */
+  /** Worker: whether a call into the runtime may begin; if so, end it with {@link leave}. */
   enter(): boolean {
-    // Counted before the look, so that `stop` either sees the call or stops it.
+    // Counts before it checks, so that `stop` either sees the call or prevents it.
     Atomics.add(this.#counts, BUSY, 1);
     if (Atomics.load(this.#counts, STOPPING) === 0) return true;
     this.leave();
     return false;
   }
 
-  /** Worker: a call into the runtime is over. */
+  /** Worker: a call into the runtime has ended. */
   leave(): void {
     Atomics.sub(this.#counts, BUSY, 1);
     Atomics.notify(this.#counts, BUSY);
   }
 
-  /** Event loop: no further call begins. */
+  /** Event loop: allows no more calls. */
   stop(): void {
     Atomics.store(this.#counts, STOPPING, 1);
   }
 
-  /** Event loop, where it can't wait any other way: blocks until the calls under way are over, 2 s at most. */
+  /** Event loop, where it can't wait any other way: blocks until the current calls have ended, 2 s at most. */
   drain(): void {
     this.stop();
     const end = performance.now() + LONGEST_MS;

@@ -1,32 +1,32 @@
 import type { ModelContract } from "../model-contract.js";
 import { checkpointLength, hopSamples } from "./hop-denoiser.js";
 
-/** What the hop in the shared memory is about. */
+/** Indices into `flags`. */
 export const Flag = {
   /** Run the network. */
   infer: 0,
-  /** Go back to the checkpoint in `state` first. */
+  /** Restore the checkpoint in `state` first. */
   restore: 1,
 } as const;
 
 const HEADER_BYTES = 16;
 
-/** One stream's memory that the event loop and the denoising worker share; whose turn it is, the messages say. */
+/** One stream's memory, shared by the event loop and the denoising worker; messages pass the turn. */
 export interface HopMemory {
   readonly buffer: SharedArrayBuffer;
   /** 0 or 1 for each {@link Flag}. */
   readonly flags: Int32Array;
   /** Probability of speech of the last hop. */
   readonly voiceActivity: Float32Array;
-  /** The hop that goes in. */
+  /** The hop to denoise. */
   readonly input: Float32Array;
-  /** The hop that comes out. */
+  /** The denoised hop. */
   readonly wet: Float32Array;
   /** The checkpoint after the hop. */
   readonly state: Float32Array;
 }
 
-/** Lays out a stream's memory, freshly made or as it came from the other thread. */
+/** Lays out a stream's memory, either new or received from the other thread. */
 export function hopMemory(contract: ModelContract, buffer?: SharedArrayBuffer): HopMemory {
   const hop = hopSamples(contract);
   const length = checkpointLength(contract);

@@ -7,7 +7,7 @@ import { NoisePrior, type NoiseProfile } from "../noise-profile.js";
 import { ComfortNoise } from "./comfort-noise.js";
 import { type HopDenoiser, type HopDenoiserOptions, PauseDetector, readParts, writeParts } from "./hop-denoiser.js";
 
-/** Denoises on the thread it is called on: analysis, network, gains and synthesis. */
+/** Denoises on the calling thread: analysis, network, gains and synthesis. */
 export class LocalDenoiser implements HopDenoiser {
   readonly #stft: Stft;
   readonly #bands: Bands;
@@ -42,7 +42,7 @@ export class LocalDenoiser implements HopDenoiser {
     this.#speech = new Float32Array(this.#bands.count);
   }
 
-  /** A stream at its beginning. */
+  /** Opens a stream in its initial state. */
   static async create(
     contract: BandContract,
     network: ModelState,
@@ -56,7 +56,7 @@ export class LocalDenoiser implements HopDenoiser {
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
     const stft = this.#stft;
     const network = this.#network;
-    // The profile of this hop, whatever is set meanwhile.
+    // The profile of this hop, even if another is set meanwhile.
     const prior = this.#levers.prepareControls ? this.#prior : this.#makePrior();
     stft.analyse(samples);
     if (infer) {
@@ -64,7 +64,7 @@ export class LocalDenoiser implements HopDenoiser {
       await network.run();
       if (network.filter !== undefined) this.#filter?.apply(network.filter, stft.spectrum);
       prior?.limit(this.#bands.power, network.output, this.#speech);
-      // The overlap makes a fade of it.
+      // The overlap turns this into a fade.
       if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) stft.spectrum.fill(0);
       else this.#bands.apply(network.output, stft.spectrum);
     } else this.#filter?.pass(stft.spectrum);
@@ -105,9 +105,9 @@ export class LocalDenoiser implements HopDenoiser {
   }
 }
 
-/** Weighs the lowest bins of the last hops together. */
+/** Combines the lowest bins of the last hops. */
 class DeepFilter {
-  /** The low bins of the hops before, the last one first. */
+  /** The low bins of earlier hops, newest first. */
   readonly past: Float32Array;
   readonly #taps: number;
   /** Values of one hop: real and imaginary part of each bin. */
@@ -137,13 +137,13 @@ class DeepFilter {
         im += from[at]! * weights[weight + 1]! + from[at + 1]! * weights[weight]!;
       }
       spectrum[value] = re;
-      // Where the imaginary part of bin 0 would be, a packed spectrum has the highest bin.
+      // A packed spectrum has the highest bin where the imaginary part of bin 0 would be.
       if (value > 0) spectrum[value + 1] = im;
     }
     this.#remember();
   }
 
-  /** Only takes the hop into the past. */
+  /** Only records the hop. */
   pass(spectrum: Float32Array): void {
     this.#take(spectrum);
     this.#remember();

@@ -5,7 +5,7 @@ import type { HopDenoiser, HopDenoiserOptions } from "./hop-denoiser.js";
 import { LocalDenoiser } from "./local-denoiser.js";
 import { WaveformDenoiser } from "./waveform-denoiser.js";
 
-/** A stream on a model at its beginning, on the thread it is called on. */
+/** Opens a stream on a model, on the calling thread. */
 export async function openHopDenoiser(
   model: Model,
   options: HopDenoiserOptions,

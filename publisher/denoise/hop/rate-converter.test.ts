@@ -19,7 +19,7 @@ const tone = (hertz: number) =>
   Float32Array.from({ length: HOP * 12 }, (_, i) => Math.sin((2 * Math.PI * hertz * i) / 48_000));
 const level = (samples: Float32Array) => Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
 
-test("a tone below 6.3 kHz passes both conversions as it was, late by the stated delay", () => {
+test("a tone below 6.3 kHz passes both conversions unchanged, late by the stated delay", () => {
   for (const hertz of [50, 440, 3000, 6000, 6250]) {
     const samples = tone(hertz);
     const error = converted(samples).map((x, i) => x - (i < CONVERSION_DELAY ? 0 : samples[i - CONVERSION_DELAY]!));

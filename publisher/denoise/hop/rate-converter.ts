@@ -3,25 +3,25 @@ const RATIO = 3;
 /** Taps on each side of the middle one, at 48 kHz; a multiple of the ratio. */
 const SIDE = 48;
 const TAPS = 2 * SIDE + 1;
-/** Half of the amplitude is left here, in Hz; at 8 kHz the filter is 60 dB down. */
+/** Cut-off frequency at half amplitude, in Hz; at 8 kHz the filter is 60 dB down. */
 const CUTOFF_HZ = 7300;
-/** Shape of the Kaiser window that gives those 60 dB. */
+/** Shape of the Kaiser window for those 60 dB. */
 const BETA = 6;
 
-/** Samples at 48 kHz by which both conversions together are late. */
+/** Delay of both conversions together, in samples at 48 kHz. */
 export const CONVERSION_DELAY = 2 * SIDE;
 /** Values of the state of both. */
 export const CONVERSION_STATE = TAPS - 1 + (TAPS - 1) / RATIO;
 
 const filter = lowPass();
 
-/** From 48 to 16 kHz, as many samples at a time as are a multiple of three. */
+/** Converts 48 to 16 kHz; each call takes a multiple of three samples. */
 export class Decimator {
-  /** The samples that reach into the next hop, a part of a checkpoint. */
+  /** Samples that reach into the next hop, as a part of a checkpoint. */
   readonly state = new Float32Array(TAPS - 1);
   readonly #joined: Float32Array;
 
-  /** `hop` samples at 48 kHz come at a time. */
+  /** `hop`: samples at 48 kHz per call. */
   constructor(hop: number) {
     this.#joined = new Float32Array(TAPS - 1 + hop);
   }
@@ -39,13 +39,13 @@ export class Decimator {
   }
 }
 
-/** From 16 to 48 kHz. */
+/** Converts 16 to 48 kHz. */
 export class Interpolator {
-  /** The samples that reach into the next hop, a part of a checkpoint. */
+  /** Samples that reach into the next hop, as a part of a checkpoint. */
   readonly state = new Float32Array((TAPS - 1) / RATIO);
   readonly #joined: Float32Array;
 
-  /** `hop` samples at 16 kHz come at a time. */
+  /** `hop`: samples at 16 kHz per call. */
   constructor(hop: number) {
     this.#joined = new Float32Array(this.state.length + hop);
   }

@@ -8,9 +8,9 @@ import { loadModel, type Model } from "../model.js";
 import { parseModelContract } from "../model-contract.js";
 import { OverloadGuard } from "../overload-guard.js";
 
-/** Gives half of the hop before, and as the chance of a voice half the number of hops, up to 1. */
+/** Returns half of the previous hop, and half the number of hops as the chance of a voice, up to 1. */
 let hold48: Model;
-/** Gives back what goes in, at 16 kHz in hops of 16 ms. */
+/** Returns its input, at 16 kHz in hops of 16 ms. */
 let pass16: Model;
 /** Lags by two and a half hops. */
 let slow48: Model;
@@ -47,7 +47,7 @@ function expectLate(output: Float32Array, samples: Float32Array, delay: number, 
   expect(worst).toBeLessThan(error);
 }
 
-test("a model of samples at 48 kHz gives what its network returns, as late as the sidecar says", async () => {
+test("a model of samples at 48 kHz returns its network's output with the delay of the sidecar", async () => {
   const denoiser = await Denoiser.create(hold48);
   const samples = tones(480 * 20);
   expect([denoiser.hop, denoiser.delaySamples]).toEqual([480, 480]);
@@ -58,7 +58,7 @@ test("a model of samples at 48 kHz gives what its network returns, as late as th
   expect(chances).toEqual([0, 0.5, 1, 1]);
 });
 
-test("a lag of two and a half hops is filled up to three, and the dry hop keeps in step", async () => {
+test("a lag of two and a half hops is rounded up to three, and the dry hop keeps in step", async () => {
   const denoiser = await Denoiser.create(slow48);
   const samples = tones(480 * 20);
   expect(denoiser.delaySamples).toBe(480 * 3);
@@ -80,7 +80,7 @@ test("a hop of the wrong length is refused with both lengths", async () => {
   expect((await denoiser.process(new Float32Array(768))).wet).toHaveLength(768);
 });
 
-test("audio passes unchanged and in step where the network is left out, with every kind of lag", async () => {
+test("without inference audio passes unchanged and in step, with every kind of lag", async () => {
   for (const model of [hold48, pass16, slow48]) {
     const denoiser = await Denoiser.create(model);
     const samples = tones(denoiser.hop * 12);
@@ -89,7 +89,7 @@ test("audio passes unchanged and in step where the network is left out, with eve
   }
 });
 
-test("a stream goes on from a checkpoint as if nothing had come between, here and in the worker", async () => {
+test("a stream continues from a checkpoint without a trace, here and in the worker", async () => {
   for (const model of [hold48, pass16, slow48]) {
     for (const thread of ["here", "worker"] as const) {
       const denoiser = await Denoiser.create(model, { thread });
@@ -110,7 +110,7 @@ test("a stream goes on from a checkpoint as if nothing had come between, here an
   }
 });
 
-test("a renderer takes the lag out, and renders the same again from each of its checkpoints", async () => {
+test("a renderer compensates the lag, and renders the same from each of its checkpoints", async () => {
   for (const model of [hold48, pass16, slow48]) {
     const samples = tones(48_000 + 77);
     const guard = new OverloadGuard({ clock: monotonicClock, budget: microseconds(10_000_000) });
@@ -143,7 +143,7 @@ test("a renderer takes the lag out, and renders the same again from each of its 
   }
 });
 
-test("a sidecar of samples that does not fit is refused with the name of the field", () => {
+test("a misfit in a sidecar of samples is refused with the name of the field", () => {
   const { contract } = hold48;
   const refusal = (changes: object) => {
     try {

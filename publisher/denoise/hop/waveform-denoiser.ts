@@ -15,7 +15,7 @@ import {
 } from "./hop-denoiser.js";
 import { Decimator, Interpolator } from "./rate-converter.js";
 
-/** Denoises with a model that takes and returns samples, at 48 kHz or, with the rate converted on both sides, at 16 kHz. */
+/** Denoises with a model of samples, at 48 kHz or, with the rate converted on both sides, at 16 kHz. */
 export class WaveformDenoiser implements HopDenoiser {
   readonly #network: ModelState;
   readonly #decimator: Decimator | undefined;
@@ -23,9 +23,9 @@ export class WaveformDenoiser implements HopDenoiser {
   readonly #pauses: PauseDetector;
   readonly #silencePauses: boolean;
   readonly #comfort: ComfortNoise;
-  /** What went in, as late as what comes out. */
+  /** The input, delayed to match the output. */
   readonly #dry: DelayLine;
-  /** What fills the lag up to whole hops. */
+  /** Rounds the lag up to whole hops. */
   readonly #wet: DelayLine;
   readonly #lag: number;
   readonly #late: Float32Array;
@@ -76,7 +76,7 @@ export class WaveformDenoiser implements HopDenoiser {
 
   close(): void {}
 
-  // The input, as late as the network would be.
+  // Passes the input with the network's delay.
   #passDry(samples: Float32Array, wet: Float32Array): void {
     const late = this.#late;
     const past = this.#dry.state;
