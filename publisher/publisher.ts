@@ -26,8 +26,10 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
  * Publishes one broadcast to a relay: reads sources, denoises, encodes and sends them. It reconnects by itself, except
  * after a refusal that another attempt cannot change: `closed` then resolves with the relay's reason, such as
  * `UNAUTHORIZED`, `NOT_GRANTED` or `CERTIFICATE_UNTRUSTED`.
+ *
  * Of several publishers with one name, listeners hear the newest. The others become `displaced` and emit one `problem`
  * with the code `NAME_TAKEN`. They are heard again when the newer ones have left.
+ *
  * The timeline starts with 0 at construction and follows the clock: a pause between two speeches is a hole.
  *
  * @throws InputError `INVALID_OPTION` that names the option.
@@ -139,6 +141,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
    * second at most. With several listeners it resumes where the first fell silent, so none misses a word; the others
    * hear the difference twice. Without reports it resumes at the sample of the cut. With `mode: "live"` the source is
    * audible again from now on.
+   *
    * Returns the first speech that continues; the others are the `resumedAs` of the interrupted ones. Undefined when
    * there is no speech to resume: video alone, no interrupt, too long ago, resumed already, or another speech since.
    */

@@ -80,7 +80,7 @@ test("a port in use, a refused certificate, a missing relay and a missing broadc
   const { port } = await relay.listen();
   try {
     const silent = await unsay(["watch", `http://127.0.0.1:${port}`, "--timeout-ms", "1500"]);
-    expect(silent.error).toMatch(/Nobody published demo\.hang at 127\.0\.0\.1:\d+ within 1500 ms\. \(NO_BROADCAST\)/);
+    expect(silent.error).toMatch(/No publisher of demo\.hang at 127\.0\.0\.1:\d+ within 1500 ms\. \(NO_BROADCAST\)/);
     expect(silent.exitCode).toBe(1);
     const refused = await unsay(
       ["watch", `https://127.0.0.1:${port}`, "--certificate-hash", "0".repeat(64), "--timeout-ms", "1500"],

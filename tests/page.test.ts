@@ -315,6 +315,6 @@ test("a page whose broadcast nobody publishes says so", async () => {
   await page.click("#play");
   await until("connecting", ({ backend }) => backend !== undefined);
   await page.clock.fastForward(10_000);
-  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("Nobody publishes nobody.hang");
+  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("No publisher of nobody.hang");
   expect((await stats()).playedMs).toBe(0);
 });

@@ -304,7 +304,7 @@ test("a listener gives up with a plain sentence where nobody publishes, nobody a
   const waiting = origin.listen({ timeoutMs: 1500 });
   expect(await code(waiting)).toEqual([
     "NO_BROADCAST",
-    `Nobody published ${PATH} at ${new URL(origin.url).host} within 1500 ms.`,
+    `No publisher of ${PATH} at ${new URL(origin.url).host} within 1500 ms.`,
   ]);
   expect(waiting.stats()).toMatchObject({ state: "closed", receivedBytes: 0, reports: 0 });
 

@@ -169,7 +169,7 @@ test("whatever keeps a command from its relay is said within two seconds and end
     [publish(keyed, "--token", tokens.watching), 1, /demo\.hang\. \(NOT_GRANTED\)/],
     [["watch", DEAD, "--no-retry"], 1, /nothing listens on that port/],
     [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
-    [["watch", open, "--seconds", "2", "--broadcast", "nobody"], 1, /Nobody published nobody\.hang at .*NO_BROADCAST/],
+    [["watch", open, "--seconds", "2", "--broadcast", "nobody"], 1, /No publisher of nobody\.hang at .*NO_BROADCAST/],
     [["watch", keyed, "--token", tokens.stage, "--broadcast", "other"], 1, /other\.hang\. \(NOT_GRANTED\)/],
     [["watch", secure], 1, /\(CERTIFICATE_UNTRUSTED\)/],
     [["control", keyed, "interrupt"], 1, /This path needs a token\. \(UNAUTHORIZED\)/],

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { Controller, Listener } from "./index.js";
 
-// Nothing listens there: neither comes further than connecting.
+// No server listens there: none gets further than connecting.
 const options = { url: "https://127.0.0.1:9", broadcast: "demo", connect: { timeoutMs: 500 } };
 const kinds = [
   ["listener", () => new Listener(options), (signal: AbortSignal) => new Listener({ ...options, signal })],
   ["controller", () => new Controller(options), (signal: AbortSignal) => new Controller({ ...options, signal })],
 ] as const;
 
-test.each(kinds)("a %s that is closed says so once, however often it is closed", async (_, open) => {
+test.each(kinds)("a %s settles its closed promise once, however often it is closed", async (_, open) => {
   const one = open();
   const states: string[] = [];
   one.on("state", (state: string) => states.push(state));
@@ -19,7 +19,7 @@ test.each(kinds)("a %s that is closed says so once, however often it is closed",
   expect(one.stats().state).toBe("closed");
 });
 
-test.each(kinds)("a %s is closed where the block ends that uses it", async (_, open) => {
+test.each(kinds)("leaving the block closes a %s", async (_, open) => {
   const one = open();
   {
     await using using = one;
@@ -39,7 +39,7 @@ test.each(kinds)("a %s ends with the reason of its signal", async (_, __, openWi
   await late.close();
 });
 
-test("a controller that is closed rejects what is sent", async () => {
+test("a closed controller rejects new operations", async () => {
   const controller = new Controller(options);
   const pending = controller.send({ op: "resume" });
   await Promise.all([controller.close(), expect(pending).rejects.toMatchObject({ code: "CLOSED" })]);

@@ -40,41 +40,41 @@ import type { PlayerStats } from "./stats.js";
 
 /** Options for {@link Listener}. */
 export interface ListenerOptions {
-  /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
+  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
   readonly url: string | URL;
-  /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
+  /** Name of the broadcast, with or without its `.hang`, which publishers of other makes need not use. */
   readonly broadcast: string;
   /** Delay from the first frame's arrival to its audio, in milliseconds; it adapts from there. Default 80. */
   readonly jitterMs?: number;
   /** False keeps the delay at `jitterMs`. Default true. */
   readonly adaptive?: boolean;
-  /** How often the virtual speaker pulls what is due, in milliseconds; the record is no finer. Default 10. */
+  /** Interval in which the virtual speaker pulls due audio, in milliseconds; the record is no finer. Default 10. */
   readonly pullIntervalMs?: number;
   /** Channels of the played audio. Default 1. */
   readonly channels?: 1 | 2;
-  /** Where the audio goes besides the virtual speaker's record. Closed with the listener. */
+  /** Destination of the audio besides the virtual speaker's record. Closed with the listener. */
   readonly sink?: AudioSink;
   /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
   /**
-   * Whether reports of what is received and heard go to the relay. By default they go in datagrams, on a stream where the
-   * session has none, and on a broadcast of the listener's own where the relay does not answer; `stream` and `broadcast`
-   * ask for one of these from the start. Default true.
+   * Whether to report received and played audio to the relay. By default reports go in datagrams, on a stream where the
+   * session has none, and on the listener's own broadcast where the relay does not answer; `stream` and `broadcast`
+   * force one of these. Default true.
    */
   readonly report?: boolean | "stream" | "broadcast";
   /** Closes the listener; `closed` then resolves with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: Omit<ConnectOptions, "signal">;
-  /** Waits between attempts to connect again. */
+  /** Delays between attempts to reconnect. */
   readonly backoff?: Backoff;
-  /** Takes what goes on, pino's shape. Default: nothing is logged. */
+  /** Logs in pino's format. Default: no log. */
   readonly logger?: Logger;
 }
 
-/** The numbers of a {@link Listener}; totals count from its start. */
+/** Numbers of a {@link Listener}; totals count from its start. */
 export interface ListenerStats extends PlayerStats {
-  /** What carries the session, while there is one. */
+  /** Transport of the session, while there is one. */
   readonly backend: Backend | undefined;
   /** Level of the last tenth of a second in decibels below full scale, -120 at the least. */
   readonly levelDb: number;
@@ -82,13 +82,13 @@ export interface ListenerStats extends PlayerStats {
 
 /** Events of a {@link Listener}. */
 export interface ListenerEvents {
-  /** What it is doing has changed. */
+  /** The state changed. */
   state: [ListenerState];
   /** A rewind was applied. */
   rewind: [ListenerRewind];
-  /** A group began to come. */
+  /** A group began to arrive. */
   landing: [ListenerLanding];
-  /** Something went wrong that it recovers from by itself. */
+  /** A fault from which it recovers by itself. */
   problem: [Error];
 }
 
@@ -110,8 +110,8 @@ const RULES = fields<ListenerOptions>(
 );
 
 /**
- * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, takes back what the
- * publisher takes back, reports what it hears to the relay, and starts over by itself when the connection breaks.
+ * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, applies the
+ * publisher's rewinds, reports what it played, and reconnects by itself.
  */
 export class Listener extends EventEmitter<ListenerEvents> implements AsyncDisposable {
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
@@ -122,13 +122,13 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   readonly #speaker: VirtualSpeaker;
   readonly #reconnector: Reconnector;
   readonly #timers: { readonly turn: ReturnType<typeof setInterval>; readonly missing: ReturnType<typeof setTimeout> };
-  readonly #told: Promise<void>;
+  readonly #emitted: Promise<void>;
   readonly #detachLogger: () => void;
   #settle!: (error: Error | null) => void;
   #session: Session | undefined;
   #ending: Promise<void> | undefined;
 
-  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on options that are not what they must be. */
+  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
   constructor(options: ListenerOptions) {
     super();
     validate("Listener", RULES, options);
@@ -150,7 +150,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
       report: report === "stream" ? true : report,
       logger,
     });
-    this.#told = this.#tell();
+    this.#emitted = this.#emitEvents();
     this.#reconnector = new Reconnector({
       ...reach(this.#url, options.connect),
       onSession: (session) => this.#run(session),
@@ -168,17 +168,17 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     endWith(options.signal, this.closed, (reason) => this.#end(reason));
   }
 
-  /** What was played, sample by sample: the ground truth of what was heard. */
+  /** The audio played, sample by sample: the ground truth. */
   get record(): readonly Readonly<PlayedRun>[] {
     return this.#speaker.record;
   }
 
-  /** The newest numbers. */
+  /** Current numbers. */
   stats(): ListenerStats {
     return { ...this.#player.stats(), backend: this.#session?.backend, levelDb: this.#speaker.levelDb };
   }
 
-  /** Stops, finishes the sink and resolves; idempotent. Rejects when the sink could not be finished. */
+  /** Stops, finishes the sink and resolves; idempotent. Rejects when finishing the sink fails. */
   async close(): Promise<void> {
     await this.#end(null);
   }
@@ -200,7 +200,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     this.#player.close();
     try {
       await this.#speaker.close();
-      await this.#told;
+      await this.#emitted;
       this.#settle(error);
     } catch (cause) {
       this.#settle(error ?? (cause as Error));
@@ -210,7 +210,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     }
   }
 
-  async #tell(): Promise<void> {
+  async #emitEvents(): Promise<void> {
     for await (const event of this.#player.events)
       if (event.kind === "state") this.emit("state", event.detail);
       else if (event.kind === "rewind") this.emit("rewind", event.detail);
@@ -224,7 +224,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     if (sessions === 0)
       return lastProblem ?? new TransportError("CONNECT_TIMEOUT", `No connection to ${host} within ${timeoutMs} ms.`);
     const name = broadcastPath(this.#options.broadcast);
-    return new TransportError("NO_BROADCAST", `Nobody published ${name} at ${host} within ${timeoutMs} ms.`, {
+    return new TransportError("NO_BROADCAST", `No publisher of ${name} at ${host} within ${timeoutMs} ms.`, {
       cause: lastProblem,
     });
   }

@@ -7,31 +7,31 @@ import type { VideoClock } from "./video/video-pipeline.js";
 import type { VideoDecoders } from "./video/video-player.js";
 
 /**
- * What a listener is doing. `connecting`: there is no session. `waiting`: the broadcast, or media that can be played, is
- * not there. `ready`: it is subscribed, and no audio is heard now, in a pause, because it is missing, or because the
- * output stands still. `playing`: audio of the broadcast is heard now; what is left of it also plays without a session.
+ * State of a listener. `connecting`: without a session. `waiting`: the broadcast, or media that can be played, is
+ * missing. `ready`: subscribed, but no audio is audible now, in a pause, because it is missing, or because the output
+ * has stalled. `playing`: audio of the broadcast is audible now; buffered audio also plays without a session.
  */
 export type ListenerState = "connecting" | "waiting" | "ready" | "playing" | "closed";
 
-/** A rewind as a listener applied it. */
+/** A rewind that a listener applied. */
 export interface ListenerRewind {
-  /** How many rewinds there were, this one included; the same number again refines it. */
+  /** Number of rewinds so far; a repeated number refines the rewind. */
   readonly discontinuity: number;
-  /** Media time from which on everything was taken back. */
+  /** Media time from which on everything is stale. */
   readonly from: Microseconds;
-  /** Up to where the old timeline was heard. */
+  /** How far the listener heard the old timeline. */
   readonly heardUntil: Microseconds;
 }
 
-/** The first frame of a group as it came while the listener plays. */
+/** The first frame of a group that landed while the listener plays. */
 export interface ListenerLanding {
   readonly sequence: number;
   readonly timestamp: Microseconds;
-  /** How long before its turn it was there; below zero when it was late. */
+  /** Its lead over its due time; negative when it was late. */
   readonly lead: Microseconds;
 }
 
-/** Where the audio goes, and what the playhead is taken from: a {@link Playout}, here or in another thread. */
+/** Takes the audio and provides the playhead: a {@link Playout}, here or in another thread. */
 export type PlayerOutput = AudioOutput &
   Pick<
     Playout,
@@ -48,7 +48,7 @@ export type PlayerOutput = AudioOutput &
     | "targetMs"
     | "counters"
   > & {
-    /** What video is timed by. */
+    /** Clock of the video. */
     readonly clock: VideoClock;
   };
 
@@ -58,30 +58,30 @@ export interface PlayerOptions {
   readonly broadcast: string;
   readonly output: PlayerOutput;
   readonly decoders: AudioDecoders;
-  /** What decodes video; without it video is not subscribed to. */
+  /** Video decoders; without them the player does not subscribe to video. */
   readonly video?: VideoDecoders<{ close(): void }> | undefined;
   readonly clock: Clock;
-  /** How far ahead of the playhead audio is decoded, in milliseconds. Default: that of `AudioPipeline`. */
+  /** How far ahead of the playhead to decode audio, in milliseconds. Default: that of `AudioPipeline`. */
   readonly horizonMs?: number;
-  /** Whether reports go to the relay; `broadcast`: on a broadcast of the listener's own alone. Default true. */
+  /** Whether to report to the relay; `broadcast`: only on the listener's own broadcast. Default true. */
   readonly report?: boolean | "broadcast";
   readonly logger?: Logger | undefined;
 }
 
-/** A session as a player uses it. */
+/** A player's view of a session. */
 export interface PlayerSession {
   readonly connection: Moq.Connection.Established;
-  /** What the relay sends beside the protocol, until the session ends. */
+  /** Records that the relay sends beside the protocol, until the session ends. */
   readonly records: AsyncIterable<Uint8Array>;
   /** Settles when the session has ended. */
   readonly closed: Promise<unknown>;
   /** Sends a report beside the protocol; false when it can't go. */
   send(record: Uint8Array): boolean;
-  /** Whether what is sent queues up. */
+  /** Whether sent data queues up. */
   readonly backedUp: boolean;
 }
 
-/** What a player has to say, in its order. */
+/** Events of a player, in order. */
 export type PlayerEvent =
   | { readonly kind: "state"; readonly detail: ListenerState }
   | { readonly kind: "rewind"; readonly detail: ListenerRewind }

@@ -21,10 +21,10 @@ import { type Arrival, TrackFeed } from "./tracks/track-feed.js";
 import { VoiceFeed } from "./tracks/voice-feed.js";
 import { VideoPlayer } from "./video/video-player.js";
 
-/** Audio goes before video, and both before what is said of them. */
+/** Audio has priority over video, and both over their reports. */
 const PRIORITY = { audio: 100, video: 50 };
 
-/** A track that is played, of a publisher's run. */
+/** A track that is played, of one run of a publisher. */
 interface Followed {
   readonly name: string;
   readonly run: string | undefined;
@@ -32,12 +32,12 @@ interface Followed {
 }
 
 /**
- * Plays a broadcast: follows its catalog, chooses renditions, reads their tracks through decoders to an output, reports
- * what is heard, and takes back what the publisher takes back. It knows neither how sessions are made nor what pulls the
- * output: {@link run} serves one session after the other, {@link turn} moves what can move.
+ * Plays a broadcast: follows its catalog, chooses renditions, reads their tracks through decoders to an output, applies
+ * rewinds, and reports what was played. It neither opens sessions nor pulls the output: {@link run} serves one session
+ * after the other, {@link turn} advances everything.
  */
 export class Player {
-  /** What there is to say; ends with {@link close}. */
+  /** Ends with {@link close}. */
   readonly events = new Inbox<PlayerEvent>();
   readonly video: VideoPlayer<{ close(): void }> | undefined;
   readonly #options: PlayerOptions;
@@ -58,7 +58,7 @@ export class Player {
   #lastProblem: Error | undefined;
   #leadMs: number | undefined;
   #applied: { readonly discontinuity: number; readonly from: Microseconds } | undefined;
-  /** What the catalogs said of the publisher's bleed, in milliseconds: first, and last. */
+  /** The publisher's bleed in its first and its last catalog, in milliseconds. */
   #bleed: { readonly first: number; readonly last: number } | undefined;
 
   constructor(options: PlayerOptions) {
@@ -79,7 +79,6 @@ export class Player {
     this.#decoder = decoder!;
   }
 
-  /** What it is doing. */
   get state(): ListenerState {
     if (this.#state === "closed" || this.#output.playing) return this.#state === "closed" ? "closed" : "playing";
     if (!this.#session) return "connecting";
@@ -91,22 +90,22 @@ export class Player {
     return this.#sessions;
   }
 
-  /** Whether the broadcast has ever been there. */
+  /** Whether the broadcast has ever been found. */
   get found(): boolean {
     return this.#found;
   }
 
-  /** Whether there is a session, and the broadcast is not there. */
+  /** Whether there is a session without the broadcast. */
   get isWaiting(): boolean {
     return this.#session !== undefined && !this.#isThere;
   }
 
-  /** What went wrong last. */
+  /** The last error. */
   get lastProblem(): Error | undefined {
     return this.#lastProblem;
   }
 
-  /** The newest numbers. */
+  /** Current numbers. */
   stats(): PlayerStats {
     return playerStats({
       state: this.state,
@@ -142,7 +141,7 @@ export class Player {
     }
   }
 
-  /** Moves what can move; to be called after every pull of the output, and every few milliseconds where nothing pulls. */
+  /** Advances everything; call it after every pull of the output, and every few milliseconds where nothing pulls. */
   turn(): void {
     this.#pump();
     this.video?.pump();
@@ -150,7 +149,7 @@ export class Player {
     this.#reporter.tick(this.#reading);
   }
 
-  /** Says what went wrong without ending anything. */
+  /** Emits an error that ends nothing. */
   problem(cause: unknown): void {
     if (this.#state === "closed") return;
     const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
@@ -193,7 +192,7 @@ export class Player {
   async #heed(change: BroadcastChange): Promise<void> {
     if (change.kind === "problem") return this.problem(change.error);
     if (change.kind === "catalog") {
-      // The catalog after one that can't be played may be better.
+      // The next catalog may be better than one that can't be played.
       await this.#apply(change.broadcast, change.catalog).catch((error: unknown) => this.problem(error));
     } else {
       this.#audio = undefined;
@@ -295,7 +294,7 @@ export class Player {
     const { timestamp, sequence, first } = arrival;
     if (first) this.#output.landed(timestamp);
     const { started, playhead } = this.#output;
-    // What comes at once behind the frame that set the playhead was sent before anybody could know the playhead.
+    // Frames right behind the one that set the playhead were sent before any report of the playhead.
     if (!started || playhead === undefined) return;
     const lead = microseconds(timestamp - playhead);
     this.#leadMs = toMilliseconds(lead);
@@ -303,7 +302,7 @@ export class Player {
     if (first) this.events.push({ kind: "landing", detail: { sequence, timestamp, lead } });
   }
 
-  /** Moves audio to the output, and acts on the rewinds that are found on the way. */
+  /** Moves audio to the output, and applies the rewinds in between. */
   #pump(): void {
     this.#pipeline.follow(this.#feed.consumer);
     this.#pipeline.pump();

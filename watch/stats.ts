@@ -6,15 +6,15 @@ import type { TrackFeed } from "./tracks/track-feed.js";
 import type { VoiceFeed } from "./tracks/voice-feed.js";
 import type { VideoPlayer } from "./video/video-player.js";
 
-/** The numbers of a player, whatever it plays with; totals count from its start. */
+/** Numbers of any player; totals count from its start. */
 export interface PlayerStats {
   /** See {@link ListenerState}. */
   readonly state: ListenerState;
   /** Sessions made. */
   readonly sessions: number;
-  /** Whether audio of the broadcast is being heard now, or was within the last 50 ms; false in every pause. */
+  /** Whether audio of the broadcast is audible now, or was within the last 50 ms; false in every pause. */
   readonly playing: boolean;
-  /** Media time of the next sample that is heard, in microseconds; undefined before the first frame. */
+  /** Media time of the next sample, in microseconds; undefined before the first frame. */
   readonly playheadUs: number | undefined;
   /** Milliseconds ready to play, decoded or not. */
   readonly bufferMs: number;
@@ -23,23 +23,23 @@ export interface PlayerStats {
   /** Rewinds applied. */
   readonly discontinuities: number;
   /**
-   * Times that audio was missing when it was due, and the milliseconds of silence heard in its place; both count an
-   * underrun from its start. A pause that the publisher meant is none. A publisher of ours marks its pauses; another
-   * one's audio counts as missing only once it arrives late.
+   * Times that audio was missing when it was due, and the milliseconds of silence in its place; both count an underrun
+   * from its start. Intended pauses don't count. Our publisher marks its pauses; audio of other publishers counts as
+   * missing only once it arrives late.
    */
   readonly underruns: number;
   readonly underrunMs: number;
-  /** Times the playhead jumped to where the broadcast is, after the listener stood still for more than a second. */
+  /** Times the playhead jumped to the broadcast's position, after the listener stalled for more than a second. */
   readonly jumps: number;
-  /** Milliseconds of audio left out to catch up with a live broadcast. */
+  /** Milliseconds of audio skipped to catch up with a live broadcast. */
   readonly skippedMs: number;
-  /** Chance from 0 to 1 that somebody speaks in what is heard now; undefined where the publisher does not tell. */
+  /** Probability of a voice in the audio that is audible now, 0 to 1; undefined where the publisher reports none. */
   readonly voice: number | undefined;
-  /** How long before its turn the newest packet was there, in milliseconds; negative when it was late. */
+  /** Lead of the newest packet over its due time, in milliseconds; negative when it was late. */
   readonly leadMs: number | undefined;
-  /** Milliseconds of undenoised audio that the publisher let pass since this listener came, as its catalog tells. */
+  /** Milliseconds of undenoised audio that the publisher passed since this listener joined, by its catalog. */
   readonly bleedMs: number;
-  /** Milliseconds heard that had been taken back before; anything above 0 is a fault. */
+  /** Milliseconds of stale audio played; anything above 0 is a fault. */
   readonly staleMs: number;
   /** Milliseconds of audio played. */
   readonly playedMs: number;
@@ -47,16 +47,16 @@ export interface PlayerStats {
   readonly receivedBytes: number;
   /** Reports sent. */
   readonly reports: number;
-  /** Of these, how many went on a broadcast of the listener's own, because the relay answers none. */
+  /** Of these, the ones on the listener's own broadcast, because the relay does not answer. */
   readonly feedbacks: number;
-  /** What the relay tells of the delivery, a second old at most; undefined while it answers no reports. */
+  /** The relay's report on the delivery, at most a second old; undefined while it answers no reports. */
   readonly relay: Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined;
-  /** Delay from arrival to audio that is aimed at now. */
+  /** The current target delay from arrival to audio. */
   readonly jitterTargetMs: number;
   /** Frames of audio received, repeats included, and how many of them came as datagrams. */
   readonly receivedFrames: number;
   readonly datagrams: number;
-  /** Packets of audio decoded, gaps concealed, packets of any kind that could not be decoded or were no frames. */
+  /** Packets of audio decoded, gaps concealed, and packets of any kind that were invalid. */
   readonly decoded: number;
   readonly concealed: number;
   readonly malformed: number;
@@ -71,7 +71,7 @@ export interface PlayerStats {
   readonly abortedGroups: number;
 }
 
-/** What {@link playerStats} puts together. */
+/** Input of {@link playerStats}. */
 export interface PlayerParts {
   readonly state: ListenerState;
   readonly sessions: number;
@@ -81,13 +81,12 @@ export interface PlayerParts {
   readonly voice: VoiceFeed;
   readonly video: Pick<VideoPlayer, "newest" | "receivedBytes" | "malformed" | "generation"> | undefined;
   readonly reporter: Reporter;
-  /** Whether audio is played, or video alone. */
+  /** Whether it plays audio, rather than video alone. */
   readonly hasAudio: boolean;
   readonly leadMs: number | undefined;
   readonly bleedMs: number;
 }
 
-/** Makes the numbers of a player. */
 export function playerStats(parts: PlayerParts): PlayerStats {
   const { output, feed, pipeline, voice, video, reporter, leadMs, bleedMs } = parts;
   const { underruns, underrunMs, jumps, skippedMs, staleMs, playedMs } = output.counters;
@@ -106,7 +105,7 @@ export function playerStats(parts: PlayerParts): PlayerStats {
     underrunMs,
     jumps,
     skippedMs,
-    // While nothing is heard nobody speaks, whatever the playhead stands at.
+    // Without audio there is no voice, wherever the playhead is.
     voice: output.playing ? voice.at(output.heard) : undefined,
     leadMs,
     bleedMs,

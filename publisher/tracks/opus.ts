@@ -80,6 +80,7 @@ const SPARES = 2;
  * less than {@link BITS_ALONE} a channel that would cost too many bits.
  * - SILK, which `voice` and `fec` use, needs prediction: without it, it loses 12 dB of its level. Its gains are coded
  * absolutely, so that a decoder with another past is too quiet for 60 ms and never too loud.
+ *
  * The library does not expose `OPUS_RESET_STATE`, so a reset swaps in a spare encoder created before (20 microseconds)
  * instead.
  */

@@ -62,6 +62,7 @@ const MAX_PREROLL_FRAMES = 900;
  * The video track of a broadcast: encoded frames of a source on the broadcast's timeline, one group for each keyframe
  * and the frames that depend on it. Apart from the clock it is independent of the audio; its owner pauses, moves and
  * rewinds it.
+ *
  * A group can only begin with a keyframe, but a rewind can be anywhere. So the first group after a rewind to `to` holds
  * the last keyframe before that moment and the frames behind it up to the picture of that moment, all stamped within a
  * millisecond from `to` on. The keyframe at exactly `to` signals the rewind. The last frame is the picture that stands

@@ -111,6 +111,6 @@ function silence(stats: ListenerStats, { url, broadcast, seconds }: Waiting, pro
   if (stats.sessions === 0)
     return problem ?? new TransportError("CONNECT_TIMEOUT", `There was no connection to ${host} within ${seconds} s.`);
   if (stats.state === "waiting" && stats.receivedFrames === 0)
-    return new TransportError("NO_BROADCAST", `Nobody published ${name} at ${host} within ${seconds} s.`);
+    return new TransportError("NO_BROADCAST", `No publisher of ${name} at ${host} within ${seconds} s.`);
   return new TransportError("NOTHING_HEARD", `Nothing of ${name} at ${host} could be heard within ${seconds} s.`);
 }

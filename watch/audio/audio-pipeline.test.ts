@@ -15,7 +15,7 @@ import { PlaybackClock } from "./playback-clock.js";
 import { Playout } from "./playout.js";
 import { framesAt, QUANTUM_FRAMES } from "./samples.js";
 
-/** Deliveries set by hand, with what a consumer tells beside them. */
+/** Deliveries set by hand, with a consumer's other answers. */
 class Script implements DeliverySource {
   queue: Delivery[] = [];
   discontinuity = 0;
@@ -50,7 +50,7 @@ class Script implements DeliverySource {
   }
 }
 
-/** A decoder that hands out its results when told to, those of before a reset included. */
+/** A decoder that returns its results on demand, including those from before a reset. */
 class SlowDecoder<Output> implements Decoder {
   readonly jobs: Ticket[] = [];
   readonly log: string[] = [];
@@ -98,14 +98,14 @@ class SlowSound extends SlowDecoder<readonly Float32Array[]> implements AudioPac
   }
 }
 
-/** A picture that can be told. */
+/** A picture with a name. */
 interface NamedPicture extends VideoImage {
   readonly name: string;
 }
 
 function audio({ maxPending = 100, horizonMs = 1000, jitterMs = 40 } = {}) {
   const consumer = new Script();
-  // No more delay than the pipeline takes for what may precede the first frame.
+  // No more delay than the pipeline needs for packets before the first frame.
   const output = new Playout({ channels: 1, jitterMs });
   let decoder: SlowSound | undefined;
   const pipeline = new AudioPipeline({
@@ -128,7 +128,7 @@ function audio({ maxPending = 100, horizonMs = 1000, jitterMs = 40 } = {}) {
   return { consumer, output, decoder: decoder!, pipeline, play };
 }
 
-test("results of a decoder that were under way when a rewind came are never heard", () => {
+test("decoder outputs in flight during a rewind are never heard", () => {
   const { consumer, output, decoder, pipeline, play } = audio();
   consumer.add(0, 0, 10);
   pipeline.pump();
@@ -144,7 +144,7 @@ test("results of a decoder that were under way when a rewind came are never hear
   expect(output.counters.staleMs).toBe(0);
 });
 
-test("a pipeline that waits for the playhead is woken by a rewind", () => {
+test("a rewind wakes a pipeline that waits for the playhead", () => {
   const { consumer, output, decoder, pipeline, play } = audio({ horizonMs: 100 });
   consumer.add(0, 0, 100);
   pipeline.pump();
@@ -175,7 +175,7 @@ test("a full decoder holds packets back until it delivers", () => {
   expect(consumer.queue).toHaveLength(6);
 });
 
-test("a short gap is concealed where groups are missing, a long one, a pause and a new epoch are not", () => {
+test("a short gap is concealed where groups are missing; a long one, a pause and a new epoch are not", () => {
   const { consumer, decoder, pipeline } = audio();
   consumer.add(0, 0, 1);
   consumer.add(0, 60, 1, { first: 3 });
@@ -194,13 +194,13 @@ test("a short gap is concealed where groups are missing, a long one, a pause and
   ]);
 });
 
-test("a listener reports a rewind of which it had received nothing, and none where numbers only run over", () => {
+test("a listener reports a rewind of which it had received nothing, and none where numbers only continue", () => {
   const { consumer, decoder, pipeline, output, play } = audio();
   consumer.add(0, 0, 5);
   pipeline.pump();
   decoder.finish();
   play(120);
-  // The publisher takes back from 90 ms on: the last packet it sent begins before that.
+  // The publisher rewinds to 90 ms: its last packet sent begins before that.
   consumer.add(1, 90, 1);
   pipeline.pump();
   decoder.finish();
@@ -212,11 +212,11 @@ test("a listener reports a rewind of which it had received nothing, and none whe
   expect(pipeline.generation).toBe(1);
 });
 
-test("what a rewind keeps is decoded on, clipped at the cut, and the decoder starts afresh only behind it", () => {
+test("audio that a rewind keeps is decoded, clipped at the cut, and the decoder restarts only behind it", () => {
   const { consumer, decoder, pipeline, output, play } = audio();
   consumer.add(0, 0, 5);
   pipeline.pump();
-  // Three packets are still to come when the rewind is known; one of them, and half of another, are taken back.
+  // Three packets are still to come when the rewind is known; it makes one of them, and half of another, stale.
   decoder.finish(2);
   consumer.rewind(70);
   consumer.add(1, 70, 5);
@@ -245,7 +245,7 @@ test("the playhead stands still while it is unknown how far back a rewind goes",
   expect(play(100)).toBe("0");
 });
 
-test("what is missing may come until what follows it is due, and a pause is no gap", () => {
+test("a missing packet may come until the next one is due, and a pause is not a gap", () => {
   const { consumer, decoder, pipeline, play } = audio();
   consumer.add(0, 0, 3);
   consumer.add(0, 400, 5);
@@ -269,7 +269,7 @@ test("what is missing may come until what follows it is due, and a pause is no g
   expect(consumer.queue).toHaveLength(0);
 });
 
-test("what comes first is not decoded before its turn is near, because something earlier may still come", () => {
+test("the first packet is not decoded until it is nearly due, because an earlier one may still come", () => {
   const { consumer, decoder, pipeline, play } = audio({ jitterMs: 80 });
   consumer.add(0, 20, 3);
   pipeline.pump();
@@ -279,7 +279,7 @@ test("what comes first is not decoded before its turn is near, because something
   consumer.add(0, 0, 1);
   consumer.queue.unshift(...consumer.queue.splice(3));
   pipeline.pump();
-  // It shows that more may come in the wrong order, until the turn of the one that came first is near.
+  // It shows that packets may arrive out of order, until the first one received is nearly due.
   expect(decoder.log).toEqual([]);
   play(10);
   pipeline.pump();
@@ -304,7 +304,7 @@ test("another consumer takes over from its first frame on", () => {
   expect(play(1000)).toBe("0,7");
 });
 
-test("a lowered rewind point takes back more but counts as the same rewind", () => {
+test("a lowered rewind point cuts more but counts as the same rewind", () => {
   const { consumer, decoder, pipeline, output } = audio();
   consumer.add(0, 0, 20);
   pipeline.pump();
@@ -333,7 +333,7 @@ test("a queue of tickets gives every output its own, also when packets yield not
   expect(queue.size).toBe(1);
 });
 
-test("video drops what a rewind takes back, waits for a keyframe and keeps the last picture meanwhile", () => {
+test("video drops stale frames, waits for a keyframe and keeps the last picture meanwhile", () => {
   const consumer = new Script();
   const clock = new PlaybackClock({ jitterMs: 40 });
   const open = new Set<string>();
@@ -386,7 +386,7 @@ test("video drops what a rewind takes back, waits for a keyframe and keeps the l
   expect([...open]).toEqual([]);
 });
 
-test("of pictures stamped within a millisecond only the last is shown, and not before it is known to be the last", () => {
+test("of pictures stamped within a millisecond only the last is shown, once it is known to be the last", () => {
   const consumer = new Script();
   const clock = new PlaybackClock({ jitterMs: 40, adaptive: false });
   let now = 0;
@@ -418,7 +418,7 @@ test("of pictures stamped within a millisecond only the last is shown, and not b
   expect(show(45)).toBe("0@0");
   expect(show(40)).toBe("0@40");
 
-  // A rewind between two keyframes, whose frames trickle in when they are due already.
+  // A rewind between two keyframes, whose frames trickle in when they are already due.
   consumer.rewind(50);
   pipeline.pump();
   feed(1, 50, 1);
@@ -427,11 +427,11 @@ test("of pictures stamped within a millisecond only the last is shown, and not b
   expect(show(60)).toBe("0@40");
   feed(1, 50.003, 1, { keyframe: false });
   expect(show(60)).toBe("0@40");
-  // Nothing more comes: the last of them stands.
+  // No more frames come: the last of them stands.
   expect(show(50)).toBe("1@50.003");
   expect(pipeline.counters).toMatchObject({ shown: 3, hidden: 3, late: 0 });
 
-  // Where something comes, it is not waited for.
+  // With another frame there, it does not wait.
   consumer.rewind(90);
   pipeline.pump();
   feed(2, 90, 1);

@@ -4,43 +4,43 @@ import { Generations } from "./generations.js";
 import type { Playout, PlayoutRewind } from "./playout.js";
 import { framesAt, timestampAt } from "./samples.js";
 
-/** What a pipeline needs of a `RewindConsumer`. */
+/** The part of a `RewindConsumer` that a pipeline needs. */
 export interface DeliverySource {
   read(): Delivery | undefined;
   readonly discontinuity: number;
   readonly from: Microseconds | undefined;
-  /** The next frame, also while {@link read} withholds it, and whether something before it may still come. */
+  /** The next frame, also while {@link read} withholds it, and whether an earlier one may still come. */
   peek?(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined;
-  /** Whether playback should wait, because what is known of a rewind may not be all. */
+  /** Whether playback should wait, because more may follow about a rewind. */
   readonly holding?: boolean;
 }
 
-/** Travels with a packet through the decoder, so that its output is known for what it is. */
+/** Travels with a packet through the decoder, to identify its output. */
 export interface Ticket {
   readonly timestamp: Microseconds;
   readonly sequence: number;
   readonly epoch: number;
-  /** The rewind, counted from 1, that its timeline began with, as known when it was handed to the decoder. */
+  /** The rewind, counted from 1, that started its timeline, as known when the packet entered the decoder. */
   readonly generation: number;
 }
 
-/** Where a decoder delivers; an output carries the ticket its packet was handed over with. */
+/** Receives a decoder's outputs, each with the ticket of its packet. */
 export interface DecoderEvents<Output> {
   output(output: Output, ticket: Ticket): void;
   error(error: unknown): void;
 }
 
 /**
- * A decoder as the pipelines see it. Outputs come in the order of their packets, at once or later. An output of before
- * a `reset()` may still come after it, if it carries the ticket of then: a decoder that loses count of its outputs on
- * reset has to be replaced on reset.
+ * A decoder for the pipelines. Outputs come in the order of their packets, at once or later. An output from before a
+ * `reset()` may still come after it, if it carries its old ticket. A decoder that loses count of its outputs on reset
+ * has to be replaced on reset.
  */
 export interface Decoder {
-  /** Hands over a packet. */
+  /** Takes a packet. */
   decode(payload: Uint8Array, ticket: Ticket, keyframe: boolean): void;
   /** Forgets all state; the next packet starts afresh. */
   reset(): void;
-  /** Packets handed over whose output is still to come. */
+  /** Packets whose output is still to come. */
   readonly pending: number;
   /** Frees the decoder; idempotent. */
   close(): void;
@@ -48,26 +48,26 @@ export interface Decoder {
 
 /** A decoder of audio; outputs are planar samples at 48 kHz. */
 export interface AudioPacketDecoder extends Decoder {
-  /** Frames at 48 kHz that a packet will decode to, or undefined when that cannot be told. */
+  /** Frames at 48 kHz that a packet will decode to, or undefined where unknown. */
   framesOf(payload: Uint8Array): number | undefined;
-  /** Makes up audio for `frames` missing frames before the packet `next`; absent where the codec cannot. */
+  /** Conceals `frames` missing frames before the packet `next`; absent where the codec cannot. */
   readonly conceal?: ((frames: number, next: Uint8Array, ticket: Ticket) => void) | undefined;
 }
 
-/** Makes a decoder that delivers to `events`. */
+/** Creates a decoder that delivers to `events`. */
 export type OpenDecoder<Output, D extends Decoder = Decoder> = (events: DecoderEvents<Output>) => D;
 
-/** What an audio pipeline needs of a {@link Playout}, which may live in another thread. */
+/** The part of a {@link Playout}, perhaps in another thread, that an audio pipeline needs. */
 export type AudioOutput = Pick<Playout, "arrive" | "write" | "playhead"> &
   Partial<Pick<Playout, "hold" | "due" | "patient">> & { rewind(rewind: PlayoutRewind): void };
 
-/** What a pipeline has done. */
+/** Counters of a pipeline. */
 export interface PipelineCounters {
   /** Packets handed to the decoder. */
   readonly decoded: number;
-  /** Gaps for which audio was made up. */
+  /** Gaps that were concealed. */
   readonly concealed: number;
-  /** Decoder outputs dropped because a rewind after their packet took them back. */
+  /** Decoder outputs dropped because a rewind made them stale. */
   readonly stale: number;
   /** Packets the decoder refused. */
   readonly errors: number;
@@ -78,26 +78,26 @@ export interface AudioPipelineOptions {
   readonly consumer: DeliverySource;
   readonly openDecoder: OpenDecoder<readonly Float32Array[], AudioPacketDecoder>;
   readonly output: AudioOutput;
-  /** How far ahead of the playhead audio is decoded; what is further stays in the consumer. Default 200. */
+  /** How far ahead of the playhead to decode; later packets stay in the consumer. Default 200. */
   readonly horizonMs?: number;
-  /** Most packets inside the decoder at once. Default 16. */
+  /** Maximum packets inside the decoder. Default 16. */
   readonly maxPending?: number;
 }
 
-/** Rewinds kept for {@link AudioPipeline.takeRewinds}; the oldest go first. */
+/** Rewinds kept for {@link AudioPipeline.takeRewinds}; the oldest is dropped first. */
 const MAX_REWINDS = 64;
 const NO_REWINDS: readonly PlayoutRewind[] = [];
-/** Longest gap for which audio is made up; a longer one is a pause. */
+/** Longest gap that is concealed; a longer one is a pause. */
 const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
-/** How long before its turn a packet is decoded although something before it is missing: time to conceal that. */
+/** How long before its time a packet is decoded although an earlier one is missing: time to conceal that. */
 const LAST_CALL: Microseconds = microseconds(40_000);
-/** A packet later than that, with the playhead where the packet has put it, is not worth decoding. */
+/** A packet later than this, with the playhead where the packet put it, is not worth decoding. */
 const TOO_LATE: Microseconds = microseconds(1_200_000);
 
 /**
- * Takes packets from the consumer through the decoder to the output, and rewinds through the same in one step, also
- * while it waits for the playhead or the decoder to catch up.
+ * Moves packets from the consumer through the decoder to the output, and rewinds through all of them in one step, even
+ * while it waits for the playhead or the decoder.
  */
 export class AudioPipeline {
   readonly #decoder: AudioPacketDecoder;
@@ -108,15 +108,15 @@ export class AudioPipeline {
   #consumer: DeliverySource;
   #discontinuity: number;
   #from: Microseconds | undefined;
-  /** Whether the consumer is a new one whose first frame takes back what came before. */
+  /** Whether the consumer is a new one whose first frame makes older audio stale. */
   #switched = false;
-  /** The last packet handed over, for the state of the decoder. */
+  /** The last packet decoded, for the state of the decoder. */
   #before: Ticket | undefined;
-  /** The one that is furthest ahead, for the horizon. */
+  /** The packet that is furthest ahead, for the horizon. */
   #last: Ticket | undefined;
-  /** Where the last packet's audio ends, in frames; the next packet continues it or leaves a gap. */
+  /** End of the last packet's audio, in frames; the next packet continues it or leaves a gap. */
   #end: number | undefined;
-  /** The frame that came first. */
+  /** The first frame received. */
   #opening: Microseconds | undefined;
   #rewinds: PlayoutRewind[] = [];
   #pumping = false;
@@ -142,7 +142,7 @@ export class AudioPipeline {
     });
   }
 
-  /** How many rewinds were applied. */
+  /** Number of rewinds applied. */
   get generation(): number {
     return this.#cuts.generation;
   }
@@ -151,7 +151,7 @@ export class AudioPipeline {
     return { decoded: this.#decoded, concealed: this.#concealed, stale: this.#stale, errors: this.#errors };
   }
 
-  /** The rewinds applied since it was last called. */
+  /** The rewinds applied since the last call. */
   takeRewinds(): readonly PlayoutRewind[] {
     if (this.#rewinds.length === 0) return NO_REWINDS;
     const rewinds = this.#rewinds;
@@ -160,8 +160,8 @@ export class AudioPipeline {
   }
 
   /**
-   * Goes on with another consumer, of a track that replaces this one or of a publisher that started anew: its first
-   * frame takes back whatever is left at or after it.
+   * Continues with another consumer, of a track that replaces this one or of a restarted publisher: its first frame
+   * makes the remaining audio at or after it stale.
    */
   follow(consumer: DeliverySource): void {
     if (consumer === this.#consumer) return;
@@ -173,8 +173,9 @@ export class AudioPipeline {
   }
 
   /**
-   * Moves whatever can move. To be called after every frame given to the consumer, when the consumer's `nextWake()` has
-   * come, and every few milliseconds while playing. Applies a rewind even where nothing else can move.
+   * Advances everything that can advance. Call it after every frame given to the consumer, when the consumer's
+   * `nextWake()` has come, and every few milliseconds while playing. Applies a rewind even where nothing else can
+   * advance.
    */
   pump(): void {
     // A synchronous decoder's output may lead back here.
@@ -194,7 +195,7 @@ export class AudioPipeline {
     }
   }
 
-  /** Frees the decoder; nothing moves any more. */
+  /** Frees the decoder and stops. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -209,7 +210,7 @@ export class AudioPipeline {
     return playhead !== undefined && this.#last !== undefined && this.#last.timestamp > playhead + this.#horizon;
   }
 
-  /** What is missing may come as long as nothing behind it is due, and so may what precedes the very first frame. */
+  /** A missing packet may come until a later one is due, and so may packets before the very first frame. */
   #mayWait(): boolean {
     const next = this.#consumer.peek?.();
     if (next === undefined) return false;
@@ -219,8 +220,8 @@ export class AudioPipeline {
   }
 
   /**
-   * Whether something may come that precedes the earliest frame so far: until shortly before the turn of the frame that
-   * came first, as an earlier one that comes after it shows that the path does not keep the order.
+   * Whether a packet may come that precedes the earliest frame so far: until shortly before the first frame received is
+   * due, since an earlier one arriving after it shows that the path reorders.
    */
   #mayPrecede(timestamp: Microseconds): boolean {
     if (this.#output.due === undefined) this.#output.arrive(timestamp);
@@ -234,7 +235,7 @@ export class AudioPipeline {
     if (!fresh && from >= (this.#from ?? from)) return;
     this.#discontinuity = discontinuity;
     this.#from = from;
-    // Nothing of a new consumer was played yet, so its own rewinds concern nobody.
+    // No frame of a new consumer was played yet, so its own rewinds have no effect.
     if (!this.#switched) this.#rewind(from, fresh);
   }
 
@@ -256,7 +257,7 @@ export class AudioPipeline {
       this.#rewind(timestamp, true);
     }
     const before = this.#before;
-    // A jump to a later epoch is a rewind also where nothing that it takes back had come: the publisher waits for the report.
+    // A jump to a later epoch is a rewind even where no stale frame had arrived: the publisher waits for the report.
     const isJump = before !== undefined && epoch > before.epoch && sequence > before.sequence + 1;
     if (isJump && this.#cuts.generationOf(timestamp) === before.generation) this.#rewind(timestamp, true);
     const ticket: Ticket = { timestamp, sequence, epoch, generation: this.#cuts.generationOf(timestamp) };
@@ -272,7 +273,7 @@ export class AudioPipeline {
       return;
     }
     const start = framesAt(timestamp);
-    // Where no group is missing the publisher left the time out: its encoder went on, and so does the decoder.
+    // Where no group is missing, the publisher left the time out: its encoder continued, and so does the decoder.
     const isLost = before !== undefined && sequence > before.sequence + 1;
     const gap = this.#end === undefined || !isLost ? 0 : start - this.#end;
     try {
@@ -306,8 +307,8 @@ export class AudioPipeline {
 }
 
 /**
- * Gives each output of a decoder that keeps only timestamps, as WebCodecs does, the ticket of its packet back.
- * One queue serves one decoder object between two resets.
+ * Returns the ticket of each output of a decoder that keeps only timestamps, like those of WebCodecs. One queue serves
+ * one decoder object between two resets.
  */
 export class TicketQueue {
   readonly #tickets: Ticket[] = [];
@@ -322,13 +323,13 @@ export class TicketQueue {
     return this.#tickets.length;
   }
 
-  /** Notes a packet handed over. */
+  /** Records a packet. */
   push(ticket: Ticket): void {
     this.#tickets.push(ticket);
     if (this.#tickets.length > this.#limit) this.#tickets.shift();
   }
 
-  /** The ticket of the output with this timestamp; packets before it gave none. Undefined when it is unknown. */
+  /** The ticket of the output with this timestamp; packets before it had no output. Undefined when unknown. */
   take(timestamp: number): Ticket | undefined {
     const index = this.#tickets.findIndex((ticket) => ticket.timestamp === timestamp);
     return index < 0 ? undefined : this.#tickets.splice(0, index + 1).at(-1);

@@ -10,16 +10,19 @@ import { framesAt, QUANTUM_FRAMES } from "./samples.js";
 
 const PACKET_MS = 20;
 const PACKETS = 50;
-/** A loud audio to the end: nothing marks the pause behind it. */
+/** Loud audio to the end: no silence marks the pause behind it. */
 const PACKET = new Uint8Array(Int16Array.from({ length: 960 }, () => 16_000).buffer);
 
 interface Reply {
   readonly pauseMs: number;
-  /** How much later than at once each packet comes. */
+  /** Delay of each packet. */
   readonly late: readonly number[];
 }
 
-/** Hears replies of a publisher that sends each at once and leaves the pauses between them out of its media time. Returns the frames. */
+/**
+ * Hears replies of a publisher that sends each at once and leaves the pauses between them out of its media time.
+ * Returns the frames.
+ */
 function hear(replies: readonly Reply[]): [from: number, until: number][] {
   let nowMs = 0;
   const playout = new Playout({ channels: 1 });
@@ -62,7 +65,7 @@ function hear(replies: readonly Reply[]): [from: number, until: number][] {
   return heard;
 }
 
-/** Each packet is there before its turn, counted from the first one's arrival, but in no order. */
+/** Each packet is there before it is due, counted from the first one's arrival, but in any order. */
 function reply({ pauseMs, latestFirst }: { pauseMs: number; latestFirst: number }): fc.Arbitrary<Reply> {
   return fc.nat(latestFirst).chain((first) => {
     const others = Array.from({ length: PACKETS - 1 }, (_, index) => fc.nat(first + 15 * index));
@@ -70,7 +73,7 @@ function reply({ pauseMs, latestFirst }: { pauseMs: number; latestFirst: number 
   });
 }
 
-test("a reply sent at once is heard in full and in order, whatever its packets' order and the pause before it", () => {
+test("a listener hears a reply that is sent at once in full and in order, whatever its packets' order and the pause before it", () => {
   const first = reply({ pauseMs: 0, latestFirst: 30 });
   const later = fc.integer({ min: 0, max: 20_000 }).chain((pauseMs) => reply({ pauseMs, latestFirst: 200 }));
   fc.assert(

@@ -19,7 +19,7 @@ interface Heard {
   readonly epoch: number;
 }
 
-/** A broadcast that is captured without a pause, over a path that delays as told, into a playout. */
+/** A broadcast captured without a pause, over a path with set delays, into a playout. */
 class Live {
   readonly playout: Playout;
   readonly heard: Heard[] = [];
@@ -69,13 +69,13 @@ class Live {
     }
   }
 
-  /** From the capture of what is heard to its audio, less the packet. */
+  /** From capture to audio, less the packet. */
   get delayMs() {
     const { at, from } = this.heard.at(-1)!;
     return millisecondsIn(at - from) - PACKET_MS;
   }
 
-  /** Frames of media heard, and frames between them that were not. */
+  /** Frames of media heard, and frames between them that were skipped. */
   get coverage() {
     let heard = 0;
     let left = 0;
@@ -106,19 +106,19 @@ class Live {
   }
 }
 
-/** From -0.5 to 0.5, and nowhere alike. */
+/** From -0.5 to 0.5, never alike. */
 function noise(frame: number) {
   const mixed = Math.imul(frame ^ (frame >>> 15), 0x2c1b3c6d);
   return (Math.imul(mixed ^ (mixed >>> 12), 0x297a2d39) >>> 8) / 2 ** 24 - 0.5;
 }
 
-/** Nothing arrives from `fromMs` until `untilMs`; otherwise the path takes `delayMs`. */
+/** No packet arrives from `fromMs` until `untilMs`; otherwise the path takes `delayMs`. */
 const stall =
   (fromMs: number, untilMs: number, delayMs = 10) =>
   (captureMs: number) =>
     captureMs + delayMs > fromMs && captureMs < untilMs ? Math.max(delayMs, untilMs - captureMs) : delayMs;
 
-test("after a stall the delay of a live broadcast comes back to the target without a step, and the record says what was left out", () => {
+test("after a stall the delay of a live broadcast returns to the target without a step, and the record shows what was skipped", () => {
   const stalled = new Live(false, stall(3000, 3300));
   stalled.runTo(20_000);
   expect(stalled.delayMs).toBeGreaterThan(200);
@@ -143,7 +143,7 @@ test("after a stall the delay of a live broadcast comes back to the target witho
   expect(live.largestStep).toBeLessThan(LARGEST_STEP);
 });
 
-test("who set the playhead by a late frame catches up too, and a path that got slower is not mistaken for delay", () => {
+test("a listener that set its playhead by a late frame catches up too, and does not take a slower path for delay", () => {
   const late = new Live(true, (captureMs) => (captureMs <= PACKET_MS ? 400 : Math.max(10, 420 - captureMs)));
   late.runTo(20_000);
   expect(late.delayMs).toBeLessThan(100);
@@ -154,7 +154,7 @@ test("who set the playhead by a late frame catches up too, and a path that got s
   expect(slower.playout.counters).toMatchObject({ underruns: 0, skippedMs: 0 });
 });
 
-test("where frames are late again and again, more than the target stays to cover them", () => {
+test("where frames are often late, more than the target remains to cover them", () => {
   const steady = stall(3000, 3300);
   const live = new Live(true, (captureMs) => Math.max(steady(captureMs), captureMs % 200 === 0 ? 90 : 0), {
     jitterMs: 40,
@@ -167,7 +167,7 @@ test("where frames are late again and again, more than the target stays to cover
   expect(live.playout.counters.underruns).toBe(underruns);
 });
 
-test("where there are quiet stretches nothing else is left out", () => {
+test("where there are quiet stretches the listener skips only those", () => {
   const isSpeech = (frame: number) => frame % framesIn(700) < framesIn(500);
   const live = new Live(true, stall(3000, 3300), {}, (frame) =>
     isSpeech(frame) ? Math.sin(frame * 0.03) : noise(frame) * 0.02,
@@ -180,7 +180,7 @@ test("where there are quiet stretches nothing else is left out", () => {
       expect(isSpeech(frame)).toBe(false);
 });
 
-test("an adaptive delay follows the jitter up and comes back down in what is heard, not only in what is aimed at", () => {
+test("an adaptive delay follows the jitter up and comes back down in the audio, not only in the target", () => {
   const jitter = (captureMs: number) => (captureMs % 500 === 0 && captureMs < 10_000 ? 160 : 10);
   const live = new Live(true, jitter, { adaptive: true });
   live.runTo(10_000);
@@ -191,7 +191,7 @@ test("an adaptive delay follows the jitter up and comes back down in what is hea
   expect(live.delayMs).toBeLessThan(70);
 });
 
-test("a rewind takes back what a skip has joined, and is told how far was heard", () => {
+test("a rewind takes back a joint of a skip, and reports how far the listener heard", () => {
   const live = new Live(true, stall(3000, 3300));
   live.runTo(5000);
   while (live.skips.length < 3) live.runTo(millisecondsIn(live.frames + QUANTUM_FRAMES));
@@ -210,7 +210,7 @@ test("a rewind takes back what a skip has joined, and is told how far was heard"
   expect(live.largestStep).toBeLessThan(LARGEST_STEP);
 });
 
-test("over many paths it never skips more than the excess nor in what is sent ahead, makes no step, and converges", () => {
+test("over many paths the listener never skips more than the excess nor in audio sent ahead, makes no step, and converges", () => {
   const stalls = fc.array(fc.record({ atMs: fc.integer({ min: 500, max: 4000 }), ms: fc.integer({ max: 400 }) }), {
     maxLength: 4,
   });
@@ -228,7 +228,7 @@ test("over many paths it never skips more than the excess nor in what is sent ah
           let delayMs = 10 + ((captureMs * 31 + seed) % 997) * (jitterMs / 997);
           for (const { atMs, ms } of stalls)
             if (captureMs >= atMs && captureMs < atMs + ms) delayMs = Math.max(delayMs, atMs + ms - captureMs);
-          // Nothing overtakes.
+          // No packet overtakes another.
           last = Math.max(last, captureMs + delayMs);
           return last - captureMs;
         };
@@ -252,7 +252,7 @@ test("over many paths it never skips more than the excess nor in what is sent ah
   );
 });
 
-test("a timeline begun anew and a broadcast no longer live start the evidence over", () => {
+test("a new timeline and a broadcast that is no longer live restart the evidence", () => {
   const live = new Live(true, stall(3000, 3300));
   live.runTo(6000);
   expect(live.playout.clock.excess).toBeGreaterThan(0);

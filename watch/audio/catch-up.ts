@@ -2,34 +2,32 @@ import type { PlaybackClock } from "./playback-clock.js";
 import type { SampleRing } from "./sample-ring.js";
 import { framesIn, SAMPLE_RATE } from "./samples.js";
 
-/** More delay than this over the one aimed at is worth skipping for; once begun, it is made good whole. */
+/** Delay over the target that is worth skipping; once begun, all of it is skipped. */
 const WORTH = framesIn(30);
-/** Least that is skipped at once: the length of the crossfade. */
+/** Minimum length of a skip: the length of the crossfade. */
 const LEAST = framesIn(5);
-/** Most that is skipped at once where it is quiet, and where it is not: a period of a low voice. */
+/** Maximum length of a skip where it is quiet, and where it is not: a period of a low voice. */
 const MOST = { quiet: framesIn(20), loud: framesIn(15) };
 /** Time until the next skip, as a multiple of the last: half as fast again where it is quiet. */
 const SPACING_QUIET = 2;
-/**
- * The same where it is not: 5 % faster, and with more to make good a fifth or a third, so that 2 s are made good in 10 s.
- */
+/** The same where it is loud: 5 % faster, and with more delay a fifth or a third, so that 2 s take 10 s. */
 const SPACING_LOUD = [
   { above: framesIn(500), spacing: 3 },
   { above: framesIn(100), spacing: 5 },
   { above: 0, spacing: 20 },
 ];
-/** Has to be quiet before and behind what is skipped. */
+/** Must be quiet before and behind a skip. */
 const SURROUNDINGS = framesIn(10);
-/** How long to wait for a quiet stretch, and up to which excess: more is made good at once. */
+/** How long to wait for a quiet stretch, and up to which excess: more is skipped at once. */
 const PATIENCE = { frames: framesIn(2000), excess: framesIn(250) };
-/** What is quiet: a peak under -40 dBFS, or 26 dB under the loudest of late. */
+/** Quiet: a peak under -40 dBFS, or 26 dB under the recent maximum. */
 const QUIET = { peak: 0.01, share: 0.05 };
-/** Time constant in which the loudest is forgotten. */
+/** Time constant of the recent maximum. */
 const MEMORY_FRAMES = 3 * SAMPLE_RATE;
-/** Decoded audio that a skip leaves at least, unless half the delay aimed at is less. */
+/** Decoded audio that a skip leaves at least, unless half the target delay is less. */
 const RESERVE = framesIn(100);
 
-/** Makes good in small skips what the playhead of a live broadcast is further behind than it has to be. */
+/** Skips short stretches where the playhead of a live broadcast is further behind than necessary. */
 export class CatchUp {
   readonly #clock: PlaybackClock;
   readonly #ring: SampleRing;
@@ -52,7 +50,7 @@ export class CatchUp {
     return this.#skippedFrames;
   }
 
-  /** To be called before every pull: moves the playhead over what had better be skipped at `position`. */
+  /** Call it before every pull: moves the playhead over audio to skip at `position`. */
   skip(position: number): void {
     const { excess } = this.#clock;
     if (!this.#active && excess > WORTH) {
@@ -76,7 +74,7 @@ export class CatchUp {
     this.#quietFrames = 0;
   }
 
-  /** To be called with everything pulled. */
+  /** Call it with everything pulled. */
   heard(output: readonly Float32Array[]): void {
     const frames = output[0]?.length ?? 0;
     let peak = 0;

@@ -1,11 +1,11 @@
 import type { Microseconds } from "../../base/index.js";
 
-/** Rewinds remembered; what was handed to a decoder before that many rewinds has long come out. */
+/** Rewinds remembered; packets that entered a decoder this many rewinds ago have long come out. */
 const MAX_CUTS = 64;
 
 /**
- * The rewinds applied so far, by which anything decoded late can still be judged. Every rewind begins a generation; a
- * frame belongs to the newest one whose start it does not precede, because what precedes it is of the timeline before.
+ * The rewinds applied so far, which decide about audio that is decoded late. Every rewind begins a generation. A frame
+ * belongs to the newest generation that starts at or before it, because earlier frames belong to the timeline before.
  */
 export class Generations {
   /** Ascending; the starts need not be. */
@@ -30,13 +30,13 @@ export class Generations {
     if (newest && from < newest.from) newest.from = from;
   }
 
-  /** The generation of a frame that is good now. */
+  /** The generation of a frame that is valid now. */
   generationOf(timestamp: Microseconds): number {
     const cut = this.#cuts.findLast(({ from }) => from <= timestamp);
     return cut?.generation ?? this.#generation - this.#cuts.length;
   }
 
-  /** The media time from which on what is of a generation has been taken back since; undefined when nothing has. */
+  /** Media time from which on audio of a generation is stale; undefined when none is. */
   limitOf(generation: number): Microseconds | undefined {
     let limit: Microseconds | undefined;
     for (const cut of this.#cuts)

@@ -3,7 +3,7 @@ import { framesIn, SAMPLE_RATE } from "./samples.js";
 
 /** Options for {@link JitterTarget}. */
 export interface JitterTargetOptions {
-  /** Delay from the first frame's arrival to its audio, at first and at least while `adaptive` is off. Default 80. */
+  /** Delay from the first frame's arrival to its audio, initially, and at least while `adaptive` is off. Default 80. */
   readonly jitterMs?: number;
   /** Whether the delay follows the measured arrival jitter. Where audio is sent ahead, a rewind returns it to `jitterMs`. Default true. */
   readonly adaptive?: boolean;
@@ -13,13 +13,13 @@ export interface JitterTargetOptions {
   readonly maximumJitterMs?: number;
 }
 
-/** A late frame's surplus over its delay: one packet. */
+/** Margin of a late frame: one packet. */
 export const MARGIN_FRAMES = framesIn(20);
-/** Jitter is what was seen in this many of the last buckets. */
+/** Jitter covers this many of the last buckets. */
 const BUCKETS = 10;
 const BUCKET_FRAMES = SAMPLE_RATE;
 
-/** The delay from arrival to audio that is aimed at, in frames at 48 kHz, as the latest arrivals of ten seconds ask for it. */
+/** The target delay from arrival to audio, in frames at 48 kHz, following the latest arrivals of ten seconds. */
 export class JitterTarget {
   /** The upper bound. */
   readonly maximum: number;
@@ -48,17 +48,17 @@ export class JitterTarget {
     this.#frames = this.#initial;
   }
 
-  /** The delay that is aimed at. */
+  /** The target delay. */
   get frames(): number {
     return this.#frames;
   }
 
-  /** How much later than the anchored frame, against its timestamp, the latest of the window came. */
+  /** How much later than the anchored frame, relative to its timestamp, the latest frame of the window came. */
   get latest(): number | undefined {
     return this.#buckets.length === 0 ? undefined : Math.max(...this.#buckets.map(({ late }) => late));
   }
 
-  /** Notes, at clock position `at`, how much later than the anchored frame one came. */
+  /** Records, at clock position `at`, how much later than the anchored frame a frame came. */
   measure(at: number, late: number): void {
     const index = Math.floor(at / BUCKET_FRAMES);
     const bucket = this.#buckets.at(-1);
@@ -68,19 +68,19 @@ export class JitterTarget {
     this.aim(this.latest ?? 0, this.#buckets.length === BUCKETS);
   }
 
-  /** Aims at the delay that a jitter asks for: down only on the evidence of a whole window. */
+  /** Sets the target for a jitter: it only falls on the evidence of a whole window. */
   aim(jitter: number, whole: boolean): void {
     if (!this.#adaptive) return;
     const wanted = Math.round(Math.min(Math.max(jitter + MARGIN_FRAMES, this.#minimum), this.maximum));
     if (wanted > this.#frames || whole) this.#frames = wanted;
   }
 
-  /** Returns to the first delay, where it is more. */
+  /** Returns to the initial delay, where it is more. */
   lower(): void {
     this.#frames = Math.min(this.#frames, this.#initial);
   }
 
-  /** Forgets what was measured; what is aimed at stays. */
+  /** Forgets the measurements; the target stays. */
   clear(): void {
     this.#buckets = [];
   }

@@ -11,7 +11,10 @@ const PACKET_MS = 20;
 const TRANSIT_MS = 20;
 const PACKET = new Uint8Array(Int16Array.from({ length: 960 }, () => 16_000).buffer);
 
-/** Hears a live broadcast whose packets come so much later than usual; returns what each second lost, and its delay at the end. */
+/**
+ * Hears a live broadcast whose packets are later than usual by `lateMs`; returns what each second lost, and its final
+ * delay.
+ */
 function hear(seconds: number, lateMs: (packet: number) => number) {
   let nowMs = 0;
   const playout = new Playout({ channels: 1 });
@@ -62,7 +65,7 @@ test("a live listener waits once where packets keep coming late beside others in
   expect(counters.underrunMs).toBeLessThan(100);
 });
 
-/** Numbers in [0, 1) that look random, the same for a seed. */
+/** Pseudo-random numbers in [0, 1), the same for a seed. */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -71,7 +74,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-test("a live listener hears what is repeated after any loss of 5 %, after a few waits", () => {
+test("a live listener hears repeated packets after any loss of 5 %, after a few waits", () => {
   let lost = 0;
   for (let seed = 1; seed <= 10; seed++) {
     const next = numbers(seed);
@@ -80,7 +83,7 @@ test("a live listener hears what is repeated after any loss of 5 %, after a few 
     expect(delays[28]).toBeLessThanOrEqual(260);
     expect(counters.underruns).toBeLessThanOrEqual(4);
   }
-  // Of 850 ms each time that would be lost else.
+  // Of 850 ms each that would be lost otherwise.
   expect(lost / 10).toBeLessThanOrEqual(120);
 });
 

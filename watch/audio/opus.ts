@@ -5,12 +5,15 @@ import { SAMPLE_RATE, timestampAt } from "./samples.js";
 
 /** Longest Opus packet: 120 ms (RFC 6716, section 3.2.5). */
 const MAX_FRAMES = 5760;
-/** Opus makes up audio in steps of 2.5 ms. */
+/** Opus conceals in steps of 2.5 ms. */
 const STEP_FRAMES = 120;
-/** Fresh decoders kept ready, because making one is asynchronous and a rewind cannot wait. */
+/** Fresh decoders kept ready, because creating one is asynchronous and a rewind cannot wait. */
 const SPARES = 4;
 
-/** Frames at 48 kHz that an Opus packet decodes to, from its first two bytes (RFC 6716, section 3.1); undefined when it is none. */
+/**
+ * Frames at 48 kHz that an Opus packet decodes to, from its first two bytes (RFC 6716, section 3.1); undefined for
+ * invalid packets.
+ */
 export function opusFrames(packet: Uint8Array): number | undefined {
   const toc = packet[0];
   if (toc === undefined) return undefined;
@@ -27,7 +30,7 @@ export function opusFrames(packet: Uint8Array): number | undefined {
   return frames > 0 && frames <= MAX_FRAMES ? frames : undefined;
 }
 
-/** Loads libopus and returns what makes decoders that deliver at once, with concealment of what was lost. */
+/** Loads libopus and returns a factory of decoders that deliver synchronously and conceal lost packets. */
 export async function loadOpus({
   channels,
 }: {
@@ -74,7 +77,7 @@ class OpusDecoder implements AudioPacketDecoder {
     this.#deliver(this.#handle.decodeFloat(payload), ticket);
   }
 
-  /** The last packet's worth comes from what `next` says of its predecessor, where it does; the rest is extrapolated. */
+  /** The last packet's length comes from the redundancy in `next`, where present; the rest is extrapolated. */
   conceal(frames: number, next: Uint8Array, ticket: Ticket): void {
     if (this.#closed) return;
     const whole = frames - (frames % STEP_FRAMES);
@@ -92,7 +95,7 @@ class OpusDecoder implements AudioPacketDecoder {
 
   reset(): void {
     if (this.#closed || this.#fresh) return;
-    // With no spare ready the old one goes on: its memory of a few milliseconds is heard, but nothing else breaks.
+    // Without a spare the old decoder continues: its memory of a few milliseconds is audible, but nothing else breaks.
     const spare = this.#spares.shift();
     if (!spare) return;
     this.#handle.free();

@@ -36,7 +36,7 @@ function decode(samples: readonly number[], from: number, channels: 1 | 2): read
 }
 
 describe("PCM", () => {
-  test("decodes 16-bit samples exactly, and mixes or copies channels", () => {
+  test("a PCM decoder decodes 16-bit samples exactly, and mixes or copies channels", () => {
     const sample = fc.integer({ min: -32_768, max: 32_767 });
     fc.assert(
       fc.property(fc.array(fc.tuple(sample, sample), { minLength: 1, maxLength: 64 }), (frames) => {
@@ -53,7 +53,7 @@ describe("PCM", () => {
     );
   });
 
-  test("refuses what is no whole number of frames, and renditions it can't play", async () => {
+  test("a PCM decoder refuses partial frames, and renditions it can't play", async () => {
     const decoder = openPcm({ from: 2, channels: 1, sampleRate: 48_000 })({ output: () => {}, error: () => {} });
     expect(decoder.framesOf(new Uint8Array(3842))).toBeUndefined();
     expect(decoder.framesOf(new Uint8Array(0))).toBeUndefined();
@@ -65,7 +65,7 @@ describe("PCM", () => {
     expect(can).toEqual([true, true, false]);
   });
 
-  test("goes over from one codec to another", async () => {
+  test("a listener switches from one codec to another", async () => {
     const lengths: number[] = [];
     const events = { output: (planes: readonly Float32Array[]) => lengths.push(planes[0]!.length), error: () => {} };
     const decoders = softwareDecoders(1);

@@ -3,14 +3,14 @@ import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "./a
 import { SAMPLE_RATE } from "./samples.js";
 
 const SAMPLE_BYTES = 2;
-/** Largest magnitude of a 16-bit sample, which stands for full scale. */
+/** Largest magnitude of a 16-bit sample: full scale. */
 const FULL_SCALE = 32_768;
 
 /** Options for {@link openPcm}. */
 export interface PcmOptions {
   /** Channels of the packets. */
   readonly from: number;
-  /** Channels wanted; one is the mean of all, two of one are alike. */
+  /** Channels of the output; mono is the mean of all, and mono input goes to both. */
   readonly channels: 1 | 2;
   /** Frames per second of the packets; only 48,000 can be played. */
   readonly sampleRate: number;
@@ -18,7 +18,7 @@ export interface PcmOptions {
 
 /**
  * Makes decoders of `pcm-s16` as the WebCodecs registry defines it: interleaved samples of 16 bits, little-endian. They
- * deliver at once, hold no state and make nothing up for what was lost.
+ * deliver synchronously, hold no state and conceal nothing.
  *
  * @throws MediaError `UNSUPPORTED_CODEC` for another sample rate or more than two channels.
  */

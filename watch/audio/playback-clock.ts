@@ -7,18 +7,18 @@ import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
 /** Options for {@link PlaybackClock}. */
 export interface PlaybackClockOptions extends JitterTargetOptions {
   /**
-   * How long the playhead waits for audio that is late: in a live broadcast, how far it may fall behind by that; else
-   * each time. Audio that comes later than that still plays if nothing after it was heard: within as much again, and of
-   * a publisher that marks no pauses however late, as its media time may stand still in them. Default 1000.
+   * How long the playhead waits for late audio: in a live broadcast, the total it may fall behind by that; else each
+   * time. Audio that is later still plays if nothing after it was heard: up to twice that time or, of a publisher that
+   * marks no pauses, however late, because its media time may stand still in them. Default 1000.
    */
   readonly maximumHoldMs?: number;
 }
 
-/** What a playhead has to know of the publisher. */
+/** Properties of the publisher that matter to a playhead. */
 export interface PublisherTraits {
-  /** Whether it marks the pauses it means. */
+  /** Whether it marks intended pauses. */
   readonly marksPauses: boolean;
-  /** How far ahead of the playhead it sends at most, in milliseconds; undefined where that is not known. */
+  /** How far ahead of the playhead it sends at most, in milliseconds; undefined where unknown. */
   readonly aheadMs?: number | undefined;
   /** Whether there is audio that the playhead may wait for. Default true. */
   readonly sendsAudio?: boolean;
@@ -26,58 +26,57 @@ export interface PublisherTraits {
 
 /** A rewind of the track that sets the playhead. */
 export interface ClockRewind {
-  /** How many rewinds the track has seen, this one included; the same number again refines it. */
+  /** Number of rewinds of the track so far; a repeated number refines the rewind. */
   readonly discontinuity: number;
-  /** From where on the old timeline is taken back. */
+  /** Everything from here on is stale. */
   readonly from: Microseconds;
 }
 
 /** Running totals of a {@link PlaybackClock}. */
 export interface PlaybackCounters {
-  /** Times the playhead was set anew, the first time included. */
+  /** Times the playhead was set, the first time included. */
   readonly anchors: number;
-  /** Of those, because nothing arrived in time any more or a timestamp was out of reach. */
+  /** Of those, because frames no longer arrived in time, or a timestamp was out of reach. */
   readonly recoveries: number;
-  /** Times that audio was missing when it was due, one that lasts included; pauses that the publisher meant are none. */
+  /** Times that audio was missing when it was due, a current one included; intended pauses don't count. */
   readonly underruns: number;
   /** Milliseconds of silence heard in its place. */
   readonly underrunMs: number;
-  /** Times the playhead went on to where the broadcast is, after standing still or falling far behind. */
+  /** Times the playhead jumped to the broadcast's position, after a stall or when far behind. */
   readonly jumps: number;
 }
 
-/** Frames in a row that are late, and the time over which they came, until the playhead is set to them. */
+/** Late frames in a row, and the time over which they came, after which the playhead is set to them. */
 const LATE_RUN = { frames: 25, span: framesIn(400) };
-/** A playhead that stood still longer, or is further behind, goes on to where the broadcast is: more than a glitch. */
+/** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
-/** Groups in a row that land further ahead than the publisher sends, while so much is pulled: the playhead is behind. */
+/** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD_RUN = { groups: 3, span: framesIn(100) };
-/** A frame further ahead than this is on another timeline. */
+/** A frame further ahead than this belongs to another timeline. */
 const REACH_FRAMES = framesIn(30_000);
 
 /**
- * The playhead, shared by audio and video but set by one of them, the audio where there is any: so that a rewind of
- * both moves it once, and a rewind of the other alone does not. It is anchored so that the first frame sounds one
- * jitter delay after it arrived, then moved only by what is played, at 1x.
+ * The playhead, shared by audio and video but set by one of them, the audio where there is any. So a rewind of both
+ * moves it once, and a rewind of the other alone does not. Its anchor lets the first frame sound one jitter delay after
+ * it arrived; then only played samples move it, at 1x.
  *
- * Frames that arrive early never move it. When audio is late it waits, and makes the wait good in the next pause. When
- * it has waited too long it runs on, but goes back for audio that comes after all as long as nothing later was heard: no
- * audio is lost for coming late alone. In a live broadcast, which need not pause, {@link excess} is what may be made
- * good by skipping audio.
- * It advances with the samples pulled and not with a wall clock, so it never drifts from the audio card. Only time in
- * which nothing pulled at all, as while a computer sleeps, is taken from the clock: see {@link lost}.
+ * Early frames never move it. When audio is late it waits, and makes up for the wait in the next pause. When it has
+ * waited too long it runs on. It goes back for audio that arrives after all, as long as nothing later was heard: no
+ * audio is lost for coming late alone. In a live broadcast, which need not pause, {@link excess} is the delay that
+ * skipping may remove. It advances with the samples pulled and not with a wall clock, so it never drifts from the audio
+ * card. Only time in which nothing pulled at all, as while a computer sleeps, comes from the clock: see {@link lost}.
  */
 export class PlaybackClock {
   readonly #jitter: JitterTarget;
   readonly #maximumHold: number;
-  /** Position before what it has waited is taken off. */
+  /** Position without the time spent waiting. */
   #free: number | undefined;
   #held = 0;
   #anchor = 0;
-  /** Target at the anchor, which all delays are measured against. */
+  /** Target at the anchor, the reference of all delays. */
   #anchorTarget = 0;
   readonly #starvation = new StarvationMeter();
-  /** Where the last audio heard ended: the playhead never goes back behind it. */
+  /** End of the last audio heard: the playhead never goes back behind it. */
   #heard: number | undefined;
   readonly #lateRun = { frames: 0, since: 0 };
   readonly #aheadRun = { groups: 0, since: 0 };
@@ -104,60 +103,57 @@ export class PlaybackClock {
     return this.#free === undefined ? undefined : this.#free - this.#held;
   }
 
-  /** The playhead as media time; before the anchored frame's turn it is earlier than that frame. */
+  /** The playhead as media time; before the anchored frame is due, it is earlier than that frame. */
   get playhead(): Microseconds | undefined {
     return this.position === undefined ? undefined : timestampAt(this.position);
   }
 
-  /** The earliest audio that the playhead goes back for when it comes now. */
+  /** The earliest audio that the playhead would go back for now. */
   get earliest(): Microseconds | undefined {
     return this.position === undefined ? undefined : timestampAt(this.#earliest);
   }
 
-  /** Where the playhead would be had it not waited for the audio that it waits for now. */
+  /** Position of the playhead without its current wait for audio. */
   get due(): Microseconds | undefined {
     return this.position === undefined ? undefined : timestampAt(this.position + this.#starvation.waited);
   }
 
-  /** Whether the anchored frame's turn has come. */
   get started(): boolean {
     return this.position !== undefined && this.position >= this.#anchor;
   }
 
-  /** Whether the playhead stands still, waiting for audio. */
   get holding(): boolean {
     return this.#starvation.starving && this.patience > 0;
   }
 
   /**
-   * Whether nothing is missing although nothing is there: before the start, and in a pause that the publisher meant or,
-   * where it marks none, may have meant.
+   * Whether nothing is missing although no audio is there: before the start, and in a pause that the publisher intended
+   * or, where it marks none, may have intended.
    */
   get resting(): boolean {
     const mayBePause = this.#starvation.starving && this.#mayStandStill;
     return this.#free === undefined || this.#starvation.pausing || mayBePause;
   }
 
-  /** The delay from arrival to audio that is aimed at now, in milliseconds. */
+  /** The current target delay from arrival to audio, in milliseconds. */
   get targetMs(): number {
     return millisecondsIn(this.#jitter.frames);
   }
 
-  /** Frames that the playhead may still wait. */
   get patience(): number {
     const waited = this.#live ? this.#held : this.#starvation.waited;
     return this.started && this.#sendsAudio ? Math.max(0, this.#maximumHold - waited) : 0;
   }
 
-  /** Whether the broadcast is live, so that what is left of the delay over the target is of no use. */
+  /** Whether the broadcast is live, so that delay over the target is useless. */
   get live(): boolean {
     return this.#live;
   }
 
   /**
-   * Frames by which the playhead of a live broadcast is further behind than it has to be: the usual frame's delay over
-   * the target, and no more than leaves the latest frame of the last 2 s a margin. 0 without evidence of 2 s, and always
-   * where the broadcast is not live.
+   * Frames by which the playhead of a live broadcast is further behind than necessary: the usual frame's delay over the
+   * target, less what the latest frame of the last 2 s needs as a margin. 0 without 2 s of evidence, and always where
+   * the broadcast is not live.
    */
   get excess(): number {
     if (!this.started || this.#starvation.starving) return 0;
@@ -168,8 +164,8 @@ export class PlaybackClock {
   }
 
   /**
-   * Whether the playhead of a live broadcast had better wait for a frame that is missing beside others in time: it plays
-   * with less delay than is aimed at, and what came too late in the last ten seconds is more audio than the wait costs.
+   * Whether the playhead of a live broadcast should wait for a missing frame although others are in time: its delay is
+   * under the target, and the audio that was too late in the last ten seconds is longer than the wait.
    */
   get patient(): boolean {
     return this.#shortfall > 0 && this.patience > 0;
@@ -186,7 +182,7 @@ export class PlaybackClock {
   }
 
   /**
-   * Tells of a media frame of the track that sets the playhead, in the order played, once it is ready. Returns how long before its turn it is there,
+   * Takes a media frame of the track that sets the playhead, in playing order, once it is ready. Returns its lead,
    * which is negative when it is late.
    */
   arrive(timestamp: Microseconds): Microseconds {
@@ -202,7 +198,6 @@ export class PlaybackClock {
     return microseconds((lead * 1e6) / SAMPLE_RATE);
   }
 
-  /** Says whether the broadcast is live. */
   setLive(live: boolean): void {
     if (live === this.#live) return;
     this.#live = live;
@@ -210,30 +205,29 @@ export class PlaybackClock {
     this.#jitter.clear();
   }
 
-  /** Says what the publisher promises. */
   setPublisher({ marksPauses, aheadMs, sendsAudio = true }: PublisherTraits): void {
     this.#starvation.marked = marksPauses;
     this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
     this.#sendsAudio = sendsAudio;
   }
 
-  /** Takes a group's first frame when it arrives, whether or not it is its turn to be decoded. */
+  /** Takes a group's first frame on arrival, whether or not it is to be decoded yet. */
   landed(timestamp: Microseconds): void {
     this.#keepUp(framesAt(timestamp));
-    // What comes before was sent in no order that would say something about the path.
+    // Earlier groups were sent in no order that would say anything about the path.
     if (!this.#live || !this.started) return;
     const frame = framesAt(timestamp);
     this.#arrivals.note(this.#elapsed, this.#elapsed - frame, frame < this.#position);
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return;
-    // What no delay would have covered, as after a standstill, is no jitter.
+    // Lateness that no delay would have covered, as after a stall, is not jitter.
     const latest = this.#arrivals.latest(recent.usual + this.#jitter.maximum) ?? recent.usual;
     this.#jitter.aim(latest - recent.usual, this.#arrivals.whole(this.#elapsed));
   }
 
   /**
-   * Takes note of time in which nothing was pulled at all: the playhead stood still, and everything else went on. After
-   * more than a second it moves on by as much, to where it would be.
+   * Takes time in which nothing pulled at all: the playhead stalled while everything else went on. After more than a
+   * second it moves on by as much, to where it would be.
    */
   lost(frames: number): void {
     this.#elapsed += frames;
@@ -241,17 +235,16 @@ export class PlaybackClock {
       this.#jumpTo(this.#position + frames, this.#anchorTarget + this.#held);
   }
 
-  /** Takes note of audio heard up to there. */
   heard(until: number): void {
     this.#heard = until;
   }
 
-  /** Nothing is there to be played any more. `isPause`: the audio ended in silence. */
+  /** No audio is left to play. `isPause`: the audio ended in silence. */
   starve(isPause: boolean): void {
     if (this.started) this.#starvation.begin(isPause);
   }
 
-  /** Moves on over frames that are not played. */
+  /** Moves over frames that are not played. */
   skip(frames: number): void {
     const made = Math.min(this.#held, frames);
     this.#held -= made;
@@ -261,8 +254,8 @@ export class PlaybackClock {
   }
 
   /**
-   * Moves on by frames pulled, and by `waited` frames during which the playhead stood still for lack of audio; `missing`
-   * of all these were silent because nothing was there.
+   * Advances by frames pulled, and by `waited` frames in which the playhead stood for lack of audio; `missing` of all
+   * these were silent because no audio was there.
    */
   advance(frames: number, waited = 0, missing = waited): void {
     this.#elapsed += frames + waited;
@@ -273,7 +266,7 @@ export class PlaybackClock {
   }
 
   /**
-   * Makes up, in a pause of `gap` frames, for time spent waiting as far as arrivals allow. Returns the frames skipped.
+   * In a pause of `gap` frames, makes up for time spent waiting, as far as arrivals allow. Returns the frames skipped.
    */
   catchUp(gap: number): number {
     const latest = this.#live ? this.#arrivals.latest() : undefined;
@@ -285,9 +278,9 @@ export class PlaybackClock {
   }
 
   /**
-   * Applies a rewind. Returns true when the playhead was past `from`: then everything old is void and the next frame
-   * sets the playhead anew, at most once in a rewind. Where audio is sent ahead it begins within `jitterMs` then,
-   * whatever delay there was: what follows the first frame comes faster than it is played, and soon covers any jitter.
+   * Applies a rewind. Returns true when the playhead was past `from`: then all old audio is stale and the next frame
+   * sets the playhead, at most once per rewind. Where audio is sent ahead it begins within `jitterMs` then, whatever
+   * the delay was: later frames arrive faster than they play, and soon cover any jitter.
    */
   rewind({ discontinuity, from }: ClockRewind): boolean {
     if (this.#rewind?.discontinuity !== discontinuity) this.#rewind = { discontinuity, moved: false };
@@ -302,14 +295,14 @@ export class PlaybackClock {
     return true;
   }
 
-  /** Forgets the timeline, for a new one; what was learnt about jitter stays. */
+  /** Forgets the timeline, for a new one; keeps what it learnt about jitter. */
   reset(): void {
     this.#free = undefined;
     this.#rewind = undefined;
     this.#starvation.forget();
   }
 
-  /** By how much a wait is worth it, in frames; see {@link patient}. */
+  /** By how much a wait pays off, in frames; see {@link patient}. */
   get #shortfall(): number {
     const recent = this.#live && this.started ? this.#arrivals.recent(this.#elapsed) : undefined;
     if (recent === undefined) return 0;
@@ -335,7 +328,7 @@ export class PlaybackClock {
     this.#free = frame - this.#jitter.frames;
   }
 
-  /** Whether a frame that is late may be played all the same, because nothing after it was heard. */
+  /** Whether a late frame may still be played, because nothing after it was heard. */
   #mayReturn(frame: number): boolean {
     return frame >= this.#earliest;
   }
@@ -366,14 +359,14 @@ export class PlaybackClock {
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
-    // A pause leaves nothing to make good, and what follows it is measured against its own first frame.
+    // A pause leaves nothing to make up, and later frames are measured against the first one after it.
     this.#free = free - this.#held;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
     this.#jitter.clear();
   }
 
-  /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is behind by the rest. */
+  /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is that far behind. */
   #keepUp(frame: number): void {
     const limit = (this.#live ? this.#jitter.frames : this.#maximumLead) + JUMP_FRAMES.behind;
     const run = this.#aheadRun;

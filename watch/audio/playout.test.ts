@@ -8,7 +8,7 @@ import { framesIn, QUANTUM_FRAMES } from "./samples.js";
 
 const PACKET_MS = 20;
 
-/** Plays in steps of one quantum, with packets handed over at set times, and notes what was heard when. */
+/** Plays in steps of one quantum, with packets that arrive at set times, and records when each was heard. */
 class Bench {
   readonly playout: Playout;
   readonly heard: (Run & { readonly at: number })[] = [];
@@ -54,7 +54,7 @@ class Bench {
     return this.heard.filter((run) => run.epoch === epoch).reduce((sum, run) => sum + run.frames, 0) / 48;
   }
 
-  /** Heard frames joined where media time and real time both go on. */
+  /** Joins heard frames where media time and real time both continue. */
   stretches() {
     const joined: { epoch: number; fromMs: number; untilMs: number; atMs: number }[] = [];
     for (const { epoch, timestamp, frames, at } of this.heard) {
@@ -74,7 +74,7 @@ class Bench {
   }
 }
 
-test("sound begins one jitter delay after the first frame and frames sent ahead do not hurry it", () => {
+test("audio begins one jitter delay after the first frame, and frames sent ahead do not hurry it", () => {
   const bench = new Bench({ jitterMs: 80 });
   for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
   bench.runTo(1000);
@@ -83,7 +83,7 @@ test("sound begins one jitter delay after the first frame and frames sent ahead 
   expect(bench.playout.counters).toMatchObject({ anchors: 1, underruns: 0, staleMs: 0, lateFrames: 0 });
 });
 
-test("a rewind ahead of the playhead keeps what is before it and goes on without a break", () => {
+test("a rewind ahead of the playhead keeps the audio before it and continues without a break", () => {
   const bench = new Bench();
   for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
   bench.at(500, () => {
@@ -114,7 +114,7 @@ test("a rewind behind the playhead silences at once and the next frame sets the 
   expect(bench.playout.counters.anchors).toBe(2);
 });
 
-test("how far was heard is told once all that a rewind keeps was decoded or played", () => {
+test("a rewind reports how far the listener heard once all kept audio is decoded or played", () => {
   const bench = new Bench();
   for (let index = 0; index < 15; index++) bench.packet(0, index * PACKET_MS);
   // Received, but decoded only after the rewind.
@@ -136,7 +136,7 @@ test("how far was heard is told once all that a rewind keeps was decoded or play
   expect(playout.applied).toMatchObject({ discontinuity: 2, heardUntil: expect.any(Number) });
 });
 
-test("a rewind whose first group comes late is refined: the old is cut further back, the new stays", () => {
+test("a rewind whose first group comes late is refined: it cuts the old audio further back and keeps the new", () => {
   const bench = new Bench();
   for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);
   bench.at(200, () => {
@@ -153,10 +153,10 @@ test("a rewind whose first group comes late is refined: the old is cut further b
   expect(bench.playout.applied?.heardUntil).toBe(400_000);
 });
 
-test("sound that is late makes the playhead wait, loses nothing, and a later pause makes up for it", () => {
+test("late audio makes the playhead wait, loses nothing, and a later pause makes up for it", () => {
   const bench = new Bench({ jitterMs: 40, adaptive: false });
   for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
-  // 300 ms of nothing, then all of it, then in time again.
+  // 300 ms without any packet, then all of them, then in time again.
   for (let index = 25; index < 50; index++) bench.packet(Math.max(index * PACKET_MS, 800), index * PACKET_MS);
   // A pause of two seconds.
   for (let index = 150; index < 160; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
@@ -168,7 +168,7 @@ test("sound that is late makes the playhead wait, loses nothing, and a later pau
   expect(bench.playout.counters.underrunMs).toBeCloseTo(263, -1);
 });
 
-test("when everything is late for good, the playhead is set anew", () => {
+test("when everything is late for good, the playhead is set again", () => {
   const bench = new Bench({ maximumHoldMs: 200 });
   bench.playout.setPublisher({ marksPauses: true });
   for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
@@ -178,7 +178,7 @@ test("when everything is late for good, the playhead is set anew", () => {
   expect(bench.heardMs(0)).toBeGreaterThan(2000);
 });
 
-test("a reply is heard in full however long the pause was that its publisher left out of media time", () => {
+test("a listener hears a reply in full, however long the pause that its publisher left out of media time", () => {
   const packets = 50;
   const pauses = fc.record({
     pauseMs: fc.integer({ min: 100, max: 60_000 }),
@@ -206,7 +206,7 @@ test("a reply is heard in full however long the pause was that its publisher lef
   );
 });
 
-test("a pause that lasts longer than the playhead goes back otherwise is no underrun and adds no delay", () => {
+test("a pause longer than the playhead otherwise goes back is not an underrun and adds no delay", () => {
   const bench = new Bench({ jitterMs: 80 });
   for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);
   for (let index = 50; index < 100; index++) bench.packet(6000, index * PACKET_MS);
@@ -219,7 +219,7 @@ test("a pause that lasts longer than the playhead goes back otherwise is no unde
   expect(bench.playout.clock.targetMs).toBeLessThanOrEqual(80);
 });
 
-test("a playhead past what was heard last goes back for no audio of a live broadcast", () => {
+test("a playhead past the last audio heard goes back for no audio of a live broadcast", () => {
   const bench = new Bench({ jitterMs: 80 });
   bench.playout.setLive(true);
   for (let index = 0; index < 50; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
@@ -244,7 +244,7 @@ test("the delay follows the jitter up at once and down over ten quiet seconds", 
   expect(clock.targetMs).toBe(40);
 });
 
-test("after a rewind audio that is sent ahead begins within the first delay, and live audio keeps what was learnt", () => {
+test("after a rewind audio that is sent ahead begins within the initial delay, and live audio keeps its learnt delay", () => {
   const delayAfter = (live: boolean, from: number) => {
     const clock = new PlaybackClock({ jitterMs: 80 });
     clock.setLive(live);
@@ -264,7 +264,7 @@ test("after a rewind audio that is sent ahead begins within the first delay, and
   expect(delayAfter(true, 3000)).toBeGreaterThan(150);
 });
 
-test("one rewind sets the playhead anew once, however often it is refined, and the next one may again", () => {
+test("one rewind sets the playhead once, however often it is refined, and the next one may again", () => {
   const clock = new PlaybackClock({ jitterMs: 0, adaptive: false });
   const from = (milliseconds: number, discontinuity: number) =>
     clock.rewind({ discontinuity, from: fromMilliseconds(milliseconds) });

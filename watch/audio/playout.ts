@@ -12,23 +12,23 @@ import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
 
 /** Options for {@link Playout}. */
 export interface PlayoutOptions extends SampleRingOptions, PlaybackClockOptions {
-  /** A clock to share with video; by default one is made from the other options. */
+  /** A clock to share with video; by default one is created from the other options. */
   readonly clock?: PlaybackClock;
 }
 
 /** A rewind to apply to audio. */
 export interface PlayoutRewind extends ClockRewind {
-  /** Generation of what is decoded from now on: older audio at or after `from` is void. */
+  /** Generation of newly decoded audio: older audio at or after `from` is stale. */
   readonly generation: number;
 }
 
-/** What the last rewind came to. */
+/** Result of the last rewind. */
 export interface AppliedRewind {
   readonly discontinuity: number;
   readonly from: Microseconds;
   /**
-   * Up to where the old timeline was heard, or will be as far as it is kept and decoded already. Undefined as long as
-   * more of what is kept may still be decoded.
+   * End of the old timeline as heard, or as it will be heard from audio that is kept and decoded already. Undefined
+   * while more kept audio may still be decoded.
    */
   readonly heardUntil: Microseconds | undefined;
 }
@@ -37,22 +37,22 @@ export interface AppliedRewind {
 export interface PlayoutCounters extends PlaybackCounters, RingCounters {
   /** Milliseconds of audio played. */
   readonly playedMs: number;
-  /** Milliseconds played that had been taken back before; anything above 0 is a fault. */
+  /** Milliseconds of stale audio played; anything above 0 is a fault. */
   readonly staleMs: number;
-  /** Milliseconds of audio left out to catch up with a live broadcast. */
+  /** Milliseconds of audio skipped to catch up with a live broadcast. */
   readonly skippedMs: number;
 }
 
-/** Without audio for longer, none is being heard. */
+/** After this long without audio, none is audible. */
 const HEARD_FRAMES = framesIn(50);
-/** Audio that ends in a quantum or two below this peak, -60 dBFS, ended in silence. */
+/** Audio whose last quantum or two stay below this peak, -60 dBFS, ended in silence. */
 const SILENT_PEAK = 0.001;
 /** The least step of 16-bit samples, -90 dBFS: a quiet room is audio, a frame of silence is not. */
 const LEAST_PEAK = 1 / 32_768;
 
 /**
- * The last stage before a speaker: the timestamped ring read along the playback clock.
- * It is pure, so it runs the same in an AudioWorklet and in Node.
+ * The last stage before a speaker: the timestamped ring, read along the playback clock. It is pure, so it runs the same
+ * in an AudioWorklet and in Node.
  */
 export class Playout {
   readonly clock: PlaybackClock;
@@ -63,11 +63,11 @@ export class Playout {
   #boundary: { readonly generation: number; readonly from: number } | undefined;
   #applied: AppliedRewind | undefined;
   #heardUntil: number | undefined;
-  /** The same of what is older than the last rewind. */
+  /** The same for audio from before the last rewind. */
   #heardOld = 0;
   #playedFrames = 0;
   #staleFrames = 0;
-  /** Frames pulled since audio was heard. */
+  /** Frames pulled since audio was audible. */
   #quietFrames = Number.POSITIVE_INFINITY;
   /** Largest samples of the last two quanta that held audio. */
   #peaks: readonly [number, number] = [0, 0];
@@ -82,12 +82,12 @@ export class Playout {
     return this.#ring.channels;
   }
 
-  /** Media time of the next sample, or undefined while there is no timeline. */
+  /** Media time of the next sample, or undefined without a timeline. */
   get playhead(): Microseconds | undefined {
     return this.clock.playhead;
   }
 
-  /** Media time that is heard now: nothing lies between a playout and the ear but what pulls it. */
+  /** Media time that is audible now: between a playout and the ear there is only the puller. */
   get heard(): Microseconds | undefined {
     return this.playhead;
   }
@@ -112,7 +112,7 @@ export class Playout {
     return this.clock.due;
   }
 
-  /** Whether audio of the broadcast is being heard, or was within the last 50 ms. */
+  /** Whether audio of the broadcast is audible, or was within the last 50 ms. */
   get playing(): boolean {
     return this.#quietFrames < HEARD_FRAMES;
   }
@@ -175,7 +175,7 @@ export class Playout {
     this.clock.setPublisher(publisher);
   }
 
-  /** Says whether the broadcast is live: then audio is skipped where the delay is more than is aimed at. */
+  /** Sets whether the broadcast is live: then audio is skipped where the delay exceeds the target. */
   setLive(live: boolean): void {
     this.clock.setLive(live);
   }
@@ -186,7 +186,7 @@ export class Playout {
     return this.#ring.write(timestamp, samples, provenance);
   }
 
-  /** Takes audio back; see {@link PlaybackClock.rewind} for the playhead. */
+  /** Cuts stale audio; for the playhead see {@link PlaybackClock.rewind}. */
   rewind({ generation, ...rewind }: PlayoutRewind): void {
     const { from, discontinuity } = rewind;
     const cut = framesAt(from);
@@ -203,16 +203,16 @@ export class Playout {
     const isSettled = refined?.heardUntil !== undefined || !isAhead || isDecoded;
     this.#applied = { discontinuity, from, heardUntil: isSettled ? timestampAt(limit) : undefined };
     this.#boundary = { generation, from: cut };
-    // What was heard behind the cut says nothing about what replaces it.
+    // Audio heard behind the cut says nothing about its replacement.
     if (this.#heardUntil !== undefined) this.#heardUntil = Math.min(this.#heardUntil, cut);
   }
 
-  /** Makes the playhead stand still, or move again: while it is not known how far back a rewind goes. */
+  /** Pauses the playhead, or moves it again: while it is unknown how far back a rewind goes. */
   hold(on: boolean): void {
     this.#onHold = on;
   }
 
-  /** Forgets everything, for a new timeline. */
+  /** Drops everything, for a new timeline. */
   reset(): void {
     this.clock.reset();
     this.#ring.seek();
@@ -221,13 +221,13 @@ export class Playout {
   }
 
   /**
-   * Fills `output` (planar) with the next frames, silence where there is none, and moves the playhead on.
-   * Returns the origin of what sounds.
+   * Fills `output` (planar) with the next frames, or silence without any, and advances the playhead. Returns the origin
+   * of the audible frames.
    */
   pull(output: readonly Float32Array[]): Run[] {
     const runs = this.#pull(output);
     if (runs.length > 0) this.#note(output);
-    // The frame of silence that ends what an interrupt cut begins nothing: silence only goes on with what is heard.
+    // The frame of silence after an interrupt's cut does not start audio: silence only continues it.
     if (runs.length > 0 && (this.playing || this.#peaks[1] >= LEAST_PEAK)) this.#quietFrames = 0;
     else this.#quietFrames += output[0]?.length ?? 0;
     if (this.clock.live) this.#catchUp.heard(output);
@@ -240,7 +240,7 @@ export class Playout {
     this.#peaks = [this.#peaks[1], peak];
   }
 
-  /** Whether the audio heard last ended on purpose: in silence, or where a rewind cut it. */
+  /** Whether the last audio ended on purpose: in silence, or where a rewind cut it. */
   get #endedInSilence(): boolean {
     return Math.max(...this.#peaks) < SILENT_PEAK || this.#heardUntil === this.#boundary?.from;
   }
@@ -282,7 +282,7 @@ export class Playout {
     return runs;
   }
 
-  /** Once the playhead is behind the cut nothing of the old timeline is to come. */
+  /** Once the playhead is behind the cut, no more of the old timeline is to come. */
   #settle(): void {
     const applied = this.#applied;
     const boundary = this.#boundary;
@@ -300,12 +300,12 @@ export class Playout {
     if (!boundary || generation >= boundary.generation) return;
     this.#heardOld = start + frames;
     const heardUntil = timestampAt(start + frames);
-    const told = this.#applied?.heardUntil;
-    if (this.#applied && told !== undefined && heardUntil > told) this.#applied = { ...this.#applied, heardUntil };
+    const known = this.#applied?.heardUntil;
+    if (this.#applied && known !== undefined && heardUntil > known) this.#applied = { ...this.#applied, heardUntil };
     this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
   }
 
-  /** The clock may have been set by video too, or gone back for audio that came late. */
+  /** Video may have set the clock too, or it went back for late audio. */
   #follow(): void {
     const { anchors } = this.clock.counters;
     const { position } = this.clock;

@@ -17,7 +17,7 @@ interface Cell {
 
 const value = (position: number, generation: number) => Math.fround(1 + (position % 977) / 977 + generation);
 
-/** The ring as one would write it without caring for speed: a map from position to sample. */
+/** A naive ring without any care for speed: a map from position to sample. */
 class NaiveRing {
   cells = new Map<number, Cell>();
   floor = 0;
@@ -51,7 +51,7 @@ const command = fc.oneof(
   fc.record({ kind: fc.constant("read" as const), start: fc.constant(0), length: fc.integer({ min: 1, max: 20 }) }),
 );
 
-test("a ring agrees with a naive map, sample by sample, in what it plays and where it says it comes from", () => {
+test("a ring agrees with a naive map, sample by sample, in the audio it plays and its origin", () => {
   fc.assert(
     fc.property(fc.array(command, { minLength: 1, maxLength: 60 }), (commands) => {
       const ring = new SampleRing({ channels: 1, capacityMs: 100 });
@@ -79,10 +79,10 @@ test("a ring agrees with a naive map, sample by sample, in what it plays and whe
           for (let index = 0; index < output.length; index++) {
             const cell = naive.read(position + index);
             const run = origin[index];
-            const told = run && framesAt(run.timestamp) + index - run.offset;
+            const at = run && framesAt(run.timestamp) + index - run.offset;
             const right =
-              run?.generation === cell?.generation && run?.epoch === cell?.epoch && told === (cell && position + index);
-            if (!right) expect([run, told]).toEqual([cell, position + index]);
+              run?.generation === cell?.generation && run?.epoch === cell?.epoch && at === (cell && position + index);
+            if (!right) expect([run, at]).toEqual([cell, position + index]);
             settled = last?.generation === cell?.generation ? settled + 1 : 1;
             last = cell;
             const exact = settled > FADE && !cell?.faded;
@@ -97,7 +97,7 @@ test("a ring agrees with a naive map, sample by sample, in what it plays and whe
   );
 });
 
-test("a cut fades out before it and what follows fades in, without a step", () => {
+test("a ring fades out before a cut and fades in after it, without a step", () => {
   const ring = new SampleRing({ channels: 2, fadeMs: 5 });
   const one = new Float32Array(4800).fill(1);
   ring.write(microseconds(0), [one, one], { epoch: 0, generation: 0 });
@@ -120,7 +120,7 @@ test("a cut fades out before it and what follows fades in, without a step", () =
   }
 });
 
-test("a stop without warning decays from the last value that was heard, and silence stays silent", () => {
+test("a ring decays from the last value after a sudden stop, and silence stays silent", () => {
   const ring = new SampleRing({ channels: 1, fadeMs: 10 });
   ring.write(microseconds(0), [new Float32Array(960).fill(0.5)], { epoch: 0, generation: 0 });
   const output = [new Float32Array(1920)];
@@ -132,7 +132,7 @@ test("a stop without warning decays from the last value that was heard, and sile
   expect(output[0]!.subarray(480).every((sample) => sample === 0)).toBe(true);
 });
 
-test("timestamps rounded to less than half a millisecond leave no hole, more is a hole", () => {
+test("a ring closes holes of less than half a millisecond, which come from rounding, and keeps longer ones", () => {
   const ring = new SampleRing({ channels: 1 });
   const samples = [new Float32Array(960).fill(1)];
   ring.write(microseconds(0), samples, { epoch: 0, generation: 0 });
@@ -144,7 +144,7 @@ test("timestamps rounded to less than half a millisecond leave no hole, more is 
   expect(ring.nextAudio(1920)).toBe(1968);
 });
 
-test("what is late or too far ahead is counted and not kept", () => {
+test("a ring counts audio that is late or too far ahead, and drops it", () => {
   const ring = new SampleRing({ channels: 1, capacityMs: 20 });
   ring.seek(480);
   expect(ring.write(microseconds(0), [new Float32Array(960)], { epoch: 0, generation: 0 })).toBe(480);

@@ -2,15 +2,15 @@ import { bestShift, InputError, type Microseconds } from "../../base/index.js";
 import { Declicker, fadeCurve } from "../output/declicker.js";
 import { framesAt, framesIn, timestampAt } from "./samples.js";
 
-/** Where samples come from. */
+/** Origin of samples. */
 export interface Provenance {
   /** Epoch of the group they were decoded from. */
   readonly epoch: number;
-  /** How many rewinds had been applied when their packet was handed to the decoder. */
+  /** Number of rewinds applied when their packet was handed to the decoder. */
   readonly generation: number;
 }
 
-/** Consecutive frames of one origin in what was pulled; what no run covers is silence. */
+/** Consecutive pulled frames of one origin; frames outside any run are silence. */
 export interface Run extends Provenance {
   /** First frame in the pulled quantum. */
   readonly offset: number;
@@ -22,19 +22,19 @@ export interface Run extends Provenance {
 /** Options for {@link SampleRing}. */
 export interface SampleRingOptions {
   readonly channels: 1 | 2;
-  /** How much audio it holds ahead of the reading position. Default 4000. */
+  /** Capacity ahead of the reading position. Default 4000. */
   readonly capacityMs?: number;
   /** Length of a fade; at most 10. Default 5. */
   readonly fadeMs?: number;
 }
 
-/** What a ring has had to drop. */
+/** Frames that a ring has dropped. */
 export interface RingCounters {
   /** Frames written behind the reading position. */
   readonly lateFrames: number;
   /** Frames written too far ahead. */
   readonly overflowFrames: number;
-  /** Frames taken back or given up before they were read. */
+  /** Frames cut off or given up before they were read. */
   readonly truncatedFrames: number;
 }
 
@@ -45,16 +45,16 @@ interface Segment extends Provenance {
   faded: boolean;
 }
 
-/** Longest stretch that {@link SampleRing.splice} takes out. */
+/** Longest stretch that {@link SampleRing.splice} removes. */
 const MAX_SPLICE_FRAMES = framesIn(20);
 
-/** How far a timestamp may be off the end of what precedes it and still continue it: timestamps are rounded. */
+/** How far a timestamp may be off the end of the audio before it and still continue it: timestamps are rounded. */
 const SNAP_FRAMES = 24;
 
 /**
- * Decoded audio by media time at 48 kHz: written in any order, read along the playhead, cut off at any point.
- * Every sample remembers its origin. What was never written is silence. Generations and joints are faded without ever reading
- * a sample that was cut off.
+ * Decoded audio by media time at 48 kHz: written in any order, read along the playhead, cut off at any point. Every
+ * sample carries its origin. Unwritten positions are silence. Generations and joints are faded without reading any
+ * sample that was cut off.
  */
 export class SampleRing {
   readonly #channels: readonly Float32Array[];
@@ -94,7 +94,7 @@ export class SampleRing {
     };
   }
 
-  /** Where reading goes on; undefined before the first write or reading. */
+  /** The next reading position; undefined before the first write or read. */
   get floor(): number | undefined {
     return this.#floor;
   }
@@ -118,7 +118,7 @@ export class SampleRing {
     return undefined;
   }
 
-  /** The largest sample of `frames` frames at `position`; undefined where they are not audio of one origin throughout. */
+  /** The largest sample of `frames` frames at `position`; undefined unless they are audio of one origin throughout. */
   peak(position: number, frames: number): number | undefined {
     const segment = this.#segments.find(({ start, end }) => start <= position && end > position);
     if (segment === undefined || segment.end < position + frames) return undefined;
@@ -129,9 +129,9 @@ export class SampleRing {
   }
 
   /**
-   * Takes from `least` to `most` frames (20 ms at most) out at `position`, which has to be where the last reading ended,
-   * such that the audio goes on as alike as can be, and crossfades over the place. Reading has to go on behind what was
-   * taken out. Returns how many frames that is: none where the audio is not of one origin throughout.
+   * Removes `least` to `most` frames (20 ms at most) at `position`, which has to be the end of the last read. It picks
+   * the best match and crossfades over the joint. Reading has to continue behind the removed frames. Returns their
+   * number: 0 unless the audio is of one origin throughout.
    */
   splice(position: number, least: number, most: number): number {
     const fade = this.#fade.length;
@@ -139,7 +139,7 @@ export class SampleRing {
     const segment = this.#segments.find(({ start, end }) => start <= position && end > position);
     if (segment === undefined || segment.faded || before?.position !== position) return 0;
     if (before.epoch !== segment.epoch || before.generation !== segment.generation) return 0;
-    // What is mixed in comes from before what it is mixed into, so that no later cut can miss any of it.
+    // The audio mixed in comes from before its target, so that no later cut can miss any of it.
     const shortest = Math.max(least, fade);
     const longest = Math.min(most, MAX_SPLICE_FRAMES, segment.end - position - fade);
     if (longest < shortest) return 0;
@@ -155,8 +155,8 @@ export class SampleRing {
   }
 
   /**
-   * Stores planar samples (one array per channel, mono is copied to all) that start at `timestamp`; what they overlap
-   * is overwritten. Returns how many frames were stored: what lies behind the reading position or too far ahead is not.
+   * Stores planar samples (one array per channel, mono is copied to all) that start at `timestamp`, over older ones.
+   * Returns how many frames it stored: none behind the reading position or too far ahead.
    */
   write(timestamp: Microseconds, samples: readonly Float32Array[], { epoch, generation }: Provenance): number {
     const length = samples[0]?.length ?? 0;
@@ -182,8 +182,8 @@ export class SampleRing {
   }
 
   /**
-   * Takes back everything at or after `from` that is older than `generation` (of any age by default), keeps what is
-   * before, and fades its last milliseconds out. Returns how many frames were taken back.
+   * Cuts everything at or after `from` that is older than `generation` (of any age by default), keeps the audio before,
+   * and fades its last milliseconds out. Returns how many frames it cut.
    */
   truncate(from: Microseconds, generation = Number.POSITIVE_INFINITY): number {
     const cut = framesAt(from);
@@ -194,16 +194,16 @@ export class SampleRing {
     return taken;
   }
 
-  /** Reads on at `position`, and keeps what is held behind it. */
+  /** Continues reading at `position`, and keeps the audio behind it. */
   moveTo(position: number): void {
-    // Reading may go back; what then lies beyond the capacity shares its place with what may come.
+    // Reading may go back; audio beyond the capacity then shares its place with future audio.
     if (this.#floor !== undefined && position < this.#floor)
       this.#truncatedFrames += this.#carve(position + this.#capacity, Number.POSITIVE_INFINITY, () => true);
     this.#floor = position;
     while (this.#segments[0] && this.#segments[0].end <= position) this.#segments.shift();
   }
 
-  /** Forgets everything and reads on at `position`, or where the next write starts. */
+  /** Drops everything and continues reading at `position`, or where the next write starts. */
   seek(position?: number): void {
     this.#truncatedFrames += this.framesFrom(this.#floor ?? Number.NEGATIVE_INFINITY);
     this.#segments = [];
@@ -211,8 +211,8 @@ export class SampleRing {
   }
 
   /**
-   * Fills `output` (planar, one array per channel) from `offset` on with `frames` frames that start at `position`, and
-   * forgets everything before their end. Returns the origin of what sounds.
+   * Fills `output` (planar, one array per channel) from `offset` on with `frames` frames from `position` on, and drops
+   * everything before their end. Returns the origin of the audible frames.
    */
   read(output: readonly Float32Array[], position: number, offset: number, frames: number): Run[] {
     const runs: Run[] = [];
@@ -240,7 +240,7 @@ export class SampleRing {
     return runs;
   }
 
-  /** Fills `frames` frames of `output` with silence, into which what was read last fades, without moving on. */
+  /** Fills `frames` frames of `output` with silence, with the last audio fading into it, without moving on. */
   silence(output: readonly Float32Array[], offset: number, frames: number): void {
     this.#declicker.silence(output, offset, frames);
     this.#continues = undefined;

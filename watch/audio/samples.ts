@@ -1,6 +1,6 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 
-/** Frames (one sample of every channel) per second of everything that is played. */
+/** Frames (one sample of every channel) per second of all playback. */
 export const SAMPLE_RATE = 48_000;
 
 /** Frames that a speaker pulls at once: the render quantum of the Web Audio API. */

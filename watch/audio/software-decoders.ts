@@ -4,7 +4,7 @@ import { loadOpus } from "./opus.js";
 import { openPcm } from "./pcm.js";
 import type { AudioDecoders } from "./switchable-decoder.js";
 
-/** What decodes audio without a browser: Opus and 16-bit PCM, delivered in so many channels. */
+/** Decodes audio without a browser: Opus and 16-bit PCM, delivered in this many channels. */
 export function softwareDecoders(channels: 1 | 2): AudioDecoders {
   return {
     canDecode: ({ codec }) => codec === "opus" || codec === "pcm-s16",

@@ -1,21 +1,21 @@
-/** A time during which nothing was there to be played; all numbers are frames at 48 kHz. */
+/** A time without audio to play; all numbers are frames at 48 kHz. */
 interface Starvation {
-  /** How long it lasts so far. */
+  /** Its length so far. */
   frames: number;
-  /** Of these, how long the playhead stood still. */
+  /** Of these, how long the playhead waited. */
   waited: number;
-  /** Whether the audio before it ended in silence, as the end of an utterance does. */
+  /** Whether the audio before it ended in silence, as an utterance does. */
   readonly isPause: boolean;
   isUnderrun: boolean;
 }
 
-/** How an arriving frame ends a starvation. */
+/** The frame that ends a starvation. */
 export interface StarvationEnd {
-  /** Where the frame begins. */
+  /** Start of the frame. */
   readonly frame: number;
-  /** Where the playhead would be had it never waited. */
+  /** Position of the playhead without any waits. */
   readonly due: number;
-  /** Where the last audio heard ended. */
+  /** End of the last audio heard. */
   readonly heard: number | undefined;
   /** Whether it is so late that the publisher's media time must have stood still. */
   readonly stoodStill: boolean;
@@ -25,31 +25,31 @@ export interface StarvationEnd {
 export const CONTIGUOUS_FRAMES = 24;
 
 /**
- * Judges the times without audio: a pause that the publisher meant, or an underrun, which is audio missing when it was
- * due.
+ * Classifies times without audio: a pause that the publisher intended, or an underrun, which is audio missing when it
+ * was due.
  *
- * Our publisher ends every utterance with silence and never begins one right where the last one ended. Audio that breaks
- * off in the middle of a audio is therefore an underrun at once, and so is silence whose continuation comes late. Other
- * publishers promise neither: theirs is an underrun only in hindsight, when audio arrives after its time.
+ * Our publisher ends every utterance with silence and never begins one right where the last one ended. Audio that
+ * breaks off in mid-sound is therefore an underrun at once, and so is silence whose continuation comes late. Other
+ * publishers promise neither: theirs is an underrun only in hindsight, when audio arrives late.
  */
 export class StarvationMeter {
-  /** Whether the publisher marks the pauses it means. */
+  /** Whether the publisher marks intended pauses. */
   marked = false;
   #current: Starvation | undefined;
   #underruns = 0;
   #underrunFrames = 0;
 
-  /** Whether nothing is there to be played. */
+  /** Whether no audio is left to play. */
   get starving(): boolean {
     return this.#current !== undefined;
   }
 
-  /** Whether that is taken for a pause that the publisher meant. */
+  /** Whether this counts as an intended pause. */
   get pausing(): boolean {
     return this.#current?.isPause ?? false;
   }
 
-  /** Frames that the playhead has stood still since nothing is there. */
+  /** Frames that the playhead has waited since then. */
   get waited(): number {
     return this.#current?.waited ?? 0;
   }
@@ -63,14 +63,14 @@ export class StarvationMeter {
     return this.#underrunFrames;
   }
 
-  /** Nothing more is there; does nothing when that is known. `isPause`: the audio ended in silence. */
+  /** No audio is left; has no effect during a starvation. `isPause`: the audio ended in silence. */
   begin(isPause: boolean): void {
     if (this.#current) return;
     this.#current = { frames: 0, waited: 0, isPause, isUnderrun: this.marked && !isPause };
     if (this.#current.isUnderrun) this.#underruns++;
   }
 
-  /** Time goes by, in `waited` of which the playhead stood still. */
+  /** Time passes; the playhead waited in `waited` of it. */
   pass(frames: number, waited: number): void {
     const current = this.#current;
     if (!current) return;
@@ -79,7 +79,7 @@ export class StarvationMeter {
     if (current.isUnderrun) this.#underrunFrames += frames;
   }
 
-  /** A frame arrived. Returns whether it was a pause that the publisher meant. */
+  /** A frame arrived. Returns whether the gap was an intended pause. */
   end({ frame, due, heard, stoodStill }: StarvationEnd): boolean {
     const current = this.#current;
     this.#current = undefined;
@@ -91,7 +91,7 @@ export class StarvationMeter {
     return false;
   }
 
-  /** The timeline starts over: what was missing will not come. */
+  /** The timeline restarts: the missing audio will not come. */
   forget(): void {
     this.#current = undefined;
   }

@@ -5,17 +5,17 @@ import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "./a
 /** Makes a decoder of audio. */
 export type OpenAudioDecoder = OpenDecoder<readonly Float32Array[], AudioPacketDecoder>;
 
-/** What decodes audio here. */
+/** The audio decoders of a platform. */
 export interface AudioDecoders {
   /** Whether a rendition can be decoded. */
   canDecode(rendition: AudioRendition): boolean | Promise<boolean>;
-  /** Loads what decodes it; rejects with a `MediaError` (`UNSUPPORTED_CODEC`) where nothing does. */
+  /** Loads a decoder; rejects with a `MediaError` (`UNSUPPORTED_CODEC`) without one. */
   load(rendition: AudioRendition): Promise<OpenAudioDecoder>;
 }
 
 /**
- * A decoder that becomes another one where a broadcast goes on in another codec: what is handed over after
- * {@link become} is decoded by the new one. Before the first it decodes nothing.
+ * A decoder that another one can replace where a broadcast changes its codec: packets after {@link become} go to the
+ * new one. Before the first it decodes nothing.
  */
 export class SwitchableDecoder implements AudioPacketDecoder {
   readonly #events: DecoderEvents<readonly Float32Array[]>;
@@ -26,7 +26,7 @@ export class SwitchableDecoder implements AudioPacketDecoder {
     this.#events = events;
   }
 
-  /** Closes the decoder and goes on with another. */
+  /** Closes the decoder and continues with another. */
   become(open: OpenAudioDecoder): void {
     this.#decoder?.close();
     this.#decoder = this.#closed ? undefined : open(this.#events);

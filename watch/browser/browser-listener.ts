@@ -34,13 +34,13 @@ import { workletUrl } from "./worklet-url.js";
 
 /** Options for {@link BrowserListener}. */
 export interface BrowserListenerOptions {
-  /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
+  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
   readonly url: string | URL;
-  /** Name of the broadcast, with or without its `.hang`; publishers of other makes need not use that. */
+  /** Name of the broadcast, with or without its `.hang`, which publishers of other makes need not use. */
   readonly broadcast: string;
-  /** Delay from arrival to audio at first, in milliseconds; it adapts from there. Default 80. */
+  /** Initial delay from arrival to audio, in milliseconds; it adapts from there. Default 80. */
   readonly jitterMs?: number;
-  /** Where video is shown; without it video is not subscribed to. */
+  /** Canvas for the video; without it the listener does not subscribe to video. */
   readonly canvas?: HTMLCanvasElement;
   /**
    * URL of the audio worklet's script, for pages whose content security policy forbids `blob:` scripts. Default: a blob of
@@ -49,17 +49,20 @@ export interface BrowserListenerOptions {
   readonly workletUrl?: string | URL;
   /** Closes the listener; `closed` then resolves with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: BrowserConnectOptions;
-  /** How long to wait for a publisher before `problem` says so, in milliseconds; it goes on waiting after that. Default 10,000. */
+  /**
+   * How long to wait for a publisher before a `problem` event, in milliseconds; the listener keeps waiting after that.
+   * Default 10,000.
+   */
   readonly timeoutMs?: number;
 }
 
-/** Live numbers of a {@link BrowserListener}. */
+/** Current numbers of a {@link BrowserListener}. */
 export interface BrowserListenerStats extends PlayerStats {
-  /** What carries the session; undefined while there is none. */
+  /** Transport of the session; undefined without a session. */
   readonly backend: BrowserConnection["backend"] | undefined;
-  /** Level of the last moment in decibels below full scale; -Infinity for silence. */
+  /** Current level in decibels below full scale; -Infinity for silence. */
   readonly levelDb: number;
   /** Pictures shown. */
   readonly imagesShown: number;
@@ -77,27 +80,27 @@ const RULES = fields<BrowserListenerOptions>(
   },
 );
 
-/** The wait between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
+/** Delay between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
 /** A session that lasted this long ends the outage before it. */
 const SETTLED_MS = 5000;
-/** Time between two turns while the worklet, whose statuses make them, stands still. */
+/** Interval of turns while the worklet is stalled; otherwise its statuses trigger them. */
 const TURN_MS = 100;
 /** Time between `stats` events: 100 ms. */
 const STATS_INTERVAL = 100_000;
-/** Audio is decoded when it is nearly due, so that what is taken back meanwhile costs nothing. */
+/** Audio is decoded shortly before it is due, so that audio taken back meanwhile costs nothing. */
 const HORIZON_MS = 500;
 
 /**
- * Plays a broadcast in a browser: connects, subscribes, decodes and plays, reports what it hears, and comes back by
- * itself after a loss of connection.
+ * Plays a broadcast in a browser: connects, subscribes, decodes and plays, reports what it played, and reconnects by
+ * itself.
  *
  * Events, each a `CustomEvent`: `state` (`ListenerState`), `rewind` (`ListenerRewind`), `landing` (`ListenerLanding`),
- * `problem` (`Error`: something that it recovers from by itself), and `stats` ten times a second
- * ({@link BrowserListenerStats}).
+ * `problem` (`Error`: a fault from which it recovers by itself), and `stats` ten times a second ({@link
+ * BrowserListenerStats}).
  */
 export class BrowserListener extends EventTarget implements AsyncDisposable {
-  /** Resolves once audio can come; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
+  /** Resolves once audio can arrive; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;
@@ -107,14 +110,14 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   readonly #output: SpeakerOutput;
   readonly #player: Player;
   readonly #screen: Screen | undefined;
-  readonly #told: Promise<void>;
+  readonly #emitted: Promise<void>;
   #settle!: (error: Error | null) => void;
   #session: BrowserConnection | undefined;
   #statsAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * Starts at once; best called from a click, as browsers ask for audio. Throws an `InputError` (`INVALID_OPTION`) on
-   * options that are not what they must be.
+   * Starts at once; best called from a click, because browsers require one for audio. Throws an `InputError`
+   * (`INVALID_OPTION`) on invalid options.
    */
   constructor(options: BrowserListenerOptions) {
     super();
@@ -135,13 +138,13 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       horizonMs: HORIZON_MS,
     });
     this.#screen = canvas && new Screen(canvas, () => this.#player.video?.present() as VideoFrame | undefined);
-    this.#told = this.#tell();
+    this.#emitted = this.#emitEvents();
     this.started = this.#start();
     background("watch.browser", this.#live());
     endWith(options.signal, this.closed, (reason) => this.#end(reason));
   }
 
-  /** The newest numbers. */
+  /** Current numbers. */
   stats(): BrowserListenerStats {
     return {
       ...this.#player.stats(),
@@ -151,7 +154,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     };
   }
 
-  /** What goes to the speakers, to connect an analyser or a recorder to; undefined before {@link started}. */
+  /** The audio for the speakers, to connect an analyser or a recorder; undefined before {@link started}. */
   get audio(): AudioNode | undefined {
     return this.#output.audio;
   }
@@ -173,7 +176,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       this.#screen?.close();
       this.#player.close();
       await this.#output.close();
-      await this.#told;
+      await this.#emitted;
       this.#settle(error);
     }
     await this.closed;
@@ -197,7 +200,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** Sessions one after the other, until it is closed or an error ends it that no repeat can mend. */
+  /** Opens one session after the other, until closed or until an error that no retry can mend. */
   async #connect(): Promise<void> {
     let outageAt = performance.now();
     while (!this.#stop.signal.aborted) {
@@ -225,7 +228,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       ({ closeCode = 0, reason = "" }) => (closeCode === 0 ? undefined : endOf({ closeCode, reason })),
       () => undefined,
     );
-    // A path that is dead without the browser's knowledge: it would take 30 s to notice.
+    // A dead path that the browser has not noticed, which would take it 30 s.
     void session.liveness.silent().then((silent) => silent && transport.close());
     try {
       signal.throwIfAborted();
@@ -263,10 +266,10 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
 
   #missing(): Error {
     const name = broadcastPath(this.#options.broadcast);
-    return new TransportError("NO_BROADCAST", `Nobody publishes ${name} at ${this.#url.host} yet.`);
+    return new TransportError("NO_BROADCAST", `No publisher of ${name} at ${this.#url.host} yet.`);
   }
 
-  /** Moves what can move with every status of the worklet, or by the clock while its context is suspended. */
+  /** Advances playback with every status of the worklet, or by the clock while its context is suspended. */
   async #turn(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#output.next(TURN_MS);
@@ -279,7 +282,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     }
   }
 
-  async #tell(): Promise<void> {
+  async #emitEvents(): Promise<void> {
     for await (const { kind, detail } of this.#player.events) this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
 }

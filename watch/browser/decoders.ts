@@ -13,7 +13,7 @@ import { SAMPLE_RATE } from "../audio/samples.js";
 import type { AudioDecoders } from "../audio/switchable-decoder.js";
 import type { VideoDecoders } from "../video/video-player.js";
 
-/** The two decoders of WebCodecs as far as they are alike. */
+/** The common part of the two decoders of WebCodecs. */
 interface CodecPort<Chunk> {
   decode(chunk: Chunk): void;
   close(): void;
@@ -23,15 +23,15 @@ interface CodecPort<Chunk> {
 interface CodecKind<Chunk, Raw extends { readonly timestamp: number; close(): void }, Output> {
   readonly open: (init: { output: (raw: Raw) => void; error: (error: unknown) => void }) => CodecPort<Chunk>;
   readonly wrap: (init: { type: "key" | "delta"; timestamp: number; data: Uint8Array<ArrayBuffer> }) => Chunk;
-  /** Notes the tickets of packets handed over, and finds the one of an output. */
+  /** Records the tickets of packets, and finds the ticket of an output. */
   readonly tickets: () => Pick<TicketQueue, "push" | "take" | "size">;
-  /** Turns what the codec gives into what the pipeline takes; closing it is up to this. */
+  /** Converts the codec's output for the pipeline, and closes it. */
   readonly convert: (raw: Raw) => Output;
 }
 
 /**
  * A WebCodecs decoder behind the pipelines' interface. Every reset replaces the codec and its queue of tickets, so that
- * an output of before can neither be lost count of nor pass for one of after.
+ * an output from before a reset is neither lost nor taken for a later one.
  */
 function openWith<Chunk, Raw extends { readonly timestamp: number; close(): void }, Output>(
   kind: CodecKind<Chunk, Raw, Output>,
@@ -98,7 +98,7 @@ function planes(data: AudioData): Float32Array[] {
 
 /**
  * Tickets in the order of the packets. Chromium stamps decoded audio by counting samples from a decoder's first packet
- * on, so that after any gap its timestamps say nothing; but every audio packet gives exactly one output, in order.
+ * on, so its timestamps are useless after a gap. But every audio packet gives exactly one output, in order.
  */
 class TicketLine {
   readonly #tickets: Ticket[] = [];
@@ -145,7 +145,7 @@ export function audioDecoder(config: AudioDecoderConfig): OpenDecoder<readonly F
   };
 }
 
-/** Decodes pictures with the browser's VideoDecoder. */
+/** Decodes video with the browser's VideoDecoder. */
 export function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
   return (events) =>
     openWith<EncodedVideoChunk, VideoFrame, VideoFrame>(
@@ -163,12 +163,12 @@ export function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame
     );
 }
 
-/** What the browser's AudioDecoder needs to know of a catalog's audio rendition. */
+/** Configuration of the browser's AudioDecoder for a catalog's audio rendition. */
 export function audioConfig({ codec, sampleRate, numberOfChannels, description }: AudioRendition): AudioDecoderConfig {
   return { codec, sampleRate, numberOfChannels, ...describe(description) };
 }
 
-/** What the browser's VideoDecoder needs to know of a catalog's video rendition. */
+/** Configuration of the browser's VideoDecoder for a catalog's video rendition. */
 export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
   const { codec, codedWidth, codedHeight, displayAspectWidth, displayAspectHeight, description } = rendition;
   const coded = codedWidth && codedHeight ? { codedWidth, codedHeight } : {};
@@ -176,7 +176,7 @@ export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
   return { codec, ...coded, ...aspect, ...describe(description) };
 }
 
-/** What this browser decodes audio with; not every AudioDecoder knows PCM, and it needs none. */
+/** Audio decoders of this browser. PCM needs no AudioDecoder, and not every one supports it. */
 export const browserDecoders: AudioDecoders = {
   async canDecode(rendition) {
     if (rendition.codec === "pcm-s16") return true;
@@ -190,7 +190,7 @@ export const browserDecoders: AudioDecoders = {
   },
 };
 
-/** What this browser decodes video with. */
+/** Video decoders of this browser. */
 export const browserVideoDecoders: VideoDecoders<VideoFrame> = {
   async canDecode(rendition) {
     if (typeof VideoDecoder === "undefined") return false;
@@ -200,7 +200,7 @@ export const browserVideoDecoders: VideoDecoders<VideoFrame> = {
   open: (rendition) => videoDecoder(videoConfig(rendition)),
 };
 
-/** The catalog writes bytes in hexadecimal. */
+/** The catalog has bytes in hexadecimal. */
 function describe(hex: string | undefined): { description?: Uint8Array<ArrayBuffer> } {
   if (!hex) return {};
   return { description: Uint8Array.from(hex.match(/../g)!, (pair) => Number.parseInt(pair, 16)) };

@@ -5,20 +5,20 @@ import { BrowserListener, type BrowserListenerStats } from "./browser-listener.j
 export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 export type { BrowserListenerStats } from "./browser-listener.js";
 
-/** What an element is doing: what its listener does, `idle` without one, `failed` after one that can never play. */
+/** State of an element: that of its listener, `idle` without one, `failed` after one that can never play. */
 export type UnsayWatchState = ListenerState | "idle" | "failed";
 
-/** How far the broadcast was heard. */
+/** Current position in the broadcast. */
 export interface UnsayHeard {
-  /** Media time of what is heard now, in microseconds. */
+  /** Media time of the audio that is audible now, in microseconds. */
   readonly playheadUs: number;
-  /** Level of the last moment in decibels below full scale. */
+  /** Current level in decibels below full scale. */
   readonly levelDb: number;
 }
 
-/** What ended playing. */
+/** The reason why playing ended. */
 export interface UnsayFailure {
-  /** Stable, such as `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `UNAUTHORIZED`; `UNKNOWN` for what has none. */
+  /** Stable, such as `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `UNAUTHORIZED`; `UNKNOWN` for errors without a code. */
   readonly code: string;
   /** One sentence. */
   readonly message: string;
@@ -30,7 +30,7 @@ export interface UnsayWatchEventMap {
   rewind: CustomEvent<ListenerRewind>;
   heard: CustomEvent<UnsayHeard>;
   stats: CustomEvent<BrowserListenerStats>;
-  /** Something that the element recovers from by itself. */
+  /** A fault from which the element recovers by itself. */
   problem: CustomEvent<Error>;
   /** It can't play, and does not try again until `play` is called. */
   error: CustomEvent<UnsayFailure>;
@@ -57,20 +57,20 @@ const STYLE = `
 `;
 
 /**
- * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the speakers
- * and video, where there is any, on its canvas.
+ * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
+ * speakers and video, if any, on its canvas.
  *
- * Attributes: `url` of the relay (default: where the page came from), `broadcast` by name (default "demo"), `jitter` in
- * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses, and
- * `autoplay`: where the browser forbids audio before a click, the button is shown until it has had one. The element sets
- * `video` once there is a picture, and `speaking` while a voice is heard, as far as the publisher reports it. It plays on
- * after it was taken out of the document and put back, and plays what `url` and `broadcast` name when these change.
+ * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "demo"), `jitter` in
+ * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses,
+ * and `autoplay`. Where the browser forbids audio before a click, the element shows the button until it has been
+ * clicked. The element sets `video` once there is a picture, and `speaking` while a voice is audible, if the publisher
+ * reports voices. It keeps playing after a move within the document, and restarts when `url` or `broadcast` change.
  *
- * Parts: `button`, `video`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`, `--unsay-radius`.
- * Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
+ * Parts: `button`, `video`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`,
+ * `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
  */
 export class UnsayWatch extends HTMLElement {
-  /** Attributes that the browser reports changes of. */
+  /** Attributes that the browser observes. */
   static readonly observedAttributes = ["url", "broadcast", "controls", "muted", "volume"];
 
   #listener: BrowserListener | undefined;
@@ -100,22 +100,21 @@ export class UnsayWatch extends HTMLElement {
     this.#showButton();
   }
 
-  /** The newest numbers; undefined before the first {@link play}. */
+  /** Current numbers; undefined before the first {@link play}. */
   get stats(): BrowserListenerStats | undefined {
     return this.#listener?.stats() ?? this.#stats;
   }
 
-  /** What it is doing. */
   get state(): UnsayWatchState {
     return this.#listener?.stats().state ?? this.#state;
   }
 
-  /** Whether it is not to play. */
+  /** Whether it is paused. */
   get paused(): boolean {
     return this.#listener === undefined;
   }
 
-  /** Whether what is played goes unheard; the listener reports it as heard all the same. */
+  /** Whether it is muted; the listener still reports the audio as heard. */
   get muted(): boolean {
     return this.hasAttribute("muted");
   }
@@ -124,7 +123,7 @@ export class UnsayWatch extends HTMLElement {
     this.toggleAttribute("muted", on);
   }
 
-  /** How loud it is, 0 to 1. Default 1. */
+  /** Volume, 0 to 1. Default 1. */
   get volume(): number {
     const volume = Number(this.getAttribute("volume") ?? 1);
     return Number.isFinite(volume) ? Math.min(1, Math.max(0, volume)) : 1;
@@ -134,19 +133,20 @@ export class UnsayWatch extends HTMLElement {
     this.setAttribute("volume", String(volume));
   }
 
-  /** The audio before `muted` and `volume`, to connect an analyser or a recorder to; undefined while not playing. */
+  /** The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. */
   get audio(): AudioNode | undefined {
     return this.#listener?.audio;
   }
 
-  /** The canvas that shows the video. */
+  /** The canvas of the video. */
   get canvas(): HTMLCanvasElement {
     return this.#canvas;
   }
 
   /**
-   * Starts to play at the live edge; call it from a click, as browsers ask for audio. A second call changes nothing.
-   * Rejects with a `TransportError` (`INSECURE_PAGE`) or a `MediaError` (`NO_AUDIO_DECODER`) where it can never play.
+   * Starts to play at the live edge; call it from a click, because browsers require one for audio. A second call
+   * changes nothing. Rejects with a `TransportError` (`INSECURE_PAGE`) or a `MediaError` (`NO_AUDIO_DECODER`) where it
+   * can never play.
    */
   async play(): Promise<void> {
     if (this.#listener) return;
@@ -186,7 +186,7 @@ export class UnsayWatch extends HTMLElement {
     void listener.close();
   }
 
-  /** As every element has it, with the events' types. */
+  /** As on every element, with the events' types. */
   override addEventListener<Name extends keyof UnsayWatchEventMap>(
     name: Name,
     listener: (event: UnsayWatchEventMap[Name]) => void,
@@ -221,7 +221,7 @@ export class UnsayWatch extends HTMLElement {
     else if (before !== now && this.#listener) this.#restart();
   }
 
-  // Several attributes that change together make one restart.
+  // Several attribute changes at once make one restart.
   #restart(): void {
     if (this.#restarting) return;
     this.#restarting = true;
@@ -240,7 +240,7 @@ export class UnsayWatch extends HTMLElement {
     else this.#try();
   }
 
-  /** Plays; what goes wrong is an `error` event, and of interest to nothing else. */
+  /** Plays; an error becomes an `error` event. */
   #try(): void {
     this.play().catch(() => {});
   }
@@ -300,7 +300,7 @@ export class UnsayWatch extends HTMLElement {
   }
 }
 
-/** Firefox knows; other browsers say it by starting no audio. */
+/** Firefox reports it; other browsers simply start no audio. */
 function isAutoplayAllowed(): boolean {
   const { getAutoplayPolicy } = navigator as { getAutoplayPolicy?: (type: string) => string };
   return getAutoplayPolicy?.call(navigator, "audiocontext") === "allowed";

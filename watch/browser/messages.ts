@@ -6,7 +6,7 @@ import type { Provenance } from "../audio/sample-ring.js";
 /** Name under which the audio worklet registers its processor. */
 export const PROCESSOR = "unsay-playout";
 
-/** What the page has the worklet do. */
+/** Commands from the page to the worklet. */
 export type WorkletCommand =
   | { readonly type: "arrive"; readonly timestamp: Microseconds }
   | { readonly type: "landed"; readonly timestamp: Microseconds }
@@ -24,7 +24,7 @@ export type WorkletCommand =
   | { readonly type: "hold"; readonly on: boolean }
   | { readonly type: "close" };
 
-/** How the worklet stands, sent about fifty times a second and at once after a rewind or a start. */
+/** Status of the worklet, sent about fifty times a second and at once after a rewind or a start. */
 export interface WorkletStatus {
   /** Media time of the next sample; undefined without a timeline. */
   readonly playhead: Microseconds | undefined;
@@ -37,16 +37,16 @@ export interface WorkletStatus {
   readonly patient: boolean;
   /** Whether the timeline has begun. */
   readonly started: boolean;
-  /** Whether audio is being heard, whether the playhead moves, and whether nothing is missing: see `Playout`. */
+  /** Whether audio is audible, whether the playhead moves, and whether nothing is missing: see `Playout`. */
   readonly playing: boolean;
   readonly moving: boolean;
   readonly resting: boolean;
   /** Milliseconds of decoded audio at or after the playhead. */
   readonly bufferedMs: number;
-  /** Sum of the squares of the samples since the last status, and how many those were. */
+  /** Sum of the squares of the samples since the last status, and their number. */
   readonly energy: number;
   readonly samples: number;
-  /** Rewinds obeyed since the start, of audio and of pictures: a status with fewer than were sent is out of date. */
+  /** Rewinds applied since the start, of audio and of video: a status with fewer than were sent is outdated. */
   readonly rewinds: number;
   /** The last rewind applied. */
   readonly applied: AppliedRewind | undefined;

@@ -1,5 +1,5 @@
 // `@moq/net` and `@moq/qmux` call these, which browsers have since 2023 (`withResolvers`) and 2024 (`difference`). The
-// library that stands in for them elsewhere would be an eighth of a page's script.
+// library that polyfills them elsewhere would make up an eighth of a page's script.
 
 if (typeof Promise.withResolvers !== "function")
   Promise.withResolvers = <T>() => {

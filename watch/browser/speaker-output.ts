@@ -7,7 +7,7 @@ import type { PlayerOutput } from "../options.js";
 import type { VideoClock } from "../video/video-pipeline.js";
 import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
 
-/** A context whose clock falls behind the page's by so many seconds, or that is silent for so long, stands still. */
+/** A context whose clock lags the page's by this many seconds, or that sends no status for as long, has stalled. */
 const STANDSTILL = 0.5;
 
 const NO_COUNTERS: PlayoutCounters = {
@@ -25,11 +25,11 @@ const NO_COUNTERS: PlayoutCounters = {
 };
 
 /**
- * The page's end of the playout in the audio worklet: what a player writes to and takes its time from. Before
- * {@link open} there is no audio; after that the worklet says about fifty times a second how it stands.
+ * The page's end of the playout in the audio worklet: a player writes audio to it and reads the time from it. Before
+ * {@link open} there is no audio; after that the worklet sends its status about fifty times a second.
  */
 export class SpeakerOutput implements PlayerOutput {
-  /** What video is timed by: a rewind of it only moves the playhead. */
+  /** Clock of the video: a rewind through it only moves the playhead. */
   readonly clock: VideoClock;
   readonly #jitterMs: number;
   #context: AudioContext | undefined;
@@ -40,14 +40,14 @@ export class SpeakerOutput implements PlayerOutput {
   #wake: (() => void) | undefined;
   #levelDb = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
-  /** Whether the playhead of the newest status is from before a rewind behind it. */
+  /** Whether a rewind is newer than the playhead of the last status. */
   #moved = false;
   #held = false;
   #live = false;
   #closed = false;
-  /** By how much the page's clock was ahead of the context's at the last status, in seconds. */
+  /** How far the page's clock was ahead of the context's at the last status, in seconds. */
   #standstill: number | undefined;
-  /** When the turn of a first frame comes, in the page's milliseconds, as long as the worklet has not said so. */
+  /** When a first frame is due, in the page's milliseconds, until the worklet has reported it. */
   #opening: { readonly timestamp: Microseconds; readonly at: number } | undefined;
 
   constructor({ jitterMs }: { readonly jitterMs: number }) {
@@ -62,7 +62,7 @@ export class SpeakerOutput implements PlayerOutput {
     };
   }
 
-  /** Makes the audio context and its worklet, from a script at a URL. Rejects where the browser refuses either. */
+  /** Creates the audio context and its worklet, from a script at a URL. Rejects where the browser refuses either. */
   async open(workletUrl: string | URL): Promise<void> {
     const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
     this.#context = context;
@@ -82,12 +82,12 @@ export class SpeakerOutput implements PlayerOutput {
     await context.resume();
   }
 
-  /** What goes to the speakers, to connect an analyser or a recorder to; undefined before {@link open}. */
+  /** The audio for the speakers, to connect an analyser or a recorder; undefined before {@link open}. */
   get audio(): AudioNode | undefined {
     return this.#bus;
   }
 
-  /** Resolves with the next status of the worklet, or after so many milliseconds without one. */
+  /** Resolves with the worklet's next status, or after this many milliseconds without one. */
   next(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -105,14 +105,14 @@ export class SpeakerOutput implements PlayerOutput {
     return microseconds(playhead + (this.moving ? this.#sinceStatus : 0));
   }
 
-  /** Media time of what leaves the speakers now: the playhead less what the device still holds. */
+  /** Media time at the speakers now: the playhead minus the audio in the device. */
   get heard(): Microseconds | undefined {
     const { playhead } = this;
     if (playhead === undefined) return undefined;
     return microseconds(Math.max(0, playhead - (this.#context?.outputLatency || 0) * 1e6));
   }
 
-  /** See `PlaybackClock.due`; a first frame's turn comes with the delay that the worklet is about to give it. */
+  /** See `PlaybackClock.due`; a first frame is due after the delay that the worklet is about to give it. */
   get due(): Microseconds | undefined {
     const due = this.#moved ? undefined : this.#status?.due;
     if (due !== undefined) return microseconds(due + (this.running ? this.#sinceStatus : 0));
@@ -128,12 +128,12 @@ export class SpeakerOutput implements PlayerOutput {
     return this.running && (this.#status?.started ?? false);
   }
 
-  /** Whether the playhead moves; never while the context is suspended, as of a page in the background. */
+  /** Whether the playhead moves; never while the context is suspended, as in a background page. */
   get moving(): boolean {
     return this.running && (this.#status?.moving ?? false);
   }
 
-  /** Whether audio is heard; never while the context is suspended. */
+  /** Whether audio is audible; never while the context is suspended. */
   get playing(): boolean {
     return this.running && (this.#status?.playing ?? false);
   }
@@ -163,12 +163,12 @@ export class SpeakerOutput implements PlayerOutput {
     return this.running ? this.#levelDb : Number.NEGATIVE_INFINITY;
   }
 
-  /** Whether the context takes samples: it says so itself, and the worklet has just been heard of. */
+  /** Whether the context takes samples: it reports so itself, and the worklet's last status is recent. */
   get running(): boolean {
     return this.#context?.state === "running" && performance.now() - this.#statusAt < STANDSTILL * 1e3;
   }
 
-  /** See `Playout.arrive`; the lead returned is against the projected playhead, or what it will be set to. */
+  /** See `Playout.arrive`; the lead is relative to the projected playhead, or the one about to be set. */
   arrive(timestamp: Microseconds): Microseconds {
     this.#send({ type: "arrive", timestamp });
     const { playhead } = this;
@@ -196,7 +196,7 @@ export class SpeakerOutput implements PlayerOutput {
     this.#send({ type: "publisher", publisher });
   }
 
-  /** See `Playout.write`; returns how many frames were sent, which is all. */
+  /** See `Playout.write`; returns the number of frames sent, which is all of them. */
   write(...[timestamp, samples, { epoch, generation }]: Parameters<AudioOutput["write"]>): number {
     const provenance = { epoch, generation };
     const buffers = samples.map(({ buffer }) => buffer as ArrayBuffer);
@@ -240,7 +240,7 @@ export class SpeakerOutput implements PlayerOutput {
     this.#wake?.();
   }
 
-  /** A suspended context, as of a page in the background, pulls nothing: the worklet learns how long that was. */
+  /** A suspended context, as in a background page, pulls nothing: report the length of the pause to the worklet. */
   #keepUp(): void {
     const standstill = performance.now() / 1e3 - (this.#context?.currentTime ?? 0);
     const lost = standstill - (this.#standstill ?? standstill);

@@ -1,7 +1,7 @@
 import { Playout, type PlayoutOptions } from "../audio/playout.js";
 import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.js";
 
-/** The part of the AudioWorklet's global scope that is used here; TypeScript's own libraries do not describe it. */
+/** The part of the AudioWorklet's global scope used here; TypeScript's own libraries do not declare it. */
 interface ProcessorBase {
   readonly port: MessagePort;
 }
@@ -14,7 +14,7 @@ declare function registerProcessor(
 /** Quanta of 128 frames between two statuses: about 20 ms. */
 const STATUS_QUANTA = 8;
 
-/** The speaker's end: pulls the shared {@link Playout} once per render quantum. */
+/** The speaker: pulls the shared {@link Playout} once per render quantum. */
 class PlayoutProcessor extends AudioWorkletProcessor {
   readonly #playout: Playout;
   #open = true;

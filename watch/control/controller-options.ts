@@ -5,60 +5,62 @@ import type { Backoff, ConnectOptions } from "../../transport/index.js";
 
 /** Options for `Controller`. */
 export interface ControllerOptions {
-  /** The relay; an `http:` URL means one with a certificate of its own making, pinned from `/certificate.sha256`. */
+  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
   readonly url: string | URL;
   /** Name of the broadcast, with or without its `.hang`. */
   readonly broadcast: string;
-  /** Its name: letters, digits, `_` and `-`, at most 64. Random by default; give it where a token names it. */
+  /**
+   * Id of the controller: letters, digits, `_` and `-`, at most 64. Random by default; set it where a token names it.
+   */
   readonly id?: string;
-  /** How long the publisher may be silent about a request before it is given up, in milliseconds. Default 10,000. */
+  /** How long the publisher may be silent about a request before it fails, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
   /** Closes the controller; `closed` then resolves with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: Omit<ConnectOptions, "signal">;
-  /** Waits between attempts to connect again. */
+  /** Delays between attempts to reconnect. */
   readonly backoff?: Backoff;
-  /** Takes what goes on, pino's shape. Default: nothing is logged. */
+  /** Logs in pino's format. Default: no log. */
   readonly logger?: Logger;
 }
 
 type WithoutId<T> = T extends unknown ? Omit<T, "requestId"> & { readonly requestId?: string } : never;
 
-/** An operation to send; a `requestId` is made up where there is none. */
+/** An operation to send; without a `requestId` it gets one. */
 export type ControllerOperation = WithoutId<Operation>;
 
 /**
- * What a controller is doing. `connecting`: there is no session. `waiting`: no publisher of the broadcast reads what it
- * sends. `ready`: one does.
+ * State of a controller. `connecting`: without a session. `waiting`: no publisher of the broadcast reads its requests.
+ * `ready`: one does.
  */
 export type ControllerState = "connecting" | "waiting" | "ready" | "closed";
 
-/** How far a payload is. */
+/** Progress of a payload. */
 export interface ControllerProgress {
   readonly requestId: string;
-  /** Bytes that the publisher has acknowledged, of so many. */
+  /** Bytes that the publisher has acknowledged, and their total. */
   readonly ackedBytes: number;
   readonly bytes: number;
 }
 
 /** Events of a `Controller`. */
 export interface ControllerEvents {
-  /** What it is doing has changed. */
+  /** The state changed. */
   state: [ControllerState];
-  /** More of a payload has arrived; at most 20 times a second for each, and at its end. */
+  /** More of a payload has arrived; at most 20 times a second per payload, and at its end. */
   progress: [ControllerProgress];
-  /** Something went wrong that it recovers from by itself. */
+  /** A fault from which it recovers by itself. */
   problem: [Error];
 }
 
-/** The numbers of a `Controller`; totals count from its start. */
+/** Numbers of a `Controller`; totals count from its start. */
 export interface ControllerStats {
   readonly state: ControllerState;
   readonly connected: boolean;
-  /** Why the last attempt to connect failed or the last session ended. */
+  /** Reason why the last attempt to connect failed or the last session ended. */
   readonly problem: Error | undefined;
-  /** Whether a publisher listens to it. */
+  /** Whether a publisher reads its requests. */
   readonly heard: boolean;
   readonly sessions: number;
   /** Requests that have not ended. */
@@ -67,11 +69,11 @@ export interface ControllerStats {
   readonly sent: number;
   /** Answers that could not be read. */
   readonly malformed: number;
-  /** Payloads on their way, by request. */
+  /** Payloads in transfer, by request. */
   readonly payloads: Readonly<Record<string, BulkSenderStats>>;
 }
 
-/** What the options must be. */
+/** Rules of the options. */
 export const CONTROLLER_RULES = fields<ControllerOptions>(
   { url: isUrl, broadcast: isBroadcast },
   {

@@ -47,7 +47,7 @@ import { PendingRequests } from "./pending-requests.js";
 const TICK_MS = 25;
 /** How long a relay should keep a request that a newer one has replaced. */
 const RETAIN_MS = 2000;
-/** A publisher that has just begun to take control has its track of answers a moment later. */
+/** A publisher that has just started remote control offers its track of answers a moment later. */
 const RETRY_MS = { first: 250, most: 250 };
 
 interface Live {
@@ -56,10 +56,10 @@ interface Live {
 }
 
 /**
- * Turns the knobs of a publisher from afar, through whatever relay both are connected to: publishes its operations as
- * groups of a small broadcast of its own, which the publisher finds, and reads the answers from the publisher's
- * broadcast. The publisher must allow it (`control: true`), and the relay must let this session publish under
- * `<broadcast>.control/`. Starts over by itself when the connection breaks.
+ * Controls a publisher remotely, through the relay that both are connected to. It publishes its operations as groups of
+ * a small broadcast of its own, which the publisher finds, and reads the answers from the publisher's broadcast. The
+ * publisher must allow it (`control: true`), and the relay must let this session publish under `<broadcast>.control/`.
+ * Reconnects by itself.
  */
 export class Controller extends EventEmitter<ControllerEvents> implements AsyncDisposable {
   /** The last part of the path under which it publishes. */
@@ -80,10 +80,10 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   #sent = 0;
   #malformed = 0;
   #lastProblem: Error | undefined;
-  /** What ended it. */
+  /** The error that ended it. */
   #error: Error | null = null;
 
-  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on options that are not what they must be. */
+  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
   constructor(options: ControllerOptions) {
     super();
     validate("Controller", CONTROLLER_RULES, options);
@@ -118,7 +118,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
     endWith(signal, this.closed, (reason) => this.#end(reason));
   }
 
-  /** The newest numbers. */
+  /** Current numbers. */
   stats(): ControllerStats {
     return {
       state: this.#state,
@@ -134,19 +134,19 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   }
 
   /**
-   * Sends one operation, with its payload, and resolves with how it ended; `failed` with a reason is an end like others.
-   * Operations are begun in the order they were sent in.
+   * Sends one operation, with its payload, and resolves with its end; `failed` with a reason is an end like others.
+   * Operations begin in the order they were sent.
    *
    * Rejects with an `InputError` (`INVALID_OPERATION`, `DUPLICATE_REQUEST`), a `StateError` (`CLOSED`,
-   * `TOO_MANY_REQUESTS`), the error that ended the controller, or a `TransportError` (`CONTROL_TIMEOUT`) when the publisher
-   * says nothing about it for `timeoutMs`, whereupon it is not known whether it was done.
+   * `TOO_MANY_REQUESTS`), the error that ended the controller, or a `TransportError` (`CONTROL_TIMEOUT`) when the
+   * publisher is silent about it for `timeoutMs`; the operation may have run all the same.
    */
   async send(operation: ControllerOperation, payload?: Uint8Array): Promise<ControlEvent> {
     this.#checkOpen();
     const parsed = parseOperation({ ...operation, requestId: operation.requestId ?? randomHex(8) }, payload);
     if (payload !== undefined && (payload.length === 0 || payload.length > MAX_PAYLOAD_BYTES))
       throw new InputError("INVALID_OPERATION", `The payload must have 1 to ${MAX_PAYLOAD_BYTES} bytes.`);
-    // Its place is taken before the digest is there, so that what is sent meanwhile can't go first or twice.
+    // Reserves its place before the digest is ready, so that a later request can't overtake it.
     const order = this.#requests.takeOrder(parsed.requestId);
     const head = payload && { bytes: payload.length, sha256: await digest(payload) };
     this.#checkOpen();
@@ -155,7 +155,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
     return ended;
   }
 
-  /** Ends it; requests that have not ended reject with a `StateError` (`CLOSED`). Idempotent. */
+  /** Ends it; pending requests reject with a `StateError` (`CLOSED`). Idempotent. */
   async close(): Promise<void> {
     this.#end(null);
   }
@@ -201,7 +201,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
     const ended = session.closed.then(() => {
       over = true;
     });
-    // Records are for listeners: they come off, and no one reads them.
+    // Records are for listeners: they are stripped and dropped.
     const { connection } = await openMoq(session, { records: REPORT_RECORDS });
     const broadcast = new Moq.Broadcast.Producer();
     const operations = new FrameTrackWriter(broadcast, { name: OPERATIONS_TRACK, priority: 100, retainMs: RETAIN_MS });

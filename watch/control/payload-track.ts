@@ -7,7 +7,7 @@ import { FrameTrackWriter } from "../../transport/index.js";
 /** How long a relay should keep a piece that a newer one has replaced. */
 const RETAIN_MS = 2000;
 
-/** The track of one payload in one session: asks the sender what may go and writes it. */
+/** The track of one payload in one session: writes the pieces that the sender allows. */
 export class PayloadTrack {
   readonly #broadcast: Moq.Broadcast.Producer;
   readonly #name: string;
@@ -23,7 +23,7 @@ export class PayloadTrack {
     this.#track = new FrameTrackWriter(broadcast, { name: this.#name, priority: 0, retainMs: RETAIN_MS });
   }
 
-  /** Sends what may go now, and comes back when more may; to be called every few milliseconds. */
+  /** Sends the pieces that may go now, and calls back when more may; call it every few milliseconds. */
   pump(): void {
     clearTimeout(this.#timer);
     if (this.#closed || !this.#track.used) return;

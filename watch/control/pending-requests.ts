@@ -5,12 +5,12 @@ import type { ControlAnswer, ControlEvent, Operation } from "../../flow/control/
 import type { ControllerProgress } from "./controller-options.js";
 import { PayloadTrack } from "./payload-track.js";
 
-/** How soon a request is repeated: first, and at most. A relay may drop a group, and its answer too. */
+/** How soon a request is repeated: first, and at most. A relay may drop a group, or its answer. */
 const FIRST_REPEAT_MS = 300;
 const MAX_REPEAT_MS = 2000;
-/** Requests at once; the publisher takes no more of one controller. */
+/** Maximum pending requests; the publisher accepts no more from one controller. */
 const MAX_PENDING = 64;
-/** Least time between two reports of one payload's progress. */
+/** Minimum interval between two progress reports of one payload. */
 const PROGRESS_MS = 50;
 
 /** A request that has not ended. */
@@ -21,16 +21,16 @@ export interface PendingRequest {
   readonly sender: BulkSender | undefined;
   readonly resolve: (event: ControlEvent) => void;
   readonly reject: (error: Error) => void;
-  /** When it is sent again; undefined before the first time. */
+  /** When to send it again; undefined before the first time. */
   repeatAt: number | undefined;
   repeatMs: number;
-  /** When the publisher last said anything about it, or it was first due. */
+  /** Time of the publisher's last word on it, or when it was first due. */
   heardAt: number;
   track: PayloadTrack | undefined;
   progressAt: number;
 }
 
-/** The requests of a controller that have not ended, in the order they were sent in. Times are the page's milliseconds. */
+/** A controller's pending requests, in the order they were sent. Times are the page's milliseconds. */
 export class PendingRequests {
   readonly #requests = new Map<string, PendingRequest>();
   #nextOrder = 0;
@@ -39,14 +39,14 @@ export class PendingRequests {
     return this.#requests.size;
   }
 
-  /** Payloads on their way, by request. */
+  /** Payloads in transfer, by request. */
   get payloads(): Readonly<Record<string, BulkSenderStats>> {
     const payloads: Record<string, BulkSenderStats> = {};
     for (const [requestId, { sender }] of this.#requests) if (sender) payloads[requestId] = sender.stats;
     return payloads;
   }
 
-  /** Gives a request its place, before its payload's digest is known. */
+  /** Reserves a request's place, before its payload's digest is known. */
   takeOrder(requestId: string): number {
     this.#checkNew(requestId);
     if (this.#requests.size >= MAX_PENDING)
@@ -54,7 +54,7 @@ export class PendingRequests {
     return this.#nextOrder++;
   }
 
-  /** Adds a request at its place; resolves with how it ends. */
+  /** Adds a request at its place; resolves with its end. */
   add(
     { order, operation, head }: Pick<PendingRequest, "order" | "operation" | "head">,
     payload?: Uint8Array,
@@ -77,13 +77,13 @@ export class PendingRequests {
     return promise;
   }
 
-  /** Rejects those of which the publisher has said nothing for so long. */
+  /** Rejects requests on which the publisher has been silent for too long. */
   expire(now: number, timeoutMs: number, error: () => Error): void {
     for (const request of [...this.#requests.values()])
       if (now - request.heardAt > timeoutMs) this.#finish(request, error());
   }
 
-  /** Takes those that are to be sent now, in order, and puts their payloads on tracks of a broadcast. */
+  /** Takes the requests to send now, in order, and puts their payloads on tracks of a broadcast. */
   takeDue(now: number, broadcast: Moq.Broadcast.Producer): readonly PendingRequest[] {
     const due: PendingRequest[] = [];
     for (const request of [...this.#requests.values()].sort((left, right) => left.order - right.order)) {
@@ -98,7 +98,7 @@ export class PendingRequests {
     return due;
   }
 
-  /** Sends all of them anew, in a session that begins. */
+  /** Sends all of them again, in a new session. */
   restart(): void {
     for (const request of this.#requests.values()) {
       request.repeatAt = undefined;
@@ -106,7 +106,7 @@ export class PendingRequests {
     }
   }
 
-  /** Withdraws their payloads from a session that ends. */
+  /** Ends their payload tracks with a session. */
   withdraw(): void {
     for (const request of this.#requests.values()) {
       request.track?.close();
@@ -114,7 +114,7 @@ export class PendingRequests {
     }
   }
 
-  /** Takes an answer; returns how far the payload is where that is news. */
+  /** Takes an answer; returns the payload's progress when it changed. */
   answered(answer: ControlAnswer): ControllerProgress | undefined {
     const requestId = answer.kind === "event" ? answer.event.requestId : answer.requestId;
     const request = this.#requests.get(requestId);
@@ -123,7 +123,7 @@ export class PendingRequests {
     const { sender, head } = request;
     if (answer.kind === "event") {
       this.#finish(request, answer.event);
-      // It came before the last acknowledgement did.
+      // The answer arrived before the last acknowledgement did.
       const isWhole = answer.event.outcome === "applied" && head !== undefined && !sender?.finished;
       return isWhole ? { requestId, ackedBytes: head.bytes, bytes: head.bytes } : undefined;
     }
@@ -135,7 +135,7 @@ export class PendingRequests {
     return { requestId, ackedBytes: sender.stats.ackedBytes, bytes: head.bytes };
   }
 
-  /** Ends all of them with an error. */
+  /** Rejects all of them with an error. */
   rejectAll(error: Error): void {
     for (const request of [...this.#requests.values()]) this.#finish(request, error);
   }

@@ -4,8 +4,8 @@ export function fadeCurve(frames: number): Float32Array {
 }
 
 /**
- * Takes the clicks out of a stream of samples that starts, stops and jumps: what starts rises, and what stops or jumps
- * leaves its last value behind to decay, so that no sample of what was cut off is needed for the fade.
+ * Removes clicks from a stream of samples that starts, stops and jumps. Starts fade in; at a stop or jump the last
+ * value decays, so that no sample that was cut off is needed for the fade.
  */
 export class Declicker {
   readonly #curve: Float32Array;
@@ -22,7 +22,10 @@ export class Declicker {
     this.#residue = new Float32Array(channels);
   }
 
-  /** Smooths `count` frames of `output` in place from `offset` on: audio, which may jump away from what was before. */
+  /**
+   * Smooths `count` frames of audio in `output` from `offset` on, in place; `jump`: they do not continue the frames
+   * before.
+   */
   audio(output: readonly Float32Array[], offset: number, count: number, jump: boolean): void {
     if (jump && this.#sounding) this.#cut();
     if (jump || !this.#sounding) this.#rising = this.#curve.length;
@@ -30,7 +33,7 @@ export class Declicker {
     this.#process(output, offset, count);
   }
 
-  /** Writes `count` frames of silence to `output` from `offset` on, into which what sounded before decays. */
+  /** Writes `count` frames of silence to `output` from `offset` on, with the last audio decaying into it. */
   silence(output: readonly Float32Array[], offset: number, count: number): void {
     for (const channel of output) channel.fill(0, offset, offset + count);
     if (this.#sounding) this.#cut();

@@ -1,13 +1,12 @@
 import type { Writable } from "node:stream";
 import type { AudioSink } from "./virtual-speaker.js";
 
-/** How samples are written. */
 export type SampleFormat = "s16le" | "f32le";
 
-/** Sound that waits for a slow disk or pipe: beyond this much it is left out and counted. */
+/** Audio that may wait for a slow disk or pipe; any more is dropped and counted. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 
-/** Interleaves planar samples as bytes, mapping them to `channels` channels; what is beyond full scale is clipped. */
+/** Interleaves planar samples as bytes, mapped to `channels` channels; clips values beyond full scale. */
 export function interleave(samples: readonly Float32Array[], channels: number, format: SampleFormat): Buffer {
   const frames = samples[0]?.length ?? 0;
   const width = format === "s16le" ? 2 : 4;
@@ -34,18 +33,18 @@ export class RawSink implements AudioSink {
   #droppedBytes = 0;
   #ended = false;
 
-  /** `channels` default 1, `format` default `s16le`. The stream is not ended on close: it may be the process's own. */
+  /** `channels` default 1, `format` default `s16le`. Close does not end the stream: it may be the process's own. */
   constructor(options: { readonly stream: Writable; readonly channels?: 1 | 2; readonly format?: SampleFormat }) {
     this.#stream = options.stream;
     this.#channels = options.channels ?? 1;
     this.#format = options.format ?? "s16le";
-    // A reader that goes away, as `head` does, ends the output and nothing else.
+    // A reader that goes away, as `head` does, ends only the output.
     this.#stream.on("error", () => {
       this.#ended = true;
     });
   }
 
-  /** Bytes left out because the reader was too slow. */
+  /** Bytes dropped because the reader was too slow. */
   get droppedBytes(): number {
     return this.#droppedBytes;
   }

@@ -22,7 +22,7 @@ function tone(frames: number, start = 0) {
   return Float32Array.from({ length: frames }, (_, index) => 0.5 * Math.sin((start + index) * 0.05));
 }
 
-test("a speaker pulls at the pace of its clock, writes down the origin of every sample and measures the level", async () => {
+test("a speaker pulls at the pace of its clock, records the origin of every sample and measures the level", async () => {
   let now = microseconds(0);
   const playout = new Playout({ channels: 1, jitterMs: 0 });
   const path = join(directory, "played.wav");
@@ -50,7 +50,7 @@ test("a speaker pulls at the pace of its clock, writes down the origin of every 
   expect(speaker.record[1]!.pulledAt).toBe(410_000);
   run(1000);
   expect(speaker.levelDb).toBeLessThan(-40);
-  // The process stands still for five seconds: 200 ms are made up for, the rest is lost.
+  // The process stalls for five seconds: the speaker pulls 200 ms at once, and the rest is lost.
   now = microseconds(now + 5_000_000);
   speaker.turn();
   expect(speaker.lostMs).toBeCloseTo(4800, -2);
@@ -66,7 +66,7 @@ test("a speaker pulls at the pace of its clock, writes down the origin of every 
   expect(file.readInt16LE(44 + 2000 * 2) / 32_767).toBeCloseTo(0.5 * Math.sin(2000 * 0.05), 3);
 });
 
-test("sinks map channels, clip, refuse what cannot be written and survive a reader that leaves", async () => {
+test("sinks map channels, clip, refuse unwritable paths and survive a reader that leaves", async () => {
   const stereo = [Float32Array.of(1, -2), Float32Array.of(0, 0)];
   expect([...new Int16Array(new Uint8Array(interleave(stereo, 1, "s16le")).buffer)]).toEqual([16_384, -32_767]);
   expect(interleave([Float32Array.of(0.25)], 2, "f32le").readFloatLE(4)).toBe(0.25);
@@ -83,7 +83,7 @@ test("sinks map channels, clip, refuse what cannot be written and survive a read
   await sink.close();
 });
 
-test("Opus is decoded, lost packets are concealed, and a reset starts afresh", async () => {
+test("an Opus decoder decodes, conceals lost packets, and starts afresh after a reset", async () => {
   const encoder = await createEncoder({ channels: 1, sampleRate: 48_000, frameSize: 960, bitrate: 64_000 });
   const packets = Array.from({ length: 20 }, (_, index) => encoder.encodeFloat(tone(960, index * 960)).slice());
   const outputs: { samples: Float32Array; timestamp: Microseconds }[] = [];

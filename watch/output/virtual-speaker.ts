@@ -3,11 +3,11 @@ import type { Playout } from "../audio/playout.js";
 import type { Run } from "../audio/sample-ring.js";
 import { framesIn, QUANTUM_FRAMES, SAMPLE_RATE } from "../audio/samples.js";
 
-/** Where played audio goes besides the record: a file, a pipe. */
+/** Destination of played audio besides the record: a file, a pipe. */
 export interface AudioSink {
-  /** Takes planar samples at 48 kHz, one array per channel, in the order played; they are only valid during the call. */
+  /** Takes planar samples at 48 kHz, one array per channel, in playing order; valid only during the call. */
   write(samples: readonly Float32Array[]): void;
-  /** Finishes; resolves once everything is out. Idempotent. */
+  /** Finishes; resolves once everything is written. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -29,21 +29,21 @@ export interface VirtualSpeakerOptions {
   readonly playout: Playout;
   readonly sink?: AudioSink | undefined;
   readonly clock?: Clock;
-  /** Most audio pulled in one turn; a process that stood still longer has lost the rest of that time. Default 200. */
+  /** Maximum audio pulled in one turn; a process that stalled for longer loses the rest of that time. Default 200. */
   readonly maximumBurstMs?: number;
-  /** Most runs remembered. Default 16384. */
+  /** Maximum runs remembered. Default 16384. */
   readonly maximumRuns?: number;
 }
 
-/** A process that stood still longer pulls nothing live of that time. */
+/** After a longer stall, the process pulls no live audio of that time. */
 const STANDSTILL = framesIn(1000);
 /** Time constant of the level meter. */
 const LEVEL_SECONDS = 0.1;
 const SILENCE_DB = -120;
 
 /**
- * Stands in for a audio card: pulls quanta of 128 frames at the pace of the clock, and writes down the origin of every
- * sample. What it pulled is what was heard.
+ * Stands in for an audio card: pulls quanta of 128 frames at the pace of the clock, and records the origin of every
+ * sample. Pulled audio counts as heard.
  */
 export class VirtualSpeaker {
   readonly #playout: Playout;
@@ -70,17 +70,17 @@ export class VirtualSpeaker {
     this.#quantum = Array.from({ length: options.playout.channels }, () => new Float32Array(QUANTUM_FRAMES));
   }
 
-  /** What was played, oldest first. */
+  /** Played runs, oldest first. */
   get record(): readonly Readonly<PlayedRun>[] {
     return this.#record;
   }
 
-  /** Runs forgotten because the record was full. */
+  /** Runs dropped because the record was full. */
   get droppedRuns(): number {
     return this.#droppedRuns;
   }
 
-  /** Time in which nothing was pulled because the process stood still, in milliseconds. */
+  /** Time in which nothing was pulled because the process stalled, in milliseconds. */
   get lostMs(): number {
     return (this.#lostFrames * 1e3) / SAMPLE_RATE;
   }
@@ -90,14 +90,17 @@ export class VirtualSpeaker {
     return Math.max(SILENCE_DB, 10 * Math.log10(Math.max(this.#power, 1e-12)));
   }
 
-  /** Pulls what is due by the clock since the start; to be called every few milliseconds. Returns whether that is anything. */
+  /**
+   * Pulls the audio that is due by the clock since the start; call it every few milliseconds. Returns whether there was
+   * any.
+   */
   turn(): boolean {
     if (this.#closed) return false;
     const now = this.#clock();
     const elapsed = Math.floor(((now - this.#startedAt) * SAMPLE_RATE) / 1e6);
     const behind = elapsed - this.#due;
     if (behind > this.#burst) {
-      // After a standstill nothing live is there yet: a burst would only make the playhead wait.
+      // After a stall no live audio is there yet: a burst would only make the playhead wait.
       const isLate = this.#playout.clock.live && behind > STANDSTILL;
       const lost = isLate ? behind : behind - this.#burst;
       this.#lostFrames += lost;

@@ -10,12 +10,12 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** Samples that tell their place: sample `n` of the recording is `n` modulo 30,000, as 16-bit PCM has it. */
+/** Samples that show their position: sample `n` of the recording is `n` modulo 30,000, as 16-bit PCM. */
 function ramp(start: number, frames: number): Float32Array[] {
   return [Float32Array.from({ length: frames }, (_, index) => ((start + index) % 30_000) / 32_767)];
 }
 
-/** The samples of a WAV file whose two sizes must both be those of the file or of a shorter one. */
+/** The samples of a WAV file, whose two sizes must both be those of the file or of a shorter one. */
 function samplesOf(file: Buffer): number[] {
   expect(file.subarray(0, 4).toString("latin1")).toBe("RIFF");
   expect(file.subarray(36, 40).toString("latin1")).toBe("data");
@@ -25,7 +25,7 @@ function samplesOf(file: Buffer): number[] {
   return Array.from({ length: dataBytes / 2 }, (_, index) => file.readInt16LE(44 + index * 2));
 }
 
-test("a recording is a valid file whenever another process looks at it or this one is killed", async () => {
+test("a recording is a valid file whenever another process reads it or this one is killed", async () => {
   const path = join(folder, "heard.wav");
   const sink = new WavSink({ path });
   expect(samplesOf(readFileSync(path))).toEqual([]);
@@ -34,7 +34,7 @@ test("a recording is a valid file whenever another process looks at it or this o
   for (let turn = 0; turn < 200; turn++) {
     sink.write(ramp(frames, 480));
     frames += 480;
-    // As often as the event loop turns while blocks are on their way to the disk.
+    // As often as the event loop turns while blocks are being written.
     await new Promise((resolve) => setImmediate(resolve));
     const samples = samplesOf(readFileSync(path));
     expect(samples.every((sample, index) => sample === index % 30_000)).toBe(true);
@@ -47,7 +47,7 @@ test("a recording is a valid file whenever another process looks at it or this o
   expect(samplesOf(file)).toHaveLength(frames);
 });
 
-test("what exceeds the largest file goes on in the next one without a gap", async () => {
+test("audio beyond the largest file continues in the next one without a gap", async () => {
   const path = join(folder, "heard.wav");
   // A stale longer recording of that name leaves nothing behind.
   writeFileSync(join(folder, "heard-2.wav"), Buffer.alloc(1_000_000));
@@ -60,13 +60,13 @@ test("what exceeds the largest file goes on in the next one without a gap", asyn
   expect(parts.flatMap(samplesOf)).toEqual(Array.from({ length: 25_000 }, (_, index) => index));
 });
 
-test("a full disk is reported when it is full, and a file that cannot be opened at once", async () => {
+test("a sink reports a full disk when it is full, and a file that cannot be opened at once", async () => {
   expect(() => new WavSink({ path: "/dev/full" })).toThrow(
     expect.objectContaining({ code: "FILE_UNWRITABLE", message: expect.stringContaining("no space left on device") }),
   );
   expect(() => new WavSink({ path: folder })).toThrow("cannot be written: illegal operation on a directory.");
 
-  // A file that takes 20,000 bytes and no more: a folder stands where it would go on.
+  // A file that takes only 20,000 bytes: a folder is in the way of the next file.
   const path = join(folder, "heard.wav");
   mkdirSync(join(folder, "heard-2.wav"));
   const sink = new WavSink({ path }, 44 + 20_000);

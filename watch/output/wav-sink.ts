@@ -6,12 +6,12 @@ import { SAMPLE_RATE } from "../audio/samples.js";
 import { interleave } from "./raw-sink.js";
 import type { AudioSink } from "./virtual-speaker.js";
 
-/** Audio that waits for a slow disk: beyond this much it is dropped and counted. */
+/** Audio that may wait for a slow disk; any more is dropped and counted. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-/** How much audio is written at a time, 100 ms of mono: a process that is killed loses no more than this. */
+/** How much audio is written at a time, 100 ms of mono: a killed process loses no more than this. */
 const BLOCK_BYTES = 9600;
 const HEADER_BYTES = 44;
-/** The largest file whose sizes fit into the 32 bits that RIFF has for them, less a whole number of stereo samples. */
+/** The largest file whose sizes fit into the 32 bits of RIFF, less a whole number of stereo samples. */
 const MAX_FILE_BYTES = 0xffff_fff0;
 
 const writeAsync = promisify(write);
@@ -20,13 +20,13 @@ const truncateAsync = promisify(ftruncate);
 /**
  * Writes a WAV file of 16-bit samples at 48 kHz.
  *
- * The file is whole at every moment: audio is appended first and the header then grows to hold it, so a process that is
- * killed, or a disk that fills up, leaves a valid file. What exceeds 4 GiB goes on in a second file without a gap,
- * `heard-2.wav` beside `heard.wav`, and so on.
+ * The file is valid at every moment: audio is appended first and the header then grows to cover it, even when the
+ * process is killed or the disk fills up. Audio beyond 4 GiB continues in a second file without a gap, `heard-2.wav`
+ * beside `heard.wav`, and so on.
  */
 export class WavSink implements AudioSink {
   readonly path: string;
-  /** Resolves with an error (`FILE_UNWRITABLE`) as soon as the file cannot be written any more, such as on a full disk. */
+  /** Resolves with an error (`FILE_UNWRITABLE`) as soon as the file can no longer be written, as on a full disk. */
   readonly failed: Promise<Error>;
   readonly #channels: 1 | 2;
   readonly #maxDataBytes: number;
@@ -42,7 +42,7 @@ export class WavSink implements AudioSink {
 
   /**
    * `channels` default 1. Throws an `InputError` (`FILE_UNWRITABLE`) when the file cannot be written.
-   * @param maxFileBytes For tests: how large a file may become. Default: just below 4 GiB.
+   * @param maxFileBytes For tests: the maximum size of a file. Default: just below 4 GiB.
    */
   constructor(
     { path, channels = 1 }: { readonly path: string; readonly channels?: 1 | 2 },
@@ -127,10 +127,10 @@ export class WavSink implements AudioSink {
   }
 }
 
-/** One WAV file that is whole after every {@link append}. */
+/** One WAV file that is valid after every {@link append}. */
 class WavFile {
   readonly path: string;
-  /** False for a pipe or a device, which takes its header once and for all. */
+  /** False for a pipe or a device, whose header is written once and for all. */
   readonly seekable: boolean;
   readonly #channels: number;
   readonly #descriptor: number;
@@ -175,7 +175,7 @@ class WavFile {
   }
 }
 
-/** The RIFF header for 16-bit PCM; a length near 2^32 stands for one not known yet, as streaming writers have it. */
+/** The RIFF header for 16-bit PCM; a length near 2^32 means unknown, as streaming writers do it. */
 function wavHeader(dataBytes: number, channels: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.write("RIFF", 0, "latin1");
@@ -193,7 +193,7 @@ function wavHeader(dataBytes: number, channels: number): Buffer {
   return header;
 }
 
-/** The system's words for what went wrong, without the call and the path behind them. */
+/** The system's message, without the call and the path behind it. */
 function reason(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause);
   return /^E[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;

@@ -1,6 +1,6 @@
 import { framesIn } from "../audio/samples.js";
 
-/** When a stretch of frames landed, each against its own timestamp; all numbers are frames at 48 kHz. */
+/** Landing times in one interval, each relative to the frame's timestamp; all numbers are frames at 48 kHz. */
 interface Bucket {
   readonly index: number;
   earliest: number;
@@ -14,26 +14,28 @@ interface Recent {
 }
 
 const BUCKET_FRAMES = framesIn(250);
-/** What the delay is judged by: 2 s. */
+/** Buckets that determine the delay: 2 s. */
 const RECENT = 8;
-/** What jitter is judged by: 10 s. */
+/** Buckets that determine the jitter: 10 s. */
 const WHOLE = 40;
 
 /**
- * How late frames of a live broadcast landed against their timestamps, over the last ten seconds. A live publisher
- * sends at the pace of the clock, so what differs is the path's delay.
+ * How late frames of a live broadcast landed relative to their timestamps, over the last ten seconds. A live publisher
+ * sends at the pace of the clock, so the difference is the path's delay.
  */
 export class ArrivalStats {
   #buckets: Bucket[] = [];
   #since: number | undefined;
-  /** What {@link recent} returned last, until the next frame or bucket: it is asked for far more often. */
-  #told: { readonly index: number; readonly recent: Recent | undefined } | undefined;
+  /** Last result of {@link recent}, valid until the next frame or bucket: callers ask for it far more often. */
+  #last: { readonly index: number; readonly recent: Recent | undefined } | undefined;
 
-  /** Notes a frame that landed at clock position `at`, so much after its timestamp. `missed`: its turn had passed. */
+  /**
+   * Records a frame that landed at clock position `at`, this long after its timestamp. `missed`: it was past its time.
+   */
   note(at: number, late: number, missed = false): void {
     const index = Math.floor(at / BUCKET_FRAMES);
     this.#since ??= index;
-    this.#told = undefined;
+    this.#last = undefined;
     const bucket = this.#buckets.at(-1);
     if (bucket?.index !== index) this.#buckets.push({ index, earliest: late, latest: late, missed: missed ? 1 : 0 });
     else {
@@ -44,41 +46,40 @@ export class ArrivalStats {
     while (this.#buckets[0] && this.#buckets[0].index <= index - WHOLE) this.#buckets.shift();
   }
 
-  /** How late the frames usually land and the latest of them did, in the last 2 s; undefined without evidence of that long. */
+  /** How late frames usually land and how late the latest did, in the last 2 s; undefined with less evidence. */
   recent(at: number): Recent | undefined {
     const index = Math.floor(at / BUCKET_FRAMES);
-    if (this.#told?.index !== index) this.#told = { index, recent: this.#summarize(index) };
-    return this.#told.recent;
+    if (this.#last?.index !== index) this.#last = { index, recent: this.#summarize(index) };
+    return this.#last.recent;
   }
 
-  /** How late the latest landed that landed no later than `limit`; undefined when nothing did. */
+  /** Lateness of the latest frame within `limit`; undefined without any. */
   latest(limit = Number.POSITIVE_INFINITY): number | undefined {
     const latest = this.#buckets.filter((bucket) => bucket.latest <= limit).map((bucket) => bucket.latest);
     return latest.length === 0 ? undefined : Math.max(...latest);
   }
 
-  /** How many landed after their turn in the last ten seconds. */
+  /** Frames past their time in the last ten seconds. */
   get missed(): number {
     return this.#buckets.reduce((total, { missed }) => total + missed, 0);
   }
 
-  /** Whether there is evidence of ten seconds. */
+  /** Whether there are ten seconds of evidence. */
   whole(at: number): boolean {
     return this.#since !== undefined && this.#since <= Math.floor(at / BUCKET_FRAMES) - WHOLE;
   }
 
-  /** Forgets everything. */
   clear(): void {
     this.#buckets = [];
     this.#since = undefined;
-    this.#told = undefined;
+    this.#last = undefined;
   }
 
   #summarize(index: number): Recent | undefined {
     if (this.#since === undefined || this.#since > index - RECENT) return undefined;
     const recent = this.#buckets.filter((bucket) => bucket.index > index - RECENT);
     if (recent.length < RECENT / 2) return undefined;
-    // The median, because a process that stood still sees its clock late and so what lands early.
+    // The median, because a process that stalled reads its clock late and so sees early arrivals.
     const earliest = recent.map((bucket) => bucket.earliest).sort((left, right) => left - right);
     return {
       usual: earliest[Math.floor(earliest.length / 2)]!,

@@ -2,12 +2,12 @@ import * as Moq from "@kixelated/moq";
 import { FEEDBACK_TRACK, feedbackPath } from "../../flow/report/index.js";
 import { FrameTrackWriter } from "../../transport/moq.js";
 
-/** Reports go before audio, and a relay need not keep one that a newer one has replaced. */
+/** Reports have priority over audio, and a relay need not keep one that a newer one replaced. */
 const FEEDBACK = { name: FEEDBACK_TRACK, priority: 200, retainMs: 500 };
 
 /**
- * Carries reports on a small broadcast of the listener's own, for relays that do not read them: one group for every
- * report. It is announced with the first.
+ * Carries reports on a small broadcast of the listener's own, for relays that do not read them: one group per report.
+ * The first report announces it.
  */
 export class Feedback {
   readonly #connection: Moq.Connection.Established;
@@ -47,7 +47,7 @@ export class Feedback {
     this.#sent++;
   }
 
-  /** Withdraws the broadcast; idempotent. */
+  /** Ends the broadcast; idempotent. */
   close(): void {
     this.#broadcast?.close();
     this.#broadcast = undefined;

@@ -1,19 +1,22 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../../base/index.js";
 
-/** How long a group may be missing once a newer one is there, until it counts as given up. */
+/** How long a group may be missing behind a newer one before it counts as lost. */
 const GIVE_UP: Microseconds = fromMilliseconds(300);
 /** Groups remembered: the ones ahead of a gap, and the newest for {@link ReceiveLog.continues}. */
 const MAX_GROUPS = 4096;
 
-/** The most that a publisher sends ahead: its own bound, and the span that a listener holds. */
+/** Maximum distance that a publisher sends ahead: its own bound, and the span that a listener holds. */
 const AHEAD: Microseconds = fromMilliseconds(30_000);
-/** How far behind the playhead a relay may begin a track that is subscribed to again. */
+/** How far behind the playhead a relay may restart a track after a new subscription. */
 const REPEATED: Microseconds = fromMilliseconds(1000);
 
-/** What has come of a track: the acknowledgement a report carries, and whether a new subscription is the old track. */
+/**
+ * Groups received of a track: for the acknowledgement in a report, and to decide whether a new subscription continues
+ * the old track.
+ */
 export class ReceiveLog {
   readonly #clock: Clock;
-  /** Complete groups above the mark and when each became so. */
+  /** Complete groups above the mark, and when each completed. */
   readonly #ahead = new Map<number, Microseconds>();
   /** First timestamp of the newest groups. */
   readonly #times = new Map<number, Microseconds>();
@@ -24,12 +27,12 @@ export class ReceiveLog {
     this.#clock = clock;
   }
 
-  /** Newest group of which anything has come. */
+  /** Newest group of which any part has arrived. */
   get newest(): number | undefined {
     return this.#newest;
   }
 
-  /** Every group at or below is received or given up; undefined before the first. */
+  /** Every group up to this one is received or lost; undefined before the first. */
   get mark(): number | undefined {
     const now = this.#clock();
     for (const [sequence, at] of [...this.#ahead].sort(([left], [right]) => left - right)) {
@@ -40,7 +43,7 @@ export class ReceiveLog {
     return this.#mark;
   }
 
-  /** Notes a frame. Returns whether it is the first of its group. */
+  /** Records a frame. Returns whether it is the first of its group. */
   received(sequence: number, timestamp: Microseconds): boolean {
     this.#newest = Math.max(this.#newest ?? sequence, sequence);
     if (this.#times.has(sequence)) return false;
@@ -49,7 +52,7 @@ export class ReceiveLog {
     return true;
   }
 
-  /** Notes that a group is complete, or that the rest of it will not come. */
+  /** Records that a group is complete, or that its rest will not arrive. */
   finished(sequence: number): void {
     if (this.#mark !== undefined && sequence <= this.#mark) return;
     if (!this.#ahead.has(sequence)) this.#ahead.set(sequence, this.#clock());
@@ -62,10 +65,10 @@ export class ReceiveLog {
   }
 
   /**
-   * Whether a frame that came first in a new subscription belongs to the track known so far: it is newer than all of it
-   * or, not far behind the playhead, one of its groups again. A publisher that started anew begins its numbers anew, and
-   * may give the same ones to the same times. `sameRun`: the catalog says that the publisher did not start anew. What
-   * it or a relay sends again may then lie any time back.
+   * Whether the first frame of a new subscription belongs to the known track: it is newer than all of it or, not far
+   * behind the playhead, one of its groups again. A restarted publisher restarts its numbers, and may give the same
+   * ones to the same times. `sameRun`: the catalog shows that the publisher did not restart. Then a repeated group may
+   * lie at any time back.
    */
   continues(
     sequence: number,
@@ -73,10 +76,10 @@ export class ReceiveLog {
     { playhead, sameRun }: { readonly playhead: Microseconds | undefined; readonly sameRun: boolean },
   ): boolean {
     if (this.#newest === undefined) return true;
-    // A timestamp beyond all that is ever sent ahead is another publisher's, whatever its sequence.
+    // A timestamp beyond any lead belongs to another publisher, whatever its sequence.
     if (sequence > this.#newest) return playhead === undefined || timestamp <= playhead + AHEAD;
     const known = this.#times.get(sequence);
-    // A group in the midst of those known that has never come is one that was lost.
+    // A group among the known ones that never arrived was lost.
     if (sameRun) return known === undefined ? sequence > Math.min(...this.#times.keys()) : known === timestamp;
     const near = playhead !== undefined && timestamp >= playhead - REPEATED;
     return near && known === timestamp;

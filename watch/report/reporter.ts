@@ -2,7 +2,7 @@ import { type Clock, fromSeconds, type Microseconds, microseconds } from "../../
 import { broadcastHash, decodeReceipt, encodeReport, type Receipt, ReportSchedule } from "../../flow/report/index.js";
 import type { AppliedRewind } from "../audio/playout.js";
 
-/** What a report is made from. */
+/** Input of a report. */
 export interface ListenerReading {
   /** Media time of the next sample; undefined while there is no timeline. */
   readonly playhead: Microseconds | undefined;
@@ -12,38 +12,38 @@ export interface ListenerReading {
   readonly applied: AppliedRewind | undefined;
   readonly receivedBytes: number;
   readonly receivedGroup: number | undefined;
-  /** Milliseconds ready to play, decoded or not. */
+  /** Milliseconds of audio ready to play, decoded or not. */
   readonly bufferedMs: number;
   readonly bleedMs: number;
   readonly staleMs: number;
 }
 
-/** Where the reports of one session go. */
+/** Transport of one session's reports. */
 export interface ReportCarrier {
   /** Sends a record beside the protocol; false when it can't. */
   send(record: Uint8Array): boolean;
-  /** Publishes a record on a broadcast of the listener's own. */
+  /** Publishes a record on the listener's own broadcast. */
   publish(path: string, record: Uint8Array): void;
   /** Ends that broadcast; idempotent. */
   unpublish(): void;
-  /** Whether what is sent queues up. */
+  /** Whether sent data queues up. */
   readonly backedUp: boolean;
 }
 
-/** How long a relay may leave reports unanswered before it counts as one that does not read them. */
+/** After this long without an answer, a relay counts as one that does not read reports. */
 const UNANSWERED: Microseconds = fromSeconds(3);
 
 /** Options for {@link Reporter}. */
 export interface ReporterOptions {
   readonly clock: Clock;
-  /** True carries every report on a broadcast of the listener's own, whether the relay answers or not. Default false. */
+  /** True sends every report on the listener's own broadcast too, whether the relay answers or not. Default false. */
   readonly alwaysPublish?: boolean;
 }
 
 /**
- * Tells the relay ten times a second, and at once after a rewind and when audio starts, what was received and heard.
- * Reports begin with the first frame: before, there is nothing to tell. A relay of ours answers them; where no answer
- * comes for 3 s they go on a broadcast of the listener's own as well, which the publisher looks for, until one does.
+ * Reports to the relay ten times a second, and at once after a rewind and when audio starts: what was received and what
+ * was played. Reports begin with the first frame. Our relay answers them. After 3 s without an answer they also go on
+ * the listener's own broadcast, which the publisher looks for, until the relay answers.
  */
 export class Reporter {
   #path: string | undefined;
@@ -76,25 +76,25 @@ export class Reporter {
     return this.#sent;
   }
 
-  /** Of these, how many went on a broadcast of the listener's own. */
+  /** Of these, the ones on the listener's own broadcast. */
   get feedbacks(): number {
     return this.#feedbacks;
   }
 
-  /** What the relay answered last; undefined when it does not. */
+  /** The relay's last answer; undefined while it does not answer. */
   get relay(): Omit<Receipt, "broadcast" | "session" | "reportId"> | undefined {
     if (this.#receipt === undefined) return undefined;
-    const { broadcast: _, session: __, reportId: ___, ...told } = this.#receipt;
-    return told;
+    const { broadcast: _, session: __, reportId: ___, ...receipt } = this.#receipt;
+    return receipt;
   }
 
-  /** Reports about the broadcast at a path from now on. */
+  /** Reports about the broadcast at this path from now on. */
   follow(path: string): void {
     this.#path = path;
     this.#broadcast = broadcastHash(path);
   }
 
-  /** Reports to a session from now on, or to none. */
+  /** Reports to this session from now on, or to none. */
   attach(carrier: ReportCarrier | undefined): void {
     this.#carrier?.unpublish();
     this.#carrier = carrier;
@@ -103,7 +103,7 @@ export class Reporter {
     this.#publishing = this.#alwaysPublish;
   }
 
-  /** Takes a record that the relay sent beside the protocol: it is the answer to a report of ours, or not for us. */
+  /** Takes a record that the relay sent beside the protocol: the answer to a report, or a record for another reader. */
   receive(record: Uint8Array): void {
     const decoded = decodeReceipt(record);
     const mine =
@@ -114,22 +114,22 @@ export class Reporter {
     this.#publishing = this.#alwaysPublish;
   }
 
-  /** Notes how early a group was there. */
+  /** Records the lead with which a group landed. */
   landed(lead: Microseconds, sequence: number): void {
     this.#schedule.landed(lead, sequence, this.#clock());
   }
 
-  /** Has the next {@link tick} report at once. */
+  /** Makes the next {@link tick} report at once. */
   hurry(): void {
     this.#schedule.hurry();
   }
 
-  /** Begins a new run, because group numbers begin anew. */
+  /** Begins a new run, because group numbers restart. */
   restart(): void {
     this.#session = randomSession();
   }
 
-  /** Sends a report if one is due; to be called every few milliseconds. */
+  /** Sends a report if one is due; call it every few milliseconds. */
   tick(reading: ListenerReading): void {
     if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
     this.#wasMoving = reading.moving;

@@ -8,7 +8,7 @@ export interface FoundBroadcast {
   readonly broadcast: Moq.Broadcast.Consumer;
 }
 
-/** Finds a broadcast by its name, at whichever of the paths for that name it is announced. */
+/** Finds a broadcast by its name, at any of the paths for that name. */
 export class BroadcastFinder {
   readonly #handles: readonly Moq.Announce.Broadcast[];
   #found: FoundBroadcast | undefined;
@@ -17,7 +17,7 @@ export class BroadcastFinder {
     this.#handles = broadcastPaths(name).map((path) => connection.announcedBroadcast(Moq.Path.from(path)));
   }
 
-  /** The broadcast as far as is known now: the same one while it is published, else the best. */
+  /** The broadcast found so far: the same one while it is published, else the best. */
   get found(): FoundBroadcast | undefined {
     const published = this.#handles.flatMap(({ path, active }) => {
       const broadcast = active.peek();
@@ -28,13 +28,13 @@ export class BroadcastFinder {
     return this.#found;
   }
 
-  /** Resolves once something was announced, or withdrawn, that may change what is {@link found}. */
+  /** Resolves once an announcement, or its end, may change {@link found}. */
   async changed(): Promise<void> {
     const forget: (() => void)[] = [];
     await new Promise<void>((resolve) => {
       for (const { active } of this.#handles) forget.push(active.changed(() => resolve()));
     });
-    // Those that did not change must not keep what waited for them.
+    // Promises that did not settle must not hold on to their waiters.
     for (const each of forget) each();
   }
 

@@ -3,34 +3,34 @@ import { race, sleep } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
 
-/** What happens to a broadcast, in its order. */
+/** Changes of a broadcast, in order. */
 export type BroadcastChange =
-  /** It is there, for the first time or again, at this path: nothing of it is played yet. */
+  /** It is available at this path, for the first time or again; nothing of it is played yet. */
   | { readonly kind: "found"; readonly path: string }
-  /** It has a catalog, or another one. */
+  /** It has a first or a new catalog. */
   | { readonly kind: "catalog"; readonly catalog: Catalog; readonly broadcast: OpenBroadcast }
-  /** It is gone, and the session goes on. */
+  /** It is gone, and the session continues. */
   | { readonly kind: "gone" }
-  /** Something went wrong that the next catalog may mend. */
+  /** An error that the next catalog may mend. */
   | { readonly kind: "problem"; readonly error: unknown };
 
-/** How a track is subscribed to. */
+/** Options of a subscription. */
 export interface SubscriptionOptions {
-  /** Against the session's other subscriptions; higher goes first. */
+  /** Relative to the session's other subscriptions; higher goes first. */
   readonly priority: number;
-  /** Aborts when the track is not wanted any more. */
+  /** Aborts when the track is no longer wanted. */
   readonly signal: AbortSignal;
 }
 
-/** Waits between attempts to subscribe again, doubled each time. */
+/** Delays between attempts to subscribe again, doubled each time. */
 const RETRY_MS = { initial: 250, max: 4000 };
 /**
- * How old a group may be that is still wanted: as much as is sent ahead at most. The protocol's default, 0, asks for the
- * newest group alone.
+ * Maximum age of a group that is still wanted: the maximum lead. The protocol's default, 0, asks for the newest group
+ * alone.
  */
 const KEEP_MS = 30_000;
 
-/** A broadcast while it is there. */
+/** A broadcast while it is available. */
 export class OpenBroadcast {
   /** Aborts when the broadcast or the session is gone. */
   readonly signal: AbortSignal;
@@ -42,8 +42,8 @@ export class OpenBroadcast {
   }
 
   /**
-   * Subscribes to a track, and again, after a wait, whenever the iteration goes on: the one before has broken then. Each
-   * subscription is closed with its turn.
+   * Subscribes to a track, and again, after a delay, whenever the iteration continues because the last subscription
+   * broke. Each one is closed when the next begins.
    */
   async *subscriptions(
     name: string,
@@ -82,7 +82,7 @@ export async function* readBroadcast(
       if (found) yield { kind: "found", path: found.path };
       let catalogs = found && readCatalogs(found, stop.signal);
       let next = catalogs?.next();
-      // What is announced beside the broadcast that is read makes no difference to it.
+      // Announcements of other broadcasts make no difference.
       while (!over && finder.found === found) {
         const came = await race([end, finder.changed(), ...(next ? [next] : [])]);
         if (!came) continue;
@@ -116,7 +116,7 @@ async function* readCatalogs(
   }
 }
 
-// The catalog after a broken one may be whole.
+// The next catalog may be intact after a broken one.
 function changeOf(payload: Uint8Array, broadcast: OpenBroadcast): BroadcastChange {
   try {
     return { kind: "catalog", catalog: parseCatalog(payload), broadcast };

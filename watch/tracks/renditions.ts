@@ -6,7 +6,7 @@ export interface NamedRendition<R> {
   readonly rendition: R;
 }
 
-/** The renditions of a catalog that are framed in a way that is read here, as parts of this broadcast, lower ones aside. */
+/** Renditions of a catalog with a supported container, as parts of this broadcast, without lower ones. */
 export function readableRenditions<R extends AudioRendition | VideoRendition>(
   renditions: Readonly<Record<string, R>> | undefined,
 ): readonly NamedRendition<R>[] {
@@ -17,8 +17,8 @@ export function readableRenditions<R extends AudioRendition | VideoRendition>(
 }
 
 /**
- * The rendition to play: of those that can be decoded here, the one with the highest bitrate, and of several of these the
- * first. Where a publisher replaces its track to take back, the one added last.
+ * The rendition to play: among those that can be decoded here, the one with the highest bit rate, and of several the
+ * first. Where a publisher rewinds by a new track, the one added last.
  */
 export async function chooseRendition<R extends AudioRendition | VideoRendition>(
   renditions: Readonly<Record<string, R>> | undefined,

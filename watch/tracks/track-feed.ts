@@ -3,21 +3,21 @@ import { type Clock, fromMilliseconds, Inbox, type Microseconds, microseconds } 
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
 import { ReceiveLog } from "../report/receive-log.js";
 
-/** What a feed looks at of what it feeds. */
+/** The part of the output that a feed looks at. */
 export interface FedOutput {
-  /** Whether nothing is being heard and nothing is missing: at the start of a broadcast or of an utterance. */
+  /** Whether nothing is audible and nothing is missing: at the start of a broadcast or of an utterance. */
   readonly resting: boolean;
   /** Media time of the next sample. */
   readonly playhead: Microseconds | undefined;
 }
 
-/** A frame that a feed has taken. */
+/** A frame that a feed has received. */
 export interface Arrival {
   readonly sequence: number;
   readonly timestamp: Microseconds;
   /** Whether it is the first of its group. */
   readonly first: boolean;
-  /** Whether it began the track anew, in a new {@link TrackFeed.consumer}. */
+  /** Whether it restarted the track, in a new {@link TrackFeed.consumer}. */
   readonly restarted: boolean;
 }
 
@@ -31,28 +31,28 @@ export interface FeedCounters {
   readonly datagrams: number;
   /** Groups that were reset before their end. */
   readonly abortedGroups: number;
-  /** Frames that were none. */
+  /** Invalid frames. */
   readonly malformed: number;
 }
 
 /**
- * How long to wait for a lost packet while newer ones are there. In the middle of an utterance, half the least delay, so
- * that the rest still sounds. At its start nothing sounds yet: time for the packet to be sent again over a path of
- * 100 ms, because a start a little later is worth more than one without its first word.
+ * How long to wait for a lost packet once newer ones are there. In the middle of an utterance, half the least delay, so
+ * that the rest still sounds. At its start there is no audio yet: time to retransmit the packet over a path of 100 ms,
+ * because a slightly later start is worth more than one without its first word.
  */
 const GAP = { start: fromMilliseconds(250), middle: fromMilliseconds(40) };
 
-/** The same, by whether nothing is being heard and nothing is missing. */
+/** The same, by whether nothing is audible and nothing is missing. */
 export function gapOf(resting: boolean): Microseconds {
   return resting ? GAP.start : GAP.middle;
 }
 
-/** Streams of one track that are read at once; more are refused and counted as aborted. */
+/** Streams of one track read at once; more are refused and counted as aborted. */
 const MAX_OPEN_GROUPS = 1024;
 
 /**
- * Reads audio subscriptions, streams and datagrams alike, one after the other into a consumer. A new subscription
- * continues the track where the numbers do, and replaces it where they begin anew or the track is another one.
+ * Reads audio subscriptions, both streams and datagrams, one after the other into a consumer. A new subscription
+ * continues the track where the numbers do, and replaces it where they restart or the track is another one.
  */
 export class TrackFeed {
   readonly #clock: Clock;
@@ -61,12 +61,12 @@ export class TrackFeed {
   #received: ReceiveLog;
   #name: string | undefined;
   #track: Track.Subscriber | undefined;
-  /** Whether the next frame decides if the track is the one known. */
+  /** Whether the next frame decides if this is the known track. */
   #undecided = false;
-  /** The publisher's run that the track known so far is of. */
+  /** The publisher's run that the known track belongs to. */
   #publisherRun: string | undefined;
   #replaced = false;
-  /** Whether the track began anew since the last arrival. */
+  /** Whether the track restarted since the last arrival. */
   #restarted = false;
   #openGroups = 0;
   #receivedBytes = 0;
@@ -82,12 +82,12 @@ export class TrackFeed {
     this.#received = new ReceiveLog({ clock });
   }
 
-  /** The consumer that is fed now. */
+  /** The current consumer. */
   get consumer(): RewindConsumer {
     return this.#consumer;
   }
 
-  /** What has come of the track so far. */
+  /** Groups received of the track so far. */
   get received(): ReceiveLog {
     return this.#received;
   }
@@ -102,21 +102,23 @@ export class TrackFeed {
     };
   }
 
-  /** Milliseconds of media that wait in the consumer. */
+  /** Milliseconds of media waiting in the consumer. */
   get waitingMs(): number {
     const { groups, span } = this.#consumer.buffered;
     return groups === 0 ? 0 : span / 1e3;
   }
 
-  /** Names the publisher's run of the subscriptions to come, where its catalog does; another run is another timeline. */
+  /**
+   * Sets the publisher's run for the next subscriptions, where its catalog has one; another run is another timeline.
+   */
   follow(publisherRun: string | undefined): void {
     this.#replaced ||= this.#publisherRun !== undefined && this.#publisherRun !== publisherRun;
     this.#publisherRun = publisherRun;
   }
 
   /**
-   * Reads a subscription until it ends; the one before is closed. Yields after everything that may let something move: a
-   * frame, or undefined for the end of a group. Throws when the track ends with an error.
+   * Reads a subscription until it ends, and closes the one before. Yields after everything that may let playback
+   * advance: a frame, or undefined for the end of a group. Throws when the track ends with an error.
    */
   async *read(track: Track.Subscriber): AsyncGenerator<Arrival | undefined, void> {
     this.#track?.close();

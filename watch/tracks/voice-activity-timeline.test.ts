@@ -7,7 +7,7 @@ import { VoiceActivityTimeline } from "./voice-activity-timeline.js";
 const frame = (startMs: number, ...steps: number[]) => ({ timestamp: ms(startMs), steps: Uint8Array.from(steps) });
 const heard = (line: VoiceActivityTimeline, atMs: number) => line.at(ms(atMs));
 
-test("a chance belongs to its moment, stands a little longer where the next is late, and then no more", () => {
+test("a value belongs to its moment, holds a little longer where the next is late, and then no more", () => {
   const line = new VoiceActivityTimeline();
   expect(heard(line, 0)).toBeUndefined();
   line.add(frame(100, 0, 254, VOICE_UNKNOWN), 0);
@@ -22,7 +22,7 @@ test("a chance belongs to its moment, stands a little longer where the next is l
   expect(line.size).toBe(0);
 });
 
-test("a cut takes back what lies behind it, of older epochs alone where it names one, and counts what is gone whole", () => {
+test("a cut removes what lies behind it, only of older epochs where it names one, and counts frames that are wholly gone", () => {
   const line = new VoiceActivityTimeline();
   line.add(frame(0, ...Array(50).fill(254)), 0);
   line.cut(ms(300));

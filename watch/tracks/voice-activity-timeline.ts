@@ -3,13 +3,13 @@ import { VOICE_STEP, type VoiceFrame, voiceChance } from "../../container/index.
 
 /** Options of {@link VoiceActivityTimeline}. */
 export interface VoiceActivityTimelineOptions {
-  /** Frames held at most; the oldest goes first. Default 2048: more than a minute. */
+  /** Maximum frames held; the oldest is dropped first. Default 2048: more than a minute. */
   readonly maximumFrames?: number;
 }
 
-/** What became of the frames. */
+/** Frames dropped, by reason. */
 export interface VoiceActivityTimelineCounters {
-  /** Taken back, by the track or with the audio. */
+  /** Stale, by a rewind of the track or of the audio. */
   readonly stale: number;
   /** Dropped because there were too many. */
   readonly overflow: number;
@@ -17,16 +17,16 @@ export interface VoiceActivityTimelineCounters {
 
 interface Stretch extends VoiceFrame {
   readonly epoch: number;
-  /** Where it ends: behind its last step, or where it was cut. */
+  /** Its end: behind its last step, or where it was cut. */
   end: number;
 }
 
-/** How long the last chance stands where there is none: frames come in batches, the last of them not full. */
+/** How long the last value holds without a next one: frames come in batches, and the last of them is not full. */
 const LINGER = 100_000;
-/** What is further behind the playhead is forgotten. */
+/** Steps further behind the playhead are dropped. */
 const KEEP = 1_000_000;
 
-/** Where in the audio someone speaks, by media time, to be asked at the playhead. Pure: it knows no streams and no clock. */
+/** Voice activity by media time, to be read at the playhead. Pure: without streams or a clock. */
 export class VoiceActivityTimeline {
   readonly #maximumFrames: number;
   #stretches: Stretch[] = [];
@@ -54,7 +54,7 @@ export class VoiceActivityTimeline {
     this.#overflow++;
   }
 
-  /** Takes back what lies at or after `from` and is of an epoch before `epoch`: of any epoch by default. */
+  /** Cuts everything at or after `from` of an epoch before `epoch`: of any epoch by default. */
   cut(from: Microseconds, epoch = Number.POSITIVE_INFINITY): void {
     for (const held of this.#stretches) if (held.epoch < epoch) held.end = Math.min(held.end, from);
     const good = this.#stretches.filter(({ timestamp, end }) => timestamp < end);
@@ -62,7 +62,7 @@ export class VoiceActivityTimeline {
     this.#stretches = good;
   }
 
-  /** The chance from 0 to 1 that someone speaks in what is heard at `playhead`; undefined where the publisher gives none. */
+  /** Probability from 0 to 1 of a voice at `playhead`; undefined where the publisher reports none. */
   at(playhead: Microseconds): number | undefined {
     this.#stretches = this.#stretches.filter(({ end }) => end > playhead - KEEP);
     let nearest: Stretch | undefined;
@@ -75,7 +75,6 @@ export class VoiceActivityTimeline {
     return voiceChance(nearest.steps[step] ?? 0);
   }
 
-  /** Forgets everything. */
   clear(): void {
     this.#stretches = [];
   }

@@ -16,7 +16,7 @@ function open() {
   return { broadcast, stop, opened: new OpenBroadcast(broadcast.consume(), stop.signal) };
 }
 
-test("voice is read from open groups and datagrams, what is no voice is counted, and a group that breaks keeps what came", async () => {
+test("a voice feed reads open groups and datagrams, counts invalid frames, and keeps what came of a broken group", async () => {
   const { broadcast, stop, opened } = open();
   const track = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
   const feed = new VoiceFeed();
@@ -54,7 +54,7 @@ test("voice is read from open groups and datagrams, what is no voice is counted,
   stop.abort();
 });
 
-test("a voice track that breaks is subscribed to again, and groups without end are bounded", async () => {
+test("a voice feed subscribes again to a track that breaks, and bounds groups without end", async () => {
   const { broadcast, stop, opened } = open();
   const feed = new VoiceFeed();
   const broken = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });
@@ -75,7 +75,7 @@ test("a voice track that breaks is subscribed to again, and groups without end a
   feed.close();
 });
 
-test("a voice track of another run is followed, and takes back what the run before said from its first mark on", async () => {
+test("a voice feed follows a voice track of another run, which replaces the old one from its first mark on", async () => {
   const { broadcast, stop, opened } = open();
   const feed = new VoiceFeed();
   const first = broadcast.createTrack("voice", { timescale: Time.Timescale.MICRO });

@@ -8,7 +8,7 @@ import { VoiceActivityTimeline, type VoiceActivityTimelineCounters } from "./voi
 export interface VoiceFeedCounters extends VoiceActivityTimelineCounters {
   /** Frames received. */
   readonly frames: number;
-  /** Frames that were none. */
+  /** Invalid frames. */
   readonly malformed: number;
   /** Groups refused because too many were open, or reset before their end. */
   readonly aborted: number;
@@ -18,7 +18,7 @@ export interface VoiceFeedCounters extends VoiceActivityTimelineCounters {
 const PRIORITY = 10;
 /** Groups read at once; each holds up to two seconds. */
 const MAX_OPEN_GROUPS = 64;
-/** How long a missing group is waited for once a newer one is there: it is of no use behind the playhead. */
+/** How long to wait for a missing group once a newer one is there: behind the playhead it is useless. */
 const GAP = fromMilliseconds(60);
 
 interface Followed {
@@ -28,7 +28,9 @@ interface Followed {
   readonly stop: AbortController;
 }
 
-/** Reads the voice track that a catalog names, as long as there is one. What a rewind takes back of it is the consumer's to say. */
+/**
+ * Reads the voice track that a catalog names, as long as there is one. The consumer decides what a rewind makes stale.
+ */
 export class VoiceFeed {
   readonly #timeline = new VoiceActivityTimeline();
   readonly #clock: Clock;
@@ -37,7 +39,7 @@ export class VoiceFeed {
   #consumer: RewindConsumer;
   #discontinuity = 0;
   #from: Microseconds | undefined;
-  /** Whether the consumer is a new one whose first frame takes back what came before. */
+  /** Whether the consumer is a new one whose first frame makes older steps stale. */
   #switched = true;
   #openGroups = 0;
   #frames = 0;
@@ -56,7 +58,7 @@ export class VoiceFeed {
     return { ...received, stale: stale + cut, overflow };
   }
 
-  /** Follows what the newest catalog of a broadcast says: the track of that name in that run, or none. */
+  /** Follows the newest catalog of a broadcast: the track of that name in that run, or none. */
   follow(broadcast: OpenBroadcast, name: string | undefined, run?: string): void {
     const followed = this.#followed;
     if (followed?.broadcast === broadcast && followed.name === name && followed.run === run) return;
@@ -70,19 +72,19 @@ export class VoiceFeed {
     background("watch.voice", this.#subscribe(next));
   }
 
-  /** Audio from `from` on was taken back by a group of that epoch, and what older epochs say of it with it. */
+  /** A group of this epoch made audio from `from` on stale, and the voice activity of older epochs with it. */
   takeBack(from: Microseconds, epoch: number): void {
     this.pump();
     this.#timeline.cut(from, epoch);
   }
 
-  /** The chance from 0 to 1 that someone speaks in what is heard at a media time; undefined where the publisher gives none. */
+  /** Probability from 0 to 1 of a voice at a media time; undefined where the publisher reports none. */
   at(playhead: Microseconds | undefined): number | undefined {
     this.pump();
     return playhead === undefined ? undefined : this.#timeline.at(playhead);
   }
 
-  /** Moves what has come to the timeline, in its order. */
+  /** Moves received frames to the timeline, in order. */
   pump(): void {
     for (;;) {
       const delivery = this.#consumer.read();
@@ -106,7 +108,7 @@ export class VoiceFeed {
     const isNews = discontinuity !== this.#discontinuity || from !== this.#from;
     this.#discontinuity = discontinuity;
     this.#from = from;
-    // Nothing of a new consumer is on the timeline yet.
+    // No frame of a new consumer is on the timeline yet.
     if (isNews && from !== undefined && !this.#switched) this.#timeline.cut(from);
   }
 
@@ -117,11 +119,11 @@ export class VoiceFeed {
         await Promise.all([this.#readGroups(track), this.#readDatagrams(track)]);
         return;
       } catch {
-        // It is subscribed to again; audio without it is heard all the same.
+        // The feed subscribes again; audio plays without it all the same.
       }
   }
 
-  // Its groups are newer than all there were, whatever their numbers.
+  // Its groups are newer than all others, whatever their numbers.
   #begin(track: Track.Subscriber): void {
     this.pump();
     this.#track = track;
@@ -147,7 +149,7 @@ export class VoiceFeed {
       for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
         this.#receive(track, group.sequence, frame.payload);
     } catch {
-      // Taken back, or left behind: what came of it counts.
+      // Stale or abandoned: the received part counts.
       this.#aborted++;
     } finally {
       this.#openGroups--;

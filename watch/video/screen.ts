@@ -1,11 +1,11 @@
-/** Draws the picture that is due on a canvas, once per frame of the display; what is on screen stays until the next. */
+/** Draws the picture that is due on a canvas, once per frame of the display; each picture stays until the next. */
 export class Screen {
   readonly #canvas: HTMLCanvasElement;
   readonly #present: () => VideoFrame | undefined;
   #shown: VideoFrame | undefined;
   #request = 0;
 
-  /** `present` gives the picture to show now; it stays the giver's. */
+  /** `present` returns the picture to show now, which still belongs to its owner. */
   constructor(canvas: HTMLCanvasElement, present: () => VideoFrame | undefined) {
     this.#canvas = canvas;
     this.#present = present;

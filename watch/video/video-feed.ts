@@ -2,7 +2,7 @@ import type * as Moq from "@kixelated/moq";
 import { type Clock, fromMilliseconds, Inbox } from "../../base/index.js";
 import { decodeLegacyFrame, RewindConsumer } from "../../container/index.js";
 
-/** How long a missing or unfinished group is waited for once a newer one is there. */
+/** How long to wait for a missing or unfinished group once a newer one is there. */
 const GAP = fromMilliseconds(200);
 
 /** Reads video subscriptions, whose groups begin with a keyframe, into a consumer. */
@@ -21,17 +21,19 @@ export class VideoFeed {
     return this.#receivedBytes;
   }
 
-  /** Newest group of which anything has come. */
+  /** Newest group of which any part has arrived. */
   get newest(): number | undefined {
     return this.#newest;
   }
 
-  /** Frames that were none. */
+  /** Invalid frames. */
   get malformed(): number {
     return this.#malformed;
   }
 
-  /** Reads a subscription until it ends; yields after everything that may let something move. Throws when it breaks. */
+  /**
+   * Reads a subscription until it ends; yields after everything that may let playback advance. Throws when it breaks.
+   */
   async *read(track: Moq.Track.Subscriber): AsyncGenerator<void, void> {
     const inbox = new Inbox<void>();
     Promise.all([this.#readGroups(track, inbox), this.#readDatagrams(track, inbox)]).then(

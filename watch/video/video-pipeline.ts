@@ -10,7 +10,7 @@ export interface VideoImage {
   close(): void;
 }
 
-/** What video is timed by. */
+/** Clock of the video. */
 export type VideoClock = Pick<PlaybackClock, "arrive" | "rewind" | "playhead">;
 
 /** Options for {@link VideoPipeline}. */
@@ -21,38 +21,38 @@ export interface VideoPipelineOptions<P extends VideoImage> {
   readonly clock: VideoClock;
   /** Whether video sets the playhead: true only where there is no audio. */
   readonly master: boolean;
-  /** Time, not of the media but of its arrival. Default: the process's own. */
+  /** Clock of arrivals, not of media. Default: the process's own. */
   readonly now?: Clock;
-  /** Most pictures decoded and not yet shown. Default 8. */
+  /** Maximum pictures decoded and not yet shown. Default 8. */
   readonly maxImages?: number;
-  /** Most packets inside the decoder at once. Default 8. */
+  /** Maximum packets inside the decoder. Default 8. */
   readonly maxPending?: number;
 }
 
-/** What a video pipeline has done. */
+/** Counters of a video pipeline. */
 export interface VideoCounters {
   /** Packets handed to the decoder. */
   readonly decoded: number;
   /** Pictures shown. */
   readonly shown: number;
-  /** Pictures that came or waited until after a later one was due. */
+  /** Pictures dropped because a later one was due. */
   readonly late: number;
-  /** Pictures dropped because they were taken back. */
+  /** Pictures dropped because they became stale. */
   readonly stale: number;
-  /** Pictures decoded only for the sake of one that follows within a millisecond, and never shown. */
+  /** Pictures decoded only for a later one within a millisecond, and never shown. */
   readonly hidden: number;
-  /** Packets that could not be decoded for want of a keyframe. */
+  /** Packets that could not be decoded for lack of a keyframe. */
   readonly undecodable: number;
   /** Packets the decoder refused. */
   readonly errors: number;
 }
 
 /**
- * A publisher that starts over between two keyframes sends what leads up to the picture of that moment stamped closer
- * together than this; on the screen it would flicker by.
+ * A publisher that starts over between two keyframes stamps the frames up to the first picture closer together than
+ * this; on the screen they would flicker.
  */
 const HIDDEN = fromMilliseconds(1);
-/** How long after the newest of these the next may come, before it passes for the last. */
+/** How long after the newest of these the next may come, before it counts as the last. */
 const SETTLE = fromMilliseconds(100);
 
 interface Waiting<P> {
@@ -62,8 +62,8 @@ interface Waiting<P> {
 }
 
 /**
- * Takes packets from the consumer through the decoder to pictures, of which {@link present} shows the one whose time it
- * is. After a rewind the last picture stays until one of the new timeline is due.
+ * Moves packets from the consumer through the decoder to pictures; {@link present} returns the one that is due. After a
+ * rewind the last picture stays until one of the new timeline is due.
  */
 export class VideoPipeline<P extends VideoImage> {
   readonly #consumer: DeliverySource;
@@ -80,9 +80,9 @@ export class VideoPipeline<P extends VideoImage> {
   readonly #cuts = new Generations();
   #before: Ticket | undefined;
   readonly #hidden = new WeakSet<Ticket>();
-  /** Nothing but pictures that may lead up to another has come since the start or the last rewind. */
+  /** Since the start or the last rewind, only pictures have come that may lead up to another. */
   #leadingUp = true;
-  /** When the newest of them is taken for the last. */
+  /** When the newest of them counts as the last. */
   #settled = microseconds(0);
   #discontinuity: number;
   #from: Microseconds | undefined;
@@ -112,7 +112,7 @@ export class VideoPipeline<P extends VideoImage> {
     });
   }
 
-  /** How many rewinds were applied. */
+  /** Number of rewinds applied. */
   get generation(): number {
     return this.#cuts.generation;
   }
@@ -129,7 +129,7 @@ export class VideoPipeline<P extends VideoImage> {
     };
   }
 
-  /** Moves whatever can move; to be called like an audio pipeline's. */
+  /** Advances everything; call it like an audio pipeline's. */
   pump(): void {
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
@@ -150,8 +150,8 @@ export class VideoPipeline<P extends VideoImage> {
   }
 
   /**
-   * The picture to show now: the latest that is due, or the last one shown. It stays the pipeline's: it is closed once
-   * another one takes its place. Undefined before the first.
+   * The picture to show now: the latest that is due, or the last one shown. The pipeline keeps it and closes it once
+   * another replaces it. Undefined before the first.
    */
   present(): P | undefined {
     const playhead = this.#clock.playhead;

@@ -5,11 +5,11 @@ import type { OpenDecoder } from "../audio/audio-pipeline.js";
 import { VideoFeed } from "./video-feed.js";
 import { type VideoClock, type VideoImage, VideoPipeline } from "./video-pipeline.js";
 
-/** What decodes video here. */
+/** The video decoders of a platform. */
 export interface VideoDecoders<P extends VideoImage> {
   /** Whether a rendition can be decoded. */
   canDecode(rendition: VideoRendition): boolean | Promise<boolean>;
-  /** Makes a decoder of it. */
+  /** Creates a decoder of it. */
   open(rendition: VideoRendition): OpenDecoder<P>;
 }
 
@@ -30,12 +30,12 @@ export class VideoPlayer<P extends VideoImage = VideoImage> {
     return this.#feed?.receivedBytes ?? 0;
   }
 
-  /** Newest group of the present track of which anything has come. */
+  /** Newest group of the present track of which any part has arrived. */
   get newest(): number | undefined {
     return this.#feed?.newest;
   }
 
-  /** Frames of the present track that were none or could not be decoded. */
+  /** Invalid or undecodable frames of the present track. */
   get malformed(): number {
     return (this.#feed?.malformed ?? 0) + (this.#pipeline?.counters.errors ?? 0);
   }
@@ -63,13 +63,13 @@ export class VideoPlayer<P extends VideoImage = VideoImage> {
     });
   }
 
-  /** Reads a subscription of the present track until it ends; yields after everything that may let something move. */
+  /** Reads a subscription of the present track until it ends; yields after everything that may let playback advance. */
   async *read(track: Track.Subscriber): AsyncGenerator<void, void> {
     const feed = this.#feed;
     if (feed) yield* feed.read(track);
   }
 
-  /** Moves what can move. */
+  /** Advances everything. */
   pump(): void {
     this.#pipeline?.pump();
   }
