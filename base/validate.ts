@@ -28,13 +28,14 @@ export interface Schema<T> {
  * name what it wants in words that follow "must": `z.string().refine(isOrigin, "be an origin such as https://a.example")`.
  *
  * @param name - What the value belongs to, such as `Relay`: messages name `Relay.port`.
+ * @param shown - What messages show in its place, such as a text without its secret.
  * @throws InputError `INVALID_OPTION`, with one sentence that names the option, what it must be and what it is.
  */
-export function validate<T>(name: string, schema: Schema<T>, value: unknown): T {
+export function validate<T>(name: string, schema: Schema<T>, value: unknown, shown = value): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const { issues } = parsed.error as { readonly issues: readonly Issue[] };
-  throw new InputError("INVALID_OPTION", sentence(name, issues[0]!, value));
+  throw new InputError("INVALID_OPTION", sentence(name, issues[0]!, shown));
 }
 
 /** A value in a message: at a length that can be read, and without what is secret. */
@@ -51,11 +52,18 @@ export function showValue(value: unknown): string {
   return typeof value === "bigint" ? `${value}n` : String(value);
 }
 
+/** Name of a class, whose options a value is. */
+const CLASS = /^[A-Z][a-z]/;
+
 function sentence(name: string, issue: Issue, root: unknown): string {
   const place = [name, ...issue.path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") return `${place} has no option ${showValue(issue.keys?.[0])}.`;
   const value = at(root, issue.path);
-  if (issue.path.length === 0) return `${name} must get an object of options, but got ${showValue(value)}.`;
+  if (issue.path.length === 0 && CLASS.test(name))
+    return `${name} must get an object of options, but got ${showValue(value)}.`;
+  // The value that a text stands for is not at hand.
+  if (typeof root === "string" && issue.path.length > 0)
+    return `${place} must ${wordsOf(issue)}, but ${name} is ${showValue(root)}.`;
   return value === undefined
     ? `${place} must ${wordsOf(issue)}, but is missing.`
     : `${place} must ${wordsOf(issue)}, but is ${showValue(value)}.`;

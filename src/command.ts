@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Resolved, Settings } from "./config.js";
+import type { OptionNames, Resolved, Settings } from "./config.js";
 import type { StatusLine } from "./status-line.js";
 
 /** What a running command gets besides its configuration. */
@@ -28,6 +28,8 @@ export interface Command<T extends Settings = Settings> {
   /** Lines printed under the options of `--help`. */
   readonly examples: readonly string[];
   readonly settings: T;
+  /** Settings by the options they become, where the names differ; for errors about these. */
+  readonly options?: OptionNames<T>;
   /** Runs to the end; resolves with the exit code. */
   run(config: Resolved<T>, context: CommandContext): Promise<number>;
 }

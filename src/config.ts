@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { InputError } from "../base/index.js";
+import { InputError, validate } from "../base/index.js";
 
 /** One setting of a command: its schema and the words `--help` prints. */
 export interface Setting {
@@ -41,12 +41,12 @@ export const flag: z.ZodType<boolean> = z.preprocess((value) => {
  */
 export const list: z.ZodType<string[]> = z.preprocess(
   (value) => (typeof value === "string" ? value.split(",") : value),
-  z.array(z.string().trim().min(1, "it has an empty entry")),
+  z.array(z.string().trim().min(1)),
 );
 
 /** An object of numbers given as itself (config file) or as its JSON (flag, environment). */
 export function numbers<T>(schema: z.ZodType<T>): z.ZodType<T> {
-  const object = z.custom<unknown>(isObject, "it must be an object of numbers");
+  const object = z.custom<unknown>(isObject, "be an object of numbers");
   return z.preprocess((value) => (typeof value === "string" ? parseJson(value) : value), object.pipe(schema));
 }
 
@@ -138,6 +138,32 @@ function given(value: unknown): unknown {
   return typeof value === "string" && value.trim() === "" ? undefined : value;
 }
 
+/** A setting's value where it was given, under the name it goes by there: its flag, its variable or its key. */
+interface Given {
+  readonly name: string;
+  readonly value: unknown;
+}
+
+/** Where each of a command's settings was given. */
+function givenSettings(
+  command: string,
+  settings: Settings,
+  sources: ConfigSources,
+  known: KnownSettings,
+): Map<string, Given> {
+  const section = sources.file === undefined ? {} : (readConfigFile(sources.file, known)[command] ?? {});
+  return new Map(
+    Object.keys(settings).map((key) => {
+      const places = [
+        { name: flagName(key), value: given(sources.flags[key]) },
+        { name: variableName(key), value: given(sources.environment[variableName(key)]) },
+        { name: `${command}.${key} in ${sources.file}`, value: given(section[key]) },
+      ];
+      return [key, places.find(({ value }) => value !== undefined) ?? places[0]!];
+    }),
+  );
+}
+
 /**
  * Merges flags over environment over config file over defaults and validates the result.
  *
@@ -152,29 +178,35 @@ export function resolveConfig<T extends Settings>(
   sources: ConfigSources,
   known: KnownSettings = { [command]: settings },
 ): Resolved<T> {
-  const section = sources.file === undefined ? {} : (readConfigFile(sources.file, known)[command] ?? {});
   const resolved: Record<string, unknown> = {};
-  for (const [key, setting] of Object.entries(settings)) {
-    const places: [string, unknown][] = [
-      [flagName(key), given(sources.flags[key])],
-      [variableName(key), given(sources.environment[variableName(key)])],
-      [`${command}.${key} in ${sources.file}`, given(section[key])],
-    ];
-    const [name, value] = places.find(([, each]) => each !== undefined) ?? [flagName(key), undefined];
-    const parsed = setting.schema.safeParse(value);
-    if (!parsed.success) throw invalid(name, shown(setting, value), parsed.error);
-    resolved[key] = parsed.data;
+  for (const [key, { name, value }] of givenSettings(command, settings, sources, known)) {
+    resolved[key] = validate(name, settings[key]!.schema, value, shown(settings[key], value));
   }
   return resolved as Resolved<T>;
 }
 
-function invalid(name: string, value: unknown, error: z.ZodError): InputError {
-  const issue = error.issues[0];
-  const detail = (issue?.message ?? "invalid value").replace(/^Invalid input: /, "").replace(/^Too /, "too ");
-  // Within an object or a list: which part of it.
-  const part = issue?.path.length ? `${issue.path.join(".")}: ` : "";
-  const what = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
-  return new InputError("INVALID_OPTION", `${name} ${what}: ${part}${detail}.`, { cause: error });
+/** The options of classes that go by another name than the setting behind them, such as `upstream.url`. */
+export type OptionNames<T extends Settings> = Readonly<Record<string, keyof T & string>>;
+
+/**
+ * An error about an option of a class, such as `Relay.allowedOrigins.0`, as one about the flag, variable or key it came
+ * from. Any other error stays as it is.
+ */
+export function namedBySetting(
+  error: unknown,
+  command: string,
+  { settings, options = {} }: { readonly settings: Settings; readonly options?: OptionNames<Settings> | undefined },
+  sources: ConfigSources,
+  known: KnownSettings,
+): unknown {
+  if (!(error instanceof InputError) || error.code !== "INVALID_OPTION") return error;
+  const [start, path] = /^[A-Z]\w*\.([\w.]+?)(?:\.\d+)?(?= (?:must|is|has) )/.exec(error.message) ?? [];
+  if (start === undefined || path === undefined) return error;
+  const [first = "", ...rest] = path.split(".");
+  const setting = givenSettings(command, settings, sources, known).get(options[path] ?? first);
+  if (setting === undefined) return error;
+  const within = options[path] !== undefined || rest.length === 0 ? "" : `: ${rest.join(".")}`;
+  return new InputError(error.code, `${setting.name}${within}${error.message.slice(start.length)}`, { cause: error });
 }
 
 function reason(cause: unknown): string {

@@ -3,7 +3,16 @@ import { z } from "zod";
 import { InputError } from "../base/index.js";
 import type { Command, CommandContext } from "./command.js";
 import { commands } from "./commands/index.js";
-import { flag, flagName, hideTokens, type KnownSettings, resolveConfig, type Settings, shown } from "./config.js";
+import {
+  flag,
+  flagName,
+  hideTokens,
+  type KnownSettings,
+  namedBySetting,
+  resolveConfig,
+  type Settings,
+  shown,
+} from "./config.js";
 import { describeFailure } from "./fail.js";
 import { createLogger, logLevels } from "./log.js";
 import { version } from "./package.js";
@@ -158,5 +167,9 @@ async function runCommand(definition: Command, flags: Record<string, unknown>, t
     print: (line) => terminal.out(`${line}\n`),
     notice: (sentence) => terminal.error(`unsay: ${hideTokens(sentence)}\n`),
   };
-  return definition.run(config, context);
+  try {
+    return await definition.run(config, context);
+  } catch (error) {
+    throw namedBySetting(error, name, definition, { ...sources, file }, knownSettings);
+  }
 }

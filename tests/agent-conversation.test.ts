@@ -105,7 +105,7 @@ test("unsay agent --demo with a recorded caller ends with a verdict, and its age
   for (const [argv, sentence] of [
     [["agent", "--headless"], "--headless goes with --demo."],
     [DEMO.slice(0, -1), "--headless goes with --caller."],
-    [["agent"], "--url is missing"],
+    [["agent"], "--url must be a URL"],
   ] as const)
     expect((await unsay(argv)).error).toContain(sentence);
 

@@ -20,18 +20,18 @@ test("every wrong input gets one sentence with a stable code, and an exit code o
   const wrong: [string[], RegExp][] = [
     [["listen"], /unknown command 'listen'.* \(INVALID_ARGUMENT\)/],
     [["relay", "--prot", "1"], /unknown option '--prot'.*--port.* \(INVALID_ARGUMENT\)/],
-    [["relay", "--port", "many"], /--port is "many": .* \(INVALID_OPTION\)/],
-    [["relay", "--port", "70000"], /--port is "70000": .* \(INVALID_OPTION\)/],
+    [["relay", "--port", "many"], /--port must .*, but is "many"\. \(INVALID_OPTION\)/],
+    [["relay", "--port", "70000"], /--port must .*, but is "70000"\. \(INVALID_OPTION\)/],
     [["relay", "--cert", "only.pem"], /--cert and --key must be given together/],
     [["relay", "--config", join(folder, "absent.json")], /absent\.json cannot be read/],
-    [["watch"], /--url is missing: .* \(INVALID_OPTION\)/],
-    [["watch", "ftp://host"], /--url is "ftp:\/\/host": it must be a URL/],
-    [["watch", "http://127.0.0.1:1", "--certificate-hash", "abc"], /--certificate-hash is "abc": it must be 64 hex/],
+    [["watch"], /--url must be a URL such as .*, but is missing\. \(INVALID_OPTION\)/],
+    [["watch", "ftp://host"], /--url must be a URL.*, but is "ftp:\/\/host"/],
+    [["watch", "http://127.0.0.1:1", "--certificate-hash", "abc"], /--certificate-hash must be 64 hex.*, but is "abc"/],
     [["watch", "http://127.0.0.1:1", "--wav", join(folder, "no/such/place.wav")], /place\.wav cannot be written/],
     [["publish", "--url", "http://127.0.0.1:1"], /There is nothing to publish/],
     [["publish", join(folder, "absent.wav"), "--url", "http://127.0.0.1:1"], /absent\.wav/],
-    [publish("--frame-ms", "7"), /--frame-ms is "7"/],
-    [publish("--strength", "2"), /--strength is "2"/],
+    [publish("--frame-ms", "7"), /--frame-ms must .*, but is "7"/],
+    [publish("--strength", "2"), /--strength must .*, but is "2"/],
   ];
   for (const [argv, sentence] of wrong) {
     const { exitCode, error } = await unsay(argv);

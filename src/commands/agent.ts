@@ -80,7 +80,7 @@ export const agent = command({
 
 function required(url: string | undefined): string {
   if (url === undefined)
-    throw new InputError("INVALID_OPTION", "--url is missing: it must be a URL such as http://localhost:4443.");
+    throw new InputError("INVALID_OPTION", "--url must be a URL such as http://localhost:4443, but is missing.");
   return url;
 }
 

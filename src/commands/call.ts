@@ -84,7 +84,10 @@ function parametersOf(pairs: readonly string[]): Record<string, string> {
     pairs.map((pair) => {
       const at = pair.indexOf("=");
       if (at < 1)
-        throw new InputError("INVALID_OPTION", `--parameters has ${JSON.stringify(pair)}: it must be name=value.`);
+        throw new InputError(
+          "INVALID_OPTION",
+          `--parameters must be name=value pairs, but has ${JSON.stringify(pair)}.`,
+        );
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );

@@ -113,6 +113,9 @@ export const publish = command({
     "arecord -f S16_LE -r 48000 -c 1 | unsay publish - --url http://localhost:4443",
   ],
   settings,
+  options: Object.fromEntries(
+    (["strength", "attenuationLimitDb", "gainDb", "bypass"] as const).map((knob) => [`denoise.${knob}`, knob]),
+  ),
   async run(config, { signal, logger, print, notice }) {
     if (config.source === undefined && config.video === undefined) {
       throw new InputError(

@@ -98,6 +98,13 @@ export const relay = command({
     "unsay relay --port 4444 --upstream http://localhost:4443 --ops-port 9090",
   ],
   settings,
+  options: {
+    allowedHosts: "allowHost",
+    allowedOrigins: "allowOrigin",
+    "auth.keys": "authKeys",
+    "auth.public.get": "publicGet",
+    "auth.public.put": "publicPut",
+  },
   async run(config, { signal, logger, print, notice }) {
     if (config.ca !== undefined && config.upstream === undefined)
       throw new InputError("INVALID_OPTION", "--ca is for --upstream, which is missing.");
