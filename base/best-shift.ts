@@ -1,9 +1,9 @@
-/** Distance between the samples that are compared. */
+/** Distance between compared samples. */
 const STRIDE = 4;
 
 /**
- * How far on, from `shortest` to `longest` frames, audio is most like that at its start, over `length` frames: where a
- * cut with a crossfade of that length is heard least. `channels` are planar and hold `longest + length` frames.
+ * Distance, from `shortest` to `longest` frames, at which audio is most like its start over `length` frames: where a
+ * cut with a crossfade of that length is least audible. `channels` are planar and hold `longest + length` frames.
  */
 export function bestShift(
   channels: readonly Float32Array[],

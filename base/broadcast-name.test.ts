@@ -31,7 +31,7 @@ const anyName = fc
   .chain((name) => fc.constantFrom(name, name.replace(/\/+$/, ""), name.replace(/\/+$/, ".hang")))
   .filter(isBroadcastName);
 
-test("both ends meet whichever spelling of a name each is given, and a stranger's path is found by itself", () => {
+test("both ends meet whichever spelling of a name each has, and a stranger's path is found by itself", () => {
   fc.assert(
     fc.property(anyName, (name) => {
       const path = broadcastPath(name);
@@ -59,7 +59,7 @@ test.each(["", "/", "///", "x".repeat(513), "é".repeat(257), Array(31).fill("a"
   },
 );
 
-test("names of 512 bytes and of 30 parts are good", () => {
+test("names of 512 bytes and of 30 parts are valid", () => {
   expect(isBroadcastName("x".repeat(512))).toBe(true);
   expect(isBroadcastName(`/${Array(30).fill("a").join("//")}/`)).toBe(true);
 });

@@ -53,7 +53,7 @@ test.each<[unknown, string]>([
   );
 });
 
-test("valid options are returned as they are, and an option may be undefined", () => {
+test("valid options are returned unchanged, and an option may be undefined", () => {
   const options = { ...good, url: new URL(good.url), jitterMs: 0, signal: AbortSignal.timeout(1), sink: undefined };
   expect(validate("Listener", schema, options)).toBe(options);
 });

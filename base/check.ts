@@ -1,7 +1,7 @@
 import { BROADCAST_NAME_RULE, isBroadcastName } from "./broadcast-name.js";
 import type { Schema } from "./validate.js";
 
-/** Says what is wrong with a value, in words that follow "must", when anything is. */
+/** Returns what a value must be, in words that follow "must", when it is not. */
 export type Rule = (value: unknown) => string | undefined;
 
 /** A number within bounds, both included. */
@@ -23,22 +23,20 @@ export function isOneOf(...allowed: readonly (string | number | boolean)[]): Rul
   return (value) => (allowed.some((each) => each === value) ? undefined : `be ${list}`);
 }
 
-/** A string that passes a test; `words` say what it must be or have, as in {@link Rule}. */
+/** A string that passes a test; `words` complete the sentence as in {@link Rule}. */
 export function isString(test: (value: string) => boolean, words: string): Rule {
   return (value) => (typeof value === "string" && test(value) ? undefined : words);
 }
 
-/** A name of a broadcast. */
+/** The name of a broadcast. */
 export const isBroadcast: Rule = isString(isBroadcastName, BROADCAST_NAME_RULE.replace(/^must /, ""));
 
 /** A URL, as one or as text. */
 export const isUrl: Rule = (value) =>
   value instanceof URL || (typeof value === "string" && URL.canParse(value)) ? undefined : "be an absolute URL";
 
-/** An `AbortSignal`. */
 export const isSignal: Rule = (value) => (value instanceof AbortSignal ? undefined : "be an AbortSignal");
 
-/** An object. */
 export const isObject: Rule = (value) => (typeof value === "object" && value !== null ? undefined : "be an object");
 
 /** An object with some methods. */
@@ -49,8 +47,8 @@ export function hasMethods(...names: readonly string[]): Rule {
 }
 
 /**
- * Rules for the fields of an object as a schema for `validate`. It is small enough for a web page, and takes the value as it
- * is: it completes nothing.
+ * A schema for `validate` from rules for the fields of an object. It is small enough for a web page, and returns the
+ * value unchanged, without defaults.
  */
 export function fields<T extends object>(
   required: { readonly [K in keyof T]?: Rule },

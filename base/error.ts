@@ -1,11 +1,11 @@
 /**
- * The root of every error this package throws on purpose.
+ * Base class of all errors that this package throws on purpose.
  *
- * `code` is stable across releases: match on it, not on the message.
- * The message is one whole sentence that names the field, file or address at fault.
+ * `code` is stable across releases: match on it, not on the message. The message is one sentence that names the field,
+ * file or address at fault.
  */
 export class UnsayError extends Error {
-  /** Stable, upper-case identifier such as `INVALID_OPTION`. */
+  /** Stable upper-case identifier such as `INVALID_OPTION`. */
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -14,16 +14,16 @@ export class UnsayError extends Error {
     this.code = code;
   }
 
-  /** Whether the same call may succeed later although the caller changes nothing, such as after a relay's restart. */
+  /** Whether the same call may succeed later without any change by the caller, such as after a relay's restart. */
   get retryable(): boolean {
     return false;
   }
 }
 
-/** Input from outside (a flag, a file, JSON, a URL, an option) is not what it must be. */
+/** Input from outside (a flag, a file, JSON, a URL, an option) is invalid. */
 export class InputError extends UnsayError {}
 
-/** Answers of a relay, and faults of a set-up, that stay as they are however often a client tries. */
+/** Answers of a relay, and faults of a set-up, that stay the same however often a client tries. */
 const FINAL_CODES: ReadonlySet<string> = new Set([
   "UNAUTHORIZED",
   "NOT_GRANTED",
@@ -39,9 +39,12 @@ const FINAL_CODES: ReadonlySet<string> = new Set([
   "INSECURE_PAGE",
 ]);
 
-/** A connection could not be made, was refused, or broke. */
+/** A connection failed, was refused, or broke. */
 export class TransportError extends UnsayError {
-  /** False for refusals: a wrong token, a name that is not granted or is taken, an untrusted certificate, no common version. */
+  /**
+   * False for refusals: a wrong token, a name that is not granted or is taken, an untrusted certificate, no common
+   * version.
+   */
   override get retryable(): boolean {
     return !FINAL_CODES.has(this.code);
   }
@@ -53,7 +56,7 @@ export class ProtocolError extends UnsayError {}
 /** Audio, video or a catalog could not be decoded or encoded. */
 export class MediaError extends UnsayError {}
 
-/** A denoising model is missing, broken, or does not fulfil its contract. */
+/** A denoising model is missing, broken, or violates its contract. */
 export class ModelError extends UnsayError {}
 
 /** An object was used in a state that does not allow it, such as after `close()`. */

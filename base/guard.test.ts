@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
 
-test("a guarded handler takes its arguments, and what it throws or rejects with is counted and goes nowhere", async () => {
+test("a guarded handler gets its arguments, and its errors and rejections are counted and contained", async () => {
   const faults: Fault[] = [];
   const stop = onFault((fault) => {
     faults.push(fault);

@@ -1,23 +1,23 @@
-/** What a handler of ours threw. */
+/** An error that a handler threw. */
 export interface Fault {
   /** Name of the handler, such as `relay.sweep`. */
   readonly handler: string;
   readonly error: unknown;
-  /** How often that handler has failed in this process. */
+  /** Number of failures of that handler in this process. */
   readonly count: number;
 }
 
 const counts = new Map<string, number>();
 const listeners = new Set<(fault: Fault) => void>();
 
-/** How often each handler of this process has failed. */
+/** Number of failures of each handler in this process. */
 export function faultCounts(): Readonly<Record<string, number>> {
   return Object.fromEntries(counts);
 }
 
 /**
- * Calls a listener when a handler fails: the first time and whenever the count has doubled, so that one that always fails
- * does not fill a log. Returns an unsubscribe function.
+ * Calls a listener when a handler fails: the first time and whenever the count has doubled, so that a handler that
+ * always fails does not fill a log. Returns an unsubscribe function.
  */
 export function onFault(listener: (fault: Fault) => void): () => void {
   listeners.add(listener);
@@ -25,8 +25,8 @@ export function onFault(listener: (fault: Fault) => void): () => void {
 }
 
 /**
- * Wraps what a timer or an event source calls, so that nothing it throws ends the process: whatever a stranger sends, one
- * handler's fault is one missed turn, counted and logged.
+ * Wraps a handler of a timer or an event source, so that no error ends the process: whatever a stranger sends, a fault
+ * costs one call, counted and logged.
  */
 export function guard<A extends unknown[]>(handler: string, run: (...args: A) => unknown): (...args: A) => void {
   return (...args) => {
@@ -39,7 +39,7 @@ export function guard<A extends unknown[]>(handler: string, run: (...args: A) =>
   };
 }
 
-/** The same for a promise that is not waited for. */
+/** The same for a promise that no caller awaits. */
 export function background(handler: string, work: Promise<unknown>): void {
   work.catch((error: unknown) => note(handler, error));
 }
@@ -52,7 +52,7 @@ function note(handler: string, error: unknown): void {
     try {
       listener({ handler, error, count });
     } catch {
-      // A log that fails must not undo what it logs.
+      // A log that fails must not undo its subject.
     }
   }
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Inbox } from "./inbox.js";
 import { sleep } from "./timers.js";
 
-test("an inbox hands out what several writers pushed, in their order, and ends behind it", async () => {
+test("an inbox returns the values of several writers in order, then ends", async () => {
   const inbox = new Inbox<number | undefined>();
   inbox.push(1);
   const read: (number | undefined)[] = [];
@@ -18,7 +18,7 @@ test("an inbox hands out what several writers pushed, in their order, and ends b
   expect(read).toEqual([1, undefined, 2]);
 });
 
-test("an inbox with a bound drops and counts its oldest values, and throws what it was ended with", async () => {
+test("an inbox with a bound drops and counts its oldest values, and throws the error that ended it", async () => {
   const inbox = new Inbox<number>({ most: 2 });
   for (const each of [1, 2, 3, 4]) inbox.push(each);
   inbox.end(new Error("over"));

@@ -1,6 +1,6 @@
 /**
- * A queue from several writers to one reader, who iterates it until {@link end}. Without a bound it suits writers that the
- * reader outpaces; with one, the oldest value goes and is counted.
+ * A queue from several writers to one reader that iterates it until {@link end}. Without a bound it suits writers that
+ * the reader outpaces; with one, it drops and counts the oldest value.
  */
 export class Inbox<T> implements AsyncIterable<T> {
   readonly #most: number;
@@ -9,7 +9,9 @@ export class Inbox<T> implements AsyncIterable<T> {
   #wake: (() => void) | undefined;
   #dropped = 0;
 
-  constructor({ most = Number.POSITIVE_INFINITY }: { /** Values that wait at once. */ readonly most?: number } = {}) {
+  constructor({
+    most = Number.POSITIVE_INFINITY,
+  }: { /** `most`: maximum values in the queue. */ readonly most?: number } = {}) {
     this.#most = most;
   }
 
@@ -29,7 +31,7 @@ export class Inbox<T> implements AsyncIterable<T> {
     this.#wake?.();
   }
 
-  /** Ends the iteration behind what is in the queue, with an error if there is one; idempotent. */
+  /** Ends the iteration after the queued values, with an error if given; idempotent. */
   end(error?: unknown): void {
     this.#end ??= { error };
     this.#wake?.();

@@ -1,7 +1,7 @@
 import { StateError } from "./error.js";
 import { guard } from "./guard.js";
 
-/** Ends something with the reason of a signal when that aborts, unless it is closed before. */
+/** Calls `end` with the reason of a signal when it aborts, unless `closed` settles first. */
 export function endWith(
   signal: AbortSignal | undefined,
   closed: Promise<unknown>,

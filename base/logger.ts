@@ -1,4 +1,4 @@
-/** Takes log lines; pino's shape. */
+/** Takes log lines, in pino's format. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -7,13 +7,13 @@ export interface Logger {
 
 type Level = "debug" | "info" | "warn" | "error";
 
-/** `scripts/dependencies/unsay.js` has the dependencies call what lies here in place of the console. */
+/** `scripts/dependencies/unsay.js` makes the dependencies call the function stored here instead of the console. */
 const SINK = Symbol.for("unsay.dependencies.log");
 const loggers = new Map<Logger, number>();
 
 /**
- * Has a logger take what has no logger of its own: the words of the dependencies, and what concerns the whole process.
- * Several take all of it. Returns a function that ends this; calling that twice does no harm.
+ * Attaches a logger to everything without a logger of its own: messages of the dependencies, and messages about the
+ * whole process. With several loggers each gets all of it. Returns a function that detaches it, any number of times.
  */
 export function attachLogger(logger: Logger): () => void {
   Reflect.set(globalThis, SINK, takeWords);
@@ -28,7 +28,7 @@ export function attachLogger(logger: Logger): () => void {
   };
 }
 
-/** Logs what concerns the whole process with every logger that is attached. */
+/** Logs a message about the whole process to every attached logger. */
 export function logForProcess(message: string): void {
   for (const logger of loggers.keys()) logger.info({}, message);
 }
@@ -36,11 +36,11 @@ export function logForProcess(message: string): void {
 function takeWords(level: Level, words: readonly unknown[]): void {
   if (loggers.size === 0) return;
   const message = words.map(textOf).join(" ").replace(QUERY, "$1?[hidden]");
-  // What a library warns of, its caller mends or reports: nothing that a person has to act on.
+  // Callers handle or report whatever a library warns about: no person has to act on it.
   for (const logger of loggers.keys()) logger.debug({ dependency: level }, message);
 }
 
-/** The query of a URL, where tokens are. */
+/** The query of a URL, which holds tokens. */
 const QUERY = /(\b[a-z][a-z\d+.-]*:\/\/[^\s?#]*)\?[^\s#]*/gi;
 
 function textOf(word: unknown): string {

@@ -6,7 +6,7 @@ setFlagsFromString("--expose-gc");
 
 class Outcome {}
 
-test("a race settles as the first of its promises does", async () => {
+test("a race settles like the first of its promises", async () => {
   const never = new Promise<never>(() => {});
   expect(await race([never, Promise.resolve(1)])).toBe(1);
   await expect(race([never, Promise.reject(new Error("lost"))])).rejects.toThrow("lost");
@@ -29,7 +29,7 @@ test("a promise that settles ends every race that waits for it, and no other", a
   expect(await apart).toBe("other");
 });
 
-test("a promise that lost ten thousand races holds on to none of them", async () => {
+test("a promise that lost ten thousand races holds none of them", async () => {
   const closed = new Promise<never>(() => {});
   for (let turn = 0; turn < 10_000; turn++) await race([closed, Promise.resolve(new Outcome())]);
   expect(queryObjects(Outcome, { format: "count" })).toBeLessThan(10);

@@ -8,13 +8,13 @@ interface Operand {
   readonly waiters: Set<Waiter>;
 }
 
-/** One reaction for the whole life of an operand, whatever the number of races. */
+/** One reaction for the whole life of a promise, whatever the number of races. */
 const operands = new WeakMap<PromiseLike<unknown>, Operand>();
 
 /**
- * `Promise.race` that leaves nothing behind at the promises that lost. The standard's leaves a reaction at each of them,
- * and with it the outcome, until they settle: a loop that races against a promise as long-lived as a session grows with
- * every turn. `scripts/dependencies/unsay.js` does the same within `@moq/net`.
+ * A `Promise.race` that leaves nothing behind at promises that lost. The standard's leaves a reaction at each of them,
+ * and with it the outcome, until they settle. A loop that races against a promise as long-lived as a session would grow
+ * with every turn. `scripts/dependencies/unsay.js` does the same within `@moq/net`.
  */
 export function race<const T extends readonly PromiseLike<unknown>[]>(promises: T): Promise<Awaited<T[number]>> {
   return new Promise((resolve, reject) => {

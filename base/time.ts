@@ -1,4 +1,4 @@
-/** Whole microseconds: a media timestamp or a monotonic clock reading, so the two are never mixed with other units. */
+/** Whole microseconds: a media timestamp or a monotonic clock reading. The brand keeps other units out. */
 export type Microseconds = number & { readonly _brand: "micro" };
 
 /** Brands a number of microseconds, rounded to a whole one. */
@@ -26,7 +26,7 @@ export function toSeconds(value: Microseconds): number {
   return value / 1e6;
 }
 
-/** A monotonic clock. Injected wherever a decision depends on time, so that tests can hold it still. */
+/** A monotonic clock, injected wherever a decision depends on time, so that tests can control it. */
 export type Clock = () => Microseconds;
 
 /** The process's own monotonic clock, counted from its start. */

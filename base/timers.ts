@@ -1,4 +1,4 @@
-/** Resolves after some milliseconds, or at once when the signal aborts. Never rejects. */
+/** Resolves after some milliseconds, or as soon as the signal aborts. Never rejects. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -12,7 +12,7 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<undef
   });
 }
 
-/** Whether a promise settles, either way, within some milliseconds. */
+/** Whether a promise settles within some milliseconds, either way. */
 export async function settlesWithin(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<boolean>((resolve) => {

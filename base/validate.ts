@@ -1,6 +1,6 @@
 import { InputError } from "./error.js";
 
-/** A value that is not as it must be: the part of a zod issue that a sentence is made of. */
+/** The part of a zod issue that makes up a sentence. */
 interface Issue {
   readonly code: string;
   readonly path: readonly PropertyKey[];
@@ -16,7 +16,7 @@ interface Issue {
   readonly errors?: readonly (readonly Issue[])[];
 }
 
-/** What checks and completes a value: any schema of zod. */
+/** Checks a value and fills in its defaults: any zod schema. */
 export interface Schema<T> {
   safeParse(
     value: unknown,
@@ -24,8 +24,8 @@ export interface Schema<T> {
 }
 
 /**
- * Checks what comes from outside, such as the options of a class, and returns it completed by its defaults. A schema may
- * name what it wants in words that follow "must": `z.string().refine(isOrigin, "be an origin such as https://a.example")`.
+ * Checks input from outside, such as the options of a class, and fills in its defaults. A schema may describe valid
+ * values in words that follow "must": `z.string().refine(isOrigin, "be an origin such as https://a.example")`.
  *
  * @param name - What the value belongs to, such as `Relay`: messages name `Relay.port`.
  * @param shown - What messages show in its place, such as a text without its secret.
@@ -38,7 +38,7 @@ export function validate<T>(name: string, schema: Schema<T>, value: unknown, sho
   throw new InputError("INVALID_OPTION", sentence(name, issues[0]!, shown));
 }
 
-/** A value in a message: at a length that can be read, and without what is secret. */
+/** A value in a message: short enough to read, and without secrets. */
 export function showValue(value: unknown): string {
   if (typeof value === "string") {
     if (value.includes("-----BEGIN ")) return "PEM text";
@@ -87,7 +87,7 @@ const TYPES: Readonly<Record<string, string>> = {
   function: "be a function",
 };
 
-/** What zod says where a schema says nothing itself. */
+/** Zod's messages where a schema has none. */
 const DEFAULT_MESSAGE = /^(?:Invalid|Too |Unrecognized|Expected)/;
 
 /** What a value must be, in words that follow "must". */

@@ -26,7 +26,7 @@ const ours = {
   unsay: { renege: "rewind" as const, voice: "voice" },
 };
 
-test("a catalog survives the way there and back, with fields that are not ours and the default container", () => {
+test("a catalog survives a round trip, with unknown fields and the default container", () => {
   expect(parseCatalog(encodeCatalog(ours))).toEqual(ours);
   const foreign = {
     chat: { track: "chat" },
@@ -64,7 +64,7 @@ test("the stock player's own schema reads our catalog as we wrote it", async () 
   expect(module.exports.RootSchema.parse(read)).toEqual(ours);
 });
 
-test("what is wrong with a catalog is said in a sentence that names the field", () => {
+test("a faulty catalog is refused in a sentence that names the field", () => {
   const rendition = ours.audio.renditions.audio;
   const wrong = (change: object) => bytesOf({ audio: { renditions: { main: { ...rendition, ...change } } } });
   for (const [bytes, message] of [

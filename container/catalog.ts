@@ -1,21 +1,21 @@
 import { MediaError } from "../base/index.js";
 
-/** Largest catalog accepted or made, in bytes. A catalog describes tracks; 64 KiB is hundreds of them. */
+/** Maximum size of a catalog, in bytes. A catalog describes tracks; 64 KiB hold hundreds of them. */
 export const MAX_CATALOG_BYTES = 65_536;
 
-/** Fields that a catalog may have beside those known here; they survive at every level. */
+/** Fields beside the known ones; they survive at every level. */
 interface Loose {
   readonly [field: string]: unknown;
 }
 
-/** How frames are framed; of other kinds than `legacy` a player skips the rendition. */
+/** Container of the frames; a player skips renditions of other kinds than `legacy`. */
 export interface Container extends Loose {
   readonly kind: string;
   /** The initialization segment of kind `cmaf`. */
   readonly init?: string | undefined;
 }
 
-/** What a catalog says of a track, as written: whatever has a default may be left out. */
+/** A track as written in a catalog: fields with a default may be missing. */
 interface RenditionInput extends Loose {
   /** Another broadcast that publishes the track, as a path relative to this one. */
   readonly broadcast?: string | undefined;
@@ -23,11 +23,11 @@ interface RenditionInput extends Loose {
   readonly codec: string;
   /** Default: kind `legacy`. */
   readonly container?: Container | undefined;
-  /** The decoder's description, hexadecimal. */
+  /** The decoder's description, in hexadecimal. */
   readonly description?: string | undefined;
   /** Bits per second. */
   readonly bitrate?: number | undefined;
-  /** Longest time in milliseconds between a frame being ready and being sent: the least jitter buffer of a player. */
+  /** Longest time in milliseconds between a frame being ready and being sent: a player's minimum jitter buffer. */
   readonly jitter?: number | undefined;
 }
 
@@ -58,22 +58,22 @@ export interface VideoRendition extends VideoRenditionInput {
   readonly container: Container;
 }
 
-/** This project's own section: when the broadcast sends, and how it takes back what it sent. */
+/** This project's own section: when the broadcast sends, and how it rewinds. */
 interface UnsaySection extends Loose {
-  /** `rewind`: a group that starts earlier takes back. `track`: a fresh track replaces the old one in the catalog. */
+  /** `rewind`: a group that starts earlier rewinds. `track`: a fresh track replaces the old one in the catalog. */
   readonly renege: "rewind" | "track";
-  /** `live`: everything is sent when it is captured, so a player may catch up. `ahead`: it is sent before its time. */
+  /** `live`: audio is sent when it is captured, so a player may catch up. `ahead`: it is sent before it is due. */
   readonly mode?: "live" | "ahead" | undefined;
   /**
-   * Random id of the publisher's run. Another one under the same name is another timeline: its timestamps and sequences
-   * say nothing about those before.
+   * Random id of the publisher's run. Another id under the same name means another timeline, unrelated to the
+   * timestamps and sequences before.
    */
   readonly run?: string | undefined;
-  /** How far ahead of a listener's playhead audio is sent at most, in milliseconds. */
+  /** Maximum lead over a listener's playhead, in milliseconds. */
   readonly aheadMs?: number | undefined;
   /** Milliseconds of audio that passed undenoised since the publisher's start, because the model was too slow. */
   readonly bleedMs?: number | undefined;
-  /** Name of the track that says where in the audio someone speaks; see `VoiceFrame`. */
+  /** Name of the voice activity track; see `VoiceFrame`. */
   readonly voice?: string | undefined;
 }
 
@@ -91,18 +91,18 @@ interface Sections<A, V> extends Loose {
 }
 
 /**
- * The hang catalog (draft-lcurley-moq-hang, section "Catalog") as parsed, with its defaults filled in: what tracks a
- * broadcast has and how to decode them.
+ * The parsed hang catalog (draft-lcurley-moq-hang, section "Catalog") with its defaults filled in: the tracks of a
+ * broadcast and how to decode them.
  */
 export interface Catalog extends Sections<AudioRendition, VideoRendition> {}
 
-/** A catalog as written: whatever has a default may be left out. */
+/** A catalog as written: fields with a default may be missing. */
 export interface CatalogInput extends Sections<AudioRenditionInput, VideoRenditionInput> {}
 
 /**
  * Parses the frame of a `catalog.json` group.
  *
- * @throws MediaError `INVALID_CATALOG` when it is too large, no UTF-8 JSON, or a field is not what it must be.
+ * @throws MediaError `INVALID_CATALOG` when it is too large, not UTF-8 JSON, or has an invalid field.
  */
 export function parseCatalog(bytes: Uint8Array): Catalog {
   checkSize(bytes.byteLength);
@@ -116,9 +116,9 @@ export function parseCatalog(bytes: Uint8Array): Catalog {
 }
 
 /**
- * Writes a catalog as the frame of a `catalog.json` group.
+ * Encodes a catalog as the frame of a `catalog.json` group.
  *
- * @throws MediaError `INVALID_CATALOG` when a field is not what it must be, or the result is too large.
+ * @throws MediaError `INVALID_CATALOG` when a field is invalid, or the result is too large.
  */
 export function encodeCatalog(catalog: CatalogInput): Uint8Array {
   const bytes = new TextEncoder().encode(JSON.stringify(check(catalog)));
@@ -126,7 +126,7 @@ export function encodeCatalog(catalog: CatalogInput): Uint8Array {
   return bytes;
 }
 
-/** A test of a field's value, and what the value must be in words that follow "it must be". */
+/** A test of a field's value, and what the value must be, in words that follow "it must be". */
 type Test = readonly [passes: (value: unknown) => boolean, words: string];
 
 const isText = (least: number, most = MAX_CATALOG_BYTES): Test => [
@@ -212,7 +212,7 @@ function containerOf(value: unknown, path: string): Loose {
   return container;
 }
 
-/** The fields of an object, each of those known here as it must be. */
+/** The fields of an object, with the known ones checked. */
 function fieldsOf(value: unknown, path: string, { required = {}, optional = {} }: Shape = {}): Loose {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return fail(path, "an object");
   const fields = value as Loose;

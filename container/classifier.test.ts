@@ -3,7 +3,7 @@ import { fromMilliseconds as ms } from "../base/index.js";
 import { RewindClassifier } from "./classifier.js";
 import { EPOCH_SIZE } from "./epoch.js";
 
-test("a rewind is reported once, with what it takes back, and lowered when its first group comes late", () => {
+test("a rewind is reported once, with its extent, and lowered when its first group comes late", () => {
   const classifier = new RewindClassifier();
   for (const [sequence, time] of [
     [0, 0],
@@ -36,7 +36,7 @@ test("a rewind is reported once, with what it takes back, and lowered when its f
   expect(classifier.isStale(6, ms(50))).toBe(true);
 });
 
-test("a group that was never observed can be asked about", () => {
+test("isStale answers for a group that was never observed", () => {
   const classifier = new RewindClassifier();
   expect(classifier.isStale(4, ms(0))).toBe(false);
   classifier.observe(EPOCH_SIZE, ms(100));
@@ -54,7 +54,7 @@ test("a group that was never observed can be asked about", () => {
   ]);
 });
 
-test("memory is bounded, and what is older than it counts as stale", () => {
+test("memory is bounded, and everything older counts as stale", () => {
   const classifier = new RewindClassifier({ capacity: 8 });
   for (let sequence = 0; sequence < 8; sequence += 1) classifier.observe(sequence, ms(20 * sequence));
   expect(classifier.size).toBe(8);

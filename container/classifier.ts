@@ -3,73 +3,69 @@ import { epochOf, epochStart } from "./epoch.js";
 
 /** A rewind that an observation revealed. */
 export interface Rewind {
-  /** Where it starts: no frame before this has become stale. */
+  /** Its start: no frame before this became stale. */
   readonly from: Microseconds;
-  /** The newest group that rewinds. Only groups below it can have become stale. */
+  /** The newest group that rewinds. Only older groups can have become stale. */
   readonly sequence: number;
-  /**
-   * True when it belongs to a rewind already reported (its first group came late), false when it is a new one.
-   */
+  /** True for a rewind already reported, whose first group came late; false for a new one. */
   readonly lowered: boolean;
 }
 
-/** What {@link RewindClassifier.observe} found out. */
+/** Result of {@link RewindClassifier.observe}. */
 export interface Observation {
-  /** Whether the observed frame itself has been taken back by a newer group. */
+  /** Whether a newer group made the observed frame itself stale. */
   readonly stale: boolean;
   /**
-   * Present whenever a frame that was good so far is stale now, or is stale from an earlier start: ask `isStale` again
-   * about every frame held.
+   * Present whenever a frame that was good so far is stale now, or is stale from an earlier start: call `isStale` again
+   * for every frame held.
    */
   readonly rewind?: Rewind;
 }
 
-/** What is remembered of a group. */
+/** A remembered group. */
 interface Seen {
   readonly sequence: number;
   /** Timestamp of its first frame. */
   readonly first: Microseconds;
-  /** Highest timestamp of its frames that were not stale when they came. */
+  /** Highest timestamp of its frames that were not stale on arrival. */
   kept: number;
   /** Highest timestamp of all frames up to and including this group. */
   reached: number;
-  /** Of the newer groups, the one that starts earliest; the newest of several. */
+  /** The newer group that starts earliest; the newest of several. */
   taker: Seen | undefined;
 }
 
 /**
- * Decides which groups have been taken back: **a newer group takes back everything at or after its own start**.
- * It needs sequences and timestamps only, so relay and listener share it.
+ * Decides which groups are stale: **a newer group makes everything at or after its own start stale**. It needs
+ * sequences and timestamps only, so relay and listener share it.
  *
- * A group `r` is a rewind when an older group has a frame later than `r`'s first timestamp, or at it with `r` in a newer
- * epoch. A frame is stale when a rewind newer than its group starts at or before it. Both are verdicts about the set of
- * what was observed, never about the order of arrival.
+ * A group `r` is a rewind when an older group has a frame later than `r`'s first timestamp, or at it with `r` in a
+ * newer epoch. A frame is stale when a rewind newer than its group starts at or before it. Both verdicts depend on the
+ * set of observed frames, never on the order of arrival.
  *
- * Memory is bounded by `capacity` groups; older ones are forgotten, and whatever is older than the forgotten counts as
- * stale. An observation in order costs O(1), one out of order or a rewind O(log n + groups that it changes).
+ * Memory is bounded by `capacity` groups; older ones are forgotten, and everything older than those counts as stale. An
+ * observation in order costs O(1); one out of order, or a rewind, costs O(log n + groups that it changes).
  */
 export class RewindClassifier {
   readonly #capacity: number;
-  /** Ascending by sequence. */
+  /** Sorted by sequence. */
   #groups: Seen[] = [];
   #forgotten = -1;
   #newestRewind = -1;
 
-  /**
-   * @param options.capacity Groups to remember, default 2048: 40 s of 20 ms groups, more than any buffer holds.
-   */
+  /** @param options.capacity Groups to remember, default 2048: 40 s of 20 ms groups, more than any buffer holds. */
   constructor(options: { capacity?: number } = {}) {
     this.#capacity = options.capacity ?? 2048;
   }
 
-  /** Groups remembered at the moment, at most `capacity`. */
+  /** Groups remembered now, at most `capacity`. */
   get size(): number {
     return this.#groups.length;
   }
 
   /**
-   * Takes note of a frame. Call it for the first frame of a group at least, and before asking about a group's other
-   * frames for each of them that reaches further. Observing the same frame again changes nothing.
+   * Observes a frame. Call it at least for the first frame of a group, and for each later frame that reaches further,
+   * before asking about it. Observing the same frame again changes nothing.
    *
    * @throws ProtocolError `INVALID_SEQUENCE` or `INVALID_TIMESTAMP` when either is not a whole number from 0 on.
    */
@@ -91,7 +87,7 @@ export class RewindClassifier {
     return rewind === undefined ? { stale } : { stale, rewind };
   }
 
-  /** Whether a frame of that group, observed or not, has been taken back by what was observed so far. */
+  /** Whether a frame of that group, observed or not, is stale by the observations so far. */
   isStale(sequence: number, timestamp: Microseconds): boolean {
     if (sequence <= this.#forgotten) return true;
     const index = this.#lowerBound(sequence);
@@ -119,14 +115,14 @@ export class RewindClassifier {
     return low;
   }
 
-  /** Adds a group by its first frame. */
+  /** Inserts a group with its first frame. */
   #insert(index: number, sequence: number, first: Microseconds): void {
     const [older, newer] = [this.#groups[index - 1], this.#groups[index]];
     const taker = earliest(newer, newer?.taker);
     this.#groups.splice(index, 0, { sequence, first, kept: -1, reached: older?.reached ?? -1, taker });
   }
 
-  /** What an observation revealed, of the groups by which it took good frames back, in ascending order. */
+  /** The rewind revealed by the groups that made good frames stale, in ascending order. */
   #reveal(rewinds: readonly Seen[]): Rewind | undefined {
     const newest = rewinds.at(-1);
     if (newest === undefined) return undefined;
@@ -148,15 +144,17 @@ export class RewindClassifier {
     return olderEpochs !== undefined && olderEpochs.reached >= group.first;
   }
 
-  /** Whether a newer group takes back a frame: at the very same time in one epoch, only if it rewinds another frame. */
+  /**
+   * Whether a newer group makes a frame stale: at the very same time in one epoch, only if it rewinds another frame.
+   */
   #takesBack(taker: Seen, sequence: number, timestamp: number): boolean {
     if (taker.first < timestamp) return true;
     return taker.first === timestamp && (epochOf(taker.sequence) > epochOf(sequence) || this.#isRewind(taker));
   }
 
   /**
-   * The groups that a frame of the group at `index` makes rewinds, and that take back a good frame at the very time of
-   * their start. To be asked before the frame raises what they reach.
+   * The groups that a frame of the group at `index` turns into rewinds, and that make a good frame at the very time of
+   * their start stale. Call it before the frame raises how far they reach.
    */
   #witness(index: number, timestamp: Microseconds): Seen[] {
     const rewinds: Seen[] = [];
@@ -183,13 +181,16 @@ export class RewindClassifier {
     return false;
   }
 
-  /** Makes the group at `index` the taker of the older groups it starts before; whether it takes back a good frame. */
+  /**
+   * Makes the group at `index` the taker of the older groups it starts before; returns whether it makes a good frame
+   * stale.
+   */
   #take(index: number): boolean {
     const group = this.#groups[index]!;
     let takesBack = false;
     for (let older = index - 1; older >= 0; older -= 1) {
       const target = this.#groups[older]!;
-      // Takers never start later towards older groups: the first that keeps its taker ends the walk.
+      // Takers never start later towards older groups: the first group that keeps its taker ends the walk.
       const previous = target.taker;
       if (earliest(group, previous) !== group) break;
       target.taker = group;
@@ -209,7 +210,7 @@ export class RewindClassifier {
 
   #forget(): void {
     if (this.#groups.length <= this.#capacity) return;
-    // A quarter at once, so that a full memory does not move on every observation.
+    // A quarter at once, so that a full memory does not shift on every observation.
     const dropped = this.#groups.splice(0, Math.max(1, Math.floor(this.#capacity / 4)));
     this.#forgotten = dropped.at(-1)!.sequence;
   }

@@ -69,7 +69,7 @@ describe("the published vectors", () => {
 
 const ms = fromMilliseconds;
 
-/** A consumer whose clock stands still until it is set. */
+/** A consumer with a clock that moves only when set. */
 function setup(options: Partial<RewindConsumerOptions> = {}) {
   let now = ms(0);
   const consumer = new RewindConsumer({ clock: () => now, ...options });
@@ -80,7 +80,7 @@ function setup(options: Partial<RewindConsumerOptions> = {}) {
     },
     /** A whole group of frames at these milliseconds. */
     group: (sequence: number, ...times: number[]) => receive(consumer, sequence, times),
-    /** Frames of a group that is not over. */
+    /** Frames of a group that is still open. */
     frames(sequence: number, ...times: number[]) {
       for (const time of times) consumer.receive(sequence, { timestamp: ms(time), payload, keyframe: true });
     },
@@ -93,7 +93,7 @@ function setup(options: Partial<RewindConsumerOptions> = {}) {
 }
 
 describe("the wait for a missing group", () => {
-  test("counts from the first newer frame, and ends early when the group comes", () => {
+  test("a consumer waits from the first newer frame on, and no longer once the group comes", () => {
     const { consumer, at, group, read, wake } = setup({ gap: ms(50) });
     group(0, 0);
     expect(read()).toEqual([0]);
@@ -122,7 +122,7 @@ describe("the wait for a missing group", () => {
     expect(consumer.counters.late).toBe(1);
   });
 
-  test("covers the rest of an unfinished group, until it is finished or reset", () => {
+  test("a consumer waits for the rest of an unfinished group until it is finished or reset", () => {
     const { consumer, at, group, frames, read, wake } = setup({ gap: ms(50) });
     frames(0, 0, 20);
     expect(read()).toEqual([0, 20]);
@@ -153,7 +153,7 @@ describe("the wait for a missing group", () => {
     expect(consumer.counters.late).toBe(1);
   });
 
-  test("does not apply where a group is known to be empty, taken back, or where the next one rewound", () => {
+  test("a consumer does not wait for a group that is empty or stale, nor where the next one rewound", () => {
     const { consumer, group, read, wake } = setup({ gap: ms(50) });
     group(4, 80);
     expect(read()).toEqual([80]);
@@ -175,7 +175,7 @@ describe("the wait for a missing group", () => {
     expect(wake()).toBe(50);
   });
 
-  test("starts with the second group received: nothing is known to be missing before the first", () => {
+  test("a consumer waits from the second group on: nothing is known to be missing before the first", () => {
     const { frames, group, read, wake } = setup({ gap: ms(50) });
     group(5, 100);
     group(7, 140);
@@ -196,7 +196,7 @@ describe("the wait for a missing group", () => {
 describe("the hold for a new epoch's first group", () => {
   const first = EPOCH_SIZE;
 
-  test("withholds everything for 200 ms, or until the first group is there", () => {
+  test("a consumer withholds everything for 200 ms, or until the first group is there", () => {
     const { consumer, at, group, read, wake } = setup();
     group(0, 0);
     group(1, 20);
@@ -225,7 +225,7 @@ describe("the hold for a new epoch's first group", () => {
     expect(consumer.counters.held).toBe(2);
   });
 
-  test("is not for a late joiner, nor for what a later epoch decided already", () => {
+  test("a consumer does not hold for a late joiner, nor where a later epoch decided already", () => {
     const { consumer, group, frames, read, wake } = setup({ epochHold: ms(80) });
     group(first + 5, 100);
     expect(read()).toEqual([100]);
@@ -243,7 +243,7 @@ describe("the hold for a new epoch's first group", () => {
     expect(consumer.counters.held).toBe(1);
   });
 
-  test("does not depend on which of the epochs came first", () => {
+  test("a hold does not depend on which of the epochs came first", () => {
     const { consumer, at, group, read, wake } = setup();
     group(first + 2, 5);
     at(50);
@@ -262,7 +262,7 @@ describe("the hold for a new epoch's first group", () => {
     expect([joined.read(), joined.consumer.counters.held]).toEqual([[25], 0]);
   });
 
-  test("lasts as long as the wait for a missing group where both apply", () => {
+  test("a hold lasts as long as the wait for a missing group where both apply", () => {
     const { at, group, read, wake } = setup({ gap: ms(300) });
     group(0, 0);
     expect(read()).toEqual([0]);
@@ -279,7 +279,7 @@ describe("the hold for a new epoch's first group", () => {
     expect(short.wake()).toBe(200);
   });
 
-  test("keeps track of sixteen epochs and no more", () => {
+  test("a consumer keeps track of sixteen epochs and no more", () => {
     const { consumer, at, group, read } = setup();
     group(0, 0);
     for (let epoch = 1; epoch <= 17; epoch += 1) {
@@ -300,7 +300,7 @@ describe("the hold for a new epoch's first group", () => {
 });
 
 describe("the flush point", () => {
-  test("is the earliest one of the rewinds since the last delivery", () => {
+  test("the flush point is the earliest one of the rewinds since the last delivery", () => {
     const { consumer, group, read } = setup();
     group(0, 0, 20, 40, 60, 80, 100);
     read();
@@ -315,7 +315,7 @@ describe("the flush point", () => {
     expect([consumer.discontinuity, consumer.from]).toEqual([4, ms(30)]);
   });
 
-  test("drops at an unchanged counter when the rewind turns out to start earlier, even behind the reader", () => {
+  test("the flush point falls at an unchanged counter when the rewind starts earlier, even behind the reader", () => {
     const { consumer, group, read } = setup();
     group(0, 0);
     group(1, 100, 120);
@@ -339,7 +339,7 @@ describe("a frame that was handed out", () => {
   const [first, second] = [EPOCH_SIZE, 2 * EPOCH_SIZE];
   const start = 3 * EPOCH_SIZE;
 
-  test("is taken back by a first group that comes late, although the rewind was reported already", () => {
+  test("a first group that comes late makes a delivered frame stale, although the rewind was reported already", () => {
     const { consumer, group, frames, read } = setup();
     group(3, 220);
     group(start, 220);
@@ -353,7 +353,7 @@ describe("a frame that was handed out", () => {
     expect(consumer.read()).toMatchObject({ sequence: start, discontinuity: 2, from: ms(120) });
   });
 
-  test("is taken back after the hold for that first group ran out", () => {
+  test("a delivered frame becomes stale after the hold for that first group ran out", () => {
     const { consumer, at, group, read } = setup();
     group(0, 0);
     group(1, 100, 120, 140);
@@ -377,7 +377,7 @@ describe("a frame that was handed out", () => {
     expect(consumer.read()).toMatchObject({ discontinuity: 3, from: ms(162) });
   });
 
-  test("is taken back by a group that rewinds to the very same time within its epoch", () => {
+  test("a group that rewinds to the very same time within its epoch makes a delivered frame stale", () => {
     const { consumer, group, read } = setup();
     group(9, 160);
     group(11, 40);
@@ -385,7 +385,7 @@ describe("a frame that was handed out", () => {
     group(12, 40);
     expect(consumer.isStale(11, ms(40))).toBe(true);
     expect(consumer.read()).toMatchObject({ sequence: 12, discontinuity: 2, from: ms(40) });
-    // A straggler that reaches beyond their start makes groups rewinds that were none.
+    // A straggler beyond their start turns other groups into rewinds.
     const late = setup();
     late.group(11, 40);
     late.group(12, 40);
@@ -396,7 +396,7 @@ describe("a frame that was handed out", () => {
     expect([late.consumer.discontinuity, late.consumer.from]).toEqual([1, ms(40)]);
   });
 
-  test("is reported once: what was flushed before is not flushed again", () => {
+  test("a stale frame is reported once: a consumer does not flush twice", () => {
     const { consumer, group, read } = setup();
     group(0, 0);
     group(1, 100, 120);
@@ -412,7 +412,7 @@ describe("a frame that was handed out", () => {
 });
 
 describe("the bounds", () => {
-  test("drop the oldest first, and count it", () => {
+  test("a full buffer drops the oldest first, and counts it", () => {
     const byGroups = setup({ maxGroups: 3 });
     for (const sequence of [3, 1, 2, 5, 4]) byGroups.group(sequence, sequence * 20);
     expect(byGroups.consumer.buffered).toEqual({ groups: 3, frames: 3, bytes: 3, span: ms(40) });
@@ -430,7 +430,7 @@ describe("the bounds", () => {
     expect(byBytes.consumer.buffered.bytes).toBe(2);
     expect(byBytes.read()).toEqual([40, 60]);
 
-    // Frames without a byte take memory as well, whatever happens to them.
+    // Frames without a byte take memory as well, in every state.
     const byFrames = setup({ maxFrames: 3 });
     const empty = (sequence: number, time: number) =>
       byFrames.consumer.receive(sequence, { timestamp: ms(time), payload: new Uint8Array(0), keyframe: true });
@@ -457,7 +457,7 @@ describe("the bounds", () => {
     expect(bySpan.read()).toEqual([51]);
   });
 
-  test("measure time to the rewound live edge and free what was taken back at once", () => {
+  test("a buffer measures time to the rewound live edge and frees stale frames at once", () => {
     const { consumer, group } = setup({ maxSpanUs: ms(100), maxBytes: 8 });
     group(0, 0, 20, 40, 60, 80, 100);
     group(1, 30, 50);
@@ -465,7 +465,7 @@ describe("the bounds", () => {
     expect(consumer.counters).toMatchObject({ stale: 4, overflow: 0 });
   });
 
-  test("never hand out a frame that needs one they dropped", () => {
+  test("a consumer never delivers a frame that needs a dropped one", () => {
     const { consumer, read } = setup({ maxBytes: 2 });
     const video = (sequence: number, time: number, keyframe: boolean) =>
       consumer.receive(sequence, { timestamp: ms(time), payload, keyframe });
@@ -482,7 +482,7 @@ describe("the bounds", () => {
   });
 });
 
-test("the frames handed out are remembered up to a bound, the newest of them", () => {
+test("a consumer remembers delivered frames up to a bound, the newest of them", () => {
   const handedOut = new HandedOut(4);
   const remembers = (sequence: number) => handedOut.hasStale((frame) => frame.sequence === sequence);
   for (let sequence = 0; sequence < 4; sequence += 1) handedOut.add({ sequence, timestamp: ms(sequence) });
@@ -493,7 +493,7 @@ test("the frames handed out are remembered up to a bound, the newest of them", (
   expect([remembers(2), remembers(3), remembers(4)]).toEqual([true, false, false]);
 });
 
-test("a repeat is known from a late frame for as long as it can be expected", () => {
+test("a late frame counts as a repeat for as long as repeats can be expected", () => {
   const { consumer, group, frames, read } = setup();
   frames(0, 0, 20);
   frames(0, 20, 0, 40);
@@ -516,7 +516,7 @@ test("a repeat is known from a late frame for as long as it can be expected", ()
   expect(long.consumer.counters.duplicate).toBe(1);
 });
 
-test("the frames of a group after its reset still count, such as the same group by datagram", () => {
+test("frames of a group after its reset still count, such as the same group by datagram", () => {
   const { consumer, frames, read } = setup();
   consumer.abort(3);
   frames(3, 60);
@@ -525,7 +525,7 @@ test("the frames of a group after its reset still count, such as the same group 
   expect(consumer.buffered.groups).toBe(1);
 });
 
-test("sequences and timestamps that are no whole numbers are refused by name", () => {
+test("a consumer refuses sequences and timestamps that are not whole numbers, by name", () => {
   const { consumer } = setup();
   const frame = { timestamp: ms(0), payload, keyframe: true };
   for (const sequence of [-1, 0.5, Number.NaN, 2 ** 53]) {

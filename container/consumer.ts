@@ -5,92 +5,94 @@ import { EpochHolds } from "./epoch-holds.js";
 import type { Frame } from "./frame.js";
 import { HandedOut } from "./handed-out.js";
 
-/** A frame handed out by {@link RewindConsumer.read}, with the state downstream has to act on first. */
+/** A frame returned by {@link RewindConsumer.read}, with the state to act on first. */
 export interface Delivery {
-  /** The frame, to be decoded and played. */
+  /** The frame to decode and play. */
   readonly frame: Frame;
   /** Sequence of its group. */
   readonly sequence: number;
   /** Epoch of its group. */
   readonly epoch: number;
-  /** Rewinds so far. When it has grown since the last delivery, flush from `from` on before using the frame. */
+  /** Rewinds so far. When it has risen since the last delivery, flush from `from` on before using the frame. */
   readonly discontinuity: number;
-  /** The flush point of the latest rewind. When it has dropped at an unchanged `discontinuity`, flush again from there. */
+  /**
+   * The flush point of the latest rewind. When it has fallen at an unchanged `discontinuity`, flush again from there.
+   */
   readonly from: Microseconds | undefined;
 }
 
 /** Options of {@link RewindConsumer}. */
 export interface RewindConsumerOptions {
-  /** Clock for the two waits. Any monotonic clock; only differences matter. */
+  /** Clock for the two waits: any monotonic clock, because only differences matter. */
   readonly clock: Clock;
-  /** Groups held at most, default 4096. */
+  /** Maximum groups held, default 4096. */
   readonly maxGroups?: number;
-  /** Payload bytes held at most, default 4 MiB. */
+  /** Maximum payload bytes held, default 4 MiB. */
   readonly maxBytes?: number;
-  /** Frames held at most, default 16,384: one takes memory also where it has no payload. */
+  /** Maximum frames held, default 16,384: a frame takes memory even without a payload. */
   readonly maxFrames?: number;
-  /** Media time held at most, from the oldest frame to the live edge, default 30 s. */
+  /** Maximum media time held, from the oldest frame to the live edge, default 30 s. */
   readonly maxSpanUs?: Microseconds;
   /**
    * How long to wait for a missing or unfinished group once a newer one is there, default 0: skip at once. A function
-   * is asked each time, so that the wait can follow what is at stake.
+   * is called each time, so that the wait can vary.
    */
   readonly gap?: Microseconds | (() => Microseconds);
   /** How long to hold the output while a new epoch's first group is missing, default 200 ms. */
   readonly epochHold?: Microseconds;
 }
 
-/** What became of the frames; everything counts frames but `skipped` and `held`. */
+/** Frames by outcome; all but `skipped` and `held` count frames. */
 export interface ConsumerCounters {
-  /** Handed in. */
+  /** Received. */
   received: number;
-  /** Handed out. */
+  /** Delivered. */
   delivered: number;
   /** Dropped: the same sequence and timestamp was there already. */
   duplicate: number;
   /** Dropped: behind the reader. */
   late: number;
-  /** Dropped: taken back by a newer group. */
+  /** Dropped: a newer group made it stale. */
   stale: number;
   /** Dropped: a bound was hit. */
   overflow: number;
-  /** Times the reader passed over missing or unfinished groups. */
+  /** Times the reader skipped missing or unfinished groups. */
   skipped: number;
-  /** Epochs whose first group was missing when another of theirs came. */
+  /** Epochs whose first group was missing when another of their groups came. */
   held: number;
 }
 
 interface Group {
   readonly sequence: number;
-  /** Not handed out yet, in the order they came. */
+  /** Not delivered yet, in order of arrival. */
   frames: Frame[];
   /** Timestamps received, the latest `TIMES_KEPT` of them. */
   readonly times: number[];
-  /** When it was first heard of. */
+  /** When its first frame arrived. */
   arrival: Microseconds;
   /** No more frames will come. */
   ended: boolean;
-  /** Lost its head to a bound: good again from the next keyframe on. */
+  /** Lost its head to a bound: decodable again from the next keyframe on. */
   broken: boolean;
 }
 
 /** Enough to recognise a repeat of any group this side of a long video group. */
 const TIMES_KEPT = 256;
-/** Groups behind the reader still recognised as duplicates rather than late; two repeats of 20 ms groups lie far within. */
+/** Groups behind the reader still recognised as duplicates rather than late; two repeats of 20 ms groups fit easily. */
 const PAST_KEPT = 256;
 
 /**
- * Orders the groups of one track for a decoder and drops what has been taken back: **a newer group takes back
- * everything at or after its own start**. The verdict is the {@link RewindClassifier}'s.
+ * Orders the groups of one track for a decoder and drops stale frames: **a newer group makes everything at or after its
+ * own start stale**. The {@link RewindClassifier} decides.
  *
- * Hand in frames as they come and call {@link read} until it returns nothing, then again after the next frame, or at
- * {@link nextWake}. On every {@link Delivery}, or by watching the getters, act on a grown `discontinuity` or a lowered
- * `from` by flushing what lies at or after `from`; {@link isStale} says which of the frames handed out.
+ * Pass frames as they come and call {@link read} until it returns nothing, then again after the next frame, or at
+ * {@link nextWake}. On every {@link Delivery}, or by watching the getters, act on a risen `discontinuity` or a lowered
+ * `from` by flushing everything at or after `from`; {@link isStale} decides for each delivered frame.
  *
- * Pure: no timers, no I/O. Buffers are bounded; a hit bound drops oldest first, and is counted.
+ * Pure: no timers, no I/O. Buffers are bounded; a full one drops the oldest first, and counts it.
  */
 export class RewindConsumer {
-  /** What became of the frames so far. */
+  /** Frames so far, by outcome. */
   readonly counters: ConsumerCounters = {
     received: 0,
     delivered: 0,
@@ -108,11 +110,11 @@ export class RewindConsumer {
   readonly #maxSpan: number;
   readonly #gap: () => number;
   readonly #classifier: RewindClassifier;
-  /** Ascending by sequence, none below `#delivered`. Empty ones say that nothing is missing at their sequence. */
+  /** Sorted by sequence, none below `#delivered`. An empty one means that nothing is missing at its sequence. */
   #groups: Group[] = [];
   #bytes = 0;
   #frames = 0;
-  /** Highest sequence handed out: the reader's cursor. */
+  /** Highest sequence delivered: the reader's cursor. */
   #delivered = -1;
   #deliveredTimestamp = -1;
   readonly #past = new Map<number, readonly number[]>();
@@ -120,7 +122,7 @@ export class RewindConsumer {
   readonly #handedOut: HandedOut;
   #discontinuity = 0;
   #from: Microseconds | undefined;
-  /** What the last delivery reported. */
+  /** Values of the last delivery. */
   #reported: Pick<Delivery, "discontinuity" | "from"> = { discontinuity: 0, from: undefined };
 
   constructor(options: RewindConsumerOptions) {
@@ -133,13 +135,13 @@ export class RewindConsumer {
     this.#gap = typeof gap === "function" ? gap : () => gap;
     this.#holds = new EpochHolds(options.clock, options.epochHold ?? fromMilliseconds(200));
     this.#handedOut = new HandedOut(this.#maxGroups);
-    // Twice what is held, so that a held group is never older than what the classifier remembers.
+    // Twice the bound, so that a held group is never older than the classifier's memory.
     this.#classifier = new RewindClassifier({ capacity: 2 * this.#maxGroups });
   }
 
   /**
-   * How many times downstream had to flush: once for every rewind that took back frames that had been good until then,
-   * and once more where its first group came so late that frames handed out since have to go, too.
+   * How many times downstream had to flush: once for every rewind that made good frames stale, and once more where its
+   * first group came so late that frames delivered since have to go, too.
    */
   get discontinuity(): number {
     return this.#discontinuity;
@@ -150,12 +152,12 @@ export class RewindConsumer {
     return this.#from;
   }
 
-  /** Whether the output is being held because a new epoch's first group is missing. Playback should not run on. */
+  /** Whether the output is held because a new epoch's first group is missing. Playback should not run on. */
   get holding(): boolean {
     return this.#holdUntil(this.#readingEpoch + 1) > this.#clock();
   }
 
-  /** Groups, frames, payload bytes and media time held at the moment. */
+  /** Groups, frames, payload bytes and media time held now. */
   get buffered(): { groups: number; frames: number; bytes: number; span: Microseconds } {
     return {
       groups: this.#groups.length,
@@ -165,14 +167,14 @@ export class RewindConsumer {
     };
   }
 
-  /** Whether a frame, handed out or not, has been taken back by what was received so far. */
+  /** Whether a frame, delivered or not, is stale by the frames received so far. */
   isStale(sequence: number, timestamp: Microseconds): boolean {
     return this.#classifier.isStale(sequence, timestamp);
   }
 
   /**
-   * Takes a frame of a group. Frames of one group come in their order; groups in any. A frame with the sequence and
-   * timestamp of an earlier one is dropped, so a group may come by datagram and by stream.
+   * Takes a frame of a group. Frames of one group come in order; groups in any. A frame with the sequence and timestamp
+   * of an earlier one is dropped, so a group may come by datagram and by stream.
    *
    * @throws ProtocolError `INVALID_SEQUENCE` or `INVALID_TIMESTAMP` when either is not a whole number from 0 on.
    */
@@ -207,14 +209,14 @@ export class RewindConsumer {
     this.#enforceBounds();
   }
 
-  /** Notes that a group is complete. */
+  /** Records that a group is complete. */
   finish(sequence: number): void {
     const group = this.#open(sequence);
     if (group !== undefined) group.ended = true;
     this.#enforceBounds();
   }
 
-  /** Notes that a group was reset: what came of it stays good, the rest will not come. */
+  /** Records that a group was reset: its received frames stay good, the rest will not come. */
   abort(sequence: number): void {
     this.finish(sequence);
   }
@@ -237,8 +239,8 @@ export class RewindConsumer {
   }
 
   /**
-   * The next frame, also while {@link read} withholds it; `afterGap` says that a missing or unfinished group could still
-   * bring something before it.
+   * The next frame, even while {@link read} withholds it; `afterGap`: a missing or unfinished group could still bring
+   * an earlier one.
    */
   peek(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {
     const index = this.#groups.findIndex((group) => this.#hasGood(group));
@@ -246,7 +248,7 @@ export class RewindConsumer {
     return frame && { timestamp: frame.timestamp, afterGap: this.#isGapBefore(index) };
   }
 
-  /** The clock reading at which {@link read} will have a frame that it withholds now, if it withholds one. */
+  /** The clock reading at which {@link read} will return a frame that it withholds now, if any. */
   nextWake(): Microseconds | undefined {
     return this.#next().wake;
   }
@@ -263,7 +265,7 @@ export class RewindConsumer {
     return { group, gap };
   }
 
-  /** Drops stale frames at a group's head; whether a good one follows. */
+  /** Drops stale frames at a group's head; returns whether a good one follows. */
   #hasGood(group: Group): boolean {
     while (group.frames.length > 0) {
       const frame = group.frames[0]!;
@@ -280,9 +282,9 @@ export class RewindConsumer {
   #isGapBefore(index: number): boolean {
     const target = this.#groups[index]!;
     if (target.sequence === this.#delivered) return false;
-    // Behind what was handed out: it rewound, and whatever is missing before it would be stale or late.
+    // Behind the delivered frames: it rewound, and anything missing before it would be stale or late.
     if (target.frames[0]!.timestamp <= this.#deliveredTimestamp) return false;
-    // The first is the one last read from, or with nothing read yet the oldest known.
+    // The first is the one last read from, or before any read the oldest known.
     let expected = this.#groups[0]!.sequence;
     for (const group of this.#groups.slice(0, index)) {
       if (group.sequence > expected || !group.ended) return true;
@@ -291,7 +293,7 @@ export class RewindConsumer {
     return target.sequence > expected;
   }
 
-  /** Until when to wait for what is missing before a group: counted from the first newer frame. */
+  /** How long to wait for anything missing before a group: counted from the first newer frame. */
   #gapUntil(index: number): number {
     const arrivals = this.#groups.slice(index).filter((group) => this.#hasGood(group));
     return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap();
@@ -305,7 +307,7 @@ export class RewindConsumer {
     return this.#holds.until(epoch, this.#readingEpoch);
   }
 
-  /** Whether something is to be flushed of which no delivery said so. */
+  /** Whether a flush is due that no delivery has reported. */
   get #isUnreported(): boolean {
     return this.#reported.discontinuity !== this.#discontinuity || this.#reported.from !== this.#from;
   }
@@ -320,10 +322,10 @@ export class RewindConsumer {
 
   #rewind(rewind: Rewind): void {
     const isUnreported = this.#isUnreported;
-    // A rewind that was reported, and now turns out to take more of what was handed out, has to be acted on again.
+    // A reported rewind that makes more delivered frames stale has to be acted on again.
     const counts = !rewind.lowered || (!isUnreported && this.#hasStaleHandedOut());
     if (counts) this.#discontinuity += 1;
-    // What no delivery has reported yet must not be hidden: the earliest flush point of it stands.
+    // An unreported flush point must not be hidden: the earliest one stands.
     const standing = counts && !isUnreported ? undefined : this.#from;
     this.#from = microseconds(Math.min(standing ?? rewind.from, rewind.from));
     for (const group of this.#groups) {
@@ -336,7 +338,7 @@ export class RewindConsumer {
     return this.#handedOut.hasStale(({ sequence, timestamp }) => this.#classifier.isStale(sequence, timestamp));
   }
 
-  /** The group of a sequence, made if need be; nothing when it is behind the cursor. */
+  /** The group of a sequence, created if need be; undefined when it is behind the cursor. */
   #open(sequence: number): Group | undefined {
     if (sequence < this.#delivered) return undefined;
     let index = this.#groups.length;
@@ -381,7 +383,7 @@ export class RewindConsumer {
     group.frames = remaining;
   }
 
-  /** Media time from the oldest frame held to the live edge, which is the newest group's, not the largest timestamp. */
+  /** Media time from the oldest frame held to the live edge: that of the newest group, not the largest timestamp. */
   #span(): number {
     const oldest = this.#groups.find((group) => group.frames.length > 0)?.frames[0];
     if (oldest === undefined) return 0;

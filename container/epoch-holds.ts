@@ -1,7 +1,7 @@
 import type { Clock, Microseconds } from "../base/index.js";
 import { epochOf } from "./epoch.js";
 
-/** Epochs with a missing first group tracked at a time; each is a rewind whose most important packet was lost. */
+/** Epochs with a missing first group tracked at once; each is a rewind whose most important packet was lost. */
 const HOLDS_KEPT = 16;
 
 /** An epoch known only by groups other than its first. */
@@ -11,8 +11,8 @@ interface Hold {
 }
 
 /**
- * How long output is held because an epoch's first group, which says how far it rewinds, is missing. The order in which
- * epochs were first seen makes no difference: only that an older one was received, too.
+ * How long to hold the output because an epoch's first group, which shows how far it rewinds, is missing. The order in
+ * which epochs were first seen makes no difference: only that an older one was received, too.
  */
 export class EpochHolds {
   readonly #clock: Clock;
@@ -27,12 +27,12 @@ export class EpochHolds {
     this.#length = length;
   }
 
-  /** Epochs for which output was held so far. */
+  /** Epochs that held the output so far. */
   get held(): number {
     return this.#held;
   }
 
-  /** Takes note of a group. `hasFirst` says whether its epoch's first group was received, `reading` is the reader's epoch. */
+  /** Takes a group. `hasFirst`: whether its epoch's first group was received; `reading`: the reader's epoch. */
   receive(sequence: number, hasFirst: boolean, reading: number): void {
     const epoch = epochOf(sequence);
     this.#oldest = Math.min(this.#oldest, epoch);
@@ -45,7 +45,7 @@ export class EpochHolds {
     }
   }
 
-  /** Until when frames of `epoch` are held: an epoch not older than theirs may start before what was received of it. */
+  /** End of the hold for frames of `epoch`: an epoch not older than theirs may start before its received groups. */
   until(epoch: number, reading: number): number {
     let until = Number.NEGATIVE_INFINITY;
     for (const [missing, { since }] of this.#missing) {
@@ -54,7 +54,7 @@ export class EpochHolds {
     return until;
   }
 
-  /** With nothing older received there is no audio that could be stale, and behind the reader it is too late. */
+  /** Without older groups no audio could be stale, and behind the reader it is too late. */
   #matters(epoch: number, reading: number): boolean {
     return epoch > this.#oldest && epoch > reading;
   }

@@ -1,6 +1,6 @@
 /**
- * Group sequences in one epoch. On every rewind the publisher jumps to the next multiple of it, which makes the
- * number of rewinds visible in the sequence itself.
+ * Group sequences in one epoch. On every rewind the publisher jumps to the next multiple, so the sequence itself shows
+ * the number of rewinds.
  */
 export const EPOCH_SIZE = 65_536;
 

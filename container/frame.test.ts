@@ -26,11 +26,11 @@ test("a legacy frame is a QUIC varint of microseconds and the codec's bytes", ()
       expect(encodeLegacyFrame({ timestamp: microseconds(value), payload: new Uint8Array() })).toEqual(bytesOf(hex));
     }
   }
-  // A longer form than needed is allowed on the wire.
+  // The wire allows a longer form than needed.
   expect(decodeLegacyFrame(bytesOf("4025"), { keyframe: false }).timestamp).toBe(37);
 });
 
-test("every timestamp and payload survives the way there and back, in the shortest form", () => {
+test("every timestamp and payload survives a round trip, in the shortest form", () => {
   const edges = [0, 63, 64, 16_383, 16_384, 2 ** 30 - 1, 2 ** 30, Number.MAX_SAFE_INTEGER];
   fc.assert(
     fc.property(

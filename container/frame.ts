@@ -1,12 +1,14 @@
 import { MediaError, type Microseconds, microseconds } from "../base/index.js";
 
-/** One encoded audio or video frame as a group carries it. */
+/** One encoded audio or video frame within a group. */
 export interface Frame {
   /** Presentation time in microseconds since the broadcast's start. */
   readonly timestamp: Microseconds;
   /** The codec's bytes. */
   readonly payload: Uint8Array;
-  /** Whether the frame can be decoded without an earlier one. Every Opus packet can; of video only a group's first. */
+  /**
+   * Whether the frame can be decoded without an earlier one: every Opus packet, but only a group's first video frame.
+   */
   readonly keyframe: boolean;
 }
 

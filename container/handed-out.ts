@@ -1,12 +1,12 @@
 import type { Microseconds } from "../base/index.js";
 
-/** A frame by its place in the track. */
+/** A frame by its position in the track. */
 export interface FramePlace {
   readonly sequence: number;
   readonly timestamp: Microseconds;
 }
 
-/** The frames that were handed out and not flushed since, the newest of them up to a bound. */
+/** Frames that were delivered and not flushed since, the newest of them up to a bound. */
 export class HandedOut {
   readonly #capacity: number;
   #frames: FramePlace[] = [];
@@ -15,10 +15,9 @@ export class HandedOut {
     this.#capacity = capacity;
   }
 
-  /** Takes note of a frame handed out. */
   add(frame: FramePlace): void {
     this.#frames.push(frame);
-    // A quarter at once, so that a full list does not move for every frame.
+    // A quarter at once, so that a full list does not shift for every frame.
     if (this.#frames.length > this.#capacity) this.#frames.splice(0, Math.ceil(this.#capacity / 4));
   }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { isLowerInCatalog, isLowRendition, lowRenditionOf } from "./renditions.js";
 
-test("a lower rendition is named after its track, and is one only beside it", () => {
+test("a lower rendition is named after its track, and counts as lower only beside it", () => {
   expect(lowRenditionOf("audio")).toBe("audio-low");
   expect([isLowRendition("audio-low"), isLowRendition("audio"), isLowRendition("low")]).toEqual([true, false, false]);
   const catalog = { audio: {}, "audio-low": {}, "voice-low": {} };

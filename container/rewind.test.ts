@@ -3,21 +3,21 @@ import { expect, test } from "vitest";
 import { checkBounds, checkHolds, checkSchedule } from "../tests/support/rewind.js";
 import { expandShuffled, expandTimeline } from "../tests/support/schedule.js";
 
-test("over 20,000 schedules the consumer does what the rule says, whatever the order of arrival", () => {
+test("over 20,000 schedules the consumer follows the rule, whatever the order of arrival", () => {
   const seen = { received: 0, delivered: 0, stale: 0, late: 0, duplicate: 0, held: 0, discontinuity: 0, lowered: 0 };
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), (bytes) => {
       const outcome = checkSchedule(expandTimeline(bytes));
       for (const key of Object.keys(seen) as (keyof typeof seen)[]) seen[key] += outcome[key];
     }),
-    // Shrinking is for people; the mutation run only needs to know that it failed.
+    // Shrinking helps people; the mutation run only needs to know that it failed.
     { seed: 20_260_914, numRuns: 20_000, endOnFailure: process.env.UNSAY_MUTATION === "1" },
   );
-  // The schedules must reach every verdict often, or agreeing with the rule would mean little.
+  // The schedules must reach every verdict often, or the agreement would mean little.
   for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(1000);
 });
 
-test("over 5,000 schedules no bound is ever exceeded, every frame is counted, and no stale one handed out", () => {
+test("over 5,000 schedules a consumer exceeds no bound, counts every frame, and delivers no stale one", () => {
   let overflow = 0;
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), (bytes) => {
@@ -28,7 +28,7 @@ test("over 5,000 schedules no bound is ever exceeded, every frame is counted, an
   expect(overflow).toBeGreaterThan(1000);
 });
 
-test("over 20,000 shuffled schedules no frame is taken back in silence", () => {
+test("over 20,000 shuffled schedules a consumer reports every frame that becomes stale", () => {
   const seen = { stale: 0, held: 0, discontinuity: 0, lowered: 0 };
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80, size: "max" }), (bytes) => {
@@ -40,7 +40,7 @@ test("over 20,000 shuffled schedules no frame is taken back in silence", () => {
   for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(1000);
 });
 
-test("over 5,000 schedules what is held, and until when, does not depend on the order of arrival", () => {
+test("over 5,000 schedules the holds, and their lengths, do not depend on the order of arrival", () => {
   let held = 0;
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80, size: "max" }), (bytes) => {

@@ -3,7 +3,7 @@ import { microseconds, fromMilliseconds as ms } from "../base/index.js";
 import { epochOf } from "./epoch.js";
 import { Timeline } from "./timeline.js";
 
-test("sequences climb by one, and a rewind jumps to the next multiple of 65,536", () => {
+test("sequences rise by one, and a rewind jumps to the next multiple of 65,536", () => {
   const timeline = new Timeline();
   expect(timeline.next(ms(0), ms(20))).toEqual({ sequence: 0 });
   expect(timeline.next(ms(20), ms(20))).toEqual({ sequence: 1 });
@@ -18,7 +18,7 @@ test("sequences climb by one, and a rewind jumps to the next multiple of 65,536"
   expect(timeline.epoch).toBe(2);
 });
 
-test("rewinds with no group between them are one, from the earlier point; one past the end takes nothing back", () => {
+test("rewinds without a group between them are one, from the earlier point; one past the end makes nothing stale", () => {
   const timeline = new Timeline();
   expect(timeline.rewind(ms(0))).toEqual({ sequence: 65_536, epoch: 1, to: ms(0) });
   timeline.next(ms(0), ms(20));
@@ -28,7 +28,7 @@ test("rewinds with no group between them are one, from the earlier point; one pa
   expect(timeline.next(ms(5))).toEqual({ sequence: 131_072 });
 });
 
-test("a block of sequences that runs over goes on into the next without a rewind", () => {
+test("a full block of sequences continues into the next without a rewind", () => {
   const timeline = new Timeline();
   for (let index = 0; index < 65_536; index += 1) timeline.next(microseconds(index));
   const { sequence } = timeline.next(microseconds(65_536));
@@ -37,7 +37,7 @@ test("a block of sequences that runs over goes on into the next without a rewind
   expect(timeline.rewind(microseconds(3)).sequence).toBe(131_072);
 });
 
-test("time that goes back without a rewind, or misses its cut, is refused", () => {
+test("a timeline refuses time that goes back without a rewind, or misses its cut", () => {
   const timeline = new Timeline();
   timeline.next(ms(40));
   timeline.next(ms(40));

@@ -1,20 +1,20 @@
 import { InputError, type Microseconds, microseconds } from "../base/index.js";
 import { epochOf, epochStart } from "./epoch.js";
 
-/** What {@link Timeline.rewind} decided. */
+/** Result of {@link Timeline.rewind}. */
 export interface RewindPoint {
-  /** The sequence of the group that has to follow at `to`; {@link Timeline.next} hands it out. */
+  /** The sequence of the group that has to follow at `to`; {@link Timeline.next} returns it. */
   readonly sequence: number;
   /** The epoch that group opens. */
   readonly epoch: number;
-  /** The timestamp from which everything sent before is taken back. */
+  /** Everything sent at or after this timestamp becomes stale. */
   readonly to: Microseconds;
 }
 
 /**
- * The producer's side of a track: which sequence the next group gets, and how far the track has been written.
+ * The producer's side of a track: the sequence of the next group, and how far the track has been written.
  *
- * Inside an epoch time only moves forward; going back takes a {@link rewind}.
+ * Within an epoch time only moves forward; going back takes a {@link rewind}.
  */
 export class Timeline {
   #sequence = 0;
@@ -27,7 +27,7 @@ export class Timeline {
     return epochOf(this.#sequence);
   }
 
-  /** The end of what was written: the last group's timestamp plus the duration given for it, or the last rewind's `to`. */
+  /** End of the written media: the last group's timestamp plus its duration, or the last rewind's `to`. */
   get frontier(): Microseconds {
     return this.#frontier;
   }
@@ -63,15 +63,16 @@ export class Timeline {
   }
 
   /**
-   * Takes back everything written at or after `to`, by moving to the next epoch. Send a group at the returned `to` at
-   * once; without a group no receiver learns of it. Two rewinds with no group between them are one, from the earlier.
+   * Makes everything written at or after `to` stale, by moving to the next epoch. Send a group at the returned `to` at
+   * once; without a group no receiver learns of it. Two rewinds without a group between them count as one, from the
+   * earlier.
    *
    * @throws InputError `INVALID_TIMESTAMP` when `to` is not a whole number from 0 on.
    */
   rewind(to: Microseconds): RewindPoint {
     checkTimestamp("to", to);
     const cut = microseconds(Math.min(to, this.#rewound ?? to));
-    // Counted from the last group sent, so that an epoch nothing was sent in is used again.
+    // Counted from the last group sent, so that an epoch without groups is used again.
     const epoch = epochOf(Math.max(this.#sequence - 1, 0)) + 1;
     this.#sequence = epochStart(epoch);
     this.#latest = undefined;

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Microseconds } from "../base/index.js";
 import { decodeVoiceFrame, encodeVoiceFrame, MAX_VOICE_STEPS, VOICE_UNKNOWN, voiceChance, voiceStep } from "./voice.js";
 
-test("voice frames survive the way there and back, and any other bytes are one or are refused by name", () => {
+test("voice frames survive a round trip, and all other bytes decode or are refused by name", () => {
   fc.assert(
     fc.property(fc.maxSafeNat(), fc.uint8Array({ minLength: 1, maxLength: MAX_VOICE_STEPS }), (value, steps) => {
       const timestamp = value as Microseconds;
@@ -28,7 +28,7 @@ test("voice frames survive the way there and back, and any other bytes are one o
   }
 });
 
-test("a chance is a byte with an error of a quarter of a percent, and what is not known stays so", () => {
+test("a probability is a byte with an error of a quarter of a percent, and an unknown one stays unknown", () => {
   for (const chance of [0, 0.1, 0.5, 0.999, 1]) expect(voiceChance(voiceStep(chance))).toBeCloseTo(chance, 2);
   expect([voiceStep(-3), voiceStep(7)]).toEqual([0, 254]);
   expect(voiceStep(undefined)).toBe(VOICE_UNKNOWN);

@@ -1,38 +1,38 @@
 import { fromMilliseconds, MediaError, type Microseconds } from "../base/index.js";
 import { decodeLegacyFrame, encodeLegacyFrame } from "./frame.js";
 
-/** Media time that one step of a voice frame stands for: the hop of a denoiser. */
+/** Media time of one step of a voice frame: the hop of a denoiser. */
 export const VOICE_STEP: Microseconds = fromMilliseconds(10);
 
-/** Most steps in one frame: a second. */
+/** Maximum steps in one frame: a second. */
 export const MAX_VOICE_STEPS = 100;
 
-/** A step of which nothing is known, because no model listened. */
+/** An unknown step, because no model listened. */
 export const VOICE_UNKNOWN = 255;
 
-/** The step that means certainty. */
+/** The step for certainty. */
 const CERTAIN = 254;
 
-/** One frame of a voice track: how likely speech is, step by step. */
+/** One frame of a voice track: the probability of speech, step by step. */
 export interface VoiceFrame {
   /** Media time of the first step, in microseconds since the broadcast's start. */
   readonly timestamp: Microseconds;
-  /** One byte for every {@link VOICE_STEP}: 0 to 254 for a chance from 0 to 1, or {@link VOICE_UNKNOWN}. */
+  /** One byte for every {@link VOICE_STEP}: 0 to 254 for a probability from 0 to 1, or {@link VOICE_UNKNOWN}. */
   readonly steps: Uint8Array;
 }
 
-/** A chance from 0 to 1 as a step; undefined is one of which nothing is known. */
+/** A probability from 0 to 1 as a step; undefined becomes {@link VOICE_UNKNOWN}. */
 export function voiceStep(chance: number | undefined): number {
   return chance === undefined ? VOICE_UNKNOWN : Math.round(Math.min(1, Math.max(0, chance)) * CERTAIN);
 }
 
-/** The chance from 0 to 1 that a step stands for; undefined where nothing is known. */
+/** The probability from 0 to 1 of a step; undefined where unknown. */
 export function voiceChance(step: number): number | undefined {
   return step > CERTAIN ? undefined : step / CERTAIN;
 }
 
 /**
- * Encodes a frame of a voice track: as in the hang `legacy` container the timestamp first, then the steps.
+ * Encodes a frame of a voice track: the timestamp first, as in the hang `legacy` container, then the steps.
  *
  * @throws MediaError `INVALID_TIMESTAMP`, or `INVALID_VOICE` without steps or with too many.
  */

@@ -1,4 +1,4 @@
-/** Writes a record's integers into a buffer that grows as needed. */
+/** Writes integers of a record into a buffer that grows as needed. */
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
@@ -50,13 +50,13 @@ export class ByteWriter {
     this.compact(value < 0 ? -2 * value - 1 : 2 * value);
   }
 
-  /** What was written. */
+  /** The bytes written. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
   }
 }
 
-/** Reads a record's integers; past the end or out of range it answers 0 and stays `failed`, and it never throws. */
+/** Reads integers of a record. Past the end or out of range it returns 0 and stays `failed`; it never throws. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   #offset: number;

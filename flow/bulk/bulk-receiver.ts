@@ -17,33 +17,33 @@ export interface PayloadHash {
 
 /** Options for {@link BulkReceiver}. */
 export interface BulkReceiverOptions {
-  /** What was announced. */
+  /** The announced payload. */
   readonly head: PayloadHead;
   readonly now: Microseconds;
   /** A fresh SHA-256. */
   readonly hash: PayloadHash;
-  /** Largest payload taken, in bytes. Default 64 MiB. */
+  /** Maximum size of a payload, in bytes. Default 64 MiB. */
   readonly maxBytes?: number;
   /** Longest silence. Default 10 s. */
   readonly idleTimeout?: Microseconds;
 }
 
-/** What a {@link BulkReceiver} counted. */
+/** Counters of a {@link BulkReceiver}. */
 export interface BulkReceiverCounters {
   readonly pieces: number;
-  /** Pieces of which everything was there. */
+  /** Pieces that were there already. */
   readonly duplicates: number;
   /** Pieces too far beyond the first missing unit. */
   readonly beyond: number;
 }
 
 const IDLE_TIMEOUT = fromSeconds(10);
-/** Acknowledgements at 40 Hz are a hundredth of a full link's bytes and refresh a window several times a round trip. */
+/** Acknowledgements at 40 Hz take a hundredth of a full link and refresh a window several times per round trip. */
 const ACK_INTERVAL = fromMilliseconds(25);
 
 /**
- * Puts a payload together from pieces in any order, repeated or not, and says what is there and how long pieces took.
- * Holds the declared length at most.
+ * Assembles a payload from pieces in any order, repeated or not, and acknowledges pieces and their delays. Holds the
+ * declared length at most.
  */
 export class BulkReceiver {
   readonly #head: PayloadHead;
@@ -61,7 +61,7 @@ export class BulkReceiver {
   #ackAt: Microseconds | undefined;
   #digest: string | undefined;
 
-  /** Throws a `ProtocolError` (`BULK_TOO_LARGE`) when more is announced than is taken. */
+  /** Throws a `ProtocolError` (`BULK_TOO_LARGE`) when the announced size exceeds the limit. */
   constructor({ head, now, hash, maxBytes = MAX_PAYLOAD_BYTES, idleTimeout = IDLE_TIMEOUT }: BulkReceiverOptions) {
     if (head.bytes > maxBytes)
       throw new ProtocolError(
@@ -73,7 +73,7 @@ export class BulkReceiver {
     this.#idleTimeout = idleTimeout;
     this.#lastAt = now;
     this.#units = Math.ceil(head.bytes / BULK_UNIT_BYTES);
-    // Zeroed lazily by the system: what did not arrive takes no memory.
+    // The system zeroes it lazily: bytes that did not arrive take no memory.
     this.#payload = new Uint8Array(head.bytes);
     this.#has = new Uint8Array(this.#units);
   }
@@ -82,12 +82,12 @@ export class BulkReceiver {
     return { ...this.#counters };
   }
 
-  /** Whether every byte is there. */
+  /** Whether every byte has arrived. */
   get whole(): boolean {
     return this.#next === this.#units;
   }
 
-  /** Bytes there without a gap. */
+  /** Bytes that arrived without a gap. */
   get receivedBytes(): number {
     return Math.min(this.#next * BULK_UNIT_BYTES, this.#head.bytes);
   }
@@ -146,7 +146,7 @@ export class BulkReceiver {
     return this.#payload;
   }
 
-  /** Throws a `ProtocolError` (`BULK_IDLE`) when nothing has arrived for too long. */
+  /** Throws a `ProtocolError` (`BULK_IDLE`) when no piece has arrived for too long. */
   checkIdle(now: Microseconds): void {
     if (!this.whole && now - this.#lastAt >= this.#idleTimeout)
       throw new ProtocolError("BULK_IDLE", `Nothing of the payload came for ${this.#idleTimeout / 1e6} s.`);
@@ -155,7 +155,7 @@ export class BulkReceiver {
   #advance(): void {
     const from = this.#next;
     while (this.#next < this.#units && this.#has[this.#next] === 1) this.#next++;
-    // Hashed as it grows: at the end it would hold up everything else.
+    // Hashed as it grows: hashing it all at the end would block the event loop.
     if (this.#next > from) this.#hash.update(this.#payload.subarray(from * BULK_UNIT_BYTES, this.receivedBytes));
   }
 

@@ -5,7 +5,7 @@ import { BULK_HORIZON_UNITS, BULK_UNIT_BYTES, type BulkAck, encodePiece, MAX_PIE
 /** Options for {@link BulkSender}. */
 export interface BulkSenderOptions {
   readonly payload: Uint8Array;
-  /** Queueing delay to stay at. Default 25 ms: RFC 6817 allows 100, but that is what a conversation would feel. */
+  /** Target queueing delay. Default 25 ms: RFC 6817 allows 100, but a conversation would feel that. */
   readonly target?: Microseconds;
 }
 
@@ -13,14 +13,14 @@ export interface BulkSenderOptions {
 export interface BulkSenderStats {
   readonly ackedBytes: number;
   readonly inFlightBytes: number;
-  /** Bytes that may be in flight. */
+  /** Maximum bytes in flight. */
   readonly windowBytes: number;
   /** Queueing delay of the last acknowledgement, in milliseconds. */
   readonly queueingMs: number;
   /** Smoothed round trip, in milliseconds; undefined before the first acknowledgement. */
   readonly rttMs: number | undefined;
   readonly pieces: number;
-  /** Pieces sent again. */
+  /** Pieces retransmitted. */
   readonly repeated: number;
 }
 
@@ -38,33 +38,35 @@ const TARGET = fromMilliseconds(25);
 const INITIAL_WINDOW = 8192;
 const MIN_WINDOW = 2048;
 const MAX_WINDOW = 1_048_576;
-/** Round trip to pace by until one was measured. */
+/** Round trip for pacing until one was measured. */
 const INITIAL_RTT = fromMilliseconds(100);
-/** Acknowledgements of which the smallest delay counts, as in RFC 6817: a busy machine's hiccup is no queue. */
+/**
+ * The smallest delay among this many acknowledgements counts, as in RFC 6817: a busy machine's hiccup is not a queue.
+ */
 const FILTER = 3;
-/** Pieces in a full window: each is then a small part of the delay aimed at. */
+/** Pieces in a full window: each is then a small part of the target delay. */
 const PIECES_PER_WINDOW = 8;
-/** How fast it starts, a round trip: half as much again, since what overshoots stands in the queue. */
+/** Initial growth per round trip: half as much again, since any overshoot stands in the queue. */
 const START_GAIN = 0.5;
-/** How fast it grows later, a round trip: a packet, as in RFC 6817, or a sixteenth where that would take minutes. */
+/** Later growth per round trip: a packet, as in RFC 6817, or a sixteenth where that would take minutes. */
 const PACKET_BYTES = 1400;
 const GROWTH = 1 / 16;
-/** Sends faster than a window per round trip by this, so that the window and not the pace is what limits. */
+/** Sends this much faster than a window per round trip, so that the window limits and not the pace. */
 const PACE = 1.25;
 /** Time that a late timer may make up for at once. */
 const PACE_SLACK = fromMilliseconds(5);
-/** Pieces may overtake each other by this besides half a round trip before one counts as lost. */
+/** Pieces may overtake each other by this plus half a round trip before one counts as lost. */
 const REORDERING = fromMilliseconds(50);
 const MIN_TIMEOUT = fromSeconds(1);
 const MAX_TIMEOUT = fromSeconds(8);
-/** How often the queue is left to drain, so that the smallest delay known is that of an empty one (as in LEDBAT++). */
+/** How often the queue may drain, so that the smallest known delay is that of an empty one (as in LEDBAT++). */
 const DRAIN_EVERY = fromSeconds(20);
 const MAX_DRAIN = fromMilliseconds(500);
 
 /**
- * Decides which piece of a payload goes when, such that a queue on the way holds no more than the target's worth of it:
- * a delay-based window after RFC 6817 (LEDBAT), with the slower start and the multiplicative decrease of LEDBAT++, and
- * paced. QUIC's own congestion control would fill the queue. Sends again what got lost. Pure.
+ * Decides which piece of a payload goes when, so that a queue on the way holds no more than the target's worth. The
+ * window is delay-based after RFC 6817 (LEDBAT), with the slower start and the multiplicative decrease of LEDBAT++, and
+ * paced. QUIC's own congestion control would fill the queue. Retransmits lost pieces. Pure.
  */
 export class BulkSender {
   readonly #payload: Uint8Array;
@@ -72,11 +74,11 @@ export class BulkSender {
   readonly #units: number;
   readonly #acked: Uint8Array;
   readonly #delays = new StalenessEstimator();
-  // In the order of sending.
+  // In sending order.
   #inFlight: Sent[] = [];
   #inFlightBytes = 0;
   #lost: Run[] = [];
-  /** First unit that was never sent, first that is not acknowledged, and how many are. */
+  /** First unit that was never sent, first that is not acknowledged, and the number of acknowledged ones. */
   #fresh = 0;
   #lowest = 0;
   #ackedUnits = 0;
@@ -134,7 +136,7 @@ export class BulkSender {
     return encodePiece({ firstUnit: run.firstUnit, sentAt: now, bytes });
   }
 
-  /** When to ask `take` again unless an acknowledgement comes before; undefined once finished. */
+  /** When to call `take` again unless an acknowledgement comes first; undefined once finished. */
   nextAt(now: Microseconds): Microseconds | undefined {
     if (this.finished) return undefined;
     const canSend =
@@ -144,7 +146,6 @@ export class BulkSender {
     return microseconds(Math.max(now, canSend ? this.#waitUntil : oldest + this.#timeout));
   }
 
-  /** Takes an acknowledgement that just arrived. */
   acknowledged(ack: BulkAck, now: Microseconds): void {
     for (let unit = this.#lowest; unit < Math.min(ack.next, this.#units); unit++) this.#mark(unit);
     for (const [from, to] of ack.ranges)
@@ -163,7 +164,7 @@ export class BulkSender {
     if (ackedBytes === 0) return;
 
     const rtt = now - ack.sentAt - ack.held;
-    // One that is not possible comes from a peer that makes things up.
+    // An impossible one comes from a peer that makes things up.
     if (rtt > 0 && rtt < MAX_TIMEOUT) this.#rtt = this.#rtt === undefined ? rtt : this.#rtt + (rtt - this.#rtt) / 8;
     this.#timeoutFactor = 1;
     this.#recent.push(this.#delays.observe(microseconds(now - ack.delay), now));
@@ -173,7 +174,7 @@ export class BulkSender {
     this.#giveUpBefore(newest - (this.#rtt ?? INITIAL_RTT) / 2 - REORDERING, now);
   }
 
-  /** Starts over on a new path: what is in flight goes again, and nothing is known of the queue. */
+  /** Restarts on a new path: pieces in flight are sent again, and the queue is unknown. */
   restart(now: Microseconds): void {
     this.#giveUpBefore(Number.POSITIVE_INFINITY, now);
     this.#delays.reset();
@@ -226,14 +227,14 @@ export class BulkSender {
 
   #adapt(ackedBytes: number, flown: number): void {
     const excess = this.#queueing / this.#target - 1;
-    // Half a target of delay shows that a queue builds up; what the last round trip added is under way already.
+    // Half a target of delay shows that a queue builds up; the last round trip's growth is on its way already.
     if (this.#starting && excess > -0.5) {
       this.#starting = false;
       this.#window /= 1 + START_GAIN;
     }
     const share = Math.min(1, ackedBytes / this.#window);
     if (excess > 0) this.#window -= share * this.#window * Math.min(excess, 0.5);
-    // A window that was not used says nothing about a larger one.
+    // An unused window says nothing about a larger one.
     else if (flown >= this.#window / 2) {
       const step = this.#starting ? START_GAIN * this.#window : Math.max(PACKET_BYTES, GROWTH * this.#window) * -excess;
       this.#window += share * step;
@@ -256,7 +257,7 @@ export class BulkSender {
     this.#inFlight = stays;
     if (lost === 0) return;
     this.#starting = false;
-    // Once a round trip: what is lost together is one sign.
+    // Once per round trip: pieces lost together are one sign.
     if (now - this.#reducedAt < (this.#rtt ?? INITIAL_RTT)) return;
     this.#reducedAt = now;
     this.#window = Math.max(this.#window / 2, MIN_WINDOW);

@@ -95,7 +95,7 @@ function transfer(payload: Uint8Array, link: Link, limit = fromSeconds(600)) {
 }
 
 describe("a payload over a link", () => {
-  test("comes out byte for byte over any link that loses, repeats and reorders, within bounds", () => {
+  test("a payload arrives byte for byte over any link that loses, repeats and reorders, within bounds", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 200_000 }),
@@ -119,7 +119,7 @@ describe("a payload over a link", () => {
     );
   });
 
-  test("fills a narrow link and no more than a little of its queue", () => {
+  test("a payload fills a narrow link and no more than a little of its queue", () => {
     for (const delayMs of [2, 20, 100]) {
       const link = { bytesPerSecond: 625_000, delayMs, jitterMs: 0, lossPercent: 0, duplicatePercent: 0, seed: 1 };
       const { seconds, worstQueue, worstSettledQueue, sender } = transfer(bytesOf(8_000_000, 1), link);
@@ -130,7 +130,7 @@ describe("a payload over a link", () => {
     }
   });
 
-  test("goes on where it was when the path is another one", () => {
+  test("a payload continues where it was when the path changes", () => {
     const payload = bytesOf(20_000, 3);
     const sender = new BulkSender({ payload });
     const receiver = receiverOf(payload);
@@ -147,7 +147,7 @@ describe("a payload over a link", () => {
 });
 
 describe("BulkReceiver", () => {
-  test("refuses what is too large, malformed, silent or another payload, each with its own code", () => {
+  test("a receiver refuses a payload that is too large, malformed, silent or another one, each with its own code", () => {
     const payload = bytesOf(3000, 7);
     expect(codeOf(() => receiverOf(payload, { maxBytes: 2999 }))).toBe("BULK_TOO_LARGE");
     const receiver = receiverOf(payload);
@@ -168,7 +168,7 @@ describe("BulkReceiver", () => {
     receiver.checkIdle(fromSeconds(1000));
   });
 
-  test("only ever fails with a typed error, whatever arrives", () => {
+  test("a receiver fails only with a typed error, on any bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => {
         const receiver = receiverOf(bytesOf(5000, 1));

@@ -2,25 +2,25 @@ import { z } from "zod";
 import { type Microseconds, ProtocolError } from "../../base/index.js";
 import type { OperationName } from "../control/operation.js";
 
-/** Operations that may bring a payload. */
+/** Operations that may carry a payload. */
 export const BULK_OPERATIONS: readonly OperationName[] = ["noise_profile", "model", "write_audio"];
-/** Payloads on their way to one publisher at once. */
+/** Payloads in transfer to one publisher at once. */
 export const MAX_BULK_TRANSFERS = 4;
 /** Largest payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 67_108_864;
 /** Payloads are cut at multiples of this, in bytes: a millisecond and a half of a link of 5 Mbit/s. */
 export const BULK_UNIT_BYTES = 1024;
-/** Units in one piece at most: 16 KiB. */
+/** Maximum units in one piece: 16 KiB. */
 export const MAX_PIECE_UNITS = 16;
 /** How far beyond the first missing unit pieces may lie, in units: 4 MiB. */
 export const BULK_HORIZON_UNITS = 4096;
-/** Ranges that one acknowledgement names at most. */
+/** Maximum ranges in one acknowledgement. */
 export const MAX_ACK_RANGES = 32;
 
 // First unit u32, time of sending f64; most significant byte first.
 const HEAD_BYTES = 12;
 
-/** Consecutive units of a payload as they travel: one group of one frame. */
+/** Consecutive units of a payload on the wire: one group of one frame. */
 export interface BulkPiece {
   readonly firstUnit: number;
   /** When it was sent, on the sender's clock. */
@@ -28,21 +28,24 @@ export interface BulkPiece {
   readonly bytes: Uint8Array;
 }
 
-/** What a receiver acknowledges of a payload; states all it has, so that a lost one does no harm. */
+/** A receiver's acknowledgement: it lists everything received, so that a lost one does no harm. */
 export interface BulkAck {
-  /** Every unit below is there. */
+  /** Every unit below has arrived. */
   readonly next: number;
-  /** Units that are there beyond: from, and to without. */
+  /** Later units that have arrived: start inclusive, end exclusive. */
   readonly ranges: readonly (readonly [number, number])[];
-  /** `sentAt` of the piece that came last. */
+  /** `sentAt` of the last piece received. */
   readonly sentAt: number;
-  /** How long ago that was, in microseconds. */
+  /** Its age, in microseconds. */
   readonly held: number;
-  /** Smallest difference of arrival and `sentAt` since the last acknowledgement; of two clocks, so only its changes mean anything. */
+  /**
+   * Smallest difference of arrival and `sentAt` since the last acknowledgement; between two clocks, so only its changes
+   * mean anything.
+   */
   readonly delay: number;
 }
 
-/** Writes a piece down. */
+/** Encodes a piece. */
 export function encodePiece({ firstUnit, sentAt, bytes }: BulkPiece): Uint8Array {
   const piece = new Uint8Array(HEAD_BYTES + bytes.length);
   const view = new DataView(piece.buffer);
@@ -52,7 +55,7 @@ export function encodePiece({ firstUnit, sentAt, bytes }: BulkPiece): Uint8Array
   return piece;
 }
 
-/** Reads a piece. Throws a `ProtocolError` (`BULK_PIECE`) on one that no sender makes. */
+/** Decodes a piece. Throws a `ProtocolError` (`BULK_PIECE`) on one that no sender makes. */
 export function decodePiece(piece: Uint8Array): BulkPiece {
   if (piece.length <= HEAD_BYTES || piece.length > HEAD_BYTES + MAX_PIECE_UNITS * BULK_UNIT_BYTES)
     throw new ProtocolError("BULK_PIECE", `A piece of a payload may not have ${piece.length} bytes.`);
@@ -62,7 +65,7 @@ export function decodePiece(piece: Uint8Array): BulkPiece {
   return { firstUnit: view.getUint32(0), sentAt: sentAt as Microseconds, bytes: piece.subarray(HEAD_BYTES) };
 }
 
-// Built in functions marked pure, so that a browser bundle which controls nothing leaves zod out.
+// Built in functions marked pure, so that a browser bundle without a controller omits zod.
 function buildPayloadSchema() {
   return z.strictObject({
     bytes: z
@@ -90,9 +93,9 @@ function buildAckSchema() {
   });
 }
 
-/** Validates what an operation says of the payload that comes with it; the cap of its length is the receiver's. */
+/** Validates the payload's head in an operation; the receiver limits its length. */
 export const payloadSchema = /* @__PURE__ */ buildPayloadSchema();
 /** Validates an acknowledgement. */
 export const bulkAckSchema = /* @__PURE__ */ buildAckSchema();
-/** What an operation says of the payload that comes with it: its length, and its SHA-256 in lower-case hex. */
+/** The payload's head in an operation: its length, and its SHA-256 in lower-case hex. */
 export type PayloadHead = Readonly<z.infer<typeof payloadSchema>>;

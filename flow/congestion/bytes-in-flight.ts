@@ -2,29 +2,29 @@ import { fromSeconds, type Microseconds } from "../../base/index.js";
 
 /** Options for {@link BytesInFlight}. */
 export interface BytesInFlightOptions {
-  /** Age at which a group is taken as lost and written off. Default 4 s. */
+  /** Age at which a group counts as lost and is written off. Default 4 s. */
   readonly maxAge?: Microseconds;
-  /** Groups remembered at once; beyond it the oldest is written off. Default 4096. */
+  /** Groups remembered at once; beyond this, the oldest is written off. Default 4096. */
   readonly maxEntries?: number;
 }
 
-/** Where the bytes of a {@link BytesInFlight} went; all in bytes. */
+/** Bytes of a {@link BytesInFlight} by outcome. */
 export interface BytesInFlightCounters {
   /** Acknowledged by the receiver. */
   readonly acked: number;
-  /** Taken back by us: a rewind, a reset, a skip. */
+  /** Written off by us: a rewind, a reset, a skip. */
   readonly reset: number;
   /** Given up because no ack came in time. */
   readonly aged: number;
-  /** Given up because the inFlight was full. */
+  /** Given up because the table was full. */
   readonly overflow: number;
 }
 
-/** What an ack settled. */
+/** Result of an ack. */
 export interface Settled {
   /** Bytes it released. */
   readonly bytes: number;
-  /** When the highest group it covers was sent; undefined when that group was not in the inFlight. */
+  /** Send time of the highest group it covers; undefined when that group is not in flight. */
   readonly sentAt: Microseconds | undefined;
 }
 
@@ -38,11 +38,11 @@ interface Entry {
 export class BytesInFlight {
   readonly #maxAge: Microseconds;
   readonly #maxEntries: number;
-  // By climbing group; an array, since a window holds few groups.
+  // Sorted by group; an array, since a window holds few groups.
   #entries: Entry[] = [];
   #ack = -1;
   #inFlight = 0;
-  // No entry was sent before this; it may be lower than need be, never higher.
+  // No entry was sent before this; it may be lower than necessary, never higher.
   #oldest = Number.POSITIVE_INFINITY;
   readonly #counters = { acked: 0, reset: 0, aged: 0, overflow: 0 };
 
@@ -51,12 +51,12 @@ export class BytesInFlight {
     this.#maxEntries = maxEntries;
   }
 
-  /** Where all bytes went so far. */
+  /** Bytes so far, by outcome. */
   get counters(): BytesInFlightCounters {
     return { ...this.#counters };
   }
 
-  /** Enters bytes handed to the transport; more of the same group add up. */
+  /** Adds bytes handed to the transport; those of one group add up. */
   sent(group: number, bytes: number, sentAt: Microseconds): void {
     if (group <= this.#ack) return;
     let index = this.#entries.length;
@@ -69,7 +69,7 @@ export class BytesInFlight {
     if (this.#entries.length > this.#maxEntries) this.#remove(0, 1, "overflow");
   }
 
-  /** Settles every group at or below `receivedGroup`; an ack that does not climb settles nothing. */
+  /** Settles every group up to `receivedGroup`; an ack that does not rise settles nothing. */
   acked(receivedGroup: number): Settled {
     if (receivedGroup <= this.#ack) return { bytes: 0, sentAt: undefined };
     this.#ack = receivedGroup;
@@ -80,7 +80,7 @@ export class BytesInFlight {
     return { bytes: this.#remove(0, count, "acked"), sentAt };
   }
 
-  /** Writes off groups that we took back ourselves, both ends included; returns their bytes. */
+  /** Writes off groups, both ends included; returns their bytes. */
   writeOff(firstGroup: number, lastGroup: number = firstGroup): number {
     let start = 0;
     while (start < this.#entries.length && this.#entries[start]!.group < firstGroup) start++;
@@ -119,7 +119,7 @@ export class BytesInFlight {
     return this.#entries.at(-1);
   }
 
-  /** Forgets everything, such as when the receiver starts a new run. */
+  /** Forgets all groups, as when the receiver starts a new run. */
   clear(): void {
     this.#remove(0, this.#entries.length, "reset");
     this.#ack = -1;

@@ -5,7 +5,7 @@ import { CongestionController } from "./congestion-controller.js";
 const BYTES = 100;
 const BITRATE = 40_000;
 
-/** A receiver at the end of a path: a group every 20 ms, a report every 100 ms, players give a hole up after 300 ms. */
+/** A receiver at the end of a path: a group every 20 ms, a report every 100 ms; players give up a hole after 300 ms. */
 class Path {
   readonly delivery = new CongestionController({ spanMs: 250 });
   now = 1000;
@@ -17,7 +17,7 @@ class Path {
   #ack = -1;
   /** Whether groups wait for room in the window, as they do at the relay. */
   gated = false;
-  /** When groups arrived that a gated path had sent. */
+  /** Arrival times of the groups that a gated path had sent. */
   readonly arrivedAt: number[] = [];
   skipped = 0;
 
@@ -26,7 +26,7 @@ class Path {
     return this.#group;
   }
 
-  /** Runs for a while; the groups that `lost` names do not arrive. */
+  /** Runs for a while; groups matched by `lost` do not arrive. */
   run(forMs: number, lost: (group: number) => boolean = () => false): void {
     const arrivals: [at: number, group: number][] = [];
     for (const end = this.now + forMs; this.now < end; this.now += 20) {
@@ -75,7 +75,7 @@ class Path {
 }
 
 describe("CongestionController", () => {
-  test("lets a window pass the round trip, and shrinks only what is beyond it when a queue builds up", () => {
+  test("a controller lets a window exceed the round trip, and shrinks only the excess when a queue builds up", () => {
     const path = new Path();
     path.delayMs = 200;
     expect(path.delivery.windowBytes(1_000_000)).toBe((1_000_000 / 8) * 0.5);
@@ -94,7 +94,7 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.windowBytes(1_000_000)]).toEqual(["full", idle]);
   });
 
-  test("takes no hole for a queue and no queue for holes, and asks for repeats where the path loses", () => {
+  test("a controller never mistakes holes for a queue or a queue for holes, and asks for repeats where the path loses", () => {
     const lossy = new Path();
     lossy.run(20_000, (group) => group % 47 === 11);
     expect(lossy.delivery.level).toBe("full");
@@ -116,7 +116,7 @@ describe("CongestionController", () => {
     expect([clean.delivery.level, clean.delivery.lossy]).toEqual(["full", false]);
   });
 
-  test("takes the waits of a long path that loses for no full queue, and those of a clean one for what they are", () => {
+  test("a controller takes the waits of a long lossy path for loss, and those of a clean one for a queue", () => {
     const holes = (group: number) => group % 97 === 11;
     const run = (delayMs: number, waitMs: number, lost?: (group: number) => boolean) => {
       const path = new Path();
@@ -132,14 +132,14 @@ describe("CongestionController", () => {
     expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
   });
 
-  test("sends on within a round trip and two reports after the path lost all that was in flight", () => {
+  test("a controller sends again within a round trip and two reports after the path lost everything in flight", () => {
     for (const delayMs of [20, 100, 300]) {
       const path = new Path();
       path.gated = true;
       path.delayMs = delayMs;
       path.run(4000);
       expect(path.skipped).toBe(0);
-      // Whatever the window lets go is lost, until it is full and for half a second more.
+      // Everything is lost until the window is full, and for half a second more.
       const from = path.sent;
       path.run(1500, (group) => group >= from);
       expect(path.skipped).toBeGreaterThan(20);
@@ -154,7 +154,7 @@ describe("CongestionController", () => {
     }
   });
 
-  test("sends few probes into a path that carries nothing", () => {
+  test("a controller sends few probes into a dead path", () => {
     const path = new Path();
     path.gated = true;
     path.run(4000);
@@ -166,7 +166,7 @@ describe("CongestionController", () => {
     expect(path.sent - full).toBeLessThanOrEqual(8);
   });
 
-  test("takes a burst of losses back to full as soon as an ack comes without queueing", () => {
+  test("a controller returns from a burst of losses to full service as soon as an ack comes without queueing", () => {
     const path = new Path();
     path.run(2000);
     const from = path.sent;
@@ -176,7 +176,7 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.queueing]).toEqual(["full", 0]);
   });
 
-  test("keeps what it reduced for silence where the next acks come late", () => {
+  test("a controller keeps a reduction for silence where the next acks come late", () => {
     const path = new Path();
     path.run(2000);
     const from = path.sent;
@@ -186,7 +186,7 @@ describe("CongestionController", () => {
     expect(path.delivery.level).not.toBe("full");
   });
 
-  test("notices a path that carries nothing any more, and a new run of the player starts afresh", () => {
+  test("a controller notices a dead path, and a new run of the player resets it", () => {
     const path = new Path();
     path.run(2000);
     path.run(1500, () => true);

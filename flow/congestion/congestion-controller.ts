@@ -3,26 +3,26 @@ import { BytesInFlight } from "./bytes-in-flight.js";
 import { type CongestionLevel, DelayBasedEstimator } from "./delay-based-estimator.js";
 import { Window } from "./window.js";
 
-/** A newest report, as far as delivery goes. */
+/** The part of the newest report that concerns delivery. */
 export interface Acknowledgement {
-  /** The player's run; another one starts everything afresh. */
+  /** The player's run; a new one resets everything. */
   readonly session: number;
   readonly receivedGroup: number | undefined;
   readonly receivedBytes: number;
-  /** When the report arrived, less its own staleness: so what is queueing on the way up does not count. */
+  /** Arrival of the report, less its own staleness: this excludes queueing on the way up. */
   readonly at: Microseconds;
-  /** The report's staleness: what was sent for so long can't be acked yet, however well it comes. */
+  /** The report's staleness: groups sent within it can't be acked yet, however well they arrive. */
   readonly staleness: Microseconds;
 }
 
-/** A group that is missing for so much longer than the path takes was lost: players give one up after 300 ms. */
+/** A group missing for this much longer than the path takes was lost: players give up after 300 ms. */
 const HELD: Microseconds = fromMilliseconds(150);
-/** Acks in a row that holes held up: more than that many are a full queue that drops, whose acks count all the same. */
+/** Acks in a row held up by holes: beyond this number, a full queue drops, and the acks count all the same. */
 const MAX_HELD = 2;
-/** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance is none. */
+/** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance does not. */
 const BLOCKED: Microseconds = fromMilliseconds(300);
 /**
- * What no report has acknowledged so much later than one could was lost or waits in a queue: the timer of a probe. Beyond
+ * A group without an ack this long after one was possible was lost or waits in a queue: the timer of a probe. Beyond
  * the delay of the path and of its reports it leaves room for a hiccup at either end.
  */
 const SLACK_MS = 50;
@@ -30,25 +30,25 @@ const SLACK_MS = 50;
 const MAX_BACKOFF = 4;
 /** Two holes within this time make a path a lossy one. A single one may be a hiccup of the machine. */
 const LOSSY_WITHIN: Microseconds = fromSeconds(30);
-/** Queueing delay below which a hole is the path's doing. */
+/** Queueing delay below which the path itself caused a hole. */
 const CALM: Microseconds = fromMilliseconds(50);
 /** Acks wait for the next report. */
 const REPORT_MS = 100;
 const UNKNOWN_BASE_MS = 150;
 /**
- * The shortest of this many delays counts, which at ten reports a second is what lasts for 300 ms; more on a lossy path,
- * where the carrier slows down for a moment after every loss.
+ * The shortest of this many delays counts, at ten reports a second the minimum of 300 ms; more on a lossy path, where
+ * the carrier slows down briefly after every loss.
  */
 const SAMPLES = { clean: 4, lossy: 6 };
-/** How long a delay that has lasted for that many samples must last on. */
+/** How much longer than those samples a delay must last. */
 const SUSTAIN: Microseconds = fromMilliseconds(150);
-/** A base delay above this is no round trip but a queue that was full from the start. */
+/** A base delay above this is not a round trip but a queue that was full from the start. */
 const MAX_BASE_MS = 1000;
 
 /**
- * What decides how much one receiver gets of one track: its bytes in flight, a window that follows the bit rate and the
- * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. All of it comes from the
- * acks of its reports.
+ * Decides how much of one track one receiver gets: its bytes in flight, a window that follows the bit rate and the
+ * round trip, a rate that follows its queueing delay, and whether its path loses datagrams. The acks of its reports
+ * provide all of it.
  */
 export class CongestionController {
   readonly #inFlight = new BytesInFlight();
@@ -57,17 +57,17 @@ export class CongestionController {
   #session: number | undefined;
   #ack: number | undefined;
   #bytes = 0;
-  /** Bytes that had come when the ack climbed last. */
+  /** Bytes received when the ack last rose. */
   #ackBytes = 0;
   #staleness = 0;
-  /** Whether bytes came and the ack did not climb. */
+  /** Whether bytes arrived without a higher ack. */
   #held = false;
   #heldInRow = 0;
   /** Newest delays from send to ack, in microseconds. */
   #delays: number[] = [];
   #lastHole: Microseconds | undefined;
   #lossy = false;
-  /** When bytes were sent last. */
+  /** When bytes were last sent. */
   #sentAt: Microseconds = microseconds(0);
   /** Whether the newest report brought nothing new. */
   #silent = false;
@@ -90,12 +90,14 @@ export class CongestionController {
     return this.#rate.queueing;
   }
 
-  /** Whether the path loses datagrams: once seen, it stays so for the receiver's run. */
+  /** Whether the path loses datagrams: once true, it stays so for the receiver's run. */
   get lossy(): boolean {
     return this.#lossy;
   }
 
-  /** Whether to send everything twice: where a path loses and is not full, since there it would only fill it. */
+  /**
+   * Whether to send everything twice: where a path loses and is not full, since a full one would only fill up further.
+   */
   get repeats(): boolean {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
   }
@@ -108,21 +110,21 @@ export class CongestionController {
     return this.#window.bytes;
   }
 
-  /** Notes bytes handed to the transport. */
+  /** Records bytes handed to the transport. */
   sent(group: number, bytes: number, at: Microseconds): void {
     if (this.#isProbeDue(at)) this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF);
     this.#inFlight.sent(group, bytes, at);
     this.#sentAt = at;
   }
 
-  /** Notes that a group was taken back. */
+  /** Records that a group became stale. */
   writeOff(group: number): void {
     this.#inFlight.writeOff(group);
   }
 
   /**
-   * Bytes in flight now; 0 when a probe is due. What arrived while a hole holds the ack is not in flight (with repeats
-   * every object arrives twice), nor is what is overdue on a path that delivers.
+   * Bytes in flight now; 0 when a probe is due. Bytes that arrived behind a hole are not in flight (with repeats every
+   * object arrives twice), nor are overdue ones on a path that delivers.
    */
   inFlight(now: Microseconds): number {
     if (this.#isProbeDue(now)) return 0;
@@ -133,7 +135,7 @@ export class CongestionController {
     return Math.max(0, Math.min(all - arrived, recent));
   }
 
-  /** Takes what a newest report acknowledges. */
+  /** Takes the acknowledgement of a newest report. */
   acknowledged({ session, receivedGroup, receivedBytes, at, staleness }: Acknowledgement): void {
     if (session !== this.#session) this.#restart(session);
     this.#staleness = staleness;
@@ -151,17 +153,17 @@ export class CongestionController {
     if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
     this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
     const { sentAt } = this.#inFlight.acked(receivedGroup);
-    // An ack that a hole held up moves on to the next hole, however long ago that was.
+    // An ack that a hole held up moves on to the next hole, however old that is.
     if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
     this.#held = false;
     this.#ackBytes = this.#bytes;
     this.#ack = receivedGroup;
   }
 
-  /** Time from a send to its ack on the idle path, the wait for a report included. */
+  /** Time from a send to its ack on the idle path, including the wait for a report. */
   get #ackDelayMs(): number {
     const base = this.#rate.base;
-    // Unknown, it is taken for a long path: a window too small would keep the first ack from coming.
+    // Unknown, it counts as a long path: a window too small would keep the first ack from coming.
     const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
     return delayMs + REPORT_MS + this.#staleness / 1000;
   }
@@ -172,8 +174,8 @@ export class CongestionController {
   }
 
   /**
-   * Whether a group may go into a full window: a window that was lost whole is never acked, and without that group no
-   * report would ever say so. A full queue goes on delivering, and its reports bring news.
+   * Whether a group may go into a full window. A window that was lost whole is never acked, and without that group no
+   * report would ever show it. A full queue keeps delivering, and its reports show progress.
    */
   #isProbeDue(now: Microseconds): boolean {
     return this.#silent && this.#inFlight.first !== undefined && now - this.#sentAt >= this.#patience * this.#backoff;
@@ -182,7 +184,7 @@ export class CongestionController {
   #observeSilence(at: Microseconds): void {
     const { first, last } = this.#inFlight;
     if (!first || !last || last.sentAt - first.sentAt < BLOCKED) return;
-    // What is not acked is at least as late as it is old.
+    // An unacked group is at least as late as it is old.
     this.#rate.suspect(first.sentAt, at);
     this.#delays = [];
   }
@@ -196,7 +198,7 @@ export class CongestionController {
   }
 
   #lost(at: Microseconds): void {
-    // A full queue drops too, and a repeat would only fill it: the path loses when it does so without one.
+    // A full queue drops too, and repeats would only fill it: the path is lossy when it drops without a queue.
     if (this.#rate.queueing > CALM) return;
     const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
     if (soon) this.#lossy = true;

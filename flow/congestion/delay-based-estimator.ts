@@ -1,37 +1,36 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { StalenessEstimator } from "../playhead/staleness.js";
 
-/** What a watcher gets: everything, less of it (a smaller window, so skips), or the low-bitrate rendition. */
+/** Service of a watcher: everything, less of it (a smaller window, so skips), or the low-bitrate rendition. */
 export type CongestionLevel = "full" | "reduced" | "low";
 
 /** Options for {@link DelayBasedEstimator}. */
 export interface DelayBasedEstimatorOptions {
   /** Queueing delay that counts as congestion. Default 50 ms. */
   readonly threshold?: Microseconds;
-  /** How long it must last. Default 300 ms. */
+  /** How long the queueing must last. Default 300 ms. */
   readonly sustain?: Microseconds;
 }
 
 const REDUCE = 0.7;
 const RECOVER = 1.15;
 const FACTOR_MIN = 0.25;
-/** Under this share of the window, skipping alone leaves holes too often: change the rendition. */
+/** Under this share of the window, skipping alone leaves too many holes: change the rendition. */
 const LOW_FACTOR = 0.5;
 /** Share of the round trip that packets may wait on a path that loses. */
 const LOSSY_SHARE = 0.5;
 const RECOVER_AFTER = fromSeconds(2);
 const RECOVER_AFTER_MAX = fromSeconds(32);
-/** A raise that brings the queue back within this long was too early. */
+/** A raise that brings the queue back within this time was too early. */
 const REGRET = fromSeconds(5);
 
 /**
- * Finds a queue building up on the way to a watcher, and how much less to send. QUIC's own congestion control fills
- * deep queues and cannot be seen from here, but an ack says when a group arrived: the delay above the smallest of the
- * last two minutes is queueing. The constants of reduction and recovery are of the usual delay-based kind, chosen for
- * reports at 10 Hz.
+ * Detects a queue on the way to a watcher, and how much less to send. QUIC's own congestion control fills deep queues
+ * and is invisible from here, but an ack shows when a group arrived: delay above the smallest of the last two minutes
+ * is queueing. The constants of reduction and recovery are the usual delay-based ones, chosen for reports at 10 Hz.
  */
 export class DelayBasedEstimator {
-  /** Whether the path is known to lose packets by itself. */
+  /** Whether the path itself is known to lose packets. */
   lossy = false;
   readonly #threshold: Microseconds;
   readonly #sustain: Microseconds;
@@ -44,7 +43,7 @@ export class DelayBasedEstimator {
   #calmSince: Microseconds | undefined;
   #raisedAt = Number.NEGATIVE_INFINITY;
   #recoverAfter = RECOVER_AFTER;
-  /** State before the silence that lasts. */
+  /** State before the current silence. */
   #unsuspected: { readonly factor: number; readonly level: CongestionLevel } | undefined;
 
   constructor({ threshold = fromMilliseconds(50), sustain = fromMilliseconds(300) }: DelayBasedEstimatorOptions = {}) {
@@ -63,9 +62,9 @@ export class DelayBasedEstimator {
   }
 
   /**
-   * Queueing delay above which the path counts as full. Where it loses, the carrier's congestion window shrinks to what
-   * little audio fills, and every loss makes the next packets wait for a part of the round trip: on a long path that is
-   * no full queue.
+   * Queueing delay above which the path counts as full. On a lossy path the carrier's congestion window shrinks to the
+   * little that audio fills, and every loss delays the next packets by a part of the round trip: on a long path that is
+   * not a full queue.
    */
   get threshold(): Microseconds {
     if (!this.lossy || this.#base === undefined) return this.#threshold;
@@ -77,14 +76,14 @@ export class DelayBasedEstimator {
     return this.#factor;
   }
 
-  /** What the watcher should get. */
+  /** Service that the watcher should get. */
   get level(): CongestionLevel {
     return this.#level;
   }
 
   /**
    * Takes one sample: when an acked group was sent, and when its ack came less the report's own staleness, both on our
-   * clock. Returns what the watcher should get.
+   * clock. Returns the watcher's service.
    */
   observe(sentAt: Microseconds, ackedAt: Microseconds): CongestionLevel {
     const before = this.#unsuspected;
@@ -98,8 +97,8 @@ export class DelayBasedEstimator {
   }
 
   /**
-   * Takes silence: a group that no ack covers yet is at least as late as it is old. It may wait in a queue or be lost, so
-   * what is reduced for it holds until the next ack: one that comes without queueing undoes it.
+   * Takes silence: an unacked group is at least as late as it is old. It may wait in a queue or be lost, so the
+   * reduction holds until the next ack: one without queueing reverts it.
    */
   suspect(sentAt: Microseconds, now: Microseconds): CongestionLevel {
     this.#unsuspected ??= { factor: this.#factor, level: this.#level };
@@ -107,7 +106,7 @@ export class DelayBasedEstimator {
     return this.#level;
   }
 
-  /** Starts afresh, such as on a new path. */
+  /** Resets it, as on a new path. */
   reset(): void {
     this.#delays.reset();
     this.#queueing = microseconds(0);

@@ -10,7 +10,7 @@ import { Window } from "./window.js";
 const ms = fromMilliseconds;
 
 describe("BytesInFlight", () => {
-  test("counts what is above the ack, writes off what we take back in the same step, and the rest after 4 s", () => {
+  test("bytes in flight are those above the ack; stale ones are written off at once, and the rest after 4 s", () => {
     const inFlight = new BytesInFlight();
     for (let group = 1; group <= 5; group++) inFlight.sent(group, 100, ms(group));
     inFlight.sent(5, 20, ms(6));
@@ -30,7 +30,7 @@ describe("BytesInFlight", () => {
     expect(inFlight.inFlight(ms(5000))).toBe(7);
   });
 
-  test("loses no byte, whatever the order of sends, acks and write-offs", () => {
+  test("no byte is lost in the count, whatever the order of sends, acks and write-offs", () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -72,7 +72,7 @@ describe("BytesInFlight", () => {
 });
 
 describe("Window", () => {
-  test("holds a quarter of a second of media between 4 KiB and 256 KiB", () => {
+  test("a window holds a quarter of a second of media between 4 KiB and 256 KiB", () => {
     expect(new Window({ bitrateBps: 64_000 }).bytes).toBe(4096);
     expect(new Window({ bitrateBps: 1_500_000 }).bytes).toBe(46_875);
     expect(new Window({ bitrateBps: 20_000_000 }).bytes).toBe(262_144);
@@ -83,7 +83,7 @@ describe("Window", () => {
 });
 
 describe("SkipPolicy", () => {
-  test("skips strictly above the window, then past the age cap, and knows no window without reports", () => {
+  test("the policy skips strictly above the window, then past the age cap, and has no window without reports", () => {
     const policy = new SkipPolicy();
     const now = fromSeconds(10);
     const producedAt = fromSeconds(8);
@@ -95,7 +95,7 @@ describe("SkipPolicy", () => {
     expect(policy.counters).toEqual({ window: 1, age: 1, passed: 0, stale: 3, overflow: 0 });
   });
 
-  test("has one line to log per five seconds at most, with what came since the last", () => {
+  test("the policy has at most one line to log per five seconds, with the skips since the last", () => {
     const policy = new SkipPolicy();
     expect(policy.takeLog(ms(0))).toBeUndefined();
     policy.count("window");
@@ -108,7 +108,7 @@ describe("SkipPolicy", () => {
 });
 
 describe("TokenBucket", () => {
-  test("lets a burst go, then the long-run rate, and always by the time it names", () => {
+  test("a bucket allows a burst, then the long-run rate, and always a send at the time it names", () => {
     const bucket = new TokenBucket({ perSecond: 1000, burst: 10 });
     expect(bucket.take(ms(0), 64)).toBe(10);
     expect(bucket.take(ms(0))).toBe(0);
@@ -124,7 +124,7 @@ describe("TokenBucket", () => {
 });
 
 describe("DelayBasedEstimator", () => {
-  test("ignores a short spike, reduces on a lasting queue, and goes to the low rendition when that does not help", () => {
+  test("the estimator ignores a short spike, reduces on a lasting queue, and goes to the low rendition when that does not help", () => {
     const estimator = new DelayBasedEstimator();
     let now = 0;
     const run = (queueMs: number, forMs: number) => {
@@ -149,7 +149,7 @@ describe("DelayBasedEstimator", () => {
     expect([estimator.level, estimator.factor]).toEqual(["full", 1]);
   });
 
-  test("waits longer each time a raise brings the queue back", () => {
+  test("the estimator waits longer each time a raise brings the queue back", () => {
     // A link that carries 60 % of the stream: any larger factor builds a queue, any smaller one drains it.
     const estimator = new DelayBasedEstimator();
     let queueMs = 0;

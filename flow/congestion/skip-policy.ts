@@ -1,16 +1,16 @@
 import { fromSeconds, type Microseconds } from "../../base/index.js";
 
-/** Why a group was not sent: window full, waited too long, its moment has passed, taken back, or no room to wait. */
+/** Why a group was not sent: window full, waited too long, too late, stale, or no room to wait. */
 export type SkipReason = "window" | "age" | "passed" | "stale" | "overflow";
 
 /** Skips so far, by reason. */
 export type SkipCounters = Readonly<Record<SkipReason, number>>;
 
-/** What {@link SkipPolicy.decide} weighs. */
+/** Input of {@link SkipPolicy.decide}. */
 export interface SkipQuestion {
   /** Bytes in flight to the receiver. */
   readonly inFlight: number;
-  /** Its window in bytes; undefined for a receiver that sends no reports, which has none. */
+  /** Its window in bytes; undefined for a receiver without reports, which has none. */
   readonly window: number | undefined;
   /** When the group was produced. */
   readonly producedAt: Microseconds;
@@ -25,7 +25,7 @@ export interface SkipPolicyOptions {
   readonly logEvery?: Microseconds;
 }
 
-/** Decides before a group is encoded or opened whether it is sent at all, and counts what is not. */
+/** Decides before a group is encoded or opened whether to send it, and counts skipped groups. */
 export class SkipPolicy {
   readonly #maxAge: Microseconds;
   readonly #logEvery: Microseconds;
@@ -43,7 +43,7 @@ export class SkipPolicy {
     return { ...this.#total };
   }
 
-  /** Whether to send the group, or why not; a skip is counted. */
+  /** Whether to send the group, or why not; counts a skip. */
   decide({ inFlight, window, producedAt, now }: SkipQuestion): "send" | "window" | "age" {
     if (window !== undefined && inFlight > window) {
       this.count("window");
@@ -56,7 +56,7 @@ export class SkipPolicy {
     return "send";
   }
 
-  /** Counts groups dropped for a reason found elsewhere. */
+  /** Counts groups that another part dropped. */
   count(reason: SkipReason, groups = 1): void {
     this.#total[reason] += groups;
   }

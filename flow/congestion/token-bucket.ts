@@ -9,8 +9,8 @@ export interface TokenBucketOptions {
 }
 
 /**
- * Spreads the datagrams of one tick: a token bucket. Datagrams have no backpressure, and a socket's buffer drops the
- * tail of a burst without a word.
+ * Spreads the datagrams of one tick: a token bucket. Datagrams have no backpressure, and a socket's buffer silently
+ * drops the tail of a burst.
  */
 export class TokenBucket {
   readonly #perMicrosecond: number;
@@ -29,7 +29,7 @@ export class TokenBucket {
     const elapsed = Math.max(0, now - (this.#at ?? now));
     this.#at = Math.max(this.#at ?? now, now);
     this.#tokens = Math.min(this.#burst, this.#tokens + elapsed * this.#perMicrosecond);
-    // A hundredth of a token forgives rounding, so that a wait of exactly `nextAt` is always enough.
+    // A hundredth of a token absorbs rounding, so that a wait of exactly `nextAt` always suffices.
     const granted = Math.min(wanted, Math.floor(this.#tokens + 0.01));
     this.#tokens -= granted;
     return granted;

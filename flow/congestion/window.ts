@@ -4,17 +4,17 @@ export interface WindowOptions {
   readonly bitrateBps: number;
   /** Media the window holds, in milliseconds. Default 250. */
   readonly spanMs?: number;
-  /** Never smaller, in bytes. Default 4 KiB. */
+  /** Minimum size, in bytes. Default 4 KiB. */
   readonly minBytes?: number;
-  /** Never larger, in bytes. Default 256 KiB, which suits 1 MB/s and would be a minute of Opus. */
+  /** Maximum size, in bytes. Default 256 KiB, which suits 1 MB/s and would be a minute of Opus. */
   readonly maxBytes?: number;
 }
 
 /**
- * How many bytes may be in flight to one receiver: `clamp(bitrate * (base delay + span), min, max)`. What is on its way
- * for one base delay is no queue, so the span comes on top of it: a span of 250 ms alone starves every stream whose acks
- * take longer. On congestion the span shrinks, and the least with it; never what the path holds anyway, because acks that
- * loss delays look like a full queue, and a window smaller than the path would make of them a silence.
+ * Maximum bytes in flight to one receiver: `clamp(bitrate * (base delay + span), min, max)`. Bytes on their way for one
+ * base delay are not a queue, so the span comes on top: a span of 250 ms alone starves every stream whose acks take
+ * longer. On congestion the span shrinks, and the minimum with it, but never the path's own share. Acks that loss
+ * delays look like a full queue, and a window smaller than the path would then silence it.
  */
 export class Window {
   readonly #spanMs: number;

@@ -8,7 +8,7 @@ const KNOBS: Knobs = { strength: 1, attenuationLimitDb: 100, gainDb: 0, bypass: 
 
 function start(): {
   stage: ControlStage<string>;
-  /** How requests have ended so far. */
+  /** The ends of requests so far. */
   ends: () => string[];
   changes: StagedChange<string>[];
   apply: (change: StagedChange<string>) => void;
@@ -29,7 +29,7 @@ const source = (requestId: string): Operation => ({ op: "swap_source", requestId
 const noise = (requestId: string): Operation => ({ op: "noise_profile", requestId, action: "set" });
 
 describe("parseOperation", () => {
-  test("takes what the spec names and refuses the rest with a sentence that names the field", () => {
+  test("parseOperation takes the operations of the spec and refuses the rest with a sentence that names the field", () => {
     const valid: [unknown, Uint8Array?][] = [
       [{ op: "set", requestId: "a", knobs: { strength: 0.5 } }],
       [{ op: "noise_profile", requestId: "a", action: "clear" }],
@@ -80,7 +80,7 @@ describe("parseOperation", () => {
 });
 
 describe("ControlStage", () => {
-  test("keeps the latest value of each field, changes nothing before the tick and all of it in one", () => {
+  test("a stage keeps the latest value of each field and applies all of it in one tick, nothing before", () => {
     const { stage, ends, changes, apply } = start();
     const before = stage.beforeTick(apply);
     stage.stage(set("a", { strength: 0.2, gainDb: 3 }));
@@ -99,14 +99,14 @@ describe("ControlStage", () => {
     expect(changes).toEqual([{ kind: "knobs", knobs: tick.knobs }]);
     expect(ends()).toEqual(["a superseded", "b applied", "c applied"]);
     expect(stage.beforeTick(apply)).toBe(tick);
-    // Set to what it is already: done, and nothing to change.
+    // Set to its current value: applied, without a change.
     stage.stage(set("d", { strength: 0.4 }));
     stage.beforeTick(apply);
     expect(ends().at(-1)).toBe("d applied");
     expect(changes).toHaveLength(1);
   });
 
-  test("drains in order: interrupt, source, model, finished preparations, band, knobs", () => {
+  test("a stage applies in order: interrupt, source, model, finished preparations, band, knobs", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(set("knob", { strength: 0 }));
     stage.stage({ op: "loop_band", requestId: "band", band: { start: 0, end: 200_000 } });
@@ -127,7 +127,7 @@ describe("ControlStage", () => {
     );
   });
 
-  test("lets ticks go on while a model loads, and drops the result of a superseded load", () => {
+  test("ticks continue while a model loads, and a stage drops the result of a superseded load", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(model("old"));
     const [old] = stage.takePreparations();
@@ -147,7 +147,7 @@ describe("ControlStage", () => {
     expect(stage.pending).toBe(0);
   });
 
-  test("starts a preparation over when the model changed under it, five times and then no more", () => {
+  test("a stage restarts a preparation when the model changed under it, five times and then no more", () => {
     const { stage, ends, changes, apply } = start();
     stage.stage(noise("noise"));
     let runs = 0;
@@ -171,7 +171,7 @@ describe("ControlStage", () => {
     expect(ends().at(-1)).toBe("calm applied");
   });
 
-  test("fails a request whose change throws and keeps the rest", () => {
+  test("a stage fails a request whose change throws and keeps the rest", () => {
     const { stage, ends } = start();
     stage.stage(model("model"));
     stage.prepared(stage.takePreparations()[0]!, "broken");
@@ -189,7 +189,7 @@ describe("ControlStage", () => {
     expect(ends().at(-1)).toBe("bad failed");
   });
 
-  test("bounds its splices, refuses an id that is waiting, and fails what waits when it closes", () => {
+  test("a stage bounds its splices, refuses a pending id, and fails pending requests when it closes", () => {
     const { stage, ends } = start();
     const splice = (requestId: string): Operation => ({
       op: "write_audio",
@@ -209,7 +209,7 @@ describe("ControlStage", () => {
     expect(() => stage.stage(set("x", { strength: 0 }))).toThrow(StateError);
   });
 
-  test("ends every request exactly once, and the last value of a field wins, in any order of events", () => {
+  test("every request ends exactly once, and the last value of a field wins, in any order of events", () => {
     const step = fc.record({
       kind: fc.constantFrom(
         "strength",
@@ -265,7 +265,7 @@ describe("ControlStage", () => {
 });
 
 describe("controlMessage", () => {
-  test("names the operation and how it ended", () => {
+  test("a control message names the operation and its end", () => {
     const event = { outcome: "failed", op: "model", requestId: "7", controlEpoch: undefined, reason: "No." } as const;
     expect(controlMessage(event)).toEqual({ event: "model_failed", requestId: "7", reason: "No." });
   });

@@ -7,7 +7,7 @@ export interface Band {
   readonly end: Microseconds;
 }
 
-/** How a request ended; every request ends in exactly one. */
+/** The end of a request; every request has exactly one. */
 export type ControlOutcome = "applied" | "superseded" | "failed";
 
 /** The end of one request. */
@@ -15,13 +15,13 @@ export interface ControlEvent {
   readonly outcome: ControlOutcome;
   readonly op: OperationName;
   readonly requestId: string;
-  /** The first control epoch that shows it; only when applied. */
+  /** The first control epoch with the change; only when applied. */
   readonly controlEpoch: number | undefined;
   /** One sentence; only when failed. */
   readonly reason: string | undefined;
 }
 
-/** An event as the requester gets it: `set_applied`, `model_failed` and so on, ready for JSON. */
+/** An event for the requester: `set_applied`, `model_failed` and so on, ready for JSON. */
 export function controlMessage({ outcome, op, requestId, controlEpoch, reason }: ControlEvent): {
   readonly event: `${OperationName}_${ControlOutcome}`;
   readonly requestId: string;
@@ -36,17 +36,17 @@ export function controlMessage({ outcome, op, requestId, controlEpoch, reason }:
   };
 }
 
-/** Work to do off the tick, such as loading a model; hand its result to `prepared` or `prepareFailed`. */
+/** Work outside the tick, such as loading a model; pass its result to `prepared` or `prepareFailed`. */
 export interface Preparation {
   readonly operation: Operation;
   readonly payload: Uint8Array | undefined;
-  /** The state it starts from; a swap of source or model makes a new one. */
+  /** The state it starts from; a swap of source or model changes it. */
   readonly epoch: number;
-  /** 0 at first; grows with each start over. */
+  /** 0 at first; rises with each restart. */
   readonly attempt: number;
 }
 
-/** One change to make live, in the order it must be made. */
+/** One change to apply, in the order of the list. */
 export type StagedChange<Result> =
   | { readonly kind: "interrupt" | "resume" | "noise_clear" }
   | {
@@ -57,20 +57,20 @@ export type StagedChange<Result> =
   | { readonly kind: "band"; readonly band: Band | undefined }
   | { readonly kind: "knobs"; readonly knobs: Knobs };
 
-/** What holds for one whole tick; frozen, so that it is the same across all of a tick's awaits. */
+/** State of one whole tick; frozen, so that it stays the same across the tick's awaits. */
 export interface Tick {
   readonly knobs: Knobs;
   readonly band: Band | undefined;
-  /** Climbs with every tick that changed anything; groups carry it, so that none rendered before counts as an effect. */
+  /** Rises with every tick that changed anything; groups carry it, so that no earlier group counts as an effect. */
   readonly controlEpoch: number;
 }
 
 /** Options for {@link ControlStage}. */
 export interface ControlStageOptions {
   readonly knobs: Knobs;
-  /** Times a preparation starts over because the state changed under it. Default 5. */
+  /** Maximum restarts of a preparation because the state changed under it. Default 5. */
   readonly maxRetries?: number;
-  /** Splices that may wait at once. Default 16. */
+  /** Maximum pending splices. Default 16. */
   readonly maxSplices?: number;
 }
 
@@ -81,7 +81,7 @@ interface Pending<Result> {
   readonly operation: Operation;
   readonly payload: Uint8Array | undefined;
   attempt: number;
-  /** The run under way or finished; undefined until it is handed out. */
+  /** The current or finished run; undefined until it is taken. */
   run: Preparation | undefined;
   finished: { readonly result: Result } | undefined;
 }
@@ -90,14 +90,14 @@ const NOTHING: readonly Preparation[] = Object.freeze([]);
 
 interface Request {
   readonly op: OperationName;
-  /** Fields still waiting; the request ends when the last is gone. */
+  /** Pending fields; the request ends with the last of them. */
   open: number;
 }
 
 /**
- * Where control requests wait for the tick. `stage` touches nothing live: it keeps the latest value of each field.
- * `beforeTick` is the only place where anything changes, once per tick and in a fixed order, because swapping the
- * conditioning under a running step corrupts audio that then stays in the model's state.
+ * Where control requests wait for the tick. `stage` changes nothing live: it keeps the latest value of each field. Only
+ * `beforeTick` changes anything, once per tick and in a fixed order, because swapping the conditioning under a running
+ * step corrupts audio that then stays in the model's state.
  */
 export class ControlStage<Result> {
   readonly #maxRetries: number;
@@ -125,25 +125,25 @@ export class ControlStage<Result> {
     });
   }
 
-  /** What holds now. */
+  /** The current state. */
   get current(): Tick {
     return this.#tick;
   }
 
-  /** The knobs as they will be when everything staged is live. */
+  /** The knobs once everything staged is live. */
   get knobs(): Knobs {
     if (this.#knobs.size === 0) return this.#tick.knobs;
     return { ...this.#tick.knobs, ...Object.fromEntries([...this.#knobs].map(([name, { value }]) => [name, value])) };
   }
 
-  /** Requests that have not ended. */
+  /** Number of requests that have not ended. */
   get pending(): number {
     return this.#requests.size;
   }
 
   /**
-   * Takes a validated operation. Throws an `InputError` (`DUPLICATE_REQUEST`) when a request of that id is waiting, and
-   * a `StateError` (`CLOSED`) after `close`.
+   * Takes a validated operation. Throws an `InputError` (`DUPLICATE_REQUEST`) when a request with that id is pending,
+   * and a `StateError` (`CLOSED`) after `close`.
    */
   stage(operation: Operation, payload?: Uint8Array): void {
     if (this.#closed) throw new StateError("CLOSED", "The control stage is closed.");
@@ -192,14 +192,14 @@ export class ControlStage<Result> {
     }
   }
 
-  /** How requests ended since the last call, one event for each; ask after every other call. */
+  /** The ends of requests since the last call, one event each; call it after every other call. */
   takeEnded(): readonly ControlEvent[] {
     const ended = this.#ended;
     this.#ended = [];
     return ended;
   }
 
-  /** Preparations to start now, each handed out once; ask after every `stage` and every `beforeTick`. */
+  /** Preparations to start now, each returned once; call it after every `stage` and every `beforeTick`. */
   takePreparations(): readonly Preparation[] {
     if (!this.#waiting) return NOTHING;
     this.#waiting = false;
@@ -213,7 +213,7 @@ export class ControlStage<Result> {
     return started;
   }
 
-  /** Hands in a finished preparation; one that was superseded meanwhile is dropped, and the answer is false. */
+  /** Takes a finished preparation; drops one that was superseded meanwhile, and returns false. */
   prepared(preparation: Preparation, result: Result): boolean {
     const pending = this.#find(preparation);
     if (pending === undefined) return false;
@@ -231,9 +231,9 @@ export class ControlStage<Result> {
   }
 
   /**
-   * Makes everything staged live: an interrupt or resume, then the source, the model, finished preparations, the loop
-   * band, the knobs. `apply` makes each change; when it throws, that request fails with the error's message and nothing of
-   * it counts. With nothing staged it allocates nothing.
+   * Applies everything staged: an interrupt or resume, then the source, the model, finished preparations, the loop
+   * band, the knobs. `apply` makes each change; when it throws, that request fails with the error's message and nothing
+   * of it counts. With nothing staged it allocates nothing.
    */
   beforeTick(apply: (change: StagedChange<Result>) => void): Tick {
     if (!this.#dirty) return this.#tick;
@@ -302,7 +302,7 @@ export class ControlStage<Result> {
     return this.#tick;
   }
 
-  /** Fails everything that waits; idempotent. */
+  /** Fails all pending requests; idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -338,7 +338,7 @@ export class ControlStage<Result> {
     if (older) this.#end(older.operation.requestId, "superseded");
   }
 
-  // A result computed from a state that is gone must not go live: start over, but not for ever.
+  // A result from an outdated state must not go live: restart, but not for ever.
   #isCurrent(pending: Pending<Result>): boolean {
     if (pending.run?.epoch === this.#epoch) return true;
     pending.run = undefined;

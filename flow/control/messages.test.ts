@@ -19,7 +19,7 @@ function codeOf(run: () => unknown): string {
   return "none";
 }
 
-test("requests and answers come back as they went, and answers reach the controller they name alone", () => {
+test("requests and answers survive a round trip, and an answer reaches only the controller it names", () => {
   const operation = { op: "set", requestId: "a", knobs: { strength: 1 } };
   const payload = { bytes: 5, sha256: "0".repeat(64) };
   const request = { order: 7, payload, operation };
@@ -42,7 +42,7 @@ test("requests and answers come back as they went, and answers reach the control
   }
 });
 
-test("whatever else arrives is refused with a typed error", () => {
+test("all other bytes are refused with a typed error", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   expect(codeOf(() => decodeControlRequest(bytes("x".repeat(16_385))))).toBe("CONTROL_TOO_LARGE");
   expect(

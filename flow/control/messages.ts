@@ -3,37 +3,37 @@ import { broadcastName, ProtocolError } from "../../base/index.js";
 import { type BulkAck, bulkAckSchema, type PayloadHead, payloadSchema } from "../bulk/piece.js";
 import { type ControlEvent, controlMessage } from "./control-stage.js";
 
-/** Track of a controller's broadcast: each group one request. */
+/** Track of a controller's broadcast: one request per group. */
 export const OPERATIONS_TRACK = "operations";
-/** Track of the publisher's broadcast: each group one answer. */
+/** Track of the publisher's broadcast: one answer per group. */
 export const ANSWERS_TRACK = "control.json";
-/** Requests and answers in bytes at most. */
+/** Maximum bytes of a request or an answer. */
 export const MAX_CONTROL_BYTES = 16_384;
 
 const ID = /^[\w-]{1,64}$/;
 
-/** Path under which the controllers of a broadcast publish, which is known by its name. */
+/** Path under which the controllers of a broadcast publish. */
 export function controlPath(broadcast: string): string {
   return `${broadcastName(broadcast)}.control`;
 }
 
-/** Track on which the payload of a request comes. */
+/** Track of a request's payload. */
 export function payloadTrack(requestId: string): string {
   return `payload/${requestId}`;
 }
 
-/** Whether a controller may have this id: it is a part of a path, and short. */
+/** Whether an id suits a controller: it is a part of a path, and short. */
 export function isControllerId(id: string): boolean {
   return ID.test(id);
 }
 
 /** One request of a controller. */
 export interface ControlRequest {
-  /** Climbs by one with every request of a controller: groups may overtake each other. */
+  /** Rises by one with every request of a controller: groups may overtake each other. */
   readonly order: number;
   readonly op: string;
   readonly requestId: string;
-  /** What a payload that follows must be. */
+  /** Head of the payload that follows. */
   readonly payload: PayloadHead | undefined;
   /** The operation itself, not validated. */
   readonly operation: unknown;
@@ -65,7 +65,7 @@ function buildAnswerSchema() {
 const requestSchema = /* @__PURE__ */ buildRequestSchema();
 const answerSchema = /* @__PURE__ */ buildAnswerSchema();
 
-/** Writes a request down. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`). */
+/** Encodes a request. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`). */
 export function encodeControlRequest({
   order,
   payload,
@@ -74,7 +74,7 @@ export function encodeControlRequest({
   return encode({ ...(operation as object), order, ...(payload && { payload }) });
 }
 
-/** Reads a request as far as its envelope goes. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`, `CONTROL_REQUEST`). */
+/** Decodes the envelope of a request. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`, `CONTROL_REQUEST`). */
 export function decodeControlRequest(bytes: Uint8Array): ControlRequest {
   const parsed = requestSchema.safeParse(decode(bytes));
   if (!parsed.success) {
@@ -85,16 +85,16 @@ export function decodeControlRequest(bytes: Uint8Array): ControlRequest {
   return { order, op: operation.op, requestId: operation.requestId, payload, operation };
 }
 
-/** What a publisher answers, to one controller. */
+/** A publisher's answer to one controller. */
 export type ControlAnswer =
-  /** How a request ended. `op` may be one that there is not, when the request named it. */
+  /** The end of a request. `op` may be an unknown name from the request. */
   | { readonly kind: "event"; readonly event: ControlEvent }
-  /** A request is being worked on. */
+  /** A request is in progress. */
   | { readonly kind: "pending"; readonly requestId: string }
-  /** What has come of a payload. */
+  /** The received part of a payload. */
   | { readonly kind: "ack"; readonly requestId: string; readonly ack: BulkAck };
 
-/** Writes an answer down. */
+/** Encodes an answer. */
 export function encodeControlAnswer(controller: string, answer: ControlAnswer): Uint8Array {
   switch (answer.kind) {
     case "event":
@@ -106,7 +106,10 @@ export function encodeControlAnswer(controller: string, answer: ControlAnswer): 
   }
 }
 
-/** Reads an answer; undefined when it is for another controller. Throws a `ProtocolError` (`CONTROL_ANSWER`, `CONTROL_TOO_LARGE`). */
+/**
+ * Decodes an answer; undefined when it is for another controller. Throws a `ProtocolError` (`CONTROL_ANSWER`,
+ * `CONTROL_TOO_LARGE`).
+ */
 export function decodeControlAnswer(bytes: Uint8Array, controller: string): ControlAnswer | undefined {
   const parsed = answerSchema.safeParse(decode(bytes));
   if (!parsed.success) throw new ProtocolError("CONTROL_ANSWER", "An answer of the publisher is not valid.");

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { InputError } from "../../base/index.js";
 
-// Built in functions marked pure, so that a browser bundle which parses no operation leaves zod out.
+// Built in functions marked pure, so that a browser bundle that parses no operation omits zod.
 function buildKnobsSchema() {
   return z.strictObject({
     strength: z.number().min(0).max(1),
@@ -57,10 +57,10 @@ export type Operation = Readonly<z.infer<typeof operationSchema>>;
 /** The name of a control operation. */
 export type OperationName = Operation["op"];
 
-/** Shortest loop band, in microseconds: anything shorter wraps more than once per frame or two. */
+/** Shortest loop band, in microseconds: a shorter one wraps more than once per frame or two. */
 const MIN_BAND = 100_000;
 
-/** Operations whose payload comes on a bulk stream, and whether it must. */
+/** Operations with a payload on a bulk stream, and whether it is required. */
 const PAYLOAD: Partial<Record<OperationName, "required" | "optional">> = {
   noise_profile: "optional",
   model: "optional",
@@ -68,8 +68,8 @@ const PAYLOAD: Partial<Record<OperationName, "required" | "optional">> = {
 };
 
 /**
- * Validates one control operation with its payload, whatever was sent.
- * Throws an `InputError` (`INVALID_OPERATION`) whose sentence names the field.
+ * Validates any value as one control operation with its payload. Throws an `InputError` (`INVALID_OPERATION`) whose
+ * sentence names the field.
  */
 export function parseOperation(value: unknown, payload?: Uint8Array): Operation {
   const parsed = operationSchema.safeParse(value);

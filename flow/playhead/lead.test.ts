@@ -5,7 +5,7 @@ import { LeadController, type LeadMode } from "./lead.js";
 
 const ms = fromMilliseconds;
 
-/** A steady writer at 20 groups a second, 30 ms down, 50 ms up; five seconds in, the way down grows by a step. */
+/** A steady writer at 20 groups per second, 30 ms down, 50 ms up; after five seconds the way down grows by a step. */
 function simulate(mode: LeadMode, stepMs: number): { peak: number; late: number } {
   const controller = new LeadController({ mode });
   const flying: { arrival: number; start: number; group: number }[] = [];
@@ -40,7 +40,7 @@ function simulate(mode: LeadMode, stepMs: number): { peak: number; late: number 
 }
 
 describe("the landing-lead controller", () => {
-  test("raises once by what is missing when gated, and runs away when not", () => {
+  test("a gated lead controller raises once by the shortfall, and an ungated one runs away", () => {
     for (const [stepMs, gated, ungated] of [
       [200, 0.131, 1.43],
       [500, 0.431, 3.0],
@@ -54,7 +54,7 @@ describe("the landing-lead controller", () => {
     }
   });
 
-  test("folds a lead only for a group sent after the last raise", () => {
+  test("a lead controller counts only leads of groups sent after the last raise", () => {
     const controller = new LeadController();
     controller.wrote(ms(0), ms(50), 1);
     controller.wrote(ms(50), ms(50), 2);
@@ -67,7 +67,7 @@ describe("the landing-lead controller", () => {
     expect(controller.observe({ lead: ms(150), group: 4, at: ms(300) })).toBe("enough");
   });
 
-  test("holds while leads are moderate, and decays when they are ample or reports have stopped", () => {
+  test("a lead controller holds while leads are moderate, and decays when they are ample or reports have stopped", () => {
     const controller = new LeadController();
     controller.observe({ lead: ms(-850), group: 0, at: ms(0) });
     for (let now = 0; now <= 30_000; now += 1000) controller.observe({ lead: ms(340), group: 9, at: ms(now) });
@@ -81,13 +81,13 @@ describe("the landing-lead controller", () => {
     expect(toSeconds(silent.transport(ms(30_000)))).toBeCloseTo(Math.exp(-1), 5);
   });
 
-  test("never asks for more than three seconds", () => {
+  test("a lead controller never asks for more than three seconds", () => {
     const controller = new LeadController();
     controller.observe({ lead: fromSeconds(-60), group: 5, at: ms(0) });
     expect(controller.transport(ms(0))).toBe(fromSeconds(3));
   });
 
-  test("leaves out leads of groups before a rewind and while a loop band is armed", () => {
+  test("a lead controller ignores leads of groups before a rewind and while a loop band is armed", () => {
     const controller = new LeadController();
     controller.wrote(ms(0), ms(20), 100);
     controller.rewind(fromSeconds(1), 100);
@@ -102,7 +102,7 @@ describe("the landing-lead controller", () => {
 });
 
 describe("the base lead", () => {
-  test("starts from the seed, follows the cadence with gaps capped, and stays within its bounds", () => {
+  test("the base lead starts from the seed, follows the cadence with gaps capped, and stays within its bounds", () => {
     const controller = new LeadController();
     expect(controller.close(ms(0))).toBe(ms(162));
     expect(controller.advance(ms(0))).toBe(ms(250));
@@ -114,7 +114,7 @@ describe("the base lead", () => {
     expect(controller.advance(ms(9000))).toBe(ms(1350));
   });
 
-  test("raises by a shortfall and lets it decay within seconds", () => {
+  test("the base lead rises by a shortfall and decays within seconds", () => {
     const controller = new LeadController();
     controller.wrote(ms(0), ms(20), 0);
     controller.wrote(ms(520), ms(20), 1);
@@ -126,7 +126,7 @@ describe("the base lead", () => {
     expect(controller.advance(ms(2020)) - later).toBe(microseconds(Math.round(550_000 * Math.exp(-1))));
   });
 
-  test("takes a pause in which there was nothing to write for no stall", () => {
+  test("a pause without anything to write does not count as a stall", () => {
     const controller = new LeadController();
     controller.wrote(ms(0), ms(20), 1);
     const before = controller.advance(ms(0));
@@ -137,7 +137,7 @@ describe("the base lead", () => {
     expect(controller.advance(ms(6000))).toBeGreaterThan(before);
   });
 
-  test("never moves the frontier back, whatever happens, except by a rewind or a wrap", () => {
+  test("the frontier never moves back, except by a rewind or a wrap", () => {
     fc.assert(
       fc.property(
         fc.array(

@@ -1,6 +1,6 @@
 import { fromSeconds, type Microseconds, microseconds, toSeconds } from "../../base/index.js";
 
-// All in seconds. The constants and the rules are the design's; the simulation beside this file shows the gate's worth.
+// All in seconds. Constants and rules come from the design; the simulation beside this file shows the gate's worth.
 const EMA_SEED = 0.07;
 const EMA_ALPHA = 0.1;
 const EMA_GAP_CAP = 0.18;
@@ -16,10 +16,10 @@ const BEHIND = 0.1;
 const TRANSPORT_MAX = 3.0;
 const TRANSPORT_TAU = 20;
 const REPORT_OLD = 10;
-// Further from the playhead than any advance: it was where it was for a playhead that was none.
+// Further from the playhead than any advance: a jump of the playhead, which the frontier follows.
 const LOST = 10;
 
-/** How landing leads raise the transport term: only for groups sent after the last raise, or always (bench only). */
+/** When landing leads raise the transport term: only for groups sent after the last raise, or always (bench only). */
 export type LeadMode = "gated" | "ungated";
 
 /** Options for {@link LeadController}. */
@@ -28,9 +28,9 @@ export interface LeadControllerOptions {
   readonly mode?: LeadMode;
 }
 
-/** A landing lead as a report brought it. */
+/** A landing lead from a report. */
 export interface LeadSample {
-  /** How early the group's audio was ready, at apply time. */
+  /** How early the group's audio was ready when the listener applied it. */
   readonly lead: Microseconds;
   /** The group that had it. */
   readonly group: number;
@@ -38,12 +38,12 @@ export interface LeadSample {
   readonly at: Microseconds;
 }
 
-/** What a landing lead did: raised the lead, was satisfied, was too early to judge by, or did not count. */
+/** Effect of a landing lead: it raised the lead, sufficed, came too early to judge by, or did not count. */
 export type LeadVerdict = "raised" | "enough" | "gated" | "ignored";
 
 /**
- * How far ahead of the playhead a publisher must be: `advance` for its frontier, `close` for a control change.
- * A base part follows the publisher's own cadence and stalls, a transport part follows how early audio really lands.
+ * How far ahead of the playhead a publisher must be: `advance` for its frontier, `close` for a control change. A base
+ * part follows the publisher's own cadence and stalls; a transport part follows how early audio really lands.
  */
 export class LeadController {
   readonly #mode: LeadMode;
@@ -65,9 +65,9 @@ export class LeadController {
   }
 
   /**
-   * Notes a write: when, how much media it covered, and the highest group in it. `behind`: how much less ahead of the
-   * playhead it was than planned. What is written late, as after a pause or a rewind, says nothing about the path: it
-   * lands late all the same, and what the listener reports then is its own jitter buffer.
+   * Records a write: its time, the media it covered, and its highest group. `behind`: how much less ahead of the
+   * playhead it was than planned. A late write, as after a pause or a rewind, says nothing about the path: it lands
+   * late all the same, and the listener then reports its own jitter buffer.
    */
   wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind = microseconds(0)): void {
     this.#decay(at);
@@ -83,12 +83,11 @@ export class LeadController {
     this.#lastWrite = now;
   }
 
-  /** Nothing is to be written for now, for want of speech or of listeners: the gap until then is no stall. */
+  /** Nothing is to be written for now, without speech or listeners: the gap until then is not a stall. */
   rest(): void {
     this.#lastWrite = undefined;
   }
 
-  /** Takes a landing lead. */
   observe({ lead, group, at }: LeadSample): LeadVerdict {
     this.#decay(at);
     this.#lastReport = toSeconds(at);
@@ -96,7 +95,7 @@ export class LeadController {
     this.#lastLead = toSeconds(lead);
     const deficit = LEAD_WANTED - this.#lastLead;
     if (deficit <= 0) return "enough";
-    // A reporter can name a group that was never written, which is no news of the last raise either.
+    // A reporter can name a group that was never written, which says nothing about the last raise either.
     const known = this.#lastGroup < 0 ? group : Math.min(group, this.#lastGroup);
     if (this.#mode === "gated" && known <= this.#gate) return "gated";
     this.#transport = Math.min(this.#transport + deficit, TRANSPORT_MAX);
@@ -115,7 +114,7 @@ export class LeadController {
     this.#ignoreThrough = Math.max(this.#ignoreThrough, lastGroup);
   }
 
-  /** The looped source started over: the frontier goes back to `to`. */
+  /** The looped source restarted: the frontier goes back to `to`. */
   wrap(to: Microseconds): void {
     this.#frontier = to;
   }
@@ -140,8 +139,8 @@ export class LeadController {
   }
 
   /**
-   * Media time to have written by now; never goes back except by `rewind` or `wrap`, or when it is 10 s from the playhead,
-   * where no advance leads.
+   * Media time to have written by now. Never goes back except by `rewind` or `wrap`, or when it is 10 s from the
+   * playhead, beyond any advance.
    */
   frontier(playhead: Microseconds, now: Microseconds): Microseconds {
     if (this.#frontier - playhead > fromSeconds(LOST)) this.#frontier = playhead;

@@ -5,7 +5,7 @@ import { PlayheadBound } from "./playhead-bound.js";
 
 const SLACK = ms(250);
 
-test("a bound is a player that gets every frame at once, plays at 1x and runs on through silence", () => {
+test("the bound is a player that gets every frame at once, plays at 1x and runs on through silence", () => {
   const bound = new PlayheadBound();
   expect(bound.at(ms(0))).toBeUndefined();
   expect(bound.limit(fromSeconds(99), ms(0))).toBe(fromSeconds(99));
@@ -13,9 +13,9 @@ test("a bound is a player that gets every frame at once, plays at 1x and runs on
   for (let at = 5000; at <= 7000; at += 20) bound.sent(ms(at), ms(100));
   expect(bound.at(ms(100))).toBe(ms(5000) + SLACK);
   expect(bound.at(ms(1100))).toBe(ms(6000) + SLACK);
-  // A pause: a player whose timeline is that of the clock goes on, and must be believed.
+  // A pause: a player on a timeline that follows the clock advances, and must be believed.
   expect(bound.at(ms(60_000))).toBe(ms(5000 + 59_900) + SLACK);
-  // The next utterance begins further on: a player that passes over a hole goes on there.
+  // The next utterance begins further on: a player skips the hole and continues there.
   bound.sent(ms(70_000), ms(61_000));
   bound.sent(ms(70_100), ms(61_000));
   expect(bound.at(ms(61_050))).toBe(ms(70_100));
@@ -24,14 +24,14 @@ test("a bound is a player that gets every frame at once, plays at 1x and runs on
   expect(bound.limit(ms(70_000), ms(61_050))).toBe(ms(70_000));
 });
 
-test("a bound stays within a second of audio that is sent behind it, however slow a source is", () => {
+test("the bound stays within a second of audio that is sent behind it, however slow a source is", () => {
   const bound = new PlayheadBound();
   for (let n = 0; n < 6000; n++) bound.sent(ms(20 * n), ms(25 * n));
   // Two minutes at four fifths of real time: running on alone would have gained 30 s.
   expect(bound.at(ms(25 * 5999))).toBeLessThanOrEqual(ms(20 * 5999 + 1000) + SLACK);
 });
 
-test("a bound goes back with a rewind and forward with the first listener, never beyond what was sent", () => {
+test("the bound goes back with a rewind and forward with the first listener, never beyond the sent audio", () => {
   const bound = new PlayheadBound();
   for (let at = 0; at <= 10_000; at += 100) bound.sent(ms(at), ms(0));
   bound.begin(ms(4000), ms(0));
@@ -52,7 +52,7 @@ test("a bound goes back with a rewind and forward with the first listener, never
   expect(bound.at(ms(9130))).toBe(ms(3130) + SLACK);
 });
 
-test("while frames come, no claim lies beyond the newest one, so that a publisher never takes the next for late", () => {
+test("while frames come, no claim lies beyond the newest one, so a publisher never takes the next for late", () => {
   for (const aheadMs of [40, 120, 240, 260, 2000]) {
     const bound = new PlayheadBound();
     let newest = 0;
@@ -63,7 +63,7 @@ test("while frames come, no claim lies beyond the newest one, so that a publishe
   }
 });
 
-test("no honest player is ever bounded, whatever was sent, taken back and waited for", () => {
+test("no honest player is ever bounded, whatever was sent, rewound and waited for", () => {
   const step = fc.record({
     kind: fc.constantFrom("send", "send", "hole", "rewind", "wait"),
     count: fc.integer({ min: 1, max: 80 }),
@@ -74,7 +74,7 @@ test("no honest player is ever bounded, whatever was sent, taken back and waited
       const bound = new PlayheadBound();
       let now = 0;
       let end = 0;
-      // A player that starts `late` and then plays whatever there is at 1x.
+      // A player that starts `late` and then plays everything available at 1x.
       let playhead = 0;
       let frames: number[] = [];
       let startedAt: number | undefined;

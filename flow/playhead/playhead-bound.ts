@@ -1,12 +1,12 @@
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 
-/** Frames further apart than the longest Opus packet leave a hole, which a player that has nothing else passes over. */
+/** Frames further apart than the longest Opus packet leave a hole, which a player without other audio skips. */
 const HOLE: Microseconds = fromMilliseconds(130);
-/** The last frame's own length, and what players pass over of lost frames. */
+/** The last frame's own length, and the lost frames that players skip. */
 const SLACK: Microseconds = fromMilliseconds(250);
 /** How long a player waits for late audio before it runs on: the default of the playback clock. */
 const HOLD: Microseconds = fromMilliseconds(1000);
-/** Holes remembered; of more the oldest are passed over. */
+/** Holes remembered; beyond this, the oldest are dropped. */
 const MAX_STRETCHES = 256;
 
 interface Stretch {
@@ -15,11 +15,10 @@ interface Stretch {
 }
 
 /**
- * How far a listener's playhead can be at most, whatever its reports claim: as far as that of a player that got every
- * frame the moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio that is sent
- * behind that playhead makes an honest player wait, so the bound stays within {@link HOLD} of it. A claim moves nothing
- * but, once, what the first of the listeners is believed: a player that joins at the newest frame is further than any
- * that played on.
+ * The furthest possible playhead of a listener, whatever its reports claim: that of a player that got every frame the
+ * moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio sent behind that playhead
+ * makes an honest player wait, so the bound stays within {@link HOLD} of it. A claim moves it only once, by the first
+ * listener's claim: a player that joins at the newest frame is further than any that played on.
  */
 export class PlayheadBound {
   /** Media sent from the playhead on, ascending. */
@@ -30,12 +29,11 @@ export class PlayheadBound {
   #newestAt = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
 
-  /** Rewinds so far. */
   get rewinds(): number {
     return this.#rewinds;
   }
 
-  /** Notes a frame that was just sent. One at or before what was sent already changes nothing. */
+  /** Records a frame that was just sent. One at or before the sent audio changes nothing. */
   sent(timestamp: Microseconds, now: Microseconds): void {
     this.#advance(now);
     const last = this.#stretches.at(-1);
@@ -57,7 +55,7 @@ export class PlayheadBound {
     }
   }
 
-  /** Notes that everything sent from `to` on was just taken back. */
+  /** Records that everything sent from `to` on just became stale. */
   rewind(to: Microseconds, now: Microseconds): void {
     this.#advance(now);
     this.#rewinds++;
@@ -70,7 +68,7 @@ export class PlayheadBound {
     this.#playhead = Math.min(this.#playhead, to);
   }
 
-  /** Believes the first listener's claim as far as anything was sent. It never goes back. */
+  /** Accepts the first listener's claim up to the sent audio. It never goes back. */
   begin(claimed: Microseconds, now: Microseconds): void {
     this.#advance(now);
     const reach = this.#stretches.at(-1)?.end;
@@ -80,31 +78,31 @@ export class PlayheadBound {
     this.#playhead = Math.max(this.#playhead, to);
   }
 
-  /** The furthest that a playhead can be now; undefined while nothing was sent. */
+  /** The furthest possible playhead now; undefined before anything was sent. */
   at(now: Microseconds): Microseconds | undefined {
     this.#advance(now);
     const newest = this.#stretches.at(-1)?.end;
     if (newest === undefined) return undefined;
     const most = this.#playhead + SLACK;
-    // While frames come, no player is past the newest one; a publisher that sends little ahead would take what it sends
-    // next for late.
+    // While frames come, no player is past the newest one; a publisher with a small lead would take its next frame for
+    // late.
     const isFlowing = now - this.#newestAt < HOLE;
     return microseconds(isFlowing ? Math.max(this.#playhead, Math.min(most, newest)) : most);
   }
 
-  /** Where a listener is that plays each frame the moment it is sent; undefined while nothing was sent. */
+  /** Playhead of a listener that plays each frame the moment it is sent; undefined before anything was sent. */
   furthest(now: Microseconds): Microseconds | undefined {
     this.#advance(now);
     return this.#stretches.length === 0 ? undefined : microseconds(this.#playhead);
   }
 
-  /** A claim, or the bound where it lies beyond that. */
+  /** A claim, limited by the bound. */
   limit(claimed: Microseconds, now: Microseconds): Microseconds {
     const most = this.at(now);
     return most === undefined || claimed <= most ? claimed : most;
   }
 
-  // A player that has played everything and gets something beyond a hole goes on there.
+  // A player that has played everything and gets audio beyond a hole continues there.
   #begin(timestamp: Microseconds): void {
     this.#stretches.splice(0, this.#stretches.length, { start: timestamp, end: timestamp });
     this.#playhead = timestamp;

@@ -8,7 +8,7 @@ import { StalenessEstimator } from "./staleness.js";
 const zero = microseconds(0);
 
 describe("StalenessEstimator", () => {
-  test("finds none at a constant offset and measures an extra delay exactly", () => {
+  test("the estimator finds no staleness at a constant offset and measures an extra delay exactly", () => {
     for (const extra of [0.1, 0.5, 1.0, 4.8]) {
       const estimator = new StalenessEstimator();
       for (let tick = 0; tick < 50; tick++) {
@@ -19,10 +19,10 @@ describe("StalenessEstimator", () => {
     }
   });
 
-  test("takes a raised offset for the new base once the old one has aged out, and not before", () => {
+  test("the estimator takes a raised offset as the new base once the old one has aged out, and not before", () => {
     const estimator = new StalenessEstimator();
     estimator.observe(zero, fromSeconds(100));
-    // A burst of reports pushes nothing out.
+    // A burst of reports pushes no minimum out.
     for (let tick = 1; tick < 1000; tick++)
       expect(estimator.observe(fromMilliseconds(tick), fromMilliseconds(100_000 + tick + 700))).toBe(700_000);
     expect(estimator.observe(fromSeconds(119), fromSeconds(219.7))).toBe(700_000);
@@ -35,7 +35,7 @@ describe("StalenessEstimator", () => {
 });
 
 describe("PlayheadClock", () => {
-  test("projects a report through its staleness, and an unstamped one through the wall clock", () => {
+  test("a playhead clock projects a report through its staleness, and an unstamped one through the wall clock", () => {
     const clock = new PlayheadClock();
     expect(clock.at(zero)).toBeUndefined();
     clock.observe({ playhead: fromSeconds(10), playing: true, arrival: fromSeconds(50), staleness: fromSeconds(2) });
@@ -45,7 +45,7 @@ describe("PlayheadClock", () => {
     expect(clock.at(fromSeconds(52.5))).toBe(fromSeconds(30.5));
   });
 
-  test("runs on for two seconds without a report and then holds; a paused player holds at once", () => {
+  test("a playhead clock runs on for two seconds without a report and then holds; a paused player holds at once", () => {
     const clock = new PlayheadClock();
     clock.observe({ playhead: fromSeconds(10), playing: true, arrival: zero, staleness: fromSeconds(0.5) });
     expect(clock.at(fromSeconds(2))).toBe(fromSeconds(12.5));
@@ -54,7 +54,7 @@ describe("PlayheadClock", () => {
     expect(clock.at(fromSeconds(61))).toBe(fromSeconds(12));
   });
 
-  test("slews small steps back, takes middling ones, and jumps on large ones, seeks and rewinds", () => {
+  test("a playhead clock slews small steps back, takes middling ones, and jumps on large ones, seeks and rewinds", () => {
     const clock = new PlayheadClock();
     const sample = (playhead: number, arrival: number, moved = false) =>
       clock.observe({
@@ -86,7 +86,7 @@ describe("PlayheadClock", () => {
 });
 
 describe("the estimated playhead while five seconds of queueing build up on the way up", () => {
-  // The control run leaves the estimator out and must diverge: otherwise the test could not fail.
+  // The control run omits the estimator and must diverge: otherwise the test could not fail.
   const worstErrorMs = (estimateStaleness: boolean): number => {
     const state = new ListenerState({ estimateStaleness });
     let worst = 0;
@@ -98,7 +98,7 @@ describe("the estimated playhead while five seconds of queueing build up on the 
         const { arrival, report } = inFlight.shift()!;
         state.fold(report, fromMilliseconds(arrival));
       }
-      // Beyond the free run it holds on purpose; while queueing grows at almost 1 s per second nothing arrives.
+      // Beyond the free run it holds on purpose; while queueing grows at almost 1 s per second no report arrives.
       const playhead = state.playheadAt(fromMilliseconds(ms));
       const lastArrival = state.latest?.arrival ?? 0;
       if (playhead !== undefined && fromMilliseconds(ms) - lastArrival <= fromSeconds(2))
@@ -107,7 +107,7 @@ describe("the estimated playhead while five seconds of queueing build up on the 
     return worst;
   };
 
-  test("stays within 50 ms, where without the estimator it is off by the whole queue", () => {
+  test("the estimated playhead stays within 50 ms, and without the estimator is off by the whole queue", () => {
     expect(worstErrorMs(true)).toBeLessThan(50);
     expect(worstErrorMs(false)).toBeGreaterThan(1500);
   });

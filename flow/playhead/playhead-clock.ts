@@ -1,8 +1,8 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 
-/** A report's playhead as {@link PlayheadClock.observe} takes it. */
+/** A report's playhead for {@link PlayheadClock.observe}. */
 export interface PlayheadSample {
-  /** Media time heard when the report was sent. */
+  /** Media time that was audible when the report was sent. */
   readonly playhead: Microseconds;
   /** Whether it moves. */
   readonly playing: boolean;
@@ -14,7 +14,7 @@ export interface PlayheadSample {
   readonly moved?: boolean;
 }
 
-/** How a sample changed the clock: a new anchor, a plain correction, one spread over time, or a jump. */
+/** Effect of a sample on the clock: a new anchor, a plain correction, one spread over time, or a jump. */
 export type PlayheadChange = "anchor" | "step" | "slew" | "jump";
 
 /** Options for {@link PlayheadClock}. */
@@ -28,7 +28,7 @@ const JUMP_LIMIT = fromMilliseconds(500);
 // A twentieth slower than real time absorbs the largest slewed correction within one second.
 const SLEW_RATE = 0.05;
 
-/** Where a listener's playhead is now, projected from its last report at 1x. */
+/** A listener's playhead now, projected from its last report at 1x. */
 export class PlayheadClock {
   readonly #freeRun: Microseconds;
   #playhead = 0;
@@ -43,7 +43,7 @@ export class PlayheadClock {
     this.#freeRun = freeRun;
   }
 
-  /** Whether any sample was taken since the start or the last `reset`. */
+  /** Whether any sample arrived since the start or the last `reset`. */
   get known(): boolean {
     return this.#known;
   }
@@ -53,7 +53,7 @@ export class PlayheadClock {
     return this.#playing;
   }
 
-  /** Takes one sample. The caller leaves out those whose send time does not climb. */
+  /** Takes one sample. The caller omits those whose send time does not rise. */
   observe({ playhead, playing, arrival, staleness, moved = false }: PlayheadSample): PlayheadChange {
     const shown = this.#known ? this.at(arrival) : undefined;
     this.#playhead = playhead;
@@ -79,7 +79,6 @@ export class PlayheadClock {
     return microseconds(this.#projected(now) + Math.max(0, this.#excess - absorbed));
   }
 
-  /** Forgets the anchor. */
   reset(): void {
     this.#known = false;
     this.#playing = false;

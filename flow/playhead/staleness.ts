@@ -4,9 +4,8 @@ const BUCKET = fromSeconds(10);
 const WINDOW = fromSeconds(120);
 
 /**
- * Measures how much longer than the quickest one a report took, without synchronised clocks: the offset between
- * arrival and send, less the smallest offset of the last 120 s. Make a new one (or `reset`) on a reconnect or a path
- * change.
+ * Measures how much longer a report took than the quickest one, without synchronised clocks: the offset between arrival
+ * and send, less the smallest offset of the last 120 s. Create a new one (or `reset`) on a reconnect or a path change.
  */
 export class StalenessEstimator {
   // Minima by age, never by count: a backlog of hundreds of reports must not push the true minimum out.
@@ -25,7 +24,6 @@ export class StalenessEstimator {
     return microseconds(Math.max(0, offset - base));
   }
 
-  /** Forgets everything measured. */
   reset(): void {
     this.#minima.clear();
   }

@@ -18,30 +18,30 @@ import {
   writeLead,
 } from "./record.js";
 
-/** Most bytes of a relay's aggregate, MoQ datagram header included: what every path is known to carry. */
+/** Maximum bytes of a relay's aggregate, including the MoQ datagram header: every path carries that much. */
 export const MAX_AGGREGATE_BYTES = 1200;
-/** Most listeners that one aggregate names. */
+/** Maximum listeners that one aggregate names. */
 export const MAX_LISTED = 24;
 
-/** One listener as an aggregate names it. */
+/** One listener in an aggregate. */
 export interface ListedListener {
   /** The player's random session id. */
   readonly session: number;
   /** Its playhead, projected to the aggregate's `relayTimeMs`. */
   readonly playhead: Microseconds;
-  /** Rewinds it has applied. */
+  /** Number of rewinds that it has applied. */
   readonly discontinuity: number;
   /** How far it heard the old timeline at its last rewind. */
   readonly heardUntil: Microseconds | undefined;
-  /** Media time up to which it had audio ready when it last reported. */
+  /** Media time up to which it had audio ready in its last report. */
   readonly receivedUntil: Microseconds | undefined;
 }
 
-/** What a relay reports to the publisher about all the listeners of one broadcast. */
+/** A relay's report to the publisher about all listeners of one broadcast. */
 export interface Aggregate {
   /** {@link broadcastHash} of the broadcast's path. */
   readonly broadcast: number;
-  /** Climbs by one with every aggregate, under 2^30. */
+  /** Rises by one with every aggregate, under 2^30. */
   readonly aggregateId: number;
   /** The relay's monotonic clock at send, in whole milliseconds, under 2^35. */
   readonly relayTimeMs: number;
@@ -59,11 +59,11 @@ export interface Aggregate {
   readonly worstLead: Microseconds | undefined;
   /** The group that had `worstLead`. */
   readonly worstLeadGroup: number | undefined;
-  /** Every group at or below has reached the relay or was given up by it. */
+  /** Every group up to this one has reached the relay or was lost. */
   readonly ingestAck: number | undefined;
   /** Bytes of media that reached the relay, saturating at 2^42 - 1. */
   readonly ingestBytes: number;
-  /** Most rewinds any listener has applied. */
+  /** Largest number of rewinds that any listener has applied. */
   readonly discontinuity: number;
   /** Largest `bleedMs` of any listener. */
   readonly bleedMs: number;
@@ -73,15 +73,14 @@ export interface Aggregate {
   readonly listed: readonly ListedListener[];
 }
 
-/** What {@link decodeAggregate} found. */
+/** Result of {@link decodeAggregate}. */
 export type DecodedAggregate =
   | { readonly ok: true; readonly aggregate: Aggregate }
   | { readonly ok: false; readonly code: ReportErrorCode };
 
 /**
- * Encodes an aggregate as a whole MoQ datagram body of at most {@link MAX_AGGREGATE_BYTES}.
- * Numbers out of range go to the nearer end of it, and listeners beyond {@link MAX_LISTED} are left out, so it never
- * throws.
+ * Encodes an aggregate as a whole MoQ datagram body of at most {@link MAX_AGGREGATE_BYTES}. It clamps numbers out of
+ * range and omits listeners beyond {@link MAX_LISTED}, so it never throws.
  */
 export function encodeAggregate(aggregate: Aggregate): Uint8Array {
   const { worstLead, worstLeadGroup } = aggregate;

@@ -30,7 +30,7 @@ function report(changes: Partial<Report>): Report {
 }
 
 describe("ListenerState", () => {
-  test("lets a late report ratchet the ack and lower the lead, and nothing else", () => {
+  test("a late report only ratchets the ack and lowers the lead", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 200, playhead: fromSeconds(10.2), receivedGroup: 5 }), fromMilliseconds(1200));
     const late = report({
@@ -45,7 +45,7 @@ describe("ListenerState", () => {
     expect(state.latest?.report.clientTimeMs).toBe(200);
     expect(state.playheadAt(fromMilliseconds(1210))).toBe(fromSeconds(10.21));
     expect([state.receivedGroup, state.receivedBytes]).toEqual([8, 900]);
-    // A duplicate of the newest is not news either.
+    // A duplicate of the newest changes nothing either.
     const twin = report({ clientTimeMs: 200, playhead: fromSeconds(50), receivedGroup: 5 });
     expect(state.fold(twin, fromMilliseconds(1220)).newest).toBe(false);
     state.fold(
@@ -63,7 +63,7 @@ describe("ListenerState", () => {
     expect(state.takeWorstLead()).toBeUndefined();
   });
 
-  test("ends with the same acks, lead and newest report in whatever order they arrive", () => {
+  test("reports in any order lead to the same acks, lead and newest report", () => {
     const received = fc.record({
       clientTimeMs: fc.nat({ max: 50 }),
       receivedGroup: fc.option(fc.nat({ max: 99 }), { nil: undefined }),
@@ -84,7 +84,7 @@ describe("ListenerState", () => {
     );
   });
 
-  test("freezes a report together with its staleness and starts afresh with a new player run", () => {
+  test("a report is frozen together with its staleness, and a new player run resets the state", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 0 }), fromSeconds(1));
     state.fold(report({ clientTimeMs: 100, receivedGroup: 3 }), fromSeconds(1.4));
@@ -96,7 +96,7 @@ describe("ListenerState", () => {
     expect(state.playheadAt(fromSeconds(2))).toBe(fromSeconds(3));
   });
 
-  test("keeps what was heard at a rewind when a later report leaves it out", () => {
+  test("a listener's heard position at a rewind survives a later report that omits it", () => {
     const state = new ListenerState();
     state.fold(report({ clientTimeMs: 0 }), fromSeconds(1));
     const applied = report({ clientTimeMs: 10, discontinuity: 1, from: fromSeconds(9), heardUntil: fromSeconds(9.1) });
@@ -109,7 +109,7 @@ describe("ListenerState", () => {
 });
 
 describe("ReportAggregator", () => {
-  test("projects every listener with its own staleness and folds the rest", () => {
+  test("the aggregator projects every listener with its own staleness and folds the rest", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     aggregator.fold(report({ session: 1, clientTimeMs: 1000 }), fromSeconds(5));
     aggregator.fold(report({ session: 2, clientTimeMs: 70_000, playhead: fromSeconds(8) }), fromSeconds(5));
@@ -169,7 +169,7 @@ describe("ReportAggregator", () => {
     expect([next.aggregateId, next.worstLead]).toEqual([1, undefined]);
   });
 
-  test("forgets the silent, refuses and counts what does not fit, and lets no listener speak for another", () => {
+  test("the aggregator drops silent listeners, refuses and counts misfits, and lets no listener speak for another", () => {
     const aggregator = new ReportAggregator({ broadcast: 1, maxListeners: 2 });
     expect(aggregator.latestPlayhead(microseconds(0))).toBeUndefined();
     aggregator.fold(report({ session: 1 }), fromSeconds(0), "a");
@@ -186,11 +186,11 @@ describe("ReportAggregator", () => {
     expect(empty).toMatchObject({ listeners: 0, playing: false, earliest: 0, latest: 0, listed: [] });
   });
 
-  test("names listeners that just applied a rewind at once and all others in turn", () => {
+  test("the aggregator names listeners that just applied a rewind at once and all others in turn", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     const none = { group: undefined, bytes: 0 };
     for (let session = 0; session < 60; session++) aggregator.fold(report({ session }), fromSeconds(1));
-    // Everybody is news at first; from then on it is turns.
+    // Every listener is new at first; from then on they take turns.
     for (let turn = 0; turn < 3; turn++) aggregator.aggregate(fromSeconds(1), none);
     const seen = new Set<number>();
     for (let turn = 0; turn < 3; turn++)
@@ -227,12 +227,12 @@ describe("a listener that lies", () => {
     return { aggregator, bound, at, run, now: () => at(clientTimeMs) };
   }
 
-  test("moves no playhead beyond what could be heard, and leaves nothing behind", () => {
+  test("a lying listener moves no playhead beyond the audible audio, and leaves nothing behind", () => {
     for (const claim of [(at: number) => at + 20e6, () => Number.MAX_SAFE_INTEGER, (at: number) => at + 3600e6]) {
       const { run, at } = scene();
       run(5000);
       const lying = run(5000, (now) => ({ playhead: microseconds(claim(now)) }));
-      // 400 ms ahead and what the bound allows, however long it lies.
+      // 400 ms ahead plus the bound's slack, however long it lies.
       expect(lying.latest).toBeLessThanOrEqual(at(10_000 + 400 + 250));
       expect(lying.earliest).toBeCloseTo(at(10_000 - 150), -5);
       const after = run(5000);
@@ -241,13 +241,13 @@ describe("a listener that lies", () => {
     }
   });
 
-  test("that is behind cuts no more than 5 s back, and alone starves no other", () => {
+  test("a lying listener far behind cuts at most 5 s, and alone starves no other", () => {
     const { run, at } = scene();
     run(9000);
     const aggregate = run(1000, () => ({ playhead: microseconds(0) }));
     expect([aggregate.earliest, aggregate.latest].map((time) => Math.round(time / 1e5))).toEqual([99, 100]);
     const { aggregator, now } = scene();
-    // The others have played all there is and wait; the liar says that it alone plays, from the start.
+    // The others have played everything and wait; the liar claims that it alone plays, from the start.
     for (const session of [1, 2])
       aggregator.fold(report({ session, playing: false, bufferedMs: 0, playhead: at(9000) }), now(), session);
     aggregator.fold(report({ session: 3, playing: true, playhead: microseconds(0) }), now(), "liar");
@@ -255,12 +255,12 @@ describe("a listener that lies", () => {
     expect(aggregator.latestPlayhead(now())).toBe(at(9000));
   });
 
-  test("worsens the landing lead of the others by half a second at most, from whichever group", () => {
+  test("a lying listener worsens the landing lead of the others by half a second at most, from whichever group", () => {
     const { aggregator, now } = scene();
     const lead = { worstLead: microseconds(200_000), worstLeadGroup: 90 };
     aggregator.fold(report({ session: 1, ...lead }), now(), "a");
     aggregator.fold(report({ session: 2, ...lead }), now(), "b");
-    // An edge has one word, however many it names.
+    // An edge counts once, however many listeners it names.
     for (let session = 10; session < 40; session++)
       aggregator.fold(
         report({ session, worstLead: microseconds(-9e8), worstLeadGroup: Number.MAX_SAFE_INTEGER }),
@@ -276,7 +276,7 @@ describe("a listener that lies", () => {
     expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-300_000);
   });
 
-  test("applies no rewind that there was not, and takes neither another's id nor everybody's place", () => {
+  test("a lying listener invents no rewind, and takes neither another's id nor every place", () => {
     const { aggregator, bound, run, at } = scene();
     const before = run(1000, () => ({ discontinuity: 0 }));
     let applied = 0;
@@ -289,7 +289,7 @@ describe("a listener that lies", () => {
     bound.rewind(at(1500), at(2000));
     aggregator.fold(report({ session: 1, clientTimeMs: 3000, discontinuity: 1 }), at(3000), "a");
     expect(aggregator.aggregate(at(3000), { group: 1, bytes: 1 }).discontinuity).toBe(before.discontinuity + 1);
-    // The id of the first one, with another place to be.
+    // The first one's id, with another place.
     const twin = scene();
     twin.run(1000, () => ({ playhead: microseconds(7) }), 1);
     const listed = twin.run(100).listed.filter(({ session }) => session === 1);
@@ -303,7 +303,7 @@ describe("a listener that lies", () => {
     expect(small.fold(report({ session: 1 }), at(1), "edge/1", "edge")).toBeDefined();
   });
 
-  test("never makes an aggregate that can't be read, whatever it reports", () => {
+  test("no report can make an unreadable aggregate", () => {
     const wild = fc.oneof(fc.maxSafeInteger(), fc.nat({ max: 9 })).map(Math.abs);
     fc.assert(
       fc.property(fc.array(fc.array(wild, { minLength: 12, maxLength: 12 }), { maxLength: 20 }), (reports) => {

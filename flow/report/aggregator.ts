@@ -8,19 +8,19 @@ import type { Report } from "./report.js";
 export interface ReportAggregatorOptions {
   /** `broadcastHash` of the broadcast it serves. */
   readonly broadcast: number;
-  /** Listeners remembered at once; more are refused and counted. Default 4096. */
+  /** Listeners remembered at once; any more are refused and counted. Default 4096. */
   readonly maxListeners?: number;
-  /** Listeners remembered at once of one peer, which is an edge where it has several. Default 1024. */
+  /** Listeners remembered at once for one peer; only an edge has several. Default 1024. */
   readonly maxPerPeer?: number;
-  /** A listener silent for longer is forgotten. Default 3 s. */
+  /** A listener silent for longer is dropped. Default 3 s. */
   readonly timeout?: Microseconds;
   /** See {@link ListenerStateOptions}. */
   readonly estimateStaleness?: boolean;
 }
 
-/** What the relay itself received from the publisher. */
+/** The relay's own reception from the publisher. */
 export interface IngestProgress {
-  /** Every group at or below has arrived or was given up. */
+  /** Every group up to this one has arrived or was lost. */
   readonly group: number | undefined;
   /** Bytes of media that arrived. */
   readonly bytes: number;
@@ -28,33 +28,35 @@ export interface IngestProgress {
 
 interface Entry {
   readonly state: ListenerState;
-  /** Whose word it is: an edge reports for many. */
+  /** The reporting peer: an edge reports for many. */
   readonly peer: number | string;
   listedAt: number;
   urgent: boolean;
-  /** Rewinds of the track when one of the listener's was counted last. */
+  /** Rewinds of the track when one of the listener's was last counted. */
   rewinds: number;
 }
 
 /**
- * A listener further behind the one that is furthest ahead is left alone: so late it may be as well a claim as a player,
- * and what it hears ends where that of the others is cut.
+ * A listener this far behind the furthest one counts no more. It may be a false claim as well as a player, and its
+ * audio ends where that of the others is cut.
  */
 export const MAX_LAG: Microseconds = fromSeconds(5);
-/** A peer's landing leads count as at most so much worse than those of every other peer: beyond, it is its own path. */
+/**
+ * A peer's landing leads count as at most this much worse than those of every other peer: beyond, it is its own path.
+ */
 const MAX_WORSE: Microseconds = fromMilliseconds(500);
-/** How long a peer's landing lead stands for it. */
+/** How long a peer's landing lead counts. */
 const LEAD_MEMORY: Microseconds = fromSeconds(2);
-/** A player with less than this to play waits for audio, and is not paused. */
+/** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;
 
 /**
- * Relay side: folds the reports of all listeners of one broadcast into one aggregate for the publisher.
- * The relay sends one ten times a second, and at once when `fold` says that a rewind was applied.
+ * Relay side: folds the reports of all listeners of one broadcast into one aggregate for the publisher. The relay sends
+ * one ten times a second, and at once when `fold` returns that a rewind was applied.
  *
- * A report is a claim of a stranger and must cost only the listener that makes it: no playhead counts beyond the
- * {@link PlayheadBound} of what was sent, none far behind the others, no landing lead far below theirs, and no rewind
- * that the track did not have.
+ * A report is a stranger's claim and must cost only the listener that makes it. No playhead counts beyond the {@link
+ * PlayheadBound} of the sent audio, none far behind the others, no landing lead far below theirs, and no rewind that
+ * the track did not have.
  */
 export class ReportAggregator {
   readonly #broadcast: number;
@@ -89,7 +91,7 @@ export class ReportAggregator {
     return this.#listeners.size;
   }
 
-  /** What was sent of the track that the reports are about; undefined while it is not known, so that claims go unbounded. */
+  /** Bound by the sent audio of the reported track; undefined while unknown, which leaves claims unbounded. */
   set bound(bound: PlayheadBound | undefined) {
     this.#bound = bound;
   }
@@ -100,9 +102,9 @@ export class ReportAggregator {
   }
 
   /**
-   * Takes one report that arrived at `arrival` (the relay's clock). `connection` names the transport session it came
-   * on, so that no listener can speak for another; by default the report's own session id. `peer` names the session of
-   * an edge that reports for many. Returns undefined when the table is full.
+   * Takes one report that arrived at `arrival` (the relay's clock). `connection` names its transport session, so that
+   * no listener can speak for another; by default it is the report's own session id. `peer` names the session of an
+   * edge that reports for many. Returns undefined when the table is full.
    */
   fold(
     report: Report,
@@ -124,17 +126,17 @@ export class ReportAggregator {
     return { newest, rewindApplied: applied };
   }
 
-  /** What is known of one listener. */
+  /** State of one listener. */
   listener(connection: number | string): ListenerState | undefined {
     return this.#listeners.get(connection)?.state;
   }
 
-  /** The connections that report, with what is known of their listeners. */
+  /** The reporting connections and the state of their listeners. */
   *states(): Iterable<readonly [connection: number | string, state: ListenerState]> {
     for (const [connection, { state }] of this.#listeners) yield [connection, state];
   }
 
-  /** Forgets a listener whose connection has ended. */
+  /** Drops a listener whose connection has ended. */
   forget(connection: number | string): void {
     const entry = this.#listeners.get(connection);
     if (entry === undefined) return;
@@ -144,13 +146,16 @@ export class ReportAggregator {
     else this.#perPeer.delete(entry.peer);
   }
 
-  /** Latest playhead of the listeners that play or wait for audio, or of all when none does; undefined with no listeners. */
+  /**
+   * Latest playhead of the listeners that play or wait for audio, or of all when none does; undefined without
+   * listeners.
+   */
   latestPlayhead(now: Microseconds): Microseconds | undefined {
     this.#evict(now);
     return this.#ends(now)?.latest;
   }
 
-  /** Makes the next aggregate; takes the worst leads and forgets silent listeners. */
+  /** Creates the next aggregate; takes the worst leads and drops silent listeners. */
   aggregate(now: Microseconds, ingest: IngestProgress): Aggregate {
     this.#evict(now);
     let bleedMs = 0;
@@ -184,7 +189,7 @@ export class ReportAggregator {
     };
   }
 
-  // Those that just applied a rewind first, then those named longest ago, so that all get their turn.
+  // First the listeners that just applied a rewind, then those named longest ago, so that all get their turn.
   #list(now: Microseconds, aggregateId: number): ListedListener[] {
     const entries = this.#bySession();
     if (entries.length > MAX_LISTED)
@@ -227,12 +232,12 @@ export class ReportAggregator {
     return this.#bound?.limit(claimed, now) ?? claimed;
   }
 
-  /** How far the listeners are; undefined with none. */
+  /** Range of the playheads; undefined without listeners. */
   #ends(now: Microseconds): { readonly earliest: Microseconds; readonly latest: Microseconds } | undefined {
     const all = [...this.#listeners.values()].map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
     if (all.length === 0) return undefined;
-    // A paused player says nothing about where the others are, so it counts only when none plays. One that waits for
-    // audio is there, or a single claim to play could keep all that wait from ever getting any.
+    // A paused player says nothing about the others' positions, so it counts only when none plays. One that waits for
+    // audio counts: otherwise a single claim to play could keep all waiting listeners from ever getting any.
     const there = all.filter(({ state }) => state.playing || (state.latest?.report.bufferedMs ?? 0) < DRY_MS);
     const counted = there.length > 0 ? there : all;
     const latest = Math.max(...counted.map(({ playhead }) => playhead));
@@ -241,7 +246,7 @@ export class ReportAggregator {
     return { earliest: microseconds(Math.max(earliest, latest - MAX_LAG, 0)), latest: microseconds(latest) };
   }
 
-  /** The smallest landing lead since the last call, as far as one peer's word goes. */
+  /** The smallest landing lead since the last call, limited per peer. */
   #worstLead(now: Microseconds, newestGroup: number | undefined): LandingLead | undefined {
     const said = new Map<number | string, LandingLead>();
     for (const { state, peer } of this.#listeners.values()) {
@@ -249,7 +254,7 @@ export class ReportAggregator {
       const known = said.get(peer);
       if (lead !== undefined && (known === undefined || lead.lead < known.lead)) said.set(peer, lead);
     }
-    // Not every peer reports between two aggregates, so what each said lately is what the others are measured by.
+    // Not every peer reports between two aggregates, so each one's recent lead is the yardstick for the others.
     for (const [peer, { lead }] of said) this.#leads.set(peer, { lead, at: now });
     for (const [peer, { at }] of this.#leads) if (now - at > LEAD_MEMORY) this.#leads.delete(peer);
     const [lowest, second] = lowestTwo(this.#leads);
@@ -263,7 +268,7 @@ export class ReportAggregator {
     return worst;
   }
 
-  // Of several that go by the same id the one that was there first: an id can be read off a feedback broadcast's path.
+  // Of several listeners with one id, the first: an id can be read off a feedback broadcast's path.
   #bySession(): Entry[] {
     const found = new Map<number, Entry>();
     for (const entry of this.#listeners.values()) {

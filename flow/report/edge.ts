@@ -2,7 +2,7 @@ import { microseconds, toMilliseconds } from "../../base/index.js";
 import type { Aggregate } from "./aggregate.js";
 import type { Report } from "./report.js";
 
-/** Reads the listeners that an edge relay's aggregate names as reports of their own, for the relay that aggregates next. */
+/** Turns the listeners named in an edge relay's aggregate into reports of their own, for the next relay's aggregate. */
 export function reportsOf(aggregate: Aggregate): Report[] {
   const { broadcast, aggregateId, relayTimeMs, playing, bleedMs, staleMs, ingestAck, worstLead, worstLeadGroup } =
     aggregate;
@@ -14,7 +14,7 @@ export function reportsOf(aggregate: Aggregate): Report[] {
     playhead,
     playing,
     discontinuity,
-    // The aggregate does not say where the rewind began, but what was heard, which lies at or before it.
+    // The aggregate does not carry the start of the rewind, but the heard position, which lies at or before it.
     from: heardUntil,
     heardUntil,
     receivedBytes: aggregate.ingestBytes,

@@ -2,12 +2,12 @@ import { normalizePath } from "../../base/index.js";
 
 /** The track of a feedback broadcast: one group for every report or, from an edge relay, aggregate; the newest wins. */
 export const FEEDBACK_TRACK = "report";
-/** Most feedback broadcasts that a publisher follows at once. */
+/** Maximum feedback broadcasts that a publisher follows at once. */
 export const MAX_FEEDBACKS = 64;
 
 /**
- * Below this path listeners put broadcasts of their own with their reports, and edge relays with their aggregates, where
- * the relay between does not carry them: a name that begins with a dot is no broadcast to be listed or watched.
+ * Below this path listeners publish their reports, and edge relays their aggregates, as broadcasts of their own where
+ * the relay in between forwards none. A name that begins with a dot is neither listed nor watched as a broadcast.
  */
 export function feedbackPrefix(broadcast: string): string {
   return `${normalizePath(broadcast)}/.feedback`;
@@ -18,7 +18,7 @@ export function feedbackPath(broadcast: string, session: number): string {
   return `${feedbackPrefix(broadcast)}/${session.toString(16).padStart(8, "0")}`;
 }
 
-/** Whether a path is one of a feedback broadcast. */
+/** Whether a path is that of a feedback broadcast. */
 export function isFeedbackPath(path: string): boolean {
   return /(^|\/)\.feedback\/[0-9a-f]{8}$/.test(path);
 }

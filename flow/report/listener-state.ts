@@ -3,38 +3,38 @@ import { PlayheadClock } from "../playhead/playhead-clock.js";
 import { StalenessEstimator } from "../playhead/staleness.js";
 import type { Report } from "./report.js";
 
-/** A report with what was measured of it on arrival; frozen, so that the three never come apart. */
+/** A report with measurements from its arrival; frozen, so that they stay together. */
 export interface StampedReport {
   readonly report: Report;
   /** When it arrived, on our clock. */
   readonly arrival: Microseconds;
-  /** How much longer it took than the quickest one lately. */
+  /** How much longer it took than the quickest recent one. */
   readonly staleness: Microseconds;
 }
 
-/** A landing lead and the group that had it. */
+/** A landing lead and its group. */
 export interface LandingLead {
   readonly lead: Microseconds;
   readonly group: number;
 }
 
-/** What folding one report changed. */
+/** Effect of folding one report. */
 export interface FoldResult {
   /** False when the report was older than one already seen: only its acks and its lead counted. */
   readonly newest: boolean;
-  /** True when the listener has applied a rewind since its last report, or is heard for the first time. */
+  /** True when the listener has applied a rewind since its last report, or this is its first report. */
   readonly rewindApplied: boolean;
 }
 
 /** Options for {@link ListenerState}. */
 export interface ListenerStateOptions {
-  /** False takes every report as fresh: the control run without the staleness estimator. Default true. */
+  /** False treats every report as fresh: the control run without the staleness estimator. Default true. */
   readonly estimateStaleness?: boolean;
 }
 
 /**
- * Everything known of one listener, folded from its reports however they arrive: the newest wins for the playhead,
- * the maximum for the acks, the minimum for the landing lead until it is taken.
+ * State of one listener, folded from its reports in any order: the newest decides the playhead, the maximum the acks,
+ * and the minimum the landing lead until it is taken.
  */
 export class ListenerState {
   readonly #estimate: boolean;
@@ -51,7 +51,7 @@ export class ListenerState {
     this.#estimate = estimateStaleness;
   }
 
-  /** Takes one decoded report. A new `session` id starts everything afresh. */
+  /** Takes one decoded report. A new `session` id resets the state. */
   fold(report: Report, arrival: Microseconds): FoldResult {
     if (this.#latest && this.#latest.report.session !== report.session) this.#restart();
     const previous = this.#latest?.report;
@@ -76,7 +76,7 @@ export class ListenerState {
       staleness,
       moved: rewindApplied,
     });
-    // A long-running player may leave the rewind's times out to stay within 64 bytes; they hold until the next rewind.
+    // A long-running player may omit the rewind's times to stay within 64 bytes; they hold until the next rewind.
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
     this.#latest = Object.freeze({ report, arrival, staleness });
@@ -88,7 +88,7 @@ export class ListenerState {
     return this.#latest;
   }
 
-  /** When anything was last heard of the listener. */
+  /** Arrival of the last report. */
   get lastHeard(): Microseconds {
     return this.#lastHeard;
   }
@@ -103,28 +103,28 @@ export class ListenerState {
     return this.#receivedGroup;
   }
 
-  /** Rewinds the listener has applied. */
+  /** Number of rewinds that the listener has applied. */
   get discontinuity(): number {
     return this.#latest?.report.discontinuity ?? 0;
   }
 
-  /** Up to where it heard the old timeline at its last rewind. */
+  /** How far it heard the old timeline at its last rewind. */
   get heardUntil(): Microseconds | undefined {
     return this.#lastRewind?.heardUntil;
   }
 
-  /** From where its last rewind flushed. */
+  /** Media time from which its last rewind flushed. */
   get from(): Microseconds | undefined {
     return this.#lastRewind?.from;
   }
 
-  /** Media time up to which it had audio ready when it sent its newest report. */
+  /** Media time up to which it had audio ready in its newest report. */
   get receivedUntil(): Microseconds | undefined {
     const report = this.#latest?.report;
     return report && microseconds(report.playhead + fromMilliseconds(report.bufferedMs));
   }
 
-  /** Whether it plays, as far as its newest report knows. */
+  /** Whether it plays, by its newest report. */
   get playing(): boolean {
     return this.#clock.playing;
   }
@@ -134,7 +134,7 @@ export class ListenerState {
     return this.#clock.at(now);
   }
 
-  /** The smallest landing lead since the last call, which it forgets. */
+  /** The smallest landing lead since the last call, which this call clears. */
   takeWorstLead(): LandingLead | undefined {
     const worst = this.#worst;
     this.#worst = undefined;
@@ -152,5 +152,5 @@ export class ListenerState {
   }
 }
 
-/** How long a silent listener is remembered by default. */
+/** Default time after which a silent listener is dropped. */
 export const LISTENER_TIMEOUT: Microseconds = fromSeconds(3);

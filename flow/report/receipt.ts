@@ -6,36 +6,36 @@ import { MAX_REPORT_BYTES } from "./report.js";
 const LEVELS: readonly CongestionLevel[] = ["full", "reduced", "low"];
 
 /**
- * What a relay answers a listener's report, or an edge's aggregate, with, once a second: it shows that reports are read, and brings the
- * numbers of a listener's delivery that only the relay knows.
+ * A relay's answer to a listener's report, or to an edge's aggregate, once a second. It shows that reports are read,
+ * and carries numbers of a listener's delivery that only the relay has.
  */
 export interface Receipt {
   /** {@link broadcastHash} of the broadcast's path. */
   readonly broadcast: number;
-  /** The player's random session id; 0 where an edge's aggregate is answered. */
+  /** The player's random session id; 0 in an answer to an edge's aggregate. */
   readonly session: number;
-  /** The report that is answered, or the aggregate. */
+  /** The answered report or aggregate. */
   readonly reportId: number;
-  /** What the listener gets now. */
+  /** The listener's current service. */
   readonly level: CongestionLevel;
-  /** How much longer than the quickest one lately the report took, in milliseconds, saturating at 2^21 - 1. */
+  /** How much longer than the quickest recent one the report took, in milliseconds, saturating at 2^21 - 1. */
   readonly stalenessMs: number;
   /** Queueing delay on the way to the listener, in milliseconds, saturating at 2^21 - 1. */
   readonly queueingMs: number;
-  /** Bytes on the way to the listener, saturating at 2^28 - 1. */
+  /** Bytes in flight to the listener, saturating at 2^28 - 1. */
   readonly inFlightBytes: number;
-  /** Bytes that may be, saturating at 2^28 - 1. */
+  /** Maximum bytes in flight, saturating at 2^28 - 1. */
   readonly windowBytes: number;
-  /** Groups the relay did not send to it, saturating at 2^28 - 1 each. */
+  /** Groups that the relay did not send to it, saturating at 2^28 - 1 each. */
   readonly skips: SkipCounters;
 }
 
-/** What {@link decodeReceipt} found. */
+/** Result of {@link decodeReceipt}. */
 export type DecodedReceipt =
   | { readonly ok: true; readonly receipt: Receipt }
   | { readonly ok: false; readonly code: ReportErrorCode };
 
-/** Encodes a receipt; numbers out of range go to the nearer end of it, so it never throws. */
+/** Encodes a receipt; clamps numbers out of range, so it never throws. */
 export function encodeReceipt(receipt: Receipt): Uint8Array {
   const writer = header(receipt.reportId, 0, Kind.RECEIPT);
   writer.byte(flagged(Math.max(0, LEVELS.indexOf(receipt.level))));

@@ -5,20 +5,20 @@ import { ByteReader, ByteWriter } from "../wire.js";
 const RESERVED_ID_BYTES = 8;
 const VERSION = 1;
 
-/** Largest media time and group sequence that a record carries: what a double holds exactly. */
+/** Largest media time and group sequence in a record: the largest exact integer of a double. */
 export const MAX_NUMBER: number = Number.MAX_SAFE_INTEGER;
-/** Report ids stay below this and start over. */
+/** Report ids stay below this and wrap around. */
 export const MAX_ID = 2 ** 30;
-/** Media times that lie further apart than this, 142 years, are written as this far apart: twice it must be exact. */
+/** Media times further apart than this, 142 years, are clamped to it: twice the value must be exact. */
 const MAX_DISTANCE = 2 ** 52 - 1;
 
-/** What the byte behind a record's header says. */
+/** Values of the byte behind a record's header. */
 export const Kind = { REPORT: 1, AGGREGATE: 2, RECEIPT: 3 } as const;
 
 /** Flags of a record. */
 export const Flag = { PLAYING: 1, RECEIVED: 2, LEAD: 4, REWIND: 8 } as const;
 
-/** Why a datagram is no valid record. */
+/** Why a datagram is not a valid record. */
 export type ReportErrorCode =
   | "NOT_A_REPORT"
   | "TOO_LONG"
@@ -27,7 +27,7 @@ export type ReportErrorCode =
   | "TRUNCATED"
   | "OUT_OF_RANGE";
 
-/** Names a broadcast in 32 bits: FNV-1a over the UTF-8 bytes of its normalized path. */
+/** Identifies a broadcast in 32 bits: FNV-1a over the UTF-8 bytes of its normalized path. */
 export function broadcastHash(path: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(normalizePath(path))) hash = Math.imul(hash ^ byte, 0x01000193);
@@ -41,7 +41,7 @@ export function isReportDatagram(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** Which record a datagram claims to be, without decoding it; undefined when none. */
+/** The kind of record that a datagram claims to be, without decoding it; undefined for other datagrams. */
 export function reportKind(bytes: Uint8Array): "report" | "aggregate" | "receipt" | undefined {
   if (!isReportDatagram(bytes)) return undefined;
   const reader = new ByteReader(bytes, RESERVED_ID_BYTES);
@@ -54,7 +54,7 @@ export function reportKind(bytes: Uint8Array): "report" | "aggregate" | "receipt
   return kind === Kind.RECEIPT ? "receipt" : undefined;
 }
 
-/** Begins a record: the reserved id, its own id, a media time and its kind. */
+/** Starts a record: the reserved id, its own id, a media time and its kind. */
 export function header(id: number, timestamp: number, kind: number): ByteWriter {
   const writer = new ByteWriter(128);
   for (let index = 0; index < RESERVED_ID_BYTES; index++) writer.byte(0xff);
@@ -77,7 +77,7 @@ export interface Opened {
   readonly flags: number;
 }
 
-/** Reads a record's header, or returns why it is none. */
+/** Reads a record's header, or returns the reason why it is invalid. */
 export function open(bytes: Uint8Array, kind: number, maxBytes: number): Opened | ReportErrorCode {
   if (!isReportDatagram(bytes)) return "NOT_A_REPORT";
   if (bytes.length > maxBytes) return "TOO_LONG";
@@ -92,9 +92,9 @@ export function open(bytes: Uint8Array, kind: number, maxBytes: number): Opened 
   return { reader, id, timestamp, flags: flags & 0x0f };
 }
 
-/** Writes a landing lead and its group, relative to a group close to it. */
+/** Writes a landing lead and its group, relative to a nearby group. */
 export function writeLead(writer: ByteWriter, lead: Microseconds, group: number, near: number | undefined): void {
-  // A lead that is off by minutes says no more than one that is off by a quarter of an hour.
+  // A lead of minutes means no more than one of a quarter of an hour.
   const milliseconds = Math.min(Math.max(Math.floor(lead / 1000) || 0, -(2 ** 20)), 2 ** 20 - 1);
   writer.signed(milliseconds);
   writer.signed(distance(near ?? 0, limited(group, MAX_NUMBER)));
@@ -106,17 +106,17 @@ export function readLead(reader: ByteReader, near: number | undefined): { lead: 
   return { lead, group: (near ?? 0) - reader.signed() };
 }
 
-/** How far a value lies beyond another, both of them limited, as far as a record can say. */
+/** Distance of a value from another, both clamped to the range of a record. */
 export function distance(value: number, from: number): number {
   return Math.min(Math.max(value - from, -MAX_DISTANCE), MAX_DISTANCE);
 }
 
-/** Whether a value that was read may be there: undefined, or from 0 up to a maximum. */
+/** Whether a decoded value is valid: undefined, or from 0 up to a maximum. */
 export function within(value: number | undefined, max: number): boolean {
   return value === undefined || (value >= 0 && value <= max);
 }
 
-/** A whole number from 0 up to a maximum; what lies outside goes to the nearer end, and what is no number to 0. */
+/** A whole number from 0 up to a maximum; clamps values outside and turns not-a-number into 0. */
 export function limited(value: number, max: number): number {
   return Math.min(whole(value), max);
 }

@@ -10,7 +10,7 @@ const record = fc
   .map((tail) => Uint8Array.of(...REPORT_STREAM_TYPE, ...tail));
 
 describe("the report stream", () => {
-  test("gives back every record, however the stream is cut", () => {
+  test("the reader returns every record, however the stream is cut", () => {
     expect(isReportDatagram(REPORT_STREAM_TYPE)).toBe(true);
     fc.assert(
       fc.property(fc.array(record, { maxLength: 6 }), fc.integer({ min: 1, max: 700 }), (records, size) => {
@@ -27,7 +27,7 @@ describe("the report stream", () => {
     );
   });
 
-  test("keeps only the newest record while the transport takes none, and is over once the stream has failed", async () => {
+  test("the writer keeps only the newest record while the transport takes none, and ends once the stream has failed", async () => {
     const reader = new ReportStreamReader();
     const received: number[] = [];
     const takes: (() => void)[] = [];
@@ -65,7 +65,7 @@ describe("the report stream", () => {
     expect(writer.send(numbered(7))).toBe(false);
   });
 
-  test("refuses a length that no record has, and what is no record", () => {
+  test("the reader refuses an impossible length, and bytes that form no record", () => {
     for (const bytes of [Uint8Array.of(0, 0), Uint8Array.of(0xff, 0xff), frameReport(new Uint8Array(20))])
       expect(() => new ReportStreamReader().push(bytes)).toThrow(ProtocolError);
   });

@@ -21,13 +21,13 @@ export function frameReport(record: Uint8Array): Uint8Array {
 
 /** The stream that a {@link ReportStreamWriter} writes to. */
 export interface ReportStream {
-  /** Resolves once the transport took the bytes. */
+  /** Resolves once the transport has taken the bytes. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
 /**
- * Sends records over one long-lived one-way stream, opened with the first. While the transport does not take one, only
- * the newest of those that come waits: an old playhead is worth nothing.
+ * Sends records over one long-lived one-way stream, which the first record opens. While the transport is blocked, only
+ * the newest record waits: an old playhead is worthless.
  */
 export class ReportStreamWriter {
   readonly #open: () => Promise<ReportStream>;
@@ -41,7 +41,7 @@ export class ReportStreamWriter {
     this.#open = open;
   }
 
-  /** Records that a newer one replaced before they could go. */
+  /** Records that a newer one replaced before they were sent. */
   get replaced(): number {
     return this.#replaced;
   }
@@ -74,13 +74,13 @@ export class ReportStreamWriter {
   }
 }
 
-/** Cuts the bytes of a report stream, after its type, into records. It holds less than one record at a time. */
+/** Splits the bytes of a report stream, after its type, into records. It holds less than one record at a time. */
 export class ReportStreamReader {
   #held = new Uint8Array(0);
 
   /**
-   * Takes bytes as they come; answers the records they complete, oldest first. Throws a `ProtocolError`
-   * (`REPORT_STREAM`) on a length no record has or on one that is no record, after which the stream must be dropped.
+   * Takes bytes as they come; returns the records they complete, oldest first. Throws a `ProtocolError`
+   * (`REPORT_STREAM`) on an impossible length or an invalid record, after which the stream must be dropped.
    */
   push(bytes: Uint8Array): Uint8Array[] {
     const whole = new Uint8Array(this.#held.length + bytes.length);
@@ -106,7 +106,7 @@ export class ReportStreamReader {
   }
 }
 
-/** How reports and aggregates look beside the protocol, for `openMoq`. */
+/** Recognises reports and aggregates beside the protocol, for `openMoq`. */
 export const REPORT_RECORDS = {
   streamType: REPORT_STREAM_TYPE,
   isRecord: isReportDatagram,

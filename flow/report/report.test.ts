@@ -96,7 +96,7 @@ const DAY_OLD: Report = {
 };
 
 describe("a report", () => {
-  test("comes back as it was sent, within 64 bytes, with only what is too long to fit left out", () => {
+  test("a report survives a round trip within 64 bytes, and omits only fields that are too long", () => {
     expect(decodeReport(encodeReport(DAY_OLD))).toEqual({ ok: true, report: DAY_OLD });
     let shortened = 0;
     fc.assert(
@@ -127,7 +127,7 @@ describe("a report", () => {
     expect(shortened).toBeGreaterThan(0);
   });
 
-  test("rounds a lead towards late and saturates its counters", () => {
+  test("a report rounds its lead towards late and saturates its counters", () => {
     const decoded = decodeReport(
       encodeReport({ ...DAY_OLD, worstLead: microseconds(-1), bleedMs: 1e9, staleMs: 3.7, bufferedMs: -5 }),
     );
@@ -136,7 +136,7 @@ describe("a report", () => {
     });
   });
 
-  test("writes every number that is out of range as the nearer end of it, and never throws", () => {
+  test("a report clamps every number out of range, and encoding never throws", () => {
     const wild = { ...DAY_OLD, playhead: microseconds(-5), clientTimeMs: 1.5, receivedGroup: 2 ** 60 };
     expect(decodeReport(encodeReport(wild))).toMatchObject({
       report: { playhead: 0, clientTimeMs: 1, receivedGroup: Number.MAX_SAFE_INTEGER },
@@ -154,7 +154,7 @@ describe("a report", () => {
     );
   });
 
-  test("is known from media by its first eight bytes", () => {
+  test("a report differs from media by its first eight bytes", () => {
     expect(isReportDatagram(Uint8Array.of(0xff, 0xff, 0xff))).toBe(false);
     expect(isReportDatagram(new Uint8Array(8).fill(0xff))).toBe(true);
     const media = encodeReport(DAY_OLD);
@@ -164,7 +164,7 @@ describe("a report", () => {
     expect(reportKind(new Uint8Array(8).fill(0xff))).toBeUndefined();
   });
 
-  test("never makes the decoder throw, whatever arrives", () => {
+  test("the report decoder never throws, on any bytes", () => {
     const valid = encodeReport(DAY_OLD);
     for (let length = 0; length < valid.length; length++)
       expect(decodeReport(valid.subarray(0, length)).ok, `cut at ${length}`).toBe(false);
@@ -197,7 +197,7 @@ describe("a report", () => {
 });
 
 describe("an aggregate", () => {
-  test("comes back as it was sent, within 1200 bytes", () => {
+  test("an aggregate survives a round trip within 1200 bytes", () => {
     let longest = 0;
     fc.assert(
       fc.property(anyAggregate, (aggregate) => {
@@ -211,7 +211,7 @@ describe("an aggregate", () => {
     expect(longest).toBeLessThanOrEqual(MAX_AGGREGATE_BYTES);
   });
 
-  test("names 24 listeners at most", () => {
+  test("an aggregate names 24 listeners at most", () => {
     const [sample] = fc.sample(anyAggregate, { seed: SEED, numRuns: 1 });
     const empty = encodeAggregate({ ...sample!, latest: microseconds(0), earliest: microseconds(0), listed: [] });
     const listing = (count: number) => Uint8Array.of(...empty.subarray(0, -1), count, ...new Uint8Array(7 * count));
@@ -219,7 +219,7 @@ describe("an aggregate", () => {
     expect(decodeAggregate(listing(25))).toEqual({ ok: false, code: "OUT_OF_RANGE" });
   });
 
-  test("never makes the decoder throw, whatever arrives", () => {
+  test("the aggregate decoder never throws, on any bytes", () => {
     fc.assert(
       fc.property(anyAggregate, fc.nat(), fc.nat({ max: 7 }), (aggregate, at, bit) => {
         const bytes = encodeAggregate(aggregate);
@@ -247,7 +247,7 @@ describe("a receipt", () => {
     skips: fc.record({ window: count, age: count, passed: count, stale: count, overflow: count }),
   });
 
-  test("comes back as it was sent, within 64 bytes, and is taken for no other record", () => {
+  test("a receipt survives a round trip within 64 bytes, and is taken for no other record", () => {
     fc.assert(
       fc.property(receipt, (sent) => {
         const bytes = encodeReceipt(sent);
@@ -260,7 +260,7 @@ describe("a receipt", () => {
     );
   });
 
-  test("never makes the decoder throw, whatever arrives", () => {
+  test("the receipt decoder never throws, on any bytes", () => {
     const mangled = fc.tuple(receipt, fc.nat(), fc.nat({ max: 255 }), fc.nat()).map(([sent, at, byte, cut]) => {
       const bytes = encodeReceipt(sent);
       bytes[at % bytes.length] = byte;
@@ -277,7 +277,7 @@ describe("a receipt", () => {
 });
 
 describe("broadcastHash", () => {
-  test("is FNV-1a with its published vectors", () => {
+  test("a broadcast's hash is FNV-1a with its published vectors", () => {
     expect(broadcastHash("")).toBe(0x811c9dc5);
     expect(broadcastHash("a")).toBe(0xe40c292c);
     expect(broadcastHash("foobar")).toBe(0xbf9cf968);

@@ -17,20 +17,20 @@ import {
   writeLead,
 } from "./record.js";
 
-/** Most bytes of a listener's report, MoQ datagram header included. */
+/** Maximum bytes of a listener's report, including the MoQ datagram header. */
 export const MAX_REPORT_BYTES = 64;
 
-/** What one listener received, hears and measured; sent ten times a second as a datagram. */
+/** One listener's reception, playback and measurements; sent ten times a second as a datagram. */
 export interface Report {
   /** {@link broadcastHash} of the broadcast's path, so that a session with several broadcasts is unambiguous. */
   readonly broadcast: number;
   /** Random unsigned 32-bit id of this run of the player. */
   readonly session: number;
-  /** Climbs by one with every report of the session, under 2^30. */
+  /** Rises by one with every report of the session, under 2^30. */
   readonly reportId: number;
   /** The sender's monotonic clock at send, in whole milliseconds, under 2^35. */
   readonly clientTimeMs: number;
-  /** Media time being heard at `clientTimeMs`. */
+  /** Media time that is audible at `clientTimeMs`. */
   readonly playhead: Microseconds;
   /** False while paused or waiting, which freezes the playhead. */
   readonly playing: boolean;
@@ -38,11 +38,11 @@ export interface Report {
   readonly discontinuity: number;
   /** Media time from which the last rewind flushed; undefined before any rewind. */
   readonly from: Microseconds | undefined;
-  /** Media time up to which the old timeline was really heard when the last rewind was applied. */
+  /** How far the old timeline was really heard when the last rewind was applied. */
   readonly heardUntil: Microseconds | undefined;
   /** Bytes of media received since the session's start, saturating at 2^42 - 1. */
   readonly receivedBytes: number;
-  /** Every group at or below is received or given up; undefined before the first. */
+  /** Every group up to this one is received or lost; undefined before the first. */
   readonly receivedGroup: number | undefined;
   /** Smallest landing lead in the last 250 ms, at apply time; whole milliseconds on the wire, rounded towards late. */
   readonly worstLead: Microseconds | undefined;
@@ -50,21 +50,21 @@ export interface Report {
   readonly worstLeadGroup: number | undefined;
   /** Milliseconds ready to play, saturating at 2^21 - 1. */
   readonly bufferedMs: number;
-  /** Milliseconds of raw audio heard since the start, saturating at 16383. */
+  /** Milliseconds of undenoised audio heard since the start, saturating at 16383. */
   readonly bleedMs: number;
-  /** Milliseconds of taken-back audio heard since the start, saturating at 16383. */
+  /** Milliseconds of stale audio heard since the start, saturating at 16383. */
   readonly staleMs: number;
 }
 
-/** What {@link decodeReport} found. */
+/** Result of {@link decodeReport}. */
 export type DecodedReport =
   | { readonly ok: true; readonly report: Report }
   | { readonly ok: false; readonly code: ReportErrorCode };
 
 /**
- * Encodes a report as a whole MoQ datagram body of at most {@link MAX_REPORT_BYTES}. Where large numbers would not
- * fit, `from` and `heardUntil` go first (they matter just after a rewind, when they are short), then the worst lead.
- * Numbers out of range go to the nearer end of it, so it never throws.
+ * Encodes a report as a whole MoQ datagram body of at most {@link MAX_REPORT_BYTES}. Where large numbers would not fit,
+ * it omits `from` and `heardUntil` first (they matter just after a rewind, when they are short), then the worst lead.
+ * It clamps numbers out of range, so it never throws.
  */
 export function encodeReport(report: Report): Uint8Array {
   const whole = encodeReportWith(report, true, true);

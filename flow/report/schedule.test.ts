@@ -5,7 +5,7 @@ import { ReportSchedule } from "./schedule.js";
 const ms = fromMilliseconds;
 
 describe("ReportSchedule", () => {
-  test("reports ten times a second and at once when hurried, without catching up after a pause", () => {
+  test("a schedule reports ten times a second and at once on request, without catching up after a pause", () => {
     const schedule = new ReportSchedule();
     const sent: number[] = [];
     for (let now = 0; now <= 1001; now += 7) if (schedule.poll(ms(now))) sent.push(now);
@@ -19,7 +19,7 @@ describe("ReportSchedule", () => {
     expect(schedule.poll(ms(9050))).toBeUndefined();
   });
 
-  test("carries the worst lead of the last 250 ms, and keeps it through a skipped tick", () => {
+  test("a schedule carries the worst lead of the last 250 ms, and keeps it through a skipped tick", () => {
     const schedule = new ReportSchedule();
     schedule.landed(ms(30), 1, ms(0));
     schedule.landed(ms(-80), 2, ms(10));
@@ -33,7 +33,7 @@ describe("ReportSchedule", () => {
     expect(schedule.poll(ms(1000))?.worst).toBeUndefined();
   });
 
-  test("keeps a hurried report that met a backed-up transport for the next tick", () => {
+  test("a schedule keeps a requested report that met a backed-up transport for the next tick", () => {
     const schedule = new ReportSchedule();
     schedule.poll(ms(0));
     schedule.hurry();

@@ -5,11 +5,11 @@ import type { LandingLead } from "./listener-state.js";
 export interface ReportScheduleOptions {
   /** Time between reports. Default 100 ms. */
   readonly interval?: Microseconds;
-  /** How far back a report's worst landing lead looks. Default 250 ms. */
+  /** Time over which a report takes its worst landing lead. Default 250 ms. */
   readonly leadWindow?: Microseconds;
 }
 
-/** What the schedule adds to a report that is due. */
+/** The schedule's part of a due report. */
 export interface DueReport {
   readonly reportId: number;
   readonly worst: LandingLead | undefined;
@@ -32,7 +32,7 @@ export class ReportSchedule {
     this.#leadWindow = leadWindow;
   }
 
-  /** Reports left out because the datagram queue was backed up. */
+  /** Reports skipped because the datagram queue was backed up. */
   get skipped(): number {
     return this.#skipped;
   }
@@ -42,21 +42,21 @@ export class ReportSchedule {
     return this.#urgent ? now : microseconds(Math.max(now, this.#dueAt));
   }
 
-  /** Notes how early a group's audio was ready when it was applied. */
+  /** Records how early a group's audio was ready when it was applied. */
   landed(lead: Microseconds, group: number, at: Microseconds): void {
     // A later sample that is at least as bad makes every milder one before it irrelevant.
     while (this.#samples.length > 0 && this.#samples.at(-1)!.lead.lead >= lead) this.#samples.pop();
     if (this.#samples.length < MAX_SAMPLES) this.#samples.push({ at, lead: { lead, group } });
   }
 
-  /** Asks for a report at once: a rewind has been applied, or audio has started. */
+  /** Requests a report at once: a rewind was applied, or audio started. */
   hurry(): void {
     this.#urgent = true;
   }
 
   /**
-   * Asks whether a report is due. When the transport is backed up the tick is skipped, and the worst lead is armed
-   * again, so that the next report still carries it.
+   * Returns a report that is due. When the transport is backed up it skips the tick and keeps the worst lead for the
+   * next report.
    */
   poll(now: Microseconds, backedUp = false): DueReport | undefined {
     if (!this.#urgent && now < this.#dueAt) return undefined;
