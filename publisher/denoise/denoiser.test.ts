@@ -236,6 +236,9 @@ describe("loadModel", () => {
       [(s) => (s.outputs = { gains: "mask", states: ["h1_out", "h2_out"] }), /outputs\.gains is "mask".*"gain"/],
       [(s) => (s.shapes = { feat: [1, 1, 148], h1: [1, 1, 16], h2: [1, 1, 17] }), /first run with shapes/],
       [(s) => (s.shapes = { ...(s.shapes as object), gain: [1, 1, 1] }), /shapes\.gain must hold 148/],
+      [(s) => (s.shapes = { ...(s.shapes as object), vad: [1, 1, 3] }), /shapes\.vad must hold 1 value/],
+      [(s) => (s.outputs = { gains: "gain", states: ["h1_out", "gain"] }), /must not name the tensor "gain" twice/],
+      [(s) => delete s.feature, /feature\.kind must be "log-power" or "waveform"/],
       [(s) => (s.shapes = { feat: [1, 1, 147], h1: [1, 1, 16], h2: [1, 1, 16] }), /shapes\.feat must hold 148/],
     ];
     const filtered: [(sidecar: Record<string, unknown>) => void, RegExp][] = [

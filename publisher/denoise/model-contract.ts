@@ -35,19 +35,13 @@ function failing(context: z.RefinementCtx): Fail {
   return (path, message) => context.addIssue({ code: "custom", path, message });
 }
 
-function checkStates(
-  {
-    inputs,
-    outputs,
-    shapes,
-  }: {
-    inputs: { states: readonly string[] };
-    outputs: { states: readonly string[] };
-    shapes: Record<string, readonly number[]>;
-  },
-  input: string,
-  fail: Fail,
-): void {
+interface Tensors {
+  readonly inputs: { readonly states: readonly string[] };
+  readonly outputs: { readonly states: readonly string[]; readonly voiceActivity?: string | undefined };
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+}
+
+function checkTensors({ inputs, outputs, shapes }: Tensors, input: string, named: readonly string[], fail: Fail): void {
   if (outputs.states.length !== inputs.states.length) {
     fail(["outputs", "states"], `must name ${inputs.states.length} tensors, as inputs.states does`);
   }
@@ -56,6 +50,19 @@ function checkStates(
   if (values > MAX_STATE_VALUES) {
     fail(["inputs", "states"], `must hold at most ${MAX_STATE_VALUES} values together, not ${values}`);
   }
+  const { voiceActivity } = outputs;
+  checkDistinct("inputs", [input, ...inputs.states], fail);
+  const answers = voiceActivity === undefined ? named : [...named, voiceActivity];
+  checkDistinct("outputs", [...answers, ...outputs.states], fail);
+  const chance = voiceActivity === undefined ? undefined : shapes[voiceActivity];
+  if (voiceActivity !== undefined && chance !== undefined && sizeOf(chance) !== 1) {
+    fail(["shapes", voiceActivity], "must hold 1 value, the chance of a voice");
+  }
+}
+
+function checkDistinct(side: "inputs" | "outputs", names: readonly string[], fail: Fail): void {
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) fail([side], `must not name the tensor "${twice}" twice`);
 }
 
 /**
@@ -108,7 +115,8 @@ const bandContractSchema = z
     for (let i = 1; i < bands.edges.length; i++) {
       if (bands.edges[i]! <= bands.edges[i - 1]!) fail(["bands", "edges", i], "must be larger than the edge before it");
     }
-    checkStates(contract, inputs.features, fail);
+    const filters = outputs.filter === undefined ? [] : [outputs.filter];
+    checkTensors(contract, inputs.features, [outputs.gains, ...filters], fail);
     const features = shapes[inputs.features];
     const count = bands.low + bands.edges.length - 1;
     if (features !== undefined && sizeOf(features) !== count) {
@@ -142,7 +150,7 @@ const waveformContractSchema = z
   .object({
     ...common,
     /** Hz; at 16 kHz the stage converts the rate on both sides, and the output has nothing above 8 kHz. */
-    sampleRate: z.union([z.literal(16_000), z.literal(SAMPLE_RATE)]),
+    sampleRate: z.literal([16_000, SAMPLE_RATE]),
     /** Samples of a hop at `sampleRate`. */
     hop: z.number().int().min(16).max(3840),
     feature: z.object({ kind: z.literal("waveform") }),
@@ -157,7 +165,7 @@ const waveformContractSchema = z
   .superRefine((contract, context) => {
     const fail = failing(context);
     const { hop, sampleRate, inputs, outputs, shapes, latencyMs } = contract;
-    checkStates(contract, inputs.samples, fail);
+    checkTensors(contract, inputs.samples, [outputs.samples], fail);
     const hopMs = (1000 * hop) / sampleRate;
     if (hopMs > 80) fail(["hop"], "must not be longer than 80 ms");
     if (latencyMs < hopMs) fail(["latencyMs"], `must be at least one hop (${hopMs})`);
@@ -177,7 +185,12 @@ export type ModelContract = BandContract | WaveformContract;
 
 /** The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. `feature.kind` names one of two kinds. */
 export const modelContractSchema = z.unknown().transform((value, context): ModelContract => {
-  const schema = kindOf(value) === "waveform" ? waveformContractSchema : bandContractSchema;
+  const kind = kindOf(value);
+  if (kind !== "waveform" && kind !== "log-power") {
+    context.addIssue({ code: "custom", path: ["feature", "kind"], message: 'must be "log-power" or "waveform"' });
+    return z.NEVER;
+  }
+  const schema = kind === "waveform" ? waveformContractSchema : bandContractSchema;
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   for (const { path, message } of parsed.error.issues) context.addIssue({ code: "custom", path, message });

@@ -193,8 +193,9 @@ export async function openModel(bytes: Uint8Array, contract: ModelContract, path
     }
   }
   const model = new Model(contract, bytes, session, runtime);
-  const state = model.createState();
+  let state: ModelState;
   try {
+    state = model.createState();
     await state.run();
   } catch (cause) {
     await session.release();

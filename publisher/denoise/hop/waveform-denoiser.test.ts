@@ -160,4 +160,10 @@ test("a misfit in a sidecar of samples is refused with the name of the field", (
   expect(refusal({ inputs: { ...contract.inputs, states: ["held", "lost"] } })).toContain("shapes.lost is missing");
   const shapes = { ...contract.shapes, held: [3, 50_000] };
   expect(refusal({ shapes })).toContain("inputs.states must hold at most 131072 values together, not 150001");
+  expect(refusal({ feature: { kind: "waves" } })).toContain('feature.kind must be "log-power" or "waveform"');
+  expect(refusal({ shapes: { ...contract.shapes, voice: [2] } })).toContain("shapes.voice must hold 1 value");
+  const twice = { ...contract.outputs, voiceActivity: "out" };
+  expect(refusal({ outputs: twice })).toContain('outputs must not name the tensor "out" twice');
+  const input = { samples: "in", states: ["in", "count"] };
+  expect(refusal({ inputs: input })).toContain('inputs must not name the tensor "in" twice');
 });
