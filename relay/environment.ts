@@ -9,7 +9,7 @@ import type { CheckedRelayOptions, RelayAblation } from "./options.js";
 import { RelayCounters } from "./relay-counters.js";
 import { BurstSmoother } from "./watcher/burst-smoother.js";
 
-/** What all sessions of a relay share. */
+/** State that all sessions of a relay share. */
 export interface RelayEnvironment extends BroadcastEnvironment {
   /** All broadcasts of the relay. */
   readonly origin: Origin;
@@ -17,13 +17,13 @@ export interface RelayEnvironment extends BroadcastEnvironment {
   readonly hopId: bigint;
   /** Spreads the datagrams of all watchers. */
   readonly smoother: BurstSmoother;
-  /** Repeats datagrams; see `RelayOptions.repeat`. */
+  /** See `RelayOptions.repeat`. */
   readonly repeat: boolean | "auto";
   /** Whether reports are read. */
   readonly readsReports: boolean;
 }
 
-/** Makes what the sessions of one relay share. */
+/** Creates the shared state of one relay's sessions. */
 export function createEnvironment(
   { limits, repeat }: CheckedRelayOptions,
   { keepStale, ignoreStaleness, ignoreReports }: RelayAblation,

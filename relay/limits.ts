@@ -1,32 +1,32 @@
 import { z } from "zod";
 
-/** The limits of a relay. It answers a peer that reaches one with a code, and counts it. */
+/** Limits of a relay. It answers a peer that reaches one with a code, and counts it. */
 export interface RelayLimits {
   /** Sessions at once. */
   readonly sessions: number;
-  /** Sessions at once from one address, where the carrier knows it. */
+  /** Sessions at once from one address, where the carrier provides it. */
   readonly sessionsPerAddress: number;
-  /** TCP connections at once that are no session. */
+  /** TCP connections at once without a session. */
   readonly connections: number;
-  /** Of these, how many from one address. */
+  /** Of these, from one address. */
   readonly connectionsPerAddress: number;
-  /** Milliseconds until a new connection must have asked for something, and a new session have said something sensible. */
+  /** Milliseconds until a new connection must have sent a request, and a new session a valid message. */
   readonly handshakeMs: number;
   /** Subscriptions of one session at once. */
   readonly subscriptionsPerSession: number;
-  /** Tracks of one broadcast that one session has asked for and that the publisher has not answered yet. */
+  /** Tracks of one broadcast that one session has requested and the publisher has not answered yet. */
   readonly unansweredPerSession: number;
-  /** The same of all sessions; each gets its first four all the same, up to twice as many. */
+  /** The same for all sessions; each still gets its first four, up to twice as many in total. */
   readonly unansweredPerBroadcast: number;
   /** Requests for announcements of one session at once. */
   readonly interestsPerSession: number;
-  /** Groups of the cache that are sent to one session at once. */
+  /** Groups of the cache sent to one session at once. */
   readonly fetchesPerSession: number;
   /** Broadcasts one session may announce at once. */
   readonly announcementsPerSession: number;
-  /** Announcements a second that are read from one session in the long run; more wait. */
+  /** Announcements per second read from one session in the long run; any more wait. */
   readonly announcementsPerSecond: number;
-  /** Requests of one session that are served at once. */
+  /** Requests of one session served at once. */
   readonly requestsPerSession: number;
   /** Broadcasts at once, over all sessions. */
   readonly broadcasts: number;
@@ -38,23 +38,23 @@ export interface RelayLimits {
   readonly messageBytes: number;
   /** Bytes of one frame. */
   readonly frameBytes: number;
-  /** Milliseconds that a track's groups are kept for late joiners: as much as is sent ahead at most. */
+  /** Milliseconds that a track's groups are kept for late joiners: the maximum lead. */
   readonly cacheMs: number;
   /** Groups kept of one track. */
   readonly cacheGroupsPerTrack: number;
   /** Frames of one group. */
   readonly framesPerGroup: number;
-  /** Bytes kept of one track: payload, and 256 for each frame and 1024 for each group beside it. */
+  /** Bytes kept of one track: payload, plus 256 for each frame and 1024 for each group. */
   readonly cacheBytesPerTrack: number;
-  /** Bytes kept of all tracks of one broadcast; the oldest groups go first. */
+  /** Bytes kept of all tracks of one broadcast; the oldest groups are dropped first. */
   readonly cacheBytesPerBroadcast: number;
   /** Bytes kept in all. */
   readonly cacheBytes: number;
-  /** Bytes kept of the frames of one session that have not come in full. */
+  /** Bytes kept of incomplete frames of one session. */
   readonly partialBytesPerSession: number;
-  /** Bytes kept of all frames that have not come in full. */
+  /** Bytes kept of all incomplete frames. */
   readonly partialBytes: number;
-  /** One-way streams of one session that are read at once. */
+  /** One-way streams of one session read at once. */
   readonly streamsPerSession: number;
   /** Milliseconds for which a track stays subscribed without a watcher. */
   readonly trackIdleMs: number;
@@ -72,7 +72,7 @@ export interface RelayLimits {
   readonly windowMs: number;
 }
 
-/** The limits of a relay that is given none. */
+/** Default limits. */
 export const DEFAULT_LIMITS: RelayLimits = {
   sessions: 4096,
   sessionsPerAddress: 256,
@@ -110,7 +110,7 @@ export const DEFAULT_LIMITS: RelayLimits = {
   windowMs: 250,
 };
 
-/** Checks limits and completes them by their defaults. */
+/** Checks limits and fills in their defaults. */
 export const limitsSchema = z.strictObject(
   mapValues(DEFAULT_LIMITS, (value) => z.number().int().positive().default(value)),
 );

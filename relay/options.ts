@@ -6,9 +6,9 @@ import type { AuthOptions } from "./admission/auth.js";
 import { limitsSchema, type RelayLimits } from "./limits.js";
 import { isLogger, type Logger, SILENT } from "./ops/log.js";
 
-/** Where an edge takes its broadcasts from. */
+/** Source of an edge's broadcasts. */
 export interface UpstreamOptions extends Pick<ConnectOptions, "certificateHashes" | "insecure" | "backends" | "ca"> {
-  /** URL of the other relay, with a token as `?jwt=` where it asks for one. */
+  /** URL of the other relay, with a token as `?jwt=` if required. */
   readonly url: string;
 }
 
@@ -19,22 +19,22 @@ export interface RelayOptions {
   /** Port for QUIC (UDP) and for HTTP and WebSocket (TCP); 0 picks a free one. Default 4443. */
   readonly port?: number;
   /**
-   * What the relay proves its identity with. It follows `Certificates` as they rotate; closing them is up to the caller.
-   * Default: a self-signed certificate made for this run.
+   * Certificate of the relay. It follows `Certificates` as they rotate; the caller closes them. Default: a self-signed
+   * certificate for this run.
    */
   readonly certificate?: Certificate | Certificates;
   /**
-   * Repeats every datagram once, one object later, for listeners that report: `auto` for those whose path loses packets
-   * and is not full. Default `auto`.
+   * Repeats every datagram once, 100 ms later, for listeners that report: `auto` for those whose path loses packets and
+   * is not full. Default `auto`.
    */
   readonly repeat?: boolean | "auto";
   /** Answers HTTP requests other than `/certificate.sha256`. Default: 404. */
   readonly handler?: RequestListener;
-  /** Tokens that publishing and watching need. Default: none; every client may do everything. */
+  /** Tokens required to publish and watch. Default: none; every client may do everything. */
   readonly auth?: AuthOptions;
   /**
-   * Host names that the relay answers to besides its address. Default: on loopback only the names of loopback, so that no
-   * web page reaches the relay by DNS rebinding; elsewhere all.
+   * Host names that the relay answers to besides its address. Default: on loopback only loopback names, so that no web
+   * page reaches the relay by DNS rebinding; elsewhere all.
    */
   readonly allowedHosts?: readonly string[];
   /**
@@ -42,23 +42,23 @@ export interface RelayOptions {
    * addresses only pages of such addresses; elsewhere all. Clients other than browsers are not affected.
    */
   readonly allowedOrigins?: readonly string[];
-  /** Another relay, of unsay or a stock one, whose broadcasts this one serves too, as its edge. */
+  /** Another relay, of unsay or a stock one, whose broadcasts this edge serves too. */
   readonly upstream?: UpstreamOptions;
   /** Port on loopback for `/metrics`, `/health`, `/ready` and `/broadcasts`; 0 picks a free one. Default: none. */
   readonly opsPort?: number;
-  /** Limits that differ from their defaults. */
+  /** Overrides of the default limits. */
   readonly limits?: Partial<RelayLimits>;
-  /** Takes the log lines. Default: no log. */
+  /** Receives log lines. Default: no log. */
   readonly logger?: Logger;
   /** Closes the relay when aborted. */
   readonly signal?: AbortSignal;
 }
 
-/** What a measurement leaves out of a relay, as its control. */
+/** Parts that a measurement switches off, as its control. */
 export interface RelayAblation {
   /** Forwards stale media too. */
   readonly keepStale?: boolean;
-  /** Takes every report for as new as it arrives. */
+  /** Treats every report as fresh. */
   readonly ignoreStaleness?: boolean;
   /** Reads no reports and sends no aggregates, like a stock relay. */
   readonly ignoreReports?: boolean;
@@ -110,12 +110,12 @@ const optionsSchema = z.strictObject({
   signal: z.instanceof(AbortSignal, { error: "it must be an AbortSignal" }).optional(),
 });
 
-/** The options of a relay, checked and complete. */
+/** Options of a relay, checked and complete. */
 export type CheckedRelayOptions = RelayOptions &
   Required<Pick<RelayOptions, "host" | "port" | "repeat" | "logger">> & { readonly limits: RelayLimits };
 
-/** Checks options and completes them; throws an `InputError` (`INVALID_OPTION`). */
+/** Checks options and fills in their defaults; throws an `InputError` (`INVALID_OPTION`). */
 export function checkOptions(options: RelayOptions): CheckedRelayOptions {
-  // Values that are undefined count as left out, which the interface's exact types can not express.
+  // Undefined values count as missing, which the interface's exact types cannot express.
   return validate("Relay", optionsSchema, options) as CheckedRelayOptions;
 }

@@ -1,6 +1,6 @@
 import type { SkipReason } from "../flow/congestion/index.js";
 
-/** What a relay counted since its start. */
+/** Counters of a relay since its start. */
 export class RelayCounters {
   /** Sessions taken. */
   sessionsAccepted = 0;
@@ -8,7 +8,7 @@ export class RelayCounters {
   readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, site: 0, version: 0, timeout: 0 };
   /** TCP connections that were closed before they became a session or were served, by reason. */
   readonly connectionsRefused = { limit: 0, address: 0, timeout: 0 };
-  /** Times a publisher fell silent whose name another one waits for, which is heard instead. */
+  /** Times a publisher fell silent while another one waited for its name, which is then heard instead. */
   publishersSilent = 0;
   /** Sessions closed because the peer broke the protocol or a cap. */
   sessionsFailed = 0;
@@ -28,7 +28,7 @@ export class RelayCounters {
   datagramsRefused = 0;
   /** Datagrams dropped because too many of one tick waited to be spread. */
   datagramsDropped = 0;
-  /** Copies of a group that was known already. */
+  /** Copies of a known group. */
   duplicates = 0;
   /** Rewinds applied to caches and queues. */
   rewinds = 0;
@@ -46,13 +46,13 @@ export class RelayCounters {
   lowOut = 0;
   /** Times a watcher was switched to the lower rendition. */
   lowSwitches = 0;
-  /** Groups that left a cache for a bound. */
+  /** Groups evicted from a cache by a bound. */
   evicted = 0;
-  /** Of these, groups that left because their broadcast, or the whole relay, held too many bytes. */
+  /** Of these, groups evicted because their broadcast, or the whole relay, held too many bytes. */
   readonly cacheFull = { broadcast: 0, relay: 0 };
   /** Reports taken from listeners. */
   reportsIn = 0;
-  /** Reports that could not be decoded or belong to nothing. */
+  /** Reports that could not be decoded or match no broadcast. */
   reportsInvalid = 0;
   /** Receipts sent to listeners and edges that report. */
   receiptsOut = 0;

@@ -54,7 +54,7 @@ test.each<[unknown, string]>([
   expect(() => new Relay(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION", message }));
 });
 
-test("a relay closes once, with its block or its signal, and is of no use afterwards", async () => {
+test("a relay closes once, with its block or its signal, and is unusable afterwards", async () => {
   const abort = new AbortController();
   let port = 0;
   {
@@ -80,7 +80,7 @@ test("a relay closes once, with its block or its signal, and is of no use afterw
     await expect(used).rejects.toMatchObject({ name: "StateError", code: "CLOSED" });
 });
 
-test("a relay that could not listen can try again, and one that closes while it opens keeps no port", async () => {
+test("a relay that failed to listen can try again, and one that closes while it opens holds no port", async () => {
   await using first = new Relay({ port: 0 });
   const { port } = await first.listen();
   await using second = new Relay({ port });

@@ -27,23 +27,23 @@ import { Code } from "./wire/code.js";
 
 const SWEEP_MS = 100;
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"] as const;
-/** How often a relay that drains looks whether all sessions have left. */
+/** How often a draining relay checks whether all sessions have left. */
 const DRAIN_MS = 50;
-/** A timer reaches no further than 24 days, so a far end is looked at daily. */
+/** A timer reaches no further than 24 days, so a later end is checked daily. */
 const DAY_MS = 86_400_000;
 
 /** The events of a {@link Relay}. */
 export interface RelayEvents {
   /**
-   * The session to the upstream relay could not be made or was lost. The relay goes on trying, except after
+   * The session to the upstream relay failed to open or was lost. The relay keeps trying, except after
    * `UPSTREAM_IS_SELF`: the upstream leads back to this relay.
    */
   problem: [Error];
 }
 
-/** A relay: takes sessions over QUIC and WebSocket, and fans what publishers send out to listeners. */
+/** A relay: accepts sessions over QUIC and WebSocket, and fans publishers' media out to listeners. */
 export class Relay extends EventEmitter<RelayEvents> {
-  /** Resolves when the relay has closed: with null, or with the error that closing it met. Never rejects. */
+  /** Resolves when the relay has closed: with null, or with the error of closing it. Never rejects. */
   readonly closed: Promise<Error | null>;
   readonly #options: CheckedRelayOptions;
   readonly #environment: RelayEnvironment;
@@ -82,23 +82,23 @@ export class Relay extends EventEmitter<RelayEvents> {
     }
   }
 
-  /** Where it listens. Throws a `StateError` (`NOT_LISTENING`) before {@link listen}. */
+  /** Its address. Throws a `StateError` (`NOT_LISTENING`) before {@link listen}. */
   get address(): { readonly host: string; readonly port: number } {
     if (this.#endpoint === undefined) throw new StateError("NOT_LISTENING", "The relay does not listen yet.");
     return this.#endpoint.address;
   }
 
-  /** The operations port, when there is one. */
+  /** The operations port, if any. */
   get opsPort(): number | undefined {
     return this.#opsPort;
   }
 
-  /** SHA-256 of its certificate in hex, as clients pin it; empty before {@link listen}. */
+  /** SHA-256 of its certificate in hex, for clients to pin; empty before {@link listen}. */
   get fingerprint(): string {
     return this.#endpoint?.fingerprint ?? "";
   }
 
-  /** What carries its sessions: QUIC is missing where its binding is not installed or does not load. */
+  /** Carriers of its sessions: QUIC is missing where its binding is not installed or does not load. */
   get backends(): readonly Backend[] {
     return this.#endpoint?.servers.map(({ backend }) => backend) ?? [];
   }
@@ -106,7 +106,7 @@ export class Relay extends EventEmitter<RelayEvents> {
   /**
    * Starts to listen.
    *
-   * @throws TransportError `PORT_IN_USE`, `LISTEN_FAILED`, and what the carriers throw.
+   * @throws TransportError `PORT_IN_USE`, `LISTEN_FAILED`, and errors of the carriers.
    * @throws InputError `INVALID_HOST`, `INVALID_KEY`, `CERTIFICATE_UNUSABLE`.
    * @throws StateError `ALREADY_LISTENING`, or `CLOSED` after `close()`; the reason of an aborted `signal`.
    */
@@ -138,11 +138,11 @@ export class Relay extends EventEmitter<RelayEvents> {
   }
 
   /**
-   * Replaces the certificate of `/certificate.sha256`, HTTPS and QUIC at once. WebSocket sessions go on. QUIC sessions end
-   * and come back to the same port, because the QUIC binding reads a certificate only when it binds. Resolves when QUIC
-   * listens again.
+   * Replaces the certificate of `/certificate.sha256`, HTTPS and QUIC at once. WebSocket sessions stay. QUIC sessions
+   * end and return to the same port, because the QUIC binding reads a certificate only when it binds. Resolves when
+   * QUIC listens again.
    *
-   * @throws InputError `CERTIFICATE_UNUSABLE`; the relay keeps the certificate before.
+   * @throws InputError `CERTIFICATE_UNUSABLE`; the relay keeps the previous certificate.
    * @throws StateError `CLOSED` after `close()`.
    */
   async setCertificate(certificate: Certificate): Promise<void> {
@@ -153,7 +153,7 @@ export class Relay extends EventEmitter<RelayEvents> {
     this.#options.logger.info({ fingerprint: this.#endpoint.fingerprint }, "The certificate was replaced.");
   }
 
-  /** What it is doing now, and what it has counted since its start. */
+  /** Current state, and counters since the start. */
   stats(): RelayStats {
     return collectStats(this.#environment, {
       pendingBytes: [...this.#sessions].map(({ pendingBytes }) => pendingBytes),
@@ -167,8 +167,8 @@ export class Relay extends EventEmitter<RelayEvents> {
   }
 
   /**
-   * Takes no new sessions, asks every peer to leave where its version can (GOAWAY), and closes when all have left or after
-   * `deadlineMs`. For use on SIGTERM.
+   * Accepts no new sessions, asks every peer to leave where its version can (GOAWAY), and closes when all have left or
+   * after `deadlineMs`. For use on SIGTERM.
    */
   async drain(deadlineMs = 10_000): Promise<void> {
     this.#admission.draining = true;
@@ -252,18 +252,18 @@ export class Relay extends EventEmitter<RelayEvents> {
     };
     certificates.on("rotate", rotated);
     this.#cleanups.push(() => certificates.off("rotate", rotated));
-    // One that came while the ports were opened.
+    // One that arrived while the ports were opened.
     if (certificates.current !== first) rotated(certificates.current);
   }
 
   #followUpstream(): void {
     const { upstream, logger } = this.#options;
     if (upstream === undefined) return;
-    // The last one is decided by a SETUP, which a client can not offer beside the others.
+    // A SETUP decides the last one, which a client cannot offer beside the others.
     const protocols = PROTOCOLS.slice(0, 3);
     this.#upstream = new Upstream(upstream, { environment: this.#environment, protocols, log: logger });
     this.#upstream.on("problem", (error) => this.emit("problem", error));
-    // It publishes to us whatever it has; of ours it sees what our listeners report.
+    // The upstream publishes everything to us; from us it gets our listeners' reports.
     this.#upstream.on("session", (session, reports) => {
       background("relay.upstream", this.#serve(session, { root: "", put: [""], get: [""] }, reports));
     });
@@ -283,7 +283,7 @@ export class Relay extends EventEmitter<RelayEvents> {
 
   #sweep(): void {
     const { origin } = this.#environment;
-    // Each by itself, so that one that fails keeps no other from its turn.
+    // Each in its own call, so that a failure does not affect the others.
     for (const broadcast of origin.broadcasts) sweep(broadcast);
     origin.sweep();
     this.#upstream?.sweep();
@@ -320,7 +320,7 @@ export class Relay extends EventEmitter<RelayEvents> {
 
 const sweep = guard("relay.broadcast", (broadcast: Broadcast) => broadcast.sweep());
 
-/** Ends a session with its token; returns what stops that. */
+/** Ends a session with its token; returns a function that cancels this. */
 function expire(session: RelaySession, expiresAt: number | undefined): () => void {
   if (expiresAt === undefined) return () => {};
   let timer: NodeJS.Timeout;

@@ -3,7 +3,7 @@ import type { Origin } from "./broadcast/origin.js";
 import type { RelayEnvironment } from "./environment.js";
 import type { RelayCounters } from "./relay-counters.js";
 
-/** What a relay is doing, from `Relay.stats`. */
+/** Result of `Relay.stats`. */
 export interface RelayStats {
   readonly sessions: number;
   readonly broadcasts: number;
@@ -12,10 +12,10 @@ export interface RelayStats {
   readonly tracks: number;
   readonly watchers: number;
   readonly listeners: number;
-  /** TCP connections that are no session. */
+  /** TCP connections without a session. */
   readonly connections: number;
   readonly cachedBytes: number;
-  /** Bytes of frames that have not come in full. */
+  /** Bytes of incomplete frames. */
   readonly partialBytes: number;
   /** Bytes of groups that the transport has not taken yet. */
   readonly pendingBytes: number;
@@ -24,26 +24,25 @@ export interface RelayStats {
   readonly counters: RelayCounters;
 }
 
-/** What a relay knows of one listener that reports, from `Relay.listeners`. */
+/** One reporting listener, from `Relay.listeners`. */
 export interface RelayListener {
   /** Path of the broadcast it listens to. */
   readonly broadcast: string;
-  /** How much longer its newest report took to come than the quickest one lately, in milliseconds. */
+  /** How much longer its newest report took than the quickest recent one, in milliseconds. */
   readonly stalenessMs: number;
   /** Its playhead now, in microseconds of media time. */
   readonly playheadUs: number;
   readonly playing: boolean;
 }
 
-/** What is counted outside the environment that the sessions share. */
+/** Counters outside the environment that sessions share. */
 export interface RelayState {
   /** Bytes of groups that the transport has not taken yet, for each session. */
   readonly pendingBytes: readonly number[];
-  /** TCP connections that are no session. */
+  /** TCP connections without a session. */
   readonly connections: number;
 }
 
-/** Takes stock of a relay. */
 export function collectStats(
   { origin, budget, partial, counters }: RelayEnvironment,
   { pendingBytes, connections }: RelayState,

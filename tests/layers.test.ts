@@ -50,7 +50,6 @@ const WORDS: Record<string, number> = {
   src: 14,
   tests: 99,
   train: 3,
-  transport: 9,
   watch: 1,
 };
 

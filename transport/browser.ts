@@ -13,29 +13,29 @@ export interface BrowserConnectOptions {
   readonly certificateHashes?: readonly Uint8Array[];
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
-  /** How much earlier WebTransport starts than WebSocket. Default 300. */
+  /** Head start of WebTransport over WebSocket, in milliseconds. Default 300. */
   readonly headStartMs?: number;
-  /** Gives up after this long. Default 10 000. */
+  /** Timeout in milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
 }
 
 /** A session in a browser. */
 export interface BrowserConnection {
-  /** For `Connection.connect(url, { transport })` of `@kixelated/moq`; has the application protocol. */
+  /** For `Connection.connect(url, { transport })` of `@kixelated/moq`; exposes the application protocol. */
   readonly transport: WebTransport & { readonly protocol: string };
   /** The application protocol, or "". */
   readonly protocol: string;
   /** The URL that was dialled. */
   readonly url: URL;
-  /** Which carrier won. */
+  /** The carrier that connected first. */
   readonly backend: "webtransport" | "qmux";
-  /** Says when nothing comes from the relay any more, not even an answer. */
+  /** Detects when the relay sends nothing any more, not even an answer. */
   readonly liveness: Liveness;
-  /** Whether datagrams queue up because the connection does not take them as fast as they are sent. */
+  /** Whether datagrams queue up because the connection takes them too slowly. */
   readonly backedUp: boolean;
-  /** Sends one datagram beside whatever the library sends; false when it can not go. */
+  /** Sends one datagram beside the library's; false when it cannot be sent. */
   sendDatagram(data: Uint8Array): boolean;
-  /** Sees every incoming datagram first; true means it was consumed. Replaceable at any time. */
+  /** Gets every incoming datagram first; returns true to consume it. Replaceable at any time. */
   tap: ((datagram: Uint8Array) => boolean) | undefined;
 }
 
@@ -70,10 +70,10 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
     if (done) throw new Error("Another carrier was faster.");
     return dial("qmux", async () => {
       const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
-      // QMux judges idleness by the system's clock, which may jump; a dead path is found by `liveness`.
+      // QMux measures idleness by the system's clock, which may jump; `liveness` detects a dead path.
       const qmux = new QmuxSession(url, { protocols: [...protocols], versions, config: { maxIdleTimeout: 0n } });
       await qmux.ready;
-      // Whether there are datagrams shows only once the peer's parameters are in, and there is no event for that.
+      // Datagram support shows only once the peer's parameters are in, and no event reports that.
       for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
@@ -91,7 +91,7 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
   }
 }
 
-/** How long the peer may take to send its QMux parameters before the session goes without datagrams. */
+/** How long the peer may take to send its QMux parameters before the session continues without datagrams. */
 const PARAMETERS_MS = 1_000;
 
 type DialledTransport = WebTransport & { readonly protocol?: string };
@@ -138,7 +138,7 @@ function expire(ms: number, url: URL): Promise<never> {
   });
 }
 
-/** How many datagrams wait for a reader that is behind; newer ones are dropped. */
+/** Datagrams that wait for a slow reader; newer ones are dropped. */
 const MAX_WAITING_DATAGRAMS = 1024;
 
 class Connection implements BrowserConnection {
@@ -182,7 +182,7 @@ class Connection implements BrowserConnection {
     return true;
   }
 
-  /** The transport itself but for its protocol and its datagrams, which are shared with {@link sendDatagram} and tap. */
+  /** The transport itself except for its protocol and its datagrams, which {@link sendDatagram} and the tap share. */
   #present(transport: WebTransport): WebTransport & { readonly protocol: string } {
     const shared = this.#shareDatagrams();
     const protocol = this.protocol;
@@ -190,7 +190,7 @@ class Connection implements BrowserConnection {
       get(target, name) {
         if (name === "protocol") return protocol;
         if (name === "datagrams") return shared;
-        // Host objects insist on themselves as the receiver.
+        // Host objects only work as their own receiver.
         const value: unknown = Reflect.get(target, name, target);
         return typeof value === "function" ? value.bind(target) : value;
       },
@@ -216,7 +216,7 @@ class Connection implements BrowserConnection {
             try {
               controller.close();
             } catch {
-              // Cancelled by its reader.
+              // The reader cancelled it.
             }
           });
         },
@@ -247,7 +247,7 @@ async function ask(transport: WebTransport, protocol: string): Promise<boolean> 
     void reader.cancel().catch(() => {});
     return true;
   } catch (cause) {
-    // A reset is an answer, the end of the session is none.
+    // A reset is an answer; the end of the session is not.
     return (cause as { source?: string }).source === "stream";
   }
 }

@@ -1,7 +1,7 @@
 import { TransportError } from "../base/index.js";
 import type { Backend } from "./session.js";
 
-/** The name of each carrier in a sentence. */
+/** Names of the carriers in messages. */
 const NAMES: Readonly<Record<Backend | "webtransport", string>> = {
   quic: "QUIC",
   qmux: "WebSocket",
@@ -9,10 +9,10 @@ const NAMES: Readonly<Record<Backend | "webtransport", string>> = {
   webtransport: "WebTransport",
 };
 
-/** How one carrier failed to connect. @internal */
+/** Failure of one carrier to connect. @internal */
 export class CarrierError extends TransportError {
   readonly carrier: Backend | "webtransport";
-  /** What happened, to stand after a colon: no capital, no full stop. */
+  /** The failure, to follow a colon: without a capital or a full stop. */
   readonly detail: string;
 
   constructor(
@@ -26,7 +26,7 @@ export class CarrierError extends TransportError {
   }
 }
 
-/** Turns whatever a carrier's library threw into a {@link CarrierError}; errors that are ours already stay. @internal */
+/** Turns any error of a carrier's library into a {@link CarrierError}; our own errors stay as they are. @internal */
 export function carrierError(cause: unknown, host: string, carrier: Backend | "webtransport"): TransportError {
   if (cause instanceof TransportError) return cause;
   const { code, detail } = describe(cause);
@@ -34,8 +34,8 @@ export function carrierError(cause: unknown, host: string, carrier: Backend | "w
 }
 
 /**
- * One error for an attempt whose carriers all failed, which says in one sentence what happened on each. Its code is the
- * one that says most: a relay's own answer, then an untrusted certificate, then what another attempt may mend.
+ * One error for an attempt whose carriers all failed; its sentence lists each failure. Its code is the most informative
+ * one: a relay's own answer, then an untrusted certificate, then a failure that another attempt may mend.
  *
  * @internal
  */
@@ -58,7 +58,7 @@ export function combine(errors: readonly unknown[], host: string): unknown {
   });
 }
 
-/** What a relay itself says to a client that it refuses for good. */
+/** Codes of a relay that refuses a client for good. */
 const ANSWERS: ReadonlySet<string> = new Set([
   "UNAUTHORIZED",
   "NOT_GRANTED",
@@ -68,7 +68,7 @@ const ANSWERS: ReadonlySet<string> = new Set([
   "WRONG_ORIGIN",
 ]);
 
-/** The sentences for what the system and TLS say when a connection fails. */
+/** Sentences for errors of the system and TLS during connecting. */
 const SYSTEM: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens on that port",
   ECONNRESET: "the server ended the connection",
@@ -78,11 +78,11 @@ const SYSTEM: Readonly<Record<string, string>> = {
   EAI_AGAIN: "the host name can not be looked up now",
   ETIMEDOUT: "the host did not answer",
 };
-/** What Node's TLS and the QUIC binding say of a certificate that does not prove the server's identity. */
+/** Messages of Node's TLS and the QUIC binding for a certificate that does not prove the server's identity. */
 const UNTRUSTED =
   /self[- ]signed certificate|unable to (?:verify|get)|CERT_|ERR_TLS_CERT|invalid peer certificate|certificate has expired|not one of options\.certificateHashes|does not match certificate/i;
 
-/** What a library threw, as a code and half a sentence. @internal */
+/** A library's error as a code and half a sentence. @internal */
 export function describe(cause: unknown): { readonly code: string; readonly detail: string } {
   const root = rootOf(cause);
   const said = root instanceof Error ? root.message : String(root);
@@ -98,7 +98,7 @@ export function describe(cause: unknown): { readonly code: string; readonly deta
   return { code: "CONNECT_FAILED", detail: short(said) };
 }
 
-// `fetch` and happy eyeballs wrap the error that says something.
+// `fetch` and happy eyeballs wrap the informative error.
 function rootOf(cause: unknown): unknown {
   if (cause instanceof AggregateError && cause.errors.length > 0) return rootOf(cause.errors[0]);
   return cause instanceof Error && cause.cause instanceof Error ? rootOf(cause.cause) : cause;

@@ -27,7 +27,7 @@ async function startHttp(server: Server = createServer()): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A TCP port on which nothing listens any more. */
+/** A TCP port without a listener. */
 async function closedPort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -36,7 +36,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-/** Accepts everything a server is asked for. */
+/** Accepts every request. */
 function serve(server: SessionServer): void {
   cleanups.push(() => server.close());
   void (async () => {
@@ -70,7 +70,7 @@ test("where UDP is swallowed without an answer, the session comes over WebSocket
   const session = await connect(`http://127.0.0.1:${port}/`);
   expect(session.backend).toBe("qmux");
   expect(session.protocol).toBe("moq-lite-05");
-  // QUIC was tried first: its packets went into the hole before the fallback was chosen.
+  // QUIC was tried first: the hole swallowed its packets before the fallback was chosen.
   expect(swallowed).toBeGreaterThan(0);
   session.close();
 
@@ -99,7 +99,7 @@ test("https:// over WebSocket sends nothing to a server whose certificate is not
   expect(asked).toBe(1);
 });
 
-test("what can not work is said in one sentence with a code", async () => {
+test("connect reports each impossible attempt in one sentence with a code", async () => {
   await expect(connect("not a url")).rejects.toMatchObject({ code: "INVALID_URL" });
   await expect(connect("ftp://localhost/")).rejects.toMatchObject({ code: "INVALID_URL" });
   await expect(connect("https://localhost/", { backends: [] })).rejects.toMatchObject({ code: "INVALID_OPTION" });
@@ -121,7 +121,7 @@ test("what can not work is said in one sentence with a code", async () => {
     code: "INVALID_OPTION",
   });
 
-  // Nothing listens at all. A dead UDP port never answers; that the TCP port refuses is answer enough.
+  // No listener at all. A dead UDP port never answers; a refused TCP port is answer enough.
   const dead = await closedPort();
   await expect(connect(`http://127.0.0.1:${dead}/`)).rejects.toMatchObject({
     code: "FINGERPRINT_FAILED",
@@ -133,7 +133,7 @@ test("what can not work is said in one sentence with a code", async () => {
     message: expect.stringMatching(/: over QUIC, no answer in \d+ ms; over WebSocket, nothing listens on that port\.$/),
     retryable: true,
   });
-  // Both carriers find the certificate untrusted: one sentence, which no repeat can mend.
+  // Both carriers find the certificate untrusted: one sentence, which no retry can mend.
   const secure = createSecureServer({ cert: certificate.cert, key: certificate.key });
   const securePort = await startHttp(secure);
   serve(await listen({ backend: "quic", host: "127.0.0.1", port: securePort, certificate }));
@@ -144,7 +144,7 @@ test("what can not work is said in one sentence with a code", async () => {
     ),
     retryable: false,
   });
-  // A hash that the server serves and does not prove: it may have been renewed in between, so another attempt may fit.
+  // A hash that the server serves but does not prove: it may have been renewed in between, so another attempt may fit.
   const renewedPort = await startHttp();
   const other = await createCertificate(["relay.test"]);
   serve(await listen({ backend: "quic", host: "127.0.0.1", port: renewedPort, certificate: other }));

@@ -9,9 +9,9 @@ import { connectQmux } from "./tcp/qmux.js";
 
 /** Options of {@link connect}. */
 export interface ConnectOptions extends QuicConnectOptions {
-  /** Backends to try. Default: `quic` and `qmux`, which is what one MoQ relay offers on one port number. */
+  /** Backends to try. Default: `quic` and `qmux`, which one MoQ relay offers on one port number. */
   readonly backends?: readonly Backend[];
-  /** How much earlier QUIC starts than the other backends. Default 300. */
+  /** Head start of QUIC over the other backends, in milliseconds. Default 300. */
   readonly headStartMs?: number;
 }
 
@@ -19,19 +19,19 @@ const DEFAULT_BACKENDS: readonly Backend[] = ["quic", "qmux"];
 const DEFAULT_HEAD_START_MS = 300;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /**
- * How long QUIC gets from its start once every other carrier has failed: a dead UDP port never answers, and a refused TCP
+ * Time for QUIC from its start once every other carrier has failed: a dead UDP port never answers, and a refused TCP
  * port is answer enough. A path of 300 ms takes a second for QUIC and CONNECT.
  */
 const ALONE_MS = 1_800;
 
 /**
- * Opens a session to a server over whichever backend answers first. QUIC starts at once and the others a little later,
+ * Opens a session to a server over the backend that answers first. QUIC starts at once and the others a little later,
  * or as soon as QUIC has failed, so blocked UDP costs no more than the head start.
  *
  * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for
  * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it.
  *
- * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, one `TransportError` that says what happened on
+ * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, one `TransportError` that lists the failure of
  * each. Its `retryable` says whether another attempt may succeed: not for `UNAUTHORIZED`, `NOT_GRANTED`,
  * `CERTIFICATE_UNTRUSTED` and `UNSUPPORTED_VERSION`.
  */
@@ -53,12 +53,12 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
     for (const backend of [...backends].sort(quicFirst)) {
       const previous = attempts[0];
       const attempt = (async () => {
-        // The head start is QUIC's own: what it has to know first does not count.
+        // The head start belongs to QUIC itself: fetching the hash does not count.
         if (previous) await pinned?.catch(() => undefined);
         if (previous) await headStart(previous, headStartMs);
         if (signal.aborted || winner) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
         const session = await dial(backend, url, { ...options, signal, unanswered: alone.signal }, pinned);
-        // Two may succeed in the same moment: only one is wanted.
+        // Two may succeed at the same moment: only one is needed.
         if (winner) session.close();
         else winner = session;
         return session;
@@ -121,7 +121,7 @@ function quicFirst(a: Backend, b: Backend): number {
   return Number(b === "quic") - Number(a === "quic");
 }
 
-/** Resolves after a while, or as soon as the attempt before has failed. */
+/** Resolves after a while, or as soon as the previous attempt has failed. */
 function headStart(previous: Promise<unknown>, ms: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
@@ -129,7 +129,7 @@ function headStart(previous: Promise<unknown>, ms: number): Promise<void> {
       clearTimeout(timer);
       resolve();
     });
-    // Not needed any more, and it would keep the process.
+    // The timer is no longer needed, and would keep the process alive.
     previous.then(
       () => {
         clearTimeout(timer);
@@ -153,7 +153,7 @@ function parseUrl(target: string | URL): URL {
   return url;
 }
 
-/** Fetches the SHA-256 of a server's certificate, which MoQ servers serve over plain HTTP for development. */
+/** Fetches the SHA-256 of a server's certificate, which MoQ servers provide over plain HTTP for development. */
 async function fetchFingerprint(url: URL, options: ConnectOptions): Promise<Uint8Array> {
   const address = new URL("/certificate.sha256", url);
   const timeout = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);

@@ -10,19 +10,19 @@ import type { Certificate } from "./tls/certificate.js";
 
 /** Options of {@link listen}. */
 export interface ListenOptions {
-  /** Which carrier to listen for. */
+  /** Carrier of the sessions. */
   readonly backend: Backend;
-  /** Host name or address to bind to; not used by `qmux`. */
+  /** Host name or address to bind to; unused by `qmux`. */
   readonly host: string;
-  /** Port to bind to; 0 picks a free one. Not used by `qmux`. */
+  /** Port to bind to; 0 picks a free one. Unused by `qmux`. */
   readonly port: number;
-  /** What the server proves its identity with; needed by every backend that listens by itself. */
+  /** The server's certificate; required by every backend that listens by itself. */
   readonly certificate?: Certificate;
-  /** Application protocols spoken here, in order of preference. Default: `moq-lite-05`. */
+  /** Supported application protocols, in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
   /** For `qmux`: the listening HTTP or HTTPS server whose WebSocket upgrades become sessions. */
   readonly httpServer?: Server | SecureServer;
-  /** Where the QUIC binding comes from. */
+  /** Location of the QUIC binding. */
   readonly native?: NativeOptions;
 }
 

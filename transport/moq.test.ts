@@ -17,7 +17,7 @@ function track(name = "track") {
   return { broadcast, open, name };
 }
 
-/** Follows a track and notes what it brings. */
+/** Follows a track and records its events. */
 function follow(broadcast: Broadcast.Producer, options: Partial<Parameters<typeof followTrack>[2]> = {}) {
   const events: TrackEvent[] = [];
   const stop = new AbortController();
@@ -37,7 +37,7 @@ function follow(broadcast: Broadcast.Producer, options: Partial<Parameters<typeo
 
 const timestamp = Time.Timestamp.fromMicros(1000);
 
-test("following a track brings frames of open groups, datagrams, ends and resets, and stops with its signal", async () => {
+test("following a track yields frames of open groups, datagrams, ends and resets, and stops with its signal", async () => {
   const { broadcast, open } = track();
   const producer = open();
   const { events, stop, ended } = follow(broadcast);
@@ -82,7 +82,7 @@ test("a datagram ends its group only while every group of the track had one fram
   };
   write(0, 2).close();
   await expect.poll(() => events.length).toBe(4);
-  // A relay repeats the first frame of a group whose others still come.
+  // A relay repeats the first frame of a group with more frames to come.
   const open1 = write(1, 1);
   await expect.poll(() => events.length).toBe(5);
   producer.writeDatagram({ sequence: 1, payload: bytes(0), timestamp });
@@ -96,7 +96,7 @@ test("a datagram ends its group only while every group of the track had one fram
   await ended;
 });
 
-test("a track that breaks is subscribed to again, and one that ends in order is not", async () => {
+test("a follower subscribes again to a track that breaks, but not to one that ends in order", async () => {
   const { broadcast, open } = track();
   const broken = open();
   const { events, kinds, ended } = follow(broadcast);
@@ -115,7 +115,7 @@ test("a track that breaks is subscribed to again, and one that ends in order is 
   expect(events.at(-1)).toEqual({ kind: "ended", error: undefined });
 });
 
-test("following persistently, an orderly end is followed by another subscription until the broadcast ends", async () => {
+test("a persistent follower subscribes again after an orderly end, until the broadcast ends", async () => {
   const { broadcast, open } = track();
   const first = open();
   const { ended } = follow(broadcast, { persistent: true });
@@ -129,7 +129,7 @@ test("following persistently, an orderly end is followed by another subscription
   await ended;
 });
 
-test("groups beyond the most that are read at once are refused and said to be over", async () => {
+test("groups above the limit of parallel reads are refused and reported as ended", async () => {
   const { broadcast, open } = track();
   const producer = open();
   const { events, stop, ended } = follow(broadcast, { maxOpenGroups: 2 });
@@ -146,7 +146,7 @@ test("groups beyond the most that are read at once are refused and said to be ov
   await ended;
 });
 
-test("a frame track's timestamps climb though its clock stands still or falls, and a subscriber wakes its writer", async () => {
+test("a frame track's timestamps rise though its clock stands still or falls, and a subscriber wakes its writer", async () => {
   const broadcast = new Broadcast.Producer();
   let now = 5000;
   const writer = new FrameTrackWriter(broadcast, {
@@ -177,7 +177,7 @@ test("a frame track's timestamps climb though its clock stands still or falls, a
   expect(other.used).toBe(false);
 });
 
-/** Both ends of a QUIC session over loopback, and MoQ on the far one. */
+/** Both ends of a QUIC session over loopback, with MoQ on the far one. */
 async function pair() {
   const certificate = await createCertificate();
   const server = await listenQuic({ host: "127.0.0.1", port: 0, certificate });
@@ -220,7 +220,7 @@ async function readAll(records: AsyncIterable<Uint8Array>): Promise<Uint8Array[]
   return read;
 }
 
-test("MoQ opens without the token in its URL, and records come off the datagrams until the session ends", async () => {
+test("openMoq removes the token from the URL, and yields records from datagrams until the session ends", async () => {
   const { near, far } = await pair();
   const { connection, records } = await openMoq(near, { records: FORMAT });
   expect(connection.url.href).toBe(`https://127.0.0.1:${near.url.port}/room`);
@@ -234,7 +234,7 @@ test("MoQ opens without the token in its URL, and records come off the datagrams
   expect((await reader.next()).done).toBe(true);
 });
 
-test("records come off a stream of their own where there are no datagrams, and a stream of none is stopped", async () => {
+test("records come from a stream of their own without datagrams, and a stream of other bytes is stopped", async () => {
   const { near, far } = await pair();
   const { records } = await openMoq(withoutDatagrams(near), { records: FORMAT });
   const bad = await far.openUnidirectional();
@@ -255,7 +255,7 @@ test("records come off a stream of their own where there are no datagrams, and a
   expect(await readAll(records)).toEqual([bytes(3)]);
 });
 
-test("a browser's session keeps its own transport, and the records come off its tap", async () => {
+test("a browser's session keeps its own transport, and records come from its tap", async () => {
   const { near } = await pair();
   const carrier: BrowserCarrier = { transport: toWebTransport(near), url: near.url, tap: undefined };
   const { connection, records } = await openMoq(carrier, { records: FORMAT });

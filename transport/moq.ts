@@ -4,19 +4,21 @@ import { demuxStreams } from "./adapter/stream-demux.js";
 import { toWebTransport } from "./adapter/web-transport.js";
 import type { ReceiveStream, Session } from "./session.js";
 
-/** How the records look that a peer sends beside the protocol: in datagrams, or on a one-way stream without those. */
+/**
+ * Format of the records that a peer sends beside the protocol: in datagrams, or on a one-way stream without datagrams.
+ */
 export interface RecordFormat {
   /** The first bytes of a stream of records. */
   readonly streamType: Uint8Array;
   /** Whether a datagram is a record. */
   isRecord(datagram: Uint8Array): boolean;
-  /** Makes what cuts one stream, after its type, into records. It throws on a stream that is none. */
+  /** Creates a reader that splits one stream, after its type, into records. It throws on other streams. */
   newReader(): { push(bytes: Uint8Array): Uint8Array[] };
 }
 
 /** Options of {@link openMoq}. */
 export interface MoqOptions {
-  /** The format of the peer's records; without one they stay the library's. */
+  /** The format of the peer's records; without one the library gets them. */
   readonly records?: RecordFormat;
   /** Aborts the set-up. */
   readonly signal?: AbortSignal;
@@ -25,7 +27,7 @@ export interface MoqOptions {
 /** A MoQ connection over a session of ours. */
 export interface Moq {
   readonly connection: Connection.Established;
-  /** The peer's records until the session ends; the oldest are dropped where the reader falls far behind. */
+  /** The peer's records until the session ends; drops the oldest when the reader falls far behind. */
   readonly records: AsyncIterable<Uint8Array>;
 }
 
@@ -39,7 +41,7 @@ export interface BrowserCarrier {
 /** Records that wait for a reader: three seconds of them at most. */
 const MAX_RECORDS = 64;
 
-/** Sets up MoQ on a session, and takes off the records that the peer sends beside it. */
+/** Sets up MoQ on a session, and separates the records that the peer sends beside it. */
 export async function openMoq(
   session: Session | BrowserCarrier,
   { records: format, signal }: MoqOptions = {},
@@ -50,7 +52,7 @@ export async function openMoq(
     records.push(datagram);
     return true;
   };
-  // The library writes the URL to the console, where a token must not be; it needs no query any more.
+  // The library logs the URL to the console, where a token must not appear; it needs no query any more.
   const url = new URL(session.url);
   url.search = "";
   let transport: WebTransport;
@@ -75,44 +77,49 @@ async function readRecords(stream: ReceiveStream, format: RecordFormat, records:
     for (let bytes = await stream.read(); bytes; bytes = await stream.read())
       for (const record of reader.push(bytes)) records.push(record);
   } catch {
-    // A stream that ended early or is none of records; the session goes on without it.
+    // A stream that ended early or holds no records; the session continues without it.
     stream.stop(0);
   }
 }
 
-/** What following a track brings, in its order. */
+/** Events of following a track, in order. */
 export type TrackEvent =
-  /** A subscription began: the first, or another one after the one before had ended. */
+  /** A subscription began: the first, or another one after the last had ended. */
   | { readonly kind: "subscribed"; readonly track: Track.Subscriber }
   | {
       readonly kind: "frame";
       readonly sequence: number;
-      /** Its place in its group. */
+      /** Its index in its group. */
       readonly index: number;
       readonly payload: Uint8Array;
       readonly via: "stream" | "datagram";
     }
-  /** A group is over; `whole` is false where it was reset, or refused because too many were open. */
+  /** A group ended; `whole` is false where it was reset, or refused because too many were open. */
   | { readonly kind: "end"; readonly sequence: number; readonly whole: boolean }
-  /** The subscription ended: with an error, or as its publisher meant it to. */
+  /** The subscription ended: with an error, or in order. */
   | { readonly kind: "ended"; readonly error: Error | undefined };
 
-/** How to follow a track. */
+/** Options of following a track. */
 export interface FollowOptions {
-  /** Against the session's other subscriptions; higher goes first. */
+  /** Relative to the session's other subscriptions; higher goes first. */
   readonly priority: number;
-  /** Ends it at once. */
+  /** Stops at once. */
   readonly signal: AbortSignal;
   /**
-   * How old a group may be that is still wanted, in milliseconds; 0 asks for the newest alone. Default 30,000: as much as
-   * is sent ahead at most.
+   * Maximum age of a group that is still wanted, in milliseconds; 0 asks for the newest alone. Default 30,000: the
+   * maximum lead.
    */
   readonly keepMs?: number;
-  /** Groups read at once; more are refused. Default 256. */
+  /** Groups read in parallel; any more are refused. Default 256. */
   readonly maxOpenGroups?: number;
-  /** Subscribes again also after an orderly end, as for a track that is made once more under its name. Default false. */
+  /**
+   * Subscribes again even after an orderly end, for a track that may be created again under its name. Default false.
+   */
   readonly persistent?: boolean;
-  /** Waits before subscribing again, in milliseconds: doubled from the first to the most while none brings anything. Default 250 and 4000. */
+  /**
+   * Delays before subscribing again, in milliseconds: doubled from the first to the most while no subscription
+   * succeeds. Default 250 and 4000.
+   */
   readonly retryMs?: { readonly first: number; readonly most: number };
 }
 
@@ -121,7 +128,7 @@ const MAX_OPEN_GROUPS = 256;
 const RETRY_MS = { first: 250, most: 4000 };
 
 /**
- * Follows a track: subscribes, reads its groups side by side and its datagrams, and subscribes again when that breaks.
+ * Follows a track: subscribes, reads its groups in parallel and its datagrams, and subscribes again when that breaks.
  * It ends with the signal, the broadcast, or an orderly end of the track.
  */
 export async function* followTrack(
@@ -132,7 +139,7 @@ export async function* followTrack(
   const { priority, signal, persistent = false, retryMs = RETRY_MS } = options;
   const { keepMs = KEEP_MS, maxOpenGroups = MAX_OPEN_GROUPS } = options;
   for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
-    // Where the newest group alone counts, an older one must not hold it up.
+    // Where only the newest group counts, an older one must not delay it.
     const track = broadcast.track(name).subscribe({ priority, ordered: keepMs > 0, latencyMax: keepMs });
     const close = (): void => track.close();
     signal.addEventListener("abort", close);
@@ -164,7 +171,7 @@ class TrackReader {
   readonly #maxOpenGroups: number;
   readonly #inbox = new Inbox<TrackEvent>();
   readonly #open = new Set<Promise<void>>();
-  /** Whether a group had several frames: then a datagram of one need not be all of its group. */
+  /** Whether any group had several frames: then a datagram of one may not be its whole group. */
   #severalFrames = false;
 
   constructor(track: Track.Subscriber, maxOpenGroups: number) {
@@ -191,7 +198,7 @@ class TrackReader {
       this.#open.add(reading);
       void reading.then(() => this.#open.delete(reading));
     }
-    // What is on its way when the track ends still comes.
+    // Groups in flight when the track ends still arrive.
     await Promise.all(this.#open);
   }
 
@@ -223,7 +230,7 @@ class TrackReader {
 /** Options of {@link FrameTrackWriter}. */
 export interface FrameTrackOptions {
   readonly name: string;
-  /** Against the session's other tracks; higher goes first. */
+  /** Relative to the session's other tracks; higher goes first. */
   readonly priority: number;
   /** How long a relay should keep a group that a newer one has replaced, in milliseconds. */
   readonly retainMs: number;
@@ -246,7 +253,6 @@ export class FrameTrackWriter {
     });
   }
 
-  /** Whether the track has subscribers. */
   get used(): boolean {
     return this.#track.closed.peek() === undefined && this.#track.used.peek();
   }
@@ -269,7 +275,7 @@ export class FrameTrackWriter {
   /** Writes one group; does nothing once the track has ended. */
   write(payload: Uint8Array): void {
     if (this.#track.closed.peek() !== undefined) return;
-    // A group at the time of the one before would take it back.
+    // A group at the time of the one before would rewind it.
     this.#last = Math.max(this.#last + 1, this.#clock());
     const group = this.#track.appendGroup();
     group.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(this.#last) });

@@ -3,7 +3,7 @@ import { type Logger, validate } from "../base/index.js";
 import type { ConnectOptions } from "./connect.js";
 import type { Backoff } from "./path/reconnector.js";
 
-/** The options that every client of a relay has. */
+/** Options that every client of a relay has. */
 export interface ClientOptions {
   readonly url: string | URL;
   readonly connect?: ConnectOptions | undefined;
@@ -11,7 +11,7 @@ export interface ClientOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** The longest that a timer of Node waits. */
+/** The longest timeout of Node's timers. */
 const MAX_TIMER_MS = 2_147_483_647;
 const milliseconds = z.number().min(0).max(MAX_TIMER_MS);
 const isFunction = (value: unknown) => typeof value === "function";
@@ -31,7 +31,7 @@ const connectSchema = z.strictObject(
     certificateHashes: z.array(z.instanceof(Uint8Array, { error: "be the 32 bytes of a SHA-256" })).min(1),
     ca: z.string().min(1),
     insecure: z.boolean(),
-    // None leaves the version to a SETUP, as stock clients do.
+    // An empty list leaves the version to a SETUP, as stock clients do.
     protocols: z.array(z.string().min(1)),
     timeoutMs: milliseconds.min(1),
     signal: z.instanceof(AbortSignal, { error: "be an AbortSignal" }),

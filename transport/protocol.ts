@@ -1,11 +1,11 @@
-/** The MoQ version that two ends of this project speak to each other. */
+/** The MoQ version between two ends of this project. */
 export const MOQ_LITE_05 = "moq-lite-05";
 
-/** The query parameter that carries the version where a carrier does not negotiate one itself. */
+/** The query parameter for the version where a carrier does not negotiate one itself. */
 const PARAMETER = "moq";
 
 /**
- * Adds the first offered protocol to a URL as `?moq=`, unless it already names one.
+ * Adds the first offered protocol to a URL as `?moq=`, unless it names one already.
  *
  * The QUIC binding's server never selects a WebTransport subprotocol, so our two ends agree through the URL.
  */
@@ -17,7 +17,7 @@ export function offerProtocol(url: URL, protocols: readonly string[]): URL {
   return copy;
 }
 
-/** The protocol that a URL names by `?moq=`, when it is among those spoken here; otherwise "". */
+/** The protocol that a URL names by `?moq=`, if supported here; otherwise "". */
 export function urlProtocol(url: URL, protocols: readonly string[]): string {
   const offered = url.searchParams.get(PARAMETER);
   return offered !== null && protocols.includes(offered) ? offered : "";

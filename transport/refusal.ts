@@ -1,13 +1,13 @@
 import { TransportError } from "../base/index.js";
 import type { CloseInfo } from "./session.js";
 
-/** The code that moq-lite peers close a session with when they do not allow it. */
+/** The code with which moq-lite peers close an unauthorized session. */
 const UNAUTHORIZED_CODE = 6;
-/** A reason as relays of ours give it: a stable code, and one sentence for a person. */
+/** A reason in our relays' format: a stable code, and one sentence for a person. */
 const REASON = /^([A-Z][A-Z0-9_]{2,63}): (.+)$/s;
 const MAX_REASON = 500;
 
-/** Why a server does not take a session: an HTTP status, and what a client reads where its carrier can carry it. */
+/** Why a server refuses a session: an HTTP status, and a message for the client where its carrier can transport it. */
 export interface Refusal {
   readonly status: number;
   /** Stable code such as `UNAUTHORIZED`. */
@@ -16,21 +16,21 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** A refusal where only the HTTP status is known. */
+/** A refusal from an HTTP status alone. */
 export function refusalOf(status: number): Refusal {
   const unauthorized = status === 401 || status === 403;
   const code = unauthorized ? "UNAUTHORIZED" : "CONNECT_FAILED";
   return { status, code, message: `The server refused the session with HTTP status ${status}.` };
 }
 
-/** What a session that is taken only to be refused is closed with, so that every carrier carries the reason. */
+/** Close info of a session that is accepted only to be refused, so that every carrier transports the reason. */
 export function closeInfoOf({ status, code, message }: Refusal): CloseInfo {
   return { closeCode: status === 401 || status === 403 ? UNAUTHORIZED_CODE : status, reason: `${code}: ${message}` };
 }
 
 /**
- * The error that a session's end is for the end that did not ask for it: the peer's own code and sentence where it gave
- * one, `UNAUTHORIZED` for moq-lite's code of that meaning, otherwise `SESSION_ENDED`, which another attempt may mend.
+ * The error for the end of a session that this side did not request: the peer's own code and sentence where given,
+ * `UNAUTHORIZED` for moq-lite's code of that meaning, otherwise `SESSION_ENDED`, which another attempt may mend.
  */
 export function endOf({ closeCode, reason, lost }: CloseInfo): TransportError {
   const said = printable(reason);
@@ -43,13 +43,13 @@ export function endOf({ closeCode, reason, lost }: CloseInfo): TransportError {
   return new TransportError("SESSION_ENDED", `${what}${why}.`);
 }
 
-/** Reads `CODE: sentence`; undefined when it is something else. */
+/** Reads `CODE: sentence`; undefined for any other text. */
 export function readReason(text: string): TransportError | undefined {
   const [, code, message] = REASON.exec(printable(text)) ?? [];
   return code === undefined || message === undefined ? undefined : new TransportError(code, message);
 }
 
-/** A peer's words on their way to a terminal or a log. */
+/** A peer's text for a terminal or a log. */
 function printable(text: string): string {
   // Control characters could steer the terminal that shows the message.
   return text

@@ -1,15 +1,15 @@
 import type { SessionRequest } from "./session.js";
 
-/** How many requests may wait for `accept()`. */
+/** Requests that may wait for `accept()`. */
 const MAX_WAITING = 1024;
 
-/** The requests of a server on their way to `accept()`. @internal */
+/** Requests of a server that wait for `accept()`. @internal */
 export class RequestQueue {
   #requests: SessionRequest[] = [];
   #waiting: ((request: SessionRequest | undefined) => void)[] = [];
   #closed = false;
 
-  /** Hands a request on; false when too many wait already or the queue is closed. */
+  /** Adds a request; false when too many wait already or the queue is closed. */
   push(request: SessionRequest): boolean {
     if (this.#closed || this.#requests.length >= MAX_WAITING) return false;
     const waiting = this.#waiting.shift();
@@ -25,7 +25,7 @@ export class RequestQueue {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Ends every waiting `next`; returns the requests that were not taken. */
+  /** Ends every pending `next`; returns the requests that were not taken. */
   close(): SessionRequest[] {
     this.#closed = true;
     for (const waiting of this.#waiting.splice(0)) waiting(undefined);

@@ -11,7 +11,7 @@ export const UPSTREAM_IS_SELF = "UPSTREAM_IS_SELF";
 /** The query parameter by which a relay recognises its own session to its upstream. */
 export const DIALLED_BY = "unsay-relay";
 
-/** What clients read that are refused through no fault of theirs; they try again. */
+/** Refusals without a fault of the client, which tries again. */
 const REFUSALS = {
   draining: { status: 503, code: "UNAVAILABLE", message: "The relay is shutting down." },
   full: { status: 503, code: "UNAVAILABLE", message: "The relay has no room for another session." },
@@ -28,15 +28,15 @@ export interface AdmissionOptions {
   readonly log: Logger;
 }
 
-/** A session that was let in. */
+/** An admitted session. */
 export interface Admitted {
   readonly session: Session;
   readonly scope: Scope;
-  /** To be called when the session is over. */
+  /** Call it when the session is over. */
   release(): void;
 }
 
-/** Decides which sessions a relay takes: by web page, room, address and token. */
+/** Decides which sessions a relay admits: by web page, room, address and token. */
 export class Admission {
   /** Refuses every session from now on. */
   draining = false;
@@ -50,12 +50,12 @@ export class Admission {
     this.#auth = options.auth && new Auth(options.auth);
   }
 
-  /** Reads the keys once, so that a bad source is reported at the start; throws an `InputError` (`INVALID_KEY`). */
+  /** Reads the keys once, so that a bad source shows at the start; throws an `InputError` (`INVALID_KEY`). */
   async prepare(): Promise<void> {
     await this.#auth?.prepare();
   }
 
-  /** Takes a session, or refuses it and resolves with undefined. */
+  /** Admits a session, or refuses it and resolves with undefined. */
   async admit(request: SessionRequest): Promise<Admitted | undefined> {
     const { sites, environment, log } = this.#options;
     const { limits, counters, hopId } = environment;
@@ -76,7 +76,7 @@ export class Admission {
       counters.sessionsRefused.address++;
       return void (await request.reject(REFUSALS.address));
     }
-    // Counted before anything is waited for, so that a burst does not pass.
+    // Counted before any wait, so that a burst does not pass.
     this.#count(address, 1);
     const release = (): void => this.#count(address, -1);
     try {
@@ -104,7 +104,7 @@ export class Admission {
       counters.sessionsRefused.unauthorized++;
       const { code, message } = error;
       log.info({ code, reason: message, address: request.remoteAddress }, "A session was refused.");
-      // Keys that cannot be read are the relay's trouble, and pass.
+      // Unreadable keys are the relay's own fault, and temporary.
       await request.reject(code === "UNAUTHORIZED" ? { status: 401, code, message } : REFUSALS.keyless);
       return undefined;
     }

@@ -106,7 +106,7 @@ test("a key's scope caps what its tokens grant", async () => {
   await expect(auth.authorize(at("/", greedy))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
 });
 
-test("a key set behind a URL may change, and keys stay good while it is out of reach", async () => {
+test("a key set behind a URL may change, and its keys stay valid while it is unreachable", async () => {
   let keys: TokenKey[] = [SECRET];
   let fail = false;
   let fetches = 0;
@@ -125,7 +125,7 @@ test("a key set behind a URL may change, and keys stay good while it is out of r
     code: "UNAUTHORIZED",
   });
   expect(await auth.authorize(at("/", await signToken(SECRET, { get: "" })))).toMatchObject({ get: [""] });
-  // An unknown key id does not make the relay hammer the source.
+  // An unknown key id does not make the relay flood the source.
   expect(fetches).toBe(1);
   const fresh = new Auth({ keys: "/nowhere/at/all" });
   await expect(fresh.prepare()).rejects.toMatchObject({ code: "INVALID_KEY" });

@@ -7,13 +7,13 @@ import { stripPrefix } from "../wire/path.js";
 import type { Scope } from "./scope.js";
 import { claimsSchema, covers, type Grants, grantsOf, importKey, parseKeys, type TokenKey } from "./token.js";
 
-// How long fetched or read keys are good, and how soon an unknown key id may have them looked up again.
+// How long fetched or read keys are valid, and how soon an unknown key id may trigger another lookup.
 const REFRESH_MS = 60_000;
 const RETRY_MS = 5_000;
 const FETCH_MS = 5_000;
 const MAX_TOKEN_BYTES = 8192;
 
-/** Which tokens a relay takes, and what it grants without one. */
+/** Accepted tokens, and permissions without one. */
 export interface AuthOptions {
   /** A file with a JSON Web Key or key set, a folder of such files, or an `http(s)://` URL of a key set. */
   readonly keys?: string;
@@ -21,7 +21,7 @@ export interface AuthOptions {
   readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
 }
 
-/** Decides by a session's URL what it may do: path, and token in `?jwt=`. */
+/** Derives a session's permissions from its URL: path, and token in `?jwt=`. */
 export class Auth {
   readonly #source: string | undefined;
   readonly #public: Grants;
@@ -34,14 +34,16 @@ export class Auth {
     this.#public = { put: (open.put ?? []).map(normalizePath), get: (open.get ?? []).map(normalizePath) };
   }
 
-  /** Reads the keys once, so that a bad source is reported at the start; throws an `InputError` (`INVALID_KEY`). */
+  /** Reads the keys once, so that a bad source shows at the start; throws an `InputError` (`INVALID_KEY`). */
   async prepare(): Promise<void> {
     await this.#refresh(0);
     if (this.#source !== undefined && this.#keys.length === 0)
       throw new InputError("INVALID_KEY", `auth.keys: ${this.#source} holds no keys.`);
   }
 
-  /** What a session with this URL may do; throws an `InputError` (`UNAUTHORIZED`) that says why nothing. */
+  /**
+   * Permissions of a session with this URL; throws an `InputError` (`UNAUTHORIZED`) with the reason when it has none.
+   */
   async authorize(url: URL): Promise<Scope> {
     const root = rootOf(url);
     const token = url.searchParams.get("jwt");
@@ -98,7 +100,7 @@ export class Auth {
       },
       (error: unknown) => {
         this.#loading = undefined;
-        // Keys that were good stay good while their source is out of reach.
+        // Valid keys stay valid while their source is unreachable.
         if (this.#keys.length === 0) throw error;
         this.#loadedAt = performance.now() - REFRESH_MS + RETRY_MS;
       },
@@ -118,7 +120,7 @@ export function rootOf(url: URL): string {
 
 async function load(source: string): Promise<TokenKey[]> {
   const keys = await read(source);
-  // What can't be used is reported now, not to each client as a token that is not valid.
+  // Report unusable keys now, not to each client as an invalid token.
   for (const key of keys) {
     await importKey(key, "verify").catch((cause: unknown) => {
       const which = key.kid === undefined ? "A key" : `The key ${key.kid}`;

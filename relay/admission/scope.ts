@@ -1,6 +1,6 @@
 import { stripPrefix } from "../wire/path.js";
 
-/** What a session may do. */
+/** Permissions of a session. */
 export interface Scope {
   /** Path that all names of the session are relative to. */
   readonly root: string;

@@ -50,7 +50,7 @@ test("a relay for a network takes every page, except at its loopback and private
   }
 });
 
-test("settings let other names and pages in, and nothing beside them", () => {
+test("settings admit other names and pages, and nothing besides", () => {
   check(new SitePolicy({ host: "127.0.0.1", allowedHosts: ["Relay.example"] }), [
     ["relay.example", undefined, undefined],
     ["relay.example", "https://app.example", undefined],
@@ -71,7 +71,7 @@ test("settings let other names and pages in, and nothing beside them", () => {
   ]);
 });
 
-test("a refusal names what the operator can set", () => {
+test("a refusal names the setting for the operator", () => {
   const policy = new SitePolicy({ host: "127.0.0.1" });
   expect(policy.refuse({ host: "relay.local:4443", origin: undefined })).toEqual({
     status: 403,

@@ -1,20 +1,22 @@
 import { BlockList, isIP } from "node:net";
 import type { Refusal } from "../../transport/index.js";
 
-/** Which web pages may use a relay, and under which names it answers. */
+/** Web pages that may use a relay, and names that it answers to. */
 export interface SitePolicyOptions {
   /** The address that the relay listens on. */
   readonly host: string;
-  /** Further host names it answers to; default none on loopback, where it answers to loopback names alone, else all. */
+  /** More host names it answers to; default none on loopback, where it answers only to loopback names, else all. */
   readonly allowedHosts?: readonly string[] | undefined;
   /**
    * Origins of web pages that may connect, such as `https://app.example`, or `*` for all. Default: on loopback and
-   * private addresses pages of such addresses alone, else all.
+   * private addresses only pages of such addresses, else all.
    */
   readonly allowedOrigins?: readonly string[] | undefined;
 }
 
-/** What a request says of itself; both are absent where a client is no browser or the carrier does not show them. */
+/**
+ * Headers of a request; both are absent for clients other than browsers, or where the carrier does not provide them.
+ */
 export interface RequestSource {
   /** The `Host` header or `:authority`, with or without a port. */
   readonly host: string | undefined;
@@ -41,11 +43,12 @@ privateNetworks.addSubnet("fe80::", 10, "ipv6");
 type Reach = "loopback" | "private" | "public";
 
 /**
- * Keeps web pages of other sites from a relay that their visitor happens to run. A browser sends any page's requests to
- * loopback, with the page's own origin; and a page whose host name its owner points at 127.0.0.1 (DNS rebinding) shares
- * its origin with the relay, so that only the `Host` header gives it away. Addresses as such cannot be rebound.
+ * Keeps web pages of other sites away from a relay that their visitor happens to run. A browser sends any page's
+ * requests to loopback, with the page's own origin. A page whose owner points its host name at 127.0.0.1 (DNS
+ * rebinding) shares its origin with the relay, so that only the `Host` header gives it away. Addresses as such cannot
+ * be rebound.
  *
- * Clients that are no browsers send no `Origin` and are not affected.
+ * Clients other than browsers send no `Origin` and are not affected.
  */
 export class SitePolicy {
   readonly #host: string;
@@ -60,7 +63,7 @@ export class SitePolicy {
     this.#origins = allowedOrigins && new Set(allowedOrigins);
   }
 
-  /** Why a request is refused, or undefined when it is not. */
+  /** The reason to refuse a request, or undefined to admit it. */
   refuse({ host, origin }: RequestSource): Refusal | undefined {
     const here = host === undefined ? undefined : parse(`http://${host}`);
     if (host !== undefined && !this.#answersTo(here)) {

@@ -6,7 +6,9 @@ import { joinPath, stripPrefix } from "../wire/path.js";
 
 const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
 
-/** Claims as `@moq/token` writes them: `put` and `get` are prefixes below `root`, `exp` and `iat` seconds since 1970. */
+/**
+ * Claims in the format of `@moq/token`: `put` and `get` are prefixes below `root`, `exp` and `iat` seconds since 1970.
+ */
 export const claimsSchema = z.object({
   root: z.string().default(""),
   put: prefixes,
@@ -18,7 +20,7 @@ export const claimsSchema = z.object({
 /** See {@link claimsSchema}. */
 export type Claims = z.input<typeof claimsSchema>;
 
-/** Algorithms a key may name: HMAC, ECDSA and EdDSA. */
+/** Algorithms of a key: HMAC, ECDSA and EdDSA. */
 export const ALGORITHMS = ["HS256", "HS384", "HS512", "ES256", "ES384", "EdDSA"] as const;
 
 /** See {@link ALGORITHMS}. */
@@ -39,7 +41,7 @@ const keySchema = z
   })
   .refine(({ kty, alg }) => KINDS[alg] === kty, "kty and alg do not fit each other");
 
-/** A JSON Web Key for tokens; `scope` is the most that any token signed with it may grant. */
+/** A JSON Web Key for tokens; `scope` limits every token signed with it. */
 export type TokenKey = z.infer<typeof keySchema>;
 
 /** Full prefixes that some claims grant. */
@@ -83,7 +85,7 @@ export function parseKeys(text: string, source: string): TokenKey[] {
 // Bytes of a shared secret, RFC 7518 section 3.2.
 const SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
 
-/** Makes a key for tokens with a random `kid`; it signs and verifies. */
+/** Creates a key for tokens with a random `kid`; it signs and verifies. */
 export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
   const kid = randomBytes(8).toString("hex");
   if (algorithm === "HS256" || algorithm === "HS384" || algorithm === "HS512")
@@ -92,7 +94,7 @@ export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
   return keySchema.parse({ alg: algorithm, kid, ...(await exportJWK(privateKey)) });
 }
 
-/** What of a key verifies but can not sign; throws an `InputError` (`INVALID_KEY`) for a shared secret. */
+/** The part of a key that verifies but cannot sign; throws an `InputError` (`INVALID_KEY`) for a shared secret. */
 export function publicKeyOf(key: TokenKey): TokenKey {
   if (key.kty === "oct")
     throw new InputError("INVALID_KEY", `A key for ${key.alg} is a secret and has no public part.`);
@@ -100,7 +102,7 @@ export function publicKeyOf(key: TokenKey): TokenKey {
   return rest;
 }
 
-/** Readies a key for one of its two uses. Its `key_ops` are left out: `@moq/token` lists both for a private key. */
+/** Prepares a key for one of its two uses. Ignores its `key_ops`: `@moq/token` lists both for a private key. */
 export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<CryptoKey | Uint8Array> {
   const { key_ops: _, ...jwk } = use === "verify" && key.kty !== "oct" ? publicKeyOf(key) : key;
   return importJWK(jwk as JWK, key.alg);
@@ -108,7 +110,7 @@ export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<
 
 /**
  * Signs a token; throws an `InputError`: `INVALID_CLAIMS` when it would grant nothing or more than the key may,
- * `INVALID_KEY` when the key can not sign.
+ * `INVALID_KEY` when the key cannot sign.
  */
 export async function signToken(key: TokenKey, claims: Claims): Promise<string> {
   const parsed = claimsSchema.parse(claims);

@@ -13,23 +13,23 @@ export interface AnnouncerOptions {
   readonly origin: Origin;
   readonly version: Version;
   readonly send: SendStream;
-  /** Full prefix that was asked for. */
+  /** Full requested prefix. */
   readonly prefix: string;
   /** Prefixes the session may watch. */
   readonly get: readonly string[];
-  /** Whether the session publishes a path itself: then it is shown what else is published there, whatever it may watch. */
+  /** Whether the session publishes a path itself: then it sees other publications there, whatever it may watch. */
   readonly publishes: (path: string) => boolean;
   /** Our hop id. */
   readonly hopId: bigint;
-  /** Whether a broadcast must not be shown to this session: its own, or one that came through it. */
+  /** Whether a broadcast must be hidden from this session: its own, or one that came through it. */
   readonly hidden: (broadcast: Broadcast) => boolean;
   /** Settles when the peer leaves the stream. */
   readonly left: Promise<void>;
 }
 
 /**
- * Answers one Announce Stream until the peer leaves it: what is there now, then every change. Changes that come faster
- * than the peer reads are merged, so what waits is bounded by the number of paths.
+ * Answers one Announce Stream until the peer leaves it: the current broadcasts, then every change. Changes that come
+ * faster than the peer reads are merged, so the number of paths bounds the backlog.
  */
 export async function announce(options: AnnouncerOptions): Promise<void> {
   const { origin, version, send, prefix, hopId, left } = options;

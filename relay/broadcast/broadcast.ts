@@ -15,35 +15,35 @@ import { CATALOG_TRACK, isLive } from "./legacy-time.js";
 import { Track, type TrackSource } from "./track.js";
 import { CacheBudget, type Classifier } from "./track-cache.js";
 
-/** Unanswered tracks that a session gets also when the others have all there are: what a player asks for at once. */
+/** Unanswered tracks that a session gets even when the others have all places: what a player requests at once. */
 const FAIR_SHARE = 4;
 // One aggregate ten times a second; rewinds bring them forward, but never closer together than this.
 const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
 
-/** Who publishes a broadcast: a session, ours or another relay's. */
+/** The source of a broadcast: a session, ours or another relay's. */
 export interface BroadcastSource {
   /** Id of the session, for the log. */
   readonly id: string;
   /** Where one of the broadcast's tracks comes from. */
   /** `catalog` is the broadcast's newest, as far as it is held here. */
   track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource;
-  /** Sends what the listeners of one of its broadcasts report; false when it can't. */
+  /** Sends the listeners' aggregate for one of its broadcasts; false when it can't. */
   sendAggregate(broadcast: string, body: Uint8Array): boolean;
-  /** Whether anything comes of it; called ten times a second while another publisher of one of its names waits. */
+  /** Whether it sends anything; called ten times a second while another publisher of one of its names waits. */
   alive(): boolean;
 }
 
-/** What every broadcast of a relay shares. */
+/** State that every broadcast of a relay shares. */
 export interface BroadcastEnvironment {
   readonly clock: Clock;
   readonly counters: RelayCounters;
   /** For the caches of all broadcasts together. */
   readonly budget: CacheBudget;
   readonly limits: RelayLimits;
-  /** For the frames of all sessions that have not come in full. */
+  /** For the incomplete frames of all sessions. */
   readonly partial: ByteBudget;
   readonly classifier: (() => Classifier) | undefined;
-  /** Whether reports are taken as old as they are found to be. */
+  /** Whether the age of a report counts as measured. */
   readonly estimateStaleness: boolean;
 }
 
@@ -51,15 +51,15 @@ export interface BroadcastEnvironment {
 export interface BroadcastOptions {
   /** Full path at this relay. */
   readonly path: string;
-  /** Path as its source calls it. */
+  /** The source's own path. */
   readonly sourcePath: string;
   readonly source: BroadcastSource;
-  /** Hops it took to get here, the publisher's first. */
+  /** Its hops, the publisher's first. */
   readonly hops: readonly bigint[];
   readonly environment: BroadcastEnvironment;
 }
 
-/** One broadcast at this relay: its tracks, and the reports of those who listen to it. */
+/** One broadcast at this relay: its tracks, and the reports of its listeners. */
 export class Broadcast {
   readonly path: string;
   readonly sourcePath: string;
@@ -88,7 +88,7 @@ export class Broadcast {
     this.#aggregator = new ReportAggregator({ broadcast: broadcastHash(sourcePath), estimateStaleness });
   }
 
-  /** Its tracks that sessions asked for lately. */
+  /** Its tracks that sessions requested lately. */
   get tracks(): ReadonlyMap<string, Track> {
     return this.#tracks;
   }
@@ -99,8 +99,8 @@ export class Broadcast {
   }
 
   /**
-   * A track by name, which `asker` asks for; undefined when the broadcast is over, has too many tracks, or when too many
-   * that were asked for have not been answered.
+   * A track by name, requested by `asker`; undefined when the broadcast is over, has too many tracks, or when too many
+   * requested ones are unanswered.
    */
   track(name: string, asker: string): Track | undefined {
     const known = this.#tracks.get(name);
@@ -136,19 +136,19 @@ export class Broadcast {
     return this.#tracks.get(CATALOG_TRACK)?.cache?.newest?.frames[0]?.payload;
   }
 
-  /** The sessions that report on it, with what is known of their listeners. */
+  /** The reporting sessions and the state of their listeners. */
   get reporting(): Iterable<readonly [session: number | string, state: ListenerState]> {
     return this.#aggregator.states();
   }
 
-  /** What a session reported of it. */
+  /** A session's reported state. */
   listener(session: string): ListenerState | undefined {
     return this.#aggregator.listener(session);
   }
 
   /**
-   * Takes a report of a session, or what the session `peer` reports of a listener of its own; false when there is no room
-   * for one more listener.
+   * Takes a report of a session, or the report of the session `peer` about one of its own listeners; false without room
+   * for another listener.
    */
   report(session: string, report: Report, peer = session): boolean {
     this.#aggregator.bound = this.#media()?.bound;
@@ -157,12 +157,11 @@ export class Broadcast {
     return folded !== undefined;
   }
 
-  /** Forgets a session. */
   forget(session: string): void {
     this.#aggregator.forget(session);
   }
 
-  /** Looks after its tracks and sends the aggregate; called ten times a second. */
+  /** Sweeps its tracks and sends the aggregate; called ten times a second. */
   sweep(): void {
     const { clock, limits } = this.#environment;
     const now = clock();
@@ -184,13 +183,13 @@ export class Broadcast {
     for (const [session] of [...this.#aggregator.states()]) this.#aggregator.forget(session);
   }
 
-  /** Opens it again, with tracks of its own, when whatever took its place has left. */
+  /** Reopens it, with new tracks, when its replacement has left. */
   restore(): void {
     this.#closed = false;
   }
 
-  // A track that the publisher answered counts towards the broadcast, any other towards the session that asked for it, so
-  // that made-up names block no other session.
+  // A track that the publisher answered counts towards the broadcast, any other towards the session that requested it,
+  // so that made-up names block no other session.
   #hasRoom(asker: string): boolean {
     const { counters, limits } = this.#environment;
     const unanswered = [...this.#tracks.values()].filter((track) => !track.answered);
@@ -225,10 +224,10 @@ export class Broadcast {
     if (this.source.sendAggregate(this.sourcePath, body)) this.#environment.counters.aggregatesOut++;
   }
 
-  // The track that the reports are about is the one with the most groups; a catalog has few.
+  // The reported track is the one with the most groups; a catalog has few.
   #media(): Track | undefined {
     let busiest: Track | undefined;
-    // Tracks of JSON describe the broadcast and are none of its media.
+    // Tracks of JSON describe the broadcast and are not media.
     for (const track of this.#tracks.values())
       if (!track.name.endsWith(".json") && (track.cache?.groups.length ?? 0) > (busiest?.cache?.groups.length ?? 0))
         busiest = track;

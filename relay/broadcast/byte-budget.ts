@@ -1,4 +1,4 @@
-/** Bytes that something may hold, perhaps as a part of something larger. */
+/** A limit on held bytes, perhaps within a larger one. */
 export class ByteBudget {
   readonly maxBytes: number;
   readonly #parent: ByteBudget | undefined;
@@ -14,12 +14,12 @@ export class ByteBudget {
     return this.#usedBytes;
   }
 
-  /** Whether more is held than allowed, here or in what it is a part of. */
+  /** Whether more is held than allowed, here or in the enclosing budget. */
   get exceeded(): boolean {
     return this.#usedBytes > this.maxBytes || this.#parent?.exceeded === true;
   }
 
-  /** Counts bytes taken, or given back when negative. */
+  /** Counts bytes added, or freed when negative. */
   add(bytes: number): void {
     this.#usedBytes += bytes;
     this.#parent?.add(bytes);

@@ -9,14 +9,14 @@ import {
   type WireFrame,
 } from "../wire/group.js";
 
-/** What a group takes in memory beside its frames, in bytes, with its place in cache and classifier; rounded up. */
+/** Memory of a group beside its frames, in bytes, including cache and classifier; rounded up. */
 export const GROUP_COST = 1024;
 
 // More distinct subscribe ids than this share no bytes; watchers of one player nearly always use the same one.
 const MAX_SHARED = 32;
 
-// What watchers share, by subscribe id, or by first frame for what follows an opening. Numbers as keys, since a key is
-// made for every watcher of every object.
+// Kinds of shared bytes, by subscribe id, or by first frame for the parts after an opening. Numbers as keys, since
+// every watcher of every object creates one.
 const SHARED = { datagram: 0, opening: { timed: 1, plain: 2 }, following: { timed: 3, plain: 4 } } as const;
 const SHARED_KINDS = 8;
 const MAX_SHARED_NUMBER = Number.MAX_SAFE_INTEGER / SHARED_KINDS - 1;
@@ -43,7 +43,7 @@ export class CachedGroup {
   #ended = false;
   #abortCode: number | undefined;
   #stale = false;
-  // Made with the first entry: most groups of a track without watchers have none.
+  // Created with the first entry: most groups of a track without watchers have none.
   #shared: Map<number, Uint8Array> | undefined;
 
   constructor(sequence: number, arrivedAt: Microseconds) {
@@ -61,7 +61,7 @@ export class CachedGroup {
     return this.#bytes;
   }
 
-  /** What it takes in memory, in bytes: this is what is bounded, since frames need not have any payload. */
+  /** Its memory in bytes: this is bounded, since frames need not have any payload. */
   get cost(): number {
     return GROUP_COST + this.#frames.length * FRAME_COST + this.#bytes;
   }
@@ -105,7 +105,7 @@ export class CachedGroup {
     this.abort(code);
   }
 
-  /** Drops what follows its first frames, which a rewind made stale. */
+  /** Drops everything behind its first frames, which a rewind made stale. */
   truncate(frames: number): void {
     this.#ended = true;
     for (const frame of this.#frames.splice(frames)) this.#bytes -= frame.size;
@@ -121,7 +121,7 @@ export class CachedGroup {
     return this.#share(SHARED.opening[form], subscribe, bytes);
   }
 
-  /** The frames from an index on, as they go on a stream. */
+  /** The frames from an index on, in stream format. */
   following(form: FrameForm, from: number): Uint8Array {
     if (from === this.#frames.length - 1) return this.#frames[from]!.bytes(form);
     const known = this.#known(SHARED.following[form], from);

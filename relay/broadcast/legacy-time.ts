@@ -1,11 +1,11 @@
 import { decodeLegacyFrame, parseCatalog } from "../../container/index.js";
 
-/** The track that names a hang broadcast's media tracks and how each frames its media. */
+/** The track that lists a hang broadcast's media tracks and their containers. */
 export const CATALOG_TRACK = "catalog.json";
 
 /**
  * Reads the media time of frames from the media itself, for versions that carry none beside it: possible where the
- * broadcast's catalog says that the track is in the hang `legacy` container. Undefined where it does not.
+ * catalog puts the track in the hang `legacy` container. Undefined elsewhere.
  */
 export function legacyTime(
   catalog: Uint8Array | undefined,
@@ -20,12 +20,12 @@ function isLegacy(catalog: Uint8Array, track: string): boolean {
     const rendition = audio?.renditions[track] ?? video?.renditions[track];
     return rendition?.container.kind === "legacy";
   } catch {
-    // A catalog that a player would not understand either.
+    // A catalog that players cannot read either.
     return false;
   }
 }
 
-/** Whether the broadcast's catalog says that it is sent as it is captured, and not ahead of the listeners' playheads. */
+/** Whether the broadcast's catalog declares it live, rather than sent ahead of the listeners' playheads. */
 export function isLive(catalog: Uint8Array | undefined): boolean {
   try {
     return catalog !== undefined && parseCatalog(catalog).unsay?.mode === "live";

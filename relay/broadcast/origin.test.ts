@@ -46,7 +46,7 @@ function open(maxBroadcasts = 100): { origin: Origin; changes: () => number } {
   return { origin, changes: () => changes };
 }
 
-test("the newest publisher of a name is heard, and the one before it again when it leaves", () => {
+test("watchers get the newest publisher of a name, and the one before it again when it leaves", () => {
   const { origin, changes } = open();
   const [first, second] = [broadcast(source("a")), broadcast(source("b"))];
   origin.publish(first);
@@ -54,7 +54,7 @@ test("the newest publisher of a name is heard, and the one before it again when 
   origin.publish(second);
   expect(origin.get("demo.hang")).toBe(second);
   expect(origin.displaced).toBe(1);
-  // Its watchers have to go to the other one, and none comes while it waits.
+  // Its watchers have to move to the other one, and none joins while it waits.
   expect(first.tracks.size).toBe(0);
   expect(first.track("audio", "x")).toBeUndefined();
   origin.withdraw(second);
@@ -67,7 +67,7 @@ test("the newest publisher of a name is heard, and the one before it again when 
   expect(origin.size).toBe(0);
 });
 
-test("a displaced publisher that leaves changes nothing for the one that is heard", () => {
+test("a displaced publisher that leaves changes nothing for the current one", () => {
   const { origin, changes } = open();
   const [first, second] = [broadcast(source("a")), broadcast(source("b"))];
   origin.publish(first);
@@ -79,7 +79,7 @@ test("a displaced publisher that leaves changes nothing for the one that is hear
   expect(origin.get("demo.hang")).toBeUndefined();
 });
 
-test("a publisher of which nothing comes any more gives way to the one before it, and takes its place again afterwards", () => {
+test("a silent publisher gives way to the one before it, and takes its place again afterwards", () => {
   const { origin, changes } = open();
   const [one, two, three] = [source("a"), source("b"), source("c")];
   const [first, second, third] = [broadcast(one), broadcast(two), broadcast(three)];
@@ -99,7 +99,7 @@ test("a publisher of which nothing comes any more gives way to the one before it
   expect(origin.get("demo.hang")).toBe(third);
   expect(changes() - before.changes).toBe(3);
   expect(counters.publishersSilent - before.silent).toBe(2);
-  // All are silent: the newest waits for its session's end as any other does.
+  // All are silent: the newest waits for its session's end like any other.
   for (const each of [one, two, three]) each.silent = true;
   origin.sweep();
   expect(origin.get("demo.hang")).toBe(third);
@@ -144,7 +144,7 @@ test("displaced publishers count against the relay's broadcasts, and a name keep
   expect(roomy.displaced).toBe(0);
 });
 
-test("however publishers come, go and fall silent, the newest of which something comes is heard", () => {
+test("however publishers come, go and fall silent, the newest one with traffic is current", () => {
   const events = fc.array(
     fc.record({ who: fc.nat(5), path: fc.constantFrom("a", "b"), what: fc.constantFrom("come", "come", "silence") }),
     { maxLength: 60 },
@@ -168,7 +168,7 @@ test("however publishers come, go and fall silent, the newest of which something
           const all = there.filter((each) => each.path === name);
           const newest = all.findLast((each) => each.source.alive()) ?? all.at(-1);
           expect(origin.get(name)).toBe(newest);
-          // Only the one that is heard can be subscribed to.
+          // Only the current one accepts subscriptions.
           for (const each of all) expect(each.track("audio", "x") !== undefined).toBe(each === newest);
         }
         expect(origin.size + origin.displaced).toBe(there.length);

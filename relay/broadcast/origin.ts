@@ -2,16 +2,16 @@ import type { RelayCounters } from "../relay-counters.js";
 import { stripPrefix } from "../wire/path.js";
 import type { Broadcast } from "./broadcast.js";
 
-/** Called with the path of every broadcast that came, went or was replaced. */
+/** Called with the path of every broadcast that was added, removed or replaced. */
 export type OriginListener = (path: string) => void;
 
-/** Publishers of one path that wait behind the one that is heard; beyond that the oldest is forgotten. */
+/** Publishers of one path that wait behind the current one; beyond this the oldest is dropped. */
 const MAX_DISPLACED = 8;
 
 /**
- * All broadcasts that this relay knows, by path. Of several publishers of one path the newest is heard: a publisher that
- * starts again must not wait for its own dead session. The others wait. When the newest leaves, or nothing comes of it any
- * more, the newest of the others is heard again; a silent one that comes back takes its place again.
+ * All broadcasts of this relay, by path. Of several publishers of one path the newest is current: a publisher that
+ * restarts must not wait for its own dead session. The others wait. When the newest leaves or falls silent, the newest
+ * of the others becomes current; a silent one that comes back takes its place again.
  */
 export class Origin {
   readonly #heard = new Map<string, Broadcast>();
@@ -27,12 +27,11 @@ export class Origin {
     this.#counters = counters;
   }
 
-  /** The broadcasts that are heard. */
+  /** The current broadcasts. */
   get broadcasts(): IterableIterator<Broadcast> {
     return this.#heard.values();
   }
 
-  /** How many there are. */
   get size(): number {
     return this.#heard.size;
   }
@@ -48,14 +47,14 @@ export class Origin {
       if (stripPrefix(prefix, broadcast.path) !== undefined) yield broadcast;
   }
 
-  /** Publishers that wait because another one of their path is heard. */
+  /** Publishers that wait because another one of their path is current. */
   get displaced(): number {
     return this.#displacedCount;
   }
 
   /**
-   * Adds a broadcast; one of another session at the same path is displaced. False when there is no room: when all are
-   * taken, a source that has none (`own`) still gets its first, up to twice as many in all.
+   * Adds a broadcast; displaces one of another session at the same path. False without room: when all places are taken,
+   * a source that has none (`own`) still gets its first, up to twice as many in total.
    */
   publish(broadcast: Broadcast, own = 1): boolean {
     const { path, source } = broadcast;
@@ -77,7 +76,7 @@ export class Origin {
     return true;
   }
 
-  /** Removes and closes a broadcast; where others of its path wait, the newest of them is heard. */
+  /** Removes and closes a broadcast; where others of its path wait, the newest of them becomes current. */
   withdraw(broadcast: Broadcast): void {
     const { path } = broadcast;
     const known = this.#publishersOf(path);
@@ -93,7 +92,7 @@ export class Origin {
     }
   }
 
-  /** Looks whether those that are heard while others wait are still there; called ten times a second. */
+  /** Checks whether current broadcasts with waiting rivals are still alive; called ten times a second. */
   sweep(): void {
     for (const [path, rivals] of this.#rivals) {
       const next = newest(rivals);
@@ -104,7 +103,7 @@ export class Origin {
     }
   }
 
-  /** Calls `listener` with every change from now on; returns the undoing. */
+  /** Calls `listener` with every change from now on; returns an unsubscribe function. */
   listen(listener: OriginListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -136,7 +135,7 @@ export class Origin {
   }
 }
 
-/** The newest of which something comes; where all are silent, none is better than the newest. */
+/** The newest one with traffic; where all are silent, the newest. */
 function newest(publishers: readonly Broadcast[]): Broadcast | undefined {
   return publishers.findLast(({ source }) => source.alive()) ?? publishers.at(-1);
 }

@@ -7,7 +7,7 @@ import { GROUP_COST } from "./cached-group.js";
 import { CacheBudget, TrackCache } from "./track-cache.js";
 
 const EPOCH = 65_536;
-/** What a group of one frame takes beside its payload. */
+/** Memory of a group of one frame beside its payload. */
 const COST = GROUP_COST + FRAME_COST;
 
 function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: number; rewinds?: boolean } = {}) {
@@ -33,7 +33,7 @@ function make(options: { maxAgeMs?: number; maxBytes?: number; budgetBytes?: num
 
 const held = (cache: TrackCache) => cache.groups.map(({ sequence, frames }) => [sequence, frames.length]);
 
-test("a rewind takes stale groups out whole, cuts the one it falls into, and lets no straggler in", () => {
+test("a rewind removes stale groups, cuts the one it falls into, and admits no straggler", () => {
   const { cache, budget, add } = make();
   add(0, 0, 20);
   add(1, 40, 60, 80);
@@ -57,7 +57,7 @@ test("a rewind takes stale groups out whole, cuts the one it falls into, and let
   expect(budget.usedBytes).toBe(0);
 });
 
-test("nothing is taken back without a classifier", () => {
+test("without a classifier nothing becomes stale", () => {
   const { cache, add } = make({ rewinds: false });
   add(0, 0);
   add(1, 100);
@@ -65,7 +65,7 @@ test("nothing is taken back without a classifier", () => {
   expect(held(cache)).toHaveLength(3);
 });
 
-test("age, bytes and the budget of all caches bound it, and the newest group always stays", () => {
+test("age, bytes and the shared budget bound a cache, and the newest group always stays", () => {
   const { cache, add, setNow } = make({ maxAgeMs: 100, maxBytes: 3 * (COST + 10) + 5 });
   for (const sequence of [0, 1, 2, 3]) add(sequence, sequence * 20);
   cache.evict();
@@ -81,7 +81,7 @@ test("age, bytes and the budget of all caches bound it, and the newest group alw
   expect(held(small.cache).map(([sequence]) => sequence)).toEqual([1]);
 });
 
-test("a broadcast's bound takes the oldest groups of all its tracks, and the relay's bound those of who asks", () => {
+test("a broadcast's bound drops the oldest groups of all its tracks, and the relay's bound those of the requester", () => {
   const full = { broadcast: 0, relay: 0 };
   const relay = new CacheBudget(100_000, { cacheFull: full });
   const broadcast = new CacheBudget(60_000, { parent: relay, cacheFull: full });
@@ -109,13 +109,13 @@ test("a broadcast's bound takes the oldest groups of all its tracks, and the rel
   elsewhere.add(0, 15);
   elsewhere.add(1, 15);
   expect([broadcast.usedBytes, other.usedBytes, relay.usedBytes]).toEqual([60_000, 30_000, 90_000]);
-  // The picture that came first makes room, though it is audio that comes.
+  // The video that came first makes room, though audio needs it.
   audio.add(4, 5);
   audio.cache.evict();
   expect(held(pictures.cache)).toEqual([[1, 1]]);
   expect(held(audio.cache)).toHaveLength(5);
   expect(full).toEqual({ broadcast: 1, relay: 0 });
-  // The newest of a track stays, so the audio has to go.
+  // The newest group of a track stays, so the audio has to go.
   pictures.add(2, 45);
   pictures.cache.evict();
   expect(held(pictures.cache)).toEqual([[2, 1]]);
@@ -158,12 +158,12 @@ test("a late joiner starts where it asks, else where others listen, else at the 
   expect(from(undefined, 225)).toEqual([11, EPOCH]);
 });
 
-test("frames without a byte, and groups by their number, are bounded by what they take in memory", () => {
+test("frames without a byte, and groups by their number, are bounded by their memory", () => {
   const { cache, budget } = make({ maxBytes: 1e6 });
   const record = cache.open(0);
   for (let frame = 0; frame < 5000; frame++) cache.append(record, WireFrame.of(frame, new Uint8Array(0)));
   expect([cache.bytes, record.cost, record.bytes]).toEqual([1_281_024, 1_281_024, 0]);
-  // With the next group there is another to keep.
+  // The next group leaves another one to keep.
   cache.open(1);
   expect([held(cache), budget.usedBytes]).toEqual([[[1, 0]], GROUP_COST]);
   for (let sequence = 2; sequence < 5000; sequence++) cache.open(sequence);
@@ -171,7 +171,7 @@ test("frames without a byte, and groups by their number, are bounded by what the
   expect(budget.usedBytes).toBe(cache.groups.length * GROUP_COST);
 });
 
-test("whatever is held, cut, taken back and dropped, what is counted is what is held", () => {
+test("whatever is held, cut, rewound and dropped, the count equals the held bytes", () => {
   const step = fc.record({
     sequence: fc.integer({ min: 0, max: 40 }),
     epoch: fc.integer({ min: 0, max: 2 }),

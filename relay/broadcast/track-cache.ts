@@ -3,22 +3,22 @@ import { Code } from "../wire/code.js";
 import { FRAME_COST, type WireFrame } from "../wire/group.js";
 import { CachedGroup } from "./cached-group.js";
 
-/** The rewind rule as the cache needs it; `RewindClassifier` of the container module fulfils it. */
+/** The rewind rule for the cache; `RewindClassifier` of the container module implements it. */
 export interface Classifier {
-  /** Takes note of a frame and judges it. */
+  /** Observes and classifies a frame. */
   observe(
     sequence: number,
     timestamp: Microseconds,
   ): { readonly stale: boolean; readonly rewind?: { readonly from: Microseconds } };
-  /** Judges a frame seen earlier by all that was observed since. */
+  /** Classifies an earlier frame by all observations since. */
   isStale(sequence: number, timestamp: Microseconds): boolean;
 }
 
 /** Options for {@link CacheBudget}. */
 export interface CacheBudgetOptions {
-  /** What this budget is a part of. */
+  /** The enclosing budget. */
   readonly parent?: CacheBudget;
-  /** Counts the groups that go because a broadcast, or the whole relay, holds more than allowed. */
+  /** Counts groups evicted because a broadcast, or the whole relay, holds more than allowed. */
   readonly cacheFull?: { broadcast: number; relay: number };
 }
 
@@ -46,13 +46,13 @@ export class CacheBudget {
     return this.#usedBytes > this.maxBytes;
   }
 
-  /** Counts bytes taken, or given back when negative. */
+  /** Counts bytes added, or freed when negative. */
   add(bytes: number): void {
     this.#usedBytes += bytes;
     this.#parent?.add(bytes);
   }
 
-  /** Makes a cache one of those that share this. */
+  /** Adds a cache to the sharing ones. */
   join(cache: TrackCache): void {
     this.#caches.add(cache);
   }
@@ -62,10 +62,11 @@ export class CacheBudget {
     this.#caches.delete(cache);
   }
 
-  /** Drops the oldest groups of the caches that share this until no more is held than allowed; each keeps its newest. */
+  /** Drops the oldest groups of the sharing caches until they hold no more than allowed; each keeps its newest. */
   evict(): void {
     this.#relieve(this);
-    // Over the limit of the relay, the broadcast that asks drops its own groups: to look for its oldest group would cost too much.
+    // Over the relay's limit, the requesting broadcast drops its own groups: finding the relay's oldest group would
+    // cost too much.
     if (this.#parent !== undefined) this.#relieve(this.#parent);
   }
 
@@ -94,31 +95,31 @@ export class CacheBudget {
 /** Options for {@link TrackCache}. */
 export interface TrackCacheOptions {
   readonly clock: Clock;
-  /** Groups older than this go, all but the newest. */
+  /** Maximum age of groups, except for the newest. */
   readonly maxAge: Microseconds;
-  /** Bytes held, of which the newest group is always kept. */
+  /** Maximum bytes held; the newest group always stays. */
   readonly maxBytes: number;
   /** Groups held. */
   readonly maxGroups: number;
   /** Shared with the other tracks of the broadcast. */
   readonly budget: CacheBudget;
-  /** Undefined where nothing is ever taken back: the bench's control, or a track without media time. */
+  /** Undefined where nothing ever becomes stale: the bench's control, or a track without media time. */
   readonly classifier: Classifier | undefined;
-  /** Whether the frames' timestamps are media time, and not the time of their arrival. */
+  /** Whether the frames' timestamps are media time, rather than arrival time. */
   readonly timed: boolean;
   /** Units per second of the frames' timestamps. */
   readonly timescale: number;
 }
 
-/** What a frame did. */
+/** Effect of a frame. */
 export interface AppendResult {
-  /** False when the frame was taken back already and the group ends before it. */
+  /** False when the frame was stale already and the group ends before it. */
   readonly kept: boolean;
-  /** Groups that this frame revealed as wholly taken back, already removed. */
+  /** Wholly stale groups that this frame revealed, already removed. */
   readonly stale: readonly CachedGroup[];
   /** Groups cut at the rewind, still good before it. */
   readonly truncated: readonly CachedGroup[];
-  /** Where the rewind that it revealed goes back to. */
+  /** Start of the rewind that it revealed. */
   readonly from?: Microseconds;
 }
 
@@ -149,12 +150,12 @@ export class TrackCache {
     return this.#groups;
   }
 
-  /** Bytes held: payload, and what groups and frames take beside it. */
+  /** Bytes held: payload, plus the memory of groups and frames. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Groups dropped for a bound so far. */
+  /** Groups evicted by a bound so far. */
   get evicted(): number {
     return this.#evicted;
   }
@@ -169,7 +170,7 @@ export class TrackCache {
     return this.#bySequence.get(sequence);
   }
 
-  /** The group with this sequence, made when there is none. */
+  /** The group with this sequence, created if missing. */
   open(sequence: number): CachedGroup {
     const known = this.#bySequence.get(sequence);
     if (known !== undefined) return known;
@@ -207,16 +208,13 @@ export class TrackCache {
     return { kept: false, truncated: revealed.truncated, stale: [...revealed.stale, record] };
   }
 
-  /** Gives up a group that will never be whole. */
+  /** Gives up a group that will never be complete. */
   abort(record: CachedGroup, code: number): void {
     record.abort(code);
     this.#remove(record);
   }
 
-  /**
-   * The groups a new watcher starts with: from the one it asked for; else from the one being heard at `playhead`;
-   * else the newest.
-   */
+  /** The first groups of a new watcher: from the one it asked for; else from the one at `playhead`; else the newest. */
   from(startGroup: number | undefined, playhead: Microseconds | undefined): readonly CachedGroup[] {
     const groups = this.#groups.filter((record) => record.frames.length > 0);
     if (groups.length === 0) return groups;
@@ -229,7 +227,7 @@ export class TrackCache {
     return groups.slice(start);
   }
 
-  /** Drops what is too old or too much; the newest group stays. */
+  /** Evicts by age and size; the newest group stays. */
   evict(): void {
     const { clock, maxAge, maxBytes, maxGroups, budget } = this.#options;
     const oldest = clock() - maxAge;
@@ -246,7 +244,7 @@ export class TrackCache {
     this.#remove(first);
   }
 
-  /** Bits per second over what is held, of media time or else of its arrival; 0 while unknown. */
+  /** Bits per second over the held groups, by media time or else by arrival; 0 while unknown. */
   bitrateBps(): number {
     const first = this.#groups.find(({ frames }) => frames.length > 0);
     const last = this.#groups.findLast(({ frames }) => frames.length > 0);
@@ -269,7 +267,7 @@ export class TrackCache {
     const truncated: CachedGroup[] = [];
     const { classifier } = this.#options;
     for (const record of [...this.#groups]) {
-      // What ends before the rewind stays, and needs no look at each of its frames.
+      // A group that ends before the rewind stays, without a look at its frames.
       if (record.latest === undefined || record.latest < from) continue;
       const index = record.frames.findIndex((frame) => classifier?.isStale(record.sequence, this.#time(frame)));
       if (index === 0) {
@@ -297,7 +295,7 @@ export class TrackCache {
     this.#count(-record.cost, -record.bytes);
   }
 
-  // Timescales may be anything, and so may times be beyond what can be distinguished.
+  // Timescales may be arbitrary, and so may times beyond what doubles distinguish.
   #time(frame: WireFrame): Microseconds {
     return microseconds(Math.min(frame.timestamp * this.#perMicrosecond, Number.MAX_SAFE_INTEGER));
   }

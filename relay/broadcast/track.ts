@@ -10,18 +10,21 @@ import type { TrackInfo } from "../wire/track.js";
 import type { CachedGroup } from "./cached-group.js";
 import { type AppendResult, type CacheBudget, type Classifier, TrackCache } from "./track-cache.js";
 
-/** Groups within a second that make a track a stream of media, where a lost group is soon followed by the next. */
+/** Groups within a second that make a track a media stream, where the next group soon follows a lost one. */
 const STEADY_GROUPS = 8;
-/** How long a lower rendition that there is not, or that broke, is not asked for again. */
+/** How long a lower rendition that is missing or broke is not requested again. */
 const LOW_REFUSED: Microseconds = fromSeconds(30);
 
-/** Where a track's groups come from. */
+/** Source of a track's groups. */
 export interface TrackSource {
-  /** Whether the media time of its frames is known, without which nothing can be classified. */
+  /** Whether the media time of its frames is known, without which none can be classified. */
   readonly timed: boolean;
-  /** Asks for the track's unchanging properties. */
+  /** Requests the track's constant properties. */
   info(): Promise<TrackInfo>;
-  /** Subscribes; the groups go to the track's `begin`, `push`, `end`, `abort`, `datagram`, `close`. Returns the undoing. */
+  /**
+   * Subscribes; the groups go to the track's `begin`, `push`, `end`, `abort`, `datagram`, `close`. Returns an
+   * unsubscribe function.
+   */
   subscribe(track: Track): () => void;
 }
 
@@ -37,17 +40,17 @@ export interface TrackOptions {
   readonly cacheAge: Microseconds;
   readonly cacheBytes: number;
   readonly cacheGroups: number;
-  /** The track that has the same groups at a lower bit rate; undefined where there can be none. */
+  /** The track with the same groups at a lower bit rate; undefined where none can exist. */
   readonly low?: () => Track | undefined;
-  /** Makes the judge of stale frames; undefined where nothing is taken back. */
+  /** Creates the classifier of stale frames; undefined where none become stale. */
   readonly classifier: (() => Classifier) | undefined;
   /** Latest playhead of the watchers that report, projected to now. */
   readonly latestPlayhead: () => Microseconds | undefined;
 }
 
 /**
- * One track: a single upstream subscription, its cache, and the watchers it fans out to. The work per incoming frame
- * is constant but for one queue step and one native call for each watcher.
+ * One track: a single upstream subscription, its cache, and its watchers. The work per incoming frame is constant
+ * except for one queue step and one native call for each watcher.
  */
 export class Track implements WatchedTrack {
   readonly name: string;
@@ -68,9 +71,9 @@ export class Track implements WatchedTrack {
   #evictedCounted = 0;
   #ingestBytes = 0;
   #lastSequence: number | undefined;
-  /** What its groups were like so far; one of several frames decides for good. */
+  /** The kind of its groups so far; one with several frames decides for good. */
   #groupsHold: "unknown" | "one frame" | "several frames" = "unknown";
-  /** When the newest groups came, until they came often enough. */
+  /** Arrivals of the newest groups, until they came often enough. */
   #starts: Microseconds[] | undefined = [];
   #closed = false;
   #settleClosed!: (code: number | undefined) => void;
@@ -98,7 +101,7 @@ export class Track implements WatchedTrack {
     return this.#options.live;
   }
 
-  /** How far a listener's playhead can be by what came of the track; undefined where its frames carry no timestamps. */
+  /** How far a listener's playhead can be, given the track's arrivals; undefined where frames carry no timestamps. */
   get bound(): PlayheadBound | undefined {
     return this.#bound;
   }
@@ -113,7 +116,7 @@ export class Track implements WatchedTrack {
     return this.#watchers;
   }
 
-  /** Whether its publisher has said that there is such a track. */
+  /** Whether its publisher has confirmed that the track exists. */
   get answered(): boolean {
     return this.#lastSequence !== undefined || (this.#cache !== undefined && this.#isPublishersOwn);
   }
@@ -138,14 +141,14 @@ export class Track implements WatchedTrack {
     return this.#idleSince;
   }
 
-  /** The track's unchanging properties, asked for once. */
+  /** The track's constant properties, requested once. */
   info(): Promise<TrackInfo> {
     if (this.#info === undefined) {
       this.#info = this.#options.source.info().then((info) => {
         if (this.#cache === undefined && !this.#closed) this.#makeCache(info);
         return info;
       });
-      // A track that there is not is asked for again with the next subscription, and takes no place until then.
+      // A missing track is requested again with the next subscription, and takes no place until then.
       this.#info.catch(() => {
         this.#info = undefined;
         this.close(Code.NOT_FOUND);
@@ -171,7 +174,7 @@ export class Track implements WatchedTrack {
     if (this.#watchers.delete(watcher)) this.#release();
   }
 
-  /** Hands every whole group to a follower from now on, instead of to watchers of its own; returns how to end that. */
+  /** Passes every whole group to a follower from now on, instead of to watchers; returns a function that ends it. */
   follow(follower: LowFollower): () => void {
     this.#followers.add(follower);
     this.#need();
@@ -222,7 +225,7 @@ export class Track implements WatchedTrack {
     if (this.#watchers.size === 0 && this.#followers.size === 0) this.#idleSince = this.#options.clock();
   }
 
-  /** Starts a group that arrives on a stream; undefined when all of it is known already or the track is over. */
+  /** Starts a group that arrives on a stream; undefined when it is known completely already or the track is over. */
   begin(sequence: number): CachedGroup | undefined {
     if (this.#closed || this.#cache === undefined) return undefined;
     const known = this.#cache.get(sequence);
@@ -240,7 +243,7 @@ export class Track implements WatchedTrack {
     return record;
   }
 
-  /** Adds frames to a group begun; false when the rest of it is not wanted. */
+  /** Adds frames to a group; false when the rest of it is not wanted. */
   push(record: CachedGroup, frames: readonly WireFrame[]): boolean {
     const first = record.frames.length === 0;
     let kept = true;
@@ -258,7 +261,7 @@ export class Track implements WatchedTrack {
     if (record.ended) return;
     record.end();
     if (record.frames.length === 0) this.#cache?.abort(record, Code.CANCEL);
-    // An epoch is opened by one frame, whatever the other groups are like.
+    // One frame opens an epoch, whatever the other groups are like.
     else if (!record.urgent && this.#groupsHold === "unknown") this.#groupsHold = "one frame";
     for (const watcher of this.#watchers) watcher.progress(record);
     if (record.frames.length > 0) for (const follower of this.#followers) follower.takeLow(record);
@@ -289,12 +292,12 @@ export class Track implements WatchedTrack {
     record.end();
     this.#spread(record, true, "datagram");
     for (const follower of this.#followers) follower.takeLow(record);
-    // A stream of the same group may stand open without a frame; then its stock readers still want it as a stream.
+    // A stream of the same group may be open without a frame; then its stock readers still need it as a stream.
     if (record.viaStream)
       for (const watcher of this.#watchers) if (watcher.mode === "mirror") watcher.offer(record, "stream");
   }
 
-  /** Looks after bounds and waiting watchers; called several times a second. */
+  /** Checks bounds and waiting watchers; called several times a second. */
   sweep(): void {
     if (this.#cache === undefined) return;
     this.#cache.evict();
@@ -304,7 +307,7 @@ export class Track implements WatchedTrack {
     for (const watcher of this.#watchers) watcher.sweep();
   }
 
-  /** Ends the track for everybody: orderly, or with a code when it broke. */
+  /** Ends the track for all watchers: in order, or with a code when it broke. */
   close(code?: number): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -352,7 +355,7 @@ export class Track implements WatchedTrack {
     else for (const watcher of this.#watchers) watcher.progress(record);
   }
 
-  // A catalog, of which each group matters, never comes this often.
+  // A catalog, where each group matters, never comes this often.
   #noteStart(): void {
     if (this.#starts === undefined) return;
     const now = this.#options.clock();
@@ -378,7 +381,7 @@ export class Track implements WatchedTrack {
   }
 }
 
-/** The properties of a track whose version has none: timestamps are made from the time of arrival, in microseconds. */
+/** Properties of a track whose version has none: arrival times become timestamps, in microseconds. */
 export const SYNTHETIC_INFO: TrackInfo = { priority: 0, ordered: false, maxLatencyMs: 10_000, timescale: 1_000_000 };
 
 /** A stamp for frames without a timestamp: microseconds since the first one. */

@@ -31,12 +31,12 @@ async function open(limits: Partial<ConnectionLimits>) {
   return { door, counters, dial };
 }
 
-// An error on the way, such as one of writing to what is closed, is no news.
+// An error on the way, such as a write to a closed socket, does not matter.
 function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once("close", () => resolve()));
 }
 
-test("a connection that asks for nothing ends in time, however little of TLS or of a request it sends", async () => {
+test("a connection without a request ends in time, however little of TLS or of a request it sends", async () => {
   const { door, counters, dial } = await open({});
   const clientHello = Uint8Array.of(22, 3, 1, 2, 0, 1);
   const sockets = [dial(""), dial(clientHello), dial("GET / HTTP/1.1\r\nHost: a\r\n")];
@@ -50,7 +50,7 @@ test("a connection that asks for nothing ends in time, however little of TLS or 
   expect(counters.timeout).toBeGreaterThan(1);
 });
 
-test("connections that are no session have a bound in all and by address, and give their place back", async () => {
+test("connections without a session have a bound in total and by address, and free their place", async () => {
   const { door, counters, dial } = await open({ connectionsPerAddress: 3, handshakeMs: 60_000 });
   const waiting = [dial("G"), dial("G"), dial("G")];
   await expect.poll(() => door.connections).toBe(3);

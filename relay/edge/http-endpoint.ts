@@ -8,20 +8,20 @@ import type { Certificate } from "../../transport/index.js";
 const TLS_HANDSHAKE = 22;
 /** How long a connection may idle between two requests. */
 const KEEP_ALIVE_MS = 5000;
-/** How often the server looks for connections that are too slow. */
+/** How often the server checks for slow connections. */
 const CHECK_MS = 1000;
 
-/** What connections that are no session may take up. */
+/** Limits of connections without a session. */
 export interface ConnectionLimits {
   /** At once. */
   readonly connections: number;
   /** At once from one address. */
   readonly connectionsPerAddress: number;
-  /** Milliseconds until a connection must have asked for something, TLS included. */
+  /** Milliseconds until a connection must have sent a request, including TLS. */
   readonly handshakeMs: number;
 }
 
-/** Connections that were not served, by reason. */
+/** Connections that were refused, by reason. */
 export interface ConnectionCounters {
   limit: number;
   address: number;
@@ -31,9 +31,9 @@ export interface ConnectionCounters {
 /** A TCP port that speaks HTTP and HTTPS. */
 export interface HttpEndpoint {
   readonly server: Server;
-  /** Connections now that are no session. */
+  /** Current connections without a session. */
   readonly connections: number;
-  /** Changes the certificate of the HTTPS connections to come; those that are open stay. */
+  /** Changes the certificate of future HTTPS connections; open ones stay. */
   setCertificate(certificate: Certificate): void;
 }
 
@@ -57,7 +57,7 @@ export async function listenHttp({
   readonly limits: ConnectionLimits;
   readonly counters: ConnectionCounters;
 }): Promise<HttpEndpoint> {
-  // Later than the deadline of a new connection, which counts what it ends.
+  // Later than the deadline of a new connection, which counts the connections it ends.
   const timeoutMs = 2 * limits.handshakeMs;
   const timeouts = {
     headersTimeout: timeoutMs,
@@ -81,7 +81,7 @@ export async function listenHttp({
   const [plain] = server.listeners("connection") as ((socket: Socket) => void)[];
   server.removeAllListeners("connection");
   const sockets = new Set<Socket>();
-  // The server's own knows neither what has sent no byte yet nor what went on as TLS or as a WebSocket.
+  // The server's own list lacks connections without a byte, and those that became TLS or a WebSocket.
   server.closeAllConnections = () => {
     for (const socket of sockets) socket.destroy();
   };
@@ -126,8 +126,8 @@ export async function listenHttp({
 }
 
 /**
- * The connections that are no session: bounded in number, by address, and in the time until they ask for something.
- * They go by their address and port, because of a connection with TLS there are two sockets.
+ * Connections without a session: bounded in number, by address, and in the time until they send a request. They are
+ * keyed by address and port, because a TLS connection has two sockets.
  */
 class WaitingSockets {
   readonly #limits: ConnectionLimits;
@@ -144,7 +144,7 @@ class WaitingSockets {
     return this.#deadlines.size;
   }
 
-  /** Counts a connection; false when there is no room for it. */
+  /** Counts a connection; false without room for it. */
   take(socket: Socket): boolean {
     const { remoteAddress: address = "" } = socket;
     const name = nameOf(socket);
@@ -165,7 +165,7 @@ class WaitingSockets {
     return true;
   }
 
-  /** It asked for something: from now on HTTP's own timeouts hold. */
+  /** It sent a request: from now on HTTP's own timeouts apply. */
   asked(socket: Socket): void {
     clearTimeout(this.#deadlines.get(nameOf(socket)));
   }
@@ -190,7 +190,7 @@ function nameOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** The port an HTTP server got. */
+/** The port that an HTTP server got. */
 export function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
 }

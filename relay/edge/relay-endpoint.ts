@@ -8,7 +8,7 @@ import type { Logger } from "../ops/log.js";
 import type { RelayCounters } from "../relay-counters.js";
 import { closeHttp, type HttpEndpoint, listenHttp, portOf } from "./http-endpoint.js";
 
-/** Tries to find a port that is free in both TCP and UDP. */
+/** Attempts to find a port that is free in both TCP and UDP. */
 const PORT_ATTEMPTS = 5;
 /** How soon, and how late at most, a QUIC side that could not bind tries again. */
 const REBIND_MS = { first: 100, most: 5000 };
@@ -64,12 +64,12 @@ export class RelayEndpoint {
     return { host: this.#options.host, port: this.#port };
   }
 
-  /** What takes sessions, one server for each carrier. */
+  /** One server for each carrier. */
   get servers(): readonly SessionServer[] {
     return this.#servers;
   }
 
-  /** TCP connections that are no session. */
+  /** TCP connections without a session. */
   get connections(): number {
     return this.#http.connections;
   }
@@ -80,8 +80,8 @@ export class RelayEndpoint {
   }
 
   /**
-   * Replaces the certificate of everything. Resolves when QUIC listens again, whose sessions end. Throws an `InputError`
-   * (`CERTIFICATE_UNUSABLE`) and keeps the one before.
+   * Replaces the certificate everywhere. Resolves when QUIC listens again, whose sessions end. Throws an `InputError`
+   * (`CERTIFICATE_UNUSABLE`) and keeps the previous one.
    */
   async setCertificate(certificate: Certificate): Promise<void> {
     // Before the sessions end, because their clients ask for the new hash at once.
@@ -132,7 +132,7 @@ export class RelayEndpoint {
     }
   }
 
-  // A port that lingers with the system for a moment must not cost the relay its QUIC side.
+  // A port that the system frees a moment too late must not cost the relay its QUIC side.
   async #rebind(certificate: Certificate): Promise<void> {
     for (const server of this.#servers) {
       let waitMs = REBIND_MS.first;

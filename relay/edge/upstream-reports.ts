@@ -7,7 +7,7 @@ import { RelayCounters } from "../relay-counters.js";
 import { WireFrame } from "../wire/group.js";
 import type { TrackInfo } from "../wire/track.js";
 
-/** How long the upstream relay may leave aggregates unanswered before it counts as one that does not read them. */
+/** After this long without an answer, the upstream relay counts as one that does not read aggregates. */
 const UNANSWERED: Microseconds = fromSeconds(3);
 /** How long relays should keep an aggregate that a newer one has replaced, in milliseconds. */
 const RETAIN_MS = 500;
@@ -19,9 +19,9 @@ interface Carried {
 }
 
 /**
- * What an edge publishes to its upstream relay: its aggregates, on one small broadcast for each broadcast that a client
- * listens to here, where the upstream relay does not answer the aggregates that come beside the protocol. The publisher
- * looks for these broadcasts as it does for those of listeners.
+ * An edge's publications to its upstream relay: its aggregates, on one small broadcast for each broadcast with a client
+ * here, where the upstream relay does not answer the aggregates beside the protocol. The publisher looks for these
+ * broadcasts as it does for those of listeners.
  */
 export class UpstreamReports {
   /** The broadcasts that the upstream relay may watch. */
@@ -36,14 +36,14 @@ export class UpstreamReports {
     this.origin = new Origin({ maxBroadcasts: limits.broadcasts, counters });
     this.#environment = {
       ...environment,
-      // What is made here is none of what the relay received.
+      // Broadcasts created here do not count as received.
       counters: new RelayCounters(),
       classifier: undefined,
       limits: { ...limits, cacheMs: RETAIN_MS },
     };
   }
 
-  /** Takes an aggregate about a broadcast, by its path upstream; false when it is not published. */
+  /** Sends an aggregate about a broadcast, by its path upstream; false when it is not published. */
   send(path: string, body: Uint8Array): boolean {
     const now = this.#environment.clock();
     this.#firstAt ??= now;
@@ -53,7 +53,7 @@ export class UpstreamReports {
     return outlet !== undefined;
   }
 
-  /** Takes note that the upstream relay reads aggregates, so that nothing needs to be published. */
+  /** Notes that the upstream relay reads aggregates, so that none need to be published. */
   answered(): void {
     this.#answered = true;
     this.close();

@@ -9,13 +9,13 @@ import { UpstreamReports } from "./upstream-reports.js";
 
 /** The events of {@link Upstream}. */
 export interface UpstreamEvents {
-  /** There is a session to the upstream relay, with what is published to it. */
+  /** A session to the upstream relay, with the reports published to it. */
   session: [Session, UpstreamReports];
-  /** The session could not be made or was lost. */
+  /** The session failed to open or was lost. */
   problem: [Error];
 }
 
-/** Keeps a session to the relay that this one is an edge of. */
+/** Keeps a session to the upstream relay of this edge. */
 export class Upstream extends EventEmitter<UpstreamEvents> {
   readonly #reconnector: Reconnector;
   #reports: UpstreamReports | undefined;
@@ -51,7 +51,7 @@ export class Upstream extends EventEmitter<UpstreamEvents> {
     this.#reports?.sweep();
   }
 
-  /** Ends the session and tries no more; idempotent. */
+  /** Ends the session and stops reconnecting; idempotent. */
   close(): void {
     this.#reconnector.close();
   }

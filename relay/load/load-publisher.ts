@@ -13,7 +13,7 @@ export const LOAD_TRACK = "audio";
 const VERSION = 5;
 const MAX_REQUEST_BYTES = 65_536;
 const INFO = { priority: 1, ordered: false, maxLatencyMs: 1000, timescale: 1_000_000 };
-// Where an object's payload carries the time of its sending, and what marks those that count.
+// Offset of the send time in an object's payload, and the mark of objects that count.
 const HEAD_BYTES = 9;
 
 /** Smallest payload of an object. */
@@ -23,7 +23,7 @@ export const MIN_PAYLOAD_BYTES = HEAD_BYTES;
 export class LoadPublisher {
   readonly #session: Session;
   readonly #broadcast: string;
-  // A stream whose sending half is collected as garbage ends.
+  // A stream whose sending half is garbage-collected ends.
   readonly #held = new Set<BidirectionalStream>();
   /** Resolves once the relay has subscribed. */
   readonly watched: Promise<void>;
@@ -97,7 +97,7 @@ export class LoadPublisher {
   }
 }
 
-/** When an object was sent, by `performance.now()` of this process, or undefined when it does not count. */
+/** Send time of an object, by `performance.now()` of this process; undefined when it does not count. */
 export function sentAt(payload: Uint8Array): number | undefined {
   if (payload.length < HEAD_BYTES || payload[8] !== 1) return undefined;
   return new DataView(payload.buffer, payload.byteOffset, 8).getFloat64(0);

@@ -10,18 +10,18 @@ import { greet, LOAD_TRACK, sentAt } from "./load-publisher.js";
 const VERSION = 5;
 const MAX_MESSAGE_BYTES = 65_536;
 const ID = 0;
-// With a latency of 0 the stock relay skips whatever can not go at once.
+// With a latency of 0 the stock relay skips whatever cannot be sent at once.
 const WANTED = { priority: 128, ordered: false, maxLatencyMs: 1000, startGroup: undefined, endGroup: undefined };
 
 /** A light watcher of a load run: it counts what arrives and decodes nothing. */
 export class LoadWatcher {
   readonly #session: Session;
   readonly #keepAges: boolean;
-  // A stream whose sending half is collected as garbage ends.
+  // A stream whose sending half is garbage-collected ends.
   readonly #held = new Set<BidirectionalStream>();
-  /** Objects that count and arrived, copies left out. */
+  /** Counted objects that arrived, without copies. */
   objects = 0;
-  /** Milliseconds from sending to arrival of each, where they are kept. */
+  /** Milliseconds from sending to arrival of each, where recorded. */
   readonly ages: number[] = [];
   #newest = -1;
   #ended = false;
@@ -72,7 +72,7 @@ export class LoadWatcher {
         const { sequence, frame } = decodeDatagram(body);
         this.#object(sequence, frame.payload);
       } catch {
-        // What is no object of ours is none of a load run's business.
+        // Other objects do not concern a load run.
       }
     }
   }
@@ -97,7 +97,7 @@ export class LoadWatcher {
     }
   }
 
-  // A relay may ask a watcher what it publishes: nothing.
+  // A relay may ask what a watcher publishes: nothing.
   async #accept(): Promise<void> {
     for (;;) {
       const stream = await this.#session.acceptBidirectional();
@@ -118,6 +118,6 @@ async function drain(stream: ReceiveStream): Promise<void> {
   try {
     while ((await stream.read()) !== undefined);
   } catch {
-    // The session's end is all that ends it, and the session knows.
+    // Only the session's end ends it, and the session reports that.
   }
 }

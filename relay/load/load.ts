@@ -7,65 +7,65 @@ import { LoadPublisher } from "./load-publisher.js";
 import { LoadWatcher } from "./load-watcher.js";
 
 const PROTOCOL = "moq-lite-05";
-// Their ages on arrival are the latency; of the others only the number of objects is kept.
+// Watchers whose ages on arrival are the latency; the others only count objects.
 const PROBES = 20;
 const LANES = 16;
 const ANSWER_MS = 10_000;
 const WARM_SECONDS = 1;
 const STRAGGLERS_MS = 500;
-/** How long the end of a session may come after what failed because of it. */
+/** How long after a failure the end of the session that caused it may arrive. */
 const REASON_MS = 50;
 
 /** Options for {@link loadRelay}. */
 export interface LoadOptions {
   /** The relay, with a token as `?jwt=` that may publish and watch. */
   readonly url: string | URL;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: Omit<ConnectOptions, "signal" | "protocols">;
-  /** Where in the relay the run's broadcast is published; its name ends in random letters. Default `unsay-bench`. */
+  /** Path of the run's broadcast at the relay; random letters are appended. Default `unsay-bench`. */
   readonly broadcast?: string;
-  /** Sessions that watch. */
+  /** Number of watching sessions. */
   readonly watchers: number;
-  /** Sessions that begin each second, or undefined for as fast as they can. */
+  /** Sessions opened per second, or undefined for as fast as possible. */
   readonly joinsPerSecond?: number;
-  /** How long objects are counted. */
+  /** How long to count objects. */
   readonly seconds: number;
-  /** Objects a second. */
+  /** Objects per second. */
   readonly perSecond: number;
   /** Payload bytes of each, from {@link MIN_PAYLOAD_BYTES} on. */
   readonly payloadBytes: number;
-  /** How the publisher sends them. */
+  /** How to send them. */
   readonly via: "datagram" | "stream";
   /** Ends the run early. */
   readonly signal: AbortSignal;
 }
 
-/** What a load run showed. */
+/** Result of a load run. */
 export interface LoadResult {
   /** Watchers that joined. */
   readonly joined: number;
-  /** Watchers that could not. */
+  /** Watchers that could not join. */
   readonly failed: number;
-  /** Why the first of them could not; undefined when all joined. */
+  /** The first watcher's error; undefined when all joined. */
   readonly failure: Error | undefined;
   /** Sessions that ended before the run did. */
   readonly lost: number;
-  /** Objects published while it counted. */
+  /** Objects published while counting. */
   readonly published: number;
-  /** Of the published times the joined, the share that arrived. */
+  /** The share that arrived of the published objects times the joined watchers. */
   readonly deliveredShare: number;
-  /** Milliseconds from connecting to having subscribed, one for each that joined. */
+  /** Milliseconds from connecting to a subscription, one for each watcher that joined. */
   readonly joinMs: readonly number[];
   /** Milliseconds from the publisher's send to arrival at up to 20 of the watchers. */
   readonly latencyMs: readonly number[];
-  /** Share of the time for which this process's event loop was busy; near 1 it measured itself. */
+  /** Share of the time that this process's event loop was busy; near 1 it measured itself. */
   readonly loopShare: number;
 }
 
 /**
- * Publishes to a relay and watches there many times over, with sessions of their own. Throws a `TransportError`:
- * `CONNECT_FAILED` and so on for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`. An abort while objects are counted
- * ends the run with what it showed so far; before that it throws a `StateError` (`INTERRUPTED`).
+ * Publishes to a relay and watches there in many sessions of its own. Throws a `TransportError`: `CONNECT_FAILED` and
+ * so on for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`. An abort while counting ends the run with the results
+ * so far; before that it throws a `StateError` (`INTERRUPTED`).
  */
 export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   const { watchers, seconds, perSecond, signal } = options;
@@ -81,7 +81,7 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   try {
     const session = await open();
     const publisher = await reasoned(session, LoadPublisher.start(session, path));
-    // The relay has to know of the broadcast before it takes subscriptions.
+    // The relay has to know the broadcast before it takes subscriptions.
     await pause(200, signal);
     const crowd: LoadWatcher[] = [];
     const joinMs: number[] = [];
@@ -153,7 +153,7 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   }
 }
 
-/** What a session is used for; where that fails because the relay ended the session, it fails with the relay's reason. */
+/** Uses a session; where that fails because the relay ended the session, it fails with the relay's reason. */
 async function reasoned<T>(session: Session, use: Promise<T>): Promise<T> {
   try {
     return await use;
@@ -167,7 +167,7 @@ function interrupted(): StateError {
   return new StateError("INTERRUPTED", "The load run was stopped before it counted anything.");
 }
 
-/** Waits, but not beyond the abort of the signal. */
+/** Waits, until the signal aborts. */
 async function pause<T>(ms: number, signal?: AbortSignal, value?: T): Promise<T | undefined> {
   if (ms > 0) await wait(ms, undefined, { signal }).catch(() => {});
   return value;

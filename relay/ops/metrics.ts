@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { faultCounts } from "../../base/index.js";
 import type { RelayStats } from "../stats.js";
 
-/** Makes a Prometheus registry that reads a relay's statistics whenever it is scraped, plus the process's own. */
+/** Creates a Prometheus registry that reads a relay's statistics at every scrape, plus the process's own. */
 export function relayMetrics(stats: () => RelayStats): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

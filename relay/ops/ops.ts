@@ -3,14 +3,14 @@ import type { Registry } from "prom-client";
 import { TransportError } from "../../base/index.js";
 import { SitePolicy } from "../admission/site-policy.js";
 
-/** What the operations port serves. */
+/** Sources of the operations port. */
 export interface OpsSource {
   readonly metrics: Registry;
   /** False while the relay drains or does not listen. */
   readonly ready: () => boolean;
-  /** Everything announced, for people. */
+  /** Every announced broadcast, for people. */
   readonly broadcasts: () => unknown;
-  /** Further host names that the port answers to, such as a proxy's. */
+  /** More host names that the port answers to, such as a proxy's. */
   readonly allowedHosts?: readonly string[] | undefined;
 }
 

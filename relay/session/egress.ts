@@ -32,14 +32,14 @@ interface Watched {
   confirmedAt?: Microseconds;
 }
 
-/** The session that a receipt for an edge's aggregate names: an edge has many. */
+/** The session in a receipt for an edge's aggregate: an edge has many. */
 const EDGE_SESSION = 0;
 const RECEIPT_SPACING: Microseconds = fromSeconds(1);
 
-/** The watching side of a connection: what the peer asks for and gets, and what it reports. */
+/** The watching side of a connection: the peer's requests and deliveries, and its reports. */
 export class Egress {
   readonly #peer: Peer;
-  // Subscribe ids, and broadcasts by the hash that reports name them with.
+  // Subscribe ids, and broadcasts by the hash in reports.
   readonly #subscriptions = new Set<number>();
   readonly #watched = new Map<number, Watched>();
   readonly #pending: ByteBudget;
@@ -56,7 +56,7 @@ export class Egress {
     return this.#pending.usedBytes;
   }
 
-  /** Announces to the peer what it may watch, until it leaves. */
+  /** Announces everything the peer may watch, until it leaves. */
   async announce(reader: StreamReader, { send, receive }: BidirectionalStream): Promise<void> {
     const { scope, offered, hopId, environment } = this.#peer;
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
@@ -86,7 +86,7 @@ export class Egress {
     receive.stop(Code.CANCEL);
   }
 
-  /** Whether anything below a prefix could ever be shown to the peer; a publisher may ask about names of its own. */
+  /** Whether the peer could ever see anything below a prefix; a publisher may ask about its own names. */
   #mayAsk(prefix: string): boolean {
     const { scope } = this.#peer;
     const overlaps = (other: string): boolean =>
@@ -94,7 +94,7 @@ export class Egress {
     return scope.get.some(overlaps) || scope.put.some(overlaps);
   }
 
-  // It would wait for ever for what it will never see.
+  // It would wait for ever for something it will never see.
   #refuse(prefix: string): void {
     const token = this.#peer.session.url.searchParams.has("jwt");
     // A publisher looks for reports on its broadcast.
@@ -131,7 +131,7 @@ export class Egress {
     this.#watch(hash, broadcast, watcher);
     try {
       track.attach(watcher, message.startGroup);
-      // Who has gone does not wait for an answer, which may never come.
+      // A subscriber that left does not wait for an answer, which may never come.
       const updates = this.#followUpdates(reader, watcher);
       if ((await race([track.info(), updates])) === "left") return void send.finish();
       if (!hasTimestamps(version)) await send.write(encodeSubscribeResponse({ kind: "ok" }, version));
@@ -184,7 +184,7 @@ export class Egress {
     quiet(send.write(encodeSubscribeResponse({ kind: "start", group }, version)));
   }
 
-  // Resolves when the subscriber leaves, whichever way.
+  // Resolves when the subscriber leaves, in any way.
   async #followUpdates(reader: StreamReader, watcher: Watcher): Promise<"left"> {
     try {
       for (;;) {
@@ -221,7 +221,7 @@ export class Egress {
     const { scope, offered, environment } = this.#peer;
     const path = joinPath(scope.root, request.broadcast);
     if (!allows(scope.get, path)) return refuse(stream, Code.UNAUTHORIZED);
-    // What is not there is not asked for.
+    // Missing groups are not requested upstream.
     const record = offered.get(path)?.tracks.get(request.track)?.cache?.get(request.group);
     if (record === undefined || !record.ended || !hasTimestamps(this.#peer.version))
       return refuse(stream, Code.NOT_FOUND);
@@ -269,14 +269,14 @@ export class Egress {
       this.#confirm(watched, decoded.report);
       return;
     }
-    // An edge names listeners of its own: each counts here as if it reported itself, but none is the edge's session.
+    // An edge names its own listeners: each counts as if it reported itself, but none is the edge's session.
     for (const report of reportsOf(decoded.aggregate))
       watched.broadcast.report(`${this.#peer.id}/${report.session}`, report, this.#peer.id);
     const { broadcast, aggregateId } = decoded.aggregate;
     this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
   }
 
-  // Sends a listener or an edge what only the relay knows of its delivery, and that its reports are read.
+  // Sends a listener or an edge the relay's own numbers on its delivery, which also confirms that its reports are read.
   #confirm(watched: Watched, about: Pick<Report, "broadcast" | "session" | "reportId">): void {
     const { clock, counters } = this.#peer.environment;
     const now = clock();
@@ -321,7 +321,7 @@ export class Egress {
     known.broadcast.forget(this.#peer.id);
   }
 
-  /** Forgets what the peer watched. */
+  /** Forgets the peer's subscriptions. */
   end(): void {
     for (const { broadcast } of this.#watched.values()) broadcast.forget(this.#peer.id);
   }

@@ -17,7 +17,7 @@ import { decodeTrackInfo, encodeTrackRequest } from "../wire/track.js";
 import { hasRanges, hasTimestamps, versionName } from "../wire/version.js";
 import type { Peer } from "./peer.js";
 
-// How long the peer has to answer a request of ours.
+// How long the peer may take to answer our request.
 const ANSWER_MS = 10_000;
 
 interface TrackPull {
@@ -25,15 +25,15 @@ interface TrackPull {
   readonly stamp: (payload: Uint8Array) => number | undefined;
 }
 
-/** The publishing side of a connection: what the peer announces, and what we subscribe to of it. */
+/** The publishing side of a connection: the peer's announcements, and our subscriptions to them. */
 export class Ingest implements BroadcastSource {
   readonly id: string;
   readonly #peer: Peer;
   readonly #clock: Clock;
   readonly #partial: ByteBudget;
-  // What the peer announced, by the path it gave.
+  // The peer's announcements, by the peer's own path.
   readonly #announced = new Map<string, Broadcast>();
-  // What we subscribed to, by our subscribe id.
+  // Our subscriptions, by our subscribe id.
   readonly #pulls = new Map<number, TrackPull>();
   #nextSubscribe = 0;
   #blindLogged = false;
@@ -61,7 +61,7 @@ export class Ingest implements BroadcastSource {
     return this.#peer.alive();
   }
 
-  /** Where a track that the peer announced comes from. */
+  /** Source of a track that the peer announced. */
   track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource {
     if (hasTimestamps(this.#peer.version)) {
       return {
@@ -95,7 +95,7 @@ export class Ingest implements BroadcastSource {
       await send.write(encodeTrackRequest({ broadcast, track }));
       const reader = this.#peer.reader(receive);
       const info = decodeTrackInfo(await reader.message());
-      // Not before the answer: the Rust implementation takes an end of ours for a change of mind.
+      // Not before the answer: the Rust implementation takes our end as a cancellation.
       void send.finish();
       reader.discard(Code.CANCEL).catch(() => {});
       return info;
@@ -120,7 +120,7 @@ export class Ingest implements BroadcastSource {
       const whole = { maxLatencyMs: this.#limits.cacheMs, startGroup: undefined, endGroup: undefined };
       const message = { id, broadcast, track: track.name, priority: 128, ordered: false, ...whole };
       await stream.send.write(encodeSubscribe(message, version));
-      // Not waited for before, which would cost a round trip: the publisher ranks its own tracks, audio before pictures.
+      // Awaiting this first would cost a round trip: the publisher ranks its own tracks, audio before video.
       const { priority, ordered } = await track.info();
       if (hasTimestamps(version)) {
         await stream.send.write(encodeSubscribeUpdate({ ...whole, priority, ordered }, version));
@@ -130,7 +130,7 @@ export class Ingest implements BroadcastSource {
     };
     run().then(
       () => {
-        // Groups still on their way keep their place for a moment.
+        // Groups in flight keep their place for a moment.
         setTimeout(
           guard("relay.pull", () => this.#pulls.delete(id)),
           1000,
@@ -146,7 +146,7 @@ export class Ingest implements BroadcastSource {
     return cancel;
   }
 
-  /** Follows what the peer announces until it announces no more. */
+  /** Follows the peer's announcements until they end. */
   async follow(): Promise<void> {
     const { origin, hopId } = this.#peer;
     const { send, receive } = await this.#peer.session.openBidirectional();
@@ -188,7 +188,7 @@ export class Ingest implements BroadcastSource {
 
   #started(suffix: string, hops: readonly bigint[]): void {
     const { scope, origin, environment, log, upstreamReports } = this.#peer;
-    // What is reported elsewhere is for the publisher, which is upstream.
+    // Reports from elsewhere are for the publisher, which is upstream.
     if (upstreamReports !== undefined && isFeedbackPath(suffix)) return;
     const path = joinPath(scope.root, suffix);
     if (!allows(scope.put, path)) {
@@ -207,8 +207,9 @@ export class Ingest implements BroadcastSource {
   }
 
   /**
-   * moq-lite has no answer to an announcement, so a session that came to publish what it may not is closed with the reason.
-   * One that publishes something else as well goes on, and so does a listener that may not publish its reports.
+   * moq-lite has no answer to an announcement, so a session that came to publish something forbidden is closed with the
+   * reason. A session that also publishes something else stays, and so does a listener that may not publish its
+   * reports.
    */
   #refuse(suffix: string): void {
     if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.upstreamReports !== undefined) return;
@@ -281,7 +282,7 @@ export class Ingest implements BroadcastSource {
     }
   }
 
-  /** Withdraws all that the peer announced. */
+  /** Withdraws all announcements of the peer. */
   end(): void {
     for (const broadcast of this.#announced.values()) this.#peer.origin.withdraw(broadcast);
     this.#announced.clear();

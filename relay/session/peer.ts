@@ -7,18 +7,18 @@ import type { Logger } from "../ops/log.js";
 import type { StreamReader } from "../wire/stream.js";
 import type { Version } from "../wire/version.js";
 
-/** What both sides of a connection need of it: whom they talk to, and where failures go. */
+/** The peer as both sides of a connection see it, and where failures go. */
 export interface Peer {
   /** Unique at this relay. */
   readonly id: string;
   readonly session: Session;
   readonly version: Version;
   readonly scope: Scope;
-  /** Where what it announces goes. */
+  /** Receives the peer's announcements. */
   readonly origin: Origin;
-  /** Where what it may watch comes from. */
+  /** Source of everything the peer may watch. */
   readonly offered: Origin;
-  /** Where the peer is our upstream: what is published to it. */
+  /** Where the peer is our upstream: the reports published to it. */
   readonly upstreamReports: UpstreamReports | undefined;
   readonly environment: RelayEnvironment;
   readonly log: Logger;
@@ -26,18 +26,18 @@ export interface Peer {
   readonly hopId: bigint;
   /** The peer's hop id, or 0 when it sent none. */
   readonly peerHopId: bigint;
-  /** Whether the peer itself announces a broadcast at a path. */
+  /** Whether the peer itself announces a broadcast at this path. */
   publishes(path: string): boolean;
-  /** Whether anything comes of the peer; see `SessionLife`. */
+  /** Whether the peer sends anything; see `SessionLife`. */
   alive(): boolean;
-  /** Takes note that the peer has said something sensible. */
+  /** Notes that the peer has sent a valid message. */
   greet(): void;
-  /** Sends a record of flow control beside the protocol: as a datagram, or on a stream where the session has none. */
+  /** Sends a flow control record beside the protocol: as a datagram, or on a stream where the session has none. */
   sendRecord(body: Uint8Array): boolean;
   /** Reads a stream within the limits. */
   reader(stream: ReceiveStream): StreamReader;
-  /** Ends the session for what the peer did wrong; what merely broke is as in {@link streamFailed}. */
+  /** Ends the session for a fault of the peer; a mere break is handled like {@link streamFailed}. */
   fail(error: unknown): void;
-  /** Takes note that a stream broke; ends the session when the relay itself is at fault. */
+  /** Notes that a stream broke; ends the session when the relay itself is at fault. */
   streamFailed(error: unknown): void;
 }

@@ -29,7 +29,7 @@ import { Ingest } from "./ingest.js";
 import type { Peer } from "./peer.js";
 import { askPeer, SessionLife } from "./session-life.js";
 
-// Unknown stream types are no error in moq-lite, but a peer that opens nothing else speaks something else.
+// Unknown stream types are legal in moq-lite, but a peer that opens nothing else speaks another protocol.
 const MAX_UNKNOWN_STREAMS = 8;
 // Before any media: a record is small and decides what is sent.
 const RECORD_PRIORITY = 0x7fff_ffff;
@@ -40,13 +40,15 @@ export interface RelaySessionOptions {
   readonly id: string;
   readonly session: Session;
   readonly scope: Scope;
-  /** Where this relay connected to the peer, its upstream: what is published to it, and all that it may watch. */
+  /**
+   * Where this relay connected to the peer, its upstream: the reports published to it, which are all that it may watch.
+   */
   readonly upstreamReports?: UpstreamReports;
   readonly environment: RelayEnvironment;
   readonly log: Logger;
 }
 
-/** One moq-lite session of the relay, both its sides: what the peer watches and what it publishes. */
+/** One moq-lite session of the relay, with both sides: what the peer watches and what it publishes. */
 export class RelaySession implements Peer {
   readonly id: string;
   readonly session: Session;
@@ -132,7 +134,7 @@ export class RelaySession implements Peer {
       this.#spawn(this.#acceptBidirectional());
       this.#spawn(this.#acceptUnidirectional());
       if (this.session.datagrams) this.#spawn(this.#receiveDatagrams());
-      // Also of a peer that may publish nothing, which learns so when it tries.
+      // Even for a peer that may publish nothing, which finds out when it tries.
       this.#spawn(this.#ingest.follow());
     } catch (error) {
       this.fail(error);
@@ -143,7 +145,7 @@ export class RelaySession implements Peer {
     log.info({ closeCode, reason }, "The session has ended.");
   }
 
-  /** Asks the peer to leave, where the version can say so. */
+  /** Asks the peer to leave, where the version supports it. */
   goaway(uri = ""): void {
     if (!hasGoaway(this.#version) || this.#closed) return;
     this.#spawn(
@@ -162,7 +164,7 @@ export class RelaySession implements Peer {
     this.#end();
   }
 
-  // --- What the two sides ask of it ----------------------------------------------------------------------------------
+  // --- Calls of the two sides ----------------------------------------------------------------------------------------
 
   publishes(path: string): boolean {
     return this.#ingest.announces(path);
@@ -218,7 +220,7 @@ export class RelaySession implements Peer {
     }
     this.#version = agreed;
     if (!hasTimestamps(agreed)) {
-      // These versions have no SETUP, so a client that waits has nothing to say.
+      // These versions have no SETUP, so a client that waits has nothing to send.
       this.greet();
       return;
     }
@@ -290,7 +292,7 @@ export class RelaySession implements Peer {
         return reader.discard(Code.CANCEL);
       }
       case StreamType.PROBE:
-        // The carrier measures nothing to report; closing both ways lets the peer release its end.
+        // The carrier has no measurements to report; closing both ways lets the peer release its end.
         void stream.send.finish();
         stream.receive.stop(Code.CANCEL);
         return;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fromMilliseconds } from "../../base/index.js";
 import { SessionLife } from "./session-life.js";
 
-/** A session on a virtual clock: what its peer sends, and whether it answers. */
+/** A session on a virtual clock, with the peer's traffic and answers. */
 class Stage {
   nowMs = 0;
   asked = 0;
@@ -23,7 +23,7 @@ class Stage {
     this.peer = peer;
   }
 
-  /** Runs on, looking ten times a second; returns when the verdict changed, and to what. */
+  /** Runs on, checking ten times a second; returns when the verdict changed, and to what. */
   async runTo(untilMs: number): Promise<{ readonly atMs: number; readonly alive: boolean }[]> {
     const changes: { readonly atMs: number; readonly alive: boolean }[] = [];
     let alive = this.life.check();
@@ -54,7 +54,7 @@ test("a publisher that speaks or answers is alive, however long it is not asked 
     expect(await stage.runTo(60_000)).toEqual([]);
     stage.nowMs += 3_600_000;
     expect(await stage.runTo(stage.nowMs + 10_000)).toEqual([]);
-    // Often enough to know within seconds, and not more than once a second.
+    // Often enough to notice within seconds, and at most once a second.
     expect(stage.asked).toBeLessThanOrEqual(70);
   }
 });

@@ -6,7 +6,7 @@ import { hasRanges, type Version } from "../wire/version.js";
 /** A prefix that no broadcast has. */
 const NOTHING = ".unsay-probe";
 
-/** Questions without an answer, each of which is a stream: a peer that goes on answers one of them just as well. */
+/** Unanswered questions, each of which is a stream: a live peer answers any of them. */
 const MAX_ASKED = 4;
 
 /** Options of {@link SessionLife}. */
@@ -17,8 +17,8 @@ export interface SessionLifeOptions {
 }
 
 /**
- * Whether anything comes over a session, watched only while it matters: where another publisher of the same name waits,
- * because QUIC takes 30 s to find a process that was killed.
+ * Whether a session has traffic, watched only while it matters: where another publisher of the same name waits, because
+ * QUIC takes 30 s to notice a killed process.
  */
 export class SessionLife {
   readonly #ask: () => Promise<boolean>;
@@ -32,13 +32,13 @@ export class SessionLife {
     this.#clock = clock;
   }
 
-  /** Something came. */
+  /** Data arrived. */
   heard(): void {
     this.#watch?.heard(this.#clock());
     this.#alive = true;
   }
 
-  /** Whether something came lately; to be called every `TICK_MS` as long as it matters. Asks the peer where nothing comes. */
+  /** Whether data arrived lately; call it every `TICK_MS` as long as it matters. Asks a silent peer. */
   check(): boolean {
     const now = this.#clock();
     this.#watch ??= new PathWatch(now);
@@ -62,9 +62,9 @@ export class SessionLife {
   }
 }
 
-/** Asks a peer for a sign of life with what its version answers at once; see `probe`. */
+/** Asks a peer for a sign of life with a request that its version answers at once; see `probe`. */
 export function askPeer(session: Session, version: Version): Promise<boolean> {
   if (hasRanges(version)) return probe(session);
-  // There is no PROBE, but a request for a prefix without broadcasts is answered just as soon.
+  // Without PROBE, a request for a prefix without broadcasts is answered just as soon.
   return probe(session, encodeAnnounceRequest({ prefix: NOTHING, excludeHop: 0n }, version));
 }

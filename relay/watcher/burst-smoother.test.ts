@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { BurstSmoother } from "./burst-smoother.js";
 
-test("a burst goes at once, the rest in order over a few turns, and idle spreaders hold no timer", () => {
+test("a burst goes at once, the rest in order over a few turns, and an idle smoother holds no timer", () => {
   const turns: (() => void)[] = [];
   const sent: number[] = [];
   const counters = { datagramsRefused: 0, datagramsDropped: 0 };

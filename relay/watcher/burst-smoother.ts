@@ -1,13 +1,13 @@
 import { guard } from "../../base/index.js";
 import type { Datagrams } from "../../transport/index.js";
 
-/** A datagram that waits for its turn. */
+/** A waiting datagram. */
 interface Pending {
   readonly body: Uint8Array;
   readonly to: Pick<Datagrams, "send">;
 }
 
-/** Where the smoother counts what does not go. */
+/** Counters of datagrams that were not sent. */
 export interface DatagramCounters {
   /** Datagrams that the transport did not take. */
   datagramsRefused: number;
@@ -20,15 +20,15 @@ export interface BurstSmootherOptions {
   readonly counters: DatagramCounters;
   /** Datagrams that go back to back. Default 64. */
   readonly burst?: number;
-  /** Datagrams that may wait; beyond it the oldest go, counted. Default 16,384. */
+  /** Maximum waiting datagrams; beyond this the oldest are dropped and counted. Default 16,384. */
   readonly maxWaiting?: number;
   /** Calls back about a millisecond later. Default `setTimeout`. */
   readonly schedule?: (callback: () => void) => void;
 }
 
 /**
- * Spreads the datagrams of one tick over a few milliseconds: they have no backpressure, and a socket's buffer drops the
- * tail of a burst without a word.
+ * Spreads the datagrams of one tick over a few milliseconds: they have no backpressure, and a socket's buffer silently
+ * drops the tail of a burst.
  */
 export class BurstSmoother {
   readonly #burst: number;
@@ -52,7 +52,7 @@ export class BurstSmoother {
     return this.#waiting.length;
   }
 
-  /** Sends now while the burst lasts, else in a moment; the order is kept. */
+  /** Sends now within the burst, else in a moment; keeps the order. */
   send(body: Uint8Array, to: Pick<Datagrams, "send">): void {
     if (this.#left > 0 && this.#waiting.length === 0) {
       this.#left--;
@@ -71,7 +71,7 @@ export class BurstSmoother {
 
   #turn(): void {
     this.#scheduled = false;
-    // A quarter at a time at least, so that however much waits is gone within a few turns.
+    // At least a quarter at a time, so that any backlog is gone within a few turns.
     const count = Math.max(this.#burst, Math.ceil(this.#waiting.length / 4));
     const batch = this.#waiting.splice(0, count);
     this.#left = Math.max(0, this.#burst - batch.length);

@@ -15,7 +15,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Sends an object every 20 ms over a path that loses a burst of packets; answers which objects arrived. */
+/** Sends an object every 20 ms over a path that loses a burst of packets; returns the objects that arrived. */
 function overBurst(burst: { from: number; packets: number }): number[] {
   const arrived = new Set<number>();
   let packet = 0;
@@ -55,7 +55,7 @@ test.each([1, 2, 3, 5])("no object is lost to a burst of %i packets", (packets) 
   }
 });
 
-test("an object is repeated once, 100 ms later, also the last of an utterance, and not once it was taken back", () => {
+test("an object is repeated once, 100 ms later, even the last of an utterance, but not once it is stale", () => {
   const sent: number[] = [];
   const sender = make((sequence) => sent.push(sequence));
   const [first, second] = [record(0), record(1)];

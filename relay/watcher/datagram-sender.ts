@@ -14,9 +14,9 @@ export interface DatagramSenderOptions {
 }
 
 /**
- * How much later an object is repeated. Losses come in bursts: before the first repeats go, one of 5 packets lasts for
- * 100 ms at 20 ms an object, and a repeat behind the next object would be lost with it. A listener's jitter buffer
- * learns to wait as long.
+ * Delay before an object is repeated. Losses come in bursts: before the first repeats go, a burst of 5 packets lasts
+ * for 100 ms at 20 ms per object, and a repeat behind the next object would be lost with it. A listener's jitter buffer
+ * learns to wait that long.
  */
 const REPEAT_AFTER_MS = 100;
 
@@ -30,12 +30,14 @@ export class DatagramSender {
     this.#options = options;
   }
 
-  /** The group that went last; undefined once it was taken back. */
+  /** The last group sent; undefined once it became stale. */
   get newest(): CachedGroup | undefined {
     return this.#newest;
   }
 
-  /** Sends a group's only frame, and again later if it `repeats`; false when the group has more of them or does not fit. */
+  /**
+   * Sends a group's only frame, and again later if it `repeats`; false when the group has more of them or does not fit.
+   */
   send(record: CachedGroup, repeats: boolean): boolean {
     const body = this.#body(record);
     if (body === undefined) return false;
@@ -46,7 +48,7 @@ export class DatagramSender {
     return true;
   }
 
-  /** Sends a group once more, a little later, unless it was taken back by then. */
+  /** Repeats a group a little later, unless it is stale by then. */
   sendAgain(record: CachedGroup, afterMs: number): void {
     const again = guard("relay.again", () => {
       const body = this.#closed || record.stale || record.abortCode !== undefined ? undefined : this.#body(record);
@@ -57,7 +59,7 @@ export class DatagramSender {
     setTimeout(again, afterMs).unref();
   }
 
-  /** Never again sends what a rewind took back; returns the sequence of what had gone last when it is part of that. */
+  /** Stops repeating stale groups; returns the sequence of the last group sent when it is stale. */
   discard(isStale: (record: CachedGroup) => boolean): number | undefined {
     const newest = this.#newest;
     if (newest === undefined || !isStale(newest)) return undefined;
@@ -65,7 +67,6 @@ export class DatagramSender {
     return newest.sequence;
   }
 
-  /** Sends nothing any more. */
   close(): void {
     this.#closed = true;
     this.#newest = undefined;

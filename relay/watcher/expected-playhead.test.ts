@@ -6,8 +6,8 @@ import { type Waiting, WatcherQueue } from "./watcher-queue.js";
 const FRAME_MS = 20;
 
 /**
- * A publisher whose media time leaves pauses out, a watcher on a link of `perTick` groups in 10 ms that goes back for
- * audio that comes late, and the queue between them; answers the groups that the queue dropped.
+ * A publisher whose media time omits pauses, a watcher on a link of `perTick` groups in 10 ms that goes back for late
+ * audio, and the queue between them; returns the groups that the queue dropped.
  */
 function play({ answers, perTick, reports }: { answers: number[]; perTick: number; reports: boolean }) {
   const dropped: number[] = [];
@@ -32,7 +32,7 @@ function play({ answers, perTick, reports }: { answers: number[]; perTick: numbe
       if (next === undefined) break;
       const at = next.timestamp! / 1000;
       received.push(next.sequence);
-      // Nothing after it was heard, so the watcher goes back for it.
+      // Nothing later was heard, so the watcher goes back for it.
       if (playhead === undefined || at < playhead) playhead = at - 80;
     }
     dropped.push(...queue.takeDropped().map(({ group }) => group.sequence));
@@ -60,7 +60,7 @@ test.each([1, 2, 8])("every group of every answer goes to a watcher that takes %
   expect(received).toEqual(Array.from({ length: sent }, (_, index) => index));
 });
 
-test("the reports are believed again as soon as they say that the watcher went back, and after three seconds", () => {
+test("the reports count again once they show that the watcher went back, and after three seconds", () => {
   const expected = new ExpectedPlayhead();
   const group = (sequence: number, timestampMs: number, nowMs: number, playheadMs: number) =>
     expected.arrived({ sequence, timestamp: ms(timestampMs) }, { now: ms(nowMs), playhead: ms(playheadMs) });

@@ -6,7 +6,7 @@ import type { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import type { FrameForm } from "../wire/group.js";
 
-/** What all groups on their way to one watcher share. */
+/** State that all groups in flight to one watcher share. */
 export interface Sending {
   readonly form: FrameForm;
   /** Subscribe id of the session. */
@@ -17,17 +17,17 @@ export interface Sending {
   readonly pending: ByteBudget;
 }
 
-/** One group on its way to one watcher on a stream: one native write for whatever has come since the last one. */
+/** One group in flight to one watcher on a stream: one native write for everything new since the last one. */
 export class GroupStream {
   readonly record: CachedGroup;
-  /** When it was started. */
+  /** Its start. */
   readonly since: Microseconds;
   readonly #sending: Sending;
   #stream: SendStream | undefined;
   #sentFrames = 0;
   #busy = false;
   #busySince: Microseconds;
-  /** What it counts for while it waits for the transport: the group it keeps alive, and the copy that is being written. */
+  /** Its pending bytes while it waits for the transport: the group it keeps alive, and the copy being written. */
   #pendingBytes = 0;
   #finished = false;
   #cancelCode: number | undefined;
@@ -54,7 +54,10 @@ export class GroupStream {
     return this.#busy ? now - this.#busySince : 0;
   }
 
-  /** Opens the stream and sends what there is. Resolves once the transport has taken it: with false when the stream failed. */
+  /**
+   * Opens the stream and sends the frames so far. Resolves once the transport has taken them: with false when the
+   * stream failed.
+   */
   open(session: Session, priority: number): Promise<boolean> {
     return this.#wait(this.record.cost, async () => {
       const stream = await session.openUnidirectional({ priority });
@@ -66,7 +69,9 @@ export class GroupStream {
     });
   }
 
-  /** Sends what has come since the last write, as {@link open}; undefined while that one is under way or nothing has. */
+  /**
+   * Sends the frames since the last write, like {@link open}; undefined while that write is pending or there are none.
+   */
   progress(): Promise<boolean> | undefined {
     const stream = this.#stream;
     if (stream === undefined || this.#busy || this.#finished || this.#cancelCode !== undefined) return undefined;
@@ -75,7 +80,7 @@ export class GroupStream {
     return undefined;
   }
 
-  /** Resets the stream, also after its end; false when it had failed or was cancelled before. */
+  /** Resets the stream, even after its end; false when it had failed or was cancelled before. */
   cancel(code: number): boolean {
     if (this.#cancelCode !== undefined) return false;
     this.#cancelCode = code;

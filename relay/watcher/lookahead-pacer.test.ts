@@ -5,7 +5,7 @@ import { LookaheadPacer } from "./lookahead-pacer.js";
 const ms = (value: number): Microseconds => fromMilliseconds(value);
 const GROUP: Microseconds = ms(20);
 
-/** Speech that was sent far ahead, heard by a listener whose playhead runs; each group goes as soon as it may. */
+/** Speech sent far ahead, heard by a listener whose playhead runs; each group goes as soon as it may. */
 class Speech {
   readonly #lookahead = new LookaheadPacer();
   readonly #lossy: boolean;
@@ -21,7 +21,7 @@ class Speech {
     return microseconds(this.now - this.#begun);
   }
 
-  /** Milliseconds of audio that are there and not played yet. */
+  /** Milliseconds of audio received and not played yet. */
   get aheadMs(): number {
     return (this.#next - this.playhead) / 1000;
   }
@@ -39,13 +39,13 @@ class Speech {
     }
   }
 
-  /** All that was sent is taken back, and new speech is sent ahead. */
+  /** Everything sent becomes stale, and new speech is sent ahead. */
   interrupt(): void {
     this.#next = this.playhead;
   }
 }
 
-test("a second goes at once, and what is in no hurry at twice its speed, or no faster than it plays where the path loses", () => {
+test("a second of audio goes at once, and the rest at twice its speed, or no faster than it plays on a lossy path", () => {
   for (const [lossy, gained] of [
     [false, 1000],
     [true, 0],
@@ -72,7 +72,7 @@ test("after a hundred interrupts the pace is still the same", () => {
   expect(Math.abs((speech.aheadMs - before) / 2 - 1000)).toBeLessThan(30);
 });
 
-test("with no playhead known nothing waits", () => {
+test("without a known playhead no group waits", () => {
   const lookahead = new LookaheadPacer();
   for (let group = 0; group < 500; group++) {
     expect(lookahead.waitsFrom({ now: ms(1000), playhead: undefined })).toBeUndefined();

@@ -15,18 +15,18 @@ export interface RenditionSwitchOptions {
 
 interface FollowedLow {
   readonly rendition: LowRendition;
-  /** First group that comes from it; undefined until it has sent one. */
+  /** Its first group; undefined until one was sent. */
   from: number | undefined;
-  /** A group that went in full because it starts an epoch. */
+  /** A group that was sent in full because it starts an epoch. */
   urgent: number | undefined;
-  /** When it was heard of last. */
+  /** When it last sent a group. */
   at: Microseconds;
 }
 
-/** Which of two renditions of a track each group comes from: the full one, or for a while the lower one. */
+/** Chooses the rendition of each group: the full one, or for a while the lower one. */
 export class RenditionSwitch {
   readonly #options: RenditionSwitchOptions;
-  /** Newest group that went, of either. */
+  /** Newest group sent, of either. */
   #newest = -1;
   #low: FollowedLow | undefined;
   #closed = false;
@@ -35,15 +35,15 @@ export class RenditionSwitch {
     this.#options = options;
   }
 
-  /** Bits per second of the rendition that goes; 0 while unknown. */
+  /** Bits per second of the current rendition; 0 while unknown. */
   get bitrateBps(): number {
     const low = this.#low?.from === undefined ? undefined : this.#low.rendition;
     return (low ?? this.#options.track).bitrateBps;
   }
 
   /**
-   * The groups of the full rendition that go now that this one has come: itself, none where the lower rendition gives it,
-   * and all that the lower one left out once that has fallen silent.
+   * Groups of the full rendition to send now that this one has arrived: itself, none where the lower rendition has it,
+   * and all that the lower one lacks once that has fallen silent.
    */
   takeFull(record: CachedGroup): readonly CachedGroup[] {
     const low = this.#low;
@@ -53,12 +53,12 @@ export class RenditionSwitch {
     return [record];
   }
 
-  /** Takes note that a group went in full before all others, so that the lower rendition's is not needed. */
+  /** Records that a group was sent in full before all others, so that the lower one is not needed. */
   wentUrgently(sequence: number): void {
     if (this.#low) this.#low.urgent = sequence;
   }
 
-  /** Has a follower follow the lower rendition, where there is one; idempotent. It takes over with its next group. */
+  /** Makes a follower follow the lower rendition, if there is one; idempotent. It takes over with its next group. */
   toLow(follower: LowFollower): void {
     if (this.#low !== undefined || this.#closed) return;
     const { track, clock, counters } = this.#options;
@@ -68,7 +68,7 @@ export class RenditionSwitch {
     this.#low = { rendition, from: undefined, urgent: undefined, at: clock() };
   }
 
-  /** Goes on with the full rendition; returns its groups behind the last one of the lower. Idempotent. */
+  /** Continues with the full rendition; returns its groups behind the last lower one. Idempotent. */
   toFull(): readonly CachedGroup[] {
     const low = this.#low;
     if (low === undefined) return NONE;
@@ -88,8 +88,8 @@ export class RenditionSwitch {
   }
 
   /**
-   * Whether a group of the lower rendition goes. It takes over with the first of its groups that the watcher was not
-   * offered in full yet.
+   * Whether to send a group of the lower rendition. It takes over with the first group that the watcher was not offered
+   * in full yet.
    */
   takesLow({ sequence }: CachedGroup): boolean {
     const low = this.#low;

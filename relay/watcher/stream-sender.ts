@@ -7,13 +7,13 @@ import { Code } from "../wire/code.js";
 import type { FrameForm } from "../wire/group.js";
 import { GroupStream, type Sending } from "./group-stream.js";
 
-// A finished stream is remembered until all of it has arrived, so that a rewind can still reset what lies unsent in it;
-// where the transport does not report what arrived, this long and up to this many, more than a second of audio.
+// A finished stream is remembered until all of it has arrived, so that a rewind can still reset its unsent data. Where
+// the transport does not report arrivals: for this long and up to this many, more than a second of audio.
 const REMEMBERED: Microseconds = fromSeconds(12);
 const MAX_REMEMBERED = 64;
 const PRIORITY_SPAN = 2 ** 22;
 
-/** Where a group stands among the others of its session. */
+/** Rank of a group in its session. */
 export interface Rank {
   /** 0 to 255, higher goes first among the session's tracks. */
   readonly priority: number;
@@ -35,7 +35,7 @@ export interface StreamSenderOptions {
   readonly pending: ByteBudget;
 }
 
-/** The groups on their way to one watcher on streams, also those that wait in the transport: what a rewind may reset. */
+/** Groups in flight to one watcher on streams, including those that wait in the transport: a rewind may reset them. */
 export class StreamSender {
   readonly #options: StreamSenderOptions;
   // By sequence, oldest sent first.
@@ -56,12 +56,12 @@ export class StreamSender {
     return this.#busy;
   }
 
-  /** Resolves when fewer streams wait for the transport than now, or none will ever again. */
+  /** Resolves when fewer streams wait for the transport than now, or none ever will. */
   get freed(): Promise<void> {
     return this.#freed.promise;
   }
 
-  /** Starts to send a group on a stream of its own. */
+  /** Starts to send a group on its own stream. */
   send(record: CachedGroup, { priority, ordered, urgent }: Rank): void {
     const { session, clock } = this.#options;
     const position = this.#serial++ % (PRIORITY_SPAN - 1);
@@ -73,7 +73,7 @@ export class StreamSender {
     void this.#drive(outgoing, outgoing.open(session, priority * PRIORITY_SPAN + rank));
   }
 
-  /** Takes note that a group may have more frames, or has ended; false when it is not on its way. */
+  /** Continues a group that may have more frames, or has ended; false when it is not in flight. */
   progress(sequence: number): boolean {
     const outgoing = this.#groups.get(sequence);
     const work = outgoing?.progress();
@@ -81,7 +81,7 @@ export class StreamSender {
     return outgoing !== undefined;
   }
 
-  /** Resets all that a rewind made stale; returns the sequences. */
+  /** Resets all stale groups; returns their sequences. */
   discard(isStale: (record: CachedGroup) => boolean): number[] {
     const taken: number[] = [];
     for (const [sequence, outgoing] of this.#groups) {
@@ -102,13 +102,16 @@ export class StreamSender {
     outgoing.cancel(code);
   }
 
-  /** Forgets what the watcher says it has: whole groups up to this one. */
+  /** Forgets groups that the watcher reports as received: whole groups up to this one. */
   received(newest: number): void {
     for (const [sequence, outgoing] of this.#groups)
       if (sequence <= newest && outgoing.record.ended && !outgoing.busy) this.#groups.delete(sequence);
   }
 
-  /** Resets what has waited for the transport for longer than this, and forgets what has arrived or went long ago. */
+  /**
+   * Resets groups that have waited for the transport for too long, and forgets those that have arrived or were sent
+   * long ago.
+   */
   sweep(now: Microseconds, maxBusy: Microseconds): void {
     for (const [sequence, outgoing] of this.#groups) {
       const old = now - outgoing.since > REMEMBERED && !outgoing.busy && outgoing.record.ended;
@@ -121,7 +124,7 @@ export class StreamSender {
     }
   }
 
-  /** Forgets everything; groups already on their way may still arrive unless a code resets them. */
+  /** Forgets all groups; those in flight may still arrive unless a code resets them. */
   clear(code?: number): void {
     if (code !== undefined) for (const outgoing of this.#groups.values()) outgoing.cancel(code);
     this.#groups.clear();
@@ -131,7 +134,7 @@ export class StreamSender {
   async #drive(outgoing: GroupStream, work: Promise<boolean>): Promise<void> {
     this.#busy++;
     let good = true;
-    // Frames, or the end of the group, may have come while the last write was being settled.
+    // Frames, or the end of the group, may have come while the last write settled.
     for (let next: Promise<boolean> | undefined = work; good && next; next = outgoing.progress()) good = await next;
     this.#busy--;
     const { sequence } = outgoing.record;
@@ -141,7 +144,7 @@ export class StreamSender {
     resolve();
   }
 
-  // Streams settle in the order they end in, but for those that a reader stopped; the sweep finds these.
+  // Streams settle in the order they end, except for those that a reader stopped; the sweep finds these.
   #forgetSettled(): void {
     for (const [sequence, outgoing] of this.#groups) {
       if (!outgoing.settled) return;

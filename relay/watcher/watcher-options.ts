@@ -8,16 +8,16 @@ import type { Version } from "../wire/version.js";
 import type { BurstSmoother } from "./burst-smoother.js";
 import type { WatchedTrack } from "./watched-track.js";
 
-/** How a watcher gets its groups. */
+/** How to deliver groups to a watcher. */
 export type DeliveryMode =
   /** Streams only: its version or carrier has no datagrams. */
   | "stream"
-  /** As the publisher sent them: a stock client reads the two as different things. */
+  /** As the publisher sent them: a stock client distinguishes the two. */
   | "mirror"
-  /** Whatever is best: it reports, so it is a player of ours, which merges datagrams and streams by sequence. */
+  /** The best of both: it reports, so it is our player, which merges datagrams and streams by sequence. */
   | "native";
 
-/** What a watcher asks of a track. */
+/** A watcher's request for a track. */
 export interface WatcherDelivery {
   /** 0 to 255, higher goes first among the session's tracks. */
   readonly priority: number;
@@ -48,7 +48,7 @@ export interface WatcherOptions {
   /** Media in flight beyond the round trip, in milliseconds, to a watcher that reports. */
   readonly windowMs: number;
   readonly counters: RelayCounters;
-  /** What sessions reported of the broadcast. */
+  /** Reports of the sessions about the broadcast. */
   readonly listeners: ListenerStates;
   /** Id of its session among these. */
   readonly sessionId: string;
@@ -56,13 +56,13 @@ export interface WatcherOptions {
   readonly pending: ByteBudget;
   /** Spreads the datagrams of all watchers. */
   readonly smoother: BurstSmoother;
-  /** Repeat every datagram once, a little later; `auto` where the path loses some and is not full. */
+  /** Whether to repeat every datagram once, a little later; `auto` where the path loses packets and is not full. */
   readonly repeat: boolean | "auto";
   readonly log: Logger;
 }
 
 /** The reports of a broadcast's listeners, by session. */
 export interface ListenerStates {
-  /** What a session reported; undefined while it never did. */
+  /** A session's reported state; undefined before its first report. */
   listener(session: string): ListenerState | undefined;
 }

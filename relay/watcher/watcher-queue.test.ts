@@ -47,7 +47,7 @@ test("a full window and busy streams hold groups back, but the window never hold
   expect(takeAll({ windowBytes: 1000, inFlightBytes: 1000, busyStreams: 1 })).toEqual([1]);
 });
 
-test("what is far ahead waits for its turn, unless it is urgent", () => {
+test("a group far ahead waits until it is due, unless it is urgent", () => {
   const { push, takeAll } = make();
   for (const sequence of [1, 2, 3]) push(sequence);
   push(65_536, { urgent: true, timestamp: ms(2000) });
@@ -55,10 +55,10 @@ test("what is far ahead waits for its turn, unless it is urgent", () => {
   expect(takeAll()).toEqual([3]);
 });
 
-test("what waits is dropped when its moment has passed, or by age when no playhead is known", () => {
+test("a waiting group is dropped when it is too late, or by age when no playhead is known", () => {
   const { push, takeAll, dropped } = make();
   for (const sequence of [1, 2, 3, 4]) push(sequence);
-  // 50 ms is heard now: group 2 (40 to 60 ms) still matters.
+  // 50 ms is audible now: group 2 (40 to 60 ms) still matters.
   expect(takeAll({ playhead: ms(50) })).toEqual([2, 3, 4]);
   expect(dropped()).toEqual([[1, "passed"]]);
   push(5, { since: ms(0) });
@@ -72,7 +72,7 @@ test("what waits is dropped when its moment has passed, or by age when no playhe
   expect(takeAll({ playhead: ms(9999), now: ms(1) })).toEqual([7]);
 });
 
-test("a live group waits no longer for a full window than it may, wherever the playhead is, and for other reasons as long as ever", () => {
+test("a live group has a limit on its wait for a full window, wherever the playhead is, and none for other reasons", () => {
   const full = { playhead: ms(0), windowBytes: 100, inFlightBytes: 101, maxWait: ms(1500) };
   const { push, takeAll, dropped } = make();
   push(1, { since: ms(0) });
@@ -88,7 +88,7 @@ test("a live group waits no longer for a full window than it may, wherever the p
   expect(takeAll({ ...full, now: ms(9000), inFlightBytes: 100 })).toEqual([2]);
 });
 
-test("a last group behind the playhead is dropped once it waited too long, so that a paused end of speech still goes", () => {
+test("a last group behind the playhead is dropped once it waited too long, so that a paused end of speech still goes out", () => {
   const { push, takeAll, dropped } = make();
   push(1);
   expect(takeAll({ playhead: ms(500), now: ms(10), busyStreams: 2 })).toEqual([]);
@@ -97,7 +97,7 @@ test("a last group behind the playhead is dropped once it waited too long, so th
   expect(dropped()).toEqual([[1, "passed"]]);
 });
 
-test("a rewind takes groups out, and full queues lose their oldest group that is not urgent", () => {
+test("a rewind removes groups, and full queues drop their oldest group that is not urgent", () => {
   const { queue, push, takeAll, dropped } = make({ maxGroups: 3, maxBytes: 1000 });
   for (const sequence of [1, 2, 3]) push(sequence);
   queue.discard(({ timestamp }) => timestamp !== undefined && timestamp >= ms(40));

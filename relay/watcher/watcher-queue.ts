@@ -1,12 +1,12 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { SkipReason } from "../../flow/congestion/index.js";
 
-/** A group that waits. */
+/** A waiting group. */
 export interface Waiting {
   readonly sequence: number;
   /** Media time of its first frame; undefined when the version carries none. */
   readonly timestamp: Microseconds | undefined;
-  /** Bytes it takes, as of when it was measured last: a group that waits may grow. */
+  /** Its size in bytes when last measured: a waiting group may grow. */
   bytes: number;
   /** When it was queued. */
   readonly since: Microseconds;
@@ -14,44 +14,43 @@ export interface Waiting {
   readonly urgent: boolean;
 }
 
-/** What is known of a watcher when it is decided what to send next. */
+/** State of a watcher when the next group is chosen. */
 export interface WatcherState {
   readonly now: Microseconds;
-  /** Its playhead projected to now, when it reports one. */
+  /** Its projected playhead, when it reports one. */
   readonly playhead: Microseconds | undefined;
   /** Bytes sent and not yet acknowledged. */
   readonly inFlightBytes: number;
-  /** Bytes that may be in flight; undefined for a watcher that never reports. */
+  /** Maximum bytes in flight; undefined for a watcher that never reports. */
   readonly windowBytes: number | undefined;
   /** Streams that wait for the transport. */
   readonly busyStreams: number;
-  /** How long a group may wait for a full window; undefined where it may wait until its moment has passed. */
+  /** How long a group may wait for a full window; undefined where it may wait until it is too late. */
   readonly maxWait?: Microseconds | undefined;
-  /** Media time from which on groups are not needed yet and wait; undefined when all may go. */
+  /** Groups from this media time on can wait; undefined when all may go. */
   readonly until?: Microseconds | undefined;
 }
 
-/** Options for {@link WatcherQueue}. */
 export interface WatcherQueueOptions {
   /** Groups that may wait. Default 1024. */
   readonly maxGroups?: number;
   /** Bytes that may wait. Default 1 MiB. */
   readonly maxBytes?: number;
-  /** How long a group waits while no playhead is known. Default 2 s. */
+  /** How long a group may wait while no playhead is known. Default 2 s. */
   readonly maxAge?: Microseconds;
   /** Streams that may wait for the transport at once. Default 16. */
   readonly maxBusyStreams?: number;
 }
 
-/** A group that the queue dropped, and why. */
+/** A group that the queue dropped, and the reason. */
 export interface Dropped<T extends Waiting> {
   readonly group: T;
   readonly reason: SkipReason;
 }
 
 /**
- * The groups that wait for one watcher of one track, in sequence order, and the rule that says which is next.
- * Pure: it knows no streams and no clock.
+ * The groups that wait for one watcher of one track, in sequence order, and the rule for the next one. Pure: without
+ * streams or a clock.
  */
 export class WatcherQueue<T extends Waiting> {
   readonly #maxGroups: number;
@@ -79,7 +78,7 @@ export class WatcherQueue<T extends Waiting> {
     return this.#bytes;
   }
 
-  /** Adds a group at its place; where a bound is hit, the oldest group that is not urgent goes. */
+  /** Adds a group in its place; at a bound it drops the oldest group that is not urgent. */
   push(group: T): void {
     let index = this.#groups.length;
     while (index > 0 && follows(this.#groups[index - 1]!, group)) index--;
@@ -88,7 +87,7 @@ export class WatcherQueue<T extends Waiting> {
     this.#enforce();
   }
 
-  /** Measures again how many bytes the groups take. */
+  /** Measures the size of the groups again. */
   measure(bytesOf: (group: T) => number): void {
     if (this.#groups.length === 0) return;
     this.#bytes = 0;
@@ -107,7 +106,7 @@ export class WatcherQueue<T extends Waiting> {
     }
   }
 
-  /** Takes the next group that may go now; drops on the way those that are not worth it any more. */
+  /** Removes and returns the next group that may go now; drops groups that are no longer worth sending. */
   take(state: WatcherState): T | undefined {
     this.expire(state);
     const next = this.#groups[0];
@@ -119,7 +118,7 @@ export class WatcherQueue<T extends Waiting> {
     return next;
   }
 
-  /** Drops the groups whose moment has passed, for a full window or without one, or that waited too long. */
+  /** Drops groups that are too late, with a full window or without one, or waited too long. */
   expire({ now, playhead, inFlightBytes, windowBytes, maxWait }: WatcherState): void {
     const held = windowBytes !== undefined && inFlightBytes > windowBytes;
     for (let index = this.#groups.length - 1; index >= 0; index--) {
@@ -127,7 +126,7 @@ export class WatcherQueue<T extends Waiting> {
       if (held && !urgent && maxWait !== undefined && now - since > maxWait) {
         this.#remove(index, "window");
       } else if (playhead !== undefined && timestamp !== undefined) {
-        // The group that is being heard now still matters; the one before it does not.
+        // The group that is audible now still matters; the one before it does not.
         const following = this.#groups[index + 1]?.timestamp;
         const over = following === undefined ? now - since > this.#maxAge : following <= playhead;
         if (timestamp < playhead && over) this.#remove(index, held ? "window" : "passed");
@@ -142,13 +141,12 @@ export class WatcherQueue<T extends Waiting> {
     return this.#dropped.length === 0 ? NONE : this.#dropped.splice(0);
   }
 
-  /** Drops the groups that a rewind made stale. */
   discard(isStale: (group: T) => boolean): void {
     for (let index = this.#groups.length - 1; index >= 0; index--)
       if (isStale(this.#groups[index]!)) this.#remove(index, "stale");
   }
 
-  /** Forgets everything, uncounted. */
+  /** Clears the queue, uncounted. */
   clear(): void {
     this.#groups = [];
     this.#bytes = 0;
@@ -164,7 +162,7 @@ export class WatcherQueue<T extends Waiting> {
 
 const NONE: readonly never[] = [];
 
-// Urgent groups stand first, the newest epoch's before an older one's; the rest stand in sequence order.
+// Urgent groups come first, newer epochs before older ones; the rest is in sequence order.
 function follows(a: Waiting, b: Waiting): boolean {
   if (a.urgent !== b.urgent) return b.urgent;
   return a.urgent ? a.sequence < b.sequence : a.sequence > b.sequence;

@@ -15,20 +15,20 @@ import { type Waiting, WatcherQueue } from "./watcher-queue.js";
 /** Datagrams have no backpressure: limits for one watcher, back to back and per second in the long run. */
 const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
 /**
- * Fastest track whose objects are repeated by themselves: what loses shrinks QUIC's window to a few packets a round trip,
- * and twice a faster one would not fit.
+ * Fastest track whose objects are repeated automatically: loss shrinks QUIC's window to a few packets per round trip,
+ * and twice a faster track would not fit.
  */
 const MAX_REPEATED_BPS = 80_000;
 
-/** The news of a rewind goes once more so much later: its datagram and its stream may share the packet that is lost. */
+/** Delay before the signal of a rewind is repeated: its datagram and its stream may share a lost packet. */
 const URGENT_AGAIN_MS = 10;
 
-/** Groups before the first to arrive that a track may begin with: a reply that is sent 30 s ahead, and some. */
+/** Groups before the first arrival that a track may begin with: a reply sent 30 s ahead, and some more. */
 const MAX_REORDERED_START = 2048;
 /**
- * How long live media waits for a full path. A player goes back for what comes late, so its playhead alone would let the
- * queue and the delay grow as long as more comes than the path carries. A player waits for a second, and half a second
- * is its largest jitter buffer.
+ * How long live media waits for a full path. A player goes back for late audio, so its playhead alone would let the
+ * queue and the delay grow as long as more arrives than the path carries. A player waits for a second, and half a
+ * second is its largest jitter buffer.
  */
 const LIVE_WAIT: Microseconds = fromMilliseconds(1500);
 
@@ -38,7 +38,7 @@ interface WaitingGroup extends Waiting {
 
 /** One subscription of one session: queues the track's groups and sends them as its state allows. */
 export class Watcher implements LowFollower {
-  /** Resolves with the sequence of the first group that it gets. */
+  /** Resolves with the sequence of its first group. */
   readonly started: Promise<number>;
   readonly #options: WatcherOptions;
   readonly #queue: WatcherQueue<WaitingGroup>;
@@ -51,7 +51,7 @@ export class Watcher implements LowFollower {
   readonly #lookahead = new LookaheadPacer();
   readonly #expected = new ExpectedPlayhead();
   #delivery: WatcherDelivery;
-  /** First group that it gets; undefined until one came. */
+  /** Its first group; undefined until one came. */
   #floor: number | undefined;
   #start!: (sequence: number) => void;
   #reordered = 0;
@@ -87,12 +87,12 @@ export class Watcher implements LowFollower {
     background("relay.watcher", this.#pumpWhenFreed());
   }
 
-  /** How it gets its groups now. */
+  /** Current mode of delivery. */
   get mode(): DeliveryMode {
     const { session, version } = this.#options;
     if (!hasTimestamps(version) || session.datagrams === undefined) return "stream";
     if (this.#listener === undefined) return "mirror";
-    // Over TCP a datagram is no faster, and is shed when the connection backs up.
+    // Over TCP a datagram is no faster, and is dropped when the connection backs up.
     return session.backend === "quic" ? "native" : "stream";
   }
 
@@ -106,32 +106,32 @@ export class Watcher implements LowFollower {
     return this.#queue.length;
   }
 
-  /** Groups it was not sent, by reason. */
+  /** Groups not sent to it, by reason. */
   get skips(): SkipCounters {
     return this.#skips.counters;
   }
 
-  /** What its reports say about the path to it. */
+  /** State of the path to it, by its reports. */
   get control(): CongestionController {
     return this.#control;
   }
 
-  /** Bytes that may be in flight to it while it reports. */
+  /** Maximum bytes in flight while it reports. */
   get windowBytes(): number {
     return this.#control.windowBytes(this.#renditions.bitrateBps);
   }
 
-  /** Changes what it asks for. */
+  /** Changes its request. */
   update(delivery: WatcherDelivery): void {
     this.#delivery = delivery;
   }
 
-  /** The track has only begun, and of a burst any group may arrive first: it gets the ones before, too. */
+  /** The track has only begun, and any group of a burst may arrive first: it gets the earlier ones, too. */
   startAnywhere(): void {
     this.#reordered = MAX_REORDERED_START;
   }
 
-  /** Takes a group that has a frame now, in the way the publisher sent it. */
+  /** Takes a group that has a frame now, the way the publisher sent it. */
   offer(record: CachedGroup, via: "stream" | "datagram"): void {
     if (this.#closed || this.#isBeyondEnd(record.sequence)) return;
     if (this.#floor === undefined) {
@@ -153,17 +153,17 @@ export class Watcher implements LowFollower {
     this.#catchUp(this.#renditions.toFull());
   }
 
-  /** Takes note that a group has more frames, or has ended. */
+  /** Handles a group that has more frames, or has ended. */
   progress(record: CachedGroup): void {
     if (this.#outgoing.progress(record.sequence)) {
       this.#sendNews(record);
       return;
     }
-    // It went as a datagram in the belief that one frame is all; now it has to go whole.
+    // It went as a datagram because one frame seemed to be all; now it has to go completely.
     if (record === this.#datagrams.newest && record.frames.length > 1) this.#sendStream(record, false);
   }
 
-  /** Drops and resets all that a rewind made stale. */
+  /** Drops and resets all stale groups. */
   discard(isStale: (record: CachedGroup) => boolean): void {
     this.#queue.discard(({ record }) => isStale(record));
     for (const sequence of this.#outgoing.discard(isStale)) this.#control.writeOff(sequence);
@@ -177,7 +177,7 @@ export class Watcher implements LowFollower {
     this.#outgoing.abort(record, code);
   }
 
-  /** Takes note of a new report of its session: what was received leaves room for more. */
+  /** Handles a new report of its session: received groups leave room for more. */
   reported(): void {
     const listener = this.#listener;
     const received = listener?.receivedGroup;
@@ -186,14 +186,14 @@ export class Watcher implements LowFollower {
     this.pump();
   }
 
-  /** Sends what may go now. */
+  /** Sends the groups that may go now. */
   pump(): void {
     this.#sendAll();
     this.#countDropped();
   }
 
   #sendAll(): void {
-    // What another watcher of the session holds up goes with the next sweep.
+    // Groups held up by another watcher of the session go with the next sweep.
     while (this.#queue.length > 0 && !this.#closed && !this.#options.pending.exceeded) {
       const now = this.#options.clock();
       const listener = this.#listener;
@@ -219,7 +219,7 @@ export class Watcher implements LowFollower {
     }
   }
 
-  /** Looks after what waits, called several times a second. */
+  /** Checks waiting groups; called several times a second. */
   sweep(): void {
     this.#queue.measure(({ record }) => record.cost);
     this.pump();
@@ -233,7 +233,7 @@ export class Watcher implements LowFollower {
     this.#outgoing.sweep(now, limits.queueAge);
   }
 
-  /** Ends it; groups already on their way may still arrive unless a code resets them. */
+  /** Ends it; groups in flight may still arrive unless a code resets them. */
   close(code?: number): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -270,7 +270,7 @@ export class Watcher implements LowFollower {
     else this.#catchUp(this.#renditions.toFull());
   }
 
-  /** Takes groups of the full rendition that the lower one left out. */
+  /** Takes groups of the full rendition that the lower one lacks. */
   #catchUp(records: readonly CachedGroup[]): void {
     for (const record of records) if (!this.#isBeyondEnd(record.sequence)) this.#enqueue(record);
   }
@@ -318,7 +318,7 @@ export class Watcher implements LowFollower {
   #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
     if (record.abortCode !== undefined) return;
     const { track } = this.#options;
-    // Reports name the newest group of audio, one frame each; of longer groups nothing would ever be acknowledged.
+    // Reports name the newest group of audio, one frame each; longer groups would never be acknowledged.
     if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
     if (urgent) this.#sendNews(record);
@@ -329,7 +329,10 @@ export class Watcher implements LowFollower {
     this.#sendStream(record, urgent);
   }
 
-  /** A rewind's first group goes as a datagram too, twice, once it is known to be whole: receivers take it to be. */
+  /**
+   * A rewind's first group also goes as a datagram, twice, once it is known to be complete: receivers take it as
+   * complete.
+   */
   #sendNews(record: CachedGroup): void {
     if (this.mode !== "native" || !record.urgent || !record.ended || record === this.#datagrams.newest) return;
     if (!this.#datagrams.send(record, this.#repeats)) return;

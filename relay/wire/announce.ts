@@ -4,7 +4,7 @@ import { readPath } from "./path.js";
 import { StreamType } from "./stream.js";
 import { hasHopIds, hasRanges, hasTimestamps, type Version } from "./version.js";
 
-/** Most hops of an announcement, the bound that stock implementations enforce too. */
+/** Maximum hops of an announcement, a bound that stock implementations enforce too. */
 export const MAX_HOPS = 32;
 
 const ENDED = 0;
@@ -14,15 +14,15 @@ const RESTART = 2;
 /** A request for announcements below a prefix. */
 export interface AnnounceRequest {
   readonly prefix: string;
-  /** Announcements that passed through this hop are not wanted; 0 excludes none. */
+  /** Excludes announcements that passed through this hop; 0 excludes none. */
   readonly excludeHop: bigint;
 }
 
-/** Whether a broadcast is there. */
+/** Whether a broadcast is available. */
 export interface Announce {
   readonly suffix: string;
   readonly active: boolean;
-  /** Ids of the hops it took, the publisher's first; 0 for each hop without a known id. */
+  /** Ids of its hops, the publisher's first; 0 for each hop without a known id. */
   readonly hops: readonly bigint[];
 }
 
@@ -45,7 +45,7 @@ export function decodeAnnounceRequest(reader: ByteReader, version: Version, maxP
   return { prefix, excludeHop };
 }
 
-/** The first message of moq-lite-02's answer: all that is there now. */
+/** The first message of moq-lite-02's answer: all current broadcasts. */
 export function encodeAnnounceInit(suffixes: readonly string[]): Uint8Array {
   return new ByteWriter()
     .message((body) => {
@@ -69,7 +69,7 @@ export function decodeAnnounceInit(reader: ByteReader, maxPathBytes: number, max
   return suffixes;
 }
 
-/** The first message of moq-lite-05's answer: who answers and how many announcements follow at once. */
+/** The first message of moq-lite-05's answer: the answering hop and the number of announcements that follow at once. */
 export function encodeAnnounceOk(origin: bigint, active: number): Uint8Array {
   return new ByteWriter().message((body) => body.varint(origin).varint(active)).finish();
 }

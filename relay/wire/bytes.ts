@@ -6,7 +6,7 @@ export const MAX_VARINT = 2n ** 62n - 1n;
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 const ENCODER = new TextEncoder();
 
-/** Bytes that a number takes as a QUIC varint. */
+/** Size of a number as a QUIC varint. */
 export function varintSize(value: number): number {
   return value < 0x40 ? 1 : value < 0x4000 ? 2 : value < 0x40000000 ? 4 : 8;
 }
@@ -49,10 +49,10 @@ export function unzigzag(value: number): number {
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
 }
 
-/** Beyond this a zigzag number is no safe integer any more, though a safe delta has one. */
+/** Beyond this a zigzag number is not a safe integer, though a safe delta has one. */
 const MAX_SHORT_DELTA = 2 ** 52 - 1;
 
-/** A delta of timestamps as it goes on the wire: zigzag, then a QUIC varint; any safe integer has one. */
+/** A delta of timestamps on the wire: zigzag, then a QUIC varint; exists for any safe integer. */
 export function deltaBytes(delta: number): Uint8Array {
   if (Math.abs(delta) <= MAX_SHORT_DELTA) {
     const folded = zigzag(delta);
@@ -64,7 +64,7 @@ export function deltaBytes(delta: number): Uint8Array {
   return new ByteWriter(8).varint(wide >= 0n ? wide * 2n : wide * -2n - 1n).finish();
 }
 
-/** The inverse of {@link deltaBytes}; undefined for a delta that no safe integer holds. */
+/** The inverse of {@link deltaBytes}; undefined for a delta that is not a safe integer. */
 export function readDelta(bytes: Uint8Array, offset: number, size: number): number | undefined {
   let folded = bytes[offset]! & 0x3f;
   for (let index = 1; index < size; index++) folded = folded * 256 + bytes[offset + index]!;
@@ -74,7 +74,7 @@ export function readDelta(bytes: Uint8Array, offset: number, size: number): numb
   return Number.isSafeInteger(delta) ? delta : undefined;
 }
 
-/** Joins byte strings; one alone is returned as it is. */
+/** Joins byte strings; returns a single one unchanged. */
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0]!;
   let length = 0;
@@ -157,7 +157,7 @@ export class ByteReader {
     return view;
   }
 
-  /** A view of all that is left. */
+  /** A view of the remaining bytes. */
   rest(): Uint8Array {
     return this.bytes(this.remaining);
   }
@@ -190,7 +190,7 @@ export class ByteReader {
   }
 }
 
-/** Collects fields into one message. */
+/** Builds one message from fields. */
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
@@ -251,7 +251,7 @@ export class ByteWriter {
     return this.varint(encoded.length).bytes(encoded);
   }
 
-  /** All that was written. */
+  /** The bytes written. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -1,21 +1,21 @@
 /**
- * Codes on reset streams and closed sessions. moq-lite names no numbers, so these are the ones that the Rust
- * implementation gives to the same conditions (`rs/moq-net/src/error.rs`).
+ * Codes on reset streams and closed sessions. moq-lite assigns no numbers, so these are the Rust implementation's for
+ * the same conditions (`rs/moq-net/src/error.rs`).
  */
 export const Code = {
-  /** It is not wanted any more. */
+  /** No longer wanted. */
   CANCEL: 0,
-  /** The group was taken back by a newer one. */
+  /** A newer group made this group stale. */
   STALE_GROUP: 2,
   /** The peer took too long. */
   TIMEOUT: 3,
-  /** The token or the path does not allow it. */
+  /** Not allowed by the token or the path. */
   UNAUTHORIZED: 6,
   /** No version in common. */
   VERSION: 9,
-  /** A stream type that the version does not have. */
+  /** A stream type unknown to the version. */
   UNEXPECTED_STREAM: 10,
-  /** A cap of the relay was hit. */
+  /** A limit of the relay. */
   BOUNDS_EXCEEDED: 11,
   /** No such broadcast, track or group. */
   NOT_FOUND: 13,

@@ -6,19 +6,19 @@ import { hasTimestamps, type Version } from "./version.js";
 /** Largest datagram body that moq-lite allows. */
 export const MAX_DATAGRAM_BYTES = 1200;
 
-/** How frames look on the wire: with timestamps (moq-lite-05) or without. */
+/** Format of frames on the wire: with timestamps (moq-lite-05) or without. */
 export type FrameForm = "timed" | "plain";
 
-/** What a frame takes in memory beside its payload, in bytes: measured with a heap of 200,000 empty ones, and rounded up. */
+/** Memory of a frame beside its payload, in bytes: measured with a heap of 200,000 empty ones, and rounded up. */
 export const FRAME_COST = 256;
 
-/** One frame, held as it came: its other wire form is made when it is asked for. */
+/** One frame, held as received: its other wire form is created on demand. */
 export class WireFrame {
   /** Presentation timestamp in the track's timescale. */
   readonly timestamp: number;
   readonly #form: FrameForm;
   readonly #bytes: Uint8Array;
-  /** Where the length and the payload begin in the bytes. */
+  /** Offset of the length and the payload in the bytes. */
   readonly #plainAt: number;
   readonly #payloadAt: number;
   readonly #previous: number;
@@ -34,7 +34,7 @@ export class WireFrame {
     this.#payloadAt = wire.payloadAt;
   }
 
-  /** A frame of a payload alone. */
+  /** A frame from a payload alone. */
   static of(timestamp: number, payload: Uint8Array): WireFrame {
     const payloadAt = varintSize(payload.length);
     const bytes = new Uint8Array(payloadAt + payload.length);
@@ -47,7 +47,7 @@ export class WireFrame {
     return this.#bytes.subarray(this.#payloadAt);
   }
 
-  /** How many they are. */
+  /** Its size in bytes. */
   get size(): number {
     return this.#bytes.length - this.#payloadAt;
   }
@@ -64,7 +64,7 @@ export class WireFrame {
   }
 }
 
-/** A frame's bytes as they came. */
+/** A frame's bytes as received. */
 export interface WireBytes {
   readonly form: FrameForm;
   readonly bytes: Uint8Array;
@@ -100,7 +100,7 @@ export function encodeDatagram(subscribe: number, sequence: number, frame: WireF
   return bytes;
 }
 
-/** A datagram body's fields; throws a `ProtocolError` when it is cut short or its numbers are too large. */
+/** Decodes a datagram body; throws a `ProtocolError` when it is truncated or its numbers are too large. */
 export function decodeDatagram(bytes: Uint8Array): { subscribe: number; sequence: number; frame: WireFrame } {
   const reader = new ByteReader(bytes);
   const subscribe = reader.varint();
@@ -114,13 +114,13 @@ const NONE = new Uint8Array(0);
 /** Options for {@link FrameParser}. */
 export interface FrameParserOptions {
   readonly version: Version;
-  /** A frame that claims more is a `ProtocolError` (`FRAME_TOO_LARGE`). */
+  /** A larger frame is a `ProtocolError` (`FRAME_TOO_LARGE`). */
   readonly maxFrameBytes: number;
-  /** Gives the timestamp of a frame whose version carries none; undefined for that of the one before. */
+  /** Returns the timestamp of a frame whose version carries none; undefined for that of the one before. */
   readonly stamp: (payload: Uint8Array) => number | undefined;
 }
 
-/** Cuts the bytes behind a group's header into frames as they arrive. Frames are views of the bytes given. */
+/** Splits the bytes behind a group's header into frames as they arrive. Frames are views of the given bytes. */
 export class FrameParser {
   readonly #timed: boolean;
   readonly #maxFrameBytes: number;
@@ -142,7 +142,7 @@ export class FrameParser {
     return this.#pendingBytes > 0;
   }
 
-  /** Bytes that it keeps of a frame that is incomplete. */
+  /** Bytes held of an incomplete frame. */
   get heldBytes(): number {
     return this.#held.length;
   }
@@ -169,7 +169,7 @@ export class FrameParser {
     return frames;
   }
 
-  // All there is once enough has come. Pieces are copied, since however small, each would take an object and a buffer.
+  // All bytes once enough have come. Pieces are copied, since each small one would hold an object and a buffer.
   #join(chunk: Uint8Array): Uint8Array | undefined {
     const length = this.#pendingBytes + chunk.length;
     if (length > this.#held.length) {
@@ -182,7 +182,7 @@ export class FrameParser {
     return length < this.#neededBytes ? undefined : this.#held.subarray(0, length);
   }
 
-  // Where the frame that begins at an offset ends; undefined while that has not come.
+  // End of the frame at an offset; undefined while incomplete.
   #end(bytes: Uint8Array, offset: number): number | undefined {
     if (offset >= bytes.length) return undefined;
     const lengthAt = this.#timed ? offset + (1 << (bytes[offset]! >> 6)) : offset;
@@ -221,12 +221,12 @@ export class FrameParser {
   }
 }
 
-// A carrier may hand out a few bytes of a large message, which they would keep in memory as a whole.
+// A carrier may return a few bytes of a large message, which would keep the whole message in memory.
 function unpinned(chunk: Uint8Array): Uint8Array {
   return chunk.buffer.byteLength > 2 * chunk.length + 1024 ? chunk.slice() : chunk;
 }
 
-/** Room that doubles, so that a frame in many pieces is copied few times, but no more than the whole frame needs. */
+/** Room that doubles, so that a frame in many pieces is copied few times, but never more than the frame needs. */
 function roomFor(bytes: number, needed: number): number {
   return Math.max(bytes, Math.min(2 * bytes, needed));
 }

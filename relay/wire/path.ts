@@ -1,7 +1,7 @@
 import { normalizePath, ProtocolError } from "../../base/index.js";
 import type { ByteReader } from "./bytes.js";
 
-/** Most parts of a path, the bound that stock implementations enforce too. */
+/** Maximum parts of a path, a bound that stock implementations enforce too. */
 export const MAX_PATH_PARTS = 32;
 
 /** Joins two normalized paths. */
@@ -9,7 +9,7 @@ export function joinPath(base: string, path: string): string {
   return base === "" ? path : path === "" ? base : `${base}/${path}`;
 }
 
-/** What follows a prefix at a boundary between parts, or undefined when the path is not below it. */
+/** The rest of a path behind a prefix at a boundary between parts, or undefined when it is not below it. */
 export function stripPrefix(prefix: string, path: string): string | undefined {
   if (prefix === "") return path;
   if (!path.startsWith(prefix)) return undefined;

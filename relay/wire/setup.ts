@@ -9,13 +9,13 @@ const PARAMETER_ROLE = 3n;
 const PARAMETER_ORIGIN = 5n;
 const MAX_PATH_BYTES = 4096;
 
-/** What a moq-lite-05 endpoint declares about itself, once, on its Setup Stream. */
+/** A moq-lite-05 endpoint's declaration about itself, sent once on its Setup Stream. */
 export interface Setup {
-  /** Its hop id, 0 when it withholds one. */
+  /** Its hop id, 0 when withheld. */
   readonly origin: bigint;
   /** The request path and query, on carriers without a URL. */
   readonly path?: string;
-  /** Which way a client means to go. */
+  /** A client's intended direction. */
   readonly role?: "publisher" | "subscriber";
 }
 
@@ -41,7 +41,7 @@ export function encodeSetupStream(setup: Setup): Uint8Array {
     .finish();
 }
 
-/** The body of a moq-lite-05 SETUP; unknown parameters are skipped, doubled ones are a `ProtocolError`. */
+/** The body of a moq-lite-05 SETUP; skips unknown parameters, rejects duplicates with a `ProtocolError`. */
 export function decodeSetup(reader: ByteReader): Setup {
   const count = boundedCount(reader.varint(), MAX_PARAMETERS, "parameters");
   const seen = new Map<bigint, Uint8Array>();

@@ -19,7 +19,7 @@ export const StreamType = {
 export const DataType = { GROUP: 0, SETUP: 1 } as const;
 
 const EMPTY = new Uint8Array(0);
-// A group of audio is far shorter, one of pictures far longer.
+// A group of audio is far shorter, one of video far longer.
 const DISCARD_BYTES = 4096;
 
 /** Reads varints and whole messages from a stream, holding no more than one message of bounded length. */
@@ -33,9 +33,9 @@ export class StreamReader {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** Whether the stream begins with some bytes, which are then taken; otherwise nothing is. */
+  /** Whether the stream begins with these bytes, which it then consumes; otherwise it consumes none. */
   async startsWith(prefix: Uint8Array): Promise<boolean> {
-    // Byte by byte: a shorter stream of another kind may be all there is.
+    // Byte by byte: a stream of another kind may be shorter.
     for (let length = 1; length <= prefix.length; length++)
       if (!(await this.#fill(length)) || this.#pending[length - 1] !== prefix[length - 1]) return false;
     this.#take(prefix.length);
@@ -73,21 +73,21 @@ export class StreamReader {
     return this.#body(new ByteReader(this.#take(2)).uint16());
   }
 
-  /** What was read ahead, then whatever comes, or undefined at the end. */
+  /** Bytes read ahead, then any further bytes, or undefined at the end. */
   async chunk(): Promise<Uint8Array | undefined> {
     if (this.#pending.length === 0) return this.#stream.read();
     return this.#take(this.#pending.length);
   }
 
-  /** Resolves at the end of the stream, ignoring all that still comes; rejects when it was reset. */
+  /** Resolves at the end of the stream, ignoring its rest; rejects when it was reset. */
   async drain(): Promise<void> {
     while ((await this.chunk()) !== undefined);
   }
 
   /**
-   * Reads what still comes, and is not wanted, to the end where that is near, and stops the stream with a code where it is
-   * far; rejects when it was reset. Until then a stream counts against the peer's limit. One that is stopped just before
-   * its end comes can count for good: its sender, done with it, need not notice.
+   * Reads unwanted bytes up to the end where that is near, and stops the stream with a code where it is far; rejects
+   * when it was reset. Until then a stream counts against the peer's limit. A stream that is stopped just before its
+   * end can count for good: its sender is done with it and need not notice.
    */
   async discard(code: number): Promise<void> {
     let bytes = 0;

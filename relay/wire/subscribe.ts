@@ -5,7 +5,7 @@ import type { StreamReader } from "./stream.js";
 import { StreamType } from "./stream.js";
 import { hasRanges, hasTimestamps, type Version } from "./version.js";
 
-/** How a subscriber wants a track delivered; it may change at any time. */
+/** A subscriber's delivery options, which may change at any time. */
 export interface SubscribeUpdate {
   /** 0 to 255, higher goes first among the session's tracks. */
   readonly priority: number;
@@ -21,13 +21,13 @@ export interface SubscribeUpdate {
 
 /** A request for the groups of a track. */
 export interface Subscribe extends SubscribeUpdate {
-  /** Names the subscription in groups and datagrams; unique in the session. */
+  /** Identifies the subscription in groups and datagrams; unique in the session. */
   readonly id: number;
   readonly broadcast: string;
   readonly track: string;
 }
 
-/** What a publisher says on a Subscribe Stream. */
+/** A publisher's answer on a Subscribe Stream. */
 export type SubscribeResponse =
   | { readonly kind: "ok" }
   | { readonly kind: "start"; readonly group: number }

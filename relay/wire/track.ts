@@ -3,7 +3,7 @@ import { type ByteReader, ByteWriter } from "./bytes.js";
 import { readPath } from "./path.js";
 import { StreamType } from "./stream.js";
 
-/** What never changes about a track. */
+/** Constant properties of a track. */
 export interface TrackInfo {
   /** The publisher's tie-break between its tracks, 0 to 255. */
   readonly priority: number;

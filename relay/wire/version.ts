@@ -3,7 +3,7 @@ import { ProtocolError } from "../../base/index.js";
 /** A moq-lite draft that the forwarding core speaks. */
 export type Version = 2 | 3 | 4 | 5;
 
-/** The number of moq-lite-02 in the SETUP exchange, the one version of ours that is agreed there. */
+/** The number of moq-lite-02 in the SETUP exchange, our only version negotiated there. */
 export const SETUP_VERSION_02 = 0xff0dad02;
 
 const BY_PROTOCOL = new Map<string, Version | "setup">([
@@ -16,8 +16,8 @@ const BY_PROTOCOL = new Map<string, Version | "setup">([
 ]);
 
 /**
- * What a session's negotiated protocol name means: a version, or that SETUP on a stream decides.
- * Throws a `ProtocolError` (`UNSUPPORTED_VERSION`) for anything else.
+ * The meaning of a session's negotiated protocol name: a version, or that SETUP on a stream decides. Throws a
+ * `ProtocolError` (`UNSUPPORTED_VERSION`) for anything else.
  */
 export function versionOf(protocol: string): Version | "setup" {
   const version = BY_PROTOCOL.get(protocol);
@@ -26,7 +26,7 @@ export function versionOf(protocol: string): Version | "setup" {
   return version;
 }
 
-/** The name of a version as peers know it. */
+/** The name of a version on the wire. */
 export function versionName(version: Version): string {
   return `moq-lite-0${version}`;
 }

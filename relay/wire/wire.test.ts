@@ -81,7 +81,7 @@ function streamOf(encoded: Uint8Array, piece = 3): StreamReader {
   );
 }
 
-test("varints are those of the MoQ package, and zigzag undoes itself", () => {
+test("varints equal those of the MoQ package, and zigzag inverts itself", () => {
   fc.assert(
     fc.property(number, (value) => {
       const encoded = new ByteWriter(1).varint(value).finish();
@@ -102,7 +102,7 @@ test("varints are those of the MoQ package, and zigzag undoes itself", () => {
 });
 
 describe("messages", () => {
-  test("have the bytes that stock peers send", () => {
+  test("messages have the bytes that stock peers send", () => {
     // Subscribe 1, group 2, 20 ms in microseconds, legacy container frame.
     expect(hex(encodeGroupHeader(1, 2))).toBe("00020102");
     expect(
@@ -137,7 +137,7 @@ describe("messages", () => {
     expect(hex(encodeServerSetup(0xff0dad02))).toBe("210009c0000000ff0dad0200");
   });
 
-  test("come back as they went, in every version", () => {
+  test("messages survive a round trip, in every version", () => {
     const delivery = fc.record({
       priority: fc.integer({ min: 0, max: 255 }),
       ordered: fc.boolean(),
@@ -181,7 +181,7 @@ describe("messages", () => {
     expect(decodeGroupHeader(body(encodeGroupHeader(70, 2 ** 40)))).toEqual({ subscribe: 70, sequence: 2 ** 40 });
   });
 
-  test("of a Subscribe Stream are read however they are cut", async () => {
+  test("messages of a Subscribe Stream are read however they are cut", async () => {
     const responses = [
       { kind: "start", group: 3 },
       { kind: "drop", start: 1, end: 2, code: 3 },
@@ -192,7 +192,7 @@ describe("messages", () => {
     expect(await readSubscribeResponse(stream, 5)).toBeUndefined();
   });
 
-  test("that lie end in a ProtocolError, never in anything else", async () => {
+  test("false messages end in a ProtocolError, never in anything else", async () => {
     const decoders: ((reader: ByteReader) => unknown)[] = [
       (reader) => decodeSubscribe(reader, 5, 100),
       (reader) => decodeSubscribe(reader, 2, 100),
@@ -227,7 +227,7 @@ describe("messages", () => {
 });
 
 describe("groups", () => {
-  test("are cut into the same frames however their bytes arrive, in both forms", () => {
+  test("groups split into the same frames however their bytes arrive, in both forms", () => {
     const frames = fc.array(
       fc.record({
         timestamp: fc.oneof(fc.maxSafeNat(), fc.integer({ min: 0, max: 2 ** 50 })),
@@ -258,7 +258,7 @@ describe("groups", () => {
         if (timed)
           expect(hex(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("timed"))]))).toBe(hex(wire));
         else expect(hex(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("plain"))]))).toBe(hex(wire));
-        // What was made from timestamps of arrival reads back as such.
+        // Timestamps created from arrival times read back as such.
         const again = new FrameParser({ version: 5, maxFrameBytes: 200, stamp: () => 0 });
         const reread = again.push(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("timed"))]));
         expect(reread.map(({ timestamp }) => timestamp)).toEqual(got.map(({ timestamp }) => timestamp));
@@ -267,7 +267,7 @@ describe("groups", () => {
     );
   });
 
-  test("with a frame too large or a timestamp out of range are refused", () => {
+  test("groups with a frame too large or a timestamp out of range are refused", () => {
     const parser = () => new FrameParser({ version: 5, maxFrameBytes: 100, stamp: () => 0 });
     expect(() => parser().push(bytes("00 4065"))).toThrow(/exceeds the limit/);
     expect(() => parser().push(bytes("01 00"))).toThrow(/timestamp is negative/);
@@ -276,7 +276,7 @@ describe("groups", () => {
     expect(cut.incomplete).toBe(true);
   });
 
-  test("travel as datagrams", () => {
+  test("groups travel as datagrams", () => {
     const [frame] = new FrameParser({ version: 5, maxFrameBytes: 9, stamp: () => 0 }).push(bytes("04 03 80004e"));
     expect(hex(encodeDatagram(1, 65_536, frame!))).toBe("018001000002 80004e".replaceAll(" ", ""));
     const back = decodeDatagram(encodeDatagram(70, 2 ** 40, frame!));

@@ -12,13 +12,13 @@ import type {
 import { StreamOpenLimiter } from "../tcp/stream-open-limiter.js";
 import { StreamError } from "./stream-error.js";
 
-/** What {@link WebTransportSession} cannot learn from a W3C `WebTransport`. @internal */
+/** Data that {@link WebTransportSession} cannot get from a W3C `WebTransport`. @internal */
 export interface WebTransportSessionOptions {
   readonly backend: Backend;
   readonly protocol: string;
   readonly url: URL;
   readonly remoteAddress: string | undefined;
-  /** Whether datagrams are to be used. */
+  /** Whether to use datagrams. */
   readonly datagrams: boolean;
 }
 
@@ -92,7 +92,7 @@ export class WebTransportSession implements Session {
     try {
       this.#transport.close({ closeCode, reason });
     } catch {
-      // Already closing by itself.
+      // It is closing already.
     }
     this.#end({ closeCode, reason });
   }
@@ -108,7 +108,7 @@ export class WebTransportSession implements Session {
   }
 }
 
-/** How many datagrams wait for a reader that is behind; older ones go first. */
+/** Datagrams that wait for a slow reader; the oldest is dropped first. */
 const MAX_WAITING_DATAGRAMS = 1024;
 
 class WebTransportDatagrams implements Datagrams {
@@ -145,13 +145,13 @@ class WebTransportDatagrams implements Datagrams {
     return this.#waiting.shift();
   }
 
-  /** Ends the wait of a receiver, and refuses what is sent from now on. */
+  /** Ends the wait of a receiver, and refuses further sends. */
   end(): void {
     this.#ended = true;
     for (const wake of this.#wake.splice(0)) wake();
   }
 
-  /** Reads on, also without a receiver: not every library bounds its queue. */
+  /** Reads on, even without a receiver: not every library bounds its queue. */
   async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     for (let data = await next(reader); data && !this.#ended; data = await next(reader)) {
       if (this.#waiting.length >= MAX_WAITING_DATAGRAMS) this.#waiting.shift();
@@ -186,7 +186,7 @@ class WebTransportSendStream implements SendStream {
         ? new TransportError("SESSION_CLOSED", `The stream can not be written: ${text(cause)}.`, { cause })
         : new StreamError("STREAM_STOPPED", code, { cause });
     });
-    // A caller who does not wait must not bring the process down; one who does still sees the rejection.
+    // A rejection that no caller awaits must not crash the process; a caller that awaits still gets it.
     written.catch(ignore);
     return written;
   }
@@ -258,7 +258,7 @@ function sendOptions(
   return { sendOrder: options?.priority ?? 0, waitUntilAvailable: true };
 }
 
-/** Shaped like a `WebTransportError` of a stream: libraries read the code from one field or the other. */
+/** Like a `WebTransportError` of a stream: libraries read the code from one field or the other. */
 function resetReason(code: number): Error {
   return Object.assign(new Error(`code ${code}`), { source: "stream", streamErrorCode: code, code });
 }
@@ -266,7 +266,7 @@ function resetReason(code: number): Error {
 function streamCode(cause: unknown): number | undefined {
   const { streamErrorCode, message } = (cause ?? {}) as { streamErrorCode?: unknown; message?: unknown };
   if (typeof streamErrorCode === "number") return streamErrorCode;
-  // `@fails-components/webtransport` has the code in its words alone.
+  // `@fails-components/webtransport` has the code only in its message.
   const code = /^(?:Resetstream|StopSending) with code:(\d+)$/.exec(String(message))?.[1];
   return code === undefined ? undefined : Number(code);
 }

@@ -1,8 +1,8 @@
 import type { ReceiveStream, Session } from "../session.js";
 
 /**
- * Takes the one-way streams that begin with some bytes out of a session: behind those bytes, the rest of the stream goes
- * to `take`. All others are accepted from the session that is returned, whole.
+ * Takes one-way streams with a given prefix out of a session: `take` gets the rest of each. The returned session
+ * accepts all others, complete.
  */
 export function demuxStreams(session: Session, prefix: Uint8Array, take: (stream: ReceiveStream) => void): Session {
   const ready: ReceiveStream[] = [];

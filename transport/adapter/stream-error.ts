@@ -1,8 +1,8 @@
 import { TransportError } from "../../base/index.js";
 
-/** A stream that the peer ended before its time; `code` is `STREAM_STOPPED` or `STREAM_RESET`. */
+/** A stream that the peer ended early; `code` is `STREAM_STOPPED` or `STREAM_RESET`. */
 export class StreamError extends TransportError {
-  /** The application code the peer sent, where the backend knows it. */
+  /** The peer's application code, where the backend provides it. */
   readonly streamCode: number | undefined;
 
   constructor(code: "STREAM_STOPPED" | "STREAM_RESET", streamCode: number | undefined, options?: ErrorOptions) {

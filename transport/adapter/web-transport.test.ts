@@ -23,7 +23,7 @@ async function pair(): Promise<{ near: Session; far: Session }> {
   return { near, far };
 }
 
-/** What a promise is rejected with. */
+/** The rejection of a promise. */
 async function failure(promise: Promise<unknown>): Promise<Error> {
   return promise.then(
     () => new Error("it was not rejected"),
@@ -31,7 +31,7 @@ async function failure(promise: Promise<unknown>): Promise<Error> {
   );
 }
 
-test("what is written to a stream after its end is refused in the standard's way, while it closes and later", async () => {
+test("a write after a stream's end rejects in the standard's way, while it closes and later", async () => {
   const { near, far } = await pair();
   const stream = await toWebTransport(near).createUnidirectionalStream();
   const writer = stream.getWriter();
@@ -47,7 +47,7 @@ test("what is written to a stream after its end is refused in the standard's way
   expect(await received?.read()).toBeUndefined();
 });
 
-test("a session that ends under streams that are being written fails them with a sentence of its own", async () => {
+test("a session that ends fails pending stream writes with a sentence of its own", async () => {
   const { near } = await pair();
   const transport = toWebTransport(near);
   const streams = await Promise.all([1, 2, 3].map(() => transport.createUnidirectionalStream()));
@@ -65,7 +65,7 @@ test("a session that ends under streams that are being written fails them with a
   }
 });
 
-test("a subscriber that leaves a track of @moq/net leaves no words about the internals of Node behind", async () => {
+test("a subscriber that leaves a track of @moq/net causes no message about the internals of Node", async () => {
   const { near, far } = await pair();
   const [publisher, listener] = await Promise.all([
     Connection.accept(toWebTransport(far), far.url),

@@ -3,15 +3,15 @@ import { StreamError } from "./stream-error.js";
 
 /** Options of {@link toWebTransport}. */
 export interface WebTransportAdapterOptions {
-  /** Sees every incoming datagram first; true means it was consumed and is not shown to the adapter's reader. */
+  /** Gets every incoming datagram first; returns true to consume it, so that the adapter's reader does not get it. */
   readonly tap?: (datagram: Uint8Array) => boolean;
 }
 
-/** A W3C `WebTransport` that also has the negotiated application protocol. */
+/** A W3C `WebTransport` with the negotiated application protocol. */
 export type WebTransportWithProtocol = WebTransport & { readonly protocol: string };
 
 /**
- * Presents a session as a W3C `WebTransport`, for libraries that want one.
+ * Presents a session as a W3C `WebTransport`, for libraries that need one.
  *
  * The adapter reads the session's datagrams and accepts its streams; `session.datagrams.send` stays usable beside it.
  */
@@ -19,7 +19,7 @@ export function toWebTransport(session: Session, options: WebTransportAdapterOpt
   return new Adapter(session, options.tap) as unknown as WebTransportWithProtocol;
 }
 
-/** How many datagrams wait for a reader that is behind; older ones go first. */
+/** Datagrams that wait for a slow reader; the oldest is dropped first. */
 const MAX_WAITING_DATAGRAMS = 1024;
 
 class Adapter {
@@ -83,7 +83,7 @@ class AdapterDatagrams {
     const waiting: Uint8Array[] = [];
     let wake: (() => void) | undefined;
     let ended = datagrams === undefined;
-    // Read on, also without a reader here: the tap must see every datagram.
+    // Read on, even without a reader here: the tap must get every datagram.
     const pump = async (): Promise<void> => {
       for (let data = await datagrams?.receive(); data; data = await datagrams?.receive()) {
         if (tap?.(data)) continue;
@@ -125,14 +125,14 @@ class AdapterDatagrams {
   }
 }
 
-/** Shaped like the `WebTransportError` of a session, which Node does not have. */
+/** Like the `WebTransportError` of a session, which Node lacks. */
 class SessionError extends Error {
   readonly source = "session";
   readonly streamErrorCode = null;
   override readonly name = "WebTransportError";
 }
 
-/** Shaped like the `WebTransportError` of a stream, which Node does not have. */
+/** Like the `WebTransportError` of a stream, which Node lacks. */
 class StreamFailure extends Error {
   readonly source = "stream";
   readonly streamErrorCode: number | null;
@@ -180,7 +180,7 @@ function wrapReceive(stream: ReceiveStream): ReadableStream<Uint8Array> {
 function wrapSend(stream: SendStream): WritableStream<Uint8Array> {
   const sending = writableStream({
     start(controller) {
-      // At once, not after a write that waits for the peer's flow control, as the sink's own abort would be.
+      // At once, not behind a write that waits for the peer's flow control, as the sink's own abort would be.
       controller.signal.addEventListener("abort", () => stream.reset(errorCode(controller.signal.reason)));
       void stream.stopped.then((code) => {
         if (code !== undefined) controller.error(new StreamFailure(new StreamError("STREAM_STOPPED", code)));
@@ -200,9 +200,9 @@ function wrapSend(stream: SendStream): WritableStream<Uint8Array> {
 }
 
 /**
- * A stream whose writers refuse what is written after its end with a TypeError, as the standard says. Node's own fail an
- * assertion of its internals there, and libraries print its words: `@moq/net` ends a track's stream when the subscriber
- * leaves, and writes what the track ended with afterwards (https://github.com/nodejs/node/issues/57272).
+ * A stream whose writers reject writes after its end with a TypeError, as the standard requires. Node's own fail an
+ * internal assertion there, and libraries print it: `@moq/net` ends a track's stream when the subscriber leaves, and
+ * writes the end of the track afterwards (https://github.com/nodejs/node/issues/57272).
  */
 function writableStream(sink: UnderlyingSink<Uint8Array>): WritableStream<Uint8Array> {
   let ended = false;

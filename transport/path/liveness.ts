@@ -10,7 +10,7 @@ export interface LivenessOptions {
   readonly clock?: Clock;
 }
 
-/** Watches one session's path, and says when it falls silent and when it comes back. */
+/** Watches one session's path, and reports when it falls silent and when it comes back. */
 export class Liveness {
   readonly #ask: () => Promise<boolean>;
   readonly #clock: Clock;
@@ -30,7 +30,7 @@ export class Liveness {
     );
   }
 
-  /** Something came from the peer. */
+  /** Data arrived from the peer. */
   heard(): void {
     this.#watch.heard(this.#clock());
     if (this.#silent) this.#become(false);
@@ -80,20 +80,20 @@ export class Liveness {
   }
 }
 
-/** A session whose path is watched. */
+/** A session with a watched path. */
 export interface WatchedSession<S = Session> {
-  /** To be used in place of the session: what comes on it counts as a sign of life. */
+  /** Use it in place of the session: data that arrives through it counts as a sign of life. */
   readonly session: S;
   readonly liveness: Liveness;
 }
 
-/** Opens moq-lite's PROBE stream. Nothing is asked on it: that the peer ends, answers or resets it is the sign of life. */
+/** Opens moq-lite's PROBE stream. It asks for nothing: the peer's end, answer or reset is the sign of life. */
 export const PROBE = Uint8Array.of(4);
 
 /** Watches the path of a session on which moq-lite is spoken. */
 export function watchSession(session: Session): WatchedSession {
   const liveness = new Liveness({
-    // Where a SETUP decides the version, it may be none of moq-lite's: there the carrier's own limit has to do.
+    // Where a SETUP decides the version, it may not be moq-lite: there the carrier's own limit has to suffice.
     ask: async () => session.protocol !== "" && (await probe(session)),
   });
   const heard = (): void => liveness.heard();
@@ -133,8 +133,8 @@ export function watchSession(session: Session): WatchedSession {
 }
 
 /**
- * Opens a stream with a request that the peer answers at once, and waits for that. Resolves with whether it did: its answer,
- * its end of the stream and a reset all count. Rejects when the session takes no stream.
+ * Opens a stream with a request that the peer answers at once, and waits for the answer. Resolves with whether it came:
+ * an answer, the stream's end and a reset all count. Rejects when the session takes no stream.
  */
 export async function probe(session: Session, request: Uint8Array = PROBE): Promise<boolean> {
   const { send, receive } = await session.openBidirectional();
@@ -145,7 +145,7 @@ export async function probe(session: Session, request: Uint8Array = PROBE): Prom
     receive.stop(0);
     return true;
   } catch (error) {
-    // A reset is an answer, the end of the session is none.
+    // A reset is an answer; the end of the session is not.
     return error instanceof StreamError;
   }
 }

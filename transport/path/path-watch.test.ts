@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fromMilliseconds } from "../../base/index.js";
 import { PathWatch, TICK_MS } from "./path-watch.js";
 
-/** Runs a watch for a while; `heard` and `answers` say when something comes. Returns when what was decided first. */
+/** Runs a watch for a while; `heard` and `answers` say when data arrives. Returns when each decision first came. */
 function run(
   watch: PathWatch,
   {
@@ -42,7 +42,7 @@ describe("PathWatch", () => {
     expect(silentAt).toBeLessThanOrEqual(21_500);
   });
 
-  test("a path on which something comes once a second is never asked, and silent within two and a half seconds", () => {
+  test("a path with traffic once a second is never asked, and silent within two and a half seconds", () => {
     const watch = new PathWatch(fromMilliseconds(0));
     const settled = run(watch, { from: 10, to: 3900, heard: (ms) => ms % 1000 === 0, answerMs: 40 });
     expect(settled.silentAt).toBeUndefined();
@@ -61,7 +61,7 @@ describe("PathWatch", () => {
     expect(asked.length).toBeLessThanOrEqual(62);
   });
 
-  test("a process that stood still for ten seconds gives the path time to show that it is alive", () => {
+  test("a process that stalled for ten seconds gives the path time to show that it is alive", () => {
     for (const answerMs of [50, undefined]) {
       const watch = new PathWatch(fromMilliseconds(0));
       run(watch, { from: 10, to: 5000, heard: (ms) => ms % 20 === 0 });
@@ -72,7 +72,7 @@ describe("PathWatch", () => {
     }
   });
 
-  test("a silent path that comes back is alive with the first that comes", () => {
+  test("a silent path that comes back is alive with the first arrival", () => {
     const watch = new PathWatch(fromMilliseconds(0));
     expect(run(watch, { from: 10, to: 5000, heard: () => false }).silentAt).toBeDefined();
     watch.heard(fromMilliseconds(5010));

@@ -1,28 +1,28 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 
-/** How often {@link PathWatch.tick} is to be called. */
+/** Interval of {@link PathWatch.tick}. */
 export const TICK_MS = 100;
-/** A tick that comes this late was held up with the whole process, and what came meanwhile waits to be read. */
+/** A tick this late was delayed with the whole process, and data that arrived meanwhile is still unread. */
 const STOPPED: Microseconds = fromMilliseconds(700);
 /**
- * How long nothing may come before the peer is asked for a sign of life: twice the longest silence of the last seconds, so
- * that a stream of audio is missed at once and a path that is always quiet is not asked all the time. The upper bound keeps
- * listeners from asking relays of ours, which answer their reports once a second.
+ * How long a path may be silent before the peer is asked for a sign of life: twice the longest silence of the last
+ * seconds, so that a stream of audio is missed at once and a quiet path is not asked all the time. The upper bound
+ * keeps listeners from asking our relays, which answer their reports once a second.
  */
 const QUIET = { least: fromMilliseconds(400), most: fromMilliseconds(1250) };
 const WINDOW: Microseconds = fromMilliseconds(2500);
-/** How long an answer may take: four times what it took lately, for a packet that was lost and sent again. */
+/** How long an answer may take: four times the recent round trip, for a packet that was lost and retransmitted. */
 const PATIENCE = { least: fromMilliseconds(800), first: fromMilliseconds(800), most: fromMilliseconds(3000) };
 
-/** A request may have failed at this end, so a path that stays silent is asked again. */
+/** A request may have failed at this end, so a silent path is asked again. */
 const ASK_AGAIN: Microseconds = fromMilliseconds(9000);
 
 /** What to do about a path: nothing, ask the peer for a sign of life, or look for another path. */
 export type PathState = "alive" | "ask" | "silent";
 
 /**
- * Judges by what comes over a path whether it is dead, long before the carrier does (QUIC takes 30 s, TCP minutes). A
- * silent path may come back; whatever comes makes it alive again.
+ * Decides from the traffic on a path whether it is dead, long before the carrier does (QUIC takes 30 s, TCP minutes). A
+ * silent path may come back: any traffic makes it alive again.
  */
 export class PathWatch {
   #heardAt: Microseconds;
@@ -40,7 +40,7 @@ export class PathWatch {
     this.#windowAt = now;
   }
 
-  /** Something came. */
+  /** Data arrived. */
   heard(now: Microseconds): void {
     this.#longest = Math.max(this.#longest, now - this.#heardAt);
     this.#heardAt = now;
@@ -56,12 +56,12 @@ export class PathWatch {
     this.heard(now);
   }
 
-  /** What to do now; `ask` comes once for each request, to be followed by {@link answered}. */
+  /** What to do now; `ask` comes once for each request, and {@link answered} follows it. */
   tick(now: Microseconds): PathState {
     const late = now - this.#tickedAt >= STOPPED;
     this.#tickedAt = now;
     if (late) {
-      // This process stood still, not the path.
+      // This process stalled, not the path.
       this.#heardAt = now;
       this.#askedAt = this.#askedAt === undefined ? undefined : now;
     }

@@ -2,12 +2,12 @@ import { type ConnectOptions, connect } from "../connect.js";
 import { watchSession } from "./liveness.js";
 import type { ReconnectorOptions } from "./reconnector.js";
 
-/** The head start of QUIC where the session there is silent: UDP may be what died. */
+/** The head start of QUIC where the current session is silent: perhaps UDP is dead. */
 const URGENT_HEAD_START_MS = 100;
 
 /**
- * How a `Reconnector` reaches a relay: over whichever carrier answers first, with an eye on the path, and back to QUIC some
- * time after another carrier had to do.
+ * How a `Reconnector` reaches a relay: over the carrier that answers first, watching the path, and back to QUIC some
+ * time after a fallback.
  */
 export function reach(
   url: string | URL,

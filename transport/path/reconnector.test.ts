@@ -16,7 +16,7 @@ function makeSession(): FakeSession {
   return { closed, end, close: () => end() };
 }
 
-test("the wait before an attempt is short at first, grows with the outage, and starts over after a session that lasted", async () => {
+test("the delay before an attempt is short at first, grows with the outage, and resets after a session that lasted", async () => {
   let now = 0;
   const waits: number[] = [];
   const sessions: FakeSession[] = [];
@@ -29,7 +29,7 @@ test("the wait before an attempt is short at first, grows with the outage, and s
     onSession: (session) => {
       sessions.push(session);
       expect(reconnector.state).toBe("connected");
-      // The first is thrown out at once, the second lasts for a minute.
+      // The first session ends at once, the second lasts for a minute.
       if (sessions.length === 2) now += 60_000_000;
       if (sessions.length === 3) reconnector.close();
       else session.close();
@@ -50,13 +50,13 @@ test("the wait before an attempt is short at first, grows with the outage, and s
     expect(wait).toBeCloseTo(0.75 * Math.min(Math.max(100, 0.1 * outageMs), 8000), 0);
     outageMs += wait;
   }
-  // The outage went on through the session that was thrown out, and ended with the one that lasted.
+  // The outage went on through the session that ended at once, and ended with the one that lasted.
   expect(waits[100]).toBe(6000);
   expect(waits[101]).toBe(75);
   expect(waits).toHaveLength(102);
 });
 
-test("a session that can not be used counts as a failure, and what no repeat can mend ends it", async () => {
+test("an unusable session counts as a failure, and an error that no retry can mend ends the reconnector", async () => {
   const reasons: string[] = [];
   let attempts = 0;
   const reconnector = new Reconnector({
@@ -75,7 +75,7 @@ test("a session that can not be used counts as a failure, and what no repeat can
   expect(reconnector.state).toBe("closed");
 });
 
-test("closing gives up an attempt and a wait at once, and is idempotent", async () => {
+test("close() ends an attempt and a wait at once, and is idempotent", async () => {
   const hanging = new Reconnector<FakeSession>({
     connect: (signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true })),
@@ -120,7 +120,7 @@ describe("a session that falls silent", () => {
     return { reconnector, watched, reasons };
   }
 
-  test("is replaced by one made beside it, without a wait and long before its carrier ends it", async () => {
+  test("a silent session is replaced by one opened beside it, without a delay and long before its carrier ends it", async () => {
     const made: FakeSession[] = [];
     const { reconnector, reasons } = start(async () => {
       made.push(makeSession());
@@ -135,7 +135,7 @@ describe("a session that falls silent", () => {
     expect(await reconnector.closed).toBeUndefined();
   });
 
-  test("stays when it comes back before another one is made, and the attempt is given up", async () => {
+  test("a silent session stays when it comes back first, and the reconnector drops the attempt", async () => {
     const attempts: AbortSignal[] = [];
     const late: FakeSession[] = [];
     const { reconnector, watched, reasons } = start(async (signal) => {
@@ -154,14 +154,14 @@ describe("a session that falls silent", () => {
     expect(reasons).toEqual([]);
     watched[0]!.liveness.close();
     await vi.advanceTimersByTimeAsync(60_000);
-    // What was made too late is closed and never used.
+    // A session opened too late is closed and never used.
     expect(await late[0]!.closed).toBeDefined();
     expect(watched).toHaveLength(1);
     reconnector.close();
     await reconnector.closed;
   });
 
-  test("leaves the attempt beside it to go on when it ends by itself, and one that failed is followed by another", async () => {
+  test("a silent session that ends leaves the concurrent attempt running, and a failed attempt is followed by another", async () => {
     let attempts = 0;
     const { reconnector, watched } = start(async () => {
       attempts++;
@@ -180,7 +180,7 @@ describe("a session that falls silent", () => {
   });
 });
 
-test("a session that does not go over the best carrier makes way for one that does, once there is one", async () => {
+test("a session that does not use the best carrier gives way to one that does, once available", async () => {
   vi.useFakeTimers();
   const made: FakeSession[] = [];
   const upgrades: number[] = [];

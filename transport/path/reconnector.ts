@@ -13,15 +13,15 @@ import { endOf } from "../refusal.js";
 import type { CloseInfo, Session } from "../session.js";
 import type { Liveness, WatchedSession } from "./liveness.js";
 
-/** How long to wait between attempts. */
+/** Delays between attempts. */
 export interface Backoff {
-  /** Before the first repeat, and the least before any other, in milliseconds. Default 100. */
+  /** Before the first retry, and the minimum before any other, in milliseconds. Default 100. */
   readonly initialMs?: number;
-  /** At most, in milliseconds. Default 8000. */
+  /** Maximum, in milliseconds. Default 8000. */
   readonly maxMs?: number;
 }
 
-/** What a {@link Reconnector} needs of a session. */
+/** The part of a session that a {@link Reconnector} needs. */
 export interface Reconnectable {
   /** Resolves once, when the session has ended; never rejects. */
   readonly closed: Promise<CloseInfo>;
@@ -32,21 +32,21 @@ export interface Reconnectable {
 export interface ReconnectorOptions<S extends Reconnectable = Session> {
   /**
    * Makes one attempt; the signal aborts it when the reconnector is closed or the attempt takes too long. `urgent`: the
-   * session there is silent, perhaps because its carrier is, so no carrier is to be waited for.
+   * current session is silent, perhaps because its carrier is, so no carrier gets a long head start.
    */
   readonly connect: (signal: AbortSignal, urgent: boolean) => Promise<S>;
-  /** Makes a session over a better carrier than that of the one there; undefined where there is none. */
+  /** Opens a session over a better carrier than the current one; undefined without any. */
   readonly upgrade?: (session: S, signal: AbortSignal) => Promise<S> | undefined;
   /**
-   * Called with every session that was made; one that it throws for is closed and counts as a failed attempt. It may run
-   * as long as the session lasts, and has to end when the session has.
+   * Called with every new session; one that it throws for is closed and counts as a failed attempt. It may run as long
+   * as the session lasts, and must end with the session.
    */
   readonly onSession: (session: S) => void | Promise<void>;
-  /** Watches the path of a session; without it a dead path is found by its carrier alone. */
+  /** Watches the path of a session; without it only the carrier detects a dead path. */
   readonly watch?: (session: S) => WatchedSession<S>;
-  /** Called with why a session or an attempt ended and how long the wait before the next one is. */
+  /** Called with the reason why a session or an attempt ended, and the delay before the next one. */
   readonly onRetry?: (reason: Error | undefined, waitMs: number) => void;
-  /** Goes on after refusals too, as a server does that outlives the set-up of its peer. Default false. */
+  /** Retries after refusals too, as a server does that outlives the set-up of its peer. Default false. */
   readonly persistent?: boolean;
   readonly backoff?: Backoff;
   /** Clock that measures how long a session lasted. Default: the process's monotonic clock. */
@@ -57,42 +57,43 @@ export interface ReconnectorOptions<S extends Reconnectable = Session> {
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** What a {@link Reconnector} does at the moment. */
+/** State of a {@link Reconnector}. */
 export type ReconnectorState = "connecting" | "connected" | "waiting" | "closed";
 
 const INITIAL_MS = 100;
 const MAX_MS = 8000;
-/** How long the end of a session may come after what failed because of it. */
+/** How long after a failure the end of the session that caused it may arrive. */
 const ENDED_MS = 50;
-/** A session that lasted this long ends the outage before it; one that is thrown out sooner is part of it. */
+/** A session that lasted this long ends the outage before it; one that ends sooner is part of the outage. */
 const SETTLED = fromSeconds(5);
-/** The wait between attempts, as a share of the outage so far: whatever its length, it is made longer by little. */
+/** Delay between attempts as a share of the outage so far: it lengthens any outage only a little. */
 const SHARE = 0.1;
 /**
- * How long an attempt may take once there was a session, so that one begun while the network was away does not hold up the
- * next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.
+ * Maximum duration of an attempt once there was a session, so that one begun while the network was away does not delay
+ * the next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.
  */
 const ATTEMPT_MS = 4000;
 /** How long a session lasts before a better carrier is tried, doubled with every attempt. */
 const UPGRADE_MS = { first: 30_000, most: 600_000 };
-/** How long what used a session may take to let it go before the next one is used. */
+/** How long the users of a session may take to end before the next session starts. */
 const LEAVE_MS = 1000;
 
 interface Served<S> {
   readonly reason: Error | undefined;
-  /** The session that takes the place of a silent one. */
+  /** The session that replaces a silent one. */
   readonly next: S | undefined;
 }
 
 /**
- * Keeps a session: makes one, and another whenever it ends. The wait before an attempt grows with the outage and is spread
- * over its upper half, so that many clients of a relay that restarts do not all come back at once.
+ * Keeps a session open: opens one, and another whenever it ends. The delay before an attempt grows with the outage and
+ * is spread over its upper half, so that the clients of a restarted relay do not all return at once.
  *
- * A session whose path falls silent gets a rival: a new one is made beside it, and takes its place unless the old path
- * comes back first. So a dead path is replaced within seconds, and a peer that only stood still for a while is not left.
+ * A session whose path falls silent gets a rival: the reconnector opens a new one beside it, which replaces it unless
+ * the old path comes back first. So a dead path is replaced within seconds, and a peer that only stalled for a while is
+ * kept.
  *
- * Errors that no repeat can mend end it: an `InputError`, and a `TransportError` that is not `retryable`, such as a refused
- * token. A relay may refuse while connecting or by closing a session.
+ * Errors that no retry can mend end it: an `InputError`, and a `TransportError` that is not `retryable`, such as a
+ * refused token. A relay may refuse while connecting or by closing a session.
  */
 export class Reconnector<S extends Reconnectable = Session> {
   /** Resolves when it has ended: with the error that ended it, or undefined after {@link close}. Never rejects. */
@@ -104,7 +105,7 @@ export class Reconnector<S extends Reconnectable = Session> {
   #state: ReconnectorState = "connecting";
   #connected = false;
   #upgradeMs = UPGRADE_MS.first;
-  /** Since when there is no session that lasts. */
+  /** When the current outage started. */
   #outageAt: Microseconds;
 
   constructor(options: ReconnectorOptions<S>) {
@@ -114,12 +115,11 @@ export class Reconnector<S extends Reconnectable = Session> {
     this.closed = this.#run();
   }
 
-  /** What it does at the moment. */
   get state(): ReconnectorState {
     return this.#state;
   }
 
-  /** The session at the moment, if any. */
+  /** The current session, if any. */
   get session(): S | undefined {
     return this.#session;
   }
@@ -134,7 +134,7 @@ export class Reconnector<S extends Reconnectable = Session> {
     const { onRetry } = this.#options;
     const { signal } = this.#abort;
     let next: S | undefined;
-    // The constructor returns before anything is called back.
+    // The constructor returns before any callback.
     await Promise.resolve();
     while (!signal.aborted) {
       this.#state = "connecting";
@@ -172,7 +172,7 @@ export class Reconnector<S extends Reconnectable = Session> {
     await sleep(ms, this.#abort.signal).catch(() => undefined);
   }
 
-  /** Makes a session, unless there is one already, and serves it to its end. */
+  /** Opens a session, unless there is one already, and serves it to its end. */
   async #attempt(ready: S | undefined): Promise<Served<S>> {
     let session: S;
     try {
@@ -217,7 +217,7 @@ export class Reconnector<S extends Reconnectable = Session> {
     const took = await Promise.race([served.then(() => undefined), rival, better]);
     leave.abort();
     liveness.close();
-    // A silent session that ended by itself leaves the attempt beside it to go on.
+    // A silent session that ended by itself leaves the concurrent attempt running.
     if (took === undefined) return { reason: await served, next: (await rival)?.next };
     for (const each of [rival, better]) void each.then((late) => late !== took && late?.next.close());
     session.close();
@@ -230,13 +230,13 @@ export class Reconnector<S extends Reconnectable = Session> {
       await this.#options.onSession(session);
       return reasonOf(await session.closed);
     } catch (cause) {
-      // A peer that ends the session gives its reason there, and whatever was under way fails for that reason.
+      // A peer that ends the session gives its reason there, which is also why pending work failed.
       const ended = await Promise.race([session.closed, later(ENDED_MS)]);
       return (ended && reasonOf(ended)) ?? asError(cause);
     }
   }
 
-  /** A session over a better carrier, tried now and then; never where there is none, or once the signal is aborted. */
+  /** A session over a better carrier, tried now and then; never resolves without one, or once the signal is aborted. */
   async #better(session: S, signal: AbortSignal): Promise<S> {
     const { upgrade, sleep = later } = this.#options;
     while (upgrade !== undefined && !signal.aborted) {
@@ -252,7 +252,10 @@ export class Reconnector<S extends Reconnectable = Session> {
     return new Promise(() => {});
   }
 
-  /** A new session, made while the one there is silent; undefined when that one has ended and no attempt was under way. */
+  /**
+   * A new session, opened while the current one is silent; undefined when that one has ended and no attempt was
+   * running.
+   */
   async #rival(liveness: Liveness): Promise<S | undefined> {
     while (await liveness.silent()) {
       const stop = new AbortController();

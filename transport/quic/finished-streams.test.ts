@@ -3,7 +3,7 @@ import { certificateHash, connectQuic, createCertificate, listenQuic } from "../
 import { FinishedStreams } from "./finished-streams.js";
 import type { NativeSendStream } from "./native.js";
 
-/** Answers as the binding does for a stream that has ended. */
+/** Answers like the binding for a stream that has ended. */
 class Native implements NativeSendStream {
   state: "under way" | "arrived" | "stopped" = "under way";
   readonly calls: string[] = [];
@@ -45,7 +45,7 @@ describe("what is followed after its end", () => {
     vi.useRealTimers();
   });
 
-  test("streams are asked about in the order of their ends, once each, and while the oldest is on its way only that one", async () => {
+  test("streams are checked in the order of their ends, once each, and only the oldest while it is in flight", async () => {
     const finished = new FinishedStreams();
     const streams = Array.from({ length: 5 }, () => new Stream());
     const settled = () => streams.map((stream) => stream.settled);
@@ -65,7 +65,7 @@ describe("what is followed after its end", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a stream that the reader stopped is given up, one that was reset is passed over, and nothing is asked after the end", async () => {
+  test("a stopped stream is given up, a reset one skipped, and none is checked after the end", async () => {
     const finished = new FinishedStreams();
     const [stopped, reset, arrived, late] = [new Stream(), new Stream(), new Stream(), new Stream()];
     for (const stream of [stopped, reset, arrived]) finished.add(stream);

@@ -1,20 +1,20 @@
 import { guard } from "../../base/index.js";
 import type { NativeSendStream } from "./native.js";
 
-/** A stream is asked about so long after its end; how long depends on how often the answer was that it is too early. */
+/** Delay between a stream's end and the check; it adapts to how often the check comes too early. */
 const DELAY_MS = { least: 100, most: 800, later: 2, sooner: 0.98 };
-/** For what has ended since the last one ended, so that nothing waits for the next stream. */
+/** For streams that ended since the last one, so that none waits for the next stream. */
 const LOOK_MS = 250;
-/** Far above what sessions allow at once; beyond it the oldest is not followed any further. */
+/** Far above what sessions allow at once; beyond this the oldest is no longer followed. */
 const MAX_FOLLOWED = 1024;
 
-/** A stream that has ended and that the peer may not have in full yet. @internal */
+/** A stream that has ended and that the peer may not have completely yet. @internal */
 export interface FinishedStream {
   /** Undefined once it was reset. */
   readonly finished: NativeSendStream | undefined;
-  /** Its place in the sending order. */
+  /** Its priority. */
   readonly priority: number;
-  /** Called once nothing of it is on its way any more. */
+  /** Called once none of it is in flight any more. */
   settle(): void;
 }
 
@@ -24,11 +24,11 @@ interface Followed {
 }
 
 /**
- * The finished streams of a session, oldest first, held until the peer has acknowledged all of them or does not want them.
+ * The finished streams of a session, oldest first, held until the peer has acknowledged all of them or stopped them.
  *
- * The binding does not say which, but it refuses to change the priority of a stream that QUIC has forgotten, as it does
- * with the last acknowledgement. So each stream is asked about once, some time after its end, and the oldest one again
- * while it is still on its way; those behind it wait, so that a path that is long or full costs hardly more calls.
+ * The binding does not report either, but it refuses to change the priority of a stream that QUIC has forgotten, which
+ * it does with the last acknowledgement. So each stream is checked once, some time after its end, and the oldest one
+ * again while it is still in flight. Those behind it wait, so that a long or full path costs hardly more calls.
  *
  * @internal
  */
@@ -38,7 +38,7 @@ export class FinishedStreams {
   #delayMs = DELAY_MS.least;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  // Made once: a relay asks about thousands of streams a second.
+  // Created once: a relay checks thousands of streams a second.
   readonly #onRefused = (): void => {
     this.#delayMs = Math.max(DELAY_MS.least, this.#delayMs * DELAY_MS.sooner);
     this.#drop();
@@ -69,7 +69,7 @@ export class FinishedStreams {
     this.#look();
   }
 
-  /** Drops everything, also what ends later. */
+  /** Drops all streams, and those that end later. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -100,7 +100,7 @@ export class FinishedStreams {
     native.setPriority(oldest.stream.priority).then(this.#onAccepted, this.#onRefused);
   }
 
-  // Of a stream that the peer stopped, the binding's finish resolves and sends nothing, the second time too.
+  // For a stream that the peer stopped, the binding's finish resolves and sends nothing, even the second time.
   #askForStop(): void {
     const native = this.#asked?.stream.finished;
     if (native === undefined) this.#drop();

@@ -4,12 +4,12 @@ import { TransportError } from "../../base/index.js";
  * Rewrites an ELF64 little-endian shared object so that it loads on a C library older than 2.38.
  *
  * The published linux-x64 build imports two symbols of GLIBC_2.38, `__isoc23_strtol` and `__isoc23_sscanf`, which a
- * newer compiler substitutes for `strtol` and `sscanf`. The older functions differ only in not reading binary
- * literals, so both references are moved to them: the symbol's name starts nine bytes later in the string table, its
+ * newer compiler substitutes for `strtol` and `sscanf`. The older functions differ only in not reading binary literals,
+ * so the patch moves both references to them: the symbol's name starts nine bytes later in the string table, its
  * version becomes GLIBC_2.2.5, and the requirement of GLIBC_2.38 is marked weak.
  *
- * Returns a patched copy; the input is left alone. Throws a `TransportError` (`NATIVE_REFUSED`) when the file is not of
- * the expected shape.
+ * Returns a patched copy and leaves the input unchanged. Throws a `TransportError` (`NATIVE_REFUSED`) when the file
+ * does not have the expected shape.
  */
 export function patchSharedObject(input: Uint8Array): Uint8Array {
   try {
@@ -77,7 +77,7 @@ const SHT_GNU_VERNEED = 0x6ffffffe;
 const SHT_GNU_VERSYM = 0x6fffffff;
 const SYMBOL_SIZE = 24;
 const SECTION_SIZE = 64;
-/** Of the lists of needed versions and of their names. */
+/** Size of an entry in the lists of needed versions and of their names. */
 const ENTRY_SIZE = 16;
 const VER_FLG_WEAK = 2;
 
@@ -89,7 +89,7 @@ interface Section {
   readonly info: number;
 }
 
-/** Bytes to the next entry of a list: as many as one has, at least, so that no list is without end. */
+/** Bytes to the next entry of a list: at least the size of one, so that every list ends. */
 function nextOf(file: Buffer, offset: number): number {
   return Math.max(ENTRY_SIZE, file.readUInt32LE(offset));
 }

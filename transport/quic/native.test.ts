@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test.runIf(supported)("a C library that is too old gets a verified private copy, a new one the published file", () => {
+test.runIf(supported)("an old C library gets a verified private copy, a new one the published file", () => {
   const notices: string[] = [];
   const cacheDirectory = join(folder, "cache");
   const options = { cacheDirectory, onNotice: (notice: string) => notices.push(notice) };
@@ -42,11 +42,11 @@ test.runIf(supported)("a C library that is too old gets a verified private copy,
   const bytes = readFileSync(copy);
   expect(Buffer.from(patchSharedObject(readFileSync(published))).equals(bytes)).toBe(true);
 
-  // Whatever else lies there is not loaded but made again.
+  // Any other file there is not loaded but replaced.
   writeFileSync(copy, "something else");
   expect(readFileSync(prepareNative({ ...options, glibc: "2.36" })).equals(bytes)).toBe(true);
 
-  // A build that is not the pinned one is refused, also with a single bit changed.
+  // Any other build than the pinned one is refused, even with a single different bit.
   rmSync(copy);
   const changed = readFileSync(published);
   changed[5_000_000]! ^= 1;
@@ -62,8 +62,8 @@ test.runIf(supported)("a C library that is too old gets a verified private copy,
   );
 });
 
-/** Another user, and one that every Linux has. */
-const NOBODY = 65_534;
+/** Another user, which every Linux has. */
+const OTHER_USER = 65_534;
 
 test.runIf(supported)(
   "an adapted binding is never kept where another user could put something else in its place",
@@ -81,25 +81,25 @@ test.runIf(supported)(
     expect(prepare(join(open, "mine")).startsWith(open)).toBe(false);
     expect(readdirSync(open)).toEqual(["mine"]);
 
-    // In a sticky folder such as /tmp others can not replace what is ours.
+    // In a sticky folder such as /tmp others cannot replace our files.
     chmodSync(open, 0o1777);
     expect(prepare(within).startsWith(within)).toBe(true);
 
-    // Where a folder can't be made, such as below a file, the copy is kept elsewhere too.
+    // Where a folder can't be created, such as below a file, the copy is stored elsewhere too.
     writeFileSync(join(folder, "file"), "");
     expect(prepare(join(folder, "file", "unsay")).startsWith(folder)).toBe(false);
   },
 );
 
-test.runIf(supported && process.getuid?.() === 0)("an adapted binding is never kept in another user's folder", () => {
+test.runIf(supported && process.getuid?.() === 0)("an adapted binding is never stored in another user's folder", () => {
   const foreign = join(folder, "foreign");
   mkdirSync(foreign, { mode: 0o755 });
-  chownSync(foreign, NOBODY, NOBODY);
+  chownSync(foreign, OTHER_USER, OTHER_USER);
   const copy = prepareNative({ cacheDirectory: join(foreign, "unsay"), glibc: "2.36", onNotice: () => {} });
   expect(copy.startsWith(foreign)).toBe(false);
 });
 
-test("a file that is no shared object of the expected shape can not be patched", () => {
+test("a file that is not a shared object of the expected shape cannot be patched", () => {
   expect(() => patchSharedObject(new Uint8Array(10))).toThrow("not a little-endian ELF64 object");
   expect(() => patchSharedObject(Buffer.alloc(4096, "\x7fELF\x02\x01"))).toThrow("sections are damaged");
 });

@@ -68,7 +68,7 @@ export interface NativeClient {
   connect(url: string, options?: { protocols?: string[] } | null): Promise<NativeSession>;
 }
 
-/** What the native binding exports. */
+/** Exports of the native binding. */
 export interface NativeBinding {
   readonly NapiClient: {
     withSystemRoots(): NativeClient;
@@ -78,7 +78,7 @@ export interface NativeBinding {
   readonly NapiServer: { bind(address: string, certificate: Uint8Array, key: Uint8Array): NativeServer };
 }
 
-/** Where the native binding comes from, for {@link loadNative}. */
+/** Location of the native binding, for {@link loadNative}. */
 export interface NativeOptions {
   /** Called with one sentence when a patched copy is used. Default: the loggers of this process. */
   readonly onNotice?: (message: string) => void;
@@ -100,7 +100,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "win32-x64": "win32-x64-msvc",
 };
 
-/** The published @moq/web-transport 0.1.4 build for linux-x64, and what {@link patchSharedObject} makes of it. */
+/**
+ * Hash of the published @moq/web-transport 0.1.4 build for linux-x64, and of the copy that {@link patchSharedObject}
+ * makes.
+ */
 const PUBLISHED_SHA256 = "6953b1d57f2887cd74885cb3c2d13c314899baaa0513b6069c65c4b3b3b5bcf4";
 const PATCHED_SHA256 = "d8c3a09c3726593202179755f897639041105734552a83803ef6c0a313633550";
 const NEEDED_GLIBC = [2, 38] as const;
@@ -110,11 +113,11 @@ let loaded: NativeBinding | undefined;
 /**
  * Loads the QUIC binding of `@moq/web-transport`, once per process.
  *
- * Where the C library is older than the published build needs (glibc 2.38), a patched copy in a private cache folder
- * is loaded instead; see {@link prepareNative}.
+ * Where the C library is older than the published build needs (glibc 2.38), it loads a patched copy from a private
+ * cache folder instead; see {@link prepareNative}.
  *
  * Throws a {@link TransportError}: `NATIVE_UNAVAILABLE` where no build exists or it does not load, `NATIVE_REFUSED`
- * where the build or the cache is not what it must be.
+ * where the build or the cache fails its checks.
  */
 export function loadNative(options: NativeOptions = {}): NativeBinding {
   if (loaded) return loaded;
@@ -132,8 +135,8 @@ export function loadNative(options: NativeOptions = {}): NativeBinding {
 /**
  * Returns the path of a shared object that loads here: the published one, or a patched copy of it.
  *
- * The copy is made only on linux-x64 with a glibc older than 2.38, only of the build pinned by SHA-256, in a folder
- * that only this user can enter and no other user can replace, and its own hash is checked every time before it is used.
+ * The copy is created only on linux-x64 with a glibc older than 2.38, only from the build pinned by SHA-256, in a
+ * folder that only this user can enter and no other user can replace. Its own hash is checked before every use.
  */
 export function prepareNative(options: NativeOptions = {}): string {
   const file = options.file ?? publishedFile();
@@ -181,8 +184,8 @@ function publishedFile(): string {
       `@moq/web-transport has no QUIC binding for ${process.platform} on ${process.arch}.`,
     );
   }
-  // The package holds the builds of all platforms beside its scripts. Those that npm fetches for each platform are the
-  // same files, but `npm install --omit=optional` leaves them out.
+  // The package holds the builds of all platforms beside its scripts. The ones that npm fetches per platform are the
+  // same files, but `npm install --omit=optional` omits them.
   let file: string;
   try {
     file = join(dirname(require.resolve("@moq/web-transport")), "..", `web-transport.${suffix}.node`);
@@ -214,15 +217,15 @@ function isOlder(glibc: string): boolean {
 }
 
 /**
- * A folder that only this user can enter and no other user can put something else in place of: in the user's cache, or,
- * where that lies within reach of others or cannot be made, in the system's folder for temporary files.
+ * A folder that only this user can enter and no other user can replace: in the user's cache, or, where others can reach
+ * that or it cannot be created, in the system's folder for temporary files.
  */
 function privateDirectory({ cacheDirectory }: NativeOptions): string {
   const wanted = cacheDirectory ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "unsay");
   const places = [wanted, join(tmpdir(), `unsay-${process.getuid?.()}`)];
   const refusals = places.map((directory) => {
     try {
-      // Where the folders around it are within reach of others, one that is made there is too.
+      // Where others can reach the surrounding folders, they can reach a new one there too.
       if (!isOutOfReach(existing(directory))) return `other users can replace ${directory}`;
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       return undefined;
@@ -246,7 +249,7 @@ function assertPrivate(directory: string): void {
   );
 }
 
-/** The innermost folder of a path that is there, without symbolic links. */
+/** The innermost existing folder of a path, without symbolic links. */
 function existing(directory: string): string {
   for (let path = directory; ; path = dirname(path)) {
     try {

@@ -13,7 +13,7 @@ import { StreamOpenLimiter } from "../tcp/stream-open-limiter.js";
 import type { NativeSession } from "./native.js";
 import { QuicReceiveStream, QuicSendStream, SessionStreams } from "./quic-stream.js";
 
-/** How long the largest datagram size is taken for granted. */
+/** How long the largest datagram size is cached. */
 const MAX_SIZE_MS = 1000;
 
 /** A session of the native binding. */
@@ -134,7 +134,7 @@ export class QuicSession implements Session, Datagrams {
 
   #end(info: CloseInfo): void {
     clearInterval(this.#keepalive);
-    // The UDP socket lives as long as anything of the binding refers to it.
+    // The UDP socket lives as long as any object of the binding refers to it.
     this.#native = undefined;
     this.#streams.close();
     this.#settleClosed(info);
@@ -148,16 +148,16 @@ export class QuicSession implements Session, Datagrams {
 }
 
 function closeInfo(closeCode: number, reason: string): CloseInfo {
-  // The binding reports a broken connection as code 0 with its own words as the reason.
+  // The binding reports a broken connection as code 0 with its own message as the reason.
   return reason.startsWith("connection error") || reason.startsWith("session error")
     ? { closeCode, reason, lost: true }
     : { closeCode, reason };
 }
 
-/** What an error says. */
+/** Message of an error. */
 export function text(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-/** Drops an error that a second source reports. */
+/** Drops an error that another source reports. */
 export function ignore(): undefined {}

@@ -7,15 +7,15 @@ import type { NativeReceiveStream, NativeSendStream } from "./native.js";
 const READ_BYTES = 65_536;
 
 /**
- * The streams of a session. The binding ends a stream when its object is collected as garbage, so a reference must hold it
- * as long as the session lives.
+ * The streams of a session. The binding ends a stream when its object is garbage-collected, so the session must hold a
+ * reference for its whole life.
  *
  * @internal
  */
 export class SessionStreams {
-  /** Those that have not ended. */
+  /** Streams that have not ended. */
   readonly open = new Set<QuicSendStream | QuicReceiveStream>();
-  /** Those that have, and may still be on their way. */
+  /** Streams that have ended and may still be in flight. */
   readonly finished = new FinishedStreams();
 
   /** Drops every reference. */
@@ -30,8 +30,8 @@ const DONE = Promise.resolve();
 /**
  * The writing half of a QUIC stream: one native call per write.
  *
- * Native calls run on other threads in no particular order, so whatever follows a write that has not resolved yet
- * waits for it. A reset or a new priority waits inside the binding while a write waits for the peer's flow control.
+ * Native calls run on other threads in no particular order, so each one waits for a pending write before it. A reset or
+ * a new priority waits inside the binding while a write waits for the peer's flow control.
  *
  * @internal
  */
@@ -39,13 +39,13 @@ export class QuicSendStream implements SendStream, FinishedStream {
   #native: NativeSendStream | undefined;
   #streams: SessionStreams;
   #priority: number;
-  // Kept after the end until all has arrived, so that a reset can still drop what lies unsent.
+  // Kept after the end until everything has arrived, so that a reset can still drop unsent data.
   #finished: NativeSendStream | undefined;
   #settled = false;
   #tail: Promise<void> | undefined;
   #failed: Error | undefined;
   #abandoned = false;
-  // Made on demand: a relay opens thousands of streams a second and never does.
+  // Created on demand: a relay opens thousands of streams a second and never needs it.
   #stopped: Promise<number | undefined> | undefined;
   #onStopped: ((code: number | undefined) => void) | undefined;
   #ended = false;
@@ -94,7 +94,7 @@ export class QuicSendStream implements SendStream, FinishedStream {
         throw this.#fail(cause);
       },
     );
-    // A caller who does not wait must not bring the process down; one who does still sees the rejection.
+    // A rejection that no caller awaits must not crash the process; a caller that awaits still gets it.
     tracked.catch(ignore);
     this.#tail = tracked;
     return tracked;
@@ -227,7 +227,7 @@ export class QuicReceiveStream implements ReceiveStream {
 }
 
 function streamCode(text: string, prefix: string): number | undefined {
-  // "invalid" is a code that is none of WebTransport's, such as QUIC's own 0 of a peer that dropped the stream.
+  // "invalid" is a code outside WebTransport's range, such as QUIC's own 0 of a peer that dropped the stream.
   if (text.startsWith(`invalid ${prefix}`)) return 0;
   if (!text.startsWith(prefix)) return undefined;
   const code = Number(text.slice(prefix.length));

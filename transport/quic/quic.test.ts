@@ -59,7 +59,7 @@ test("a track published over QUIC is consumed at the other end with moq-lite-05"
   expect(await server.accept()).toBeUndefined();
 });
 
-test("a new certificate ends the sessions, and clients that trust it come back to the same port and the same accept", async () => {
+test("a new certificate ends the sessions, and clients that trust it return to the same port and the same accept", async () => {
   const [first, second] = [await createCertificate(), await createCertificate()];
   const server = await listenQuic({ host: "127.0.0.1", port: 0, certificate: first });
   const url = new URL(`https://127.0.0.1:${server.address.port}/`);

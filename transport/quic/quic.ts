@@ -17,9 +17,9 @@ import {
 import { ignore, QuicSession, text } from "./quic-session.js";
 import { bracket, freePort, released, resolveHost } from "./udp-port.js";
 
-/** How long a refused client is waited for. */
+/** How long to wait for a refused client. */
 const ANSWER_MS = 500;
-/** A server that takes a session only to refuse it says why in the packet behind its answer. */
+/** A server that accepts a session only to refuse it sends the reason in the packet behind its answer. */
 const REFUSAL_MS = 10;
 /** How long `SessionServer.close` waits for the binding to free the UDP port. */
 const PORT_RELEASE_MS = 2_000;
@@ -30,20 +30,20 @@ export interface QuicConnectOptions {
   readonly certificateHashes?: readonly Uint8Array[];
   /**
    * Certificate authorities to trust instead of the system's, as PEM, over QUIC and WebSocket alike. Default: those of
-   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes go before it.
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes take precedence.
    */
   readonly ca?: string;
   /** Trusts any certificate. For tests only. */
   readonly insecure?: boolean;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
-  /** Gives up after this long. Default 10 000. */
+  /** Timeout in milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
-  /** Gives up when aborted. */
+  /** Aborts the attempt. */
   readonly signal?: AbortSignal;
-  /** Gives up when aborted, as it does after `timeoutMs`. @internal */
+  /** Aborts the attempt like `timeoutMs`. @internal */
   readonly unanswered?: AbortSignal;
-  /** Where the native binding comes from. */
+  /** Location of the native binding. */
   readonly native?: NativeOptions;
 }
 
@@ -53,19 +53,19 @@ export interface QuicListenOptions {
   readonly host: string;
   /** UDP port; 0 picks a free one. */
   readonly port: number;
-  /** What the server proves its identity with. */
+  /** The server's certificate. */
   readonly certificate: Certificate;
-  /** Application protocols spoken here. Default: `moq-lite-05`. */
+  /** Supported application protocols. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
-  /** Where the native binding comes from. */
+  /** Location of the native binding. */
   readonly native?: NativeOptions;
 }
 
 /**
  * Opens a WebTransport session over QUIC.
  *
- * Throws a {@link TransportError}: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, what the
- * server refuses the session with, or as {@link loadNative} does.
+ * Throws a {@link TransportError}: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, the
+ * server's refusal, or any error of {@link loadNative}.
  */
 export async function connectQuic(target: URL, options: QuicConnectOptions = {}): Promise<Session> {
   const { NapiClient } = loadNative(options.native);
@@ -125,12 +125,12 @@ function makeClient(
 /**
  * Listens for WebTransport sessions over QUIC.
  *
- * Throws a {@link TransportError}: `PORT_IN_USE`, `LISTEN_FAILED`, or as {@link loadNative} does.
+ * Throws a {@link TransportError}: `PORT_IN_USE`, `LISTEN_FAILED`, or any error of {@link loadNative}.
  */
 export async function listenQuic(options: QuicListenOptions): Promise<SessionServer> {
   const binding = loadNative(options.native);
   const host = await resolveHost(options.host);
-  // The binding does not say which port it got for port 0, so one is picked first; another program may be faster.
+  // The binding does not report the port it got for port 0, so this picks one first; another program may be faster.
   for (let attempt = 0; ; attempt++) {
     const port = options.port === 0 ? await freePort(host) : options.port;
     try {
@@ -189,7 +189,7 @@ class QuicRequest implements SessionRequest {
     const { closeCode, reason } = closeInfoOf(typeof refusal === "number" ? refusalOf(refusal) : refusal);
     const taken = this.#take().ok();
     taken.catch(ignore);
-    // A client that left meanwhile is waited for by the binding for 30 s.
+    // The binding waits 30 s for a client that left meanwhile.
     const closed = taken.then(async (native) => {
       native.close(closeCode, reason);
       await native.closed();
@@ -283,8 +283,8 @@ class QuicServer implements SessionServer {
     this.#stopping = true;
     for (const session of this.#sessions) session.close();
 
-    // Closing the binding's server while its accept is pending deadlocks its thread, and only a request ends an
-    // accept: knock on our own door.
+    // Closing the binding's server while its accept is pending deadlocks its thread, and only a request ends an accept:
+    // connect to our own port.
     const { host, port } = this.address;
     const door = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     const knock = loadNative(this.#nativeOptions).NapiClient.disableVerify();

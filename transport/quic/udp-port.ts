@@ -7,7 +7,7 @@ import { InputError, TransportError } from "../../base/index.js";
 
 /**
  * Waits until a UDP port can be bound again. The binding's socket is freed with the last JavaScript object that refers
- * to it, so garbage is collected on the way; when the program itself still holds streams, this gives up quietly.
+ * to it, so this collects garbage on the way. When the program itself still holds streams, it gives up quietly.
  */
 export async function released(host: string, port: number, withinMs: number): Promise<void> {
   let collect: (() => void) | undefined;
@@ -56,7 +56,7 @@ export async function resolveHost(host: string): Promise<string> {
   }
 }
 
-/** An authority of an address and a port. */
+/** An address and a port as in a URL. */
 export function bracket(host: string, port: number): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }

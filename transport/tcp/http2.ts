@@ -19,9 +19,9 @@ export interface Http2ConnectOptions {
   readonly ca?: string;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
-  /** Gives up after this long. Default 10 000. */
+  /** Timeout in milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
-  /** Gives up when aborted. */
+  /** Aborts the attempt. */
   readonly signal?: AbortSignal;
 }
 
@@ -29,17 +29,17 @@ export interface Http2ConnectOptions {
 export interface Http2ListenOptions {
   /** Host name or address to bind to. */
   readonly host: string;
-  /** TCP port, and UDP port where HTTP/3 is there too; 0 picks a free one. */
+  /** TCP port, and UDP port where HTTP/3 is available; 0 picks a free one. */
   readonly port: number;
-  /** What the server proves its identity with. */
+  /** The server's certificate. */
   readonly certificate: Certificate;
-  /** Application protocols spoken here, in order of preference. Default: `moq-lite-05`. */
+  /** Supported application protocols, in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
 }
 
 /**
- * The library's defaults of 16 KB stall an echo at some 60 KB, and 1 MB stalls one of 4 MB: a peer that reads and writes at
- * once on a stream needs a window larger than what is on its way.
+ * The library's defaults of 16 KB stall an echo of some 60 KB, and 1 MB stalls one of 4 MB: a peer that reads and
+ * writes on one stream needs a window larger than the data in flight.
  */
 const WINDOWS = {
   initialStreamFlowControlWindow: 16 << 20,
@@ -48,9 +48,9 @@ const WINDOWS = {
   sessionFlowControlWindowSizeLimit: 16 << 20,
 };
 const FAREWELL_MS = 100;
-/** A server that takes a session only to refuse it says why right behind its answer. */
+/** A server that accepts a session only to refuse it sends the reason right behind its answer. */
 const REFUSAL_MS = 10;
-/** All requests go through one stream of the library's, whatever their own path. */
+/** All requests share one stream of the library, whatever their own path. */
 const PATH = "/";
 
 type Header = Readonly<Record<string, string | string[] | undefined>>;
@@ -62,7 +62,7 @@ interface Answer {
   readonly selectedProtocol?: string;
 }
 
-/** What is used of the library, whose own types do not fit the DOM's. */
+/** The used part of the library, whose own types do not fit the DOM's. */
 interface Library {
   readonly WebTransport: LibraryClient;
   readonly HttpServer: new (options: Record<string, unknown>) => LibraryServer;
@@ -85,7 +85,7 @@ interface LibraryClientParts {
 
 interface LibraryTransport {
   readonly serverInt?: Http2SecureServer;
-  /** Where HTTP/3 is there too. */
+  /** Where HTTP/3 is available too. */
   readonly transportsInts?: ReadonlySet<LibraryTransport>;
 }
 
@@ -109,7 +109,7 @@ type LibrarySession = WebTransport & {
 
 /** Whether the optional package that adds HTTP/3 is installed. */
 async function hasHttp3(): Promise<boolean> {
-  // Not written out, so that bundlers and the compiler do not ask for an optional package.
+  // Assembled at run time, so that bundlers and the compiler do not ask for an optional package.
   const name = ["@fails-components", "webtransport-transport-http3-quiche"].join("/");
   try {
     await import(name);
@@ -120,7 +120,7 @@ async function hasHttp3(): Promise<boolean> {
   }
 }
 
-/** As a variable, because the types that the package names are not in it. */
+/** As a variable, because the package's type declarations lack it. */
 const LIBRARY: string = "@fails-components/webtransport";
 
 async function loadLibrary(): Promise<Library> {
@@ -128,8 +128,8 @@ async function loadLibrary(): Promise<Library> {
 }
 
 /**
- * The library's client with two things that it lacks: authorities other than the system's, and what its connection failed
- * of, which `failed` is called with.
+ * The library's client with two additions: authorities other than the system's, and `failed`, which gets the error of
+ * its connection.
  */
 function extend(WebTransport: LibraryClient, ca: string | undefined, failed: (cause: Error) => void): LibraryClient {
   return class extends WebTransport {
@@ -166,7 +166,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
   const [http3, { WebTransport }] = await Promise.all([hasHttp3(), loadLibrary()]);
   if (signal?.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
   let failure: Error | undefined;
-  // To read all authorities takes a while, and a pinned certificate needs none.
+  // Reading all authorities takes a while, and a pinned certificate needs none.
   const ca = certificateHashes.length > 0 ? undefined : authorities(options.ca);
   const Client = extend(WebTransport, ca, (cause) => {
     failure ??= cause;
@@ -274,7 +274,7 @@ class Http2Server implements SessionServer {
     this.#http.updateCert(certificate.cert, certificate.key, true);
   }
 
-  /** The library neither ends connections when it stops nor lists them. Called once it listens. */
+  /** The library neither ends connections when it stops nor lists them. Call this once it listens. */
   track(): void {
     const transport = this.#http.transportInt;
     for (const { serverInt } of [transport, ...(transport?.transportsInts ?? [])].filter(
@@ -315,8 +315,8 @@ class Http2Server implements SessionServer {
     const transport = await opening;
     transport.closed.catch(ignore);
     await transport.ready;
-    // Over HTTP/2 the server's first two-way stream is number 0, and of that the library's receiving end loses the rest
-    // of every capsule that comes in two pieces. Leave that number out.
+    // Over HTTP/2 the server's first two-way stream is number 0, and the library's receiving end of that one loses the
+    // rest of every capsule split in two. Skip that number.
     transport.objint?.streamIdMngrBi?.getNextOutgoingStreamId();
     const session = wrap(transport, url, transport.peerAddress, protocol);
     this.#sessions.add(session);
@@ -340,7 +340,7 @@ class Http2Server implements SessionServer {
     for (const request of this.#requests.close()) void request.reject(503);
     for (const session of this.#sessions) session.close();
     this.#http.stopServer();
-    // What was said last goes out first; a client may keep its connection open for ever.
+    // The last bytes are sent first; a client may keep its connection open for ever.
     await new Promise((resolve) => setTimeout(resolve, FAREWELL_MS));
     for (const connection of this.#connections) connection.destroy();
     await this.#http.closed;
@@ -374,7 +374,7 @@ class Http2Request implements SessionRequest {
 
   async reject(refusal: Refusal | number): Promise<void> {
     this.#take();
-    // The library hands a client no body, so a reason needs a session.
+    // The library gives a client no body, so a reason needs a session.
     if (typeof refusal === "number") return this.#refuse(refusal);
     const session = await this.#start();
     session.close(closeInfoOf(refusal));

@@ -16,15 +16,17 @@ import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities } from "../tls/authorities.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
 
-/** The largest WebSocket message that is accepted; QMux records are smaller. */
+/** Maximum WebSocket message accepted; QMux records are smaller. */
 const MAX_MESSAGE_BYTES = 1 << 20;
 /** How long the peer may take to send its QMux parameters, or an upgraded socket to close. */
 const HANDSHAKE_MS = 5_000;
-/** QMux judges idleness by the system's clock, which may jump by an hour; the WebSocket's own pings do it here. */
+/**
+ * QMux measures idleness by the system's clock, which may jump by an hour; here the WebSocket's own pings detect it.
+ */
 const QMUX = { maxIdleTimeout: 0n };
-/** How much of the body of a refusal is read. */
+/** Maximum bytes read of a refusal's body. */
 const MAX_REASON_BYTES = 4096;
-/** How long a refused client may take to read why. */
+/** How long a refused client may take to read the reason. */
 const REFUSED_MS = 1000;
 const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 
@@ -34,32 +36,32 @@ export interface QmuxConnectOptions {
   readonly certificateHashes?: readonly Uint8Array[];
   /**
    * Certificate authorities to trust instead of the system's, as PEM, over QUIC and WebSocket alike. Default: those of
-   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes go before it.
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's. Hashes take precedence.
    */
   readonly ca?: string;
   /** Trusts any certificate. For tests only. */
   readonly insecure?: boolean;
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
-  /** Gives up after this long. Default 10 000. */
+  /** Timeout in milliseconds. Default 10 000. */
   readonly timeoutMs?: number;
-  /** Gives up when aborted. */
+  /** Aborts the attempt. */
   readonly signal?: AbortSignal;
 }
 
 /** Options of {@link listenQmux}. */
 export interface QmuxListenOptions {
-  /** A listening HTTP or HTTPS server whose WebSocket upgrades become sessions; it is not closed with the backend. */
+  /** A listening HTTP or HTTPS server whose WebSocket upgrades become sessions; closing the backend leaves it open. */
   readonly httpServer: Server | SecureServer;
-  /** Application protocols spoken here, in order of preference. Default: `moq-lite-05`. */
+  /** Supported application protocols, in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
 }
 
 /**
  * Opens a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
  *
- * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or what the server
- * refuses the session with.
+ * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or the server's
+ * refusal.
  */
 export async function connectQmux(target: URL, options: QmuxConnectOptions = {}): Promise<Session> {
   const protocols = options.protocols ?? [MOQ_LITE_05];
@@ -78,7 +80,7 @@ export async function connectQmux(target: URL, options: QmuxConnectOptions = {})
       perMessageDeflate: false,
       ...(secured && { createConnection: () => secured }),
     });
-    // Before it opens: the server's first message may come along with its answer.
+    // Before it opens: the server's first message may come with its answer.
     const qmux = new QmuxSession(asSocket(socket), { config: QMUX });
     await opened(socket, signal);
     return await startSession(socket, qmux, url, undefined, protocols, signal);
@@ -195,7 +197,7 @@ class QmuxServer implements SessionServer {
     this.#http.off("upgrade", this.#onUpgrade);
     for (const request of this.#requests.close()) void request.reject(503);
     for (const session of this.#sessions) session.close();
-    // The close frame goes out first, then the socket; a peer that does not answer is cut off.
+    // Sends the close frame first, then closes the socket; cuts off a peer that does not answer.
     await Promise.all(
       [...this.#sockets].map((socket) => {
         const cut = setTimeout(() => socket.terminate(), 1_000);
@@ -233,8 +235,8 @@ class QmuxRequest implements SessionRequest {
     this.#take();
     const { origin, socket, start } = this.#options;
     const why = typeof refusal === "number" ? refusalOf(refusal) : refusal;
-    // Only browsers send an origin, and they show a page neither the status nor the body of a WebSocket's refusal. A page
-    // that must not be here gets no session, not even for a reason.
+    // Only browsers send an origin, and they hide the status and body of a refused WebSocket from the page. A forbidden
+    // page gets no session, not even for a reason.
     if (origin === undefined || why.status === 403) return refuse(socket, why.status, closeInfoOf(why).reason);
     const session = await start();
     session.close(closeInfoOf(why));
@@ -264,7 +266,7 @@ async function startSession(
 ): Promise<Session> {
   await qmux.ready;
   const hasRecords = socket.protocol.startsWith("qmux-02") || socket.protocol.startsWith("qmux-01");
-  // Whether there are datagrams shows only once the peer's parameters are in, and there is no event for that.
+  // Datagram support shows only once the peer's parameters are in, and no event reports that.
   while (hasRecords && qmux.datagrams.maxDatagramSize === 0) {
     if (signal.aborted || socket.readyState !== socket.OPEN) throw gone();
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -279,7 +281,7 @@ async function startSession(
   });
 }
 
-/** The same at run time; only the event types of `ws` and of the DOM differ. */
+/** Identical at run time; only the event types of `ws` and of the DOM differ. */
 function asSocket(socket: WebSocket): Parameters<typeof QmuxSession.accept>[0] {
   return socket as unknown as Parameters<typeof QmuxSession.accept>[0];
 }
@@ -298,7 +300,7 @@ function heartbeat(socket: WebSocket): void {
   socket.once("close", () => clearInterval(timer));
 }
 
-/** Connects and checks the certificate before anything is sent, so that a pinned server is the only one to see the URL. */
+/** Connects and checks the certificate before sending anything, so that only a pinned server sees the URL. */
 function openTls(url: URL, options: QmuxConnectOptions, signal: AbortSignal): Promise<TLSSocket> {
   const { certificateHashes = [], insecure = false } = options;
   const ca = certificateHashes.length > 0 ? undefined : authorities(options.ca);
@@ -362,7 +364,7 @@ function refuse(socket: Duplex, status: number, reason = ""): void {
   socket.end(`${head}\r\n\r\n${reason}`, () => setTimeout(() => socket.destroy(), REFUSED_MS).unref());
 }
 
-/** Why a server did not take a WebSocket: its code and sentence where its body has them. */
+/** A server's reason for refusing a WebSocket: code and sentence from its body, if any. */
 async function refusalIn(response: IncomingMessage): Promise<Error> {
   let body = "";
   response.setEncoding("utf8");

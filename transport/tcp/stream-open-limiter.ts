@@ -3,16 +3,16 @@ import { guard, TransportError } from "../../base/index.js";
 /** How long opening a stream waits for the peer's stream limit before it rejects. */
 export const OPEN_TIMEOUT_MS = 10_000;
 
-/** How many streams may wait for the peer's limit at once; more are refused at once. */
+/** Streams that may wait for the peer's limit; any more are refused at once. */
 const MAX_PENDING = 512;
 
-/** Bounds, in number and in time, the streams of a session that wait for the peer's stream limit. @internal */
+/** Bounds, in number and in time, how many streams of a session wait for the peer's stream limit. @internal */
 export class StreamOpenLimiter {
   #pending = 0;
 
   /**
-   * Waits for a stream to open. One that opens too late goes to `discard`.
-   * Rejects with a `TransportError`: `STREAM_LIMIT`, or `SESSION_CLOSED` when opening failed.
+   * Waits for a stream to open. Passes one that opens too late to `discard`. Rejects with a `TransportError`:
+   * `STREAM_LIMIT`, or `SESSION_CLOSED` when opening failed.
    */
   open<T>(start: () => Promise<T>, discard: (late: T) => void): Promise<T> {
     if (this.#pending >= MAX_PENDING) {

@@ -19,7 +19,7 @@ const EC = { name: "ECDSA", namedCurve: "P-256" };
 const signingAlgorithm = { name: "ECDSA", hash: "SHA-256" };
 const crypto = webcrypto as unknown as Crypto;
 
-/** An authority, and a certificate for this machine that it signed for longer than what is pinned by hash may live. */
+/** An authority, and a certificate for this machine signed by it, valid for longer than a pinned one may be. */
 async function authority(name: string): Promise<{ ca: string; certificate: Certificate }> {
   const dates = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + 90 * DAY_MS) };
   const keys = await crypto.subtle.generateKey(EC, true, ["sign", "verify"]);
@@ -64,7 +64,7 @@ function serve(server: SessionServer): void {
   })();
 }
 
-test("one setting trusts an authority of one's own over every carrier, and no other authority", async () => {
+test("the ca option trusts a private authority over every carrier, and no other authority", async () => {
   const [ours, other] = await Promise.all([authority("ours"), authority("other")]);
   const httpServer = createSecureServer(ours.certificate);
   await new Promise<void>((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
@@ -89,7 +89,7 @@ test("one setting trusts an authority of one's own over every carrier, and no ot
         });
     }
   }
-  // Of several, each counts.
+  // With several authorities, each counts.
   const session = await connect(`https://localhost:${port}/`, { ca: `${other.ca}\n${ours.ca}` });
   expect(session.backend).toBe("quic");
   session.close();

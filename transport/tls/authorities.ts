@@ -6,9 +6,9 @@ import { isMainThread } from "node:worker_threads";
 import { TransportError } from "../../base/index.js";
 
 /**
- * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those that a caller names, else those
- * of the environment. Node heeds `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
- * that an authority known to one carrier is known to all.
+ * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those of the caller, else those of
+ * the environment. Node reads `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
+ * that all carriers trust the same authorities.
  */
 export function authorities(ca: string | undefined): string | undefined {
   if (ca !== undefined) return ca;
@@ -19,8 +19,8 @@ export function authorities(ca: string | undefined): string | undefined {
 }
 
 /**
- * Calls `make` while `SSL_CERT_FILE` leads to these authorities alone: the binding takes them from there, and reads the
- * file each time it makes a client.
+ * Calls `make` while `SSL_CERT_FILE` names only these authorities: the binding reads that file each time it creates a
+ * client.
  *
  * Throws a `TransportError` (`NATIVE_UNAVAILABLE`) in a worker thread, whose environment is a copy.
  */
@@ -45,8 +45,8 @@ export function withAuthorities<T>(pem: string, make: () => T): T {
 }
 
 /**
- * Calls `open` while the TLS connections of this thread trust these authorities alone: `http2.connect` makes its
- * connection at once and with `tls.connect`, but a library that calls it may take no `ca`.
+ * Calls `open` while TLS connections of this thread trust only these authorities: `http2.connect` connects at once
+ * through `tls.connect`, but a library that calls it may not accept `ca`.
  */
 export function withTlsAuthorities<T>(ca: string | undefined, open: () => T): T {
   if (ca === undefined) return open();
@@ -65,7 +65,7 @@ function readIfThere(path: string | undefined): string | undefined {
   try {
     return path ? readFileSync(path, "utf8") : undefined;
   } catch {
-    // As Node and the binding do, which start with their own authorities then.
+    // Like Node and the binding, which then start with their own authorities.
     return undefined;
   }
 }

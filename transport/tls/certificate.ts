@@ -11,14 +11,14 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** How long a self-signed certificate is valid: browsers pin by hash only what lives less than 14 days. */
+/** Validity of a self-signed certificate: browsers pin by hash only certificates valid for less than 14 days. */
 export const CERTIFICATE_DAYS = 13;
 
 const DAY_MS = 86_400_000;
 
 /**
- * Makes a self-signed ECDSA P-256 certificate for `localhost`, `127.0.0.1`, `::1` and the given host names, valid
- * for 13 days from one hour ago, so that a client whose clock is a little behind accepts it too.
+ * Creates a self-signed ECDSA P-256 certificate for `localhost`, `127.0.0.1`, `::1` and the given host names, valid for
+ * 13 days from one hour ago, so that a client whose clock is a little behind accepts it too.
  */
 export async function createCertificate(hosts: readonly string[] = [], now = Date.now()): Promise<Certificate> {
   const keys = (await webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
@@ -50,7 +50,7 @@ export async function createCertificate(hosts: readonly string[] = [], now = Dat
   };
 }
 
-/** The SHA-256 of a PEM chain's first certificate in lower-case hex, as clients pin it. */
+/** The SHA-256 of a PEM chain's first certificate in lower-case hex, which clients pin. */
 export function certificateHash(cert: string): string {
   return createHash("sha256").update(new X509Certificate(cert).raw).digest("hex");
 }

@@ -17,7 +17,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test("a certificate made here is P-256, lives under 14 days, is kept, and is replaced before it ends", async () => {
+test("a self-signed certificate is P-256, lives under 14 days, is kept, and is replaced before it expires", async () => {
   const directory = join(folder, "data");
   const made = await loadOrCreateCertificate({ directory, hosts: ["relay.example", "10.1.2.3"] });
   cleanups.push(() => made.close());

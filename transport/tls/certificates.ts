@@ -9,17 +9,17 @@ import { InputError, validate } from "../../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
 import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 
-/** How long before its end a certificate made here is replaced. */
+/** How long before its expiry a self-signed certificate is replaced. */
 const RENEW_MS = 2 * 86_400_000;
-/** How often the age of a certificate made here, or the files of a given one, are looked at. */
+/** How often to check the age of a self-signed certificate, or the files of a given one. */
 const CHECK_MS = 3_600_000;
 const WATCH_MS = 2_000;
 
 /** Options of {@link loadOrCreateCertificate}. */
 export interface OwnCertificateOptions {
-  /** Folder that keeps `certificate.pem` and `key.pem`; made with mode 0700 when missing. */
+  /** Folder for `certificate.pem` and `key.pem`; created with mode 0700 when missing. */
   readonly directory: string;
-  /** Host names and addresses beside `localhost`, `127.0.0.1` and `::1`. */
+  /** Host names and addresses besides `localhost`, `127.0.0.1` and `::1`. */
   readonly hosts?: readonly string[];
   /** Milliseconds since 1970. Default `Date.now`. */
   readonly now?: () => number;
@@ -41,7 +41,7 @@ const ownSchema = z.strictObject({
 });
 const givenSchema = z.strictObject({ cert: path, key: path });
 
-/** A server's certificate, which changes in the course of time. */
+/** A server's certificate, which is replaced over time. */
 export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [Error] }> {
   #current: Certificate;
   #stop: () => void;
@@ -60,45 +60,45 @@ export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [
         this.emit("rotate", next);
       },
       (error) => {
-        // Without a listener an "error" event would end the process; the certificate at hand still works.
+        // Without a listener an "error" event would end the process; the current certificate still works.
         if (this.listenerCount("error") > 0) this.emit("error", error);
       },
     );
   }
 
-  /** The certificate to use now; a "rotate" event says when it was replaced. */
+  /** The current certificate; a "rotate" event reports a replacement. */
   get current(): Certificate {
     return this.#current;
   }
 
-  /** SHA-256 of the certificate in lower-case hex, which clients pin and which `/certificate.sha256` serves. */
+  /** SHA-256 of the certificate in lower-case hex, which clients pin and `/certificate.sha256` serves. */
   get sha256(): string {
     return certificateHash(this.#current.cert);
   }
 
-  /** When the certificate ends, in milliseconds since 1970. */
+  /** When the certificate expires, in milliseconds since 1970. */
   get expiresAt(): number {
     return expiry(this.#current);
   }
 
-  /** Stops looking for newer ones; idempotent. */
+  /** Stops checking for newer ones; idempotent. */
   close(): void {
     this.#stop();
   }
 }
 
 /**
- * Loads the self-signed certificate kept in a folder, or makes one: ECDSA P-256, 13 days, as browsers demand of what
- * they pin by hash. The key's file can be read by its owner alone. It is replaced two days before its end.
+ * Loads the self-signed certificate stored in a folder, or creates one: ECDSA P-256, 13 days, as browsers require of a
+ * certificate pinned by hash. Only its owner can read the key's file. It is replaced two days before its expiry.
  *
- * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the folder can not be used.
+ * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the folder is unusable.
  */
 export async function loadOrCreateCertificate(options: OwnCertificateOptions): Promise<Certificates> {
   validate("loadOrCreateCertificate", ownSchema, options);
   const { directory, hosts = [], now = Date.now } = options;
   const paths = { cert: join(directory, "certificate.pem"), key: join(directory, "key.pem") };
   const fresh = async (): Promise<Certificate> => {
-    // A key that another user put there is no secret.
+    // A key that another user put there is not secret.
     const kept = await readPair(paths).catch(() => undefined);
     if (kept && expiry(kept) - now() > RENEW_MS && names(kept, hosts)) return kept;
     const made = await createCertificate(hosts, now());
@@ -128,7 +128,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
 
 /**
  * Loads a certificate and its key from files, and again whenever they change. While a changed pair is unusable, such as
- * half written, the one before stays and an "error" event says why.
+ * half written, the previous one stays and an "error" event reports the reason.
  *
  * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the files are not a certificate and its key.
  */

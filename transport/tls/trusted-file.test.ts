@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { assertTrustedFolder, loadCertificate, loadOrCreateCertificate, readTrusted } from "../index.js";
 
-/** Another user, and one that every Linux has. */
-const NOBODY = 65_534;
+/** Another user, which every Linux has. */
+const OTHER_USER = 65_534;
 
 let folder: string;
 beforeEach(() => {
@@ -35,13 +35,13 @@ test("a key that every user may write is refused, wherever a key is read", async
 test.runIf(process.getuid?.() === 0)("a key of another user is refused", async () => {
   const path = join(folder, "key.pem");
   writeFileSync(path, "secret", { mode: 0o600 });
-  chownSync(path, NOBODY, NOBODY);
+  chownSync(path, OTHER_USER, OTHER_USER);
   await expect(readTrusted(path)).rejects.toMatchObject({
     code: "FILE_UNTRUSTED",
-    message: `The file ${path} belongs to user ${NOBODY}; it must belong to the user that runs this, or to root.`,
+    message: `The file ${path} belongs to user ${OTHER_USER}; it must belong to the user that runs this, or to root.`,
   });
   const directory = join(folder, "data");
   mkdirSync(directory, { mode: 0o700 });
-  chownSync(directory, NOBODY, NOBODY);
+  chownSync(directory, OTHER_USER, OTHER_USER);
   await expect(loadOrCreateCertificate({ directory })).rejects.toMatchObject({ code: "FILE_UNTRUSTED" });
 });

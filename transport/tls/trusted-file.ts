@@ -4,15 +4,15 @@ import { dirname } from "node:path";
 import { InputError } from "../../base/index.js";
 
 /**
- * Reads a file that decides what this process trusts, such as a key: another user of the machine must not have written it.
+ * Reads a file that decides what this process trusts, such as a key: no other user of the machine must have written it.
  *
- * Throws an `InputError` (`FILE_UNTRUSTED`) when it belongs to a user other than this one and root, or when every user may
- * write it; otherwise what the system throws.
+ * Throws an `InputError` (`FILE_UNTRUSTED`) when it belongs to a user other than this one and root, or when every user
+ * may write it; otherwise the system's error.
  */
 export async function readTrusted(path: string): Promise<string> {
   const file = await open(path);
   try {
-    // The file that is open, whatever the path leads to by now.
+    // The open file, whatever the path leads to by now.
     refuseStranger(path, "file", await file.stat());
     return await file.readFile("utf8");
   } finally {
@@ -20,14 +20,14 @@ export async function readTrusted(path: string): Promise<string> {
   }
 }
 
-/** The same for a folder whose files are read or written; sticky folders such as /tmp are refused too. */
+/** The same for a folder with files to read or write; sticky folders such as /tmp are refused too. */
 export async function assertTrustedFolder(path: string): Promise<void> {
   refuseStranger(path, "folder", await stat(path));
 }
 
 /**
- * Whether no other user can put something else in the place of a folder: it and the folders around it belong to this user
- * or root, and where others may write, a sticky bit keeps them from what is not theirs.
+ * Whether no other user can replace a folder: it and the folders around it belong to this user or root, and where
+ * others may write, a sticky bit protects what is not theirs.
  */
 export function isOutOfReach(folder: string): boolean {
   for (let path = folder; ; path = dirname(path)) {
