@@ -8,7 +8,11 @@ const TIMED_TRANSCRIPT = "lk.timed_transcripts";
 /** A segment that was captured and is not finished: all frames up to `flush`, or until it is cleared. */
 interface Segment {
   readonly speech: Speech;
-  /** Up to where its playback was reported, in milliseconds. */
+  /** When its first sample was heard. */
+  startedAt: number | undefined;
+  isStarted: boolean;
+  /** Up to where listeners heard it, and up to where its playback was reported, in milliseconds. */
+  heardMs: number;
   reportedMs: number;
   hasText: boolean;
 }
@@ -18,7 +22,7 @@ interface Segment {
  * was heard by them, `clearBuffer` takes back what they have not heard, and `pause` and `resume` lose no sample.
  */
 export class AudioOutput extends LiveKitOutput {
-  readonly #publisher: Publisher;
+  readonly #publisher: Pick<Publisher, "say">;
   #segments: Segment[] = [];
   #open: Segment | undefined;
   #isPaused = false;
@@ -27,7 +31,7 @@ export class AudioOutput extends LiveKitOutput {
   #finishing: Promise<void> = Promise.resolve();
 
   /** `sampleRate`: what the session converts frames to, in Hz. Default 24,000. The publisher is not closed. */
-  constructor(publisher: Publisher, { sampleRate = 24_000 }: { readonly sampleRate?: number } = {}) {
+  constructor(publisher: Pick<Publisher, "say">, { sampleRate = 24_000 }: { readonly sampleRate?: number } = {}) {
     super(sampleRate, undefined, { pause: true });
     this.#publisher = publisher;
   }
@@ -81,10 +85,23 @@ export class AudioOutput extends LiveKitOutput {
 
   #begin({ sampleRate, channels }: AudioFrame): Segment {
     const speech = this.#publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
-    const segment: Segment = { speech, reportedMs: 0, hasText: false };
+    const segment: Segment = {
+      speech,
+      startedAt: undefined,
+      isStarted: false,
+      heardMs: 0,
+      reportedMs: 0,
+      hasText: false,
+    };
     this.#segments.push(segment);
-    speech.on("started", () => this.onPlaybackStarted(Date.now()));
-    speech.on("progress", ({ ms, measured }) => measured && this.#progress(segment, ms));
+    speech.on("started", () => {
+      segment.startedAt = Date.now();
+      this.#report();
+    });
+    speech.on("progress", ({ ms, measured }) => {
+      if (measured) segment.heardMs = ms;
+      this.#report();
+    });
     // One after the other: the framework counts ends, and takes each for the oldest segment.
     this.#finishing = this.#finishing
       .then(async () => this.#finish(segment, await speech.done))
@@ -109,18 +126,28 @@ export class AudioOutput extends LiveKitOutput {
     }
   }
 
-  #progress(segment: Segment, ms: number): void {
-    const duration = ms - segment.reportedMs;
+  // Of the oldest segment alone: what is reported before the end of one is taken for a part of it.
+  #report(): void {
+    const [segment] = this.#segments;
+    if (segment?.startedAt === undefined) return;
+    if (!segment.isStarted) {
+      segment.isStarted = true;
+      this.onPlaybackStarted(segment.startedAt);
+    }
+    const { heardMs, reportedMs: offset } = segment;
+    const duration = heardMs - offset;
     if (duration <= 0) return;
-    this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset: segment.reportedMs, duration });
-    segment.reportedMs = ms;
+    segment.reportedMs = heardMs;
+    this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset, duration });
   }
 
   #finish(segment: Segment, { outcome, heardMs, heardText, measured }: SpeechResult): void {
+    if (measured) segment.heardMs = heardMs;
+    this.#report();
     this.#segments = this.#segments.filter((each) => each !== segment);
     if (this.#open === segment) this.#open = undefined;
-    if (measured) this.#progress(segment, heardMs);
     const synchronized = segment.hasText ? { synchronizedTranscript: heardText } : {};
     this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted: outcome !== "finished", ...synchronized });
+    this.#report();
   }
 }
