@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
-import { CongestionController } from "./congestion-controller.js";
+import { type Acknowledgement, CongestionController } from "./congestion-controller.js";
 
 const BYTES = 100;
 const BITRATE = 40_000;
@@ -20,6 +20,8 @@ class Path {
   /** Arrival times of the groups that a gated path had sent. */
   readonly arrivedAt: number[] = [];
   skipped = 0;
+  /** Whether reports arrive. */
+  reports = true;
 
   /** Groups sent. */
   get sent(): number {
@@ -43,7 +45,7 @@ class Path {
           this.#ahead.set(arrived, at);
           this.#received += BYTES;
         }
-      if (this.now % 100 === 0) this.#report();
+      if (this.reports && this.now % 100 === 0) this.delivery.acknowledged(this.report());
     }
     for (const [at, arrived] of arrivals)
       if (!this.#ahead.has(arrived)) {
@@ -52,7 +54,8 @@ class Path {
       }
   }
 
-  #report(): void {
+  /** A report as the receiver makes it now. */
+  report(): Acknowledgement {
     for (;;) {
       const next = this.#ack + 1;
       const at = this.#ahead.get(next);
@@ -64,13 +67,13 @@ class Path {
       if (!arrived && !givenUp) break;
       this.#ack = next;
     }
-    this.delivery.acknowledged({
+    return {
       session: 1,
       receivedGroup: this.#ack < 0 ? undefined : this.#ack,
       receivedBytes: this.#received,
       at: ms(this.now),
       staleness: ms(0),
-    });
+    };
   }
 }
 
@@ -193,5 +196,18 @@ describe("CongestionController", () => {
     expect(path.delivery.level).not.toBe("full");
     path.delivery.acknowledged({ session: 2, receivedGroup: 0, receivedBytes: 0, at: ms(path.now), staleness: ms(0) });
     expect([path.delivery.level, path.delivery.inFlight(ms(path.now))]).toEqual(["full", 0]);
+  });
+
+  test("takes a report that was late itself for no evidence about groups that were sent after it", () => {
+    const path = new Path();
+    path.run(2000);
+    path.delivery.acknowledged(path.report());
+    const late = path.report();
+    path.reports = false;
+    path.run(400);
+    path.delivery.acknowledged({ ...late, staleness: ms(400) });
+    path.reports = true;
+    path.run(1000);
+    expect([path.delivery.level, path.delivery.queueing]).toEqual(["full", 0]);
   });
 });

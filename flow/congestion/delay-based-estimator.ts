@@ -101,6 +101,8 @@ export class DelayBasedEstimator {
    * reduction holds until the next ack: one without queueing reverts it.
    */
   suspect(sentAt: Microseconds, now: Microseconds): CongestionLevel {
+    // A bound from below says nothing under the base, and must not become the base for two minutes.
+    if (this.#base === undefined || now - sentAt <= this.#base) return this.#level;
     this.#unsuspected ??= { factor: this.#factor, level: this.#level };
     this.#take(sentAt, now);
     return this.#level;
