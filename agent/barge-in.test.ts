@@ -5,7 +5,7 @@ import { BargeIn, type BargeInAction, type BargeInPolicy } from "./barge-in.js";
 const interrupt: BargeInPolicy = { action: "interrupt", minDurationMs: 0, falseAlarmMs: 2000, asks: false };
 const pause: BargeInPolicy = { ...interrupt, action: "pause" };
 
-test("a caller's speech interrupts what is said, once, and not what is said afterwards", () => {
+test("a caller's speech interrupts the current speeches, once, and no later ones", () => {
   const bargeIn = new BargeIn(interrupt);
   expect(bargeIn.speech(60)).toEqual([]);
   bargeIn.said(1);
@@ -19,7 +19,7 @@ test("a caller's speech interrupts what is said, once, and not what is said afte
   expect(bargeIn.speech(60)).toEqual([{ kind: "interrupt", ids: [3] }]);
 });
 
-test("speech shorter than the minimum does nothing, and what was said meanwhile is spared", () => {
+test("speech shorter than the minimum has no effect, and spares speeches said meanwhile", () => {
   const bargeIn = new BargeIn({ ...interrupt, minDurationMs: 300 });
   bargeIn.said(1);
   expect(bargeIn.speech(60)).toEqual([]);
@@ -61,7 +61,7 @@ test("an answer decides, but not one that the caller has spoken into", () => {
 
 type Event = "say" | "end" | "speech" | "silence" | "tick" | "answer" | "decide";
 
-test("under every order of events each speech is paused, resumed and interrupted in turn, and none that came later", () => {
+test("under every order of events each speech is paused, resumed and interrupted in turn, and no later one is touched", () => {
   const events = fc.array(
     fc.record({
       event: fc.constantFrom<Event>("say", "end", "speech", "silence", "tick", "answer", "decide"),
@@ -81,7 +81,7 @@ test("under every order of events each speech is paused, resumed and interrupted
       const states = new Map<number, "said" | "paused" | "over">();
       let now = 0;
       let next = 1;
-      /** The newest speech that was there when the caller last began while nothing was held or pending. */
+      /** The newest speech when the caller last began while no speech was held or pending. */
       let newest = 0;
       const apply = (actions: readonly BargeInAction[]) => {
         for (const { kind, ids } of actions)
@@ -113,7 +113,7 @@ test("under every order of events each speech is paused, resumed and interrupted
         else apply(bargeIn.decide(isFalse));
         expect([...states.values()].includes("paused")).toBe(bargeIn.holds);
       }
-      // A caller who stays silent leaves nothing paused.
+      // A silent caller leaves no speech paused.
       apply(bargeIn.silence(now));
       apply(bargeIn.answered(true));
       apply(bargeIn.tick(now + 10_000, 0));

@@ -1,30 +1,30 @@
-/** What happens to the agent's voice when the caller speaks. */
+/** Effect of the caller's speech on the agent's voice. */
 export interface BargeInPolicy {
   /** `interrupt` takes it back for good; `pause` holds it until it is known whether the caller meant it. */
   readonly action: "interrupt" | "pause";
-  /** Voice of the caller that it takes, in milliseconds. */
+  /** Minimum voice of the caller, in milliseconds. */
   readonly minDurationMs: number;
-  /** With `pause`: how long after the caller's silence the voice continues, in milliseconds, unless it was decided. */
+  /** With `pause`: how long after the caller's silence the voice continues, in milliseconds, unless decided before. */
   readonly falseAlarmMs: number;
-  /** With `pause`: whether a question decides in place of the time. */
+  /** With `pause`: whether a question decides instead of the time. */
   readonly asks: boolean;
 }
 
-/** What to do with speeches, by their ids. */
+/** An action on speeches, by their ids. */
 export interface BargeInAction {
   readonly kind: "pause" | "resume" | "interrupt" | "ask";
   readonly ids: readonly number[];
 }
 
 /**
- * Decides what a caller's speech does to an agent's. `calm`: nothing; `pending`: the caller speaks, not long enough yet;
- * `held`: the agent is paused while the caller speaks; `asking` and `settling`: the caller is silent again, and a question
- * or the time decides. Pure: every event returns what is to be done. A speech that was said after the caller began is
- * never touched.
+ * Decides how a caller's speech affects an agent's. `calm`: no effect; `pending`: the caller speaks, not long enough
+ * yet; `held`: the agent is paused while the caller speaks; `asking` and `settling`: the caller is silent again, and a
+ * question or the time decides. Pure: every event returns the actions to take. It never touches a speech that was said
+ * after the caller began.
  */
 export class BargeIn {
   readonly #policy: BargeInPolicy;
-  /** Speeches that are said or wait to be. */
+  /** Speeches that play or wait. */
   readonly #active = new Set<number>();
   /** Those among them that the caller speaks over. */
   #caught = new Set<number>();
@@ -35,7 +35,7 @@ export class BargeIn {
     this.#policy = policy;
   }
 
-  /** Whether time matters: {@link tick} is to be called. */
+  /** Whether time matters: call {@link tick} then. */
   get waits(): boolean {
     return this.#phase === "pending" || this.#phase === "settling";
   }
@@ -45,7 +45,7 @@ export class BargeIn {
     return this.#phase === "held" || this.#phase === "asking" || this.#phase === "settling";
   }
 
-  /** The agent says something: what it had paused is answered by that. */
+  /** The agent says a new speech, which answers the paused ones. */
   said(id: number): readonly BargeInAction[] {
     const actions = this.holds ? this.#finish("interrupt") : [];
     this.#active.add(id);
@@ -77,19 +77,19 @@ export class BargeIn {
     return this.#phase === "asking" ? [{ kind: "ask", ids: [...this.#caught] }] : [];
   }
 
-  /** Time went by; the caller's voice is `voicedMs` long. */
+  /** Time has passed; the caller's voice is `voicedMs` long. */
   tick(now: number, voicedMs: number): readonly BargeInAction[] {
     if (this.#phase === "pending") return this.#act(voicedMs);
     if (this.#phase === "settling" && now >= this.#settlesAt) return this.#finish("resume");
     return [];
   }
 
-  /** The question is answered; an answer that the caller has spoken into does not count. */
+  /** The answer to the question; an answer that the caller has spoken into does not count. */
   answered(isFalseAlarm: boolean): readonly BargeInAction[] {
     return this.#phase === "asking" ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
   }
 
-  /** The application decides, whatever else is going on. */
+  /** The application decides, in any state. */
   decide(isFalseAlarm: boolean): readonly BargeInAction[] {
     return this.holds ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
   }

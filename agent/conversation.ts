@@ -5,20 +5,20 @@ import type { Publisher, SayOptions, Speech, SpeechResult, SpeechSource } from "
 import { BargeIn, type BargeInAction } from "./barge-in.js";
 import type { Caller } from "./caller/caller.js";
 
-/** What a {@link Conversation} does when the caller speaks over the agent. */
+/** How a {@link Conversation} reacts when the caller speaks over the agent. */
 export interface BargeInOptions {
   /**
    * `interrupt` takes back what was not heard; `pause` holds it until it is known whether the caller meant it. Default
    * `interrupt`.
    */
   readonly action?: "interrupt" | "pause";
-  /** Voice of the caller that it takes, in milliseconds. Default 0: what the caller counts as speech is enough. */
+  /** Minimum voice of the caller, in milliseconds. Default 0: any detected speech suffices. */
   readonly minDurationMs?: number;
   /** With `pause`: how long after the caller's silence the agent continues where it stopped, in milliseconds. Default 2,000. */
   readonly falseAlarmMs?: number;
   /**
-   * With `pause`: asked when the caller is silent again, in place of `falseAlarmMs`. True, and the agent continues; false,
-   * and what was not heard is taken back. Where it rejects the agent continues.
+   * With `pause`: called when the caller is silent again, instead of waiting for `falseAlarmMs`. With true the agent
+   * continues; with false the rest is taken back. When it rejects the agent continues.
    */
   readonly isFalseAlarm?: (speeches: readonly Speech[]) => boolean | Promise<boolean>;
 }
@@ -34,11 +34,11 @@ export interface ConversationOptions {
 
 /** Events of a {@link Conversation}. */
 export interface ConversationEvents {
-  /** The caller spoke over these speeches: they are being paused or interrupted. */
+  /** The caller spoke over these speeches, which are being paused or interrupted. */
   bargein: [readonly Speech[]];
-  /** It was a false alarm: they continue. */
+  /** A false alarm: these speeches continue. */
   resumed: [readonly Speech[]];
-  /** What was heard of the speeches that were interrupted. */
+  /** Results of the interrupted speeches. */
   interrupted: [readonly SpeechResult[]];
 }
 
@@ -53,8 +53,8 @@ const bargeInSchema = z.strictObject({
 const TICK_MS = 10;
 
 /**
- * An agent and a caller who may speak over it. What the agent says goes through {@link say}; what it says after the
- * caller began is never taken for what the caller interrupts.
+ * An agent and a caller who may speak over it. The agent speaks through {@link say}; a speech said after the caller
+ * began is never taken for one that the caller interrupts.
  */
 export class Conversation extends EventEmitter<ConversationEvents> {
   readonly #caller: Caller;
@@ -83,12 +83,14 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     return this.#bargeIn.holds;
   }
 
-  /** What the agent says or is about to say, in order. */
+  /** The agent's current and queued speeches, in order. */
   get speeches(): readonly Speech[] {
     return [...this.#speeches.values()];
   }
 
-  /** Says something, as `publisher.say`. What the caller's speech has paused is answered by it, and taken back. */
+  /**
+   * Queues a speech, like `publisher.say`. It answers the speeches that the caller has paused, and they are taken back.
+   */
   say(source: SpeechSource, options: SayOptions = {}): Speech {
     const speech = this.#publisher.say(source, options);
     const actions = this.#bargeIn.said(speech.id);
@@ -104,23 +106,23 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     return speech;
   }
 
-  /** Takes back all that was not heard; resolves when the listeners have reported. */
+  /** Takes back everything that was not heard; resolves when the listeners have reported. */
   interrupt(): Promise<readonly SpeechResult[]> {
     this.#apply(this.#bargeIn.decide(false));
     return Promise.all(this.speeches.map((speech) => speech.interrupt()));
   }
 
-  /** The caller meant it: what is paused is taken back. Without effect while nothing is paused. */
+  /** The caller meant it: takes back the paused speeches. No effect while none is paused. */
   confirm(): void {
     this.#apply(this.#bargeIn.decide(false));
   }
 
-  /** It was a false alarm: what is paused continues. Without effect while nothing is paused. */
+  /** It was a false alarm: the paused speeches continue. No effect while none is paused. */
   dismiss(): void {
     this.#apply(this.#bargeIn.decide(true));
   }
 
-  /** Listens to the caller no more; what is said is said to its end, what is paused continues. Idempotent. */
+  /** Stops listening to the caller; current speeches play to their end, paused ones continue. Idempotent. */
   close(): void {
     this.#isClosed = true;
     this.#caller.off("speech", this.#speech);
@@ -150,7 +152,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     }
     if (!speeches.some(({ phase }) => phase === "paused")) this.emit("bargein", speeches);
     if (kind === "pause") {
-      // The first one is heard now; those behind wait for it, so that they are held first.
+      // The first one is audible now; those behind wait for it, so they are paused first.
       for (const speech of speeches.toReversed()) speech.pause();
       return;
     }

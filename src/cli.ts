@@ -8,14 +8,14 @@ const ending = new AbortController();
 let interrupts = 0;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    // A second Ctrl-C means the user will not wait for an orderly end; a terminal that closes sends more than one hangup.
+    // A second Ctrl-C means the user will not wait for an orderly end; a closing terminal sends more than one hangup.
     if (signal !== "SIGHUP" && ++interrupts > 1) process.exit(130);
     ending.abort();
   });
 }
 
-// A reader that goes away, as `head` does, has what it wanted: the command ends in order and quietly. A full disk is not
-// what anyone wants.
+// A reader that goes away, as `head` does, has all it wanted: the command ends in order and quietly. A full disk is an
+// error.
 let outputFailure: Error | undefined;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (cause: NodeJS.ErrnoException) => {
@@ -31,7 +31,7 @@ const error = (text: string): void => status.write(text);
 process.removeAllListeners("warning");
 process.on("warning", ({ message }) => error(`unsay: ${message}\n`));
 
-// The last resort: a user gets a sentence instead of a stack trace, whatever was overlooked.
+// The last resort: a user gets a sentence instead of a stack trace, even for an unforeseen error.
 process.on("uncaughtException", (thrown) => {
   const { message, code } = describeFailure(thrown);
   error(`unsay: This should not have happened: ${message} (${code})\n`);
@@ -49,7 +49,7 @@ const exitCode = await main(process.argv.slice(2), {
   },
 });
 
-// A QUIC dial that was given up cannot be cancelled and would keep the process for another half minute.
+// An abandoned QUIC dial cannot be cancelled and would keep the process for another half minute.
 process.stdout.write("", () =>
   // A write that failed is reported after its callback.
   setImmediate(() => {

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { OptionNames, Resolved, Settings } from "./config.js";
 import type { StatusLine } from "./status-line.js";
 
-/** What a running command gets besides its configuration. */
+/** Everything a running command gets besides its configuration. */
 export interface CommandContext {
   /**
    * Aborts on the first Ctrl-C, SIGTERM or SIGHUP, and when the reader of standard output goes away; the command then
@@ -23,23 +23,23 @@ export interface Command<T extends Settings = Settings> {
   readonly name: string;
   /** One sentence for the list of commands. */
   readonly summary: string;
-  /** The setting, or settings in their order, that may be given without a flag, such as `unsay watch <url>`. */
+  /** The setting, or settings in order, that may be given without a flag, such as `unsay watch <url>`. */
   readonly positional?: (keyof T & string) | readonly (keyof T & string)[];
   /** Lines printed under the options of `--help`. */
   readonly examples: readonly string[];
   readonly settings: T;
-  /** Settings by the options they become, where the names differ; for errors about these. */
+  /** Maps options to settings where the names differ; for error messages. */
   readonly options?: OptionNames<T>;
   /** Runs to the end; resolves with the exit code. */
   run(config: Resolved<T>, context: CommandContext): Promise<number>;
 }
 
-/** Gives a command its type without naming it twice. */
+/** Infers a command's type from its definition. */
 export function command<T extends Settings>(definition: Command<T>): Command {
   return definition as unknown as Command;
 }
 
-/** Passes on only those of several sentences in a row that differ from the one before. */
+/** Passes on a sentence only if it differs from the one before. */
 export function changes(say: (sentence: string) => void): (sentence: string) => void {
   let last: string | undefined;
   return (sentence) => {
@@ -57,7 +57,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Resolves after that many seconds, at the abort of the signal, or never before the abort when there is no limit. */
+/** Resolves after that many seconds or at the abort of the signal; without a limit only at the abort. */
 export async function elapsed(seconds: number | undefined, signal: AbortSignal): Promise<void> {
   if (seconds === undefined) return aborted(signal);
   const timer = new AbortController();

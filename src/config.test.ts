@@ -29,7 +29,7 @@ test("flags win over the environment, the environment over the file, the file ov
   });
 });
 
-test("what is wrong is named where the user wrote it, with a stable code", () => {
+test("an error names the place where the user wrote the value, with a stable code", () => {
   const resolve = (flags: Record<string, unknown>, environment = {}, file?: string) =>
     resolveConfig("relay", settings, { flags, environment, file });
   expect(() => resolve({})).toThrow(/^--url must be a string, but is missing\.$/);
@@ -43,7 +43,7 @@ test("what is wrong is named where the user wrote it, with a stable code", () =>
   expect.assertions(6);
 });
 
-test("a config file holds nothing that no command knows, at any level", () => {
+test("a config file has only keys that a command knows, at any level", () => {
   const file = join(folder, "unknown.json");
   const known = { relay: settings, watch: { url: settings.url } };
   const resolve = (content: unknown) => {
@@ -63,7 +63,7 @@ test("a config file holds nothing that no command knows, at any level", () => {
   expect(resolve('\uFEFF{"relay": {"port": 5}}')).toMatchObject({ port: 5 });
 });
 
-test("a blank text counts as not set, wherever it comes from", () => {
+test("a blank text counts as not set in every source", () => {
   const file = join(folder, "blank.json");
   const open = { ...settings, get: { schema: list.optional(), help: "Prefixes." } };
   writeFileSync(file, JSON.stringify({ relay: { port: " ", url: "http://file", get: "", json: "" } }));
@@ -81,7 +81,7 @@ test("a blank text counts as not set, wherever it comes from", () => {
   );
 });
 
-test("a list has no empty entries, which would stand for everything", () => {
+test("a list has no empty entries, which would mean everything", () => {
   const open = { get: { schema: list.optional(), help: "Prefixes." } };
   const resolve = (get: unknown) => resolveConfig("relay", open, { flags: { get }, environment: {} }).get;
   expect(resolve(" demo , / ")).toEqual(["demo", "/"]);
@@ -90,7 +90,7 @@ test("a list has no empty entries, which would stand for everything", () => {
     expect(() => resolve(wrong)).toThrow(/^--get\.\d must not be empty/);
 });
 
-test("an object is checked in its depth, whether it comes as JSON or as itself", () => {
+test("an object is checked in depth, whether it comes as JSON or as an object", () => {
   const limited = { limits: { schema: numbers(z.strictObject({ sessions: z.number() })).optional(), help: "Caps." } };
   const resolve = (limits: unknown) => resolveConfig("relay", limited, { flags: { limits }, environment: {} }).limits;
   expect(resolve('{"sessions": 5}')).toEqual({ sessions: 5 });

@@ -2,20 +2,20 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { InputError, validate } from "../base/index.js";
 
-/** One setting of a command: its schema and the words `--help` prints. */
+/** One setting of a command: its schema and its text in `--help`. */
 export interface Setting {
   readonly schema: z.ZodType;
   readonly help: string;
-  /** What stands after the flag in `--help`, such as `<milliseconds>`; absent for an on/off flag. */
+  /** Placeholder after the flag in `--help`, such as `<milliseconds>`; absent for an on/off flag. */
   readonly value?: string;
-  /** Whether it must be shown nowhere. */
+  /** Whether to hide it everywhere. */
   readonly secret?: boolean;
 }
 
 /** The settings of a command by camelCase name; the flag is the kebab-case form, the variable `UNSAY_` + upper case. */
 export type Settings = Record<string, Setting>;
 
-/** The values that a table of settings resolves to. */
+/** Values of a table of settings. */
 export type Resolved<T extends Settings> = { [K in keyof T]: z.output<T[K]["schema"]> };
 
 /** A number given as a number (config file) or as text (flag, environment). */
@@ -36,8 +36,8 @@ export const flag: z.ZodType<boolean> = z.preprocess((value) => {
 }, z.boolean());
 
 /**
- * Several values given as a list (config file) or as text with commas between them (flag, environment). An empty entry
- * is refused: as a path it would stand for everything.
+ * Several values given as a list (config file) or as text with commas between them (flag, environment). Refuses an
+ * empty entry: as a path it would mean everything.
  */
 export const list: z.ZodType<string[]> = z.preprocess(
   (value) => (typeof value === "string" ? value.split(",") : value),
@@ -50,7 +50,7 @@ export function numbers<T>(schema: z.ZodType<T>): z.ZodType<T> {
   return z.preprocess((value) => (typeof value === "string" ? parseJson(value) : value), object.pipe(schema));
 }
 
-/** What a JSON text stands for, or undefined when it is no JSON. */
+/** The value of a JSON text, or undefined for invalid JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -59,12 +59,12 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A text in which tokens within URLs are masked. */
+/** The text with tokens within URLs masked. */
 export function hideTokens(text: string): string {
   return text.replace(/([?&]jwt=)[^&#\s"'\\]+/gi, "$1[secret]");
 }
 
-/** A setting's value as it may be shown. */
+/** A setting's value for display. */
 export function shown(setting: Setting | undefined, value: unknown): unknown {
   if (setting?.secret && value !== undefined) return "[secret]";
   return typeof value === "string" ? hideTokens(value) : value;
@@ -80,13 +80,13 @@ export function variableName(key: string): string {
   return `UNSAY_${flagName(key).slice(2).replaceAll("-", "_").toUpperCase()}`;
 }
 
-/** Where the values of a command come from, strongest first. */
+/** Sources of a command's values, strongest first. */
 export interface ConfigSources {
-  /** What the command line gave, by camelCase name. */
+  /** Values of the command line, by camelCase name. */
   readonly flags: Readonly<Record<string, unknown>>;
   /** The process environment. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Path of a JSON file, if one was named. */
+  /** Path of a JSON file, if given. */
   readonly file?: string | undefined;
 }
 
@@ -108,7 +108,7 @@ function readConfigFile(path: string, known: KnownSettings): Record<string, Reco
 }
 
 /**
- * Reads the text of a config file and checks every key in it, also those of other commands.
+ * Reads a config file and checks every key in it, including those of other commands.
  * @throws InputError `CONFIG_INVALID`, or `INVALID_OPTION` naming the unknown key.
  */
 export function parseConfig(text: string, path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
@@ -138,7 +138,7 @@ function given(value: unknown): unknown {
   return typeof value === "string" && value.trim() === "" ? undefined : value;
 }
 
-/** A setting's value where it was given, under the name it goes by there: its flag, its variable or its key. */
+/** A given setting's value, with its name there: its flag, its variable or its key. */
 interface Given {
   readonly name: string;
   readonly value: unknown;
@@ -185,12 +185,12 @@ export function resolveConfig<T extends Settings>(
   return resolved as Resolved<T>;
 }
 
-/** The options of classes that go by another name than the setting behind them, such as `upstream.url`. */
+/** Options of classes with another name than their setting, such as `upstream.url`. */
 export type OptionNames<T extends Settings> = Readonly<Record<string, keyof T & string>>;
 
 /**
- * An error about an option of a class, such as `Relay.allowedOrigins.0`, as one about the flag, variable or key it came
- * from. Any other error stays as it is.
+ * Turns an error about an option of a class, such as `Relay.allowedOrigins.0`, into one about its flag, variable or
+ * key. Any other error stays the same.
  */
 export function namedBySetting(
   error: unknown,

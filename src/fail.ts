@@ -1,6 +1,6 @@
 import { InputError, UnsayError } from "../base/index.js";
 
-/** The sentence and exit code that a command ends with after an error. */
+/** Final sentence and exit code of a command after an error. */
 export interface Failure {
   readonly message: string;
   readonly code: string;

@@ -27,7 +27,7 @@ const run = (timestamp: Microseconds | undefined, frames: number) => ({
   lastPulledAt: microseconds(0),
 });
 
-test("what was heard is found anywhere in the loop, across its seam and a pause, and noise lowers the score", () => {
+test("heard audio is found anywhere in the loop, across its seam and a pause, and noise lowers the score", () => {
   const loop = speechLike(5, 7);
   const noise = speechLike(5, 8);
   const start = 177_777;
@@ -39,7 +39,7 @@ test("what was heard is found anywhere in the loop, across its seam and a pause,
   expect(heardScore(loop, noise.subarray(0, 192_000))).toBeLessThan(0);
 });
 
-test("an underrun is taken out and a hole in media time is kept", () => {
+test("an underrun is removed and a hole in media time is kept", () => {
   const recorder = new HeardRecorder({ maximumSeconds: 1 });
   recorder.write([Float32Array.of(9, 9, 1, 2, 9, 3, 4)]);
   const record = [

@@ -2,14 +2,14 @@ import type { AudioSink, PlayedRun } from "../watch/index.js";
 import { alignedScore, findLag } from "./score.js";
 
 const SAMPLE_RATE = 48_000;
-/** Samples behind one point of the envelope by which two recordings are first lined up. */
+/** Samples per point of the envelope, by which two recordings are first aligned. */
 const ENVELOPE_STEP = 480;
-/** The envelope finds the place to within a step; codec and denoiser may add a little. */
+/** The envelope finds the position to within a step; codec and denoiser may add a little. */
 const FINE_LAG = 2 * ENVELOPE_STEP;
-/** Two seconds hold enough speech to line up to the sample. */
+/** Two seconds hold enough speech to align to the sample. */
 const PROBE = 2 * SAMPLE_RATE;
 
-/** Keeps everything a listener played, mono, up to a bound. */
+/** Keeps a listener's whole output, mono, up to a bound. */
 export class HeardRecorder implements AudioSink {
   readonly #samples: Float32Array;
   #length = 0;
@@ -28,15 +28,15 @@ export class HeardRecorder implements AudioSink {
 
   async close(): Promise<void> {}
 
-  /** Everything played so far, silence included, in the order it was played. */
+  /** Everything played so far, including silence, in order. */
   get samples(): Float32Array {
     return this.#samples.subarray(0, this.#length);
   }
 }
 
 /**
- * Lays what was played out by media time, so that a pause or an underrun does not shift what follows.
- * Returns the samples from the first one heard on; silence where nothing was heard.
+ * Arranges played audio by media time, so that a pause or an underrun does not shift later audio. Returns the samples
+ * from the first one heard on, and silence in holes.
  */
 export function byMediaTime(record: readonly Readonly<PlayedRun>[], samples: Float32Array): Float32Array {
   const first = record.find((run) => run.timestamp !== undefined)?.timestamp;
@@ -69,7 +69,7 @@ function withoutMean(values: Float32Array): Float32Array {
   return values.map((value) => value - mean);
 }
 
-/** The part of a recording that repeats for ever which was heard: as long as `heard`, from where the two agree best. */
+/** The part of an endlessly repeating recording that was heard: as long as `heard`, at the best match. */
 export function matchLoop(loop: Float32Array, heard: Float32Array): Float32Array {
   const pattern = withoutMean(envelope(loop));
   const played = withoutMean(envelope(heard));
@@ -85,14 +85,14 @@ export function matchLoop(loop: Float32Array, heard: Float32Array): Float32Array
   }
   const start = offset * ENVELOPE_STEP - FINE_LAG + loop.length;
   const around = Float32Array.from({ length: heard.length + 2 * FINE_LAG }, (_, i) => loop[(start + i) % loop.length]!);
-  // Where the middle of what was heard lies in the stretch around it gives the place to the sample.
+  // The middle of the heard audio, within its surroundings, determines the position to the sample.
   const middle = Math.max(0, Math.floor((heard.length - PROBE) / 2));
   const probe = heard.subarray(middle, middle + PROBE);
   const lag = findLag(probe, around.subarray(FINE_LAG + middle, FINE_LAG + middle + probe.length), FINE_LAG);
   return around.slice(FINE_LAG + lag, FINE_LAG + lag + heard.length);
 }
 
-/** High-pass-fair SI-SDR in decibels of what was heard of a clean recording that repeats for ever. */
+/** High-pass-fair SI-SDR in decibels of the heard audio, for an endlessly repeating clean recording. */
 export function heardScore(cleanLoop: Float32Array, heard: Float32Array): number {
   return alignedScore(matchLoop(cleanLoop, heard), heard, 16);
 }

@@ -1,7 +1,7 @@
 /**
  * Live audio over Media over QUIC that you can take back.
  *
- * `Publisher` denoises and sends, `Relay` fans out, `Listener` plays. Each takes one options object and is ended by an
+ * `Publisher` denoises and sends, `Relay` fans out, `Listener` plays. Each takes one options object and ends with an
  * idempotent `close()`; every error thrown on purpose is an `UnsayError` with a stable `code`.
  *
  * @module

@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import { hideTokens } from "./config.js";
 
-/** How much is logged, least first. */
+/** Log levels, from least to most. */
 export const logLevels = ["silent", "error", "warn", "info", "debug"] as const;
 
 /** A log of one JSON object a line; secrets that reach it by mistake are masked. */

@@ -31,16 +31,16 @@ const common = {
   },
 } satisfies Settings;
 
-/** The keys that a config file may have for each command; a config file does not name another one. */
+/** Keys of a config file for each command; a config file does not name another one. */
 const { config: _, ...commonKeys } = common;
 const knownSettings: KnownSettings = Object.fromEntries(
   commands.map(({ name, settings }) => [name, { ...settings, ...commonKeys }]),
 );
 
-/** Where a run of the command line reads from and writes to. */
+/** Input and output of a run of the command line. */
 export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts on Ctrl-C, SIGTERM or SIGHUP, and when nothing reads the output any more. */
+  /** Aborts on Ctrl-C, SIGTERM or SIGHUP, and when the output has no reader any more. */
   readonly signal: AbortSignal;
   out(text: string): void;
   error(text: string): void;
@@ -80,7 +80,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return 0;
-      // Commander prints the help itself when no command was given; every other misuse gets our one sentence.
+      // Commander prints the help itself without a command; every other misuse gets our sentence.
       if (error.code !== "commander.help") {
         const sentence = error.message
           .replace(/^error: /, "")
@@ -115,7 +115,7 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     const standard =
       fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
     const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
-    // What is on unless it is switched off may be switched on too, against a config file.
+    // A setting that is on by default can also be switched on, against a config file.
     if (fallback === true) program.addOption(new Option(flagName(key)).hideHelp());
     program.addOption(new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard)));
   }
@@ -152,12 +152,12 @@ async function runCommand(definition: Command, flags: Record<string, unknown>, t
     return 0;
   }
   const logger = createLogger(logLevel, (line) => terminal.error(line));
-  // `@moq/net` talks to the console, which would end up between our lines of output.
+  // `@moq/net` logs to the console, which would end up between our lines of output.
   console.debug = (...words: unknown[]) => logger.debug(words.join(" "));
   console.info = (...words: unknown[]) => logger.info(words.join(" "));
   console.log = console.info;
   console.warn = (...words: unknown[]) => logger.info(words.join(" "));
-  // `@moq/qmux` writes what a peer did wrong there, with a stack trace of its own.
+  // `@moq/qmux` logs a peer's faults there, with a stack trace of its own.
   console.error = (...words: unknown[]) =>
     logger.warn(words.map((word) => (word instanceof Error ? word.message : word)).join(" "));
   const context: CommandContext = {

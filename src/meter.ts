@@ -1,17 +1,17 @@
 import type { StatusLine } from "./status-line.js";
 
-/** What one line of the live meter shows. */
+/** Content of one line of the live meter. */
 export interface MeterReading {
   readonly playing: boolean;
-  /** Media time being heard now, in microseconds; undefined before the first audio. */
+  /** Media time that is audible now, in microseconds; undefined before the first audio. */
   readonly playheadUs: number | undefined;
   readonly bufferMs: number;
   readonly group: number | undefined;
   readonly discontinuities: number;
   readonly underruns: number;
-  /** How long before its turn the newest packet was there, in milliseconds. */
+  /** Lead of the newest packet over its due time, in milliseconds. */
   readonly leadMs: number | undefined;
-  /** What the relay tells of the delivery; undefined while it tells nothing. */
+  /** The relay's report on the delivery; undefined while there is none. */
   readonly relay:
     | {
         readonly stalenessMs: number;
@@ -19,9 +19,9 @@ export interface MeterReading {
         readonly skips: Readonly<Record<string, number>>;
       }
     | undefined;
-  /** Level of the last moment in decibels below full scale. */
+  /** Current level in dBFS. */
   readonly levelDb: number;
-  /** Chance from 0 to 1 that somebody speaks; undefined where the publisher does not tell. */
+  /** Probability of a voice, 0 to 1; undefined where the publisher reports none. */
   readonly voice: number | undefined;
 }
 
@@ -44,7 +44,7 @@ function percent(share: number | undefined): string {
   return share === undefined ? "-" : `${(100 * share).toFixed(0)} %`;
 }
 
-/** Skips by reason, those that there were: `3 window, 1 passed`. */
+/** Skips by reason, without zeros: `3 window, 1 passed`. */
 export function skipsText(skips: Readonly<Record<string, number>>): string {
   const some = Object.entries(skips).filter(([, count]) => count > 0);
   return some.length === 0 ? "0" : some.map(([reason, count]) => `${count} ${reason}`).join(", ");
@@ -54,7 +54,7 @@ function milliseconds(value: number | undefined): string {
   return value === undefined ? "-" : value.toFixed(0);
 }
 
-/** The parts of the line in their order, each with its rank: where not all fit, those of the highest numbers go first. */
+/** The parts of the line in order, each with its rank: where not all fit, the highest numbers are dropped first. */
 function parts(reading: MeterReading): [rank: number, text: string][] {
   const { relay } = reading;
   const position = reading.playheadUs === undefined ? "--:--.-" : clockTime(reading.playheadUs);
@@ -75,7 +75,7 @@ function parts(reading: MeterReading): [rank: number, text: string][] {
   return all.flatMap(([rank, text]) => (text === undefined ? [] : [[rank, text]]));
 }
 
-/** One line of the live meter, of at most `columns` columns: what matters least is left out where it is narrow. */
+/** One line of the live meter, of at most `columns` columns: a narrow one drops the least important parts. */
 export function meterLine(reading: MeterReading, columns: number): string {
   const every = parts(reading);
   for (let most = every.length; most > 1; most--) {

@@ -11,7 +11,7 @@ function findRoot(): string {
 
 const root = findRoot();
 
-/** The path of a file that this package ships, such as `models/unsay-denoise.onnx`. */
+/** The path of a file in this package, such as `models/unsay-denoise.onnx`. */
 export function packagedFile(name: string): string {
   return join(root, name);
 }

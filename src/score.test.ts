@@ -9,7 +9,7 @@ function noise(length: number, seed: number): Float32Array {
   });
 }
 
-test("a score ignores scale and delay, and falls by as much as noise is added", () => {
+test("a score ignores scale and delay, and falls by the noise added", () => {
   const clean = noise(48_000, 1);
   const added = noise(48_000, 2);
   const noisy = clean.map((sample, i) => sample + 0.1 * added[i]!);

@@ -1,8 +1,8 @@
 /**
  * RNNoise's input high-pass, `[1, -2, 1] / [1, -1.99599, 0.996]`.
  *
- * Applied to reference and estimate alike before scoring, so that a denoiser which removes rumble below speech is not
- * punished and one which keeps it is not flattered.
+ * Applied to reference and estimate alike before scoring, so that a denoiser that removes rumble below speech is not
+ * punished, nor one that keeps it flattered.
  */
 export function highPass(samples: Float32Array): Float32Array {
   const filtered = new Float32Array(samples.length);
@@ -57,7 +57,7 @@ export function siSdr(reference: Float32Array, estimate: Float32Array): number {
 
 /**
  * The offset in samples, within +-`maxLag`, at which `estimate` best lines up with `reference`: positive when the
- * estimate is late. Correlates every sample at every lag, so keep `maxLag` to what the path can add.
+ * estimate is late. Correlates every sample at every lag, so limit `maxLag` to the path's possible delay.
  */
 export function findLag(reference: Float32Array, estimate: Float32Array, maxLag: number): number {
   let best = Number.NEGATIVE_INFINITY;

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { type MeterReading, meterLine } from "./meter.js";
 import { StatusLine } from "./status-line.js";
 
-/** What a terminal of some width shows after everything that was written to it; it wraps at its last column. */
+/** A terminal's content after everything written to it; it wraps at its last column. */
 class Terminal {
   readonly isTTY = true;
   readonly columns: number;
@@ -38,7 +38,7 @@ const reading: MeterReading = {
   voice: 0.87,
 };
 
-test("a meter line fits every width, shows the most important parts first and has them in one order", () => {
+test("a meter line fits every width, shows the most important parts first and keeps their order", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 0, max: 2 ** 53 - 1 }), (columns, large) => {
       const odd = { ...reading, underruns: large, bufferMs: large, playheadUs: large, group: large };
@@ -79,7 +79,7 @@ test("a notice stands on lines of its own above the meter, at every width", () =
   );
 });
 
-test("where there is no terminal the meter is a line of at most 80 columns, without control characters", () => {
+test("without a terminal the meter is a line of at most 80 columns, without control characters", () => {
   for (const screen of [{}, { isTTY: false, columns: 400 }, { isTTY: true, columns: 400, dumb: true }]) {
     let written = "";
     const write = (text: string) => {

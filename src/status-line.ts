@@ -1,4 +1,4 @@
-/** What a {@link StatusLine} writes to; `process.stderr` is one. */
+/** Output of a {@link StatusLine}; `process.stderr` is one. */
 export interface Screen {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
@@ -6,12 +6,12 @@ export interface Screen {
 }
 
 const CLEAR = "\r\u001b[K";
-/** The width of what is no terminal: log viewers and mails are made for it. */
+/** Default width without a terminal, for log viewers and mail. */
 const DEFAULT_COLUMNS = 80;
 
 /**
- * One line at the bottom of a terminal that is replaced in place, and everything else that goes to the same terminal:
- * other text appears above the line and never in it. Where there is no terminal, each line is written as it is.
+ * One line at the bottom of a terminal that is replaced in place, with other text to the same terminal above it.
+ * Without a terminal, each line is written as it is.
  */
 export class StatusLine {
   readonly #screen: Screen;
@@ -22,7 +22,7 @@ export class StatusLine {
 
   constructor(screen: Screen, environment: Readonly<Record<string, string | undefined>> = {}) {
     this.#screen = screen;
-    // A dumb terminal knows no control sequences.
+    // A dumb terminal supports no control sequences.
     this.#interactive = screen.isTTY === true && environment.TERM !== "dumb";
   }
 
@@ -36,7 +36,7 @@ export class StatusLine {
     return this.#interactive ? Math.max(1, (this.#screen.columns || DEFAULT_COLUMNS) - 1) : DEFAULT_COLUMNS;
   }
 
-  /** Replaces the line; what exceeds {@link columns} is cut off. */
+  /** Replaces the line; cuts it at {@link columns}. */
   show(text: string): void {
     const line = [...text].slice(0, this.columns).join("");
     if (!this.#interactive) this.#screen.write(`${line}\n`);

@@ -47,7 +47,6 @@ const WORDS: Record<string, number> = {
   docs: 38,
   models: 2,
   publisher: 1,
-  src: 14,
   tests: 99,
   train: 3,
   watch: 1,

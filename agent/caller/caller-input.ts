@@ -5,22 +5,22 @@ import type { AudioSink } from "../../watch/index.js";
 /** Consecutive samples of a caller: one channel at 48 kHz. */
 export interface CallerBlock {
   readonly samples: Float32Array;
-  /** When its last sample was there. */
+  /** Arrival of its last sample. */
   readonly at: Microseconds;
 }
 
-/** What reads a caller's audio, from wherever it comes. */
+/** A reader of a caller's audio, from any source. */
 export interface CallerInput {
   blocks(): AsyncGenerator<CallerBlock, void, undefined>;
-  /** Audio that was dropped because it was not read in time, in milliseconds. */
+  /** Milliseconds of audio dropped because it was not read in time. */
   readonly droppedMs: number;
   close(): Promise<void>;
 }
 
-/** Audio that waits for the denoiser: beyond this the oldest is dropped. */
+/** Samples that may wait for the denoiser: beyond this the oldest are dropped. */
 const MAX_WAITING = 2 * 48_000;
 
-/** What a listener plays, as a caller's audio. */
+/** A listener's output as a caller's audio. */
 export class HeardInput implements CallerInput, AudioSink {
   readonly #clock: Clock;
   #blocks: CallerBlock[] = [];
@@ -90,7 +90,7 @@ export class SourceInput implements CallerInput {
   }
 }
 
-/** Cuts blocks into hops of `length` samples; a rest at the end is left out. */
+/** Splits blocks into hops of `length` samples; drops a rest at the end. */
 export async function* cutHops(
   blocks: AsyncIterable<CallerBlock>,
   length: number,

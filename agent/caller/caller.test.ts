@@ -12,7 +12,7 @@ const noisy = await readSamples(`${root}examples/audio/noisy-speech.wav`);
 /** "Congratulazioni", the first word of the recording, without the pause before it. */
 const word = clean.subarray(9600, 9600 + 16_320);
 
-/** Samples in blocks as a listener delivers them, on a clock that they advance. */
+/** Samples in blocks like a listener's, on a clock that they advance. */
 class VirtualMicrophone implements AudioSource {
   readonly name = "microphone";
   readonly channels = 1;
@@ -59,7 +59,7 @@ async function hear(
   return { speech, silence: quiet, frames, caller };
 }
 
-test("a caller's word is found within 20 ms of its beginning, and its end", async () => {
+test("a caller's word is detected within 20 ms of its start, and so is its end", async () => {
   const { speech, silence: quiet } = await hear(concat([silence(1000), word, silence(1000)]));
   expect(speech).toHaveLength(1);
   expect(Math.abs(speech[0]!.startMs - 1000)).toBeLessThanOrEqual(20);
@@ -69,7 +69,7 @@ test("a caller's word is found within 20 ms of its beginning, and its end", asyn
   expect(quiet[0]!.startMs).toBeLessThan(1400);
 });
 
-test("a single word is found at the level of a quiet and of a loud caller, in noise, and with others around it", async () => {
+test("a single word is detected at the level of a quiet and of a loud caller, in noise, and among others", async () => {
   for (const db of [-8, 0, 10]) {
     const { speech } = await hear(concat([silence(500), gain(word, db), silence(900)]));
     expect(speech, `${db} dB`).toHaveLength(1);
@@ -78,14 +78,14 @@ test("a single word is found at the level of a quiet and of a loud caller, in no
   expect(speech[0]?.startMs).toBeLessThan(350);
 });
 
-test("an echo of the agent at -20 dB is no speech", async () => {
+test("an echo of the agent at -20 dB does not count as speech", async () => {
   for (const seed of [1, 2, 3]) {
     const { speech } = await hear(concat([silence(300), echo(clean, -20, seed), silence(300)]));
     expect(speech).toEqual([]);
   }
 });
 
-test("a word spoken over the agent's echo is speech", async () => {
+test("a word over the agent's echo counts as speech", async () => {
   const agent = echo(clean, -20, 4);
   const both = agent.slice();
   word.forEach((sample, i) => {
@@ -96,7 +96,7 @@ test("a word spoken over the agent's echo is speech", async () => {
   expect(Math.abs(speech[0]!.startMs - 4000)).toBeLessThanOrEqual(30);
 });
 
-test("keys and coughs are no speech, quiet or loud", async () => {
+test("keys and coughs do not count as speech, quiet or loud", async () => {
   const sounds = [0.05, 0.2, 0.7].flatMap((peak, seed) => [
     keys(4000, peak, seed),
     ...[1, 2, 3].flatMap((each) => [cough(peak, 10 * seed + each), silence(300)]),
@@ -106,7 +106,7 @@ test("keys and coughs are no speech, quiet or loud", async () => {
   expect(caller.stats().heardMs).toBeGreaterThan(15_000);
 });
 
-test("frames hold the caller's audio at the rate and length asked for, without a gap", async () => {
+test("frames hold the caller's audio at the requested rate and length, without a gap", async () => {
   for (const { sampleRate, frameMs, format, bytes } of [
     { sampleRate: 16_000, frameMs: 20, format: "s16le", bytes: 640 },
     { sampleRate: 8000, frameMs: 20, format: "mulaw", bytes: 160 },
@@ -116,13 +116,13 @@ test("frames hold the caller's audio at the rate and length asked for, without a
     expect(frames.map(({ startMs }) => startMs)).toEqual(frames.map((_, index) => index * frameMs));
     for (const frame of frames) expect(frame.bytes).toHaveLength(bytes);
     const samples = concat(frames.map((frame) => frame.samples));
-    // All but the hop that the denoiser holds, the resampler's delay and a frame that is not full.
+    // All but the hop in the denoiser, the resampler's delay and a partial frame.
     expect(samples.length / sampleRate).toBeGreaterThan(clean.length / 48_000 - 0.02 - frameMs / 1000);
     expect(energyRatioDb(samples, sampleRate)).toBeLessThan(0.5);
   }
 });
 
-/** How far the energy of samples is from that of the recording, in decibels. */
+/** Difference of the samples' energy from the recording's, in decibels. */
 function energyRatioDb(samples: Float32Array, rate: number): number {
   const power = (all: Float32Array, each: number) => all.reduce((sum, sample) => sum + sample * sample, 0) / each;
   return Math.abs(10 * Math.log10(power(samples, rate) / power(clean, 48_000)));
@@ -147,7 +147,7 @@ test("a reader that is too slow loses the oldest frames", async () => {
   expect(frames.at(-1)!.startMs).toBeGreaterThan(10_000);
 });
 
-test("without a model level alone decides", async () => {
+test("without a model the level alone decides", async () => {
   const hum = Float32Array.from({ length: 14_400 }, (_, i) => 0.1 * Math.sin(i / 20));
   const samples = concat([silence(500), hum, silence(500)]);
   const microphone = new VirtualMicrophone(samples);
@@ -159,7 +159,7 @@ test("without a model level alone decides", async () => {
   expect(changes.map(({ startMs }) => startMs)).toEqual([500, 800]);
 });
 
-test("an option that is none is named", () => {
+test("an invalid option is refused by name", () => {
   const audio = new VirtualMicrophone(clean);
   expect(() => new Caller({ audio, threshold: 2 })).toThrow(/threshold/);
   expect(() => new Caller({ audio, minSpeechMs: Number.NaN })).toThrow(/minSpeechMs/);

@@ -19,24 +19,24 @@ import { type CallerBlock, type CallerInput, cutHops, HeardInput, SourceInput } 
 import { type CallerFrame, type FrameOptions, FrameReader, frameOptionsSchema } from "./frame-reader.js";
 import { HOP_MS, type SpeechChange, SpeechDetector } from "./speech-detector.js";
 
-/** What a caller's audio is taken for. */
+/** How to detect a caller's speech. */
 export interface CallerListening {
   /** The denoiser's model: a path, or one that is loaded. Without one the level alone decides. */
   readonly model?: string | Model;
   /** Whether frames are denoised; voices are found in the denoised audio either way. Default true. */
   readonly denoise?: boolean;
-  /** Voice probability from which on a caller may be speaking, 0 to 1. Default 0.6. */
+  /** Minimum voice probability of speech, 0 to 1. Default 0.6. */
   readonly threshold?: number;
   /**
-   * Level from which on a caller may be speaking, in decibels under full scale. The echo of an agent is a voice, too, but
-   * 20 dB quieter. Lower it for microphones without gain control. Default -36.
+   * Minimum level of speech, in dBFS. The echo of an agent is a voice, too, but 20 dB quieter. Lower it for microphones
+   * without gain control. Default -36.
    */
   readonly minLevelDb?: number;
-  /** Voice that makes speech, in milliseconds. Default 60. */
+  /** Voice that counts as speech, in milliseconds. Default 60. */
   readonly minSpeechMs?: number;
   /** Time without voice that ends speech, in milliseconds. Default 500. */
   readonly minSilenceMs?: number;
-  /** Called when the caller recovers from something; pino's shape. Default: nothing is logged. */
+  /** Logs in pino's format. Default: no log. */
   readonly logger?: Logger;
 }
 
@@ -50,24 +50,24 @@ export interface BroadcastCallerOptions extends CallerListening {
   readonly jitterMs?: number;
   /** How long to wait for the broadcast, in milliseconds. Default 24 hours: a caller may come late. */
   readonly timeoutMs?: number;
-  /** How to connect. */
+  /** Options of the connection. */
   readonly connect?: Omit<ConnectOptions, "signal">;
 }
 
-/** A caller whose audio the application has. */
+/** A caller whose audio comes from the application. */
 export interface AudioCallerOptions extends CallerListening {
-  /** From `openAudio`; it is read as fast as it delivers. */
+  /** From `openAudio`; the caller reads it as fast as it delivers. */
   readonly audio: AudioSource | { source(channels: 1 | 2): AudioSource };
 }
 
 /** Options of {@link Caller}. */
 export type CallerOptions = BroadcastCallerOptions | AudioCallerOptions;
 
-/** Speech or silence of a caller began. */
+/** A start of a caller's speech or silence. */
 export interface CallerChange {
-  /** Where it began, in milliseconds of the caller's audio. */
+  /** Its start, in milliseconds of the caller's audio. */
   readonly startMs: number;
-  /** When it began, in milliseconds of `performance.now()`. */
+  /** Its start, in milliseconds of `performance.now()`. */
   readonly startedAt: number;
 }
 
@@ -77,22 +77,22 @@ export interface CallerEvents {
   speech: [CallerChange];
   /** The caller stopped speaking, {@link CallerListening.minSilenceMs} ago. */
   silence: [CallerChange];
-  /** Something failed that it recovers from by itself. */
+  /** A fault from which it recovers by itself. */
   problem: [Error];
 }
 
-/** The numbers of a {@link Caller}. */
+/** Numbers of a {@link Caller}. */
 export interface CallerStats {
   readonly speaking: boolean;
-  /** Audio that was listened to, in milliseconds. */
+  /** Milliseconds of the caller's audio received. */
   readonly heardMs: number;
-  /** Voice probability of the last hop; undefined without a model, and where it could not keep up. */
+  /** Voice probability of the last hop; undefined without a model, or when the machine can't keep up. */
   readonly voiceActivity: number | undefined;
-  /** Level of the last hop, denoised, in decibels under full scale. */
+  /** Level of the last hop, denoised, in dBFS. */
   readonly levelDb: number;
-  /** Audio that was not denoised because the machine could not keep up, in milliseconds. */
+  /** Milliseconds of audio not denoised because the machine could not keep up. */
   readonly bleedMs: number;
-  /** Audio that was dropped because the machine could not keep up, in milliseconds. */
+  /** Milliseconds of audio dropped because the machine could not keep up. */
   readonly droppedMs: number;
 }
 
@@ -116,14 +116,14 @@ const HOP = 480;
 const SILENCE_DB = -120;
 
 interface Denoised {
-  /** What recognisers get. */
+  /** The samples for recognisers. */
   readonly samples: Float32Array;
   readonly clean: Float32Array;
   readonly voiceActivity: number | undefined;
 }
 
 /**
- * A person who talks to an agent: receives their audio, denoises it, finds where they speak, and hands out frames for a
+ * A person who talks to an agent: receives and denoises their audio, detects their speech, and delivers frames for a
  * recogniser.
  */
 export class Caller extends EventEmitter<CallerEvents> {
@@ -166,18 +166,17 @@ export class Caller extends EventEmitter<CallerEvents> {
     );
   }
 
-  /** Whether the caller is speaking. */
   get speaking(): boolean {
     return this.#detector.speaking;
   }
 
-  /** Voice of the speech that goes on, in milliseconds; 0 while the caller is silent. */
+  /** Voice in the current speech, in milliseconds; 0 while the caller is silent. */
   get voicedMs(): number {
     return this.#detector.voicedMs;
   }
 
   /**
-   * What the caller says from now on, in frames. A reader that is too slow loses the oldest, nothing else waits for it.
+   * The caller's audio from now on, in frames. A reader that is too slow loses the oldest; it delays no other reader.
    *
    * @throws InputError `INVALID_OPTION`; StateError `CLOSED`.
    */

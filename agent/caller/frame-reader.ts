@@ -8,24 +8,24 @@ export interface FrameOptions {
   readonly sampleRate?: number;
   /** Length of a frame in milliseconds, 1 to 1,000. Default 20. */
   readonly frameMs?: number;
-  /** How `bytes` stores samples. Default `s16le`. */
+  /** Sample format of `bytes`. Default `s16le`. */
   readonly format?: "s16le" | "f32le" | "mulaw";
-  /** How much waits for a slow reader, in milliseconds; beyond that the oldest is dropped. Default 10,000. */
+  /** Maximum backlog of a slow reader, in milliseconds; beyond that the oldest is dropped. Default 10,000. */
   readonly backlogMs?: number;
 }
 
 /** Consecutive samples of a caller, one channel. */
 export interface CallerFrame {
-  /** Where it begins, in milliseconds of the caller's audio. */
+  /** Its start, in milliseconds of the caller's audio. */
   readonly startMs: number;
   readonly sampleRate: number;
   /** From -1 to 1. */
   readonly samples: Float32Array;
-  /** The same in the format that was asked for. */
+  /** The same samples in the requested format. */
   readonly bytes: Uint8Array;
 }
 
-/** What {@link FrameReader} takes. */
+/** Options of {@link FrameReader}. */
 export const frameOptionsSchema = z.strictObject({
   sampleRate: z.number().int().min(8000).max(48_000).default(16_000),
   frameMs: z.number().min(1).max(1000).default(20),
@@ -33,7 +33,7 @@ export const frameOptionsSchema = z.strictObject({
   backlogMs: z.number().min(100).max(600_000).default(10_000),
 });
 
-/** Frames of a caller at a rate and of a length of the reader's choice, to be read by `for await`. */
+/** A caller's frames at the reader's rate and length, for `for await`. */
 export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined> {
   readonly #options: z.output<typeof frameOptionsSchema>;
   readonly #resampler: Resampler;
@@ -58,7 +58,7 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
     return this.#isEnded;
   }
 
-  /** Audio that was dropped because it was not read in time, in milliseconds. */
+  /** Milliseconds of audio dropped because it was not read in time. */
   get droppedMs(): number {
     return (this.#dropped * this.#length * 1000) / this.#options.sampleRate;
   }
@@ -75,7 +75,7 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
     this.#rest = joined.slice(at);
   }
 
-  /** No more is to come; what waits is still read. */
+  /** Ends the frames; waiting ones can still be read. */
   end(): void {
     this.#isEnded = true;
     this.#stir.resolve();

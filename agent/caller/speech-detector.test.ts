@@ -6,7 +6,7 @@ const options: SpeechDetectorOptions = { threshold: 0.6, minLevelDb: -36, minSpe
 const voice: VoiceHop = { voiceActivity: 0.9, levelDb: -20 };
 const noise: VoiceHop = { voiceActivity: 0.1, levelDb: -20 };
 
-/** Feeds hops, written as `v` for voice and `.` for none, and returns what changed: kind, start and at which hop. */
+/** Feeds hops, written as `v` for voice and `.` for none, and returns the changes: kind, start and hop. */
 function changes(hops: string, given: Partial<SpeechDetectorOptions> = {}): string[] {
   const detector = new SpeechDetector({ ...options, ...given });
   return [...hops].flatMap((hop, index) => {
@@ -15,11 +15,11 @@ function changes(hops: string, given: Partial<SpeechDetectorOptions> = {}): stri
   });
 }
 
-test("speech is reported after minSpeechMs of voice, with the time it began", () => {
+test("speech is reported after minSpeechMs of voice, with its start", () => {
   expect(changes(`...${"v".repeat(20)}`)).toEqual(["speech from 30 at 80"]);
 });
 
-test("voice shorter than minSpeechMs is no speech, however often it comes", () => {
+test("voice shorter than minSpeechMs does not count as speech, however often it comes", () => {
   expect(changes(`${"v".repeat(5)}${".".repeat(8)}`.repeat(20))).toEqual([]);
 });
 
@@ -27,12 +27,12 @@ test("a gap as short as a stop consonant does not break a word", () => {
   expect(changes("vvv.......vvv")).toEqual(["speech from 0 at 120"]);
 });
 
-test("silence is reported after minSilenceMs without voice, with the time it began", () => {
+test("silence is reported after minSilenceMs without voice, with its start", () => {
   expect(changes(`${"v".repeat(10)}${".".repeat(30)}`)).toEqual(["speech from 0 at 50", "silence from 100 at 290"]);
   expect(changes(`${"v".repeat(10)}${".".repeat(19)}v`)).toEqual(["speech from 0 at 50"]);
 });
 
-test("a quiet voice is no speech, but does not end it", () => {
+test("a quiet voice does not start speech, but does not end it either", () => {
   const detector = new SpeechDetector(options);
   const quiet: VoiceHop = { voiceActivity: 0.9, levelDb: -40 };
   for (let hop = 0; hop < 100; hop++) expect(detector.take(quiet)).toBeUndefined();
@@ -41,7 +41,7 @@ test("a quiet voice is no speech, but does not end it", () => {
   expect(detector.speaking).toBe(true);
 });
 
-test("what no model has listened to is no speech", () => {
+test("audio without a model's estimate does not count as speech", () => {
   const detector = new SpeechDetector(options);
   for (let hop = 0; hop < 100; hop++) detector.take({ voiceActivity: undefined, levelDb: -10 });
   expect(detector.speaking).toBe(false);

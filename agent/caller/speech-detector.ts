@@ -1,27 +1,27 @@
 /** Settings of a {@link SpeechDetector}. */
 export interface SpeechDetectorOptions {
-  /** Voice probability from which on a hop counts as voice, 0 to 1. */
+  /** Minimum voice probability of a voiced hop, 0 to 1. */
   readonly threshold: number;
-  /** Level from which on it does, in decibels under full scale: an echo of the agent is a voice, but a quiet one. */
+  /** Minimum level of a voiced hop, in dBFS: an echo of the agent is a voice, but a quiet one. */
   readonly minLevelDb: number;
-  /** Voice that makes speech, in milliseconds. */
+  /** Voice that counts as speech, in milliseconds. */
   readonly minSpeechMs: number;
   /** Time without voice that ends speech, in milliseconds. */
   readonly minSilenceMs: number;
 }
 
-/** Ten milliseconds of a caller's audio, as far as they matter to the detector. */
+/** Voice activity and level of ten milliseconds of a caller's audio. */
 export interface VoiceHop {
-  /** Probability of a voice, 0 to 1; undefined where no model listened. */
+  /** Probability of a voice, 0 to 1; undefined without a model. */
   readonly voiceActivity: number | undefined;
-  /** In decibels under full scale. */
+  /** In dBFS. */
   readonly levelDb: number;
 }
 
 /** Speech began or ended. */
 export interface SpeechChange {
   readonly kind: "speech" | "silence";
-  /** Where it began, in milliseconds of the caller's audio. */
+  /** Its start, in milliseconds of the caller's audio. */
   readonly startMs: number;
 }
 
@@ -32,16 +32,16 @@ const GAP_HOPS = 8;
 /** While a caller speaks, half the probability and 10 dB less are enough: syllables end quietly. */
 const HOLD = { share: 0.5, levelDb: 10 };
 
-/** Finds where a caller speaks, hop by hop. Pure: it counts hops and knows no clock. */
+/** Detects a caller's speech, hop by hop. Pure: it counts hops, without a clock. */
 export class SpeechDetector {
   readonly #options: SpeechDetectorOptions;
   #hops = 0;
   #isSpeaking = false;
-  /** First hop and number of hops with voice, while speech may be beginning. */
+  /** First hop and number of voiced hops, while speech may be beginning. */
   #run: { readonly from: number; voiced: number } | undefined;
-  /** Hops with voice of the speech that goes on. */
+  /** Voiced hops of the current speech. */
   #voiced = 0;
-  /** The hop behind the last one with voice. */
+  /** The hop behind the last voiced one. */
   #silentFrom = 0;
 
   constructor(options: SpeechDetectorOptions) {
@@ -53,12 +53,12 @@ export class SpeechDetector {
     return this.#isSpeaking;
   }
 
-  /** Voice of the speech that goes on, in milliseconds; 0 while the caller is silent. */
+  /** Voice in the current speech, in milliseconds; 0 while the caller is silent. */
   get voicedMs(): number {
     return this.#isSpeaking ? this.#voiced * HOP_MS : 0;
   }
 
-  /** Takes the next hop. Returns what has changed with it. */
+  /** Takes the next hop. Returns a change of speech, if any. */
   take(hop: VoiceHop): SpeechChange | undefined {
     const index = this.#hops++;
     const isVoice = this.#isVoice(hop);

@@ -9,7 +9,7 @@ export class AudioInput extends LiveKitInput {
   readonly #frames: AsyncIterableIterator<CallerFrame, undefined>;
   #isAttached = true;
 
-  /** `sampleRate`: of the frames, in Hz. Default 24,000. `frameMs`: their length. Default 20. The caller is not closed. */
+  /** `sampleRate`: of the frames, in Hz. Default 24,000. `frameMs`: their length. Default 20. The caller stays open. */
   constructor(caller: Caller, options: { readonly sampleRate?: number; readonly frameMs?: number } = {}) {
     super();
     const { sampleRate = 24_000, frameMs = 20 } = options;

@@ -2,10 +2,10 @@ import { isTimedString, AudioOutput as LiveKitOutput, log } from "@livekit/agent
 import type { AudioFrame } from "@livekit/rtc-node";
 import { openAudio, type Publisher, type Speech, type SpeechResult } from "../../publisher/index.js";
 
-/** Where a text-to-speech node of LiveKit leaves the timings of a frame's words. */
+/** Key of a frame's word timings in a LiveKit text-to-speech node. */
 const TIMED_TRANSCRIPT = "lk.timed_transcripts";
 
-/** A segment that was captured and is not finished: all frames up to `flush`, or until it is cleared. */
+/** A captured segment that is not finished: all frames up to `flush`, or until it is cleared. */
 interface Segment {
   readonly speech: Speech;
   /** When its first sample was heard. */
@@ -18,15 +18,15 @@ interface Segment {
 }
 
 /**
- * The audio output of a LiveKit `AgentSession` whose listeners are those of an unsay broadcast: what it reports as played
- * was heard by them, `clearBuffer` takes back what they have not heard, and `pause` and `resume` lose no sample.
+ * The audio output of a LiveKit `AgentSession` whose listeners are those of an unsay broadcast. It reports only what
+ * they heard as played, `clearBuffer` takes back what they have not heard, and `pause` and `resume` lose no sample.
  */
 export class AudioOutput extends LiveKitOutput {
   readonly #publisher: Pick<Publisher, "say">;
   #segments: Segment[] = [];
   #open: Segment | undefined;
   #isPaused = false;
-  /** The text of the newest reply, and the segment that says it. */
+  /** The text of the newest reply, and its segment. */
   #reply: { text: string; owner: Segment | undefined } | undefined;
   #finishing: Promise<void> = Promise.resolve();
 
@@ -69,8 +69,8 @@ export class AudioOutput extends LiveKitOutput {
   }
 
   /**
-   * Text of the reply that is being said or comes next, `isNew` with its first part: it may come before its audio. Without
-   * it, and without timings in the frames, a finished segment has no transcript.
+   * Adds text of the current or next reply, `isNew` with its first part: it may come before its audio. Without text,
+   * and without timings in the frames, a finished segment has no transcript.
    */
   addText(text: string, { isNew }: { readonly isNew: boolean }): void {
     const last = this.#segments.at(-1);

@@ -2,8 +2,8 @@ import { isTimedString, type TimedString, voice } from "@livekit/agents";
 import type { AudioOutput } from "./audio-output.js";
 
 /**
- * Takes the text of a LiveKit `AgentSession` for its {@link AudioOutput}, so that an interrupted reply keeps the words
- * that were heard also where the text-to-speech service delivers no timings.
+ * Takes the text of a LiveKit `AgentSession` for its {@link AudioOutput}, so that an interrupted reply keeps the heard
+ * words even where the text-to-speech service delivers no timings.
  */
 export class TranscriptOutput extends voice.ParalellTextOutput {
   readonly #audio: AudioOutput;

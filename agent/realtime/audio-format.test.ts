@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { realtimeFormat } from "./audio-format.js";
 
-test("a session's format is read in its new and its old names, and is PCM at 24 kHz where it names none", () => {
+test("a session's format has its new and its old names, and is PCM at 24 kHz by default", () => {
   const pcm = { format: "s16le", sampleRate: 24_000, bytesPerMs: 48 };
   expect(realtimeFormat({ type: "audio/pcm", rate: 24_000 })).toEqual(pcm);
   expect(realtimeFormat("pcm16")).toEqual(pcm);

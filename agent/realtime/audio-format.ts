@@ -1,6 +1,6 @@
 import type { PushFormat } from "../../publisher/index.js";
 
-/** How audio is stored in Realtime events. */
+/** Format of audio in Realtime events. */
 export interface RealtimeFormat {
   readonly format: Extract<PushFormat, "s16le" | "mulaw" | "alaw">;
   readonly sampleRate: number;

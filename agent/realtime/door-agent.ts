@@ -5,7 +5,7 @@ import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { decodeAgentEvent } from "./realtime-event.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
-/** An agent that does not read: audio of the caller is left out beyond this. */
+/** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 
 /** One agent at a {@link RealtimeDoor}. */
@@ -13,9 +13,9 @@ export class DoorAgent {
   readonly #socket: WebSocket;
   readonly #playback: RealtimePlayback;
   #format: RealtimeFormat = realtimeFormat(undefined);
-  /** The response that is being made. */
+  /** The response in progress. */
   #response: string | undefined;
-  /** The response whose audio is heard. */
+  /** The response that is audible. */
   #sounding: string | undefined;
   readonly #followed = new WeakSet<Speech>();
   /** How many parts of each response are not over. */
@@ -27,7 +27,7 @@ export class DoorAgent {
     this.#playback = new RealtimePlayback(publisher);
   }
 
-  /** Takes an event. Returns what is wrong with it. */
+  /** Takes an event. Returns its fault, if any. */
   receive(message: string | Uint8Array): string | undefined {
     const event = decodeAgentEvent(message);
     switch (event.type) {
@@ -75,7 +75,7 @@ export class DoorAgent {
     this.#send({ type: "input_audio_buffer.speech_stopped" });
   }
 
-  /** What came is said to its end; idempotent. */
+  /** Audio already received is still said; idempotent. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -20,15 +20,15 @@ import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
 /** Options of {@link RealtimeTransport}. */
 export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions {
-  /** Says what the model says. The session does not close it. */
+  /** Says the model's audio. The session does not close it. */
   readonly publisher: Publisher;
-  /** Whom the model hears; without one, use `session.sendAudio`. The session does not close it. */
+  /** The person whom the model hears; without one, use `session.sendAudio`. The session does not close it. */
   readonly caller?: Caller;
 }
 
 /**
- * Speaks to the model like the stock WebSocket transport. Its voice is a broadcast: an interrupt takes back what the
- * listeners have not heard, and truncates each item at the milliseconds they did.
+ * Talks to the model like the stock WebSocket transport. Its voice is a broadcast: an interrupt takes back what the
+ * listeners have not heard, and truncates each item at the milliseconds they did hear.
  */
 export class RealtimeTransport extends OpenAIRealtimeWebSocket {
   readonly #playback: RealtimePlayback;

@@ -11,9 +11,9 @@ import { MAX_EVENT_CHARACTERS } from "./realtime-event.js";
 
 /** Options of {@link RealtimeDoor}. */
 export interface RealtimeDoorOptions {
-  /** Says what the agent says. Not closed with the door. */
+  /** Says the agent's audio. Not closed with the door. */
   readonly publisher: Publisher;
-  /** Whom the agent hears. Their speech interrupts it. Not closed with the door. */
+  /** The person whom the agent hears; their speech interrupts it. Not closed with the door. */
   readonly caller?: Caller;
   /** Default 127.0.0.1: agents of this machine. */
   readonly host?: string;
@@ -24,7 +24,7 @@ export interface RealtimeDoorOptions {
 
 /** Events of a {@link RealtimeDoor}. */
 export interface RealtimeDoorEvents {
-  /** An agent did something that is wrong; it stays connected. Each kind is said once. */
+  /** A fault of an agent, which stays connected. Each kind is reported once. */
   problem: [Error];
 }
 
@@ -32,14 +32,14 @@ const optionsSchema = z.object({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.number().int().min(0).max(65_535).default(0),
 });
-/** Kinds of problem that are said. */
+/** Kinds of problem that are reported. */
 const MAX_PROBLEMS = 32;
 
 /**
- * A local WebSocket for agents in any language. An agent connects and sends the audio events of OpenAI's Realtime
- * protocol, its own or the service's, as they are; it gets `output_audio_buffer.started`, `stopped` and `cleared`,
+ * A local WebSocket for agents in any language. An agent connects and sends audio events of OpenAI's Realtime protocol,
+ * its own or the service's, unchanged. It gets `output_audio_buffer.started`, `stopped` and `cleared`,
  * `conversation.item.truncate` with the milliseconds and words that were heard, to be forwarded to the service, and the
- * caller's audio as `input_audio_buffer.append`. One agent at a time: the newest takes the place of the one before.
+ * caller's audio as `input_audio_buffer.append`. One agent at a time: the newest replaces the one before.
  */
 export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #options: z.output<typeof optionsSchema>;
@@ -61,7 +61,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     this.#logger = options.logger;
   }
 
-  /** Where agents connect. @throws StateError `NOT_LISTENING` before `listen`. */
+  /** Address for agents. @throws StateError `NOT_LISTENING` before `listen`. */
   get url(): string {
     const address = this.#server?.address();
     if (address === undefined || address === null) {
@@ -92,7 +92,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     if (this.#caller) background("agent.door", this.#hear(this.#caller));
   }
 
-  /** Closes the door, and the agent's connection; what it said is said to its end. Idempotent. */
+  /** Closes the door, and the agent's connection; audio already received is still said. Idempotent. */
   async close(): Promise<void> {
     this.#caller?.off("speech", this.#speech);
     this.#caller?.off("silence", this.#silence);
@@ -139,7 +139,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   }
 }
 
-// Any page in a browser of this machine could connect, and browsers always say which.
+// Any page in a browser of this machine could connect, and browsers always send its origin.
 function isNoPage({ req }: { readonly req: IncomingMessage }): boolean {
   return req.headers.origin === undefined;
 }

@@ -6,7 +6,7 @@ const at = { response_id: "r", item_id: "i", content_index: 1 };
 const place = { responseId: "r", itemId: "i", contentIndex: 1 };
 const decode = (event: unknown) => decodeAgentEvent(JSON.stringify(event));
 
-test("audio, its end and its text are read with their place, and words with their times", () => {
+test("audio, its end and its text are decoded with their place, and words with their times", () => {
   expect(decode({ type: "response.output_audio.delta", ...at, delta: "AAEC" })).toEqual({
     type: "audio",
     place,
@@ -25,7 +25,7 @@ test("audio, its end and its text are read with their place, and words with thei
   });
 });
 
-test("responses, formats and every way to interrupt are read, and other events say nothing", () => {
+test("responses, formats and every way to interrupt are decoded, and other events are ignored", () => {
   expect(decode({ type: "response.created", response: { id: "r" } })).toEqual({ type: "began", responseId: "r" });
   expect(decode({ type: "response.done", response: { id: "r" } })).toEqual({ type: "done", responseId: "r" });
   const output = { type: "audio/pcmu" };
@@ -40,7 +40,7 @@ test("responses, formats and every way to interrupt are read, and other events s
     expect(decode({ type })).toEqual({ type: "other" });
 });
 
-test("each unusable event gets a sentence that says what is wrong with it", () => {
+test("each unusable event gets a sentence that names the fault", () => {
   const reason = (event: unknown) => {
     const decoded = decode(event);
     return decoded.type === "invalid" ? decoded.reason : decoded.type;
@@ -61,7 +61,7 @@ test("each unusable event gets a sentence that says what is wrong with it", () =
   ).toContain("words.0.startMs");
 });
 
-test("whatever an agent sends is answered by a value", () => {
+test("every message of an agent decodes to a value", () => {
   const types = fc.constantFrom(
     "response.output_audio.delta",
     "response.output_audio_transcript.delta",

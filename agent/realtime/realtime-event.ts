@@ -2,25 +2,25 @@ import { z } from "zod";
 import type { WordTiming } from "../../publisher/index.js";
 import type { PartPlace } from "./realtime-playback.js";
 
-/** An event of an agent that speaks the audio part of OpenAI's Realtime protocol, as far as it concerns its voice. */
+/** An event of an agent for the audio part of OpenAI's Realtime protocol, as its voice needs it. */
 export type AgentEvent =
   /** Audio to be said, in the session's output format. */
   | { readonly type: "audio"; readonly place: PartPlace; readonly audio: Uint8Array }
   /** The audio of a part is complete. */
   | { readonly type: "end"; readonly place: PartPlace }
-  /** More of the text of a part, with the timings of its words where the agent has them. */
+  /** More of the text of a part, with word timings where the agent has them. */
   | { readonly type: "text"; readonly place: PartPlace; readonly text: string; readonly words: readonly WordTiming[] }
   | { readonly type: "began" | "done"; readonly responseId: string }
-  /** Take back what was not heard. */
+  /** Takes back all audio that was not heard. */
   | { readonly type: "interrupt" }
-  /** Formats of audio from now on, as `session.update` or the service's answer to it names them. */
+  /** Formats of audio from now on, from `session.update` or the service's answer to it. */
   | { readonly type: "formats"; readonly input: unknown; readonly output: unknown }
-  /** An event that says nothing about audio. */
+  /** An event that does not concern audio. */
   | { readonly type: "other" }
-  /** An event that can't be used, and why. */
+  /** An unusable event, and why. */
   | { readonly type: "invalid"; readonly reason: string };
 
-/** The largest event that is read, in characters: two minutes of PCM at 24 kHz. */
+/** Maximum size of an event, in characters: two minutes of PCM at 24 kHz. */
 export const MAX_EVENT_CHARACTERS = 8 * 1024 * 1024;
 const MAX_TEXT = 100_000;
 const MAX_WORDS = 10_000;
@@ -61,14 +61,14 @@ const SCHEMAS = {
   "session.update": formats,
   "session.updated": formats,
 } as const;
-/** What cuts the agent's voice: the client's own events, and the service's detection of speech. */
+/** Events that cut the agent's voice: the client's own, and the service's detection of speech. */
 const INTERRUPTS: ReadonlySet<string> = new Set([
   "output_audio_buffer.clear",
   "response.cancel",
   "input_audio_buffer.speech_started",
 ]);
 
-/** Reads an event of an agent. Anything may come in; nothing is thrown. */
+/** Decodes an event of an agent. Accepts any input and never throws. */
 export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
   if (typeof message !== "string") return invalid("is binary, but Realtime events are text");
   if (message.length > MAX_EVENT_CHARACTERS) return invalid(`is longer than ${MAX_EVENT_CHARACTERS} characters`);

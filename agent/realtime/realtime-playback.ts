@@ -1,14 +1,14 @@
 import { openAudio, type Publisher, type Speech, type WordTiming } from "../../publisher/index.js";
 import type { RealtimeFormat } from "./audio-format.js";
 
-/** Names a part of a response. */
+/** Identifies a part of a response. */
 export interface PartPlace {
   readonly responseId: string;
   readonly itemId: string;
   readonly contentIndex: number;
 }
 
-/** A part that was taken back, all of it or from somewhere on. */
+/** A part that was taken back, wholly or from some point on. */
 export interface Truncation extends PartPlace {
   /** Whole milliseconds of the part that were heard; never beyond its audio. */
   readonly audioEndMs: number;
@@ -19,24 +19,24 @@ export interface Truncation extends PartPlace {
 
 interface Part extends PartPlace {
   readonly speech: Speech;
-  /** Audio of it, in milliseconds. */
+  /** Milliseconds of its audio. */
   ms: number;
   isEnded: boolean;
 }
 
-/** Texts that wait for their audio; of more the oldest goes. */
+/** Texts that wait for their audio; beyond this the oldest is dropped. */
 const MAX_TEXTS = 16;
-/** Cancelled responses whose late audio is remembered to be dropped. */
+/** Cancelled responses that are remembered, to drop their late audio. */
 const MAX_CANCELLED = 256;
 
 /**
- * Says the audio of Realtime responses, each content part of an item as a speech, and finds where an interrupt cut them.
- * Late audio of a cancelled response is dropped.
+ * Says the audio of Realtime responses, each content part of an item as a speech, and determines where an interrupt cut
+ * them. Drops late audio of a cancelled response.
  */
 export class RealtimePlayback {
   readonly #publisher: Pick<Publisher, "say">;
   #parts: Part[] = [];
-  /** Texts that came before their audio. */
+  /** Texts that arrived before their audio. */
   #texts: (PartPlace & { readonly text: string; readonly words: readonly WordTiming[] })[] = [];
   readonly #cancelled = new Set<string>();
 
@@ -44,19 +44,19 @@ export class RealtimePlayback {
     this.#publisher = publisher;
   }
 
-  /** Whether anything is said or waits to be. */
+  /** Whether any speech plays or waits. */
   get playing(): boolean {
     this.#forget();
     return this.#parts.length > 0;
   }
 
-  /** The speech of a part, when it is said or waits to be. */
+  /** The speech of a part, while it plays or waits. */
   speechOf(place: PartPlace): Speech | undefined {
     return this.#find(place)?.speech;
   }
 
   /**
-   * Says more audio. Returns whether it was taken: that of a cancelled response is dropped.
+   * Says more audio. Returns whether it was accepted: audio of a cancelled response is dropped.
    *
    * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`.
    */
@@ -87,8 +87,9 @@ export class RealtimePlayback {
   }
 
   /**
-   * Takes back all that was not heard; of `responseId` and of everything that is said no more is taken. Resolves with
-   * what was cut, in order, when the listeners have reported; parts that were heard to their end are not among it.
+   * Takes back all audio that was not heard, and accepts no more of `responseId` and of every current speech. Resolves
+   * with the cut parts, in order, when the listeners have reported; parts that were heard to their end are not among
+   * them.
    */
   async interrupt(responseId?: string): Promise<readonly Truncation[]> {
     this.#forget();
@@ -104,14 +105,14 @@ export class RealtimePlayback {
     });
   }
 
-  /** No more audio is to come: what came is said to its end. */
+  /** No more audio follows: the received audio is said to its end. */
   endAll(): void {
     for (const part of this.#parts) this.end(part);
   }
 
   #open(place: PartPlace, { format, sampleRate }: RealtimeFormat): Part {
     this.#forget();
-    // The audio of one part follows that of another: nothing more comes for those before.
+    // The audio of one part follows that of another: the earlier parts are complete.
     this.endAll();
     const speech = this.#publisher.say(openAudio({ sampleRate, format, name: place.itemId }));
     const part = { ...place, speech, ms: 0, isEnded: false };

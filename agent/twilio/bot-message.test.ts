@@ -5,7 +5,7 @@ import { decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./bot-messag
 const sid = "MZ0123456789abcdef0123456789abcdef";
 const decode = (message: unknown) => decodeBotMessage(JSON.stringify(message), sid);
 
-test("media of any size is decoded, with the call's stream or with none", () => {
+test("media of any size is decoded, with the call's stream or without one", () => {
   const audio = Uint8Array.of(0, 127, 255);
   const payload = Buffer.from(audio).toString("base64");
   for (const streamSid of [sid, null, undefined])
@@ -16,7 +16,7 @@ test("media of any size is decoded, with the call's stream or with none", () => 
   expect(decode({ event: "media", media: { payload: "" } })).toEqual({ event: "media", audio: Buffer.alloc(0) });
 });
 
-test("marks keep their names and clear needs nothing but its name", () => {
+test("marks keep their names, and clear needs only its own", () => {
   expect(decode({ event: "mark", streamSid: sid, mark: { name: "item_5:100:g1:m1" } })).toEqual({
     event: "mark",
     name: "item_5:100:g1:m1",
@@ -24,12 +24,12 @@ test("marks keep their names and clear needs nothing but its name", () => {
   expect(decode({ event: "clear" })).toEqual({ event: "clear" });
 });
 
-test("an event that Media Streams do not have is ignored", () => {
+test("an event unknown to Media Streams is ignored", () => {
   expect(decode({ event: "transfer", to: 1 })).toEqual({ event: "unknown" });
   expect(decode({ event: "__proto__" })).toEqual({ event: "unknown" });
 });
 
-test("each unusable message gets a sentence that says what is wrong with it", () => {
+test("each unusable message gets a sentence that names the fault", () => {
   const reason = (message: unknown) => {
     const decoded = decode(message);
     return decoded.event === "invalid" ? decoded.reason : decoded.event;
@@ -53,7 +53,7 @@ test("each unusable message gets a sentence that says what is wrong with it", ()
   expect(reason({ event: "clear", streamSid: "MZother" })).toContain(`names the stream MZother instead of ${sid}`);
 });
 
-test("whatever a bot sends is answered by a value", () => {
+test("every message of a bot decodes to a value", () => {
   const events = fc.constantFrom("media", "mark", "clear", "start", "");
   const message = fc.oneof(
     fc.string(),

@@ -1,19 +1,19 @@
 import { z } from "zod";
 
-/** A message of a bot that speaks Twilio's Media Streams, as far as it concerns the call. */
+/** A message of a bot for Twilio's Media Streams, as the call needs it. */
 export type BotMessage =
   /** Mu-law audio at 8 kHz, of any length. */
   | { readonly event: "media"; readonly audio: Uint8Array }
-  /** To be sent back when the audio before it was heard. */
+  /** To be returned when the audio before it was heard. */
   | { readonly event: "mark"; readonly name: string }
   /** Take back all audio that was not heard. */
   | { readonly event: "clear" }
-  /** An event that Media Streams do not have: ignored, as telephone companies do. */
+  /** An event unknown to Media Streams: ignored, as telephone companies do. */
   | { readonly event: "unknown" }
-  /** A message that can't be used, and why. */
+  /** An unusable message, and why. */
   | { readonly event: "invalid"; readonly reason: string };
 
-/** The largest message that is read, in bytes; it holds ten minutes of audio. */
+/** Maximum size of a message, in bytes; it holds ten minutes of audio. */
 export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 /** Longest name of a mark, in characters. */
 export const MAX_MARK_NAME = 1024;
@@ -29,7 +29,7 @@ const messageSchema = z.discriminatedUnion("event", [
 const eventSchema = z.object({ event: z.string() });
 const KNOWN: ReadonlySet<string> = new Set(["media", "mark", "clear"]);
 
-/** Reads a message of a bot for the stream `sid`. Anything may come in; nothing is thrown. */
+/** Decodes a message of a bot for the stream `sid`. Accepts any input and never throws. */
 export function decodeBotMessage(message: string | Uint8Array, sid: string): BotMessage {
   if (typeof message !== "string") return invalid("is binary, but Media Streams are text");
   if (message.length > MAX_MESSAGE_BYTES) return invalid(`is longer than ${MAX_MESSAGE_BYTES} bytes`);
@@ -45,7 +45,7 @@ export function decodeBotMessage(message: string | Uint8Array, sid: string): Bot
     return invalid(`of the event ${event} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
   }
   const { data } = parsed;
-  // Some bots leave the stream out; one that names another stream means another call.
+  // Some bots omit the stream; one that names another stream means another call.
   if (data.streamSid != null && data.streamSid !== sid)
     return invalid(`of the event ${event} names the stream ${shorten(data.streamSid)} instead of ${sid}`);
   if (data.event === "media") return decodeMedia(data.media.payload);
@@ -61,7 +61,7 @@ function decodeMedia(payload: string): BotMessage {
   return { event: "media", audio };
 }
 
-// Objects alone: JSON's other values are no messages.
+// Only objects: JSON's other values are not messages.
 function parseJson(text: string): object | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -5,23 +5,23 @@ import { MarkQueue } from "./mark-queue.js";
 /** A stretch of the bot's audio, said as one speech. */
 interface Stretch {
   readonly speech: Speech;
-  /** Where it begins in the bot's audio, in milliseconds. */
+  /** Its start in the bot's audio, in milliseconds. */
   readonly startMs: number;
   lengthMs: number;
-  /** Whether no more is written to it. */
+  /** Whether it is complete. */
   isEnded: boolean;
 }
 
 /** Bytes of a millisecond of mu-law. */
 const BYTES_PER_MS = 8;
-/** Without media for so long a stretch ends, so that its last samples, less than a frame of Opus, are sent. */
+/** After this long without media a stretch ends, so that its last samples, less than a frame of Opus, are sent. */
 const IDLE = fromMilliseconds(100);
-/** How long the first report of a listener is awaited before marks come back by the clock. */
+/** How long to wait for the first report of a listener before marks follow the clock. */
 const PATIENCE = fromMilliseconds(1000);
 
 /**
- * Plays a bot's audio as speeches of a publisher and says which marks to answer: those whose audio was heard, and all of
- * them when the audio is cleared. Positions count the bot's audio from the start of the call.
+ * Plays a bot's audio as speeches of a publisher and returns the marks to answer: those whose audio was heard, and all
+ * of them when the audio is cleared. Positions count the bot's audio from the start of the call.
  */
 export class CallPlayback {
   readonly #publisher: Pick<Publisher, "say">;
@@ -31,27 +31,27 @@ export class CallPlayback {
   #writtenMs = 0;
   #heardMs = 0;
   #isByClock = false;
-  /** Since when audio plays that no listener reports. */
+  /** Since when audio plays without a listener's report. */
   #unreportedSince: Microseconds | undefined;
   #lastMedia: number = Number.NEGATIVE_INFINITY;
 
-  /** `listener`: whether a mark is heard when the first of the listeners heard the audio before it, or when all have. */
+  /** `listener`: whether a mark is heard when the first listener has heard the audio before it, or when all have. */
   constructor(publisher: Pick<Publisher, "say">, listener: "first" | "all") {
     this.#publisher = publisher;
     this.#listener = listener;
   }
 
-  /** Audio of the bot so far, in milliseconds. */
+  /** Milliseconds of the bot's audio so far. */
   get writtenMs(): number {
     return this.#writtenMs;
   }
 
-  /** How much of it was heard or cleared, in milliseconds, as of the last tick. */
+  /** Milliseconds heard or cleared, as of the last tick. */
   get heardMs(): number {
     return this.#heardMs;
   }
 
-  /** Marks that wait. */
+  /** Number of pending marks. */
   get pendingMarks(): number {
     return this.#marks.size;
   }
@@ -61,7 +61,7 @@ export class CallPlayback {
     return this.#isByClock;
   }
 
-  /** Plays mu-law audio behind what came before. @throws StateError `BUFFER_FULL`, `QUEUE_FULL`. */
+  /** Plays mu-law audio behind the audio before. @throws StateError `BUFFER_FULL`, `QUEUE_FULL`. */
   media(audio: Uint8Array, now: Microseconds): void {
     if (audio.length === 0) return;
     const stretch = this.#open();
@@ -71,7 +71,7 @@ export class CallPlayback {
     this.#lastMedia = now;
   }
 
-  /** Remembers a mark. Returns the names to answer now. */
+  /** Records a mark. Returns the names to answer now. */
   mark(name: string): readonly string[] {
     return this.#marks.add(name, this.#writtenMs, this.#heardMs);
   }
@@ -84,14 +84,14 @@ export class CallPlayback {
     return this.#marks.clear();
   }
 
-  /** Has time go by. Returns the names to answer now. */
+  /** Advances the time. Returns the names to answer now. */
   tick(now: Microseconds): readonly string[] {
     if (now - this.#lastMedia >= IDLE) this.end();
     this.#follow(now);
     return this.#marks.heard(this.#heardMs);
   }
 
-  /** No more audio is to come for now: what came is played to its last sample. */
+  /** No more audio follows for now: plays the received audio to its last sample. */
   end(): void {
     const last = this.#stretches.at(-1);
     if (last === undefined || last.isEnded) return;
@@ -128,7 +128,7 @@ export class CallPlayback {
     }
   }
 
-  // A listener that has just come reports after it has begun to play: until then nothing is known.
+  // A new listener reports only after it has begun to play: until then its position is unknown.
   #isKnown(measured: boolean, now: Microseconds): boolean {
     if (measured) this.#unreportedSince = undefined;
     else this.#unreportedSince ??= now;

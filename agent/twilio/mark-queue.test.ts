@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_MARKS, MarkQueue } from "./mark-queue.js";
 
-test("a mark is answered when the audio before it was heard, and not before", () => {
+test("a mark is answered when the audio before it was heard, and no earlier", () => {
   const marks = new MarkQueue();
   expect(marks.add("a", 100, 0)).toEqual([]);
   expect(marks.add("b", 200, 0)).toEqual([]);
@@ -13,11 +13,11 @@ test("a mark is answered when the audio before it was heard, and not before", ()
   expect(marks.heard(1e9)).toEqual([]);
 });
 
-test("a mark with no audio before it is answered at once", () => {
+test("a mark without audio before it is answered at once", () => {
   expect(new MarkQueue().add("a", 0, 0)).toEqual(["a"]);
 });
 
-test("clear answers all marks that wait, in order, and none twice", () => {
+test("clear answers all pending marks, in order, and none twice", () => {
   const marks = new MarkQueue();
   marks.add("a", 100, 0);
   marks.add("b", 200, 0);

@@ -1,9 +1,9 @@
 import type { Microseconds } from "../../base/index.js";
 
 const WINDOW_US = 10e6;
-/** A bot sends whole answers at once, but not for ten seconds: one that does most likely sends PCM as if it were mu-law. */
+/** A bot sends whole answers at once, but not for ten seconds: then it most likely sends PCM as if it were mu-law. */
 const MAX_RATE = 4;
-/** Messages within a tenth of a second are counted together. */
+/** Messages within a tenth of a second count together. */
 const SLOT_US = 100_000;
 
 interface Slot {
@@ -11,13 +11,16 @@ interface Slot {
   ms: number;
 }
 
-/** Watches how fast a bot sends audio. */
+/** Watches a bot's rate of audio. */
 export class MediaRate {
   readonly #slots: Slot[] = [];
   #sum = 0;
   #warned = false;
 
-  /** Takes `ms` of audio that came at `now`. True once: when the last ten seconds brought more than forty of audio. */
+  /**
+   * Takes `ms` of audio that arrived at `now`. Returns true once: when the last ten seconds brought more than forty of
+   * audio.
+   */
   take(ms: number, now: Microseconds): boolean {
     const last = this.#slots.at(-1);
     if (last !== undefined && now - last.from < SLOT_US) last.ms += ms;

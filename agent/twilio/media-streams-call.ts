@@ -24,13 +24,13 @@ import { type CallIds, DTMF_DIGITS, TelephoneMessages } from "./telephone-messag
 export interface MediaStreamsCallOptions {
   /** The bot's WebSocket, `ws:` or `wss:`. */
   readonly bot: string | URL;
-  /** Says what the bot says. The call does not close it. */
+  /** Says the bot's audio. The call does not close it. */
   readonly publisher: Publisher;
-  /** The person who calls; without one the bot hears nothing. The call does not close it. */
+  /** The person who calls; without one the bot gets no audio. The call does not close it. */
   readonly caller?: Caller;
-  /** When a mark is answered: when the first of the listeners heard the audio before it, or when all have. Default `all`. */
+  /** When to return a mark: when the first listener has heard the audio before it, or when all have. Default `all`. */
   readonly marks?: "first" | "all";
-  /** What the bot finds in `start.customParameters`. */
+  /** Sent to the bot as `start.customParameters`. */
   readonly customParameters?: Readonly<Record<string, string>>;
   /** Headers of the request, such as `Authorization`. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -43,21 +43,21 @@ export interface MediaStreamsCallOptions {
 export interface MediaStreamsCallEvents {
   /** The bot has accepted. */
   started: [CallIds];
-  /** The bot did something that is wrong or unusual, and the call goes on. Each kind is said once. */
+  /** A fault or oddity of the bot; the call continues. Each kind is reported once. */
   problem: [Error];
 }
 
-/** The numbers of a {@link MediaStreamsCall}. */
+/** Numbers of a {@link MediaStreamsCall}. */
 export interface MediaStreamsCallStats {
-  /** Messages of the bot, and how many of them could not be used. */
+  /** Messages of the bot, and the unusable ones among them. */
   readonly messages: number;
   readonly invalid: number;
-  /** Audio of the bot, and how much of it was heard or cleared, in milliseconds. */
+  /** Milliseconds of the bot's audio, and how much of it was heard or cleared. */
   readonly botMs: number;
   readonly heardMs: number;
-  /** Audio of the bot that was dropped because too much waited, in milliseconds. */
+  /** Milliseconds of the bot's audio dropped because too much waited. */
   readonly droppedMs: number;
-  /** Audio that the bot was sent, and that it did not read in time, in milliseconds. */
+  /** Milliseconds of audio sent to the bot, and not read by it in time. */
   readonly callerMs: number;
   readonly unreadMs: number;
   readonly pendingMarks: number;
@@ -76,18 +76,18 @@ const optionsSchema = z.object({
 
 const TICK_MS = 20;
 const FRAME_MS = 20;
-/** A larger message ends the call; one between this and {@link MAX_MESSAGE_BYTES} is left out. */
+/** A larger message ends the call; one between this and {@link MAX_MESSAGE_BYTES} is dropped. */
 const MAX_PAYLOAD = 8 * MAX_MESSAGE_BYTES;
-/** A bot that does not read: its caller's audio is left out beyond this. */
+/** Backlog of a bot that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 256 * 1024;
-/** Kinds of problem that are said. */
+/** Kinds of problem that are reported. */
 const MAX_PROBLEMS = 32;
 /** How long a bot may take to answer the end of the call. */
 const CLOSE_MS = 1000;
 
 /**
- * The telephone side of a Twilio Media Stream: dials the bot, sends it the caller's voice, says what it says, takes back
- * what it clears, and answers its marks when the audio before them was heard.
+ * The telephone side of a Twilio Media Stream: dials the bot, sends it the caller's voice, says its audio, takes back
+ * what it clears, and returns its marks when the audio before them was heard.
  */
 export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   readonly ids: CallIds = {
@@ -142,7 +142,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     return { ...this.#counters, botMs: writtenMs, heardMs, pendingMarks };
   }
 
-  /** Hangs up; what the bot said until then is still heard. Idempotent. */
+  /** Hangs up; audio that the bot has sent is still heard. Idempotent. */
   async close(): Promise<void> {
     const socket = this.#socket;
     if (socket.readyState === WebSocket.OPEN) socket.send(this.#messages.stop());

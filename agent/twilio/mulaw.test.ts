@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { toFloat } from "../../publisher/source/pcm.js";
 import { encodeMulaw } from "./mulaw.js";
 
-test("every mu-law code is the code of the sample it stands for", () => {
+test("every mu-law code is the code of its own sample", () => {
   const codes = Uint8Array.from({ length: 256 }, (_, code) => code);
   const back = encodeMulaw(toFloat(codes, "mulaw"));
   // Minus zero is a code of its own that no sample needs.
@@ -11,7 +11,7 @@ test("every mu-law code is the code of the sample it stands for", () => {
   expect(back[0x7f]).toBe(0xff);
 });
 
-test("a sample comes back within half a step of its segment, and beyond full scale it is clipped", () => {
+test("a sample survives a round trip within half a step of its segment, clipped at full scale", () => {
   fc.assert(
     fc.property(fc.float({ min: -2, max: 2, noNaN: true }), (sample) => {
       const [back] = toFloat(encodeMulaw(Float32Array.of(sample)), "mulaw");

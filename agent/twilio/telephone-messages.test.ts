@@ -3,7 +3,7 @@ import { TelephoneMessages } from "./telephone-messages.js";
 
 const ids = { streamSid: "MZ1", callSid: "CA1", accountSid: "AC1" };
 
-test("a call is written as Twilio writes it: numbers are strings, and every message but the first has its number", () => {
+test("a call has Twilio's format: numbers are strings, and every message but the first has its number", () => {
   const messages = new TelephoneMessages(ids);
   const written = [
     messages.connected(),

@@ -1,4 +1,4 @@
-/** Identifies a call to the bot, in Twilio's form. */
+/** Ids of a call, in Twilio's form. */
 export interface CallIds {
   /** `MZ` and 32 hex digits. */
   readonly streamSid: string;
@@ -13,7 +13,7 @@ export const DTMF_DIGITS = "0123456789*#ABCD";
 
 const MEDIA_FORMAT = { encoding: "audio/x-mulaw", sampleRate: 8000, channels: 1 };
 
-/** Writes what the telephone side of a Media Stream sends: text messages in order, numbers as strings. */
+/** Writes the messages of the telephone side of a Media Stream: text messages in order, numbers as strings. */
 export class TelephoneMessages {
   readonly #ids: CallIds;
   #sequence = 0;
@@ -28,7 +28,7 @@ export class TelephoneMessages {
     return JSON.stringify({ event: "connected", protocol: "Call", version: "1.0.0" });
   }
 
-  /** The second message. `customParameters` reach the bot as they are. */
+  /** The second message. The bot gets `customParameters` unchanged. */
   start(customParameters: Readonly<Record<string, string>>): string {
     return this.#message("start", {
       start: { ...this.#ids, tracks: ["inbound"], mediaFormat: MEDIA_FORMAT, customParameters },
@@ -44,17 +44,17 @@ export class TelephoneMessages {
     });
   }
 
-  /** A key that the caller pressed. */
+  /** A key pressed by the caller. */
   dtmf(digit: string): string {
     return this.#message("dtmf", { dtmf: { track: "inbound_track", digit } });
   }
 
-  /** The audio before a mark was heard, or cleared. */
+  /** Confirms that the audio before a mark was heard or cleared. */
   mark(name: string): string {
     return this.#message("mark", { mark: { name } });
   }
 
-  /** The call is over. */
+  /** Ends the call. */
   stop(): string {
     const { accountSid, callSid } = this.#ids;
     return this.#message("stop", { stop: { accountSid, callSid } });

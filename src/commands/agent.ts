@@ -27,10 +27,10 @@ export const agent = command({
       help: "port on 127.0.0.1 where the agent connects, or with --demo of the page; 0 picks a free one",
     },
     ...connection,
-    // Of the door alone: the demo brings a relay of its own.
+    // Only for the door: the demo brings its own relay.
     url: { ...connection.url, schema: connection.url.schema.optional() },
     ...retrySetting,
-    broadcast: { ...broadcast, help: "name of the broadcast in which the agent speaks" },
+    broadcast: { ...broadcast, help: "name of the agent's broadcast" },
     listen: {
       schema: z.string().refine(isBroadcastName, `it ${BROADCAST_NAME_RULE}`).optional(),
       value: "<name>",
@@ -43,9 +43,9 @@ export const agent = command({
     caller: {
       schema: z.string().min(1).optional(),
       value: "<file>",
-      help: "with --demo: a recording that speaks over the agent; then it ends, with 0 if all was as it must be",
+      help: "with --demo: a recording that speaks over the agent; exits with 0 if the agent reacted correctly",
     },
-    headless: { schema: flag.default(false), help: "with --demo: do not say where the page is" },
+    headless: { schema: flag.default(false), help: "with --demo: do not print the URL of the page" },
     json: { schema: flag.default(false), help: "with --caller: print the verdict as one line of JSON" },
   },
   async run(config, context) {

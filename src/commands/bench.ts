@@ -7,22 +7,22 @@ import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
 
 const BUSY = 0.8;
 
-/** `unsay bench`: loads a relay that runs somewhere, with a publisher and many watchers of its own. */
+/** `unsay bench`: loads an existing relay with a publisher and many watchers of its own. */
 export const bench = command({
   name: "bench",
-  summary: "Load a relay with a publisher and many watchers, and tell what arrived and when.",
+  summary: "Load a relay with a publisher and many watchers, and report what arrived and when.",
   positional: "what",
   examples: [
     "unsay bench relay --url http://localhost:4443 --watchers 200 --seconds 30",
     "unsay bench relay --url https://relay.example:4443 --token $TOKEN --delivery stream --json",
   ],
   settings: {
-    what: { schema: z.enum(["relay"], { error: "it must be relay" }), help: "what to load" },
+    what: { schema: z.enum(["relay"], { error: "it must be relay" }), help: "the relay to load" },
     ...connectionSettings,
     broadcast: {
       ...connectionSettings.broadcast,
       schema: connectionSettings.broadcast.schema.unwrap().default("unsay-bench"),
-      help: "path below which the run's broadcast gets a random name",
+      help: "path of the run's broadcast; its name is random",
     },
     watchers: {
       schema: number({ min: 1, max: 10_000, integer: true }).default(100),
@@ -32,13 +32,13 @@ export const bench = command({
     joinsPerSecond: {
       schema: number({ min: 0.1, max: 10_000 }).optional(),
       value: "<number>",
-      help: "how many of them come each second; default: as fast as they can",
+      help: "sessions opened per second; default: as fast as possible",
     },
     seconds: { schema: number({ min: 1, max: 86_400 }).default(10), value: "<number>", help: "how long to count" },
     rate: {
       schema: number({ min: 1, max: 10_000 }).default(50),
       value: "<number>",
-      help: "objects a second; 50 is what Opus frames of 20 ms make",
+      help: "objects per second; 50 for Opus frames of 20 ms",
     },
     bytes: {
       schema: number({ min: MIN_PAYLOAD_BYTES, max: 1150, integer: true }).default(160),
@@ -48,7 +48,7 @@ export const bench = command({
     delivery: {
       schema: z.enum(["datagram", "stream"]).default("datagram"),
       value: "<name>",
-      help: "how the publisher sends: datagram, or a stream for each object",
+      help: "how the publisher sends: by datagram, or a stream for each object",
     },
     json: { schema: flag.default(false), help: "print the outcome as one line of JSON" },
   },

@@ -12,7 +12,7 @@ const { broadcast, ...connection } = connectionSettings;
 /** `unsay call`: the telephone side of a bot that speaks Twilio's Media Streams. */
 export const call = command({
   name: "call",
-  summary: "Call a bot that speaks Twilio's Media Streams and publish what it says.",
+  summary: "Call a bot over Twilio's Media Streams and publish its voice.",
   positional: "bot",
   examples: [
     "unsay call ws://localhost:5050/media --url http://localhost:4443 --broadcast bot --listen caller",
@@ -26,11 +26,11 @@ export const call = command({
     },
     ...connection,
     ...retrySetting,
-    broadcast: { ...broadcast, help: "name of the broadcast in which the bot speaks" },
+    broadcast: { ...broadcast, help: "name of the bot's broadcast" },
     listen: {
       schema: z.string().refine(isBroadcastName, `it ${BROADCAST_NAME_RULE}`).optional(),
       value: "<name>",
-      help: "the caller's broadcast, denoised and sent to the bot; without it the bot hears nothing",
+      help: "the caller's broadcast, denoised and sent to the bot; default: no caller",
     },
     marks: {
       schema: z.enum(["first", "all"]).default("all"),
@@ -40,7 +40,7 @@ export const call = command({
     parameters: {
       schema: list.default([]),
       value: "<name=value,...>",
-      help: "what the bot finds in start.customParameters",
+      help: "sent to the bot as start.customParameters",
     },
     json: { schema: flag.default(false), help: "print the numbers of the call as one line of JSON at the end" },
   },

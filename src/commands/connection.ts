@@ -6,12 +6,12 @@ import type { ConnectOptions } from "../../transport/index.js";
 import { changes } from "../command.js";
 import { flag, type Settings } from "../config.js";
 
-/** The settings by which a publisher or a listener finds and trusts its relay. */
+/** Settings by which a publisher or a listener finds and trusts its relay. */
 export const connectionSettings = {
   url: {
     schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as http://localhost:4443" }),
     value: "<url>",
-    help: "the relay; with http:// its self-signed certificate is pinned by the hash it tells there",
+    help: "the relay; with http:// its self-signed certificate is pinned by the hash it serves there",
   },
   broadcast: {
     schema: z.string().refine(isBroadcastName, `it ${BROADCAST_NAME_RULE}`).default("demo"),
@@ -24,7 +24,7 @@ export const connectionSettings = {
       .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/, "it must be a JWT")
       .optional(),
     value: "<jwt>",
-    help: "what the relay asks for; better in UNSAY_TOKEN, which no list of processes shows",
+    help: "token for the relay; better in UNSAY_TOKEN, which no list of processes shows",
     secret: true,
   },
   certificateHash: {
@@ -48,17 +48,17 @@ export const connectionSettings = {
   },
 } satisfies Settings;
 
-/** Whether to go on where that can help. */
+/** Whether to continue where that can help. */
 export const retrySetting = {
   retry: {
     schema: flag.default(true),
-    help: "fail at once when the relay is out of reach or leaves, instead of trying again; refusals end it either way",
+    help: "fail at once when the relay is unreachable or leaves, instead of retrying; refusals always end it",
   },
 } satisfies Settings;
 
 /**
- * What goes wrong with a session while its owner goes on: a sentence on standard error for each new trouble, and a promise
- * that rejects when going on is not wanted (`--no-retry`) or cannot help.
+ * Faults of a session while its owner continues: a sentence on standard error for each new one, and a promise that
+ * rejects when continuing is not wanted (`--no-retry`) or cannot help.
  */
 export function problemWatch(
   config: { retry: boolean },
@@ -73,7 +73,7 @@ export function problemWatch(
   fatal.catch(() => {});
   const take = (error: Error): void => {
     last = error;
-    // Of media a session may bring better ones later; a session itself comes back, or not.
+    // A session may bring better media later; a session itself comes back, or not.
     if (!(error instanceof TransportError)) say(error.message);
     else if (config.retry && error.retryable) say(`${error.message} Trying again.`);
     else fail(error);
@@ -81,7 +81,7 @@ export function problemWatch(
   return { take, fatal, last: () => last };
 }
 
-/** The relay's URL with the token where the relay looks for it. */
+/** The relay's URL with the token where the relay expects it. */
 export function relayUrl(config: { url: string; token: string | undefined }): URL {
   const url = new URL(config.url);
   if (config.token !== undefined) url.searchParams.set("jwt", config.token);

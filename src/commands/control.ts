@@ -28,20 +28,20 @@ const settings = {
   attenuationLimitDb: {
     schema: number({ min: 0, max: 100 }).optional(),
     value: "<dB>",
-    help: "set: turn nothing down by more than this; 100 is no limit",
+    help: "set: maximum attenuation; 100 is no limit",
   },
   gainDb: { schema: number({ min: -60, max: 24 }).optional(), value: "<dB>", help: "set: level of the result" },
-  bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the audio as it came" },
+  bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the audio undenoised" },
   name: {
     schema: z.string().min(1).max(256).optional(),
     value: "<name>",
-    help: "model: one that the publisher has under this name, instead of a file",
+    help: "model: the name of one that the publisher has, instead of a file",
   },
   at: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "write-audio: where, in media time" },
   mode: {
     schema: z.enum(["replace", "sum"]).default("replace"),
     value: "<how>",
-    help: "write-audio: replace what is there, or sum with it",
+    help: "write-audio: replace the audio there, or add to it",
   },
   start: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: start, in media time" },
   end: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: end, in media time" },
@@ -49,25 +49,25 @@ const settings = {
   id: {
     schema: z.string().optional(),
     value: "<id>",
-    help: "who this is, where the token names it; random otherwise",
+    help: "id of this controller, where the token names one; default: random",
   },
   timeoutMs: {
     schema: number({ min: 1, max: 86_400_000 }).default(10_000),
     value: "<ms>",
-    help: "give up when the publisher says nothing for so long",
+    help: "give up after this long without an answer of the publisher",
   },
-  json: { schema: flag.default(false), help: "print how it ended as one line of JSON" },
+  json: { schema: flag.default(false), help: "print the outcome as one line of JSON" },
 } satisfies Settings;
 
-/** How long nothing may happen before a sentence says what is waited for. */
+/** After this long without progress a sentence names what it waits for. */
 const WAITING_MS = 1800;
 
 type Config = Resolved<typeof settings>;
 
-/** `unsay control`: sends one operation to a publisher and tells how it ended. */
+/** `unsay control`: sends one operation to a publisher and prints its end. */
 export const control = command({
   name: "control",
-  summary: "Turn the knobs of a publisher from afar, swap its model, splice audio into it.",
+  summary: "Control a publisher remotely: settings, model, source, spliced audio.",
   positional: ["url", "operation", "what"],
   examples: [
     "unsay control http://localhost:4443 set --strength 0.5",

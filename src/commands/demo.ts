@@ -6,7 +6,7 @@ import { Meter } from "../meter.js";
 
 const KEEP_SECONDS = 60;
 
-/** `unsay demo`: the main job on an embedded recording. */
+/** `unsay demo`: the main use case on an embedded recording. */
 export const demo = command({
   name: "demo",
   summary: "Run relay, publisher, a listener and a page to play with, on an embedded recording.",
@@ -17,10 +17,10 @@ export const demo = command({
       value: "<number>",
       help: "port of the relay and the page; 0 picks a free one",
     },
-    headless: { schema: flag.default(false), help: "do not tell where the page is" },
+    headless: { schema: flag.default(false), help: "do not print the URL of the page" },
     control: {
       schema: flag.default(false),
-      help: "take operations of unsay control too; whatever reaches the port may then turn the knobs and load models",
+      help: "accept operations of unsay control too; any client of the port may then change settings and load models",
     },
     seconds: { schema: number({ min: 1, max: 86_400 }).optional(), value: "<number>", help: "stop after this long" },
     json: { schema: flag.default(false), help: "end with the result as one line of JSON instead of showing a meter" },
@@ -42,7 +42,7 @@ export const demo = command({
       if (config.seconds === undefined && !config.json) return 0;
       const result = await demo.result();
       if (config.json) print(JSON.stringify(result));
-      // What was stopped early is judged by nothing.
+      // A run that was stopped early is not judged.
       if (result.ok || signal.aborted) return 0;
       meter?.close();
       throw new MediaError(

@@ -38,7 +38,7 @@ const settings = {
   mode: {
     schema: z.enum(["auto", "live", "ahead"]).default("auto"),
     value: "<name>",
-    help: "live: sent as captured; ahead: rendered before its time; auto: live for standard input, ahead for files",
+    help: "live: sent as captured; ahead: sent before it is due; auto: live for standard input, ahead for files",
   },
   aheadMs: {
     schema: number({ min: 100, max: 30_000 }).optional(),
@@ -46,12 +46,12 @@ const settings = {
     help: "how far to send ahead of the listeners; default: as little as the link needs",
   },
   model: { schema: z.string().default(shippedModel), value: "<file>", help: "denoising model (ONNX with its JSON)" },
-  bypass: { schema: flag.default(false), help: "send the audio as it came" },
+  bypass: { schema: flag.default(false), help: "send the audio undenoised" },
   strength: { schema: number({ min: 0, max: 1 }).default(1), value: "<0..1>", help: "how much of the noise to remove" },
   attenuationLimitDb: {
     schema: number({ min: 0, max: 100 }).default(100),
     value: "<dB>",
-    help: "turn nothing down by more than this; 100 is no limit",
+    help: "maximum attenuation; 100 is no limit",
   },
   gainDb: { schema: number({ min: -60, max: 24 }).default(0), value: "<dB>", help: "level of the result" },
   bitrateBps: {
@@ -79,26 +79,26 @@ const settings = {
     value: "<-90..-40>",
     help: "keep a steady floor of noise at this level (dBFS) under denoised audio; default none",
   },
-  dtx: { schema: flag.default(false), help: "send next to nothing where nobody speaks" },
+  dtx: { schema: flag.default(false), help: "send next to nothing in pauses of speech" },
   fec: { schema: flag.default(false), help: "every packet also carries a coarse copy of the one before" },
   expectedLossPercent: {
     schema: number({ min: 0, max: 100, integer: true }).default(10),
     value: "<0..100>",
-    help: "packet loss that fec is made for",
+    help: "packet loss to expect, for --fec",
   },
   application: {
     schema: z.enum(["voice", "audio", "lowdelay"]).default("audio"),
     value: "<name>",
-    help: "what Opus is tuned for: voice, audio, or lowdelay with 2.5 ms of look-ahead instead of 6.5",
+    help: "Opus mode: voice, audio, or lowdelay with 2.5 ms of look-ahead instead of 6.5",
   },
   rewindBy: {
     schema: z.enum(["group", "track"]).default("group"),
     value: "<how>",
-    help: "take back by a group that goes back in time, or by a fresh track for players that refuse those",
+    help: "rewind by a group that goes back in time, or by a fresh track for players that refuse those",
   },
   control: {
     schema: flag.default(false),
-    help: "let whoever the relay lets publish under <broadcast>.control/ turn the knobs",
+    help: "accept operations from clients that the relay lets publish under <broadcast>.control/",
   },
 } satisfies Settings;
 
@@ -167,7 +167,7 @@ export const publish = command({
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
       if (speech) await Promise.race([spoken(speech), ...ends]);
       await Promise.race([publisher.drained(), ...ends]);
-      // What ended by itself for a reason ended its queue as well.
+      // A publisher that ended by itself for a reason also ended its queue.
       const reason = publisher.state === "closed" ? await publisher.closed : null;
       if (reason) throw reason;
       if (publisher.stats().sessions === 0 && !signal.aborted)
@@ -184,7 +184,7 @@ export const publish = command({
   },
 });
 
-/** Says once what is wrong with inputs that play all the same. */
+/** Reports faults of inputs that play all the same, once each. */
 class Warnings {
   readonly #inputs: readonly ({ readonly warnings?: readonly string[] } | undefined)[];
   readonly #notice: (sentence: string) => void;
@@ -198,7 +198,7 @@ class Warnings {
     this.#notice = notice;
   }
 
-  /** Says what was not said before. */
+  /** Prints new warnings. */
   say(): void {
     for (const warning of this.#inputs.flatMap((input) => input?.warnings ?? [])) {
       if (!this.#said.has(warning)) this.#notice(warning);
@@ -207,7 +207,7 @@ class Warnings {
   }
 }
 
-/** What is published, opened; when one of them can't be, the others are closed again. */
+/** The opened inputs; when one fails to open, the others are closed again. */
 async function openInputs(config: Resolved<typeof settings>) {
   const opened: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {

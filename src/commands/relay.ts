@@ -24,17 +24,17 @@ const settings = {
   authKeys: {
     schema: z.string().min(1).optional(),
     value: "<file|folder|url>",
-    help: "keys of the tokens it takes: a JSON Web Key, a key set, a folder of them or the URL of a set",
+    help: "keys of accepted tokens: a JSON Web Key, a key set, a folder of them or the URL of a set",
   },
   publicPut: {
     schema: list.optional(),
     value: "<path,...>",
-    help: "prefixes that anybody may publish to without a token; / for all",
+    help: "prefixes that need no token to publish; / for all",
   },
   publicGet: {
     schema: list.optional(),
     value: "<path,...>",
-    help: "prefixes that anybody may watch without a token; / for all",
+    help: "prefixes that need no token to watch; / for all",
   },
   allowHost: {
     schema: list.optional(),
@@ -49,7 +49,7 @@ const settings = {
   upstream: {
     schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }).optional(),
     value: "<url>",
-    help: "serve also what this other relay has; a token goes in its ?jwt=",
+    help: "serve the broadcasts of this other relay too; put a token in its ?jwt=",
   },
   ca: {
     schema: z.string().optional(),
@@ -73,7 +73,7 @@ const settings = {
   drainSeconds: {
     schema: number({ min: 0, max: 3600 }).default(10),
     value: "<number>",
-    help: "how long sessions may take to leave after Ctrl-C or SIGTERM; a second one ends at once",
+    help: "time for sessions to leave after Ctrl-C or SIGTERM; a second one ends at once",
   },
 } satisfies Settings;
 
@@ -88,7 +88,7 @@ function certificates(cert: string | undefined, key: string | undefined, host: s
   return loadOrCreateCertificate({ directory: dataFolder(), hosts: [host] });
 }
 
-/** `unsay relay`: takes broadcasts and fans them out. */
+/** `unsay relay`: accepts broadcasts and fans them out. */
 export const relay = command({
   name: "relay",
   summary: "Take broadcasts and fan them out to watchers, over QUIC and WebSocket.",

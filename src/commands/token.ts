@@ -14,7 +14,7 @@ const settings = {
   key: {
     schema: z.string({ error: "it must be a file" }).min(1),
     value: "<file>",
-    help: "the key (JSON Web Key); whoever has it can make tokens",
+    help: "the key (JSON Web Key); it can sign any token",
   },
   algorithm: {
     schema: z.enum(ALGORITHMS).default("HS256"),
@@ -24,22 +24,26 @@ const settings = {
   public: {
     schema: z.string().min(1).optional(),
     value: "<file>",
-    help: "generate: also write what relays need to check tokens; not for HS*",
+    help: "generate: also write the public key for relays; not for HS*",
   },
-  root: { schema: z.string().default(""), value: "<path>", help: "sign: what the paths below are relative to" },
-  put: { schema: list.optional(), value: "<path,...>", help: "sign: where one may publish; / for all below the root" },
-  get: { schema: list.optional(), value: "<path,...>", help: "sign: where one may watch; / for all below the root" },
+  root: { schema: z.string().default(""), value: "<path>", help: "sign: root of the paths below" },
+  put: {
+    schema: list.optional(),
+    value: "<path,...>",
+    help: "sign: prefixes to publish under; / for all below the root",
+  },
+  get: { schema: list.optional(), value: "<path,...>", help: "sign: prefixes to watch; / for all below the root" },
   expires: {
     schema: number({ min: 1, integer: true }).optional(),
     value: "<seconds>",
-    help: "sign: for how long; default: for ever",
+    help: "sign: validity; default: for ever",
   },
 } satisfies Settings;
 
-/** `unsay token`: makes keys and the tokens that a relay with `--auth-keys` asks for. */
+/** `unsay token`: creates keys, and tokens for a relay with `--auth-keys`. */
 export const token = command({
   name: "token",
-  summary: "Make keys, and tokens that say who may publish and watch where.",
+  summary: "Create keys, and tokens that permit publishing and watching.",
   positional: "action",
   examples: [
     "unsay token generate --algorithm EdDSA --key secret.jwk --public keys/public.jwk",
@@ -66,7 +70,7 @@ async function generate({ algorithm, key: path, public: publicPath }: Resolved<t
 async function write(path: string, key: TokenKey | undefined, mode: number): Promise<void> {
   try {
     await writeFile(path, `${JSON.stringify(key, null, 2)}\n`, { mode, flag: "wx" });
-    // Whatever the process's mask made of it.
+    // Regardless of the process's mask.
     await chmod(path, mode);
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";

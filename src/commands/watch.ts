@@ -6,10 +6,10 @@ import { flag, number } from "../config.js";
 import { Meter } from "../meter.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
-/** How long nothing may be heard before a sentence says what is waited for. */
+/** After this long without audio a sentence names what it waits for. */
 const WAITING_MS = 1500;
 
-/** `unsay watch`: plays a broadcast without a audio card. */
+/** `unsay watch`: plays a broadcast without an audio card. */
 export const watch = command({
   name: "watch",
   summary: "Play a broadcast into a file, a pipe or a live meter.",
@@ -21,20 +21,26 @@ export const watch = command({
   settings: {
     ...connectionSettings,
     ...retrySetting,
-    wav: { schema: z.string().min(1).optional(), value: "<file>", help: "write what is heard to a WAV file" },
-    stdout: { schema: flag.default(false), help: "write what is heard to standard output as raw 16-bit PCM at 48 kHz" },
+    wav: { schema: z.string().min(1).optional(), value: "<file>", help: "write the audio heard to a WAV file" },
+    stdout: {
+      schema: flag.default(false),
+      help: "write the audio heard to standard output as raw 16-bit PCM at 48 kHz",
+    },
     seconds: { schema: number({ min: 0.1 }).optional(), value: "<number>", help: "stop after this long" },
     jitterMs: {
       schema: number({ min: 0, max: 10_000 }).default(80),
       value: "<ms>",
-      help: "delay from arrival to audio at first; it adapts from there",
+      help: "initial delay from arrival to audio; it adapts from there",
     },
     timeoutMs: {
       schema: number({ min: 1, max: 86_400_000 }).default(10_000),
       value: "<ms>",
-      help: "give up when nothing is published for so long",
+      help: "give up after this long without a broadcast",
     },
-    json: { schema: flag.default(false), help: "print the numbers as one line of JSON a second instead of the meter" },
+    json: {
+      schema: flag.default(false),
+      help: "print the numbers as one line of JSON per second instead of the meter",
+    },
   },
   async run(config, { signal, print, logger, status, notice }) {
     if (config.wav !== undefined && config.stdout)
@@ -73,7 +79,7 @@ export const watch = command({
       clearInterval(ticker);
       meter?.close();
       await listener.close().catch((error: unknown) => {
-        // Reported by `full` already.
+        // `full` has reported it already.
         if (!wav) throw error;
       });
       if (sink && sink.droppedBytes > 0) notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
@@ -88,7 +94,7 @@ interface Waiting {
   readonly timeoutMs: number;
 }
 
-/** Says what is waited for when nothing is heard for a while, and when a broadcast has ended. */
+/** Prints what it waits for when there is no audio for a while, and when a broadcast has ended. */
 function reportWaiting(listener: Listener, config: Waiting, notice: (sentence: string) => void): () => void {
   const name = broadcastPath(config.broadcast);
   const { host } = new URL(config.url);
@@ -104,7 +110,7 @@ function reportWaiting(listener: Listener, config: Waiting, notice: (sentence: s
   return () => clearTimeout(timer);
 }
 
-/** Why nothing was heard until the time was up. */
+/** Why no audio was heard until the time was up. */
 function silence(stats: ListenerStats, { url, broadcast, seconds }: Waiting, problem: Error | undefined): Error {
   const name = broadcastPath(broadcast);
   const { host } = new URL(url);

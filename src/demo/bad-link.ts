@@ -5,10 +5,10 @@ import type { AddressInfo } from "node:net";
 import { guard } from "../../base/index.js";
 import { LinkModel, type LinkSettings } from "./link-model.js";
 
-/** Browsers behind the link at a time, and how long one that is silent keeps its place, in milliseconds. */
+/** Maximum browsers behind the link, and how long a silent one keeps its place, in milliseconds. */
 const MAX_PEERS = 16;
 const IDLE_MS = 60_000;
-/** Packets under way in one direction. */
+/** Packets in flight in one direction. */
 const MAX_WAITING = 4096;
 const BUFFER_BYTES = 1 << 20;
 const SWEEP_MS = 10_000;
@@ -18,7 +18,7 @@ interface Waiting {
   readonly send: () => void;
 }
 
-/** One direction of the link: packets in, and out again in their time. */
+/** One direction of the link: delays packets. */
 class Direction {
   readonly model = new LinkModel();
   readonly #waiting: Waiting[] = [];
@@ -60,8 +60,8 @@ interface Peer {
 }
 
 /**
- * A link between a browser and a relay on this machine that can be made bad. It carries QUIC and the relay's certificate
- * hash, and no WebSocket, which would go around what happens to the packets.
+ * A link between a browser and a relay on this machine that can be made bad. It carries QUIC and the relay's
+ * certificate hash, but no WebSocket, which would bypass it.
  */
 export class BadLink {
   readonly #relayPort: number;
@@ -93,7 +93,7 @@ export class BadLink {
     return link;
   }
 
-  /** Where browsers connect to, at 127.0.0.1. */
+  /** Port for browsers, at 127.0.0.1. */
   get port(): number {
     return (this.#http.address() as AddressInfo).port;
   }
@@ -104,14 +104,14 @@ export class BadLink {
     this.#down.model.set(settings);
   }
 
-  /** Loses everything for so many milliseconds. */
+  /** Loses everything for this many milliseconds. */
   cut(ms: number): void {
     const until = performance.now() + ms;
     this.#up.model.cut(until);
     this.#down.model.cut(until);
   }
 
-  /** Ends the link; what is under way is lost. */
+  /** Ends the link; packets in flight are lost. */
   async close(): Promise<void> {
     clearInterval(this.#sweep);
     this.#up.close();
@@ -151,7 +151,7 @@ export class BadLink {
     }
   }
 
-  /** The certificate's hash is the one thing a browser needs before QUIC; the relay decides which pages get it. */
+  /** A browser needs only the certificate's hash before QUIC; the relay decides which pages get it. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method !== "GET" || request.url !== "/certificate.sha256") {
       response.writeHead(404).end();
@@ -174,13 +174,13 @@ function sendTo(socket: Socket, packet: Uint8Array, port: number): void {
   try {
     socket.send(packet, port, "127.0.0.1", () => {});
   } catch {
-    // The peer was forgotten while the packet was under way.
+    // The peer was dropped while the packet was in flight.
   }
 }
 
 function newSocket(): Socket {
   const socket = createSocket({ type: "udp4", recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES });
-  // A port that nothing listens on any more; the link goes on for the others.
+  // A port without a listener; the link continues for the others.
   socket.on("error", () => {});
   return socket;
 }

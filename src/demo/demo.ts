@@ -18,9 +18,9 @@ import { type DemoResult, judge } from "./result.js";
 import { Speaker } from "./speaker.js";
 
 const broadcast = "demo";
-/** Enough that an interrupt has something to take back. */
+/** Enough for an interrupt to take something back. */
 const AHEAD_MS = 2_000;
-/** How long after an interrupt the same words can go on, in milliseconds: time to look at the page. */
+/** How long after an interrupt the speech can be resumed, in milliseconds: time to look at the page. */
 const RESUME_WINDOW_MS = 600_000;
 
 export type { DemoResult } from "./result.js";
@@ -30,9 +30,12 @@ export interface DemoOptions {
   /** Port of the relay and the page; 0 picks a free one. */
   readonly port: number;
   readonly logger: Logger;
-  /** Whether the publisher also takes control over the relay, as `unsay control` sends it; the page does not need it. */
+  /**
+   * Whether the publisher also takes remote control through the relay, as `unsay control` sends it; the page does not
+   * need it.
+   */
   readonly control: boolean;
-  /** Longest stretch of what is heard that is kept for the score, in seconds. */
+  /** Maximum length of heard audio kept for the score, in seconds. */
   readonly keepSeconds: number;
 }
 
@@ -42,7 +45,7 @@ interface DemoParts {
   readonly outline: PageRecording;
 }
 
-/** The main job on an embedded recording, in one process: relay, publisher, one headless listener and the page. */
+/** The main use case on an embedded recording, in one process: relay, publisher, one headless listener and the page. */
 export class Demo {
   readonly #relay: Relay;
   readonly #link: BadLink;
@@ -80,7 +83,7 @@ export class Demo {
     this.#listener.on("problem", (error) => options.logger.warn({ err: error }, "The listener recovers by itself."));
   }
 
-  /** Starts all parts. Throws what the relay throws, such as a `TransportError` `PORT_IN_USE`. */
+  /** Starts all parts. Throws errors of the relay, such as a `TransportError` `PORT_IN_USE`. */
   static async start(options: DemoOptions): Promise<Demo> {
     const startedAt = performance.now();
     let demo: Demo | undefined;
@@ -101,7 +104,7 @@ export class Demo {
     return demo;
   }
 
-  /** Where the page is. */
+  /** URL of the page. */
   get pageUrl(): string {
     return `http://localhost:${this.#relay.address.port}`;
   }
@@ -117,7 +120,7 @@ export class Demo {
     return Promise.race([publisher, listener]);
   }
 
-  /** The headless listener's numbers; also notes the first audio. */
+  /** The headless listener's numbers; also records the first audio. */
   listenerStats(): ListenerStats {
     const stats = this.#listener.stats();
     if (this.#firstAudioMs === undefined && stats.playedMs > 0) {
@@ -127,7 +130,7 @@ export class Demo {
     return stats;
   }
 
-  /** What the page shows. */
+  /** The page's numbers. */
   pageStats(): PageStats {
     const { strength, attenuationLimitDb, bypass } = this.#publisher.knobs;
     const { listeners, frontierUs } = this.#publisher.stats();
@@ -135,7 +138,7 @@ export class Demo {
     return { denoise, listeners, frontierUs, spoken: this.#speaker.stats(), link: { port: this.#link.port } };
   }
 
-  /** Does what the page asks. */
+  /** Runs a request of the page. */
   async control(request: ControlRequest): Promise<unknown> {
     if (request.op === "interrupt") return this.interrupt();
     if (request.op === "resume") return this.#speaker.resume();
@@ -145,13 +148,13 @@ export class Demo {
     return { denoise: this.#publisher.knobs };
   }
 
-  /** Takes back what was sent ahead, and stays silent until the page resumes it. */
+  /** Takes back audio sent ahead, and stays silent until the page resumes it. */
   async interrupt(): Promise<InterruptReply> {
     const { heardUntil } = await this.#speaker.interrupt();
     return { heardUntil, heard: this.#speaker.stats().heard };
   }
 
-  /** Scores what was heard so far. */
+  /** Scores the audio heard so far. */
   async result(): Promise<DemoResult> {
     return judge({
       listener: this.listenerStats(),

@@ -10,7 +10,7 @@ test("a link delays each packet within its jitter and keeps their order", () => 
   expect(link.offer(50, 100)).toBe(170);
 });
 
-test("a link loses the share of packets that it is set to, and all of them while it is cut", () => {
+test("a link loses the set share of packets, and all of them while it is cut", () => {
   let draw = 0;
   const link = new LinkModel(() => (draw++ % 20) / 20);
   link.set({ ...CLEAN_LINK, loss: 0.3 });
@@ -22,7 +22,7 @@ test("a link loses the share of packets that it is set to, and all of them while
   expect(link.offer(2000, 100)).toBe(2000);
 });
 
-test("a narrow link sends at its rate, holds what a router holds and drops the rest", () => {
+test("a narrow link sends at its rate, queues like a router and drops the rest", () => {
   const link = new LinkModel(() => 0.5);
   link.set({ ...CLEAN_LINK, rateKbps: 80 });
   const times = Array.from({ length: 100 }, () => link.offer(0, 972));

@@ -1,24 +1,24 @@
-/** What a link does to each packet of one direction; everything left out does nothing. */
+/** Effect of a link on each packet of one direction; missing settings have none. */
 export interface LinkSettings {
-  /** Time that every packet takes, in milliseconds. */
+  /** Delay of every packet, in milliseconds. */
   readonly delayMs: number;
-  /** Each packet takes up to this much longer, evenly distributed, without changing the order. */
+  /** Maximum extra delay of each packet, evenly distributed; the order stays. */
   readonly jitterMs: number;
-  /** Share of the packets that are lost, 0 to 1. */
+  /** Share of packets lost, 0 to 1. */
   readonly loss: number;
   /** Bottleneck in kilobits per second; 0 is none. */
   readonly rateKbps: number;
 }
 
-/** A link that does nothing. */
+/** A link without any effect. */
 export const CLEAN_LINK: LinkSettings = { delayMs: 0, jitterMs: 0, loss: 0, rateKbps: 0 };
 
 /** An IPv4 and a UDP header. */
 const HEADER_BYTES = 28;
-/** Bytes that wait in front of the bottleneck: what a home router holds. */
+/** Queue of the bottleneck in bytes: that of a home router. */
 const QUEUE_BYTES = 64_000;
 
-/** Decides when each packet of one direction arrives, or that it never does, without sockets or timers. */
+/** Decides when each packet of one direction arrives, or that it is lost, without sockets or timers. */
 export class LinkModel {
   readonly #random: () => number;
   #settings: LinkSettings = CLEAN_LINK;
@@ -30,7 +30,7 @@ export class LinkModel {
     this.#random = random;
   }
 
-  /** Changes what the link does; packets under way keep their times. */
+  /** Changes the settings; packets in flight keep their times. */
   set(settings: LinkSettings): void {
     this.#settings = settings;
   }
@@ -40,7 +40,7 @@ export class LinkModel {
     this.#cutUntil = until;
   }
 
-  /** When a packet of `bytes` payload that comes at `now` arrives, in milliseconds; undefined when it is lost. */
+  /** Arrival of a packet of `bytes` payload sent at `now`, in milliseconds; undefined when it is lost. */
   offer(now: number, bytes: number): number | undefined {
     const { delayMs, jitterMs, loss, rateKbps } = this.#settings;
     const [lossDraw, jitterDraw] = [this.#random(), this.#random()];

@@ -4,7 +4,7 @@ import { openSource } from "../../publisher/index.js";
 import { packagedFile } from "../package.js";
 import type { PageRecording } from "../page/index.js";
 
-/** What the demo says: a voice in an office, the same voice alone, and its words. */
+/** The demo's recording: a voice in an office, the same voice alone, and its words. */
 export const RECORDING = {
   noisy: packagedFile("examples/audio/demo-noisy.wav"),
   clean: packagedFile("examples/audio/demo-clean.wav"),
@@ -35,7 +35,7 @@ export async function readWhole(file: string): Promise<Float32Array> {
   return whole;
 }
 
-/** Reads what the page shows of the demo's recording. */
+/** Reads the page's view of the demo's recording. */
 export async function readOutline(): Promise<PageRecording> {
   const [json, samples] = await Promise.all([readFile(RECORDING.words, "utf8"), readWhole(RECORDING.clean)]);
   const step = (SAMPLE_RATE * LEVEL_MS) / 1000;

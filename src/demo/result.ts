@@ -4,7 +4,7 @@ import { heardScore } from "../heard.js";
 import { alignedScore, levelDb } from "../score.js";
 import { RECORDING, readWhole } from "./recording.js";
 
-/** What came out of a demo run. */
+/** Result of a demo run. */
 export interface DemoResult {
   readonly groupsPublished: number;
   readonly groupsReceived: number;
@@ -13,22 +13,22 @@ export interface DemoResult {
   readonly discontinuities: number;
   readonly staleMs: number;
   readonly bleedMs: number;
-  /** Level of everything heard, in decibels below full scale. */
+  /** Level of everything heard, in dBFS. */
   readonly levelDb: number;
   /** Milliseconds from the start of the demo to the first audio. */
   readonly firstAudioMs: number | undefined;
-  /** High-pass-fair SI-SDR of what was heard against the clean recording. */
+  /** High-pass-fair SI-SDR of the heard audio against the clean recording. */
   readonly heardSiSdrDb: number | undefined;
-  /** The same of the noisy recording that went in. */
+  /** The same of the noisy input. */
   readonly inputSiSdrDb: number;
   /**
-   * Whether denoised speech was really heard: not silence, nothing stale, and closer to the clean recording than what
-   * went in. The raw recording sent through Opus scores below what went in.
+   * Whether denoised speech was really heard: not silence, nothing stale, and closer to the clean recording than the
+   * input. The raw recording sent through Opus scores below the input.
    */
   readonly ok: boolean;
 }
 
-/** What a result is made of. */
+/** Input of a result. */
 export interface DemoRun {
   readonly listener: ListenerStats;
   readonly publisher: PublisherStats;
@@ -37,7 +37,7 @@ export interface DemoRun {
   readonly firstAudioMs: number | undefined;
 }
 
-/** Judges a run by what its listener heard. */
+/** Judges a run by its listener's audio. */
 export async function judge({ listener, publisher, heard, firstAudioMs }: DemoRun): Promise<DemoResult> {
   const [clean, noisy] = await Promise.all([readWhole(RECORDING.clean), readWhole(RECORDING.noisy)]);
   const level = levelDb(heard);

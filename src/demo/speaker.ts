@@ -6,15 +6,15 @@ import type { HeardReply, PageRecording, SpokenPiece, SpokenStats } from "../pag
 export interface SpeakerOptions {
   readonly publisher: Publisher;
   readonly outline: PageRecording;
-  /** Opens the recording once more. */
+  /** Opens the recording again. */
   readonly open: () => Promise<AudioSource>;
   readonly logger: Logger;
 }
 
-/** One is said and one waits, so that no gap lies between two. */
+/** One plays and one waits, so that there is no gap between them. */
 const AHEAD = 2;
 
-/** Says the recording over and over, falls silent at an interrupt, and goes on at a resume. */
+/** Says the recording over and over, falls silent at an interrupt, and continues at a resume. */
 export class Speaker {
   readonly #options: SpeakerOptions;
   #speeches: readonly Speech[] = [];
@@ -38,7 +38,7 @@ export class Speaker {
       await this.#say();
   }
 
-  /** Takes back what was not heard and falls silent; again before a resume, it gives the same answer. */
+  /** Takes back what was not heard and falls silent; before a resume, a second call returns the same result. */
   interrupt(): Promise<Interruption> {
     this.#interruption ??= this.#interrupt();
     return this.#interruption;
@@ -55,7 +55,7 @@ export class Speaker {
     await this.start();
   }
 
-  /** What the page shows of what is said. */
+  /** The page's view of the current speech. */
   stats(): SpokenStats {
     const pieces = this.#speeches.flatMap((speech): SpokenPiece[] =>
       speech.pieces.map(({ timestamp, fromMs, lengthMs }) => ({ speech: speech.id, timestamp, fromMs, lengthMs })),
@@ -63,7 +63,7 @@ export class Speaker {
     return { isInterrupted: this.isInterrupted, pieces, ...(this.#heard && { heard: this.#heard }) };
   }
 
-  /** Says nothing more. */
+  /** Stops speaking. */
   close(): void {
     this.#closed = true;
   }

@@ -1,7 +1,7 @@
 /**
  * The relay of unsay: fans published audio and video out to listeners and sends their reports to the publisher.
  *
- * Importing it loads no denoiser, no codec and nothing of the publisher.
+ * Importing it loads neither a denoiser nor a codec nor any part of the publisher.
  *
  * @module
  */

@@ -6,7 +6,7 @@ export type PageAssets = ReadonlyMap<string, Uint8Array>;
 
 const root = join(import.meta.dirname, "../..");
 
-/** Puts the audio worklet, as one script, where `watch/browser` takes it from. */
+/** Inserts the audio worklet, as one script, where `watch/browser` expects it. */
 export function inlineWorklet(options: { readonly minify?: boolean } = {}): Plugin {
   return {
     name: "inline-worklet",
@@ -37,8 +37,8 @@ export async function workletModule(options: { readonly minify?: boolean } = {})
 }
 
 /**
- * Bundles the page's scripts, its audio worklet and its style sheet in memory, in well under a second.
- * `npm start` calls it at every start; the build writes its result beside the compiled files.
+ * Bundles the page's scripts, its audio worklet and its style sheet in memory, in well under a second. `npm start`
+ * calls it at every start; the build writes its result beside the compiled files.
  * @throws the bundler's own error when a source does not compile.
  */
 export async function bundlePage(options: { readonly minify?: boolean } = {}): Promise<PageAssets> {

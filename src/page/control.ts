@@ -5,9 +5,9 @@ export const CONTROL_HEADER = "x-unsay-control";
 
 const knobs = z
   .strictObject({
-    /** 0 leaves the audio as it came, 1 is the model's full effect. */
+    /** 0 leaves the audio unchanged, 1 is the model's full effect. */
     strength: z.number().min(0).max(1).exactOptional(),
-    /** Most that any part of the audio is turned down by, in dB; 100 is no limit. */
+    /** Maximum attenuation of any part of the audio, in dB; 100 is no limit. */
     attenuationLimitDb: z.number().min(0).max(100).exactOptional(),
     /** True plays the raw recording. */
     bypass: z.boolean().exactOptional(),
@@ -28,13 +28,10 @@ const linkSchemas = [
   z.strictObject({ op: z.literal("cut"), ms: z.number().min(1).max(10_000) }),
 ] as const;
 
-/** What the page may ask of the link between the relay and itself: be bad in a way, or be cut for a while. */
+/** A request about the link between the relay and the page: make it bad, or cut it for a while. */
 export type LinkRequest = z.infer<(typeof linkSchemas)[number]>;
 
-/**
- * What the page may ask: turn the denoiser's knobs, take back what is not heard yet, or go on; and make the link to itself
- * bad.
- */
+/** A request of the page: set the denoiser's knobs, interrupt, resume, or make its own link bad. */
 export const controlSchema = z.discriminatedUnion("op", [
   ...linkSchemas,
   z.strictObject({ op: z.literal("set"), denoise: knobs }),
@@ -50,12 +47,12 @@ const pieceSchema = z.object({
   speech: z.number(),
   /** Media time of its first sample, in microseconds. */
   timestamp: z.number(),
-  /** Where in the recording that sample is. */
+  /** Position of that sample in the recording. */
   fromMs: z.number(),
   lengthMs: z.number(),
 });
 
-/** A stretch of the recording as it lies on the broadcast's timeline. */
+/** A stretch of the recording on the broadcast's timeline. */
 export type SpokenPiece = z.infer<typeof pieceSchema>;
 
 const heardSchema = z.object({ speech: z.number(), ms: z.number(), text: z.string() });
@@ -67,16 +64,16 @@ const spokenSchema = z.object({
   /** Whether it is silent because of an interrupt, until it is resumed. */
   isInterrupted: z.boolean(),
   pieces: z.array(pieceSchema).readonly(),
-  /** While it is interrupted, once that is known: how far it was heard. */
+  /** While interrupted, once known: how far it was heard. */
   heard: heardSchema.optional(),
 });
 
-/** What is said now. */
+/** State of the current speech. */
 export type SpokenStats = z.infer<typeof spokenSchema>;
 
 /** The parts of `GET /stats` that the page reads; a server may answer with more. */
 export const pageStatsSchema = z.object({
-  /** The knobs as they stand, so that a page that joins shows the truth. */
+  /** The current knobs, so that a page that joins shows them. */
   denoise: z
     .object({ strength: z.number(), attenuationLimitDb: z.number().optional(), bypass: z.boolean() })
     .optional(),
@@ -91,12 +88,12 @@ export const pageStatsSchema = z.object({
   caller: z.object({ broadcast: z.string(), isSpeaking: z.boolean() }).optional(),
 });
 
-/** Live numbers of the server, as far as the page shows them. */
+/** Live numbers of the server, as the page shows them. */
 export type PageStats = z.infer<typeof pageStatsSchema>;
 
 const wordSchema = z.object({ text: z.string(), startMs: z.number(), endMs: z.number() }).readonly();
 
-/** The answer to `GET /recording`: what is said, and how loud it is. */
+/** The answer to `GET /recording`: its words and levels. */
 export const recordingSchema = z.object({
   text: z.string(),
   words: z.array(wordSchema).readonly(),
@@ -110,7 +107,7 @@ export type PageRecording = z.infer<typeof recordingSchema>;
 
 /** The parts of the answer to `interrupt` that the page shows; a server may answer with more. */
 export const interruptReplySchema = z.object({
-  /** Media time in microseconds up to which listeners really heard the old timeline. */
+  /** How far listeners really heard the old timeline, as media time in microseconds. */
   heardUntil: z.number().optional(),
   /** How far the speech that was interrupted was heard. */
   heard: heardSchema.optional(),

@@ -43,10 +43,10 @@ const figures: readonly Figure[] = [
   },
 ];
 
-/** The lamp of the voice, by what it shows. */
+/** The lamp's text for each state of the voice. */
 const voices = { unknown: "Voice: unknown", quiet: "Voice: no", speaking: "Voice: yes" };
 
-/** The live numbers, folded away until they are wanted. */
+/** The live numbers, folded away by default. */
 export class Details {
   readonly #root: HTMLDetailsElement;
   readonly #voice: HTMLElement;

@@ -11,19 +11,19 @@ export type { ControlRequest, HeardReply, InterruptReply, PageRecording, PageSta
 
 /** What {@link pageHandler} needs. */
 export interface PageHandlerOptions {
-  /** Does what the page asked; what it resolves to is the JSON reply. Validated before it gets here. */
+  /** Runs a request of the page, already validated; resolves with the JSON reply. */
   control(request: ControlRequest): Promise<unknown> | unknown;
   /** Live numbers for `GET /stats`, as JSON. The page reads the fields of {@link PageStats}. */
   stats(): Promise<unknown> | unknown;
-  /** What is said, for the transcript and the picture; without it the page shows none ahead of time. */
+  /** The recording, for the transcript and the picture; without it the page shows no words ahead of time. */
   readonly recording?: PageRecording;
   /** The page's files. Default {@link loadPage}. */
   readonly assets?: Promise<PageAssets>;
 }
 
-/** What stands in the page's file where its token goes. */
+/** Placeholder of the token in the page's file. */
 const TOKEN_PLACE = "CONTROL_TOKEN";
-/** The element as one file, with its worklet in it. */
+/** The element as one file, with its worklet. */
 const ELEMENT = "/unsay-element.js";
 /** Longest body that `POST /control` reads, in bytes. */
 const MAX_BODY_BYTES = 16 * 1024;
@@ -73,7 +73,7 @@ function sendError(response: ServerResponse, error: unknown): void {
   });
 }
 
-/** A page of another site must not turn our knobs; a client that is no browser sends neither header. */
+/** A page of another site must not use our controls; clients other than browsers send neither header. */
 function requireSameOrigin(request: IncomingMessage): void {
   const site = request.headers["sec-fetch-site"];
   const { origin, host } = request.headers;
@@ -99,7 +99,9 @@ function readBody(request: IncomingMessage): Promise<string> {
   });
 }
 
-/** Only what has read the page knows the token in it: neither a page of another site nor one that guesses addresses. */
+/**
+ * Only a client that has read the page has its token: neither a page of another site nor one that guesses addresses.
+ */
 function requireToken(request: IncomingMessage, token: string): void {
   const given = Buffer.from(String(request.headers[CONTROL_HEADER] ?? ""));
   const wanted = Buffer.from(token);
@@ -146,9 +148,8 @@ function requireMethod(request: IncomingMessage, ...allowed: string[]): void {
 /**
  * Serves the demo page: its files, `GET /stats` and `POST /control`.
  *
- * The returned function answers a request for one of these and returns true, or leaves it alone and returns false, so
- * that it can stand in front of a server's other routes. A bad request gets `{code, message}` and never reaches
- * `control`.
+ * The returned function answers a request for one of these and returns true, or ignores it and returns false, so that
+ * it can precede a server's other routes. A bad request gets `{code, message}` and never reaches `control`.
  */
 export function pageHandler(
   options: PageHandlerOptions,
@@ -168,7 +169,7 @@ export function pageHandler(
     const name = path === "/" ? "/index.html" : path;
     const file = (await assets).get(name);
     if (!file) return sendJson(response, 404, { code: "NOT_FOUND", message: `There is no ${path} here.` });
-    // Pages of other sites may take the element, as they take any script.
+    // Pages of other sites may load the element, like any script.
     if (name === ELEMENT) response.setHeader("Access-Control-Allow-Origin", "*");
     response.writeHead(200, { ...PAGE_HEADERS, "Content-Type": TYPES[extname(name)], "Content-Length": file.length });
     response.end(request.method === "HEAD" ? undefined : file);
@@ -190,7 +191,7 @@ export function pageHandler(
     if (!paths.has(path)) return false;
     answer(request, response, path).catch((error) => {
       if (response.headersSent) return void response.destroy();
-      // What is left of a refused body is not worth reading: the connection ends with the answer.
+      // The rest of a refused body is not worth reading: the connection ends with the answer.
       if (!request.complete) response.once("finish", () => request.destroy()).setHeader("Connection", "close");
       sendError(response, error);
     });

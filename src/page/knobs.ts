@@ -3,7 +3,7 @@ import type { Server } from "./server.js";
 
 /** How long a slider rests before its value is sent, in milliseconds. */
 const REST_MS = 60;
-/** A knob that was just touched shows what was asked for, not what an older answer says. */
+/** For this long, a knob shows the requested value rather than an older answer. */
 const TOUCHED_MS = 1500;
 /** The attenuation slider's last place stands for no limit, which the publisher knows as 100 dB. */
 const NO_LIMIT = { place: 41, dB: 100 };
@@ -13,8 +13,8 @@ function element<T extends HTMLElement>(id: string): T {
 }
 
 /**
- * The denoiser's knobs on the page: they turn the publisher's, and show how those stand. Events: `turned` when the
- * publisher is about to hear of one, `failed` with what it answered.
+ * The denoiser's knobs on the page: they set the publisher's, and show its values. Events: `turned` when one is about
+ * to be sent, `failed` with the server's answer.
  */
 export class Knobs extends EventTarget {
   readonly #server: Server;

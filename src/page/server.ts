@@ -7,10 +7,12 @@ import {
   recordingSchema,
 } from "./control.js";
 
-/** How often the server is asked for its numbers, in milliseconds: while the page is seen, and while it is not. */
+/**
+ * Interval of requests for the server's numbers, in milliseconds: while the page is visible, and while it is hidden.
+ */
 const STATS_MS = { seen: 250, hidden: 2000 };
 
-/** What {@link Server} dispatches as `stats`. */
+/** The `stats` event of {@link Server}. */
 export type ServerEvent = CustomEvent<PageStats>;
 
 /** The server of the page: its numbers, its recording and its controls. */
@@ -19,7 +21,7 @@ export class Server extends EventTarget {
   #stats: PageStats | undefined;
   #statsAt = 0;
 
-  /** The newest numbers; undefined before the first, and while the server can't be reached. */
+  /** The newest numbers; undefined before the first, and while the server is unreachable. */
   get stats(): PageStats | undefined {
     return this.#stats;
   }
@@ -31,7 +33,7 @@ export class Server extends EventTarget {
     return frontierUs + Math.min(performance.now() - this.#statsAt, STATS_MS.seen) * 1e3;
   }
 
-  /** Asks for the numbers from now on. */
+  /** Requests the numbers from now on. */
   async follow(): Promise<never> {
     for (;;) {
       await this.refresh();
@@ -39,7 +41,7 @@ export class Server extends EventTarget {
     }
   }
 
-  /** Asks for the numbers now. */
+  /** Requests the numbers now. */
   async refresh(): Promise<PageStats | undefined> {
     try {
       const stats = pageStatsSchema.safeParse(await (await fetch("/stats")).json());
@@ -53,7 +55,7 @@ export class Server extends EventTarget {
     return this.#stats;
   }
 
-  /** What is said; undefined where the server does not know. */
+  /** The recording; undefined where the server has none. */
   async recording(): Promise<PageRecording | undefined> {
     try {
       return recordingSchema.safeParse(await (await fetch("/recording")).json()).data;
@@ -62,7 +64,7 @@ export class Server extends EventTarget {
     }
   }
 
-  /** Asks the publisher for something; rejects with the server's sentence. */
+  /** Sends a request to the publisher; rejects with the server's sentence. */
   async control(request: ControlRequest): Promise<unknown> {
     const response = await fetch("/control", {
       method: "POST",

@@ -18,7 +18,7 @@ import { ScriptedAgent } from "./scripted-agent.js";
 
 /** The agent's voice, and the caller's. */
 const BROADCASTS = { agent: "demo", caller: "caller" } as const;
-/** Enough that an interrupt has something to take back. */
+/** Enough for an interrupt to take something back. */
 const AHEAD_MS = 2000;
 
 /** Options of {@link AgentDemo}. */
@@ -36,7 +36,7 @@ interface AgentDemoParts {
 
 /** An agent to talk to, in one process: relay, a scripted agent that hears its caller, and the page for the caller. */
 export class AgentDemo {
-  /** Resolves when a part of it ended: with the reason, or with null after `close`. */
+  /** Resolves when one of its parts ended: with the reason, or with null after `close`. */
   readonly closed: Promise<Error | null>;
   readonly #relay: Relay;
   readonly #publisher: Publisher;
@@ -56,7 +56,7 @@ export class AgentDemo {
     this.#agent.start();
   }
 
-  /** Starts all parts. Throws what the relay throws, such as a `TransportError` `PORT_IN_USE`. */
+  /** Starts all parts. Throws errors of the relay, such as a `TransportError` `PORT_IN_USE`. */
   static async start(options: AgentDemoOptions): Promise<AgentDemo> {
     let demo: AgentDemo | undefined;
     const [outline, samples] = await Promise.all([readOutline(), readWhole(RECORDING.clean)]);
@@ -74,31 +74,31 @@ export class AgentDemo {
     return demo;
   }
 
-  /** Where the relay is. */
+  /** URL of the relay. */
   get url(): string {
     return `http://127.0.0.1:${this.#relay.address.port}`;
   }
 
-  /** Where the page is. */
+  /** URL of the page. */
   get pageUrl(): string {
     return `http://localhost:${this.#relay.address.port}`;
   }
 
-  /** What the page shows. */
+  /** The page's numbers. */
   pageStats(): PageStats {
     const { listeners, frontierUs } = this.#publisher.stats();
     const caller = { broadcast: BROADCASTS.caller, isSpeaking: this.#caller.speaking };
     return { listeners, frontierUs, spoken: this.#agent.stats(), caller };
   }
 
-  /** Does what the page asks. @throws InputError `INVALID_OPTION` for what an agent has not. */
+  /** Runs a request of the page. @throws InputError `INVALID_OPTION` for one that an agent lacks. */
   async control({ op }: ControlRequest): Promise<unknown> {
     if (op === "resume") return this.#agent.resume();
     if (op !== "interrupt") throw new InputError("INVALID_OPTION", `The agent has nothing to ${op}.`);
     return { heard: await this.#agent.interrupt() } satisfies InterruptReply;
   }
 
-  /** Has a recorded caller speak over the agent, and judges what came of it. Ends early at the abort of the signal. */
+  /** Lets a recorded caller speak over the agent, and judges the result. Ends early at the abort of the signal. */
   rehearse(file: string, signal: AbortSignal): Promise<AgentVerdict> {
     return rehearse({
       file,

@@ -4,28 +4,28 @@ import { openSource, Publisher, type SpeechPiece, type SpeechResult } from "../.
 import { Listener, type PlayedRun, SAMPLE_RATE } from "../../../watch/index.js";
 import type { ScriptedAgent } from "./scripted-agent.js";
 
-/** What a recorded caller made of the agent. */
+/** Result of a recorded call. */
 export interface AgentVerdict {
   /** Whether the caller's speech interrupted the agent. */
   readonly interrupted: boolean;
-  /** From the caller's speech, as it reached the agent, to the agent's last sample at the caller's speaker. */
+  /** From the caller's speech, when it reached the agent, to the agent's last sample at the caller's speaker. */
   readonly silenceMs: number | null;
-  /** How far the agent knows that it was heard. */
+  /** How far the agent was heard, by its own knowledge. */
   readonly heardMs: number | null;
   /** How far the caller's speaker played it. */
   readonly speakerMs: number | null;
   readonly heardText: string | null;
-  /** Whether the text follows word timings and what the listener reported. */
+  /** Whether the text follows word timings and the listener's report. */
   readonly exact: boolean;
-  /** Audio played after it was taken back, in milliseconds. */
+  /** Milliseconds of stale audio played. */
   readonly staleMs: number;
   /** Whether the agent was heard again after the caller had spoken. */
   readonly answered: boolean;
-  /** All of it as it must be, with `heardMs` within 100 ms of the speaker. */
+  /** Whether everything is as required, with `heardMs` within 100 ms of the speaker. */
   readonly ok: boolean;
 }
 
-/** What a rehearsal needs. */
+/** Input of a rehearsal. */
 export interface Rehearsal {
   readonly file: string;
   readonly signal: AbortSignal;
@@ -37,13 +37,13 @@ export interface Rehearsal {
   readonly publisher: Publisher;
 }
 
-/** The caller waits for the agent to have been heard for so long. */
+/** How long the agent must have been heard before the caller speaks. */
 const SPEAK_AT_MS = 1500;
-/** How far what the agent knows may lie off what the speaker played. */
+/** Allowed difference between the agent's knowledge and the speaker. */
 const WITHIN_MS = 100;
 /** Bounds a fault, not a busy machine. */
 const LIMIT_MS = 30_000;
-/** After the caller's last word its speech is still on its way to the agent, and the report of it back. */
+/** After the caller's last word its speech is still in flight to the agent, and the report of it back. */
 const SETTLE_MS = 3000;
 const POLL_MS = 20;
 
@@ -68,7 +68,7 @@ interface Cut {
   readonly epoch: number;
 }
 
-/** Speaks a recording to the agent as its caller, and judges by what the caller's speaker played. */
+/** Speaks a recording to the agent as its caller, and judges by the output of the caller's speaker. */
 export async function rehearse(rehearsal: Rehearsal): Promise<AgentVerdict> {
   const { url, broadcasts, agent, file, signal } = rehearsal;
   const source = await openSource({ file });
@@ -91,7 +91,7 @@ export async function rehearse(rehearsal: Rehearsal): Promise<AgentVerdict> {
   }
 }
 
-/** Notes how the first speech is cut. */
+/** Records how the first speech is cut. */
 function watchCut({ caller, conversation, publisher }: Rehearsal): () => { begun: boolean; complete: Cut | undefined } {
   let spokeAt = 0;
   let pieces: readonly SpeechPiece[] | undefined;
@@ -110,7 +110,7 @@ function watchCut({ caller, conversation, publisher }: Rehearsal): () => { begun
   return () => ({ begun: pieces !== undefined, complete });
 }
 
-/** Waits for a condition, for as long as that can come about: until the limit after `end`, or the abort. */
+/** Waits for a condition as long as it can come true: until the limit after `end`, or the abort. */
 async function until(condition: () => boolean, signal: AbortSignal, limitMs: number, end?: Promise<unknown>) {
   let deadline = end ? Number.POSITIVE_INFINITY : performance.now() + limitMs;
   void end?.then(() => {
@@ -119,7 +119,7 @@ async function until(condition: () => boolean, signal: AbortSignal, limitMs: num
   while (!condition() && !signal.aborted && performance.now() < deadline) await sleep(POLL_MS);
 }
 
-// A rewind sends a frame of silence; what is longer was said.
+// A rewind sends a frame of silence; longer audio is speech.
 function isAnswer({ epoch, frames }: Readonly<PlayedRun>, since: number): boolean {
   return epoch !== undefined && epoch >= since && frames > 4800;
 }
@@ -143,7 +143,7 @@ function judge({ spokeAt, result, pieces, epoch }: Cut, listener: Listener, answ
   };
 }
 
-/** Where in its speech the last sample of a run lies, in milliseconds. */
+/** Position of a run's last sample in its speech, in milliseconds. */
 function placeOf({ timestamp, frames }: Readonly<PlayedRun>, pieces: readonly SpeechPiece[]): number | undefined {
   const end = timestamp! + (frames * 1e6) / SAMPLE_RATE;
   const piece = pieces.findLast((each) => each.timestamp < end);

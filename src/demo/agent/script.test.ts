@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { readOutline } from "../recording.js";
 import { firstUnheard, sentenceStart, startOf, wordsFrom } from "./script.js";
 
-test("the agent takes up the sentence that was cut, or the first word that was not heard, and counts from there", async () => {
+test("the agent repeats the sentence that was cut, or the first word that was not heard, and counts from there", async () => {
   const { words } = await readOutline();
   const texts = words.map(({ text }) => text);
   expect(firstUnheard(words, words.length)).toBeUndefined();

@@ -8,19 +8,19 @@ import { firstUnheard, sentenceStart, startOf, wordsFrom } from "./script.js";
 export interface ScriptedAgentOptions {
   readonly conversation: Conversation;
   readonly caller: Caller;
-  /** What it says, over and over. */
+  /** The recording that it says over and over. */
   readonly outline: PageRecording;
   /** Its samples at 48 kHz. */
   readonly samples: Float32Array;
 }
 
 const SAMPLES_PER_MS = 48;
-/** How long it thinks once the caller is silent. */
+/** How long it waits once the caller is silent. */
 const THINK_MS = 600;
 
 /**
- * An agent without a service behind it: it says a recording, falls silent when the caller speaks, and then takes up the
- * sentence that the caller cut.
+ * An agent without a service: it says a recording, falls silent when the caller speaks, and then repeats the sentence
+ * that the caller cut.
  */
 export class ScriptedAgent {
   readonly #options: ScriptedAgentOptions;
@@ -43,7 +43,7 @@ export class ScriptedAgent {
     });
   }
 
-  /** The speech that is said, or was cut. */
+  /** The current or interrupted speech. */
   get speech(): Speech | undefined {
     return this.#said?.speech;
   }
@@ -65,7 +65,7 @@ export class ScriptedAgent {
     return this.#takeUp("word");
   }
 
-  /** What the page shows of what is said. */
+  /** The page's view of the current speech. */
   stats(): SpokenStats {
     const { speech, fromMs = 0 } = this.#said ?? {};
     const pieces = (speech?.pieces ?? []).map((piece) => ({
@@ -78,7 +78,7 @@ export class ScriptedAgent {
     return { isInterrupted: this.#isInterrupted, pieces, ...(heard && { heard }) };
   }
 
-  /** Says nothing more. */
+  /** Stops speaking. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#thinking);

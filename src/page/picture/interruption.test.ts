@@ -10,7 +10,7 @@ test("the silence after an interrupt is measured to the last sample, once none h
   expect(interruption.silentMs).toBeUndefined();
   expect(interruption.hear(1047, 1140)).toBe(true);
   expect(interruption.silentMs).toBe(47);
-  // What comes later is what was said next.
+  // Later audio is the next speech.
   expect(interruption.hear(2000, 2500)).toBe(false);
   expect(interruption.silentMs).toBe(47);
 });

@@ -1,7 +1,7 @@
-/** A sound that comes within this time of a rewind belongs to what was taken back, in milliseconds. */
+/** Audio within this time of a rewind still belongs to the old timeline, in milliseconds. */
 const SETTLED_MS = 90;
 
-/** Measures how long after a click the audio of the page falls silent. */
+/** Measures how long after a click the page falls silent. */
 export class Interruption {
   readonly #clickedAt: number;
   #rewoundAt: number | undefined;
@@ -21,11 +21,11 @@ export class Interruption {
     this.#rewoundAt ??= now;
   }
 
-  /** Takes when the last sound was; true at the moment at which the silence is known. */
+  /** Takes the time of the last audio; returns true at the moment when the silence is certain. */
   hear(lastSoundAt: number, now: number): boolean {
     if (this.#silentMs !== undefined || this.#rewoundAt === undefined) return false;
     if (now - Math.max(this.#rewoundAt, lastSoundAt) < SETTLED_MS) return false;
-    // In a pause of the speech it was silent already: then the rewind is what the listener waits for.
+    // In a pause of the speech it was silent already: then the rewind is the event to measure.
     const silentAt = lastSoundAt > this.#clickedAt ? lastSoundAt : this.#rewoundAt;
     this.#silentMs = silentAt - this.#clickedAt;
     return true;

@@ -1,18 +1,18 @@
 import { type AheadBar, CELL_MS, type TakenBack, type Timeline } from "./timeline.js";
 
-/** Milliseconds of what lies ahead that fit beside the playhead. */
+/** Milliseconds ahead of the playhead that fit in the picture. */
 const AHEAD_MS = 2500;
 /** Where the playhead stands, as a share of the width. */
 const PLAYHEAD = 0.46;
 /** How long a bar rises when it arrives, in milliseconds. */
 const RISE_MS = 260;
-/** What was taken back: struck through until, and falling from, in milliseconds; and how long one bar falls. */
+/** Audio taken back: struck through until, and falling from, in milliseconds; and how long one bar falls. */
 const FALL = { struck: 260, from: 420, spread: 500, lasts: 900 };
 /** Room under the bars for the lines that name them. */
 const FOOT = 52;
 /** Least height of a bar, in pixels: a dot where it is silent. */
 const DOT = 2;
-/** Frames a second where motion is unwelcome. */
+/** Frames per second with reduced motion. */
 const CALM_FPS = 4;
 
 interface Colours {
@@ -35,7 +35,10 @@ interface Layout {
   readonly font: string;
 }
 
-/** Draws the running picture of the timeline: what was heard, the playhead, and what lies ahead, which can be taken back. */
+/**
+ * Draws the running picture of the timeline: the audio heard, the playhead, and the audio ahead, which can be taken
+ * back.
+ */
 export class Picture {
   readonly #canvas: HTMLCanvasElement;
   readonly #timeline: Timeline;
@@ -53,7 +56,7 @@ export class Picture {
       matchMedia(query).addEventListener("change", () => this.#forget());
   }
 
-  /** Shows how something falls away. */
+  /** Animates audio that was taken back. */
   drop(takenBack: TakenBack): void {
     this.#takenBack = takenBack;
   }
@@ -125,7 +128,7 @@ export class Picture {
     return colours;
   }
 
-  /** Before anything was heard: the shape of what is being said. */
+  /** Before any audio: the shape of the recording. */
   #drawOutline(context: CanvasRenderingContext2D, layout: Layout): void {
     const step = CELL_MS * layout.perMs;
     context.beginPath();
@@ -188,7 +191,7 @@ export class Picture {
     context.globalAlpha = 1;
   }
 
-  /** The line through what was taken back, drawn from the playhead on. */
+  /** The line through the audio taken back, drawn from the playhead on. */
   #strike(context: CanvasRenderingContext2D, layout: Layout, { bars }: TakenBack, age: number): void {
     const [first, last] = [bars[0], bars.at(-1)];
     if (!first || !last) return;
@@ -211,7 +214,7 @@ export class Picture {
     context.fill();
   }
 
-  /** The lines under the bars that say which are which. */
+  /** The labels under the bars. */
   #drawNames(context: CanvasRenderingContext2D, layout: Layout): void {
     const { now, perMs, width, height } = layout;
     const { receivedMs, sentMs } = this.#timeline.ahead;

@@ -3,7 +3,7 @@ const WINDOW = 4096;
 /** Below this is digital silence, not a quiet voice. */
 const SILENT = 1e-5;
 
-/** Hears what goes to the speakers: how loud it is, and when there was last anything. */
+/** Measures the audio for the speakers: its level, and when it was last audible. */
 export class SoundMeter {
   readonly #samples = new Float32Array(WINDOW);
   #node: AudioNode | undefined;
@@ -11,12 +11,12 @@ export class SoundMeter {
   #lastSoundAt = Number.NEGATIVE_INFINITY;
   #readAt = 0;
 
-  /** When the last sample that was not silent was rendered, in the page's time. */
+  /** When the last audible sample was rendered, in the page's time. */
   get lastSoundAt(): number {
     return this.#lastSoundAt;
   }
 
-  /** Root mean square of what was rendered since the last call, 0 to 1. */
+  /** Root mean square of the audio rendered since the last call, 0 to 1. */
   read(node: AudioNode | undefined, now: number): number {
     if (node !== this.#node) this.#connect(node);
     const analyser = this.#analyser;

@@ -4,7 +4,7 @@ import { CELL_MS, heightOf, type Moment, Timeline } from "./timeline.js";
 const RECORDING = { text: "", words: [], levels: [0, 0, 0, 0, 0, 0.2, 0.2, 0.2, 0.2, 0.2], levelMs: 100 };
 const LOUD = heightOf(0.2);
 
-/** A timeline that has played for a second at even steps, from media time 5 s on. */
+/** A timeline that has played evenly for a second, from media time 5 s on. */
 function playing(ahead: Partial<Moment> = {}): Timeline {
   const timeline = new Timeline();
   timeline.setRecording(RECORDING);
@@ -17,7 +17,7 @@ function playing(ahead: Partial<Moment> = {}): Timeline {
   return timeline;
 }
 
-test("the picture shows ahead of the playhead what is received and what is only sent, in the shape of what is said", () => {
+test("the picture shows received and sent audio ahead of the playhead, in the shape of the recording", () => {
   const timeline = playing();
   expect(timeline.ahead).toEqual({ receivedMs: 1000, sentMs: 1500 });
   const bars = timeline.bars(1000);
@@ -27,7 +27,7 @@ test("the picture shows ahead of the playhead what is received and what is only 
   expect(bars.map(({ height }) => height)).toEqual(bars.map(({ offsetMs }) => (offsetMs % 1000 < 500 ? 0 : LOUD)));
 });
 
-test("the picture keeps what was heard, newest first, and forgets what scrolled away", () => {
+test("the picture keeps the audio heard, newest first, and forgets what scrolled away", () => {
   const { heights } = playing().heard(1000);
   expect(heights.slice(0, 11)).toEqual(Array(11).fill(expect.closeTo(LOUD)));
   expect(heights.slice(11, 21)).toEqual(Array(10).fill(0));
@@ -36,7 +36,7 @@ test("the picture keeps what was heard, newest first, and forgets what scrolled 
   expect(timeline.heard(60_000).heights.every((height) => height === 0)).toBe(true);
 });
 
-test("what is taken back is all that lay ahead of the cut, also where it is gone by the time that the page learns of it", () => {
+test("a rewind takes back everything ahead of the cut, even if it is gone by the time the page learns of it", () => {
   const whole = playing().takeBack(6e6, 1000);
   expect(whole.lengthMs).toBe(1500);
   expect(whole.bars[0]!.offsetMs).toBeLessThan(CELL_MS);
@@ -61,7 +61,7 @@ test("a playhead that is reported in steps moves evenly, and one that jumps is f
   expect(at(50, 9e6)).toBe(9e6);
 });
 
-test("a media time is found in the recording, on both sides of a resume that lies elsewhere", () => {
+test("the timeline finds a media time in the recording, on both sides of a resume that lies elsewhere", () => {
   const timeline = playing();
   timeline.setPieces([
     { speech: 1, timestamp: 5e6, fromMs: 0, lengthMs: 1200 },

@@ -6,41 +6,41 @@ export const CELL_MS = 50;
 const CELLS = 256;
 /** Pieces of speech that are remembered. */
 const MAX_PIECES = 64;
-/** A playhead that is this far from where it was expected has jumped, in milliseconds. */
+/** A playhead this far from its expected position has jumped, in milliseconds. */
 const JUMP_MS = 120;
-/** How much of a smaller difference is made up for in one frame. */
+/** Share of a smaller difference that is corrected in one frame. */
 const CATCH_UP = 0.08;
-/** How long back the most that was ahead is looked for when it is taken back, in milliseconds. */
+/** How far back to look for the largest lead when it is taken back, in milliseconds. */
 const BEFORE_MS = 250;
-/** The height of audio whose level is not known. */
+/** Height of audio with an unknown level. */
 const UNKNOWN = 0.25;
 /** Quietest and loudest level that a bar shows, in dBFS. */
 const [QUIET_DB, LOUD_DB] = [-54, -14];
 
-/** What is known at one moment; media times in microseconds, the page's time in milliseconds. */
+/** State at one moment; media times in microseconds, the page's time in milliseconds. */
 export interface Moment {
   readonly now: number;
   readonly playheadUs: number | undefined;
   /** Whether audio is heard. */
   readonly playing: boolean;
-  /** Root mean square of what was heard since the last moment, 0 to 1. */
+  /** Root mean square of the audio since the last moment, 0 to 1. */
   readonly level: number;
   readonly receivedUs: number | undefined;
   readonly sentUs: number | undefined;
 }
 
-/** A bar of what lies ahead. */
+/** A bar ahead of the playhead. */
 export interface AheadBar {
   /** Milliseconds from now to its middle. */
   readonly offsetMs: number;
   /** Height, 0 to 1. */
   readonly height: number;
   readonly isReceived: boolean;
-  /** When it was first there, in the page's time. */
+  /** When it appeared, in the page's time. */
   readonly since: number;
 }
 
-/** What was taken back, as it lay on the picture. */
+/** Audio that was taken back, at its place in the picture. */
 export interface TakenBack {
   readonly at: number;
   readonly bars: readonly AheadBar[];
@@ -54,24 +54,24 @@ export function heightOf(level: number): number {
   return Math.min(1, Math.max(0, share)) ** 1.4;
 }
 
-/** What the picture shows: what was heard by the page's time, and what lies ahead by media time. */
+/** Content of the picture: the audio heard, by the page's time, and the audio ahead, by media time. */
 export class Timeline {
   #recording: PageRecording | undefined;
   #pieces: readonly SpokenPiece[] = [];
   readonly #heard = new Float32Array(CELLS);
   #cell = 0;
   #last: Moment | undefined;
-  /** The playhead as it is shown: it moves evenly, where reports of it come in steps. */
+  /** The displayed playhead: it moves evenly, where its reports come in steps. */
   #playheadUs: number | undefined;
   #ahead: { readonly at: number; readonly bars: readonly AheadBar[] }[] = [];
   readonly #since = new Map<number, number>();
 
-  /** Takes what is said, which gives what lies ahead its shape. */
+  /** Sets the recording, which gives the audio ahead its shape. */
   setRecording(recording: PageRecording | undefined): void {
     this.#recording = recording;
   }
 
-  /** Takes where on the timeline it lies; what was there before at the same place is forgotten. */
+  /** Sets the positions of the recording on the timeline, over older ones. */
   setPieces(pieces: readonly SpokenPiece[]): void {
     const first = Math.min(...pieces.map(({ timestamp }) => timestamp));
     const before = this.#pieces
@@ -94,7 +94,7 @@ export class Timeline {
     return { receivedMs, sentMs: Math.max(receivedMs, until(sentUs)) };
   }
 
-  /** Heights of the recording's bars, for a picture of what could be heard. */
+  /** Heights of the recording's bars, for a picture before any audio. */
   outline(count: number): readonly number[] {
     const { levels, levelMs } = this.#recording ?? { levels: [], levelMs: CELL_MS };
     return Array.from({ length: count }, (_, index) => {
@@ -103,7 +103,7 @@ export class Timeline {
     });
   }
 
-  /** Where in the recording a media time lies. */
+  /** Position of a media time in the recording. */
   spokenAt(timeUs: number): { readonly speech: number; readonly ms: number } | undefined {
     const piece = this.#pieces.findLast(({ timestamp }) => timestamp <= timeUs);
     if (!piece) return undefined;
@@ -119,13 +119,13 @@ export class Timeline {
     this.#ahead = [...this.#ahead.filter(({ at }) => moment.now - at < BEFORE_MS), { at: moment.now, bars }];
   }
 
-  /** Heights of what was heard, newest first, and how far into its bar the newest is, 0 to 1. */
+  /** Heights of the audio heard, newest first, and how far the newest bar has progressed, 0 to 1. */
   heard(now: number): { readonly heights: readonly number[]; readonly phase: number } {
     const heights = Array.from({ length: CELLS }, (_, back) => this.#heard[(this.#cell - back + CELLS) % CELLS]!);
     return { heights, phase: (now / CELL_MS) % 1 };
   }
 
-  /** What lies ahead. */
+  /** The bars ahead. */
   bars(now: number): readonly AheadBar[] {
     const playheadUs = this.#playheadUs;
     if (playheadUs === undefined) return [];
@@ -144,7 +144,7 @@ export class Timeline {
     });
   }
 
-  /** What lay ahead from `fromUs` on was taken back just now. */
+  /** Audio ahead from `fromUs` on was taken back just now. */
   takeBack(fromUs: number, now: number): TakenBack {
     const fullest = this.#ahead.reduce((most, one) => (one.bars.length > most.bars.length ? one : most), {
       at: now,
@@ -162,7 +162,7 @@ export class Timeline {
   #levelAt(timeUs: number): number | undefined {
     const piece = this.#pieces.findLast(({ timestamp }) => timestamp <= timeUs);
     if (!this.#recording || !piece) return undefined;
-    // What was sent since the server was asked goes on where the last piece ends, and then from the start.
+    // Audio sent since the last request continues at the end of the last piece, and then from the start.
     const { levels, levelMs } = this.#recording;
     const index = Math.floor((piece.fromMs + (timeUs - piece.timestamp) / 1e3) / levelMs);
     return levels[index % levels.length];

@@ -1,6 +1,6 @@
 import type { PageRecording } from "../control.js";
 
-/** The words of what is said: those heard, those to come, and those that were taken back, struck through. */
+/** The words of the recording: heard, still to come, or taken back and struck through. */
 export class Transcript {
   readonly #root: HTMLElement;
   readonly #struck = document.createElement("s");
@@ -25,7 +25,7 @@ export class Transcript {
     this.restore();
   }
 
-  /** Where in the recording the listener is, in milliseconds; undefined where that is not known. */
+  /** Sets the listener's position in the recording, in milliseconds; undefined where unknown. */
   show(ms: number | undefined): void {
     const kept = this.#kept;
     this.#words.forEach(({ startMs, endMs }, index) => {
@@ -47,7 +47,7 @@ export class Transcript {
     this.show(undefined);
   }
 
-  /** Shows all words as to be said. */
+  /** Shows all words as still to come. */
   restore(): void {
     this.#kept = undefined;
     this.#fill(this.#root, this.#spans);
