@@ -13,8 +13,8 @@
  *
  * `npm run bench -- <name> [--quick] [--seed n]` finds it by its file, shows progress and remarks on stderr, and prints
  * a table and, as the last line, one line of JSON on stdout. A missed target is a row with `ok: false`, not an error;
- * throw only when the run itself is void. `quick` asks for at most a minute. Compare variants with `interleave`. A bench
- * that lists `conditions` runs the one that `only` names, when it names one.
+ * throw only when the run itself is void. `quick` asks for at most a minute. A bench that lists `conditions` runs the one that
+ * `only` names, when it names one.
  */
 import { readdirSync } from "node:fs";
 import { cpus, release, type } from "node:os";
@@ -121,28 +121,6 @@ export function percentileRows(
     row(name, `p99 ${unit}`, at(0.99), targets.p99),
     row(name, `max ${unit}`, at(1), targets.max),
   ];
-}
-
-/**
- * Measures variants in turns, each round in another order, so that a machine that warms up or gets busy does not favour
- * one of them.
- */
-export async function interleave<Name extends string>(
-  variants: Record<Name, () => number | Promise<number>>,
-  options: { rounds: number; seed: number; onRound?: (round: number) => void },
-): Promise<Record<Name, number[]>> {
-  const names = Object.keys(variants) as Name[];
-  const values = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
-  const random = seededRandom(options.seed);
-  for (let round = 0; round < options.rounds; round += 1) {
-    for (let index = names.length - 1; index > 0; index -= 1) {
-      const other = Math.floor(random() * (index + 1));
-      [names[index], names[other]] = [names[other]!, names[index]!];
-    }
-    for (const name of names) values[name].push(await variants[name]());
-    options.onRound?.(round);
-  }
-  return values;
 }
 
 /** A generator of numbers from 0 up to but not 1, the same for the same seed (sfc32, from PractRand). */

@@ -1,21 +1,21 @@
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { Denoiser, loadModel, type Model } from "../publisher/index.js";
-import { type Bench, interleave, median, type Row, row, seededRandom } from "./harness.js";
-import { PATH_LEVERS, runPath, soundOf } from "./hot-path/pipeline.js";
+import { type Bench, median, type Row, row, seededRandom } from "./harness.js";
+import { type PathResult, runPath, soundOf } from "./hot-path/pipeline.js";
 
 const HOP_MS = 10;
 
-/**
- * What each economy of the denoising path saves, whether it changes a byte, and how long the event loop is held up by
- * streams denoised on it and in the worker.
- */
+/** What a hop of the denoising path costs, and how long streams hold up the event loop, on it and in the worker. */
 export const bench: Bench = {
   name: "hot-path",
-  description: "Denoise, mix, encode: what each lever saves, and event-loop delay with 1, 4 and 8 streams (1 minute).",
+  description: "Denoise, mix, encode: the cost of a hop, and event-loop delay with 1, 4 and 8 streams (1 minute).",
   async run({ quick, seed, progress, log }) {
     const model = await loadModel(process.env.UNSAY_MODEL ?? "models/unsay-denoise.onnx");
     try {
-      const levers = await leverRows(model, { seed, seconds: quick ? 2 : 5, rounds: quick ? 3 : 9, progress });
+      const rounds = quick ? 3 : 9;
+      const bar = progress("rounds", rounds);
+      const costs = await costRows(model, { seed, seconds: quick ? 2 : 5, rounds, onRound: () => bar.advance(1) });
+      bar.stop();
       const delays: Row[] = [];
       for (const thread of ["here", "worker"] as const) {
         for (const streams of [1, 4, 8]) {
@@ -23,52 +23,29 @@ export const bench: Bench = {
           delays.push(...(await delayRows(model, { streams, thread, seed, seconds: quick ? 3 : 10 })));
         }
       }
-      return [...levers, ...delays];
+      return [...costs, ...delays];
     } finally {
       await model.close();
     }
   },
 };
 
-async function leverRows(
+/** What the path costs a hop, and whether it makes the same packets every time. */
+async function costRows(
   model: Model,
-  options: { seed: number; seconds: number; rounds: number; progress: (label: string, total: number) => Bar },
+  { seed, seconds, rounds, onRound }: { seed: number; seconds: number; rounds: number; onRound: () => void },
 ): Promise<Row[]> {
-  const samples = soundOf(options.seconds, seededRandom(options.seed));
-  const names = ["all", ...Object.keys(PATH_LEVERS)];
-  const digests = new Set<string>();
-  const walls = new Map<string, number[]>(names.map((name) => [name, []]));
-  const bar = options.progress("rounds", options.rounds);
-  const costs = await interleave(
-    Object.fromEntries(
-      names.map((name) => [
-        name,
-        async () => {
-          const result = await runPath(model, samples, { ...PATH_LEVERS, ...(name !== "all" && { [name]: false }) });
-          digests.add(result.digest);
-          walls.get(name)!.push(result.wallUs);
-          return result.cpuUs;
-        },
-      ]),
-    ),
-    { rounds: options.rounds, seed: options.seed, onRound: () => bar.advance(1) },
-  );
-  bar.stop();
+  const samples = soundOf(seconds, seededRandom(seed));
+  const results: PathResult[] = [];
+  for (let round = 0; round < rounds; round++) {
+    results.push(await runPath(model, samples));
+    onRound();
+  }
   return [
-    row("all levers", "different outputs", digests.size, { atMost: 1 }),
-    ...names.flatMap((name) => {
-      const label = name === "all" ? "all levers" : `without ${name}`;
-      return [
-        row(label, "CPU us a hop, median of rounds", median(costs[name]!)),
-        row(label, "wall us a hop, median of rounds", median(walls.get(name)!)),
-      ];
-    }),
+    row("one stream", "different outputs", new Set(results.map(({ digest }) => digest)).size, { atMost: 1 }),
+    row("one stream", "CPU us a hop, median of rounds", median(results.map(({ cpuUs }) => cpuUs))),
+    row("one stream", "wall us a hop, median of rounds", median(results.map(({ wallUs }) => wallUs))),
   ];
-}
-
-interface Bar {
-  advance(count: number): void;
-  stop(): void;
 }
 
 /** So many streams in real time, a hop each every 10 ms: delay of the event loop beyond its timer, and late hops. */

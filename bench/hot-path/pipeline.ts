@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
 import { Denoiser } from "../../publisher/denoise/denoiser.js";
-import { LEVERS, type Levers } from "../../publisher/denoise/levers.js";
-import { TimingRing } from "../../publisher/denoise/timing-ring.js";
 import {
   analyseNoise,
   type Knobs,
@@ -11,17 +9,6 @@ import {
   type NoiseProfile,
   OpusEncoder,
 } from "../../publisher/index.js";
-
-/** The levers of the stage itself, and those of how it is driven. */
-export type PathLevers = Levers & {
-  /** A packet is encoded in the turn in which its inference resolves. */
-  readonly encodeAtOnce: boolean;
-  /** Timings are put in a ring and summed up when it is over, not hop by hop. */
-  readonly ringTimings: boolean;
-};
-
-/** All of them. */
-export const PATH_LEVERS: PathLevers = { ...LEVERS, encodeAtOnce: true, ringTimings: true };
 
 /** What a run gave. */
 export interface PathResult {
@@ -40,27 +27,22 @@ const KNOBS: readonly Knobs[] = [{}, { bypass: true }, { strength: 0.5, gainDb: 
 );
 
 /** The publisher's hot path, hop by hop: denoise with a noise profile, mix as the knobs say, encode 10 ms of Opus. */
-export async function runPath(model: Model, samples: Float32Array, levers: PathLevers): Promise<PathResult> {
-  const denoiser = await Denoiser.create(model, { thread: "here", levers });
+export async function runPath(model: Model, samples: Float32Array): Promise<PathResult> {
+  const denoiser = await Denoiser.create(model, { thread: "here" });
   const encoder = await OpusEncoder.create({ frameMs: 10, bitrateBps: 32_000 });
-  const mixer = new Mixer(KNOBS[0]!, levers);
+  const mixer = new Mixer(KNOBS[0]!);
   const profile: NoiseProfile = await analyseNoise(samples.subarray(0, 9600));
   const hash = createHash("sha256");
-  const ring = new TimingRing(1024);
   const hops = Math.floor(samples.length / denoiser.hop);
   const mixed = new Float32Array(denoiser.hop);
   const started = performance.now();
   const before = process.cpuUsage();
   for (let hop = 0; hop < hops; hop++) {
-    const begun = performance.now();
     if (hop === Math.floor(hops / 4)) denoiser.setNoiseProfile(profile);
     mixer.set(KNOBS[Math.floor((hop * KNOBS.length) / hops)]!);
     const { dry, wet } = await denoiser.process(samples.subarray(hop * denoiser.hop, (hop + 1) * denoiser.hop));
-    if (!levers.encodeAtOnce) await new Promise((resolve) => setImmediate(resolve));
     mixer.process(dry, wet, mixed);
     hash.update(encoder.encode(mixed));
-    ring.record(performance.now() - begun);
-    if (!levers.ringTimings) ring.summary();
   }
   const { user, system } = process.cpuUsage(before);
   const wallUs = ((performance.now() - started) * 1000) / hops;

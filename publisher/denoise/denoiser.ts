@@ -7,7 +7,6 @@ import {
   hopSamples,
 } from "./hop/hop-denoiser.js";
 import { openHopDenoiser } from "./hop/open-hop-denoiser.js";
-import type { Levers } from "./levers.js";
 import type { Model } from "./model.js";
 import type { NoiseProfile } from "./noise-profile.js";
 import { DenoiseWorker, WorkerDenoiser } from "./worker-denoiser.js";
@@ -48,8 +47,6 @@ export interface DenoiserOptions {
    * dead nor pumping. Default: none.
    */
   readonly comfortNoiseDb?: number | undefined;
-  /** @internal For the bench; on the event loop only. */
-  readonly levers?: Levers;
 }
 
 /** A stream counts as running for this long after its last hop, in milliseconds. */
@@ -111,11 +108,10 @@ export class Denoiser {
   static async create(model: Model, options: DenoiserOptions = {}): Promise<Denoiser> {
     const denoiser = new Denoiser(
       model,
-      await openHopDenoiser(
-        model,
-        { silencePauses: options.silencePauses ?? false, comfortNoiseDb: options.comfortNoiseDb },
-        options.levers,
-      ),
+      await openHopDenoiser(model, {
+        silencePauses: options.silencePauses ?? false,
+        comfortNoiseDb: options.comfortNoiseDb,
+      }),
       options,
     );
     if (options.thread === "worker") {

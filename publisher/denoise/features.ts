@@ -1,5 +1,4 @@
 import type { RealFft } from "./fft.js";
-import { LEVERS } from "./levers.js";
 import { Lru } from "./lru.js";
 import type { BandContract } from "./model-contract.js";
 
@@ -83,12 +82,11 @@ export class Stft {
   /** State carried over to the next hop: the last hop, and the half window to be added. */
   readonly state: readonly [previous: Float32Array, overlap: Float32Array];
 
-  constructor(fft: RealFft, { cacheTables } = LEVERS) {
+  constructor(fft: RealFft) {
     this.#fft = fft;
     this.hop = fft.size / 2;
     this.spectrum = new Float32Array(fft.size);
-    const make = () => squareRootHann(fft.size);
-    this.#window = cacheTables ? windows.get(fft.size, make) : make();
+    this.#window = windows.get(fft.size, () => squareRootHann(fft.size));
     this.#frame = new Float32Array(fft.size);
     this.#previous = new Float32Array(this.hop);
     this.#overlap = new Float32Array(this.hop);

@@ -3,7 +3,6 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { ModelError, validate } from "../../base/index.js";
 import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
-import { LEVERS } from "./levers.js";
 import { hopTensors, isWaveform, type ModelContract, parseModelContract, sizeOf } from "./model-contract.js";
 
 /** Tensors of one hop; see {@link Model.createBuffers}. */
@@ -47,7 +46,7 @@ export class Model {
   }
 
   /** State of a new stream. */
-  createState({ reuseTensors } = LEVERS): ModelState {
+  createState(): ModelState {
     const { inputs, outputs, shapes } = this.contract;
     const make = (name: string, like: string): InferenceTensor => {
       const dimensions = shapes[name] ?? shapes[like]!;
@@ -77,10 +76,6 @@ export class Model {
       },
     }));
     const recurrent = sides.map((tensors) => tensors.map((tensor) => tensor.data));
-    const copies = (tensors: Record<string, InferenceTensor>) =>
-      Object.fromEntries(
-        Object.entries(tensors).map(([name, { data, dims }]) => [name, this.#tensor(data.slice(), dims)]),
-      );
     let side = 0;
     const session = this.#session;
     const voiceData = voice?.data;
@@ -93,12 +88,7 @@ export class Model {
       },
       async run() {
         const { feeds, fetches } = buffers[side]!;
-        if (reuseTensors) await session.run(feeds, fetches);
-        else {
-          const results = copies(fetches);
-          await session.run(copies(feeds), results);
-          for (const [name, { data }] of Object.entries(fetches)) data.set(results[name]!.data);
-        }
+        await session.run(feeds, fetches);
         side = 1 - side;
       },
       get recurrent() {

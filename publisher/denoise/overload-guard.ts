@@ -1,5 +1,4 @@
 import { type Clock, fromMilliseconds, type Microseconds } from "../../base/index.js";
-import { TimingRing } from "./timing-ring.js";
 
 /** Options of {@link OverloadGuard}. */
 export interface OverloadGuardOptions {
@@ -18,8 +17,6 @@ const RETURN_SHARE = 0.7;
 const TRIAL_HOPS = 16;
 const FIRST_PAUSE = 1_000_000;
 const LONGEST_PAUSE = 30_000_000;
-/** Costs kept for the statistics: ten seconds of hops. */
-const COSTS = 1024;
 const DEFAULT_SLACK = fromMilliseconds(200);
 
 /**
@@ -32,8 +29,6 @@ export class OverloadGuard {
   readonly #clock: Clock;
   readonly #budget: Microseconds;
   readonly #slack: () => Microseconds;
-  /** Costs of the last hops, in microseconds. */
-  readonly costs = new TimingRing(COSTS);
   #mean = 0;
   #debt = 0;
   #pauseEnd: number | undefined;
@@ -85,7 +80,6 @@ export class OverloadGuard {
   /** Records the cost of a denoised hop. */
   record(cost: Microseconds): void {
     this.#denoised++;
-    this.costs.record(cost);
     if (this.#trial > 0) {
       // A plain mean over the trial, not the running one, so that one slow first hop doesn't decide.
       this.#mean += cost / TRIAL_HOPS;

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { LEVERS, type Levers } from "../denoise/levers.js";
 
 /** From this value on, the attenuation is not limited. */
 const NO_LIMIT_DB = 100;
@@ -30,15 +29,13 @@ export interface Knobs {
  * dry audio. Steps are ramped over one block.
  */
 export class Mixer {
-  readonly #levers: Levers;
   #knobs: Knobs | undefined;
   #wet: number;
   #gain: number;
   #wetTarget = 0;
   #gainTarget = 0;
 
-  constructor(knobs: Knobs, levers = LEVERS) {
-    this.#levers = levers;
+  constructor(knobs: Knobs) {
     this.set(knobs);
     this.#wet = this.#wetTarget;
     this.#gain = this.#gainTarget;
@@ -46,7 +43,7 @@ export class Mixer {
 
   /** Sets knobs; the mix reaches them at the end of the next block. */
   set(knobs: Knobs): void {
-    if (this.#levers.skipInactive && this.#knobs !== undefined && isSame(knobs, this.#knobs)) return;
+    if (this.#knobs !== undefined && isSame(knobs, this.#knobs)) return;
     this.#knobs = knobs;
     const limit = knobs.attenuationLimitDb >= NO_LIMIT_DB ? 0 : 10 ** (-knobs.attenuationLimitDb / 20);
     this.#wetTarget = knobs.bypass ? 0 : knobs.strength * (1 - limit);
@@ -71,7 +68,7 @@ export class Mixer {
   /** Mixes one block of equally long buffers; `output` may be one of the inputs. */
   process(dry: Float32Array, wet: Float32Array, output: Float32Array): void {
     const { length } = output;
-    if (this.#levers.skipInactive && this.#isOriginal) {
+    if (this.#isOriginal) {
       if (output !== dry) output.set(dry);
       return;
     }

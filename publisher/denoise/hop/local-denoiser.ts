@@ -1,6 +1,5 @@
 import { Bands, Stft } from "../features.js";
 import { realFft } from "../fft.js";
-import type { Levers } from "../levers.js";
 import type { ModelState } from "../model.js";
 import type { BandContract } from "../model-contract.js";
 import { NoisePrior, type NoiseProfile } from "../noise-profile.js";
@@ -19,20 +18,16 @@ export class LocalDenoiser implements HopDenoiser {
   readonly #pauses: PauseDetector;
   readonly #silencePauses: boolean;
   readonly #comfort: ComfortNoise;
-  readonly #levers: Levers;
   #prior: NoisePrior | undefined;
-  #profile: NoiseProfile | undefined;
 
   private constructor(
     contract: BandContract,
     network: ModelState,
     stft: Stft,
     { silencePauses, comfortNoiseDb }: HopDenoiserOptions,
-    levers: Levers,
   ) {
     this.#silencePauses = silencePauses;
     this.#comfort = new ComfortNoise(comfortNoiseDb);
-    this.#levers = levers;
     this.#contract = contract;
     this.#stft = stft;
     this.#bands = new Bands(contract);
@@ -47,17 +42,16 @@ export class LocalDenoiser implements HopDenoiser {
     contract: BandContract,
     network: ModelState,
     options: HopDenoiserOptions,
-    levers: Levers,
   ): Promise<LocalDenoiser> {
     const fft = await realFft(contract.window);
-    return new LocalDenoiser(contract, network, new Stft(fft, levers), options, levers);
+    return new LocalDenoiser(contract, network, new Stft(fft), options);
   }
 
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
     const stft = this.#stft;
     const network = this.#network;
     // The profile of this hop, even if another is set meanwhile.
-    const prior = this.#levers.prepareControls ? this.#prior : this.#makePrior();
+    const prior = this.#prior;
     stft.analyse(samples);
     if (infer) {
       this.#bands.features(stft.spectrum, network.input);
@@ -82,15 +76,10 @@ export class LocalDenoiser implements HopDenoiser {
   }
 
   setNoiseProfile(profile: NoiseProfile | undefined): void {
-    this.#profile = profile;
-    this.#prior = this.#makePrior();
+    this.#prior = profile && new NoisePrior(profile, this.#bands, this.#contract);
   }
 
   close(): void {}
-
-  #makePrior(): NoisePrior | undefined {
-    return this.#profile && new NoisePrior(this.#profile, this.#bands, this.#contract);
-  }
 
   #parts(): Float32Array[] {
     const past = this.#filter === undefined ? [] : [this.#filter.past];
