@@ -87,6 +87,8 @@ export interface VirtualStageOptions {
   readonly window?: boolean;
   /** Blocks that the publisher renders in 10 ms at most. */
   readonly blocksPerTick?: () => number;
+  /** A second listener reports, so far behind the first. */
+  readonly secondLagMs?: number;
   /** Takes the values of the samples heard, in place of {@link VirtualStage.heard}. */
   readonly heard?: (values: Float32Array) => void;
 }
@@ -146,6 +148,7 @@ export class VirtualStage {
       frameMs: 20,
       transitMs: 20,
       window: false,
+      secondLagMs: 0,
       blocksPerTick: () => 100,
       ...options,
     } as const;
@@ -389,6 +392,9 @@ export class VirtualStage {
     this.#lead = undefined;
     const at = this.now + this.#options.transitMs;
     this.#reports.push({ at, report });
+    if (this.#options.secondLagMs === 0) return;
+    this.#reports.push({ at: at + this.#options.secondLagMs, report: { ...report, session: 2 } });
+    this.#reports.sort((one, other) => one.at - other.at);
   }
 
   #relay(): void {

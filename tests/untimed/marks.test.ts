@@ -1,0 +1,30 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { MarkPlay, type MarkStep, markHistories } from "../support/mark-history.js";
+
+test("under every order of media, marks, clears and listeners that fall silent each mark comes back once, and not early", async () => {
+  await fc.assert(
+    fc.asyncProperty(markHistories, fc.constantFrom("first", "all"), async (steps, marks) => {
+      const play = new MarkPlay(marks);
+      await play.run(steps);
+      expect(play.faults).toEqual([]);
+    }),
+    { numRuns: Number(process.env.HISTORIES ?? 25), seed: 14 },
+  );
+}, 120_000);
+
+test("a mark comes back with the first of two listeners that heard the audio before it, or with the second", async () => {
+  const steps = Array.from({ length: 20 }, (): MarkStep[] => [{ do: "media", ms: 100 }, { do: "mark" }]).flat();
+  const timesOf = async (marks: "first" | "all") => {
+    const play = new MarkPlay(marks, { secondLagMs: 300, aheadMs: 2000 });
+    await play.run(steps);
+    expect(play.faults).toEqual([]);
+    return play.answered.map(({ at }) => at);
+  };
+  const first = await timesOf("first");
+  const all = await timesOf("all");
+  // The second listener is not known before its first report.
+  const later = all.slice(5).map((at, index) => at - first[index + 5]!);
+  expect(later).toHaveLength(15);
+  for (const ms of later) expect(ms).toBe(300);
+});
