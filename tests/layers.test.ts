@@ -44,7 +44,7 @@ const WORDS: Record<string, number> = {
   "SECURITY.md": 1,
   bench: 72,
   container: 7,
-  docs: 38,
+  docs: 1,
   models: 2,
   publisher: 1,
   tests: 99,
