@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { encodeCatalog, MAX_CATALOG_BYTES, parseCatalog } from "./catalog.js";
+import { encodeCatalog, MAX_CATALOG_BYTES, parseCatalog, rewindField } from "./catalog.js";
 
 const bytesOf = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 const ours = {
@@ -23,7 +23,7 @@ const ours = {
     rotation: 0,
     flip: false,
   },
-  unsay: { renege: "rewind" as const, voice: "voice" },
+  unsay: { ...rewindField("group"), voice: "voice" },
 };
 
 test("a catalog survives a round trip, with unknown fields and the default container", () => {

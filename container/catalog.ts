@@ -99,6 +99,11 @@ export interface Catalog extends Sections<AudioRendition, VideoRendition> {}
 /** A catalog as written: fields with a default may be missing. */
 export interface CatalogInput extends Sections<AudioRenditionInput, VideoRenditionInput> {}
 
+/** How a broadcast rewinds, as the field of its `unsay` section that says so. */
+export function rewindField(by: "group" | "track") {
+  return { renege: by === "track" ? "track" : "rewind" } as const;
+}
+
 /**
  * Parses the frame of a `catalog.json` group.
  *

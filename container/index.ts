@@ -5,6 +5,7 @@ export {
   encodeCatalog,
   MAX_CATALOG_BYTES,
   parseCatalog,
+  rewindField,
   type VideoRendition,
 } from "./catalog.js";
 export { type Observation, type Rewind, RewindClassifier } from "./classifier.js";

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { bundlePage, workletModule } from "../src/page/bundle.js";
+import { bundlePage, WORKLETS, workletModule } from "../src/page/bundle.js";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -16,5 +16,6 @@ execFileSync(process.execPath, [compiler, "--project", join(root, "tsconfig.buil
 const assets = join(dist, "src/page/assets");
 mkdirSync(assets, { recursive: true });
 for (const [path, contents] of await bundlePage({ minify: true })) writeFileSync(join(assets, path), contents);
-writeFileSync(join(dist, "watch/browser/worklet-script.js"), await workletModule({ minify: true }));
+for (const folder of WORKLETS)
+  writeFileSync(join(dist, folder, "worklet-script.js"), await workletModule(folder, { minify: true }));
 chmodSync(join(dist, "src/cli.js"), 0o755);

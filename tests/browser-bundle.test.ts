@@ -1,12 +1,14 @@
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { expect, test } from "vitest";
-import { Publisher } from "../publisher/index.js";
-import { Relay } from "../relay/index.js";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Caller } from "../agent/index.js";
 import { inlineWorklet } from "../src/page/bundle.js";
 import { launchChromium } from "./support/chromium.js";
+import { Ear } from "./support/ear.js";
 import { endlessTone } from "./support/outage.js";
+import { Stage } from "./support/stage.js";
 
 const MAX_GZIPPED_BYTES = 90 * 1024;
 
@@ -32,6 +34,44 @@ async function bundle(script: string) {
   };
 }
 
+/** What the browser's microphone hears, again and again. */
+const SPEECH = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium([
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    `--use-file-for-fake-audio-capture=${SPEECH}`,
+  ]);
+});
+afterAll(() => browser.close());
+
+/** A relay that serves a page with a script. */
+async function serve(stage: Stage, script: string, body = ""): Promise<string> {
+  const relay = await stage.relay({
+    handler: (request, response) => {
+      const isScript = request.url === "/app.js";
+      response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
+      if (request.url === "/" || isScript)
+        response.end(isScript ? script : `<!doctype html>${body}<script type="module" src="/app.js"></script>`);
+      else response.writeHead(204).end();
+    },
+  });
+  return `http://127.0.0.1:${relay.address.port}`;
+}
+
+/** A page that fails the test when anything is on its console. */
+async function openPage(stage: Stage, url: string): Promise<{ readonly page: Page; readonly said: string[] }> {
+  const page = await browser.newPage();
+  stage.defer(() => page.close());
+  const said: string[] = [];
+  page.on("console", (message) => said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  await page.goto(url);
+  return { page, said };
+}
+
 test("the element makes a script of at most 90 KB gzipped, with nothing of Node, zod or a model in it", async () => {
   const { contents, inputs, metafile } = await bundle('import "./watch/browser/element.js";');
   expect(gzipSync(contents, { level: 9 }).length).toBeLessThan(MAX_GZIPPED_BYTES);
@@ -46,56 +86,112 @@ test("a page of one script, with no file beside it, hears a broadcast through th
     import "./watch/browser/element.js";
     import { BrowserListener } from "./watch/browser/index.js";
     globalThis.BrowserListener = BrowserListener;`);
-  const relay = new Relay({
-    host: "127.0.0.1",
-    port: 0,
-    handler: (request, response) => {
-      const isScript = request.url === "/app.js";
-      response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
-      if (request.url === "/" || isScript)
-        response.end(isScript ? text : '<script type="module" src="/app.js"></script>');
-      else response.writeHead(404).end();
-    },
-  });
-  const url = `http://127.0.0.1:${(await relay.listen()).port}`;
-  const publisher = new Publisher({ url, broadcast: "demo" });
-  publisher.say(await endlessTone(500));
-  const browser = await launchChromium();
-  try {
-    const page = await browser.newPage();
-    await page.goto(url);
-    await page.evaluate(`{
+  await using stage = new Stage();
+  const url = await serve(stage, text);
+  stage.publish(url).say(await endlessTone(500));
+  const { page } = await openPage(stage, url);
+  await page.evaluate(`{
       const element = document.createElement("unsay-watch");
       document.body.append(element);
       globalThis.element = element;
       globalThis.listener = new BrowserListener({ url: location.href, broadcast: "demo" });
       element.play();
     }`);
-    const played = () =>
-      page.evaluate<number[]>(
-        "[element, listener].map((each) => (each.stats.call?.(each) ?? each.stats)?.playedMs ?? 0)",
-      );
-    await expect.poll(async () => Math.min(...(await played())), { timeout: 20_000 }).toBeGreaterThan(500);
-    expect(await page.evaluate("element.state")).toBe("playing");
-    expect(
-      await page.evaluate(`(async () => {
+  const played = () =>
+    page.evaluate<number[]>(
+      "[element, listener].map((each) => (each.stats.call?.(each) ?? each.stats)?.playedMs ?? 0)",
+    );
+  await expect.poll(async () => Math.min(...(await played())), { timeout: 20_000 }).toBeGreaterThan(500);
+  expect(await page.evaluate("element.state")).toBe("playing");
+  expect(
+    await page.evaluate(`(async () => {
         element.pause();
         await Promise.all([listener.close(), listener.close()]);
         return [element.state, await listener.closed, listener.stats().state];
       })()`),
-    ).toEqual(["idle", null, "closed"]);
-    expect(
-      await page.evaluate(`(() => {
+  ).toEqual(["idle", null, "closed"]);
+  expect(
+    await page.evaluate(`(() => {
         try {
           new BrowserListener({ url: "x", broadcast: "demo" });
         } catch ({ code, message }) {
           return [code, message];
         }
       })()`),
-    ).toEqual(["INVALID_OPTION", 'BrowserListener.url must be an absolute URL, but is "x".']);
-  } finally {
-    await browser.close();
-    await publisher.close();
-    await relay.close();
+  ).toEqual(["INVALID_OPTION", 'BrowserListener.url must be an absolute URL, but is "x".']);
+});
+
+test("a microphone makes a script without Node, zod or a model in it", async () => {
+  const { inputs, metafile } = await bundle('import "./publisher/browser/talk-element.js";');
+  const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
+  expect(imports.filter(({ external }) => external)).toEqual([]);
+  expect(inputs.filter((path) => /zod|core-js|bowser|libopus|onnx|^(watch|relay|src)\//.test(path))).toEqual([]);
+});
+
+test("a listener and a caller hear the microphone of a page, in Opus and in PCM, until it is muted or unmounted", async () => {
+  const { text } = await bundle('import "./publisher/browser/talk-element.js";');
+  await using stage = new Stage();
+  const url = await serve(stage, text, "<unsay-talk controls></unsay-talk>");
+  for (const codec of ["opus", "pcm-s16"]) {
+    const { page, said } = await openPage(stage, url);
+    if (codec !== "opus") await page.evaluate("delete globalThis.AudioEncoder");
+    const broadcast = `caller-${codec}`;
+    const ear = new Ear();
+    const listener = stage.listen(url, { broadcast, sink: ear });
+    const caller = stage.use(new Caller({ url, broadcast }));
+    let rewinds = 0;
+    listener.on("rewind", () => rewinds++);
+    let words = 0;
+    caller.on("speech", () => words++);
+    const state = () => page.evaluate("document.querySelector('unsay-talk').state");
+    await page.evaluate(`document.querySelector("unsay-talk").setAttribute("broadcast", "${broadcast}")`);
+    await page.getByRole("button", { name: "Talk" }).click();
+    await expect.poll(state).toBe("talking");
+    expect(await page.evaluate("document.querySelector('unsay-talk').stats.codec")).toBe(codec);
+    await expect.poll(() => ear.audibleMs).toBeGreaterThan(500);
+    await expect.poll(() => words).toBeGreaterThan(0);
+    const level = async () => Number(await page.getByRole("meter").getAttribute("aria-valuenow"));
+    await expect.poll(level).toBeGreaterThan(-45);
+
+    await page.getByRole("button", { name: "Mute" }).click();
+    await expect.poll(level).toBe(-60);
+    await expect.poll(() => listener.stats().levelDb ?? 0).toBeLessThan(-60);
+    await page.getByRole("button", { name: "Mute" }).click();
+    const muted = ear.audibleMs;
+    await expect.poll(() => ear.audibleMs - muted).toBeGreaterThan(200);
+
+    expect(said).toEqual([]);
+    if (codec !== "opus") continue;
+    const before = await page.evaluate("document.querySelector('unsay-talk').stats.device");
+    await page.getByRole("combobox", { name: "Microphone" }).selectOption({ index: 2 });
+    const device = () => page.evaluate("document.querySelector('unsay-talk').stats.device");
+    await expect.poll(device).not.toBe(before);
+    const changed = ear.audibleMs;
+    await expect.poll(() => ear.audibleMs - changed).toBeGreaterThan(200);
+    expect(rewinds).toBe(0);
+
+    await page.evaluate("document.querySelector('unsay-talk').remove()");
+    await expect.poll(() => listener.stats().state).not.toBe("playing");
+    expect(said).toEqual([]);
   }
+});
+
+test("a page whose microphone is refused says so in a sentence", async () => {
+  const { text } = await bundle('import "./publisher/browser/talk-element.js";');
+  await using stage = new Stage();
+  const url = await serve(stage, text, "<unsay-talk controls></unsay-talk>");
+  const { page, said } = await openPage(stage, url);
+  await page.evaluate(`{
+    navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("Permission denied", "NotAllowedError"); };
+    document.querySelector("unsay-talk").addEventListener("error", ({ detail }) => { globalThis.failure = detail; });
+  }`);
+  await page.getByRole("button", { name: "Talk" }).click();
+  await expect
+    .poll(() => page.getByRole("alert").textContent())
+    .toMatch(/^This page may not use the microphone\. Allow it/);
+  expect(await page.evaluate("[failure.code, document.querySelector('unsay-talk').state]")).toEqual([
+    "MICROPHONE_DENIED",
+    "failed",
+  ]);
+  expect(said).toEqual([]);
 });

@@ -1,11 +1,9 @@
+import "./polyfills.js";
 import QmuxSession from "@moq/qmux";
 import { guard } from "../base/index.js";
 import { Liveness, PROBE } from "./path/liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
-
-export { type Moq, openMoq } from "./moq.js";
-export { endOf } from "./refusal.js";
 
 /** Options of {@link connect}. */
 export interface BrowserConnectOptions {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
-import { encodeCatalog, lowRenditionOf, type VideoRendition } from "../../container/index.js";
+import { encodeCatalog, lowRenditionOf, rewindField, type VideoRendition } from "../../container/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 
 /** Constant parts of a broadcast's catalog. */
@@ -71,7 +71,7 @@ export class CatalogWriter {
       ...(audio && { audio: { renditions } }),
       ...(video !== undefined && { video: { renditions: video } }),
       unsay: {
-        renege: rewindBy === "track" ? "track" : "rewind",
+        ...rewindField(rewindBy),
         mode,
         run: this.#run,
         ...(mode === "ahead" && { aheadMs }),

@@ -6,24 +6,30 @@ export type PageAssets = ReadonlyMap<string, Uint8Array>;
 
 const root = join(import.meta.dirname, "../..");
 
-/** Inserts the audio worklet, as one script, where `watch/browser` expects it. */
+/** Where audio worklets are: of what plays and of what captures. */
+export const WORKLETS = ["watch/browser", "publisher/browser"] as const;
+
+/** Inserts the audio worklets, each as one script, where the elements expect them. */
 export function inlineWorklet(options: { readonly minify?: boolean } = {}): Plugin {
   return {
     name: "inline-worklet",
     setup({ onLoad }) {
-      onLoad({ filter: /[\\/]browser[\\/]worklet-script\.(ts|js)$/ }, async () => ({
-        contents: await workletModule(options),
-        loader: "js",
-      }));
+      onLoad({ filter: /[\\/]browser[\\/]worklet-script\.(ts|js)$/ }, async ({ path }) => {
+        const folder = WORKLETS.find((each) => path.replaceAll("\\", "/").includes(`/${each}/`)) ?? WORKLETS[0];
+        return { contents: await workletModule(folder, options), loader: "js" };
+      });
     },
   };
 }
 
-/** The module whose one export is the audio worklet's script. */
-export async function workletModule(options: { readonly minify?: boolean } = {}): Promise<string> {
+/** The module whose one export is the script of a folder's audio worklet. */
+export async function workletModule(
+  folder: (typeof WORKLETS)[number],
+  options: { readonly minify?: boolean } = {},
+): Promise<string> {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ["watch/browser/worklet.ts"],
+    entryPoints: [`${folder}/worklet.ts`],
     bundle: true,
     format: "iife",
     target: "es2023",
@@ -47,7 +53,9 @@ export async function bundlePage(options: { readonly minify?: boolean } = {}): P
     entryPoints: {
       page: "src/page/page.ts",
       worklet: "watch/browser/worklet.ts",
+      "talk-worklet": "publisher/browser/worklet.ts",
       "unsay-element": "watch/browser/element.ts",
+      "unsay-talk": "publisher/browser/talk-element.ts",
       style: "src/page/style.css",
       index: "src/page/index.html",
     },

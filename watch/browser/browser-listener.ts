@@ -1,4 +1,3 @@
-import "./polyfills.js";
 import {
   background,
   broadcastPath,
@@ -12,19 +11,12 @@ import {
   isUrl,
   MediaError,
   monotonicClock,
-  sleep,
   TransportError,
   validate,
 } from "../../base/index.js";
 import { REPORT_RECORDS } from "../../flow/report/index.js";
-import {
-  type BrowserConnection,
-  type BrowserConnectOptions,
-  connect,
-  endOf,
-  openMoq,
-} from "../../transport/browser.js";
-import type { PlayerSession } from "../options.js";
+import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
+import { type BrowserSession, browserSessions } from "../../transport/browser-sessions.js";
 import { Player } from "../player.js";
 import type { PlayerStats } from "../stats.js";
 import { Screen } from "../video/screen.js";
@@ -80,10 +72,6 @@ const RULES = fields<BrowserListenerOptions>(
   },
 );
 
-/** Delay between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
-const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
-/** A session that lasted this long ends the outage before it. */
-const SETTLED_MS = 5000;
 /** Interval of turns while the worklet is stalled; otherwise its statuses trigger them. */
 const TURN_MS = 100;
 /** Time between `stats` events: 100 ms. */
@@ -112,7 +100,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   readonly #screen: Screen | undefined;
   readonly #emitted: Promise<void>;
   #settle!: (error: Error | null) => void;
-  #session: BrowserConnection | undefined;
+  #backend: BrowserConnection["backend"] | undefined;
   #statsAt = Number.NEGATIVE_INFINITY;
 
   /**
@@ -148,7 +136,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   stats(): BrowserListenerStats {
     return {
       ...this.#player.stats(),
-      backend: this.#session?.backend,
+      backend: this.#backend,
       levelDb: this.#output.levelDb,
       imagesShown: this.#player.video?.shown ?? 0,
     };
@@ -172,7 +160,6 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   async #end(error: Error | null): Promise<void> {
     if (!this.#stop.signal.aborted) {
       this.#stop.abort();
-      this.#session?.transport.close();
       this.#screen?.close();
       this.#player.close();
       await this.#output.close();
@@ -200,58 +187,21 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** Opens one session after the other, until closed or until an error that no retry can mend. */
+  /** Serves one session after the other, until closed or until an error that no retry can mend. */
   async #connect(): Promise<void> {
-    let outageAt = performance.now();
-    while (!this.#stop.signal.aborted) {
-      const began = performance.now();
-      try {
-        await this.#run();
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        if (error instanceof TransportError && !error.retryable) throw error;
-        this.#player.problem(error);
-      }
-      const now = performance.now();
-      if (now - began >= SETTLED_MS) outageAt = now;
-      const waitMs = Math.min(Math.max((now - outageAt) * BACKOFF.share, BACKOFF.leastMs), BACKOFF.mostMs);
-      await sleep(waitMs * (1 - Math.random() / 2), this.#stop.signal);
-    }
-  }
-
-  /** One session, until it ends. */
-  async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const session = await connect(this.#url, this.#options.connect);
-    const { transport } = session;
-    const closed = transport.closed.then(
-      ({ closeCode = 0, reason = "" }) => (closeCode === 0 ? undefined : endOf({ closeCode, reason })),
-      () => undefined,
-    );
-    // A dead path that the browser has not noticed, which would take it 30 s.
-    void session.liveness.silent().then((silent) => silent && transport.close());
-    try {
-      signal.throwIfAborted();
-      const { connection, records } = await openMoq(session, { records: REPORT_RECORDS, signal });
-      this.#session = session;
-      await this.#serve({
-        connection,
-        records,
-        closed,
-        send: (record) => session.sendDatagram(record),
-        get backedUp() {
-          return session.backedUp;
-        },
-      });
-      const reason = await closed;
-      if (reason) throw reason;
-    } finally {
-      this.#session = undefined;
-      transport.close();
+    for await (const event of browserSessions(this.#url, {
+      ...this.#options.connect,
+      records: REPORT_RECORDS,
+      signal,
+    })) {
+      if (event.kind === "problem") this.#player.problem(event.error);
+      else await this.#serve(event).catch((error: unknown) => this.#player.problem(error));
     }
   }
 
-  async #serve(session: PlayerSession): Promise<void> {
+  async #serve(session: BrowserSession): Promise<void> {
+    this.#backend = session.backend;
     const missing = setTimeout(
       guard("watch.missing", () => this.#player.isWaiting && this.#player.problem(this.#missing())),
       this.#options.timeoutMs ?? 10_000,
@@ -261,6 +211,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     } finally {
       clearTimeout(missing);
       session.connection.close();
+      this.#backend = undefined;
     }
   }
 

@@ -1,0 +1,247 @@
+import { background, guard } from "../../base/index.js";
+import { microphones } from "./microphone.js";
+import { type TalkAction, TalkPanel } from "./talk-panel.js";
+import { Talker, type TalkerState, type TalkerStats } from "./talker.js";
+
+export type { TalkerStats } from "./talker.js";
+
+/** State of an element: that of its microphone's broadcast, `idle` while off, `failed` after it could not start. */
+export type UnsayTalkState = Exclude<TalkerState, "closed"> | "idle" | "failed";
+
+/** The microphone's level. */
+export interface UnsayTalkLevel {
+  /** Decibels below full scale; -Infinity for silence. */
+  readonly levelDb: number;
+}
+
+/** The reason why it does not talk. */
+export interface UnsayTalkFailure {
+  /** Stable, such as `MICROPHONE_DENIED`, `NO_MICROPHONE`, `INSECURE_PAGE`, `UNAUTHORIZED`; `UNKNOWN` without one. */
+  readonly code: string;
+  /** One sentence for the person in front of the page. */
+  readonly message: string;
+}
+
+/** Events of {@link UnsayTalk} by name. */
+export interface UnsayTalkEventMap {
+  state: CustomEvent<UnsayTalkState>;
+  /** Ten times a second. */
+  level: CustomEvent<UnsayTalkLevel>;
+  /** Id of the microphone that is on now. */
+  device: CustomEvent<string>;
+  /** A fault from which the element recovers by itself. */
+  problem: CustomEvent<Error>;
+  /** It is off, and stays so until `talk` is called. */
+  error: CustomEvent<UnsayTalkFailure>;
+}
+
+/**
+ * `<unsay-talk url="https://relay.example:4443" broadcast="caller-1" controls>`: publishes the microphone as a broadcast
+ * that a `Caller` or any listener hears, without the echo of what the page plays.
+ *
+ * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "caller"), `device` (id of a
+ * microphone; default: the system's), `muted`, `worklet` for `workletUrl`, and `controls` for a button, mute, a level
+ * meter and the choice of the microphone. The element sets `talking` while a listener takes the audio. It stops when it
+ * leaves the document, and does not start again by itself.
+ *
+ * Parts: `button`, `mute`, `meter`, `devices`, `message`. Custom properties: `--unsay-accent`, `--unsay-on-accent`,
+ * `--unsay-focus`, `--unsay-radius`. Slots: `talk` and `stop`, the button's labels. Events: {@link UnsayTalkEventMap}.
+ */
+export class UnsayTalk extends HTMLElement {
+  /** Attributes that the browser observes. */
+  static readonly observedAttributes = ["controls", "muted", "device"];
+
+  readonly #panel: TalkPanel;
+  #talker: Talker | undefined;
+  #state: UnsayTalkState = "idle";
+  #devices: readonly MediaDeviceInfo[] = [];
+  #message = "";
+  readonly #refresh = guard("element.devices", () => this.#list());
+
+  constructor() {
+    super();
+    this.#panel = new TalkPanel(this.attachShadow({ mode: "open" }));
+    this.#panel.addEventListener("action", (event) => this.#act((event as CustomEvent<TalkAction>).detail));
+    this.#show();
+  }
+
+  get state(): UnsayTalkState {
+    return this.#state;
+  }
+
+  /** Current numbers; undefined while it is off. */
+  get stats(): TalkerStats | undefined {
+    return this.#talker?.stats();
+  }
+
+  /** Whether listeners get silence in place of the microphone. */
+  get muted(): boolean {
+    return this.hasAttribute("muted");
+  }
+
+  set muted(on: boolean) {
+    this.toggleAttribute("muted", on);
+  }
+
+  /** Id of the microphone to use; undefined for the system's default. */
+  get device(): string | undefined {
+    return this.getAttribute("device") || undefined;
+  }
+
+  set device(id: string | undefined) {
+    if (id) this.setAttribute("device", id);
+    else this.removeAttribute("device");
+  }
+
+  /** The microphones that there are; without names and ids before the page may use one. */
+  devices(): Promise<MediaDeviceInfo[]> {
+    return microphones();
+  }
+
+  /**
+   * Switches the microphone on; best called from a click. A second call changes nothing. Rejects with a `MediaError` or a
+   * `TransportError` whose message is for the person in front of the page; see {@link UnsayTalkFailure}.
+   */
+  async talk(): Promise<void> {
+    if (this.#talker) return this.#talker.started;
+    const worklet = this.getAttribute("worklet");
+    const { device } = this;
+    const talker = new Talker({
+      url: new URL(this.getAttribute("url") ?? "/", location.href),
+      broadcast: this.getAttribute("broadcast") ?? "caller",
+      muted: this.muted,
+      ...(device && { device }),
+      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
+    });
+    this.#talker = talker;
+    this.#message = "";
+    talker.addEventListener("state", (event) => this.#follow(talker, (event as CustomEvent<TalkerState>).detail));
+    talker.addEventListener("level", (event) => this.#measure((event as CustomEvent<number>).detail));
+    for (const name of ["device", "problem"])
+      talker.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
+    background(
+      "element.talker",
+      talker.closed.then((error) => this.#end(talker, error)),
+    );
+    this.#become("asking");
+    await talker.started;
+    await this.#list();
+  }
+
+  /** Switches the microphone off and ends the broadcast. */
+  stop(): void {
+    const talker = this.#talker;
+    if (!talker) return;
+    this.#talker = undefined;
+    this.#panel.level(Number.NEGATIVE_INFINITY);
+    this.#become("idle");
+    void talker.close();
+  }
+
+  /** As on every element, with the events' types. */
+  override addEventListener<Name extends keyof UnsayTalkEventMap>(
+    name: Name,
+    listener: (event: UnsayTalkEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(...parameters: Parameters<HTMLElement["addEventListener"]>): void {
+    super.addEventListener(...parameters);
+  }
+
+  /** Called by the browser when the element enters a document. */
+  connectedCallback(): void {
+    navigator.mediaDevices?.addEventListener("devicechange", this.#refresh);
+    this.#refresh();
+  }
+
+  /** Called by the browser when the element leaves the document. */
+  disconnectedCallback(): void {
+    navigator.mediaDevices?.removeEventListener("devicechange", this.#refresh);
+    this.stop();
+  }
+
+  /** Called by the browser when an attribute changes. */
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
+    if (name === "muted" && this.#talker) this.#talker.muted = this.muted;
+    if (name === "device" && before !== now && this.#talker) background("element.device", this.#change(this.#talker));
+    this.#show();
+  }
+
+  async #change(talker: Talker): Promise<void> {
+    try {
+      await talker.use(this.device);
+      this.#message = "";
+    } catch (error) {
+      this.#message = (error as Error).message;
+      this.#emit("problem", error);
+    }
+    this.#show();
+  }
+
+  async #list(): Promise<void> {
+    this.#devices = await microphones();
+    this.#show();
+  }
+
+  #act(action: TalkAction): void {
+    if (action.kind === "mute") this.muted = !this.muted;
+    else if (action.kind === "device") this.device = action.device;
+    else if (this.#talker) this.stop();
+    // What goes wrong becomes an `error` event.
+    else this.talk().catch(() => {});
+  }
+
+  #follow(talker: Talker, state: TalkerState): void {
+    if (this.#talker === talker && state !== "closed") this.#become(state);
+  }
+
+  #measure(levelDb: number): void {
+    this.#panel.level(levelDb);
+    this.#emit("level", { levelDb } satisfies UnsayTalkLevel);
+  }
+
+  #become(state: UnsayTalkState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.toggleAttribute("talking", state === "talking");
+    this.#show();
+    this.#emit("state", state);
+  }
+
+  #show(): void {
+    this.#panel.show({
+      controls: this.hasAttribute("controls"),
+      on: this.#talker !== undefined,
+      muted: this.muted,
+      devices: this.#devices,
+      device: this.#talker?.stats().device ?? this.device,
+      message: this.#message,
+    });
+  }
+
+  #end(talker: Talker, error: Error | null): void {
+    if (this.#talker !== talker || error === null) return;
+    this.stop();
+    this.#message = error.message;
+    this.#become("failed");
+    const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+    this.#emit("error", { code, message: error.message } satisfies UnsayTalkFailure);
+  }
+
+  #emit(name: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "unsay-talk": UnsayTalk;
+  }
+}
+
+if (!customElements.get("unsay-talk")) customElements.define("unsay-talk", UnsayTalk);
