@@ -26,7 +26,7 @@ const QUICK: Record<Kind, number> = { knob: 10, model: 4, source: 4 };
 const BURST = 16;
 
 async function run({ quick, seed, progress, log }: BenchContext): Promise<Row[]> {
-  // The protocol library tells every step of its own.
+  // The protocol library logs every step to the console.
   console.debug = () => {};
   const counts = quick ? QUICK : COUNTS;
   const random = seededRandom(seed);
@@ -60,7 +60,7 @@ async function run({ quick, seed, progress, log }: BenchContext): Promise<Row[]>
       }
     }
     for (const { lane } of lanes) await lane.burst(BURST);
-    return tell(outcomes, lanes);
+    return rowsOf(outcomes, lanes);
   } finally {
     bar.stop();
     for (const { lane } of lanes) await lane.close();
@@ -70,7 +70,7 @@ async function run({ quick, seed, progress, log }: BenchContext): Promise<Row[]>
   }
 }
 
-function tell(
+function rowsOf(
   outcomes: ReadonlyMap<string, readonly Outcome[]>,
   lanes: readonly { readonly variant: Variant; readonly lane: Lane }[],
 ): Row[] {
@@ -117,7 +117,7 @@ function shuffled(counts: Record<Kind, number>, random: () => number): Kind[] {
   return kinds;
 }
 
-/** How soon a change is heard while a second is sent ahead, and whether anybody notices its preparation. */
+/** How soon a change is heard while a second is sent ahead, and whether its preparation delays anything. */
 export const bench: Bench = {
   name: "control",
   description: "How soon a knob, a model or a source that is changed is heard, with 1 s sent ahead.",

@@ -13,7 +13,7 @@ const CLIENTS_FULL = 0.9;
 const EPOCH_SIZE = 65_536;
 // Below this share the relay can't follow.
 const DELIVERED = 0.9;
-// The rows at a share of the core begin with so many watchers, and learn from them how many it takes. Meanwhile the heap
+// The rows at a share of the core begin with this many watchers, and learn from them how many are needed. Meanwhile the heap
 // finds its size, while collections take longest.
 const BUSY = { share: 0.7, firstWatchers: 80, seconds: 5, times: 4 };
 // It is how many streams are held that counts, not how fast they come, and a relay that can't follow has queues to hold.
@@ -37,7 +37,7 @@ interface Plan {
   /** Rows of memory. */
   readonly memory: readonly Mode[];
   readonly edges: { readonly watchers: number; readonly numbers: readonly number[] };
-  /** Rows that would begin later are left out and told so. */
+  /** Rows that would begin later are skipped, and marked as skipped. */
   readonly minutes: number;
 }
 
@@ -142,7 +142,7 @@ class Fanout {
     this.#context = context;
   }
 
-  /** Runs step by step: one that fails, hangs or comes too late is told as a row without a result, and the others go on. */
+  /** Runs step by step: a step that fails, hangs or comes too late becomes a row without a result, and the others continue. */
   async run(): Promise<Row[]> {
     const start = performance.now();
     const { only } = this.#context;
@@ -166,7 +166,7 @@ class Fanout {
             target: target ?? null,
             ok: target === undefined ? null : false,
           });
-          // Nobody knows what state its processes are in.
+          // The state of its processes is unknown.
           if (!late) await Crew.endAll();
           this.#crew = undefined;
         }

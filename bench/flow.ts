@@ -29,7 +29,7 @@ const PLOTS = new URL("../docs/flow/", import.meta.url);
 const FULL = { settleMs: 10_000, measuredMs: 60_000 };
 const QUICK = { settleMs: 2500, measuredMs: 8000 };
 
-/** Conditions that are measured at the same time, after the direct link has told what each medium takes. */
+/** Conditions that are measured at the same time, after the direct link has shown each medium's rate. */
 const FULL_ROUNDS: readonly (readonly Condition[])[] = [[AMPLE, LOSSY], [TIGHT], [ONSET], [UPWARD_QUEUE]];
 const QUICK_ROUNDS: readonly (readonly Condition[])[] = [
   [AMPLE, TIGHT, LOSSY],
@@ -41,7 +41,7 @@ export const bench: Bench = {
   name: "flow",
   description: "How early sound lands across narrow, changing, queueing and lossy links, beside parts left out.",
   async run({ quick, seed, progress, log }) {
-    // The protocol library tells every step of its own.
+    // The protocol library logs every step to the console.
     console.debug = () => {};
     const sound = await readSpeech();
     const rounds = [[DIRECT], ...(quick ? QUICK_ROUNDS : FULL_ROUNDS)];
@@ -75,8 +75,8 @@ export const bench: Bench = {
           const { condition, medium } = result.options;
           if (condition === DIRECT) rates.set(medium, wireRateBps(result.far.samples, result.span));
           for (const problem of result.far.problems) log(`${nameOf(result)}: ${problem}`);
-          if (!quick) log(tellBuckets(result));
-          rows.push(...tell(result));
+          if (!quick) log(describeBuckets(result));
+          rows.push(...rowsOf(result));
         }
         if (!quick) await draw(results);
         bar.advance(1);
@@ -120,7 +120,7 @@ function part({ from, to }: Span, shares: { readonly from: number; readonly to: 
   return { from: from + (to - from) * shares.from, to: from + (to - from) * shares.to };
 }
 
-function tell(result: LaneResult): Row[] {
+function rowsOf(result: LaneResult): Row[] {
   const { far, near, span, options } = result;
   const { condition, variant } = options;
   const name = nameOf(result);
@@ -186,7 +186,7 @@ function tellUpward({ far, near, span, options: { variant } }: LaneResult, name:
   ];
 }
 
-function tellBuckets(result: LaneResult): string {
+function describeBuckets(result: LaneResult): string {
   const buckets = leadBuckets(result.far.landings, result.span);
   const cells = buckets.map(
     ({ count, min, median: middle, negative }) =>

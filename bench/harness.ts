@@ -40,7 +40,7 @@ export type Target = { readonly atMost: number } | { readonly atLeast: number };
 
 /** Counts up on the terminal while a bench runs. */
 export interface Progress {
-  /** So many more are done; `note` replaces the text behind the bar. */
+  /** This many more are done; `note` replaces the text behind the bar. */
   advance(count: number, note?: string): void;
   /** Ends the bar. Benches that throw need not call it. */
   stop(): void;

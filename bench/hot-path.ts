@@ -48,7 +48,7 @@ async function costRows(
   ];
 }
 
-/** So many streams in real time, a hop each every 10 ms: delay of the event loop beyond its timer, and late hops. */
+/** Several streams in real time, a hop each every 10 ms: delay of the event loop beyond its timer, and late hops. */
 async function delayRows(
   model: Model,
   options: { streams: number; thread: "here" | "worker"; seed: number; seconds: number },

@@ -61,7 +61,7 @@ function expansionOf(index: number): typeof expandTimeline {
   return index % 2 === 0 ? expandTimeline : expandShuffled;
 }
 
-/** The smallest schedule that fails like the one these bytes make, told event by event. */
+/** The smallest schedule that fails like the one from these bytes, event by event. */
 function shrink(bytes: Uint8Array, expand: typeof expandTimeline): string {
   const result = fc.check(
     fc.property(fc.uint8Array({ minLength: 0, maxLength: SCHEDULE_BYTES, size: "max" }), (candidate) => {

@@ -71,7 +71,7 @@ export const bench: Bench = {
   description: "How soon speech sent 8 s ahead falls silent after an interrupt, beside what people have today.",
   conditions: CONDITIONS.map(({ name }) => name),
   async run({ quick, seed, only, progress, log }) {
-    // The protocol library tells every step of its own.
+    // The protocol library logs every step to the console.
     console.debug = () => {};
     const speech = await readSpeech();
     const random = seededRandom(seed);
@@ -97,7 +97,7 @@ export const bench: Bench = {
           theater.close();
           theater = await Theater.open();
         }
-        rows.push(...figures.filter((each) => !isLeftOut(each, quick)).flatMap(tell));
+        rows.push(...figures.filter((each) => !isLeftOut(each, quick)).flatMap(rowsOf));
         if (quick) bar.advance(1);
       }
     } finally {
@@ -243,7 +243,7 @@ async function overlap(
   await Promise.all(calls);
 }
 
-function tell({ condition, variant, interrupts, silent, failures }: Figures): Row[] {
+function rowsOf({ condition, variant, interrupts, silent, failures }: Figures): Row[] {
   const name = `${condition.name}, ${variant.name}`;
   const own = variant === OURS;
   const at = (fraction: number, get: (interrupt: Interrupt) => number) =>
@@ -301,7 +301,7 @@ function tell({ condition, variant, interrupts, silent, failures }: Figures): Ro
       errors.length === 0 ? null : percentile(errors, 0.99),
       own ? { atMost: 20 } : undefined,
     ),
-    row(name, "told beyond received", interrupts.filter((each) => each.beyondReceived).length, { atMost: 0 }),
+    row(name, "reported beyond received", interrupts.filter((each) => each.beyondReceived).length, { atMost: 0 }),
     row(name, "not reported in time", interrupts.filter(({ measured }) => !measured).length),
   ];
 }

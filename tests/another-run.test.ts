@@ -6,7 +6,7 @@ import { Relay } from "../relay/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
 import { Listener } from "../watch/index.js";
 
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 const PACKET_MS = 20;

@@ -5,7 +5,7 @@ import { Relay } from "../relay/index.js";
 import { byMediaTime, HeardRecorder } from "../src/heard.js";
 import { Listener } from "../watch/index.js";
 
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 const SAMPLE_RATE = 48_000;

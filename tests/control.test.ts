@@ -14,7 +14,7 @@ import { Controller, type ControllerOptions, Listener } from "../watch/index.js"
 import { unsay } from "./support/command-line.js";
 import { NetRelay } from "./support/net-relay.js";
 
-// The library tells of every subscription on the console.
+// The library logs every subscription to the console.
 for (const level of ["debug", "warn", "info"] as const) vi.spyOn(console, level).mockImplementation(() => {});
 
 const closers: (() => unknown)[] = [];

@@ -14,7 +14,7 @@ const PATH = "demo.hang";
 const RATES = { audio: 128_000, "audio-low": 16_000 } as const;
 
 let packets: Record<keyof typeof RATES, Uint8Array[]>;
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 beforeAll(async () => {

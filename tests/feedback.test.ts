@@ -25,7 +25,7 @@ import type { Listener } from "../watch/index.js";
 import { NetRelay } from "./support/net-relay.js";
 import { eventually, heardBefore, inReserve, Stage, say, tone, until, urlOf } from "./support/stage.js";
 
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 async function publish(stage: Stage, at: Relay | string, options: Partial<PublisherOptions> = {}): Promise<Publisher> {

@@ -25,7 +25,7 @@ let relay: Relay;
 let origin = "";
 
 beforeAll(async () => {
-  // The MoQ package tells the console about every stream.
+  // The MoQ package logs every stream to the console.
   for (const method of ["debug", "info", "warn", "error"] as const)
     vi.spyOn(console, method).mockImplementation(() => {});
   // Node has had one of its own since version 22; the stock client dials with what it finds there.
@@ -152,7 +152,7 @@ describe("stock clients in Node", () => {
 });
 
 describe("the stock player in Chromium", () => {
-  /** One frequency per utterance, none a harmonic of another, so that a sample tells what it was said in. */
+  /** One frequency per utterance, none a harmonic of another, so that a sample identifies its utterance. */
   const TONES = [437, 711, 1013] as const;
   let browser: Browser;
   let said = 0;

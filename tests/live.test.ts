@@ -9,7 +9,7 @@ const BLOCK = 480;
 const PATIENCE = { timeout: 20_000, interval: 5 };
 
 const closers: (() => unknown)[] = [];
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 afterEach(async () => {

@@ -8,7 +8,7 @@ const ROUNDS = 150;
 const cleanups: (() => unknown)[] = [];
 
 beforeAll(() => {
-  // The MoQ package tells the console about every stream.
+  // The MoQ package logs every stream to the console.
   for (const method of ["debug", "info", "warn", "error"] as const)
     vi.spyOn(console, method).mockImplementation(() => {});
 });

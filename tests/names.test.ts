@@ -12,7 +12,7 @@ const PATIENCE = { timeout: 10_000 };
 const closers: (() => unknown)[] = [];
 let relay: Relay;
 let url: string;
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 beforeAll(async () => {

@@ -9,7 +9,7 @@ import type { BrowserListenerStats } from "../watch/browser/browser-listener.js"
 import { launchChromium } from "./support/chromium.js";
 import { impair } from "./support/impairment.js";
 
-/** One frequency per utterance, none a harmonic of another, so that a sample tells what it was said in. */
+/** One frequency per utterance, none a harmonic of another, so that a sample identifies its utterance. */
 const TONES = [437, 711, 1013, 1289, 1627] as const;
 const SAMPLE_RATE = 48_000;
 const WINDOW = 960;

@@ -24,7 +24,7 @@ let browser: Browser;
 let origin = "";
 
 beforeAll(async () => {
-  // The MoQ package tells the console about every stream.
+  // The MoQ package logs every stream to the console.
   for (const method of ["debug", "warn"] as const) vi.spyOn(console, method).mockImplementation(() => {});
   const [{ port }, launched] = await Promise.all([relay.listen(), launchChromium()]);
   browser = launched;

@@ -36,7 +36,7 @@ const relay = new Relay({ port: 0 });
 let origin = "";
 
 beforeAll(async () => {
-  // The MoQ package tells the console about every stream.
+  // The MoQ package logs every stream to the console.
   for (const method of ["debug", "warn"] as const) vi.spyOn(console, method).mockImplementation(() => {});
   const { port } = await relay.listen();
   origin = `http://127.0.0.1:${port}/`;

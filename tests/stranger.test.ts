@@ -15,7 +15,7 @@ const PATIENCE = { timeout: 15_000 };
 let relay: Relay;
 let url: string;
 let packets: Uint8Array[];
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 
 beforeAll(async () => {

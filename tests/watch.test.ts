@@ -26,7 +26,7 @@ const PATIENCE = { timeout: 10_000 };
 let certificate: Certificate;
 let packets: Uint8Array[];
 let directory: string;
-// The protocol library tells every step of its own.
+// The protocol library logs every step to the console.
 console.debug = () => {};
 const closers: (() => Promise<unknown>)[] = [];
 

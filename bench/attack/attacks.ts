@@ -164,7 +164,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     return 300 * 40;
   },
   takeover: async ({ url, carrier }) => {
-    // Without tokens whoever has a name may be displaced; another name is nobody's but its own.
+    // Without tokens the owner of a name may be displaced, but under no other name.
     const session = await Hostile.open(url, carrier);
     session.publish(["healthy.hang/.feedback/00000001", "healthy", "healthy.hang.hang"]);
     await sleep(3000);

@@ -86,7 +86,7 @@ export class Lane {
     );
   }
 
-  /** Makes one change and tells when it was heard. */
+  /** Makes one change and returns when it was heard. */
   async change(kind: Kind): Promise<Outcome> {
     await this.settle();
     const sent = monotonicClock();

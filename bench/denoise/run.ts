@@ -9,7 +9,7 @@ export interface DenoiseBenchOptions {
   readonly modelPath: string;
   /** Score every n-th clip of the test set; 1 is all of it. */
   readonly every: number;
-  /** Told after each clip. */
+  /** Called after each clip. */
   onProgress(done: number, total: number): void;
 }
 

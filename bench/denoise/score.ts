@@ -1,6 +1,6 @@
 import { realFft } from "../../publisher/denoise/fft.js";
 
-/** Samples at the beginning of a clip that nobody is scored on: every method needs a moment to start. */
+/** Samples at the start of a clip that do not count: every method needs a moment to start. */
 const SKIPPED = 4800;
 /** Samples of a 10 ms frame at 48 kHz. */
 const FRAME = 480;
@@ -65,7 +65,7 @@ export function findLag(reference: Samples, output: Samples): number {
   return best;
 }
 
-/** The high-pass RNNoise puts on its input; on everybody's output it favours nobody. */
+/** The high-pass that RNNoise applies to its input; applied to every output, it favours no method. */
 export function highPass(samples: Float32Array): Float64Array {
   const output = new Float64Array(samples.length);
   let first = 0;

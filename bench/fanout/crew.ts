@@ -63,7 +63,7 @@ export interface PostOptions {
   readonly watchers: number;
   readonly broadcasts?: number;
   readonly kind?: RelayKind;
-  /** So many edges of the relay; watchers go to these alone. */
+  /** Number of edges of the relay; watchers only go to these. */
   readonly edges?: number;
   readonly mode?: Mode;
 }
@@ -89,7 +89,7 @@ export interface Held {
 export interface Window {
   /** Of the objects published, times the watchers, how many arrived. */
   readonly deliveredShare: number;
-  /** Of the objects published, how many reached the relay; null of a relay that does not tell. */
+  /** Of the objects published, how many reached the relay; null where the relay has no such counter. */
   readonly takenShare: number | null;
   /** Microseconds of the relay's processor time for each object that arrived. */
   readonly costUs: number | null;
@@ -98,7 +98,7 @@ export interface Window {
   /** Shares of the time: the relay's core, the clients' cores, the relay's event loop. */
   readonly relayShare: number;
   readonly clientShare: number;
-  /** Null of a relay that does not tell. */
+  /** Null where the relay has no such counter. */
   readonly loopShare: number | null;
 }
 
@@ -120,7 +120,7 @@ export class Crew {
     Crew.#all.add(this);
   }
 
-  /** Starts a publisher, probes and so many processes of other watchers. */
+  /** Starts a publisher, probes and this many processes of other watchers. */
   static async start(size: number): Promise<Crew> {
     files ??= bundle("relay.ts", "client.ts").then(([relay, client]) => ({ relay: relay!, client: client! }));
     const crew = new Crew(size, await files);
@@ -218,7 +218,7 @@ export class Crew {
     );
   }
 
-  /** Publishes for so long and tells what arrived, and at what cost. Frozen processes are left out. */
+  /** Publishes for this long and returns what arrived, and the cost. Ignores frozen processes. */
   async measure(post: Post, mode: Mode, seconds: number, frozen: readonly Client[] = []): Promise<Window> {
     const clients = [this.publisher, this.probes, ...this.others].filter((child) => !frozen.includes(child));
     const listeners = clients.slice(1);
@@ -297,13 +297,13 @@ async function joinAll(
   }
 }
 
-// An edge refuses subscriptions until its origin has told it what there is.
+// An edge refuses subscriptions until its origin has announced its broadcasts.
 async function announced(relay: Child<RelayMethods>, broadcasts: number): Promise<void> {
   for (const end = performance.now() + EDGE_MS; performance.now() < end; await sleep(50)) {
     const { stats } = await relay.call("sample", { collect: false });
     if ((stats?.broadcasts ?? 0) >= broadcasts) return;
   }
-  throw new StateError("EDGE_SILENT", "An edge was told of no broadcast by its origin in time.");
+  throw new StateError("EDGE_SILENT", "An edge got no announcement from its origin in time.");
 }
 
 /** A percentile, or null of nothing. */

@@ -40,7 +40,7 @@ export class PublisherClient {
   readonly #announces: BidirectionalStream[] = [];
   // A stream whose sending half is collected as garbage ends.
   readonly #held: BidirectionalStream[] = [];
-  /** Resolves once the relay was told of the broadcasts. */
+  /** Resolves once the broadcasts are announced to the relay. */
   readonly announced: Promise<void>;
   /** Resolves once the relay has subscribed to every broadcast's track. */
   readonly watched: Promise<void>;
@@ -69,7 +69,7 @@ export class PublisherClient {
     void this.#drop();
   }
 
-  /** Connects and announces so many broadcasts. */
+  /** Connects and announces this many broadcasts. */
   static async connect(door: Door, broadcasts = 1): Promise<PublisherClient> {
     return new PublisherClient(await dial(door, "publish"), broadcasts);
   }
@@ -92,7 +92,7 @@ export class PublisherClient {
     measured: boolean;
     /** In the mode `datagram`: every so manieth group goes as a stream instead. */
     streamEvery?: number;
-    /** Every so many objects the next one takes half a second back. */
+    /** After this many objects the next one rewinds by half a second. */
     rewindEvery?: number;
   }): Promise<void> {
     const start = performance.now();
@@ -159,7 +159,7 @@ export class PublisherClient {
 
   async #send(feed: Feed, mode: Mode, bytes: Uint8Array): Promise<void> {
     const { subscribe, timestamp } = feed;
-    if (subscribe === undefined) throw new StateError("NOT_SUBSCRIBED", "Nobody watches the bench's broadcast.");
+    if (subscribe === undefined) throw new StateError("NOT_SUBSCRIBED", "The bench's broadcast has no watcher.");
     feed.timestamp += OBJECT_US;
     if (mode === "datagram") {
       this.#session.datagrams!.send(datagram(subscribe, feed.sequence++, timestamp, bytes));

@@ -36,7 +36,7 @@ export class StockRelay {
   }
 
   /**
-   * Starts one on a free port; resolves once it tells its certificate's hash.
+   * Starts one on a free port; resolves once it serves its certificate's hash.
    * Throws a `StateError`: `STOCK_RELAY_MISSING`, `STOCK_RELAY_FAILED`.
    */
   static async start({ measuredAt, peers = [] }: StockRelayOptions = {}): Promise<StockRelay> {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { seededRandom } from "../harness.js";
 import { trendOf } from "./trend.js";
 
-test("a leak is told from noise, and noise that wanders is not taken for a leak", () => {
+test("a trend separates a leak from noise, even from noise that wanders", () => {
   const random = seededRandom(3);
   const leaking = Array.from({ length: 100 }, (_, x) => ({ x, y: 1000 + 2 * x + 40 * random() }));
   const leak = trendOf(leaking);

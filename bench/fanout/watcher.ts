@@ -34,7 +34,7 @@ export class WatcherClient {
   #keepAges = false;
   #joined = 0;
 
-  /** Adds watchers, at most so many a second; returns for each how long it took until the subscription had gone out. */
+  /** Adds watchers at a maximum rate per second; returns how long each took to send its subscription. */
   async join({
     door,
     count,
@@ -74,7 +74,7 @@ export class WatcherClient {
     return { milliseconds: Float64Array.from(milliseconds), failed };
   }
 
-  /** Begins to count anew. */
+  /** Resets the counters. */
   reset({ ages, awaited }: { ages: boolean; awaited?: number }): void {
     this.#keepAges = ages;
     for (const watcher of this.#watchers) watcher.restart(ages, awaited);

@@ -108,7 +108,7 @@ function join(head: readonly number[], payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Reads varints from bytes; `done` tells when the next one is not whole yet, and then nothing has moved. */
+/** Reads varints from bytes; `done` is true when the next one is incomplete; then nothing has moved. */
 export class Cursor {
   offset: number;
   readonly #bytes: Uint8Array;

@@ -65,7 +65,7 @@ export class BulkEnd {
     return end;
   }
 
-  /** Makes the random bytes to send, which takes a moment in which nothing else is done; tells their hash. */
+  /** Creates the random bytes to send, which blocks for a moment; returns their hash. */
   prepare(bytes: number, seed: number): Promise<string> {
     const random = seededRandom(seed);
     this.#payload = new Uint8Array(bytes);
@@ -112,7 +112,7 @@ export class BulkEnd {
         await this.#probe.send({ op: "set", knobs: { strength: turn / 100 } });
         this.#probesMs.push(performance.now() - startedAt);
       } catch {
-        // The end is closing, or the answer never came: the missing probe is told by their number.
+        // The end is closing, or the answer never came: the number of probes shows the missing one.
       }
       await new Promise((resolve) => setTimeout(resolve, PROBE_EVERY_MS));
     }

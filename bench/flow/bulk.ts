@@ -24,7 +24,7 @@ export interface BulkOptions {
   readonly sound: Float32Array;
 }
 
-/** What payloads do to whoever shares their link: round trips of small requests, and reports, beside them. */
+/** Effect of payloads on other traffic of their link: round trips of small requests, and reports. */
 export async function measureBulk(options: BulkOptions): Promise<Row[]> {
   const rows: Row[] = [];
   for (const both of options.quick ? [false] : [false, true]) rows.push(...(await measure(both, options)));

@@ -5,7 +5,7 @@ import { shared, sharedClock } from "../support/clock.js";
 import { serve } from "../support/remote.js";
 import type { FarEndCalls, FarLanding, FarSample } from "./far-end.js";
 
-/** Pulls this often, so that the speaker tells its playhead to within this. */
+/** Interval of pulls, and so the resolution of the speaker's playhead. */
 const PULL_MS = 4;
 const SAMPLE_MS = 50;
 const RAMP_STEP_MS = 10;

@@ -5,7 +5,7 @@ const SECOND = 1e6;
 const span = { from: 10 * SECOND, to: 20 * SECOND };
 const landing = (at: number, lead: number, timestamp = 0) => ({ at: at * SECOND, lead: lead * 1000, timestamp });
 
-test("leads are told by 5 s from the row's start, and lateness from its first to its last moment", () => {
+test("leads are grouped by 5 s from the row's start, and lateness lasts from its first to its last moment", () => {
   const landings = [
     landing(9, -900),
     landing(11, 30),

@@ -39,7 +39,7 @@ export interface LaneResult {
   readonly lowGroups: number;
 }
 
-/** Runs a publisher, a relay and, across a link in the other process, a listener; tells all that was noted. */
+/** Runs a publisher, a relay and, across a link in the other process, a listener; returns all records. */
 export async function runLane(options: LaneOptions): Promise<LaneResult> {
   const { lane, farEnd, condition, medium, variant, rateBps, seed, sound, settleMs, measuredMs } = options;
   const relay = new Relay({ port: 0, ...variant.relay }, variant.ablation);

@@ -3,7 +3,7 @@ import { RewindConsumer, Timeline } from "../../container/index.js";
 import { PlayheadClock } from "../../flow/playhead/index.js";
 import type { Target } from "./fuzzer.js";
 
-/** Numbers that fields of 62 bits may have, from small ones to the largest that can be told apart. */
+/** Numbers that fields of 62 bits may have, from small ones to the largest that doubles distinguish. */
 function numbers(input: Uint8Array): number[] {
   const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
   const found: number[] = [];

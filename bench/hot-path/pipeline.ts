@@ -21,7 +21,7 @@ export interface PathResult {
   readonly wallUs: number;
 }
 
-/** Settings that a run goes through in turn, each for so many hops; the same ones are set again in every hop. */
+/** Settings that a run goes through in turn, each for this many hops; every hop sets them again. */
 const KNOBS: readonly Knobs[] = [{}, { bypass: true }, { strength: 0.5, gainDb: 3 }, {}].map((knobs) =>
   knobsSchema.parse(knobs),
 );

@@ -8,7 +8,7 @@ import type { FarEndCalls } from "./far-end.js";
 import { FlushWatch, heardAfterInterrupt, reachedAt } from "./record.js";
 import { StallWatch } from "./stalls.js";
 
-/** Pulls this often, so that the record tells when a sample was heard to within this. */
+/** Interval of pulls, and so the resolution of the record. */
 const PULL_MS = 2;
 /** How long to wait for the broadcast. */
 const TIMEOUT_MS = 60_000;

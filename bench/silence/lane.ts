@@ -19,7 +19,7 @@ const WATCH_MS = 150;
 /** How long the publisher may take to send that far ahead, and a listener to hear the reply. */
 const LIMIT_MS = 60_000;
 const POLL_MS = 40;
-/** Where nothing is taken back there is no hurry: the record tells when it was. */
+/** Without a rewind there is no hurry: the record has the time. */
 const SLOW_POLL_MS = 500;
 
 /** What an interrupt does with what was sent ahead. */
@@ -80,7 +80,7 @@ export class Lane {
       url: `https://127.0.0.1:${relay.port}`,
       broadcast: `lane-${lane}`,
       aheadMs: AHEAD_MS,
-      // Every interrupt has 8 s encoded anew; how well they sound is not heard here.
+      // Every interrupt has 8 s encoded again; their quality does not matter here.
       opus: { complexity: 0 },
       rewindBy: interrupting === "track" ? "track" : "group",
       connect: { certificateHashes: [Buffer.from(relay.certificateHash, "hex")], backends: ["quic"] },
@@ -108,7 +108,7 @@ export class Lane {
   }
 
   /**
-   * Interrupts, speaks anew and tells what was heard. Undefined when the listener was silent at the call anyway, for
+   * Interrupts, speaks again and returns what was heard. Undefined when the listener was silent at the call anyway, for
    * lack of sound or of time to play it. Where nothing is taken back, calls may overlap.
    */
   interrupt(): Promise<Interrupt | undefined> {
@@ -137,7 +137,7 @@ export class Lane {
     const outcome = (await stage.farEnd.outcome(lane, asked))!;
     const { before, after, heard } = outcome;
     if (heard.silentAt === undefined) return undefined;
-    const told = perListener[0];
+    const reported = perListener[0];
     const receivedUntil = Math.max((before.playheadUs ?? 0) + before.bufferMs * 1000, heard.heardUntil);
     return {
       silenceMs: (heard.silentAt - calledAt) / 1000,
@@ -145,14 +145,14 @@ export class Lane {
       stalledMs: await this.#stalled(calledAt, heard.silentAt),
       jitterMs: before.jitterTargetMs,
       staleMs: Math.max(heard.staleMs, after.staleMs - before.staleMs),
-      heardErrorMs: told && Math.abs(told.heardUntil - heard.heardUntil) / 1000,
-      beyondReceived: told !== undefined && told.heardUntil > receivedUntil + 1,
-      measured: told?.measured ?? false,
+      heardErrorMs: reported && Math.abs(reported.heardUntil - heard.heardUntil) / 1000,
+      beyondReceived: reported !== undefined && reported.heardUntil > receivedUntil + 1,
+      measured: reported?.measured ?? false,
       staleBytes: staleBytes(outcome),
     };
   }
 
-  // What people have today: whoever speaks falls silent, but what was sent ahead plays out, and the reply behind it. To
+  // What people have today: the speaker falls silent, but the audio sent ahead plays out, and the reply behind it. To
   // what was sent before a moment it makes no difference whether more follows, so the speech goes on for the next call.
   async #playOut(): Promise<Interrupt> {
     const { lane, stage } = this.#options;
@@ -176,7 +176,7 @@ export class Lane {
     };
   }
 
-  // While a packet is on the link nobody has to do anything: what counts are the time before and the time behind.
+  // While a packet is on the link there is nothing to do: the time before and the time behind count.
   async #stalled(calledAt: number, silentAt: number): Promise<number> {
     const { stage, link } = this.#options;
     const { stalls, relays, farEnd } = stage;

@@ -27,7 +27,7 @@ test("silence, the heard position and the new speech are read off a record", () 
   const record = [old, run(undefined, 0, 80, 1060), run(1, 500, 520, 1140), run(1, 530, 900, 1170)];
   const expected = { silentAt: ms(1060), heardUntil: ms(560), replyAt: ms(1170), staleMs: 0 };
   expect(heard(record, 1, { ...old }, 1)).toEqual(expected);
-  // Without epochs the flush tells the same.
+  // Without epochs the flush shows the same.
   const fresh = record.map((each): PlayedRun => (each.epoch === undefined ? each : { ...each, epoch: 0 }));
   expect(heard(fresh, 1, { ...old }, undefined)).toEqual(expected);
   expect(reachedAt([old], ms(300))).toBe(ms(800) as Microseconds);

@@ -46,7 +46,7 @@ export class FlushWatch {
   };
 }
 
-/** What a speaker's record tells about an interrupt. */
+/** An interrupt in a speaker's record. */
 export interface Heard {
   /** When the last old sample was pulled; undefined when none was after the call, because none was there. */
   readonly silentAt: Microseconds | undefined;
@@ -66,7 +66,7 @@ export function endOf({ timestamp, frames }: PlayedRun): Microseconds {
 /**
  * Reads a record for what was heard of an interrupt.
  *
- * @param epoch The new epoch; undefined where epochs tell nothing, as with a fresh track: then the flush decides alone.
+ * @param epoch The new epoch; undefined where epochs say nothing, as with a fresh track: then only the flush decides.
  * @param reply Media time at which the new speech can begin at the soonest.
  */
 export function heardAfterInterrupt(

@@ -12,7 +12,7 @@ export type Role =
 /** What carries the sessions. */
 export type Carrier = "quic" | "qmux";
 
-/** What a process tells its parent. */
+/** Messages from a process to its parent. */
 export type Message =
   | { readonly port: number }
   /** Bytes of the heap and of buffers beside it after a full collection, and groups sent or received so far. */
@@ -21,7 +21,7 @@ export type Message =
 const SPEECH = new URL("../../examples/audio/noisy-speech.wav", import.meta.url).pathname;
 const BROADCAST = "soak";
 
-function tell(message: Message): void {
+function send(message: Message): void {
   process.send?.(message);
 }
 
@@ -31,7 +31,7 @@ function measure(groups: () => number): void {
     globalThis.gc?.();
     globalThis.gc?.();
     const { heapUsed, external } = process.memoryUsage();
-    tell({ bytes: heapUsed + external, groups: groups() });
+    send({ bytes: heapUsed + external, groups: groups() });
   });
 }
 
@@ -44,7 +44,7 @@ async function relay(): Promise<void> {
     },
   });
   const { port } = await relay.listen();
-  tell({ port });
+  send({ port });
   measure(() => relay.stats().counters.objectsIn ?? 0);
 }
 

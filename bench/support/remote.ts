@@ -77,9 +77,9 @@ export async function startRemote<T extends Calls<T>>(file: URL): Promise<Remote
   };
 }
 
-/** Answers the process that started this one, until it is told to end. */
+/** Answers the process that started this one, until that ends it. */
 export function serve<T extends Calls<T>>(calls: T): void {
-  // The protocol library tells every step of its own.
+  // The protocol library logs every step to the console.
   console.debug = () => {};
   console.warn = () => {};
   process.on("message", async ({ id, name, parameters }: Call) => {
