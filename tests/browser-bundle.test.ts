@@ -1,3 +1,8 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -6,9 +11,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Caller } from "../agent/index.js";
 import { inlineWorklet } from "../src/page/bundle.js";
 import { launchChromium } from "./support/chromium.js";
+import { unsay } from "./support/command-line.js";
 import { Ear } from "./support/ear.js";
 import { endlessTone } from "./support/outage.js";
-import { Stage } from "./support/stage.js";
+import { Stage, until } from "./support/stage.js";
 
 const MAX_GZIPPED_BYTES = 90 * 1024;
 
@@ -193,5 +199,52 @@ test("a page whose microphone is refused says so in a sentence", async () => {
     "MICROPHONE_DENIED",
     "failed",
   ]);
+  expect(said).toEqual([]);
+});
+
+test("a page that `unsay page` wrote plays from any web server under its own strict policy, and a relay serves the elements", async () => {
+  await using stage = new Stage();
+  const stop = new AbortController();
+  const lines = { on: "", off: "" };
+  const run = (key: keyof typeof lines, ...flags: string[]) =>
+    unsay(["relay", "--port", "0", ...flags], {
+      signal: stop.signal,
+      onOut: (text) => {
+        lines[key] += text;
+      },
+    });
+  const relays = [run("on"), run("off", "--no-elements")];
+  stage.defer(() => Promise.all(relays));
+  stage.defer(() => stop.abort());
+  const urlIn = (text: string) => /listening on (\S+)/.exec(text)?.[1];
+  await until("both relays listen", () => Object.values(lines).every((text) => urlIn(text) !== undefined));
+  const url = urlIn(lines.on)!;
+  const script = await fetch(`${url}/unsay-element.js`, { headers: { Origin: "http://localhost:5173" } });
+  expect(script.headers.get("content-encoding")).toBe("gzip");
+  expect(script.headers.get("access-control-allow-origin")).toBe("*");
+  expect((await fetch(`${urlIn(lines.off)}/unsay-element.js`)).status).toBe(404);
+
+  const folder = await mkdtemp(join(tmpdir(), "unsay-page-"));
+  stage.defer(() => rm(folder, { recursive: true }));
+  const { exitCode } = await unsay(["page", "--out", folder, "--url", url, "--broadcast", "a&b"]);
+  expect(exitCode).toBe(0);
+  const files = createServer(async (request, response) => {
+    const name = request.url === "/" ? "/index.html" : request.url!;
+    const bare = `<!doctype html><script type="module" src="${url}/unsay-talk.js"></script><unsay-talk></unsay-talk>`;
+    const body = name === "/bare.html" ? bare : await readFile(join(folder, name)).catch(() => undefined);
+    const types: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
+    response.writeHead(body === undefined ? 404 : 200, { "Content-Type": types[extname(name)] ?? "text/plain" });
+    response.end(body);
+  });
+  stage.defer(() => files.close());
+  await new Promise<void>((resolve) => files.listen(0, "127.0.0.1", resolve));
+  const site = `http://127.0.0.1:${(files.address() as AddressInfo).port}`;
+
+  stage.publish(url, { broadcast: "a&b" }).say(await endlessTone(500));
+  const { page, said } = await openPage(stage, site);
+  await page.getByRole("button", { name: "Listen" }).click();
+  await expect.poll(() => page.getByRole("status").textContent()).toBe("Playing.");
+  await page.goto(`${site}/bare.html`);
+  await expect.poll(() => page.evaluate("document.querySelector('unsay-talk').state")).toBe("idle");
   expect(said).toEqual([]);
 });

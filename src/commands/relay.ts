@@ -1,3 +1,4 @@
+import type { RequestListener } from "node:http";
 import { isIPv6 } from "node:net";
 import { z } from "zod";
 import { InputError, UnsayError } from "../../base/index.js";
@@ -6,6 +7,7 @@ import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../
 import { aborted, changes, command } from "../command.js";
 import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
 import { dataFolder } from "../folders.js";
+import { elementHandler, loadPage } from "../page/index.js";
 import { readAuthorities } from "./connection.js";
 
 const settings = {
@@ -61,6 +63,10 @@ const settings = {
     value: "<number>",
     help: "port on loopback for /metrics, /health, /ready and /broadcasts; 0 picks a free one",
   },
+  elements: {
+    schema: flag.default(true),
+    help: "serve <unsay-watch> and <unsay-talk> to web pages, as /unsay-element.js and /unsay-talk.js",
+  },
   repeat: {
     schema: flag.default(false),
     help: "send every datagram twice to all players that report, not only where the path loses some",
@@ -115,6 +121,7 @@ export const relay = command({
       port: config.port,
       certificate: identity,
       repeat: config.repeat || "auto",
+      ...(config.elements && { handler: servingElements() }),
       ...authOf(config),
       ...(config.allowHost && { allowedHosts: config.allowHost }),
       ...(config.allowOrigin && { allowedOrigins: config.allowOrigin }),
@@ -158,6 +165,14 @@ export const relay = command({
     }
   },
 });
+
+function servingElements(): RequestListener {
+  const elements = elementHandler(loadPage);
+  return (request, response) => {
+    if (elements(request, response)) return;
+    response.writeHead(404, { "content-type": "text/plain" }).end("Not found.\n");
+  };
+}
 
 function authOf({ authKeys, publicPut, publicGet }: Resolved<typeof settings>): Pick<RelayOptions, "auth"> {
   if (authKeys === undefined && publicPut === undefined && publicGet === undefined) return {};

@@ -6,6 +6,20 @@ export type PageAssets = ReadonlyMap<string, Uint8Array>;
 
 const root = join(import.meta.dirname, "../..");
 
+/** Sources of the page's files, and what these are called. */
+const ENTRIES = [
+  ["src/page/page.ts", "page"],
+  ["src/page/style.css", "style"],
+  ["src/page/index.html", "index"],
+  ["src/page/listen.ts", "listen"],
+  ["src/page/listen.css", "listen"],
+  ["src/page/listen.html", "listen"],
+  ["watch/browser/worklet.ts", "worklet"],
+  ["watch/browser/element.ts", "unsay-element"],
+  ["publisher/browser/worklet.ts", "talk-worklet"],
+  ["publisher/browser/talk-element.ts", "unsay-talk"],
+] as const;
+
 /** Where audio worklets are: of what plays and of what captures. */
 export const WORKLETS = ["watch/browser", "publisher/browser"] as const;
 
@@ -50,15 +64,7 @@ export async function workletModule(
 export async function bundlePage(options: { readonly minify?: boolean } = {}): Promise<PageAssets> {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: {
-      page: "src/page/page.ts",
-      worklet: "watch/browser/worklet.ts",
-      "talk-worklet": "publisher/browser/worklet.ts",
-      "unsay-element": "watch/browser/element.ts",
-      "unsay-talk": "publisher/browser/talk-element.ts",
-      style: "src/page/style.css",
-      index: "src/page/index.html",
-    },
+    entryPoints: ENTRIES.map(([source, out]) => ({ in: source, out })),
     loader: { ".html": "copy" },
     bundle: true,
     format: "esm",

@@ -5,9 +5,11 @@ import { extname, join } from "node:path";
 import { InputError, UnsayError } from "../../base/index.js";
 import type { PageAssets } from "./bundle.js";
 import { CONTROL_HEADER, type ControlRequest, controlSchema, type PageRecording } from "./control.js";
+import { elementHandler } from "./element-files.js";
 
 export type { PageAssets } from "./bundle.js";
 export type { ControlRequest, HeardReply, InterruptReply, PageRecording, PageStats, SpokenStats } from "./control.js";
+export { elementHandler } from "./element-files.js";
 
 /** What {@link pageHandler} needs. */
 export interface PageHandlerOptions {
@@ -157,6 +159,7 @@ export function pageHandler(
   const token = randomBytes(16).toString("hex");
   const assets = (options.assets ?? loadPage()).then((files) => withToken(files, token));
   assets.catch(() => {});
+  const elements = elementHandler(() => assets);
 
   const answer = async (request: IncomingMessage, response: ServerResponse, path: string): Promise<void> => {
     if (path === "/control") {
@@ -180,7 +183,7 @@ export function pageHandler(
     "/index.html",
     "/page.js",
     "/worklet.js",
-    ELEMENT,
+    "/talk-worklet.js",
     "/style.css",
     "/stats",
     "/recording",
@@ -188,6 +191,7 @@ export function pageHandler(
   ]);
   return (request, response) => {
     const path = (request.url ?? "/").split("?", 1)[0]!;
+    if (elements(request, response)) return true;
     if (!paths.has(path)) return false;
     answer(request, response, path).catch((error) => {
       if (response.headersSent) return void response.destroy();

@@ -13,12 +13,13 @@ export interface Outcome {
   readonly error: string;
 }
 
-/** Runs `unsay` inside this process; `signal` stands in for Ctrl-C, `onError` is called for each text on standard error. */
+/** Runs `unsay` inside this process; `signal` stands in for Ctrl-C, `onOut` and `onError` are called for each text. */
 export async function unsay(
   argv: readonly string[],
   options: {
     readonly environment?: Record<string, string>;
     readonly signal?: AbortSignal;
+    readonly onOut?: (text: string) => void;
     readonly onError?: (text: string) => void;
   } = {},
 ): Promise<Outcome> {
@@ -29,6 +30,7 @@ export async function unsay(
     signal: options.signal ?? new AbortController().signal,
     out: (text) => {
       out += text;
+      options.onOut?.(text);
     },
     error: (text) => {
       error += text;
