@@ -35,11 +35,8 @@ const LINES = 400;
 
 /** What is not yet as it should be: a number may fall, and goes when it is within the rule. */
 const FOLDERS: Record<string, number> = { "relay/load": 3, "src/library": 2 };
-const LONG: Record<string, number> = {
-  "publisher/publisher.ts": 800,
-  "publisher/speech/renderer.ts": 540,
-};
-const CALLBACKS: Record<string, number> = { publisher: 28, transport: 3 };
+const LONG: Record<string, number> = { "publisher/speech/renderer.ts": 530 };
+const CALLBACKS: Record<string, number> = {};
 const WORDS: Record<string, number> = {
   "SECURITY.md": 1,
   bench: 1,

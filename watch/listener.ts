@@ -153,10 +153,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     this.#emitted = this.#emitEvents();
     this.#reconnector = new Reconnector({
       ...reach(this.#url, options.connect),
-      onSession: (session) => this.#run(session),
-      onRetry: (reason) => reason && this.#player.problem(reason),
+      serve: (session) => this.#run(session),
       ...(options.backoff && { backoff: options.backoff }),
     });
+    background("watch.retries", this.#followRetries());
     background(
       "watch.ended",
       this.#reconnector.closed.then((error) => this.#end(error ?? null)),
@@ -227,6 +227,10 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     return new TransportError("NO_BROADCAST", `No publisher of ${name} at ${host} within ${timeoutMs} ms.`, {
       cause: lastProblem,
     });
+  }
+
+  async #followRetries(): Promise<void> {
+    for await (const { reason } of this.#reconnector.retries) if (reason) this.#player.problem(reason);
   }
 
   /** One session, until it ends. */

@@ -98,7 +98,7 @@ export class Model {
   }
 
   /** @internal Registers a function that {@link close} calls. */
-  onClose(release: () => Promise<void>): void {
+  closeWith(release: () => Promise<void>): void {
     this.#releases.push(release);
   }
 

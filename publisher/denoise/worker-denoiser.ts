@@ -80,7 +80,7 @@ export class DenoiseWorker {
       stop(`exit code ${code}`);
       ended.resolve();
     });
-    model.onClose(() => {
+    model.closeWith(() => {
       this.#closing = true;
       return this.end();
     });

@@ -173,9 +173,7 @@ export class Listeners {
   furthest(now: Microseconds): Microseconds | undefined {
     const latest = this.latest(now);
     if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
-    const projected = this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
-    // The next report may show that a stall has ended.
-    return microseconds(Math.max(projected, this.bound.furthest(now) ?? projected));
+    return this.bound.furthest(microseconds(latest + now - this.#playheadAt), now);
   }
 
   /**

@@ -64,12 +64,17 @@ export class Uplink {
     this.#hash = broadcastHash(options.path);
     this.#reconnector = new Reconnector({
       ...options.reach,
-      onSession: (session) => this.#run(session),
-      onRetry: (reason, waitMs) => {
-        options.logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
-        if (reason) options.events.push({ kind: "problem", reason });
-      },
+      serve: (session) => this.#run(session),
     });
+    background("publisher.retries", this.#followRetries());
+  }
+
+  async #followRetries(): Promise<void> {
+    const { logger, events } = this.#options;
+    for await (const { reason, waitMs } of this.#reconnector.retries) {
+      logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
+      if (reason) events.push({ kind: "problem", reason });
+    }
   }
 
   /** Whether a session is up. */
@@ -187,7 +192,7 @@ export class Uplink {
     });
   }
 
-  #createTrack(live: Live, name: string, onUsed: (used: boolean) => void): GroupWriter {
+  #createTrack(live: Live, name: string, follow: (used: boolean) => void): GroupWriter {
     const track = live.broadcast.createTrack(name, {
       timescale: Time.Timescale.MICRO,
       latencyMax: this.#options.retainMs,
@@ -196,7 +201,7 @@ export class Uplink {
     const writer = new GroupWriter(track);
     track.used.subscribe((used) => {
       if (this.#live !== live || (live.audio !== writer && live.low !== writer)) return;
-      onUsed(used);
+      follow(used);
       this.#update();
     });
     return writer;

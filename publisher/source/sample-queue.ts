@@ -14,6 +14,12 @@ interface Loop {
 /** Values of a repeating stretch queued at once. */
 const LOOP_PIECE = 960;
 
+/** Changes samples as they come from a source. */
+export interface SampleFilter {
+  /** Changes samples in place; the first lies `offset` samples per channel behind what was taken out before. */
+  apply(samples: Float32Array, offset: number): void;
+}
+
 /**
  * A source's samples on their way to the denoiser. Samples can be put back, changed or repeated. Positions are samples
  * per channel from the front.
@@ -21,7 +27,7 @@ const LOOP_PIECE = 960;
 export class SampleQueue {
   readonly source: AudioSource;
   /** Changes samples as they come from the source; `offset` is their distance from the front. */
-  readonly #onSamples: (samples: Float32Array, offset: number) => void;
+  readonly #filter: SampleFilter | undefined;
   #pieces: Float32Array[] = [];
   #values = 0;
   #fetching: Promise<void> | undefined;
@@ -32,9 +38,9 @@ export class SampleQueue {
   /** Samples that follow the loop. */
   #after: Float32Array[] = [];
 
-  constructor(source: AudioSource, onSamples: (samples: Float32Array, offset: number) => void = () => {}) {
+  constructor(source: AudioSource, filter?: SampleFilter) {
     this.source = source;
-    this.#onSamples = onSamples;
+    this.#filter = filter;
   }
 
   /** Samples per channel queued. */
@@ -142,7 +148,7 @@ export class SampleQueue {
       this.#after.push(samples);
       return;
     }
-    this.#onSamples(samples, this.length);
+    this.#filter?.apply(samples, this.length);
     this.#pieces.push(samples);
     this.#values += samples.length;
   }

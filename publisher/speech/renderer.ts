@@ -138,7 +138,7 @@ export class Renderer {
       channels,
       resumeWindow: fromMilliseconds(resumeWindowMs),
       control,
-      onCloseError: (error) => logger.debug({ err: error }, "A source could not be closed."),
+      logger,
     });
     this.guard = new OverloadGuard({
       clock,
@@ -224,8 +224,10 @@ export class Renderer {
       clock: this.#clock,
       // Audio rendered ahead may be mixed differently later. Live audio that is fully dry needs no denoising.
       wanted: () => this.#options.mode === "ahead" || this.#audioTrack.needsWet,
-      onSamples: (samples, offset) => {
-        if (this.speeches.current?.renderer === renderer) this.#splices.apply(samples, this.#audioTrack.end + offset);
+      filter: {
+        apply: (samples, offset) => {
+          if (this.speeches.current?.renderer === renderer) this.#splices.apply(samples, this.#audioTrack.end + offset);
+        },
       },
     });
     renderer.setNoiseProfile(this.#noise);

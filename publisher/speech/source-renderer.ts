@@ -4,7 +4,7 @@ import type { Denoiser, DenoiserState } from "../denoise/denoiser.js";
 import type { Model } from "../denoise/model.js";
 import type { NoiseProfile } from "../denoise/noise-profile.js";
 import type { OverloadGuard } from "../denoise/overload-guard.js";
-import { SampleQueue, type SpliceMode } from "../source/sample-queue.js";
+import { type SampleFilter, SampleQueue, type SpliceMode } from "../source/sample-queue.js";
 import type { AudioSource } from "../source/source.js";
 import { type TimelineCut, withoutStart } from "../tracks/timeline-buffer.js";
 
@@ -17,8 +17,7 @@ export interface SourceRendererOptions {
   readonly clock: Clock;
   /** Called before every hop: whether denoised audio is wanted. */
   readonly wanted?: () => boolean;
-  /** Changes samples as they come from the source, `offset` samples per channel behind what was rendered. */
-  readonly onSamples?: (samples: Float32Array, offset: number) => void;
+  readonly filter?: SampleFilter;
 }
 
 /** Audio rendered by one step. */
@@ -72,8 +71,10 @@ export class SourceRenderer {
   #waiting = true;
   #closed = false;
 
-  constructor({ source, denoisers = [], guard, clock, wanted = () => true, onSamples }: SourceRendererOptions) {
-    this.#samples = new SampleQueue(source, (samples, offset) => onSamples?.(samples, this.#ahead + offset));
+  constructor({ source, denoisers = [], guard, clock, wanted = () => true, filter }: SourceRendererOptions) {
+    this.#samples = new SampleQueue(source, {
+      apply: (samples, offset) => filter?.apply(samples, this.#ahead + offset),
+    });
     this.#guard = guard;
     this.#clock = clock;
     this.#wanted = wanted;

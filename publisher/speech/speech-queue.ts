@@ -1,4 +1,4 @@
-import { InputError, type Microseconds, StateError } from "../../base/index.js";
+import { InputError, type Logger, type Microseconds, StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { AudioSource } from "../source/source.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
@@ -20,8 +20,7 @@ export interface SpeechQueueOptions {
   /** How long an interrupt can be resumed. */
   readonly resumeWindow: Microseconds;
   readonly control: SpeechControl;
-  /** Called when closing a source fails. */
-  readonly onCloseError: (error: unknown) => void;
+  readonly logger: Logger;
 }
 
 /** Options of a queued source. */
@@ -155,7 +154,7 @@ export class SpeechQueue {
     this.#current = undefined;
     speech.finish(end);
     this.#ended.push(speech);
-    (speech.renderer?.closeSource() ?? speech.source.close()).catch(this.#options.onCloseError);
+    (speech.renderer?.closeSource() ?? speech.source.close()).catch(this.#logCloseError);
     if (this.#ended.length > MAX_ENDED) this.#finish(this.#ended.shift()!);
   }
 
@@ -287,7 +286,7 @@ export class SpeechQueue {
   }
 
   abandon(speech: QueuedSpeech): void {
-    speech.close().catch(this.#options.onCloseError);
+    speech.close().catch(this.#logCloseError);
   }
 
   /** Ends all speeches. */
@@ -301,6 +300,10 @@ export class SpeechQueue {
     for (const speech of new Set(all)) this.abandon(speech);
   }
 
+  readonly #logCloseError = (error: unknown): void => {
+    this.#options.logger.debug({ err: error }, "A source could not be closed.");
+  };
+
   #finish(speech: QueuedSpeech): void {
     speech.heardToEnd();
     this.abandon(speech);
@@ -309,7 +312,7 @@ export class SpeechQueue {
   // Its end is known once the listeners have reported it.
   #leave(speech: QueuedSpeech): void {
     if (this.#muted === speech) this.#muted = undefined;
-    speech.closeSource().catch(this.#options.onCloseError);
+    speech.closeSource().catch(this.#logCloseError);
   }
 
   #isExpired(interrupted: Interrupted, now: Microseconds): boolean {

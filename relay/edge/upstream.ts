@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { TransportError } from "../../base/index.js";
+import { background, TransportError } from "../../base/index.js";
 import { Reconnector, reach, type Session } from "../../transport/index.js";
 import { DIALLED_BY, UPSTREAM_IS_SELF } from "../admission/admission.js";
 import type { RelayEnvironment } from "../environment.js";
@@ -34,16 +34,12 @@ export class Upstream extends EventEmitter<UpstreamEvents> {
     this.#reconnector = new Reconnector({
       persistent: true,
       ...reach(upstream, { ...options, protocols }),
-      onSession: (session) => {
+      serve: (session) => {
         this.#reports = new UpstreamReports(environment);
         this.emit("session", session, this.#reports);
       },
-      onRetry: (reason, waitMs) => {
-        if (reason instanceof TransportError && reason.code === UPSTREAM_IS_SELF) this.close();
-        log.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone.");
-        if (reason) this.emit("problem", reason);
-      },
     });
+    background("relay.upstream", this.#followRetries(log));
   }
 
   /** Withdraws reports that no listener here sends any more; called ten times a second. */
@@ -54,5 +50,13 @@ export class Upstream extends EventEmitter<UpstreamEvents> {
   /** Ends the session and stops reconnecting; idempotent. */
   close(): void {
     this.#reconnector.close();
+  }
+
+  async #followRetries(log: Logger): Promise<void> {
+    for await (const { reason, waitMs } of this.#reconnector.retries) {
+      if (reason instanceof TransportError && reason.code === UPSTREAM_IS_SELF) this.close();
+      log.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone.");
+      if (reason) this.emit("problem", reason);
+    }
   }
 }

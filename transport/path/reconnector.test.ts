@@ -16,6 +16,10 @@ function makeSession(): FakeSession {
   return { closed, end, close: () => end() };
 }
 
+async function read(reconnector: Reconnector<FakeSession>, note: (reason: Error | undefined) => void): Promise<void> {
+  for await (const { reason } of reconnector.retries) note(reason);
+}
+
 test("the delay before an attempt is short at first, grows with the outage, and resets after a session that lasted", async () => {
   let now = 0;
   const waits: number[] = [];
@@ -26,7 +30,7 @@ test("the delay before an attempt is short at first, grows with the outage, and 
       if (failures-- > 0) throw new TransportError("CONNECT_FAILED", "No.");
       return makeSession();
     },
-    onSession: (session) => {
+    serve: (session) => {
       sessions.push(session);
       expect(reconnector.state).toBe("connected");
       // The first session ends at once, the second lasts for a minute.
@@ -64,13 +68,14 @@ test("an unusable session counts as a failure, and an error that no retry can me
       if (++attempts === 2) throw new InputError("INVALID_URL", "The URL is wrong.");
       return makeSession();
     },
-    onSession: () => {
+    serve: () => {
       throw new TransportError("REFUSED", "Not like this.");
     },
-    onRetry: (reason) => reasons.push((reason as TransportError).code),
     sleep: async () => undefined,
   });
+  const reading = read(reconnector, (reason) => reasons.push((reason as TransportError).code));
   expect(await reconnector.closed).toMatchObject({ code: "INVALID_URL" });
+  await reading;
   expect(reasons).toEqual(["REFUSED"]);
   expect(reconnector.state).toBe("closed");
 });
@@ -79,7 +84,7 @@ test("close() ends an attempt and a wait at once, and is idempotent", async () =
   const hanging = new Reconnector<FakeSession>({
     connect: (signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true })),
-    onSession: () => undefined,
+    serve: () => undefined,
   });
   await Promise.resolve();
   hanging.close();
@@ -88,7 +93,7 @@ test("close() ends an attempt and a wait at once, and is idempotent", async () =
 
   const waiting = new Reconnector({
     connect: () => Promise.reject(new Error("no")),
-    onSession: () => undefined,
+    serve: () => undefined,
     backoff: { initialMs: 1e9, maxMs: 1e9 },
   });
   await expect.poll(() => waiting.state).toBe("waiting");
@@ -107,16 +112,16 @@ describe("a session that falls silent", () => {
     const reasons: (string | undefined)[] = [];
     const reconnector = new Reconnector<FakeSession>({
       connect,
-      onSession: () => {},
+      serve: () => {},
       watch: (session) => {
         const each = { session, liveness: new Liveness({ ask: () => new Promise(() => {}), clock }) };
         watched.push(each);
         return each;
       },
-      onRetry: (reason) => reasons.push((reason as TransportError | undefined)?.code),
       clock,
       random: () => 0.5,
     });
+    void read(reconnector, (reason) => reasons.push((reason as TransportError | undefined)?.code));
     return { reconnector, watched, reasons };
   }
 
@@ -201,9 +206,9 @@ test("a session that does not use the best carrier gives way to one that does, o
       const liveness = new Liveness({ ask: async () => true, clock: () => (performance.now() * 1000) as Microseconds });
       return { session, liveness };
     },
-    onSession: () => {},
-    onRetry: (reason) => reasons.push(reason),
+    serve: () => {},
   });
+  void read(reconnector, (reason) => reasons.push(reason));
   await vi.advanceTimersByTimeAsync(3_600_000);
   // After half a minute, and then less and less often.
   expect(upgrades.map(Math.round)).toEqual([30_000, 90_000, 210_000]);

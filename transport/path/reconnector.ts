@@ -1,6 +1,7 @@
 import {
   type Clock,
   fromSeconds,
+  Inbox,
   InputError,
   type Microseconds,
   microseconds,
@@ -38,14 +39,11 @@ export interface ReconnectorOptions<S extends Reconnectable = Session> {
   /** Opens a session over a better carrier than the current one; undefined without any. */
   readonly upgrade?: (session: S, signal: AbortSignal) => Promise<S> | undefined;
   /**
-   * Called with every new session; one that it throws for is closed and counts as a failed attempt. It may run as long
-   * as the session lasts, and must end with the session.
+   * Uses a new session, until it ends at most; a session that it throws for is closed and counts as a failed attempt.
    */
-  readonly onSession: (session: S) => void | Promise<void>;
+  readonly serve: (session: S) => void | Promise<void>;
   /** Watches the path of a session; without it only the carrier detects a dead path. */
   readonly watch?: (session: S) => WatchedSession<S>;
-  /** Called with the reason why a session or an attempt ended, and the delay before the next one. */
-  readonly onRetry?: (reason: Error | undefined, waitMs: number) => void;
   /** Retries after refusals too, as a server does that outlives the set-up of its peer. Default false. */
   readonly persistent?: boolean;
   readonly backoff?: Backoff;
@@ -55,6 +53,14 @@ export interface ReconnectorOptions<S extends Reconnectable = Session> {
   readonly random?: () => number;
   /** Waits between attempts. Default: a timer. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** A session or an attempt ended, and another attempt follows. */
+export interface Retry {
+  /** Why; undefined for an orderly end. */
+  readonly reason: Error | undefined;
+  /** Delay before the next attempt, in milliseconds. */
+  readonly waitMs: number;
 }
 
 /** State of a {@link Reconnector}. */
@@ -98,6 +104,9 @@ interface Served<S> {
 export class Reconnector<S extends Reconnectable = Session> {
   /** Resolves when it has ended: with the error that ended it, or undefined after {@link close}. Never rejects. */
   readonly closed: Promise<Error | undefined>;
+  /** Every retry, until {@link closed}; the newest 64 where nothing reads them. */
+  readonly retries: AsyncIterable<Retry>;
+  readonly #retries = new Inbox<Retry>({ most: 64 });
   readonly #options: ReconnectorOptions<S>;
   readonly #clock: Clock;
   readonly #abort = new AbortController();
@@ -112,7 +121,8 @@ export class Reconnector<S extends Reconnectable = Session> {
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
     this.#outageAt = this.#clock();
-    this.closed = this.#run();
+    this.retries = this.#retries;
+    this.closed = this.#run().finally(() => this.#retries.end());
   }
 
   get state(): ReconnectorState {
@@ -131,10 +141,9 @@ export class Reconnector<S extends Reconnectable = Session> {
   }
 
   async #run(): Promise<Error | undefined> {
-    const { onRetry } = this.#options;
     const { signal } = this.#abort;
     let next: S | undefined;
-    // The constructor returns before any callback.
+    // The constructor returns before the first session.
     await Promise.resolve();
     while (!signal.aborted) {
       this.#state = "connecting";
@@ -148,7 +157,7 @@ export class Reconnector<S extends Reconnectable = Session> {
       }
       const waitMs = next === undefined ? this.#waitMs() : 0;
       this.#state = "waiting";
-      onRetry?.(reason, waitMs);
+      this.#retries.push({ reason, waitMs });
       if (next === undefined) await this.#sleep(waitMs);
     }
     next?.close();
@@ -227,7 +236,7 @@ export class Reconnector<S extends Reconnectable = Session> {
 
   async #use(session: S): Promise<Error | undefined> {
     try {
-      await this.#options.onSession(session);
+      await this.#options.serve(session);
       return reasonOf(await session.closed);
     } catch (cause) {
       // A peer that ends the session gives its reason there, which is also why pending work failed.

@@ -27,7 +27,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 test.runIf(supported)("an old C library gets a verified private copy, a new one the published file", () => {
   const notices: string[] = [];
   const cacheDirectory = join(folder, "cache");
-  const options = { cacheDirectory, onNotice: (notice: string) => notices.push(notice) };
+  const options = { cacheDirectory, log: (notice: string) => notices.push(notice) };
 
   const published = prepareNative({ ...options, glibc: "2.38" });
   expect(published).toMatch(/linux-x64-gnu\.node$/);
@@ -68,7 +68,7 @@ const OTHER_USER = 65_534;
 test.runIf(supported)(
   "an adapted binding is never kept where another user could put something else in its place",
   () => {
-    const prepare = (cacheDirectory: string) => prepareNative({ cacheDirectory, glibc: "2.36", onNotice: () => {} });
+    const prepare = (cacheDirectory: string) => prepareNative({ cacheDirectory, glibc: "2.36", log: () => {} });
     const open = join(folder, "open");
     mkdirSync(open);
     chmodSync(open, 0o777);
@@ -95,7 +95,7 @@ test.runIf(supported && process.getuid?.() === 0)("an adapted binding is never s
   const foreign = join(folder, "foreign");
   mkdirSync(foreign, { mode: 0o755 });
   chownSync(foreign, OTHER_USER, OTHER_USER);
-  const copy = prepareNative({ cacheDirectory: join(foreign, "unsay"), glibc: "2.36", onNotice: () => {} });
+  const copy = prepareNative({ cacheDirectory: join(foreign, "unsay"), glibc: "2.36", log: () => {} });
   expect(copy.startsWith(foreign)).toBe(false);
 });
 

@@ -80,8 +80,8 @@ export interface NativeBinding {
 
 /** Location of the native binding, for {@link loadNative}. */
 export interface NativeOptions {
-  /** Called with one sentence when a patched copy is used. Default: the loggers of this process. */
-  readonly onNotice?: (message: string) => void;
+  /** Logs in one sentence that a patched copy is used. Default: the loggers of this process. */
+  readonly log?: (message: string) => void;
   /** Folder for the patched copy. Default: `unsay` in `XDG_CACHE_HOME`, or in `~/.cache`. */
   readonly cacheDirectory?: string;
   /** The C library's version such as "2.36"; undefined where it is not glibc. Default: this process's. */
@@ -171,7 +171,7 @@ export function prepareNative(options: NativeOptions = {}): string {
       throw new TransportError("NATIVE_REFUSED", `The adapted QUIC binding ${copy} has not the expected SHA-256.`);
     }
   }
-  const notice = options.onNotice ?? logForProcess;
+  const notice = options.log ?? logForProcess;
   notice(`QUIC uses a copy of its native binding adapted to glibc ${glibc}, kept at ${copy}.`);
   return copy;
 }

@@ -8,6 +8,7 @@ import {
   endWith,
   guard,
   InputError,
+  type Logger,
   race,
   StateError,
   TransportError,
@@ -99,14 +100,10 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
     });
     this.#reconnector = new Reconnector({
       ...reach(this.#url, options.connect),
-      onSession: (session) => this.#run(session),
-      onRetry: (reason, waitMs) => {
-        const details = { err: reason, waitMs: Math.round(waitMs) };
-        logger?.warn(details, "The controller has no session to the relay; it tries again.");
-        if (reason) this.#problem(reason);
-      },
+      serve: (session) => this.#run(session),
       ...(options.backoff && { backoff: options.backoff }),
     });
+    background("watch.retries", this.#followRetries(logger));
     background(
       "watch.ended",
       this.#reconnector.closed.then((error) => this.#end(error ?? null)),
@@ -116,6 +113,14 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
       TICK_MS,
     );
     endWith(signal, this.closed, (reason) => this.#end(reason));
+  }
+
+  async #followRetries(logger: Logger | undefined): Promise<void> {
+    for await (const { reason, waitMs } of this.#reconnector.retries) {
+      const details = { err: reason, waitMs: Math.round(waitMs) };
+      logger?.warn(details, "The controller has no session to the relay; it tries again.");
+      if (reason) this.#problem(reason);
+    }
   }
 
   /** Current numbers. */
