@@ -207,9 +207,14 @@ export class Interrupts implements SpeechControl {
 
   // Cuts one speech off the timeline, and queues what follows it again; false when the speech is not there.
   #takeOne(speech: QueuedSpeech): boolean {
-    const { renderer, clock } = this.#options;
+    const { renderer, clock, audioTrack } = this.#options;
     const { start, end } = speech.timeline;
-    if (start === undefined || end === undefined || !renderer.speeches.onTimeline.includes(speech)) return false;
+    if (!renderer.speeches.onTimeline.includes(speech)) return false;
+    if (start === undefined || end === undefined) {
+      // Its source has not delivered a block yet: nothing is sent, but those behind it must not wait for it.
+      const { taken } = this.#cutAt(toTime(Math.max(audioTrack.cursor, audioTrack.end)));
+      return taken.some((one) => one.speech === speech);
+    }
     const reported = speech.state.measured ? (speech.timeline.broadcastAt(speech.state.heard) ?? 0) : 0;
     const position = Math.max(start, toPosition(this.#earliest(clock())), reported);
     const { taken } = this.#cutAt(toTime(position));

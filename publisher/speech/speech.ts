@@ -154,10 +154,10 @@ export class Speech extends EventEmitter<SpeechEvents> {
   /**
    * Takes back what the listeners have not heard of this speech. Other speeches stay, and the next one begins at once.
    * Resolves like `done`, when the listeners have reported how far they heard, after a second at most. Does nothing
-   * after the end.
+   * after the end, and after a resume as another speech.
    */
   interrupt(): Promise<SpeechResult> {
-    if (this.#parts.state.result === undefined) this.#parts.control.interrupt(this.id);
+    if (this.#parts.state.result === undefined && this.#resumedAs === undefined) this.#parts.control.interrupt(this.id);
     return this.done;
   }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { SpeechResult } from "../../publisher/index.js";
+import { openAudio, type SpeechResult } from "../../publisher/index.js";
 import { VirtualStage } from "../support/virtual-stage.js";
 
 const SAMPLES_PER_MS = 48;
@@ -211,4 +211,25 @@ test("something new waits behind a paused speech, or drops it where that is aske
   expect(await paused.done).toMatchObject({ outcome: "interrupted", measured: true });
   expect(await result(stage, queued.done)).toMatchObject({ outcome: "finished" });
   expect(await result(stage, dropping.done)).toMatchObject({ outcome: "finished" });
+});
+
+test("a speech that is interrupted or paused before it has a whole frame holds nothing up but what waits for its resume", async () => {
+  for (const act of ["interrupt", "pause"] as const) {
+    const stage = new VirtualStage({ aheadMs: 600 });
+    const first = stage.renderer.say(openAudio({ sampleRate: 48_000, format: "s16le" }), {});
+    first.write(new Int16Array(480).fill(3000));
+    await stage.runTo(50);
+    void first[act]();
+    await stage.runTo(100);
+    expect(first.phase).toBe(act === "pause" ? "paused" : "done");
+    const next = stage.say(whole(300));
+    if (act === "pause") {
+      await settled(stage, 1000);
+      expect([first.phase, next.phase, first.heardMs]).toEqual(["paused", "queued", 0]);
+      first.resume();
+      first.end();
+      expect(await result(stage, first.done)).toMatchObject({ outcome: "finished", heardMs: 10 });
+    } else expect(await first.done).toMatchObject({ outcome: "interrupted", heardMs: 0 });
+    expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 300 });
+  }
 });
