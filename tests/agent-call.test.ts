@@ -64,7 +64,7 @@ function media(audio: Uint8Array, streamSid: string): string {
   return JSON.stringify({ event: "media", streamSid, media: { payload: Buffer.from(audio).toString("base64") } });
 }
 
-test("marks of a bot come back when the audio before them was heard, and all that wait when it clears", async () => {
+test("a bot gets its marks back when the audio before them was heard, and all pending ones when it clears", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -141,7 +141,7 @@ test("a caller's audio reaches the bot as mu-law every 20 ms, with keys and the 
   expect(bot.received.some(({ event }) => event === "dtmf")).toBe(true);
 });
 
-test("a bot that sends junk, other streams, files and endless messages ends neither the call nor what is right in it", async () => {
+test("a bot that sends junk, other streams, files and endless messages harms neither the call nor its valid audio", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -178,7 +178,7 @@ test("a bot that sends junk, other streams, files and endless messages ends neit
   expect(await call.closed).toMatchObject({ code: "BOT_LEFT" });
 });
 
-test("a bot that can't be reached, and one that is no WebSocket URL, get one clear error", async () => {
+test("a bot that is unreachable, or has no WebSocket URL, causes one clear error", async () => {
   await using stage = new Stage();
   const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });
   const call = new MediaStreamsCall({ bot: "ws://127.0.0.1:9/media", publisher });
@@ -191,7 +191,7 @@ test("a bot that can't be reached, and one that is no WebSocket URL, get one cle
   );
 });
 
-test("with no listener marks come back by the clock, and that is said once", async () => {
+test("without a listener a bot gets its marks back by the clock, with one notice", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -254,7 +254,7 @@ test("a stock Twilio bot of the OpenAI SDK truncates at what was heard, and talk
   expect(realtime.all("conversation.item.truncate")).toHaveLength(1);
 });
 
-test("unsay call plays what a bot says to its end, and exits with its numbers when the bot hangs up", async () => {
+test("unsay call plays a bot's audio to its end, and exits with its numbers when the bot hangs up", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const ear = new Ear();

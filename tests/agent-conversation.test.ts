@@ -38,7 +38,7 @@ function openCaller() {
   return { caller, speak: (samples: Float32Array) => audio.push!.write(samples) };
 }
 
-test("a word of the caller interrupts the agent, and the reply that is said at once is heard whole", async () => {
+test("a caller's word interrupts the agent, and the immediate reply is heard completely", async () => {
   const { caller, speak } = openCaller();
   using conversation = new Conversation({ caller, publisher });
   const before = ear.audibleMs;
@@ -60,7 +60,7 @@ test("a word of the caller interrupts the agent, and the reply that is said at o
   expect(conversation.speeches).toEqual([]);
 });
 
-test("a pause that was a false alarm loses nothing of what the agent says, and one that was not takes it back", async () => {
+test("a pause for a false alarm loses no audio of the agent, and a pause for a real one takes it back", async () => {
   const { caller, speak } = openCaller();
   const answers = [true, false];
   const isFalseAlarm = async () => answers.shift()!;
@@ -85,7 +85,7 @@ test("a pause that was a false alarm loses nothing of what the agent says, and o
   expect(conversation.held).toBe(false);
 });
 
-test("options that are none are named", () => {
+test("invalid options are refused by name", () => {
   const { caller } = openCaller();
   expect(() => new Conversation({ caller, publisher, bargeIn: { minDurationMs: -1 } })).toThrow(
     "Conversation.bargeIn.minDurationMs must be at least 0, but is -1.",

@@ -56,7 +56,7 @@ class TestAgent {
   }
 }
 
-test("an agent at the door learns when its voice starts, stops and is cut, to the word, and hears the caller", async () => {
+test("an agent at the door gets the start, stop and cut of its voice, to the word, and the caller's audio", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const model = stage.use(await loadModel("models/unsay-denoise.onnx"));
@@ -109,7 +109,7 @@ test("an agent at the door learns when its voice starts, stops and is cut, to th
   expect(String(refused)).toContain("401");
 });
 
-test("unsay agent opens the door at its port and says where", async () => {
+test("unsay agent opens the door at its port and prints its URL", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const ended = new AbortController();

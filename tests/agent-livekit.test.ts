@@ -151,7 +151,7 @@ test("an AgentSession's reply that is interrupted keeps the words that the liste
   expect(heard.finished[0]).toMatchObject({ playbackPosition: 3, interrupted: false });
 });
 
-test("a paused output falls silent and goes on with the next sample", async () => {
+test("a paused output falls silent and continues with the next sample", async () => {
   const { session, output, heard } = await converse(true);
   expect(output.canPause).toBe(true);
   const before = ear.audibleMs;

@@ -70,7 +70,7 @@ test("an interrupted item is cancelled first, then truncated once, where the lis
   expect(Number.isInteger(truncate!.audio_end_ms)).toBe(true);
 });
 
-test("a server that interrupts by itself gets no cancel, and parts behind the one that is heard are truncated at 0", async () => {
+test("a server that interrupts by itself gets no cancel, and parts behind the audible one are truncated at 0", async () => {
   const { server } = await converse(true);
   const before = ear.audibleMs;
   server.answer({ ...answer, response: "r2", item: "i2", audio: tone(1200), more: true });
@@ -87,7 +87,7 @@ test("a server that interrupts by itself gets no cancel, and parts behind the on
   expect(second).toMatchObject({ item_id: "i2", content_index: 1, audio_end_ms: 0 });
 });
 
-test("an interrupt after the end truncates nothing, and the next answer is heard whole", async () => {
+test("an interrupt after the end truncates nothing, and the next answer is heard completely", async () => {
   const { server, session } = await converse(false);
   const before = ear.audibleMs;
   server.answer({ ...answer, response: "r3", item: "i3", audio: tone(500) });

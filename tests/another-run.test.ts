@@ -35,7 +35,7 @@ function say(track: Track.Producer, level: number): void {
   }
 }
 
-test("a listener hears a run that takes another's place in the same broadcast, under the same names and numbers", async () => {
+test("a listener hears a new run that replaces another in the same broadcast, under the same names and numbers", async () => {
   const relay = new Relay({ host: "127.0.0.1", port: 0 });
   const url = `http://127.0.0.1:${(await relay.listen()).port}`;
   const session = await connect(new URL(url), { backends: ["qmux"] });

@@ -181,7 +181,7 @@ const VARIANTS: readonly Variant[] = [
   ),
 ];
 
-describe("a WAV file is played in its length and at its level", () => {
+describe("a WAV file plays with its length and its level", () => {
   test.each(VARIANTS)("%s", async (name, bytes, { frames = 4800, noise = -60, warning } = {}) => {
     const fromFile = await hear({ file: write(name, bytes) });
     expect(fromFile.frames).toBe(frames);
@@ -206,7 +206,7 @@ const refused = async (options: SourceOptions): Promise<string> => {
 
 const noFfmpeg = "ffmpeg, which reads other formats, is not installed";
 
-test("without ffmpeg a file that only ffmpeg can read is refused for what it holds", async () => {
+test("without ffmpeg a file that only ffmpeg can read is refused with the name of its format", async () => {
   const cases: readonly [name: string, bytes: Uint8Array, reason: string][] = [
     ["adpcm", waveFile({ channels: mono, code: 2, bits: 4 }), "holds Microsoft ADPCM (format code 2) instead of PCM"],
     ["mp3", waveFile({ channels: mono, code: 0x55, bits: 0 }), "holds MP3 (format code 85) instead of PCM"],
@@ -235,7 +235,7 @@ test("without ffmpeg a file that only ffmpeg can read is refused for what it hol
   }
 });
 
-test("a file without audio plays nothing and says so; a LIST chunk is no audio", async () => {
+test("a file without audio plays nothing and causes a warning; a LIST chunk does not count as audio", async () => {
   for (const behind of [undefined, chunk("LIST", junk(4000)), chunk("id3 ", junk(4001))]) {
     const bytes = waveFile({ channels: [new Float32Array(0)], ...(behind && { behind }) });
     for (const loop of [false, true]) {
@@ -419,7 +419,7 @@ test.each(LAYOUTS)("%s is mixed down by BS.775", async (name, count, mask, mono,
   expectLevels(await hear({ samples, inputChannels: count, channels: 2 }), stereo.at(-1)!, "samples");
 });
 
-test("a sum beyond full scale is turned down, not clipped, and the level comes back", async () => {
+test("a mix beyond full scale is turned down, not clipped, and the level comes back", async () => {
   const loud = Float32Array.from(
     { length: 48_000 },
     (_, i) => (i < 4800 ? 1 : 0.05) * Math.sin((2 * Math.PI * i) / 48),
@@ -433,7 +433,7 @@ test("a sum beyond full scale is turned down, not clipped, and the level comes b
   expect(Math.max(...mixed.slice(43_200)) / (0.05 * sum)).toBeCloseTo(1, 2);
 });
 
-test("a loop plays what is there again and again, of files and of pipes", async () => {
+test("a loop plays the available audio over and over, from files and from pipes", async () => {
   const cutOff = waveFile({ channels: mono, size: 0x7ffff000 });
   for (const options of [{ file: write("loop", cutOff) }, { pcm: cut(cutOff) }]) {
     const source = await openSource({ ...options, loop: true });
@@ -446,7 +446,7 @@ test("a loop plays what is there again and again, of files and of pipes", async 
 
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
-test("a named pipe is read as a file, also one whose writer comes late, and closing ends a read that waits", async () => {
+test("a named pipe is read like a file, even with a late writer, and closing ends a pending read", async () => {
   const pipe = join(folder, "pipe");
   execFileSync("/usr/bin/mkfifo", [pipe]);
   const before = openFiles();
@@ -469,7 +469,7 @@ test("a named pipe is read as a file, also one whose writer comes late, and clos
   await expect.poll(openFiles).toBeLessThanOrEqual(before);
 });
 
-test("a refused file leaves no file open", async () => {
+test("a refused file stays closed", async () => {
   await refused({ file: write("first", whole) });
   const before = openFiles();
   for (let index = 0; index < 50; index++) {
@@ -522,7 +522,7 @@ describe("with ffmpeg", () => {
     expectLevels(await hear({ file, channels: 2 }), [DB3, DB3], kind);
   });
 
-  test("what ffmpeg can not read either is refused with its reason, and leaves no process and no file", async () => {
+  test("a file that ffmpeg cannot read either is refused with its reason, and leaves no process and no open file", async () => {
     const file = write("text", Buffer.from("these are just words"));
     await refused({ file });
     const before = openFiles();
@@ -535,7 +535,7 @@ describe("with ffmpeg", () => {
     await expect.poll(openFiles).toBeLessThanOrEqual(before);
   });
 
-  test("a file cut off in the middle plays as far as it goes", async () => {
+  test("a truncated file plays up to its end", async () => {
     const bytes = readFileSync(join(encoded, "mono.aiff"));
     const heard = await hear({ file: write("cut.aiff", bytes.subarray(0, bytes.length - 1000)) });
     expect(heard.frames).toBe(4300);

@@ -78,7 +78,7 @@ async function openPage(stage: Stage, url: string): Promise<{ readonly page: Pag
   return { page, said };
 }
 
-test("the element makes a script of at most 90 KB gzipped, with nothing of Node, zod or a model in it", async () => {
+test("the element makes a script of at most 90 KB gzipped, without Node, zod or a model", async () => {
   const { contents, inputs, metafile } = await bundle('import "./watch/browser/element.js";');
   expect(gzipSync(contents, { level: 9 }).length).toBeLessThan(MAX_GZIPPED_BYTES);
   const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
@@ -182,7 +182,7 @@ test("a listener and a caller hear the microphone of a page, in Opus and in PCM,
   }
 });
 
-test("a page whose microphone is refused says so in a sentence", async () => {
+test("a page whose microphone is refused shows the reason in a sentence", async () => {
   const { text } = await bundle('import "./publisher/browser/talk-element.js";');
   await using stage = new Stage();
   const url = await serve(stage, text, "<unsay-talk controls></unsay-talk>");

@@ -50,7 +50,7 @@ test("every wrong input gets one sentence with a stable code, and an exit code o
   });
 });
 
-test("help says what there is, and the settings can be shown without running", async () => {
+test("help lists the commands, and prints settings without running", async () => {
   const help = await unsay(["--help"]);
   expect(help.exitCode).toBe(0);
   for (const name of ["demo", "relay", "publish", "watch"]) expect(help.out).toContain(name);
@@ -61,7 +61,7 @@ test("help says what there is, and the settings can be shown without running", a
   expect(JSON.parse(shown.out)).toMatchObject({ port: 5000, host: "::1", repeat: false });
 });
 
-test("a port in use, a refused certificate, a missing relay and a missing broadcast are told in one sentence", async () => {
+test("a port in use, a refused certificate, a missing relay and a missing broadcast each cause one sentence", async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const taken = (server.address() as AddressInfo).port;
@@ -72,9 +72,9 @@ test("a port in use, a refused certificate, a missing relay and a missing broadc
   } finally {
     server.close();
   }
-  const nobody = await unsay(["watch", `http://127.0.0.1:${taken}`, "--timeout-ms", "1500"]);
-  expect(nobody.exitCode).toBe(1);
-  expect(nobody.error).toContain(`127.0.0.1:${taken}`);
+  const silentRelay = await unsay(["watch", `http://127.0.0.1:${taken}`, "--timeout-ms", "1500"]);
+  expect(silentRelay.exitCode).toBe(1);
+  expect(silentRelay.error).toContain(`127.0.0.1:${taken}`);
 
   const relay = new Relay({ port: 0 });
   const { port } = await relay.listen();

@@ -18,7 +18,7 @@ import { refused } from "./support/refused.js";
 const BACKENDS: { backend: Backend; backpressure: boolean }[] = [
   { backend: "quic", backpressure: true },
   { backend: "qmux", backpressure: true },
-  // Its library takes in what nobody reads.
+  // Its library buffers unread data.
   { backend: "http2", backpressure: false },
 ];
 
@@ -100,7 +100,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     }
   });
 
-  test("a one-way stream keeps the order of writes that nobody waited for", async () => {
+  test("a one-way stream keeps the order of writes that no caller awaits", async () => {
     const { client, served } = await pair();
     const stream = await client.openUnidirectional({ priority: 5 });
     for (let i = 0; i < 100; i++) void stream.write(Uint8Array.of(i));
@@ -150,7 +150,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     expect(await (await served.acceptUnidirectional())!.read()).toEqual(Uint8Array.of(4));
   });
 
-  test("a stream lives on when whoever opened it keeps no reference to it", async () => {
+  test("a stream stays open when its opener keeps no reference to it", async () => {
     const { client, served } = await pair();
     await (async () => {
       const { send } = await client.openBidirectional();
@@ -174,7 +174,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     expect(ends).toEqual([]);
   });
 
-  test("streams that the reader stopped make room for others, also while the writer still holds them", async () => {
+  test("streams that the reader stopped make room for others, even while the writer still holds them", async () => {
     const { client, served } = await pair();
     const held = [];
     for (let i = 0; i < 250; i++) {
@@ -192,7 +192,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     expect(held).toHaveLength(250);
   });
 
-  test("datagrams arrive whole, one that is too large is refused and harms nothing", async () => {
+  test("a datagram arrives complete, and one that is too large is refused and harms no other", async () => {
     const { client, served } = await pair();
     const received: number[] = [];
     const receiving = (async () => {
@@ -215,7 +215,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     expect(client.datagrams!.send(new Uint8Array(1))).toBe(false);
   });
 
-  test("code and reason of a close reach the other end, whatever waits there ends", async () => {
+  test("code and reason of a close reach the other end, and everything that waits there ends", async () => {
     for (const closer of ["client", "served"] as const) {
       const { client, served } = await pair();
       const [near, far] = closer === "client" ? [client, served] : [served, client];
@@ -258,7 +258,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     await serving;
   });
 
-  test("what nobody reads holds up neither end: the writer waits, other streams go on, and everything arrives in the end", async () => {
+  test("an unread stream blocks neither end: the writer waits, other streams continue, and everything arrives in the end", async () => {
     const { client, served } = await pair();
     const slow = await client.openUnidirectional();
     const total = 16 << 20;
@@ -296,7 +296,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     await writing;
   });
 
-  test("a server closes with an accept pending, refuses who waits, and its port is free again", async () => {
+  test("a server closes with an accept pending, refuses waiting clients, and frees its port", async () => {
     const { server, dial } = await start();
     const pending = server.accept();
     const dialled = dial("/a");
@@ -319,7 +319,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     await again.close();
   });
 
-  test("a request that is refused fails at the client and can not be accepted any more", async () => {
+  test("a refused request fails at the client and cannot be accepted any more", async () => {
     const { server, dial } = await start();
     const connecting = dial("/secret");
     connecting.catch(() => undefined);

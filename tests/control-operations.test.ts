@@ -85,7 +85,7 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
 
 // They wait for audio to be heard, each at a relay of its own.
 describe.concurrent("Publisher.control", () => {
-  test("a publisher swaps its source, writes audio into it and turns knobs, all heard long before what was sent ahead ends", async () => {
+  test("a publisher swaps its source, splices audio into it and sets knobs, all audible long before the lead ends", async () => {
     const { publisher, playhead, heard } = await setUp({
       source: await open(tone(60, 440)),
       sources: async (name) => {
@@ -135,10 +135,10 @@ describe.concurrent("Publisher.control", () => {
     });
   });
 
-  test("a knob takes effect within a second of the playhead, also where relays hold what was sent eight seconds ahead", async () => {
+  test("a knob takes effect within a second of the playhead, even where relays hold groups sent eight seconds ahead", async () => {
     const { publisher, playhead, heard } = await setUp({ source: await open(tone(60, 440)), aheadMs: 8000 });
     await until("all is sent ahead", () => publisher.stats().leadMs > 7900);
-    // So that reports tell of groups that the relay has held.
+    // So that reports cover groups that the relay has held.
     const started = playhead();
     await until("more is heard", () => playhead() > started + 3_000_000);
     const at = playhead();
@@ -182,7 +182,7 @@ describe.concurrent("Publisher.control", () => {
     await until("all is sent ahead again", () => publisher.stats().leadMs > 1500);
   });
 
-  test("a publisher swaps models and noise profiles under a speech, and renders again what was sent ahead", async () => {
+  test("a publisher swaps models and noise profiles during a speech, and renders the lead again", async () => {
     const { publisher } = await setUp({
       source: await open(tone(60, 440)),
       model: fixture("tiny.onnx"),

@@ -63,7 +63,7 @@ async function controlled(door: Door, limits: Partial<RemoteControlLimits> = {})
     async control(value, payload): Promise<ControlEvent> {
       const operation = parseOperation(value, payload);
       done.push({ operation, payload });
-      if (operation.op === "swap_source") throw new Error("internals that are nobody's business");
+      if (operation.op === "swap_source") throw new Error("internals that no peer should see");
       const { op, requestId } = operation;
       return { outcome: "applied", op, requestId, controlEpoch: done.length, reason: undefined };
     },
@@ -133,7 +133,7 @@ describe.each([
   ["our relay over qmux", () => ours("qmux")],
   ["a relay on stock @moq/net", stock],
 ])("a controller through %s", (_, make) => {
-  test("a publisher does operations in their order, payloads byte for byte, each with one event, also after broken sessions", async () => {
+  test("a publisher runs operations in order, payloads byte for byte, each with one event, even after broken sessions", async () => {
     const door = await make();
     const { done, remote, session, open } = await controlled(door);
     const one = controller(door);
@@ -188,7 +188,7 @@ describe.each([
   ["our relay over qmux", () => ours("qmux")],
   ["a relay on stock @moq/net", stock],
 ])("a publisher of sound controlled through %s", (_, make) => {
-  test("a publisher under control turns a knob, swaps its model, splices audio in and falls silent", async () => {
+  test("a publisher under control changes a knob, swaps its model, splices audio in and falls silent", async () => {
     const door = await make();
     const model = "publisher/denoise/fixtures/tiny.onnx";
     const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
@@ -234,7 +234,7 @@ describe.each([
 });
 
 describe("a publisher that takes control", () => {
-  test("a publisher answers a repeated request with the same event and does it once", async () => {
+  test("a publisher answers a repeated request with the same event and runs it once", async () => {
     const door = await ours("quic");
     const { done } = await controlled(door);
     const { say, answers } = await hostile(door, "parrot");
@@ -249,7 +249,7 @@ describe("a publisher that takes control", () => {
     expect(new Set(answers.map((answer) => answer.controlEpoch)).size).toBe(1);
   });
 
-  test("a publisher serves its other controllers beside those that send rubbish, too much, or nothing more", async () => {
+  test("a publisher serves its other controllers beside those that send rubbish, too much, or nothing any more", async () => {
     const door = await ours("quic");
     const { remote, done } = await controlled(door, {
       payloadBytes: 100_000,
@@ -335,7 +335,7 @@ describe("a publisher that takes control", () => {
       await ends(requestId, act).toMatchObject([{ reason: expect.stringContaining(reason) }]);
     }
 
-    // Out of order and with a hole; nobody waits for what never comes.
+    // Out of order and with a hole; the publisher does not wait for a request that never comes.
     request("late", { op: "resume", order: 50 });
     await expect.poll(() => bad.answers.some((answer) => answer.event === "resume_applied")).toBe(true);
     let flood = 0;
@@ -377,7 +377,7 @@ describe("a publisher that takes control", () => {
     expect(remote.counters).toMatchObject({ controllers: 1, requests: 1 });
   });
 
-  test("a publisher does what the command line says, which prints the outcome in one line and its exit code", async () => {
+  test("a publisher follows the command line, which prints the outcome in one line and exits with its code", async () => {
     const door = await ours("quic");
     const { done } = await controlled(door);
     const run = (...argv: string[]) => unsay(["control", door.url, ...argv]);
@@ -417,7 +417,7 @@ describe("a publisher that takes control", () => {
       expect(await run(...argv)).toMatchObject({ exitCode: 2, error: expect.stringMatching(sentence) });
   });
 
-  test("a controller says when there is no publisher", async () => {
+  test("a controller reports that there is no publisher", async () => {
     const door = await ours("quic");
     const lonely = controller(door, { timeoutMs: 500 });
     await expect(lonely.send({ op: "interrupt" })).rejects.toMatchObject({

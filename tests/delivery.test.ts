@@ -99,7 +99,7 @@ async function listen(stage: Stage, relay: Relay, seed: number, down: Link, up: 
   return { listener, link };
 }
 
-test.concurrent("a relay changes to the lower rendition on a full path, group by group, while a listener needs it", async () => {
+test.concurrent("a relay switches to the lower rendition on a full path, group by group, while a listener needs it", async () => {
   await using stage = new Stage();
   const relay = await stage.relay({ limits: { trackIdleMs: 500 } });
   const live = await Live.start(stage, relay, ["audio", "audio-low"]);
@@ -121,7 +121,7 @@ test.concurrent("a relay changes to the lower rendition on a full path, group by
   await eventually(() => expect(live.wanted).toEqual({ audio: false, "audio-low": false }), 40_000);
 }, 60_000);
 
-test.concurrent("a relay skips what does not fit where there is no lower rendition, and says why", async () => {
+test.concurrent("a relay without a lower rendition skips groups that do not fit, and counts why", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   await Live.start(stage, relay, ["audio"]);
@@ -136,7 +136,7 @@ test.concurrent("a relay skips what does not fit where there is no lower renditi
   expect(link.stats().down.bytesQueued).toBeLessThan(20_000);
 }, 60_000);
 
-test.concurrent("a relay repeats objects where the path loses some, and nowhere else", async () => {
+test.concurrent("a relay repeats objects where the path loses packets, and nowhere else", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   await Live.start(stage, relay, ["audio"], "audio-low");

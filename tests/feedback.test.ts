@@ -93,7 +93,7 @@ async function interruptHeard(publisher: Publisher, listeners: readonly Listener
   }
 }
 
-test.concurrent("a listener reports on a broadcast of its own where the relay reads no reports, and an interrupt learns how far it heard", async () => {
+test.concurrent("a listener reports on its own broadcast where the relay reads no reports, and an interrupt finds out how far it heard", async () => {
   await using stage = new Stage();
   const relay = await stage.relay({}, { ignoreReports: true });
   const publisher = await publish(stage, relay);
@@ -101,9 +101,9 @@ test.concurrent("a listener reports on a broadcast of its own where the relay re
   await eventually(() => expect(made.stats().playing).toBe(true));
   expect(made.stats()).toMatchObject({ relay: undefined, feedbacks: 0 });
   await eventually(() => expect(publisher.stats().listeners).toBe(1));
-  const { feedbacks, relay: told } = made.stats();
+  const { feedbacks, relay: receipt } = made.stats();
   expect(feedbacks).toBeGreaterThan(0);
-  expect(told).toBeUndefined();
+  expect(receipt).toBeUndefined();
   expect(relay.stats()).toMatchObject({ listeners: 0, broadcasts: 2 });
   await eventually(() => expect(made.stats().bufferMs).toBeGreaterThan(500));
   const { perListener, rewound } = await publisher.interrupt();
@@ -115,7 +115,7 @@ test.concurrent("a listener reports on a broadcast of its own where the relay re
   await eventually(() => expect(relay.stats().broadcasts).toBe(1));
 });
 
-test.concurrent("a publisher leaves a listener's broadcast of reports alone where the relay reads reports", async () => {
+test.concurrent("a publisher ignores a listener's broadcast of reports where the relay reads reports", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = await publish(stage, relay);
@@ -129,7 +129,7 @@ test.concurrent("a publisher leaves a listener's broadcast of reports alone wher
   expect(direct.stats().relay?.skips).toEqual({ window: 0, age: 0, passed: 0, stale: 0, overflow: 0 });
 });
 
-test.concurrent("a publisher ignores reports of another broadcast and what is no report at all", async () => {
+test.concurrent("a publisher ignores reports of another broadcast and bytes that are not a report", async () => {
   await using stage = new Stage();
   const relay = await stage.relay({}, { ignoreReports: true });
   const publisher = await publish(stage, relay);
@@ -156,7 +156,7 @@ test.concurrent("a publisher ignores reports of another broadcast and what is no
   expect(made.stats().reports).toBeGreaterThan(0);
 });
 
-test.concurrent("a publisher reads reports although one before them is given up on the way, or never comes", async () => {
+test.concurrent("a publisher reads reports although one before them is given up in transit, or never arrives", async () => {
   await using stage = new Stage();
   const relay = await NetRelay.listen();
   stage.use(relay);
@@ -211,7 +211,7 @@ test.concurrent("a publisher reads reports although one before them is given up 
   await eventually(() => expect(report()).toBe(1));
 });
 
-test.concurrent("an edge reports on a broadcast of its own where the upstream relay knows nothing of reports", async () => {
+test.concurrent("an edge reports on its own broadcast where the upstream relay does not support reports", async () => {
   await using stage = new Stage();
   const upstream = await NetRelay.listen();
   stage.use(upstream);
@@ -283,7 +283,7 @@ test.concurrent("a relay takes reports on a stream as it takes those in datagram
   expect(made.stats().feedbacks).toBe(0);
 });
 
-test.concurrent("a publisher without datagrams gets the reports summed up, and an interrupt learns what was heard", async () => {
+test.concurrent("a publisher without datagrams gets the aggregated reports, and an interrupt finds out what was heard", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = await publish(stage, await withoutDatagrams(stage, relay), { connect: { backends: ["qmux"] } });
@@ -294,7 +294,7 @@ test.concurrent("a publisher without datagrams gets the reports summed up, and a
   expect(relay.stats()).toMatchObject({ broadcasts: 1, listeners: 1 });
 });
 
-test.concurrent("a session knows a stream of reports by its first bytes, however these are cut", async () => {
+test.concurrent("a session recognises a stream of reports by its first bytes, however these are cut", async () => {
   await using stage = new Stage();
   const certificate = await createCertificate();
   const server = await listen({ backend: "quic", host: "127.0.0.1", port: 0, certificate });

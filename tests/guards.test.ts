@@ -5,10 +5,10 @@ import { expect, test } from "vitest";
 const root = join(import.meta.dirname, "..");
 /** What runs beside strangers. The page and the command line have an end of their own. */
 const FOLDERS = ["publisher", "relay", "watch", "transport"];
-/** Arrows that can't throw: they settle a promise that somebody waits for, or end a socket. */
+/** Arrows that can't throw: they settle an awaited promise, or end a socket. */
 const HARMLESS = /^\(\) =>\s*(resolve|reject|abandon|settle|socket\.(destroy|terminate)|fresh\(\)\.then)\(/;
 
-test("no timer and no promise that nobody waits for runs code of ours without a guard", () => {
+test("no timer and no unawaited promise runs our code without a guard", () => {
   const bare: string[] = [];
   let checked = 0;
   for (const folder of FOLDERS) {

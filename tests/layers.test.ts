@@ -42,8 +42,7 @@ const WORDS: Record<string, number> = {
   bench: 1,
   container: 7,
   docs: 1,
-  models: 2,
-  tests: 99,
+  tests: 3,
   watch: 1,
 };
 

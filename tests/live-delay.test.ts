@@ -27,7 +27,7 @@ function broadcast({
   return { stage, worst };
 }
 
-test("2 s of audio that waited before a live broadcast began are made good within 10 s, by small skips", async () => {
+test("a listener makes up for 2 s of audio that waited before a live broadcast within 10 s, by small skips", async () => {
   const { stage, worst } = broadcast({ backlogMs: 2000 });
   await stage.runTo(20_000);
   expect(worst(500, 1500)).toBeGreaterThan(1900);
@@ -52,7 +52,7 @@ test.each([0.98, 1.02, 0.995, 1.005])(
   },
 );
 
-test("audio that waits while the publisher stands still comes late, and is soon in time again", async () => {
+test("audio that waits while the publisher stalls comes late, and is soon in time again", async () => {
   let blocks = 100;
   const { stage, worst } = broadcast({ blocksPerTick: () => blocks });
   await stage.runTo(10_000);
@@ -64,7 +64,7 @@ test("audio that waits while the publisher stands still comes late, and is soon 
   expect(worst(20_000, 25_000)).toBeLessThan(200);
 });
 
-test("a source that captured nothing for a while goes on in time", async () => {
+test("a source that captured nothing for a while continues in time", async () => {
   const { stage, worst } = broadcast({ stall: (at) => (at === 10_000 ? 600 : 0) });
   await stage.runTo(25_000);
   expect(worst(9000, 10_000)).toBeLessThan(200);

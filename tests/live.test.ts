@@ -27,7 +27,7 @@ async function* microphone(signal: AbortSignal): AsyncGenerator<Uint8Array> {
   }
 }
 
-test("who joins a live broadcast a second late starts at what is captured then", async () => {
+test("a listener that joins a live broadcast a second late starts at the audio captured then", async () => {
   const relay = new Relay({ host: "127.0.0.1", port: 0 });
   closers.push(() => relay.close());
   const url = `http://127.0.0.1:${(await relay.listen()).port}`;
@@ -42,6 +42,6 @@ test("who joins a live broadcast a second late starts at what is captured then",
   closers.push(() => listener.close());
   await expect.poll(() => listener.stats().playing, PATIENCE).toBe(true);
   expect(listener.stats().bufferMs).toBeLessThan(300);
-  // Not what was captured before anybody listened.
+  // Not the audio captured before there was a listener.
   expect(listener.stats().playheadUs).toBeGreaterThan(800_000);
 });

@@ -19,7 +19,7 @@ async function startRelay(
 
 const SMALL = { watchers: 4, seconds: 1, perSecond: 50, payloadBytes: 160, signal: new AbortController().signal };
 
-test("a load run counts what each of its watchers got, over datagrams and streams, and leaves nothing behind", async () => {
+test("a load run counts the objects of each watcher, over datagrams and streams, and leaves no session behind", async () => {
   const { relay, url } = await startRelay();
   for (const [via, backend] of [
     ["datagram", "quic"],
@@ -37,7 +37,7 @@ test("a load run counts what each of its watchers got, over datagrams and stream
   }
 });
 
-test("a load run tells how many watchers could not join, and goes nowhere without the right to publish", async () => {
+test("a load run counts the watchers that could not join, and fails without the right to publish", async () => {
   const { url } = await startRelay({ limits: { sessions: 3 } });
   const options = { ...SMALL, via: "datagram", connect: { backends: ["quic"] } } as const;
   expect(await loadRelay({ ...options, url })).toMatchObject({ joined: 2, failed: 2 });

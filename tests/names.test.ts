@@ -84,7 +84,7 @@ test("a publisher, listeners and a controller meet however they spell a name, an
   for (const { relay: carriage } of listeners.map((listener) => listener.stats())) expect(carriage).toBeDefined();
 });
 
-test("a listener hears a broadcast of another make at the very path it is given, and the relay takes its reports", async () => {
+test("a listener hears a broadcast of another make at the path it is given, and the relay takes its reports", async () => {
   const path = "strangers/pipecat-bot";
   await publishAt(path);
   const listener = listen("strangers//pipecat-bot");

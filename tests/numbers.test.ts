@@ -22,7 +22,7 @@ async function watch(stage: VirtualStage, untilMs: number) {
 const wrong = (record: Awaited<ReturnType<typeof watch>>) =>
   record.filter(({ playing, silentMs }) => (playing ? silentMs > TENS_OF_MS : silentMs < 10));
 
-test("a listener plays while audio is heard and not in a meant pause, and counts no underrun for a start or a pause", async () => {
+test("a listener plays while audio is audible and not in an intended pause, and counts no underrun for a start or a pause", async () => {
   const stage = new VirtualStage();
   for (const pauseMs of [200, 1500, 4000]) {
     stage.say(utterance(1200));
@@ -51,7 +51,7 @@ test("a listener stops playing within tens of milliseconds of an interrupt, and 
   }
 });
 
-test("a listener stops playing within tens of milliseconds of the end of what it has when its relay dies", async () => {
+test("a listener stops playing within tens of milliseconds of the end of its audio when its relay dies", async () => {
   const stage = new VirtualStage();
   stage.say(utterance(20_000));
   await stage.runTo(3000);

@@ -42,7 +42,7 @@ function claimsOf(token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split(".")[1]!, "base64url").toString("utf8"));
 }
 
-test("keys are made for their owner's eyes alone and never overwritten, and tokens say what was asked", async () => {
+test("only the owner can read a new key, no key is overwritten, and a token has the requested claims", async () => {
   const folder = temporary();
   const key = join(folder, "key.jwk");
   const open = join(folder, "public.jwk");
@@ -90,7 +90,7 @@ test("keys are made for their owner's eyes alone and never overwritten, and toke
   for (const name of ["x", "y"]) expect(() => statSync(join(folder, name))).toThrow();
 });
 
-test("a relay with keys takes tokens, which nothing prints or logs, and drains when it is told to end", {
+test("a relay with keys takes tokens, which it never prints or logs, and drains on SIGTERM", {
   timeout: 120_000,
 }, async () => {
   const keys = join(temporary(), "keys");
@@ -172,7 +172,7 @@ test("a relay with keys takes tokens, which nothing prints or logs, and drains w
     for (const part of token.split(".").slice(1)) expect(everything).not.toContain(part);
 });
 
-test("a relay serves what its upstream has, and ends in order at once when nobody is there", {
+test("a relay serves its upstream's broadcasts, and ends in order at once without clients", {
   timeout: 120_000,
 }, async () => {
   const { url: origin } = await startRelay();

@@ -227,7 +227,7 @@ test.each(CASES)("every wrong option of $name is refused in one sentence that na
   }
 });
 
-test.each(CASES)("$name refuses what is no object of options, and options that it does not know", async (each) => {
+test.each(CASES)("$name refuses anything but an object of options, and unknown options", async (each) => {
   const { name, make, right } = each;
   for (const value of [7, "x", null])
     expect(await errorOf(() => make(value as never)), `${name}(${value})`).toMatchObject({
@@ -244,7 +244,7 @@ test.each(CASES)("$name refuses what is no object of options, and options that i
   });
 });
 
-test("a model's path that is no path is refused in one sentence", async () => {
+test("an invalid path of a model is refused in one sentence", async () => {
   for (const path of [7, "", undefined])
     expect(await errorOf(() => loadModel(path as never))).toMatchObject({
       code: "INVALID_OPTION",

@@ -66,7 +66,7 @@ async function listen(options: OpusOptions, gaps: "concealed" | "silent" | "none
 }
 
 describe("speech over a link that loses every tenth packet", () => {
-  test("speech is understood nearly as well as without loss when packets carry a copy of the one before, for the same bytes", async () => {
+  test("listeners understand speech nearly as well as without loss when packets carry a copy of the one before, for the same bytes", async () => {
     for (const application of ["voice", "audio"] as const) {
       for (const frameMs of [20, 10] as const) {
         const options = { application, frameMs, fec: true, packetLossPercent: 15 };
@@ -82,12 +82,12 @@ describe("speech over a link that loses every tenth packet", () => {
     }
   });
 
-  test("speech is understood better with extrapolated audio than with silence where there is no copy", async () => {
+  test("listeners understand speech better with extrapolated audio than with silence where there is no copy", async () => {
     for (const frameMs of [20, 10] as const) {
       const options = { application: "voice", frameMs } as const;
       const concealed = await listen(options, "concealed");
       const silent = await listen(options, "silent");
-      // The waveform is another one, so only intelligibility tells.
+      // The waveform is another one, so only intelligibility counts.
       expect(concealed.stoi).toBeGreaterThan(silent.stoi + 0.01);
     }
   });

@@ -98,7 +98,7 @@ test.concurrent.each(["listener", "publisher"] as const)(
   },
 );
 
-test.concurrent("of two publishers of a name the newest is heard, the other one learns so, and is heard again afterwards", async () => {
+test.concurrent("of two publishers of a name the newest is heard; the other one is notified, and heard again afterwards", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const url = urlOf(relay);
@@ -124,7 +124,7 @@ test.concurrent("of two publishers of a name the newest is heard, the other one 
   expect(listener.stats().staleMs).toBe(0);
 });
 
-test.concurrent("a publisher that is stopped or killed gives way to the one that it displaced, until it goes on", {
+test.concurrent("a publisher that is stopped or killed gives way to the one that it displaced, until it continues", {
   timeout: 60_000,
 }, async () => {
   await using stage = new Stage();
@@ -158,7 +158,7 @@ async function restartable(stage: Stage) {
   return { url: urlOf(relay), stop: () => relay.close(), start: () => stage.relay({ port }) };
 }
 
-test.concurrent("what is interrupted while the relay is away is never heard afterwards, and every speech has one end", {
+test.concurrent("an interrupt while the relay is away silences its speech for good, and every speech has one end", {
   timeout: 60_000,
 }, async () => {
   await using stage = new Stage();
@@ -192,7 +192,7 @@ test.concurrent("what is interrupted while the relay is away is never heard afte
   expect(listener.stats().staleMs).toBe(0);
 });
 
-test.concurrent("speeches that were queued when the relay restarted have one end each, and go on where the clock is", {
+test.concurrent("speeches queued when the relay restarts have one end each, and continue at the current time", {
   timeout: 60_000,
 }, async () => {
   await using stage = new Stage();

@@ -32,7 +32,7 @@ async function openPage(): Promise<Page> {
 const text = async (page: Page, selector: string) => (await page.textContent(selector))?.replace(/\s+/g, " ").trim();
 const words = (page: Page, selector: string) => page.locator(selector).allTextContents();
 
-test("Interrupt strikes the words that were not heard and says how soon it was silent; Resume says them after all", async () => {
+test("Interrupt strikes the unheard words and shows how soon it was silent; Resume says them after all", async () => {
   const page = await openPage();
   expect(await text(page, "#status")).toBe("Ready");
   await page.click("text=Listen");
@@ -85,7 +85,7 @@ test("Interrupt strikes the words that were not heard and says how soon it was s
   expect(complaints).toEqual([]);
 }, 120_000);
 
-test("a bad link makes gaps for the page's listener, and is good again when it is folded away", async () => {
+test("a bad link causes gaps for the page's listener, and is good again when its panel closes", async () => {
   const page = await openPage();
   await page.click("text=Listen");
   await expect.poll(() => text(page, "#status")).toBe("Playing");
@@ -104,7 +104,7 @@ test("a bad link makes gaps for the page's listener, and is good again when it i
   await page.close();
 }, 120_000);
 
-test("a page of another site takes the element as one file, and may mute, pause, move and restart it", async () => {
+test("a page of another site loads the element as one file, and may mute, pause, move and restart it", async () => {
   const page = await browser.newPage();
   const said: string[] = [];
   page.on("console", (message) => said.push(message.text()));

@@ -133,7 +133,7 @@ function tonesOf(samples: Float32Array): (number | undefined)[] {
   });
 }
 
-test("a click on play makes decoded sound, over QUIC, and the listener reports what it hears", async () => {
+test("a click on play starts decoded audio, over QUIC, and the listener reports what it plays", async () => {
   await open();
   const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
   expect(playing.backend).toBe("webtransport");
@@ -149,7 +149,7 @@ test("a click on play makes decoded sound, over QUIC, and the listener reports w
   expect(await page.textContent("#status")).toBe("Playing");
 });
 
-test("every interrupt takes back what was sent ahead, and not one sample of it is heard after the new sound began", async () => {
+test("every interrupt takes back the lead, and no sample of it is heard after the new audio began", async () => {
   await open();
   await until("a buffer sent ahead", ({ playedMs }) => playedMs > 500);
   const { discontinuities } = await stats();
@@ -171,7 +171,7 @@ test("every interrupt takes back what was sent ahead, and not one sample of it i
   expect(turns).toEqual([0, 1, 2, 3, 4].map((round) => (first + round) % TONES.length));
 });
 
-test("a page whose audio is suspended says so, and is at the right place at once when it goes on", async () => {
+test("a page whose audio is suspended shows that, and is at the right position as soon as it continues", async () => {
   await open();
   await until("playing", ({ playedMs }) => playedMs > 1000);
   await page.evaluate("document.getElementById('watch').audio.context.suspend()");
@@ -197,7 +197,7 @@ test("a page whose audio is suspended says so, and is at the right place at once
   expect(new Set(heard)).toEqual(new Set([said % TONES.length]));
 });
 
-test("the switch and the slider turn the publisher's knobs, and a page that comes later shows how they stand", async () => {
+test("the switch and the slider set the publisher's knobs, and a page that joins later shows their state", async () => {
   await open();
   await page.click("text=Raw");
   await expect.poll(() => publisher.knobs.bypass).toBe(true);
@@ -212,7 +212,7 @@ test("the switch and the slider turn the publisher's knobs, and a page that come
   await expect.poll(() => page.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
 });
 
-test("sound comes by WebSocket where UDP is swallowed", async () => {
+test("the page plays over WebSocket where UDP is swallowed", async () => {
   const { port } = relay.address;
   const swallow = { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true };
   const udp = await impair({ target: { host: "127.0.0.1", port }, up: swallow, down: swallow, seed: 1 });
@@ -236,7 +236,7 @@ test("sound comes by WebSocket where UDP is swallowed", async () => {
   }
 });
 
-test("the page plays on by itself when its relay has gone and come back", async () => {
+test("the page plays on by itself when its relay has been away", async () => {
   const first = new Relay({ port: 0, handler: (request, response) => void serve(request, response) });
   const { port } = await first.listen();
   const url = `http://127.0.0.1:${port}`;
@@ -261,7 +261,7 @@ test("the page plays on by itself when its relay has gone and come back", async 
   }
 });
 
-test("the page shows a voice while somebody speaks in what is heard, none in pauses, and says where it is not told", async () => {
+test("the page shows a voice while one is audible, none in pauses, and marks where it is unknown", async () => {
   await open();
   await until("playing", ({ playedMs }) => playedMs > 500);
   expect((await stats()).voice).toBeUndefined();
@@ -290,9 +290,9 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
   const speaker = new Publisher({ url: origin, broadcast: "spoken", source, model, aheadMs: 3000 });
   try {
     await open("?broadcast=spoken");
-    // Where the machine is too slow for the model, nothing is told for a while.
-    const told = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
-    await told("Voice: yes");
+    // Where the machine is too slow for the model, the voice is unknown for a while.
+    const shows = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
+    await shows("Voice: yes");
     await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 40_000 }).toBe("");
     // Not the stop between two words.
     const isPause = async () => {
@@ -300,7 +300,7 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
       return levelDb < -60 && voice !== undefined && voice < 0.1;
     };
     await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
-    await told("Voice: no");
+    await shows("Voice: no");
     expect((await stats()).malformed).toBe(0);
   } finally {
     await page.close();
@@ -308,13 +308,13 @@ test("the page shows a voice while somebody speaks in what is heard, none in pau
   }
 }, 200_000);
 
-test("a page whose broadcast nobody publishes says so", async () => {
+test("a page whose broadcast has no publisher shows that", async () => {
   page = await browser.newPage();
   await page.clock.install();
-  await page.goto(`${origin}/?broadcast=nobody`);
+  await page.goto(`${origin}/?broadcast=missing`);
   await page.click("#play");
   await until("connecting", ({ backend }) => backend !== undefined);
   await page.clock.fastForward(10_000);
-  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("No publisher of nobody.hang");
+  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("No publisher of missing.hang");
   expect((await stats()).playedMs).toBe(0);
 });

@@ -35,7 +35,7 @@ function secondsOf(path: string): number {
   return bytes / 96_000;
 }
 
-test("a recording is whole after a hangup and after the process was killed", async () => {
+test("a recording is complete after a hangup and after the process was killed", async () => {
   const signals = ["SIGHUP", "SIGKILL"] as const;
   await Promise.all(
     signals.map(async (signal) => {
@@ -72,7 +72,7 @@ test("a reader that leaves ends a command quietly, and a full disk ends it with 
   expect(error).toMatch(/Standard output cannot be written: .*no space left on device.* \(OUTPUT_FAILED\)\n$/);
 });
 
-test("a load run that is told to end shows what it measured until then", async () => {
+test("a load run that is interrupted prints its measurements so far", async () => {
   const loaded = new Relay({ port: 0 });
   onTestFinished(() => loaded.close());
   const { port } = await loaded.listen();

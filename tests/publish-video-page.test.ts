@@ -132,7 +132,7 @@ for (const withAudio of [true, false]) {
       await growth(page, 0, 24);
       for (let round = 1; round <= 2; round++) {
         const before = await shown(page);
-        // Whoever comes in the middle of a group may see some of it rush by.
+        // A viewer that joins in the middle of a group may see some of it rush by.
         const running = before.slice(-15);
         expectForward(stepsOf(running));
         const { to, rewound } = await publisher.interrupt();

@@ -210,7 +210,7 @@ describe.concurrent("published video", () => {
     },
   );
 
-  test("is taken back with the sound at the same moment, stands still, and goes on where it was cut", async ({
+  test("published video rewinds together with the audio, holds its picture, and continues at the cut", async ({
     expect,
   }) => {
     const publisher = await publish({ source: tone(), broadcast: "cut" });
@@ -248,7 +248,7 @@ describe.concurrent("published video", () => {
     expect(Math.abs(sound.frame.timestamp - to - start)).toBeLessThan(fromMilliseconds(25));
   });
 
-  test("runs without sound, and is taken back without it", async ({ expect }) => {
+  test("published video runs without audio, and rewinds without it", async ({ expect }) => {
     const publisher = await publish({ audio: false, broadcast: "mute" });
     const viewer = await Viewer.open("mute");
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
@@ -267,7 +267,7 @@ describe.concurrent("published video", () => {
     expect(() => new Publisher({ url: origin, audio: false })).toThrow("must be a video");
   });
 
-  test("stays as it is when a knob takes back only sound", async ({ expect }) => {
+  test("published video stays as it is when a knob rewinds only audio", async ({ expect }) => {
     const publisher = await publish({ source: tone(), broadcast: "knob" });
     const [viewer, listener] = await Promise.all([Viewer.open("knob"), Viewer.open("knob", "audio")]);
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
@@ -280,7 +280,7 @@ describe.concurrent("published video", () => {
     expectSteady(paced(viewer.seen).slice(1), publisher);
   });
 
-  test("goes on in a fresh track where players can not take anything back", async ({ expect }) => {
+  test("published video continues in a fresh track where players cannot rewind", async ({ expect }) => {
     const publisher = await publish({ source: tone(), broadcast: "fresh", rewindBy: "track" });
     const viewer = await Viewer.open("fresh");
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
@@ -293,7 +293,7 @@ describe.concurrent("published video", () => {
     expect(viewer.consumer.discontinuity).toBe(0);
   });
 
-  test("ends after its last picture, and whoever comes late still sees the rest", async ({ expect }) => {
+  test("published video ends after its last picture, and a late listener still sees the rest", async ({ expect }) => {
     const video = await openVideo({ file: clip("clip-av1.ivf") });
     const publisher = new Publisher({ url: origin, broadcast: "end", audio: false, aheadMs: 500, video });
     cleanups.push(() => publisher.close());

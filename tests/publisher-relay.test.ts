@@ -80,7 +80,7 @@ test.concurrent("a listener keeps playing after a resume, and a late listener st
   expect(first.stats().staleMs + late.stats().staleMs).toBe(0);
 });
 
-test.concurrent("the first listener of a broadcast that had none starts at what is due now", async () => {
+test.concurrent("the first listener after a time without any starts at the audio that is due now", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 });

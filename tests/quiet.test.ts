@@ -36,6 +36,6 @@ test.each(["quic", "qmux"])(
   60_000,
 );
 
-test("a host without a logger gets no word on its output", async () => {
+test("a host without a logger gets no output", async () => {
   expect(await runHost("quic", "unlogged")).toMatchObject({ output: "", code: 0 });
 }, 60_000);

@@ -67,7 +67,7 @@ test.each(["quic", "qmux"] as const)(
   },
 );
 
-test("a publisher whose relay is not there says so by a problem that trying again can mend, and goes on", async () => {
+test("a publisher without its relay emits a problem that a retry can mend, and continues", async () => {
   const publisher = new Publisher({ url: "https://127.0.0.1:1" });
   cleanups.push(() => publisher.close());
   const [problem] = await once(publisher, "problem");

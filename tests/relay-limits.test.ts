@@ -85,7 +85,7 @@ function publish(session: Session, suffixes: readonly string[]): number[] {
   return subscriptions;
 }
 
-test("requests beyond a cap are refused with a code and counted, and the session and the others go on", async () => {
+test("a relay refuses requests beyond a limit with a code and counts them, and all sessions continue", async () => {
   const { relay, url } = await startRelay({
     subscriptionsPerSession: 2,
     requestsPerSession: 4,
@@ -128,7 +128,7 @@ test("requests beyond a cap are refused with a code and counted, and the session
   expect(relay.stats()).toMatchObject({ sessions: 4, counters: { sessionsFailed: 0 } });
 });
 
-test("what is too long or too deep ends its session with a code, and no other", async () => {
+test("a path or message that is too long or too deep ends its session with a code, and no other", async () => {
   const { relay, url } = await startRelay({ pathBytes: 80, messageBytes: 256, frameBytes: 1000 });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang"]);
@@ -166,7 +166,7 @@ test("what is too long or too deep ends its session with a code, and no other", 
   await request(watcher, encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
 });
 
-test("what a broadcast may hold is bounded over all its tracks: the oldest groups go and are counted", async () => {
+test("a limit covers all tracks of a broadcast: the oldest groups are evicted and counted", async () => {
   const { relay, url } = await startRelay({ cacheBytesPerBroadcast: 30_000 });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang", "b.hang"]);
@@ -182,7 +182,7 @@ test("what a broadcast may hold is bounded over all its tracks: the oldest group
     await expect.poll(() => subscriptions.length).toBe(id + 1);
   }
   let sent = 0;
-  // A group of one frame that takes so many bytes in all.
+  // A group of one frame that takes this many bytes in total.
   const send = async (track: number, sequence: number, bytes: number): Promise<void> => {
     const stream = await publisher.openUnidirectional();
     held.push(stream);
@@ -237,7 +237,7 @@ test("what a broadcast may hold is bounded over all its tracks: the oldest group
   expect(await fetched(0, 4)).toBe(true);
 });
 
-test("a client that offers only versions of moq-transport is told that there is none in common", async () => {
+test("a client that offers only versions of moq-transport learns that there is none in common", async () => {
   const { relay, url } = await startRelay({});
   const client = await connect(url, { backends: ["quic"], protocols: ["moql"] });
   cleanups.push(() => client.close());
@@ -250,7 +250,7 @@ test("a client that offers only versions of moq-transport is told that there is 
   expect(relay.stats().counters.sessionsRefused.version).toBe(1);
 });
 
-test("sessions from one address are capped where the carrier knows the address", async () => {
+test("a relay limits sessions from one address where the carrier provides the address", async () => {
   const { relay, url } = await startRelay({ sessionsPerAddress: 2 });
   const [first] = [await dial(url, "qmux"), await dial(url, "qmux")];
   await expect(dial(url, "qmux")).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
@@ -261,7 +261,7 @@ test("sessions from one address are capped where the carrier knows the address",
   await expect.poll(() => relay.stats().counters.sessionsAccepted).toBe(3);
 });
 
-test("tracks that there are not take nobody's place: they are refused at once, or at the cost of who asks", async () => {
+test("requests for missing tracks are refused at once, or at the cost of the session that asks", async () => {
   const { relay, url } = await startRelay({
     unansweredPerSession: 5,
     unansweredPerBroadcast: 6,
@@ -293,7 +293,7 @@ test("tracks that there are not take nobody's place: they are refused at once, o
   expect(relay.stats().counters.capped).toMatchObject({ unanswered: 2, tracks: 0 });
 });
 
-test("half a frame and frames without a byte are held only up to their caps", async () => {
+test("a relay holds incomplete frames and frames without a byte only up to their limits", async () => {
   const { relay, url } = await startRelay({ partialBytesPerSession: 100_000, framesPerGroup: 1000 });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang"]);

@@ -38,7 +38,7 @@ async function announce(session: Session, suffixes: readonly string[]): Promise<
   for (const suffix of suffixes) await stream!.send.write(encodeAnnounce({ suffix, active: true, hops: [] }, 5));
 }
 
-test("tokens say who may publish and watch where, and end the session when they expire", async () => {
+test("tokens limit publishing and watching, and end the session when they expire", async () => {
   const directory = await mkdtemp(join(tmpdir(), "unsay-relay-"));
   cleanups.push(() => rm(directory, { recursive: true }));
   const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
@@ -70,7 +70,7 @@ test("tokens say who may publish and watch where, and end the session when they 
   await expect.poll(() => relay.stats().broadcasts).toBe(0);
 });
 
-test("caps are answered with a code and counted", async () => {
+test("a relay answers at its limits with a code, and counts it", async () => {
   const limits = { sessions: 2, subscriptionsPerSession: 1, announcementsPerSession: 2, broadcasts: 10 };
   const { relay, url } = await startRelay({ limits });
   const greedy = await dial(url);
@@ -87,7 +87,7 @@ test("caps are answered with a code and counted", async () => {
   expect(relay.stats().broadcasts).toBe(0);
 });
 
-test("a client that says nothing is closed in time, unless its version has nothing to say", async () => {
+test("a silent client is closed in time, unless its version has nothing to send", async () => {
   const { relay, url } = await startRelay({ limits: { handshakeMs: 300 } });
   const quiet = await dial(url);
   const older = await connect(url, { backends: ["quic"], protocols: ["moq-lite-04"] });
@@ -100,7 +100,7 @@ test("a client that says nothing is closed in time, unless its version has nothi
   expect(relay.stats().counters.sessionsRefused.timeout).toBe(1);
 });
 
-test("the operations port tells metrics, health and broadcasts, and a drain asks peers to leave", async () => {
+test("the operations port serves metrics, health and broadcasts, and a drain asks peers to leave", async () => {
   const { relay, url } = await startRelay({ opsPort: 0 });
   const ops = (path: string) => fetch(`http://127.0.0.1:${relay.opsPort}${path}`);
   const publisher = await dial(url);
@@ -124,7 +124,7 @@ test("the operations port tells metrics, health and broadcasts, and a drain asks
   expect(relay.stats().sessions).toBe(0);
 });
 
-test("a rotated certificate is everywhere at once on the same port: told, HTTPS, QUIC; WebSocket sessions go on", async () => {
+test("a rotated certificate appears at once on the same port: hash, HTTPS, QUIC; WebSocket sessions stay", async () => {
   const directory = await mkdtemp(join(tmpdir(), "unsay-relay-"));
   cleanups.push(() => rm(directory, { recursive: true }));
   const paths = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
@@ -139,7 +139,7 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
   cleanups.push(() => certificate.close());
   const { relay, url } = await startRelay({ certificate });
   const { port } = relay.address;
-  const told = async () => (await fetch(`${url}certificate.sha256`)).text();
+  const served = async () => (await fetch(`${url}certificate.sha256`)).text();
   const shown = () =>
     new Promise<string | undefined>((resolve, reject) => {
       const socket: TLSSocket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {
@@ -149,7 +149,7 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
       });
       socket.once("error", reject);
     });
-  expect([relay.fingerprint, await told(), await shown()]).toEqual([firstHash, firstHash, firstHash]);
+  expect([relay.fingerprint, await served(), await shown()]).toEqual([firstHash, firstHash, firstHash]);
 
   const quic = await dial(url);
   const webSocket = await connect(url, { backends: ["qmux"] });
@@ -157,7 +157,7 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
   await expect.poll(() => relay.stats().sessions).toBe(2);
   await write(second);
   await quic.closed;
-  expect([relay.fingerprint, await told(), await shown()]).toEqual([secondHash, secondHash, secondHash]);
+  expect([relay.fingerprint, await served(), await shown()]).toEqual([secondHash, secondHash, secondHash]);
   // A client of ours knocks until the port is back.
   await expect.poll(() => dial(url).catch(() => undefined), { timeout: 10_000 }).toBeDefined();
   await announce(webSocket, ["a.hang"]);
@@ -165,7 +165,7 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
   expect(relay.address.port).toBe(port);
 
   await relay.setCertificate(third);
-  expect([relay.fingerprint, await told(), await shown()]).toEqual([thirdHash, thirdHash, thirdHash]);
+  expect([relay.fingerprint, await served(), await shown()]).toEqual([thirdHash, thirdHash, thirdHash]);
   const pinned = (hash: string) =>
     connect(`https://127.0.0.1:${port}/`, {
       backends: ["quic"],
@@ -176,10 +176,10 @@ test("a rotated certificate is everywhere at once on the same port: told, HTTPS,
   await expect(relay.setCertificate({ cert: first.cert, key: second.key })).rejects.toMatchObject({
     code: "CERTIFICATE_UNUSABLE",
   });
-  expect(await told()).toBe(thirdHash);
+  expect(await served()).toBe(thirdHash);
 });
 
-test("a logger or certificate that the relay could not use is refused in one sentence", async () => {
+test("a relay refuses an unusable logger or certificate in one sentence", async () => {
   const half = { info() {}, warn() {} } as unknown as NonNullable<RelayOptions["logger"]>;
   expect(() => new Relay({ logger: half })).toThrow("Relay.logger must have the methods debug, info, warn and");
   expect(() => new Relay({ certificate: {} as never })).toThrow("Relay.certificate must be { cert, key }");

@@ -92,7 +92,7 @@ function sleep(milliseconds: number): Promise<void> {
 }
 
 describe("relay", () => {
-  test("carries groups from one publisher to several watchers with one upstream subscription", async () => {
+  test("a relay carries groups from one publisher to several watchers with one upstream subscription", async () => {
     const { relay, url } = await startRelay();
     const publisher = await client(url);
     const [audio] = publish(publisher.moq, "demo.hang");
@@ -160,7 +160,7 @@ describe("relay", () => {
       ]);
   });
 
-  test("serves stock clients over WebSocket on the same port, also behind TLS", async () => {
+  test("a relay serves stock clients over WebSocket on the same port, also behind TLS", async () => {
     const { relay, url } = await startRelay();
     const { host, port } = relay.address;
     const certificateHashes = [Buffer.from(relay.fingerprint, "hex")];
@@ -180,7 +180,7 @@ describe("relay", () => {
     expect((await received)?.payload).toHaveLength(20);
   });
 
-  test("starts a late joiner at the newest group, forwards a frame before its group ends, and answers FETCH", async () => {
+  test("a relay starts a late joiner at the newest group, forwards a frame before its group ends, and answers FETCH", async () => {
     const { relay, url } = await startRelay();
     const publisher = await client(url);
     const [audio] = publish(publisher.moq, "demo.hang");
@@ -211,7 +211,7 @@ describe("relay", () => {
     expect((await fetched.readFrame())?.payload[0]).toBe(start + 4);
   });
 
-  test("tells watchers when a broadcast goes, comes back, and is replaced", async () => {
+  test("a relay announces to watchers when a broadcast goes, comes back, and is replaced", async () => {
     const { relay, url } = await startRelay();
     const watcher = await client(url);
     const seen: [string, boolean][] = [];
@@ -277,7 +277,7 @@ describe("relay", () => {
       }
     }
 
-    test("resets what is in flight to a slow watcher, and a late joiner sees nothing stale", async () => {
+    test("a relay resets stale groups in flight to a slow watcher, and a late joiner gets none", async () => {
       const { relay, url } = await startRelay();
       const publisher = await client(url);
       const [audio] = publish(publisher.moq, "demo.hang");
@@ -318,7 +318,7 @@ describe("relay", () => {
       expect([...slow.groups.keys()]).not.toContain(start + 20);
     });
 
-    test("forwards stale groups all the same when it is switched off", async () => {
+    test("a relay that does not rewind forwards stale groups too", async () => {
       const { relay, url } = await startRelay({}, { keepStale: true });
       const publisher = await client(url);
       const [audio] = publish(publisher.moq, "demo.hang");
@@ -367,7 +367,7 @@ describe("relay", () => {
     expect(relay.stats().sessions).toBe(3);
   });
 
-  test("closes the session of a client that speaks garbage, and the others go on", async () => {
+  test("a relay closes the session of a client that sends garbage, and the others continue", async () => {
     const { relay, url } = await startRelay();
     const publisher = await client(url);
     const [audio] = publish(publisher.moq, "demo.hang");
@@ -403,7 +403,7 @@ describe("relay", () => {
     expect(await received).toBeDefined();
   });
 
-  test("sends datagrams to a player that reports, holds its window, and tells the publisher in one aggregate", async () => {
+  test("a relay sends datagrams to a player that reports, keeps its window, and sends the publisher one aggregate", async () => {
     const { relay, url } = await startRelay({ repeat: true });
     const aggregates: Aggregate[] = [];
     const session = await connect(url, { backends: ["quic"] });
@@ -488,7 +488,7 @@ describe("relay", () => {
     expect(copies.sort()).toEqual(Array(30).fill(2));
     expect(byStream.every((sequence) => sequence < start)).toBe(true);
 
-    // The first group of a new epoch goes both ways, past the window, and an applied rewind is told at once.
+    // The first group of a new epoch goes both ways, past the window, and an applied rewind is reported at once.
     for (let sequence = start + 30; sequence < start + 50; sequence++)
       writeGroup(audio!, sequence, [sequence * 40_000], 300);
     await expect.poll(() => relay.stats().queuedGroups).toBe(6);
@@ -502,7 +502,7 @@ describe("relay", () => {
     expect(aggregates.at(-1)?.listed[0]).toMatchObject({ session: 77, heardUntil: (start + 30) * 40_000 });
   });
 
-  test("sends no group of several frames in datagrams, also while only its first is there", async () => {
+  test("a relay sends no group of several frames in datagrams, even while it only has the first", async () => {
     const { relay, url } = await startRelay({ repeat: true });
     const publisher = await client(url);
     const [audio] = publish(publisher.moq, "demo.hang");
@@ -578,7 +578,7 @@ describe("relay", () => {
     await expect.poll(() => frames).toContain(65_536);
   });
 
-  test("serves as the edge of another relay, with one subscription upstream and reports on the way back", async () => {
+  test("a relay serves as the edge of another relay, with one subscription upstream and reports on the way back", async () => {
     const origin = await startRelay();
     const { relay: edge, url } = await startRelay({ upstream: { url: origin.url, backends: ["quic"] } });
     const aggregates: Aggregate[] = [];

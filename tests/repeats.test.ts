@@ -67,7 +67,7 @@ async function heardToTheEnd(): Promise<void> {
   await expect.poll(() => played.some((value) => value > 0.88)).toBe(true);
 }
 
-test("a resume repeats nothing, whether it comes at once or once it is known what was heard", async () => {
+test("a resume repeats nothing, whether it comes at once or after the reports", async () => {
   for (const isAtOnce of [true, false]) {
     played = [];
     publisher.say(await openSource({ samples: REPLY }));
@@ -80,7 +80,7 @@ test("a resume repeats nothing, whether it comes at once or once it is known wha
   }
 });
 
-test("a knob turned just after a reply or a resume began repeats next to nothing", async () => {
+test("a knob changed just after a reply or a resume began repeats next to nothing", async () => {
   for (const isResumed of [false, true]) {
     played = [];
     publisher.say(await openSource({ samples: REPLY }));
@@ -98,7 +98,7 @@ test("a knob turned just after a reply or a resume began repeats next to nothing
   }
 });
 
-test("an interrupt in the first or last moments of a reply is answered by the listener itself", async () => {
+test("the listener itself confirms an interrupt in the first or last moments of a reply", async () => {
   for (const afterMs of [0, 10, 20]) {
     const { rewinds } = publisher.stats();
     const { done } = publisher.say(await openSource({ samples: REPLY.subarray(0, 9600) }));

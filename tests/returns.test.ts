@@ -47,7 +47,7 @@ function tones(played: readonly number[]): number[] {
 
 const isSilent = (played: readonly number[]) => played.length > 9600 && Math.max(...played.slice(-9600)) < 0.01;
 
-test("a publisher that is killed and started again with a fresh clock is followed, and no sample of its old run with it", {
+test("a listener follows a publisher that is killed and restarted with a fresh clock, and plays no sample of its old run", {
   timeout: 60_000,
 }, async () => {
   const url = await startRelay();
@@ -64,7 +64,9 @@ test("a publisher that is killed and started again with a fresh clock is followe
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
 });
 
-test("listeners of an edge hear on when its upstream relay was killed and is back", { timeout: 60_000 }, async () => {
+test("listeners of an edge keep hearing after its upstream relay was killed and came back", {
+  timeout: 60_000,
+}, async () => {
   const port = await freePort();
   const upstream = await spawned("outage-relay.ts", port);
   const url = `http://127.0.0.1:${port}`;
@@ -82,7 +84,7 @@ test("listeners of an edge hear on when its upstream relay was killed and is bac
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
 });
 
-test("a reply that is resumed, or a knob that is turned, while the relay is away ends once and repeats nothing", {
+test("a reply that is resumed, or a knob that changes, while the relay is away ends once and repeats nothing", {
   timeout: 60_000,
 }, async () => {
   const relay = new Relay({ port: 0 });

@@ -30,7 +30,7 @@ test.each([0.8, 1, 1.2, 2])(
   },
 );
 
-test("an utterance whose first sample comes seconds late is heard from its first sample, and no underrun is counted", async () => {
+test("a listener hears an utterance whose first sample comes seconds late from its start, without an underrun", async () => {
   const stage = new VirtualStage();
   for (const lateMs of [0, 500, 2000, 5000]) {
     const since = stage.now;
@@ -80,7 +80,7 @@ test("whatever the source's chunks, pace and stalls, no audio is lost, repeated 
   );
 });
 
-test("a publisher too slow for real time is heard in pieces, counts underruns, and is whole again once it is fast enough", async () => {
+test("a listener hears a publisher that is too slow in pieces, counts underruns, and hears it whole again once it is fast enough", async () => {
   // 5 ms frames, of which the machine makes eight tenths in time.
   let blocks = 100;
   const stage = new VirtualStage({ frameMs: 5, blocksPerTick: () => blocks });

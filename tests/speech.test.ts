@@ -39,7 +39,7 @@ async function setUp(
   return { publisher, recorder, seen };
 }
 
-test.concurrent("a pushed speech that is interrupted ends at the words that the speaker played", async () => {
+test.concurrent("an interrupted pushed speech ends at the words that the speaker played", async () => {
   await using stage = new Stage();
   const { publisher, recorder, seen } = await setUp(stage);
   const speech = publisher.say(openAudio({ sampleRate: RATE, format: "s16le" }), { words: WORDS.slice(0, 3) });
@@ -60,7 +60,7 @@ test.concurrent("a pushed speech that is interrupted ends at the words that the 
   expect(seen.at(-1)!.count).toBe(1);
 });
 
-test.concurrent("a speech that is paused and resumed is heard whole, once, and ends at its length", async () => {
+test.concurrent("a speech that is paused and resumed is heard completely, once, and ends at its length", async () => {
   await using stage = new Stage();
   const { publisher, recorder } = await setUp(stage);
   const speech = publisher.say(openAudio({ sampleRate: RATE }), { text: "All of it." });

@@ -26,7 +26,7 @@ test.each([
     await stage.runTo(woke + 5000);
     const heard = stage.heard.filter(({ at }) => at >= woke && at < woke + 1000);
     expect(heard.length).toBeGreaterThan(0);
-    // The range of places comes round every 625 ms: what tells is where in it the listener is.
+    // The range of places comes round every 625 ms: the listener's place in it is the evidence.
     const lag = (behind(woke + 1000, woke + 2000) - before) % 625;
     expect(Math.min(Math.abs(lag), 625 - Math.abs(lag))).toBeLessThan(150);
     expect(stage.playout.bufferedMs).toBeLessThan(5000);
@@ -52,7 +52,7 @@ async function standStill(
   await stage.runTo(untilMs);
 }
 
-test("a listener hears all of every utterance once and in order although publisher and listener stand still at times", async () => {
+test("a listener hears all of every utterance once and in order although publisher and listener stall at times", async () => {
   const length = 1200;
   await fc.assert(
     fc.asyncProperty(

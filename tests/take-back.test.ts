@@ -80,7 +80,7 @@ test.concurrent("a listener plays no stale sample after its flush and plays ever
   expect(listener.stats()).toMatchObject({ staleMs: 0, discontinuities: 3 });
 });
 
-test.concurrent("a listener plays what was sent ahead when the publisher does not take it back", async () => {
+test.concurrent("a listener plays the lead when the publisher does not take it back", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const source = await speech();
@@ -101,7 +101,7 @@ test.concurrent("a listener plays what was sent ahead when the publisher does no
   expect(listener.stats().discontinuities).toBe(0);
 });
 
-test.concurrent("an interrupt never takes the reply along: before the first frame, twice in a row, and again before the reply plays", async () => {
+test.concurrent("an interrupt never removes the reply: before the first frame, twice in a row, and again before the reply plays", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay);
@@ -136,7 +136,7 @@ test.concurrent("an interrupt never takes the reply along: before the first fram
   expect(rewinds.at(-1)!.from).toBeLessThanOrEqual(cut.to);
 });
 
-test.concurrent("neither a late listener nor the first one plays what was taken back", async () => {
+test.concurrent("neither a late listener nor the first one plays stale audio", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay, { source: await speech() });
@@ -181,7 +181,7 @@ test.concurrent("an interrupt while the relay is gone takes effect after the rec
   expect(listener.stats()).toMatchObject({ staleMs: 0, sessions: 2 });
 });
 
-test.concurrent("a listener plays on from the sample at which it fell silent when the publisher resumes", async () => {
+test.concurrent("a listener continues at the sample where it fell silent when the publisher resumes", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   // Noise looks like itself at one place only, to the sample, also after a lossy codec.
@@ -226,7 +226,7 @@ test.concurrent("a listener plays on from the sample at which it fell silent whe
   expect(Math.abs(likeness(before, heard.subarray(start - 960, start)) || 0)).toBeLessThan(0.2);
 });
 
-test.concurrent("a publisher takes back by a fresh track as well, for players that only go forward", async () => {
+test.concurrent("a publisher rewinds by a fresh track as well, for players that only go forward", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = publish(stage, relay, { source: await speech(), rewindBy: "track" });

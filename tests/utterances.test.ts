@@ -43,7 +43,7 @@ const utterance = fc.record({
   share: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
 });
 
-test("every utterance is heard at its level and in its place, from its first sample to its last", async () => {
+test("a listener hears every utterance at its level and position, from its first sample to its last", async () => {
   await fc.assert(
     fc.asyncProperty(settings, fc.array(utterance, { minLength: 1, maxLength: 6 }), async (options, utterances) => {
       const loop = await CodecLoop.open(options);
@@ -161,7 +161,7 @@ async function silence(options: OpusOptions): Promise<Uint8Array> {
   return encoder.silence;
 }
 
-test("an encoder of another make that goes on over pauses is decoded at its level", async () => {
+test("audio of another encoder that runs through pauses decodes at its level", async () => {
   const encoder = await createEncoder({ channels: 1, bitrate: 64_000, application: Application.Audio });
   const heard = new Float32Array(SECONDS * 48_000);
   const source = new Float32Array(heard.length);
@@ -201,7 +201,7 @@ test("an encoder of another make that goes on over pauses is decoded at its leve
   encoder.free();
 });
 
-test("the browser's decoder hears utterances at their level and in their place too", async () => {
+test("the browser's decoder plays utterances at their level and position too", async () => {
   const script = await build({
     entryPoints: [fileURLToPath(new URL("support/decode-page.ts", import.meta.url))],
     bundle: true,

@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** A quiet room, seeded, in which somebody speaks for a second and a half of every three; in stereo on the right. */
+/** A quiet room, seeded, with a voice for a second and a half of every three; in stereo on the right. */
 function room(seconds: number, { spoken = true, channels = 1 }: { spoken?: boolean; channels?: 1 | 2 } = {}) {
   let state = 1;
   return Float32Array.from({ length: seconds * RATE * channels }, (_, index) => {
@@ -39,7 +39,7 @@ function openRoom(samples: Float32Array, channels: 1 | 2 = 1): Promise<AudioSour
   return openSource({ samples, inputChannels: channels, channels });
 }
 
-/** What a listener heard and was told at one time. */
+/** A listener's audio and its voice activity at one time. */
 interface Moment {
   readonly discontinuities: number;
   readonly playheadUs: number;
@@ -47,12 +47,12 @@ interface Moment {
   readonly voice: number | undefined;
 }
 
-/** What was told while something loud was heard. */
+/** The voice activity while loud audio was audible. */
 function whileLoud(moments: readonly Moment[]): number[] {
   return moments.filter(({ levelDb }) => levelDb > -30).flatMap(({ voice }) => voice ?? []);
 }
 
-/** What was told in the middle of a pause: a word has its stops too. */
+/** The voice activity in the middle of a pause: a word has its stops too. */
 function inPauses(moments: readonly Moment[]): number[] {
   return moments.flatMap(({ playheadUs, voice }, index) => {
     const around = moments.slice(Math.max(0, index - 40), index + 40);
@@ -61,9 +61,9 @@ function inPauses(moments: readonly Moment[]): number[] {
   });
 }
 
-const share = (told: readonly number[]): number => told.filter((voice) => voice >= 0.5).length / told.length;
+const share = (steps: readonly number[]): number => steps.filter((voice) => voice >= 0.5).length / steps.length;
 
-/** A relay, a publisher that says nothing yet, and a listener that notes all the time what it is told of a voice. */
+/** A relay, a silent publisher, and a listener whose voice activity is recorded all the time. */
 async function setUp(options: Partial<PublisherOptions>) {
   const relay = new Relay({ host: "127.0.0.1", port: 0 });
   closers.push(() => relay.close());
@@ -89,11 +89,11 @@ for (const [name, options] of [
   ["live", { mode: "live" }],
   ["in stereo, as PCM", { aheadMs: 1000, channels: 2, codec: "pcm" }],
 ] as const) {
-  test(`a listener is told of a voice while it hears somebody speak, and of none in pauses: ${name}`, async () => {
+  test(`a listener reports a voice while one is audible, and none in pauses: ${name}`, async () => {
     const { publisher, listener, moments } = await setUp(options);
     const channels = "channels" in options ? options.channels : 1;
     publisher.say(await openRoom(room(60, { channels }), channels));
-    // Where the machine is too slow for the model, nothing is told.
+    // Where the machine is too slow for the model, the voice is unknown.
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(60);
     await expect.poll(() => inPauses(moments).length, PATIENCE).toBeGreaterThan(40);
     expect(share(whileLoud(moments))).toBeGreaterThan(0.75);
@@ -107,20 +107,20 @@ for (const [name, options] of [
 }
 
 for (const rewindBy of ["group", "track"] as const) {
-  test(`a voice that is taken back is taken back from who would have been told of it, by ${rewindBy}`, async () => {
+  test(`a rewind of a voice also removes its voice activity ahead of the listener, by ${rewindBy}`, async () => {
     const { publisher, listener, moments } = await setUp({ aheadMs: 3000, rewindBy });
     publisher.say(await openRoom(room(60)));
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(30);
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
 
-    // Rendered anew from the playhead on, the same is told of the same sound.
+    // Rendered again from the playhead on, the same audio has the same voice activity.
     const before = listener.stats().discontinuities;
     publisher.set({ strength: 0.9 });
     const turned = () => moments.filter(({ discontinuities }) => discontinuities > before);
     await expect.poll(() => whileLoud(turned()).length, PATIENCE).toBeGreaterThan(80);
     expect(share(whileLoud(turned()))).toBeGreaterThan(0.75);
 
-    // Of what lay ahead, somebody spoke in at least a second.
+    // The lead held at least a second of speech.
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
     const { discontinuities } = listener.stats();
     const { to, rewound } = await publisher.interrupt();
@@ -136,7 +136,7 @@ for (const rewindBy of ["group", "track"] as const) {
   });
 }
 
-test("nothing is told any more once the model is swapped for one that does not tell voices", async () => {
+test("a listener reports no voice once the model is swapped for one without voice activity", async () => {
   const other = fileURLToPath(new URL("../publisher/denoise/fixtures/other.onnx", import.meta.url));
   const { publisher, listener, moments } = await setUp({ aheadMs: 1000, models: { other } });
   publisher.say(await openRoom(room(60)));

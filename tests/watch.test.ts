@@ -53,13 +53,13 @@ interface Peer {
   readonly tracks: Map<string, Track.Producer>;
 }
 
-/** A server that publishes one broadcast to whoever connects, frame by frame as a test says. */
+/** A server that publishes one broadcast to every client, frame by frame under the test's control. */
 class Origin {
   readonly peers: Peer[] = [];
   readonly reports: Report[] = [];
   publishing = true;
   renditions = ["audio"];
-  renege: "rewind" | "track" = "rewind";
+  rewindBy: "rewind" | "track" = "rewind";
   readonly #server: SessionServer;
 
   private constructor(server: SessionServer) {
@@ -103,7 +103,7 @@ class Origin {
     const rendition = { codec: "opus", sampleRate: 48_000, numberOfChannels: 1 };
     const catalog = encodeCatalog({
       audio: { renditions: Object.fromEntries(this.renditions.map((name) => [name, rendition])) },
-      unsay: { renege: this.renege },
+      unsay: { renege: this.rewindBy },
     });
     for (const { catalog: track, tracks, broadcast } of this.peers) {
       for (const name of this.renditions)
@@ -182,7 +182,7 @@ function playedMs(
   return frames / 48;
 }
 
-test("a listener plays what is published, once, whether it comes by stream, by datagram or by both, and reports on it", async () => {
+test("a listener plays a broadcast, once, whether it comes by stream, by datagram or by both, and reports on it", async () => {
   const origin = await Origin.open();
   const path = join(directory, "played.wav");
   const listener = origin.listen({ sink: new WavSink({ path }) });
@@ -218,7 +218,7 @@ test("a listener plays what is published, once, whether it comes by stream, by d
   expect(loudest).toBeLessThan(0.6);
 });
 
-test("what is taken back behind the playhead is never heard again, and the relay is told at once how far it was heard", async () => {
+test("a listener never plays stale audio behind the playhead again, and at once reports how far it heard", async () => {
   const origin = await Origin.open();
   const listener = origin.listen();
   const rewinds: number[] = [];
@@ -252,7 +252,7 @@ test("what is taken back behind the playhead is never heard again, and the relay
   expect(listener.stats()).toMatchObject({ discontinuities: 2, staleMs: 0 });
 });
 
-test("a listener whose session breaks connects again and plays on, also when the publisher starts anew", async () => {
+test("a listener whose session breaks reconnects and plays on, even when the publisher restarts", async () => {
   const origin = await Origin.open();
   const listener = origin.listen();
   await origin.subscribed();
@@ -273,9 +273,9 @@ test("a listener whose session breaks connects again and plays on, also when the
   expect(listener.stats()).toMatchObject({ sessions: 3, discontinuities: 1, state: "playing" });
 });
 
-test("a broadcast that takes back by replacing its track is followed, and groups that break off do no harm", async () => {
+test("a listener follows a broadcast that rewinds by a fresh track, and broken groups do no harm", async () => {
   const origin = await Origin.open();
-  origin.renege = "track";
+  origin.rewindBy = "track";
   origin.renditions = ["audio-0"];
   const listener = origin.listen();
   await origin.subscribed("audio-0");
@@ -296,7 +296,7 @@ test("a broadcast that takes back by replacing its track is followed, and groups
   expect(listener.stats().discontinuities).toBe(1);
 });
 
-test("a listener gives up with a plain sentence where nobody publishes, nobody answers or the URL is none", async () => {
+test("a listener gives up with a plain sentence without a publisher, without an answer or with an invalid URL", async () => {
   const code = (listener: Listener) =>
     listener.closed.then((error) => error && ([(error as UnsayError).code, error.message] as const));
   const origin = await Origin.open();

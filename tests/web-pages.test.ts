@@ -74,7 +74,7 @@ test("a web page of another site gets neither a session nor an answer of a relay
   }
 });
 
-test("a relay takes the pages and answers to the names that its settings allow", async () => {
+test("a relay accepts the pages and names of its settings", async () => {
   const { relay, port } = await startRelay({
     allowedHosts: ["relay.example"],
     allowedOrigins: ["https://app.example"],
@@ -87,7 +87,7 @@ test("a relay takes the pages and answers to the names that its settings allow",
     expect(() => new Relay({ allowedOrigins })).toThrow(/^Relay\.allowedOrigins\.\d must be an origin/);
 });
 
-test("the demo's controls obey its own page alone", async () => {
+test("only the demo's own page can use its controls", async () => {
   const demo = await Demo.start({ port: 0, keepSeconds: 1, control: false, logger: createLogger("silent", () => {}) });
   cleanups.push(() => demo.close());
   const port = Number(new URL(demo.pageUrl).port);

@@ -152,7 +152,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
   expect(wrong.length).toBeGreaterThanOrEqual(40);
 });
 
-test("whatever keeps a command from its relay is said within two seconds and ends it with exit code 1", async () => {
+test("a command that cannot reach its relay ends with the reason within two seconds and exit code 1", async () => {
   const publish = (url: string, ...rest: string[]) => ["publish", recording, "--bypass", "--url", url, ...rest];
   const secure = open.replace("http:", "https:");
   const unpinned = ["--certificate-hash", "0".repeat(64)];
@@ -169,7 +169,7 @@ test("whatever keeps a command from its relay is said within two seconds and end
     [publish(keyed, "--token", tokens.watching), 1, /demo\.hang\. \(NOT_GRANTED\)/],
     [["watch", DEAD, "--no-retry"], 1, /nothing listens on that port/],
     [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
-    [["watch", open, "--seconds", "2", "--broadcast", "nobody"], 1, /No publisher of nobody\.hang at .*NO_BROADCAST/],
+    [["watch", open, "--seconds", "2", "--broadcast", "missing"], 1, /No publisher of missing\.hang at .*NO_BROADCAST/],
     [["watch", keyed, "--token", tokens.stage, "--broadcast", "other"], 1, /other\.hang\. \(NOT_GRANTED\)/],
     [["watch", secure], 1, /\(CERTIFICATE_UNTRUSTED\)/],
     [["control", keyed, "interrupt"], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
@@ -199,7 +199,7 @@ test("whatever keeps a command from its relay is said within two seconds and end
   for (const { each, ms } of outcomes) expect(ms, each[0].join(" ")).toBeLessThan(10_000);
 });
 
-test("a publisher whose name another one takes ends with that reason, as one whose token ends does", async () => {
+test("a publisher whose name another one takes ends with that reason, like one whose token expires", async () => {
   const soon = (
     await unsay(["token", "sign", "--key", at("key.jwk"), "--put", "/", "--get", "/", "--expires", "5"])
   ).out.trim();

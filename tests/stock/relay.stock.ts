@@ -67,7 +67,7 @@ test.each(["quic", "qmux"] as const)(
 );
 
 test.each(["quic", "qmux"] as const)(
-  "our relay serves what its stock upstream has, take-backs included, and tells the publisher what was heard, over %s",
+  "our relay serves its stock upstream's broadcasts, rewinds included, and reports to the publisher what was heard, over %s",
   async (backend) => {
     const origin = await stock();
     const publisher = publish(origin.url, { source: await speech(60, 440), aheadMs: 4000 });

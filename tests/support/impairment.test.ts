@@ -13,7 +13,7 @@ function fates(link: Link, seed: number, packets: number, everyMs = 20, bytes = 
   return Array.from({ length: packets }, (_, i) => model.offer(i * everyMs, bytes));
 }
 
-test("a seed fixes the fate of every packet, and losses come as often and as bunched as asked", () => {
+test("a seed fixes the fate of every packet, and losses match the requested rate and bursts", () => {
   const link: Link = { loss: 0.02, delayMs: 50, jitterMs: 10 };
   expect(fates(link, 1, 1000)).toEqual(fates(link, 1, 1000));
   expect(fates(link, 1, 1000)).not.toEqual(fates(link, 2, 1000));
@@ -32,7 +32,7 @@ test("a seed fixes the fate of every packet, and losses come as often and as bun
   expect(lost / runs).toBeLessThan(11);
 });
 
-test("jitter keeps the order unless told otherwise, and the bottleneck has a queue that ends", () => {
+test("jitter keeps the order by default, and the bottleneck has a queue that ends", () => {
   const ordered = fates({ delayMs: 30, jitterMs: 100 }, 3, 1000) as number[];
   expect(ordered.every((at, i) => i === 0 || at >= ordered[i - 1]!)).toBe(true);
   expect(ordered.every((at, i) => at >= i * 20 + 30)).toBe(true);

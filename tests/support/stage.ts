@@ -87,7 +87,7 @@ export class Stage implements AsyncDisposable {
     return part;
   }
 
-  /** A relay that listens, on a free port unless told otherwise. */
+  /** A relay that listens, on a free port by default. */
   async relay(options: RelayOptions = {}, ablation: ConstructorParameters<typeof Relay>[1] = {}): Promise<Relay> {
     const relay = this.use(new Relay({ host: "127.0.0.1", port: 0, ...options }, ablation));
     await relay.listen();

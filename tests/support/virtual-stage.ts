@@ -134,7 +134,7 @@ export class VirtualStage {
   #place = 0;
   #pulled = 0;
   #reportId = 0;
-  /** The last group that the relay has, as it tells the publisher. */
+  /** The last group that the relay has, as it reports to the publisher. */
   #acked: number | undefined;
   #reportAt = 0;
   /** The rewind that was reported last. */

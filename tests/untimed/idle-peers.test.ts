@@ -6,7 +6,7 @@ import { connect } from "../../transport/index.js";
 import { compiledPath } from "../support/compile.js";
 
 // QUIC takes 30 to 40 seconds: its idle limit, counted from the last keepalive that was sent.
-test("peers that were killed or hang are let go within the idle limit, and one that is merely quiet stays", {
+test("a relay drops peers that were killed or hang within the idle limit, and keeps one that is merely quiet", {
   timeout: 150_000,
 }, async () => {
   const relay = new Relay({ port: 0 });

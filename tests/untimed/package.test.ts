@@ -36,7 +36,7 @@ beforeAll(async () => {
   installation = out + stderr;
 }, 240_000);
 
-/** The environment as a user has it: what `npm test` tells its scripts would reach the installation. */
+/** The environment of a user: the variables that `npm test` sets would reach the installation. */
 function withoutNpmSettings(): NodeJS.ProcessEnv {
   const settings = /^npm_(?!config_(?:registry|cache|userconfig|globalconfig|.*proxy))|^ONNXRUNTIME/i;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !settings.test(name)));
@@ -47,7 +47,7 @@ test("the package installs without a flag, a refused engine or an unknown settin
   expect(installation).not.toMatch(/EBADENGINE|Unknown .*config|deprecated/i);
 });
 
-test("what is installed denoises, and holds the dependencies as they were patched", async () => {
+test("the installed package denoises, and holds the patched dependencies", async () => {
   for (const name of ["@kixelated/moq", "@moq/qmux", "@moq/signals"])
     expect(readdirSync(join(installed, "node_modules", name)), name).toContain("unsay.js");
   const script = `
@@ -81,7 +81,7 @@ test("a relay without the optional dependencies listens on every carrier and tak
   }
 }, 120_000);
 
-test("what is packed runs with plain node, and holds neither tests nor sources", async () => {
+test("the packed files run with plain node, and hold neither tests nor sources", async () => {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const { stdout } = await run(process.execPath, [join(installed, "dist/src/cli.js"), "--version"]);
   expect(stdout.trim()).toBe(version);
@@ -105,7 +105,7 @@ async function relaySettings(cli: string, environment: Record<string, string>): 
   return JSON.parse(stdout);
 }
 
-test("what is packed imports nothing but what it depends on, the standard library and itself", () => {
+test("the packed files import only their dependencies, the standard library and themselves", () => {
   const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
   const dependencies = { ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies };
   const folder = join(installed, "dist");
@@ -123,7 +123,7 @@ test("what is packed imports nothing but what it depends on, the standard librar
   expect(unknown).toEqual([]);
 });
 
-test("the container has everything the relay starts with, and takes the settings it is given", async () => {
+test("the container has everything the relay starts with, and accepts its settings", async () => {
   const dockerfile = readFileSync(join(root, "Dockerfile"), "utf8").replaceAll("\\\n", " ");
   const image = join(project, "image");
   mkdirSync(image);
@@ -140,7 +140,7 @@ test("the container has everything the relay starts with, and takes the settings
   expect(config).toMatchObject({ host: "0.0.0.0", opsPort: Number(environment.UNSAY_OPS_PORT), drainSeconds: 8 });
 });
 
-test("the service starts a command that is packed, with settings it knows, and waits until it has drained", async () => {
+test("the service starts a packed command, with settings it knows, and waits until it has drained", async () => {
   const unit = readFileSync(join(installed, "examples/unsay-relay.service"), "utf8");
   const { bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
   const [, command, args] = /^ExecStart=\/usr\/local\/bin\/(\S+) (.*)$/m.exec(unit)!;
@@ -174,8 +174,8 @@ test("a NodeNext project gets real types: right use compiles, wrong use does not
     `import { Listener, Publisher, Relay, UnsayError, type Interruption } from "unsay";
 const relay: Relay = new Relay({ port: 0 });
 const publisher = new Publisher({ url: "http://localhost:1", broadcast: "x" });
-const told: Promise<Interruption> = publisher.interrupt();
-const until: number = (await told).heardUntil;
+const interruption: Promise<Interruption> = publisher.interrupt();
+const until: number = (await interruption).heardUntil;
 const listener = new Listener({ url: "http://localhost:1", broadcast: "x" });
 const code: string = new UnsayError("CODE", "Sentence.").code;
 // @ts-expect-error a port is a number

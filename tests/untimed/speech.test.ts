@@ -39,7 +39,7 @@ async function result(stage: VirtualStage, done: Promise<SpeechResult>): Promise
   return found;
 }
 
-test("a speech that is heard to its end ends with its length, listener by listener, and with progress that only climbs", async () => {
+test("a speech that is heard to its end ends with its length, per listener, and with progress that only rises", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const speech = stage.say(whole(2000));
   const events: string[] = [];
@@ -106,7 +106,7 @@ test("a speech that is resumed and interrupted later ends at the position in its
   expect(heardMs).toBeLessThan(4000);
 });
 
-test("the holes that a slow source leaves are no part of its position", async () => {
+test("the holes of a slow source do not count towards its position", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const slow = Array.from({ length: 20 }, () => ({ afterMs: 300, ms: 200 }));
   const speech = stage.say(slow);
@@ -141,7 +141,7 @@ test("interrupting the second of three speeches leaves the first and the third w
   }
 });
 
-test("an interrupt of all returns what was heard of each speech, and resume returns the one that continues", async () => {
+test("an interrupt of all returns how far each speech was heard, and resume returns the one that continues", async () => {
   const stage = new VirtualStage({ aheadMs: 5000 });
   const first = stage.say(whole(1000));
   const second = stage.say(whole(3000), 0, NEGATIVE);
@@ -165,7 +165,7 @@ test("an interrupt of all returns what was heard of each speech, and resume retu
   expect((await second.done).outcome).toBe("interrupted");
 });
 
-test("without a listener the clock's estimate counts, and says that it is one", async () => {
+test("without a listener the clock's estimate counts, and is marked as one", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   stage.unreported = true;
   const speech = stage.say(whole(2000));
@@ -180,7 +180,7 @@ test("without a listener the clock's estimate counts, and says that it is one", 
   expect(started).toEqual([false]);
 });
 
-test("a listener that joins late is listed with where it began, and one that goes with what it heard", async () => {
+test("a listener that joins late is listed with its start, and one that leaves with how far it heard", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   stage.unreported = true;
   const speech = stage.say(whole(12_000));
@@ -198,7 +198,7 @@ test("a listener that joins late is listed with where it began, and one that goe
   expect(Math.abs(listeners[0]!.heardMs - gone)).toBeLessThan(400);
 });
 
-test("something new waits behind a paused speech, or drops it where that is asked for", async () => {
+test("a new speech waits behind a paused one, or drops it on request", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const paused = stage.say(whole(3000));
   await stage.runTo(1000);

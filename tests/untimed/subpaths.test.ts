@@ -24,7 +24,7 @@ async function graphOf(entry: string): Promise<{ readonly modules: string[]; rea
   };
 }
 
-test("importing the relay loads no denoiser, no codec and nothing of publisher and listener", async () => {
+test("importing the relay loads no denoiser, no codec and no part of publisher and listener", async () => {
   const { modules, packages } = await graphOf("src/library/relay.ts");
   expect(modules).toEqual(["base", "container", "flow", "relay", "src", "transport"]);
   expect(packages.filter((name) => /onnx|opus|pffft/.test(name))).toEqual([]);
@@ -32,13 +32,13 @@ test("importing the relay loads no denoiser, no codec and nothing of publisher a
   expect(packages).toEqual(expect.arrayContaining(["ws", "prom-client", "jose"]));
 });
 
-test("importing what signs tokens loads no part of the relay but this", async () => {
+test("importing the token functions loads no other part of the relay", async () => {
   const { modules, packages } = await graphOf("src/library/token.ts");
   expect(modules).toEqual(["base", "relay", "src"]);
   expect(packages.filter((name) => !name.startsWith("core-js/"))).toEqual(["jose", "zod"]);
 });
 
-test("a program that sees only the library finds what a model needs", async () => {
+test("a program that only sees the library finds everything that a model needs", async () => {
   const { packages } = await graphOf("src/index.ts");
   expect(packages).toEqual(expect.arrayContaining(["onnxruntime-node", "libopus-wasm"]));
 });
