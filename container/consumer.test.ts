@@ -93,6 +93,19 @@ function setup(options: Partial<RewindConsumerOptions> = {}) {
 }
 
 describe("the wait for a missing group", () => {
+  test("a consumer says whether more may come of the group that was read last", () => {
+    const { consumer, frames, read, group } = setup({ gap: ms(50) });
+    frames(0, 0, 20);
+    expect(consumer.unfinished).toBe(false);
+    expect(read()).toEqual([0, 20]);
+    expect(consumer.unfinished).toBe(true);
+    consumer.finish(0);
+    expect(consumer.unfinished).toBe(false);
+    group(1, 40);
+    expect(read()).toEqual([40]);
+    expect(consumer.unfinished).toBe(false);
+  });
+
   test("a consumer waits from the first newer frame on, and no longer once the group comes", () => {
     const { consumer, at, group, read, wake } = setup({ gap: ms(50) });
     group(0, 0);

@@ -238,6 +238,12 @@ export class RewindConsumer {
     return { frame, sequence, epoch: epochOf(sequence), ...rewind };
   }
 
+  /** Whether more frames may still come of the group that was read last. */
+  get unfinished(): boolean {
+    const group = this.#groups[0];
+    return group?.sequence === this.#delivered && !group.ended;
+  }
+
   /**
    * The next frame, even while {@link read} withholds it; `afterGap`: a missing or unfinished group could still bring
    * an earlier one.

@@ -21,6 +21,7 @@ class Script implements DeliverySource {
   discontinuity = 0;
   from: Microseconds | undefined;
   holding = false;
+  unfinished = false;
   afterGap = (_timestamp: Microseconds) => false;
 
   peek() {
@@ -266,6 +267,41 @@ test("a missing packet may come until the next one is due, and a pause is not a 
   consumer.add(0, 5000, 1);
   play(300);
   pipeline.pump();
+  expect(consumer.queue).toHaveLength(0);
+});
+
+test("playback waits up to a second for the rest of an open group instead of losing it behind the next one", () => {
+  const { consumer, decoder, pipeline, output, play } = audio();
+  consumer.add(0, 0, 3);
+  consumer.add(0, 100, 5);
+  consumer.afterGap = (timestamp) => timestamp === 100_000;
+  consumer.unfinished = true;
+  const run = (ms: number) => {
+    for (let at = 0; at < ms; at += 10) {
+      pipeline.pump();
+      decoder.finish();
+      play(10);
+    }
+  };
+  run(600);
+  expect(consumer.queue).toHaveLength(5);
+  expect(output.playhead).toBeLessThanOrEqual(60_000);
+  // The rest comes, and nothing is missing.
+  consumer.add(0, 60, 2);
+  consumer.queue.unshift(...consumer.queue.splice(5));
+  consumer.unfinished = false;
+  consumer.afterGap = () => false;
+  run(300);
+  expect(decoder.log.filter((line) => line.startsWith("decode")).map((line) => Number(line.slice(7)))).toEqual([
+    0, 20, 40, 60, 80, 100, 120, 140, 160, 180,
+  ]);
+  // A group that never ends delays no more than that.
+  consumer.add(0, 300, 1);
+  consumer.afterGap = (timestamp) => timestamp === 300_000;
+  consumer.unfinished = true;
+  run(500);
+  expect(consumer.queue).toHaveLength(1);
+  run(900);
   expect(consumer.queue).toHaveLength(0);
 });
 

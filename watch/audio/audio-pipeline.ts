@@ -11,6 +11,8 @@ export interface DeliverySource {
   readonly from: Microseconds | undefined;
   /** The next frame, also while {@link read} withholds it, and whether an earlier one may still come. */
   peek?(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined;
+  /** Whether more may still come of the group that was read last. */
+  readonly unfinished?: boolean;
   /** Whether playback should wait, because more may follow about a rewind. */
   readonly holding?: boolean;
 }
@@ -59,7 +61,7 @@ export type OpenDecoder<Output, D extends Decoder = Decoder> = (events: DecoderE
 
 /** The part of a {@link Playout}, perhaps in another thread, that an audio pipeline needs. */
 export type AudioOutput = Pick<Playout, "arrive" | "write" | "playhead"> &
-  Partial<Pick<Playout, "hold" | "due" | "patient">> & { rewind(rewind: PlayoutRewind): void };
+  Partial<Pick<Playout, "hold" | "due" | "patient" | "canWait">> & { rewind(rewind: PlayoutRewind): void };
 
 /** Counters of a pipeline. */
 export interface PipelineCounters {
@@ -216,7 +218,10 @@ export class AudioPipeline {
     if (next === undefined) return false;
     if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
     if (!next.afterGap) return false;
-    return this.#output.patient === true || next.timestamp > (this.#output.due ?? next.timestamp) + LAST_CALL;
+    if (this.#output.patient === true || next.timestamp > (this.#output.due ?? next.timestamp) + LAST_CALL) return true;
+    // The rest of an open group is on its way, and would be lost behind the next group.
+    const isHole = this.#end !== undefined && framesAt(next.timestamp) > this.#end + 1;
+    return isHole && this.#consumer.unfinished === true && this.#output.canWait === true;
   }
 
   /**

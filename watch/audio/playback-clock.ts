@@ -145,6 +145,11 @@ export class PlaybackClock {
     return this.started && this.#sendsAudio ? Math.max(0, this.#maximumHold - waited) : 0;
   }
 
+  /** Whether the playhead of a broadcast sent ahead may still wait for audio that is late. */
+  get canWait(): boolean {
+    return !this.#live && this.patience > 0;
+  }
+
   /** Whether the broadcast is live, so that delay over the target is useless. */
   get live(): boolean {
     return this.#live;

@@ -102,6 +102,11 @@ export class Playout {
     return this.clock.targetMs;
   }
 
+  /** See {@link PlaybackClock.canWait}. */
+  get canWait(): boolean {
+    return this.clock.canWait;
+  }
+
   /** See {@link PlaybackClock.patient}. */
   get patient(): boolean {
     return this.clock.patient;

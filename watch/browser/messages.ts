@@ -33,6 +33,8 @@ export interface WorkletStatus {
   /** See `PlaybackClock.due` and `PlaybackClock.targetMs`. */
   readonly due: Microseconds | undefined;
   readonly targetMs: number;
+  /** See `PlaybackClock.canWait`. */
+  readonly canWait: boolean;
   /** See `PlaybackClock.patient`. */
   readonly patient: boolean;
   /** Whether the timeline has begun. */

@@ -120,6 +120,10 @@ export class SpeakerOutput implements PlayerOutput {
     return opening && microseconds(opening.timestamp - (opening.at - performance.now()) * 1e3);
   }
 
+  get canWait(): boolean {
+    return this.running && (this.#status?.canWait ?? false);
+  }
+
   get patient(): boolean {
     return this.running && (this.#status?.patient ?? false);
   }

@@ -91,6 +91,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
       earliest: this.#playout.clock.earliest,
       due: this.#playout.due,
       targetMs: this.#playout.targetMs,
+      canWait: this.#playout.canWait,
       patient: this.#playout.patient,
       started: this.#playout.started,
       playing: this.#playout.playing,
