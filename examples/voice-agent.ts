@@ -14,7 +14,7 @@ async function* synthesize(words: string[]) {
   const wav = await readFile(new URL("audio/clean-speech.wav", import.meta.url));
   const audio = wav.subarray(44);
   const wordMs = 400;
-  const bytesPerMs = 96;
+  const bytesPerMs = 32;
   for (const [index, text] of words.entries()) {
     const startMs = index * wordMs;
     yield {
@@ -26,7 +26,7 @@ async function* synthesize(words: string[]) {
 }
 
 const reply = "Your order left the warehouse this morning and will arrive on Friday before noon.";
-const speech = publisher.say(openAudio({ sampleRate: 48_000, format: "s16le" }), { text: reply });
+const speech = publisher.say(openAudio({ sampleRate: 16_000, format: "s16le" }), { text: reply });
 speech.on("started", () => console.log("The caller hears the first sample."));
 
 void (async () => {

@@ -10,11 +10,15 @@ const ROOT = join(import.meta.dirname, "..");
 
 /** What each example prints at its end. */
 const LAST_LINE: Readonly<Record<string, RegExp>> = {
+  "agent-door.ts": /^Heard \d+ ms: "This sentence is.*"$/,
   "false-alarm.ts": /^The next reply finished too\.$/,
   "headless-listener.ts": /^state: closed$/,
   "hello.ts": /^interrupted: the listener heard \d+ ms of it\. Listen to heard\.wav\.$/,
+  "livekit-agent.ts": /^The agent remembers: "Congratulations\. You have(?!.*started\.).*"$/,
+  "openai-agent.ts": /^Truncated after \d+ ms of 10 s; the listener played \d+ ms\.$/,
   "relay-with-tokens.ts": /^The one without was refused: This path needs a token\.$/,
   "remote-control.ts": /^speech: interrupted after \d+ ms$/,
+  "twilio-bot.ts": /^The bot sent 5000 ms, the listener played \d+ ms of it\.$/,
   "voice-agent.ts": /^The caller heard: "Your order left the warehouse.*" \(exact\)$/,
 };
 
