@@ -3,11 +3,12 @@ import { defineConfig } from "vitest/config";
 const ROOMS = "{base,container,flow,transport,publisher,relay,watch,agent,src,bench}";
 /** Real parts or a virtual clock: nothing in them keeps real time, so that they run side by side. */
 const UNTIMED = [
-  "tests/untimed/*.test.ts",
+  "tests/untimed/{livekit-segments,marks,speech,speech-histories,subpaths}.test.ts",
   "tests/{audio-files,guards,layers,live-delay,memory,numbers,options,opus-loss,slow-source,standstill,utterances}.test.ts",
 ];
 /** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
 const PATIENT = [
+  "tests/untimed/{idle-peers,package}.test.ts",
   "tests/{another-run,browser-bundle,cli,conformance,load,many-subscriptions,names}.test.ts",
   "tests/{operator,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
 ];
