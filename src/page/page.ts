@@ -110,6 +110,18 @@ function showHeard(heard: HeardReply | undefined): void {
   if (last) say(`Taken back. The last word heard is “${last}”.`);
 }
 
+/** Shows the microphone to the caller of an agent; no other page loads its element. */
+function offerMicrophone(broadcast: string): void {
+  const microphone = element("microphone");
+  if (!microphone.hidden) return;
+  microphone.hidden = false;
+  element("talk").setAttribute("broadcast", broadcast);
+  const script = document.createElement("script");
+  script.type = "module";
+  script.src = "/unsay-talk.js";
+  document.head.append(script);
+}
+
 async function useInterrupt(): Promise<void> {
   measured = new Interruption(performance.now());
   becomeInterrupted(true);
@@ -174,7 +186,8 @@ for (const panel of [knobs, link]) panel.addEventListener("failed", (event) => f
 
 server.addEventListener("stats", (event) => {
   const { detail } = event as CustomEvent<PageStats>;
-  const { denoise, spoken, listeners } = detail;
+  const { denoise, spoken, listeners, caller } = detail;
+  if (caller) offerMicrophone(caller.broadcast);
   element("denoiser").hidden = denoise === undefined;
   link.offer(detail);
   knobs.show(denoise);
