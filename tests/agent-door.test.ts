@@ -98,7 +98,7 @@ test("an agent at the door gets the start, stop and cut of its voice, to the wor
   await until("all that the caller said has come", () => agent.all("input_audio_buffer.append").length > 40);
   const appended = agent.all("input_audio_buffer.append").map((event) => Buffer.from(String(event.audio), "base64"));
   for (const bytes of appended) expect(bytes).toHaveLength(960);
-  expect(problems).toEqual(["An event of the agent is no JSON object."]);
+  expect(problems).toEqual(["An event of the agent is not a JSON object."]);
 
   // The newest agent takes the place of the one before; a page of a browser is turned away.
   const newest = stage.use(await TestAgent.connect(door.url));

@@ -220,10 +220,10 @@ test("without ffmpeg a file that only ffmpeg can read is refused with the name o
     ["64 bits", waveFile({ channels: mono, bits: 64 }), "has format code 1 with 64 bits a sample"],
     ["half floats", waveFile({ channels: mono, code: 3 }), "has format code 3 with 16 bits a sample"],
     ["avi", Buffer.from("RIFF....AVI LIST"), 'has the form type "AVI " instead of "WAVE"'],
-    ["flac", Buffer.from("fLaC and some more"), "is no WAV file"],
-    ["aiff", Buffer.from("FORM....AIFFCOMM"), "is no WAV file"],
-    ["w64", Buffer.from("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "latin1"), "is no WAV file"],
-    ["big endian", Buffer.from("RIFX....WAVEfmt "), "is no WAV file"],
+    ["flac", Buffer.from("fLaC and some more"), "is not a WAV file"],
+    ["aiff", Buffer.from("FORM....AIFFCOMM"), "is not a WAV file"],
+    ["w64", Buffer.from("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "latin1"), "is not a WAV file"],
+    ["big endian", Buffer.from("RIFX....WAVEfmt "), "is not a WAV file"],
   ];
   for (const [name, bytes, reason] of cases) {
     for (const options of [{ file: write(name, bytes) }, { pcm: cut(bytes) }]) {

@@ -72,13 +72,13 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     [["mint"], /--action must .*, but is "mint"/],
     [["sign"], /--key must be a file, but is missing/],
     [["generate", "--key", key], /key\.jwk exists already and is not overwritten\. \(FILE_EXISTS\)/],
-    [["generate", "--key", join(folder, "no/such/place")], /can not be written\. \(FILE_UNWRITABLE\)/],
+    [["generate", "--key", join(folder, "no/such/place")], /cannot be written\. \(FILE_UNWRITABLE\)/],
     [["generate", "--key", join(folder, "x"), "--public", join(folder, "y")], /no public part.*\(INVALID_KEY\)/],
     [["generate", "--key", join(folder, "x"), "--algorithm", "none"], /--algorithm must .*, but is "none"/],
-    [["sign", "--key", join(folder, "absent"), "--get", "/"], /absent can not be read\. \(INVALID_KEY\)/],
-    [["sign", "--key", open, "--get", "/"], /can not sign any\. \(INVALID_KEY\)/],
+    [["sign", "--key", join(folder, "absent"), "--get", "/"], /absent cannot be read\. \(INVALID_KEY\)/],
+    [["sign", "--key", open, "--get", "/"], /cannot sign any\. \(INVALID_KEY\)/],
     [["sign", "--key", set, "--get", "/"], /must be one key.*\(INVALID_KEY\)/],
-    [["sign", "--key", recording, "--get", "/"], /no JSON Web Key.*\(INVALID_KEY\)/],
+    [["sign", "--key", recording, "--get", "/"], /not a JSON Web Key.*\(INVALID_KEY\)/],
     [["sign", "--key", key], /put or get must grant at least one path\. \(INVALID_CLAIMS\)/],
     [["sign", "--key", key, "--get", "/", "--expires", "0"], /--expires must .*, but is "0"/],
   ];
@@ -187,7 +187,7 @@ test("a relay serves its upstream's broadcasts, and ends in order at once withou
   expect(await alone.interrupt()).toBe(0);
   for (const [argv, sentence] of [
     [["--upstream", "ftp://x/?jwt=a"], /--upstream must be a URL.*, but is "ftp:\/\/x\/\?jwt=\[secret\]"/],
-    [["--auth-keys", "/nowhere/at/all"], /auth\.keys: \/nowhere\/at\/all can not be read\. \(INVALID_KEY\)/],
+    [["--auth-keys", "/nowhere/at/all"], /auth\.keys: \/nowhere\/at\/all cannot be read\. \(INVALID_KEY\)/],
     [["--ops-port", "x"], /--ops-port must .*, but is "x"/],
     [["--limits", "many"], /--limits must be an object of numbers.*, but is "many"/],
     [["--limits", '{"sessions": 0}'], /--limits\.sessions must be more than 0, but --limits is .* \(INVALID_OPTION\)/],

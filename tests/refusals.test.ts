@@ -63,7 +63,7 @@ test.each(["quic", "qmux"] as const)(
     });
     const forged = new Listener({ ...options, url: `${url}?jwt=a.b.c`, broadcast: "stage/voice" });
     cleanups.push(() => forged.close());
-    expect(await endOf(forged)).toMatchObject({ code: "UNAUTHORIZED", message: "The token is no JWT." });
+    expect(await endOf(forged)).toMatchObject({ code: "UNAUTHORIZED", message: "The token is not a JWT." });
   },
 );
 

@@ -19,7 +19,7 @@ export interface BrowserSession extends Moq {
   readonly closed: Promise<Error | undefined>;
   /** Whether datagrams queue up because the connection does not take them as fast as they are sent. */
   readonly backedUp: boolean;
-  /** Sends one record beside the protocol; false when it can not go. */
+  /** Sends one record beside the protocol; false when it cannot go. */
   send(record: Uint8Array): boolean;
 }
 

@@ -75,7 +75,7 @@ const SYSTEM: Readonly<Record<string, string>> = {
   EHOSTUNREACH: "the host is not reachable",
   ENETUNREACH: "the network is not reachable",
   ENOTFOUND: "the host name is unknown",
-  EAI_AGAIN: "the host name can not be looked up now",
+  EAI_AGAIN: "the host name cannot be looked up now",
   ETIMEDOUT: "the host did not answer",
 };
 /** Messages of Node's TLS and the QUIC binding for a certificate that does not prove the server's identity. */

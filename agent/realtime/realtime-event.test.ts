@@ -46,7 +46,7 @@ test("each unusable event gets a sentence that names the fault", () => {
     return decoded.type === "invalid" ? decoded.reason : decoded.type;
   };
   expect(decodeAgentEvent(Uint8Array.of(1))).toMatchObject({ reason: expect.stringContaining("binary") });
-  expect(decodeAgentEvent("[")).toMatchObject({ reason: "An event of the agent is no JSON object." });
+  expect(decodeAgentEvent("[")).toMatchObject({ reason: "An event of the agent is not a JSON object." });
   expect(decodeAgentEvent("x".repeat(MAX_EVENT_CHARACTERS + 1))).toMatchObject({
     reason: `An event of the agent is longer than ${MAX_EVENT_CHARACTERS} characters.`,
   });

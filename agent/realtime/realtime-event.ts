@@ -73,7 +73,7 @@ export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
   if (typeof message !== "string") return invalid("is binary, but Realtime events are text");
   if (message.length > MAX_EVENT_CHARACTERS) return invalid(`is longer than ${MAX_EVENT_CHARACTERS} characters`);
   const json = parseJson(message);
-  if (json === undefined) return invalid("is no JSON object");
+  if (json === undefined) return invalid("is not a JSON object");
   const type = "type" in json ? json.type : undefined;
   if (typeof type !== "string") return invalid("has no type");
   if (INTERRUPTS.has(type)) return { type: "interrupt" };

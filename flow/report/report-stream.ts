@@ -97,7 +97,7 @@ export class ReportStreamReader {
       if (end > whole.length) break;
       const record = whole.slice(offset + LENGTH_BYTES, end);
       if (!isReportDatagram(record))
-        throw new ProtocolError("REPORT_STREAM", "The report stream holds something that is no report.");
+        throw new ProtocolError("REPORT_STREAM", "The report stream holds bytes that are not a report.");
       records.push(record);
       offset = end;
     }

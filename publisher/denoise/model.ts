@@ -194,7 +194,7 @@ export async function openModel(bytes: Uint8Array, contract: ModelContract, path
   const fits = isWaveform(contract) ? Number.isFinite : (gain: number) => gain >= 0 && gain <= 1;
   if (!state.output.every(fits)) {
     await session.release();
-    const what = isWaveform(contract) ? "a sample that is no number" : "a gain outside 0 to 1";
+    const what = isWaveform(contract) ? "a sample that is not a number" : "a gain outside 0 to 1";
     throw invalid(`outputs.${output} ("${hop.output}") gave ${what}`);
   }
   return model;

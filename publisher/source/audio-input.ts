@@ -135,7 +135,7 @@ async function openBytes(
     const { format, samples, warnings } = wav;
     return { ...layoutOf(format), samples, warnings, close: () => {} };
   }
-  const reason = wav?.reason ?? "is no WAV file";
+  const reason = wav?.reason ?? "is not a WAV file";
   const source = input.path ?? reader.all();
   if (source === undefined) {
     const where = `behind more than ${MAX_HEAD_BYTES} bytes of other data, which is too much for a pipe`;

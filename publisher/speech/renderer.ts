@@ -337,7 +337,7 @@ export class Renderer {
     if (band.start < Math.max(this.#audioTrack.oldest, item.start) || band.end - band.start > this.#audioTrack.memory) {
       throw new InputError(
         "BAND_TOO_OLD",
-        `band must lie within what is being said, and not more than ${this.#audioTrack.memory / SAMPLE_RATE} s back.`,
+        `band must lie within the current speech, and not more than ${this.#audioTrack.memory / SAMPLE_RATE} s back.`,
       );
     }
     this.#band = { ...band, item };

@@ -37,7 +37,7 @@ export function isKeyframe(codec: VideoCodec, payload: Uint8Array): boolean {
  * @throws MediaError `INVALID_KEYFRAME` when the frame is not a keyframe of that codec.
  */
 export function codecString(codec: VideoCodec, payload: Uint8Array, shape: VideoShape): string {
-  const fail = (): MediaError => new MediaError("INVALID_KEYFRAME", `The frame is no keyframe of ${codec}.`);
+  const fail = (): MediaError => new MediaError("INVALID_KEYFRAME", `The frame is not a keyframe of ${codec}.`);
   if (codec === "vp8") {
     if (!vp8IsKeyframe(payload)) throw fail();
     return "vp8";

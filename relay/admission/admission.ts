@@ -17,7 +17,7 @@ const REFUSALS = {
   full: { status: 503, code: "UNAVAILABLE", message: "The relay has no room for another session." },
   address: { status: 429, code: "UNAVAILABLE", message: "The relay has no room for another session of this address." },
   self: { status: 508, code: UPSTREAM_IS_SELF, message: "The upstream of the relay is the relay itself." },
-  keyless: { status: 503, code: "UNAVAILABLE", message: "The relay can not check tokens now." },
+  keyless: { status: 503, code: "UNAVAILABLE", message: "The relay cannot check tokens now." },
 } as const;
 
 /** Options for {@link Admission}. */

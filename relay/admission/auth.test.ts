@@ -130,6 +130,6 @@ test("a key set behind a URL may change, and its keys stay valid while it is unr
   const fresh = new Auth({ keys: "/nowhere/at/all" });
   await expect(fresh.prepare()).rejects.toMatchObject({ code: "INVALID_KEY" });
   expect(() => parseKeys(JSON.stringify({ ...SECRET, k: "c2hvcnQ" }), "auth.keys")).toThrow(
-    /auth.keys is no JSON Web Key/,
+    /auth.keys is not a JSON Web Key/,
   );
 });

@@ -64,7 +64,7 @@ export class Auth {
     try {
       kid = decodeProtectedHeader(token).kid;
     } catch (cause) {
-      throw unauthorized("The token is no JWT.", cause);
+      throw unauthorized("The token is not a JWT.", cause);
     }
     await this.#refresh(REFRESH_MS);
     let key = this.#find(kid);
@@ -133,7 +133,7 @@ async function load(source: string): Promise<TokenKey[]> {
 async function read(source: string): Promise<TokenKey[]> {
   if (/^https?:/.test(source)) {
     const response = await fetch(source, { signal: AbortSignal.timeout(FETCH_MS) }).catch((cause: unknown) => {
-      throw new InputError("INVALID_KEY", `auth.keys: ${source} can not be fetched.`, { cause });
+      throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched.`, { cause });
     });
     if (!response.ok)
       throw new InputError("INVALID_KEY", `auth.keys: ${source} answers with status ${response.status}.`);
@@ -150,7 +150,7 @@ async function read(source: string): Promise<TokenKey[]> {
     return keys;
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `auth.keys: ${source} can not be read.`, { cause });
+    throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read.`, { cause });
   }
 }
 

@@ -78,7 +78,9 @@ export function parseKeys(text: string, source: string): TokenKey[] {
     });
   } catch (cause) {
     // The cause may quote key material, so it stays out of the message.
-    throw new InputError("INVALID_KEY", `${source} is no JSON Web Key or key set that the relay can use.`, { cause });
+    throw new InputError("INVALID_KEY", `${source} is not a JSON Web Key or key set that the relay can use.`, {
+      cause,
+    });
   }
 }
 
@@ -118,13 +120,13 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
   if (grants.put.length + grants.get.length === 0)
     throw new InputError("INVALID_CLAIMS", "claims: put or get must grant at least one path.");
   if (key.scope && !covers(grantsOf(key.scope), grants))
-    throw new InputError("INVALID_CLAIMS", "claims: the key's scope does not cover what is granted.");
+    throw new InputError("INVALID_CLAIMS", "claims: the key's scope does not cover these grants.");
   if (key.kty !== "oct" && key.d === undefined)
-    throw new InputError("INVALID_KEY", "The key is a public one, which verifies tokens but can not sign any.");
+    throw new InputError("INVALID_KEY", "The key is public: it verifies tokens but cannot sign any.");
   const { exp, iat, ...paths } = parsed;
   const times = { ...(exp === undefined ? {} : { exp }), ...(iat === undefined ? {} : { iat }) };
   const signing = await importKey(key, "sign").catch((cause: unknown) => {
-    throw new InputError("INVALID_KEY", "The key is damaged: it can not sign.", { cause });
+    throw new InputError("INVALID_KEY", "The key is damaged: it cannot sign.", { cause });
   });
   const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
   return new SignJWT({ ...paths, ...times }).setProtectedHeader(header).sign(signing);

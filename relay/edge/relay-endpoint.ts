@@ -141,7 +141,7 @@ export class RelayEndpoint {
           await server.setCertificate?.(certificate);
           break;
         } catch (error) {
-          this.#options.log.warn({ error: String(error), waitMs }, "QUIC can not listen again; trying again.");
+          this.#options.log.warn({ error: String(error), waitMs }, "QUIC cannot listen again; trying again.");
           await new Promise((resolve) => setTimeout(resolve, waitMs));
           waitMs = Math.min(2 * waitMs, REBIND_MS.most);
         }

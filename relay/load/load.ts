@@ -114,8 +114,7 @@ export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
       pause(ANSWER_MS, signal, false),
     ]);
     if (signal.aborted) throw interrupted();
-    if (!answered)
-      throw new TransportError("NOT_ANSWERED", "The relay did not subscribe to what the load run publishes.");
+    if (!answered) throw new TransportError("NOT_ANSWERED", "The relay did not subscribe to the load run's broadcast.");
 
     const published = { objects: 0 };
     const publish = async (length: number, counted: boolean): Promise<void> => {

@@ -46,7 +46,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   };
 
   gauge("sessions", "Sessions open now.", (now) => now.sessions);
-  gauge("connections", "TCP connections open now that are no session.", (now) => now.connections);
+  gauge("connections", "Open TCP connections without a session.", (now) => now.connections);
   gauge("broadcasts", "Broadcasts announced now.", (now) => now.broadcasts);
   gauge("displaced", "Publishers whose name a newer one has taken.", (now) => now.displaced);
   gauge("tracks", "Tracks subscribed or cached now.", (now) => now.tracks);
@@ -54,7 +54,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   gauge("listeners", "Sessions that report now.", (now) => now.listeners);
   gauge(
     "cached_bytes",
-    "Bytes in all caches, with what groups and frames take beside their payload.",
+    "Bytes in all caches, including the memory of groups and frames beside their payload.",
     (now) => now.cachedBytes,
   );
   gauge("partial_bytes", "Bytes of frames that have not come in full.", (now) => now.partialBytes);

@@ -32,7 +32,7 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
       case "/metrics":
         source.metrics.metrics().then(
           (text) => answer(200, source.metrics.contentType, text),
-          () => answer(500, "text/plain", "The metrics can not be collected.\n"),
+          () => answer(500, "text/plain", "The metrics cannot be collected.\n"),
         );
         return;
       case "/health":

@@ -234,7 +234,7 @@ export class RelaySession implements Peer {
     if (stream === undefined) throw new TransportError("SESSION_CLOSED", "The session ended before its SETUP.");
     const reader = this.reader(stream.receive);
     if ((await reader.varint()) !== StreamType.CLIENT_SETUP)
-      throw new ProtocolError("UNEXPECTED_MESSAGE", "The session's first message is no SETUP.");
+      throw new ProtocolError("UNEXPECTED_MESSAGE", "The session's first message is not a SETUP.");
     const versions = decodeClientSetup(await reader.shortMessage());
     if (!versions.includes(SETUP_VERSION_02))
       throw new ProtocolError("UNSUPPORTED_VERSION", "The client offers no version that the relay speaks.");
@@ -248,7 +248,7 @@ export class RelaySession implements Peer {
     await send.write(encodeClientSetup([SETUP_VERSION_02]));
     const reader = this.reader(receive);
     if ((await reader.varint()) !== StreamType.SERVER_SETUP)
-      throw new ProtocolError("UNEXPECTED_MESSAGE", "The server's first message is no SETUP.");
+      throw new ProtocolError("UNEXPECTED_MESSAGE", "The server's first message is not a SETUP.");
     if (decodeServerSetup(await reader.shortMessage()) !== SETUP_VERSION_02)
       throw new ProtocolError("UNSUPPORTED_VERSION", "The server chose a version that was not offered.");
     this.greet();

@@ -76,7 +76,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     throw new InputError(
       exists ? "FILE_EXISTS" : "FILE_UNWRITABLE",
-      exists ? `${path} exists already and is not overwritten.` : `${path} can not be written.`,
+      exists ? `${path} exists already and is not overwritten.` : `${path} cannot be written.`,
       { cause },
     );
   }
@@ -85,7 +85,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
 async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
   const text = await readTrusted(path).catch((cause: unknown) => {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `The key ${path} can not be read.`, { cause });
+    throw new InputError("INVALID_KEY", `The key ${path} cannot be read.`, { cause });
   });
   const [key, ...more] = parseKeys(text, `The key ${path}`);
   if (key === undefined || more.length > 0)

@@ -183,7 +183,7 @@ class WebTransportSendStream implements SendStream {
     const written = this.#writer.write(data).catch((cause: unknown) => {
       const code = streamCode(cause);
       throw code === undefined
-        ? new TransportError("SESSION_CLOSED", `The stream can not be written: ${text(cause)}.`, { cause })
+        ? new TransportError("SESSION_CLOSED", `The stream cannot be written: ${text(cause)}.`, { cause })
         : new StreamError("STREAM_STOPPED", code, { cause });
     });
     // A rejection that no caller awaits must not crash the process; a caller that awaits still gets it.
@@ -225,7 +225,7 @@ class WebTransportReceiveStream implements ReceiveStream {
       if (this.#stopped) return undefined;
       const code = streamCode(cause);
       throw code === undefined
-        ? new TransportError("SESSION_CLOSED", `The stream can not be read: ${text(cause)}.`, { cause })
+        ? new TransportError("SESSION_CLOSED", `The stream cannot be read: ${text(cause)}.`, { cause })
         : new StreamError("STREAM_RESET", code, { cause });
     }
   }

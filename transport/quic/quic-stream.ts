@@ -165,7 +165,7 @@ export class QuicSendStream implements SendStream, FinishedStream {
     const code = streamCode(text, "STOP_SENDING: ");
     this.#failed =
       code === undefined
-        ? new TransportError("SESSION_CLOSED", `The stream can not be written: ${text}.`, { cause })
+        ? new TransportError("SESSION_CLOSED", `The stream cannot be written: ${text}.`, { cause })
         : new StreamError("STREAM_STOPPED", code, { cause });
     this.#release();
     this.#settleStopped(code);
@@ -203,7 +203,7 @@ export class QuicReceiveStream implements ReceiveStream {
           this.#release();
           this.#failed =
             code === undefined
-              ? new TransportError("SESSION_CLOSED", `The stream can not be read: ${text}.`, { cause })
+              ? new TransportError("SESSION_CLOSED", `The stream cannot be read: ${text}.`, { cause })
               : new StreamError("STREAM_RESET", code, { cause });
           reject(this.#failed);
         },

@@ -111,7 +111,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
       if (cause instanceof InputError) throw cause;
       throw new InputError(
         "CERTIFICATE_UNUSABLE",
-        `The folder ${directory} can not keep a certificate: ${text(cause)}.`,
+        `The folder ${directory} cannot keep a certificate: ${text(cause)}.`,
         {
           cause,
         },
@@ -164,7 +164,7 @@ async function readPem(path: string, what: string): Promise<string> {
     return await readTrusted(path);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} can not be read: ${text(cause)}.`, { cause });
+    throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} cannot be read: ${text(cause)}.`, { cause });
   }
 }
 

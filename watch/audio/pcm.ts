@@ -56,7 +56,7 @@ class PcmDecoder implements AudioPacketDecoder {
   decode(payload: Uint8Array, ticket: Ticket): void {
     const frames = this.framesOf(payload);
     if (frames === undefined)
-      throw new MediaError("BAD_PACKET", `${payload.byteLength} bytes are no whole PCM frames.`);
+      throw new MediaError("BAD_PACKET", `${payload.byteLength} bytes are not whole PCM frames.`);
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
     const sample = (frame: number, channel: number) =>
       view.getInt16((frame * this.#from + channel) * SAMPLE_BYTES, true) / FULL_SCALE;
