@@ -11,7 +11,7 @@ import onnx
 import torch
 
 from bands import BANDS, EDGES, FLOOR, HOP, LOW, OFFSET, SCALE, WINDOW
-from model import EASE, GATE_FLOOR, Denoiser, Shipped
+from model import EASE, GATE_FLOOR, Denoiser, Shipped, unrolled
 from packages import HERE
 from quantise import quantise
 from train import load_run
@@ -62,7 +62,7 @@ def write(network: Denoiser, path: Path, ease: float = EASE, floor: float = GATE
     outputs = OUTPUTS + ["filter"] * (network.taps > 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(Shipped(network, ease, floor), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs, dynamo=False)
+        torch.onnx.export(Shipped(unrolled(network), ease, floor), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs, dynamo=False)
     onnx.checker.check_model(onnx.load(str(path)))
 
 
@@ -75,13 +75,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=MODELS, help="where to write them (default: models)")
     parser.add_argument("--ease", type=float, default=EASE, help=f"power of the gains (default: {EASE})")
     parser.add_argument("--floor", type=float, default=GATE_FLOOR, help=f"least factor of the gate, 1 for none (default: {GATE_FLOOR})")
-    parser.add_argument("--int8", action="store_true", help="keep the weights in 8 bits")
+    parser.add_argument("--float", action="store_true", help="keep weights and products in 32 bits")
     options = parser.parse_args()
     network, steps = load_run(options.run)
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / f"{options.name}.onnx"
     write(network, path, options.ease, options.floor)
-    if options.int8:
+    if not options.float:
         quantise(path)
     if path.stat().st_size > MOST_BYTES:
         sys.exit(f"{path} has {path.stat().st_size} bytes, more than the {MOST_BYTES} a shipped model may have.")

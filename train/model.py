@@ -1,5 +1,7 @@
 """The network: features of one hop in, one gain per band and the chance of a voice out."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +51,32 @@ class Denoiser(nn.Module):
         return torch.zeros(1, batch, self.width), torch.zeros(1, batch, self.width)
 
 
+class Step(nn.Module):
+    """One hop of a GRU as the products of matrices that it is, which a runtime can compute in 8 bits."""
+
+    def __init__(self, gru: nn.GRU) -> None:
+        super().__init__()
+        self.width = gru.hidden_size
+        self.input, self.hidden = (nn.Linear(size, 3 * self.width) for size in (gru.input_size, self.width))
+        self.input.weight, self.input.bias = gru.weight_ih_l0, gru.bias_ih_l0
+        self.hidden.weight, self.hidden.bias = gru.weight_hh_l0, gru.bias_hh_l0
+
+    def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes [1, 1, size] and the state [1, 1, width]; returns the next state twice, as nn.GRU does for one hop."""
+        new, old, width = self.input(inputs), self.hidden(state), self.width
+        reset, update = torch.sigmoid(new[..., : 2 * width] + old[..., : 2 * width]).split(width, -1)
+        fresh = torch.tanh(new[..., 2 * width :] + reset * old[..., 2 * width :])
+        state = fresh + update * (state - fresh)
+        return state, state
+
+
+def unrolled(network: Denoiser) -> Denoiser:
+    """The same network for a single hop."""
+    network = copy.deepcopy(network)
+    network.first, network.second = Step(network.first), Step(network.second)
+    return network
+
+
 EASE = 0.9
 """The power all gains are raised to: a little less is taken from speech than the loss asks for."""
 GATE_FROM, GATE_TO, GATE_FLOOR = 0.04, 0.44, 0.05
@@ -68,8 +96,9 @@ class Shipped(nn.Module):
     def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Like Denoiser.forward."""
         gains, voice, *others = self.network(features, h1, h2)
-        gate = torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), self.floor, 1)
-        return gains**self.ease * gate, voice, *others
+        eased = gains if self.ease == 1 else gains**self.ease
+        gate = 1 if self.floor == 1 else torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), self.floor, 1)
+        return eased * gate, voice, *others
 
 
 def deep_filter(weights: Tensor, spectra: Tensor, taps: int) -> Tensor:

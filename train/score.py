@@ -68,10 +68,13 @@ def clips() -> list[tuple[dict, np.ndarray, np.ndarray]]:
     return found
 
 
-def streamed(model: Path) -> tuple[dict[str, np.ndarray], float]:
-    """Every clip through the shipped stage, and milliseconds of processor time for 10 ms."""
-    target = FOLDER.parent / "streamed" / hashlib.sha256(model.read_bytes()).hexdigest()[:16]
-    command = ["npx", "tsx", "bench/denoise/render-files.ts", str(model.resolve()), str(FOLDER), str(target)]
+def streamed(model: Path, folder: Path = FOLDER, parent: Path = FOLDER.parent / "streamed") -> tuple[dict[str, np.ndarray], float]:
+    """Every noisy clip of `folder` through the shipped stage, and milliseconds of processor time for 10 ms.
+
+    What comes out is kept in a folder of `parent`, named after the model's hash.
+    """
+    target = parent / hashlib.sha256(model.read_bytes()).hexdigest()[:16]
+    command = ["npx", "tsx", "bench/denoise/render-files.ts", str(model.resolve()), str(folder), str(target)]
     done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
     cost = json.loads(done.stdout.strip().splitlines()[-1])["cpuUs"] / 1000
     return {path.stem: np.fromfile(path, "<f4").astype(np.float64) for path in target.glob("*.f32")}, cost

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import NodeProto, numpy_helper
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 PREFIX = "/network/"
 
 
 def read_onnx(path: Path) -> dict[str, Tensor]:
-    """The weights of the Denoiser exported to `path`, as its state dictionary.
+    """The weights of the Denoiser exported to `path`, as its state dictionary; of 8-bit weights what they stand for.
 
     Raises FileNotFoundError with a sentence when there is no such file. What Shipped adds has no weights.
     """
@@ -21,15 +21,25 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"There is no model {path}.")
     graph = onnx.load(str(path)).graph
     arrays = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    arrays |= _dequantised(graph.node, arrays)
-    weights: dict[str, np.ndarray] = {name.removeprefix("network."): array for name, array in arrays.items() if name.startswith("network.")}
+    weights = {_name(name.removeprefix("network.")): array for name, array in arrays.items() if name.startswith("network.")}
     for node in graph.node:
-        module = node.output[0].removeprefix(PREFIX).split("/")[0]
+        module = ".".join(node.name.removeprefix(PREFIX).split("/")[:-1])
         if node.op_type == "MatMul":
-            weights[f"{module}.weight"] = arrays[node.input[1]].T
+            weights[_name(f"{module}.weight")] = arrays[node.input[1]].T
+        elif node.op_type == "MatMulInteger":
+            levels, zero = (arrays[node.input[i]].astype(np.float32) for i in (1, 3))
+            weights[_name(f"{module}.weight")] = ((levels - zero) * arrays[node.input[1].replace("_quantized", "_scale")]).T
         elif node.op_type == "GRU":
             weights |= _gru(module, *(arrays[name][0] for name in node.input[1:4]))
     return {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+
+
+def _name(name: str) -> str:
+    """The name in nn.GRU of what Step in model.py holds."""
+    for part, letters in (("input", "ih"), ("hidden", "hh")):
+        for kind in ("weight", "bias"):
+            name = name.replace(f".{part}.{kind}", f".{kind}_{letters}_l0")
+    return name
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
@@ -76,16 +86,3 @@ def _gru(module: str, inputs: np.ndarray, states: np.ndarray, biases: np.ndarray
         update, reset, new = np.split(array, 3)
         reordered[f"{module}.{name}"] = np.concatenate([reset, update, new])
     return reordered
-
-
-def _dequantised(nodes: list[NodeProto], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of 8 bits as floats; see quantise.py."""
-    found = {}
-    for node in nodes:
-        if node.op_type == "DequantizeLinear":
-            weights, scale = (arrays[name] for name in node.input[:2])
-            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-            shape = [1] * weights.ndim
-            shape[axis] = -1
-            found[node.output[0]] = weights.astype(np.float32) * scale.reshape(shape)
-    return found

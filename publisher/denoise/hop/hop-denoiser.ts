@@ -82,7 +82,7 @@ export function readParts(parts: readonly Float32Array[], from?: Float32Array): 
 }
 
 /** A voice counts from this probability on. It is low, so that a quiet first syllable survives. */
-const VOICE = 0.04;
+const VOICE = 0.1;
 /** Samples without a voice before a pause starts: 400 ms, longer than any stop within a sentence. */
 const PAUSE_SAMPLES = 0.4 * SAMPLE_RATE;
 
