@@ -1,5 +1,6 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
@@ -9,12 +10,14 @@ import { build } from "esbuild";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Caller } from "../agent/index.js";
+import { Demo } from "../src/demo/demo.js";
+import { createLogger } from "../src/log.js";
 import { inlineWorklet } from "../src/page/bundle.js";
 import { launchChromium } from "./support/chromium.js";
 import { unsay } from "./support/command-line.js";
 import { Ear } from "./support/ear.js";
 import { endlessTone } from "./support/outage.js";
-import { Stage, until } from "./support/stage.js";
+import { Stage, until, urlOf } from "./support/stage.js";
 
 const MAX_GZIPPED_BYTES = 90 * 1024;
 
@@ -22,6 +25,12 @@ const MAX_GZIPPED_BYTES = 90 * 1024;
 async function bundle(script: string) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: script, resolveDir: fileURLToPath(new URL("..", import.meta.url)), loader: "ts" },
+    // As Vue's own plugin for bundlers sets them.
+    define: {
+      __VUE_OPTIONS_API__: "true",
+      __VUE_PROD_DEVTOOLS__: "false",
+      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
+    },
     bundle: true,
     format: "esm",
     platform: "browser",
@@ -233,7 +242,7 @@ test("a page that `unsay page` wrote plays from any web server under its own str
     const bare = `<!doctype html><script type="module" src="${url}/unsay-talk.js"></script><unsay-talk></unsay-talk>`;
     const body = name === "/bare.html" ? bare : await readFile(join(folder, name)).catch(() => undefined);
     const types: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
-    response.writeHead(body === undefined ? 404 : 200, { "Content-Type": types[extname(name)] ?? "text/plain" });
+    response.writeHead(body === undefined ? 204 : 200, { "Content-Type": types[extname(name)] ?? "text/plain" });
     response.end(body);
   });
   stage.defer(() => files.close());
@@ -247,4 +256,73 @@ test("a page that `unsay page` wrote plays from any web server under its own str
   await page.goto(`${site}/bare.html`);
   await expect.poll(() => page.evaluate("document.querySelector('unsay-talk').state")).toBe("idle");
   expect(said).toEqual([]);
+});
+
+test("the examples for React, Vue and plain HTML have fewer than 60 lines and play", async () => {
+  await using stage = new Stage();
+  const examples = await Promise.all(
+    ["react/app.tsx", "vue/app.ts", "html/index.html"].map(async (name) => {
+      const text = await readFile(new URL(`../examples/${name}`, import.meta.url), "utf8");
+      expect(text.split("\n").length, name).toBeLessThan(60);
+      if (name.endsWith(".html")) return [`/${name}`, text] as const;
+      return [`/${name}.js`, (await bundle(`import "./examples/${name}";`)).text] as const;
+    }),
+  );
+  const element = (await bundle('import "./watch/browser/element.js";')).text;
+  const files = new Map<string, string>([...examples, ["/unsay-element.js", element]]);
+  const relay = await stage.relay({
+    handler: ({ url: path = "" }, response) => {
+      const script = [...files.keys()].find((name) => path === name.replace(".js", ".html"));
+      const text =
+        files.get(path) ?? (script && `<!doctype html><body><script type="module" src="${script}"></script>`);
+      const type = path.endsWith(".js") ? "text/javascript" : "text/html";
+      response.writeHead(text === undefined ? 204 : 200, { "Content-Type": type });
+      response.end(text?.replaceAll("http://localhost:4443", url));
+    },
+  });
+  const url = urlOf(relay);
+  stage.publish(relay).say(await endlessTone(500));
+  await Promise.all(
+    ["/react/app.tsx.html", "/vue/app.ts.html", "/html/index.html"].map(async (path) => {
+      const { page, said } = await openPage(stage, url + path);
+      await page.getByRole("button", { name: "Listen" }).click();
+      await expect.poll(() => page.getByRole("status").textContent()).toBe("playing");
+      expect(said, path).toEqual([]);
+    }),
+  );
+});
+
+/** What axe finds wrong on a page, each with the elements at fault. */
+async function faults(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  return page.evaluate(`axe.run().then(({ violations }) =>
+    violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`);
+}
+
+test("axe finds nothing on the live page and the elements, in any colours, and nothing moves where motion is unwanted", async () => {
+  await using stage = new Stage();
+  const demo = stage.use(
+    await Demo.start({ port: 0, keepSeconds: 1, control: false, logger: createLogger("silent", () => {}) }),
+  );
+  const { page, said } = await openPage(stage, demo.pageUrl);
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  for (const details of await page.locator("details > summary").all()) await details.click();
+  for (const media of [{ colorScheme: "dark" }, { forcedColors: "active" }] as const) {
+    await page.emulateMedia(media);
+    expect(await faults(page), JSON.stringify(media)).toEqual([]);
+  }
+  await page.click("#play");
+  await expect.poll(() => page.textContent("#status")).toBe("Playing");
+  const moving = `document.getAnimations().filter(({ playState }) => playState === "running").length`;
+  expect(await page.evaluate(moving)).toBe(0);
+  expect(said).toEqual([]);
+
+  const { text } = await bundle('import "./watch/browser/element.js"; import "./publisher/browser/talk-element.js";');
+  const body = `<html lang="en"><title>Elements</title><main><h1>Elements</h1>
+    <unsay-watch controls></unsay-watch><unsay-talk controls></unsay-talk></main>`;
+  const elements = await openPage(stage, await serve(stage, text, body));
+  await elements.page.getByRole("button", { name: "Talk" }).click();
+  await elements.page.getByRole("meter").waitFor();
+  expect(await faults(elements.page)).toEqual([]);
+  expect(elements.said).toEqual([]);
 });

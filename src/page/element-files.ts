@@ -23,7 +23,7 @@ export function elementHandler(load: () => Promise<PageAssets>): PathHandler {
       Vary: "Accept-Encoding",
       "Access-Control-Allow-Origin": "*",
       "Cross-Origin-Resource-Policy": "cross-origin",
-      "Content-Security-Policy": "default-src 'none'",
+      "Content-Security-Policy": "default-src 'none'; script-src 'self'",
       "X-Content-Type-Options": "nosniff",
       "Cache-Control": "no-cache",
     });

@@ -122,7 +122,7 @@ function offerMicrophone(broadcast: string): void {
   document.head.append(script);
 }
 
-async function useInterrupt(): Promise<void> {
+async function interruptSpeech(): Promise<void> {
   measured = new Interruption(performance.now());
   becomeInterrupted(true);
   const reply = interruptReplySchema.safeParse(await server.control({ op: "interrupt" }));
@@ -132,7 +132,7 @@ async function useInterrupt(): Promise<void> {
   showHeard(heard);
 }
 
-async function useResume(): Promise<void> {
+async function resumeSpeech(): Promise<void> {
   await server.control({ op: "resume" });
   becomeInterrupted(false);
   say("It goes on with the first word that was not heard.");
@@ -140,7 +140,9 @@ async function useResume(): Promise<void> {
 
 interrupt.addEventListener("click", () => {
   interrupt.setAttribute("aria-busy", "true");
-  (isInterrupted ? useResume() : useInterrupt()).catch(fail).finally(() => interrupt.removeAttribute("aria-busy"));
+  (isInterrupted ? resumeSpeech() : interruptSpeech())
+    .catch(fail)
+    .finally(() => interrupt.removeAttribute("aria-busy"));
 });
 
 play.addEventListener("click", () => {
