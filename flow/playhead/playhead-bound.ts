@@ -90,13 +90,10 @@ export class PlayheadBound {
     return microseconds(isFlowing ? Math.max(this.#playhead, Math.min(most, newest)) : most);
   }
 
-  /**
-   * The furthest playhead now of a listener that would be at `claimed` had it not stalled: a stall may have ended, and
-   * then it is where a player is that plays each frame the moment it is sent.
-   */
-  furthest(claimed: Microseconds, now: Microseconds): Microseconds {
-    const limited = this.limit(claimed, now);
-    return this.#stretches.length === 0 ? limited : microseconds(Math.max(limited, this.#playhead));
+  /** The playhead now of a player that never stalls; undefined before anything was sent. */
+  unstalled(now: Microseconds): Microseconds | undefined {
+    this.#advance(now);
+    return this.#stretches.length === 0 ? undefined : microseconds(this.#playhead);
   }
 
   /** A claim, limited by the bound. */

@@ -167,13 +167,14 @@ export class Listeners {
   }
 
   /**
-   * The furthest possible playhead now: one that stalled at its last report may be moving again. Undefined without
-   * reports.
+   * The furthest possible playhead now. One that stalled at its last report may have moved on at once, or skipped to
+   * where a player is that never stalls. Undefined without reports.
    */
   furthest(now: Microseconds): Microseconds | undefined {
     const latest = this.latest(now);
     if (latest === undefined || this.playing || this.isStartingOver(now)) return latest;
-    return this.bound.furthest(microseconds(latest + now - this.#playheadAt), now);
+    const moving = this.bound.limit(microseconds(latest + now - this.#playheadAt), now);
+    return microseconds(Math.max(moving, this.bound.unstalled(now) ?? moving));
   }
 
   /**

@@ -285,6 +285,16 @@ describe("Listeners", () => {
     expect(listeners.furthest(clock())).toBe(ms(5140));
   });
 
+  test("a playhead that stalled counts as possibly where a player is that never stalls", () => {
+    const listeners = new Listeners({ clock });
+    for (let at = 1000; at <= 9000; at += 20) listeners.bound.sent(ms(at), clock());
+    now += 5000;
+    listeners.observe(aggregate([{ session: 1, playheadMs: 2000 }], { playing: false }), relay);
+    now += 150;
+    expect(listeners.latest(clock())).toBe(ms(2000));
+    expect(listeners.furthest(clock())).toBe(ms(6150));
+  });
+
   test("heard() does not wait for listeners that left, nor without any", async () => {
     const listeners = new Listeners({ clock });
     expect(await listeners.heard(1000)).toEqual([]);
