@@ -281,8 +281,8 @@ test("unsay call plays a bot's audio to its end, and exits with its numbers when
   expect(JSON.parse(numbers!)).toMatchObject({ invalid: 0, pendingMarks: 0 });
   expect(ear.audibleMs - before).toBeGreaterThan(690);
   for (const [argv, sentence] of [
-    [["call", "http://bot", "--url", urlOf(relay)], /--bot is "http:\/\/bot": it must be a URL such as ws:/],
-    [["call", bot.url, "--url", urlOf(relay), "--parameters", "x"], /it must be name=value/],
+    [["call", "http://bot", "--url", urlOf(relay)], /--bot must be a URL such as ws:.*, but is "http:\/\/bot"/],
+    [["call", bot.url, "--url", urlOf(relay), "--parameters", "x"], /--parameters must be name=value pairs/],
   ] as const)
     expect(await unsay(argv)).toMatchObject({ exitCode: 2, error: expect.stringMatching(sentence) });
 });

@@ -409,7 +409,7 @@ describe("a publisher that takes control", () => {
     expect(await run("swap-source", "other", "--json")).toMatchObject({ exitCode: 1, error: "" });
     for (const [argv, sentence] of [
       [["set"], /set needs a --strength/],
-      [["explode"], /--operation is "explode"/],
+      [["explode"], /--operation must be .*, but is "explode"/],
       [["write-audio", "examples/audio/clean-speech.wav"], /needs an --at/],
       [["loop-band", "--start", "2", "--end", "1"], /band\.end must be at least/],
       [["noise-profile"], /noise-profile needs a WAV file/],
