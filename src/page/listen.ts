@@ -1,4 +1,3 @@
-import "../../watch/browser/element.js";
 import type { UnsayWatchState } from "../../watch/browser/element.js";
 
 /** What a visitor reads while the player is in a state. */

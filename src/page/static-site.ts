@@ -14,6 +14,7 @@ const FILES: Readonly<Record<string, string>> = {
   "/listen.html": "index.html",
   "/listen.js": "listen.js",
   "/listen.css": "listen.css",
+  "/unsay-element.js": "unsay-element.js",
   "/worklet.js": "worklet.js",
 };
 
