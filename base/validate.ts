@@ -52,14 +52,14 @@ export function showValue(value: unknown): string {
   return typeof value === "bigint" ? `${value}n` : String(value);
 }
 
-/** Name of a class, whose options a value is. */
-const CLASS = /^[A-Z][a-z]/;
+/** Name of a class or a function, whose options a value is; not that of a flag, a variable or a key. */
+const OWNER = /^(?:[a-z]|[A-Z][a-z])\w*$/;
 
 function sentence(name: string, issue: Issue, root: unknown): string {
   const place = [name, ...issue.path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") return `${place} has no option ${showValue(issue.keys?.[0])}.`;
   const value = at(root, issue.path);
-  if (issue.path.length === 0 && CLASS.test(name))
+  if (issue.path.length === 0 && OWNER.test(name))
     return `${name} must get an object of options, but got ${showValue(value)}.`;
   // The value that a text stands for is not at hand.
   if (typeof root === "string" && issue.path.length > 0)
