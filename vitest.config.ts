@@ -9,7 +9,7 @@ const UNTIMED = [
 /** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
 const PATIENT = [
   "tests/untimed/{idle-peers,package}.test.ts",
-  "tests/{another-run,browser-bundle,cli,conformance,load,many-subscriptions,names}.test.ts",
+  "tests/{another-run,browser-bundle,cli,conformance,control,examples,load,many-subscriptions,names}.test.ts",
   "tests/{operator,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
 ];
 
