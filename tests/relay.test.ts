@@ -552,6 +552,7 @@ describe("relay", () => {
     const first = await flowing(relay, audio!);
     await expect.poll(report).toBe(1);
     writeGroup(audio!, first, [first * 20_000, first * 20_000 + 10_000]);
+    await expect.poll(() => frames.filter((each) => each === first)).toHaveLength(2);
     // Groups of one frame between those of several, as at the end of an utterance.
     let sequence = first + 1;
     for (; sequence < first + 12; sequence++) writeGroup(audio!, sequence, [sequence * 20_000]);
