@@ -11,7 +11,7 @@ export interface MeterReading {
   readonly underruns: number;
   /** Lead of the newest packet over its due time, in milliseconds. */
   readonly leadMs: number | undefined;
-  /** The relay's report on the delivery; undefined while there is none. */
+  /** The relay's report on the delivery; undefined before the first one. */
   readonly relay:
     | {
         readonly stalenessMs: number;

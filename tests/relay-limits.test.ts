@@ -237,7 +237,7 @@ test("a limit covers all tracks of a broadcast: the oldest groups are evicted an
   expect(await fetched(0, 4)).toBe(true);
 });
 
-test("a client that offers only versions of moq-transport learns that there is none in common", async () => {
+test("a client that offers only versions of moq-transport learns that the relay speaks none of them", async () => {
   const { relay, url } = await startRelay({});
   const client = await connect(url, { backends: ["quic"], protocols: ["moql"] });
   cleanups.push(() => client.close());

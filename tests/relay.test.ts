@@ -69,6 +69,29 @@ function writeGroup(track: Moq.Track.Producer, sequence: number, timestamps: num
   group.close();
 }
 
+/** A listener's report of the broadcast that stands at its start and has received nothing, but for `fields`. */
+function reportOf(fields: Partial<Parameters<typeof encodeReport>[0]>): Uint8Array {
+  return encodeReport({
+    broadcast: broadcastHash("demo.hang"),
+    session: 1,
+    reportId: 1,
+    clientTimeMs: 0,
+    playhead: microseconds(0),
+    playing: false,
+    discontinuity: 0,
+    from: undefined,
+    heardUntil: undefined,
+    receivedBytes: 0,
+    receivedGroup: 0,
+    worstLead: undefined,
+    worstLeadGroup: undefined,
+    bufferedMs: 100,
+    bleedMs: 0,
+    staleMs: 0,
+    ...fields,
+  });
+}
+
 /** Writes groups until one went through; returns the next sequence. */
 async function flowing(relay: Relay, track: Moq.Track.Producer): Promise<number> {
   for (let sequence = 0; ; sequence++) {
@@ -450,23 +473,15 @@ describe("relay", () => {
 
     let reportId = 0;
     const report = (playhead: number, receivedGroup: number, discontinuity = 0): void => {
-      const body = encodeReport({
-        broadcast: broadcastHash("demo.hang"),
+      const body = reportOf({
         session: 77,
         reportId: ++reportId,
         clientTimeMs: Math.floor(performance.now()),
         playhead: microseconds(playhead),
-        playing: false,
         discontinuity,
         from: discontinuity ? microseconds(playhead) : undefined,
         heardUntil: discontinuity ? microseconds(playhead) : undefined,
-        receivedBytes: 0,
         receivedGroup,
-        worstLead: undefined,
-        worstLeadGroup: undefined,
-        bufferedMs: 100,
-        bleedMs: 0,
-        staleMs: 0,
       });
       expect(player.datagrams?.send(body)).toBe(true);
     };
@@ -528,24 +543,7 @@ describe("relay", () => {
     // Stale groups are reset, and the subscription is at the end.
     for (const read of [readDatagrams, readGroups]) read().catch(() => {});
     const report = () => {
-      const body = encodeReport({
-        broadcast: broadcastHash("demo.hang"),
-        session: 78,
-        reportId: 1,
-        clientTimeMs: 0,
-        playhead: microseconds(0),
-        playing: false,
-        discontinuity: 0,
-        from: undefined,
-        heardUntil: undefined,
-        receivedBytes: 0,
-        receivedGroup: 0,
-        worstLead: undefined,
-        worstLeadGroup: undefined,
-        bufferedMs: 100,
-        bleedMs: 0,
-        staleMs: 0,
-      });
+      const body = reportOf({ session: 78 });
       expect(player.session.datagrams?.send(body)).toBe(true);
       return relay.stats().listeners;
     };
@@ -600,24 +598,7 @@ describe("relay", () => {
     for (const frame of await Promise.all(received)) expect(frame?.payload).toHaveLength(20);
     expect(origin.relay.stats().watchers).toBe(1);
     expect(edge.stats().watchers).toBe(2);
-    const report = encodeReport({
-      broadcast: broadcastHash("demo.hang"),
-      session: 42,
-      reportId: 1,
-      clientTimeMs: 1,
-      playhead,
-      playing: false,
-      discontinuity: 0,
-      from: undefined,
-      heardUntil: undefined,
-      receivedBytes: 0,
-      receivedGroup: 0,
-      worstLead: undefined,
-      worstLeadGroup: undefined,
-      bufferedMs: 50,
-      bleedMs: 0,
-      staleMs: 0,
-    });
+    const report = reportOf({ session: 42, clientTimeMs: 1, playhead, bufferedMs: 50 });
     watchers[0]!.session.datagrams!.send(report);
     await expect.poll(() => aggregates.at(-1)?.listed[0]?.session).toBe(42);
     expect(aggregates.at(-1)).toMatchObject({ listeners: 1, earliest: playhead });

@@ -57,12 +57,12 @@ function fromVoice(samples: Float32Array): Utterance {
   throw new Error("There is no voice in the recording.");
 }
 
-/** How many words of a text that begins with the reply's words there are. */
+/** Counts the words of a text. */
 export function countWords(text: string): number {
   return text.split(/\s+/).filter(Boolean).length;
 }
 
-/** How many words a listener heard whole that heard so much. */
+/** Counts the words that were heard to their end within `ms` of the speech. */
 export function wordsWithin({ words }: Reply, ms: number): number {
   return words.filter(({ endMs }) => endMs <= ms).length;
 }

@@ -245,7 +245,7 @@ export class SpeechQueue {
     return interrupted.speeches.map((speech) => speech.again());
   }
 
-  /** In a live broadcast, makes interrupted or paused audio audible again; false when there is none. */
+  /** In a live broadcast, makes interrupted or paused audio audible again. Returns false without any. */
   unmute(): boolean {
     const [first] = this.#queue;
     if (first === undefined || first !== this.#muted || first.isPaused || this.#current !== undefined) return false;

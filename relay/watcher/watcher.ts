@@ -334,7 +334,7 @@ export class Watcher implements LowFollower {
    * complete.
    */
   #sendNews(record: CachedGroup): void {
-    if (this.mode !== "native" || !record.urgent || !record.ended || record === this.#datagrams.newest) return;
+    if (!record.urgent || !record.ended || this.mode !== "native" || record === this.#datagrams.newest) return;
     if (!this.#datagrams.send(record, this.#repeats)) return;
     this.#bucket.take(this.#options.clock());
     this.#datagrams.sendAgain(record, URGENT_AGAIN_MS);
