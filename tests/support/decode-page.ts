@@ -10,8 +10,17 @@ export interface PagePacket {
   readonly payload: readonly number[];
 }
 
+/** Samples as base64 of their bytes: as numbers of JSON they would take seconds on their way. */
+function base64(samples: Float32Array): Promise<string> {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^.*,/, ""));
+    reader.readAsDataURL(new Blob([samples as Float32Array<ArrayBuffer>]));
+  });
+}
+
 /** Decodes packets with the browser's pipeline and decoder; resolves with what is heard, by place on the timeline. */
-async function decode(packets: readonly PagePacket[], seconds: number): Promise<number[]> {
+async function decode(packets: readonly PagePacket[], seconds: number): Promise<string> {
   const heard = new Float32Array(seconds * 48_000);
   const position = (time: number) => Math.round((time * 48) / 1000);
   const consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
@@ -39,7 +48,7 @@ async function decode(packets: readonly PagePacket[], seconds: number): Promise<
   await new Promise((resolve) => setTimeout(resolve, 300));
   if (pipeline.counters.errors > 0) throw new Error(`${pipeline.counters.errors} packets could not be decoded.`);
   pipeline.close();
-  return [...heard];
+  return base64(heard);
 }
 
 Object.assign(globalThis, { decode });
