@@ -37,7 +37,9 @@ afterEach(async () => {
 });
 
 describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
-  async function start(): Promise<{ server: SessionServer; dial: (path?: string) => Promise<Session> }> {
+  async function start({
+    freesPort = false,
+  } = {}): Promise<{ server: SessionServer; dial: (path?: string) => Promise<Session> }> {
     let scheme = "https";
     let server: SessionServer;
     if (backend === "qmux") {
@@ -47,7 +49,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
       cleanups.push(() => httpServer.close());
       server = await listen({ backend, host: "127.0.0.1", port: 0, httpServer });
     } else {
-      server = await listen({ backend, host: "127.0.0.1", port: 0, certificate });
+      server = await listen({ backend, host: "127.0.0.1", port: 0, certificate, freesPort });
     }
     cleanups.push(() => server.close());
     return {
@@ -297,7 +299,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
   });
 
   test("a server closes with an accept pending, refuses waiting clients, and frees its port", async () => {
-    const { server, dial } = await start();
+    const { server, dial } = await start({ freesPort: true });
     const pending = server.accept();
     const dialled = dial("/a");
     const first = await (await pending)!.accept();

@@ -22,6 +22,8 @@ export interface ListenOptions {
   readonly protocols?: readonly string[];
   /** For `qmux`: the listening HTTP or HTTPS server whose WebSocket upgrades become sessions. */
   readonly httpServer?: Server | SecureServer;
+  /** For `quic`: whether `close` waits until any program can bind the port again. Default: unless `port` is 0. @internal */
+  readonly freesPort?: boolean;
   /** Location of the QUIC binding. */
   readonly native?: NativeOptions;
 }

@@ -111,7 +111,7 @@ export class RelayEndpoint {
       counters: counters.connectionsRefused,
     });
     const { server } = this.#http;
-    const bound = { host, port: portOf(server), protocols };
+    const bound = { host, port: portOf(server), protocols, freesPort: port !== 0 };
     try {
       const quic = await this.#openQuic(bound);
       this.#port = bound.port;

@@ -21,8 +21,10 @@ import { bracket, freePort, released, resolveHost } from "./udp-port.js";
 const ANSWER_MS = 500;
 /** A server that accepts a session only to refuse it sends the reason in the packet behind its answer. */
 const REFUSAL_MS = 10;
-/** How long `SessionServer.close` waits for the binding to free the UDP port. */
+/** How long to wait for the binding to free a UDP port. */
 const PORT_RELEASE_MS = 2_000;
+/** Ports that servers of this process left without waiting; the binding may still hold them. */
+const left = new Set<string>();
 
 /** Options of {@link connectQuic}. */
 export interface QuicConnectOptions {
@@ -57,6 +59,11 @@ export interface QuicListenOptions {
   readonly certificate: Certificate;
   /** Supported application protocols. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
+  /**
+   * Whether `close` waits until any program can bind the port again, which takes up to two seconds and collects garbage.
+   * Without it, only this process can bind it at once. Default: true, unless `port` is 0. @internal
+   */
+  readonly freesPort?: boolean;
   /** Location of the native binding. */
   readonly native?: NativeOptions;
 }
@@ -130,12 +137,14 @@ function makeClient(
 export async function listenQuic(options: QuicListenOptions): Promise<SessionServer> {
   const binding = loadNative(options.native);
   const host = await resolveHost(options.host);
+  const freesPort = options.freesPort ?? options.port !== 0;
   // The binding does not report the port it got for port 0, so this picks one first; another program may be faster.
   for (let attempt = 0; ; attempt++) {
     const port = options.port === 0 ? await freePort(host) : options.port;
     try {
+      if (left.delete(bracket(host, port))) await released(host, port, PORT_RELEASE_MS);
       const native = bind(binding, host, port, options.certificate);
-      return new QuicServer(native, host, port, options.protocols ?? [MOQ_LITE_05], options.native);
+      return new QuicServer(native, { host, port }, { ...options, freesPort });
     } catch (cause) {
       const busy = text(cause).includes("os error 98") || /in use|only one usage/i.test(text(cause));
       if (busy && options.port === 0 && attempt < 4) continue;
@@ -209,7 +218,7 @@ class QuicServer implements SessionServer {
   readonly backend = "quic";
   readonly address: { readonly host: string; readonly port: number };
   #native: NativeServer | undefined;
-  #nativeOptions: NativeOptions | undefined;
+  #options: QuicListenOptions;
   #protocols: readonly string[];
   #sessions = new Set<QuicSession>();
   #requests = new RequestQueue();
@@ -217,11 +226,15 @@ class QuicServer implements SessionServer {
   #pump: Promise<void>;
   #closed: Promise<void> | undefined;
 
-  constructor(native: NativeServer, host: string, port: number, protocols: readonly string[], options?: NativeOptions) {
+  constructor(
+    native: NativeServer,
+    address: { readonly host: string; readonly port: number },
+    options: QuicListenOptions,
+  ) {
     this.#native = native;
-    this.#nativeOptions = options;
-    this.#protocols = protocols;
-    this.address = { host, port };
+    this.#options = options;
+    this.#protocols = options.protocols ?? [MOQ_LITE_05];
+    this.address = address;
     this.#pump = this.#run(native);
   }
 
@@ -265,9 +278,10 @@ class QuicServer implements SessionServer {
   async setCertificate(certificate: Certificate): Promise<void> {
     // The binding takes a certificate only when it binds.
     await this.#stop();
-    if (this.#closed) return;
     const { host, port } = this.address;
-    this.#native = bind(loadNative(this.#nativeOptions), host, port, certificate);
+    await released(host, port, PORT_RELEASE_MS);
+    if (this.#closed) return;
+    this.#native = bind(loadNative(this.#options.native), host, port, certificate);
     this.#stopping = false;
     this.#pump = this.#run(this.#native);
   }
@@ -277,6 +291,9 @@ class QuicServer implements SessionServer {
     this.#stopping = true;
     await Promise.all(waiting.map((request) => request.reject(503)));
     await this.#stop();
+    const { host, port } = this.address;
+    if (this.#options.freesPort) await released(host, port, PORT_RELEASE_MS);
+    else left.add(bracket(host, port));
   }
 
   async #stop(): Promise<void> {
@@ -287,13 +304,12 @@ class QuicServer implements SessionServer {
     // connect to our own port.
     const { host, port } = this.address;
     const door = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-    const knock = loadNative(this.#nativeOptions).NapiClient.disableVerify();
+    const knock = loadNative(this.#options.native).NapiClient.disableVerify();
     const knocked = knock.connect(`https://${bracket(door, port)}/`).then((session) => session.close(0, ""), ignore);
     if (!(await settlesWithin(PORT_RELEASE_MS, this.#pump))) return;
     this.#native?.close();
     this.#native = undefined;
     await settlesWithin(ANSWER_MS, knocked);
-    await released(host, port, PORT_RELEASE_MS);
   }
 }
 
