@@ -8,6 +8,7 @@ export {
   type CallerOptions,
   type CallerStats,
 } from "./caller/caller.js";
+export type { HeardAgent } from "./caller/echo-gate.js";
 export type { CallerFrame, FrameOptions } from "./caller/frame-reader.js";
 export {
   type BargeInOptions,

@@ -39,6 +39,7 @@ export type { Speech, SpeechEvents, SpeechPhase, SpeechPiece } from "./speech/sp
 export type { SpeechListener, SpeechOutcome, SpeechProgress, SpeechResult } from "./speech/speech-state.js";
 export type { WordTiming } from "./speech/words.js";
 export type { PublisherStats } from "./stats.js";
+export { levelDb, SILENCE_DB } from "./tracks/level.js";
 export { type Knobs, knobsSchema, Mixer } from "./tracks/mixer.js";
 export { type AudioEncoder, OpusEncoder, type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";
 export type { VideoTrackCounters } from "./tracks/video-track.js";

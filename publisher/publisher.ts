@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { z } from "zod";
 import {
   attachLogger,
   endWith,
@@ -19,7 +20,9 @@ import type { SayOptions, SpeechSource } from "./speech/renderer.js";
 import type { Speech } from "./speech/speech.js";
 import { type PublisherStats, statsOf } from "./stats.js";
 import type { Knobs } from "./tracks/mixer.js";
+import { toPosition } from "./tracks/position.js";
 
+const playedLevelSchema = z.strictObject({ withinMs: z.number().min(10).max(2000) });
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /**
@@ -148,6 +151,19 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   resume(): Speech | undefined {
     this.#assertOpen();
     return this.#parts.interrupts.resumeAll()?.[0];
+  }
+
+  /**
+   * Level of the loudest 10 ms that listeners played within the last `withinMs` milliseconds, in dBFS; -120 for silence.
+   * Without reports the clock stands for the playhead. Default 100.
+   *
+   * @throws InputError `INVALID_OPTION` when `withinMs` is not from 10 to 2,000.
+   */
+  playedLevelDb(withinMs = 100): number {
+    const ms = validate("Publisher.playedLevelDb", playedLevelSchema, { withinMs }).withinMs;
+    const { clock, deadlines, audioTrack } = this.#parts;
+    const to = Math.max(0, toPosition(deadlines.presumed(clock())));
+    return audioTrack.loudestDb(Math.max(0, to - Math.round(ms * 48)), to);
   }
 
   /** Resolves when everything said so far was sent and, as far as the publisher knows, heard; or when closed. */

@@ -44,6 +44,8 @@ test("a caller's word interrupts the agent, and the immediate reply is heard com
   const before = ear.audibleMs;
   const speech = conversation.say(await tone({ ms: 4000 }), { text: "A long story" });
   await until("half a second was heard", () => ear.audibleMs - before > 500);
+  // The tone of the stage, as loud as the listener's playhead has it.
+  expect(publisher.playedLevelDb()).toBeGreaterThan(-20);
   const interrupted = once(conversation, "interrupted");
   const reply = once(conversation, "bargein").then(async () => conversation.say(await tone({ ms: 600 })));
   speak(word);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { fromMilliseconds } from "../../base/index.js";
-import { type AudioSource, loadModel } from "../../publisher/index.js";
+import { loadModel } from "../../publisher/index.js";
 import { concat, cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { VirtualAgent, VirtualMicrophone } from "../../tests/support/virtual-microphone.js";
 import { Caller, type CallerChange, type CallerOptions } from "./caller.js";
 import type { CallerFrame, FrameOptions } from "./frame-reader.js";
 
@@ -12,29 +12,6 @@ const noisy = await readSamples(`${root}examples/audio/noisy-speech.wav`);
 /** "Congratulazioni", the first word of the recording, without the pause before it. */
 const word = clean.subarray(9600, 9600 + 16_320);
 
-/** Samples in blocks like a listener's, on a clock that they advance. */
-class VirtualMicrophone implements AudioSource {
-  readonly name = "microphone";
-  readonly channels = 1;
-  readonly #samples: Float32Array;
-  #at = 0;
-
-  constructor(samples: Float32Array) {
-    this.#samples = samples;
-  }
-
-  readonly clock = () => fromMilliseconds(1000 + this.#at / 48);
-
-  async read(): Promise<Float32Array | undefined> {
-    if (this.#at >= this.#samples.length) return undefined;
-    const block = this.#samples.subarray(this.#at, this.#at + 128);
-    this.#at += 128;
-    return block;
-  }
-
-  async close(): Promise<void> {}
-}
-
 interface Heard {
   readonly speech: readonly CallerChange[];
   readonly silence: readonly CallerChange[];
@@ -42,13 +19,15 @@ interface Heard {
   readonly caller: Caller;
 }
 
+/** What a caller hears; `said` is what the agent says meanwhile, where the caller knows of it. */
 async function hear(
   samples: Float32Array,
-  options: Partial<CallerOptions> = {},
+  { said, ...options }: Partial<CallerOptions> & { readonly said?: Float32Array } = {},
   frameOptions?: FrameOptions,
 ): Promise<Heard> {
   const microphone = new VirtualMicrophone(samples);
-  const caller = new Caller({ audio: microphone, model, ...options }, microphone.clock);
+  const agent = said && new VirtualAgent(said, microphone);
+  const caller = new Caller({ audio: microphone, model, ...(agent && { agent }), ...options }, microphone.clock);
   const speech: CallerChange[] = [];
   const quiet: CallerChange[] = [];
   caller.on("speech", (change) => speech.push(change));
@@ -85,6 +64,35 @@ test("an echo of the agent at -20 dB does not count as speech", async () => {
   }
 });
 
+test("an echo of a known agent does not count as speech, however loud the agent is and late the echo", async () => {
+  for (const [db, lateMs] of [
+    [-8, 0],
+    [0, 150],
+    [8, 250],
+  ] as const) {
+    const said = concat([silence(300), gain(clean.subarray(0, 3 * 48_000), db), silence(700)]);
+    const heard = echo(concat([silence(lateMs), said]), -20, 5 + db);
+    expect((await hear(heard, { said })).speech, `${db} dB`).toEqual([]);
+  }
+});
+
+test("a word over the echo of a loud known agent counts as speech at once", async () => {
+  const said = gain(clean.subarray(0, 5 * 48_000), 6);
+  const heard = echo(said, -20, 6);
+  word.forEach((sample, i) => {
+    heard[4 * 48_000 + i]! += sample;
+  });
+  const { speech } = await hear(heard, { said });
+  expect(speech).toHaveLength(1);
+  expect(Math.abs(speech[0]!.startMs - 4000)).toBeLessThanOrEqual(80);
+});
+
+test("with an echo of -120 dB a known agent changes nothing", async () => {
+  const said = gain(clean, 8);
+  const quiet = concat([silence(500), gain(word, -8), silence(900)]);
+  expect((await hear(quiet, { said, echoDb: -120 })).speech).toHaveLength(1);
+});
+
 test("a word over the agent's echo counts as speech", async () => {
   const agent = echo(clean, -20, 4);
   const both = agent.slice();
@@ -108,25 +116,26 @@ test("keys and coughs do not count as speech, quiet or loud", async () => {
 });
 
 test("frames hold the caller's audio at the requested rate and length, without a gap", async () => {
+  const recording = clean.subarray(0, 4 * 48_000);
   for (const { sampleRate, frameMs, format, bytes } of [
     { sampleRate: 16_000, frameMs: 20, format: "s16le", bytes: 640 },
     { sampleRate: 8000, frameMs: 20, format: "mulaw", bytes: 160 },
     { sampleRate: 24_000, frameMs: 100, format: "f32le", bytes: 9600 },
   ] as const) {
-    const { frames } = await hear(clean, { denoise: false }, { sampleRate, frameMs, format, backlogMs: 60_000 });
+    const { frames } = await hear(recording, { denoise: false }, { sampleRate, frameMs, format, backlogMs: 60_000 });
     expect(frames.map(({ startMs }) => startMs)).toEqual(frames.map((_, index) => index * frameMs));
     for (const frame of frames) expect(frame.bytes).toHaveLength(bytes);
     const samples = concat(frames.map((frame) => frame.samples));
     // All but the hop in the denoiser, the resampler's delay and a partial frame.
-    expect(samples.length / sampleRate).toBeGreaterThan(clean.length / 48_000 - 0.02 - frameMs / 1000);
-    expect(energyRatioDb(samples, sampleRate)).toBeLessThan(0.5);
+    expect(samples.length / sampleRate).toBeGreaterThan(recording.length / 48_000 - 0.02 - frameMs / 1000);
+    expect(energyRatioDb(samples, sampleRate, recording)).toBeLessThan(0.5);
   }
 });
 
 /** Difference of the samples' energy from the recording's, in decibels. */
-function energyRatioDb(samples: Float32Array, rate: number): number {
+function energyRatioDb(samples: Float32Array, rate: number, recording: Float32Array): number {
   const power = (all: Float32Array, each: number) => all.reduce((sum, sample) => sum + sample * sample, 0) / each;
-  return Math.abs(10 * Math.log10(power(samples, rate) / power(clean, 48_000)));
+  return Math.abs(10 * Math.log10(power(samples, rate) / power(recording, 48_000)));
 }
 
 test("frames are denoised unless that is switched off", async () => {
@@ -164,4 +173,7 @@ test("an invalid option is refused by name", () => {
   const audio = new VirtualMicrophone(clean);
   expect(() => new Caller({ audio, threshold: 2 })).toThrow(/threshold/);
   expect(() => new Caller({ audio, minSpeechMs: Number.NaN })).toThrow(/minSpeechMs/);
+  expect(() => new Caller({ audio, echoDb: 3 })).toThrow(/echoDb/);
+  const agent = {} as unknown as VirtualAgent;
+  expect(() => new Caller({ audio, agent })).toThrow("Caller.agent must be a Publisher, but is an object.");
 });

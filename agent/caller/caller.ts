@@ -12,10 +12,19 @@ import {
   StateError,
   validate,
 } from "../../base/index.js";
-import { type AudioSource, Denoiser, loadModel, Model, OverloadGuard } from "../../publisher/index.js";
+import {
+  type AudioSource,
+  Denoiser,
+  levelDb,
+  loadModel,
+  Model,
+  OverloadGuard,
+  SILENCE_DB,
+} from "../../publisher/index.js";
 import type { ConnectOptions } from "../../transport/index.js";
 import { Listener } from "../../watch/index.js";
 import { type CallerBlock, type CallerInput, cutHops, HeardInput, SourceInput } from "./caller-input.js";
+import { EchoGate, type HeardAgent } from "./echo-gate.js";
 import { type CallerFrame, type FrameOptions, FrameReader, frameOptionsSchema } from "./frame-reader.js";
 import { HOP_MS, type SpeechChange, SpeechDetector } from "./speech-detector.js";
 
@@ -27,12 +36,19 @@ export interface CallerListening {
   readonly denoise?: boolean;
   /** Minimum voice probability of speech, 0 to 1. Default 0.6. */
   readonly threshold?: number;
-  /**
-   * Minimum level of speech, in dBFS. The echo of an agent is a voice, too, but 20 dB quieter. Lower it for microphones
-   * without gain control. Default -36.
-   */
+  /** Minimum level of speech, in dBFS. Lower it for microphones without gain control. Default -36. */
   readonly minLevelDb?: number;
-  /** Voice that counts as speech, in milliseconds. Default 60. */
+  /**
+   * The agent that the caller hears: its `Publisher`. Its echo in the caller's audio is a voice, too; while it is
+   * audible, speech must be louder than that echo. Without an agent, `minLevelDb` alone keeps an echo out.
+   */
+  readonly agent?: HeardAgent;
+  /**
+   * Level of the agent's echo in the caller's audio, relative to the agent, in decibels, -120 to 0. Default -20; -120
+   * for a caller without echo, such as one with headphones.
+   */
+  readonly echoDb?: number;
+  /** Voice that counts as speech, in milliseconds. Default 40 with `agent`, else 60. */
   readonly minSpeechMs?: number;
   /** Time without voice that ends speech, in milliseconds. Default 500. */
   readonly minSilenceMs?: number;
@@ -106,14 +122,21 @@ const listeningSchema = z.object({
   denoise: z.boolean().default(true),
   threshold: z.number().min(0).max(1).default(0.6),
   minLevelDb: z.number().min(-120).max(0).default(-36),
-  minSpeechMs: z.number().min(0).max(10_000).default(60),
+  agent: z
+    .custom<HeardAgent>((value) => typeof (value as HeardAgent | undefined)?.playedLevelDb === "function", {
+      error: "be a Publisher",
+    })
+    .optional(),
+  echoDb: z.number().min(-120).max(0).default(-20),
+  minSpeechMs: z.number().min(0).max(10_000).optional(),
   minSilenceMs: z.number().min(0).max(60_000).default(500),
   jitterMs: z.number().min(0).max(10_000).default(20),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
 });
 /** Samples of a hop at 48 kHz. */
 const HOP = 480;
-const SILENCE_DB = -120;
+/** A few syllables of an echo rise above the gate for 30 ms, and above a fixed level for 50: `bench -- bargein`. */
+const MIN_SPEECH_MS = { agent: 40, alone: 60 };
 
 interface Denoised {
   /** The samples for recognisers. */
@@ -152,7 +175,12 @@ export class Caller extends EventEmitter<CallerEvents> {
     super();
     this.#options = validate("Caller", listeningSchema, options);
     this.#clock = clock;
-    this.#detector = new SpeechDetector(this.#options);
+    const { agent, minSpeechMs = MIN_SPEECH_MS[agent ? "agent" : "alone"] } = this.#options;
+    this.#detector = new SpeechDetector({
+      ...this.#options,
+      minSpeechMs,
+      level: new EchoGate({ agent, ...this.#options }),
+    });
     this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
     if ("audio" in options) this.#input = new SourceInput(sourceOf(options.audio), clock);
     else {
@@ -260,9 +288,9 @@ export class Caller extends EventEmitter<CallerEvents> {
   }
 
   #take({ samples, clean, voiceActivity }: Denoised, at: Microseconds): void {
-    const levelDb = level(clean);
-    this.#last = { heardMs: this.#last.heardMs + HOP_MS, voiceActivity, levelDb };
-    const change = this.#detector.take({ voiceActivity, levelDb });
+    const loudness = levelDb(clean);
+    this.#last = { heardMs: this.#last.heardMs + HOP_MS, voiceActivity, levelDb: loudness };
+    const change = this.#detector.take({ voiceActivity, levelDb: loudness });
     for (const reader of this.#readers) {
       if (reader.ended) this.#readers.delete(reader);
       else reader.push(samples);
@@ -284,10 +312,4 @@ function sourceOf(audio: AudioCallerOptions["audio"]): AudioSource {
   if (source.channels !== 1)
     throw new InputError("INVALID_OPTION", `The audio ${source.name} of a caller has one channel, not two.`);
   return source;
-}
-
-function level(samples: Float32Array): number {
-  let sum = 0;
-  for (const sample of samples) sum += sample * sample;
-  return Math.max(SILENCE_DB, 10 * Math.log10(sum / samples.length + 1e-12));
 }

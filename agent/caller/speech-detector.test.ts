@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SpeechDetector, type SpeechDetectorOptions, type VoiceHop } from "./speech-detector.js";
 
-const options: SpeechDetectorOptions = { threshold: 0.6, minLevelDb: -36, minSpeechMs: 60, minSilenceMs: 200 };
+const options: SpeechDetectorOptions = { threshold: 0.6, level: { minDb: -36 }, minSpeechMs: 60, minSilenceMs: 200 };
 const voice: VoiceHop = { voiceActivity: 0.9, levelDb: -20 };
 const noise: VoiceHop = { voiceActivity: 0.1, levelDb: -20 };
 

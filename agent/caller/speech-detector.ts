@@ -3,7 +3,7 @@ export interface SpeechDetectorOptions {
   /** Minimum voice probability of a voiced hop, 0 to 1. */
   readonly threshold: number;
   /** Minimum level of a voiced hop, in dBFS: an echo of the agent is a voice, but a quiet one. */
-  readonly minLevelDb: number;
+  readonly level: { readonly minDb: number };
   /** Voice that counts as speech, in milliseconds. */
   readonly minSpeechMs: number;
   /** Time without voice that ends speech, in milliseconds. */
@@ -91,9 +91,9 @@ export class SpeechDetector {
 
   #isVoice({ voiceActivity, levelDb }: VoiceHop): boolean {
     if (voiceActivity === undefined) return false;
-    const { threshold, minLevelDb } = this.#options;
+    const { threshold, level } = this.#options;
     return this.#isSpeaking
-      ? voiceActivity >= threshold * HOLD.share && levelDb >= minLevelDb - HOLD.levelDb
-      : voiceActivity >= threshold && levelDb >= minLevelDb;
+      ? voiceActivity >= threshold * HOLD.share && levelDb >= level.minDb - HOLD.levelDb
+      : voiceActivity >= threshold && levelDb >= level.minDb;
   }
 }

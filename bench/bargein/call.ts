@@ -80,7 +80,7 @@ export class Call {
       certificateHashes: [Buffer.from(relay.certificateHash, "hex")],
     };
     this.#publisher = new Publisher({ url, broadcast: "agent", aheadMs: AHEAD_MS, opus: { complexity: 0 }, connect });
-    this.#caller = new Caller({ url, broadcast: "caller", model, minSilenceMs: 200, connect });
+    this.#caller = new Caller({ url, broadcast: "caller", agent: this.#publisher, model, minSilenceMs: 200, connect });
     this.#conversation = new Conversation({ caller: this.#caller, publisher: this.#publisher });
     this.#conversation.on("bargein", ([speech]) => this.#decide(speech));
     this.#pcm = pcmOf(reply.samples);

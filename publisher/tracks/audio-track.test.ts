@@ -84,3 +84,24 @@ test("a track fills groups with frames, ends them before a hole and at the end, 
   expect(audioTrack.counters).toMatchObject({ groups: 6, frames: 13 });
   audioTrack.close();
 });
+
+test("the loudest 10 ms between two positions is measured as mixed, and a cut takes its level away", async () => {
+  const audioTrack = await openTrack(1);
+  const square = (length: number, value: number) => {
+    const samples = new Float32Array(length).fill(value);
+    return { dry: samples, wet: samples };
+  };
+  audioTrack.write(square(9600, 0.01));
+  audioTrack.write(square(480, 0.5));
+  audioTrack.write(square(9600, 0.1));
+  expect(audioTrack.loudestDb(0, 9600)).toBeCloseTo(-40, 1);
+  expect(audioTrack.loudestDb(0, 19_680)).toBeCloseTo(-6.02, 1);
+  expect(audioTrack.loudestDb(10_080, 19_680)).toBeCloseTo(-20, 1);
+  expect(audioTrack.loudestDb(19_680, 29_280)).toBe(-120);
+  audioTrack.setKnobs(knobsSchema.parse({ gainDb: -10 }));
+  for (const _ of encodeAll(audioTrack, 4800));
+  expect(audioTrack.loudestDb(10_080, 19_680)).toBeCloseTo(-30, 1);
+  audioTrack.cut(9600);
+  expect(audioTrack.loudestDb(0, 19_680)).toBeCloseTo(-50, 1);
+  audioTrack.close();
+});

@@ -1,6 +1,7 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { Timeline } from "../../container/index.js";
 import type { EncodedFrame } from "../send/send-queue.js";
+import { loudestDb } from "./level.js";
 import { type Knobs, Mixer } from "./mixer.js";
 import type { AudioEncoder } from "./opus.js";
 import { toTime } from "./position.js";
@@ -13,6 +14,8 @@ interface Hole {
   readonly to: number;
 }
 
+/** Samples per channel whose level counts as loudness: 10 ms. */
+const LEVEL_FRAMES = 480;
 /** Control epochs remembered: future ones, and those in groups. */
 const MAX_MARKS = 256;
 
@@ -254,6 +257,16 @@ export class AudioTrack {
     const dry = new Float32Array((to - from) * this.#options.channels);
     this.#buffer.read(from, dry, new Float32Array(dry.length));
     return dry;
+  }
+
+  /** Level of the loudest 10 ms between two positions, mixed by the knobs of now, in dBFS. */
+  loudestDb(from: number, to: number): number {
+    const { channels } = this.#options;
+    const dry = new Float32Array((to - from) * channels);
+    const wet = new Float32Array(dry.length);
+    this.#buffer.read(from, dry, wet);
+    this.#mixer.hold(dry, wet, dry);
+    return loudestDb(dry, LEVEL_FRAMES * channels);
   }
 
   /** Groups from `position` on carry the changes up to a control epoch. */

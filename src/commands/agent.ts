@@ -59,7 +59,9 @@ export const agent = command({
     const { listen } = config;
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
     const caller =
-      listen === undefined ? undefined : new Caller({ url, broadcast: listen, connect, model: shippedModel });
+      listen === undefined
+        ? undefined
+        : new Caller({ url, broadcast: listen, agent: publisher, connect, model: shippedModel });
     publisher.on("problem", problems.take);
     caller?.on("problem", problems.take);
     const door = new RealtimeDoor({ publisher, port: config.port, logger, ...(caller && { caller }) });

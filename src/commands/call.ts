@@ -51,7 +51,9 @@ export const call = command({
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
     const { listen } = config;
     const caller =
-      listen === undefined ? undefined : new Caller({ url, broadcast: listen, connect, model: shippedModel });
+      listen === undefined
+        ? undefined
+        : new Caller({ url, broadcast: listen, agent: publisher, connect, model: shippedModel });
     publisher.on("problem", problems.take);
     caller?.on("problem", problems.take);
     const customParameters = parametersOf(config.parameters);

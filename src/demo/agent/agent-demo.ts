@@ -49,7 +49,13 @@ export class AgentDemo {
     this.#relay = relay;
     const { url } = this;
     this.#publisher = new Publisher({ url, broadcast: BROADCASTS.agent, aheadMs: AHEAD_MS, logger });
-    this.#caller = new Caller({ url, broadcast: BROADCASTS.caller, model: shippedModel, logger });
+    this.#caller = new Caller({
+      url,
+      broadcast: BROADCASTS.caller,
+      agent: this.#publisher,
+      model: shippedModel,
+      logger,
+    });
     this.#conversation = new Conversation({ caller: this.#caller, publisher: this.#publisher });
     this.#agent = new ScriptedAgent({ conversation: this.#conversation, caller: this.#caller, outline, samples });
     this.closed = Promise.race([this.#publisher.closed, this.#caller.closed]);
