@@ -240,7 +240,7 @@ export class Loop implements ControlTarget {
     if (listeners.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest, at);
     if (aggregate.ingestAck !== undefined) sendQueue.acked(aggregate.ingestAck, at);
     listeners.observe(aggregate, source, at);
-    playback.observe(aggregate, at);
+    playback.observe(aggregate, { audible: listeners.audible(at), now: at });
   }
 
   // A listener that joins at the newest frame plays at most what was sent before the first report.
@@ -248,7 +248,7 @@ export class Loop implements ControlTarget {
     const { settings, listeners, deadlines } = this.#parts;
     const { mode, aheadMs } = settings;
     const ahead = mode === "live" ? 0 : aheadMs === undefined ? listeners.lead.advance(now) : fromMilliseconds(aheadMs);
-    listeners.bound.begin(microseconds(Math.min(playhead, deadlines.wall(now) + ahead)), now);
+    listeners.begin(microseconds(Math.min(playhead, deadlines.wall(now) + ahead)), now);
   }
 
   #rendered(event: RendererEvent): void {
@@ -277,7 +277,7 @@ export class Loop implements ControlTarget {
     const target = deadlines.target(now);
     const isRendered = renderer.speeches.current === undefined;
     video.pump(deadlines.passed(now), isRendered ? target : microseconds(Math.min(target, toTime(audioTrack.end))));
-    if (!settings.audio) listeners.bound.sent(video.frontier, now);
+    if (!settings.audio) listeners.sent(video.frontier, { isRewind: false, now });
   }
 
   #pumpVoice(): void {

@@ -15,6 +15,8 @@ interface Segment {
   heardMs: number;
   reportedMs: number;
   hasText: boolean;
+  /** Cleared, and only lacks the listeners' report: to resume its speech would say it after all. */
+  isCleared: boolean;
 }
 
 /**
@@ -52,20 +54,23 @@ export class AudioOutput extends LiveKitOutput {
 
   override clearBuffer(): void {
     this.flush();
-    for (const { speech } of this.#segments) void speech.interrupt();
+    for (const segment of this.#segments) {
+      segment.isCleared = true;
+      void segment.speech.interrupt();
+    }
   }
 
   override pause(): void {
     super.pause();
     this.#isPaused = true;
-    for (const { speech } of this.#segments) speech.pause();
+    for (const { speech } of this.#kept) speech.pause();
   }
 
   override resume(): void {
     super.resume();
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    for (const { speech } of this.#segments) speech.resume();
+    for (const { speech } of this.#kept) speech.resume();
   }
 
   /**
@@ -83,6 +88,10 @@ export class AudioOutput extends LiveKitOutput {
     owner.speech.addText(text);
   }
 
+  get #kept(): Segment[] {
+    return this.#segments.filter(({ isCleared }) => !isCleared);
+  }
+
   #begin({ sampleRate, channels }: AudioFrame): Segment {
     const speech = this.#publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
     const segment: Segment = {
@@ -92,6 +101,7 @@ export class AudioOutput extends LiveKitOutput {
       heardMs: 0,
       reportedMs: 0,
       hasText: false,
+      isCleared: false,
     };
     this.#segments.push(segment);
     speech.on("started", () => {

@@ -31,6 +31,15 @@ test("the bound stays within a second of audio that is sent behind it, however s
   expect(bound.at(ms(25 * 5999))).toBeLessThanOrEqual(ms(20 * 5999 + 1000) + SLACK);
 });
 
+test("without hold, no playhead is beyond audio that was just sent", () => {
+  const bound = new PlayheadBound({ hold: ms(0) });
+  for (let at = 0; at <= 200; at += 20) bound.sent(ms(at), ms(at));
+  expect(bound.unstalled(ms(700))).toBe(ms(700));
+  bound.sent(ms(220), ms(700));
+  expect(bound.unstalled(ms(700))).toBe(ms(220));
+  expect(bound.unstalled(ms(760))).toBe(ms(280));
+});
+
 test("the bound goes back with a rewind and forward with the first listener, never beyond the sent audio", () => {
   const bound = new PlayheadBound();
   for (let at = 0; at <= 10_000; at += 100) bound.sent(ms(at), ms(0));

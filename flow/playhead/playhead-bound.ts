@@ -9,6 +9,15 @@ const HOLD: Microseconds = fromMilliseconds(1000);
 /** Holes remembered; beyond this, the oldest are dropped. */
 const MAX_STRETCHES = 256;
 
+/** Options of {@link PlayheadBound}. */
+export interface PlayheadBoundOptions {
+  /**
+   * How far the playhead may run on through silence and still be there when audio follows behind it. Default 1 s, as in
+   * a player. With 0 the bound is that of audible audio: a player can't have heard what was not yet sent.
+   */
+  readonly hold?: Microseconds;
+}
+
 interface Stretch {
   readonly start: number;
   end: number;
@@ -28,6 +37,11 @@ export class PlayheadBound {
   /** When the newest frame was sent. */
   #newestAt = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
+  readonly #hold: Microseconds;
+
+  constructor({ hold = HOLD }: PlayheadBoundOptions = {}) {
+    this.#hold = hold;
+  }
 
   get rewinds(): number {
     return this.#rewinds;
@@ -46,7 +60,7 @@ export class PlayheadBound {
     }
     if (timestamp <= last.end) return;
     this.#newestAt = now;
-    this.#playhead = Math.min(this.#playhead, timestamp + HOLD);
+    this.#playhead = Math.min(this.#playhead, timestamp + this.#hold);
     if (timestamp <= Math.max(last.end + HOLE, this.#playhead)) last.end = timestamp;
     else if (this.#playhead >= last.end) this.#begin(timestamp);
     else {

@@ -66,6 +66,7 @@ export class Listeners {
   readonly lead: LeadController;
   /** How far a listener can be, given what was sent to the relay, whatever the relay claims. */
   readonly bound = new PlayheadBound();
+  readonly #audible = new PlayheadBound({ hold: microseconds(0) });
   /** Transit time of groups. */
   readonly transit = new Transit();
   readonly #clock: Clock;
@@ -115,6 +116,28 @@ export class Listeners {
     const sample = { playing: aggregate.playing, arrival: now, staleness, moved };
     this.#earliest.observe({ ...sample, playhead: aggregate.earliest });
     this.#latest.observe({ ...sample, playhead: aggregate.latest });
+  }
+
+  /** Records a frame that was just sent; `isRewind`: everything from it on became stale. */
+  sent(timestamp: Microseconds, { isRewind, now }: { readonly isRewind: boolean; readonly now: Microseconds }): void {
+    for (const bound of [this.bound, this.#audible]) {
+      if (isRewind) bound.rewind(timestamp, now);
+      bound.sent(timestamp, now);
+    }
+  }
+
+  /** Accepts the first listener's claim to be at `playhead`. */
+  begin(playhead: Microseconds, now: Microseconds): void {
+    for (const bound of [this.bound, this.#audible]) bound.begin(playhead, now);
+  }
+
+  /**
+   * How far a player that never stalls has heard audio by now. A waiting player's playhead may have run on through
+   * silence, past where audio was then sent. Undefined before anything was sent.
+   */
+  audible(now: Microseconds): Microseconds | undefined {
+    const sent = this.#audible.unstalled(now);
+    return sent && microseconds(Math.max(0, sent - this.transit.typical));
   }
 
   /** Forgets all listeners: a new session, perhaps to another relay. */

@@ -132,9 +132,7 @@ export class Sender {
   }
 
   #send(frame: OutgoingFrame, now: Microseconds): void {
-    const { bound } = this.#options.listeners;
-    if (frame.opensEpoch) bound.rewind(frame.timestamp, now);
-    bound.sent(frame.timestamp, now);
+    this.#options.listeners.sent(frame.timestamp, { isRewind: frame.opensEpoch, now });
     this.#options.uplink.send({
       sequence: frame.sequence,
       timestamp: frame.timestamp,

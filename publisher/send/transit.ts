@@ -40,6 +40,11 @@ export class Transit {
     this.#estimate = undefined;
   }
 
+  /** The time itself, without a margin; 0 before any report. */
+  get typical(): Microseconds {
+    return microseconds(this.#estimate ?? 0);
+  }
+
   /**
    * How far ahead of the playhead a change still lands in time when it is written at once; undefined before any report.
    */

@@ -40,20 +40,26 @@ const BEHIND = fromMilliseconds(1);
 const ALL = -1;
 
 /**
- * Positions of the listeners, from their reports alone. It never projects, so no progress has to be revised. After a
+ * Positions of the listeners, from their reports alone. It never projects, so no progress has to be revised. The
+ * playhead of a player without audio may run on through silence: it counts as far as audio can be audible. After a
  * rewind a playhead may still be on the old timeline: until the listener reports the rewind, it counts only as far as
  * both timelines agree.
  */
 export class Playback {
   #last: Aggregate | undefined;
   #arrival = 0;
+  #audible: number = Number.POSITIVE_INFINITY;
   #rewinds: readonly Rewind[] = [];
   readonly #waiters = new Set<Waiter>();
 
-  /** Takes a new aggregate. */
-  observe(aggregate: Aggregate, now: Microseconds): void {
+  /** Takes a new aggregate. `audible`: how far a player that never stalls has heard audio. */
+  observe(
+    aggregate: Aggregate,
+    { audible, now }: { readonly audible?: Microseconds | undefined; readonly now: Microseconds },
+  ): void {
     this.#last = aggregate;
     this.#arrival = now;
+    this.#audible = audible ?? Number.POSITIVE_INFINITY;
     const counts = countsOf(aggregate);
     this.#rewinds = this.#rewinds.filter(
       ({ at, needed }) =>
@@ -115,16 +121,18 @@ export class Playback {
       );
       return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
     };
-    const listeners = last.listed.map(({ session, playhead, receivedUntil }) => ({
+    const listeners = last.listed.map(({ session, playhead, receivedUntil = playhead }) => ({
       id: session,
-      playhead: limited(session, Math.min(playhead, receivedUntil ?? playhead)),
+      playhead: limited(session, receivedUntil > playhead ? playhead : Math.min(receivedUntil, this.#audible)),
     }));
     const isComplete = listeners.length === last.listeners;
     const counted = last.listed
       .map(({ playhead }, index) => ({ playhead, limited: listeners[index]!.playhead }))
       .filter(({ playhead }) => playhead >= last.earliest - BEHIND);
     const earliest =
-      isComplete && counted.length > 0 ? Math.min(...counted.map((one) => one.limited)) : limited(ALL, last.earliest);
+      isComplete && counted.length > 0
+        ? Math.min(...counted.map((one) => one.limited))
+        : limited(ALL, Math.min(last.earliest, this.#audible));
     return { earliest: microseconds(earliest), measured: true, listeners };
   }
 

@@ -286,7 +286,8 @@ export class VirtualStage {
   #observe(aggregate: Aggregate): void {
     if (aggregate.ingestAck !== undefined) this.sendQueue.acked(aggregate.ingestAck, fromMilliseconds(this.now));
     this.listeners.observe(aggregate, this.#aggregator);
-    this.playback.observe(aggregate, fromMilliseconds(this.now));
+    const now = fromMilliseconds(this.now);
+    this.playback.observe(aggregate, { audible: this.listeners.audible(now), now });
   }
 
   async #tick(): Promise<void> {
