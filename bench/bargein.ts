@@ -138,6 +138,10 @@ function rowsOf({ name, silence, speech }: Condition, reply: Reply, { bargeIns, 
       of(({ detectionMs }) => detectionMs),
     ),
     ...p50And95(
+      "ms of that until voice arrives",
+      of(({ wayUpMs }) => wayUpMs),
+    ),
+    ...p50And95(
       "ms signalling",
       of(({ signallingMs }) => signallingMs),
     ),

@@ -48,7 +48,10 @@ export interface CallerListening {
    * for a caller without echo, such as one with headphones.
    */
   readonly echoDb?: number;
-  /** Voice that counts as speech, in milliseconds. Default 40 with `agent`, else 60. */
+  /**
+   * Voice that counts as speech, in milliseconds; voice 6 dB above the level that it must reach counts twice. Default
+   * 50.
+   */
   readonly minSpeechMs?: number;
   /** Time without voice that ends speech, in milliseconds. Default 500. */
   readonly minSilenceMs?: number;
@@ -128,15 +131,15 @@ const listeningSchema = z.object({
     })
     .optional(),
   echoDb: z.number().min(-120).max(0).default(-20),
-  minSpeechMs: z.number().min(0).max(10_000).optional(),
+  minSpeechMs: z.number().min(0).max(10_000).default(50),
   minSilenceMs: z.number().min(0).max(60_000).default(500),
   jitterMs: z.number().min(0).max(10_000).default(20),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
 });
+/** Half a hop: audio that is due waits half as long as at a listener's pace. */
+const PULL_MS = 5;
 /** Samples of a hop at 48 kHz. */
 const HOP = 480;
-/** A few syllables of an echo rise above the gate for 30 ms, and above a fixed level for 50: `bench -- bargein`. */
-const MIN_SPEECH_MS = { agent: 40, alone: 60 };
 
 interface Denoised {
   /** The samples for recognisers. */
@@ -175,12 +178,8 @@ export class Caller extends EventEmitter<CallerEvents> {
     super();
     this.#options = validate("Caller", listeningSchema, options);
     this.#clock = clock;
-    const { agent, minSpeechMs = MIN_SPEECH_MS[agent ? "agent" : "alone"] } = this.#options;
-    this.#detector = new SpeechDetector({
-      ...this.#options,
-      minSpeechMs,
-      level: new EchoGate({ agent, ...this.#options }),
-    });
+    const { agent } = this.#options;
+    this.#detector = new SpeechDetector({ ...this.#options, level: new EchoGate({ agent, ...this.#options }) });
     this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
     if ("audio" in options) this.#input = new SourceInput(sourceOf(options.audio), clock);
     else {
@@ -241,6 +240,7 @@ export class Caller extends EventEmitter<CallerEvents> {
       sink,
       jitterMs,
       timeoutMs,
+      pullIntervalMs: PULL_MS,
       ...(connect && { connect }),
       ...(logger && { logger }),
     });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { SpeechDetector, type SpeechDetectorOptions, type VoiceHop } from "./speech-detector.js";
 
 const options: SpeechDetectorOptions = { threshold: 0.6, level: { minDb: -36 }, minSpeechMs: 60, minSilenceMs: 200 };
-const voice: VoiceHop = { voiceActivity: 0.9, levelDb: -20 };
+const voice: VoiceHop = { voiceActivity: 0.9, levelDb: -32 };
 const noise: VoiceHop = { voiceActivity: 0.1, levelDb: -20 };
 
 /** Feeds hops, written as `v` for voice and `.` for none, and returns the changes: kind, start and hop. */
@@ -21,6 +21,15 @@ test("speech is reported after minSpeechMs of voice, with its start", () => {
 
 test("voice shorter than minSpeechMs does not count as speech, however often it comes", () => {
   expect(changes(`${"v".repeat(5)}${".".repeat(8)}`.repeat(20))).toEqual([]);
+});
+
+test("voice 6 dB above the minimum level counts twice", () => {
+  const hopsUntilSpeech = (levelDb: number) => {
+    const detector = new SpeechDetector(options);
+    for (let hop = 1; ; hop++) if (detector.take({ voiceActivity: 0.9, levelDb })) return [hop, detector.voicedMs];
+  };
+  expect(hopsUntilSpeech(-30)).toEqual([3, 30]);
+  expect(hopsUntilSpeech(-30.1)).toEqual([6, 60]);
 });
 
 test("a gap as short as a stop consonant does not break a word", () => {

@@ -4,7 +4,7 @@ export interface SpeechDetectorOptions {
   readonly threshold: number;
   /** Minimum level of a voiced hop, in dBFS: an echo of the agent is a voice, but a quiet one. */
   readonly level: { readonly minDb: number };
-  /** Voice that counts as speech, in milliseconds. */
+  /** Voice that counts as speech, in milliseconds; clear voice counts twice. */
   readonly minSpeechMs: number;
   /** Time without voice that ends speech, in milliseconds. */
   readonly minSilenceMs: number;
@@ -31,14 +31,16 @@ export const HOP_MS = 10;
 const GAP_HOPS = 8;
 /** While a caller speaks, half the probability and 10 dB less are enough: syllables end quietly. */
 const HOLD = { share: 0.5, levelDb: 10 };
+/** Voice this far above the minimum level is clear, in decibels: an echo rarely is, even for 20 ms. */
+const CLEAR_DB = 6;
 
 /** Detects a caller's speech, hop by hop. Pure: it counts hops, without a clock. */
 export class SpeechDetector {
   readonly #options: SpeechDetectorOptions;
   #hops = 0;
   #isSpeaking = false;
-  /** First hop and number of voiced hops, while speech may be beginning. */
-  #run: { readonly from: number; voiced: number } | undefined;
+  /** First hop and number of voiced hops, and what they count, while speech may be beginning. */
+  #run: { readonly from: number; voiced: number; evidence: number } | undefined;
   /** Voiced hops of the current speech. */
   #voiced = 0;
   /** The hop behind the last voiced one. */
@@ -67,14 +69,16 @@ export class SpeechDetector {
       this.#silentFrom = index + 1;
       this.#voiced++;
     }
-    return this.#isSpeaking ? this.#end(index) : this.#begin(index, isVoice);
+    if (this.#isSpeaking) return this.#end(index);
+    return isVoice ? this.#begin(index, hop.levelDb) : undefined;
   }
 
-  #begin(index: number, isVoice: boolean): SpeechChange | undefined {
-    if (!isVoice) return undefined;
-    this.#run ??= { from: index, voiced: 0 };
+  #begin(index: number, levelDb: number): SpeechChange | undefined {
+    const { level, minSpeechMs } = this.#options;
+    this.#run ??= { from: index, voiced: 0, evidence: 0 };
     this.#run.voiced++;
-    if (this.#run.voiced * HOP_MS < this.#options.minSpeechMs) return undefined;
+    this.#run.evidence += levelDb >= level.minDb + CLEAR_DB ? 2 : 1;
+    if (this.#run.evidence * HOP_MS < minSpeechMs) return undefined;
     const { from, voiced } = this.#run;
     this.#voiced = voiced;
     this.#run = undefined;

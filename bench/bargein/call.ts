@@ -6,7 +6,7 @@ import { Caller, Conversation } from "../../agent/index.js";
 import { openAudio, Publisher, type Speech, type SpeechPiece } from "../../publisher/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { RelayDoor } from "../silence/relays.js";
-import { sharedClock } from "../support/clock.js";
+import { shared, sharedClock } from "../support/clock.js";
 import type { Remote } from "../support/remote.js";
 import type { CallerCalls, CallerHeard } from "./far-end.js";
 import type { Reply, Utterance } from "./words.js";
@@ -26,6 +26,8 @@ const REST_MS = 700;
 export interface BargeIn {
   /** From the first sample of the caller's voice to the agent's decision. */
   readonly detectionMs: number;
+  /** Of that, from the first sample to its arrival at the agent: encoder, link, jitter buffer. */
+  readonly wayUpMs: number;
   /** From the decision to the rewind at the caller's player. */
   readonly signallingMs: number;
   /** From the rewind to the last sample of the agent at the caller's speaker. */
@@ -56,6 +58,8 @@ export interface CallOptions {
 
 interface Decision {
   readonly at: number;
+  /** Arrival of the first sample that counted as voice. */
+  readonly arrivedAt: number;
   readonly pieces: readonly SpeechPiece[];
 }
 
@@ -69,6 +73,7 @@ export class Call {
   readonly #pcm: Buffer;
   #socket: WebSocket | undefined;
   #decision: Decision | undefined;
+  #arrivedAt = 0;
 
   private constructor(options: CallOptions, server: WebSocketServer) {
     const { relay, model, reply } = options;
@@ -81,6 +86,9 @@ export class Call {
     };
     this.#publisher = new Publisher({ url, broadcast: "agent", aheadMs: AHEAD_MS, opus: { complexity: 0 }, connect });
     this.#caller = new Caller({ url, broadcast: "caller", agent: this.#publisher, model, minSilenceMs: 200, connect });
+    this.#caller.on("speech", ({ startedAt }) => {
+      this.#arrivedAt = shared(startedAt * 1000);
+    });
     this.#conversation = new Conversation({ caller: this.#caller, publisher: this.#publisher });
     this.#conversation.on("bargein", ([speech]) => this.#decide(speech));
     this.#pcm = pcmOf(reply.samples);
@@ -125,6 +133,7 @@ export class Call {
     const rewoundAt = Math.min(heard.rewoundAt, heard.silentAt);
     return {
       detectionMs: ms(spokeAt, decision.at),
+      wayUpMs: ms(spokeAt, decision.arrivedAt),
       signallingMs: ms(decision.at, rewoundAt),
       flushMs: ms(rewoundAt, heard.silentAt),
       silenceMs: ms(decision.at, heard.silentAt),
@@ -167,7 +176,7 @@ export class Call {
   }
 
   #decide(speech: Speech | undefined): void {
-    this.#decision = { at: sharedClock(), pieces: speech?.pieces ?? [] };
+    this.#decision = { at: sharedClock(), arrivedAt: this.#arrivedAt, pieces: speech?.pieces ?? [] };
     this.#socket?.send("clear");
   }
 
