@@ -38,7 +38,8 @@ function tones(played: readonly number[]): number[] {
   const found: number[] = [];
   for (let from = 0; from + 960 <= played.length; from += 960) {
     const part = played.slice(from, from + 960);
-    const crossings = part.filter((sample, at) => at > 0 && part[at - 1]! < 0 && sample >= 0).length;
+    // With the sample before: a crossing between two parts counts too.
+    const crossings = part.filter((sample, at) => sample >= 0 && played[from + at - 1]! < 0).length;
     const loud = [0, 240, 480, 720].every((at) => Math.max(...part.slice(at, at + 240)) > 0.1);
     if (loud) found.push(50 * crossings);
   }
