@@ -38,11 +38,17 @@ class RoleProcess implements Subject {
   }
 
   async next<K extends Message>(): Promise<K> {
-    const ended = once(this.#child, "exit").then(() => {
+    const next = new AbortController();
+    const ended = once(this.#child, "exit", next).then(() => {
       throw new Error(`The process of ${this.name} ended.`);
     });
-    const [message] = await Promise.race([once(this.#child, "message"), ended]);
-    return message as K;
+    try {
+      const [message] = await Promise.race([once(this.#child, "message", next), ended]);
+      return message as K;
+    } finally {
+      next.abort();
+      ended.catch(() => {});
+    }
   }
 
   async sample(): Promise<Omit<Sample, "at">> {

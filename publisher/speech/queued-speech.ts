@@ -338,7 +338,8 @@ export class QueuedSpeech {
   }
 
   #newState(heard: number, measured: boolean): SpeechState {
-    return new SpeechState({ words: this.#words, voiced: this.#voiced, heard, measured });
+    const before = heard > 0 ? { from: this.#state.from } : {};
+    return new SpeechState({ words: this.#words, voiced: this.#voiced, heard, measured, ...before });
   }
 
   #newSpeech(continues?: Speech): Speech {

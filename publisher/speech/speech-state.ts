@@ -25,7 +25,7 @@ export interface SpeechResult {
   readonly outcome: SpeechOutcome;
   /** Milliseconds of the source that were heard, from its first sample: by the earliest listener that reports. */
   readonly heardMs: number;
-  /** The text up to `heardMs`. */
+  /** The text up to `heardMs`, without words from before the first listener joined. */
   readonly heardText: string;
   /** True with word timings; false for an estimate of the text. */
   readonly exact: boolean;
@@ -61,6 +61,8 @@ const SAMPLES_PER_MS = 48;
 const MAX_LISTENERS = 256;
 /** A listener this close to the end in its last report has heard the end by the time all have. */
 const NEAR_END = 300 * SAMPLES_PER_MS;
+/** A listener's first report comes at most this long after its first sample. */
+const FIRST_REPORT = 300 * SAMPLES_PER_MS;
 /** Estimated time per letter while the audio is incomplete: 15 letters a second. */
 const MS_PER_LETTER = 66;
 
@@ -71,6 +73,8 @@ export interface SpeechStateOptions {
   /** Samples of the source that were heard before. */
   readonly heard?: number;
   readonly measured?: boolean;
+  /** See {@link SpeechState.from}. */
+  readonly from?: number;
 }
 
 /** Knowledge about one speech: how far which listeners heard it, in words and milliseconds, and how it ended. */
@@ -100,6 +104,13 @@ export class SpeechState {
     return this.#measured;
   }
 
+  /** Where in the source the first listener joined, in samples: no listener got what comes before. */
+  get from(): number {
+    if (this.#options.from !== undefined || this.#listeners.size === 0) return this.#options.from ?? 0;
+    const first = Math.min(...[...this.#listeners.values()].map(({ from }) => from));
+    return Math.max(0, first - FIRST_REPORT);
+  }
+
   get progress(): SpeechProgress {
     return { ms: this.#result?.heardMs ?? this.#heard / SAMPLES_PER_MS, measured: this.#measured };
   }
@@ -108,7 +119,10 @@ export class SpeechState {
     if (this.#result !== undefined) return { text: this.#result.heardText, exact: this.#result.exact };
     const { words } = this.#options;
     const isWhole = this.#length !== undefined && this.#heard >= this.#length;
-    return words.heard({ ms: this.#heard / SAMPLES_PER_MS, isWhole, voicedShare: words.timed ? 0 : this.#share });
+    const { from } = this;
+    const [voicedShare, missedShare] = words.timed ? [0, 0] : [this.#shareAt(this.#heard), this.#shareAt(from)];
+    const [ms, fromMs] = [this.#heard / SAMPLES_PER_MS, from / SAMPLES_PER_MS];
+    return words.heard({ ms, fromMs, isWhole, voicedShare, missedShare });
   }
 
   get listeners(): readonly SpeechListener[] {
@@ -221,12 +235,12 @@ export class SpeechState {
   }
 
   // While the source is incomplete, the text predicts the length of its voice.
-  get #share(): number {
+  #shareAt(position: number): number {
     const { voiced, words } = this.#options;
     const { text = "" } = words;
     const letters = text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
     const known = voiced.voicedMs(voiced.length);
     const total = this.#length === undefined ? Math.max(known, letters * MS_PER_LETTER) : known;
-    return total > 0 ? voiced.voicedMs(this.#heard) / total : 0;
+    return total > 0 ? voiced.voicedMs(position) / total : 0;
   }
 }

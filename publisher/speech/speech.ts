@@ -92,7 +92,7 @@ export class Speech extends EventEmitter<SpeechEvents> {
     return this.#parts.state.measured;
   }
 
-  /** The text up to `heardMs`: exact with word timings, else an estimate; see `exact` of the result. */
+  /** The text up to `heardMs`, without words from before the first listener joined: exact with word timings, else an estimate; see `exact` of the result. */
   get heardText(): string {
     return this.#parts.state.text.text;
   }

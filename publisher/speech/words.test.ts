@@ -87,6 +87,20 @@ test("without timings the text is cut by the share of the voice that was heard, 
   expect(new Words().heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "", exact: false });
 });
 
+test("words from before the first listener joined don't count, with timings or without", () => {
+  const late = { ms: 1750, fromMs: 650, isWhole: false, voicedShare: 0.75, missedShare: 0.3 };
+  for (const spoken of [words(ORDER, TEXT), words(ORDER)]) {
+    expect(spoken.heard(late)).toEqual({ text: "arrive on Friday,", exact: true });
+    expect(spoken.heard({ ...late, ms: 850 })).toEqual({ text: "", exact: true });
+    expect(spoken.heard({ ...late, fromMs: 600 }).text).toBe("will arrive on Friday,");
+    expect(spoken.heard({ ...late, isWhole: true }).text).toBe("arrive on Friday, I think.");
+  }
+  const untimed = new Words("One two three four five.");
+  expect(untimed.heard(late)).toEqual({ text: "three", exact: false });
+  expect(untimed.heard({ ...late, isWhole: true }).text).toBe("three four five.");
+  expect(untimed.heard({ ...late, voicedShare: 0.4 }).text).toBe("");
+});
+
 test("an invalid timing is refused with a sentence that names it", () => {
   const add = (word: object) => () => new Words().add([{ text: "a", startMs: 0, ...word }]);
   expect(add({ startMs: -1 })).toThrow("Speech.words[].startMs must be a number of milliseconds from 0 on, not -1.");

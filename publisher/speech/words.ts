@@ -20,12 +20,16 @@ export interface HeardText {
 
 /** How much of a source was heard, for {@link Words.heard}. */
 export interface HeardAudio {
-  /** From the first sample of the source. */
+  /** Up to here, from the first sample of the source. */
   readonly ms: number;
+  /** From here on: more than 0 when the first listener joined in mid-speech. Default 0. */
+  readonly fromMs?: number;
   /** Whether the source was heard to its end. */
   readonly isWhole: boolean;
   /** Share of the source's voice that was heard, 0 to 1: the estimate without timings. */
   readonly voicedShare: number;
+  /** Share of the voice before `fromMs`. Default 0. */
+  readonly missedShare?: number;
 }
 
 interface Word {
@@ -45,7 +49,7 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /**
  * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
- * audio did not arrive never counts. When the source was heard to its end, the whole text counts.
+ * audio did not arrive never counts. When the source was heard to its end, the text counts to its end.
  */
 export class Words {
   #text: string | undefined;
@@ -97,29 +101,44 @@ export class Words {
 
   heard(audio: HeardAudio): HeardText {
     if (this.#words.length === 0) return this.#estimate(audio);
-    const count = audio.isWhole ? this.#words.length : this.#count(audio.ms);
-    if (this.#text === undefined) return { text: join(this.#words, count), exact: true };
-    if (audio.isWhole) return { text: this.#text, exact: true };
+    const { fromMs = 0, isWhole, ms } = audio;
+    const count = isWhole ? this.#words.length : this.#count(ms);
+    const missed = this.#words.filter(({ startMs }) => startMs < fromMs - ROUNDING_MS).length;
+    if (missed > 0 && missed >= count) return { text: "", exact: true };
+    if (this.#text === undefined) return { text: join(this.#words.slice(missed, count)), exact: true };
     this.#ends ??= this.#place(this.#text);
-    const ends = this.#ends;
-    const last = ends.slice(0, count).findLastIndex((end) => end !== undefined);
-    return { text: this.#text.slice(0, ends[last] ?? 0), exact: count === 0 || last === count - 1 };
+    const start = this.#end(this.#ends, missed);
+    if (isWhole) return { text: this.#text.slice(start.at).trimStart(), exact: start.exact };
+    const end = this.#end(this.#ends, count);
+    return { text: this.#text.slice(start.at, end.at).trimStart(), exact: start.exact && end.exact };
   }
 
-  #estimate({ isWhole, voicedShare }: HeardAudio): HeardText {
+  // Where the first `count` words end in the text.
+  #end(ends: readonly (number | undefined)[], count: number): { readonly at: number; readonly exact: boolean } {
+    const last = ends.slice(0, count).findLastIndex((end) => end !== undefined);
+    return { at: ends[last] ?? 0, exact: count === 0 || last === count - 1 };
+  }
+
+  #estimate({ isWhole, voicedShare, missedShare = 0 }: HeardAudio): HeardText {
     const text = this.#text ?? "";
-    if (isWhole || text === "") return { text, exact: false };
     const weight = (part: string): number => part.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
-    const limit = weight(text) * Math.min(1, Math.max(0, voicedShare));
+    const all = weight(text);
+    const [first, last] = [missedShare, isWhole ? 1 : voicedShare].map(
+      (share) => all * Math.min(1, Math.max(0, share)),
+    );
     let spoken = 0;
+    let start: number | undefined;
     let end = 0;
     for (const { segment, index, isWordLike } of segmenter.segment(text)) {
       if (isWordLike !== true) continue;
+      if (spoken >= first!) start ??= index;
       spoken += weight(segment);
-      if (spoken > limit) break;
+      if (spoken > last!) break;
       end = index + segment.length;
     }
-    return { text: text.slice(0, end), exact: false };
+    if (isWhole) end = text.length;
+    if (first === 0) start = 0;
+    return { text: text.slice(start ?? end, end), exact: false };
   }
 
   #count(ms: number): number {
@@ -170,10 +189,10 @@ function isFar(skipped: string): boolean {
   return (skipped.match(/\S+/gu)?.length ?? 0) > 8;
 }
 
-function join(words: readonly Word[], count: number): string {
+function join(words: readonly Word[]): string {
   const areCharacters = words.every(({ text }) => [...text].length <= 1);
   let joined = "";
-  for (const { text } of words.slice(0, count)) {
+  for (const { text } of words) {
     const isApart =
       !areCharacters && joined !== "" && !/\s$/u.test(joined) && !/^\s/u.test(text) && !CLOSING.test(text);
     const isUnspaced = UNSPACED.test(joined.at(-1) ?? "") && UNSPACED.test(text[0] ?? "");
