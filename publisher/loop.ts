@@ -282,7 +282,7 @@ export class Loop implements ControlTarget {
 
   #pumpVoice(): void {
     const { settings, voice, renderer, audioTrack, deadlines, clock } = this.#parts;
-    voice.offer(settings.audio && renderer.detectsVoice);
+    voice.offer(settings.audio && renderer.factory.detectsVoice);
     const heard = microseconds(Math.max(deadlines.passed(clock()), toTime(audioTrack.oldest)));
     voice.pump({ heard, until: toTime(audioTrack.cursor), epoch: audioTrack.epoch });
   }

@@ -36,7 +36,7 @@ const LINES = 400;
 
 /** What is not yet as it should be: a number may fall, and goes when it is within the rule. */
 const FOLDERS: Record<string, number> = { "relay/load": 3, "src/library": 2 };
-const LONG: Record<string, number> = { "publisher/speech/renderer.ts": 530 };
+const LONG: Record<string, number> = {};
 const CALLBACKS: Record<string, number> = {};
 const WORDS: Record<string, number> = {
   bench: 1,

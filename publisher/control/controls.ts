@@ -99,7 +99,7 @@ export class Controls {
 
   /** Takes the first model; `owned`: it is closed with the controls, or when another replaces it. */
   start(model: Model | undefined, { owned }: { owned: boolean }): void {
-    this.#options.renderer.model = model;
+    this.#options.renderer.factory.model = model;
     if (owned) this.#owned = model;
   }
 
@@ -149,11 +149,11 @@ export class Controls {
       if (plan.source !== undefined) renderer.swap(from, plan.source);
       const { denoisers, splices, render, unloop } = plan;
       const isRendered = denoisers !== undefined || splices.length > 0 || render || unloop;
-      const rendered = isRendered ? renderer.change(from, plan) : from;
+      const rendered = isRendered ? renderer.revisions.change(from, plan) : from;
       if (plan.remix && from < audioTrack.cursor) audioTrack.rewind(from);
       audioTrack.mark(tick.controlEpoch, plan.remix ? from : rendered);
     }
-    if (this.#banded) renderer.wrap(target.soonest());
+    if (this.#banded) renderer.revisions.wrap(target.soonest());
   }
 
   /** Fails pending requests and closes the model. */
@@ -192,7 +192,7 @@ export class Controls {
     switch (op) {
       case "model": {
         const model = await this.#loadModel(operation.name, payload);
-        return { op, model, denoisers: await this.#options.renderer.makeDenoisers(model) };
+        return { op, model, denoisers: await this.#options.renderer.factory.makeDenoisers(model) };
       }
       case "swap_source":
         return this.#openSource(operation.source);
@@ -226,8 +226,8 @@ export class Controls {
         `The source ${name} has ${source.channels} channel(s) instead of ${channels}.`,
       );
     }
-    const { model } = renderer;
-    const sourceRenderer = await renderer.makeRenderer(source);
+    const { model } = renderer.factory;
+    const sourceRenderer = await renderer.factory.makeRenderer(source);
     try {
       const blocks: Block[] = [];
       while (blocks.length < PRIMED_BLOCKS) {
@@ -277,7 +277,7 @@ export class Controls {
         plan.remix = true;
         break;
       case "noise_clear":
-        renderer.noise = undefined;
+        renderer.factory.noise = undefined;
         plan.render = true;
         break;
       case "band":
@@ -294,12 +294,12 @@ export class Controls {
       case "swap_source":
         plan.source = prepared.sourceRenderer;
         // The model was swapped while the source was being opened.
-        if (prepared.model !== renderer.model)
-          prepared.sourceRenderer.reset(() => renderer.makeDenoisers(renderer.model));
+        if (prepared.model !== renderer.factory.model)
+          prepared.sourceRenderer.reset(() => renderer.factory.makeDenoisers(renderer.factory.model));
         break;
       case "model": {
-        renderer.model = prepared.model;
-        plan.source?.reset(() => renderer.makeDenoisers(renderer.model));
+        renderer.factory.model = prepared.model;
+        plan.source?.reset(() => renderer.factory.makeDenoisers(renderer.factory.model));
         plan.denoisers = prepared.denoisers;
         const old = this.#owned;
         this.#owned = prepared.model;
@@ -308,7 +308,7 @@ export class Controls {
         break;
       }
       case "noise_profile":
-        renderer.noise = prepared.profile;
+        renderer.factory.noise = prepared.profile;
         plan.render = true;
         break;
       case "write_audio": {
@@ -327,7 +327,7 @@ export class Controls {
 
   #setBand(band: Extract<StagedChange<Prepared>, { kind: "band" }>["band"], plan: Plan): void {
     if (band === undefined) plan.unloop = true;
-    else this.#options.renderer.arm({ start: toPosition(band.start), end: toPosition(band.end) });
+    else this.#options.renderer.revisions.arm({ start: toPosition(band.start), end: toPosition(band.end) });
     this.#banded = band !== undefined;
   }
 }

@@ -1,15 +1,4 @@
-import {
-  type Clock,
-  fromMilliseconds,
-  InputError,
-  type Logger,
-  type Microseconds,
-  microseconds,
-  StateError,
-} from "../../base/index.js";
-import { Denoiser } from "../denoise/denoiser.js";
-import type { Model } from "../denoise/model.js";
-import type { NoiseProfile } from "../denoise/noise-profile.js";
+import { type Clock, fromMilliseconds, type Logger, type Microseconds, microseconds } from "../../base/index.js";
 import { OverloadGuard } from "../denoise/overload-guard.js";
 import type { Deadlines } from "../send/deadlines.js";
 import { OpenedAudio, openAudio } from "../source/open-audio.js";
@@ -20,9 +9,10 @@ import type { AudioTrack } from "../tracks/audio-track.js";
 import { toTime } from "../tracks/position.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
 import type { Wake } from "../wake.js";
-import { PendingSplices, type Splice } from "./pending-splices.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
-import { type Block, detectsVoice, SourceRenderer } from "./source-renderer.js";
+import { RendererFactory } from "./renderer-factory.js";
+import { Revisions } from "./revisions.js";
+import type { Block, SourceRenderer } from "./source-renderer.js";
 import type { Speech, SpeechControl } from "./speech.js";
 import { SpeechQueue } from "./speech-queue.js";
 import type { WordTiming } from "./words.js";
@@ -53,23 +43,6 @@ export type RendererEvent =
   /** Audio not sent yet is later than planned: the source was too slow, or the path to the relay full. */
   | { readonly kind: "delayed"; readonly by: Microseconds };
 
-/** A stretch of the timeline, in samples, that repeats once the timeline reaches its end. */
-export interface Stretch {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** A change to audio that is rendered already. */
-export interface RenderChange {
-  /** Denoisers of another model, for the current speech. */
-  readonly denoisers?: readonly Denoiser[] | undefined;
-  /** Whether to denoise all audio rendered ahead again. */
-  readonly render?: boolean;
-  readonly splices?: readonly Splice[];
-  /** Ends the loop. */
-  readonly unloop?: boolean;
-}
-
 /**
  * Sources of a speech. A stream holds 48 kHz audio in the broadcast's channels: `s16le` bytes, a WAV file, or samples.
  */
@@ -96,8 +69,6 @@ interface Reading {
   readonly error?: unknown;
 }
 
-/** Without a checkpoint, as after a change of model, the denoiser warms up on this much audio: 300 ms. */
-const WARM_UP = 0.3 * SAMPLE_RATE;
 /** Samples that may wait beside an incomplete frame: a block and the encoder's look-ahead. */
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
 /** A live source that stays this late for a second has stalled. */
@@ -109,28 +80,24 @@ const LIVE_SLACK = fromMilliseconds(200);
 export class Renderer {
   readonly speeches: SpeechQueue;
   readonly guard: OverloadGuard;
+  /** Changes to rendered audio. */
+  readonly revisions: Revisions;
+  readonly factory: RendererFactory;
   readonly #options: RendererOptions;
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   readonly #audioTrack: AudioTrack;
-  #model: Model | undefined;
-  #noise: NoiseProfile | undefined;
   /** Reads in progress, one for each renderer: a speech that was cut off may still wait for its source. */
   readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
   #results: readonly Reading[] = [];
   #events: RendererEvent[] = [];
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
-  readonly #splices: PendingSplices;
-  #band: (Stretch & { readonly item: QueuedSpeech }) | undefined;
-  #wrapped = false;
   #underruns = 0;
-  readonly #paced = new WeakMap<SourceRenderer, PacedSource>();
 
   constructor(options: RendererOptions) {
     const { clock, deadlines, audioTrack, logger, channels, resumeWindowMs, control } = options;
     this.#options = options;
-    this.#splices = new PendingSplices(channels);
     this.#clock = clock;
     this.#deadlines = deadlines;
     this.#audioTrack = audioTrack;
@@ -145,6 +112,10 @@ export class Renderer {
       budget: fromMilliseconds(10),
       slack: () => deadlines.slack(toTime(audioTrack.end), clock()),
     });
+    const { speeches, guard } = this;
+    this.revisions = new Revisions({ channels, speeches, audioTrack });
+    const { revisions } = this;
+    this.factory = new RendererFactory({ ...options, speeches, guard, revisions, lag: () => this.#lag });
   }
 
   /** Times the source was too slow and left a hole. */
@@ -155,11 +126,6 @@ export class Renderer {
   /** Probability of speech now, 0 to 1. */
   get voiceActivity(): number {
     return this.speeches.current?.renderer?.voiceActivity ?? 0;
-  }
-
-  /** Whether the current model estimates voice activity. */
-  get detectsVoice(): boolean {
-    return this.#model !== undefined && detectsVoice(this.#model);
   }
 
   /** Whether the next read waits for the one before. */
@@ -178,22 +144,6 @@ export class Renderer {
     return this.speeches.idle;
   }
 
-  /** The model for everything that begins from now on. */
-  get model(): Model | undefined {
-    return this.#model;
-  }
-
-  set model(model: Model | undefined) {
-    this.#model = model;
-    for (const item of this.speeches.waiting) item.renderer?.reset(() => this.makeDenoisers(this.#model));
-  }
-
-  /** Conditions everything denoised from now on; {@link change} applies it to rendered audio. */
-  set noise(profile: NoiseProfile | undefined) {
-    this.#noise = profile;
-    for (const item of [this.speeches.last, ...this.speeches.waiting]) item?.renderer?.setNoiseProfile(profile);
-  }
-
   /** Queues a speech. */
   say(source: SpeechSource, { text, words, after = "queue" }: SayOptions): Speech {
     const opened = isSource(source) || source instanceof OpenedAudio ? source : openAudio({ stream: source });
@@ -202,37 +152,6 @@ export class Renderer {
     const speech = this.speeches.add(read, { push, text, words });
     if (after === "drop") this.speeches.dropPaused();
     return speech;
-  }
-
-  /** Denoisers for every channel; none without a model. */
-  async makeDenoisers(model: Model | undefined): Promise<Denoiser[]> {
-    const denoisers: Denoiser[] = [];
-    if (model === undefined) return denoisers;
-    const { opus, comfortNoiseDb, logger } = this.#options;
-    const options = { silencePauses: opus.dtx, comfortNoiseDb, logger };
-    for (let c = 0; c < this.#options.channels; c++) denoisers.push(await Denoiser.create(model, options));
-    return denoisers;
-  }
-
-  /** Creates a renderer of a source with the current model. */
-  async makeRenderer(source: AudioSource): Promise<SourceRenderer> {
-    const paced = this.#options.mode === "live" && !source.stored ? this.#pace(source) : undefined;
-    const renderer: SourceRenderer = new SourceRenderer({
-      source: paced ?? source,
-      denoisers: await this.makeDenoisers(this.#model),
-      guard: this.guard,
-      clock: this.#clock,
-      // Audio rendered ahead may be mixed differently later. Live audio that is fully dry needs no denoising.
-      wanted: () => this.#options.mode === "ahead" || this.#audioTrack.needsWet,
-      filter: {
-        apply: (samples, offset) => {
-          if (this.speeches.current?.renderer === renderer) this.#splices.apply(samples, this.#audioTrack.end + offset);
-        },
-      },
-    });
-    renderer.setNoiseProfile(this.#noise);
-    if (paced !== undefined) this.#paced.set(renderer, paced);
-    return renderer;
   }
 
   /** Writes the blocks read since the last turn. */
@@ -284,87 +203,9 @@ export class Renderer {
     const taken = this.speeches.takeBack(position, cut, { start, mute: this.#options.mode === "live" });
     if (current === undefined || taken.some(({ speech }) => speech === current)) {
       this.#mutedEnd = position;
-      this.#band = undefined;
-      this.#splices.clear();
+      this.revisions.clear();
     }
     return taken;
-  }
-
-  /**
-   * Renders audio again from `from` on as `change` says, and makes the sent part stale. Returns the first position that
-   * differs.
-   */
-  change(from: number, { denoisers, render = false, splices = [], unloop = false }: RenderChange): number {
-    const audioTrack = this.#audioTrack;
-    const item = this.speeches.revive(from);
-    const renderer = item?.renderer;
-    if (item === undefined || renderer === undefined) {
-      for (const denoiser of denoisers ?? []) denoiser.close();
-      return Math.max(from, audioTrack.end);
-    }
-    const { channels } = this.#options;
-    const read = audioTrack.end + renderer.ahead;
-    const inside = splices.filter(({ at }) => at < read);
-    this.#splices.keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
-    const ends = unloop && renderer.looping;
-    if (unloop) this.#band = undefined;
-    const everything = denoisers !== undefined || (render && renderer.denoises) || ends;
-    const soonest = Math.min(...splices.map(({ at }) => at), ...(everything || splices.length === 0 ? [from] : []));
-    const at = Math.max(from, item.start, soonest);
-    if (!everything && inside.length === 0) return at;
-    this.#goBack(item, renderer, at, denoisers);
-    for (const { at: position, samples, mode } of inside) {
-      const late = Math.max(0, at - position);
-      renderer.edit(position + late - audioTrack.end, samples.subarray(late * channels), mode);
-    }
-    if (ends) {
-      renderer.unloop(at - audioTrack.end);
-      item.timeline.cut(at);
-      item.timeline.unloop(at);
-    }
-    return at;
-  }
-
-  /**
-   * Repeats a stretch of the timeline from its end on, or from `from` when its end has passed.
-   *
-   * @throws StateError `NOTHING_PLAYED` when no speech plays; InputError `BAND_TOO_OLD` when the timeline no longer
-   * holds it.
-   */
-  arm(band: Stretch): void {
-    const item = this.speeches.current;
-    if (item === undefined) throw new StateError("NOTHING_PLAYED", "Nothing is being said that could be repeated.");
-    if (band.start < Math.max(this.#audioTrack.oldest, item.start) || band.end - band.start > this.#audioTrack.memory) {
-      throw new InputError(
-        "BAND_TOO_OLD",
-        `band must lie within the current speech, and not more than ${this.#audioTrack.memory / SAMPLE_RATE} s back.`,
-      );
-    }
-    this.#band = { ...band, item };
-    this.#wrapped = false;
-  }
-
-  /** Starts the armed loop once the audio reaches its end; returns its position, in samples. */
-  wrap(from: number): number | undefined {
-    const band = this.#band;
-    const renderer = band?.item.renderer;
-    if (band === undefined || renderer === undefined || this.#wrapped || band.item !== this.speeches.current) return;
-    const audioTrack = this.#audioTrack;
-    const read = audioTrack.end + renderer.ahead;
-    if (read < band.end) return;
-    const at = Math.min(Math.max(from, band.end), Math.max(read, band.end));
-    this.#goBack(band.item, renderer, at, undefined);
-    const known = audioTrack.end;
-    const head = audioTrack.recall(band.start, Math.min(band.end, known));
-    const tail = renderer.peek(Math.max(0, band.end - known));
-    const samples = new Float32Array(head.length + tail.length);
-    samples.set(head);
-    samples.set(tail, head.length);
-    renderer.loop(samples, at - known, (at - band.start) % (band.end - band.start));
-    band.item.timeline.cut(at);
-    band.item.timeline.loop(at);
-    this.#wrapped = true;
-    return at;
   }
 
   /** Continues at `from` with another source in place of the current one. */
@@ -372,7 +213,7 @@ export class Renderer {
     const { speeches } = this;
     const { source } = renderer;
     const item = speeches.revive(from);
-    renderer.setNoiseProfile(this.#noise);
+    renderer.setNoiseProfile(this.factory.noise);
     if (item === undefined) {
       speeches.add(source, { renderer });
       return;
@@ -388,26 +229,13 @@ export class Renderer {
     );
     if (old !== undefined) this.#readings.delete(old);
     item.replace(renderer, audioTrack.end);
-    this.#band = undefined;
+    this.revisions.disarm();
   }
 
   /** Closes all speeches and readers. */
   close(): void {
     this.speeches.close();
     for (const speech of this.#readings.values()) this.speeches.abandon(speech);
-  }
-
-  // Makes the audio sent from `at` on stale, and restarts the renderer there or a little before.
-  #goBack(item: QueuedSpeech, renderer: SourceRenderer, at: number, denoisers: readonly Denoiser[] | undefined): void {
-    const audioTrack = this.#audioTrack;
-    if (at < audioTrack.cursor) audioTrack.rewind(at);
-    const checkpoint =
-      denoisers === undefined ? item.checkpoints.findLast(({ position }) => position <= at) : undefined;
-    const warm = renderer.denoises || denoisers !== undefined ? at - WARM_UP : at;
-    const start = checkpoint?.position ?? Math.max(warm, item.start, audioTrack.oldest);
-    const { dry } = audioTrack.cut(Math.min(start, audioTrack.end));
-    renderer.rewind(dry, { states: checkpoint?.states, denoisers });
-    item.rendersFrom(start, { keep: denoisers === undefined });
   }
 
   #write({ speech, renderer, block, error }: Reading): void {
@@ -454,8 +282,8 @@ export class Renderer {
   #catchUp(item: QueuedSpeech): void {
     const audioTrack = this.#audioTrack;
     const now = this.#clock();
-    if (this.#options.mode === "live" && item.renderer && this.#paced.has(item.renderer)) {
-      this.#skipBehind(this.#paced.get(item.renderer)!, now);
+    if (item.source instanceof PacedSource) {
+      this.#skipBehind(item.source, now);
       return;
     }
     // More audio waits than a frame lacks, so the source is not at fault. Audio rendered again may start before the
@@ -484,14 +312,12 @@ export class Renderer {
     this.#events.push({ kind: "delayed", by });
   }
 
-  #pace(source: AudioSource): PacedSource {
-    const lag = () => {
-      const { current, muted } = this.speeches;
-      const item = muted ?? current;
-      const position = (item === muted ? this.#mutedEnd : this.#audioTrack.end) + (item?.renderer?.ahead ?? 0);
-      return microseconds(this.#deadlines.wall(this.#clock()) - toTime(position));
-    };
-    return new PacedSource({ source, lag });
+  // How long ago the next sample of a live source was due.
+  get #lag(): Microseconds {
+    const { current, muted } = this.speeches;
+    const item = muted ?? current;
+    const position = (item === muted ? this.#mutedEnd : this.#audioTrack.end) + (item?.renderer?.ahead ?? 0);
+    return microseconds(this.#deadlines.wall(this.#clock()) - toTime(position));
   }
 
   get #frame(): number {
@@ -515,7 +341,7 @@ export class Renderer {
       const speech = speeches.next;
       if (speech === undefined) return undefined;
       // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
-      if (speech.renderer === undefined) speech.setRenderer(await this.makeRenderer(speech.source));
+      if (speech.renderer === undefined) speech.setRenderer(await this.factory.makeRenderer(speech.source));
       if (speeches.next !== speech || speeches.current !== undefined) return undefined;
       this.#startAt(this.#deadlines.next(now));
       this.#begin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
