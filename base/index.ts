@@ -7,6 +7,10 @@ export {
   isBroadcastName,
   normalizePath,
 } from "./broadcast-name.js";
+export { ByteReader, type ReadFault } from "./bytes/byte-reader.js";
+export { ByteWriter } from "./bytes/byte-writer.js";
+export { concatenate } from "./bytes/concatenate.js";
+export { readVarint, unzigzag, varintSize, varintSizeFrom, writeVarint, zigzag } from "./bytes/varint.js";
 export {
   fields,
   hasMethods,

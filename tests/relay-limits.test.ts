@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "vitest";
+import { ByteWriter } from "../base/index.js";
 import { GROUP_COST } from "../relay/broadcast/cached-group.js";
 import { Relay, type RelayLimits } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
-import { ByteWriter } from "../relay/wire/bytes.js";
 import { Code } from "../relay/wire/code.js";
 import { FRAME_COST } from "../relay/wire/group.js";
 import { encodeClientSetup } from "../relay/wire/setup.js";

@@ -1,7 +1,6 @@
 import { connect as dial, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { microseconds } from "../../base/index.js";
-import { ByteWriter } from "../../relay/wire/bytes.js";
+import { ByteWriter, microseconds } from "../../base/index.js";
 import { StreamType } from "../../relay/wire/stream.js";
 import type { Backend } from "../../transport/index.js";
 import { Hostile } from "./hostile.js";

@@ -1,7 +1,6 @@
-import { microseconds } from "../../base/index.js";
+import { ByteWriter, microseconds } from "../../base/index.js";
 import { broadcastHash, encodeReport, type Report } from "../../flow/report/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../../relay/wire/announce.js";
-import { ByteWriter } from "../../relay/wire/bytes.js";
 import { encodeGroupHeader } from "../../relay/wire/group.js";
 import { encodeSetupStream } from "../../relay/wire/setup.js";
 import { StreamReader, StreamType } from "../../relay/wire/stream.js";

@@ -29,9 +29,9 @@ import {
   encodeAnnounce,
   encodeAnnounceRequest,
 } from "../../relay/wire/announce.js";
-import type { ByteReader } from "../../relay/wire/bytes.js";
 import { decodeGoaway, encodeGoaway } from "../../relay/wire/goaway.js";
 import { decodeDatagram, decodeGroupHeader, encodeGroupHeader, FrameParser } from "../../relay/wire/group.js";
+import type { MessageReader } from "../../relay/wire/message-reader.js";
 import {
   decodeClientSetup,
   decodeServerSetup,
@@ -112,7 +112,7 @@ function streamOf(input: Uint8Array): StreamReader {
 function message(
   name: string,
   seeds: readonly Uint8Array[],
-  decode: (body: ByteReader) => unknown,
+  decode: (body: MessageReader) => unknown,
   typed = true,
 ): Target {
   return {
@@ -141,7 +141,7 @@ const RECEIPT = { broadcast: 1, session: 2, reportId: 3, level: "full", stalenes
 function versions(
   name: string,
   seed: (version: Version) => Uint8Array,
-  decode: (body: ByteReader, version: Version) => unknown,
+  decode: (body: MessageReader, version: Version) => unknown,
   typed = true,
 ): Target[] {
   return ([2, 3, 4, 5] as const).map((version) =>
@@ -149,7 +149,7 @@ function versions(
   );
 }
 
-function shortMessage(name: string, seed: Uint8Array, decode: (body: ByteReader) => unknown): Target {
+function shortMessage(name: string, seed: Uint8Array, decode: (body: MessageReader) => unknown): Target {
   return {
     name,
     seeds: [seed],

@@ -1,5 +1,4 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
-import type { ByteWriter } from "../wire.js";
 import {
   distance,
   Flag,
@@ -17,6 +16,7 @@ import {
   word,
   writeLead,
 } from "./record.js";
+import type { RecordWriter } from "./record-bytes.js";
 
 /** Maximum bytes of a relay's aggregate, including the MoQ datagram header: every path carries that much. */
 export const MAX_AGGREGATE_BYTES = 1200;
@@ -108,7 +108,7 @@ export function encodeAggregate(aggregate: Aggregate): Uint8Array {
   return writer.finish();
 }
 
-function writeListed(writer: ByteWriter, one: ListedListener, latest: number): void {
+function writeListed(writer: RecordWriter, one: ListedListener, latest: number): void {
   const { heardUntil, receivedUntil } = one;
   writer.byte((heardUntil === undefined ? 0 : 1) | (receivedUntil === undefined ? 0 : 2));
   writer.uint32(word(one.session));

@@ -1,5 +1,5 @@
 import { type Microseconds, microseconds, normalizePath } from "../../base/index.js";
-import { ByteReader, ByteWriter } from "../wire.js";
+import { RecordReader, RecordWriter } from "./record-bytes.js";
 
 /** Bytes of Subscribe ID 2^62 - 1, which no subscription gets; a peer that doesn't know it drops the datagram. */
 const RESERVED_ID_BYTES = 8;
@@ -44,9 +44,9 @@ export function isReportDatagram(bytes: Uint8Array): boolean {
 /** The kind of record that a datagram claims to be, without decoding it; undefined for other datagrams. */
 export function reportKind(bytes: Uint8Array): "report" | "aggregate" | "receipt" | undefined {
   if (!isReportDatagram(bytes)) return undefined;
-  const reader = new ByteReader(bytes, RESERVED_ID_BYTES);
-  reader.quic();
-  reader.quic();
+  const reader = new RecordReader(bytes, RESERVED_ID_BYTES);
+  reader.varint();
+  reader.varint();
   const kind = reader.byte();
   if (reader.failed) return undefined;
   if (kind === Kind.REPORT) return "report";
@@ -55,11 +55,11 @@ export function reportKind(bytes: Uint8Array): "report" | "aggregate" | "receipt
 }
 
 /** Starts a record: the reserved id, its own id, a media time and its kind. */
-export function header(id: number, timestamp: number, kind: number): ByteWriter {
-  const writer = new ByteWriter(128);
+export function header(id: number, timestamp: number, kind: number): RecordWriter {
+  const writer = new RecordWriter(128);
   for (let index = 0; index < RESERVED_ID_BYTES; index++) writer.byte(0xff);
-  writer.quic(whole(id) % MAX_ID);
-  writer.quic(limited(timestamp, MAX_NUMBER));
+  writer.varint(whole(id) % MAX_ID);
+  writer.varint(limited(timestamp, MAX_NUMBER));
   writer.byte(kind);
   return writer;
 }
@@ -71,7 +71,7 @@ export function flagged(flags: number): number {
 
 /** A record whose header has been read. */
 export interface Opened {
-  readonly reader: ByteReader;
+  readonly reader: RecordReader;
   readonly id: number;
   readonly timestamp: number;
   readonly flags: number;
@@ -81,9 +81,9 @@ export interface Opened {
 export function open(bytes: Uint8Array, kind: number, maxBytes: number): Opened | ReportErrorCode {
   if (!isReportDatagram(bytes)) return "NOT_A_REPORT";
   if (bytes.length > maxBytes) return "TOO_LONG";
-  const reader = new ByteReader(bytes, RESERVED_ID_BYTES);
-  const id = reader.quic();
-  const timestamp = reader.quic();
+  const reader = new RecordReader(bytes, RESERVED_ID_BYTES);
+  const id = reader.varint();
+  const timestamp = reader.varint();
   const foundKind = reader.byte();
   const flags = reader.byte();
   if (reader.failed) return "TRUNCATED";
@@ -93,7 +93,7 @@ export function open(bytes: Uint8Array, kind: number, maxBytes: number): Opened 
 }
 
 /** Writes a landing lead and its group, relative to a nearby group. */
-export function writeLead(writer: ByteWriter, lead: Microseconds, group: number, near: number | undefined): void {
+export function writeLead(writer: RecordWriter, lead: Microseconds, group: number, near: number | undefined): void {
   // A lead of minutes means no more than one of a quarter of an hour.
   const milliseconds = Math.min(Math.max(Math.floor(lead / 1000) || 0, -(2 ** 20)), 2 ** 20 - 1);
   writer.signed(milliseconds);
@@ -101,7 +101,7 @@ export function writeLead(writer: ByteWriter, lead: Microseconds, group: number,
 }
 
 /** Reads what {@link writeLead} wrote. */
-export function readLead(reader: ByteReader, near: number | undefined): { lead: Microseconds; group: number } {
+export function readLead(reader: RecordReader, near: number | undefined): { lead: Microseconds; group: number } {
   const lead = microseconds(reader.signed() * 1000);
   return { lead, group: (near ?? 0) - reader.signed() };
 }

@@ -1,8 +1,7 @@
-import { background } from "../../base/index.js";
+import { background, concatenate } from "../../base/index.js";
 import type { SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
 import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
-import { concatenate } from "../wire/bytes.js";
 import { stripPrefix } from "../wire/path.js";
 import { hasHopIds, hasRanges, hasTimestamps, type Version } from "../wire/version.js";
 import type { Broadcast } from "./broadcast.js";

@@ -1,5 +1,4 @@
-import type { Microseconds } from "../../base/index.js";
-import { concatenate } from "../wire/bytes.js";
+import { concatenate, type Microseconds } from "../../base/index.js";
 import {
   encodeDatagram,
   encodeGroupHeader,

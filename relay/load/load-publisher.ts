@@ -1,7 +1,6 @@
-import { StateError } from "../../base/index.js";
+import { concatenate, StateError } from "../../base/index.js";
 import type { BidirectionalStream, Session } from "../../transport/index.js";
 import { encodeAnnounce, encodeAnnounceOk } from "../wire/announce.js";
-import { concatenate } from "../wire/bytes.js";
 import { encodeDatagram, encodeGroupHeader, WireFrame } from "../wire/group.js";
 import { encodeSetupStream } from "../wire/setup.js";
 import { StreamReader, StreamType } from "../wire/stream.js";

@@ -1,5 +1,5 @@
-import { ProtocolError } from "../../base/index.js";
-import { type ByteReader, ByteWriter } from "./bytes.js";
+import { ByteWriter, ProtocolError } from "../../base/index.js";
+import type { MessageReader } from "./message-reader.js";
 import { readPath } from "./path.js";
 import { StreamType } from "./stream.js";
 import { hasHopIds, hasRanges, hasTimestamps, type Version } from "./version.js";
@@ -38,7 +38,7 @@ export function encodeAnnounceRequest(request: AnnounceRequest, version: Version
 }
 
 /** The body of an ANNOUNCE_REQUEST. */
-export function decodeAnnounceRequest(reader: ByteReader, version: Version, maxPathBytes: number): AnnounceRequest {
+export function decodeAnnounceRequest(reader: MessageReader, version: Version, maxPathBytes: number): AnnounceRequest {
   const prefix = readPath(reader, maxPathBytes);
   const excludeHop = hasHopIds(version) ? reader.varint62() : 0n;
   reader.end();
@@ -56,7 +56,7 @@ export function encodeAnnounceInit(suffixes: readonly string[]): Uint8Array {
 }
 
 /** The body of moq-lite-02's ANNOUNCE_INIT. */
-export function decodeAnnounceInit(reader: ByteReader, maxPathBytes: number, maxCount: number): string[] {
+export function decodeAnnounceInit(reader: MessageReader, maxPathBytes: number, maxCount: number): string[] {
   const count = reader.varint();
   if (count > maxCount)
     throw new ProtocolError(
@@ -75,7 +75,7 @@ export function encodeAnnounceOk(origin: bigint, active: number): Uint8Array {
 }
 
 /** The body of moq-lite-05's ANNOUNCE_OK. */
-export function decodeAnnounceOk(reader: ByteReader): { origin: bigint; active: number } {
+export function decodeAnnounceOk(reader: MessageReader): { origin: bigint; active: number } {
   const origin = reader.varint62();
   const active = reader.varint();
   reader.end();
@@ -96,7 +96,7 @@ export function encodeAnnounce(announce: Announce, version: Version): Uint8Array
 }
 
 /** The body of one announcement. */
-export function decodeAnnounce(reader: ByteReader, version: Version, maxPathBytes: number): Announce {
+export function decodeAnnounce(reader: MessageReader, version: Version, maxPathBytes: number): Announce {
   const status = reader.byte();
   const active = status === ACTIVE || (status === RESTART && hasTimestamps(version));
   if (!active && status !== ENDED)

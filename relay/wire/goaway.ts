@@ -1,4 +1,5 @@
-import { type ByteReader, ByteWriter } from "./bytes.js";
+import { ByteWriter } from "../../base/index.js";
+import type { MessageReader } from "./message-reader.js";
 import { StreamType } from "./stream.js";
 
 /** The whole Goaway Stream: leave, and come back at `uri` unless it is empty. */
@@ -10,7 +11,7 @@ export function encodeGoaway(uri: string): Uint8Array {
 }
 
 /** The body of a GOAWAY. */
-export function decodeGoaway(reader: ByteReader, maxBytes: number): string {
+export function decodeGoaway(reader: MessageReader, maxBytes: number): string {
   const uri = reader.string(maxBytes);
   reader.end();
   return uri;

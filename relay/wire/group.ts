@@ -1,5 +1,6 @@
-import { ProtocolError } from "../../base/index.js";
-import { ByteReader, concatenate, deltaBytes, readDelta, varintSize, writeVarint } from "./bytes.js";
+import { concatenate, ProtocolError, readVarint, varintSize, varintSizeFrom, writeVarint } from "../../base/index.js";
+import { deltaBytes, readDelta } from "./delta.js";
+import { MessageReader } from "./message-reader.js";
 import { DataType } from "./stream.js";
 import { hasTimestamps, type Version } from "./version.js";
 
@@ -83,7 +84,7 @@ export function encodeGroupHeader(subscribe: number, sequence: number): Uint8Arr
 }
 
 /** The body of a group stream's GROUP message. */
-export function decodeGroupHeader(reader: ByteReader): { subscribe: number; sequence: number } {
+export function decodeGroupHeader(reader: MessageReader): { subscribe: number; sequence: number } {
   const header = { subscribe: reader.varint(), sequence: reader.varint() };
   reader.end();
   return header;
@@ -102,7 +103,7 @@ export function encodeDatagram(subscribe: number, sequence: number, frame: WireF
 
 /** Decodes a datagram body; throws a `ProtocolError` when it is truncated or its numbers are too large. */
 export function decodeDatagram(bytes: Uint8Array): { subscribe: number; sequence: number; frame: WireFrame } {
-  const reader = new ByteReader(bytes);
+  const reader = new MessageReader(bytes);
   const subscribe = reader.varint();
   const sequence = reader.varint();
   const timestamp = reader.varint();
@@ -185,11 +186,13 @@ export class FrameParser {
   // End of the frame at an offset; undefined while incomplete.
   #end(bytes: Uint8Array, offset: number): number | undefined {
     if (offset >= bytes.length) return undefined;
-    const lengthAt = this.#timed ? offset + (1 << (bytes[offset]! >> 6)) : offset;
+    const lengthAt = this.#timed ? offset + varintSizeFrom(bytes[offset]!) : offset;
     if (lengthAt >= bytes.length) return undefined;
-    const lengthSize = 1 << (bytes[lengthAt]! >> 6);
+    const lengthSize = varintSizeFrom(bytes[lengthAt]!);
     if (lengthAt + lengthSize > bytes.length) return undefined;
     const length = readVarint(bytes, lengthAt, lengthSize);
+    if (length > Number.MAX_SAFE_INTEGER)
+      throw new ProtocolError("VALUE_TOO_LARGE", "A number in a group is larger than 2^53 - 1.");
     if (length > this.#maxFrameBytes)
       throw new ProtocolError(
         "FRAME_TOO_LARGE",
@@ -203,9 +206,9 @@ export class FrameParser {
 
   #frame(bytes: Uint8Array, offset: number, end: number): WireFrame {
     const previous = this.#previous;
-    const deltaSize = this.#timed ? 1 << (bytes[offset]! >> 6) : 0;
+    const deltaSize = this.#timed ? varintSizeFrom(bytes[offset]!) : 0;
     const delta = this.#timed ? readDelta(bytes, offset, deltaSize) : 0;
-    const payloadAt = deltaSize + (1 << (bytes[offset + deltaSize]! >> 6));
+    const payloadAt = deltaSize + varintSizeFrom(bytes[offset + deltaSize]!);
     const timestamp = this.#timed
       ? previous + (delta ?? Number.NaN)
       : (this.#stamp(bytes.subarray(offset + payloadAt, end)) ?? previous);
@@ -229,12 +232,4 @@ function unpinned(chunk: Uint8Array): Uint8Array {
 /** Room that doubles, so that a frame in many pieces is copied few times, but never more than the frame needs. */
 function roomFor(bytes: number, needed: number): number {
   return Math.max(bytes, Math.min(2 * bytes, needed));
-}
-
-function readVarint(bytes: Uint8Array, offset: number, size: number): number {
-  let value = bytes[offset]! & 0x3f;
-  for (let index = 1; index < size; index++) value = value * 256 + bytes[offset + index]!;
-  if (value > Number.MAX_SAFE_INTEGER)
-    throw new ProtocolError("VALUE_TOO_LARGE", "A number in a group is larger than 2^53 - 1.");
-  return value;
 }

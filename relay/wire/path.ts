@@ -1,5 +1,5 @@
 import { normalizePath, ProtocolError } from "../../base/index.js";
-import type { ByteReader } from "./bytes.js";
+import type { MessageReader } from "./message-reader.js";
 
 /** Maximum parts of a path, a bound that stock implementations enforce too. */
 export const MAX_PATH_PARTS = 32;
@@ -18,7 +18,7 @@ export function stripPrefix(prefix: string, path: string): string | undefined {
 }
 
 /** Reads a path; throws a `ProtocolError` (`PATH_TOO_DEEP`) beyond {@link MAX_PATH_PARTS}. */
-export function readPath(reader: ByteReader, maxBytes: number): string {
+export function readPath(reader: MessageReader, maxBytes: number): string {
   const path = normalizePath(reader.string(maxBytes));
   if (path.split("/").length > MAX_PATH_PARTS)
     throw new ProtocolError("PATH_TOO_DEEP", `A path has more than ${MAX_PATH_PARTS} parts.`);

@@ -1,5 +1,5 @@
-import { ProtocolError } from "../../base/index.js";
-import { ByteReader, ByteWriter } from "./bytes.js";
+import { ByteWriter, ProtocolError } from "../../base/index.js";
+import { MessageReader } from "./message-reader.js";
 import { DataType, StreamType } from "./stream.js";
 
 const MAX_PARAMETERS = 64;
@@ -42,7 +42,7 @@ export function encodeSetupStream(setup: Setup): Uint8Array {
 }
 
 /** The body of a moq-lite-05 SETUP; skips unknown parameters, rejects duplicates with a `ProtocolError`. */
-export function decodeSetup(reader: ByteReader): Setup {
+export function decodeSetup(reader: MessageReader): Setup {
   const count = boundedCount(reader.varint(), MAX_PARAMETERS, "parameters");
   const seen = new Map<bigint, Uint8Array>();
   for (let index = 0; index < count; index++) {
@@ -71,7 +71,7 @@ export function encodeClientSetup(versions: readonly number[]): Uint8Array {
 }
 
 /** The versions a client offers; the parameters after them are checked and ignored. */
-export function decodeClientSetup(reader: ByteReader): number[] {
+export function decodeClientSetup(reader: MessageReader): number[] {
   const count = boundedCount(reader.varint(), MAX_VERSIONS, "versions");
   const versions: number[] = [];
   for (let index = 0; index < count; index++) versions.push(reader.varint());
@@ -86,14 +86,14 @@ export function encodeServerSetup(version: number): Uint8Array {
 }
 
 /** The version a server chose. */
-export function decodeServerSetup(reader: ByteReader): number {
+export function decodeServerSetup(reader: MessageReader): number {
   const version = reader.varint();
   skipParameters(reader);
   return version;
 }
 
 // Draft 14's parameters: even ids carry a varint, odd ids bytes behind their length.
-function skipParameters(reader: ByteReader): void {
+function skipParameters(reader: MessageReader): void {
   const count = boundedCount(reader.varint(), MAX_PARAMETERS, "parameters");
   for (let index = 0; index < count; index++) {
     if (reader.varint62() % 2n === 0n) reader.varint62();
@@ -109,12 +109,12 @@ function boundedCount(count: number, limit: number, what: string): number {
 }
 
 function single(bytes: Uint8Array): bigint {
-  const reader = new ByteReader(bytes);
+  const reader = new MessageReader(bytes);
   const value = reader.varint62();
   reader.end();
   return value;
 }
 
 function text(bytes: Uint8Array): string {
-  return new ByteReader(new ByteWriter().varint(bytes.length).bytes(bytes).finish()).string(MAX_PATH_BYTES);
+  return new MessageReader(new ByteWriter().varint(bytes.length).bytes(bytes).finish()).string(MAX_PATH_BYTES);
 }

@@ -1,6 +1,6 @@
-import { ProtocolError } from "../../base/index.js";
+import { concatenate, ProtocolError, varintSizeFrom } from "../../base/index.js";
 import type { ReceiveStream } from "../../transport/index.js";
-import { ByteReader, concatenate } from "./bytes.js";
+import { MessageReader } from "./message-reader.js";
 
 /** First varint of a bidirectional stream. */
 export const StreamType = {
@@ -51,26 +51,26 @@ export class StreamReader {
   /** A varint; throws a `ProtocolError` (`TRUNCATED_MESSAGE`) when the stream ends within it. */
   async varint(): Promise<number> {
     await this.#need(1);
-    const size = 1 << (this.#pending[0]! >> 6);
+    const size = varintSizeFrom(this.#pending[0]!);
     await this.#need(size);
-    return new ByteReader(this.#take(size)).varint();
+    return new MessageReader(this.#take(size)).varint();
   }
 
   /** The body of a message behind its varint length; throws `MESSAGE_TOO_LONG` or `TRUNCATED_MESSAGE`. */
-  async message(): Promise<ByteReader> {
+  async message(): Promise<MessageReader> {
     return this.#body(await this.varint());
   }
 
   /** The body of a message, or undefined when the stream ends before it. */
-  async messageMaybe(): Promise<ByteReader | undefined> {
+  async messageMaybe(): Promise<MessageReader | undefined> {
     const length = await this.varintMaybe();
     return length === undefined ? undefined : this.#body(length);
   }
 
   /** The body of a message behind a length of two bytes, as the SETUP exchange has it. */
-  async shortMessage(): Promise<ByteReader> {
+  async shortMessage(): Promise<MessageReader> {
     await this.#need(2);
-    return this.#body(new ByteReader(this.#take(2)).uint16());
+    return this.#body(new MessageReader(this.#take(2)).uint16());
   }
 
   /** Bytes read ahead, then any further bytes, or undefined at the end. */
@@ -97,14 +97,14 @@ export class StreamReader {
     }
   }
 
-  async #body(length: number): Promise<ByteReader> {
+  async #body(length: number): Promise<MessageReader> {
     if (length > this.#maxMessageBytes)
       throw new ProtocolError(
         "MESSAGE_TOO_LONG",
         `A message of ${length} bytes exceeds the limit of ${this.#maxMessageBytes}.`,
       );
     await this.#need(length);
-    return new ByteReader(this.#take(length));
+    return new MessageReader(this.#take(length));
   }
 
   #take(length: number): Uint8Array {

@@ -1,5 +1,5 @@
-import { ProtocolError } from "../../base/index.js";
-import { type ByteReader, ByteWriter } from "./bytes.js";
+import { ByteWriter, ProtocolError } from "../../base/index.js";
+import type { MessageReader } from "./message-reader.js";
 import { readPath } from "./path.js";
 import type { StreamReader } from "./stream.js";
 import { StreamType } from "./stream.js";
@@ -46,7 +46,7 @@ export function encodeSubscribe(subscribe: Subscribe, version: Version): Uint8Ar
 }
 
 /** The body of a SUBSCRIBE. */
-export function decodeSubscribe(reader: ByteReader, version: Version, maxPathBytes: number): Subscribe {
+export function decodeSubscribe(reader: MessageReader, version: Version, maxPathBytes: number): Subscribe {
   const id = reader.varint();
   const broadcast = readPath(reader, maxPathBytes);
   const track = reader.string(maxPathBytes);
@@ -61,7 +61,7 @@ export function encodeSubscribeUpdate(update: SubscribeUpdate, version: Version)
 }
 
 /** The body of a SUBSCRIBE_UPDATE. */
-export function decodeSubscribeUpdate(reader: ByteReader, version: Version): SubscribeUpdate {
+export function decodeSubscribeUpdate(reader: MessageReader, version: Version): SubscribeUpdate {
   const update = readDelivery(reader, version);
   reader.end();
   return update;
@@ -123,7 +123,7 @@ function writeDelivery(body: ByteWriter, delivery: SubscribeUpdate, version: Ver
     .varint(delivery.endGroup === undefined ? 0 : delivery.endGroup + 1);
 }
 
-function readDelivery(reader: ByteReader, version: Version): SubscribeUpdate {
+function readDelivery(reader: MessageReader, version: Version): SubscribeUpdate {
   const priority = reader.byte();
   if (!hasRanges(version))
     return { priority, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };

@@ -1,5 +1,5 @@
-import { ProtocolError } from "../../base/index.js";
-import { type ByteReader, ByteWriter } from "./bytes.js";
+import { ByteWriter, ProtocolError } from "../../base/index.js";
+import type { MessageReader } from "./message-reader.js";
 import { readPath } from "./path.js";
 import { StreamType } from "./stream.js";
 
@@ -36,7 +36,7 @@ export function encodeTrackRequest(request: TrackRequest): Uint8Array {
 }
 
 /** The body of a TRACK. */
-export function decodeTrackRequest(reader: ByteReader, maxPathBytes: number): TrackRequest {
+export function decodeTrackRequest(reader: MessageReader, maxPathBytes: number): TrackRequest {
   const broadcast = readPath(reader, maxPathBytes);
   const track = reader.string(maxPathBytes);
   reader.end();
@@ -51,7 +51,7 @@ export function encodeTrackInfo(info: TrackInfo): Uint8Array {
 }
 
 /** The body of a TRACK_INFO; a timescale of 0 is a `ProtocolError` (`INVALID_TIMESCALE`). */
-export function decodeTrackInfo(reader: ByteReader): TrackInfo {
+export function decodeTrackInfo(reader: MessageReader): TrackInfo {
   const info = {
     priority: reader.byte(),
     ordered: reader.flag(),
@@ -72,7 +72,7 @@ export function encodeFetch(fetch: Fetch): Uint8Array {
 }
 
 /** The body of a FETCH. */
-export function decodeFetch(reader: ByteReader, maxPathBytes: number): Fetch {
+export function decodeFetch(reader: MessageReader, maxPathBytes: number): Fetch {
   const broadcast = readPath(reader, maxPathBytes);
   const track = reader.string(maxPathBytes);
   const fetch = { broadcast, track, priority: reader.byte(), group: reader.varint() };

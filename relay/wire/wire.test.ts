@@ -1,7 +1,7 @@
 import * as Moq from "@kixelated/moq";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ProtocolError } from "../../base/index.js";
+import { ByteWriter, concatenate, ProtocolError, unzigzag, varintSize, zigzag } from "../../base/index.js";
 import {
   decodeAnnounce,
   decodeAnnounceInit,
@@ -12,7 +12,7 @@ import {
   encodeAnnounceOk,
   encodeAnnounceRequest,
 } from "./announce.js";
-import { ByteReader, ByteWriter, concatenate, deltaBytes, unzigzag, varintSize, zigzag } from "./bytes.js";
+import { deltaBytes } from "./delta.js";
 import {
   decodeDatagram,
   decodeGroupHeader,
@@ -21,6 +21,7 @@ import {
   FrameParser,
   type WireFrame,
 } from "./group.js";
+import { MessageReader } from "./message-reader.js";
 import {
   decodeClientSetup,
   decodeServerSetup,
@@ -55,15 +56,15 @@ const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const path = fc.array(fc.stringMatching(/^[a-z0-9.]{1,8}$/), { maxLength: 5 }).map((parts) => parts.join("/"));
 
 /** The body of a message that follows a stream type. */
-function body(encoded: Uint8Array): ByteReader {
-  const reader = new ByteReader(encoded);
+function body(encoded: Uint8Array): MessageReader {
+  const reader = new MessageReader(encoded);
   reader.varint();
-  return new ByteReader(reader.bytes(reader.varint()));
+  return new MessageReader(reader.bytes(reader.varint()));
 }
 
-function message(encoded: Uint8Array): ByteReader {
-  const reader = new ByteReader(encoded);
-  return new ByteReader(reader.bytes(reader.varint()));
+function message(encoded: Uint8Array): MessageReader {
+  const reader = new MessageReader(encoded);
+  return new MessageReader(reader.bytes(reader.varint()));
 }
 
 function streamOf(encoded: Uint8Array, piece = 3): StreamReader {
@@ -87,13 +88,13 @@ test("varints equal those of the MoQ package, and zigzag inverts itself", () => 
       const encoded = new ByteWriter(1).varint(value).finish();
       expect(hex(encoded)).toBe(hex(Moq.Varint.encode(value)));
       expect(encoded.length).toBe(varintSize(value));
-      expect(new ByteReader(encoded).varint()).toBe(value);
+      expect(new MessageReader(encoded).varint()).toBe(value);
     }),
     { seed: 1 },
   );
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 2n ** 62n - 1n }), (value) => {
-      expect(new ByteReader(new ByteWriter().varint(value).finish()).varint62()).toBe(value);
+      expect(new MessageReader(new ByteWriter().varint(value).finish()).varint62()).toBe(value);
     }),
     { seed: 2 },
   );
@@ -176,8 +177,8 @@ describe("messages", () => {
     expect(decodeAnnounceOk(message(encodeAnnounceOk(2n ** 60n, 3)))).toEqual({ origin: 2n ** 60n, active: 3 });
     const setup = { origin: 2n ** 60n, path: "/a?b=c", role: "publisher" as const };
     expect(decodeSetup(body(encodeSetupStream(setup)))).toEqual(setup);
-    expect(decodeClientSetup(new ByteReader(encodeClientSetup([1, 2 ** 32]), 3))).toEqual([1, 2 ** 32]);
-    expect(decodeServerSetup(new ByteReader(encodeServerSetup(77), 3))).toBe(77);
+    expect(decodeClientSetup(new MessageReader(encodeClientSetup([1, 2 ** 32]), 3))).toEqual([1, 2 ** 32]);
+    expect(decodeServerSetup(new MessageReader(encodeServerSetup(77), 3))).toBe(77);
     expect(decodeGroupHeader(body(encodeGroupHeader(70, 2 ** 40)))).toEqual({ subscribe: 70, sequence: 2 ** 40 });
   });
 
@@ -193,7 +194,7 @@ describe("messages", () => {
   });
 
   test("false messages end in a ProtocolError, never in anything else", async () => {
-    const decoders: ((reader: ByteReader) => unknown)[] = [
+    const decoders: ((reader: MessageReader) => unknown)[] = [
       (reader) => decodeSubscribe(reader, 5, 100),
       (reader) => decodeSubscribe(reader, 2, 100),
       (reader) => decodeAnnounce(reader, 5, 100),
@@ -211,7 +212,7 @@ describe("messages", () => {
       fc.property(fc.uint8Array({ maxLength: 60 }), (garbage) => {
         for (const decode of decoders) {
           try {
-            decode(new ByteReader(garbage));
+            decode(new MessageReader(garbage));
           } catch (error) {
             expect(error).toBeInstanceOf(ProtocolError);
           }
@@ -221,8 +222,10 @@ describe("messages", () => {
     );
     await expect(streamOf(bytes("50 01 00")).message()).rejects.toMatchObject({ code: "MESSAGE_TOO_LONG" });
     await expect(streamOf(bytes("05 01")).message()).rejects.toMatchObject({ code: "TRUNCATED_MESSAGE" });
-    expect(() => decodeTrackInfo(new ByteReader(bytes("00 00 00 00")))).toThrow(/timescale is 0/);
-    expect(() => decodeSubscribe(new ByteReader(bytes("00 08 61616161616161 61 00 00")), 2, 4)).toThrow(/more than 4/);
+    expect(() => decodeTrackInfo(new MessageReader(bytes("00 00 00 00")))).toThrow(/timescale is 0/);
+    expect(() => decodeSubscribe(new MessageReader(bytes("00 08 61616161616161 61 00 00")), 2, 4)).toThrow(
+      /more than 4/,
+    );
   });
 });
 
