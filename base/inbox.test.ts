@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Inbox } from "./inbox.js";
-import { sleep } from "./timers.js";
+import { sleep } from "./time.js";
 
 test("an inbox returns the values of several writers in order, then ends", async () => {
   const inbox = new Inbox<number | undefined>();

@@ -37,8 +37,9 @@ export {
   type Microseconds,
   microseconds,
   monotonicClock,
+  settlesWithin,
+  sleep,
   toMilliseconds,
   toSeconds,
 } from "./time.js";
-export { settlesWithin, sleep } from "./timers.js";
 export { type Schema, showValue, validate } from "./validate.js";

@@ -1,4 +1,5 @@
 import { background, guard } from "../../base/index.js";
+import { TypedElement } from "../../base/typed-element.js";
 import { microphones } from "./microphone.js";
 import { type TalkAction, TalkPanel } from "./talk-panel.js";
 import { Talker, type TalkerState, type TalkerStats } from "./talker.js";
@@ -47,7 +48,7 @@ export interface UnsayTalkEventMap {
  * Parts: `button`, `mute`, `meter`, `devices`, `message`. Custom properties: `--unsay-accent`, `--unsay-on-accent`,
  * `--unsay-focus`, `--unsay-radius`. Slots: `talk` and `stop`, the button's labels. Events: {@link UnsayTalkEventMap}.
  */
-export class UnsayTalk extends HTMLElement {
+export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
   /** Attributes that the browser observes. */
   static readonly observedAttributes = ["controls", "muted", "device"];
 
@@ -136,21 +137,6 @@ export class UnsayTalk extends HTMLElement {
     this.#panel.level(Number.NEGATIVE_INFINITY);
     this.#become("idle");
     void talker.close();
-  }
-
-  /** As on every element, with the events' types. */
-  override addEventListener<Name extends keyof UnsayTalkEventMap>(
-    name: Name,
-    listener: (event: UnsayTalkEventMap[Name]) => void,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  override addEventListener(
-    name: string,
-    listener: EventListenerOrEventListenerObject,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  override addEventListener(...parameters: Parameters<HTMLElement["addEventListener"]>): void {
-    super.addEventListener(...parameters);
   }
 
   /** Called by the browser when the element enters a document. */

@@ -1,4 +1,5 @@
 import { background, guard } from "../../base/index.js";
+import { TypedElement } from "../../base/typed-element.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
 
@@ -69,7 +70,7 @@ const STYLE = `
  * Parts: `button`, `video`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`,
  * `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
  */
-export class UnsayWatch extends HTMLElement {
+export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
   /** Attributes that the browser observes. */
   static readonly observedAttributes = ["url", "broadcast", "controls", "muted", "volume"];
 
@@ -184,21 +185,6 @@ export class UnsayWatch extends HTMLElement {
     this.toggleAttribute("speaking", false);
     this.#become("idle");
     void listener.close();
-  }
-
-  /** As on every element, with the events' types. */
-  override addEventListener<Name extends keyof UnsayWatchEventMap>(
-    name: Name,
-    listener: (event: UnsayWatchEventMap[Name]) => void,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  override addEventListener(
-    name: string,
-    listener: EventListenerOrEventListenerObject,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  override addEventListener(...parameters: Parameters<HTMLElement["addEventListener"]>): void {
-    super.addEventListener(...parameters);
   }
 
   /** Called by the browser when the element enters a document. */
