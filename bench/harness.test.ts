@@ -1,26 +1,34 @@
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { compiledPath } from "../tests/support/compile.js";
 import { benchNames, formatTable, median, percentile, percentileRows, row, seededRandom, spread } from "./harness.js";
 
-const run = (...args: string[]) =>
-  spawnSync(process.execPath, ["--import", "tsx", join(import.meta.dirname, "main.ts"), ...args], { encoding: "utf8" });
+async function run(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [compiledPath("bench/main.ts"), ...args]);
+  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  return { status, stdout, stderr };
+}
 
-test("an unknown bench, or none, is answered with a sentence, the list and exit code 2", () => {
-  const unknown = run("nonesuch");
+test("an unknown bench, or none, is answered with a sentence, the list and exit code 2", async () => {
+  const [unknown, missing, seed, flag, condition] = await Promise.all([
+    run("nonesuch"),
+    run(),
+    run("rewind", "--seed", "-1"),
+    run("rewind", "--quack"),
+    run("silence", "--only", "the moon"),
+  ]);
   expect(unknown.status).toBe(2);
   expect(unknown.stdout).toBe("");
   expect(unknown.stderr).toMatch(/^There is no bench named "nonesuch"\.\nThe benches are:\n/m);
   for (const name of benchNames()) expect(unknown.stderr).toContain(`  ${name} `);
-  const missing = run();
   expect([missing.status, missing.stderr]).toEqual([2, expect.stringContaining("The name of a bench is missing.")]);
-  const seed = run("rewind", "--seed", "-1");
   expect([seed.status, seed.stderr]).toEqual([
     2,
     expect.stringContaining("It must be a whole number from 0 to 4294967295."),
   ]);
-  expect(run("rewind", "--quack").status).toBe(2);
-  const condition = run("silence", "--only", "the moon");
+  expect(flag.status).toBe(2);
   expect([condition.status, condition.stderr]).toEqual([
     2,
     expect.stringContaining('--only must be one of "loopback", '),

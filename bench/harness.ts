@@ -18,6 +18,7 @@
  */
 import { readdirSync } from "node:fs";
 import { cpus, release, type } from "node:os";
+import { basename, extname } from "node:path";
 import cliProgress from "cli-progress";
 import { InputError } from "../base/index.js";
 
@@ -149,11 +150,15 @@ export function machine(): { cpu: string; cores: number; node: string; kernel: s
   };
 }
 
+/** The modules of this folder: sources, or what they were compiled to. */
+const EXTENSION = extname(import.meta.filename);
+
 /** The names of all benches: the modules beside this one. */
 export function benchNames(): string[] {
   return readdirSync(import.meta.dirname)
-    .filter((file) => file.endsWith(".ts") && !/^(harness|main)\.ts$|\.test\.ts$/.test(file))
-    .map((file) => file.slice(0, -".ts".length))
+    .filter((file) => file.endsWith(EXTENSION))
+    .map((file) => basename(file, EXTENSION))
+    .filter((name) => name !== "harness" && name !== "main" && !name.endsWith(".test"))
     .sort();
 }
 
@@ -166,7 +171,7 @@ export async function loadBench(name: string): Promise<Bench> {
   if (!benchNames().includes(name)) {
     throw new InputError("UNKNOWN_BENCH", `There is no bench named "${name}".`);
   }
-  const module = (await import(new URL(`./${name}.ts`, import.meta.url).href)) as { bench?: Bench };
+  const module = (await import(new URL(`./${name}${EXTENSION}`, import.meta.url).href)) as { bench?: Bench };
   if (module.bench === undefined) throw new InputError("UNKNOWN_BENCH", `bench/${name}.ts does not export "bench".`);
   return module.bench;
 }

@@ -211,11 +211,11 @@ test("the browser's decoder plays utterances at their level and position too", a
   });
   const browser = await launchChromium();
   try {
-    const page = await browser.newPage();
-    await page.route("http://localhost/**", (route) => route.fulfill({ contentType: "text/html", body: "" }));
-    await page.goto("http://localhost/");
-    await page.addScriptTag({ content: script.outputFiles[0]!.text });
-    for (const frameMs of [5, 10, 20] as const) {
+    const decodeAll = async (frameMs: 5 | 10 | 20) => {
+      const page = await browser.newPage();
+      await page.route("http://localhost/**", (route) => route.fulfill({ contentType: "text/html", body: "" }));
+      await page.goto("http://localhost/");
+      await page.addScriptTag({ content: script.outputFiles[0]!.text });
       const loop = await CodecLoop.open({ frameMs });
       const { source, audioTrack } = loop;
       const whole: { from: number; to: number }[] = [];
@@ -257,7 +257,8 @@ test("the browser's decoder plays utterances at their level and position too", a
       const from = position(packets[joined]!.timestamp);
       expect(furthest(late, source, from, audioTrack.end)).toBeLessThan(3);
       loop.close();
-    }
+    };
+    await Promise.all(([5, 10, 20] as const).map(decodeAll));
   } finally {
     await browser.close();
   }
