@@ -1,13 +1,13 @@
 import { createServer, connect as dial } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type AudioSource, openSource, Publisher } from "../publisher/index.js";
-import { Relay } from "../relay/index.js";
+import { Relay, type RelayOptions } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
 import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
 import { launchChromium } from "./support/chromium.js";
-import { impair } from "./support/impairment.js";
+import { Stage, urlOf } from "./support/stage.js";
 
 /** One frequency per utterance, none a harmonic of another, so that a sample identifies its utterance. */
 const TONES = [437, 711, 1013, 1289, 1627] as const;
@@ -56,7 +56,6 @@ const serve = pageHandler({
 });
 let browser: Browser;
 let origin = "";
-let page: Page;
 
 beforeAll(async () => {
   const [{ port }, launched] = await Promise.all([relay.listen(), launchChromium()]);
@@ -64,28 +63,33 @@ beforeAll(async () => {
   origin = `http://localhost:${port}`;
   publisher = new Publisher({ url: origin, broadcast: "demo", source: tone(TONES[0]), aheadMs: 2000 });
 }, 300_000);
-afterEach(() => page?.close());
 afterAll(async () => {
   await browser?.close();
   await publisher?.close();
   await relay.close();
 });
 
-async function open(query = "", on: Browser = browser): Promise<void> {
-  page = await on.newPage();
+/** A page that plays; it closes with the stage. */
+async function open(stage: Stage, query = ""): Promise<Page> {
+  const page = stage.use(await browser.newPage());
   await page.goto(`${origin}/${query}`);
   await page.click("#play");
+  return page;
 }
 
 // Page code is text: what a bundler adds to a function does not exist over there.
-function stats(): Promise<BrowserListenerStats> {
+function stats(page: Page): Promise<BrowserListenerStats> {
   return page.evaluate("document.getElementById('watch').stats");
 }
 
-async function until(what: string, condition: (now: BrowserListenerStats) => boolean): Promise<BrowserListenerStats> {
+async function until(
+  page: Page,
+  what: string,
+  condition: (now: BrowserListenerStats) => boolean,
+): Promise<BrowserListenerStats> {
   const deadline = Date.now() + 20_000;
   for (;;) {
-    const now = await stats();
+    const now = await stats(page);
     if (now && condition(now)) return now;
     if (Date.now() > deadline) throw new Error(`The page never came to ${what}: ${JSON.stringify(now)}.`);
     await page.waitForTimeout(50);
@@ -93,7 +97,7 @@ async function until(what: string, condition: (now: BrowserListenerStats) => boo
 }
 
 /** Records what goes to the speakers from now on. */
-async function record(): Promise<void> {
+async function record(page: Page): Promise<void> {
   await page.evaluate(`{
     const { audio } = document.getElementById("watch");
     const recorder = audio.context.createScriptProcessor(1024, 1, 1);
@@ -105,7 +109,7 @@ async function record(): Promise<void> {
   }`);
 }
 
-async function recorded(): Promise<Float32Array> {
+async function recorded(page: Page): Promise<Float32Array> {
   const blocks: number[][] = await page.evaluate("recorded.map((block) => Array.from(block))");
   return Float32Array.from(blocks.flat());
 }
@@ -134,53 +138,56 @@ function tonesOf(samples: Float32Array): (number | undefined)[] {
 }
 
 test("a click on play starts decoded audio, over QUIC, and the listener reports what it plays", async () => {
-  await open();
-  const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
+  await using stage = new Stage();
+  const page = await open(stage);
+  const playing = await until(page, "playing for a second", ({ playedMs }) => playedMs > 1000);
   expect(playing.backend).toBe("webtransport");
   expect(playing.levelDb).toBeGreaterThan(-20);
   expect(playing.malformed).toBe(0);
-  await record();
+  await record(page);
   await page.waitForTimeout(1000);
-  const heard = tonesOf(await recorded());
+  const heard = tonesOf(await recorded(page));
   expect(heard.length).toBeGreaterThan(30);
   expect(heard.filter((each) => each === said % TONES.length).length).toBeGreaterThan(heard.length * 0.9);
-  expect((await stats()).reports).toBeGreaterThan(5);
+  expect((await stats(page)).reports).toBeGreaterThan(5);
   expect(publisher.stats().listeners).toBeGreaterThan(0);
   expect(await page.textContent("#status")).toBe("Playing");
 });
 
 test("every interrupt takes back the lead, and no sample of it is heard after the new audio began", async () => {
-  await open();
-  await until("a buffer sent ahead", ({ playedMs }) => playedMs > 500);
-  const { discontinuities } = await stats();
+  await using stage = new Stage();
+  const page = await open(stage);
+  await until(page, "a buffer sent ahead", ({ playedMs }) => playedMs > 500);
+  const { discontinuities } = await stats(page);
   const first = said;
-  await record();
+  await record(page);
   for (let round = 1; round <= 4; round++) {
     await page.waitForTimeout(400);
     await page.click("#interrupt[data-mode=interrupt]");
-    const { playedMs } = await until("the rewind", (now) => now.discontinuities >= discontinuities + round);
-    await until("the new audio", (now) => now.playedMs > playedMs + 100);
+    const { playedMs } = await until(page, "the rewind", (now) => now.discontinuities >= discontinuities + round);
+    await until(page, "the new audio", (now) => now.playedMs > playedMs + 100);
   }
   await page.waitForTimeout(1000);
-  const now = await stats();
+  const now = await stats(page);
   expect(now.staleMs).toBe(0);
   expect(now.discontinuities).toBe(discontinuities + 4);
   expect(await page.textContent("#notice")).toMatch(/^Taken back\. Heard until \d+:\d\d\.\d\d\.$/);
 
-  const heard = tonesOf(await recorded()).filter((each) => each !== undefined);
+  const heard = tonesOf(await recorded(page)).filter((each) => each !== undefined);
   const turns = heard.filter((each, index) => each !== heard[index - 1]);
   expect(turns).toEqual([0, 1, 2, 3, 4].map((round) => (first + round) % TONES.length));
 });
 
 test("a page whose audio is suspended shows that, and is at the right position as soon as it continues", async () => {
-  await open();
-  await until("playing", ({ playedMs }) => playedMs > 1000);
+  await using stage = new Stage();
+  const page = await open(stage);
+  await until(page, "playing", ({ playedMs }) => playedMs > 1000);
   await page.evaluate("document.getElementById('watch').audio.context.suspend()");
-  const still = await until("silence", ({ playing }) => !playing);
+  const still = await until(page, "silence", ({ playing }) => !playing);
   expect(still.state).toBe("ready");
   const { reports } = still;
-  await until("reports that go on", (now) => now.reports > reports + 10);
-  expect((await stats()).playheadUs).toBe(still.playheadUs);
+  await until(page, "reports that go on", (now) => now.reports > reports + 10);
+  expect((await stats(page)).playheadUs).toBe(still.playheadUs);
   // An earlier page's session may end late, and counts until then.
   await expect.poll(() => publisher.stats().listeners).toBe(1);
   // The publisher knows that what it takes back was not heard.
@@ -188,20 +195,21 @@ test("a page whose audio is suspended shows that, and is at the right position a
   expect(Math.abs(heardUntil - still.playheadUs!)).toBeLessThan(150_000);
   publisher.say(tone(TONES[++said % TONES.length]!));
   await page.waitForTimeout(1500);
-  expect((await stats()).state).toBe("ready");
-  await record();
-  const { jumps, playedMs } = await stats();
+  expect((await stats(page)).state).toBe("ready");
+  await record(page);
+  const { jumps, playedMs } = await stats(page);
   await page.evaluate("document.getElementById('watch').audio.context.resume()");
-  await until("playing again", (now) => now.playing && now.playedMs > playedMs);
+  await until(page, "playing again", (now) => now.playing && now.playedMs > playedMs);
   await page.waitForTimeout(1000);
-  expect(await stats()).toMatchObject({ state: "playing", staleMs: 0, jumps: jumps + 1 });
-  const heard = tonesOf(await recorded()).filter((each) => each !== undefined);
+  expect(await stats(page)).toMatchObject({ state: "playing", staleMs: 0, jumps: jumps + 1 });
+  const heard = tonesOf(await recorded(page)).filter((each) => each !== undefined);
   expect(heard.length).toBeGreaterThan(30);
   expect(new Set(heard)).toEqual(new Set([said % TONES.length]));
 });
 
 test("the switch and the slider set the publisher's knobs, and a page that joins later shows their state", async () => {
-  await open();
+  await using stage = new Stage();
+  const page = await open(stage);
   await page.click("text=Raw");
   await expect.poll(() => publisher.knobs.bypass).toBe(true);
   expect(await page.isDisabled("#strength")).toBe(true);
@@ -211,14 +219,14 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   await expect.poll(() => publisher.knobs.strength).toBe(0.4);
   expect(await page.textContent("#strength-value")).toBe("40 %");
   await page.close();
-  await open();
-  await expect.poll(() => page.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
+  const later = await open(stage);
+  await expect.poll(() => later.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
 });
 
-test("the page plays over WebSocket where UDP is swallowed", async () => {
+test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({ expect }) => {
+  await using stage = new Stage();
   const { port } = relay.address;
-  const swallow = { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true };
-  const udp = await impair({ target: { host: "127.0.0.1", port }, up: swallow, down: swallow, seed: 1 });
+  const udp = await stage.link(relay, { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true }, 1);
   const tcp = createServer((socket) => {
     const onward = dial(port, "127.0.0.1");
     socket.pipe(onward).pipe(socket);
@@ -226,50 +234,40 @@ test("the page plays over WebSocket where UDP is swallowed", async () => {
     onward.on("error", () => socket.destroy());
   });
   await new Promise<void>((resolve) => tcp.listen(udp.port, "127.0.0.1", resolve));
-  try {
-    await open(`?url=${encodeURIComponent(`http://127.0.0.1:${udp.port}/`)}`);
-    const playing = await until("playing for a second", ({ playedMs }) => playedMs > 1000);
-    expect(playing.backend).toBe("qmux");
-    expect(playing.levelDb).toBeGreaterThan(-20);
-    expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
-  } finally {
-    await page.close();
-    tcp.close();
-    await udp.close();
-  }
+  stage.use(tcp);
+  const page = await open(stage, `?url=${encodeURIComponent(`http://127.0.0.1:${udp.port}/`)}`);
+  const isHeard = ({ playedMs, levelDb }: BrowserListenerStats) => playedMs > 1000 && levelDb > -20;
+  const playing = await until(page, "a second of audible playing", isHeard);
+  expect(playing.backend).toBe("qmux");
+  expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
 });
 
-test("the page plays on by itself when its relay has been away", async () => {
-  const first = new Relay({ port: 0, handler: (request, response) => void serve(request, response) });
-  const { port } = await first.listen();
-  const url = `http://127.0.0.1:${port}`;
-  const speaker = new Publisher({ url, broadcast: "again", source: tone(TONES[0]) });
-  let second: Relay | undefined;
-  try {
-    await open(`?broadcast=again&url=${encodeURIComponent(url)}`);
-    await until("playing", ({ playedMs }) => playedMs > 500);
-    await first.close();
-    await until("noticing", ({ backend }) => backend === undefined);
-    const { playedMs } = await stats();
-    second = new Relay({ port, handler: (request, response) => void serve(request, response) });
-    await second.listen();
-    const playing = await until("playing again", (now) => now.playedMs > playedMs + 1000);
-    expect(playing.state).toBe("playing");
-    expect(playing.staleMs).toBe(0);
-  } finally {
-    await page.close();
-    await speaker.close();
-    await first.close();
-    await second?.close();
-  }
+test.concurrent("the page plays on by itself when its relay has been away", async ({ expect }) => {
+  await using stage = new Stage();
+  const handler: RelayOptions["handler"] = (request, response) => void serve(request, response);
+  const first = await stage.relay({ handler });
+  const url = urlOf(first);
+  stage.publish(first, { broadcast: "again", source: tone(TONES[0]) });
+  const page = await open(stage, `?broadcast=again&url=${encodeURIComponent(url)}`);
+  await until(page, "playing", ({ playedMs }) => playedMs > 500);
+  await first.close();
+  await until(page, "noticing", ({ backend }) => backend === undefined);
+  const { playedMs } = await stats(page);
+  await stage.relay({ port: first.address.port, handler });
+  const playing = await until(page, "playing again", (now) => now.playedMs > playedMs + 1000);
+  expect(playing.state).toBe("playing");
+  expect(playing.staleMs).toBe(0);
 });
 
-test("the page shows a voice while one is audible, none in pauses, and marks where it is unknown", async () => {
-  await open();
-  await until("playing", ({ playedMs }) => playedMs > 500);
-  expect((await stats()).voice).toBeUndefined();
-  expect(await page.textContent("#voice")).toBe("Voice: unknown");
-  await page.close();
+test.concurrent("the page shows a voice while one is audible, none in pauses, and marks where it is unknown", async ({
+  expect,
+}) => {
+  await using stage = new Stage();
+  const unknown = await open(stage);
+  await until(unknown, "playing", ({ playedMs }) => playedMs > 500);
+  expect((await stats(unknown)).voice).toBeUndefined();
+  expect(await unknown.textContent("#voice")).toBe("Voice: unknown");
+  await unknown.close();
 
   const file = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
   const recording = await openSource({ file, loop: true });
@@ -290,34 +288,30 @@ test("the page shows a voice while one is audible, none in pauses, and marks whe
     close: () => recording.close(),
   };
   const model = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
-  const speaker = new Publisher({ url: origin, broadcast: "spoken", source, model, aheadMs: 3000 });
-  try {
-    await open("?broadcast=spoken");
-    // Where the machine is too slow for the model, the voice is unknown for a while.
-    const shows = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
-    await shows("Voice: yes");
-    await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 40_000 }).toBe("");
-    // Not the stop between two words.
-    const isPause = async () => {
-      const { levelDb, voice } = await stats();
-      return levelDb < -60 && voice !== undefined && voice < 0.1;
-    };
-    await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
-    await shows("Voice: no");
-    expect((await stats()).malformed).toBe(0);
-  } finally {
-    await page.close();
-    await speaker.close();
-  }
+  stage.publish(origin, { broadcast: "spoken", source, model, aheadMs: 3000 });
+  const page = await open(stage, "?broadcast=spoken");
+  // Where the machine is too slow for the model, the voice is unknown for a while.
+  const shows = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
+  await shows("Voice: yes");
+  await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 40_000 }).toBe("");
+  // Not the stop between two words.
+  const isPause = async () => {
+    const { levelDb, voice } = await stats(page);
+    return levelDb < -60 && voice !== undefined && voice < 0.1;
+  };
+  await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
+  await shows("Voice: no");
+  expect((await stats(page)).malformed).toBe(0);
 }, 200_000);
 
-test("a page whose broadcast has no publisher shows that", async () => {
-  page = await browser.newPage();
+test.concurrent("a page whose broadcast has no publisher shows that", async ({ expect }) => {
+  await using stage = new Stage();
+  const page = stage.use(await browser.newPage());
   await page.clock.install();
   await page.goto(`${origin}/?broadcast=missing`);
   await page.click("#play");
-  await until("connecting", ({ backend }) => backend !== undefined);
+  await until(page, "connecting", ({ backend }) => backend !== undefined);
   await page.clock.fastForward(10_000);
   await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("No publisher of missing.hang");
-  expect((await stats()).playedMs).toBe(0);
+  expect((await stats(page)).playedMs).toBe(0);
 });

@@ -108,7 +108,7 @@ async function growth(page: Page, from: number, by: number): Promise<void> {
 /** Waits until the picture stands still, and a while more. */
 async function standing(page: Page): Promise<Shown[]> {
   for (let before = await shown(page); ; before = await shown(page)) {
-    await page.waitForTimeout(1000);
+    await page.waitForTimeout(500);
     const now = await shown(page);
     if (now.length === before.length) return now;
   }
@@ -129,7 +129,7 @@ for (const withAudio of [true, false]) {
     const page = await browser.newPage();
     try {
       await open(page, name);
-      await growth(page, 0, 24);
+      await growth(page, 0, 18);
       for (let round = 1; round <= 2; round++) {
         const before = await shown(page);
         // A viewer that joins in the middle of a group may see some of it rush by.

@@ -206,7 +206,7 @@ function strength(samples: Float32Array, hz: number): number {
   return (2 * Math.hypot(re, im)) / samples.length;
 }
 
-test("a publisher sends a source before it is due, as Opus that decodes to its audio", async () => {
+test.concurrent("a publisher sends a source before it is due, as Opus that decodes to its audio", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(3), aheadMs: 2000 });
   await until("two seconds", () => ear.received.length >= 110);
@@ -223,7 +223,7 @@ test("a publisher sends a source before it is due, as Opus that decodes to its a
   expect(publisher.stats()).toMatchObject({ connected: true, sessions: 1, rewinds: 0 });
 });
 
-test("a publisher rewinds to the listeners' playhead at an interrupt, and sends silence there and then the reply", async () => {
+test.concurrent("a publisher rewinds to the listeners' playhead at an interrupt, and sends silence there and then the reply", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 3000 });
   await until("three seconds ahead", () => ear.heard.length >= 140);
@@ -269,7 +269,7 @@ test("a publisher rewinds to the listeners' playhead at an interrupt, and sends 
   decoder.free();
 });
 
-test("a publisher resumes at the very sample of the cut, but not after another speech", async () => {
+test.concurrent("a publisher resumes at the very sample of the cut, but not after another speech", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { aheadMs: 2000 });
   const spoken = say(publisher, await speech(4));
@@ -308,7 +308,7 @@ test("a publisher resumes at the very sample of the cut, but not after another s
   expect(publisher.resume()).toBeUndefined();
 });
 
-test("a publisher resumes where the first of its listeners fell silent, and keeps speeches queued meanwhile", async () => {
+test.concurrent("a publisher resumes where the first of its listeners fell silent, and keeps speeches queued meanwhile", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { aheadMs: 2000, codec: "pcm" });
   // Every sample says where it is in the source.
@@ -352,7 +352,7 @@ test("a publisher resumes where the first of its listeners fell silent, and keep
   expect(values.filter((value) => value < 0).length).toBe(4800);
 });
 
-test("a publisher answers an interrupt before the first frame, twice in a row, without a listener and while it resumes", async () => {
+test.concurrent("a publisher answers an interrupt before the first frame, twice in a row, without a listener and while it resumes", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { aheadMs: 1500 });
   expect(await publisher.interrupt()).toMatchObject({ heardUntil: 0, perListener: [], rewound: false });
@@ -378,7 +378,7 @@ test("a publisher answers an interrupt before the first frame, twice in a row, w
   expect(kept.every(({ frame }) => frame.timestamp < again.to)).toBe(true);
 });
 
-test("a publisher continues after it lost its session, with an interrupt in between", async () => {
+test.concurrent("a publisher continues after it lost its session, with an interrupt in between", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000 });
   await until("sound", () => ear.heard.length >= 80);
@@ -393,7 +393,7 @@ test("a publisher continues after it lost its session, with an interrupt in betw
   expect(after.every(({ sequence }) => sequence >= 65_536)).toBe(true);
 });
 
-test("a publisher sends its lead again when a knob changes, from just behind the playhead", async () => {
+test.concurrent("a publisher sends its lead again when a knob changes, from just behind the playhead", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000 });
   await until("sound", () => ear.heard.length >= 80);
@@ -419,7 +419,7 @@ test("a publisher sends its lead again when a knob changes, from just behind the
   expect(() => publisher.set({ strength: 2 })).toThrow(/strength/);
 });
 
-test("a publisher mixes the denoised and raw audio of its lead again without running the network again", async () => {
+test.concurrent("a publisher mixes the denoised and raw audio of its lead again without running the network again", async () => {
   await using stage = new Stage();
   const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
   const { ear, publisher } = await setUp(stage, { source: await speech(4), aheadMs: 5000, model });
@@ -449,7 +449,7 @@ test("a publisher mixes the denoised and raw audio of its lead again without run
   decoder.free();
 });
 
-test("a publisher keeps the requested floor under denoised silence", async () => {
+test.concurrent("a publisher keeps the requested floor under denoised silence", async () => {
   await using stage = new Stage();
   const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
   const source = await openSource({ samples: new Float32Array(96_000) });
@@ -462,7 +462,7 @@ test("a publisher keeps the requested floor under denoised silence", async () =>
   decoder.free();
 });
 
-test("a publisher sends a live source as it comes, and is silent after an interrupt until it resumes", async () => {
+test.concurrent("a publisher sends a live source as it comes, and is silent after an interrupt until it resumes", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(30), mode: "live" });
   await until("a second", () => ear.heard.length >= 50);
@@ -476,7 +476,7 @@ test("a publisher sends a live source as it comes, and is silent after an interr
   await until("sound again", () => publisher.stats().groups > groups + 20);
 });
 
-test("a publisher rewinds by a fresh track in the catalog for players that only go forward", async () => {
+test.concurrent("a publisher rewinds by a fresh track in the catalog for players that only go forward", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000, rewindBy: "track" });
   await until("sound", () => ear.heard.length >= 60);
@@ -489,7 +489,7 @@ test("a publisher rewinds by a fresh track in the catalog for players that only 
   expect(ear.heard.slice(count).every(({ sequence }) => sequence < 1000)).toBe(true);
 });
 
-test("a publisher encodes a lower rendition with the same groups while a peer subscribes to it, or sends plain samples", async () => {
+test.concurrent("a publisher encodes a lower rendition with the same groups while a peer subscribes to it, or sends plain samples", async () => {
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(30), mode: "live" });
   await until("sound", () => ear.received.length >= 20);
@@ -526,7 +526,7 @@ test("a publisher encodes a lower rendition with the same groups while a peer su
   ).toBeGreaterThan(0.1);
 });
 
-test("a publisher refuses bad options by name, and use after close", async () => {
+test.concurrent("a publisher refuses bad options by name, and use after close", async () => {
   await using stage = new Stage();
   expect(() => new Publisher({ url: "ftp://x" })).toThrow(/url/);
   expect(() => new Publisher({ url: "https://localhost", aheadMs: 1 })).toThrow(/aheadMs/);

@@ -1,6 +1,6 @@
 import * as Moq from "@kixelated/moq";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, test } from "vitest";
 import { type Microseconds, microseconds } from "../base/index.js";
 import { encodeCatalog, encodeLegacyFrame, Timeline } from "../container/index.js";
 import { OpusEncoder } from "../publisher/index.js";
@@ -155,7 +155,9 @@ function shown(page: Page): Promise<string[]> {
 
 for (const withAudio of [false, true]) {
   const what = withAudio ? "sound and picture" : "a picture without sound";
-  test(`a rewind of ${what} holds the last picture until the new one is due, and never shows the old one again`, async () => {
+  test.concurrent(`a rewind of ${what} holds the last picture until the new one is due, and never shows the old one again`, async ({
+    expect,
+  }) => {
     const name = withAudio ? "both" : "mute";
     const publisher = await publish(`${name}.hang`, withAudio);
     const page = await browser.newPage();

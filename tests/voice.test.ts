@@ -1,8 +1,7 @@
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeAll, expect, test } from "vitest";
-import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
-import { Relay } from "../relay/index.js";
-import { Listener } from "../watch/index.js";
+import { beforeAll, expect, test } from "vitest";
+import { type AudioSource, openSource, type PublisherOptions } from "../publisher/index.js";
+import { Stage } from "./support/stage.js";
 
 const MODEL = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
 const SPEECH = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
@@ -10,21 +9,20 @@ const RATE = 48_000;
 /** The machine may be busy: what is waited for may take a while. */
 const PATIENCE = { timeout: 20_000, interval: 10 };
 
-const closers: (() => Promise<unknown>)[] = [];
 let speech: Float32Array;
+let spokenRoom: Float32Array;
 
 beforeAll(async () => {
   const source = await openSource({ file: SPEECH });
   const parts: number[] = [];
   for (let part = await source.read(); part; part = await source.read()) parts.push(...part);
   speech = Float32Array.from(parts);
-});
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
+  spokenRoom = room();
 });
 
 /** A quiet room, seeded, with a voice for a second and a half of every three; in stereo on the right. */
-function room(seconds: number, { spoken = true, channels = 1 }: { spoken?: boolean; channels?: 1 | 2 } = {}) {
+function room({ spoken = true, channels = 1 }: { spoken?: boolean; channels?: 1 | 2 } = {}) {
+  const seconds = 60;
   let state = 1;
   return Float32Array.from({ length: seconds * RATE * channels }, (_, index) => {
     state = (state * 48_271) % 2_147_483_647;
@@ -64,22 +62,16 @@ function inPauses(moments: readonly Moment[]): number[] {
 const share = (steps: readonly number[]): number => steps.filter((voice) => voice >= 0.5).length / steps.length;
 
 /** A relay, a silent publisher, and a listener whose voice activity is recorded all the time. */
-async function setUp(options: Partial<PublisherOptions>) {
-  const relay = new Relay({ host: "127.0.0.1", port: 0 });
-  closers.push(() => relay.close());
-  await relay.listen();
-  const url = `http://127.0.0.1:${relay.address.port}`;
-  const publisher = new Publisher({ url, broadcast: "demo", model: MODEL, ...options });
-  closers.push(() => publisher.close());
-  const listener = new Listener({ url, broadcast: "demo" });
-  listener.closed.catch(() => {});
-  closers.push(() => listener.close());
+async function setUp(stage: Stage, options: Partial<PublisherOptions>) {
+  const relay = await stage.relay();
+  const publisher = stage.publish(relay, { model: MODEL, ...options });
+  const listener = stage.listen(relay);
   const moments: Moment[] = [];
   const timer = setInterval(() => {
     const { playing, playheadUs, discontinuities, levelDb, voice } = listener.stats();
     if (playing && playheadUs !== undefined) moments.push({ discontinuities, playheadUs, levelDb, voice });
   }, 10);
-  closers.push(async () => clearInterval(timer));
+  stage.defer(() => clearInterval(timer));
   await expect.poll(() => listener.stats().state, PATIENCE).toBe("ready");
   return { publisher, listener, moments };
 }
@@ -90,9 +82,10 @@ for (const [name, options] of [
   ["in stereo, as PCM", { aheadMs: 1000, channels: 2, codec: "pcm" }],
 ] as const) {
   test(`a listener reports a voice while one is audible, and none in pauses: ${name}`, async () => {
-    const { publisher, listener, moments } = await setUp(options);
+    await using stage = new Stage();
+    const { publisher, listener, moments } = await setUp(stage, options);
     const channels = "channels" in options ? options.channels : 1;
-    publisher.say(await openRoom(room(60, { channels }), channels));
+    publisher.say(await openRoom(room({ channels }), channels));
     // Where the machine is too slow for the model, the voice is unknown.
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(60);
     await expect.poll(() => inPauses(moments).length, PATIENCE).toBeGreaterThan(40);
@@ -108,8 +101,9 @@ for (const [name, options] of [
 
 for (const rewindBy of ["group", "track"] as const) {
   test(`a rewind of a voice also removes its voice activity ahead of the listener, by ${rewindBy}`, async () => {
-    const { publisher, listener, moments } = await setUp({ aheadMs: 3000, rewindBy });
-    publisher.say(await openRoom(room(60)));
+    await using stage = new Stage();
+    const { publisher, listener, moments } = await setUp(stage, { aheadMs: 3000, rewindBy });
+    publisher.say(await openRoom(spokenRoom));
     await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(30);
     await expect.poll(() => listener.stats().bufferMs, PATIENCE).toBeGreaterThan(2000);
 
@@ -125,7 +119,7 @@ for (const rewindBy of ["group", "track"] as const) {
     const { discontinuities } = listener.stats();
     const { to, rewound } = await publisher.interrupt();
     expect(rewound).toBe(true);
-    publisher.say(await openRoom(room(60, { spoken: false })));
+    publisher.say(await openRoom(room({ spoken: false })));
     const after = () =>
       moments
         .filter((moment) => moment.discontinuities > discontinuities && moment.playheadUs > to + 120_000)
@@ -138,8 +132,9 @@ for (const rewindBy of ["group", "track"] as const) {
 
 test("a listener reports no voice once the model is swapped for one without voice activity", async () => {
   const other = fileURLToPath(new URL("../publisher/denoise/fixtures/other.onnx", import.meta.url));
-  const { publisher, listener, moments } = await setUp({ aheadMs: 1000, models: { other } });
-  publisher.say(await openRoom(room(60)));
+  await using stage = new Stage();
+  const { publisher, listener, moments } = await setUp(stage, { aheadMs: 1000, models: { other } });
+  publisher.say(await openRoom(spokenRoom));
   await expect.poll(() => whileLoud(moments).length, PATIENCE).toBeGreaterThan(10);
   const event = await publisher.control({ op: "model", requestId: "swap", name: "other" });
   expect(event.outcome).toBe("applied");
