@@ -3,14 +3,13 @@ import { defineConfig } from "vitest/config";
 const ROOMS = "{base,container,flow,transport,publisher,relay,watch,agent,src,bench}";
 /** Real parts or a virtual clock: nothing in them keeps real time, so that they run side by side. */
 const UNTIMED = [
-  "tests/untimed/{livekit-segments,marks,speech,speech-histories,subpaths}.test.ts",
+  "tests/untimed/*.test.ts",
   "tests/{audio-files,guards,layers,live-delay,memory,numbers,options,opus-loss,slow-source,standstill,utterances}.test.ts",
 ];
 /** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
 const PATIENT = [
-  "tests/untimed/{idle-peers,package}.test.ts",
-  "tests/{another-run,browser-bundle,cli,conformance,control,examples,load,many-subscriptions,names}.test.ts",
-  "tests/{operator,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
+  "tests/{another-run,browser-bundle,cli,conformance,control,examples,idle-peers,load,many-subscriptions}.test.ts",
+  "tests/{names,operator,package,pipes,quiet,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
 ];
 
 export default defineConfig({
@@ -21,13 +20,14 @@ export default defineConfig({
     hookTimeout: 60_000,
     // A busy machine must not fail a test: what is polled for may take its time.
     expect: { poll: { timeout: 15_000 } },
+    isolate: false,
     projects: [
       {
         extends: true,
         test: {
           name: "unit",
           include: [`${ROOMS}/**/*.test.ts`, ...UNTIMED],
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -36,10 +36,10 @@ export default defineConfig({
         test: {
           name: "patient",
           include: PATIENT,
-          isolate: false,
-          maxWorkers: 2,
+          // Beside the units: while these scenarios wait, those compute.
+          maxWorkers: 3,
           maxConcurrency: 3,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -48,14 +48,13 @@ export default defineConfig({
           name: "system",
           include: ["tests/**/*.test.ts"],
           exclude: [...UNTIMED, ...PATIENT],
-          isolate: false,
           // Relays, listeners and browsers keep time: files run one after the other.
           maxWorkers: 1,
           // Scenarios of one file mostly wait for audio to play.
           maxConcurrency: 3,
           // One scenario in about a thousand still fails now and then (tests/returns.test.ts did); the other projects do without.
           retry: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
         },
       },
     ],

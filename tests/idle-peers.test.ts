@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
-import { Relay } from "../../relay/index.js";
-import { connect } from "../../transport/index.js";
-import { compiledPath } from "../support/compile.js";
+import { Relay } from "../relay/index.js";
+import { connect } from "../transport/index.js";
+import { compiledPath } from "./support/compile.js";
 
 // QUIC takes 30 to 40 seconds: its idle limit, counted from the last keepalive that was sent.
 test("a relay drops peers that were killed or hang within the idle limit, and keeps one that is merely quiet", {

@@ -18,22 +18,28 @@ import typescript from "typescript";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const run = promisify(execFile);
-const root = join(import.meta.dirname, "../..");
+const root = join(import.meta.dirname, "..");
 const project = mkdtempSync(join(tmpdir(), "unsay-package-"));
 const installed = join(project, "node_modules/unsay");
 afterAll(() => rmSync(project, { recursive: true }));
 
-let installation = "";
-let tarball = "";
+/** Where the package is installed without its optional dependencies. */
+const lean = mkdtempSync(join(tmpdir(), "unsay-lean-"));
+afterAll(() => rmSync(lean, { recursive: true }));
 
-/** Packs as `npm publish` would and installs the result in an empty project, with nothing but the registry. */
+let installation = "";
+
+/** Packs as `npm publish` would and installs the result in empty projects, with nothing but the registry. */
 beforeAll(async () => {
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", project], { cwd: root });
-  tarball = join(project, stdout.trim().split("\n").at(-1)!);
-  writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module" }));
-  const install = ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball];
-  const { stdout: out, stderr } = await run("npm", install, { cwd: project, env: withoutNpmSettings() });
-  installation = out + stderr;
+  const tarball = join(project, stdout.trim().split("\n").at(-1)!);
+  const install = async (cwd: string, ...flags: string[]) => {
+    writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
+    const args = ["install", ...flags, "--prefer-offline", "--no-audit", "--no-fund", tarball];
+    const { stdout: out, stderr } = await run("npm", args, { cwd, env: withoutNpmSettings() });
+    return out + stderr;
+  };
+  [installation] = await Promise.all([install(project), install(lean, "--omit=optional")]);
 }, 240_000);
 
 /** The environment of a user: the variables that `npm test` sets would reach the installation. */
@@ -47,7 +53,7 @@ test("the package installs without a flag, a refused engine or an unknown settin
   expect(installation).not.toMatch(/EBADENGINE|Unknown .*config|deprecated/i);
 });
 
-test("the installed package denoises, and holds the patched dependencies", async () => {
+test.concurrent("the installed package denoises, and holds the patched dependencies", async () => {
   for (const name of ["@kixelated/moq", "@moq/qmux", "@moq/signals"])
     expect(readdirSync(join(installed, "node_modules", name)), name).toContain("unsay.js");
   const script = `
@@ -59,29 +65,21 @@ test("the installed package denoises, and holds the patched dependencies", async
   expect(stdout).toBe("unsay-denoise");
 });
 
-test("a relay without the optional dependencies listens on every carrier and takes at most 90 MB", async () => {
-  const lean = mkdtempSync(join(tmpdir(), "unsay-lean-"));
+test.concurrent("a relay without the optional dependencies listens on every carrier and takes at most 90 MB", async () => {
   const script = `
     import { Relay } from "unsay/relay";
     const relay = new Relay({ port: 0 });
     await relay.listen();
     process.stdout.write(relay.backends.join());
     await relay.close();`;
-  try {
-    writeFileSync(join(lean, "package.json"), JSON.stringify({ type: "module" }));
-    const install = ["install", "--omit=optional", "--prefer-offline", "--no-audit", "--no-fund", tarball];
-    await run("npm", install, { cwd: lean, env: withoutNpmSettings() });
-    expect(readdirSync(join(lean, "node_modules")).filter((name) => name.startsWith("onnxruntime"))).toEqual([]);
-    const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: lean });
-    expect(stdout).toBe("quic,qmux");
-    const { stdout: size } = await run("du", ["-sm", "node_modules"], { cwd: lean });
-    expect(Number.parseInt(size, 10)).toBeLessThanOrEqual(90);
-  } finally {
-    rmSync(lean, { recursive: true });
-  }
-}, 120_000);
+  expect(readdirSync(join(lean, "node_modules")).filter((name) => name.startsWith("onnxruntime"))).toEqual([]);
+  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: lean });
+  expect(stdout).toBe("quic,qmux");
+  const { stdout: size } = await run("du", ["-sm", "node_modules"], { cwd: lean });
+  expect(Number.parseInt(size, 10)).toBeLessThanOrEqual(90);
+});
 
-test("the packed files run with plain node, and hold neither tests nor sources", async () => {
+test.concurrent("the packed files run with plain node, and hold neither tests nor sources", async () => {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const { stdout } = await run(process.execPath, [join(installed, "dist/src/cli.js"), "--version"]);
   expect(stdout.trim()).toBe(version);
@@ -123,7 +121,7 @@ test("the packed files import only their dependencies, the standard library and 
   expect(unknown).toEqual([]);
 });
 
-test("the container has everything the relay starts with, and accepts its settings", async () => {
+test.concurrent("the container has everything the relay starts with, and accepts its settings", async () => {
   const dockerfile = readFileSync(join(root, "Dockerfile"), "utf8").replaceAll("\\\n", " ");
   const image = join(project, "image");
   mkdirSync(image);
@@ -140,7 +138,7 @@ test("the container has everything the relay starts with, and accepts its settin
   expect(config).toMatchObject({ host: "0.0.0.0", opsPort: Number(environment.UNSAY_OPS_PORT), drainSeconds: 8 });
 });
 
-test("the service starts a packed command, with settings it knows, and waits until it has drained", async () => {
+test.concurrent("the service starts a packed command, with settings it knows, and waits until it has drained", async () => {
   const unit = readFileSync(join(installed, "examples/unsay-relay.service"), "utf8");
   const { bin } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
   const [, command, args] = /^ExecStart=\/usr\/local\/bin\/(\S+) (.*)$/m.exec(unit)!;
@@ -155,7 +153,7 @@ test("the service starts a packed command, with settings it knows, and waits unt
   expect(Number(seconds)).toBeGreaterThan(config.drainSeconds as number);
 });
 
-test("the README's library example runs against the package and hears what it published", async () => {
+test.concurrent("the README's library example runs against the package and hears what it published", async () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
   const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block!);
   const example = blocks.find((block) => block.includes('from "unsay/relay"'));
@@ -168,7 +166,7 @@ test("the README's library example runs against the package and hears what it pu
   expect(statSync(join(project, "heard.wav")).size).toBeGreaterThan(100_000);
 }, 90_000);
 
-test("a NodeNext project gets real types: right use compiles, wrong use does not", async () => {
+test.concurrent("a NodeNext project gets real types: right use compiles, wrong use does not", async () => {
   writeFileSync(
     join(project, "consumer.ts"),
     `import { Listener, Publisher, Relay, UnsayError, type Interruption } from "unsay";
