@@ -144,9 +144,12 @@ async function soak(options: { seconds: number; every: number; carrier?: Carrier
   const samples = new Map<Subject, Sample[]>(subjects.map((subject) => [subject, []]));
   const startedAt = performance.now();
   const end = startedAt + options.seconds * 1000;
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
   try {
     while (performance.now() < end) {
-      await delay(options.every * 1000);
+      await delay(options.every * 1000, undefined, stop).catch(() => {});
+      if (stop.signal.aborted) break;
       for (const subject of subjects) {
         const sample = await subject.sample();
         samples.get(subject)!.push({ ...sample, at: performance.now() });
@@ -167,7 +170,7 @@ function seconds(text: string): number {
 
 const program = new Command("npm run soak --")
   .description(
-    `Runs a relay, a publisher, listeners and the page in processes of their own, and prints by how much their heaps grow: at most ${TARGET_MB_PER_MINUTE} MB a minute.`,
+    `Runs a relay, a publisher, listeners and the page in processes of their own, and prints by how much their heaps grow: at most ${TARGET_MB_PER_MINUTE} MB a minute. Ctrl-C ends it with what it measured so far.`,
   )
   .option("--seconds <number>", "how long", seconds, 3600)
   .option("--every <number>", "seconds between two samples, each after a full collection", seconds, 10)

@@ -21,6 +21,10 @@ export type Message =
 const SPEECH = new URL("../../examples/audio/noisy-speech.wav", import.meta.url).pathname;
 const BROADCAST = "soak";
 
+// Ctrl-C in a terminal reaches all processes: the parent ends them, once it has printed its table.
+process.on("SIGINT", () => {});
+process.on("disconnect", () => process.exit());
+
 function send(message: Message): void {
   process.send?.(message);
 }
