@@ -4,6 +4,7 @@ import { background, guard, validate } from "../base/index.js";
 import type { Publisher, SayOptions, Speech, SpeechResult, SpeechSource } from "../publisher/index.js";
 import { BargeIn, type BargeInAction } from "./barge-in.js";
 import type { Caller } from "./caller/caller.js";
+import { partSchemas } from "./options.js";
 
 /** How a {@link Conversation} reacts when the caller speaks over the agent. */
 export interface BargeInOptions {
@@ -50,6 +51,11 @@ const bargeInSchema = z.strictObject({
     .custom<NonNullable<BargeInOptions["isFalseAlarm"]>>((value) => typeof value === "function", "be a function")
     .optional(),
 });
+const optionsSchema = z.strictObject({
+  caller: partSchemas.caller,
+  publisher: partSchemas.publisher,
+  bargeIn: bargeInSchema.prefault({}),
+});
 const TICK_MS = 10;
 
 /**
@@ -68,11 +74,12 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   #isClosed = false;
 
   /** @throws InputError `INVALID_OPTION`. */
-  constructor({ caller, publisher, bargeIn = {} }: ConversationOptions) {
+  constructor(options: ConversationOptions) {
     super();
+    const { caller, publisher, bargeIn } = validate("Conversation", optionsSchema, options);
     this.#caller = caller;
     this.#publisher = publisher;
-    this.#options = validate("Conversation.bargeIn", bargeInSchema, bargeIn);
+    this.#options = bargeIn;
     this.#bargeIn = new BargeIn({ ...this.#options, asks: this.#options.isFalseAlarm !== undefined });
     caller.on("speech", this.#speech);
     caller.on("silence", this.#silence);

@@ -1,10 +1,12 @@
 import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
+  BROADCAST_NAME_RULE,
   background,
   type Clock,
   fromMilliseconds,
   InputError,
+  isBroadcastName,
   type Logger,
   type Microseconds,
   microseconds,
@@ -21,8 +23,9 @@ import {
   OverloadGuard,
   SILENCE_DB,
 } from "../../publisher/index.js";
-import type { ConnectOptions } from "../../transport/index.js";
+import { type ConnectOptions, validateClient } from "../../transport/index.js";
 import { Listener } from "../../watch/index.js";
+import { partSchemas } from "../options.js";
 import { type CallerBlock, type CallerInput, cutHops, HeardInput, SourceInput } from "./caller-input.js";
 import { EchoGate, type HeardAgent } from "./echo-gate.js";
 import { type CallerFrame, type FrameOptions, FrameReader, frameOptionsSchema } from "./frame-reader.js";
@@ -116,7 +119,7 @@ export interface CallerStats {
 }
 
 const DAY_MS = 86_400_000;
-const listeningSchema = z.object({
+const listening = {
   model: z
     .custom<string | Model>((value) => value instanceof Model || (typeof value === "string" && value !== ""), {
       error: "be the path of a model or a loaded one",
@@ -133,8 +136,23 @@ const listeningSchema = z.object({
   echoDb: z.number().min(-120).max(0).default(-20),
   minSpeechMs: z.number().min(0).max(10_000).default(50),
   minSilenceMs: z.number().min(0).max(60_000).default(500),
+  logger: partSchemas.logger.optional(),
+} as const;
+/** What every client of a relay has is checked by `validateClient`. */
+const broadcastSchema = z.strictObject({
+  ...listening,
+  url: z.unknown().optional(),
+  broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
+  connect: z.unknown().optional(),
   jitterMs: z.number().min(0).max(10_000).default(20),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
+});
+const audioSchema = z.strictObject({
+  ...listening,
+  audio: z.custom<AudioCallerOptions["audio"]>(
+    (value) => ["read", "source"].some((name) => typeof (value as Record<string, unknown>)?.[name] === "function"),
+    { error: "come from openAudio, or be an AudioSource" },
+  ),
 });
 /** Half a hop: audio that is due waits half as long as at a listener's pace. */
 const PULL_MS = 5;
@@ -155,7 +173,7 @@ interface Denoised {
 export class Caller extends EventEmitter<CallerEvents> {
   /** Resolves when it has ended: with null after `close` or at the end of the audio, else with the reason. */
   readonly closed: Promise<Error | null>;
-  readonly #options: z.output<typeof listeningSchema>;
+  readonly #options: z.output<typeof audioSchema> | z.output<typeof broadcastSchema>;
   readonly #clock: Clock;
   readonly #input: CallerInput;
   readonly #listener: Listener | undefined;
@@ -176,7 +194,7 @@ export class Caller extends EventEmitter<CallerEvents> {
    */
   constructor(options: CallerOptions, clock: Clock = monotonicClock) {
     super();
-    this.#options = validate("Caller", listeningSchema, options);
+    this.#options = validateCaller(options);
     this.#clock = clock;
     const { agent } = this.#options;
     this.#detector = new SpeechDetector({ ...this.#options, level: new EchoGate({ agent, ...this.#options }) });
@@ -233,7 +251,7 @@ export class Caller extends EventEmitter<CallerEvents> {
 
   #listen(options: BroadcastCallerOptions, sink: HeardInput): Listener {
     const { url, broadcast, connect, logger } = options;
-    const { jitterMs, timeoutMs } = this.#options;
+    const { jitterMs, timeoutMs } = validate("Caller", broadcastSchema, options);
     const listener = new Listener({
       url,
       broadcast,
@@ -301,6 +319,14 @@ export class Caller extends EventEmitter<CallerEvents> {
   #say({ kind, startMs }: SpeechChange, now: number): void {
     this.emit(kind, { startMs, startedAt: now - (this.#last.heardMs - startMs) });
   }
+}
+
+function validateCaller(options: CallerOptions): z.output<typeof audioSchema> | z.output<typeof broadcastSchema> {
+  if (typeof options === "object" && options !== null && "audio" in options)
+    return validate("Caller", audioSchema, options);
+  const validated = validate("Caller", broadcastSchema, options);
+  validateClient("Caller", options);
+  return validated;
 }
 
 function plain(samples: Float32Array): Denoised {

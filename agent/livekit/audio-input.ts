@@ -1,8 +1,18 @@
 import { ReadableStream } from "node:stream/web";
 import { AudioInput as LiveKitInput } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
+import { z } from "zod";
+import { validate } from "../../base/index.js";
 import type { Caller } from "../caller/caller.js";
 import type { CallerFrame } from "../caller/frame-reader.js";
+import { partSchemas } from "../options.js";
+
+/** `Caller.frames` checks the values. */
+const optionsSchema = z.strictObject({
+  caller: partSchemas.caller,
+  sampleRate: z.unknown().optional(),
+  frameMs: z.unknown().optional(),
+});
 
 /** The audio input of a LiveKit `AgentSession` that hears a {@link Caller}. */
 export class AudioInput extends LiveKitInput {
@@ -11,6 +21,7 @@ export class AudioInput extends LiveKitInput {
 
   /** `sampleRate`: of the frames, in Hz. Default 24,000. `frameMs`: their length. Default 20. The caller stays open. */
   constructor(caller: Caller, options: { readonly sampleRate?: number; readonly frameMs?: number } = {}) {
+    validate("AudioInput", optionsSchema, { caller, ...options });
     super();
     const { sampleRate = 24_000, frameMs = 20 } = options;
     this.#frames = caller.frames({ sampleRate, frameMs, format: "s16le" });

@@ -1,7 +1,14 @@
 import { isTimedString, AudioOutput as LiveKitOutput, log } from "@livekit/agents";
 import type { AudioFrame } from "@livekit/rtc-node";
+import { z } from "zod";
+import { validate } from "../../base/index.js";
 import { openAudio, type Publisher, type Speech, type SpeechResult } from "../../publisher/index.js";
+import { partSchemas } from "../options.js";
 
+const optionsSchema = z.strictObject({
+  publisher: partSchemas.publisher,
+  sampleRate: z.number().int().min(8000).max(48_000).default(24_000),
+});
 /** Key of a frame's word timings in a LiveKit text-to-speech node. */
 const TIMED_TRANSCRIPT = "lk.timed_transcripts";
 
@@ -33,7 +40,8 @@ export class AudioOutput extends LiveKitOutput {
   #finishing: Promise<void> = Promise.resolve();
 
   /** `sampleRate`: what the session converts frames to, in Hz. Default 24,000. The publisher is not closed. */
-  constructor(publisher: Pick<Publisher, "say">, { sampleRate = 24_000 }: { readonly sampleRate?: number } = {}) {
+  constructor(publisher: Pick<Publisher, "say">, options: { readonly sampleRate?: number } = {}) {
+    const { sampleRate } = validate("AudioOutput", optionsSchema, { publisher, ...options });
     super(sampleRate, undefined, { pause: true });
     this.#publisher = publisher;
   }

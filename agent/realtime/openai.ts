@@ -12,11 +12,15 @@ import {
   type OpenAIRealtimeWebSocketOptions,
   type TransportLayerAudio,
 } from "@openai/agents-realtime";
-import { background } from "../../base/index.js";
+import { z } from "zod";
+import { background, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
+import { partSchemas } from "../options.js";
 import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+
+const partsSchema = z.strictObject({ publisher: partSchemas.publisher, caller: partSchemas.caller.optional() });
 
 /** Options of {@link RealtimeTransport}. */
 export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions {
@@ -37,6 +41,7 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
   #response: string | undefined;
 
   constructor({ publisher, caller, ...options }: RealtimeTransportOptions) {
+    validate("RealtimeTransport", partsSchema, { publisher, caller });
     super(options);
     this.#playback = new RealtimePlayback(publisher);
     this.#caller = caller;

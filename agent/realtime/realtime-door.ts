@@ -6,6 +6,7 @@ import { z } from "zod";
 import { background, guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
+import { partSchemas } from "../options.js";
 import { DoorAgent } from "./door-agent.js";
 import { MAX_EVENT_CHARACTERS } from "./realtime-event.js";
 
@@ -28,7 +29,10 @@ export interface RealtimeDoorEvents {
   problem: [Error];
 }
 
-const optionsSchema = z.object({
+const optionsSchema = z.strictObject({
+  ...partSchemas,
+  caller: partSchemas.caller.optional(),
+  logger: partSchemas.logger.optional(),
   host: z.string().min(1).default("127.0.0.1"),
   port: z.number().int().min(0).max(65_535).default(0),
 });
@@ -56,9 +60,9 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   constructor(options: RealtimeDoorOptions) {
     super();
     this.#options = validate("RealtimeDoor", optionsSchema, options);
-    this.#publisher = options.publisher;
-    this.#caller = options.caller;
-    this.#logger = options.logger;
+    this.#publisher = this.#options.publisher;
+    this.#caller = this.#options.caller;
+    this.#logger = this.#options.logger;
   }
 
   /** Address for agents. @throws StateError `NOT_LISTENING` before `listen`. */

@@ -5,7 +5,6 @@ import { z } from "zod";
 import {
   background,
   guard,
-  InputError,
   type Logger,
   monotonicClock,
   ProtocolError,
@@ -15,6 +14,7 @@ import {
 } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
+import { partSchemas } from "../options.js";
 import { decodeBotMessage, MAX_MESSAGE_BYTES } from "./bot-message.js";
 import { CallPlayback } from "./call-playback.js";
 import { MediaRate } from "./media-rate.js";
@@ -64,7 +64,10 @@ export interface MediaStreamsCallStats {
   readonly clears: number;
 }
 
-const optionsSchema = z.object({
+const optionsSchema = z.strictObject({
+  ...partSchemas,
+  caller: partSchemas.caller.optional(),
+  logger: partSchemas.logger.optional(),
   bot: z
     .union([z.string(), z.instanceof(URL)])
     .refine((url) => URL.canParse(String(url)) && /^wss?:$/.test(new URL(url).protocol), "be a URL with ws: or wss:"),
@@ -74,6 +77,9 @@ const optionsSchema = z.object({
   timeoutMs: z.number().min(1).max(600_000).default(10_000),
 });
 
+const digitSchema = z.strictObject({
+  digit: z.string().refine((digit) => digit.length === 1 && DTMF_DIGITS.includes(digit), `be one of ${DTMF_DIGITS}`),
+});
 const TICK_MS = 20;
 const FRAME_MS = 20;
 /** A larger message ends the call; one between this and {@link MAX_MESSAGE_BYTES} is dropped. */
@@ -116,8 +122,8 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   constructor(options: MediaStreamsCallOptions) {
     super();
     this.#options = validate("MediaStreamsCall", optionsSchema, options);
-    this.#caller = options.caller;
-    this.#logger = options.logger;
+    this.#caller = this.#options.caller;
+    this.#logger = this.#options.logger;
     this.#playback = new CallPlayback(options.publisher, this.#options.marks);
     const { bot, headers, timeoutMs } = this.#options;
     this.#socket = new WebSocket(bot, { headers, handshakeTimeout: timeoutMs, maxPayload: MAX_PAYLOAD });
@@ -130,8 +136,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
    * @throws InputError `INVALID_OPTION` for anything but 0 to 9, A to D, * and #; StateError `CLOSED`.
    */
   dtmf(digit: string): void {
-    if (digit.length !== 1 || !DTMF_DIGITS.includes(digit))
-      throw new InputError("INVALID_OPTION", `digit must be one of ${DTMF_DIGITS}, not ${digit}.`);
+    validate("MediaStreamsCall.dtmf", digitSchema, { digit });
     if (this.#socket.readyState !== WebSocket.OPEN)
       throw new StateError("CLOSED", "The call was used while it was not open.");
     this.#socket.send(this.#messages.dtmf(digit));

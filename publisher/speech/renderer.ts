@@ -351,5 +351,5 @@ export class Renderer {
 }
 
 function isSource(source: SpeechSource): source is AudioSource {
-  return "read" in source && "channels" in source;
+  return typeof source === "object" && source !== null && "read" in source && "channels" in source;
 }

@@ -1,4 +1,4 @@
-import { InputError } from "../../base/index.js";
+import { InputError, showValue } from "../../base/index.js";
 
 /** Time of a word, or of a single character, as text-to-speech services deliver it. */
 export interface WordTiming {
@@ -58,7 +58,7 @@ export class Words {
 
   /** `text`: the whole text as written; without it the words are joined. */
   constructor(text?: string) {
-    this.#text = text;
+    if (text !== undefined) this.addText(text, "text");
   }
 
   /** The text so far. */
@@ -71,14 +71,14 @@ export class Words {
    *
    * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters.
    */
-  addText(text: string): void {
+  addText(text: string, name = "addText"): void {
     const joined = (this.#text ?? "") + text;
     if (typeof text !== "string")
-      throw new InputError("INVALID_OPTION", `Speech.addText takes a string, not ${typeof text}.`);
+      throw new InputError("INVALID_OPTION", `Speech.${name} must be a string, but is ${showValue(text)}.`);
     if (joined.length > MAX_TEXT) {
       throw new InputError(
         "INVALID_OPTION",
-        `Speech.addText takes ${MAX_TEXT} characters in all, not ${joined.length}.`,
+        `Speech.${name} must have at most ${MAX_TEXT} characters in all, but has ${joined.length}.`,
       );
     }
     this.#text = joined;
@@ -91,6 +91,8 @@ export class Words {
 
   /** @throws InputError `INVALID_OPTION` for an invalid time, or for more than 65,536 words. */
   add(words: readonly WordTiming[]): void {
+    if (!Array.isArray(words))
+      throw new InputError("INVALID_OPTION", `Speech.words must be an array, but is ${showValue(words)}.`);
     const added = words.map(parse);
     if (this.#words.length + added.length > MAX_WORDS) {
       throw new InputError("INVALID_OPTION", `Speech.words must hold at most ${MAX_WORDS} words, not more.`);
@@ -169,7 +171,10 @@ export class Words {
   }
 }
 
-function parse({ text, startMs, endMs, durationMs }: WordTiming): Word {
+function parse(word: WordTiming): Word {
+  if (typeof word !== "object" || word === null)
+    throw new InputError("INVALID_OPTION", `Speech.words[] must be an object, but is ${showValue(word)}.`);
+  const { text, startMs, endMs, durationMs } = word;
   const end = endMs ?? (durationMs === undefined ? undefined : startMs + durationMs);
   if (typeof text !== "string") throw invalid("text", text, "a string");
   if (!Number.isFinite(startMs) || startMs < 0) throw invalid("startMs", startMs, "a number of milliseconds from 0 on");
@@ -181,7 +186,7 @@ function parse({ text, startMs, endMs, durationMs }: WordTiming): Word {
 }
 
 function invalid(name: string, value: unknown, allowed: string): InputError {
-  return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${String(value)}.`);
+  return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${showValue(value)}.`);
 }
 
 // A word found only several words later was more likely spoken differently from its spelling.
