@@ -1,13 +1,6 @@
 import { expect, test } from "vitest";
+import { noise } from "../tests/support/signal.js";
 import { alignedScore, findLag, levelDb, siSdr } from "./score.js";
-
-function noise(length: number, seed: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
 
 test("a score ignores scale and delay, and falls by the noise added", () => {
   const clean = noise(48_000, 1);

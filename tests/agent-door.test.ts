@@ -7,13 +7,8 @@ import { readSamples, silence } from "./support/caller-sounds.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
 import type { RealtimeEvent } from "./support/realtime-server.js";
+import { pcmSine } from "./support/signal.js";
 import { Stage, until, urlOf } from "./support/stage.js";
-
-/** A tone as PCM at 24 kHz. */
-function tone(ms: number): string {
-  const samples = Int16Array.from({ length: ms * 24 }, (_, i) => 8000 * Math.sin(i / 9));
-  return Buffer.from(samples.buffer).toString("base64");
-}
 
 /** An agent's side of the door. */
 class TestAgent {
@@ -46,7 +41,7 @@ class TestAgent {
     const words = Array.from({ length: 10 }, (_, i) => ({ text: `w${i}`, startMs: i * 200, durationMs: 200 }));
     const delta = words.map(({ text }) => text).join(" ");
     this.send({ type: "response.output_audio_transcript.delta", ...place, delta, words });
-    this.send({ type: "response.output_audio.delta", ...place, delta: tone(ms) });
+    this.send({ type: "response.output_audio.delta", ...place, delta: Buffer.from(pcmSine(ms)).toString("base64") });
     this.send({ type: "response.output_audio.done", ...place });
     this.send({ type: "response.done", response: { id: response } });
   }

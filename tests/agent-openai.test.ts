@@ -4,6 +4,7 @@ import { RealtimeTransport } from "../agent/realtime/openai.js";
 import type { Publisher } from "../publisher/index.js";
 import { Ear, warmUp } from "./support/ear.js";
 import { RealtimeServer } from "./support/realtime-server.js";
+import { pcmSine } from "./support/signal.js";
 import { Stage, sleep, until } from "./support/stage.js";
 
 const stage = new Stage();
@@ -17,12 +18,6 @@ beforeAll(async () => {
   await warmUp(publisher, ear);
 });
 afterAll(() => stage.close());
-
-/** A tone as PCM at 24 kHz. */
-function tone(ms: number): Uint8Array {
-  const samples = Int16Array.from({ length: ms * 24 }, (_, i) => 8000 * Math.sin(i / 9));
-  return new Uint8Array(samples.buffer);
-}
 
 async function converse(interruptResponse: boolean): Promise<{ server: RealtimeServer; session: RealtimeSession }> {
   const server = stage.use(await RealtimeServer.listen());
@@ -43,7 +38,7 @@ async function converse(interruptResponse: boolean): Promise<{ server: RealtimeS
 const answer = {
   response: "r1",
   item: "i1",
-  audio: tone(3000),
+  audio: pcmSine(3000),
   deltaBytes: 4800,
   transcript: "One two three four five.",
 };
@@ -58,7 +53,7 @@ test("an interrupted item is cancelled first, then truncated once, where the lis
   server.speechStarted();
   await until("the item is truncated", () => server.all("conversation.item.truncate").length > 0);
   // Audio of the cancelled response that was on its way.
-  for (let part = 0; part < 10; part++) server.delta(answer, tone(100));
+  for (let part = 0; part < 10; part++) server.delta(answer, pcmSine(100));
   server.done("r1", "cancelled");
   await sleep(300);
   const heard = ear.audibleMs - before;
@@ -73,8 +68,8 @@ test("an interrupted item is cancelled first, then truncated once, where the lis
 test("a server that interrupts by itself gets no cancel, and parts behind the audible one are truncated at 0", async () => {
   const { server } = await converse(true);
   const before = ear.audibleMs;
-  server.answer({ ...answer, response: "r2", item: "i2", audio: tone(1200), more: true });
-  server.answer({ ...answer, response: "r2", item: "i2", contentIndex: 1, audio: tone(800) });
+  server.answer({ ...answer, response: "r2", item: "i2", audio: pcmSine(1200), more: true });
+  server.answer({ ...answer, response: "r2", item: "i2", contentIndex: 1, audio: pcmSine(800) });
   await until("half a second was heard", () => ear.audibleMs - before > 500);
   server.speechStarted();
   await until("both parts are truncated", () => server.all("conversation.item.truncate").length === 2);
@@ -90,13 +85,13 @@ test("a server that interrupts by itself gets no cancel, and parts behind the au
 test("an interrupt after the end truncates nothing, and the next answer is heard completely", async () => {
   const { server, session } = await converse(false);
   const before = ear.audibleMs;
-  server.answer({ ...answer, response: "r3", item: "i3", audio: tone(500) });
+  server.answer({ ...answer, response: "r3", item: "i3", audio: pcmSine(500) });
   await until("the answer was heard", () => ear.audibleMs - before >= 500);
   await until("its end is known", () => publisher.stats().queued === 0);
   await sleep(400);
   server.speechStarted();
   session.interrupt();
-  server.answer({ ...answer, response: "r4", item: "i4", audio: tone(400) });
+  server.answer({ ...answer, response: "r4", item: "i4", audio: pcmSine(400) });
   await until("the next answer was heard", () => ear.audibleMs - before >= 900);
   await sleep(100);
   expect(server.received.filter(({ type }) => /cancel|truncate/.test(type))).toEqual([]);

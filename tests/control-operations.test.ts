@@ -1,9 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, describe, expect, test } from "vitest";
-import { type AudioSource, modelPayload, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
+import { modelPayload, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { byMediaTime, HeardRecorder } from "../src/heard.js";
 import { Listener } from "../watch/index.js";
+import { amplitude, sine } from "./support/signal.js";
+import { tone, until } from "./support/stage.js";
 
 // The protocol library logs every step to the console.
 console.debug = () => {};
@@ -15,33 +17,6 @@ const fixture = (name: string) => new URL(`../publisher/denoise/fixtures/${name}
 afterAll(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
-
-async function until(what: string, condition: () => boolean, limitMs = 20_000): Promise<void> {
-  const end = Date.now() + limitMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`Still waiting: ${what}.`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-function tone(seconds: number, hz: number, rate = SAMPLE_RATE): Float32Array {
-  return Float32Array.from({ length: seconds * rate }, (_, i) => 0.3 * Math.sin((2 * Math.PI * hz * i) / rate));
-}
-
-function open(samples: Float32Array): Promise<AudioSource> {
-  return openSource({ samples });
-}
-
-/** Level of a frequency, 0 to 1. */
-function strength(samples: Float32Array, hz: number): number {
-  let re = 0;
-  let im = 0;
-  for (let i = 0; i < samples.length; i++) {
-    re += samples[i]! * Math.cos((2 * Math.PI * hz * i) / SAMPLE_RATE);
-    im += samples[i]! * Math.sin((2 * Math.PI * hz * i) / SAMPLE_RATE);
-  }
-  return (2 * Math.hypot(re, im)) / Math.max(1, samples.length);
-}
 
 /** A publisher, a relay and a listener that keeps what it heard, all of it sent ahead. */
 async function setUp(options: Partial<PublisherOptions> = {}) {
@@ -87,10 +62,10 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
 describe.concurrent("Publisher.control", () => {
   test("a publisher swaps its source, splices audio into it and sets knobs, all audible long before the lead ends", async () => {
     const { publisher, playhead, heard } = await setUp({
-      source: await open(tone(60, 440)),
+      source: await tone({ hz: 440 }),
       sources: async (name) => {
         if (name !== "high") throw new Error(`There is no source ${name}.`);
-        return open(tone(60, 880));
+        return tone({ hz: 880 });
       },
     });
     const missing = await publisher.control({ op: "swap_source", requestId: "1", source: "low" });
@@ -98,17 +73,19 @@ describe.concurrent("Publisher.control", () => {
 
     // 24 kHz and 16 bits, a good second from now, half a second long.
     const at = playhead() + 1_200_000;
-    const beep = new Uint8Array(Int16Array.from(tone(0.5, 1320, 24_000), (value) => value * 32_767).buffer);
+    const beep = new Uint8Array(
+      Int16Array.from(sine({ hz: 1320, ms: 500, level: 0.3, rate: 24_000 }), (value) => value * 32_767).buffer,
+    );
     const written = await publisher.control(
       { op: "write_audio", requestId: "2", at, mode: "replace", format: "s16", sampleRateHz: 24_000, channels: 1 },
       beep,
     );
     expect(written).toMatchObject({ outcome: "applied", controlEpoch: 1 });
     const spliced = await heard(at + 50_000, at + 450_000);
-    expect(strength(spliced, 1320)).toBeGreaterThan(0.2);
-    expect(strength(spliced, 440)).toBeLessThan(0.05);
+    expect(amplitude(spliced, 1320)).toBeGreaterThan(0.2);
+    expect(amplitude(spliced, 440)).toBeLessThan(0.05);
     const before = await heard(at - 400_000, at - 50_000);
-    expect(strength(before, 440)).toBeGreaterThan(0.2);
+    expect(amplitude(before, 440)).toBeGreaterThan(0.2);
     const late = { op: "write_audio", at: 0, mode: "sum", format: "s16", sampleRateHz: 24_000, channels: 1 };
     expect(await publisher.control({ ...late, requestId: "3" }, beep)).toMatchObject({ outcome: "failed" });
 
@@ -119,8 +96,8 @@ describe.concurrent("Publisher.control", () => {
     expect(publisher.controlEpochOf(sequence)).toBe(1);
     const from = playhead() + 1_000_000;
     const other = await heard(from, from + 400_000);
-    expect(strength(other, 880)).toBeGreaterThan(0.2);
-    expect(strength(other, 440)).toBeLessThan(0.05);
+    expect(amplitude(other, 880)).toBeGreaterThan(0.2);
+    expect(amplitude(other, 440)).toBeLessThan(0.05);
 
     // Of many at once the last holds, and every one has its one end.
     const ends = await Promise.all(
@@ -129,14 +106,14 @@ describe.concurrent("Publisher.control", () => {
     expect(ends.map(({ outcome }) => outcome)).toEqual(["superseded", "superseded", "applied"]);
     expect(publisher.knobs.gainDb).toBe(-40);
     const quiet = playhead() + 1_000_000;
-    expect(strength(await heard(quiet, quiet + 300_000), 880)).toBeLessThan(0.02);
+    expect(amplitude(await heard(quiet, quiet + 300_000), 880)).toBeLessThan(0.02);
     await expect(publisher.control({ op: "set", requestId: "x", knobs: { strength: 2 } })).rejects.toMatchObject({
       code: "INVALID_OPERATION",
     });
   });
 
   test("a knob takes effect within a second of the playhead, even where relays hold groups sent eight seconds ahead", async () => {
-    const { publisher, playhead, heard } = await setUp({ source: await open(tone(60, 440)), aheadMs: 8000 });
+    const { publisher, playhead, heard } = await setUp({ source: await tone({ hz: 440 }), aheadMs: 8000 });
     await until("all is sent ahead", () => publisher.stats().leadMs > 7900);
     // So that reports cover groups that the relay has held.
     const started = playhead();
@@ -147,7 +124,7 @@ describe.concurrent("Publisher.control", () => {
     const sound = await heard(at, at + 5_000_000);
     const size = (window * SAMPLE_RATE) / 1e6;
     const levels = Array.from({ length: 5_000_000 / window }, (_, i) =>
-      strength(sound.subarray(i * size, (i + 1) * size), 440),
+      amplitude(sound.subarray(i * size, (i + 1) * size), 440),
     );
     expect(levels[0]).toBeGreaterThan(0.2);
     const turned = levels.findIndex((level) => level < 0.05) * window;
@@ -159,21 +136,22 @@ describe.concurrent("Publisher.control", () => {
   test("a publisher repeats a stretch until the band is cleared, and is interrupted and resumed", async () => {
     // Every second has a frequency of its own.
     const scale = new Float32Array(40 * SAMPLE_RATE);
-    for (let second = 0; second < 40; second++) scale.set(tone(1, 400 + 100 * second), second * SAMPLE_RATE);
-    const { publisher, listener, playhead, heard } = await setUp({ source: await open(scale) });
+    for (let second = 0; second < 40; second++)
+      scale.set(sine({ hz: 400 + 100 * second, level: 0.3 }), second * SAMPLE_RATE);
+    const { publisher, listener, playhead, heard } = await setUp({ source: await openSource({ samples: scale }) });
     const origin = listener.record.find((run) => run.timestamp !== undefined)!.timestamp!;
     const start = Math.ceil((playhead() - origin) / 1e6) * 1e6 + origin;
     const band = { start, end: start + 1_000_000 };
     expect(await publisher.control({ op: "loop_band", requestId: "1", band })).toMatchObject({ outcome: "applied" });
     const once = await heard(start + 100_000, start + 900_000);
-    const hz = [...Array(40).keys()].map((second) => 400 + 100 * second).find((each) => strength(once, each) > 0.15)!;
+    const hz = [...Array(40).keys()].map((second) => 400 + 100 * second).find((each) => amplitude(once, each) > 0.15)!;
     expect(hz).toBeGreaterThan(0);
     const again = await heard(start + 2_100_000, start + 2_900_000);
-    expect(strength(again, hz)).toBeGreaterThan(0.15);
+    expect(amplitude(again, hz)).toBeGreaterThan(0.15);
     const cleared = await publisher.control({ op: "loop_band", requestId: "2", band: null });
     expect(cleared).toMatchObject({ outcome: "applied" });
     const on = playhead() + 2_500_000;
-    expect(strength(await heard(on, on + 400_000), hz)).toBeLessThan(0.05);
+    expect(amplitude(await heard(on, on + 400_000), hz)).toBeLessThan(0.05);
 
     expect(await publisher.control({ op: "interrupt", requestId: "3" })).toMatchObject({ outcome: "applied" });
     await until("silence", () => !listener.stats().playing || publisher.stats().leadMs < 200);
@@ -184,7 +162,7 @@ describe.concurrent("Publisher.control", () => {
 
   test("a publisher swaps models and noise profiles during a speech, and renders the lead again", async () => {
     const { publisher } = await setUp({
-      source: await open(tone(60, 440)),
+      source: await tone({ hz: 440 }),
       model: fixture("tiny.onnx"),
       models: { other: fixture("other.onnx"), gone: "/nowhere/model.onnx" },
     });

@@ -6,13 +6,13 @@ import type * as Moq from "@kixelated/moq";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import { type AudioSource, Publisher } from "../publisher/index.js";
+import { Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
 import { launchChromium } from "./support/chromium.js";
+import { amplitude, endlessSine } from "./support/signal.js";
 import { stockPlayerHandler } from "./support/stock-player.js";
 
-const SAMPLE_RATE = 48_000;
 /** 20 ms. */
 const WINDOW = 960;
 /** Longest wait for one thing. A starved machine makes a player that holds a tenth of a second fall silent for long. */
@@ -162,28 +162,6 @@ describe("the stock player in Chromium", () => {
   }, 300_000);
   afterAll(() => browser?.close());
 
-  /** A tone without end: how much of it was rendered when it is taken back does not matter. */
-  function tone(index: number): AudioSource {
-    let position = 0;
-    const step = (2 * Math.PI * TONES[index]!) / SAMPLE_RATE;
-    return {
-      name: `${TONES[index]} Hz`,
-      channels: 1,
-      read: async () => Float32Array.from({ length: 960 }, () => 0.3 * Math.sin(step * position++)),
-      close: async () => {},
-    };
-  }
-
-  /** Amplitude of one frequency in a window (Goertzel). */
-  function amplitude(samples: Float32Array, frequency: number): number {
-    const omega = (2 * Math.PI * frequency) / SAMPLE_RATE;
-    const coefficient = 2 * Math.cos(omega);
-    let last = 0;
-    let before = 0;
-    for (const sample of samples) [last, before] = [sample + coefficient * last - before, last];
-    return (2 * Math.sqrt(last * last + before * before - coefficient * last * before)) / samples.length;
-  }
-
   /** What went to the speakers of one page: which tone each 20 ms hold; undefined for silence and for neither. */
   class Ear {
     readonly tones: (number | undefined)[] = [];
@@ -232,7 +210,13 @@ describe("the stock player in Chromium", () => {
     query: string,
   ): Promise<{ publisher: Publisher; page: Page; ear: Ear }> {
     const broadcast = `said-${said++}`;
-    const publisher = new Publisher({ url: origin, broadcast, source: tone(0), rewindBy, aheadMs: 1000 });
+    const publisher = new Publisher({
+      url: origin,
+      broadcast,
+      source: endlessSine(TONES[0]!),
+      rewindBy,
+      aheadMs: 1000,
+    });
     cleanups.push(() => publisher.close());
     const page = await browser.newPage();
     cleanups.push(() => page.close());
@@ -254,7 +238,7 @@ describe("the stock player in Chromium", () => {
       for (const next of [1, 2]) {
         expect(await track(page)).toBe(`audio${next - 1}`);
         await interrupt(publisher);
-        publisher.say(tone(next));
+        publisher.say(endlessSine(TONES[next]!));
         const heard = await ear.until(next);
         // Once the new one is there, nothing is left of the old one.
         expect(heard.slice(heard.indexOf(next) + 10)).not.toContain(next - 1);
@@ -273,7 +257,7 @@ describe("the stock player in Chromium", () => {
       await ear.until(0);
       await interrupt(publisher);
       await expect.poll(() => track(page), { timeout: LIMIT_MS }).toBe("audio1");
-      publisher.say(tone(1));
+      publisher.say(endlessSine(TONES[1]!));
       await page.evaluate("player.element.reset()");
       await ear.until(1);
     },
@@ -292,7 +276,7 @@ describe("the stock player in Chromium", () => {
       await ear.until(0);
       expect(await page.evaluate("crossOriginIsolated")).toBe(query === "isolated");
       await interrupt(publisher);
-      publisher.say(tone(1));
+      publisher.say(endlessSine(TONES[1]!));
       const heard = await ear.until(1);
       expect(heard.slice(heard.indexOf(1) + 10)).not.toContain(0);
       expect(await track(page)).toBe("audio");

@@ -11,10 +11,11 @@ import {
   parseCatalog,
   RewindConsumer,
 } from "../container/index.js";
-import { type AudioSource, openVideo, Publisher, type PublisherOptions } from "../publisher/index.js";
+import { openVideo, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { isKeyframe } from "../publisher/video/video-codec.js";
 import { Relay } from "../relay/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
+import { endlessSine } from "./support/signal.js";
 
 const FRAME_US = 1e6 / 12;
 /** How far a frame's time may be off its multiple of that: a microsecond of rounding a second, and the order's own. */
@@ -53,19 +54,6 @@ afterAll(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup();
   await relay.close();
 });
-
-/** A tone without end. */
-function tone(): AudioSource {
-  let position = 0;
-  return {
-    name: "tone",
-    channels: 1,
-    async read() {
-      return Float32Array.from({ length: 960 }, () => 0.3 * Math.sin((2 * Math.PI * 440 * position++) / 48_000));
-    },
-    async close() {},
-  };
-}
 
 async function publish(options: Partial<PublisherOptions> = {}, file = "clip.ivf"): Promise<Publisher> {
   const video = await openVideo({ file: clip(file), loop: true });
@@ -192,7 +180,7 @@ describe.concurrent("published video", () => {
   ] as const)(
     "of %s comes through the relay in groups that begin with a keyframe",
     async ([file, codec, kind], { expect }) => {
-      const publisher = await publish({ source: tone(), broadcast: kind }, file);
+      const publisher = await publish({ source: endlessSine(440), broadcast: kind }, file);
       const viewer = await Viewer.open(kind);
       await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(40);
       expect(viewer.catalog).toMatchObject({
@@ -213,7 +201,7 @@ describe.concurrent("published video", () => {
   test("published video rewinds together with the audio, holds its picture, and continues at the cut", async ({
     expect,
   }) => {
-    const publisher = await publish({ source: tone(), broadcast: "cut" });
+    const publisher = await publish({ source: endlessSine(440), broadcast: "cut" });
     const [viewer, listener] = await Promise.all([Viewer.open("cut"), Viewer.open("cut", "audio")]);
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
     await expect.poll(() => aheadAt(listener, publisher), { timeout: 15_000 }).toBeGreaterThan(AHEAD);
@@ -263,12 +251,12 @@ describe.concurrent("published video", () => {
       await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(count + 40);
       expect(viewer.last!.epoch).toBe(viewer.seen.at(-30)!.epoch);
     }
-    expect(() => publisher.say(tone())).toThrow("audio is false");
+    expect(() => publisher.say(endlessSine(440))).toThrow("audio is false");
     expect(() => new Publisher({ url: origin, audio: false })).toThrow("must be a video");
   });
 
   test("published video stays as it is when a knob rewinds only audio", async ({ expect }) => {
-    const publisher = await publish({ source: tone(), broadcast: "knob" });
+    const publisher = await publish({ source: endlessSine(440), broadcast: "knob" });
     const [viewer, listener] = await Promise.all([Viewer.open("knob"), Viewer.open("knob", "audio")]);
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
     await expect.poll(() => aheadAt(listener, publisher), { timeout: 15_000 }).toBeGreaterThan(AHEAD);
@@ -281,7 +269,7 @@ describe.concurrent("published video", () => {
   });
 
   test("published video continues in a fresh track where players cannot rewind", async ({ expect }) => {
-    const publisher = await publish({ source: tone(), broadcast: "fresh", rewindBy: "track" });
+    const publisher = await publish({ source: endlessSine(440), broadcast: "fresh", rewindBy: "track" });
     const viewer = await Viewer.open("fresh");
     await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
     const { to } = await publisher.interrupt();

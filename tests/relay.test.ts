@@ -1,6 +1,6 @@
 import * as Moq from "@kixelated/moq";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { microseconds } from "../base/index.js";
+import { microseconds, sleep } from "../base/index.js";
 import {
   type Aggregate,
   broadcastHash,
@@ -108,10 +108,6 @@ async function announced(moq: Connection, path: string, active = true): Promise<
     if (next === undefined) throw new Error("no more announcements");
     if (next.path === path && next.active === active) return announcements.close();
   }
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 describe("relay", () => {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { noise } from "../../tests/support/signal.js";
 import { exponentialIntegral } from "./mmse.js";
 import { findLag, highPass, pauseNoise, score, siSdr, stoi } from "./score.js";
 import { estimate, markdown, quantile } from "./statistics.js";
@@ -17,18 +18,9 @@ function voice(seconds: number): Float32Array {
   });
 }
 
-/** Reproducible noise, uniform in -1 to 1. */
-function noise(length: number, seed = 1): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
-
 test("SI-SDR is the ratio that was mixed, whatever the level of the output", () => {
   const clean = highPass(voice(2));
-  const sound = noise(clean.length);
+  const sound = noise(clean.length, 1);
   const energy = (x: ArrayLike<number>) => Array.from(x).reduce((sum, v) => sum + v * v, 0);
   const gain = Math.sqrt(energy(clean) / energy(sound) / 10 ** (12 / 10));
   const mixed = clean.map((x, i) => 0.3 * (x + gain * sound[i]!));
@@ -50,7 +42,7 @@ test("a clip that only comes late scores as if it had come in time, and noise lo
   expect(same.siSdrDb).toBeGreaterThan(60);
   expect(same.stoi).toBeGreaterThan(0.999);
 
-  const sound = noise(clean.length);
+  const sound = noise(clean.length, 1);
   const [little, much] = [0.05, 0.5].map((gain) => clean.map((x, i) => x + gain * sound[i]!));
   const [better, worse] = [await score(clean, much!, little!, false), await score(clean, much!, much!, false)];
   expect(better.siSdrDb).toBeGreaterThan(worse.siSdrDb + 15);
@@ -68,7 +60,7 @@ test("a method with a high-pass of its own isn't filtered twice", async () => {
 });
 
 test("clips without pauses say nothing about pauses", () => {
-  const steady = noise(RATE);
+  const steady = noise(RATE, 1);
   expect(pauseNoise(steady, steady, steady)).toBeNaN();
 });
 

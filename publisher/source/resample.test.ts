@@ -1,9 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { sine } from "../../tests/support/signal.js";
 import { Resampler } from "./resample.js";
-
-function tone(rate: number, hz: number, seconds: number): Float32Array {
-  return Float32Array.from({ length: Math.round(rate * seconds) }, (_, i) => Math.sin((2 * Math.PI * hz * i) / rate));
-}
 
 function convert(samples: Float32Array, from: number, chunk = samples.length, channels = 1): Float32Array {
   const resampler = new Resampler({ from, channels });
@@ -39,31 +36,31 @@ describe("Resampler", () => {
   test("a resampler keeps the pass band in time and level from every usual rate", () => {
     for (const rate of [8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]) {
       const hz = 1000;
-      const input = tone(rate, hz, 0.5);
+      const input = sine({ hz, ms: 500, rate });
       const output = convert(input, rate);
       expect(output.length).toBe(Math.round((input.length * 48_000) / rate));
-      const ideal = tone(48_000, hz, 0.5);
+      const ideal = sine({ hz, ms: 500, rate: 48_000 });
       let error = 0;
       for (let i = 2400; i < 21_600; i++) error = Math.max(error, Math.abs(output[i]! - ideal[i]!));
       expect(error, `${rate} Hz`).toBeLessThan(1e-3);
       const edge = Math.min(rate, 48_000) * 0.4;
-      expect(Math.abs(levelAt(convert(tone(rate, edge, 0.5), rate), edge)), `${rate} Hz`).toBeLessThan(0.1);
+      expect(Math.abs(levelAt(convert(sine({ hz: edge, ms: 500, rate }), rate), edge)), `${rate} Hz`).toBeLessThan(0.1);
     }
   });
 
   test("a resampler rejects images above the input's band and aliases from above the output's by 75 dB", () => {
     for (const rate of [8000, 16_000, 22_050, 24_000, 32_000, 44_100]) {
       for (const share of [0.1, 0.25, 0.4]) {
-        const output = convert(tone(rate, rate * share, 0.5), rate);
+        const output = convert(sine({ hz: rate * share, ms: 500, rate }), rate);
         const image = rate * (1 - share);
         if (image < 24_000) expect(levelAt(output, image), `${rate} Hz at ${share}`).toBeLessThan(-75);
       }
     }
-    expect(levelAt(convert(tone(96_000, 30_000, 0.5), 96_000), 18_000)).toBeLessThan(-75);
+    expect(levelAt(convert(sine({ hz: 30_000, ms: 500, rate: 96_000 }), 96_000), 18_000)).toBeLessThan(-75);
   });
 
   test("a resampler returns the same samples however the input is cut, also in stereo", () => {
-    const mono = tone(44_100, 777, 0.2);
+    const mono = sine({ hz: 777, ms: 200, rate: 44_100 });
     const whole = convert(mono, 44_100);
     expect(convert(mono, 44_100, 1)).toEqual(whole);
     expect(convert(mono, 44_100, 441)).toEqual(whole);
@@ -78,7 +75,7 @@ describe("Resampler", () => {
     for (const rate of [11_127, 22_254, 37_800, 44_056, 47_999, 65_537, 191_999]) {
       const edge = Math.min(rate, 48_000) * 0.4;
       for (const hz of [1000, edge]) {
-        const output = convert(tone(rate, hz, 0.5), rate);
+        const output = convert(sine({ hz, ms: 500, rate }), rate);
         expect(output.length, `${rate} Hz`).toBe(Math.round((Math.round(rate * 0.5) * 48_000) / rate));
         expect(Math.abs(levelAt(output, hz)), `${rate} Hz`).toBeLessThan(0.1);
         for (const image of [rate - hz, 1.5 * hz, 9000]) {
@@ -99,11 +96,11 @@ describe("Resampler", () => {
     for (const to of [8000, 16_000, 22_050, 24_000]) {
       const down = (hz: number) => {
         const resampler = new Resampler({ from: 48_000, to, channels: 1 });
-        return Float32Array.from([...resampler.process(tone(48_000, hz, 0.5)), ...resampler.flush()]);
+        return Float32Array.from([...resampler.process(sine({ hz, ms: 500, rate: 48_000 })), ...resampler.flush()]);
       };
       const output = down(1000);
       expect(output.length).toBe(to / 2);
-      const ideal = tone(to, 1000, 0.5);
+      const ideal = sine({ hz: 1000, ms: 500, rate: to });
       let error = 0;
       for (let i = Math.ceil(to / 20); i < to * 0.45; i++) error = Math.max(error, Math.abs(output[i]! - ideal[i]!));
       expect(error, `${to} Hz`).toBeLessThan(1e-3);

@@ -1,8 +1,12 @@
 import { vi } from "vitest";
+import { sleep } from "../../base/index.js";
 import { type AudioSource, openSource, Publisher, type PublisherOptions, type Speech } from "../../publisher/index.js";
 import { Relay, type RelayOptions } from "../../relay/index.js";
 import { Listener, type ListenerOptions } from "../../watch/index.js";
 import { type Impairment, impair, type Link } from "./impairment.js";
+import { sine } from "./signal.js";
+
+export { sleep };
 
 const SAMPLE_RATE = 48_000;
 const speechFile = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
@@ -26,15 +30,9 @@ export function endOf(part: { readonly closed: Promise<unknown> }): Promise<unkn
   return part.closed.catch((error: unknown) => error);
 }
 
-export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
 /** A sine as a source, to the sample as long as it says. */
 export function tone({ hz = 440, ms = 60_000, level = 0.3 } = {}): Promise<AudioSource> {
-  const length = Math.round((ms * SAMPLE_RATE) / 1000);
-  const samples = Float32Array.from({ length }, (_, i) => level * Math.sin((2 * Math.PI * hz * i) / SAMPLE_RATE));
-  return openSource({ samples, name: `${hz} Hz` });
+  return openSource({ samples: sine({ hz, ms, level }), name: `${hz} Hz` });
 }
 
 /** Recorded speech, repeated without end. */
