@@ -88,9 +88,8 @@ test("under every order of events each speech is paused, resumed and interrupted
           for (const id of ids) {
             const before = states.get(id);
             expect(id).toBeLessThanOrEqual(newest);
-            if (kind === "pause") expect(before).toBe("said");
-            else if (kind === "resume" || kind === "ask") expect(before).toBe("paused");
-            else expect(before).toBe(policy.action === "pause" ? "paused" : "said");
+            const isHeld = kind === "resume" || kind === "ask" || (kind === "interrupt" && policy.action === "pause");
+            expect(before).toBe(isHeld ? "paused" : "said");
             if (kind !== "ask") states.set(id, kind === "pause" ? "paused" : kind === "resume" ? "said" : "over");
             if (kind === "interrupt") bargeIn.ended(id);
           }

@@ -50,10 +50,9 @@ describe("Resampler", () => {
 
   test("a resampler rejects images above the input's band and aliases from above the output's by 75 dB", () => {
     for (const rate of [8000, 16_000, 22_050, 24_000, 32_000, 44_100]) {
-      for (const share of [0.1, 0.25, 0.4]) {
+      for (const share of [0.1, 0.25, 0.4].filter((one) => rate * (1 - one) < 24_000)) {
         const output = convert(sine({ hz: rate * share, ms: 500, rate }), rate);
-        const image = rate * (1 - share);
-        if (image < 24_000) expect(levelAt(output, image), `${rate} Hz at ${share}`).toBeLessThan(-75);
+        expect(levelAt(output, rate * (1 - share)), `${rate} Hz at ${share}`).toBeLessThan(-75);
       }
     }
     expect(levelAt(convert(sine({ hz: 30_000, ms: 500, rate: 96_000 }), 96_000), 18_000)).toBeLessThan(-75);

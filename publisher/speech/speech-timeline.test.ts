@@ -112,12 +112,14 @@ test("a timeline agrees with a list of every single sample after any history of 
         position += one.by;
       }
       expect(timeline.position).toBe(position);
+      const sources: number[] = [];
       let expected = model.size > 0 ? model.get(Math.min(...model.keys()))! : position;
       for (let at = 0; at <= end + 5; at++) {
         const here = model.get(at);
-        if (timeline.sourceAt(at) !== (here ?? expected)) expect([at, timeline.sourceAt(at)]).toEqual([at, expected]);
+        sources.push(here ?? expected);
         if (here !== undefined) expected = here + 1;
       }
+      expect(sources.map((_, at) => timeline.sourceAt(at))).toEqual(sources);
       const places = [...model.values()].map((source) => timeline.broadcastAt(source));
       expect(places).toEqual([...model.keys()]);
     }),

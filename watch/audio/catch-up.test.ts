@@ -79,13 +79,15 @@ class Live {
   get coverage() {
     let heard = 0;
     let left = 0;
+    let overlap = 0;
     let end = this.heard[0]!.from;
     for (const { from, frames } of this.heard) {
-      if (from < end) expect(from).toBeGreaterThanOrEqual(end);
+      overlap += Math.max(0, end - from);
       left += from - end;
       heard += frames;
       end = from + frames;
     }
+    expect(overlap).toBe(0);
     return { heard, left };
   }
 
@@ -203,8 +205,8 @@ test("a rewind takes back a joint of a skip, and reports how far the listener he
   expect(live.playout.applied?.heardUntil).toBe(from);
   live.runTo(20_000);
   expect(live.heard.filter(({ epoch }) => epoch === 0).at(-1)).toMatchObject({ at: expect.any(Number) });
-  for (const { epoch, from: heard, frames } of live.heard)
-    if (epoch === 0) expect(heard + frames).toBeLessThanOrEqual(framesAt(from));
+  const ends = live.heard.filter(({ epoch }) => epoch === 0).map(({ from: heard, frames }) => heard + frames);
+  expect(Math.max(...ends)).toBeLessThanOrEqual(framesAt(from));
   expect(live.playout.counters.staleMs).toBe(0);
   expect(live.skips.length).toBeGreaterThanOrEqual(skips);
   expect(live.largestStep).toBeLessThan(LARGEST_STEP);
@@ -238,13 +240,15 @@ test("over many paths the listener never skips more than the excess nor in audio
         path.runTo(8000);
         const { underruns } = path.playout.counters;
         path.runTo(18_000);
-        if (live) expect(path.playout.counters.underruns).toBe(underruns);
+        const any = Number.POSITIVE_INFINITY;
+        expect(path.playout.counters.underruns).toBeLessThanOrEqual(live ? underruns : any);
         const { left } = path.coverage;
         expect(left).toBe(framesIn(path.playout.counters.skippedMs));
         for (const { frames, excess } of path.skips) expect(frames).toBeLessThanOrEqual(excess);
-        if (hz !== undefined) expect(path.largestStep).toBeLessThan(LARGEST_STEP);
-        if (!live) expect(path.skips).toEqual([]);
-        else expect(path.delayMs).toBeLessThan(10 + Math.max(targetMs, jitterMs + 20) + 50);
+        // A step shows only in a tone, and audio sent ahead has no delay to bound.
+        expect(path.largestStep).toBeLessThan(hz === undefined ? any : LARGEST_STEP);
+        expect(path.skips.length).toBeLessThanOrEqual(live ? any : 0);
+        expect(path.delayMs).toBeLessThan(live ? 10 + Math.max(targetMs, jitterMs + 20) + 50 : any);
         expect(path.delayMs).toBeGreaterThanOrEqual(10 + targetMs - millisecondsIn(QUANTUM_FRAMES));
       },
     ),

@@ -76,19 +76,21 @@ test("a ring agrees with a naive map, sample by sample, in the audio it plays an
           const runs = ring.read([output], position, 0, output.length);
           const origin = new Array<(typeof runs)[number] | undefined>(output.length).fill(undefined);
           for (const run of runs) origin.fill(run, run.offset, run.offset + run.frames);
+          const wrong: object[] = [];
           for (let index = 0; index < output.length; index++) {
             const cell = naive.read(position + index);
             const run = origin[index];
             const at = run && framesAt(run.timestamp) + index - run.offset;
             const right =
               run?.generation === cell?.generation && run?.epoch === cell?.epoch && at === (cell && position + index);
-            if (!right) expect([run, at]).toEqual([cell, position + index]);
+            if (!right) wrong.push({ run, at, cell, position: position + index });
             settled = last?.generation === cell?.generation ? settled + 1 : 1;
             last = cell;
             const exact = settled > FADE && !cell?.faded;
             if (exact ? output[index] !== (cell?.value ?? 0) : !Number.isFinite(output[index]))
-              expect(output[index]).toBe(cell?.value ?? 0);
+              wrong.push({ heard: output[index], cell });
           }
+          expect(wrong).toEqual([]);
           position += output.length;
         }
       }
