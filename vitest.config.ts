@@ -9,7 +9,8 @@ const UNTIMED = [
 /** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
 const PATIENT = [
   "tests/{another-run,browser-bundle,cli,conformance,control,examples,idle-peers,load,many-subscriptions}.test.ts",
-  "tests/{names,operator,package,pipes,quiet,refusals,relay,relay-limits,relay-operations,web-pages}.test.ts",
+  "tests/{names,operator,package,page-demo,pipes,quiet,refusals,relay,relay-limits,relay-operations}.test.ts",
+  "tests/{watch,web-pages}.test.ts",
 ];
 
 export default defineConfig({

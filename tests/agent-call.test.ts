@@ -64,7 +64,7 @@ function media(audio: Uint8Array, streamSid: string): string {
   return JSON.stringify({ event: "media", streamSid, media: { payload: Buffer.from(audio).toString("base64") } });
 }
 
-test("a bot gets its marks back when the audio before them was heard, and all pending ones when it clears", async () => {
+test.concurrent("a bot gets its marks back when the audio before them was heard, and all pending ones when it clears", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -114,7 +114,7 @@ test("a bot gets its marks back when the audio before them was heard, and all pe
   expect(played).toBeLessThan(2200);
 });
 
-test("a caller's audio reaches the bot as mu-law every 20 ms, with keys and the end of the call", async () => {
+test.concurrent("a caller's audio reaches the bot as mu-law every 20 ms, with keys and the end of the call", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   stage.publish(relay, { broadcast: "caller", source: await speech() });
@@ -178,7 +178,7 @@ test("a bot that sends junk, other streams, files and endless messages harms nei
   expect(await call.closed).toMatchObject({ code: "BOT_LEFT" });
 });
 
-test("a bot that is unreachable, or has no WebSocket URL, causes one clear error", async () => {
+test.concurrent("a bot that is unreachable, or has no WebSocket URL, causes one clear error", async () => {
   await using stage = new Stage();
   const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });
   const call = new MediaStreamsCall({ bot: "ws://127.0.0.1:9/media", publisher });
@@ -191,7 +191,7 @@ test("a bot that is unreachable, or has no WebSocket URL, causes one clear error
   );
 });
 
-test("without a listener a bot gets its marks back by the clock, with one notice", async () => {
+test.concurrent("without a listener a bot gets its marks back by the clock, with one notice", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -212,7 +212,7 @@ test("without a listener a bot gets its marks back by the clock, with one notice
   expect(problems.map((problem) => (problem as { code?: string }).code)).toEqual(["NO_LISTENER"]);
 });
 
-test("a stock Twilio bot of the OpenAI SDK truncates at what was heard, and talks on", async () => {
+test.concurrent("a stock Twilio bot of the OpenAI SDK truncates at what was heard, and talks on", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const publisher = stage.publish(relay, { broadcast: "bot" });
@@ -254,7 +254,7 @@ test("a stock Twilio bot of the OpenAI SDK truncates at what was heard, and talk
   expect(realtime.all("conversation.item.truncate")).toHaveLength(1);
 });
 
-test("unsay call plays a bot's audio to its end, and exits with its numbers when the bot hangs up", async () => {
+test.concurrent("unsay call plays a bot's audio to its end, and exits with its numbers when the bot hangs up", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const ear = new Ear();

@@ -21,8 +21,10 @@ import { bracket, freePort, released, resolveHost } from "./udp-port.js";
 const ANSWER_MS = 500;
 /** A server that accepts a session only to refuse it sends the reason in the packet behind its answer. */
 const REFUSAL_MS = 10;
-/** How long to wait for the binding to free a UDP port. */
+/** How long to wait at the end for the binding to free a UDP port. */
 const PORT_RELEASE_MS = 2_000;
+/** The same before a port that this process left is listened on again: what still refers to its socket must end first. */
+const PORT_REUSE_MS = 10_000;
 /** Ports that servers of this process left without waiting; the binding may still hold them. */
 const left = new Set<string>();
 
@@ -142,7 +144,7 @@ export async function listenQuic(options: QuicListenOptions): Promise<SessionSer
   for (let attempt = 0; ; attempt++) {
     const port = options.port === 0 ? await freePort(host) : options.port;
     try {
-      if (left.delete(bracket(host, port))) await released(host, port, PORT_RELEASE_MS);
+      if (left.delete(bracket(host, port))) await released(host, port, PORT_REUSE_MS);
       const native = bind(binding, host, port, options.certificate);
       return new QuicServer(native, { host, port }, { ...options, freesPort });
     } catch (cause) {
