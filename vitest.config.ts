@@ -8,9 +8,8 @@ const UNTIMED = [
 ];
 /** Real parts that wait for what must come, however late: a busy machine only makes them slower. */
 const PATIENT = [
-  "tests/{another-run,browser-bundle,cli,conformance,control,examples,idle-peers,load,many-subscriptions}.test.ts",
-  "tests/{names,operator,package,page-demo,pipes,quiet,refusals,relay,relay-limits,relay-operations}.test.ts",
-  "tests/{watch,web-pages}.test.ts",
+  "tests/{another-run,cli,conformance,control,examples,idle-peers,load,many-subscriptions,names,operator}.test.ts",
+  "tests/{package,pipes,quiet,refusals,relay,relay-limits,relay-operations,watch,web-pages}.test.ts",
 ];
 
 export default defineConfig({
@@ -40,6 +39,8 @@ export default defineConfig({
           // Beside the units: while these scenarios wait, those compute.
           maxWorkers: 3,
           maxConcurrency: 3,
+          testTimeout: 60_000,
+          expect: { poll: { timeout: 30_000 } },
           sequence: { groupOrder: 0 },
         },
       },
@@ -49,7 +50,7 @@ export default defineConfig({
           name: "system",
           include: ["tests/**/*.test.ts"],
           exclude: [...UNTIMED, ...PATIENT],
-          // Relays, listeners and browsers keep time: files run one after the other.
+          // Relays and listeners keep time, and a starved browser falls back to WebSocket: files run one after the other.
           maxWorkers: 1,
           // Scenarios of one file mostly wait for audio to play.
           maxConcurrency: 3,

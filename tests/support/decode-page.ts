@@ -24,9 +24,15 @@ async function decode(packets: readonly PagePacket[], seconds: number): Promise<
   const heard = new Float32Array(seconds * 48_000);
   const position = (time: number) => Math.round((time * 48) / 1000);
   const consumer = new RewindConsumer({ clock: () => microseconds(0), maxSpanUs: microseconds(60_000_000) });
+  const openDecoder = audioDecoder({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1 });
+  let pending = () => 0;
   const pipeline = new AudioPipeline({
     consumer,
-    openDecoder: audioDecoder({ codec: "opus", sampleRate: 48_000, numberOfChannels: 1 }),
+    openDecoder: (events) => {
+      const decoder = openDecoder(events);
+      pending = () => decoder.pending;
+      return decoder;
+    },
     output: {
       playhead: undefined,
       arrive: () => microseconds(0),
@@ -42,10 +48,9 @@ async function decode(packets: readonly PagePacket[], seconds: number): Promise<
     consumer.receive(sequence, frame);
     consumer.finish(sequence);
     pipeline.pump();
-    // The decoder works beside the page: what is fed in real time leaves it time.
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    // The decoder works beside the page.
+    while (pending() > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  await new Promise((resolve) => setTimeout(resolve, 300));
   if (pipeline.counters.errors > 0) throw new Error(`${pipeline.counters.errors} packets could not be decoded.`);
   pipeline.close();
   return base64(heard);
