@@ -16,3 +16,49 @@ export function endWith(
   void closed.then(() => signal.removeEventListener("abort", abort));
   if (signal.aborted) abort();
 }
+
+/** The one end of a part: the first reason counts, and every caller waits for the same clean-up. */
+export class Ending {
+  /** Resolves after the clean-up with the reason, or with the error of the clean-up. Never rejects. */
+  readonly closed: Promise<Error | null>;
+  readonly #finish: () => Promise<void>;
+  #settle!: (reason: Error | null) => void;
+  #start!: (work: Promise<void>) => void;
+  #isEnding = false;
+  readonly #ended: Promise<void>;
+
+  /** `finish` cleans up; it runs once. */
+  constructor(finish: () => Promise<void>) {
+    this.#finish = finish;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#start = resolve;
+    });
+  }
+
+  /** Ends it, with null for a wanted end; idempotent. Rejects when the clean-up fails. */
+  end(reason: Error | null): Promise<void> {
+    if (!this.#isEnding) {
+      this.#isEnding = true;
+      this.#start(this.#run(reason));
+    }
+    return this.#ended;
+  }
+
+  /** Ends it with the reason of a signal. */
+  endWith(signal: AbortSignal | undefined): void {
+    endWith(signal, this.closed, (reason) => this.end(reason));
+  }
+
+  async #run(reason: Error | null): Promise<void> {
+    try {
+      await this.#finish();
+      this.#settle(reason);
+    } catch (cause) {
+      this.#settle(reason ?? (cause instanceof Error ? cause : new Error(String(cause))));
+      throw cause;
+    }
+  }
+}

@@ -42,12 +42,8 @@ export type {
   ControllerState,
   ControllerStats,
 } from "./control/controller-options.js";
-export {
-  Listener,
-  type ListenerEvents,
-  type ListenerOptions,
-  type ListenerStats,
-} from "./listener.js";
+export { Listener } from "./listener.js";
+export type { ListenerEvents, ListenerOptions, ListenerStats } from "./listener-options.js";
 export type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
 export { Declicker, fadeCurve } from "./output/declicker.js";
 export { interleave, RawSink, type SampleFormat } from "./output/raw-sink.js";

@@ -4,110 +4,19 @@ import {
   attachLogger,
   background,
   broadcastPath,
-  endWith,
-  fields,
+  Ending,
   guard,
-  hasMethods,
-  isBoolean,
-  isBroadcast,
-  isNumber,
-  isObject,
-  isOneOf,
-  isSignal,
-  isUrl,
-  type Logger,
   monotonicClock,
   TransportError,
   validate,
 } from "../base/index.js";
 import { REPORT_RECORDS, ReportStreamWriter } from "../flow/report/index.js";
-import {
-  type Backend,
-  type Backoff,
-  type ConnectOptions,
-  openMoq,
-  Reconnector,
-  reach,
-  type Session,
-  validateClient,
-} from "../transport/index.js";
+import { openMoq, Reconnector, reach, type Session, validateClient } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
 import { softwareDecoders } from "./audio/software-decoders.js";
-import type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";
-import { type AudioSink, type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
+import { LISTENER_RULES, type ListenerEvents, type ListenerOptions, type ListenerStats } from "./listener-options.js";
+import { type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
 import { Player } from "./player.js";
-import type { PlayerStats } from "./stats.js";
-
-/** Options for {@link Listener}. */
-export interface ListenerOptions {
-  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
-  readonly url: string | URL;
-  /** Name of the broadcast, with or without its `.hang`, which publishers of other makes need not use. */
-  readonly broadcast: string;
-  /** Delay from the first frame's arrival to its audio, in milliseconds; it adapts from there. Default 80. */
-  readonly jitterMs?: number;
-  /** False keeps the delay at `jitterMs`. Default true. */
-  readonly adaptive?: boolean;
-  /** Interval in which the virtual speaker pulls due audio, in milliseconds; the record is no finer. Default 10. */
-  readonly pullIntervalMs?: number;
-  /** Channels of the played audio. Default 1. */
-  readonly channels?: 1 | 2;
-  /** Destination of the audio besides the virtual speaker's record. Closed with the listener. */
-  readonly sink?: AudioSink;
-  /** How long to wait for the broadcast before giving up, in milliseconds. Default 10,000. */
-  readonly timeoutMs?: number;
-  /**
-   * Whether to report received and played audio to the relay. By default reports go in datagrams, on a stream where the
-   * session has none, and on the listener's own broadcast where the relay does not answer; `stream` and `broadcast`
-   * force one of these. Default true.
-   */
-  readonly report?: boolean | "stream" | "broadcast";
-  /** Closes the listener; `closed` then resolves with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Options of the connection. */
-  readonly connect?: Omit<ConnectOptions, "signal">;
-  /** Delays between attempts to reconnect. */
-  readonly backoff?: Backoff;
-  /** Logs in pino's format. Default: no log. */
-  readonly logger?: Logger;
-}
-
-/** Numbers of a {@link Listener}; totals count from its start. */
-export interface ListenerStats extends PlayerStats {
-  /** Transport of the session, while there is one. */
-  readonly backend: Backend | undefined;
-  /** Level of the last tenth of a second in decibels below full scale, -120 at the least. */
-  readonly levelDb: number;
-}
-
-/** Events of a {@link Listener}. */
-export interface ListenerEvents {
-  /** The state changed. */
-  state: [ListenerState];
-  /** A rewind was applied. */
-  rewind: [ListenerRewind];
-  /** A group began to arrive. */
-  landing: [ListenerLanding];
-  /** A fault from which it recovers by itself. */
-  problem: [Error];
-}
-
-const RULES = fields<ListenerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
-  {
-    jitterMs: isNumber({ min: 0, max: 10_000 }),
-    adaptive: isBoolean,
-    pullIntervalMs: isNumber({ min: 1, max: 100 }),
-    channels: isOneOf(1, 2),
-    sink: hasMethods("write", "close"),
-    timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
-    report: isOneOf(true, false, "stream", "broadcast"),
-    signal: isSignal,
-    connect: isObject,
-    backoff: isObject,
-    logger: isObject,
-  },
-);
 
 /**
  * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, applies the
@@ -116,6 +25,7 @@ const RULES = fields<ListenerOptions>(
 export class Listener extends EventEmitter<ListenerEvents> implements AsyncDisposable {
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;
+  readonly #ending = new Ending(() => this.#finish());
   readonly #options: ListenerOptions;
   readonly #url: URL;
   readonly #player: Player;
@@ -124,22 +34,18 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   readonly #timers: { readonly turn: ReturnType<typeof setInterval>; readonly missing: ReturnType<typeof setTimeout> };
   readonly #emitted: Promise<void>;
   readonly #detachLogger: () => void;
-  #settle!: (error: Error | null) => void;
   #session: Session | undefined;
-  #ending: Promise<void> | undefined;
 
   /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
   constructor(options: ListenerOptions) {
     super();
-    validate("Listener", RULES, options);
+    validate("Listener", LISTENER_RULES, options);
     validateClient("Listener", options);
     const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;
     this.#options = options;
     this.#url = new URL(url);
     this.#detachLogger = logger ? attachLogger(logger) : () => {};
-    this.closed = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
+    this.closed = this.#ending.closed;
     const output = new Playout({ channels, jitterMs, adaptive });
     this.#speaker = new VirtualSpeaker({ playout: output, sink });
     this.#player = new Player({
@@ -159,13 +65,15 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     background("watch.retries", this.#followRetries());
     background(
       "watch.ended",
-      this.#reconnector.closed.then((error) => this.#end(error ?? null)),
+      this.#reconnector.closed.then((error) => this.#ending.end(error ?? null)),
     );
     const { pullIntervalMs = 10, timeoutMs = 10_000 } = options;
     const turn = guard("watch.turn", () => this.#speaker.turn() && this.#player.turn());
-    const giveUp = guard("watch.missing", () => (this.#player.found ? undefined : this.#end(this.#missing(timeoutMs))));
+    const giveUp = guard("watch.missing", () =>
+      this.#player.found ? undefined : this.#ending.end(this.#missing(timeoutMs)),
+    );
     this.#timers = { turn: setInterval(turn, pullIntervalMs), missing: setTimeout(giveUp, timeoutMs) };
-    endWith(options.signal, this.closed, (reason) => this.#end(reason));
+    this.#ending.endWith(options.signal);
   }
 
   /** The audio played, sample by sample: the ground truth. */
@@ -180,7 +88,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
 
   /** Stops, finishes the sink and resolves; idempotent. Rejects when finishing the sink fails. */
   async close(): Promise<void> {
-    await this.#end(null);
+    await this.#ending.end(null);
   }
 
   /** The same as {@link close}. */
@@ -188,12 +96,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     await this.close();
   }
 
-  #end(error: Error | null): Promise<void> {
-    this.#ending ??= this.#finish(error);
-    return this.#ending;
-  }
-
-  async #finish(error: Error | null): Promise<void> {
+  async #finish(): Promise<void> {
     clearTimeout(this.#timers.missing);
     clearInterval(this.#timers.turn);
     this.#reconnector.close();
@@ -201,10 +104,6 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     try {
       await this.#speaker.close();
       await this.#emitted;
-      this.#settle(error);
-    } catch (cause) {
-      this.#settle(error ?? (cause as Error));
-      throw cause;
     } finally {
       this.#detachLogger();
     }

@@ -1,6 +1,6 @@
 import {
   background,
-  endWith,
+  Ending,
   fields,
   Inbox,
   isBroadcast,
@@ -85,13 +85,13 @@ export class Talker extends EventTarget implements AsyncDisposable {
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;
+  readonly #ending = new Ending(() => this.#finish());
   readonly #options: TalkerOptions;
   readonly #stop = new AbortController();
   readonly #clock = new CaptureClock();
   /** Microphones in the order in which they take over. */
   readonly #microphones = new Inbox<Microphone>();
   #microphone: Microphone | undefined;
-  #settle!: (error: Error | null) => void;
   #encoder: PacketEncoder | undefined;
   #track: TalkTrack | undefined;
   #muted: boolean;
@@ -106,12 +106,10 @@ export class Talker extends EventTarget implements AsyncDisposable {
     validate("Talker", RULES, options);
     this.#options = options;
     this.#muted = options.muted ?? false;
-    this.closed = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
+    this.closed = this.#ending.closed;
     this.started = this.use(options.device);
     background("publisher.talker", this.#live());
-    endWith(options.signal, this.closed, (reason) => this.#end(reason));
+    this.#ending.endWith(options.signal);
   }
 
   /** Current numbers. */
@@ -155,7 +153,7 @@ export class Talker extends EventTarget implements AsyncDisposable {
 
   /** Switches the microphone off and ends the broadcast; idempotent. */
   async close(): Promise<void> {
-    await this.#end(null);
+    await this.#ending.end(null);
   }
 
   /** The same as {@link close}. */
@@ -163,18 +161,14 @@ export class Talker extends EventTarget implements AsyncDisposable {
     await this.close();
   }
 
-  async #end(error: Error | null): Promise<void> {
-    if (!this.#stop.signal.aborted) {
-      this.#track?.close();
-      this.#stop.abort();
-      this.#encoder?.close();
-      this.#microphones.end();
-      await this.#microphone?.close();
-      this.#levelDb = Number.NEGATIVE_INFINITY;
-      this.#become("closed");
-      this.#settle(error);
-    }
-    await this.closed;
+  async #finish(): Promise<void> {
+    this.#track?.close();
+    this.#stop.abort();
+    this.#encoder?.close();
+    this.#microphones.end();
+    await this.#microphone?.close();
+    this.#levelDb = Number.NEGATIVE_INFINITY;
+    this.#become("closed");
   }
 
   async #live(): Promise<void> {
@@ -188,7 +182,7 @@ export class Talker extends EventTarget implements AsyncDisposable {
       this.#become("connecting");
       await Promise.all([this.#read(encoder), this.#send(encoder, track), this.#connect(track)]);
     } catch (error) {
-      await this.#end(error as Error);
+      await this.#ending.end(error as Error);
     }
   }
 

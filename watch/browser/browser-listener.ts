@@ -1,76 +1,28 @@
 import {
   background,
   broadcastPath,
-  endWith,
-  fields,
+  Ending,
   guard,
-  isBroadcast,
-  isNumber,
-  isObject,
-  isSignal,
-  isUrl,
   MediaError,
   monotonicClock,
   TransportError,
   validate,
 } from "../../base/index.js";
 import { REPORT_RECORDS } from "../../flow/report/index.js";
-import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
+import type { BrowserConnection } from "../../transport/browser.js";
 import { type BrowserSession, browserSessions } from "../../transport/browser-sessions.js";
 import { Player } from "../player.js";
-import type { PlayerStats } from "../stats.js";
 import { Screen } from "../video/screen.js";
+import {
+  BROWSER_LISTENER_RULES,
+  type BrowserListenerOptions,
+  type BrowserListenerStats,
+} from "./browser-listener-options.js";
 import { browserDecoders, browserVideoDecoders } from "./decoders.js";
 import { SpeakerOutput } from "./speaker-output.js";
 import { workletUrl } from "./worklet-url.js";
 
-/** Options for {@link BrowserListener}. */
-export interface BrowserListenerOptions {
-  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
-  readonly url: string | URL;
-  /** Name of the broadcast, with or without its `.hang`, which publishers of other makes need not use. */
-  readonly broadcast: string;
-  /** Initial delay from arrival to audio, in milliseconds; it adapts from there. Default 80. */
-  readonly jitterMs?: number;
-  /** Canvas for the video; without it the listener does not subscribe to video. */
-  readonly canvas?: HTMLCanvasElement;
-  /**
-   * URL of the audio worklet's script, for pages whose content security policy forbids `blob:` scripts. Default: a blob of
-   * the script that this library carries.
-   */
-  readonly workletUrl?: string | URL;
-  /** Closes the listener; `closed` then resolves with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Options of the connection. */
-  readonly connect?: BrowserConnectOptions;
-  /**
-   * How long to wait for a publisher before a `problem` event, in milliseconds; the listener keeps waiting after that.
-   * Default 10,000.
-   */
-  readonly timeoutMs?: number;
-}
-
-/** Current numbers of a {@link BrowserListener}. */
-export interface BrowserListenerStats extends PlayerStats {
-  /** Transport of the session; undefined without a session. */
-  readonly backend: BrowserConnection["backend"] | undefined;
-  /** Current level in decibels below full scale; -Infinity for silence. */
-  readonly levelDb: number;
-  /** Pictures shown. */
-  readonly imagesShown: number;
-}
-
-const RULES = fields<BrowserListenerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
-  {
-    jitterMs: isNumber({ min: 0, max: 10_000 }),
-    canvas: isObject,
-    workletUrl: isUrl,
-    signal: isSignal,
-    connect: isObject,
-    timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
-  },
-);
+export type { BrowserListenerOptions, BrowserListenerStats } from "./browser-listener-options.js";
 
 /** Interval of turns while the worklet is stalled; otherwise its statuses trigger them. */
 const TURN_MS = 100;
@@ -92,6 +44,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;
+  readonly #ending = new Ending(() => this.#finish());
   readonly #options: BrowserListenerOptions;
   readonly #url: URL;
   readonly #stop = new AbortController();
@@ -99,7 +52,6 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   readonly #player: Player;
   readonly #screen: Screen | undefined;
   readonly #emitted: Promise<void>;
-  #settle!: (error: Error | null) => void;
   #backend: BrowserConnection["backend"] | undefined;
   #statsAt = Number.NEGATIVE_INFINITY;
 
@@ -109,12 +61,10 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BrowserListenerOptions) {
     super();
-    validate("BrowserListener", RULES, options);
+    validate("BrowserListener", BROWSER_LISTENER_RULES, options);
     this.#options = options;
     this.#url = new URL(options.url);
-    this.closed = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
+    this.closed = this.#ending.closed;
     const { broadcast, canvas, jitterMs = 80 } = options;
     this.#output = new SpeakerOutput({ jitterMs });
     this.#player = new Player({
@@ -129,7 +79,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     this.#emitted = this.#emitEvents();
     this.started = this.#start();
     background("watch.browser", this.#live());
-    endWith(options.signal, this.closed, (reason) => this.#end(reason));
+    this.#ending.endWith(options.signal);
   }
 
   /** Current numbers. */
@@ -149,7 +99,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
 
   /** Stops, and resolves once the audio has ended; idempotent. */
   async close(): Promise<void> {
-    await this.#end(null);
+    await this.#ending.end(null);
   }
 
   /** The same as {@link close}. */
@@ -157,16 +107,12 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     await this.close();
   }
 
-  async #end(error: Error | null): Promise<void> {
-    if (!this.#stop.signal.aborted) {
-      this.#stop.abort();
-      this.#screen?.close();
-      this.#player.close();
-      await this.#output.close();
-      await this.#emitted;
-      this.#settle(error);
-    }
-    await this.closed;
+  async #finish(): Promise<void> {
+    this.#stop.abort();
+    this.#screen?.close();
+    this.#player.close();
+    await this.#output.close();
+    await this.#emitted;
   }
 
   async #start(): Promise<void> {
@@ -183,7 +129,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       void this.#turn();
       await this.#connect();
     } catch (error) {
-      await this.#end(error as Error);
+      await this.#ending.end(error as Error);
     }
   }
 

@@ -1,0 +1,52 @@
+import { fields, isBroadcast, isNumber, isObject, isSignal, isUrl, type Schema } from "../../base/index.js";
+import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
+import type { PlayerStats } from "../stats.js";
+
+/** Options for {@link BrowserListener}. */
+export interface BrowserListenerOptions {
+  /** The relay; with an `http:` URL its self-signed certificate is pinned from `/certificate.sha256`. */
+  readonly url: string | URL;
+  /** Name of the broadcast, with or without its `.hang`, which publishers of other makes need not use. */
+  readonly broadcast: string;
+  /** Initial delay from arrival to audio, in milliseconds; it adapts from there. Default 80. */
+  readonly jitterMs?: number;
+  /** Canvas for the video; without it the listener does not subscribe to video. */
+  readonly canvas?: HTMLCanvasElement;
+  /**
+   * URL of the audio worklet's script, for pages whose content security policy forbids `blob:` scripts. Default: a blob of
+   * the script that this library carries.
+   */
+  readonly workletUrl?: string | URL;
+  /** Closes the listener; `closed` then resolves with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Options of the connection. */
+  readonly connect?: BrowserConnectOptions;
+  /**
+   * How long to wait for a publisher before a `problem` event, in milliseconds; the listener keeps waiting after that.
+   * Default 10,000.
+   */
+  readonly timeoutMs?: number;
+}
+
+/** Current numbers of a {@link BrowserListener}. */
+export interface BrowserListenerStats extends PlayerStats {
+  /** Transport of the session; undefined without a session. */
+  readonly backend: BrowserConnection["backend"] | undefined;
+  /** Current level in decibels below full scale; -Infinity for silence. */
+  readonly levelDb: number;
+  /** Pictures shown. */
+  readonly imagesShown: number;
+}
+
+/** What the options of a {@link BrowserListener} must be. */
+export const BROWSER_LISTENER_RULES: Schema<BrowserListenerOptions> = fields<BrowserListenerOptions>(
+  { url: isUrl, broadcast: isBroadcast },
+  {
+    jitterMs: isNumber({ min: 0, max: 10_000 }),
+    canvas: isObject,
+    workletUrl: isUrl,
+    signal: isSignal,
+    connect: isObject,
+    timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
+  },
+);
