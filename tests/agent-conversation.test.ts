@@ -8,9 +8,10 @@ import { loadModel, type Model, openAudio, type Publisher } from "../publisher/i
 import { AgentDemo } from "../src/demo/agent/agent-demo.js";
 import { createLogger } from "../src/log.js";
 import { interruptReplySchema, pageStatsSchema } from "../src/page/control.js";
-import { concat, readSamples, silence } from "./support/caller-sounds.js";
+import { readSamples, silence } from "./support/caller-sounds.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
+import { concat } from "./support/signal.js";
 import { Stage, tone, until } from "./support/stage.js";
 import { waveFile } from "./support/wave-file.js";
 

@@ -3,9 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile, w
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type AudioSource, openSource, type SourceOptions } from "../publisher/index.js";
+import { openSource, type SourceOptions } from "../publisher/index.js";
 import { UnsayError } from "../src/index.js";
 import { findFfmpeg } from "./support/ffmpeg.js";
+import { readAll } from "./support/signal.js";
 import { chunk, store, type WaveFile, waveFile } from "./support/wave-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-files-"));
@@ -42,16 +43,6 @@ interface Heard {
   /** Whatever is not the tone, in the same measure, in the loudest channel. */
   readonly noise: number;
   readonly warnings: readonly string[];
-}
-
-async function readAll(source: AudioSource): Promise<Float32Array> {
-  const parts: Float32Array[] = [];
-  for (;;) {
-    const part = await source.read();
-    if (part === undefined) break;
-    parts.push(part);
-  }
-  return Float32Array.from(parts.flatMap((part) => [...part]));
 }
 
 async function hear(options: SourceOptions): Promise<Heard> {

@@ -6,6 +6,7 @@ import { seededRandom } from "../bench/harness.js";
 import { OpusEncoder, type OpusOptions, openSource } from "../publisher/index.js";
 import { siSdr } from "../src/score.js";
 import { loadOpus, type Ticket } from "../watch/index.js";
+import { readAll } from "./support/signal.js";
 
 /** One packet in ten is lost, the same ones every time. */
 const LOSS = 0.1;
@@ -15,9 +16,7 @@ let speech: Float32Array;
 beforeAll(async () => {
   const file = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
   const source = await openSource({ file });
-  const samples: number[] = [];
-  for (let chunk = await source.read(); chunk; chunk = await source.read()) samples.push(...chunk);
-  speech = Float32Array.from(samples.slice(0, 5 * 48_000));
+  speech = (await readAll(source)).slice(0, 5 * 48_000);
 });
 
 interface Heard {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { loadModel } from "../../publisher/index.js";
-import { concat, cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { concat } from "../../tests/support/signal.js";
 import { VirtualAgent, VirtualMicrophone } from "../../tests/support/virtual-microphone.js";
 import { Caller, type CallerChange, type CallerOptions } from "./caller.js";
 import type { CallerFrame, FrameOptions } from "./frame-reader.js";

@@ -1,6 +1,7 @@
 import { Caller, type HeardAgent } from "../../agent/index.js";
 import { loadModel, type Model } from "../../publisher/index.js";
-import { concat, cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { concat } from "../../tests/support/signal.js";
 import { VirtualAgent, VirtualMicrophone } from "../../tests/support/virtual-microphone.js";
 import { type BenchContext, percentileRows, type Row, row, seededRandom } from "../harness.js";
 import { readReply, readUtterances } from "./words.js";

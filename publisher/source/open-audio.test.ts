@@ -2,15 +2,8 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { readAll } from "../../tests/support/signal.js";
 import { openAudio } from "./open-audio.js";
-import type { AudioSource } from "./source.js";
-
-async function readAll(source: AudioSource): Promise<number[]> {
-  const all: number[] = [];
-  for (let part = await source.read(); part; part = await source.read()) all.push(...part);
-  await source.close();
-  return all;
-}
 
 const ramp = Float32Array.from({ length: 4800 }, (_, i) => Math.sin(i / 20) / 2);
 
@@ -25,7 +18,7 @@ test("bytes, samples in memory and a stream of either become the same source", a
     openAudio({ stream: chunks(ramp.slice(0, 100), ramp.slice(100)) }),
     openAudio({ stream: chunks(bytes.slice(0, 101), bytes.slice(101)), format: "f32le" }),
   ];
-  for (const audio of opened) expect(await readAll(audio.source(1))).toEqual([...ramp]);
+  for (const audio of opened) expect(await readAll(audio.source(1))).toEqual(ramp);
 });
 
 test("pushed mu-law at 8 kHz becomes 48 kHz audio of the same length in the broadcast's channels", async () => {

@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AudioSource, openSource } from "./source.js";
+import { readAll } from "../../tests/support/signal.js";
+import { openSource } from "./source.js";
 
 let folder: string;
 
@@ -26,15 +27,6 @@ function wavBytes(samples: Int16Array, rate: number): Buffer {
   head.write("data", 36, "latin1");
   head.writeUInt32LE(samples.byteLength, 40);
   return Buffer.concat([head, Buffer.from(samples.buffer)]);
-}
-
-async function readAll(source: AudioSource, limit = Number.POSITIVE_INFINITY): Promise<number[]> {
-  const samples: number[] = [];
-  for (;;) {
-    const chunk = await source.read();
-    if (chunk === undefined || samples.length >= limit) return samples;
-    for (const sample of chunk) samples.push(sample);
-  }
 }
 
 async function* bytes(...chunks: number[][]): AsyncGenerator<Uint8Array> {

@@ -1,32 +1,12 @@
 import { openSource } from "../../publisher/index.js";
+import { randomFrom, readAll } from "./signal.js";
 
 const RATE = 48_000;
-
-/** A seeded random number from 0 to 1 at each call: Numerical Recipes' generator. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /** All samples of a file, one channel at 48 kHz. */
 export async function readSamples(file: string): Promise<Float32Array> {
   const source = await openSource({ file });
-  const parts: Float32Array[] = [];
-  for (let part = await source.read(); part !== undefined; part = await source.read()) parts.push(part.slice());
-  return concat(parts);
-}
-
-export function concat(parts: readonly Float32Array[]): Float32Array {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+  return readAll(source);
 }
 
 export function silence(ms: number): Float32Array {

@@ -1,7 +1,15 @@
 import type { AudioSource } from "../../publisher/index.js";
-import { randomFrom } from "./caller-sounds.js";
 
 const RATE = 48_000;
+
+/** A seeded random number from 0 to 1 at each call: Numerical Recipes' generator. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
 
 /** A sine, to the sample as long as it says. */
 export function sine({ hz = 440, ms = 1000, level = 1, rate = RATE } = {}): Float32Array {
@@ -40,4 +48,26 @@ export function amplitude(samples: Float32Array, hz: number): number {
     im += samples[i]! * Math.sin((2 * Math.PI * hz * i) / RATE);
   }
   return (2 * Math.hypot(re, im)) / Math.max(1, samples.length);
+}
+
+/** Pieces of audio in a row. */
+export function concat(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** All samples of a source, or as many of its pieces as hold `limit` of them. */
+export async function readAll(source: AudioSource, limit = Number.POSITIVE_INFINITY): Promise<Float32Array> {
+  const parts: Float32Array[] = [];
+  let length = 0;
+  for (let part = await source.read(); part !== undefined && length < limit; part = await source.read()) {
+    parts.push(part.slice());
+    length += part.length;
+  }
+  return concat(parts);
 }
