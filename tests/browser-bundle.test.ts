@@ -324,5 +324,6 @@ test("axe finds nothing on the live page and the elements, in any colours, and n
   await elements.page.getByRole("button", { name: "Talk" }).click();
   await elements.page.getByRole("meter").waitFor();
   expect(await faults(elements.page)).toEqual([]);
-  expect(elements.said).toEqual([]);
+  // No relay is at this page's origin, which the browser may say at any time from the click on.
+  expect(elements.said.filter((line) => !line.startsWith("WebSocket connection"))).toEqual([]);
 });
