@@ -73,7 +73,9 @@ async def main():
     """Stands for a bot with services: says a recording, which is interrupted a second and a half later."""
     output = UnsayOutput("ws://127.0.0.1:" + (sys.argv[1] if len(sys.argv) > 1 else "8765"))
     worker = PipelineWorker(Pipeline([output]))
-    running = asyncio.create_task(WorkerRunner().run(worker))
+    runner = WorkerRunner()
+    await runner.add_workers(worker)
+    running = asyncio.create_task(runner.run())
     with wave.open("examples/audio/demo-clean.wav") as file:
         audio, rate = file.readframes(file.getnframes()), file.getframerate()
     words = json.load(open("examples/audio/demo-words.json"))["text"].split()

@@ -9,9 +9,9 @@ set -eu
 here="$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 folder="${1:-${UNSAY_PIPECAT:-$here/node_modules/.cache/pipecat}}"
 python="$folder/bin/python"
-versions="pipecat-ai==1.14.0 moq-rs==0.5.1 websockets"
+versions="pipecat-ai[websocket]==1.14.0 moq-rs==0.5.1 fastapi uvicorn websockets"
 
-if ! "$python" -c "import moq, pipecat, websockets" >/dev/null 2>&1; then
+if ! "$python" -c "import fastapi, moq, pipecat, uvicorn, websockets" >/dev/null 2>&1; then
   "${PYTHON:-python3}" -m venv "$folder"
   # shellcheck disable=SC2086
   "$python" -m pip install --quiet $versions >&2

@@ -16,7 +16,9 @@ async def main(url, recording):
         MOQParams(relay_url=url, namespace="pipecat", verify_ssl=False, audio_out_enabled=True, audio_in_enabled=True)
     )
     worker = PipelineWorker(Pipeline([transport.input(), transport.output()]))
-    running = asyncio.create_task(WorkerRunner().run(worker))
+    runner = WorkerRunner()
+    await runner.add_workers(worker)
+    running = asyncio.create_task(runner.run())
     with wave.open(recording) as file:
         audio, rate = file.readframes(file.getnframes()), file.getframerate()
     print("ready", flush=True)

@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, expect, test } from "vitest";
-import { RealtimeDoor } from "../../agent/index.js";
+import { MediaStreamsCall, RealtimeDoor } from "../../agent/index.js";
 import { Publisher } from "../../publisher/index.js";
 import { Relay } from "../../relay/index.js";
 import { Listener } from "../../watch/index.js";
@@ -38,7 +38,7 @@ function listen(port: number, broadcast: string, backend: "quic" | "qmux"): List
 
 function run(...argv: readonly string[]): ChildProcess {
   const child = spawn(python, argv, { stdio: ["pipe", "pipe", "ignore"] });
-  closers.push(() => child.kill());
+  closers.push(() => child.kill("SIGKILL"));
   return child;
 }
 
@@ -77,4 +77,26 @@ test("a Pipecat bot at the door falls silent and learns a part of its text", asy
   expect("Congratulations. You have successfully installed and executed the Asterisk").toContain(text);
   expect(text).not.toBe("");
   await once(bot, "exit");
+});
+
+test("an unmodified Pipecat bot for telephone calls falls silent at its interruption", async () => {
+  const port = await openRelay();
+  const publisher = new Publisher({ url: `http://127.0.0.1:${port}`, broadcast: "bot" });
+  closers.push(() => publisher.close());
+  const listener = listen(port, "bot", "quic");
+  const at = 20_000 + Math.floor(Math.random() * 20_000);
+  const bot = run("tests/stock/twilio_bot.py", String(at), RECORDING.file, "3");
+  await once(bot.stdout!, "data");
+  const call = new MediaStreamsCall({ bot: `ws://127.0.0.1:${at}/ws`, publisher });
+  closers.push(() => call.close());
+  await expect.poll(() => call.stats().clears).toBe(1);
+  await expect.poll(() => listener.stats().discontinuities).toBe(1);
+  // The rewind is followed by one frame of silence.
+  await sleep(500);
+  const { playedMs } = listener.stats();
+  expect(playedMs).toBeGreaterThan(0);
+  expect(playedMs).toBeLessThan(call.stats().botMs);
+  await sleep(1000);
+  expect(listener.stats().playedMs).toBe(playedMs);
+  expect(call.stats().invalid).toBe(0);
 });
