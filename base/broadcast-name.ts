@@ -34,6 +34,11 @@ export function broadcastName(name: string): string {
   return normalizePath(name).replace(/(?<=[^/])\.hang$/, "");
 }
 
+/** A peer's path as a message shows it: the name of the broadcast where the path is valid, else unchanged. */
+export function shownName(path: string): string {
+  return isBroadcastName(path) ? broadcastName(path) : path;
+}
+
 /** The path of a broadcast with that name. */
 export function broadcastPath(name: string): string {
   return `${broadcastName(name)}${SUFFIX}`;

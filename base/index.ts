@@ -6,6 +6,7 @@ export {
   broadcastPaths,
   isBroadcastName,
   normalizePath,
+  shownName,
 } from "./broadcast-name.js";
 export { ByteReader, type ReadFault } from "./bytes/byte-reader.js";
 export { ByteWriter } from "./bytes/byte-writer.js";

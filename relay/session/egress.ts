@@ -1,4 +1,12 @@
-import { background, fromMilliseconds, fromSeconds, type Microseconds, ProtocolError, race } from "../../base/index.js";
+import {
+  background,
+  fromMilliseconds,
+  fromSeconds,
+  type Microseconds,
+  ProtocolError,
+  race,
+  shownName,
+} from "../../base/index.js";
 import type { SkipReason } from "../../flow/congestion/index.js";
 import {
   broadcastHash,
@@ -97,8 +105,8 @@ export class Egress {
   // It would wait for ever for something it will never see.
   #refuse(prefix: string): void {
     const token = this.#peer.session.url.searchParams.has("jwt");
-    // A publisher looks for reports on its broadcast.
-    const name = prefix.replace(/\/\.feedback$/, "");
+    // A publisher looks for reports on its broadcast, and a listener for both spellings of a name, in any order.
+    const name = shownName(prefix.replace(/\/\.feedback$/, ""));
     const why = token ? `The token grants neither publishing nor watching ${name}.` : `Watching ${name} takes a token.`;
     this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
   }

@@ -1,4 +1,4 @@
-import { type Clock, guard, ProtocolError, TransportError } from "../../base/index.js";
+import { type Clock, guard, ProtocolError, shownName, TransportError } from "../../base/index.js";
 import { isFeedbackPath } from "../../flow/report/index.js";
 import { type BidirectionalStream, type ReceiveStream, StreamError } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
@@ -214,7 +214,8 @@ export class Ingest implements BroadcastSource {
   #refuse(suffix: string): void {
     if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.upstreamReports !== undefined) return;
     const token = this.#peer.session.url.searchParams.has("jwt");
-    const why = token ? `The token does not grant publishing ${suffix}.` : `Publishing ${suffix} takes a token.`;
+    const name = shownName(suffix);
+    const why = token ? `The token does not grant publishing ${name}.` : `Publishing ${name} takes a token.`;
     this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
   }
 
