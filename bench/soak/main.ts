@@ -127,7 +127,7 @@ function report(subjects: readonly Subject[], samples: ReadonlyMap<Subject, Samp
       growth,
       megabytes: last.bytes / 1e6,
       groups: last.groups,
-      ok: growth <= TARGET_MB_PER_MINUTE,
+      ok: growth <= TARGET_MB_PER_MINUTE && (last.groups > 0 || subject instanceof PageSubject),
     };
   });
   for (const { name, growth, megabytes, groups, ok } of rows)

@@ -66,9 +66,13 @@ async function publish(url: string, carrier: Carrier): Promise<void> {
   }
 }
 
-function listen(url: string, carrier: Carrier, report: boolean): void {
-  const listener = new Listener({ url, broadcast: BROADCAST, connect: { backends: [carrier] }, report });
+async function listen(url: string, carrier: Carrier, report: boolean): Promise<void> {
+  const connect = { backends: [carrier] };
+  // On a busy machine the publisher comes late.
+  const listener = new Listener({ url, broadcast: BROADCAST, connect, report, timeoutMs: 600_000 });
   measure(() => listener.stats().receivedFrames);
+  await listener.closed;
+  throw new Error("The listener ended.");
 }
 
 /** Comes, sends an operation and goes, again and again: what the relay and the publisher hold must not grow with it. */
@@ -91,4 +95,4 @@ process.on("disconnect", () => process.exit());
 if (role.kind === "relay") await relay();
 else if (role.kind === "publisher") await publish(role.url, role.carrier);
 else if (role.kind === "churn") await churn(role.url, role.carrier);
-else listen(role.url, role.carrier, role.kind === "datagrams");
+else await listen(role.url, role.carrier, role.kind === "datagrams");
