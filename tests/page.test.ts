@@ -223,7 +223,7 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   await expect.poll(() => later.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
 });
 
-test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({ expect }) => {
+test("the page plays over WebSocket where UDP is swallowed", async () => {
   await using stage = new Stage();
   const { port } = relay.address;
   const udp = await stage.link(relay, { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true }, 1);
@@ -242,7 +242,7 @@ test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({
   expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
 });
 
-test.concurrent("the page plays on by itself when its relay has been away", async ({ expect }) => {
+test("the page plays on by itself when its relay has been away", async () => {
   await using stage = new Stage();
   const handler: RelayOptions["handler"] = (request, response) => void serve(request, response);
   const first = await stage.relay({ handler });
