@@ -39,10 +39,10 @@ async function hear(
   return { speech, silence: quiet, frames, caller };
 }
 
-test("a caller's word is detected within 20 ms of its start, and so is its end", async () => {
+test("a caller's word is detected within 40 ms of its start, and so is its end", async () => {
   const { speech, silence: quiet } = await hear(concat([silence(1000), word, silence(1000)]));
   expect(speech).toHaveLength(1);
-  expect(Math.abs(speech[0]!.startMs - 1000)).toBeLessThanOrEqual(20);
+  expect(Math.abs(speech[0]!.startMs - 1000)).toBeLessThanOrEqual(40);
   expect(speech[0]!.startedAt - speech[0]!.startMs).toBeCloseTo(1000, 0);
   expect(quiet).toHaveLength(1);
   expect(quiet[0]!.startMs).toBeGreaterThan(1200);
