@@ -30,6 +30,8 @@ export type BrowserSessionEvent = BrowserSession | { readonly kind: "problem"; r
 const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
 /** A session that lasted this long ends the outage before it. */
 const SETTLED_MS = 5000;
+/** Once there was a session: an attempt that began while the network was away must not delay the next. */
+const ATTEMPT_MS = 4000;
 
 /**
  * Keeps a page connected to a relay: opens one session after the other until the signal aborts. The reader serves each
@@ -43,10 +45,14 @@ export async function* browserSessions(
 ): AsyncGenerator<BrowserSessionEvent, void> {
   const { signal } = options;
   let outageAt = performance.now();
+  let attempt: { readonly timeoutMs?: number } = {};
   while (!signal.aborted) {
     const began = performance.now();
     try {
-      yield* oneSession(url, options);
+      for await (const session of oneSession(url, { ...options, ...attempt })) {
+        attempt = { timeoutMs: Math.min(options.timeoutMs ?? ATTEMPT_MS, ATTEMPT_MS) };
+        yield session;
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof TransportError && !error.retryable) throw error;

@@ -46,37 +46,36 @@ export interface BrowserConnection {
 export async function connect(target: string | URL, options: BrowserConnectOptions = {}): Promise<BrowserConnection> {
   const { protocols = [MOQ_LITE_05], headStartMs = 300, timeoutMs = 10_000 } = options;
   const url = offerProtocol(new URL(target), protocols);
+  const limit = AbortSignal.timeout(timeoutMs);
+  const expired = new Promise<never>((_, reject) => {
+    limit.addEventListener("abort", () => reject(new Error(`${url.host} did not answer in ${timeoutMs} ms.`)));
+  });
+  expired.catch(() => undefined);
   let done = false;
 
   const dial = async (backend: "webtransport" | "qmux", open: () => Promise<DialledTransport>): Promise<Dialled> => {
-    const transport = await open();
-    transport.closed.catch(() => undefined);
+    const opening = open();
     try {
-      await Promise.race([transport.ready, expire(timeoutMs, url)]);
+      const transport = await Promise.race([opening, expired]);
+      transport.closed.catch(() => undefined);
+      await Promise.race([transport.ready, expired]);
       if (done) throw new Error("Another carrier was faster.");
+      done = true;
+      return { backend, transport };
     } catch (cause) {
-      transport.close();
+      opening.then(
+        (late) => late.close(),
+        () => undefined,
+      );
       throw cause;
     }
-    done = true;
-    return { backend, transport };
   };
 
-  const first = dial("webtransport", () => openWebTransport(url, options, protocols));
+  const first = dial("webtransport", () => openWebTransport(url, { ...options, protocols, limit }));
   const second = (async () => {
     await Promise.race([new Promise((resolve) => setTimeout(resolve, headStartMs)), first.catch(() => undefined)]);
     if (done) throw new Error("Another carrier was faster.");
-    return dial("qmux", async () => {
-      const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
-      // QMux measures idleness by the system's clock, which may jump; `liveness` detects a dead path.
-      const qmux = new QmuxSession(url, { protocols: [...protocols], versions, config: { maxIdleTimeout: 0n } });
-      await qmux.ready;
-      // Datagram support shows only once the peer's parameters are in, and no event reports that.
-      for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      return qmux;
-    });
+    return dial("qmux", () => openQmux(url, { protocols, limit }));
   })();
   try {
     const { backend, transport } = await Promise.any([first, second]);
@@ -99,19 +98,39 @@ interface Dialled {
   readonly transport: DialledTransport;
 }
 
+interface DialOptions {
+  readonly protocols: readonly string[];
+  /** Aborts when the carrier took too long to open. */
+  readonly limit: AbortSignal;
+}
+
+async function openQmux(url: URL, { protocols, limit }: DialOptions): Promise<DialledTransport> {
+  const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
+  // QMux measures idleness by the system's clock, which may jump; `liveness` detects a dead path.
+  const qmux = new QmuxSession(url, { protocols: [...protocols], versions, config: { maxIdleTimeout: 0n } });
+  let isReady = false;
+  limit.addEventListener("abort", () => isReady || qmux.close());
+  await qmux.ready;
+  isReady = true;
+  // Datagram support shows only once the peer's parameters are in, and no event reports that.
+  for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return qmux;
+}
+
 async function openWebTransport(
   url: URL,
-  options: BrowserConnectOptions,
-  protocols: readonly string[],
+  { protocols, limit, certificateHashes = [] }: DialOptions & Pick<BrowserConnectOptions, "certificateHashes">,
 ): Promise<DialledTransport> {
   if (typeof WebTransport === "undefined") throw new Error("This browser has no WebTransport.");
   const secure = new URL(url);
-  const hashes = [...(options.certificateHashes ?? [])];
+  const hashes = [...certificateHashes];
   if (url.protocol === "http:") {
     secure.protocol = "https:";
     // Chromium's WebTransport tries only the first address of a name, which is ::1, and relays listen on 127.0.0.1.
     if (secure.hostname === "localhost") secure.hostname = "127.0.0.1";
-    hashes.push(await fetchFingerprint(url));
+    hashes.push(await fetchFingerprint(url, limit));
   }
   const init: WebTransportOptions & { protocols: string[] } = {
     congestionControl: "low-latency",
@@ -123,17 +142,11 @@ async function openWebTransport(
   return new WebTransport(secure, init);
 }
 
-async function fetchFingerprint(url: URL): Promise<Uint8Array> {
-  const response = await fetch(new URL("/certificate.sha256", url));
+async function fetchFingerprint(url: URL, signal: AbortSignal): Promise<Uint8Array> {
+  const response = await fetch(new URL("/certificate.sha256", url), { signal });
   const text = response.ok ? (await response.text()).trim() : "";
   if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${url.origin}/certificate.sha256 is not a SHA-256 in hex.`);
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
-
-function expire(ms: number, url: URL): Promise<never> {
-  return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`${url.host} did not answer in ${ms} ms.`)), ms);
-  });
 }
 
 /** Datagrams that wait for a slow reader; newer ones are dropped. */

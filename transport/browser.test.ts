@@ -1,0 +1,29 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { connect } from "./browser.js";
+
+test("a page's attempt ends at its limit where a server takes connections and never answers", async () => {
+  const sockets = new Set<Socket>();
+  const silent = createServer((socket) => void sockets.add(socket.on("error", () => {}).resume())).listen(
+    0,
+    "127.0.0.1",
+  );
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const before = globalThis.WebSocket;
+  Object.assign(globalThis, { WebSocket, WebTransport: class {} });
+  try {
+    const attempt = connect(`http://127.0.0.1:${port}`, { timeoutMs: 300, headStartMs: 0 });
+    await expect(attempt).rejects.toThrow(`Cannot connect to 127.0.0.1:${port}: `);
+    await expect(attempt).rejects.toThrow("did not answer in 300 ms.");
+    // Both carriers had connected, and nothing of either stays open.
+    expect(sockets.size).toBe(2);
+    await expect.poll(() => [...sockets].every((socket) => socket.destroyed)).toBe(true);
+  } finally {
+    Object.assign(globalThis, { WebSocket: before, WebTransport: undefined });
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  }
+});
