@@ -54,8 +54,6 @@ export default defineConfig({
           maxWorkers: 1,
           // Scenarios of one file mostly wait for audio to play.
           maxConcurrency: 3,
-          // One scenario in about a thousand still fails now and then (tests/returns.test.ts did); the other projects do without.
-          retry: 1,
           sequence: { groupOrder: 1 },
         },
       },
