@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { connect } from "./browser.js";
 
@@ -12,8 +12,8 @@ test("a page's attempt ends at its limit where a server takes connections and ne
   );
   await once(silent, "listening");
   const { port } = silent.address() as AddressInfo;
-  const before = globalThis.WebSocket;
-  Object.assign(globalThis, { WebSocket, WebTransport: class {} });
+  vi.stubGlobal("WebSocket", WebSocket);
+  vi.stubGlobal("WebTransport", class {});
   try {
     const attempt = connect(`http://127.0.0.1:${port}`, { timeoutMs: 300, headStartMs: 0 });
     await expect(attempt).rejects.toThrow(`Cannot connect to 127.0.0.1:${port}: `);
@@ -22,7 +22,7 @@ test("a page's attempt ends at its limit where a server takes connections and ne
     expect(sockets.size).toBe(2);
     await expect.poll(() => [...sockets].every((socket) => socket.destroyed)).toBe(true);
   } finally {
-    Object.assign(globalThis, { WebSocket: before, WebTransport: undefined });
+    vi.unstubAllGlobals();
     for (const socket of sockets) socket.destroy();
     silent.close();
   }
