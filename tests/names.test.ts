@@ -90,7 +90,9 @@ test("a listener hears a broadcast of another make at the path it is given, and 
   const listener = listen("strangers//pipecat-bot");
   await expect.poll(() => listener.record.some(({ timestamp }) => timestamp !== undefined), PATIENCE).toBe(true);
   await expect.poll(() => relay.reportingListeners().map(({ broadcast }) => broadcast), PATIENCE).toEqual([path]);
-  // A broadcast with the suffix comes up beside it: the one that plays goes on.
+  // A broadcast with the suffix comes up beside it, later than an answer to the listener's question: the one that plays
+  // goes on.
+  await expect.poll(() => listener.stats().playedMs, PATIENCE).toBeGreaterThan(600);
   await publishAt(`${path}.hang`);
   const { playheadUs = 0 } = listener.stats();
   await expect.poll(() => (listener.stats().playheadUs ?? 0) - playheadUs, PATIENCE).toBeGreaterThan(1e6);

@@ -1,5 +1,5 @@
 import * as Moq from "@kixelated/moq";
-import { broadcastPaths } from "../../base/index.js";
+import { broadcastPaths, type Clock, fromMilliseconds, monotonicClock } from "../../base/index.js";
 
 /** A broadcast that is published now. */
 export interface FoundBroadcast {
@@ -8,22 +8,35 @@ export interface FoundBroadcast {
   readonly broadcast: Moq.Broadcast.Consumer;
 }
 
+/** Each path is asked for on a stream of its own: the answers about what is published arrive together, in any order. */
+const ANSWERS = fromMilliseconds(500);
+
 /** Finds a broadcast by its name, at any of the paths for that name. */
 export class BroadcastFinder {
   readonly #handles: readonly Moq.Announce.Broadcast[];
+  readonly #clock: Clock;
+  readonly #askedAt: number;
   #found: FoundBroadcast | undefined;
 
-  constructor(connection: Pick<Moq.Connection.Established, "announcedBroadcast">, name: string) {
+  constructor(
+    connection: Pick<Moq.Connection.Established, "announcedBroadcast">,
+    name: string,
+    clock: Clock = monotonicClock,
+  ) {
+    this.#clock = clock;
+    this.#askedAt = clock();
     this.#handles = broadcastPaths(name).map((path) => connection.announcedBroadcast(Moq.Path.from(path)));
   }
 
-  /** The broadcast found so far: the same one while it is published, else the best. */
+  /** The broadcast found so far: the same one while it is published, else the best; at first always the best. */
   get found(): FoundBroadcast | undefined {
     const published = this.#handles.flatMap(({ path, active }) => {
       const broadcast = active.peek();
       return broadcast ? [{ path: String(path), broadcast }] : [];
     });
-    const same = published.find(({ broadcast }) => broadcast === this.#found?.broadcast);
+    const isAnswering = this.#clock() - this.#askedAt < ANSWERS;
+    const candidates = isAnswering ? published.slice(0, 1) : published;
+    const same = candidates.find(({ broadcast }) => broadcast === this.#found?.broadcast);
     if (same === undefined) this.#found = published[0];
     return this.#found;
   }
