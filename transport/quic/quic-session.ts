@@ -15,6 +15,8 @@ import { QuicReceiveStream, QuicSendStream, SessionStreams } from "./quic-stream
 
 /** How long the largest datagram size is cached. */
 const MAX_SIZE_MS = 1000;
+/** How long the binding may take to report the end of a session that was closed here. */
+const CLOSING_MS = 500;
 
 /** A session of the native binding. */
 export class QuicSession implements Session, Datagrams {
@@ -29,6 +31,8 @@ export class QuicSession implements Session, Datagrams {
   #streams = new SessionStreams();
   #maxSize = 0;
   #maxSizeAt = Number.NEGATIVE_INFINITY;
+  /** What this side closed it with. */
+  #closedWith: CloseInfo | undefined;
   #settleClosed!: (info: CloseInfo) => void;
 
   constructor(native: NativeSession, url: URL, protocol: string) {
@@ -119,9 +123,15 @@ export class QuicSession implements Session, Datagrams {
   }
 
   close(info: Partial<CloseInfo> = {}): void {
-    const { closeCode = 0, reason = "" } = info;
-    this.#native?.close(closeCode, reason);
-    this.#end({ closeCode, reason });
+    const native = this.#native;
+    if (!native) return;
+    const closedWith = { closeCode: info.closeCode ?? 0, reason: info.reason ?? "" };
+    this.#closedWith = closedWith;
+    native.close(closedWith.closeCode, closedWith.reason);
+    this.#release();
+    // The peer may have closed it first, with a reason that is not read yet: the binding reports that one.
+    const end = guard("transport.close", () => this.#end(closedWith));
+    setTimeout(end, CLOSING_MS).unref();
   }
 
   #askMaxSize(): number {
@@ -133,11 +143,15 @@ export class QuicSession implements Session, Datagrams {
   }
 
   #end(info: CloseInfo): void {
+    this.#release();
+    this.#settleClosed(info.lost ? (this.#closedWith ?? info) : info);
+  }
+
+  #release(): void {
     clearInterval(this.#keepalive);
     // The UDP socket lives as long as any object of the binding refers to it.
     this.#native = undefined;
     this.#streams.close();
-    this.#settleClosed(info);
   }
 
   #open<T>(start: (session: NativeSession) => Promise<T>, discard: (late: T) => void): Promise<T> {
