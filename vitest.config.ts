@@ -21,7 +21,7 @@ export default defineConfig({
     // A busy machine must not fail a test: what is polled for may take its time.
     expect: { poll: { timeout: 15_000 } },
     isolate: false,
-    // Of four whole runs three had one scenario that failed by chance; each was mended, and this has to go.
+    // A quiet machine needs no retry; beside a busy loop a scenario or two still fail by chance. It has to go.
     retry: 1,
     projects: [
       {

@@ -12,6 +12,8 @@ const publisher = new Publisher({ url, broadcast: "agent" });
 const listener = new Listener({ url, broadcast: "agent" });
 const door = new RealtimeDoor({ publisher });
 await door.listen();
+// Words that no listener is there for are not heard.
+while (listener.stats().state !== "ready") await sleep(20);
 
 // Stands for your agent, in whatever language it is written.
 const agent = new WebSocket(door.url);

@@ -109,6 +109,12 @@ test("a WAV file arrives through standard input, /dev/stdin and a process substi
   await Promise.all(
     ways.map(async (way, index) => {
       const broadcast = `way-${index}`;
+      const heard = join(folder, `${broadcast}.wav`);
+      const over = new AbortController();
+      // It waits for its publisher.
+      const listener = ["watch", url, "--broadcast", broadcast, "--wav", heard, "--timeout-ms", "30000"];
+      const listening = unsay(listener, { signal: over.signal });
+      await expect.poll(() => relay.stats().sessions).toBeGreaterThanOrEqual(ways.length);
       const child = spawn("/bin/bash", ["-c", `${way} --broadcast ${broadcast}`], {
         stdio: ["pipe", "pipe", "pipe"],
       });
@@ -118,10 +124,6 @@ test("a WAV file arrives through standard input, /dev/stdin and a process substi
       child.stderr.on("data", (data) => {
         error += data;
       });
-      const heard = join(folder, `${broadcast}.wav`);
-      const over = new AbortController();
-      const listener = ["watch", url, "--broadcast", broadcast, "--wav", heard, "--timeout-ms", "30000"];
-      const listening = unsay(listener, { signal: over.signal });
       expect((await ended)[0], way + error).toBe(0);
       over.abort();
       await listening;
