@@ -136,6 +136,44 @@ test("a page of one script, with no file beside it, hears a broadcast through th
   ).toEqual(["INVALID_OPTION", 'BrowserListener.url must be an absolute URL, but is "x".']);
 });
 
+test("an element is connected before the click, takes no audio until then, and keeps the connection when it plays", async () => {
+  const { text } = await bundle('import "./watch/browser/element.js";');
+  await using stage = new Stage();
+  const relay = await stage.relay({
+    handler: (request, response) => {
+      response.setHeader("Content-Type", request.url === "/app.js" ? "text/javascript" : "text/html");
+      response.end(request.url === "/app.js" ? text : `<!doctype html><script type="module" src="/app.js"></script>`);
+    },
+  });
+  const publisher = stage.publish(relay);
+  publisher.say(await endlessTone(500));
+  const { page } = await openPage(stage, urlOf(relay));
+  const sessions = () => relay.stats().sessions;
+  await until("only the publisher is there", () => sessions() === 1);
+  await page.evaluate(`{
+    globalThis.element = document.createElement("unsay-watch");
+    element.preload = "none";
+    document.body.append(element);
+  }`);
+  expect(await page.evaluate("[element.preload, element.state, element.stats]")).toEqual(["none", "idle", undefined]);
+  expect(sessions()).toBe(1);
+  await page.evaluate("element.preload = 'metadata'");
+  await until("the page is connected", () => sessions() === 2);
+  expect(await page.evaluate("[element.preload, element.state, element.stats]")).toEqual([
+    "metadata",
+    "idle",
+    undefined,
+  ]);
+  await until("the page reads the catalog, and nothing else", () => relay.stats().watchers === 1);
+
+  await page.evaluate("element.play()");
+  await expect.poll(() => page.evaluate("element.stats.playedMs")).toBeGreaterThan(100);
+  expect(await page.evaluate("element.stats.sessions")).toBe(1);
+  expect(publisher.stats().listeners).toBe(1);
+  await page.evaluate("element.remove()");
+  await until("the page has left", () => sessions() === 1);
+});
+
 test("a microphone makes a script without Node, zod or a model in it", async () => {
   const { inputs, metafile } = await bundle('import "./publisher/browser/talk-element.js";');
   const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);

@@ -27,3 +27,34 @@ test("a page's attempt ends at its limit where a server takes connections and ne
     silent.close();
   }
 });
+
+test("a page that was busy while WebTransport connected opens no WebSocket beside it", async () => {
+  let webSockets = 0;
+  vi.stubGlobal(
+    "WebSocket",
+    class {
+      constructor() {
+        webSockets++;
+      }
+    },
+  );
+  vi.stubGlobal(
+    "WebTransport",
+    class {
+      ready = new Promise((resolve) => setTimeout(resolve, 40));
+      closed = new Promise(() => {});
+      datagrams = { readable: new ReadableStream(), writable: new WritableStream(), maxDatagramSize: 1200 };
+      createBidirectionalStream = () => new Promise(() => {});
+      close(): void {}
+    },
+  );
+  try {
+    const connecting = connect("https://127.0.0.1:1", { headStartMs: 30 });
+    const busyUntil = performance.now() + 100;
+    while (performance.now() < busyUntil);
+    expect((await connecting).backend).toBe("webtransport");
+    expect(webSockets).toBe(0);
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});

@@ -50,6 +50,8 @@ export type PlayerOutput = AudioOutput &
   > & {
     /** Clock of the video. */
     readonly clock: VideoClock;
+    /** Whether it takes audio yet; until then frames wait. Default true. */
+    readonly isOpen?: boolean;
   };
 
 /** Options of {@link Player}. */
@@ -65,6 +67,8 @@ export interface PlayerOptions {
   readonly horizonMs?: number;
   /** Whether to report to the relay; `broadcast`: only on the listener's own broadcast. Default true. */
   readonly report?: boolean | "broadcast";
+  /** Whether to wait for `begin` before it subscribes to media and reports. Default false. */
+  readonly paused?: boolean | undefined;
   readonly logger?: Logger | undefined;
 }
 

@@ -31,6 +31,14 @@ interface Followed {
   readonly stop: AbortController;
 }
 
+/** What a catalog offers that can be played here. */
+interface Plan {
+  readonly broadcast: OpenBroadcast;
+  readonly catalog: Catalog;
+  readonly audio: NamedRendition<AudioRendition> | undefined;
+  readonly video: NamedRendition<VideoRendition> | undefined;
+}
+
 /**
  * Plays a broadcast: follows its catalog, chooses renditions, reads their tracks through decoders to an output, applies
  * rewinds, and reports what was played. It neither opens sessions nor pulls the output: {@link run} serves one session
@@ -48,6 +56,9 @@ export class Player {
   readonly #pipeline: AudioPipeline;
   readonly #decoder: SwitchableDecoder;
   #decoding: string | undefined;
+  #isPaused: boolean;
+  /** What the newest catalog offers. */
+  #plan: Plan | undefined;
   #audio: Followed | undefined;
   #videoTrack: Followed | undefined;
   #state: ListenerState = "connecting";
@@ -62,8 +73,9 @@ export class Player {
   #bleed: { readonly first: number; readonly last: number } | undefined;
 
   constructor(options: PlayerOptions) {
-    const { output, clock, horizonMs, video, report = true } = options;
+    const { output, clock, horizonMs, video, report = true, paused = false } = options;
     this.#options = options;
+    this.#isPaused = paused;
     this.#output = output;
     this.#feed = new TrackFeed({ clock, output });
     this.#voice = new VoiceFeed({ clock });
@@ -81,7 +93,7 @@ export class Player {
 
   get state(): ListenerState {
     if (this.#state === "closed" || this.#output.playing) return this.#state === "closed" ? "closed" : "playing";
-    if (!this.#session) return "connecting";
+    if (!this.#session || this.#isPaused) return "connecting";
     return (this.#audio ?? this.#videoTrack) === undefined ? "waiting" : "ready";
   }
 
@@ -122,12 +134,25 @@ export class Player {
     });
   }
 
+  /** Subscribes to media and reports from now on, where it was made `paused`; idempotent. */
+  begin(): void {
+    if (!this.#isPaused || this.#state === "closed") return;
+    this.#isPaused = false;
+    if (this.#session) this.#report(this.#session);
+    try {
+      if (this.#plan) this.#follow(this.#plan);
+    } catch (error) {
+      this.problem(error);
+    }
+    this.#refresh();
+  }
+
   /** Serves a session until it ends. */
   async run(session: PlayerSession): Promise<void> {
     this.#session = session;
     this.#isThere = false;
     this.#sessions++;
-    this.#report(session);
+    if (!this.#isPaused) this.#report(session);
     background("watch.records", this.#readRecords(session));
     this.#refresh();
     const finder = new BroadcastFinder(session.connection, this.#options.broadcast);
@@ -206,20 +231,25 @@ export class Player {
     this.#refresh();
   }
 
-  /** Plays the renditions that a catalog names. */
+  /** Chooses among the renditions that a catalog names, and plays them unless it is paused. */
   async #apply(broadcast: OpenBroadcast, catalog: Catalog): Promise<void> {
+    const { decoders } = this.#options;
+    const last = catalog.unsay?.renege === "track";
+    const audio = await chooseRendition(catalog.audio?.renditions, (each) => decoders.canDecode(each), { last });
+    const videos = this.video && catalog.video?.renditions;
+    const video = await chooseRendition(videos, (each) => this.video?.decoders.canDecode(each) ?? false);
+    if (audio) await this.#decodeWith(audio.rendition);
+    this.#plan = { broadcast, catalog, audio, video };
+    if (!this.#isPaused) this.#follow(this.#plan);
+  }
+
+  #follow({ broadcast, catalog, audio, video }: Plan): void {
+    if (broadcast.signal.aborted || this.#state === "closed") return;
     const { unsay } = catalog;
     const bleedMs = unsay?.bleedMs ?? 0;
     this.#bleed = { first: Math.min(this.#bleed?.first ?? bleedMs, bleedMs), last: bleedMs };
     this.#voice.follow(broadcast, unsay?.voice, unsay?.run);
-    const { decoders } = this.#options;
-    const last = unsay?.renege === "track";
     const renditions = catalog.audio?.renditions ?? {};
-    const audio = await chooseRendition(renditions, (each) => decoders.canDecode(each), { last });
-    const videos = this.video && catalog.video?.renditions;
-    const video = await chooseRendition(videos, (each) => this.video?.decoders.canDecode(each) ?? false);
-    if (audio) await this.#decodeWith(audio.rendition);
-    if (broadcast.signal.aborted || this.#state === "closed") return;
     this.#output.setLive(audio !== undefined && unsay?.mode === "live");
     this.#output.setPublisher({
       marksPauses: unsay !== undefined,
@@ -289,6 +319,7 @@ export class Player {
   #arrived(arrival: Arrival | undefined): void {
     if (this.#state === "closed") return;
     if (arrival?.restarted) this.#reporter.restart();
+    if (this.#output.isOpen === false) return;
     this.#pump();
     if (!arrival) return;
     const { timestamp, sequence, first } = arrival;

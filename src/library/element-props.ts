@@ -14,6 +14,7 @@ export interface UnsayWatchProps {
   /** Whether it shows a button. */
   readonly controls?: boolean | undefined;
   readonly autoplay?: boolean | undefined;
+  readonly preload?: "none" | "metadata" | undefined;
 }
 
 /** Attributes of `<unsay-talk>`, for the types of a framework. */

@@ -1,4 +1,4 @@
-import { fields, isBroadcast, isNumber, isObject, isSignal, isUrl, type Schema } from "../../base/index.js";
+import { fields, isBoolean, isBroadcast, isNumber, isObject, isSignal, isUrl, type Schema } from "../../base/index.js";
 import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
 import type { PlayerStats } from "../stats.js";
 
@@ -17,6 +17,11 @@ export interface BrowserListenerOptions {
    * the script that this library carries.
    */
   readonly workletUrl?: string | URL;
+  /**
+   * Connects and reads the catalog, and waits for `play` before it takes any audio or counts as a listener. Default
+   * false.
+   */
+  readonly paused?: boolean;
   /** Closes the listener; `closed` then resolves with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Options of the connection. */
@@ -45,6 +50,7 @@ export const BROWSER_LISTENER_RULES: Schema<BrowserListenerOptions> = fields<Bro
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     canvas: isObject,
     workletUrl: isUrl,
+    paused: isBoolean,
     signal: isSignal,
     connect: isObject,
     timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),

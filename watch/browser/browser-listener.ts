@@ -1,16 +1,4 @@
-import {
-  background,
-  broadcastPath,
-  Ending,
-  guard,
-  MediaError,
-  monotonicClock,
-  TransportError,
-  validate,
-} from "../../base/index.js";
-import { REPORT_RECORDS } from "../../flow/report/index.js";
-import type { BrowserConnection } from "../../transport/browser.js";
-import { type BrowserSession, browserSessions } from "../../transport/browser-sessions.js";
+import { background, Ending, MediaError, monotonicClock, TransportError, validate } from "../../base/index.js";
 import { Player } from "../player.js";
 import { Screen } from "../video/screen.js";
 import {
@@ -19,6 +7,7 @@ import {
   type BrowserListenerStats,
 } from "./browser-listener-options.js";
 import { browserDecoders, browserVideoDecoders } from "./decoders.js";
+import { PlayerConnection } from "./player-connection.js";
 import { SpeakerOutput } from "./speaker-output.js";
 import { workletUrl } from "./worklet-url.js";
 
@@ -40,32 +29,34 @@ const HORIZON_MS = 500;
  * BrowserListenerStats}).
  */
 export class BrowserListener extends EventTarget implements AsyncDisposable {
-  /** Resolves once audio can arrive; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
+  /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;
   readonly #ending = new Ending(() => this.#finish());
-  readonly #options: BrowserListenerOptions;
-  readonly #url: URL;
+  readonly #wanted = Promise.withResolvers<void>();
+  readonly #started = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
+  readonly #workletUrl: string | URL | undefined;
   readonly #output: SpeakerOutput;
   readonly #player: Player;
+  readonly #connection: PlayerConnection;
   readonly #screen: Screen | undefined;
   readonly #emitted: Promise<void>;
-  #backend: BrowserConnection["backend"] | undefined;
+  #isPaused = true;
   #statsAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * Starts at once; best called from a click, because browsers require one for audio. Throws an `InputError`
-   * (`INVALID_OPTION`) on invalid options.
+   * Starts at once unless `paused`; best called from a click, because browsers require one for audio. Throws an
+   * `InputError` (`INVALID_OPTION`) on invalid options.
    */
   constructor(options: BrowserListenerOptions) {
     super();
     validate("BrowserListener", BROWSER_LISTENER_RULES, options);
-    this.#options = options;
-    this.#url = new URL(options.url);
     this.closed = this.#ending.closed;
-    const { broadcast, canvas, jitterMs = 80 } = options;
+    this.started = this.#started.promise;
+    const { url, broadcast, canvas, jitterMs = 80, connect, timeoutMs } = options;
+    this.#workletUrl = options.workletUrl;
     this.#output = new SpeakerOutput({ jitterMs });
     this.#player = new Player({
       broadcast,
@@ -74,19 +65,42 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       video: canvas && browserVideoDecoders,
       clock: monotonicClock,
       horizonMs: HORIZON_MS,
+      paused: true,
+    });
+    this.#connection = new PlayerConnection({
+      player: this.#player,
+      url: new URL(url),
+      broadcast,
+      connect,
+      timeoutMs,
+      wanted: this.#wanted.promise,
+      signal: this.#stop.signal,
     });
     this.#screen = canvas && new Screen(canvas, () => this.#player.video?.present() as VideoFrame | undefined);
     this.#emitted = this.#emitEvents();
-    this.started = this.#start();
+    if (!options.paused) void this.play();
     background("watch.browser", this.#live());
     this.#ending.endWith(options.signal);
+  }
+
+  /**
+   * Starts the audio of a listener made `paused`; call it from a click. Returns {@link started}; another call changes
+   * nothing.
+   */
+  play(): Promise<void> {
+    if (this.#isPaused && !this.#stop.signal.aborted) {
+      this.#isPaused = false;
+      this.#wanted.resolve();
+      this.#started.resolve(this.#start());
+    }
+    return this.started;
   }
 
   /** Current numbers. */
   stats(): BrowserListenerStats {
     return {
       ...this.#player.stats(),
-      backend: this.#backend,
+      backend: this.#connection.backend,
       levelDb: this.#output.levelDb,
       imagesShown: this.#player.video?.shown ?? 0,
     };
@@ -109,61 +123,29 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
 
   async #finish(): Promise<void> {
     this.#stop.abort();
+    this.#started.resolve();
     this.#screen?.close();
     this.#player.close();
     await this.#output.close();
     await this.#emitted;
   }
 
-  async #start(): Promise<void> {
-    if (!globalThis.isSecureContext)
-      throw new TransportError("INSECURE_PAGE", "Browsers play live audio only on https pages and on localhost.");
-    if (typeof AudioDecoder === "undefined")
-      throw new MediaError("NO_AUDIO_DECODER", "This browser has no WebCodecs AudioDecoder.");
-    await this.#output.open(this.#options.workletUrl ?? workletUrl());
-  }
-
+  /** The audio is made while the relay is being reached: neither needs the other. */
   async #live(): Promise<void> {
     try {
-      await this.started;
-      void this.#turn();
-      await this.#connect();
+      requireSupport();
+      await Promise.all([this.started, this.#connection.run()]);
     } catch (error) {
       await this.#ending.end(error as Error);
     }
   }
 
-  /** Serves one session after the other, until closed or until an error that no retry can mend. */
-  async #connect(): Promise<void> {
-    const { signal } = this.#stop;
-    for await (const event of browserSessions(this.#url, {
-      ...this.#options.connect,
-      records: REPORT_RECORDS,
-      signal,
-    })) {
-      if (event.kind === "problem") this.#player.problem(event.error);
-      else await this.#serve(event).catch((error: unknown) => this.#player.problem(error));
-    }
-  }
-
-  async #serve(session: BrowserSession): Promise<void> {
-    this.#backend = session.backend;
-    const missing = setTimeout(
-      guard("watch.missing", () => this.#player.isWaiting && this.#player.problem(this.#missing())),
-      this.#options.timeoutMs ?? 10_000,
-    );
-    try {
-      await this.#player.run(session);
-    } finally {
-      clearTimeout(missing);
-      session.connection.close();
-      this.#backend = undefined;
-    }
-  }
-
-  #missing(): Error {
-    const name = broadcastPath(this.#options.broadcast);
-    return new TransportError("NO_BROADCAST", `No publisher of ${name} at ${this.#url.host} yet.`);
+  async #start(): Promise<void> {
+    requireSupport();
+    const url = this.#workletUrl ?? workletUrl();
+    // The first audio is under way while the worklet loads.
+    await Promise.all([this.#output.resume().then(() => this.#player.begin()), this.#output.load(url)]);
+    void this.#turn();
   }
 
   /** Advances playback with every status of the worklet, or by the clock while its context is suspended. */
@@ -182,4 +164,11 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   async #emitEvents(): Promise<void> {
     for await (const { kind, detail } of this.#player.events) this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
+}
+
+function requireSupport(): void {
+  if (!globalThis.isSecureContext)
+    throw new TransportError("INSECURE_PAGE", "Browsers play live audio only on https pages and on localhost.");
+  if (typeof AudioDecoder === "undefined")
+    throw new MediaError("NO_AUDIO_DECODER", "This browser has no WebCodecs AudioDecoder.");
 }

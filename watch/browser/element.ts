@@ -1,7 +1,8 @@
 import { background, guard } from "../../base/index.js";
 import { TypedElement } from "../../base/typed-element.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
-import { BrowserListener, type BrowserListenerStats } from "./browser-listener.js";
+import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
+import { Standby } from "./standby.js";
 
 export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 export type { BrowserListenerStats } from "./browser-listener.js";
@@ -63,7 +64,8 @@ const STYLE = `
  *
  * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "demo"), `jitter` in
  * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses,
- * and `autoplay`. Where the browser forbids audio before a click, the element shows the button until it has been
+ * `autoplay`, and `preload`: while the page is visible, the element is connected before it plays, so that audio follows
+ * a click at once; with `none` it connects when it plays. Where the browser forbids audio before a click, the element shows the button until it has been
  * clicked. The element sets `video` once there is a picture, and `speaking` while a voice is audible, if the publisher
  * reports voices. It keeps playing after a move within the document, and restarts when `url` or `broadcast` change.
  *
@@ -72,9 +74,19 @@ const STYLE = `
  */
 export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
   /** Attributes that the browser observes. */
-  static readonly observedAttributes = ["url", "broadcast", "controls", "muted", "volume"];
+  static readonly observedAttributes = [
+    "url",
+    "broadcast",
+    "jitter",
+    "worklet",
+    "preload",
+    "controls",
+    "muted",
+    "volume",
+  ];
 
   #listener: BrowserListener | undefined;
+  readonly #standby = new Standby();
   #stats: BrowserListenerStats | undefined;
   #state: UnsayWatchState = "idle";
   /** Whether it played when it left the document. */
@@ -134,6 +146,15 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     this.setAttribute("volume", String(volume));
   }
 
+  /** Whether the element connects before it plays, `metadata`, or only then, `none`. Default `metadata`. */
+  get preload(): "none" | "metadata" {
+    return this.getAttribute("preload") === "none" ? "none" : "metadata";
+  }
+
+  set preload(preload: "none" | "metadata") {
+    this.setAttribute("preload", preload);
+  }
+
   /** The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. */
   get audio(): AudioNode | undefined {
     return this.#listener?.audio;
@@ -151,15 +172,8 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
    */
   async play(): Promise<void> {
     if (this.#listener) return;
-    const jitter = this.getAttribute("jitter");
-    const worklet = this.getAttribute("worklet");
-    const listener = new BrowserListener({
-      url: new URL(this.getAttribute("url") ?? "/", location.href),
-      broadcast: this.getAttribute("broadcast") ?? "demo",
-      canvas: this.#canvas,
-      ...(jitter === null ? {} : { jitterMs: Number(jitter) }),
-      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
-    });
+    const options = this.#options;
+    const listener = this.#standby.take(options) ?? new BrowserListener(options);
     this.#listener = listener;
     this.#isBlocked = false;
     for (const name of PASSED)
@@ -171,12 +185,60 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
       listener.closed.then((error) => this.#end(listener, error)),
     );
     this.#become("connecting");
-    await listener.started;
+    await listener.play();
     if (this.#listener === listener) this.#connect(listener.audio);
   }
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
+    this.#stop();
+    this.#prepare();
+  }
+
+  /** Called by the browser when the element enters a document. */
+  connectedCallback(): void {
+    const isWanted = this.#isInterrupted || this.hasAttribute("autoplay");
+    this.#isInterrupted = false;
+    document.addEventListener("visibilitychange", this.#prepare);
+    if (isWanted && !this.#listener) this.#playAlone();
+    this.#prepare();
+  }
+
+  /** Called by the browser when the element leaves the document. */
+  disconnectedCallback(): void {
+    document.removeEventListener("visibilitychange", this.#prepare);
+    this.#isInterrupted = this.#listener !== undefined;
+    this.#stop();
+    this.#prepare();
+  }
+
+  /** Called by the browser when an attribute changes. */
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
+    if (name === "controls") this.#showButton();
+    else if (name === "muted" || name === "volume") this.#setGain();
+    else if (before !== now) this.#heed(name);
+  }
+
+  get #options(): BrowserListenerOptions {
+    const jitter = this.getAttribute("jitter");
+    const worklet = this.getAttribute("worklet");
+    return {
+      url: new URL(this.getAttribute("url") ?? "/", location.href),
+      broadcast: this.getAttribute("broadcast") ?? "demo",
+      canvas: this.#canvas,
+      ...(jitter === null ? {} : { jitterMs: Number(jitter) }),
+      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
+    };
+  }
+
+  /** Keeps a listener connected where a click may follow. */
+  readonly #prepare = guard("element.prepare", () => {
+    const isVisible = this.isConnected && document.visibilityState === "visible";
+    const isWanted = isVisible && !this.#listener && this.preload !== "none";
+    this.#standby.keep(isWanted ? this.#options : undefined);
+  });
+
+  #stop(): void {
     const listener = this.#listener;
     if (!listener) return;
     this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
@@ -187,24 +249,9 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     void listener.close();
   }
 
-  /** Called by the browser when the element enters a document. */
-  connectedCallback(): void {
-    const isWanted = this.#isInterrupted || this.hasAttribute("autoplay");
-    this.#isInterrupted = false;
-    if (isWanted && !this.#listener) this.#playAlone();
-  }
-
-  /** Called by the browser when the element leaves the document. */
-  disconnectedCallback(): void {
-    this.#isInterrupted = this.#listener !== undefined;
-    this.pause();
-  }
-
-  /** Called by the browser when an attribute changes. */
-  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (name === "controls") this.#showButton();
-    else if (name === "muted" || name === "volume") this.#setGain();
-    else if (before !== now && this.#listener) this.#restart();
+  #heed(name: string): void {
+    if (this.#listener && (name === "url" || name === "broadcast")) this.#restart();
+    else if (this.isConnected) queueMicrotask(this.#prepare);
   }
 
   // Several attribute changes at once make one restart.
@@ -215,7 +262,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
       guard("element.restart", () => {
         this.#restarting = false;
         if (!this.#listener) return;
-        this.pause();
+        this.#stop();
         this.#try();
       }),
     );
@@ -275,7 +322,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
 
   #end(listener: BrowserListener, error: Error | null): void {
     if (this.#listener !== listener || error === null) return;
-    this.pause();
+    this.#stop();
     this.#become("failed");
     const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
     this.#emit("error", { code, message: error.message } satisfies UnsayFailure);

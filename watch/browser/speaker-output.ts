@@ -26,7 +26,7 @@ const NO_COUNTERS: PlayoutCounters = {
 
 /**
  * The page's end of the playout in the audio worklet: a player writes audio to it and reads the time from it. Before
- * {@link open} there is no audio; after that the worklet sends its status about fifty times a second.
+ * {@link load} there is no audio; after that the worklet sends its status about fifty times a second.
  */
 export class SpeakerOutput implements PlayerOutput {
   /** Clock of the video: a rewind through it only moves the playhead. */
@@ -35,6 +35,8 @@ export class SpeakerOutput implements PlayerOutput {
   #context: AudioContext | undefined;
   #bus: GainNode | undefined;
   #node: AudioWorkletNode | undefined;
+  /** Commands from before {@link load}: settings, since audio waits for it. */
+  #early: WorkletCommand[] = [];
   #status: WorkletStatus | undefined;
   #statusAt = 0;
   #wake: (() => void) | undefined;
@@ -62,10 +64,16 @@ export class SpeakerOutput implements PlayerOutput {
     };
   }
 
-  /** Creates the audio context and its worklet, from a script at a URL. Rejects where the browser refuses either. */
-  async open(workletUrl: string | URL): Promise<void> {
-    const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
-    this.#context = context;
+  /** Creates the audio context; resolves once it runs, which may take a click. Rejects where the browser refuses. */
+  async resume(): Promise<void> {
+    this.#context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+    await this.#context.resume();
+  }
+
+  /** Loads the worklet from a script at a URL, after {@link resume} was called. Rejects where the browser refuses. */
+  async load(workletUrl: string | URL): Promise<void> {
+    const context = this.#context;
+    if (!context) return;
     await context.audioWorklet.addModule(workletUrl);
     if (this.#closed) return;
     this.#bus = context.createGain();
@@ -79,10 +87,15 @@ export class SpeakerOutput implements PlayerOutput {
     });
     this.#node.connect(this.#bus);
     this.#node.port.onmessage = ({ data }: MessageEvent<WorkletStatus>) => this.#take(data);
-    await context.resume();
+    for (const command of this.#early.splice(0)) this.#send(command);
   }
 
-  /** The audio for the speakers, to connect an analyser or a recorder; undefined before {@link open}. */
+  /** Whether it takes audio: since {@link load}. */
+  get isOpen(): boolean {
+    return this.#node !== undefined;
+  }
+
+  /** The audio for the speakers, to connect an analyser or a recorder; undefined before {@link load}. */
   get audio(): AudioNode | undefined {
     return this.#bus;
   }
@@ -262,6 +275,8 @@ export class SpeakerOutput implements PlayerOutput {
   }
 
   #send(command: WorkletCommand, transfer: Transferable[] = []): void {
-    if (!this.#closed) this.#node?.port.postMessage(command, transfer);
+    if (this.#closed) return;
+    if (this.#node) this.#node.port.postMessage(command, transfer);
+    else this.#early.push(command);
   }
 }

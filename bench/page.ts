@@ -1,0 +1,160 @@
+import type { Browser } from "playwright-core";
+import { sleep } from "../base/index.js";
+import { openSource, Publisher } from "../publisher/index.js";
+import { Relay } from "../relay/index.js";
+import { BadLink } from "../src/demo/bad-link.js";
+import { Demo } from "../src/demo/demo.js";
+import { CLEAN_LINK } from "../src/demo/link-model.js";
+import { createLogger } from "../src/log.js";
+import { elementHandler, loadPage } from "../src/page/index.js";
+import { launchChromium } from "../tests/support/chromium.js";
+import { type Bench, type BenchContext, percentileRows, type Row, row } from "./harness.js";
+import { EAR, type Heard } from "./page/ear.js";
+
+/** Time that a page gets before the click: people read it first. */
+const READ_MS = 700;
+const SOUND_WITHIN_MS = 10_000;
+/** Targets of the click, by round-trip time in milliseconds. */
+const CLICKS = [
+  { rttMs: 0, name: "loopback", atMost: 250 },
+  { rttMs: 100, name: "100 ms RTT", atMost: 450 },
+] as const;
+
+/** A tone at the far end of a link that can be slowed, and a page with nothing but the element. */
+class Stage implements AsyncDisposable {
+  readonly #relay: Relay;
+  readonly #publisher: Publisher;
+  readonly link: BadLink;
+
+  private constructor(relay: Relay, link: BadLink, publisher: Publisher) {
+    this.#relay = relay;
+    this.link = link;
+    this.#publisher = publisher;
+  }
+
+  static async open(): Promise<Stage> {
+    const assets = loadPage();
+    const elements = elementHandler(() => assets);
+    const relay = new Relay({
+      port: 0,
+      handler: (request, response) => {
+        if (elements(request, response)) return;
+        response.setHeader("Content-Type", "text/html");
+        if (request.url?.startsWith("/?")) response.end(pageFor(new URL(request.url, "http://page/").searchParams));
+        else response.writeHead(204).end();
+      },
+    });
+    await relay.listen();
+    const link = await BadLink.open(relay.address.port);
+    const samples = Float32Array.from({ length: 48_000 }, (_, at) => 0.3 * Math.sin((at * 440 * 2 * Math.PI) / 48_000));
+    const publisher = new Publisher({
+      url: `http://127.0.0.1:${relay.address.port}`,
+      broadcast: "bench",
+      source: await openSource({ samples, loop: true }),
+    });
+    return new Stage(relay, link, publisher);
+  }
+
+  get url(): string {
+    const { port } = this.#relay.address;
+    return `http://localhost:${port}/?relay=${encodeURIComponent(`http://127.0.0.1:${this.link.port}/`)}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#publisher.close();
+    await this.link.close();
+    await this.#relay.close();
+  }
+}
+
+function pageFor(query: URLSearchParams): string {
+  return `<!doctype html><title>bench</title><link rel="icon" href="data:,">
+    <unsay-watch url="${query.get("relay")}" broadcast="bench" controls></unsay-watch>
+    <script type="module" src="/unsay-element.js"></script>`;
+}
+
+async function hear(browser: Browser, url: string): Promise<Heard> {
+  // A context of its own: nothing of an earlier visit is in its cache.
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.addInitScript(EAR);
+    await page.goto(url);
+    await sleep(READ_MS);
+    await page.getByRole("button", { name: "Listen" }).click();
+    await page.waitForFunction("ear().soundAt !== undefined", undefined, { timeout: SOUND_WITHIN_MS, polling: 50 });
+    return (await page.evaluate("ear()")) as Heard;
+  } finally {
+    await context.close();
+  }
+}
+
+async function clicks(browser: Browser, { quick, log, progress }: BenchContext): Promise<Row[]> {
+  await using stage = await Stage.open();
+  const rounds = quick ? 5 : 20;
+  const rows: Row[] = [];
+  for (const { rttMs, name, atMost } of CLICKS) {
+    stage.link.set({ ...CLEAN_LINK, delayMs: rttMs / 2 });
+    const bar = progress(`click, ${name}`, rounds);
+    const heard: Heard[] = [];
+    for (let round = 0; round < rounds; round++) {
+      heard.push(await hear(browser, stage.url));
+      bar.advance(1);
+    }
+    bar.stop();
+    const [first] = [...heard].sort((a, b) => a.soundAt! - a.clickedAt - (b.soundAt! - b.clickedAt)).slice(rounds >> 1);
+    log(`${name}, the median click: ${first!.steps.map(([step, at]) => `${step} ${at.toFixed(0)}`).join(", ")}`);
+    const values = heard.map(({ clickedAt, soundAt }) => soundAt! - clickedAt);
+    rows.push(...percentileRows(`click to sound, ${name}`, "ms", values, { p95: { atMost } }));
+  }
+  return rows;
+}
+
+async function thread(browser: Browser, { quick }: BenchContext): Promise<Row[]> {
+  const demo = await Demo.start({ port: 0, keepSeconds: 1, control: false, logger: createLogger("silent", () => {}) });
+  try {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    const devtools = await page.context().newCDPSession(page);
+    // Time of the processor: other programs on the machine must not count.
+    await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+    const metrics = async () => {
+      const { metrics } = await devtools.send("Performance.getMetrics");
+      return new Map([...metrics.map(({ name, value }) => [name, value] as const), ["at", performance.now() / 1000]]);
+    };
+    await page.goto(demo.pageUrl);
+    await page.click("#play");
+    while (((await page.evaluate("document.getElementById('watch').stats?.playedMs ?? 0")) as number) < 2000)
+      await sleep(100);
+    const before = await metrics();
+    await sleep(quick ? 10_000 : 60_000);
+    const after = await metrics();
+    const spent = (name: string) => after.get(name)! - before.get(name)!;
+    const share = (name: string) => (100 * spent(name)) / spent("at");
+    return [
+      row("live page, playing", "main thread %", share("TaskDuration"), { atMost: 10 }),
+      row("live page, playing", "of it scripts %", share("ScriptDuration")),
+      row("live page, playing", "of it layout and style %", share("LayoutDuration") + share("RecalcStyleDuration")),
+    ];
+  } finally {
+    await demo.close();
+  }
+}
+
+const PARTS = { click: clicks, thread } as const;
+
+export const bench: Bench = {
+  name: "page",
+  description: "The page in Chromium: a click until sound, and the main thread while it plays.",
+  conditions: Object.keys(PARTS),
+  async run(context) {
+    const browser = await launchChromium();
+    try {
+      const rows: Row[] = [];
+      for (const [name, part] of Object.entries(PARTS))
+        if (context.only === undefined || context.only === name) rows.push(...(await part(browser, context)));
+      return rows;
+    } finally {
+      await browser.close();
+    }
+  },
+};
