@@ -24,8 +24,8 @@ export interface RelayOptions {
    */
   readonly certificate?: Certificate | Certificates;
   /**
-   * Repeats every datagram once, 100 ms later, for listeners that report: `auto` for those whose path loses packets and
-   * is not full. Default `auto`.
+   * Sends copies of every datagram to listeners that report: `auto` to those whose path loses packets and is not full.
+   * Default `auto`.
    */
   readonly repeat?: boolean | "auto";
   /** Answers HTTP requests other than `/certificate.sha256`. Default: 404. */

@@ -37,6 +37,8 @@ export interface LaneResult {
   readonly span: Span;
   /** Groups that the listener got in the lower rendition meanwhile. */
   readonly lowGroups: number;
+  /** Copies of groups that the relay sent meanwhile. */
+  readonly copies: number;
 }
 
 /** Runs a publisher, a relay and, across a link in the other process, a listener; returns all records. */
@@ -82,7 +84,7 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
     }
     await sleep(settleMs);
     const from = sharedClock();
-    const lowBefore = relay.stats().counters.lowOut;
+    const before = relay.stats().counters;
     const startedAt = performance.now();
     for (const { at, act } of condition.steps) {
       await sleep(at * measuredMs - (performance.now() - startedAt));
@@ -90,8 +92,15 @@ export async function runLane(options: LaneOptions): Promise<LaneResult> {
     }
     await sleep(measuredMs - (performance.now() - startedAt));
     if (failure !== null) throw failure;
-    const lowGroups = relay.stats().counters.lowOut - lowBefore;
-    return { options, near, far: await farEnd.notes(lane), span: { from, to: from + measuredMs * 1000 }, lowGroups };
+    const after = relay.stats().counters;
+    return {
+      options,
+      near,
+      far: await farEnd.notes(lane),
+      span: { from, to: from + measuredMs * 1000 },
+      lowGroups: after.lowOut - before.lowOut,
+      copies: after.repeatsOut - before.repeatsOut,
+    };
   } finally {
     clearInterval(sampler);
     await farEnd.close(lane);

@@ -19,21 +19,33 @@ export interface Acknowledgement {
 const HELD: Microseconds = fromMilliseconds(150);
 /** Acks in a row held up by holes: beyond this number, a full queue drops, and the acks count all the same. */
 const MAX_HELD = 2;
-/** Sends must span this much before their silence counts as a blocked path: the lost end of an utterance does not. */
-const BLOCKED: Microseconds = fromMilliseconds(300);
+/**
+ * Sends must span this much before their silence counts as a blocked path: the lost end of an utterance does not, nor
+ * does a burst of losses on a lossy path, since a full queue keeps delivering.
+ */
+const BLOCKED = { clean: fromMilliseconds(300), lossy: fromMilliseconds(1000) };
 /**
  * A group without an ack this long after one was possible was lost or waits in a queue: the timer of a probe. Beyond
  * the delay of the path and of its reports it leaves room for a hiccup at either end.
  */
 const SLACK_MS = 50;
-/** Every probe without an answer doubles the time to the next one, up to this multiple of the first. */
+/** Probes that follow the first one at every report: together they outlive a burst of losses, even a sparse one. */
+const QUICK_PROBES = 4;
+/** Every probe after those doubles the time to the next one, up to this multiple of the first. */
 const MAX_BACKOFF = 4;
-/** Two holes within this time make a path a lossy one. A single one may be a hiccup of the machine. */
-const LOSSY_WITHIN: Microseconds = fromSeconds(30);
+/**
+ * How long a hole makes a path a lossy one. The first may be a hiccup of the machine; copies fill the holes that would
+ * show further losses, so each further hole counts for much longer.
+ */
+const LOSSY_FOR = { first: fromSeconds(30), most: fromSeconds(3600), growth: 8 };
 /** Queueing delay below which the path itself caused a hole. */
 const CALM: Microseconds = fromMilliseconds(50);
 /** Acks wait for the next report. */
 const REPORT_MS = 100;
+/** Each report, what was sent before it counts this much less: it covers the last second. */
+const FADE = 0.9;
+/** What was lost counts as in flight until the player gives it up after 300 ms, and until its next report. */
+const GIVEN_UP_MS = 400;
 const UNKNOWN_BASE_MS = 150;
 /**
  * The shortest of this many delays counts, at ten reports a second the minimum of 300 ms; more on a lossy path, where
@@ -65,14 +77,17 @@ export class CongestionController {
   #heldInRow = 0;
   /** Newest delays from send to ack, in microseconds. */
   #delays: number[] = [];
-  #lastHole: Microseconds | undefined;
+  #lossyFor: Microseconds = LOSSY_FOR.first;
+  #lossyUntil: Microseconds | undefined;
   #lossy = false;
+  /** Bytes sent lately, and bytes of copies among them. */
+  #recent = { groups: 0, copies: 0 };
   /** When bytes were last sent. */
   #sentAt: Microseconds = microseconds(0);
   /** Whether the newest report brought nothing new. */
   #silent = false;
-  /** Multiplies the time to the next probe. */
-  #backoff = 1;
+  /** Probes since the path last delivered. */
+  #probes = 0;
   /** Queueing delay as of the newest ack; silence does not raise it. */
   #queueing = 0;
 
@@ -90,14 +105,12 @@ export class CongestionController {
     return this.#rate.queueing;
   }
 
-  /** Whether the path loses datagrams: once true, it stays so for the receiver's run. */
+  /** Whether the path loses datagrams: for a while after a hole, and longer after each further one. */
   get lossy(): boolean {
     return this.#lossy;
   }
 
-  /**
-   * Whether to send everything twice: where a path loses and is not full, since a full one would only fill up further.
-   */
+  /** Whether to send copies: where a path loses and is not full, since a full one would only fill up further. */
   get repeats(): boolean {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
   }
@@ -105,16 +118,22 @@ export class CongestionController {
   /** Bytes that may be in flight at a bit rate. */
   windowBytes(bitrateBps: number): number {
     this.#window.bitrateBps = bitrateBps;
-    this.#window.baseDelayMs = this.#ackDelayMs;
+    this.#window.baseDelayMs = this.#ackDelayMs + (this.#lossy ? GIVEN_UP_MS : 0);
     this.#window.factor = this.#rate.factor;
     return this.#window.bytes;
   }
 
   /** Records bytes handed to the transport. */
   sent(group: number, bytes: number, at: Microseconds): void {
-    if (this.#isProbeDue(at)) this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF);
+    if (this.#isProbeDue(at)) this.#probes++;
     this.#inFlight.sent(group, bytes, at);
+    this.#recent.groups += bytes;
     this.#sentAt = at;
+  }
+
+  /** Records bytes of a copy: the receiver counts them beside those of its group. */
+  copied(bytes: number): void {
+    this.#recent.copies += bytes;
   }
 
   /** Records that a group became stale. */
@@ -123,14 +142,15 @@ export class CongestionController {
   }
 
   /**
-   * Bytes in flight now; 0 when a probe is due. Bytes that arrived behind a hole are not in flight (with repeats every
-   * object arrives twice), nor are overdue ones on a path that delivers.
+   * Bytes in flight now; 0 when a probe is due. Bytes that arrived behind a hole are not in flight (a part of them were
+   * copies), nor are overdue ones on a path that delivers.
    */
   inFlight(now: Microseconds): number {
     if (this.#isProbeDue(now)) return 0;
     const all = this.#inFlight.inFlight(now);
     if (!this.#held) return all;
-    const arrived = (this.#bytes - this.#ackBytes) / (this.#lossy ? 2 : 1);
+    const { groups, copies } = this.#recent;
+    const arrived = ((this.#bytes - this.#ackBytes) * groups) / Math.max(1, groups + copies);
     const recent = this.#inFlight.sentSince(microseconds(now - this.#patience));
     return Math.max(0, Math.min(all - arrived, recent));
   }
@@ -140,8 +160,11 @@ export class CongestionController {
     if (session !== this.#session) this.#restart(session);
     this.#staleness = staleness;
     this.#silent = receivedBytes <= this.#bytes;
-    if (!this.#silent) this.#backoff = 1;
+    if (!this.#silent) this.#probes = 0;
     this.#bytes = Math.max(this.#bytes, receivedBytes);
+    this.#recent = { groups: this.#recent.groups * FADE, copies: this.#recent.copies * FADE };
+    this.#lossy = this.#lossyUntil !== undefined && at < this.#lossyUntil;
+    this.#rate.lossy = this.#lossy;
     if (receivedGroup === undefined) return;
     if (this.#ack !== undefined && receivedGroup <= this.#ack) {
       if (this.#silent) this.#observeSilence(at);
@@ -178,12 +201,19 @@ export class CongestionController {
    * report would ever show it. A full queue keeps delivering, and its reports show progress.
    */
   #isProbeDue(now: Microseconds): boolean {
-    return this.#silent && this.#inFlight.first !== undefined && now - this.#sentAt >= this.#patience * this.#backoff;
+    return this.#silent && this.#inFlight.first !== undefined && now - this.#sentAt >= this.#probeAfter;
+  }
+
+  /** Time from the last group to the next probe, in microseconds. */
+  get #probeAfter(): number {
+    if (this.#probes > 0 && this.#probes <= QUICK_PROBES) return fromMilliseconds(REPORT_MS);
+    return this.#patience * Math.min(2 ** Math.max(0, this.#probes - QUICK_PROBES), MAX_BACKOFF);
   }
 
   #observeSilence(at: Microseconds): void {
     const { first, last } = this.#inFlight;
-    if (!first || !last || last.sentAt - first.sentAt < BLOCKED) return;
+    const blocked = this.#lossy ? BLOCKED.lossy : BLOCKED.clean;
+    if (!first || !last || last.sentAt - first.sentAt < blocked) return;
     // An unacked group is at least as late as it is old.
     this.#rate.suspect(first.sentAt, at);
     this.#delays = [];
@@ -198,12 +228,12 @@ export class CongestionController {
   }
 
   #lost(at: Microseconds): void {
-    // A full queue drops too, and repeats would only fill it: the path is lossy when it drops without a queue.
-    if (this.#rate.queueing > CALM) return;
-    const soon = this.#lastHole !== undefined && at - this.#lastHole < LOSSY_WITHIN;
-    if (soon) this.#lossy = true;
-    this.#rate.lossy = this.#lossy;
-    this.#lastHole = at;
+    // A full queue drops too, and copies would only fill it: the path is lossy when it drops without a queue.
+    if (this.#queueing > CALM) return;
+    this.#lossyUntil = microseconds(Math.max(this.#lossyUntil ?? 0, at + this.#lossyFor));
+    this.#lossyFor = microseconds(Math.min(this.#lossyFor * LOSSY_FOR.growth, LOSSY_FOR.most));
+    this.#lossy = true;
+    this.#rate.lossy = true;
   }
 
   #restart(session: number): void {
@@ -218,10 +248,12 @@ export class CongestionController {
     this.#held = false;
     this.#heldInRow = 0;
     this.#delays = [];
-    this.#lastHole = undefined;
+    this.#lossyFor = LOSSY_FOR.first;
+    this.#lossyUntil = undefined;
     this.#lossy = false;
     this.#silent = false;
-    this.#backoff = 1;
+    this.#recent = { groups: 0, copies: 0 };
+    this.#probes = 0;
     this.#queueing = 0;
   }
 }

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { microseconds } from "../../base/index.js";
+import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import { CachedGroup } from "../broadcast/cached-group.js";
 import { RelayCounters } from "../relay-counters.js";
 import { Code } from "../wire/code.js";
 import { decodeDatagram, WireFrame } from "../wire/group.js";
 import { BurstSmoother } from "./burst-smoother.js";
+import type { CopySource } from "./copy-source.js";
 import { DatagramSender } from "./datagram-sender.js";
 
 beforeEach(() => {
@@ -15,63 +16,125 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const SMALL = [fromMilliseconds(40), fromMilliseconds(200)];
+const WHOLE = [fromMilliseconds(100)];
+
 /** Sends an object every 20 ms over a path that loses a burst of packets; returns the objects that arrived. */
-function overBurst(burst: { from: number; packets: number }): number[] {
+function overBurst(burst: { from: number; packets: number }, delays: readonly Microseconds[]): number[] {
   const arrived = new Set<number>();
   let packet = 0;
-  const sender = make((sequence) => {
+  let handed: number[] = [];
+  // What is handed over at once shares a packet.
+  const deliver = (): void => {
+    if (handed.length === 0) return;
     const isLost = packet >= burst.from && packet < burst.from + burst.packets;
     packet++;
-    if (!isLost) arrived.add(sequence);
-  });
+    if (!isLost) for (const sequence of handed) arrived.add(sequence);
+    handed = [];
+  };
+  const sender = make((sequence) => handed.push(sequence), { delays });
   for (let sequence = 0; sequence < 50; sequence++) {
     sender.send(record(sequence), true);
-    vi.advanceTimersByTime(20);
+    deliver();
+    for (let ms = 0; ms < 20; ms++) {
+      vi.advanceTimersByTime(1);
+      deliver();
+    }
   }
   vi.advanceTimersByTime(1000);
+  deliver();
   return [...arrived].sort((a, b) => a - b);
 }
 
-function make(path: (sequence: number) => void): DatagramSender {
+function make(
+  path: (sequence: number, bytes: number) => void,
+  copies: Partial<Pick<CopySource, "delays" | "of">> = {},
+): DatagramSender {
   const counters = new RelayCounters();
   const send = (body: Uint8Array): boolean => {
-    path(decodeDatagram(body).sequence);
+    path(decodeDatagram(body).sequence, body.length);
     return true;
   };
   const session = { datagrams: { maxSize: 1200, send } } as Partial<Session> as Session;
-  return new DatagramSender({ session, subscribe: 3, counters, smoother: new BurstSmoother({ counters }) });
+  return new DatagramSender({
+    clock: () => fromMilliseconds(Date.now()),
+    session,
+    subscribe: 3,
+    counters,
+    smoother: new BurstSmoother({ counters }),
+    copies: { delays: SMALL, of: (group) => group, ...copies },
+    control: { copied: () => {} },
+  });
 }
 
-function record(sequence: number): CachedGroup {
+function record(sequence: number, bytes = 80): CachedGroup {
   const group = new CachedGroup(sequence, microseconds(0));
-  group.push(WireFrame.of(sequence * 20_000, new Uint8Array(80)));
+  group.push(WireFrame.of(sequence * 20_000, new Uint8Array(bytes)));
   group.end();
   return group;
 }
 
-test.each([1, 2, 3, 5])("no object is lost to a burst of %i packets", (packets) => {
-  for (let from = 0; from < 90; from++) {
-    expect(overBurst({ from, packets })).toEqual(Array.from({ length: 50 }, (_, sequence) => sequence));
-  }
+test.each([1, 2, 3, 5, 7])("no object is lost to a burst of %i packets where it is copied small", (packets) => {
+  for (let from = 0; from < 40; from++)
+    expect(overBurst({ from, packets }, SMALL)).toEqual(Array.from({ length: 50 }, (_, sequence) => sequence));
 });
 
-test("an object is repeated once, 100 ms later, even the last of an utterance, but not once it is stale", () => {
+test.each([1, 2, 3, 5])("no object is lost to a burst of %i packets where it is copied whole", (packets) => {
+  for (let from = 0; from < 40; from++)
+    expect(overBurst({ from, packets }, WHOLE)).toEqual(Array.from({ length: 50 }, (_, sequence) => sequence));
+});
+
+test("copies of an object go in the packets of the objects that go 40 and 200 ms later", () => {
+  const packets: number[][] = [];
+  const sender = make((sequence) => packets.at(-1)!.push(sequence));
+  for (let sequence = 0; sequence < 12; sequence++) {
+    packets.push([]);
+    sender.send(record(sequence), true);
+    const handed = packets.at(-1)!.length;
+    vi.advanceTimersByTime(20);
+    expect(packets.at(-1)).toHaveLength(handed);
+  }
+  expect(packets.slice(0, 4)).toEqual([[0], [1], [2, 0], [3, 1]]);
+  expect(packets.slice(10)).toEqual([
+    [10, 0, 8],
+    [11, 1, 9],
+  ]);
+});
+
+test("copies of the last object of an utterance go by themselves, and none of a stale one", () => {
   const sent: number[] = [];
   const sender = make((sequence) => sent.push(sequence));
   const [first, second] = [record(0), record(1)];
   sender.send(first, true);
   sender.send(second, true);
-  vi.advanceTimersByTime(99);
+  vi.advanceTimersByTime(69);
   expect(sent).toEqual([0, 1]);
+  vi.advanceTimersByTime(2);
+  expect(sent).toEqual([0, 1, 0, 1]);
   second.discard(Code.STALE_GROUP);
   vi.advanceTimersByTime(1000);
-  expect(sent).toEqual([0, 1, 0]);
+  expect(sent).toEqual([0, 1, 0, 1, 0]);
   sender.send(record(2), true);
   sender.close();
   vi.advanceTimersByTime(1000);
-  expect(sent).toEqual([0, 1, 0, 2]);
-  const single: number[] = [];
-  make((sequence) => single.push(sequence)).send(first, false);
+  expect(sent).toEqual([0, 1, 0, 1, 0, 2]);
+});
+
+test("an object that is not to be copied goes once", () => {
+  const sent: number[] = [];
+  make((sequence) => sent.push(sequence)).send(record(0), false);
   vi.advanceTimersByTime(1000);
-  expect(single).toEqual([0]);
+  expect(sent).toEqual([0]);
+});
+
+test("what goes as a copy is decided when it goes", () => {
+  const low = new Map<number, CachedGroup>();
+  const sent: [sequence: number, bytes: number][] = [];
+  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => low.get(sequence) });
+  sender.send(record(0, 160), true);
+  sender.send(record(1, 160), true);
+  low.set(0, record(0, 30));
+  vi.advanceTimersByTime(1000);
+  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 0, 0]);
+  expect(sent[0]![1] - sent[2]![1]).toBe(130);
 });

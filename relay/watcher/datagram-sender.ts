@@ -1,28 +1,31 @@
-import { guard } from "../../base/index.js";
+import { type Clock, guard } from "../../base/index.js";
+import type { CongestionController } from "../../flow/congestion/index.js";
 import type { Session } from "../../transport/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
 import type { RelayCounters } from "../relay-counters.js";
 import type { BurstSmoother } from "./burst-smoother.js";
+import { Copies } from "./copies.js";
+import type { CopySource } from "./copy-source.js";
 
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
+  readonly clock: Clock;
   readonly session: Session;
   /** Subscribe id of the session. */
   readonly subscribe: number;
   readonly counters: RelayCounters;
   readonly smoother: BurstSmoother;
+  /** Provides the copies. */
+  readonly copies: Pick<CopySource, "delays" | "of">;
+  /** Counts the bytes of copies. */
+  readonly control: Pick<CongestionController, "copied">;
 }
-
-/**
- * Delay before an object is repeated. Losses come in bursts: before the first repeats go, a burst of 5 packets lasts
- * for 100 ms at 20 ms per object, and a repeat behind the next object would be lost with it. A listener's jitter buffer
- * learns to wait that long.
- */
-const REPEAT_AFTER_MS = 100;
 
 /** One watcher's objects as datagrams, each of them a whole group. */
 export class DatagramSender {
   readonly #options: DatagramSenderOptions;
+  readonly #copies = new Copies();
+  #timer: NodeJS.Timeout | undefined;
   #newest: CachedGroup | undefined;
   #closed = false;
 
@@ -36,26 +39,26 @@ export class DatagramSender {
   }
 
   /**
-   * Sends a group's only frame, and again later if it `repeats`; false when the group has more of them or does not fit.
+   * Sends a group's only frame with the copies that are due, and `copied` has copies of it follow; false when the group
+   * has more frames or does not fit.
    */
-  send(record: CachedGroup, repeats: boolean): boolean {
+  send(record: CachedGroup, copied: boolean): boolean {
     const body = this.#body(record);
     if (body === undefined) return false;
+    const now = this.#options.clock();
     this.#options.counters.objectsOut++;
     this.#hand(body);
-    if (repeats) this.sendAgain(record, REPEAT_AFTER_MS);
+    // Handed over at once, they share its packet.
+    for (const earlier of this.#copies.take(now, { alone: false })) this.#copy(earlier);
+    if (copied) this.#copies.add(record, this.#options.copies.delays, now);
+    this.#arm();
     this.#newest = record;
     return true;
   }
 
   /** Repeats a group a little later, unless it is stale by then. */
   sendAgain(record: CachedGroup, afterMs: number): void {
-    const again = guard("relay.again", () => {
-      const body = this.#closed || record.stale || record.abortCode !== undefined ? undefined : this.#body(record);
-      if (body === undefined) return;
-      this.#options.counters.repeatsOut++;
-      this.#hand(body);
-    });
+    const again = guard("relay.again", () => this.#again(record));
     setTimeout(again, afterMs).unref();
   }
 
@@ -70,6 +73,36 @@ export class DatagramSender {
   close(): void {
     this.#closed = true;
     this.#newest = undefined;
+    this.#copies.clear();
+    clearTimeout(this.#timer);
+  }
+
+  #copy(record: CachedGroup): void {
+    if (isGone(record)) return;
+    const copy = this.#options.copies.of(record);
+    if (copy !== undefined && this.#again(copy)) this.#options.control.copied(copy.bytes);
+  }
+
+  #again(record: CachedGroup): boolean {
+    const body = this.#closed || isGone(record) ? undefined : this.#body(record);
+    if (body === undefined) return false;
+    this.#options.counters.repeatsOut++;
+    this.#hand(body);
+    return true;
+  }
+
+  /** After the last group of an utterance, copies go by themselves. */
+  #arm(): void {
+    const { nextAt } = this.#copies;
+    if (nextAt === undefined || this.#timer !== undefined) return;
+    const { clock } = this.#options;
+    const sendAlone = guard("relay.copies", () => {
+      this.#timer = undefined;
+      for (const record of this.#copies.take(clock(), { alone: true })) this.#copy(record);
+      this.#arm();
+    });
+    this.#timer = setTimeout(sendAlone, Math.max(1, Math.ceil((nextAt - clock()) / 1000)));
+    this.#timer.unref();
   }
 
   #body(record: CachedGroup): Uint8Array | undefined {
@@ -83,4 +116,8 @@ export class DatagramSender {
     counters.bytesOut += body.length;
     if (session.datagrams) smoother.send(body, session.datagrams);
   }
+}
+
+function isGone({ stale, abortCode }: CachedGroup): boolean {
+  return stale || abortCode !== undefined;
 }

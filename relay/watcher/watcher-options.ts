@@ -56,7 +56,7 @@ export interface WatcherOptions {
   readonly pending: ByteBudget;
   /** Spreads the datagrams of all watchers. */
   readonly smoother: BurstSmoother;
-  /** Whether to repeat every datagram once, a little later; `auto` where the path loses packets and is not full. */
+  /** Whether to send copies of every datagram; `auto` where the path loses packets and is not full. */
   readonly repeat: boolean | "auto";
   readonly log: Logger;
 }

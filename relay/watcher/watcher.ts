@@ -3,6 +3,7 @@ import { CongestionController, type SkipCounters, SkipPolicy, TokenBucket } from
 import type { ListenerState, StampedReport } from "../../flow/report/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
 import { hasTimestamps } from "../wire/version.js";
+import { CopySource } from "./copy-source.js";
 import { DatagramSender } from "./datagram-sender.js";
 import { ExpectedPlayhead } from "./expected-playhead.js";
 import { LookaheadPacer } from "./lookahead-pacer.js";
@@ -14,12 +15,6 @@ import { type Waiting, WatcherQueue } from "./watcher-queue.js";
 
 /** Datagrams have no backpressure: limits for one watcher, back to back and per second in the long run. */
 const DATAGRAM_PACE = { burst: 24, perSecond: 800 };
-/**
- * Fastest track whose objects are repeated automatically: loss shrinks QUIC's window to a few packets per round trip,
- * and twice a faster track would not fit.
- */
-const MAX_REPEATED_BPS = 80_000;
-
 /** Delay before the signal of a rewind is repeated: its datagram and its stream may share a lost packet. */
 const URGENT_AGAIN_MS = 10;
 
@@ -45,6 +40,7 @@ export class Watcher implements LowFollower {
   readonly #control: CongestionController;
   readonly #skips: SkipPolicy;
   readonly #renditions: RenditionSwitch;
+  readonly #copies: CopySource;
   readonly #datagrams: DatagramSender;
   readonly #bucket = new TokenBucket(DATAGRAM_PACE);
   readonly #outgoing: StreamSender;
@@ -75,7 +71,16 @@ export class Watcher implements LowFollower {
       maxBusyStreams: limits.pendingStreams,
     });
     this.#renditions = new RenditionSwitch({ track, clock, counters });
-    this.#datagrams = new DatagramSender({ session, subscribe, counters, smoother: options.smoother });
+    this.#copies = new CopySource({ track, anyRate: options.repeat === true });
+    this.#datagrams = new DatagramSender({
+      clock,
+      session,
+      subscribe,
+      counters,
+      smoother: options.smoother,
+      copies: this.#copies,
+      control: this.#control,
+    });
     this.#outgoing = new StreamSender({
       session,
       form: hasTimestamps(version) ? "timed" : "plain",
@@ -239,6 +244,7 @@ export class Watcher implements LowFollower {
     this.#closed = true;
     clearTimeout(this.#pumpTimer);
     this.#renditions.close();
+    this.#copies.leave();
     this.#queue.clear();
     this.#outgoing.clear(code);
     this.#datagrams.close();
@@ -249,8 +255,8 @@ export class Watcher implements LowFollower {
   }
 
   get #repeats(): boolean {
-    const { repeat, track } = this.#options;
-    return repeat === "auto" ? this.#control.repeats && track.bitrateBps <= MAX_REPEATED_BPS : repeat;
+    const { repeat } = this.#options;
+    return repeat === "auto" ? this.#control.repeats : repeat;
   }
 
   #isBeyondEnd(sequence: number): boolean {
@@ -268,6 +274,9 @@ export class Watcher implements LowFollower {
     });
     if (this.#control.level === "low") this.#renditions.toLow(this);
     else this.#catchUp(this.#renditions.toFull());
+    const { repeat } = this.#options;
+    if (!this.#closed && (repeat === true || (repeat === "auto" && this.#control.lossy))) this.#copies.follow();
+    else this.#copies.leave();
   }
 
   /** Takes groups of the full rendition that the lower one lacks. */

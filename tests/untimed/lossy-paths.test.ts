@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Link } from "../support/impairment.js";
+import { LossyStage, type LossyStageOptions } from "../support/lossy-stage.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** How far ahead an agent's voice is sent. */
+const AHEAD_MS = 700;
+const SEEDS = [1, 2, 3] as const;
+
+interface Result {
+  /** Milliseconds of silence. */
+  readonly lost: number;
+  /** Groups that the relay sent in the lower rendition in place of the full one. */
+  readonly lowGroups: number;
+  readonly copies: number;
+  /** Packets for each group. */
+  readonly packets: number;
+}
+
+/** Plays across a link, both ways, and measures from the third second on. */
+async function play(link: Link, options: Partial<LossyStageOptions> & { readonly seconds: number }): Promise<Result> {
+  const stage = await LossyStage.open({ down: link, up: link, seed: 1, aheadMs: AHEAD_MS, ...options });
+  await stage.run(2000);
+  const before = stage.path.packets;
+  const { lost } = await stage.run(options.seconds * 1000);
+  return {
+    lost,
+    lowGroups: stage.counters.lowOut,
+    copies: stage.counters.repeatsOut,
+    packets: (stage.path.packets - before) / (options.seconds * 50),
+  };
+}
+
+/** Mean milliseconds of silence in a minute. */
+async function lostInMinute(link: Link, options: Partial<LossyStageOptions> = {}): Promise<number> {
+  let sum = 0;
+  for (const seed of SEEDS) sum += (await play(link, { ...options, seed, seconds: 60 })).lost;
+  return sum / SEEDS.length;
+}
+
+const LONG = { delayMs: 150, loss: 0.01 };
+const LOSSY = { delayMs: 50, loss: 0.05 };
+/** Losses in bursts of five packets on average, which take 2 % of all. */
+const BURSTS = { delayMs: 50, burst: { enter: 0.2 * (0.02 / 0.98), leave: 0.2, loss: 1 } };
+
+test("a listener 300 ms away that loses 1 % of the packets misses at most 60 ms in a minute", async () => {
+  expect(await lostInMinute(LONG)).toBeLessThanOrEqual(60);
+});
+
+test("a listener 100 ms away that loses 5 % of the packets misses at most 120 ms in a minute", async () => {
+  expect(await lostInMinute(LOSSY)).toBeLessThanOrEqual(120);
+});
+
+test("a listener that loses 2 % of the packets in bursts of five misses at most 600 ms in a minute", async () => {
+  expect(await lostInMinute(BURSTS)).toBeLessThanOrEqual(600);
+});
+
+test("a listener misses far more without copies", async () => {
+  expect((await play(LOSSY, { seconds: 20, repeat: false })).lost).toBeGreaterThan(500);
+});
+
+test.each([
+  ["300 ms away", LONG],
+  ["that loses 5 %", LOSSY],
+])("copies to a listener %s cost no packets and leave it the full rendition", async (_, link) => {
+  const { copies, packets, lowGroups } = await play(link, { seconds: 20 });
+  expect(copies).toBeGreaterThan(1000);
+  expect(packets).toBeLessThanOrEqual(1);
+  expect(lowGroups).toBe(0);
+});
+
+test("a listener gets copies of whole groups where there is no lower rendition", async () => {
+  const { copies, lost } = await play({ delayMs: 50, loss: 0.01 }, { seconds: 20, low: false });
+  expect(copies).toBeGreaterThan(700);
+  expect(lost).toBeLessThanOrEqual(20);
+});
+
+test("a listener across a clean path gets no copies", async () => {
+  expect(await play({ delayMs: 150 }, { seconds: 20 })).toMatchObject({ lost: 0, lowGroups: 0, copies: 0 });
+});
