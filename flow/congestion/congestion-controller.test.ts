@@ -157,6 +157,24 @@ describe("CongestionController", () => {
     }
   });
 
+  test("a controller takes a path for a lossy one for half a minute after its first hole, and much longer after the next", () => {
+    const path = new Path();
+    path.run(2000);
+    expect(path.delivery.lossy).toBe(false);
+    path.run(800, (group) => group === 101);
+    expect([path.delivery.lossy, path.delivery.repeats]).toEqual([true, true]);
+    path.run(29_000);
+    expect(path.delivery.lossy).toBe(true);
+    path.run(2000);
+    expect(path.delivery.lossy).toBe(false);
+    const next = path.sent + 1;
+    path.run(800, (group) => group === next);
+    path.run(200_000);
+    expect(path.delivery.lossy).toBe(true);
+    path.run(50_000);
+    expect(path.delivery.lossy).toBe(false);
+  });
+
   test("a controller sends few probes into a dead path", () => {
     const path = new Path();
     path.gated = true;

@@ -195,7 +195,7 @@ export class LossyStage {
     });
   }
 
-  /** A group for every 20 ms, and another one each time until as much has gone ahead as is meant to. */
+  /** A group every 20 ms, and a second one each time until it is as far ahead as it should be. */
   #speak(): void {
     this.#publish();
     if (this.#ahead >= this.#aheadMs) return;
