@@ -10,22 +10,18 @@ test("a legacy frame is a QUIC varint of microseconds and the codec's bytes", ()
   expect(encodeLegacyFrame({ timestamp: fromMilliseconds(20), payload })).toEqual(bytesOf("80004e20f8fffe"));
   // The examples of RFC 9000, appendix A.1.
   for (const [hex, value] of [
-    ["c2197c5eff14e88c", undefined],
     ["9d7f3e7d", 494_878_333],
     ["7bbd", 15_293],
     ["25", 37],
   ] as const) {
-    if (value === undefined) {
-      expect(() => decodeLegacyFrame(bytesOf(hex), { keyframe: true })).toThrow(/must not be above 2\^53/);
-    } else {
-      expect(decodeLegacyFrame(bytesOf(hex), { keyframe: true })).toEqual({
-        timestamp: value,
-        payload: new Uint8Array(),
-        keyframe: true,
-      });
-      expect(encodeLegacyFrame({ timestamp: microseconds(value), payload: new Uint8Array() })).toEqual(bytesOf(hex));
-    }
+    expect(decodeLegacyFrame(bytesOf(hex), { keyframe: true })).toEqual({
+      timestamp: value,
+      payload: new Uint8Array(),
+      keyframe: true,
+    });
+    expect(encodeLegacyFrame({ timestamp: microseconds(value), payload: new Uint8Array() })).toEqual(bytesOf(hex));
   }
+  expect(() => decodeLegacyFrame(bytesOf("c2197c5eff14e88c"), { keyframe: true })).toThrow(/must not be above 2\^53/);
   // The wire allows a longer form than needed.
   expect(decodeLegacyFrame(bytesOf("4025"), { keyframe: false }).timestamp).toBe(37);
 });

@@ -13,6 +13,7 @@ import { type ConnectOptions, connect, toWebTransport } from "../transport/index
 import { Controller, type ControllerOptions, Listener } from "../watch/index.js";
 import { unsay } from "./support/command-line.js";
 import { NetRelay } from "./support/net-relay.js";
+import { until } from "./support/stage.js";
 
 // The library logs every subscription to the console.
 for (const level of ["debug", "warn", "info"] as const) vi.spyOn(console, level).mockImplementation(() => {});
@@ -26,15 +27,15 @@ afterEach(async () => {
 interface Door {
   readonly url: string;
   readonly connect: Omit<ConnectOptions, "signal">;
-  /** Whether the relay has a broadcast; undefined where that need not be waited for. */
-  readonly has?: (path: string) => boolean;
+  /** Waits until the relay has the publisher's broadcast, or has lost it; only a stock relay needs the wait. */
+  readonly settled: (isThere: boolean) => Promise<void>;
 }
 
 async function ours(backend: "quic" | "qmux", options: Partial<RelayOptions> = {}): Promise<Door> {
   const relay = new Relay({ host: "127.0.0.1", port: 0, ...options });
   closers.push(() => relay.close());
   await relay.listen();
-  return { url: `http://127.0.0.1:${relay.address.port}`, connect: { backends: [backend] } };
+  return { url: `http://127.0.0.1:${relay.address.port}`, connect: { backends: [backend] }, settled: async () => {} };
 }
 
 async function stock(): Promise<Door> {
@@ -43,7 +44,7 @@ async function stock(): Promise<Door> {
   return {
     url: relay.url,
     connect: { backends: ["quic"], certificateHashes: [relay.certificateHash] },
-    has: (path) => relay.has(path),
+    settled: (isThere) => until("the broadcast comes or goes", () => relay.has("demo.hang") === isThere),
   };
 }
 
@@ -75,7 +76,7 @@ async function controlled(door: Door, limits: Partial<RemoteControlLimits> = {})
     remote.attach(broadcast, connection);
     connection.publish(Moq.Path.from("demo.hang"), broadcast);
     closers.push(() => session.close());
-    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);
+    await door.settled(true);
     return session;
   };
   closers.push(() => remote.close());
@@ -171,7 +172,7 @@ describe.each([
     const broken = one.send({ op: "model", requestId: "again" }, payload);
     await expect.poll(() => Object.keys(one.stats().payloads)).toEqual(["again"]);
     session.close();
-    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(false);
+    await door.settled(false);
     await open();
     expect(await broken).toMatchObject({ outcome: "applied", requestId: "again" });
     expect(done.filter(({ operation }) => operation.op === "model")).toHaveLength(2);
@@ -194,7 +195,7 @@ describe.each([
     const publisher = new Publisher({ url: door.url, connect: door.connect, model, aheadMs: 500, control: true });
     closers.push(() => publisher.close());
     publisher.say(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
-    if (door.has) await expect.poll(() => door.has?.("demo.hang")).toBe(true);
+    await door.settled(true);
     const listener = new Listener({ url: door.url, broadcast: "demo", connect: door.connect, timeoutMs: 20_000 });
     listener.closed.catch(() => {});
     closers.push(() => listener.close());
@@ -362,10 +363,10 @@ describe("a publisher that takes control", () => {
     closers.push(() => rm(folder, { recursive: true }));
     const key = await generateKey("HS256");
     await writeFile(join(folder, "key.jwk"), JSON.stringify(key));
-    const { url, connect } = await ours("quic", { auth: { keys: folder } });
+    const door = await ours("quic", { auth: { keys: folder } });
     const doorOf = async (claims: Parameters<typeof signToken>[1]) => ({
-      url: `${url}/?jwt=${await signToken(key, { root: "", ...claims })}`,
-      connect,
+      ...door,
+      url: `${door.url}/?jwt=${await signToken(key, { root: "", ...claims })}`,
     });
     const { remote } = await controlled(await doorOf({ put: "demo.hang", get: "demo.control" }));
     const allowed = controller(await doorOf({ put: "demo.control/desk", get: "demo.hang" }), { id: "desk" });

@@ -136,15 +136,16 @@ describe("stock clients in Node", () => {
       while (received.size < groups) await read();
       expect([...received.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: groups }, (_, i) => i));
       for (const [sequence, times] of received) {
-        expect(times).toHaveLength(2);
         // Version 02 has no timestamps: the relay makes them up for a watcher of a later version.
-        if (spoken === "moq-lite-05" && toSpoken === "moq-lite-05")
-          expect(times).toEqual([1e6 + sequence * 40_000, 1e6 + sequence * 40_000 + 20_000]);
+        const isKept = spoken === "moq-lite-05" && toSpoken === "moq-lite-05";
+        const sent = [1e6 + sequence * 40_000, 1e6 + sequence * 40_000 + 20_000];
+        expect(times).toEqual(isKept ? sent : [expect.any(Number), expect.any(Number)]);
       }
 
       track.close();
       // A client of version 02 waits for `closed` of a stream it does not read, which the adapter settles only on a read.
-      if (toSpoken === "moq-lite-05") expect(await subscriber.recvGroup()).toBeUndefined();
+      const next = toSpoken === "moq-lite-05" ? await subscriber.recvGroup() : undefined;
+      expect(next).toBeUndefined();
       broadcast.close();
       await expect.poll(() => found.active.peek(), { timeout: LIMIT_MS }).toBeUndefined();
     },

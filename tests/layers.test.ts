@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
+import ts from "typescript";
 import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
@@ -129,6 +130,35 @@ test("no option type takes a callback: stages return values", () => {
 test("code, messages and docs avoid the words that CONTRIBUTING.md rules out", () => {
   const texts = all.filter((path) => isText(path) && !WORDLESS.has(path));
   expect(above(countBy(texts, FORBIDDEN), WORDS)).toEqual([]);
+});
+
+/** Whether a node of a syntax tree may never run, although the code around it does. */
+function isConditional(node: ts.Node, parent = node.parent): boolean {
+  if (ts.isIfStatement(parent)) return node !== parent.expression;
+  if (ts.isConditionalExpression(parent)) return node !== parent.condition;
+  if (ts.isBinaryExpression(parent))
+    return /^(&&|\|\||\?\?)$/.test(parent.operatorToken.getText()) && node === parent.right;
+  if (ts.isCallExpression(parent))
+    return /\.(catch|then|on|once)$/.test(parent.expression.getText()) && ts.isArrowFunction(node);
+  return ts.isCatchClause(parent) || ts.isCaseOrDefaultClause(parent);
+}
+
+test("every assertion runs: none stands behind a condition, in a catch, or in a callback of an event", () => {
+  const conditional: string[] = [];
+  let checked = 0;
+  for (const path of all.filter((each) => /\.test\.ts$|^tests\/support\//.test(each))) {
+    const file = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
+    const visit = (node: ts.Node, isHidden: boolean): void => {
+      if (ts.isCallExpression(node) && /^expect(\.poll)?$/.test(node.expression.getText())) {
+        checked++;
+        if (isHidden) conditional.push(`${path}:${file.getLineAndCharacterOfPosition(node.pos).line + 1}`);
+      }
+      ts.forEachChild(node, (child) => visit(child, isHidden || isConditional(child)));
+    };
+    visit(file, false);
+  }
+  expect(conditional).toEqual([]);
+  expect(checked).toBeGreaterThan(3000);
 });
 
 test("every test runs: none is skipped, singled out or given tries of its own", () => {

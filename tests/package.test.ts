@@ -126,10 +126,13 @@ test.concurrent("the container has everything the relay starts with, and accepts
   const image = join(project, "image");
   mkdirSync(image);
   const ignored = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
-  for (const [, path] of dockerfile.matchAll(/^COPY --from=build \/unsay\/(\S+)/gm)) {
-    if (path !== "dist" && path !== "node_modules") expect(ignored).not.toContain(path);
+  const paths = [...dockerfile.matchAll(/^COPY --from=build \/unsay\/(\S+)/gm)].map(([, path]) => path!);
+  const built = ["dist", "node_modules"];
+  expect(paths).toEqual(expect.arrayContaining(built));
+  expect(paths.filter((path) => ignored.includes(path) && !built.includes(path))).toEqual([]);
+  for (const path of paths) {
     if (path === "node_modules") symlinkSync(join(root, path), join(image, path));
-    else cpSync(join(root, path!), join(image, path!), { recursive: true });
+    else cpSync(join(root, path), join(image, path), { recursive: true });
   }
   const environment = assignments(/^ENV (.*)$/m.exec(dockerfile)![1]!);
   const [, script] = /^ENTRYPOINT \["node", "(.*)"\]$/m.exec(dockerfile)!;

@@ -173,10 +173,10 @@ describe("relay", () => {
     }
     const { sequence, frames } = await received;
     expect(frames.map(({ payload }) => [payload.length, payload[0]])).toEqual(Array(3).fill([300, sequence]));
-    if (from === "moq-lite-05" && to === "moq-lite-05")
-      expect(frames.map(({ timestamp }) => timestamp.as(Moq.Time.Timescale.MICRO) - sequence * 1000)).toEqual([
-        0, 10, 5,
-      ]);
+    const times = frames.map(({ timestamp }) => timestamp.as(Moq.Time.Timescale.MICRO) - sequence * 1000);
+    // Older versions have no timestamps: they come from the times of arrival.
+    const isKept = from === "moq-lite-05" && to === "moq-lite-05";
+    expect(times).toEqual(isKept ? [0, 10, 5] : Array(3).fill(expect.any(Number)));
   });
 
   test("a relay serves stock clients over WebSocket on the same port, also behind TLS", async () => {
@@ -441,6 +441,7 @@ describe("relay", () => {
     const { send } = await player.openBidirectional();
     await send.write(encodeSubscribe({ ...PLAIN, id: 3, broadcast: "demo.hang", track: "audio" }, 5));
     const byDatagram: number[] = [];
+    const datagrams: [subscribe: number, bytes: number][] = [];
     const receipts: Receipt[] = [];
     void (async () => {
       for (let body = await player.datagrams?.receive(); body; body = await player.datagrams?.receive()) {
@@ -448,7 +449,7 @@ describe("relay", () => {
         if (receipt.ok) receipts.push(receipt.receipt);
         if (receipt.ok) continue;
         const { subscribe, sequence, frame } = decodeDatagram(body);
-        expect([subscribe, frame.payload.length]).toEqual([3, 300]);
+        datagrams.push([subscribe, frame.payload.length]);
         byDatagram.push(sequence);
       }
     })();
@@ -498,6 +499,7 @@ describe("relay", () => {
     const copies = [...new Set(byDatagram)].map((sequence) => byDatagram.filter((other) => other === sequence).length);
     expect(copies.sort()).toEqual(Array(30).fill(2));
     expect(byStream.every((sequence) => sequence < start)).toBe(true);
+    expect(datagrams).toEqual(Array(60).fill([3, 300]));
 
     // The first group of a new epoch goes both ways, past the window, and an applied rewind is reported at once.
     for (let sequence = start + 30; sequence < start + 50; sequence++)

@@ -149,7 +149,8 @@ test("a packet is at its level whatever the decoder heard before it", async () =
         });
         expect(Math.max(...errors)).toBeLessThan(3);
         // SILK goes on from what was before: with another past it is too quiet at first.
-        if (application !== "voice" || frameMs === 5) expect(Math.min(...errors)).toBeGreaterThan(-3);
+        const isExact = application !== "voice" || frameMs === 5;
+        expect(Math.min(...errors)).toBeGreaterThan(isExact ? -3 : Number.NEGATIVE_INFINITY);
       }
     }
   }

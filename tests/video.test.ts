@@ -189,7 +189,7 @@ for (const withAudio of [false, true]) {
       expect(after.imagesShown - before).toBeGreaterThan(10);
       expect(after.discontinuities).toBe(COLOURS.length - 1);
       expect(after.staleMs).toBe(0);
-      if (withAudio) expect(after.playedMs).toBeGreaterThan(2000);
+      expect(after.playedMs).toSatisfy((ms) => (withAudio ? ms > 2000 : ms === 0));
       expect(await shown(page)).toEqual(["none", ...COLOURS]);
     } finally {
       await page.close();

@@ -61,6 +61,7 @@ test("speech and silence alternate, begin in order, and speech holds minSpeechMs
     minSpeechMs: fc.integer({ min: 0, max: 200 }),
     minSilenceMs: fc.integer({ min: 0, max: 300 }),
   });
+  let changes = 0;
   fc.assert(
     fc.property(fc.array(fc.boolean(), { maxLength: 400 }), settings, (hops, given) => {
       const detector = new SpeechDetector({ ...options, ...given });
@@ -78,8 +79,10 @@ test("speech and silence alternate, begin in order, and speech holds minSpeechMs
         const [least, most] = isSpeaking ? [given.minSpeechMs, Number.POSITIVE_INFINITY] : [0, 0];
         expect(voiced * 10).toBeGreaterThanOrEqual(least);
         expect(voiced * 10).toBeLessThanOrEqual(most);
+        changes++;
       });
     }),
     { seed: 14 },
   );
+  expect(changes).toBeGreaterThan(30);
 });

@@ -6,6 +6,7 @@ import { TARGETS } from "./targets.js";
 
 describe.each(TARGETS.map((target) => [target.name, target] as const))("the decoder of %s", (name, target) => {
   test("takes every valid input and all of its corpus", async () => {
+    expect(target.seeds.length).toBeGreaterThan(0);
     for (const seed of target.seeds) expect(await target.execute(seed)).toBeGreaterThanOrEqual(0);
     for (const seed of [...target.seeds, ...readCorpus(name)])
       expect(await faultOf(target, seed), Buffer.from(seed).toString("hex")).toBeUndefined();

@@ -77,10 +77,8 @@ describe("Resampler", () => {
         const output = convert(sine({ hz, ms: 500, rate }), rate);
         expect(output.length, `${rate} Hz`).toBe(Math.round((Math.round(rate * 0.5) * 48_000) / rate));
         expect(Math.abs(levelAt(output, hz)), `${rate} Hz`).toBeLessThan(0.1);
-        for (const image of [rate - hz, 1.5 * hz, 9000]) {
-          if (image < 24_000 && Math.abs(image - hz) > 200)
-            expect(levelAt(output, image), `${rate} Hz`).toBeLessThan(-75);
-        }
+        const images = [rate - hz, 1.5 * hz, 9000].filter((image) => image < 24_000 && Math.abs(image - hz) > 200);
+        expect(Math.max(...images.map((image) => levelAt(output, image))), `${rate} Hz`).toBeLessThan(-75);
       }
     }
   });

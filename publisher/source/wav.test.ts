@@ -141,11 +141,8 @@ describe("openWav", () => {
       fc.asyncProperty(fc.array(fc.tuple(fc.nat(base.length - 1), fc.nat(255)), { maxLength: 8 }), async (edits) => {
         const bytes = Uint8Array.from(base);
         for (const [at, value] of edits) bytes[at] = value;
-        try {
-          await decode(bytes);
-        } catch (error) {
-          expect(error).toBeInstanceOf(MediaError);
-        }
+        const outcome = await decode(bytes).catch((error: unknown) => error);
+        expect([Array, MediaError]).toContain((outcome as object).constructor);
       }),
       { seed: 11, numRuns: 500 },
     );

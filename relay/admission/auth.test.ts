@@ -76,16 +76,20 @@ test("every kind of key verifies its own tokens and nothing else does", async ()
 });
 
 test("keys made here sign, verify with their public part alone, and may list their uses as @moq/token does", async () => {
-  for (const algorithm of ["HS256", "HS512", "ES256", "ES384", "EdDSA"] as const) {
+  const verify = async (algorithm: Parameters<typeof generateKey>[0]) => {
     const key = { ...(await generateKey(algorithm)), key_ops: ["sign", "verify"] };
     const [again] = parseKeys(Buffer.from(JSON.stringify(key)).toString("base64url"), "test");
     const token = await signToken(again!, { root: "demo", get: "", exp: inFuture() });
     const auth = new Auth({ keys: await folder({ "key.jwk": key }) });
     expect(await auth.authorize(at("/demo", token))).toMatchObject({ root: "demo", put: [], get: ["demo"] });
-    if (key.kty === "oct") {
-      expect(() => publicKeyOf(key)).toThrow("has no public part");
-      continue;
-    }
+    return { key, token };
+  };
+  for (const algorithm of ["HS256", "HS512"] as const) {
+    const { key } = await verify(algorithm);
+    expect(() => publicKeyOf(key)).toThrow("has no public part");
+  }
+  for (const algorithm of ["ES256", "ES384", "EdDSA"] as const) {
+    const { key, token } = await verify(algorithm);
     const open = publicKeyOf(key);
     expect(open).toMatchObject({ kid: key.kid, x: expect.any(String) });
     expect(open).not.toHaveProperty("d");

@@ -210,13 +210,15 @@ describe("messages", () => {
     ];
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (garbage) => {
-        for (const decode of decoders) {
+        const errors = decoders.flatMap((decode) => {
           try {
             decode(new MessageReader(garbage));
+            return [];
           } catch (error) {
-            expect(error).toBeInstanceOf(ProtocolError);
+            return [error];
           }
-        }
+        });
+        expect(errors.filter((error) => !(error instanceof ProtocolError))).toEqual([]);
       }),
       { seed: 4, numRuns: 2000 },
     );
@@ -258,9 +260,8 @@ describe("groups", () => {
         expect(got.map(({ timestamp }) => timestamp)).toEqual(
           sent.map(({ timestamp }, index) => (timed ? timestamp : index + 1)),
         );
-        if (timed)
-          expect(hex(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("timed"))]))).toBe(hex(wire));
-        else expect(hex(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("plain"))]))).toBe(hex(wire));
+        const form = timed ? "timed" : "plain";
+        expect(hex(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes(form))]))).toBe(hex(wire));
         // Timestamps created from arrival times read back as such.
         const again = new FrameParser({ version: 5, maxFrameBytes: 200, stamp: () => 0 });
         const reread = again.push(concatenate([new Uint8Array(0), ...got.map((frame) => frame.bytes("timed"))]));

@@ -44,17 +44,18 @@ test("a speech that is heard to its end ends with its length, per listener, and 
   const speech = stage.say(whole(2000));
   const events: string[] = [];
   const reached: number[] = [];
+  const wrong: object[] = [];
   speech.on("started", ({ measured }) => events.push(`started ${measured}`));
   speech.on("progress", ({ ms, measured }) => {
     reached.push(ms);
-    expect(measured).toBe(true);
-    expect(ms).toBeLessThanOrEqual(spoken(stage) + WITHIN_MS);
+    if (!measured || ms > spoken(stage) + WITHIN_MS) wrong.push({ ms, measured });
   });
   speech.on("finished", ({ outcome }) => events.push(outcome));
   const end = await result(stage, speech.done);
   expect(end).toMatchObject({ outcome: "finished", heardMs: 2000, measured: true });
   expect(end.listeners).toEqual([{ id: 1, fromMs: 0, heardMs: 2000, measured: true }]);
   expect(events).toEqual(["started true", "finished"]);
+  expect(wrong).toEqual([]);
   expect(reached.length).toBeGreaterThan(10);
   expect(reached).toEqual([...reached].sort((one, other) => one - other));
   expect(speech.phase).toBe("done");
@@ -214,22 +215,26 @@ test("a new speech waits behind a paused one, or drops it on request", async () 
 });
 
 test("a speech that is interrupted or paused before it has a whole frame holds nothing up but what waits for its resume", async () => {
-  for (const act of ["interrupt", "pause"] as const) {
+  const begin = async (act: "interrupt" | "pause") => {
     const stage = new VirtualStage({ aheadMs: 600 });
     const first = stage.renderer.say(openAudio({ sampleRate: 48_000, format: "s16le" }), {});
     first.write(new Int16Array(480).fill(3000));
     await stage.runTo(50);
     void first[act]();
     await stage.runTo(100);
-    expect(first.phase).toBe(act === "pause" ? "paused" : "done");
-    const next = stage.say(whole(300));
-    if (act === "pause") {
-      await settled(stage, 1000);
-      expect([first.phase, next.phase, first.heardMs]).toEqual(["paused", "queued", 0]);
-      first.resume();
-      first.end();
-      expect(await result(stage, first.done)).toMatchObject({ outcome: "finished", heardMs: 10 });
-    } else expect(await first.done).toMatchObject({ outcome: "interrupted", heardMs: 0 });
-    expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 300 });
-  }
+    return { stage, first, phase: first.phase, next: stage.say(whole(300)) };
+  };
+  const interrupted = await begin("interrupt");
+  expect(interrupted.phase).toBe("done");
+  expect(await interrupted.first.done).toMatchObject({ outcome: "interrupted", heardMs: 0 });
+  expect(await result(interrupted.stage, interrupted.next.done)).toMatchObject({ outcome: "finished", heardMs: 300 });
+
+  const { stage, first, phase, next } = await begin("pause");
+  expect(phase).toBe("paused");
+  await settled(stage, 1000);
+  expect([first.phase, next.phase, first.heardMs]).toEqual(["paused", "queued", 0]);
+  first.resume();
+  first.end();
+  expect(await result(stage, first.done)).toMatchObject({ outcome: "finished", heardMs: 10 });
+  expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 300 });
 });
