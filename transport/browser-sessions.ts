@@ -1,6 +1,7 @@
 import { sleep, TransportError } from "../base/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "./browser.js";
 import { type Moq, openMoq, type RecordFormat } from "./moq.js";
+import { ATTEMPT_MS, backoffMs, SETTLED_MS } from "./path/backoff.js";
 import { endOf } from "./refusal.js";
 
 /** How to keep a page connected. */
@@ -26,12 +27,8 @@ export interface BrowserSession extends Moq {
 /** What keeping a page connected brings: a session, or why there was none or it ended; another attempt follows. */
 export type BrowserSessionEvent = BrowserSession | { readonly kind: "problem"; readonly error: unknown };
 
-/** Delay between attempts to connect: this share of the outage so far, within bounds, with a jitter of up to half. */
-const BACKOFF = { share: 0.1, leastMs: 100, mostMs: 4000 };
-/** A session that lasted this long ends the outage before it. */
-const SETTLED_MS = 5000;
-/** Once there was a session: an attempt that began while the network was away must not delay the next. */
-const ATTEMPT_MS = 4000;
+/** People wait before a page. */
+const BACKOFF = { maxMs: 4000 };
 
 /**
  * Keeps a page connected to a relay: opens one session after the other until the signal aborts. The reader serves each
@@ -60,8 +57,7 @@ export async function* browserSessions(
     }
     const now = performance.now();
     if (now - began >= SETTLED_MS) outageAt = now;
-    const waitMs = Math.min(Math.max((now - outageAt) * BACKOFF.share, BACKOFF.leastMs), BACKOFF.mostMs);
-    await sleep(waitMs * (1 - Math.random() / 2), signal);
+    await sleep(backoffMs(now - outageAt, Math.random(), BACKOFF), signal);
   }
 }
 

@@ -18,10 +18,11 @@ export {
   type TrackEvent,
 } from "./moq.js";
 export { type ClientOptions, validateClient } from "./options.js";
+export type { Backoff } from "./path/backoff.js";
 export { Liveness, probe, type WatchedSession, watchSession } from "./path/liveness.js";
 export { PathWatch } from "./path/path-watch.js";
 export { reach } from "./path/reach.js";
-export { type Backoff, Reconnector, type ReconnectorOptions, type ReconnectorState } from "./path/reconnector.js";
+export { Reconnector, type ReconnectorOptions, type ReconnectorState } from "./path/reconnector.js";
 export { MOQ_LITE_05 } from "./protocol.js";
 export { type NativeOptions, prepareNative } from "./quic/native.js";
 export { connectQuic, listenQuic, type QuicConnectOptions, type QuicListenOptions } from "./quic/quic.js";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Logger, validate } from "../base/index.js";
 import type { ConnectOptions } from "./connect.js";
-import type { Backoff } from "./path/reconnector.js";
+import type { Backoff } from "./path/backoff.js";
 
 /** Options that every client of a relay has. */
 export interface ClientOptions {

@@ -1,6 +1,6 @@
 import {
   type Clock,
-  fromSeconds,
+  fromMilliseconds,
   Inbox,
   InputError,
   type Microseconds,
@@ -12,15 +12,8 @@ import {
 } from "../../base/index.js";
 import { endOf } from "../refusal.js";
 import type { CloseInfo, Session } from "../session.js";
+import { ATTEMPT_MS, type Backoff, backoffMs, INITIAL_MS, SETTLED_MS } from "./backoff.js";
 import type { Liveness, WatchedSession } from "./liveness.js";
-
-/** Delays between attempts. */
-export interface Backoff {
-  /** Before the first retry, and the minimum before any other, in milliseconds. Default 100. */
-  readonly initialMs?: number;
-  /** Maximum, in milliseconds. Default 8000. */
-  readonly maxMs?: number;
-}
 
 /** The part of a session that a {@link Reconnector} needs. */
 export interface Reconnectable {
@@ -66,19 +59,9 @@ export interface Retry {
 /** State of a {@link Reconnector}. */
 export type ReconnectorState = "connecting" | "connected" | "waiting" | "closed";
 
-const INITIAL_MS = 100;
-const MAX_MS = 8000;
 /** How long after a failure the end of the session that caused it may arrive. */
 const ENDED_MS = 50;
-/** A session that lasted this long ends the outage before it; one that ends sooner is part of the outage. */
-const SETTLED = fromSeconds(5);
-/** Delay between attempts as a share of the outage so far: it lengthens any outage only a little. */
-const SHARE = 0.1;
-/**
- * Maximum duration of an attempt once there was a session, so that one begun while the network was away does not delay
- * the next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.
- */
-const ATTEMPT_MS = 4000;
+const SETTLED = fromMilliseconds(SETTLED_MS);
 /** How long a session lasts before a better carrier is tried, doubled with every attempt. */
 const UPGRADE_MS = { first: 30_000, most: 600_000 };
 /** How long the users of a session may take to end before the next session starts. */
@@ -91,8 +74,7 @@ interface Served<S> {
 }
 
 /**
- * Keeps a session open: opens one, and another whenever it ends. The delay before an attempt grows with the outage and
- * is spread over its upper half, so that the clients of a restarted relay do not all return at once.
+ * Keeps a session open: opens one, and another whenever it ends, after the delay of {@link backoffMs}.
  *
  * A session whose path falls silent gets a rival: the reconnector opens a new one beside it, which replaces it unless
  * the old path comes back first. So a dead path is replaced within seconds, and a peer that only stalled for a while is
@@ -171,9 +153,8 @@ export class Reconnector<S extends Reconnectable = Session> {
   }
 
   #waitMs(): number {
-    const { backoff: { initialMs = INITIAL_MS, maxMs = MAX_MS } = {}, random = Math.random } = this.#options;
-    const outageMs = toMilliseconds(microseconds(this.#clock() - this.#outageAt));
-    return Math.min(Math.max(initialMs, outageMs * SHARE), maxMs) * (0.5 + random() / 2);
+    const { backoff, random = Math.random } = this.#options;
+    return backoffMs(toMilliseconds(microseconds(this.#clock() - this.#outageAt)), random(), backoff);
   }
 
   async #sleep(ms: number): Promise<void> {
