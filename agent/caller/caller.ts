@@ -141,9 +141,9 @@ const listening = {
 /** What every client of a relay has is checked by `validateClient`. */
 const broadcastSchema = z.strictObject({
   ...listening,
-  url: z.unknown().optional(),
+  url: z.custom<BroadcastCallerOptions["url"]>(),
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
-  connect: z.unknown().optional(),
+  connect: z.custom<BroadcastCallerOptions["connect"]>(),
   jitterMs: z.number().min(0).max(10_000).default(20),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
 });
@@ -199,11 +199,11 @@ export class Caller extends EventEmitter<CallerEvents> {
     const { agent } = this.#options;
     this.#detector = new SpeechDetector({ ...this.#options, level: new EchoGate({ agent, ...this.#options }) });
     this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
-    if ("audio" in options) this.#input = new SourceInput(sourceOf(options.audio), clock);
+    if ("audio" in this.#options) this.#input = new SourceInput(sourceOf(this.#options.audio), clock);
     else {
       const sink = new HeardInput(clock);
       this.#input = sink;
-      this.#listener = this.#listen(options, sink);
+      this.#listener = this.#listen(this.#options, sink);
     }
     this.closed = this.#run().then(
       () => null,
@@ -249,9 +249,8 @@ export class Caller extends EventEmitter<CallerEvents> {
     await this.close();
   }
 
-  #listen(options: BroadcastCallerOptions, sink: HeardInput): Listener {
-    const { url, broadcast, connect, logger } = options;
-    const { jitterMs, timeoutMs } = validate("Caller", broadcastSchema, options);
+  #listen(options: z.output<typeof broadcastSchema>, sink: HeardInput): Listener {
+    const { url, broadcast, connect, jitterMs, timeoutMs, logger } = options;
     const listener = new Listener({
       url,
       broadcast,
