@@ -1,21 +1,7 @@
-import { afterEach, expect, test } from "vitest";
-import { generateKey, loadRelay, Relay, signToken } from "../relay/index.js";
+import { expect, test } from "vitest";
+import { generateKey, loadRelay, signToken } from "../relay/index.js";
 import { unsay } from "./support/command-line.js";
-
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startRelay(
-  options: ConstructorParameters<typeof Relay>[0] = {},
-): Promise<{ relay: Relay; url: string }> {
-  const relay = new Relay({ port: 0, ...options });
-  const { host, port } = await relay.listen();
-  cleanups.push(() => relay.close());
-  return { relay, url: `http://${host}:${port}` };
-}
+import { startRelay } from "./support/relay.js";
 
 const SMALL = { watchers: 4, seconds: 1, perSecond: 50, payloadBytes: 160, signal: new AbortController().signal };
 
@@ -45,7 +31,7 @@ test("a load run counts the watchers that could not join, and fails without the 
   const key = await generateKey("HS256");
   const closed = await startRelay({ auth: { public: { get: ["/"] } } });
   await expect(loadRelay({ ...options, url: closed.url })).rejects.toMatchObject({ code: "NOT_GRANTED" });
-  const foreign = `${closed.url}/?jwt=${await signToken(key, { put: "", get: "" })}`;
+  const foreign = `${closed.url}?jwt=${await signToken(key, { put: "", get: "" })}`;
   await expect(loadRelay({ ...options, url: foreign })).rejects.toMatchObject({ code: "UNAUTHORIZED" });
 });
 

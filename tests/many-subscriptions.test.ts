@@ -1,11 +1,9 @@
 import * as Moq from "@kixelated/moq";
-import { afterEach, beforeAll, expect, test, vi } from "vitest";
-import { Relay } from "../relay/index.js";
-import { connect, toWebTransport } from "../transport/index.js";
+import { beforeAll, expect, test, vi } from "vitest";
+import { dialMoq, startRelay } from "./support/relay.js";
 
 /** A session's peer allows it a hundred streams each way at once. */
 const ROUNDS = 150;
-const cleanups: (() => unknown)[] = [];
 
 beforeAll(() => {
   // The MoQ package logs every stream to the console.
@@ -13,28 +11,15 @@ beforeAll(() => {
     vi.spyOn(console, method).mockImplementation(() => {});
 });
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function client(url: string) {
-  const session = await connect(url, { backends: ["quic"] });
-  cleanups.push(() => session.close());
-  return Moq.Connection.connect(new URL(url), { transport: toWebTransport(session) });
-}
-
 test("one session asks for tracks and groups a hundred and fifty times over, and no stream of a request is left open", async () => {
-  const relay = new Relay({ port: 0, limits: { trackIdleMs: 1 } });
-  const { host, port } = await relay.listen();
-  cleanups.push(() => relay.close());
-  const url = `http://${host}:${port}/`;
+  const { url } = await startRelay({ limits: { trackIdleMs: 1 } });
 
   const broadcast = new Moq.Broadcast.Producer();
   const tracks = Array.from({ length: ROUNDS }, (_, round) =>
     // Groups that are as old are gone: a busy machine takes a while for the rounds.
     broadcast.createTrack(`track${round}`, { timescale: Moq.Time.Timescale.MICRO, latencyMax: 60_000 }),
   );
-  (await client(url)).publish(Moq.Path.from("demo.hang"), broadcast);
+  (await dialMoq(url)).moq.publish(Moq.Path.from("demo.hang"), broadcast);
   tracks.forEach((track, round) => {
     const group = new Moq.Group.Producer(round);
     track.writeGroup(group);
@@ -42,7 +27,7 @@ test("one session asks for tracks and groups a hundred and fifty times over, and
     group.close();
   });
 
-  const watcher = await client(url);
+  const { moq: watcher } = await dialMoq(url);
   const announcements = watcher.announced();
   while ((await announcements.next())?.path !== "demo.hang");
   const consumer = watcher.consume(Moq.Path.from("demo.hang"));

@@ -2,35 +2,24 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { Publisher } from "../publisher/index.js";
-import { Relay, type RelayOptions, signToken, type TokenKey } from "../relay/index.js";
+import { signToken, type TokenKey } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
+import { startRelay } from "./support/relay.js";
 import { endOf } from "./support/stage.js";
 
 const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startRelay(options: RelayOptions = {}): Promise<string> {
-  const relay = new Relay({ port: 0, ...options });
-  const { host, port } = await relay.listen();
-  cleanups.push(() => relay.close());
-  return `http://${host}:${port}/`;
-}
-
 async function withKeys(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "unsay-refusals-"));
-  cleanups.push(() => rm(directory, { recursive: true }));
+  onTestFinished(() => rm(directory, { recursive: true }));
   await writeFile(join(directory, "key.jwk"), JSON.stringify(key));
-  return startRelay({ auth: { keys: directory } });
+  return (await startRelay({ auth: { keys: directory } })).url;
 }
 
 function publish(url: string, backend: "quic" | "qmux", broadcast = "demo"): Publisher {
   const publisher = new Publisher({ url, broadcast, connect: { backends: [backend] } });
-  cleanups.push(() => publisher.close());
+  onTestFinished(() => publisher.close());
   return publisher;
 }
 
@@ -56,27 +45,27 @@ test.each(["quic", "qmux"] as const)(
 
     const options = { url: `${url}?jwt=${token}`, connect: { backends: [backend] } };
     const stranger = new Listener({ ...options, broadcast: "other/voice" });
-    cleanups.push(() => stranger.close());
+    onTestFinished(() => stranger.close());
     expect(await endOf(stranger)).toMatchObject({
       code: "NOT_GRANTED",
       message: "The token grants neither publishing nor watching other/voice.",
     });
     const forged = new Listener({ ...options, url: `${url}?jwt=a.b.c`, broadcast: "stage/voice" });
-    cleanups.push(() => forged.close());
+    onTestFinished(() => forged.close());
     expect(await endOf(forged)).toMatchObject({ code: "UNAUTHORIZED", message: "The token is not a JWT." });
   },
 );
 
 test("a publisher without its relay emits a problem that a retry can mend, and continues", async () => {
   const publisher = new Publisher({ url: "https://127.0.0.1:1" });
-  cleanups.push(() => publisher.close());
+  onTestFinished(() => publisher.close());
   const [problem] = await once(publisher, "problem");
   expect(problem).toMatchObject({ retryable: true, message: expect.stringContaining("nothing listens on that port") });
   expect(publisher.state).toBe("connecting");
 });
 
 test("a publisher that does not trust the relay's certificate ends with that reason", async () => {
-  const url = (await startRelay()).replace("http:", "https:");
+  const url = (await startRelay()).url.replace("http:", "https:");
   expect(await endOf(new Publisher({ url }))).toMatchObject({
     code: "CERTIFICATE_UNTRUSTED",
     retryable: false,

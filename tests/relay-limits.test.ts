@@ -1,7 +1,6 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { ByteWriter } from "../base/index.js";
 import { GROUP_COST } from "../relay/broadcast/cached-group.js";
-import { Relay, type RelayLimits } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
 import { Code } from "../relay/wire/code.js";
 import { FRAME_COST } from "../relay/wire/group.js";
@@ -9,33 +8,16 @@ import { encodeClientSetup } from "../relay/wire/setup.js";
 import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
 import { decodeTrackRequest, encodeFetch, encodeTrackInfo } from "../relay/wire/track.js";
-import { type Backend, type BidirectionalStream, connect, type Session } from "../transport/index.js";
+import { type BidirectionalStream, connect, type Session } from "../transport/index.js";
+import { dial, startRelay } from "./support/relay.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
 /** A busy machine may take its time. */
 const SOON = { timeout: 10_000 };
 /** What a group of one frame takes beside its payload. */
 const COST = GROUP_COST + FRAME_COST;
-const cleanups: (() => unknown)[] = [];
 // A stream that is collected as garbage ends.
 const held: unknown[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startRelay(limits: Partial<RelayLimits>): Promise<{ relay: Relay; url: string }> {
-  const relay = new Relay({ port: 0, limits });
-  const { host, port } = await relay.listen();
-  cleanups.push(() => relay.close());
-  return { relay, url: `http://${host}:${port}/` };
-}
-
-async function dial(url: string, backend: Backend = "quic"): Promise<Session> {
-  const session = await connect(url, { backends: [backend] });
-  cleanups.push(() => session.close());
-  return session;
-}
 
 /** Opens a stream with a request on it. */
 async function request(session: Session, bytes: Uint8Array): Promise<BidirectionalStream> {
@@ -87,10 +69,12 @@ function publish(session: Session, suffixes: readonly string[]): number[] {
 
 test("a relay refuses requests beyond a limit with a code and counts them, and all sessions continue", async () => {
   const { relay, url } = await startRelay({
-    subscriptionsPerSession: 2,
-    requestsPerSession: 4,
-    tracksPerBroadcast: 2,
-    broadcasts: 1,
+    limits: {
+      subscriptionsPerSession: 2,
+      requestsPerSession: 4,
+      tracksPerBroadcast: 2,
+      broadcasts: 1,
+    },
   });
   const subscriptions = publish(await dial(url), ["a.hang", "b.hang"]);
   await expect.poll(() => relay.stats().broadcasts).toBe(1);
@@ -129,7 +113,7 @@ test("a relay refuses requests beyond a limit with a code and counts them, and a
 });
 
 test("a path or message that is too long or too deep ends its session with a code, and no other", async () => {
-  const { relay, url } = await startRelay({ pathBytes: 80, messageBytes: 256, frameBytes: 1000 });
+  const { relay, url } = await startRelay({ limits: { pathBytes: 80, messageBytes: 256, frameBytes: 1000 } });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang"]);
   await expect.poll(() => relay.stats().broadcasts).toBe(1);
@@ -167,7 +151,7 @@ test("a path or message that is too long or too deep ends its session with a cod
 });
 
 test("a limit covers all tracks of a broadcast: the oldest groups are evicted and counted", async () => {
-  const { relay, url } = await startRelay({ cacheBytesPerBroadcast: 30_000 });
+  const { relay, url } = await startRelay({ limits: { cacheBytesPerBroadcast: 30_000 } });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang", "b.hang"]);
   await expect.poll(() => relay.stats().broadcasts).toBe(2);
@@ -240,9 +224,9 @@ test("a limit covers all tracks of a broadcast: the oldest groups are evicted an
 });
 
 test("a client that offers only versions of moq-transport learns that the relay speaks none of them", async () => {
-  const { relay, url } = await startRelay({});
+  const { relay, url } = await startRelay();
   const client = await connect(url, { backends: ["quic"], protocols: ["moql"] });
-  cleanups.push(() => client.close());
+  onTestFinished(() => client.close());
   const draft14 = 0xff00000e;
   await request(client, encodeClientSetup([draft14]));
   expect(await client.closed).toMatchObject({
@@ -253,21 +237,23 @@ test("a client that offers only versions of moq-transport learns that the relay 
 });
 
 test("a relay limits sessions from one address where the carrier provides the address", async () => {
-  const { relay, url } = await startRelay({ sessionsPerAddress: 2 });
-  const [first] = [await dial(url, "qmux"), await dial(url, "qmux")];
-  await expect(dial(url, "qmux")).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
+  const { relay, url } = await startRelay({ limits: { sessionsPerAddress: 2 } });
+  const [first] = [await dial(url, { backends: ["qmux"] }), await dial(url, { backends: ["qmux"] })];
+  await expect(dial(url, { backends: ["qmux"] })).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
   expect(relay.stats().counters.sessionsRefused.address).toBe(1);
   first.close();
   await expect.poll(() => relay.stats().sessions).toBe(1);
-  await dial(url, "qmux");
+  await dial(url, { backends: ["qmux"] });
   await expect.poll(() => relay.stats().counters.sessionsAccepted).toBe(3);
 });
 
 test("requests for missing tracks are refused at once, or at the cost of the session that asks", async () => {
   const { relay, url } = await startRelay({
-    unansweredPerSession: 5,
-    unansweredPerBroadcast: 6,
-    tracksPerBroadcast: 2,
+    limits: {
+      unansweredPerSession: 5,
+      unansweredPerBroadcast: 6,
+      tracksPerBroadcast: 2,
+    },
   });
   const subscriptions = publish(await dial(url), ["a.hang"]);
   await expect.poll(() => relay.stats().broadcasts, SOON).toBe(1);
@@ -296,7 +282,7 @@ test("requests for missing tracks are refused at once, or at the cost of the ses
 });
 
 test("a relay holds incomplete frames and frames without a byte only up to their limits", async () => {
-  const { relay, url } = await startRelay({ partialBytesPerSession: 100_000, framesPerGroup: 1000 });
+  const { relay, url } = await startRelay({ limits: { partialBytesPerSession: 100_000, framesPerGroup: 1000 } });
   const publisher = await dial(url);
   const subscriptions = publish(publisher, ["a.hang"]);
   await expect.poll(() => relay.stats().broadcasts, SOON).toBe(1);

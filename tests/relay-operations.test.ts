@@ -2,33 +2,16 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { Relay, type RelayOptions, signToken, type TokenKey } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk } from "../relay/wire/announce.js";
 import { StreamReader, StreamType } from "../relay/wire/stream.js";
 import { encodeSubscribe } from "../relay/wire/subscribe.js";
 import { certificateHash, connect, createCertificate, loadCertificate, type Session } from "../transport/index.js";
 import { refused as refusedWith } from "./support/refused.js";
+import { dial, startRelay } from "./support/relay.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startRelay(options: RelayOptions = {}): Promise<{ relay: Relay; url: string }> {
-  const relay = new Relay({ port: 0, ...options });
-  const { host, port } = await relay.listen();
-  cleanups.push(() => relay.close());
-  return { relay, url: `http://${host}:${port}/` };
-}
-
-async function dial(url: string): Promise<Session> {
-  const session = await connect(url, { backends: ["quic"] });
-  cleanups.push(() => session.close());
-  return session;
-}
 
 /** Announces broadcasts on the stream that the relay asks on. */
 async function announce(session: Session, suffixes: readonly string[]): Promise<void> {
@@ -40,7 +23,7 @@ async function announce(session: Session, suffixes: readonly string[]): Promise<
 
 test("tokens limit publishing and watching, and end the session when they expire", async () => {
   const directory = await mkdtemp(join(tmpdir(), "unsay-relay-"));
-  cleanups.push(() => rm(directory, { recursive: true }));
+  onTestFinished(() => rm(directory, { recursive: true }));
   const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
   await writeFile(join(directory, "key.jwk"), JSON.stringify(key));
   const { relay, url } = await startRelay({ auth: { keys: directory, public: { get: ["open"] } } });
@@ -91,7 +74,7 @@ test("a silent client is closed in time, unless its version has nothing to send"
   const { relay, url } = await startRelay({ limits: { handshakeMs: 300 } });
   const quiet = await dial(url);
   const older = await connect(url, { backends: ["quic"], protocols: ["moq-lite-04"] });
-  cleanups.push(() => older.close());
+  onTestFinished(() => older.close());
   const publisher = await dial(url);
   await announce(publisher, ["a.hang"]);
   expect(await quiet.closed).toMatchObject({ closeCode: 3 });
@@ -126,7 +109,7 @@ test("the operations port serves metrics, health and broadcasts, and a drain ask
 
 test("a rotated certificate appears at once on the same port: hash, HTTPS, QUIC; WebSocket sessions stay", async () => {
   const directory = await mkdtemp(join(tmpdir(), "unsay-relay-"));
-  cleanups.push(() => rm(directory, { recursive: true }));
+  onTestFinished(() => rm(directory, { recursive: true }));
   const paths = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
   const write = async ({ cert, key }: { cert: string; key: string }) => {
     await writeFile(paths.cert, cert);
@@ -136,7 +119,7 @@ test("a rotated certificate appears at once on the same port: hash, HTTPS, QUIC;
   const [firstHash, secondHash, thirdHash] = [first, second, third].map(({ cert }) => certificateHash(cert));
   await write(first);
   const certificate = await loadCertificate(paths);
-  cleanups.push(() => certificate.close());
+  onTestFinished(() => certificate.close());
   const { relay, url } = await startRelay({ certificate });
   const { port } = relay.address;
   const served = async () => (await fetch(`${url}certificate.sha256`)).text();
@@ -153,7 +136,7 @@ test("a rotated certificate appears at once on the same port: hash, HTTPS, QUIC;
 
   const quic = await dial(url);
   const webSocket = await connect(url, { backends: ["qmux"] });
-  cleanups.push(() => webSocket.close());
+  onTestFinished(() => webSocket.close());
   await expect.poll(() => relay.stats().sessions).toBe(2);
   await write(second);
   await quic.closed;

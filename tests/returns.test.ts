@@ -1,24 +1,14 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
 import { endlessTone, freePort, spawnScript } from "./support/outage.js";
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+import { startRelay } from "./support/relay.js";
 
 async function spawned(script: string, ...args: readonly (string | number)[]) {
   const child = await spawnScript(script, ...args);
-  cleanups.push(() => child.kill("SIGKILL"));
+  onTestFinished(() => void child.kill("SIGKILL"));
   return child;
-}
-
-async function startRelay(options: ConstructorParameters<typeof Relay>[0] = {}): Promise<string> {
-  const relay = new Relay({ port: 0, ...options });
-  cleanups.push(() => relay.close());
-  return `http://127.0.0.1:${(await relay.listen()).port}`;
 }
 
 /** A listener, and all the samples that its speaker played. */
@@ -29,7 +19,7 @@ function listen(url: string): { listener: Listener; played: number[] } {
   };
   const sink = { write, close: async () => {} };
   const listener = new Listener({ url, broadcast: "demo", timeoutMs: 60_000, sink });
-  cleanups.push(() => listener.close());
+  onTestFinished(() => listener.close());
   return { listener, played };
 }
 
@@ -51,7 +41,7 @@ const isSilent = (played: readonly number[]) => played.length > 9600 && Math.max
 test("a listener follows a publisher that is killed and restarted with a fresh clock, and plays no sample of its old run", {
   timeout: 60_000,
 }, async () => {
-  const url = await startRelay();
+  const { url } = await startRelay();
   const { listener, played } = listen(url);
   const first = await spawned("outage-publisher.ts", url, 500);
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
@@ -72,9 +62,9 @@ test("listeners of an edge keep hearing after its upstream relay was killed and 
   const upstream = await spawned("outage-relay.ts", port);
   const url = `http://127.0.0.1:${port}`;
   const publisher = new Publisher({ url, broadcast: "demo", connect: { backends: ["quic"] } });
-  cleanups.push(() => publisher.close());
+  onTestFinished(() => publisher.close());
   publisher.say(await endlessTone(500));
-  const { listener, played } = listen(await startRelay({ upstream: { url, backends: ["quic"] } }));
+  const { listener, played } = listen((await startRelay({ upstream: { url, backends: ["quic"] } })).url);
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
   upstream.kill("SIGKILL");
   await expect.poll(() => isSilent(played)).toBe(true);
@@ -89,11 +79,11 @@ test("a reply that is resumed, or a knob that changes, while the relay is away e
   timeout: 60_000,
 }, async () => {
   const relay = new Relay({ port: 0 });
-  cleanups.push(() => relay.close());
+  onTestFinished(() => relay.close());
   const { port } = await relay.listen();
   const url = `http://127.0.0.1:${port}`;
   const publisher = new Publisher({ url, broadcast: "demo", codec: "pcm" });
-  cleanups.push(() => publisher.close());
+  onTestFinished(() => publisher.close());
   const { listener, played } = listen(url);
   await expect.poll(() => listener.stats().state).toBe("ready");
   const length = 4 * 48_000;
@@ -111,7 +101,7 @@ test("a reply that is resumed, or a knob that changes, while the relay is away e
   publisher.set({ bypass: true });
   const before = played.length;
   const again = new Relay({ port });
-  cleanups.push(() => again.close());
+  onTestFinished(() => again.close());
   await again.listen();
   await expect.poll(() => played.findLast((sample) => sample > 0.1) ?? 0, { timeout: 20_000 }).toBeGreaterThan(0.88);
   await publisher.drained();

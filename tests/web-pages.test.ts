@@ -1,21 +1,10 @@
 import { request } from "node:http";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
-import { Relay, type RelayOptions } from "../relay/index.js";
+import { Relay } from "../relay/index.js";
 import { Demo } from "../src/demo/demo.js";
 import { createLogger } from "../src/log.js";
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startRelay(options: RelayOptions = {}): Promise<{ relay: Relay; port: number }> {
-  const relay = new Relay({ port: 0, opsPort: 0, ...options });
-  cleanups.push(() => relay.close());
-  const { port } = await relay.listen();
-  return { relay, port };
-}
+import { startRelay } from "./support/relay.js";
 
 /** What a WebSocket to the relay meets: "open", or the HTTP status of its refusal. */
 function dial(port: number, headers: Record<string, string>): Promise<string | number | undefined> {
@@ -50,7 +39,7 @@ function get(port: number, path: string, headers: Record<string, string>, body?:
 }
 
 test("a web page of another site gets neither a session nor an answer of a relay on loopback, whatever name it uses", async () => {
-  const { relay, port } = await startRelay();
+  const { relay, port } = await startRelay({ opsPort: 0 });
   const evil = "http://evil.example";
   expect(await dial(port, {})).toBe("open");
   expect(await dial(port, { Origin: "http://localhost:5173" })).toBe("open");
@@ -76,6 +65,7 @@ test("a web page of another site gets neither a session nor an answer of a relay
 
 test("a relay accepts the pages and names of its settings", async () => {
   const { relay, port } = await startRelay({
+    opsPort: 0,
     allowedHosts: ["relay.example"],
     allowedOrigins: ["https://app.example"],
   });
@@ -89,7 +79,7 @@ test("a relay accepts the pages and names of its settings", async () => {
 
 test("only the demo's own page can use its controls", async () => {
   const demo = await Demo.start({ port: 0, keepSeconds: 1, control: false, logger: createLogger("silent", () => {}) });
-  cleanups.push(() => demo.close());
+  onTestFinished(() => demo.close());
   const port = Number(new URL(demo.pageUrl).port);
   const origin = `http://localhost:${port}`;
   const json = { "Content-Type": "application/json" };
