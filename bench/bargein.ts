@@ -1,5 +1,6 @@
 import type { Link } from "../tests/support/impairment.js";
 import { type BargeIn, Call } from "./bargein/call.js";
+import { ESTIMATES, estimateRows } from "./bargein/estimates.js";
 import { FALSE_TRIGGERS, falseTriggerRows } from "./bargein/false-triggers.js";
 import { startCaller } from "./bargein/far-end.js";
 import { checkProperties, PROPERTIES } from "./bargein/properties.js";
@@ -33,7 +34,7 @@ const MAX_FAILURES = 5;
 export const bench: Bench = {
   name: "bargein",
   description: "How soon an agent falls silent when its caller speaks, and which words it knows were heard.",
-  conditions: [...CONDITIONS.map(({ name }) => name), FALSE_TRIGGERS, ...Object.keys(PROPERTIES)],
+  conditions: [...CONDITIONS.map(({ name }) => name), FALSE_TRIGGERS, ESTIMATES, ...Object.keys(PROPERTIES)],
   async run(context) {
     const { quick, only, seed, progress, log } = context;
     const random = seededRandom(seed);
@@ -53,6 +54,7 @@ export const bench: Bench = {
     }
     bar.stop();
     if (only === undefined || only === FALSE_TRIGGERS) rows.push(...(await falseTriggerRows(context)));
+    if (only === undefined || only === ESTIMATES) rows.push(...(await estimateRows(context)));
     rows.push(...(await checkProperties(context)));
     log("Control: the same answer sent whole over a WebSocket to a player that a message clears at the same decision.");
     log("Its TCP is emulated and kind: no slow start, and all that a flight loses comes with its next round trip.");

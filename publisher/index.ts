@@ -37,7 +37,7 @@ export type { InterruptedSpeech, Interruption } from "./speech/interrupts.js";
 export type { SayOptions, SpeechSource } from "./speech/renderer.js";
 export type { Speech, SpeechEvents, SpeechPhase, SpeechPiece } from "./speech/speech.js";
 export type { SpeechListener, SpeechOutcome, SpeechProgress, SpeechResult } from "./speech/speech-state.js";
-export type { WordTiming } from "./speech/words.js";
+export type { WordTiming } from "./speech/words/words.js";
 export type { PublisherStats } from "./stats.js";
 export { levelDb, SILENCE_DB } from "./tracks/level.js";
 export { type Knobs, knobsSchema, Mixer } from "./tracks/mixer.js";

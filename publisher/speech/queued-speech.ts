@@ -8,8 +8,8 @@ import type { Block, SourceRenderer } from "./source-renderer.js";
 import { Speech, type SpeechControl, type SpeechPhase } from "./speech.js";
 import { type HeardReport, type SpeechOutcome, SpeechState } from "./speech-state.js";
 import { SpeechTimeline } from "./speech-timeline.js";
-import { VoicedAudio } from "./voiced-audio.js";
-import { Words, type WordTiming } from "./words.js";
+import { SpokenAudio } from "./words/spoken-audio.js";
+import { Words, type WordTiming } from "./words/words.js";
 
 /** A position where rendering can restart. */
 export interface Checkpoint {
@@ -46,7 +46,7 @@ export class QueuedSpeech {
   readonly timeline = new SpeechTimeline();
   readonly #options: QueuedSpeechOptions;
   readonly #words: Words;
-  readonly #voiced: VoicedAudio;
+  readonly #spoken: SpokenAudio;
   #source: AudioSource;
   #renderer: SourceRenderer | undefined;
   #state: SpeechState;
@@ -73,9 +73,9 @@ export class QueuedSpeech {
     this.id = options.id;
     this.#source = options.source;
     this.#renderer = options.renderer;
-    this.#words = new Words(options.text);
+    this.#spoken = new SpokenAudio(options.source.channels);
+    this.#words = new Words(options.text, this.#spoken);
     this.#words.add(options.words ?? []);
-    this.#voiced = new VoicedAudio(options.source.channels);
     this.#state = this.#newState(0, false);
     this.#speech = this.#newSpeech();
   }
@@ -160,7 +160,7 @@ export class QueuedSpeech {
     const frames = dry.length / channels;
     const { position } = this.timeline;
     this.timeline.write(at, frames);
-    this.#voiced.write(position, dry.subarray((frames - (this.timeline.position - position)) * channels));
+    this.#spoken.write(position, dry.subarray((frames - (this.timeline.position - position)) * channels));
     if (checkpoint === undefined) return;
     const added = { position: at + frames, states: checkpoint };
     this.#checkpoints = [...this.#checkpoints.slice(1 - MAX_CHECKPOINTS), added];
@@ -339,7 +339,7 @@ export class QueuedSpeech {
 
   #newState(heard: number, measured: boolean): SpeechState {
     const before = heard > 0 ? { from: this.#state.from } : {};
-    return new SpeechState({ words: this.#words, voiced: this.#voiced, heard, measured, ...before });
+    return new SpeechState({ words: this.#words, heard, measured, ...before });
   }
 
   #newSpeech(continues?: Speech): Speech {

@@ -15,7 +15,7 @@ import { Revisions } from "./revisions.js";
 import type { Block, SourceRenderer } from "./source-renderer.js";
 import type { Speech, SpeechControl } from "./speech.js";
 import { SpeechQueue } from "./speech-queue.js";
-import type { WordTiming } from "./words.js";
+import type { WordTiming } from "./words/words.js";
 
 /** Options of {@link Renderer}. */
 export interface RendererOptions {

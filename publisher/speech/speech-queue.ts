@@ -6,7 +6,7 @@ import type { Playheads } from "./playback.js";
 import { QueuedSpeech, type TakenBack } from "./queued-speech.js";
 import type { SourceRenderer } from "./source-renderer.js";
 import type { Speech, SpeechControl, SpeechPhase } from "./speech.js";
-import type { WordTiming } from "./words.js";
+import type { WordTiming } from "./words/words.js";
 
 /** Interrupted speeches, in order, kept for `resume`. */
 interface Interrupted {

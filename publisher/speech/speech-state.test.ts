@@ -2,14 +2,13 @@ import { expect, test } from "vitest";
 import { microseconds } from "../../base/index.js";
 import { SpeechState, type SpeechStateOptions } from "./speech-state.js";
 import { SpeechTimeline } from "./speech-timeline.js";
-import { VoicedAudio } from "./voiced-audio.js";
-import { Words } from "./words.js";
+import { Words } from "./words/words.js";
 
 /** Four words of a second each. */
 function speech(options: Partial<SpeechStateOptions> = {}) {
   const words = new Words("One two three four.");
   words.add(["One", "two", "three", "four."].map((text, at) => ({ text, startMs: 1000 * at, durationMs: 1000 })));
-  const state = new SpeechState({ words, voiced: new VoicedAudio(1), ...options });
+  const state = new SpeechState({ words, ...options });
   const timeline = new SpeechTimeline();
   timeline.write(0, 4 * 48_000);
   /** A report of each listener: its position in milliseconds. */

@@ -1,8 +1,7 @@
 import { toPosition } from "../tracks/position.js";
 import type { Playheads } from "./playback.js";
 import type { SpeechTimeline } from "./speech-timeline.js";
-import type { VoicedAudio } from "./voiced-audio.js";
-import type { HeardText, Words, WordTiming } from "./words.js";
+import type { HeardText, Words, WordTiming } from "./words/words.js";
 
 /** How a speech ended. */
 export type SpeechOutcome = "finished" | "interrupted" | "failed";
@@ -63,13 +62,10 @@ const MAX_LISTENERS = 256;
 const NEAR_END = 300 * SAMPLES_PER_MS;
 /** A listener's first report comes at most this long after its first sample. */
 const FIRST_REPORT = 300 * SAMPLES_PER_MS;
-/** Estimated time per letter while the audio is incomplete: 15 letters a second. */
-const MS_PER_LETTER = 66;
 
 /** Options of {@link SpeechState}. */
 export interface SpeechStateOptions {
   readonly words: Words;
-  readonly voiced: VoicedAudio;
   /** Samples of the source that were heard before. */
   readonly heard?: number;
   readonly measured?: boolean;
@@ -120,9 +116,8 @@ export class SpeechState {
     const { words } = this.#options;
     const isWhole = this.#length !== undefined && this.#heard >= this.#length;
     const { from } = this;
-    const [voicedShare, missedShare] = words.timed ? [0, 0] : [this.#shareAt(this.#heard), this.#shareAt(from)];
     const [ms, fromMs] = [this.#heard / SAMPLES_PER_MS, from / SAMPLES_PER_MS];
-    return words.heard({ ms, fromMs, isWhole, voicedShare, missedShare });
+    return words.heard({ ms, fromMs, isWhole, isComplete: this.#length !== undefined });
   }
 
   get listeners(): readonly SpeechListener[] {
@@ -232,15 +227,5 @@ export class SpeechState {
   #stir(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
-  }
-
-  // While the source is incomplete, the text predicts the length of its voice.
-  #shareAt(position: number): number {
-    const { voiced, words } = this.#options;
-    const { text = "" } = words;
-    const letters = text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
-    const known = voiced.voicedMs(voiced.length);
-    const total = this.#length === undefined ? Math.max(known, letters * MS_PER_LETTER) : known;
-    return total > 0 ? voiced.voicedMs(position) / total : 0;
   }
 }

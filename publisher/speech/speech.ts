@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { type Microseconds, StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { SpeechListener, SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
-import type { WordTiming } from "./words.js";
+import type { WordTiming } from "./words/words.js";
 
 /** Events of a {@link Speech}. */
 export interface SpeechEvents {

@@ -1,4 +1,7 @@
-import { InputError, showValue } from "../../base/index.js";
+import { InputError, showValue } from "../../../base/index.js";
+import { STEP_MS, type VoiceTrace } from "./spoken-audio.js";
+import { spokenWords } from "./spoken-text.js";
+import { TextAlignment } from "./text-alignment.js";
 
 /** Time of a word, or of a single character, as text-to-speech services deliver it. */
 export interface WordTiming {
@@ -26,10 +29,8 @@ export interface HeardAudio {
   readonly fromMs?: number;
   /** Whether the source was heard to its end. */
   readonly isWhole: boolean;
-  /** Share of the source's voice that was heard, 0 to 1: the estimate without timings. */
-  readonly voicedShare: number;
-  /** Share of the voice before `fromMs`. Default 0. */
-  readonly missedShare?: number;
+  /** Whether the audio so far is all of it. Default false. */
+  readonly isComplete?: boolean;
 }
 
 interface Word {
@@ -41,23 +42,35 @@ interface Word {
 /** An hour of characters at a fast speaker's pace. */
 const MAX_WORDS = 65_536;
 const MAX_TEXT = 1_000_000;
+/**
+ * Without timings, a word counts once it is this likely that it was heard to its end this long ago: an alignment is
+ * sure to some hundredths of a second only.
+ */
+const CERTAINTY = 0.97;
+const MARGIN_MS = 20;
 /** Services round times to milliseconds, and positions are rounded too. */
 const ROUNDING_MS = 1;
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
 const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
-const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /**
  * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
- * audio did not arrive never counts. When the source was heard to its end, the text counts to its end.
+ * audio did not arrive never counts. When the source was heard to its end, the text counts to its end. Without timings
+ * the text is laid on the audio, and a word counts that was almost certainly heard.
  */
 export class Words {
   #text: string | undefined;
   #words: readonly Word[] = [];
   #ends: readonly (number | undefined)[] | undefined;
+  /** Finds the words that are over, and those from before the first listener joined. */
+  readonly #alignments: { readonly heard: TextAlignment; readonly missed: TextAlignment } | undefined;
+  /** The text that the alignments have. */
+  #aligned = "";
+  #spoken: ReturnType<typeof spokenWords> = [];
 
-  /** `text`: the whole text as written; without it the words are joined. */
-  constructor(text?: string) {
+  /** `text`: the whole text as written; without it the words are joined. `trace`: the audio that says it. */
+  constructor(text?: string, trace?: VoiceTrace) {
+    this.#alignments = trace && { heard: new TextAlignment(trace), missed: new TextAlignment(trace) };
     if (text !== undefined) this.addText(text, "text");
   }
 
@@ -121,26 +134,26 @@ export class Words {
     return { at: ends[last] ?? 0, exact: count === 0 || last === count - 1 };
   }
 
-  #estimate({ isWhole, voicedShare, missedShare = 0 }: HeardAudio): HeardText {
+  #estimate({ ms, fromMs = 0, isWhole, isComplete = false }: HeardAudio): HeardText {
     const text = this.#text ?? "";
-    const weight = (part: string): number => part.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
-    const all = weight(text);
-    const [first, last] = [missedShare, isWhole ? 1 : voicedShare].map(
-      (share) => all * Math.min(1, Math.max(0, share)),
-    );
-    let spoken = 0;
-    let start: number | undefined;
-    let end = 0;
-    for (const { segment, index, isWordLike } of segmenter.segment(text)) {
-      if (isWordLike !== true) continue;
-      if (spoken >= first!) start ??= index;
-      spoken += weight(segment);
-      if (spoken > last!) break;
-      end = index + segment.length;
-    }
-    if (isWhole) end = text.length;
-    if (first === 0) start = 0;
-    return { text: text.slice(start ?? end, end), exact: false };
+    const alignments = this.#align(text);
+    const heardMs = Math.max(0, ms - MARGIN_MS);
+    const count = alignments?.heard.at(Math.floor(heardMs / STEP_MS), isComplete, CERTAINTY).ended ?? 0;
+    const missed =
+      fromMs > 0 ? (alignments?.missed.at(Math.ceil(fromMs / STEP_MS), isComplete, CERTAINTY).begun ?? 0) : 0;
+    const start = missed === 0 ? 0 : (this.#spoken[missed]?.start ?? text.length);
+    const end = isWhole ? text.length : (this.#spoken[count - 1]?.end ?? 0);
+    return { text: text.slice(start, end), exact: false };
+  }
+
+  #align(text: string) {
+    const alignments = this.#alignments;
+    if (alignments === undefined || text === this.#aligned) return alignments;
+    this.#aligned = text;
+    this.#spoken = spokenWords(text);
+    alignments.heard.setWords(this.#spoken);
+    alignments.missed.setWords(this.#spoken);
+    return alignments;
   }
 
   #count(ms: number): number {

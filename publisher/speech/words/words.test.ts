@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { sayWords } from "../../../tests/support/virtual-voice.js";
 import { Words, type WordTiming } from "./words.js";
 
-const at = (ms: number) => ({ ms, isWhole: false, voicedShare: 0 });
+const at = (ms: number) => ({ ms, isWhole: false });
 const TEXT = "Your order will arrive on Friday, I think.";
 const ORDER: WordTiming[] = ["Your", "order", "will", "arrive", "on", "Friday,", "I", "think."].map((text, index) => ({
   text,
@@ -23,7 +24,7 @@ test("a word counts as heard once its last sample was heard", () => {
   expect(spoken.heard(at(250)).text).toBe("Your");
   expect(spoken.heard(at(1450)).text).toBe("Your order will arrive on");
   expect(spoken.heard(at(1749)).text).toBe("Your order will arrive on Friday,");
-  expect(spoken.heard({ ms: 2300, isWhole: true, voicedShare: 1 })).toEqual({ text: TEXT, exact: true });
+  expect(spoken.heard({ ms: 2300, isWhole: true })).toEqual({ text: TEXT, exact: true });
 });
 
 test("a word without an end ends where the next one starts, and the last one with the source", () => {
@@ -34,7 +35,7 @@ test("a word without an end ends where the next one starts, and the last one wit
   expect(spoken.heard(at(398)).text).toBe("");
   expect(spoken.heard(at(400)).text).toBe("one");
   expect(spoken.heard(at(90_000)).text).toBe("one");
-  expect(spoken.heard({ ms: 800, isWhole: true, voicedShare: 1 }).text).toBe("one two");
+  expect(spoken.heard({ ms: 800, isWhole: true }).text).toBe("one two");
 });
 
 test("characters are joined as they are, words with spaces, and neither in scripts without spaces", () => {
@@ -76,29 +77,32 @@ test("a word spoken differently from its spelling makes the text inexact only un
   expect(spoken.heard(at(400))).toEqual({ text: "It costs 5 Euros", exact: true });
 });
 
-test("without timings the text is cut by the share of the voice that was heard, never within a word", () => {
-  const spoken = new Words("One two three four.");
-  const share = (voicedShare: number) => spoken.heard({ ms: 1, isWhole: false, voicedShare });
-  expect(share(0)).toEqual({ text: "", exact: false });
-  expect(share(0.3)).toEqual({ text: "One", exact: false });
-  expect(share(0.5).text).toBe("One two");
-  expect(share(1).text).toBe("One two three four");
-  expect(spoken.heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "One two three four.", exact: false });
-  expect(new Words().heard({ ms: 1, isWhole: true, voicedShare: 1 })).toEqual({ text: "", exact: false });
+test("without timings the text is cut where the audio says so, never within a word", () => {
+  const trace = sayWords(["One", "two", "three", "four."], 300);
+  const spoken = new Words("One two three four.", trace);
+  const heard = (ms: number) => spoken.heard({ ms, isWhole: false, isComplete: true });
+  expect(heard(0)).toEqual({ text: "", exact: false });
+  expect(heard(280).text).toBe("");
+  const texts = Array.from({ length: 150 }, (_, i) => heard(10 * i).text);
+  expect([...new Set(texts)]).toEqual(["", "One", "One two", "One two three", "One two three four"]);
+  expect(spoken.heard({ ms: 1, isWhole: true })).toEqual({ text: "One two three four.", exact: false });
+  expect(new Words().heard({ ms: 1, isWhole: true })).toEqual({ text: "", exact: false });
+  expect(new Words("No audio.").heard({ ms: 1000, isWhole: false })).toEqual({ text: "", exact: false });
 });
 
 test("words from before the first listener joined don't count, with timings or without", () => {
-  const late = { ms: 1750, fromMs: 650, isWhole: false, voicedShare: 0.75, missedShare: 0.3 };
+  const late = { ms: 1750, fromMs: 650, isWhole: false };
   for (const spoken of [words(ORDER, TEXT), words(ORDER)]) {
     expect(spoken.heard(late)).toEqual({ text: "arrive on Friday,", exact: true });
     expect(spoken.heard({ ...late, ms: 850 })).toEqual({ text: "", exact: true });
     expect(spoken.heard({ ...late, fromMs: 600 }).text).toBe("will arrive on Friday,");
     expect(spoken.heard({ ...late, isWhole: true }).text).toBe("arrive on Friday, I think.");
   }
-  const untimed = new Words("One two three four five.");
-  expect(untimed.heard(late)).toEqual({ text: "three", exact: false });
-  expect(untimed.heard({ ...late, isWhole: true }).text).toBe("three four five.");
-  expect(untimed.heard({ ...late, voicedShare: 0.4 }).text).toBe("");
+  const untimed = new Words("One two three four five.", sayWords(["One", "two", "three", "four", "five."], 300));
+  const joined = { ms: 1150, fromMs: 450, isWhole: false, isComplete: true };
+  expect(untimed.heard(joined)).toEqual({ text: "three", exact: false });
+  expect(untimed.heard({ ...joined, ms: 1500, isWhole: true }).text).toBe("three four five.");
+  expect(untimed.heard({ ...joined, ms: 500 }).text).toBe("");
 });
 
 test("an invalid timing is refused with a sentence that names it", () => {
@@ -142,7 +146,7 @@ test("a text that comes in parts counts like one that was complete from the star
     { text: "One", startMs: 0, endMs: 200 },
     { text: "two", startMs: 250, endMs: 400 },
   ];
-  const audio = { ms: 300, isWhole: false, voicedShare: 0.5 };
+  const audio = { ms: 300, isWhole: false };
   const inParts = new Words();
   inParts.addText("One, ");
   expect(inParts.heard(audio)).toEqual({ text: "", exact: false });

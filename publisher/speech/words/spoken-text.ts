@@ -1,0 +1,72 @@
+/** A sound of speech, as far as letters and a microphone agree on it. */
+export type Sound = "vowel" | "sonorant" | "fricative" | "stop";
+
+/** A word of a text. */
+export interface SpokenWord {
+  /** Where it begins and ends in the text, without the punctuation around it. */
+  readonly start: number;
+  readonly end: number;
+  readonly sounds: readonly Sound[];
+  /** What follows: a speaker stops at the end of a sentence, and often at a comma. */
+  readonly pause: "none" | "comma" | "stop";
+}
+
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
+const STOP = /[.!?…:;\n\p{Sentence_Terminal}；：]/u;
+const COMMA = /[,—–()[\]"“”«»、，]/u;
+const CAPITALS = /^\p{Lu}{2,}$/u;
+/** An "e" that English and French do not say. */
+const SILENT_E = /(?<=\p{L}{2}[^\P{L}aeiouyß])e(?=s?$)/gu;
+/** Letters to sounds, the longest match first. */
+const SPELLING: readonly (readonly [RegExp, readonly Sound[]])[] = [
+  [/^(th|sh|ch|ph|sch|c(?=[eiy])|[szfxvhßçθφχσςζфсзшщжчцхв])/u, ["fricative"]],
+  [/^gh/u, []],
+  [/^(ng|[mnlrwjyñλμνρлмнрй])/u, ["sonorant"]],
+  [/^(ck|qu|[ptbdkgcqβγδκπτбгдкпт])/u, ["stop"]],
+  [/^[ьъ]/u, []],
+  // Digits are read in more ways than one; most have this shape.
+  [/^\p{N}/u, ["fricative", "vowel", "sonorant", "vowel"]],
+];
+/** The name of a letter, and a character that stands for a syllable. */
+const SYLLABLE: readonly Sound[] = ["stop", "vowel"];
+const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
+
+/** Splits a text into words, between which it can be cut, and spells out how they sound. */
+export function spokenWords(text: string): readonly SpokenWord[] {
+  const spans = [...text.matchAll(/\S+/gu)].flatMap((match) => divide(match[0], match.index));
+  return spans.map(({ start, end }, index) => {
+    const pause = pauseIn(text.slice(end, spans[index + 1]?.start ?? text.length));
+    return { start, end, sounds: soundsOf(text.slice(start, end)), pause };
+  });
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+// "twenty-four" and "don't" are one word, as between spaces; scripts without spaces are divided by a dictionary.
+function divide(token: string, at: number): readonly Span[] {
+  const parts = [...segmenter.segment(token)].filter(({ isWordLike }) => isWordLike === true);
+  const spans = parts.map(({ segment, index }) => ({ start: at + index, end: at + index + segment.length }));
+  if (spans.length === 0 || UNSPACED.test(token)) return spans;
+  return [{ start: spans[0]!.start, end: spans.at(-1)!.end }];
+}
+
+function pauseIn(between: string): SpokenWord["pause"] {
+  if (STOP.test(between)) return "stop";
+  return COMMA.test(between) ? "comma" : "none";
+}
+
+function soundsOf(word: string): readonly Sound[] {
+  const written = word.replaceAll(/[^\p{L}\p{N}]/gu, "");
+  if (CAPITALS.test(written) || UNSPACED.test(written)) return [...written].flatMap(() => SYLLABLE);
+  const plain = written.toLowerCase().normalize("NFD").replaceAll(/\p{M}/gu, "").replaceAll(SILENT_E, "");
+  const sounds: Sound[] = [];
+  for (let rest = plain; rest !== ""; ) {
+    const [pattern, added] = SPELLING.find(([each]) => each.test(rest)) ?? [/^./u, ["vowel"] as const];
+    rest = rest.slice(pattern.exec(rest)?.[0].length ?? 1);
+    for (const sound of added) if (added.length > 1 || sounds.at(-1) !== sound) sounds.push(sound);
+  }
+  return sounds.length > 0 ? sounds : ["vowel"];
+}

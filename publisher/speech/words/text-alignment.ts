@@ -1,0 +1,247 @@
+import { chainOf, isPause, KINDS, likelihoods, type UnitChain } from "./sound-model.js";
+import type { VoiceTrace } from "./spoken-audio.js";
+import type { SpokenWord } from "./spoken-text.js";
+
+/** Speakers: a pace of 0.75 says 20 letters a second. */
+const PACES = [0.75, 1, 1.35];
+/** Audio behind the asked step that helps to place the words before it, in steps. */
+const AHEAD = 1000;
+/** States this much less likely than the best one don't count. */
+const BEAM = 1e-9;
+/** Units per step that the audio ahead may reach at most. */
+const REACH = 0.3;
+/** A speaker's loudness that changed by this much asks for a new look at everything, in decibels. */
+const DRIFT_DB = 2;
+
+/** Probabilities over a chain of units of two states each, so that a unit lasts longer than a step. */
+interface Forward {
+  readonly pace: number;
+  /** Likelihood of a further step in the same state, for each unit. */
+  readonly stays: Float64Array;
+  readonly first: Float64Array;
+  readonly second: Float64Array;
+  /** The likely units: from `low` to before `high`. */
+  low: number;
+  high: number;
+  /** Logarithm of the likelihood of the steps so far. */
+  log: number;
+}
+
+/** Likelihood of what comes, for each state of the likely units. */
+interface Rest {
+  readonly ones: Float64Array;
+  readonly twos: Float64Array;
+  readonly log: number;
+}
+
+/** How many words were over, and had begun, at a step. */
+export interface WordCounts {
+  readonly ended: number;
+  readonly begun: number;
+}
+
+/**
+ * Lays a text on the audio that says it: a hidden Markov model over the text's sounds, in which vowels are loud,
+ * fricatives high and pauses quiet. It weighs all ways of saying the text, at every pace, against each other. So it
+ * knows how sure it is.
+ */
+export class TextAlignment {
+  readonly #trace: VoiceTrace;
+  #chain: UnitChain = chainOf([]);
+  #forwards: readonly Forward[] = [];
+  #steps = 0;
+  #loudDb = 0;
+  readonly #scores = new Float64Array(KINDS.length);
+  /** The same for the steps ahead. */
+  readonly #ahead = new Float64Array(KINDS.length * AHEAD);
+
+  constructor(trace: VoiceTrace) {
+    this.#trace = trace;
+  }
+
+  /** Replaces the text. What is known of the words that stay is kept. */
+  setWords(words: readonly SpokenWord[]): void {
+    const chain = chainOf(words);
+    const common = chain.kinds.findIndex(
+      (kind, index) => kind !== this.#chain.kinds[index] || chain.skips[index] !== this.#chain.skips[index],
+    );
+    const same = common < 0 ? chain.kinds.length : common;
+    const keeps = this.#forwards.every(({ high }) => high < same);
+    this.#chain = chain;
+    if (!keeps) this.#restart();
+    else this.#forwards = this.#forwards.map((forward) => ({ ...forward, ...this.#states(forward.pace, forward) }));
+  }
+
+  /**
+   * Counts the words that are over before `step`, and those that may have begun by then, each with this certainty.
+   * `isComplete`: the audio so far is all of it.
+   */
+  at(step: number, isComplete: boolean, certainty: number): WordCounts {
+    const steps = Math.min(step, this.#trace.steps);
+    if (this.#chain.kinds.length < 2 || steps <= 0) return { ended: 0, begun: 0 };
+    const words = this.#chain.ended.at(-1)!;
+    if (isComplete && step >= this.#trace.steps) return { ended: words, begun: words };
+    const isOther = Math.abs(this.#trace.loudDb - this.#loudDb) > DRIFT_DB;
+    if (steps < this.#steps || isOther || this.#forwards.length === 0) this.#restart();
+    for (; this.#steps < steps; this.#steps++) this.#advance();
+    return this.#count(isComplete, certainty);
+  }
+
+  #restart(): void {
+    this.#steps = 0;
+    this.#loudDb = this.#trace.loudDb;
+    this.#forwards = PACES.map((pace) => {
+      const states = this.#states(pace);
+      states.first[0] = 1;
+      return { pace, ...states, low: 0, high: 1, log: 0 };
+    });
+  }
+
+  #states(pace: number, from?: Forward): Pick<Forward, "stays" | "first" | "second"> {
+    const { kinds, lengths } = this.#chain;
+    const [first, second] = [new Float64Array(kinds.length), new Float64Array(kinds.length)];
+    if (from !== undefined) {
+      first.set(from.first.subarray(0, from.high));
+      second.set(from.second.subarray(0, from.high));
+    }
+    const stays = lengths.map((length, unit) => 1 - 2 / Math.max(length * (isPause(kinds[unit]!) ? 1 : pace), 2.3));
+    // The last pause lasts for ever.
+    stays[stays.length - 1] = 1;
+    return { stays, first, second };
+  }
+
+  #advance(): void {
+    const log = likelihoods(this.#trace, this.#steps, this.#scores);
+    for (const forward of this.#forwards) {
+      forward.log += log;
+      this.#advanceOne(forward);
+    }
+  }
+
+  #advanceOne(forward: Forward): void {
+    const { kinds, skips } = this.#chain;
+    const { first, second, stays } = forward;
+    let [through, most, high] = [0, 0, forward.high];
+    for (let unit = forward.low; unit < kinds.length; unit++) {
+      const [one, two] = [first[unit]!, second[unit]!];
+      if (unit >= forward.high && through < BEAM) break;
+      const stay = stays[unit]!;
+      const score = this.#scores[kinds[unit]!]!;
+      const skip = skips[unit]!;
+      first[unit] = score * (one * stay + (1 - skip) * through);
+      second[unit] = score * (two * stay + one * (1 - stay));
+      through = two * (1 - stay) + skip * through;
+      most = Math.max(most, first[unit]!, second[unit]!);
+      high = Math.max(high, unit + 1);
+    }
+    forward.high = high;
+    this.#normalise(forward, most);
+  }
+
+  #normalise(forward: Forward, most: number): void {
+    const { first, second, low, high } = forward;
+    for (let unit = low; unit < high; unit++) {
+      first[unit]! /= most;
+      second[unit]! /= most;
+    }
+    forward.log += Math.log(most);
+    const isUnlikely = (unit: number) => first[unit]! < BEAM && second[unit]! < BEAM;
+    while (forward.low < forward.high - 1 && isUnlikely(forward.low)) {
+      first[forward.low] = 0;
+      second[forward.low++] = 0;
+    }
+    while (forward.high > forward.low + 1 && isUnlikely(forward.high - 1)) {
+      first[--forward.high] = 0;
+      second[forward.high] = 0;
+    }
+  }
+
+  #count(isComplete: boolean, certainty: number): WordCounts {
+    const { ended, begun } = this.#chain;
+    const end = this.#lookAhead();
+    const isEnd = isComplete && end === this.#trace.steps;
+    const rests = this.#forwards.map((forward) => this.#backward(forward, end, isEnd));
+    const logs = rests.map(({ log }, index) => log + this.#forwards[index]!.log);
+    const best = Math.max(...logs);
+    const words = ended.at(-1)!;
+    const [over, started] = [new Float64Array(words + 1), new Float64Array(words + 1)];
+    let all = 0;
+    this.#forwards.forEach(({ first, second, low, high }, index) => {
+      const { ones, twos } = rests[index]!;
+      const weight = Math.exp(logs[index]! - best);
+      for (let unit = low; unit < high; unit++) {
+        const share = weight * (first[unit]! * ones[unit - low]! + second[unit]! * twos[unit - low]!);
+        over[ended[unit]!]! += share;
+        started[begun[unit]!]! += share;
+        all += share;
+      }
+    });
+    return { ended: lastReaching(over, certainty * all), begun: lastReaching(started, (1 - certainty) * all) };
+  }
+
+  // Likelihood of the audio ahead for each likely state now; `end`: where that audio ends.
+  #backward({ stays, low, high }: Forward, end: number, isEnd: boolean): Rest {
+    const { kinds, skips } = this.#chain;
+    const top = Math.min(kinds.length, high + Math.ceil((end - this.#steps) * REACH) + 1);
+    const ones = new Float64Array(top - low).fill(1);
+    const twos = new Float64Array(top - low).fill(1);
+    if (isEnd) this.#endWithText(ones, twos, low, stays);
+    let log = 0;
+    for (let step = end - this.#steps - 1; step >= 0; step--) {
+      let [rest, most] = [0, 0];
+      const reached = Math.min(top, high + Math.ceil((step + 1) * REACH) + 1);
+      for (let unit = reached - 1; unit >= low; unit--) {
+        const index = unit - low;
+        const stay = stays[unit]!;
+        const score = this.#ahead[step * KINDS.length + kinds[unit]!]!;
+        const [one, two] = [ones[index]! * score, twos[index]! * score];
+        ones[index] = stay * one + (1 - stay) * two;
+        twos[index] = stay * two + (1 - stay) * rest;
+        rest = (1 - skips[unit]!) * one + skips[unit]! * rest;
+        most = Math.max(most, ones[index]!, twos[index]!);
+      }
+      for (let index = 0; index < reached - low; index++) {
+        ones[index]! /= most;
+        twos[index]! /= most;
+      }
+      log += Math.log(most);
+    }
+    return { ones, twos, log };
+  }
+
+  // Writes the likelihoods of the steps ahead; returns where they end.
+  #lookAhead(): number {
+    const end = Math.min(this.#trace.steps, this.#steps + AHEAD);
+    for (let step = this.#steps; step < end; step++) {
+      likelihoods(this.#trace, step, this.#scores);
+      this.#ahead.set(this.#scores, (step - this.#steps) * KINDS.length);
+    }
+    return end;
+  }
+
+  // Audio that is complete ends with the text: with its last sound, or the pause behind that.
+  #endWithText(ones: Float64Array, twos: Float64Array, low: number, stays: Float64Array): void {
+    const { skips } = this.#chain;
+    ones.fill(0);
+    let rest = 1;
+    for (let unit = skips.length - 1; unit >= low; unit--) {
+      const index = unit - low;
+      const isLast = unit === skips.length - 1;
+      if (index < ones.length) {
+        ones[index] = isLast ? 1 : 0;
+        twos[index] = isLast ? 1 : (1 - stays[unit]!) * rest;
+      }
+      rest *= skips[unit]!;
+    }
+  }
+}
+
+// The largest index from which on `shares` sum up to at least `least`.
+function lastReaching(shares: Float64Array, least: number): number {
+  let sum = 0;
+  for (let index = shares.length - 1; index > 0; index--) {
+    sum += shares[index]!;
+    if (sum >= least) return index;
+  }
+  return 0;
+}
