@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, "../..");
 /** Sources of the page's files, and what these are called. */
 const ENTRIES = [
   ["src/page/page.ts", "page"],
+  ["src/page/picture/picture-worker.ts", "picture"],
   ["src/page/style.css", "style"],
   ["src/page/index.html", "index"],
   ["src/page/listen.ts", "listen"],

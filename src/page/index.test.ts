@@ -43,6 +43,7 @@ test("the page, its script, its worklet and its style are served, and every othe
     ["/", "text/html"],
     ["/?broadcast=demo", "text/html"],
     ["/page.js", "text/javascript"],
+    ["/picture.js", "text/javascript"],
     ["/worklet.js", "text/javascript"],
     ["/unsay-element.js", "text/javascript"],
     ["/style.css", "text/css"],

@@ -182,6 +182,7 @@ export function pageHandler(
     "/",
     "/index.html",
     "/page.js",
+    "/picture.js",
     "/worklet.js",
     "/talk-worklet.js",
     "/style.css",

@@ -1,9 +1,8 @@
 import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
-import type { LinkRequest, PageStats } from "./control.js";
-import { Picture } from "./picture/picture.js";
+import type { LinkRequest, PageRecording, PageStats, SpokenPiece } from "./control.js";
+import { PictureView } from "./picture/picture-view.js";
 import { SoundMeter } from "./picture/sound-meter.js";
-import { Timeline } from "./picture/timeline.js";
 import type { Server } from "./server.js";
 
 /** How long a slider rests before its value is sent, in milliseconds. */
@@ -35,13 +34,14 @@ const SLIDERS = [
  * not. Event: `failed` with what the server answered.
  */
 export class LinkPanel extends EventTarget {
-  /** The timeline of the listener on the clean link. */
-  readonly timeline = new Timeline();
   readonly #server: Server;
   readonly #root = element<HTMLDetailsElement>("link");
   readonly #bad: Side;
   readonly #clean: Side;
-  readonly #picture: Picture;
+  readonly #canvas = element<HTMLCanvasElement>("clean-picture");
+  /** Picture of the listener on the clean link; none until the panel is opened. */
+  #picture: PictureView | undefined;
+  #recording: PageRecording | undefined;
   readonly #meter = new SoundMeter();
   #port: number | undefined;
   #resting: ReturnType<typeof setTimeout> | undefined;
@@ -52,7 +52,6 @@ export class LinkPanel extends EventTarget {
     this.#bad = { watch, text: element("bad-text"), since: { underruns: 0, underrunMs: 0 } };
     const clean = element<UnsayWatch>("clean");
     this.#clean = { watch: clean, text: element("clean-text"), since: { underruns: 0, underrunMs: 0 } };
-    this.#picture = new Picture(element<HTMLCanvasElement>("clean-picture"), this.timeline);
     this.#root.addEventListener("toggle", () => this.#switch());
     for (const { id } of SLIDERS) element(id).addEventListener("input", () => this.#slide());
     for (const ear of this.#ears) ear.addEventListener("change", () => this.#hear());
@@ -72,14 +71,25 @@ export class LinkPanel extends EventTarget {
     else if (this.#root.open) this.#start(this.#clean.watch);
   }
 
-  /** Draws the second listener's picture; `sentUs`: what the publisher has sent. */
-  draw(now: number, sentUs: number | undefined): void {
-    if (!this.#root.open) return;
+  /** Sets the recording of the second listener's picture. */
+  setRecording(recording: PageRecording | undefined): void {
+    this.#recording = recording;
+    this.#picture?.setRecording(recording);
+  }
+
+  /** Sets the positions of the recording on the timeline. */
+  setPieces(pieces: readonly SpokenPiece[]): void {
+    this.#picture?.setPieces(pieces);
+  }
+
+  /** Moves the second listener's picture on; `sentUs`: what the publisher has sent. */
+  advance(now: number, sentUs: number | undefined): void {
     const { watch } = this.#clean;
+    if (!this.#root.open || !this.#picture) return;
     const { stats } = watch;
     const playheadUs = stats?.playheadUs;
     const isPlaying = stats?.playing ?? false;
-    this.timeline.advance({
+    this.#picture.advance({
       now,
       playheadUs,
       playing: isPlaying,
@@ -87,7 +97,6 @@ export class LinkPanel extends EventTarget {
       receivedUs: stats && playheadUs !== undefined ? playheadUs + stats.bufferMs * 1e3 : undefined,
       sentUs: isPlaying ? sentUs : undefined,
     });
-    this.#picture.draw(now);
   }
 
   /** Shows both listeners' numbers. */
@@ -112,12 +121,19 @@ export class LinkPanel extends EventTarget {
       this.#clean.watch.pause();
       return;
     }
+    this.#picture ??= this.#paint();
     for (const side of [this.#bad, this.#clean]) side.since = { underruns: 0, underrunMs: 0, ...side.watch.stats };
     // The address by which the link can be reached, whatever name the page has.
     watch.setAttribute("url", `http://127.0.0.1:${this.#port}/`);
     this.#clean.watch.setAttribute("broadcast", watch.getAttribute("broadcast") ?? "demo");
     if (isPlaying) this.#start(this.#clean.watch);
     this.#hear();
+  }
+
+  #paint(): PictureView {
+    const picture = new PictureView(this.#canvas);
+    picture.setRecording(this.#recording);
+    return picture;
   }
 
   #start(watch: UnsayWatch): void {

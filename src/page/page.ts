@@ -6,13 +6,14 @@ import { clockTime, Details } from "./details.js";
 import { Knobs } from "./knobs.js";
 import { LinkPanel } from "./link-panel.js";
 import { Interruption } from "./picture/interruption.js";
-import { Picture } from "./picture/picture.js";
+import { PictureView } from "./picture/picture-view.js";
 import { SoundMeter } from "./picture/sound-meter.js";
 import { Timeline } from "./picture/timeline.js";
 import { Transcript } from "./picture/transcript.js";
 import { Server } from "./server.js";
 
-/** How often the texts move, in milliseconds. */
+/** How often the page looks where the audio is, and moves its texts, in milliseconds. */
+const LOOK_MS = 30;
 const TEXTS_MS = 100;
 /** A rewind this long after a control was used is that control's, in milliseconds. */
 const EFFECT_MS = 3000;
@@ -32,7 +33,7 @@ const ear = element("ear");
 const server = new Server();
 const knobs = new Knobs(server);
 const timeline = new Timeline();
-const picture = new Picture(element<HTMLCanvasElement>("picture"), timeline);
+const picture = new PictureView(element<HTMLCanvasElement>("picture"));
 const transcript = new Transcript(element("transcript"));
 const details = new Details(element<HTMLDetailsElement>("details"), element("numbers"), element("voice"));
 const meter = new SoundMeter();
@@ -166,6 +167,7 @@ watch.addEventListener("rewind", (event) => {
   const { from } = (event as CustomEvent<{ from: number }>).detail;
   measured?.rewound(now);
   const taken = timeline.takeBack(from, now);
+  picture.takeBack(from, now);
   if (turnedAt !== undefined && now - turnedAt < EFFECT_MS) {
     const remainingMs = Math.max(0, from - (timeline.playheadUs ?? from)) / 1e3;
     ear.textContent = `${Math.round(now - turnedAt + remainingMs)} ms`;
@@ -195,7 +197,7 @@ server.addEventListener("stats", (event) => {
   knobs.show(denoise);
   element("listeners").textContent = listeners === undefined ? "" : `${listeners} listening`;
   if (!spoken) return;
-  for (const each of [timeline, link.timeline]) each.setPieces(spoken.pieces);
+  for (const each of [timeline, picture, link]) each.setPieces(spoken.pieces);
   if (interrupt.hasAttribute("aria-busy")) return;
   becomeInterrupted(spoken.isInterrupted);
   showHeard(spoken.heard);
@@ -204,14 +206,16 @@ server.addEventListener("stats", (event) => {
 function advance(now: number): void {
   const { stats } = watch;
   const playheadUs = stats?.playheadUs;
-  timeline.advance({
+  const moment = {
     now,
     playheadUs,
     playing: stats?.playing ?? false,
     level: meter.read(watch.audio, now),
     receivedUs: stats && playheadUs !== undefined ? playheadUs + stats.bufferMs * 1e3 : undefined,
     sentUs: isInterrupted || !stats?.playing ? undefined : server.frontierUs,
-  });
+  };
+  timeline.advance(moment);
+  picture.advance(moment);
   if (measured?.hear(meter.lastSoundAt, now)) showVerdict();
 }
 
@@ -229,21 +233,18 @@ function showTexts(stats: BrowserListenerStats | undefined): void {
 }
 
 let textsAt = 0;
-function frame(): void {
+function look(): void {
   const now = performance.now();
-  advance(now);
-  picture.draw(now);
-  link.draw(now, isInterrupted ? undefined : server.frontierUs);
-  if (now - textsAt >= TEXTS_MS) {
-    textsAt = now;
-    showTexts(watch.stats);
-  }
-  requestAnimationFrame(frame);
+  if (watch.stats) advance(now);
+  link.advance(now, isInterrupted ? undefined : server.frontierUs);
+  if (now - textsAt < TEXTS_MS) return;
+  textsAt = now;
+  showTexts(watch.stats);
 }
 
 void server.recording().then((recording) => {
-  for (const each of [timeline, link.timeline]) each.setRecording(recording);
+  for (const each of [timeline, picture, link]) each.setRecording(recording);
   if (recording) transcript.setRecording(recording);
 });
 void server.follow();
-requestAnimationFrame(frame);
+setInterval(look, LOOK_MS);

@@ -154,6 +154,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       await this.#output.next(TURN_MS);
       if (this.#stop.signal.aborted) return;
       this.#player.turn();
+      if (this.#player.video?.newest !== undefined) this.#screen?.open();
       const now = monotonicClock();
       if (now - this.#statsAt < STATS_INTERVAL) continue;
       this.#statsAt = now;

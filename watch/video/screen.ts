@@ -9,7 +9,11 @@ export class Screen {
   constructor(canvas: HTMLCanvasElement, present: () => VideoFrame | undefined) {
     this.#canvas = canvas;
     this.#present = present;
-    this.#request = requestAnimationFrame(this.#draw);
+  }
+
+  /** Draws from now on; idempotent. */
+  open(): void {
+    if (this.#request === 0) this.#request = requestAnimationFrame(this.#draw);
   }
 
   /** Stops drawing and leaves the last picture; idempotent. */

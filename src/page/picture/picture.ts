@@ -1,3 +1,4 @@
+import type { Colours, Look } from "./messages.js";
 import { type AheadBar, CELL_MS, type TakenBack, type Timeline } from "./timeline.js";
 
 /** Milliseconds ahead of the playhead that fit in the picture. */
@@ -15,16 +16,6 @@ const DOT = 2;
 /** Frames per second with reduced motion. */
 const CALM_FPS = 4;
 
-interface Colours {
-  readonly heard: string;
-  readonly ahead: string;
-  readonly line: string;
-  readonly soft: string;
-  readonly ink: string;
-  readonly red: string;
-  readonly card: string;
-}
-
 interface Layout {
   readonly width: number;
   readonly height: number;
@@ -40,35 +31,57 @@ interface Layout {
  * back.
  */
 export class Picture {
-  readonly #canvas: HTMLCanvasElement;
+  readonly #canvas: OffscreenCanvas;
+  readonly #context: OffscreenCanvasRenderingContext2D | null;
   readonly #timeline: Timeline;
-  readonly #calm = matchMedia("(prefers-reduced-motion: reduce)");
+  #isCalm = false;
   #colours: Colours | undefined;
   #layout: Layout | undefined;
   #takenBack: TakenBack | undefined;
   #drawnAt = Number.NEGATIVE_INFINITY;
+  /** Whether it shows what it showed before, where nothing moves. */
+  #isStill = false;
 
-  constructor(canvas: HTMLCanvasElement, timeline: Timeline) {
+  constructor(canvas: OffscreenCanvas, timeline: Timeline) {
     this.#canvas = canvas;
+    this.#context = canvas.getContext("2d");
     this.#timeline = timeline;
-    new ResizeObserver(() => this.#forget()).observe(canvas);
-    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
-      matchMedia(query).addEventListener("change", () => this.#forget());
+  }
+
+  /** Takes the page's style. */
+  become(look: Look): void {
+    const { width, height, scale, font } = look;
+    this.#canvas.width = Math.round(width * scale);
+    this.#canvas.height = Math.round(height * scale);
+    const now = Math.round(width * PLAYHEAD);
+    const perMs = (width - now) / AHEAD_MS;
+    const middle = (height - FOOT) / 2;
+    this.#layout = { width, height, middle, now, perMs, bar: Math.max(2, perMs * CELL_MS * 0.6), font };
+    this.#colours = look.colours;
+    this.#isCalm = look.calm;
+    this.refresh();
+  }
+
+  /** Has the next frame drawn, whatever moves. */
+  refresh(): void {
+    this.#isStill = false;
+    this.#drawnAt = Number.NEGATIVE_INFINITY;
   }
 
   /** Animates audio that was taken back. */
   drop(takenBack: TakenBack): void {
     this.#takenBack = takenBack;
+    this.refresh();
   }
 
   /** Draws the picture as it is at `now`. */
   draw(now: number): void {
-    if (this.#calm.matches && now - this.#drawnAt < 1000 / CALM_FPS) return;
+    const context = this.#context;
+    const isIdle = this.#timeline.playheadUs === undefined && !this.#takenBack;
+    if (!context || !this.#layout || this.#layout.width === 0 || (isIdle && this.#isStill)) return;
+    if (this.#isCalm && now - this.#drawnAt < 1000 / CALM_FPS) return;
     this.#drawnAt = now;
-    const context = this.#canvas.getContext("2d");
-    this.#layout ??= this.#measure();
-    this.#colours ??= this.#read();
-    if (!context || this.#layout.width === 0) return;
+    this.#isStill = isIdle;
     const { width, height } = this.#layout;
     const scale = this.#canvas.width / width;
     context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -82,54 +95,8 @@ export class Picture {
     this.#drawNames(context, this.#layout);
   }
 
-  #forget(): void {
-    this.#layout = undefined;
-    this.#colours = undefined;
-    this.#drawnAt = Number.NEGATIVE_INFINITY;
-  }
-
-  #measure(): Layout {
-    const canvas = this.#canvas;
-    const { clientWidth: width, clientHeight: height } = canvas;
-    canvas.width = Math.round(width * devicePixelRatio);
-    canvas.height = Math.round(height * devicePixelRatio);
-    const now = Math.round(width * PLAYHEAD);
-    const perMs = (width - now) / AHEAD_MS;
-    const { fontSize, fontFamily } = getComputedStyle(canvas);
-    return {
-      width,
-      height,
-      middle: (height - FOOT) / 2,
-      now,
-      perMs,
-      bar: Math.max(2, perMs * CELL_MS * 0.6),
-      font: `${fontSize} ${fontFamily}`,
-    };
-  }
-
-  #read(): Colours {
-    const probe = document.createElement("span");
-    this.#canvas.after(probe);
-    const colour = (name: string): string => {
-      // A custom property is not resolved until it is used, so light-dark() goes through a real colour.
-      probe.style.color = `var(${name})`;
-      return getComputedStyle(probe).color;
-    };
-    const colours = {
-      heard: colour("--sea"),
-      ahead: colour("--sea-soft"),
-      line: colour("--line"),
-      soft: colour("--soft"),
-      ink: colour("--ink"),
-      red: colour("--red"),
-      card: colour("--card"),
-    };
-    probe.remove();
-    return colours;
-  }
-
   /** Before any audio: the shape of the recording. */
-  #drawOutline(context: CanvasRenderingContext2D, layout: Layout): void {
+  #drawOutline(context: OffscreenCanvasRenderingContext2D, layout: Layout): void {
     const step = CELL_MS * layout.perMs;
     context.beginPath();
     this.#timeline.outline(Math.ceil(layout.width / step)).forEach((height, index) => {
@@ -139,7 +106,7 @@ export class Picture {
     context.fill();
   }
 
-  #drawHeard(context: CanvasRenderingContext2D, layout: Layout, now: number): void {
+  #drawHeard(context: OffscreenCanvasRenderingContext2D, layout: Layout, now: number): void {
     const { heights, phase } = this.#timeline.heard(now);
     const { perMs, bar } = layout;
     context.beginPath();
@@ -154,12 +121,17 @@ export class Picture {
     context.fill();
   }
 
-  #drawAhead(context: CanvasRenderingContext2D, layout: Layout, ahead: readonly AheadBar[], now: number): void {
+  #drawAhead(
+    context: OffscreenCanvasRenderingContext2D,
+    layout: Layout,
+    ahead: readonly AheadBar[],
+    now: number,
+  ): void {
     for (const isReceived of [true, false]) {
       context.beginPath();
       for (const one of ahead) {
         if (one.isReceived !== isReceived) continue;
-        const risen = this.#calm.matches ? 1 : ease(Math.min(1, (now - one.since) / RISE_MS));
+        const risen = this.#isCalm ? 1 : ease(Math.min(1, (now - one.since) / RISE_MS));
         bars(context, layout, layout.now + one.offsetMs * layout.perMs - layout.bar / 2, one.height * risen);
       }
       context.fillStyle = this.#colours!.ahead;
@@ -170,12 +142,12 @@ export class Picture {
     }
   }
 
-  #drawTakenBack(context: CanvasRenderingContext2D, layout: Layout, now: number): void {
+  #drawTakenBack(context: OffscreenCanvasRenderingContext2D, layout: Layout, now: number): void {
     const taken = this.#takenBack;
     if (!taken) return;
     const age = now - taken.at;
     if (age > FALL.from + FALL.spread + FALL.lasts) this.#takenBack = undefined;
-    const calm = this.#calm.matches;
+    const calm = this.#isCalm;
     context.fillStyle = this.#colours!.red;
     taken.bars.forEach(({ offsetMs, height }, index) => {
       const late = (index / Math.max(1, taken.bars.length)) * FALL.spread;
@@ -192,10 +164,10 @@ export class Picture {
   }
 
   /** The line through the audio taken back, drawn from the playhead on. */
-  #strike(context: CanvasRenderingContext2D, layout: Layout, { bars }: TakenBack, age: number): void {
+  #strike(context: OffscreenCanvasRenderingContext2D, layout: Layout, { bars }: TakenBack, age: number): void {
     const [first, last] = [bars[0], bars.at(-1)];
     if (!first || !last) return;
-    const drawn = this.#calm.matches ? 1 : ease(Math.min(1, age / FALL.struck));
+    const drawn = this.#isCalm ? 1 : ease(Math.min(1, age / FALL.struck));
     const left = layout.now + (first.offsetMs - CELL_MS) * layout.perMs;
     const right = layout.now + (last.offsetMs + CELL_MS) * layout.perMs;
     const length = (Math.min(right, layout.width) - left) * drawn;
@@ -206,7 +178,7 @@ export class Picture {
     context.fillRect(left, layout.middle - 2, length, 4);
   }
 
-  #drawPlayhead(context: CanvasRenderingContext2D, { now, height }: Layout): void {
+  #drawPlayhead(context: OffscreenCanvasRenderingContext2D, { now, height }: Layout): void {
     context.fillStyle = this.#colours!.ink;
     context.fillRect(now - 1, 10, 2, height - FOOT - 10);
     context.beginPath();
@@ -215,13 +187,14 @@ export class Picture {
   }
 
   /** The labels under the bars. */
-  #drawNames(context: CanvasRenderingContext2D, layout: Layout): void {
+  #drawNames(context: OffscreenCanvasRenderingContext2D, layout: Layout): void {
     const { now, perMs, width, height } = layout;
     const { receivedMs, sentMs } = this.#timeline.ahead;
     const top = height - FOOT + 8;
     context.font = layout.font;
     context.textBaseline = "top";
-    this.#name(context, { from: 0, to: now - 8, top, text: "heard", colour: this.#colours!.heard, align: "right" });
+    if (this.#timeline.playheadUs !== undefined)
+      this.#name(context, { from: 0, to: now - 8, top, text: "heard", colour: this.#colours!.heard, align: "right" });
     const colour = this.#colours!.ahead;
     const to = (ms: number): number => Math.min(width, now + 8 + Math.max(0, ms * perMs - 8));
     if (receivedMs >= CELL_MS) {
@@ -240,7 +213,7 @@ export class Picture {
   }
 
   #name(
-    context: CanvasRenderingContext2D,
+    context: OffscreenCanvasRenderingContext2D,
     name: {
       readonly from: number;
       readonly to: number;
@@ -260,7 +233,7 @@ export class Picture {
 
 /** Adds a bar about the middle line, or a dot where it has no height. */
 function bars(
-  context: CanvasRenderingContext2D,
+  context: OffscreenCanvasRenderingContext2D,
   { middle, bar }: Layout,
   left: number,
   height: number,
