@@ -54,7 +54,7 @@ function deed(at: number, what: object): Deed {
   return { at: start + at * MS, answeredAt: start + (at + 20) * MS, life: 1, ...what } as Deed;
 }
 
-function interrupt(at: number, answer: Interrupted = { heardUntilUs: 0, listeners: [] }): Deed {
+function interrupt(at: number, answer: Interrupted = { heardUntilUs: 0, rewound: true, listeners: [] }): Deed {
   return deed(at, { do: "interrupt", answer });
 }
 
@@ -131,7 +131,7 @@ test("steps at another level than the source's are found, and a gain in force is
 test("a wrong position, a lost or doubled end, an untrue state and a dead process are found", () => {
   const heard = { utterance: 1, from: 0, to: 980, at: 50 };
   const flushes = [{ at: start + 1010 * MS, playedUntilUs: 980_000 }];
-  const answer = { heardUntilUs: 940_000, listeners: [{ heardUntilUs: 940_000, measured: true }] };
+  const answer = { heardUntilUs: 940_000, rewound: true, listeners: [{ heardUntilUs: 940_000, measured: true }] };
   const deeds = [say(0, 1, 3000), interrupt(1000, answer)];
   expect(promises({ deeds, recordings: [{ ...recording(heard), flushes }] })).toEqual(["position"]);
   const whole = recording({ utterance: 1, from: 0, to: 1000, at: 50 });

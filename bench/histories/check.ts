@@ -270,6 +270,8 @@ function checkPositions(run: Run): Violation[] {
   return run.deeds.flatMap((deed): Violation[] => {
     if (deed.do !== "interrupt" || deed.answer === undefined || deed.answeredAt === undefined) return [];
     const { at, answeredAt, answer } = deed;
+    // Without a cut, what a speaker flushed belongs to another interrupt.
+    if (!answer.rewound) return [];
     const played = run.recordings.flatMap(({ flushes }) =>
       flushes
         .filter((flush) => flush.at >= at && flush.at <= answeredAt + SILENCE_US)

@@ -281,7 +281,7 @@ export class Interrupts implements SpeechControl {
   async #heard({ to, rewound, heard, reach }: Cut, limit: (id: number) => number): Promise<Heard> {
     const { audioTrack, video, listeners } = this.#options;
     const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
-    const perListener = heard ? await listeners.heard(HEARD_LIMIT_MS) : await this.#played(to);
+    const perListener = heard ? await listeners.heard(HEARD_LIMIT_MS) : await this.#played(microseconds(Math.min(to, reach)));
     const clamped = perListener.map((one) => ({
       ...one,
       heardUntil: microseconds(Math.min(one.heardUntil, reach, limit(one.session))),
@@ -293,15 +293,16 @@ export class Interrupts implements SpeechControl {
     return { heardUntil: microseconds(heardUntil), perListener: clamped, to, rewound };
   }
 
-  // Nothing sent became stale, so listeners will hear all of it and only have to report that.
-  async #played(to: Microseconds): Promise<HeardListener[]> {
+  // Nothing sent became stale, so listeners will hear all of it and only have to report that. One that has not by then
+  // may hear more than it reported last.
+  async #played(end: Microseconds): Promise<HeardListener[]> {
     const { playback, clock } = this.#options;
-    await playback.reached(to, UNREPORTED_MS);
+    await playback.reached(end, UNREPORTED_MS);
     const reported = playback.playheads(clock())?.listeners ?? [];
     return reported.map(({ id, playhead }) => ({
       session: id,
-      heardUntil: microseconds(Math.min(playhead, to)),
-      measured: true,
+      heardUntil: microseconds(Math.min(playhead, end)),
+      measured: playhead >= end,
     }));
   }
 

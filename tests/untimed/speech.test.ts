@@ -238,3 +238,24 @@ test("a speech that is interrupted or paused before it has a whole frame holds n
   expect(await result(stage, first.done)).toMatchObject({ outcome: "finished", heardMs: 10 });
   expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 300 });
 });
+
+test("a listener that stopped reporting before the end of a speech is not measured by an interrupt after it", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(1000));
+  await stage.runTo(700);
+  stage.unreported = true;
+  await stage.runTo(1400);
+  const found = stage.interrupt();
+  await settled(stage, 1000);
+  const { rewound, heardUntil, perListener } = await found;
+  expect(rewound).toBe(false);
+  expect(perListener).toEqual([{ session: 1, heardUntil, measured: false }]);
+  expect(heardUntil).toBeLessThanOrEqual(spoken(stage) * 1000);
+  expect((await speech.done).outcome).toBe("finished");
+  const reporting = new VirtualStage({ aheadMs: 3000 });
+  reporting.say(whole(1000));
+  await reporting.runTo(1400);
+  const after = reporting.interrupt();
+  await settled(reporting, 1000);
+  expect((await after).perListener.map(({ measured }) => measured)).toEqual([true]);
+});

@@ -9,6 +9,8 @@ import { RATE, signal } from "../signal.js";
 /** How an interrupt ended, as the publisher reports it. */
 export interface Interrupted {
   readonly heardUntilUs: number;
+  /** Whether listeners had to cut audio. */
+  readonly rewound: boolean;
   readonly listeners: readonly { readonly heardUntilUs: number; readonly measured: boolean }[];
 }
 
@@ -91,9 +93,10 @@ serve<PublisherCalls>({
       .done.then(({ outcome }) => ends.push(outcome));
   },
   async interrupt() {
-    const { heardUntil, perListener } = await open().interrupt();
+    const { heardUntil, perListener, rewound } = await open().interrupt();
     return {
       heardUntilUs: heardUntil,
+      rewound,
       listeners: perListener.map(({ heardUntil: heardUntilUs, measured }) => ({ heardUntilUs, measured })),
     };
   },
