@@ -278,13 +278,13 @@ function checkPositions(run: Run): Violation[] {
         .map((flush) => flush.playedUntilUs),
     );
     if (played.length === 0) return [];
+    const heard = played.map((truth) => (truth / MS).toFixed(0)).join(", ");
     return answer.listeners
       .filter(({ measured }) => measured)
-      .map(({ heardUntilUs }) => Math.min(...played.map((truth) => Math.abs(heardUntilUs - truth))))
-      .filter((off) => off > POSITION_US)
-      .map((off) => ({
+      .filter(({ heardUntilUs }) => Math.min(...played.map((truth) => Math.abs(heardUntilUs - truth))) > POSITION_US)
+      .map(({ heardUntilUs }) => ({
         promise: "position",
-        what: `The interrupt at ${clock(run, at)} reported a position ${(off / MS).toFixed(0)} ms off what any speaker played.`,
+        what: `The interrupt at ${clock(run, at)} reported ${(heardUntilUs / MS).toFixed(0)} ms as heard; speakers played until ${heard} ms.`,
       }));
   });
 }
