@@ -281,7 +281,9 @@ export class Interrupts implements SpeechControl {
   async #heard({ to, rewound, heard, reach }: Cut, limit: (id: number) => number): Promise<Heard> {
     const { audioTrack, video, listeners } = this.#options;
     const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
-    const perListener = heard ? await listeners.heard(HEARD_LIMIT_MS) : await this.#played(microseconds(Math.min(to, reach)));
+    const perListener = heard
+      ? await listeners.heard(HEARD_LIMIT_MS)
+      : await this.#played(microseconds(Math.min(to, reach)));
     const clamped = perListener.map((one) => ({
       ...one,
       heardUntil: microseconds(Math.min(one.heardUntil, reach, limit(one.session))),
