@@ -16,10 +16,10 @@ export default defineConfig({
   test: {
     setupFiles: ["./base/polyfills.ts"],
     globalSetup: ["./tests/support/compile.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // A busy machine must not fail a test: what is polled for may take its time.
-    expect: { poll: { timeout: 15_000 } },
+    // These bound a fault. A busy machine must not fail a test: work and what is polled for may take their time.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     isolate: false,
     // A quiet machine needs no retry; beside a busy loop a scenario or two still fail by chance. It has to go.
     retry: 1,
@@ -41,8 +41,6 @@ export default defineConfig({
           // Beside the units: while these scenarios wait, those compute.
           maxWorkers: 3,
           maxConcurrency: 3,
-          testTimeout: 60_000,
-          expect: { poll: { timeout: 30_000 } },
           sequence: { groupOrder: 0 },
         },
       },

@@ -58,16 +58,16 @@ test("a listener hears a new run that replaces another in the same broadcast, un
     publishCatalog("one");
     const first = openTrack();
     connection.publish(Path.from("demo"), broadcast);
-    await expect.poll(() => first.used.peek(), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => first.used.peek()).toBe(true);
     say(first, 9830);
-    await expect.poll(() => listener.stats().playedMs, { timeout: 5000 }).toBeGreaterThan(490);
+    await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(490);
     first.close();
     broadcast.removeTrack("audio");
     const second = openTrack();
     publishCatalog("two");
-    await expect.poll(() => second.used.peek(), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => second.used.peek()).toBe(true);
     say(second, 19_660);
-    await expect.poll(() => levels.filter((level) => level === 6).length, { timeout: 5000 }).toBeGreaterThan(180);
+    await expect.poll(() => levels.filter((level) => level === 6).length).toBeGreaterThan(180);
     // A fade takes two quanta, and passes by the other's level.
     expect(levels.slice(levels.indexOf(6)).filter((level) => level === 3).length).toBeLessThanOrEqual(2);
     expect(listener.stats().staleMs).toBe(0);

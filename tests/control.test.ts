@@ -231,7 +231,7 @@ describe.each([
     expect(await far.send({ op: "interrupt" })).toMatchObject({ outcome: "applied" });
     await expect.poll(() => listener.stats().playing).toBe(false);
     expect(publisher.stats().control).toMatchObject({ controllers: 1, applied: 4, failed: 2, malformed: 0 });
-  }, 60_000);
+  });
 });
 
 describe("a publisher that takes control", () => {

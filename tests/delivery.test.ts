@@ -104,58 +104,58 @@ test.concurrent("a relay switches to the lower rendition on a full path, group b
   const relay = await stage.relay({ limits: { trackIdleMs: 500 } });
   const live = await Live.start(stage, relay, ["audio", "audio-low"]);
   const { listener, link } = await listen(stage, relay, 1, { delayMs: 20 }, { delayMs: 20 });
-  await eventually(() => expect(listener.stats().relay?.level).toBe("full"), 40_000);
+  await eventually(() => expect(listener.stats().relay?.level).toBe("full"));
   expect(live.wanted).toEqual({ audio: true, "audio-low": false });
   // Infinite, as queues of home routers nearly are.
   link.setDown({ delayMs: 20, rateBps: 100_000, queueBytes: Number.POSITIVE_INFINITY });
-  await eventually(() => expect(relay.stats().counters.lowOut).toBeGreaterThan(50), 40_000);
+  await eventually(() => expect(relay.stats().counters.lowOut).toBeGreaterThan(50));
   expect(live.wanted["audio-low"]).toBe(true);
-  await eventually(() => expect(listener.stats().relay?.level).toBe("low"), 40_000);
+  await eventually(() => expect(listener.stats().relay?.level).toBe("low"));
   // A second of the fuller rendition would be 16 KB.
-  await eventually(() => expect(link.stats().down.bytesQueued).toBeLessThan(4000), 40_000);
+  await eventually(() => expect(link.stats().down.bytesQueued).toBeLessThan(4000));
   const { playedMs } = listener.stats();
-  await eventually(() => expect(listener.stats().playedMs).toBeGreaterThan(playedMs + 1000), 40_000);
+  await eventually(() => expect(listener.stats().playedMs).toBeGreaterThan(playedMs + 1000));
   const { dropped, malformed } = listener.stats();
   expect([dropped.duplicate, malformed]).toEqual([0, 0]);
   await listener.close();
-  await eventually(() => expect(live.wanted).toEqual({ audio: false, "audio-low": false }), 40_000);
-}, 60_000);
+  await eventually(() => expect(live.wanted).toEqual({ audio: false, "audio-low": false }));
+});
 
 test.concurrent("a relay without a lower rendition skips groups that do not fit, and counts why", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   await Live.start(stage, relay, ["audio"]);
   const { listener, link } = await listen(stage, relay, 2, { delayMs: 20 }, { delayMs: 20 });
-  await eventually(() => expect(listener.stats().relay?.level).toBe("full"), 40_000);
+  await eventually(() => expect(listener.stats().relay?.level).toBe("full"));
   link.setDown({ delayMs: 20, rateBps: 64_000, queueBytes: Number.POSITIVE_INFINITY });
-  await eventually(() => expect(relay.stats().counters.dropped.window).toBeGreaterThan(20), 40_000);
-  await eventually(() => expect(listener.stats().relay?.skips.window).toBeGreaterThan(20), 40_000);
+  await eventually(() => expect(relay.stats().counters.dropped.window).toBeGreaterThan(20));
+  await eventually(() => expect(listener.stats().relay?.skips.window).toBeGreaterThan(20));
   expect(listener.stats().relay?.windowBytes).toBeGreaterThan(0);
   expect(relay.stats().counters.lowOut).toBe(0);
   // Without a window it would be 8 KB more every second.
   expect(link.stats().down.bytesQueued).toBeLessThan(20_000);
-}, 60_000);
+});
 
 test.concurrent("a relay repeats objects where the path loses packets, and nowhere else", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   await Live.start(stage, relay, ["audio"], "audio-low");
   const clean = await listen(stage, relay, 3, {});
-  await eventually(() => expect(clean.listener.stats().relay?.level).toBe("full"), 40_000);
-  await eventually(() => expect(clean.listener.stats().playedMs).toBeGreaterThan(2000), 40_000);
+  await eventually(() => expect(clean.listener.stats().relay?.level).toBe("full"));
+  await eventually(() => expect(clean.listener.stats().playedMs).toBeGreaterThan(2000));
   expect(relay.stats().counters.repeatsOut).toBe(0);
   const lossy = await listen(stage, relay, 4, { delayMs: 20, loss: 0.05 }, { delayMs: 20 });
-  await eventually(() => expect(relay.stats().counters.repeatsOut).toBeGreaterThan(50), 40_000);
+  await eventually(() => expect(relay.stats().counters.repeatsOut).toBeGreaterThan(50));
   expect(lossy.listener.stats().dropped.duplicate).toBeGreaterThan(0);
   expect(clean.listener.stats().dropped.duplicate).toBe(0);
-}, 60_000);
+});
 
 test.concurrent("a relay keeps a long path full, which a window of a quarter second would starve", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   await Live.start(stage, relay, ["audio"]);
   const { listener } = await listen(stage, relay, 5, { delayMs: 150 }, { delayMs: 150 });
-  await eventually(() => expect(listener.stats().receivedFrames).toBeGreaterThan(250), 40_000);
-  await eventually(() => expect(listener.stats().relay?.windowBytes).toBeGreaterThan((RATES.audio / 8) * 0.6), 40_000);
+  await eventually(() => expect(listener.stats().receivedFrames).toBeGreaterThan(250));
+  await eventually(() => expect(listener.stats().relay?.windowBytes).toBeGreaterThan((RATES.audio / 8) * 0.6));
   expect(relay.stats().counters.dropped.window).toBeLessThan(25);
-}, 60_000);
+});

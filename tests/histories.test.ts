@@ -32,9 +32,7 @@ function say(atMs: number, utterance: number, lengthMs: number, pace = Infinity)
 }
 
 // `npm run histories` draws such histories by the hundred; this one is short and always the same.
-test("two listeners hear every reply whole and at its level through a slow source, an interrupt, a false alarm and a knob", {
-  timeout: 60_000,
-}, async () => {
+test("two listeners hear every reply whole and at its level through a slow source, an interrupt, a false alarm and a knob", async () => {
   const events: Event[] = [
     say(500, 0, 900, 0.9),
     say(2000, 1, 1500),

@@ -105,9 +105,9 @@ describe("stock clients in Node", () => {
 
       const found = watcher.announcedBroadcast(path);
       cleanups.push(() => found.close());
-      await expect.poll(() => found.active.peek(), { timeout: LIMIT_MS }).toBeDefined();
+      await expect.poll(() => found.active.peek()).toBeDefined();
       const subscriber = found.active.peek()!.subscribe("audio");
-      await expect.poll(() => track.used.peek(), { timeout: LIMIT_MS }).toBe(true);
+      await expect.poll(() => track.used.peek()).toBe(true);
       const write = (sequence: number): void => {
         const group = new Group.Producer(sequence);
         track.writeGroup(group);
@@ -147,7 +147,7 @@ describe("stock clients in Node", () => {
       const next = toSpoken === "moq-lite-05" ? await subscriber.recvGroup() : undefined;
       expect(next).toBeUndefined();
       broadcast.close();
-      await expect.poll(() => found.active.peek(), { timeout: LIMIT_MS }).toBeUndefined();
+      await expect.poll(() => found.active.peek()).toBeUndefined();
     },
   );
 });
@@ -257,7 +257,7 @@ describe("the stock player in Chromium", () => {
       const { publisher, page, ear } = await open("track", "isolated&latency-max=10000");
       await ear.until(0);
       await interrupt(publisher);
-      await expect.poll(() => track(page), { timeout: LIMIT_MS }).toBe("audio1");
+      await expect.poll(() => track(page)).toBe("audio1");
       publisher.say(endlessSine(TONES[1]!));
       await page.evaluate("player.element.reset()");
       await ear.until(1);

@@ -6,7 +6,7 @@ import { Listener } from "../watch/index.js";
 
 const BLOCK = 480;
 /** The machine may be busy: what is waited for may take a while. */
-const PATIENCE = { timeout: 20_000, interval: 5 };
+const OFTEN = { interval: 5 };
 
 const closers: (() => unknown)[] = [];
 // The protocol library logs every step to the console.
@@ -36,11 +36,11 @@ test("a listener that joins a live broadcast a second late starts at the audio c
   const publisher = new Publisher({ url, mode: "live", source });
   closers.push(() => publisher.close());
   closers.push(() => stop.abort());
-  await expect.poll(() => publisher.stats().connected && publisher.stats().frontierUs > 1e6, PATIENCE).toBe(true);
+  await expect.poll(() => publisher.stats().connected && publisher.stats().frontierUs > 1e6, OFTEN).toBe(true);
 
   const listener = new Listener({ url, broadcast: "demo" });
   closers.push(() => listener.close());
-  await expect.poll(() => listener.stats().playing, PATIENCE).toBe(true);
+  await expect.poll(() => listener.stats().playing, OFTEN).toBe(true);
   expect(listener.stats().bufferMs).toBeLessThan(300);
   // Not the audio captured before there was a listener.
   expect(listener.stats().playheadUs).toBeGreaterThan(800_000);

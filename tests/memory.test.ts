@@ -6,8 +6,6 @@ import { Relay } from "../relay/index.js";
 import { type Backend, connect, toWebTransport } from "../transport/index.js";
 
 setFlagsFromString("--expose-gc");
-// Counting looks at every object, which takes a busy machine seconds.
-vi.setConfig({ testTimeout: 120_000 });
 
 const NAME = Path.from("memory.hang");
 const GROUPS = 150;

@@ -8,7 +8,6 @@ import { Relay } from "../relay/index.js";
 import { connect, toWebTransport } from "../transport/index.js";
 import { Controller, Listener } from "../watch/index.js";
 
-const PATIENCE = { timeout: 10_000 };
 const closers: (() => unknown)[] = [];
 let relay: Relay;
 let url: string;
@@ -75,9 +74,9 @@ test("a publisher, listeners and a controller meet however they spell a name, an
   const spellings = ["names/stage", "names/stage.hang", "/names//stage/"];
   const listeners = spellings.map(listen);
   for (const listener of listeners) {
-    await expect.poll(() => listener.stats().playing, PATIENCE).toBe(true);
+    await expect.poll(() => listener.stats().playing).toBe(true);
   }
-  await expect.poll(() => publisher.stats().listeners, PATIENCE).toBe(3);
+  await expect.poll(() => publisher.stats().listeners).toBe(3);
   const controller = new Controller({ url, broadcast: "names//stage" });
   closers.push(() => controller.close());
   expect(await controller.send({ op: "set", knobs: { gainDb: -6 } })).toMatchObject({ outcome: "applied" });
@@ -88,24 +87,22 @@ test("a listener hears a broadcast of another make at the path it is given, and 
   const path = "strangers/pipecat-bot";
   await publishAt(path);
   const listener = listen("strangers//pipecat-bot");
-  await expect.poll(() => listener.record.some(({ timestamp }) => timestamp !== undefined), PATIENCE).toBe(true);
-  await expect.poll(() => relay.reportingListeners().map(({ broadcast }) => broadcast), PATIENCE).toEqual([path]);
+  await expect.poll(() => listener.record.some(({ timestamp }) => timestamp !== undefined)).toBe(true);
+  await expect.poll(() => relay.reportingListeners().map(({ broadcast }) => broadcast)).toEqual([path]);
   // A broadcast with the suffix comes up beside it, later than an answer to the listener's question: the one that plays
   // goes on.
-  await expect.poll(() => listener.stats().playedMs, PATIENCE).toBeGreaterThan(600);
+  await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(600);
   await publishAt(`${path}.hang`);
   const { playheadUs = 0 } = listener.stats();
-  await expect.poll(() => (listener.stats().playheadUs ?? 0) - playheadUs, PATIENCE).toBeGreaterThan(1e6);
+  await expect.poll(() => (listener.stats().playheadUs ?? 0) - playheadUs).toBeGreaterThan(1e6);
   expect(relay.reportingListeners().map(({ broadcast }) => broadcast)).toEqual([path]);
 });
 
 test("a listener of our own broadcast prefers it to a bare name", async () => {
   await publishAt("both");
   await publishAt("both.hang");
-  await expect.poll(() => relay.stats().broadcasts, PATIENCE).toBe(2);
+  await expect.poll(() => relay.stats().broadcasts).toBe(2);
   const listener = listen("both");
-  await expect
-    .poll(() => relay.reportingListeners().map(({ broadcast }) => broadcast), PATIENCE)
-    .toEqual(["both.hang"]);
-  await expect.poll(() => listener.stats().state, PATIENCE).toBe("playing");
+  await expect.poll(() => relay.reportingListeners().map(({ broadcast }) => broadcast)).toEqual(["both.hang"]);
+  await expect.poll(() => listener.stats().state).toBe("playing");
 });

@@ -90,9 +90,7 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
   for (const name of ["x", "y"]) expect(() => statSync(join(folder, name))).toThrow();
 });
 
-test("a relay with keys takes tokens, which it never prints or logs, and drains on SIGTERM", {
-  timeout: 120_000,
-}, async () => {
+test("a relay with keys takes tokens, which it never prints or logs, and drains on SIGTERM", async () => {
   const keys = join(temporary(), "keys");
   mkdirSync(keys);
   const secret = join(temporary(), "secret.jwk");
@@ -177,9 +175,7 @@ test("a relay with keys takes tokens, which it never prints or logs, and drains 
   expect(secrets.filter((secret) => everything.includes(secret))).toEqual([]);
 });
 
-test("a relay serves its upstream's broadcasts, and ends in order at once without clients", {
-  timeout: 120_000,
-}, async () => {
+test("a relay serves its upstream's broadcasts, and ends in order at once without clients", async () => {
   const { url: origin } = await startRelay();
   const { relay: edge, url } = await startRelay("--upstream", origin, "--repeat");
   const publisher = start(["publish", recording, "--url", origin, "--bypass", "--loop"]);

@@ -42,7 +42,6 @@ async function spawnRelay(stage: Stage, port: number): Promise<ChildProcess> {
 
 test.concurrent.each(["quic", "qmux"] as const)(
   "publisher and listener are back at once when a killed relay is, over %s",
-  { timeout: 60_000 },
   async (backend) => {
     await using stage = new Stage();
     const port = await freePort();
@@ -63,7 +62,6 @@ test.concurrent.each(["quic", "qmux"] as const)(
 
 test.concurrent.each(["listener", "publisher"] as const)(
   "where UDP is swallowed in mid-session, the %s carries on over WebSocket",
-  { timeout: 60_000 },
   async (role) => {
     await using stage = new Stage();
     const relay = await stage.relay();
@@ -124,9 +122,7 @@ test.concurrent("of two publishers of a name the newest is heard; the other one 
   expect(listener.stats().staleMs).toBe(0);
 });
 
-test.concurrent("a publisher that is stopped or killed gives way to the one that it displaced, until it continues", {
-  timeout: 60_000,
-}, async () => {
+test.concurrent("a publisher that is stopped or killed gives way to the one that it displaced, until it continues", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
   const url = urlOf(relay);
@@ -158,9 +154,7 @@ async function restartable(stage: Stage) {
   return { url: urlOf(relay), stop: () => relay.close(), start: () => stage.relay({ port }) };
 }
 
-test.concurrent("an interrupt while the relay is away silences its speech for good, and every speech has one end", {
-  timeout: 60_000,
-}, async () => {
+test.concurrent("an interrupt while the relay is away silences its speech for good, and every speech has one end", async () => {
   await using stage = new Stage();
   const { url, stop, start } = await restartable(stage);
   const publisher = stage.publish(url, { aheadMs: 500 });
@@ -192,9 +186,7 @@ test.concurrent("an interrupt while the relay is away silences its speech for go
   expect(listener.stats().staleMs).toBe(0);
 });
 
-test.concurrent("speeches queued when the relay restarts have one end each, and continue at the current time", {
-  timeout: 60_000,
-}, async () => {
+test.concurrent("speeches queued when the relay restarts have one end each, and continue at the current time", async () => {
   await using stage = new Stage();
   const { url, stop, start } = await restartable(stage);
   const publisher = stage.publish(url, { aheadMs: 500 });

@@ -167,7 +167,7 @@ test.concurrent("the README's library example runs against the package and hears
   const { stdout } = await run(process.execPath, ["example.js", recording], { cwd: project, timeout: 60_000 });
   expect(stdout).toMatch(/Heard [1-9]\d{3} ms/);
   expect(statSync(join(project, "heard.wav")).size).toBeGreaterThan(100_000);
-}, 90_000);
+});
 
 test.concurrent("a NodeNext project gets real types: right use compiles, wrong use does not", async () => {
   writeFileSync(
@@ -208,4 +208,4 @@ export { relay, until, code };
   const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
   const { stdout } = await run(process.execPath, [compiler, "-p", project]).catch((error: { stdout: string }) => error);
   expect(stdout).toBe("");
-}, 90_000);
+});

@@ -220,7 +220,7 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   expect(await page.textContent("#strength-value")).toBe("40 %");
   await page.close();
   const later = await open(stage);
-  await expect.poll(() => later.inputValue("#strength"), { timeout: 10_000 }).toBe("40");
+  await expect.poll(() => later.inputValue("#strength")).toBe("40");
 });
 
 test("the page plays over WebSocket where UDP is swallowed", async () => {
@@ -291,15 +291,15 @@ test.concurrent("the page shows a voice while one is audible, none in pauses, an
   stage.publish(origin, { broadcast: "spoken", source, model, aheadMs: 3000 });
   const page = await open(stage, "?broadcast=spoken");
   // Where the machine is too slow for the model, the voice is unknown for a while.
-  const shows = (text: string) => expect.poll(() => page.textContent("#voice"), { timeout: 40_000 }).toBe(text);
+  const shows = (text: string) => expect.poll(() => page.textContent("#voice")).toBe(text);
   await shows("Voice: yes");
-  await expect.poll(() => page.getAttribute("#watch", "speaking"), { timeout: 40_000 }).toBe("");
+  await expect.poll(() => page.getAttribute("#watch", "speaking")).toBe("");
   // Not the stop between two words.
   const isPause = async () => {
     const { levelDb, voice } = await stats(page);
     return levelDb < -60 && voice !== undefined && voice < 0.1;
   };
-  await expect.poll(isPause, { timeout: 40_000 }).toBe(true);
+  await expect.poll(isPause).toBe(true);
   await shows("Voice: no");
   expect((await stats(page)).malformed).toBe(0);
 }, 200_000);
@@ -312,6 +312,6 @@ test.concurrent("a page whose broadcast has no publisher shows that", async ({ e
   await page.click("#play");
   await until(page, "connecting", ({ backend }) => backend !== undefined);
   await page.clock.fastForward(10_000);
-  await expect.poll(() => page.textContent("#notice"), { timeout: 20_000 }).toContain("No publisher of missing.hang");
+  await expect.poll(() => page.textContent("#notice")).toContain("No publisher of missing.hang");
   expect((await stats(page)).playedMs).toBe(0);
 });

@@ -102,7 +102,7 @@ async function open(page: Page, broadcast: string): Promise<void> {
 }
 
 async function growth(page: Page, from: number, by: number): Promise<void> {
-  await expect.poll(async () => (await shown(page)).length, { timeout: 20_000 }).toBeGreaterThan(from + by);
+  await expect.poll(async () => (await shown(page)).length).toBeGreaterThan(from + by);
 }
 
 /** Waits until the picture stands still, and a while more. */

@@ -185,7 +185,7 @@ describe.concurrent("published video", () => {
     async ([file, codec, kind], { expect }) => {
       const publisher = await publish({ source: endlessSine(440), broadcast: kind }, file);
       const viewer = await Viewer.open(kind);
-      await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(40);
+      await expect.poll(() => viewer.seen.length).toBeGreaterThan(40);
       expect(viewer.catalog).toMatchObject({
         audio: { renditions: { audio: { codec: "opus" } } },
         video: { renditions: { video: { codec, codedWidth: 160, codedHeight: 120, framerate: 12 } } },
@@ -207,8 +207,8 @@ describe.concurrent("published video", () => {
   }) => {
     const publisher = await publish({ source: endlessSine(440), broadcast: "cut" });
     const [viewer, listener] = await Promise.all([Viewer.open("cut"), Viewer.open("cut", "audio")]);
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
-    await expect.poll(() => aheadAt(listener, publisher), { timeout: 15_000 }).toBeGreaterThan(AHEAD);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(36);
+    await expect.poll(() => aheadAt(listener, publisher)).toBeGreaterThan(AHEAD);
     const { to, rewound } = await publisher.interrupt();
     expect(rewound).toBe(true);
     await expect.poll(() => [viewer.consumer.discontinuity, listener.consumer.discontinuity]).toEqual([1, 1]);
@@ -225,7 +225,7 @@ describe.concurrent("published video", () => {
 
     expect(publisher.resume()).toBeDefined();
     const later = () => viewer.seen.filter(({ epoch, frame }) => epoch > 0 && frame.timestamp > to + ROUNDING_US);
-    await expect.poll(() => later().length, { timeout: 15_000 }).toBeGreaterThan(24);
+    await expect.poll(() => later().length).toBeGreaterThan(24);
     const resumed = paced(later());
     // The first picture after the pause is the one that followed the last one then, in the same group or the next one's first.
     const next = viewer.seen.find(({ epoch, frame }) => epoch === 0 && frame.timestamp > to)!;
@@ -243,7 +243,7 @@ describe.concurrent("published video", () => {
   test("published video runs without audio, and rewinds without it", async ({ expect }) => {
     const publisher = await publish({ audio: false, broadcast: "mute" });
     const viewer = await Viewer.open("mute");
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(36);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(36);
     expect(viewer.catalog?.audio).toBeUndefined();
     for (let round = 1; round <= 3; round++) {
       const { to, rewound, perListener } = await publisher.interrupt();
@@ -252,7 +252,7 @@ describe.concurrent("published video", () => {
       expect(viewer.consumer.from).toBe(to);
       publisher.resume();
       const count = viewer.seen.length;
-      await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(count + 40);
+      await expect.poll(() => viewer.seen.length).toBeGreaterThan(count + 40);
       expect(viewer.last!.epoch).toBe(viewer.seen.at(-30)!.epoch);
     }
     expect(() => publisher.say(endlessSine(440))).toThrow("audio is false");
@@ -262,11 +262,11 @@ describe.concurrent("published video", () => {
   test("published video stays as it is when a knob rewinds only audio", async ({ expect }) => {
     const publisher = await publish({ source: endlessSine(440), broadcast: "knob" });
     const [viewer, listener] = await Promise.all([Viewer.open("knob"), Viewer.open("knob", "audio")]);
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
-    await expect.poll(() => aheadAt(listener, publisher), { timeout: 15_000 }).toBeGreaterThan(AHEAD);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(30);
+    await expect.poll(() => aheadAt(listener, publisher)).toBeGreaterThan(AHEAD);
     publisher.set({ gainDb: -6 });
-    await expect.poll(() => listener.consumer.discontinuity, { timeout: 15_000 }).toBe(1);
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(60);
+    await expect.poll(() => listener.consumer.discontinuity).toBe(1);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(60);
     expect(viewer.consumer.discontinuity).toBe(0);
     expect(epochOf(viewer.last!.sequence)).toBe(0);
     expectSteady(paced(viewer.seen).slice(1), publisher);
@@ -275,12 +275,12 @@ describe.concurrent("published video", () => {
   test("published video continues in a fresh track where players cannot rewind", async ({ expect }) => {
     const publisher = await publish({ source: endlessSine(440), broadcast: "fresh", rewindBy: "track" });
     const viewer = await Viewer.open("fresh");
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(30);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(30);
     const { to } = await publisher.interrupt();
     publisher.resume();
     await expect.poll(() => viewer.tracks).toEqual(["video0", "video1"]);
     const before = viewer.seen.length;
-    await expect.poll(() => viewer.seen.length, { timeout: 15_000 }).toBeGreaterThan(before + 30);
+    await expect.poll(() => viewer.seen.length).toBeGreaterThan(before + 30);
     expect(viewer.seen.at(-20)!.frame.timestamp).toBeGreaterThan(to);
     expect(viewer.consumer.discontinuity).toBe(0);
   });

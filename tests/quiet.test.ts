@@ -38,4 +38,4 @@ test.each(["quic", "qmux"])(
 
 test("a host without a logger gets no output", async () => {
   expect(await runHost("quic", "unlogged")).toMatchObject({ output: "", code: 0 });
-}, 60_000);
+});

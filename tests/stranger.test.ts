@@ -10,7 +10,6 @@ import { Listener, type PlayedRun } from "../watch/index.js";
 const PACKET_MS = 20;
 /** A second reply begins where the first ended in media time, whatever the pause was. */
 const REPLIES = { packets: [50, 75], pauseMs: 3000 };
-const PATIENCE = { timeout: 15_000 };
 
 let relay: Relay;
 let url: string;
@@ -102,16 +101,16 @@ test.concurrent.for(VERSIONS)(
     const bot = await Bot.dial(protocol, name);
     const listener = new Listener({ url, broadcast: name });
     try {
-      await expect.poll(() => bot.track.used.peek(), PATIENCE).toBe(true);
+      await expect.poll(() => bot.track.used.peek()).toBe(true);
       let said = 0;
       for (const count of REPLIES.packets) {
         // The playhead waits, then runs on in the pause, past where late audio is played otherwise.
         if (said > 0) await new Promise((resolve) => setTimeout(resolve, REPLIES.pauseMs));
         said += count;
         bot.say(count);
-        await expect.poll(() => listener.stats().receivedFrames, PATIENCE).toBe(said);
+        await expect.poll(() => listener.stats().receivedFrames).toBe(said);
         const endMs = said * PACKET_MS;
-        await expect.poll(() => listener.stats().playheadUs ?? 0, PATIENCE).toBeGreaterThanOrEqual(endMs * 1000);
+        await expect.poll(() => listener.stats().playheadUs ?? 0).toBeGreaterThanOrEqual(endMs * 1000);
       }
       const { starts, shares } = heard(listener.record);
       expect(starts).toEqual([...starts].sort((left, right) => left - right));
@@ -129,7 +128,7 @@ test.concurrent.for(VERSIONS)(
   "a stock bot that says nothing answers when the relay asks, and keeps its name over %s",
   async (protocol, { expect }) => {
     const bots = [await Bot.dial(protocol, `quiet-${protocol}`), await Bot.dial(protocol, `quiet-${protocol}`)];
-    await expect.poll(() => relay.stats().displaced, PATIENCE).toBeGreaterThan(0);
+    await expect.poll(() => relay.stats().displaced).toBeGreaterThan(0);
     // Longer than the relay waits for an answer.
     await new Promise((resolve) => setTimeout(resolve, 4000));
     expect(relay.stats().counters.publishersSilent).toBe(0);

@@ -263,4 +263,4 @@ test("the browser's decoder plays utterances at their level and position too", a
   } finally {
     await browser.close();
   }
-}, 120_000);
+});

@@ -176,11 +176,11 @@ for (const withAudio of [false, true]) {
         look();
       }`);
       await page.click("#play");
-      await expect.poll(async () => (await stats(page))?.imagesShown, { timeout: 15_000 }).toBeGreaterThan(20);
+      await expect.poll(async () => (await stats(page))?.imagesShown).toBeGreaterThan(20);
       for (let round = 1; round < COLOURS.length; round++) {
         await page.waitForTimeout(500);
         publisher.rewind(microseconds((await stats(page)).playheadUs! + 60_000));
-        await expect.poll(async () => (await shown(page)).at(-1), { timeout: 10_000 }).toBe(COLOURS[round]);
+        await expect.poll(async () => (await shown(page)).at(-1)).toBe(COLOURS[round]);
       }
       await page.waitForTimeout(1000);
       const before = (await stats(page)).imagesShown;

@@ -21,7 +21,6 @@ import { Listener, type ListenerOptions, WavSink } from "../watch/index.js";
 const PACKET_MS = 20;
 const PATH = "demo.hang";
 /** The machine may be busy: what is waited for may take a while. */
-const PATIENCE = { timeout: 10_000 };
 
 let certificate: Certificate;
 let packets: Uint8Array[];
@@ -96,7 +95,7 @@ class Origin {
 
   /** Waits until the newest peer has subscribed to a track. */
   async subscribed(name = "audio") {
-    await expect.poll(() => this.peer?.tracks.get(name)?.used.peek(), PATIENCE).toBe(true);
+    await expect.poll(() => this.peer?.tracks.get(name)?.used.peek()).toBe(true);
   }
 
   setCatalog() {
@@ -189,10 +188,10 @@ test("a listener plays a broadcast, once, whether it comes by stream, by datagra
   await origin.subscribed();
   origin.burst(0, 0, 20);
   // Datagrams overtake streams, and what plays begins with what comes first.
-  await expect.poll(() => listener.stats().group, PATIENCE).toBe(19);
+  await expect.poll(() => listener.stats().group).toBe(19);
   origin.burst(20, 400, 20, { by: "datagram" });
   origin.burst(40, 800, 10, { by: "both" });
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(1000);
+  await expect.poll(() => playedMs(listener, 0)).toBe(1000);
   const stats = listener.stats();
   expect(stats).toMatchObject({
     state: "playing",
@@ -204,7 +203,7 @@ test("a listener plays a broadcast, once, whether it comes by stream, by datagra
   });
   expect(stats.dropped).toMatchObject({ duplicate: 10, stale: 0 });
   expect(stats.datagrams).toBe(30);
-  await expect.poll(() => origin.reports.at(-1)?.receivedGroup, PATIENCE).toBe(49);
+  await expect.poll(() => origin.reports.at(-1)?.receivedGroup).toBe(49);
   expect(origin.reports.some(({ playing }) => playing)).toBe(true);
   expect(origin.reports.at(-1)).toMatchObject({ discontinuity: 0, staleMs: 0, receivedBytes: stats.receivedBytes });
   await listener.close();
@@ -225,14 +224,14 @@ test("a listener never plays stale audio behind the playhead again, and at once 
   listener.on("rewind", ({ discontinuity }) => rewinds.push(discontinuity));
   await origin.subscribed();
   origin.burst(0, 0, 200);
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBeGreaterThan(300);
-  await expect.poll(() => listener.stats().receivedFrames, PATIENCE).toBe(200);
+  await expect.poll(() => playedMs(listener, 0)).toBeGreaterThan(300);
+  await expect.poll(() => listener.stats().receivedFrames).toBe(200);
   // By datagram too, as a publisher sends the first group of an epoch: streams may come late and in any order.
   origin.burst(EPOCH_SIZE, 100, 21, { by: "both" });
-  await expect.poll(() => rewinds, PATIENCE).toEqual([1]);
+  await expect.poll(() => rewinds).toEqual([1]);
   const heard = listener.record.findLast(({ epoch }) => epoch === 0)!;
   const heardMs = heard.timestamp! / 1000 + heard.frames / 48;
-  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBe(21 * PACKET_MS);
+  await expect.poll(() => playedMs(listener, 1)).toBe(21 * PACKET_MS);
   expect(listener.record.findLast(({ epoch }) => epoch === 0)).toBe(heard);
   expect(heard.timestamp! / 1000 + heard.frames / 48).toBe(heardMs);
   const report = origin.reports.find(({ discontinuity }) => discontinuity === 1);
@@ -242,10 +241,10 @@ test("a listener never plays stale audio behind the playhead again, and at once 
 
   // Ahead of the playhead: what is before the cut is played to its end.
   origin.burst(EPOCH_SIZE + 21, 520, 100, { by: "both" });
-  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBeGreaterThan(500);
+  await expect.poll(() => playedMs(listener, 1)).toBeGreaterThan(500);
   const cut = Math.ceil((listener.stats().playheadUs! / 1000 + 1000) / PACKET_MS) * PACKET_MS;
   origin.burst(2 * EPOCH_SIZE, cut, 10, { by: "both" });
-  await expect.poll(() => playedMs(listener, 2), PATIENCE).toBe(200);
+  await expect.poll(() => playedMs(listener, 2)).toBe(200);
   const kept = listener.record.findLast(({ epoch }) => epoch === 1)!;
   expect(kept.timestamp! / 1000 + kept.frames / 48).toBeCloseTo(cut, 1);
   expect(playedMs(listener, 1, fromMilliseconds(cut))).toBe(0);
@@ -257,19 +256,19 @@ test("a listener whose session breaks reconnects and plays on, even when the pub
   const listener = origin.listen();
   await origin.subscribed();
   origin.burst(100, 2000, 10);
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(200);
+  await expect.poll(() => playedMs(listener, 0)).toBe(200);
   origin.peer?.session.close({ closeCode: 1, reason: "gone" });
-  await expect.poll(() => origin.peers.length, PATIENCE).toBe(2);
+  await expect.poll(() => origin.peers.length).toBe(2);
   await origin.subscribed();
   origin.burst(110, 2200, 10);
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(400);
+  await expect.poll(() => playedMs(listener, 0)).toBe(400);
   expect(listener.stats()).toMatchObject({ sessions: 2, discontinuities: 0 });
 
   origin.peer?.session.close();
-  await expect.poll(() => origin.peers.length, PATIENCE).toBe(3);
+  await expect.poll(() => origin.peers.length).toBe(3);
   await origin.subscribed();
   origin.burst(0, 0, 10, { by: "both" });
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBe(600);
+  await expect.poll(() => playedMs(listener, 0)).toBe(600);
   expect(listener.stats()).toMatchObject({ sessions: 3, discontinuities: 1, state: "playing" });
 });
 
@@ -280,7 +279,7 @@ test("a listener follows a broadcast that rewinds by a fresh track, and broken g
   const listener = origin.listen();
   await origin.subscribed("audio-0");
   origin.burst(0, 0, 100, { track: "audio-0" });
-  await expect.poll(() => playedMs(listener, 0), PATIENCE).toBeGreaterThan(200);
+  await expect.poll(() => playedMs(listener, 0)).toBeGreaterThan(200);
   origin.renditions = ["audio-1"];
   origin.setCatalog();
   await origin.subscribed("audio-1");
@@ -288,7 +287,7 @@ test("a listener follows a broadcast that rewinds by a fresh track, and broken g
   origin.peer?.tracks.get("audio-1")?.writeGroup(broken);
   broken.close(new Error("broken off"));
   origin.burst(EPOCH_SIZE, 300, 20, { track: "audio-1", by: "both" });
-  await expect.poll(() => playedMs(listener, 1), PATIENCE).toBe(400);
+  await expect.poll(() => playedMs(listener, 1)).toBe(400);
   const last = listener.record.findLast(({ epoch }) => epoch === 0)!;
   const first = listener.record.find(({ epoch }) => epoch === 1)!;
   expect(last.lastPulledAt).toBeLessThanOrEqual(first.pulledAt);

@@ -11,7 +11,7 @@ test("under every order of media, marks, clears and listeners that fall silent e
     }),
     { numRuns: Number(process.env.HISTORIES ?? 25), seed: 14 },
   );
-}, 120_000);
+});
 
 test("a mark comes back with the first of two listeners that heard the audio before it, or with the second", async () => {
   const steps = Array.from({ length: 20 }, (): MarkStep[] => [{ do: "media", ms: 100 }, { do: "mark" }]).flat();

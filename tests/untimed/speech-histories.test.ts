@@ -11,4 +11,4 @@ test("after any history of say, interrupt, pause and resume every speech has one
     }),
     { numRuns: Number(process.env.HISTORIES ?? 300), seed: 5 },
   );
-}, 120_000);
+});
