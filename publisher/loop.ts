@@ -127,11 +127,9 @@ export class Loop implements ControlTarget {
 
   // Live audio is never sent twice, so a change can only apply behind the sent audio.
   soonest(): number {
-    const { settings, ablation, audioTrack, listeners, deadlines, clock } = this.#parts;
+    const { settings, ablation, audioTrack, deadlines, clock } = this.#parts;
     if (settings.mode === "live" || ablation.keepStale) return Math.max(audioTrack.end, audioTrack.cursor);
-    const now = clock();
-    const furthest = listeners.furthest(now);
-    return Math.max(deadlines.next(now), furthest === undefined ? 0 : toPosition(furthest));
+    return deadlines.soonest(clock());
   }
 
   interrupt(): void {

@@ -82,6 +82,12 @@ export class Deadlines {
     return toPosition(playhead + margin);
   }
 
+  /** The earliest position, in samples, at which audio that was sent can change without being heard twice. */
+  soonest(now: Microseconds): number {
+    const furthest = this.#options.listeners.furthest(now);
+    return Math.max(this.next(now), furthest === undefined ? 0 : toPosition(furthest));
+  }
+
   /** Media time that has to be encoded by now. */
   target(now: Microseconds): Microseconds {
     const { mode, aheadMs, frameMs, listeners } = this.#options;

@@ -12,7 +12,7 @@ import { Playback } from "../../publisher/speech/playback.js";
 import { Renderer, type SayOptions } from "../../publisher/speech/renderer.js";
 import type { Speech } from "../../publisher/speech/speech.js";
 import { AudioTrack } from "../../publisher/tracks/audio-track.js";
-import { knobsSchema } from "../../publisher/tracks/mixer.js";
+import { type Knobs, knobsSchema } from "../../publisher/tracks/mixer.js";
 import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
 import { VoiceTrack } from "../../publisher/tracks/voice-track.js";
 import { Wake } from "../../publisher/wake.js";
@@ -257,6 +257,14 @@ export class VirtualStage {
   /** Takes back all that is said from where the listener can still miss it on. */
   interrupt(): Promise<Interruption> {
     return this.interrupts.interruptAll();
+  }
+
+  /** Changes a knob, as `Controls` does. */
+  turn(knobs: Partial<Knobs>): void {
+    this.audioTrack.setKnobs(knobsSchema.parse(knobs));
+    const from = this.#deadlines.soonest(fromMilliseconds(this.now));
+    if (from < this.audioTrack.cursor) this.audioTrack.rewind(from);
+    this.#wake.ring();
   }
 
   async runTo(milliseconds: number): Promise<void> {

@@ -259,3 +259,31 @@ test("a listener that stopped reporting before the end of a speech is not measur
   await settled(reporting, 1000);
   expect((await after).perListener.map(({ measured }) => measured)).toEqual([true]);
 });
+
+test("a knob changed just after a reply or a resume began repeats next to nothing, whatever the path", async () => {
+  for (const transitMs of [2, 20, 120])
+    for (const isResumed of [false, true]) {
+      const stage = new VirtualStage({ transitMs, aheadMs: 1000 });
+      stage.say(whole(500));
+      await settled(stage, 3000);
+      const since = stage.now;
+      const speech = stage.say(whole(1000));
+      if (isResumed) {
+        await settled(stage, 200 + transitMs);
+        void speech.pause();
+        await settled(stage);
+        speech.resume();
+      }
+      const { rewinds } = stage.audioTrack.counters;
+      for (const bypass of [true, false, true, false]) {
+        await settled(stage, 60);
+        stage.turn({ bypass });
+      }
+      await settled(stage, 2000);
+      expect(stage.audioTrack.counters.rewinds - rewinds).toBe(4);
+      const { missing, repeated } = stage.coverage(1000, since);
+      expect(missing).toBeLessThan(5);
+      // Less than one packet in four changes.
+      expect(repeated).toBeLessThan(20);
+    }
+});
