@@ -51,7 +51,7 @@ const WORDS: Record<string, number> = {
 const FORBIDDEN = /\b(tell|tells|told|somebody|nobody|anybody|whoever|anew|lets? go of|so many|reneg\w*)\b/gi;
 /** Files that list these words, or what changed under its old name. */
 const WORDLESS = new Set(["tests/layers.test.ts", "CONTRIBUTING.md", "CHANGELOG.md"]);
-const isText = (path: string) => /\.(ts|mjs|md|html|txt)$/.test(path);
+const isText = (path: string) => /\.(ts|mjs|md|html|txt|sh|py)$/.test(path);
 
 function filesIn(folder: string): string[] {
   return readdirSync(join(root, folder)).flatMap((name) => {
@@ -130,6 +130,17 @@ test("no option type takes a callback: stages return values", () => {
 test("code, messages and docs avoid the words that CONTRIBUTING.md rules out", () => {
   const texts = all.filter((path) => isText(path) && !WORDLESS.has(path));
   expect(above(countBy(texts, FORBIDDEN), WORDS)).toEqual([]);
+});
+
+test("every file that the map of the code names exists", () => {
+  const named = [...read("docs/architecture.md").matchAll(/`([a-z]+(?:\/[a-z-]+)+)(?:\.ts)?`/g)].map(
+    ([, name]) => name!,
+  );
+  const paths = new Set(all.map((path) => `/${path}`));
+  const isThere = (name: string) =>
+    [...paths].some((path) => path.endsWith(`/${name}.ts`) || path.includes(`/${name}/`));
+  expect(named.filter((name) => !isThere(name))).toEqual([]);
+  expect(named.length).toBeGreaterThan(30);
 });
 
 /** Whether a node of a syntax tree may never run, although the code around it does. */
