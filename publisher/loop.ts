@@ -11,6 +11,7 @@ import { toPosition, toTime } from "./tracks/position.js";
 /** State of a publisher; `displaced` while another publisher holds its name at the relay. */
 export type PublisherState = "connecting" | "publishing" | "displaced" | "closed";
 
+/** Events of a `Publisher`. */
 export interface PublisherEvents {
   /** The state changed. */
   state: [PublisherState];

@@ -8,6 +8,7 @@ import { type Knobs, knobsSchema } from "./tracks/mixer.js";
 import { type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";
 import type { VideoSource } from "./video/video-source.js";
 
+/** Options of `Publisher`. */
 export interface PublisherOptions {
   /** The relay: `https://host:port`, or `http://host:port` to pin the certificate whose hash it serves there. */
   readonly url: string | URL;

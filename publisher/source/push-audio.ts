@@ -2,6 +2,7 @@ import { InputError, StateError } from "../../base/index.js";
 import type { AudioInput, AudioReading } from "./audio-input.js";
 import { SAMPLE_BYTES, toFloat } from "./pcm.js";
 
+/** Samples of pushed audio: 16-bit and 32-bit float PCM, little-endian, or G.711 at 8 bits. */
 export type PushFormat = "s16le" | "f32le" | "mulaw" | "alaw";
 
 /** Options of {@link PushAudio}. */
