@@ -37,7 +37,7 @@ build() {
 }
 
 : >"$log"
-echo "Building moq-relay $version; $log tells how it goes." >&2
+echo "Building moq-relay $version; its output goes to $log." >&2
 # Its lock file may name a crate that a mirror does not have yet.
 build --locked || build || {
   tail -n 20 "$log" >&2

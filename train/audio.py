@@ -65,7 +65,7 @@ def active(samples: np.ndarray, frame: int = FRAME, below_db: float = 30) -> np.
 
 
 def active_rms(samples: np.ndarray, frame: int = FRAME) -> float:
-    """Root mean square over the frames in which somebody speaks."""
+    """Root mean square over the frames with speech."""
     whole = samples[: len(samples) // frame * frame].reshape(-1, frame)
     return rms(whole[active(samples, frame)])
 

@@ -56,7 +56,7 @@ def speakers(random: Generator) -> dict[str, np.ndarray]:
 
 
 def excerpt(random: Generator, speech: np.ndarray) -> np.ndarray:
-    """Six seconds in which somebody speaks for at least half of the time."""
+    """Six seconds, at least half of them speech."""
     while True:
         start = random.integers(0, len(speech) - LENGTH)
         clip = speech[start : start + LENGTH]
@@ -65,7 +65,7 @@ def excerpt(random: Generator, speech: np.ndarray) -> np.ndarray:
 
 
 def families(random: Generator, speech: dict[str, np.ndarray]) -> dict[str, noise.Family]:
-    """The noise families of the test set; an asterisk marks those nobody trains on."""
+    """The noise families of the test set; an asterisk marks those no model trains on."""
     crowd = np.concatenate([speech["italian"], speech["synthetic"]])
     return {
         "air": noise.coloured,
@@ -83,7 +83,7 @@ def families(random: Generator, speech: dict[str, np.ndarray]) -> dict[str, nois
 def mix(random: Generator, speech: np.ndarray, sound: np.ndarray, snr: float) -> tuple[np.ndarray, np.ndarray, dict]:
     """Returns the reference, the noisy clip and what was done to it.
 
-    A third of the clips is in a room (the reference too: nobody is asked to remove the room). An eighth is
+    A third of the clips is in a room (the reference too: removing the room is not the task). An eighth is
     recorded too loud, so that the peaks of the mix are clipped; the reference is not.
     """
     reverberant, clipped = random.random() < 1 / 3, random.random() < 1 / 8

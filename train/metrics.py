@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 from audio import FRAME, RATE, resample
 
 HIGH_PASS = ([1, -2, 1], [1, -1.99599, 0.996])
-"""The high-pass RNNoise applies to its input; put on reference and output so that it counts for nobody."""
+"""The high-pass RNNoise applies to its input; put on reference and output so that it favours neither."""
 SKIPPED = RATE // 10
 """Samples at the beginning that are not scored: every method needs a moment to start."""
 PAUSE_HOP = RATE // 20

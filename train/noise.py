@@ -1,6 +1,6 @@
 """Computed noise families the model may train on; each returns `length` samples at 48 kHz, RMS 1.
 
-The families of the test set that nobody trains on are in noise_unseen.py.
+The families of the test set that no model trains on are in noise_unseen.py.
 """
 
 from typing import Callable

@@ -16,7 +16,7 @@ SHORTEST_SECONDS = 0.35
 
 
 class Speaker(NamedTuple):
-    """One cast member, or a group of a cast that can't be told apart."""
+    """One cast member, or a group of a cast that sounds alike."""
 
     name: str
     package: str
