@@ -178,6 +178,14 @@ test.each(CASES.filter(({ name }) => !/^(Audio|RealtimeTransport)/.test(name)))(
   },
 );
 
+test("a caller of a broadcast needs its relay and its name only", async () => {
+  await using alone = new Caller({ url, broadcast: "caller" });
+  expect(alone.speaking).toBe(false);
+  expect(errorOf(() => new Caller({ broadcast: "caller" } as never))).toMatchObject({
+    message: "Caller.url must be an http or https URL, but is missing.",
+  });
+});
+
 test("wrong words, texts and audio of a conversation are refused in one sentence", () => {
   using conversation = new Conversation({ caller, publisher });
   const say = (options: object) => () => conversation.say(openAudio({ samples: new Float32Array(2) }), options);

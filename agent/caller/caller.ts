@@ -141,9 +141,9 @@ const listening = {
 /** What every client of a relay has is checked by `validateClient`. */
 const broadcastSchema = z.strictObject({
   ...listening,
-  url: z.custom<BroadcastCallerOptions["url"]>(),
+  url: z.custom<BroadcastCallerOptions["url"]>((value) => value !== undefined, { error: "be an http or https URL" }),
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE),
-  connect: z.custom<BroadcastCallerOptions["connect"]>(),
+  connect: z.custom<BroadcastCallerOptions["connect"]>().optional(),
   jitterMs: z.number().min(0).max(10_000).default(20),
   timeoutMs: z.number().min(1).max(2_147_483_647).default(DAY_MS),
 });
