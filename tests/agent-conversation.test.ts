@@ -7,7 +7,7 @@ import { Caller, Conversation } from "../agent/index.js";
 import { loadModel, type Model, openAudio, type Publisher } from "../publisher/index.js";
 import { AgentDemo } from "../src/demo/agent/agent-demo.js";
 import { createLogger } from "../src/log.js";
-import { interruptReplySchema, pageStatsSchema } from "../src/page/control.js";
+import { readInterrupt, readStats } from "../src/page/replies.js";
 import { readSamples, silence } from "./support/caller-sounds.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
@@ -113,9 +113,9 @@ test("unsay agent --demo with a recorded caller ends with a verdict, and its age
     expect((await unsay(argv)).error).toContain(sentence);
 
   const demo = stage.use(await AgentDemo.start({ port: 0, logger: createLogger("silent", () => {}) }));
-  const spoken = () => pageStatsSchema.parse(demo.pageStats()).spoken!;
+  const spoken = () => readStats(demo.pageStats())!.spoken!;
   await until("it speaks", () => spoken().pieces.length > 0);
-  const { heard } = interruptReplySchema.parse(await demo.control({ op: "interrupt" }));
+  const { heard } = readInterrupt(await demo.control({ op: "interrupt" }))!;
   expect(spoken()).toMatchObject({ isInterrupted: true, heard });
   await demo.control({ op: "resume" });
   await until("it speaks again", () => spoken().pieces.length > 0);

@@ -96,6 +96,15 @@ test("the element makes a script of at most 90 KB gzipped, without Node, zod or 
   expect(inputs).toEqual(expect.arrayContaining(["watch/player.ts", "watch/browser/worklet-script.ts"]));
 });
 
+test("the live page and the two elements in one script carry no zod either, and their library once", async () => {
+  for (const entry of ["page", "elements"]) {
+    const { inputs, contents } = await bundle(`import "./src/page/${entry}.js";`);
+    expect(inputs.filter((path) => /zod|core-js|bowser|libopus|onnx|^relay\//.test(path))).toEqual([]);
+    expect(inputs).toEqual(expect.arrayContaining(["watch/browser/element.ts", "publisher/browser/talk-element.ts"]));
+    expect(gzipSync(contents, { level: 9 }).length).toBeLessThan(MAX_GZIPPED_BYTES + 15 * 1024);
+  }
+});
+
 test("a page of one script, with no file beside it, hears a broadcast through the element and the listener", async () => {
   const { text } = await bundle(`
     import "./watch/browser/element.js";
@@ -117,7 +126,7 @@ test("a page of one script, with no file beside it, hears a broadcast through th
       "[element, listener].map((each) => (each.stats.call?.(each) ?? each.stats)?.playedMs ?? 0)",
     );
   await expect.poll(async () => Math.min(...(await played()))).toBeGreaterThan(500);
-  expect(await page.evaluate("element.state")).toBe("playing");
+  await expect.poll(() => page.evaluate("element.state")).toBe("playing");
   expect(
     await page.evaluate(`(async () => {
         element.pause();
@@ -277,8 +286,15 @@ test("a page that `unsay page` wrote plays from any web server under its own str
   expect(exitCode).toBe(0);
   const files = createServer(async (request, response) => {
     const name = request.url === "/" ? "/index.html" : request.url!;
+    const both = `<!doctype html><script type="module" src="${url}/unsay-elements.js"></script>
+      <unsay-watch url="${url}" preload="none"></unsay-watch><unsay-talk></unsay-talk>`;
     const bare = `<!doctype html><script type="module" src="${url}/unsay-talk.js"></script><unsay-talk></unsay-talk>`;
-    const body = name === "/bare.html" ? bare : await readFile(join(folder, name)).catch(() => undefined);
+    const body =
+      name === "/bare.html"
+        ? bare
+        : name === "/both.html"
+          ? both
+          : await readFile(join(folder, name)).catch(() => undefined);
     const types: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
     response.writeHead(body === undefined ? 204 : 200, { "Content-Type": types[extname(name)] ?? "text/plain" });
     response.end(body);
@@ -293,6 +309,9 @@ test("a page that `unsay page` wrote plays from any web server under its own str
   await expect.poll(() => page.getByRole("status").textContent()).toBe("Playing.");
   await page.goto(`${site}/bare.html`);
   await expect.poll(() => page.evaluate("document.querySelector('unsay-talk').state")).toBe("idle");
+  await page.goto(`${site}/both.html`);
+  const states = "[...document.querySelectorAll('unsay-watch, unsay-talk')].map(({ state }) => state)";
+  await expect.poll(() => page.evaluate(states)).toEqual(["idle", "idle"]);
   expect(said).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AudioSource, Interruption, Publisher, Speech } from "../../publisher/index.js";
-import type { HeardReply, PageRecording, SpokenPiece, SpokenStats } from "../page/control.js";
+import type { HeardReply, PageRecording, SpokenPiece, SpokenStats } from "../page/replies.js";
 
 /** Options of {@link Speaker}. */
 export interface SpeakerOptions {

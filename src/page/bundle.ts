@@ -19,6 +19,7 @@ const ENTRIES = [
   ["watch/browser/element.ts", "unsay-element"],
   ["publisher/browser/worklet.ts", "talk-worklet"],
   ["publisher/browser/talk-element.ts", "unsay-talk"],
+  ["src/page/elements.ts", "unsay-elements"],
 ] as const;
 
 /** Where audio worklets are: of what plays and of what captures. */

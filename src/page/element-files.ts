@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import type { PageAssets } from "./bundle.js";
 
-/** The elements, each as one file with its worklet in it. */
-const ELEMENTS = new Set(["/unsay-element.js", "/unsay-talk.js"]);
+/** The elements, each as one file with its worklet in it, and both as one. */
+const ELEMENTS = new Set(["/unsay-element.js", "/unsay-talk.js", "/unsay-elements.js"]);
 
 /** Answers a request and returns true, or leaves it alone and returns false. */
 export type PathHandler = (request: IncomingMessage, response: ServerResponse) => boolean;

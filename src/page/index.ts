@@ -4,12 +4,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join } from "node:path";
 import { InputError, UnsayError } from "../../base/index.js";
 import type { PageAssets } from "./bundle.js";
-import { CONTROL_HEADER, type ControlRequest, controlSchema, type PageRecording } from "./control.js";
+import { type ControlRequest, controlSchema } from "./control.js";
 import { elementHandler } from "./element-files.js";
+import { CONTROL_HEADER, type PageRecording } from "./replies.js";
 
 export type { PageAssets } from "./bundle.js";
-export type { ControlRequest, HeardReply, InterruptReply, PageRecording, PageStats, SpokenStats } from "./control.js";
+export type { ControlRequest } from "./control.js";
 export { elementHandler } from "./element-files.js";
+export type { HeardReply, InterruptReply, PageRecording, PageStats, SpokenPiece, SpokenStats } from "./replies.js";
 
 /** What {@link pageHandler} needs. */
 export interface PageHandlerOptions {

@@ -1,4 +1,4 @@
-import type { PageStats } from "./control.js";
+import type { PageStats } from "./replies.js";
 import type { Server } from "./server.js";
 
 /** How long a slider rests before its value is sent, in milliseconds. */

@@ -1,8 +1,9 @@
 import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
-import type { LinkRequest, PageRecording, PageStats, SpokenPiece } from "./control.js";
+import type { LinkRequest } from "./control.js";
 import { PictureView } from "./picture/picture-view.js";
 import { SoundMeter } from "./picture/sound-meter.js";
+import type { PageRecording, PageStats, SpokenPiece } from "./replies.js";
 import type { Server } from "./server.js";
 
 /** How long a slider rests before its value is sent, in milliseconds. */

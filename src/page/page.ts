@@ -1,7 +1,7 @@
+import "../../publisher/browser/talk-element.js";
 import "../../watch/browser/element.js";
 import type { BrowserListenerStats } from "../../watch/browser/browser-listener.js";
 import type { UnsayWatch } from "../../watch/browser/element.js";
-import { type HeardReply, interruptReplySchema, type PageStats } from "./control.js";
 import { clockTime, Details } from "./details.js";
 import { Knobs } from "./knobs.js";
 import { LinkPanel } from "./link-panel.js";
@@ -10,6 +10,7 @@ import { PictureView } from "./picture/picture-view.js";
 import { SoundMeter } from "./picture/sound-meter.js";
 import { Timeline } from "./picture/timeline.js";
 import { Transcript } from "./picture/transcript.js";
+import { type HeardReply, type PageStats, readInterrupt } from "./replies.js";
 import { Server } from "./server.js";
 
 /** How often the page looks where the audio is, and moves its texts, in milliseconds. */
@@ -111,24 +112,20 @@ function showHeard(heard: HeardReply | undefined): void {
   if (last) say(`Taken back. The last word heard is “${last}”.`);
 }
 
-/** Shows the microphone to the caller of an agent; no other page loads its element. */
+/** Shows the microphone to the caller of an agent. */
 function offerMicrophone(broadcast: string): void {
   const microphone = element("microphone");
   if (!microphone.hidden) return;
   microphone.hidden = false;
   element("talk").setAttribute("broadcast", broadcast);
-  const script = document.createElement("script");
-  script.type = "module";
-  script.src = "/unsay-talk.js";
-  document.head.append(script);
 }
 
 async function interruptSpeech(): Promise<void> {
   measured = new Interruption(performance.now());
   becomeInterrupted(true);
-  const reply = interruptReplySchema.safeParse(await server.control({ op: "interrupt" }));
-  if (!reply.success || !isInterrupted) return;
-  const { heard, heardUntil } = reply.data;
+  const reply = readInterrupt(await server.control({ op: "interrupt" }));
+  if (!reply || !isInterrupted) return;
+  const { heard, heardUntil } = reply;
   say(heardUntil === undefined ? "Taken back." : `Taken back. Heard until ${clockTime(heardUntil)}.`);
   showHeard(heard);
 }

@@ -1,11 +1,5 @@
-import {
-  CONTROL_HEADER,
-  type ControlRequest,
-  type PageRecording,
-  type PageStats,
-  pageStatsSchema,
-  recordingSchema,
-} from "./control.js";
+import type { ControlRequest } from "./control.js";
+import { CONTROL_HEADER, type PageRecording, type PageStats, readRecording, readStats } from "./replies.js";
 
 /**
  * Interval of requests for the server's numbers, in milliseconds: while the page is visible, and while it is hidden.
@@ -44,10 +38,10 @@ export class Server extends EventTarget {
   /** Requests the numbers now. */
   async refresh(): Promise<PageStats | undefined> {
     try {
-      const stats = pageStatsSchema.safeParse(await (await fetch("/stats")).json());
-      this.#stats = stats.data;
+      const stats = readStats(await (await fetch("/stats")).json());
+      this.#stats = stats;
       this.#statsAt = performance.now();
-      if (stats.data) this.dispatchEvent(new CustomEvent("stats", { detail: stats.data }));
+      if (stats) this.dispatchEvent(new CustomEvent("stats", { detail: stats }));
     } catch {
       // The server is away; the player says so itself.
       this.#stats = undefined;
@@ -58,7 +52,7 @@ export class Server extends EventTarget {
   /** The recording; undefined where the server has none. */
   async recording(): Promise<PageRecording | undefined> {
     try {
-      return recordingSchema.safeParse(await (await fetch("/recording")).json()).data;
+      return readRecording(await (await fetch("/recording")).json());
     } catch {
       return undefined;
     }

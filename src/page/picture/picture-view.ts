@@ -1,4 +1,4 @@
-import type { PageRecording, SpokenPiece } from "../control.js";
+import type { PageRecording, SpokenPiece } from "../replies.js";
 import type { Colours, PictureMessage } from "./messages.js";
 import type { Moment, TakenBack } from "./timeline.js";
 

@@ -1,4 +1,4 @@
-import type { PageRecording, SpokenPiece } from "../control.js";
+import type { PageRecording, SpokenPiece } from "../replies.js";
 
 /** Length of a bar of the picture in milliseconds. */
 export const CELL_MS = 50;

@@ -1,4 +1,4 @@
-import type { PageRecording } from "../control.js";
+import type { PageRecording } from "../replies.js";
 
 /** The words of the recording: heard, still to come, or taken back and struck through. */
 export class Transcript {
