@@ -47,7 +47,7 @@ function recording(...played: Played[]): Recording {
 }
 
 function say(at: number, utterance: number, lengthMs: number): Deed {
-  return deed(at, { do: "say", speech: speech(utterance, lengthMs), gainDb: 0 });
+  return deed(at, { do: "say", speech: speech(utterance, lengthMs) });
 }
 
 function deed(at: number, what: object): Deed {

@@ -228,8 +228,11 @@ function checkStale(
   return violations;
 }
 
-function checkLevel(run: Run, ear: Ear, { speech }: Say, pieces: readonly Piece[]): Violation[] {
-  const gains = run.deeds.flatMap((deed) => (deed.do === "gain" ? [{ at: deed.at, db: deed.db }] : []));
+function checkLevel(run: Run, ear: Ear, { speech, life }: Say, pieces: readonly Piece[]): Violation[] {
+  // A publisher that was restarted has its knobs where they were at first.
+  const gains = run.deeds.flatMap((deed) => {
+    return deed.do === "gain" && deed.life === life && deed.answeredAt !== undefined ? [deed] : [];
+  });
   const wrong: string[] = [];
   for (const { from, levels, startsAt } of pieces) {
     // The first step fades in and the last one out; a crossfade at a seam takes both.

@@ -26,7 +26,7 @@ export interface Fault extends Span {
 
 /** Something said, interrupted or resumed, and how the publisher's process answered. */
 export type Deed = { readonly at: number; readonly answeredAt: number | undefined; readonly life: number } & (
-  | { readonly do: "say"; readonly speech: Speech; readonly gainDb: number }
+  | { readonly do: "say"; readonly speech: Speech }
   | { readonly do: "interrupt"; readonly answer: Interrupted | undefined }
   | { readonly do: "resume"; readonly answer: boolean | undefined }
   | { readonly do: "gain"; readonly db: number }
@@ -127,7 +127,6 @@ class Stage {
   readonly #outcomes: Record<number, Outcome[]> = {};
   readonly #deaths: string[] = [];
   readonly #pending = new Set<Promise<void>>();
-  #gainDb = 0;
   #startedAt = 0;
 
   constructor(history: History, folder: string) {
@@ -199,15 +198,12 @@ class Stage {
   async #perform(event: Event): Promise<void> {
     switch (event.do) {
       case "say":
-        return this.#deed({ do: "say", speech: event.speech, gainDb: this.#gainDb }, (calls) =>
-          calls.say(event.speech),
-        );
+        return this.#deed({ do: "say", speech: event.speech }, (calls) => calls.say(event.speech));
       case "interrupt":
         return this.#deed({ do: "interrupt", answer: undefined }, (calls) => calls.interrupt());
       case "resume":
         return this.#deed({ do: "resume", answer: undefined }, (calls) => calls.resume());
       case "gain":
-        this.#gainDb = event.db;
         return this.#deed({ do: "gain", db: event.db }, (calls) => calls.gain(event.db));
       case "join":
         return this.#join(event.listener, event.carrier, event.at);
@@ -308,7 +304,6 @@ class Stage {
     const process = await this.#start<PublisherCalls>("publisher", this.#publisher, "publisher");
     const { url } = this.#paths.get("publisher")!;
     await process.calls.open({ url, mode: "ahead", frameMs: this.#history.frameMs });
-    this.#gainDb = 0;
   }
 
   async #join(number: number, carrier: Carrier, at: "relay" | "edge"): Promise<void> {

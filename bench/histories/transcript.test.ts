@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { CodecLoop } from "../../tests/support/codec-loop.js";
 import { seededRandom } from "../harness.js";
 import { RATE, signal } from "./signal.js";
 import { transcribe } from "./transcript.js";
@@ -23,6 +24,22 @@ function record(...parts: ({ silent: number } | { utterance: number; from: numbe
   for (let i = 0; i < noisy.length; i++) noisy[i]! += 0.001 * (random() - 0.5);
   return noisy;
 }
+
+test("a transcript names an utterance whole, whatever a codec makes of it", async () => {
+  for (const [frameMs, bitrateBps] of [
+    [5, 32_000],
+    [10, 12_000],
+    [10, 48_000],
+    [20, 12_000],
+  ] as const) {
+    const loop = await CodecLoop.open({ frameMs, bitrateBps, application: "lowdelay" });
+    loop.say(said.get(1)!, 4800);
+    loop.encode();
+    const heard = transcribe(loop.heard, said).map(({ utterance, from, to }) => [utterance, from, to]);
+    expect(heard).toEqual([[1, 0, 1200]]);
+    loop.close();
+  }
+});
 
 test("a transcript names every stretch heard, to 5 ms, and its place in the recording", () => {
   const heard = transcribe(
