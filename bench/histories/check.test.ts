@@ -109,6 +109,20 @@ test("a missing start, a missing end, a hole and a repeat are found, and are for
   }
 });
 
+test("a listener ahead of the earliest one may hear again what that one missed, and no more", () => {
+  const heard: Played[] = [
+    { utterance: 1, from: 0, to: 980, at: 100 },
+    { utterance: 1, from: 870, to: 1500, at: 1500 },
+  ];
+  const repeats = (earliest: number) => {
+    const listeners = [980_000, earliest].map((heardUntilUs) => ({ heardUntilUs, measured: true }));
+    const cut = interrupt(1080, { heardUntilUs: earliest, rewound: true, listeners });
+    const deeds = [say(0, 1, 1500), cut, deed(1400, { do: "resume", answer: true })];
+    return promises({ deeds, recordings: [recording(...heard)] });
+  };
+  expect([repeats(870_000), repeats(980_000)]).toEqual([[], ["whole"]]);
+});
+
 test("audio that was heard after an interrupt had taken it back is stale, unless it was resumed", () => {
   const recordings = [recording({ utterance: 1, from: 0, to: 1500, at: 80 })];
   expect(promises({ deeds: [say(0, 1, 3000), interrupt(1000)], recordings })).toContain("stale");
