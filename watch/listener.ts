@@ -15,6 +15,7 @@ import { openMoq, Reconnector, reach, type Session, validateClient } from "../tr
 import { Playout } from "./audio/playout.js";
 import { softwareDecoders } from "./audio/software-decoders.js";
 import { LISTENER_RULES, type ListenerEvents, type ListenerOptions, type ListenerStats } from "./listener-options.js";
+import { EarlyPlayout } from "./output/early-playout.js";
 import { type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
 import { Player } from "./player.js";
 
@@ -46,7 +47,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     this.#url = new URL(url);
     this.#detachLogger = logger ? attachLogger(logger) : () => {};
     this.closed = this.#ending.closed;
-    const output = new Playout({ channels, jitterMs, adaptive });
+    const playback = { channels, jitterMs, adaptive };
+    const output = sink?.early === undefined ? new Playout(playback) : new EarlyPlayout(playback, sink);
     this.#speaker = new VirtualSpeaker({ playout: output, sink });
     this.#player = new Player({
       broadcast,

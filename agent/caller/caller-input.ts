@@ -20,13 +20,32 @@ export interface CallerInput {
 /** Samples that may wait for the denoiser: beyond this the oldest are dropped. */
 const MAX_WAITING = 2 * 48_000;
 
-/** A listener's output as a caller's audio. */
+/** A live caller that sends nothing for this long is silent; packets hold 20 ms and come unevenly. */
+const QUIET: Microseconds = microseconds(40_000);
+/** A listener plays every 5 ms; in a process that stalled for longer, packets may be waiting. */
+const TURN: Microseconds = microseconds(15_000);
+/** Silence that is made up for at once, at most. */
+const MAX_FILLED: Microseconds = microseconds(200_000);
+/** Played audio that did not come early for this long: the broadcast is not live any more. */
+const NOT_LIVE: Microseconds = microseconds(500_000);
+
+/**
+ * A listener's output as a caller's audio. Of a live caller it takes the samples as they are decoded, a jitter delay
+ * before they are played: a detector and a recogniser need no even pace. What is played then only shows that time passes
+ * while nothing comes. Of a broadcast that is sent ahead it takes what is played, since the rest may be taken back.
+ */
 export class HeardInput implements CallerInput, AudioSink {
   readonly #clock: Clock;
   #blocks: CallerBlock[] = [];
   #waiting = 0;
   #dropped = 0;
   #isClosed = false;
+  /** When samples last came early, and up to when silence has stood in for them since. */
+  #earlyAt: Microseconds | undefined;
+  #filledTo: Microseconds = microseconds(0);
+  /** How long nothing has come since, as far as this process looked. */
+  #quiet = 0;
+  #playedAt: Microseconds = microseconds(0);
   #stir = Promise.withResolvers<void>();
 
   constructor(clock: Clock) {
@@ -37,9 +56,37 @@ export class HeardInput implements CallerInput, AudioSink {
     return this.#dropped / 48;
   }
 
+  early([samples]: readonly Float32Array[]): void {
+    if (samples === undefined) return;
+    this.#earlyAt = this.#clock();
+    this.#filledTo = this.#earlyAt;
+    this.#quiet = 0;
+    this.#add(samples.slice());
+  }
+
   write([samples]: readonly Float32Array[]): void {
-    if (this.#isClosed || samples === undefined) return;
-    this.#blocks.push({ samples: samples.slice(), at: this.#clock() });
+    if (samples === undefined) return;
+    const now = this.#clock();
+    this.#quiet += Math.min(TURN, now - Math.max(this.#playedAt, this.#earlyAt ?? 0));
+    this.#playedAt = now;
+    if (this.#earlyAt === undefined) this.#add(samples.slice());
+    else if (this.#quiet > QUIET) this.#follow(samples, now);
+  }
+
+  #follow(samples: Float32Array, now: Microseconds): void {
+    if (samples.every((sample) => sample === 0)) {
+      const passed = Math.min(now - this.#filledTo, MAX_FILLED);
+      this.#filledTo = now;
+      this.#add(new Float32Array(Math.round((passed * 48) / 1000)));
+    } else if (now - this.#earlyAt! > NOT_LIVE) {
+      this.#earlyAt = undefined;
+      this.#add(samples.slice());
+    }
+  }
+
+  #add(samples: Float32Array): void {
+    if (this.#isClosed || samples.length === 0) return;
+    this.#blocks.push({ samples, at: this.#clock() });
     this.#waiting += samples.length;
     while (this.#waiting > MAX_WAITING) {
       const { length } = this.#blocks.shift()!.samples;

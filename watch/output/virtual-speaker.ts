@@ -7,6 +7,11 @@ import { framesIn, QUANTUM_FRAMES, SAMPLE_RATE } from "../audio/samples.js";
 export interface AudioSink {
   /** Takes planar samples at 48 kHz, one array per channel, in playing order; valid only during the call. */
   write(samples: readonly Float32Array[]): void;
+  /**
+   * Takes the same samples of a live broadcast as soon as they are decoded, before their time to play: for a detector,
+   * which needs no even pace. Valid only during the call.
+   */
+  early?(samples: readonly Float32Array[]): void;
   /** Finishes; resolves once everything is written. Idempotent. */
   close(): Promise<void>;
 }
