@@ -120,7 +120,7 @@ export const publish = command({
     if (config.source === undefined && config.video === undefined) {
       throw new InputError(
         "INVALID_OPTION",
-        "There is nothing to publish: name a audio file, or a video with --video.",
+        "There is nothing to publish: name an audio file, or a video with --video.",
       );
     }
     const live = config.source === "-";
