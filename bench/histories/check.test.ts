@@ -54,7 +54,7 @@ function deed(at: number, what: object): Deed {
   return { at: start + at * MS, answeredAt: start + (at + 20) * MS, life: 1, ...what } as Deed;
 }
 
-function interrupt(at: number, answer: Interrupted = { heardUntilUs: 0, rewound: true, listeners: [] }): Deed {
+function interrupt(at: number, answer: Interrupted = { heardUntilUs: 0, rewound: true, toUs: 0, listeners: [] }): Deed {
   return deed(at, { do: "interrupt", answer });
 }
 
@@ -116,7 +116,7 @@ test("a listener ahead of the earliest one may hear again what that one missed, 
   ];
   const repeats = (earliest: number) => {
     const listeners = [980_000, earliest].map((heardUntilUs) => ({ heardUntilUs, measured: true }));
-    const cut = interrupt(1080, { heardUntilUs: earliest, rewound: true, listeners });
+    const cut = interrupt(1080, { heardUntilUs: earliest, rewound: true, toUs: earliest, listeners });
     const deeds = [say(0, 1, 1500), cut, deed(1400, { do: "resume", answer: true })];
     return promises({ deeds, recordings: [recording(...heard)] });
   };
@@ -145,9 +145,15 @@ test("steps at another level than the source's are found, and a gain in force is
 test("a wrong position, a lost or doubled end, an untrue state and a dead process are found", () => {
   const heard = { utterance: 1, from: 0, to: 980, at: 50 };
   const flushes = [{ at: start + 1010 * MS, playedUntilUs: 980_000 }];
-  const answer = { heardUntilUs: 940_000, rewound: true, listeners: [{ heardUntilUs: 940_000, measured: true }] };
-  const deeds = [say(0, 1, 3000), interrupt(1000, answer)];
-  expect(promises({ deeds, recordings: [{ ...recording(heard), flushes }] })).toEqual(["position"]);
+  const position = (heardUntilUs: number, toUs: number) => {
+    const answer = { heardUntilUs, rewound: true, toUs, listeners: [{ heardUntilUs, measured: true }] };
+    const deeds = [say(0, 1, 3000), interrupt(1000, answer)];
+    return promises({ deeds, recordings: [{ ...recording(heard), flushes }] });
+  };
+  expect(position(940_000, 900_000)).toEqual(["position"]);
+  expect(position(1_020_000, 900_000)).toEqual(["position"]);
+  // The speaker had not reached the cut, and plays on until there.
+  expect(position(1_020_000, 1_020_000)).toEqual([]);
   const whole = recording({ utterance: 1, from: 0, to: 1000, at: 50 });
   const one = { deeds: [say(0, 1, 1000)], recordings: [whole] };
   expect(promises({ ...one, outcomes: { 1: [] } })).toEqual(["end"]);

@@ -293,12 +293,19 @@ function checkPositions(run: Run): Violation[] {
     const heard = played.map((truth) => (truth / MS).toFixed(0)).join(", ");
     return answer.listeners
       .filter(({ measured }) => measured)
-      .filter(({ heardUntilUs }) => Math.min(...played.map((truth) => Math.abs(heardUntilUs - truth))) > POSITION_US)
+      .filter(
+        ({ heardUntilUs }) => Math.min(...played.map((truth) => offUs(heardUntilUs, truth, answer))) > POSITION_US,
+      )
       .map(({ heardUntilUs }) => ({
         promise: "position",
         what: `The interrupt at ${clock(run, at)} reported ${(heardUntilUs / MS).toFixed(0)} ms as heard; speakers played until ${heard} ms.`,
       }));
   });
+}
+
+/** How far a reported position is off. A speaker that had not reached the cut plays on until there. */
+function offUs(heardUntilUs: number, playedUntilUs: number, { toUs }: NonNullable<Interrupt["answer"]>): number {
+  return Math.max(playedUntilUs - heardUntilUs, heardUntilUs - Math.max(playedUntilUs, toUs));
 }
 
 /** `playing` means that audio is being heard: looks for stretches where a listener claims the opposite. */

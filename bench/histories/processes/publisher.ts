@@ -9,8 +9,9 @@ import { RATE, signal } from "../signal.js";
 /** How an interrupt ended, as the publisher reports it. */
 export interface Interrupted {
   readonly heardUntilUs: number;
-  /** Whether listeners had to cut audio. */
+  /** Whether listeners had to cut audio, and where. */
   readonly rewound: boolean;
+  readonly toUs: number;
   readonly listeners: readonly { readonly heardUntilUs: number; readonly measured: boolean }[];
 }
 
@@ -95,10 +96,11 @@ serve<PublisherCalls>({
       .done.then(({ outcome }) => ends.push(outcome));
   },
   async interrupt() {
-    const { heardUntil, perListener, rewound } = await open().interrupt();
+    const { heardUntil, perListener, rewound, to } = await open().interrupt();
     return {
       heardUntilUs: heardUntil,
       rewound,
+      toUs: to,
       listeners: perListener.map(({ heardUntil: heardUntilUs, measured }) => ({ heardUntilUs, measured })),
     };
   },
