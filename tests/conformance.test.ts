@@ -55,7 +55,12 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
     return {
       server,
       dial: (path = "/") =>
-        connect(`${scheme}://127.0.0.1:${server.address.port}${path}`, { backends: [backend], certificateHashes }),
+        // Two hundred handshakes take a busy machine longer than a client waits by default.
+        connect(`${scheme}://127.0.0.1:${server.address.port}${path}`, {
+          backends: [backend],
+          certificateHashes,
+          timeoutMs: 120_000,
+        }),
     };
   }
 

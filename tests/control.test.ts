@@ -88,7 +88,7 @@ function controller(door: Door, options: Partial<ControllerOptions> = {}): Contr
     url: door.url,
     broadcast: "demo",
     connect: door.connect,
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     ...options,
   });
   closers.push(() => made.close());
@@ -196,7 +196,7 @@ describe.each([
     closers.push(() => publisher.close());
     publisher.say(await openSource({ file: "examples/audio/noisy-speech.wav", loop: true }));
     await door.settled(true);
-    const listener = new Listener({ url: door.url, broadcast: "demo", connect: door.connect, timeoutMs: 20_000 });
+    const listener = new Listener({ url: door.url, broadcast: "demo", connect: door.connect, timeoutMs: 120_000 });
     listener.closed.catch(() => {});
     closers.push(() => listener.close());
     await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(200);
