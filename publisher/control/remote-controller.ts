@@ -14,6 +14,7 @@ import { followTrack } from "../../transport/index.js";
 import { PayloadIntake } from "./payload-intake.js";
 import type { Counts } from "./remote-counts.js";
 import type { RemoteControlLimits } from "./remote-limits.js";
+import { RequestOrder } from "./request-order.js";
 
 /** Parts that all controllers of a publisher share. */
 export interface ControllerHost {
@@ -33,7 +34,6 @@ const REMEMBERED_REQUESTS = 256;
 const ORDER_WAIT_MS = 500;
 /** Delays before subscribing to a controller's track again, which may appear a moment later. */
 const RETRY_MS = { first: 250, most: 250 };
-const MAX_OUT_OF_ORDER = 32;
 /** Maximum characters of a reason in an answer. */
 const MAX_REASON = 1000;
 
@@ -44,10 +44,8 @@ export class RemoteController {
   readonly #bucket: TokenBucket;
   /** The end of each request, undefined while pending; in order of arrival. */
   readonly #requests = new Map<string, ControlEvent | undefined>();
-  readonly #early = new Map<number, ControlRequest>();
+  readonly #order = new RequestOrder<ControlRequest>();
   readonly #intakes = new Set<PayloadIntake>();
-  /** A controller counts from 0. One that kept counting while this publisher was away waits once. */
-  #expected = 0;
   #orderTimer: NodeJS.Timeout | undefined;
   #broadcast: Broadcast.Consumer | undefined;
   #stop: AbortController | undefined;
@@ -97,6 +95,7 @@ export class RemoteController {
   close(): void {
     this.leave();
     clearTimeout(this.#orderTimer);
+    this.#orderTimer = undefined;
     for (const intake of this.#intakes) intake.cancel();
   }
 
@@ -113,48 +112,30 @@ export class RemoteController {
       counts.malformed++;
       return;
     }
-    const { requestId, order } = request;
+    const { requestId } = request;
     if (this.#requests.has(requestId)) {
       counts.repeats++;
       const event = this.#requests.get(requestId);
       this.#answer(event === undefined ? { kind: "pending", requestId } : { kind: "event", event });
       return;
     }
-    if (order <= this.#expected || this.#early.size >= MAX_OUT_OF_ORDER) this.#begin(request);
-    else {
-      this.#early.set(order, request);
-      this.#orderTimer ??= setTimeout(
-        guard("publisher.order", () => this.#skipMissing()),
-        ORDER_WAIT_MS,
-      );
-    }
+    const { due, isCloser } = this.#order.take(request);
+    for (const each of due) this.#start(each);
+    if (isCloser) this.#awaitMissing();
   }
 
-  #begin(request: ControlRequest): void {
-    this.#start(request);
-    this.#expected = Math.max(this.#expected, request.order + 1);
-    for (let next = this.#early.get(this.#expected); next; next = this.#early.get(this.#expected)) {
-      this.#early.delete(this.#expected++);
-      this.#start(next);
-    }
-    if (this.#early.size > 0) return;
+  // Later requests must not wait for a missing one for long.
+  #awaitMissing(): void {
     clearTimeout(this.#orderTimer);
-    this.#orderTimer = undefined;
-  }
-
-  // A missing request comes again, or its sender gave up. Later ones must not wait for it for long.
-  #skipMissing(): void {
-    this.#orderTimer = undefined;
-    const [first] = [...this.#early.keys()].sort((a, b) => a - b);
-    if (first === undefined) return;
-    const request = this.#early.get(first)!;
-    this.#early.delete(first);
-    this.#begin(request);
-    if (this.#early.size > 0)
-      this.#orderTimer ??= setTimeout(
-        guard("publisher.order", () => this.#skipMissing()),
-        ORDER_WAIT_MS,
-      );
+    if (!this.#order.isWaiting) return;
+    const skip = guard("publisher.order", () => {
+      if (this.#orderTimer !== timer) return;
+      for (const each of this.#order.skip()) this.#start(each);
+      this.#awaitMissing();
+    });
+    // What arrived while the process stood still is read before.
+    const timer = setTimeout(() => setImmediate(skip), ORDER_WAIT_MS);
+    this.#orderTimer = timer;
   }
 
   #start(request: ControlRequest): void {
