@@ -77,6 +77,7 @@ test("an agent at the door gets the start, stop and cut of its voice, to the wor
   ]);
 
   agent.send("junk");
+  agent.send("junk");
   agent.answer("r2", "i2", 2000);
   await until("half a second was heard", () => ear.audibleMs - before > 900);
   audio.push!.write(word);
@@ -94,6 +95,7 @@ test("an agent at the door gets the start, stop and cut of its voice, to the wor
   const appended = agent.all("input_audio_buffer.append").map((event) => Buffer.from(String(event.audio), "base64"));
   for (const bytes of appended) expect(bytes).toHaveLength(960);
   expect(problems).toEqual(["An event of the agent is not a JSON object."]);
+  expect(agent.all("error")).toMatchObject([{ error: { code: "AGENT_EVENT", message: problems[0] } }]);
 
   // The newest agent takes the place of the one before; a page of a browser is turned away.
   const newest = stage.use(await TestAgent.connect(door.url));

@@ -7,6 +7,8 @@ import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
+/** Faults of one agent that are answered. */
+const MAX_REFUSED = 64;
 
 /** One agent at a {@link RealtimeDoor}. */
 export class DoorAgent {
@@ -20,6 +22,7 @@ export class DoorAgent {
   readonly #followed = new WeakSet<Speech>();
   /** How many parts of each response are not over. */
   readonly #parts = new Map<string, number>();
+  readonly #refused = new Set<string>();
   #isClosed = false;
 
   constructor(socket: WebSocket, publisher: Publisher) {
@@ -57,6 +60,13 @@ export class DoorAgent {
       default:
         return undefined;
     }
+  }
+
+  /** Answers an event that was not understood, once for each fault. */
+  refuse(fault: string): void {
+    if (this.#refused.has(fault) || this.#refused.size >= MAX_REFUSED) return;
+    this.#refused.add(fault);
+    this.#send({ type: "error", error: { type: "invalid_request_error", code: "AGENT_EVENT", message: fault } });
   }
 
   /** Sends audio of the caller: PCM at 24 kHz. */

@@ -123,7 +123,9 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       "message",
       guard("agent.door", (data: RawData, isBinary: boolean) => {
         const problem = agent.receive(isBinary ? new Uint8Array(0) : String(data));
-        if (problem !== undefined) this.#problem(new ProtocolError("AGENT_EVENT", problem));
+        if (problem === undefined) return;
+        this.#problem(new ProtocolError("AGENT_EVENT", problem));
+        agent.refuse(problem);
       }),
     );
   }

@@ -96,7 +96,7 @@ test("silence, noise and a text that is not said let no word count", () => {
   }
 });
 
-test("an hour of speech is asked about within bounds", () => {
+test("a long text is followed to its last word", () => {
   const sentence = "Your order will arrive on Friday, I think. ";
   const { trace } = say(sentence.repeat(40), 5);
   const alignment = new TextAlignment(trace);
