@@ -10,6 +10,7 @@ import { elementHandler, loadPage } from "../src/page/index.js";
 import { launchChromium } from "../tests/support/chromium.js";
 import { type Bench, type BenchContext, percentileRows, type Row, row } from "./harness.js";
 import { EAR, type Heard } from "./page/ear.js";
+import { HiddenTab } from "./page/hidden-tab.js";
 
 /** Time that a page gets before the click: people read it first. */
 const READ_MS = 700;
@@ -140,11 +141,50 @@ async function thread(browser: Browser, { quick }: BenchContext): Promise<Row[]>
   }
 }
 
-const PARTS = { click: clicks, thread } as const;
+/**
+ * Plays in a hidden tab. Browsers slow down the timers of a tab that can't be heard, so it also plays muted, which makes
+ * no difference to the player.
+ */
+async function hidden(_: Browser, context: BenchContext): Promise<Row[]> {
+  return [...(await hide(context, "audible")), ...(await hide(context, "muted"))];
+}
+
+async function hide({ quick, log }: BenchContext, how: "audible" | "muted"): Promise<Row[]> {
+  await using stage = await Stage.open();
+  await using tab = await HiddenTab.open(stage.url);
+  const watch = "document.querySelector('unsay-watch')";
+  const numbers = () =>
+    tab.evaluate<{ playedMs: number; underrunMs: number; underruns: number; state: string; ticks: number }>(
+      `(({ playedMs = 0, underrunMs, underruns, state } = {}) =>
+        ({ playedMs, underrunMs, underruns, state, ticks: globalThis.ticks }))(${watch}?.stats)`,
+    );
+  while (!(await tab.evaluate(`${watch}?.play !== undefined`))) await sleep(100);
+  await tab.evaluate(`${watch}.muted = ${how === "muted"}; ${watch}.play()`);
+  while ((await numbers()).playedMs < 2000) await sleep(100);
+  await tab.hide();
+  while ((await tab.evaluate("document.visibilityState")) !== "hidden") await sleep(100);
+  await tab.evaluate("globalThis.ticks = 0; setInterval(() => ticks++, 50); 0");
+  const before = await numbers();
+  const began = performance.now();
+  await sleep(quick ? 30_000 : 600_000);
+  const after = await numbers();
+  const seconds = (performance.now() - began) / 1000;
+  log(
+    `${how}: a timer of 50 ms fired ${((after.ticks - before.ticks) / seconds).toFixed(1)} times a second in the hidden tab.`,
+  );
+  return [
+    row(`hidden tab, ${how}`, "seconds", seconds),
+    row(`hidden tab, ${how}`, "missing audio ms", after.underrunMs - before.underrunMs, { atMost: 0 }),
+    row(`hidden tab, ${how}`, "gaps", after.underruns - before.underruns, { atMost: 0 }),
+    row(`hidden tab, ${how}`, "played share", (after.playedMs - before.playedMs) / 1000 / seconds, { atLeast: 0.99 }),
+  ];
+}
+
+const PARTS = { click: clicks, thread, hidden } as const;
 
 export const bench: Bench = {
   name: "page",
-  description: "The page in Chromium: a click until sound, and the main thread while it plays.",
+  description: "The page in Chromium: a click until sound, the main thread while it plays, and a hidden tab.",
   conditions: Object.keys(PARTS),
   async run(context) {
     const browser = await launchChromium();
