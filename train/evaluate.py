@@ -98,6 +98,7 @@ def main() -> None:
                         help="validation on recorded or on computed material, or the older test set (default: recorded)")
     parser.add_argument("--ease", type=float, default=EASE, help=f"power of the gains (default: {EASE})")
     parser.add_argument("--floor", type=float, default=GATE_FLOOR, help=f"least factor of the gate, 1 for none (default: {GATE_FLOOR})")
+    parser.add_argument("--least", type=float, default=0, help="least gain (default: 0)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     network = load(options.name)
@@ -105,7 +106,7 @@ def main() -> None:
     progress, before, after = Progress("scoring", len(clips)), [], []
     for i, (_, clean, noisy) in enumerate(clips, 1):
         before.append(score(clean, noisy, noisy))
-        after.append(score(clean, noisy, denoise(Shipped(network, options.ease, options.floor), network.states(), noisy)))
+        after.append(score(clean, noisy, denoise(Shipped(network, options.ease, options.floor, options.least), network.states(), noisy)))
         progress.update(i)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

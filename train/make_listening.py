@@ -20,8 +20,8 @@ from scipy.signal import sosfilt
 import others
 import sounds
 from audio import RATE, active_rms, decode, decibels, rms, write_wav
+from composing import looped, strewn
 from make_public_test import LINE, mix
-from make_recorded import looped, strewn
 from packages import HERE, PackageError, recording
 from score import score, streamed
 

@@ -22,7 +22,7 @@ import noise
 import noise_unseen
 import sounds
 from audio import RATE, active, active_rms, decibels, resample, rms, to_int16, write_wav
-from make_recorded import looped, strewn
+from composing import looped, strewn
 from make_voices import floor_db
 from packages import DATA, HERE, PackageError
 from progress import Progress

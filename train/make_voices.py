@@ -28,7 +28,7 @@ AGREE_DB = 9
 """SI-SDR between the two cleaned versions up to 8 kHz from which on they agree."""
 COMPARED = 4 * RATE
 """Samples over which they are compared."""
-MOST_CLEANED_SECONDS = 45
+MOST_CLEANED_SECONDS = 240
 """Of each speaker at most this much is cleaned; what needs no cleaning is taken whole."""
 QUIET_SHARE = 0.08
 

@@ -22,6 +22,11 @@ CAST = 0.72
 """Share of the speech that comes from the bank of many recorded speakers."""
 RECORDED_NOISE = 0.62
 """Share of the noise that is recorded."""
+FAINT, FAINT_RATIO = 0.09, 0.005
+"""Share of the mixtures whose noise is so faint that it belongs to the recording and is to be kept, and its factor: it
+lies 40 to 66 dB below the speech."""
+TALKERS = 0.1
+"""Share of the pairs in which a second person talks, who is to be kept too."""
 LINE = butter(4, (280, 3500), "bandpass", fs=RATE, output="sos")
 """A telephone line."""
 
@@ -73,6 +78,8 @@ class Mixer:
         overloaded = kind < 0.18
         for i in range(pairs):
             speech[i], bandwidths[i] = self._voice()
+            if random.random() < TALKERS:
+                speech[i] += self._voice()[0] * decibels(-random.uniform(0, 10))
             noise[i] = self._sound()
             if called[i]:
                 speech[i], noise[i] = telephone(random, speech[i], noise[i])
@@ -98,21 +105,23 @@ class Mixer:
         random, clips = self.random, len(clean)
         ratio = 10 ** (-random.uniform(-6, 20, clips) / 20)
         kind = random.random(clips)
-        ratio = np.where(kind < 0.17, ratio * np.where(kind < 0.09, 0.002, 0.04), ratio)
+        ratio = np.where(kind < 0.17, ratio * np.where(kind < FAINT, FAINT_RATIO, 0.04), ratio)
         ratio = np.where(overloaded, 1, ratio)
+        faint = ((kind < FAINT) & ~overloaded)[:, None, None]
         level = 10 ** (random.uniform(-48, -12, clips) / 20)
         silent = (kind > 0.96) & ~overloaded
         voice = np.where(silent, 0, level)[:, None, None].astype(np.float32)
         sound = (level * ratio)[:, None, None].astype(np.float32)
-        target = voice**2 * clean
         both = voice * sound * cross
+        whole = np.maximum(voice**2 * clean + sound**2 * noise + 2 * both, 0)
+        target = np.where(faint, whole, voice**2 * clean)
         floor = np.where(random.random(clips) < 0.4, 10 ** (random.uniform(-100, -60, clips) / 20), 0)[:, None, None]
         hiss = floor**2 * UNIT_POWER * random.standard_gamma(WIDTHS, noise.shape[1:])
         parts = np.sqrt(UNIT_POWER / 2) * self._hiss.standard_normal((2, *sounds.shape[1:]))
         heard = voice * voices + sound * sounds + floor * (parts[0] + 1j * parts[1])
-        noisy = np.maximum(target + sound**2 * noise + 2 * both, 0) + hiss
         reference = (level**2 * UNIT_POWER)[:, None, None]
-        return Batch(*(_tensor(part) for part in (noisy, target, target + both, reference, _pairs(heard), _pairs(voice * voices))))
+        aligned = np.where(faint, whole, target + both)
+        return Batch(*(_tensor(part) for part in (whole + hiss, target, aligned, reference, _pairs(heard), _pairs(voice * voices))))
 
     def _voice(self) -> tuple[np.ndarray, int]:
         bank = self._speech[0 if self.random.random() < CAST else 1]

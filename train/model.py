@@ -89,16 +89,18 @@ These and EASE were chosen on the validation set.
 class Shipped(nn.Module):
     """A trained network as it is exported: what is left between words is turned down once more."""
 
-    def __init__(self, network: Denoiser, ease: float = EASE, floor: float = GATE_FLOOR) -> None:
+    def __init__(self, network: Denoiser, ease: float = EASE, floor: float = GATE_FLOOR, least: float = 0) -> None:
+        """`ease`, `floor` and `least`: the power of the gains, the least factor of the gate, and the least gain."""
         super().__init__()
-        self.network, self.ease, self.floor = network, ease, floor
+        self.network, self.ease, self.floor, self.least = network, ease, floor, least
 
     def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Like Denoiser.forward."""
         gains, voice, *others = self.network(features, h1, h2)
         eased = gains if self.ease == 1 else gains**self.ease
         gate = 1 if self.floor == 1 else torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), self.floor, 1)
-        return eased * gate, voice, *others
+        gains = eased * gate
+        return (gains if self.least == 0 else torch.clamp(gains, min=self.least)), voice, *others
 
 
 def deep_filter(weights: Tensor, spectra: Tensor, taps: int) -> Tensor:

@@ -36,9 +36,9 @@ def _ktuberling(languages: str, split: str) -> list[Speaker]:
 
 
 SPEAKERS: tuple[Speaker, ...] = (
-    Speaker("allison", "asterisk-core-sounds-en-g722", r"\.g722$", "train", 320),
-    Speaker("es_mx", "asterisk-core-sounds-es-g722", r"\.g722$", "train", 320),
-    Speaker("june", "asterisk-core-sounds-fr-g722", r"\.g722$", "train", 320),
+    Speaker("allison", "asterisk-core-sounds-en-g722", r"\.g722$", "train", 900),
+    Speaker("es_mx", "asterisk-core-sounds-es-g722", r"\.g722$", "train", 900),
+    Speaker("june", "asterisk-core-sounds-fr-g722", r"\.g722$", "train", 900),
     Speaker("fillets_cs_woman", "fillets-ng-data-cs", r"/\w+-m-[^/]*$", "train", 700),
     Speaker("fillets_cs_man", "fillets-ng-data-cs", r"/\w+-v-[^/]*$", "train", 700),
     Speaker("fillets_cs_cast", "fillets-ng-data-cs", r"/\w+-(?![mv]-)[^/]*$", "train", 450),

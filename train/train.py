@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bands import LOW
-from loss import Loss, measure, network_features
+from loss import Loss, Weights, measure, network_features
 from mixing import Batch, Mixer
 from model import Denoiser, deep_filter
 from packages import RUNS
@@ -42,8 +42,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default: 0.0015)")
     parser.add_argument("--seed", type=int, default=7, help="seed of weights and mixing (default: 7)")
     parser.add_argument("--from", dest="start", help="name of a run, or path of an exported .onnx file, whose weights to start from")
-    parser.add_argument("--weights", type=float, nargs=5, default=(0.12, 0.02, 0.05, 0.02, 0.1), metavar="W",
-                        help="weights of waveform error, pauses, voice activity, swing and jumps (default: 0.12 0.02 0.05 0.02 0.1)")
+    parser.add_argument("--weights", type=Weights.parse, default=Weights(), metavar="KEY=VALUE,...",
+                        help="what differs from the default weights of the loss, see Weights in loss.py")
     options = parser.parse_args()
     if options.minutes <= 0 or (options.steps is not None and options.steps <= 0):
         parser.error("--minutes and --steps must be more than 0.")
@@ -54,14 +54,14 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def apply(network: Denoiser, batch: Batch, weights: tuple[float, ...]) -> Loss:
+def apply(network: Denoiser, batch: Batch, weights: Weights) -> Loss:
     """Runs the network over a batch from empty states."""
     gains, voice, _, _, *filters = network(network_features(batch.noisy), *network.states(len(batch.noisy)))
     low = deep_filter(filters[0], batch.noisy_low, network.taps) if filters else None
     return measure(batch, gains, voice, weights, low)
 
 
-def validate(network: Denoiser, batches: list[Batch], weights: tuple[float, ...]) -> list[float]:
+def validate(network: Denoiser, batches: list[Batch], weights: Weights) -> list[float]:
     """Mean of each part of the loss over the validation batches."""
     with torch.no_grad():
         losses = [apply(network, batch, weights) for batch in batches]
