@@ -55,6 +55,8 @@ interface Waiter {
   /** Reports since, by session; of this rewind where the listener is among the `settled`. */
   readonly heard: Map<number, HeardListener>;
   readonly settled: Set<number>;
+  /** Count of rewinds sent until then. */
+  readonly rewinds: number;
   readonly resolve: () => void;
   /** Time of the last report. */
   heardAt: number;
@@ -81,6 +83,7 @@ export class Listeners {
   #playheadAt = 0;
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
   readonly #waiters = new Set<Waiter>();
+  #rewinds = 0;
 
   constructor({ clock, leadMode = "gated", staleness = true }: ListenersOptions) {
     this.#clock = clock;
@@ -120,6 +123,7 @@ export class Listeners {
 
   /** Records a frame that was just sent; `isRewind`: everything from it on became stale. */
   sent(timestamp: Microseconds, { isRewind, now }: { readonly isRewind: boolean; readonly now: Microseconds }): void {
+    if (isRewind) this.#rewinds++;
     for (const bound of [this.bound, this.#audible]) {
       if (isRewind) bound.rewind(timestamp, now);
       bound.sent(timestamp, now);
@@ -236,7 +240,7 @@ export class Listeners {
     }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
-    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set() }, limitMs);
+    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds }, limitMs);
     return [...before].map(
       ([session, { projected }]) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
     );
@@ -286,9 +290,13 @@ export class Listeners {
       const then = before.get(session);
       if (then === undefined || heardUntil === undefined || discontinuity <= then.discontinuity) continue;
       if (settled.has(session)) continue;
-      if (!heard.has(session)) waiter.heardAt = this.#clock();
-      heard.set(session, { session, heardUntil, measured: true });
       if (discontinuity >= then.expected) settled.add(session);
+      // A later rewind's report says nothing about the timeline that this one cut off.
+      const isLater = discontinuity > then.expected && this.#rewinds > waiter.rewinds;
+      if (isLater && heard.has(session)) continue;
+      if (!heard.has(session)) waiter.heardAt = this.#clock();
+      const position = isLater ? { heardUntil: then.projected, measured: false } : { heardUntil, measured: true };
+      heard.set(session, { session, ...position });
     }
   }
 }
