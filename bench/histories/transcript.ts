@@ -34,8 +34,6 @@ const BEGINS = 0.85;
 const FAITHFUL = 0.8;
 /** Clock drift and rounding move the match by so little between two windows. */
 const WIGGLE = 3;
-/** A moved match must be so much better: a codec's noise alone would let it wander off. */
-const BETTER = 0.05;
 /** At the edges of a stretch, windows of 5 ms count while they are this alike. */
 const EDGE = { faithful: 0.8, coarse: 0.5 };
 
@@ -106,16 +104,14 @@ class Transcriber {
   #near({ utterance, start, offset: from }: Stretch, at: number): Match {
     const source = this.#sources.get(utterance)!;
     const expected = at - start + from;
-    const alikeAt = (place: number) => likeness(this.#heard, at, source, place, WINDOW);
-    const straight: Match = { utterance, at: expected, alike: alikeAt(expected) };
-    // Behind the last sample of the source, less than a window is left to match.
-    if (expected + WINDOW > source.length) return straight;
-    let best = { ...straight, alike: straight.alike + BETTER };
-    for (let offset = -WIGGLE; offset <= WIGGLE; offset++) {
-      const alike = alikeAt(expected + offset);
+    // Behind the last sample of the source too little is left to move the match by.
+    const wiggle = expected + WINDOW > source.length ? 0 : WIGGLE;
+    let best: Match = { utterance, at: expected, alike: -1 };
+    for (let offset = -wiggle; offset <= wiggle; offset++) {
+      const alike = likeness(this.#heard, at, source, expected + offset, WINDOW);
       if (alike > best.alike) best = { utterance, at: expected + offset, alike };
     }
-    return best.at === expected ? straight : best;
+    return best;
   }
 
   // The newest utterances first: what is heard is nearly always one of the last few.
