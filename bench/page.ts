@@ -15,6 +15,7 @@ import { HiddenTab } from "./page/hidden-tab.js";
 /** Time that a page gets before the click: people read it first. */
 const READ_MS = 700;
 const SOUND_WITHIN_MS = 10_000;
+const WAIT_MS = 60_000;
 /** Targets of the click, by round-trip time in milliseconds. */
 const CLICKS = [
   { rttMs: 0, name: "loopback", atMost: 250 },
@@ -158,11 +159,11 @@ async function hide({ quick, log }: BenchContext, how: "audible" | "muted"): Pro
       `(({ playedMs = 0, underrunMs, underruns, state } = {}) =>
         ({ playedMs, underrunMs, underruns, state, ticks: globalThis.ticks }))(${watch}?.stats)`,
     );
-  while (!(await tab.evaluate(`${watch}?.play !== undefined`))) await sleep(100);
+  await until("the element was not there", () => tab.evaluate(`${watch}?.play !== undefined`));
   await tab.evaluate(`${watch}.muted = ${how === "muted"}; ${watch}.play()`);
-  while ((await numbers()).playedMs < 2000) await sleep(100);
+  await until("nothing was played", async () => (await numbers()).playedMs > 2000);
   await tab.hide();
-  while ((await tab.evaluate("document.visibilityState")) !== "hidden") await sleep(100);
+  await until("the tab was not hidden", () => tab.evaluate("document.visibilityState === 'hidden'"));
   await tab.evaluate("globalThis.ticks = 0; setInterval(() => ticks++, 50); 0");
   const before = await numbers();
   const began = performance.now();
@@ -178,6 +179,11 @@ async function hide({ quick, log }: BenchContext, how: "audible" | "muted"): Pro
     row(`hidden tab, ${how}`, "gaps", after.underruns - before.underruns, { atMost: 0 }),
     row(`hidden tab, ${how}`, "played share", (after.playedMs - before.playedMs) / 1000 / seconds, { atLeast: 0.99 }),
   ];
+}
+
+async function until(failure: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const limit = performance.now() + WAIT_MS; !(await holds()); await sleep(100))
+    if (performance.now() > limit) throw new Error(`After ${WAIT_MS / 1000} s ${failure}.`);
 }
 
 const PARTS = { click: clicks, thread, hidden } as const;

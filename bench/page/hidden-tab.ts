@@ -16,6 +16,9 @@ const FLAGS = [
   "--remote-debugging-port=0",
 ];
 
+/** Chromium answers within this time, unless the machine stands still. */
+const LIMIT_MS = 60_000;
+
 /**
  * A tab of a browser that was started like anyone's. Playwright keeps every page visible and switches off what browsers do to
  * hidden ones, so this speaks the DevTools protocol itself.
@@ -80,7 +83,7 @@ export class HiddenTab implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = once(this.#browser, "exit");
     this.#session = undefined;
-    void this.#send("Browser.close", {});
+    this.#send("Browser.close", {}).catch(() => this.#browser.kill());
     await ended;
     this.#socket.close();
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 20 });
@@ -88,8 +91,13 @@ export class HiddenTab implements AsyncDisposable {
 
   #send(method: string, params: object): Promise<Record<string, unknown>> {
     const id = ++this.#count;
-    return new Promise((resolve) => {
-      this.#answers.set(id, resolve);
+    return new Promise((resolve, reject) => {
+      const fail = () => reject(new Error(`Chromium did not answer ${method} within ${LIMIT_MS / 1000} s.`));
+      const timer = setTimeout(fail, LIMIT_MS);
+      this.#answers.set(id, (result) => {
+        clearTimeout(timer);
+        resolve(result);
+      });
       this.#socket.send(JSON.stringify({ id, method, params, sessionId: this.#session }));
     });
   }

@@ -134,7 +134,8 @@ export class RemoteController {
       this.#awaitMissing();
     });
     // What arrived while the process stood still is read before.
-    const timer = setTimeout(() => setImmediate(skip), ORDER_WAIT_MS);
+    const waited = guard("publisher.order", () => setImmediate(skip));
+    const timer = setTimeout(waited, ORDER_WAIT_MS);
     this.#orderTimer = timer;
   }
 
