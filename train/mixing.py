@@ -26,7 +26,7 @@ FAINT, FAINT_RATIO = 0.09, 0.005
 """Share of the mixtures whose noise is so faint that it belongs to the recording and is to be kept, and its factor: it
 lies 40 to 66 dB below the speech."""
 TALKERS = 0.1
-"""Share of the pairs in which a second person talks, who is to be kept too."""
+"""Share of the pairs in which a second person talks; the network must keep both voices."""
 LINE = butter(4, (280, 3500), "bandpass", fs=RATE, output="sos")
 """A telephone line."""
 

@@ -41,7 +41,7 @@ export class CopySource implements LowFollower {
 
   /** How long after a group its copies are due. */
   get delays(): readonly Microseconds[] {
-    if (this.#low !== undefined) return DELAYS.small;
+    if (this.#groups.size > 0) return DELAYS.small;
     return this.#copiesWhole ? DELAYS.whole : NONE;
   }
 

@@ -45,13 +45,9 @@ export class DatagramSender {
   send(record: CachedGroup, copied: boolean): boolean {
     const body = this.#body(record);
     if (body === undefined) return false;
-    const now = this.#options.clock();
     this.#options.counters.objectsOut++;
     this.#hand(body);
-    // Handed over at once, they share its packet.
-    for (const earlier of this.#copies.take(now, { alone: false })) this.#copy(earlier);
-    if (copied) this.#copies.add(record, this.#options.copies.delays, now);
-    this.#arm();
+    if (copied || this.#copies.nextAt !== undefined) this.#follow(record, copied);
     this.#newest = record;
     return true;
   }
@@ -75,6 +71,15 @@ export class DatagramSender {
     this.#newest = undefined;
     this.#copies.clear();
     clearTimeout(this.#timer);
+  }
+
+  /** Sends the copies that are due; handed over at once, they share the packet of the group that just went. */
+  #follow(record: CachedGroup, copied: boolean): void {
+    const { clock, copies } = this.#options;
+    const now = clock();
+    for (const earlier of this.#copies.take(now, { alone: false })) this.#copy(earlier);
+    if (copied) this.#copies.add(record, copies.delays, now);
+    this.#arm();
   }
 
   #copy(record: CachedGroup): void {

@@ -105,17 +105,17 @@ const recording = object<PageRecording>({
 });
 const interrupted = object<InterruptReply>({ heardUntil: optional(number), heard });
 
-/** Reads an answer to `GET /stats`; undefined where it is none. */
+/** Reads an answer to `GET /stats`; undefined when it is malformed. */
 export function readStats(answer: unknown): PageStats | undefined {
   return stats(answer) ? (answer as PageStats) : undefined;
 }
 
-/** Reads an answer to `GET /recording`; undefined where it is none. */
+/** Reads an answer to `GET /recording`; undefined when it is malformed. */
 export function readRecording(answer: unknown): PageRecording | undefined {
   return recording(answer) ? (answer as PageRecording) : undefined;
 }
 
-/** Reads an answer to `interrupt`; undefined where it is none. */
+/** Reads an answer to `interrupt`; undefined when it is malformed. */
 export function readInterrupt(answer: unknown): InterruptReply | undefined {
   return interrupted(answer) ? (answer as InterruptReply) : undefined;
 }

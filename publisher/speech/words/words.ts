@@ -62,15 +62,16 @@ export class Words {
   #text: string | undefined;
   #words: readonly Word[] = [];
   #ends: readonly (number | undefined)[] | undefined;
-  /** Finds the words that are over, and those from before the first listener joined. */
-  readonly #alignments: { readonly heard: TextAlignment; readonly missed: TextAlignment } | undefined;
+  readonly #trace: VoiceTrace | undefined;
+  /** Finds the words that are over, and those from before the first listener joined; none until they are asked for. */
+  #alignments: { readonly heard: TextAlignment; readonly missed: TextAlignment } | undefined;
   /** The text that the alignments have. */
   #aligned = "";
   #spoken: ReturnType<typeof spokenWords> = [];
 
   /** `text`: the whole text as written; without it the words are joined. `trace`: the audio that says it. */
   constructor(text?: string, trace?: VoiceTrace) {
-    this.#alignments = trace && { heard: new TextAlignment(trace), missed: new TextAlignment(trace) };
+    this.#trace = trace;
     if (text !== undefined) this.addText(text, "text");
   }
 
@@ -147,8 +148,10 @@ export class Words {
   }
 
   #align(text: string) {
+    const trace = this.#trace;
+    if (trace === undefined || text === this.#aligned) return this.#alignments;
+    this.#alignments ??= { heard: new TextAlignment(trace), missed: new TextAlignment(trace) };
     const alignments = this.#alignments;
-    if (alignments === undefined || text === this.#aligned) return alignments;
     this.#aligned = text;
     this.#spoken = spokenWords(text);
     alignments.heard.setWords(this.#spoken);
