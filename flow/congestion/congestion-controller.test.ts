@@ -175,6 +175,17 @@ describe("CongestionController", () => {
     expect(path.delivery.lossy).toBe(false);
   });
 
+  test("a controller sends a probe with each of the first reports that show nothing new", () => {
+    const path = new Path();
+    path.gated = true;
+    path.run(4000);
+    const from = path.sent;
+    path.run(600, (group) => group >= from);
+    const full = path.sent;
+    path.run(700, (group) => group >= from);
+    expect(path.sent - full).toBeGreaterThanOrEqual(5);
+  });
+
   test("a controller sends few probes into a dead path", () => {
     const path = new Path();
     path.gated = true;

@@ -101,6 +101,20 @@ test("copies of an object go in the packets of the objects that go 40 and 200 ms
   ]);
 });
 
+test("copies that wait go with the next object, also when that one is not copied itself", () => {
+  const sent: number[] = [];
+  const sender = make((sequence) => sent.push(sequence));
+  sender.send(record(0), true);
+  vi.advanceTimersByTime(40);
+  sender.send(record(1), false);
+  expect(sent).toEqual([0, 1, 0]);
+  vi.advanceTimersByTime(160);
+  sender.send(record(2), false);
+  expect(sent).toEqual([0, 1, 0, 2, 0]);
+  vi.advanceTimersByTime(1000);
+  expect(sent).toEqual([0, 1, 0, 2, 0]);
+});
+
 test("copies of the last object of an utterance go by themselves, and none of a stale one", () => {
   const sent: number[] = [];
   const sender = make((sequence) => sent.push(sequence));
