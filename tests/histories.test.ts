@@ -7,11 +7,11 @@ import { startRemote } from "../bench/support/remote.js";
 import { compiledPath } from "./support/compile.js";
 
 /** Plays a history in a process of its own, with one more for each role. */
-async function play(history: History): Promise<Violation[]> {
+async function play(history: History): Promise<readonly Violation[]> {
   const file = pathToFileURL(compiledPath("bench/histories/processes/history.ts"));
   const process = await startRemote<HistoryCalls>(file);
   try {
-    return await process.calls.run(history);
+    return (await process.calls.run(history)).violations;
   } finally {
     process.end();
   }

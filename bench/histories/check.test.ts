@@ -70,6 +70,7 @@ function run(one: Partial<Run> & Pick<Run, "deeds" | "recordings">): Run {
     calmAt: start + 14_000 * MS,
     probes: [],
     deaths: [],
+    health: {},
     ...one,
   };
 }

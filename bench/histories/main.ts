@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import cliProgress from "cli-progress";
 import { Command, InvalidArgumentError } from "commander";
 import { startRemote } from "../support/remote.js";
-import type { Violation } from "./check.js";
+import type { Health } from "./health.js";
 import { describe, drawHistory, type History } from "./history.js";
-import type { HistoryCalls } from "./processes/history.js";
+import type { HistoryCalls, Verdict } from "./processes/history.js";
 import { prove } from "./prove.js";
 import { shrink } from "./shrink.js";
 
@@ -26,7 +26,7 @@ function whole(text: string): number {
   return value;
 }
 
-async function violationsOf(history: History): Promise<Violation[]> {
+async function play(history: History): Promise<Verdict> {
   const process = await startRemote<HistoryCalls>(new URL("./processes/history.ts", import.meta.url));
   try {
     return await process.calls.run(history);
@@ -35,15 +35,25 @@ async function violationsOf(history: History): Promise<Violation[]> {
   }
 }
 
-function print(history: History, violations: readonly Violation[]): void {
+function print(history: History, { violations, health, startedAt }: Verdict): void {
   const lines = [
     `\nSeed ${history.seed} (${history.lengthMs / 1000} s, frames of ${history.frameMs} ms) broke ${violations.length} promises:`,
     ...violations.slice(0, 12).map(({ promise, what }) => `  ${promise}: ${what}`),
     "  Events:",
     ...history.events.map((event) => `  ${describe(event)}`),
+    "  Processes:",
+    ...Object.entries(health).map(([role, one]) => `  ${role}: ${describeHealth(one, startedAt)}`),
     `  To play it again, keep this line in a file for --replay: ${write(history)}`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function describeHealth({ counters, stalls }: Health, startedAt: number): string {
+  const parts = Object.entries(counters).map(([key, value]) => `${key} ${Math.round(value)}`);
+  const still = stalls.map(
+    ({ at, ms }) => `stood still for ${ms.toFixed(0)} ms at ${((at - startedAt) / 1e6).toFixed(3)} s`,
+  );
+  return [...parts, ...still].join(", ") || "nothing to report";
 }
 
 // JSON knows no infinity, which is the pace of audio that is there at once.
@@ -57,9 +67,9 @@ function read(file: string): History {
 
 async function replay(file: string): Promise<number> {
   const history = read(file);
-  const violations = await violationsOf(history);
-  print(history, violations);
-  return violations.length === 0 ? 0 : 1;
+  const verdict = await play(history);
+  print(history, verdict);
+  return verdict.violations.length === 0 ? 0 : 1;
 }
 
 async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBroken }: Options): Promise<number> {
@@ -73,15 +83,15 @@ async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBrok
   const worker = async (): Promise<void> => {
     while (next < count && !(untilBroken && broken.length > 0)) {
       const history = drawHistory(seed + next++, seconds * 1000);
-      let violations = await violationsOf(history);
-      if (violations.length > 0) {
+      let verdict = await play(history);
+      if (verdict.violations.length > 0) {
         broken.push(history.seed);
         let shortest = history;
         if (tries > 0) {
-          shortest = await shrink(history, async (one) => (await violationsOf(one)).length > 0, tries);
-          if (shortest !== history) violations = await violationsOf(shortest);
+          shortest = await shrink(history, async (one) => (await play(one)).violations.length > 0, tries);
+          if (shortest !== history) verdict = await play(shortest);
         }
-        print(shortest, violations);
+        print(shortest, verdict);
       }
       bar.increment(1, { broken: broken.length });
     }

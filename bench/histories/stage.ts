@@ -4,6 +4,7 @@ import { extname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sharedClock } from "../support/clock.js";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
+import type { Health, HealthCalls } from "./health.js";
 import { type Carrier, calmAtMs, describe, type Event, type History, type Role, type Speech } from "./history.js";
 import { Path } from "./path.js";
 import type { Claim, Flush, ListenerCalls } from "./processes/listener.js";
@@ -63,6 +64,8 @@ export interface Run {
   readonly probes: readonly number[];
   /** Processes that ended although nothing was done to them. */
   readonly deaths: readonly string[];
+  /** What each life of a process said of itself, by role and life. */
+  readonly health: Readonly<Record<string, Health>>;
 }
 
 /** Time to come back after the last fault, in milliseconds: what the table of promises allows for the slowest. */
@@ -78,7 +81,7 @@ const DRAIN_LIMIT_MS = 30_000;
 const READY_LIMIT_MS = 20_000;
 
 /** What every process can be asked. */
-interface AnyCalls {
+interface AnyCalls extends HealthCalls {
   jump(milliseconds: number): void;
 }
 
@@ -91,7 +94,7 @@ interface Actor<T> {
   started?: Promise<void> | undefined;
 }
 
-type AnyActor = Pick<Actor<AnyCalls>, "expected" | "started"> & {
+type AnyActor = Pick<Actor<AnyCalls>, "expected" | "started" | "life"> & {
   process: Pick<RemoteProcess<AnyCalls>, "calls" | "signal" | "ended"> | undefined;
 };
 
@@ -126,6 +129,7 @@ class Stage {
   readonly #recordings: Recording[] = [];
   readonly #outcomes: Record<number, Outcome[]> = {};
   readonly #deaths: string[] = [];
+  readonly #health: Record<string, Health> = {};
   readonly #pending = new Set<Promise<void>>();
   #startedAt = 0;
 
@@ -160,6 +164,13 @@ class Stage {
     const probes = await this.#probe();
     await this.#collectOutcomes();
     for (const actor of this.#listeners.values()) await this.#collect(actor);
+    const roles: Role[] = [
+      "publisher",
+      "relay",
+      "edge",
+      ...[...this.#listeners.keys()].map((n): Role => `listener-${n}`),
+    ];
+    for (const role of roles) await this.#askHealth(role);
     return {
       history: this.#history,
       startedAt: this.#startedAt,
@@ -170,6 +181,7 @@ class Stage {
       calmAt,
       probes,
       deaths: this.#deaths,
+      health: this.#health,
     };
   }
 
@@ -259,6 +271,7 @@ class Stage {
     if (actor.process === undefined) return;
     if (role === "publisher") await this.#collectOutcomes();
     if (actor instanceof ListenerActor) await this.#collect(actor);
+    await this.#askHealth(role);
     actor.expected = true;
     actor.process.signal("SIGKILL");
     await actor.process.ended;
@@ -364,6 +377,12 @@ class Stage {
   ): Promise<R | undefined> {
     if (actor.process === undefined) return undefined;
     return Promise.race([ask(actor.process.calls).catch(() => undefined), sleep(limitMs, undefined)]);
+  }
+
+  async #askHealth(role: Role): Promise<void> {
+    const actor = this.#actor(role);
+    const health = await this.#ask(actor, (calls) => calls.health());
+    if (health !== undefined) this.#health[actor.life === 1 ? role : `${role}, life ${actor.life}`] = health;
   }
 
   async #collectOutcomes(): Promise<void> {

@@ -1,18 +1,37 @@
 import "../../../base/polyfills.js";
+import { getPriority, setPriority } from "node:os";
 import { serve } from "../../support/remote.js";
 import { check, type Violation } from "../check.js";
+import type { Health } from "../health.js";
 import type { History } from "../history.js";
 import { play } from "../stage.js";
 
-/**
- * What the process of one history can be asked. The paths run in it, and a check keeps it busy for seconds: so each
- * history that is played beside others has a process of its own.
- */
-export interface HistoryCalls {
-  /** Plays a history and returns the promises it broke. */
-  run(history: History): Promise<Violation[]>;
+/** What came of a history. */
+export interface Verdict {
+  readonly violations: readonly Violation[];
+  /** When it began, on the clock of the stalls. */
+  readonly startedAt: number;
+  /** Of each process that lived, by role and life. */
+  readonly health: Readonly<Record<string, Health>>;
 }
 
+/**
+ * What the process of one history can be asked, once. The paths run in it, and the check keeps it busy for seconds: at
+ * a lower priority, since it has time and another history may be playing.
+ */
+export interface HistoryCalls {
+  /** Plays a history and checks it. */
+  run(history: History): Promise<Verdict>;
+}
+
+const LOWEST = 19;
+/** The check runs at so much less than what is played beside it. */
+const CHECK_BELOW = 10;
+
 serve<HistoryCalls>({
-  run: async (history) => check(await play(history)),
+  run: async (history) => {
+    const run = await play(history);
+    setPriority(Math.min(LOWEST, getPriority() + CHECK_BELOW));
+    return { violations: check(run), startedAt: run.startedAt, health: run.health };
+  },
 });

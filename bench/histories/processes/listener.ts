@@ -4,6 +4,7 @@ import { Listener, type ListenerStats } from "../../../watch/index.js";
 import { sharedClock } from "../../support/clock.js";
 import { serve } from "../../support/remote.js";
 import { ClockJump } from "../clock-jump.js";
+import { type HealthCalls, watchHealth } from "../health.js";
 import type { Carrier } from "../history.js";
 
 /** What a listener says of itself at a moment of the shared clock, in microseconds. */
@@ -22,7 +23,7 @@ export interface Flush {
 }
 
 /** What a listener's process can be asked. */
-export interface ListenerCalls {
+export interface ListenerCalls extends HealthCalls {
   /**
    * Starts the listener. It appends what it plays to `recording` (16-bit samples, 48 kHz, mono) and, for each turn of
    * its speaker, the shared clock and the samples written so far to `recording` + `.index` (two 64-bit floats).
@@ -92,6 +93,7 @@ serve<ListenerCalls>({
     }, CLAIM_EVERY_MS);
   },
   stats: () => open().stats(),
+  health: watchHealth(() => listener?.stats() ?? {}),
   claims: () => claims,
   flushes: () => flushes,
   jump: (milliseconds) => clock.by(milliseconds),

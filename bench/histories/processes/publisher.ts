@@ -1,8 +1,9 @@
 import "../../../base/polyfills.js";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AudioSource, Publisher, type PublisherStats } from "../../../publisher/index.js";
+import { type AudioSource, Publisher } from "../../../publisher/index.js";
 import { serve } from "../../support/remote.js";
 import { ClockJump } from "../clock-jump.js";
+import { type HealthCalls, watchHealth } from "../health.js";
 import type { Speech } from "../history.js";
 import { RATE, signal } from "../signal.js";
 
@@ -19,7 +20,7 @@ export interface Interrupted {
 export type Outcome = "finished" | "interrupted" | "failed";
 
 /** What a publisher's process can be asked. */
-export interface PublisherCalls {
+export interface PublisherCalls extends HealthCalls {
   /** Starts the publisher. */
   open(options: { readonly url: string; readonly mode: "ahead" | "live"; readonly frameMs: 5 | 10 | 20 }): void;
   /** Queues a speech. */
@@ -32,7 +33,6 @@ export interface PublisherCalls {
   gain(db: number): void;
   /** How each speech ended, by utterance; one that has not ended is missing. More than one entry is a fault. */
   outcomes(): Record<number, Outcome[]>;
-  stats(): PublisherStats;
   /** Resolves when all that was said has been heard. */
   drained(): Promise<void>;
   /** Ends the broadcast in order. */
@@ -107,7 +107,7 @@ serve<PublisherCalls>({
   resume: () => open().resume() !== undefined,
   gain: (gainDb) => open().set({ gainDb }),
   outcomes: () => outcomes,
-  stats: () => open().stats(),
+  health: watchHealth(() => publisher?.stats() ?? {}),
   drained: () => open().drained(),
   close: () => open().close(),
   jump: (milliseconds) => clock.by(milliseconds),
