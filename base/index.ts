@@ -33,6 +33,7 @@ export { attachLogger, type Logger, logForProcess } from "./logger.js";
 export { race } from "./race.js";
 export {
   type Clock,
+  every,
   fromMilliseconds,
   fromSeconds,
   type Microseconds,
@@ -40,6 +41,7 @@ export {
   monotonicClock,
   settlesWithin,
   sleep,
+  timePassed,
   toMilliseconds,
   toSeconds,
 } from "./time.js";

@@ -1,6 +1,6 @@
 import "./polyfills.js";
 import QmuxSession from "@moq/qmux";
-import { guard } from "../base/index.js";
+import { background, every, guard, sleep } from "../base/index.js";
 import { Liveness, PROBE } from "./path/liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
@@ -46,7 +46,7 @@ export interface BrowserConnection {
 export async function connect(target: string | URL, options: BrowserConnectOptions = {}): Promise<BrowserConnection> {
   const { protocols = [MOQ_LITE_05], headStartMs = 300, timeoutMs = 10_000 } = options;
   const url = offerProtocol(new URL(target), protocols);
-  const limit = AbortSignal.timeout(timeoutMs);
+  const limit = timeLimit(timeoutMs);
   const expired = new Promise<never>((_, reject) => {
     limit.addEventListener("abort", () => reject(new Error(`${url.host} did not answer in ${timeoutMs} ms.`)));
   });
@@ -88,13 +88,22 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
   }
 }
 
+/** As `AbortSignal.timeout`, but in time where the browser slows timers down. */
+function timeLimit(milliseconds: number): AbortSignal {
+  const limit = new AbortController();
+  background(
+    "transport.limit",
+    sleep(milliseconds).then(() => limit.abort()),
+  );
+  return limit.signal;
+}
+
 /** A page busy for as long as the head start must find time to notice that WebTransport has connected. */
 const HEAD_START_STEPS = 6;
 
 /** Resolves after some milliseconds in which the page could also do other things, or once it is `done`. */
 async function passing(milliseconds: number, done: () => boolean): Promise<void> {
-  for (let step = 0; step < HEAD_START_STEPS && !done(); step++)
-    await new Promise((resolve) => setTimeout(resolve, milliseconds / HEAD_START_STEPS));
+  for (let step = 0; step < HEAD_START_STEPS && !done(); step++) await sleep(milliseconds / HEAD_START_STEPS);
 }
 
 /** How long the peer may take to send its QMux parameters before the session continues without datagrams. */
@@ -123,7 +132,7 @@ async function openQmux(url: URL, { protocols, limit }: DialOptions): Promise<Di
   isReady = true;
   // Datagram support shows only once the peer's parameters are in, and no event reports that.
   for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   }
   return qmux;
 }
@@ -179,12 +188,12 @@ class Connection implements BrowserConnection {
     this.#writer = openWriter(transport.datagrams);
     this.liveness = new Liveness({ ask: () => ask(transport, protocol) });
     this.transport = this.#present(transport);
-    const keepalive = setInterval(
-      guard("transport.keepalive", () => this.sendDatagram(KEEPALIVE)),
+    const stopKeepalive = every(
       KEEPALIVE_MS,
+      guard("transport.keepalive", () => this.sendDatagram(KEEPALIVE)),
     );
     const end = (): void => {
-      clearInterval(keepalive);
+      stopKeepalive();
       this.liveness.close();
     };
     transport.closed.then(end, end);

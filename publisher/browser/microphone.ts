@@ -1,4 +1,4 @@
-import { Inbox, MediaError, StateError, TransportError } from "../../base/index.js";
+import { Inbox, MediaError, StateError, TransportError, timePassed } from "../../base/index.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
 import { CAPTURE, type CapturedBlock } from "./capture.js";
 import { WORKLET_SCRIPT } from "./worklet-script.js";
@@ -95,6 +95,7 @@ export class Microphone {
   }
 
   #take({ samples, at }: CapturedBlock): void {
+    timePassed();
     const ready = this.#resampler.process(samples);
     const all = new Float32Array(this.#rest.length + ready.length);
     all.set(this.#rest);

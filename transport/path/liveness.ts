@@ -1,4 +1,4 @@
-import { background, type Clock, guard, monotonicClock } from "../../base/index.js";
+import { background, type Clock, every, guard, monotonicClock } from "../../base/index.js";
 import { StreamError } from "../adapter/stream-error.js";
 import type { BidirectionalStream, Datagrams, ReceiveStream, Session } from "../session.js";
 import { PathWatch, TICK_MS } from "./path-watch.js";
@@ -15,7 +15,7 @@ export class Liveness {
   readonly #ask: () => Promise<boolean>;
   readonly #clock: Clock;
   readonly #watch: PathWatch;
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #stop: () => void;
   #silent = false;
   #closed = false;
   #waiting: (() => void)[] = [];
@@ -24,9 +24,9 @@ export class Liveness {
     this.#ask = ask;
     this.#clock = clock;
     this.#watch = new PathWatch(clock());
-    this.#timer = setInterval(
-      guard("transport.liveness", () => this.#tick()),
+    this.#stop = every(
       TICK_MS,
+      guard("transport.liveness", () => this.#tick()),
     );
   }
 
@@ -50,7 +50,7 @@ export class Liveness {
 
   /** Ends it; idempotent. */
   close(): void {
-    clearInterval(this.#timer);
+    this.#stop();
     this.#closed = true;
     for (const resolve of this.#waiting.splice(0)) resolve();
   }

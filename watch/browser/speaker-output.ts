@@ -1,4 +1,4 @@
-import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, type Microseconds, microseconds, timePassed } from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
 import type { PublisherTraits } from "../audio/playback-clock.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
@@ -248,6 +248,7 @@ export class SpeakerOutput implements PlayerOutput {
   }
 
   #take(status: WorkletStatus): void {
+    timePassed();
     this.#keepUp();
     this.#status = status;
     this.#statusAt = performance.now();
