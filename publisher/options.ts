@@ -74,7 +74,7 @@ export interface PublisherOptions {
   readonly logger?: Logger;
 }
 
-/** Parts that a measurement switches off to show their worth. */
+/** Parts that a measurement switches off to show their worth, and a limit that a test on a busy machine raises. */
 export interface PublisherAblation {
   /** Raises the lead for every late landing, not only for groups sent after the last raise. */
   readonly ungatedLead?: boolean;
@@ -84,6 +84,8 @@ export interface PublisherAblation {
   readonly keepStale?: boolean;
   /** Sends everything that is due, however little the next hop acknowledges. */
   readonly ignoreWindow?: boolean;
+  /** How long an interrupt waits for the listeners' reports, in milliseconds. Default 1000. */
+  readonly heardLimitMs?: number;
 }
 
 /** Half a second of 20 ms frames: a late joiner starts at a group, and a lost stream loses all its frames. */

@@ -151,6 +151,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger, ablation:
     playback,
     sender,
     wake,
+    heardLimitMs: ablation.heardLimitMs,
   });
   const catalog = new CatalogWriter({
     ...settings,

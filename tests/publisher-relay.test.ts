@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { heardBefore, inReserve, Stage, say, sleep, tone, until } from "./support/stage.js";
+import { heardBefore, inReserve, PATIENT, Stage, say, sleep, tone, until } from "./support/stage.js";
 
 test.concurrent("a publisher learns after an interrupt how far each listener heard, never beyond what its speaker played", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
-  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 });
+  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 }, PATIENT);
   const listeners = [stage.listen(relay), stage.listen(relay)];
   await inReserve(publisher, ...listeners);
   const interruption = publisher.interrupt();
@@ -30,7 +30,7 @@ test.concurrent("a publisher learns after an interrupt how far each listener hea
 test.concurrent("a publisher sends several frames in a group without a hole, a delay or a stale sample, with datagrams or without", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
-  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 4000, groupFrames: 5 });
+  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 4000, groupFrames: 5 }, PATIENT);
   const listeners = (["quic", "qmux"] as const).map((backend) =>
     stage.listen(relay, { connect: { backends: [backend] } }),
   );
@@ -83,7 +83,7 @@ test.concurrent("a listener keeps playing after a resume, and a late listener st
 test.concurrent("the first listener after a time without any starts at the audio that is due now", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();
-  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 });
+  const publisher = stage.publish(relay, { source: await tone(), aheadMs: 8000 }, PATIENT);
   await until("connected", () => publisher.stats().connected);
   await sleep(1500);
   const listener = stage.listen(relay);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
-import { sleep, until } from "./support/stage.js";
+import { PATIENT, sleep, until } from "./support/stage.js";
 
 const LENGTH = 48_000;
 /** A reply in which every sample says where it is, so that what is heard twice is found. */
@@ -16,7 +16,7 @@ let played: number[] = [];
 beforeAll(async () => {
   const { port } = await relay.listen();
   const url = `http://127.0.0.1:${port}`;
-  publisher = new Publisher({ url, broadcast: "repeats", codec: "pcm" });
+  publisher = new Publisher({ url, broadcast: "repeats", codec: "pcm" }, PATIENT);
   const write = ([samples]: readonly Float32Array[]) => {
     for (const sample of samples!) played.push(sample);
   };

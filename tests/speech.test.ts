@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { openAudio, type Publisher, type PublisherListeners } from "../publisher/index.js";
 import { HeardRecorder } from "../src/heard.js";
-import { Stage, until } from "./support/stage.js";
+import { PATIENT, Stage, until } from "./support/stage.js";
 
 // The protocol library logs every step.
 console.debug = () => {};
@@ -29,7 +29,7 @@ async function setUp(
   stage: Stage,
 ): Promise<{ publisher: Publisher; recorder: HeardRecorder; seen: PublisherListeners[] }> {
   const relay = await stage.relay();
-  const publisher = stage.publish(relay, { codec: "pcm" });
+  const publisher = stage.publish(relay, { codec: "pcm" }, PATIENT);
   const seen: PublisherListeners[] = [];
   publisher.on("listeners", (now) => seen.push(now));
   // Nothing is lost over TCP, so that every sample that was played was said.

@@ -6,7 +6,7 @@ import { byMediaTime, HeardRecorder } from "../src/heard.js";
 import { findLag } from "../src/score.js";
 import { createCertificate } from "../transport/index.js";
 import type { Listener, ListenerRewind, PlayedRun } from "../watch/index.js";
-import { heardBefore, inReserve, Stage, say, speech, tone, until } from "./support/stage.js";
+import { heardBefore, inReserve, PATIENT, Stage, say, speech, tone, until } from "./support/stage.js";
 
 // The protocol library logs every step.
 console.debug = () => {};
@@ -20,7 +20,7 @@ const LOOKAHEAD = 312;
 const LOSSY = { delayMs: 20, jitterMs: 10, reorder: true, loss: 0.03 };
 
 function publish(stage: Stage, relay: Relay, options: Partial<PublisherOptions> = {}): Publisher {
-  return stage.publish(relay, { aheadMs: AHEAD_MS, ...options });
+  return stage.publish(relay, { aheadMs: AHEAD_MS, ...options }, PATIENT);
 }
 
 /** The rewinds that a listener applies, in order. */

@@ -34,8 +34,8 @@ const SILENCE = fromSeconds(3);
 const PROJECTED = fromMilliseconds(500);
 /** A cut lies on a sample, up to half a sample behind its time. */
 const HALF_SAMPLE_US = 11;
-/** After the first report of a rewind, how long to wait for the others: a silent listener must delay no one. */
-const GRACE = fromMilliseconds(300);
+/** After the first report of a rewind, the share of the limit to wait for others: a silent listener must delay no one. */
+const GRACE = 0.3;
 /** How long after a rewind reports from before it may still arrive. */
 const START_OVER = fromSeconds(1);
 
@@ -57,6 +57,7 @@ interface Waiter {
   readonly settled: Set<number>;
   /** Count of rewinds sent until then. */
   readonly rewinds: number;
+  readonly limitMs: number;
   readonly resolve: () => void;
   /** Time of the last report. */
   heardAt: number;
@@ -240,7 +241,7 @@ export class Listeners {
     }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
-    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds }, limitMs);
+    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds, limitMs });
     return [...before].map(
       ([session, { projected }]) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
     );
@@ -255,7 +256,7 @@ export class Listeners {
     return { discontinuity, expected, projected: microseconds(Math.min(playhead + run, limit)) };
   }
 
-  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt">, limitMs: number): Promise<void> {
+  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt">): Promise<void> {
     const [oldest] = this.#waiters;
     if (this.#waiters.size >= MAX_WAITERS) oldest?.resolve();
     await new Promise<void>((resolve) => {
@@ -268,7 +269,7 @@ export class Listeners {
           resolve();
         },
       };
-      const timer = setTimeout(waiter.resolve, limitMs);
+      const timer = setTimeout(waiter.resolve, waiting.limitMs);
       this.#waiters.add(waiter);
     });
   }
@@ -278,9 +279,9 @@ export class Listeners {
     const isGone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
     for (const waiter of this.#waiters) {
       this.#note(waiter, aggregate.listed);
-      const { before, settled } = waiter;
+      const { before, settled, limitMs } = waiter;
       const isComplete = [...before.keys()].every((session) => settled.has(session) || isGone(session));
-      if (isComplete || this.#clock() - waiter.heardAt > GRACE) waiter.resolve();
+      if (isComplete || this.#clock() - waiter.heardAt > fromMilliseconds(GRACE * limitMs)) waiter.resolve();
     }
   }
 

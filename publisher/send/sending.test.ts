@@ -225,7 +225,7 @@ describe("Listeners", () => {
     const listeners = new Listeners({ clock });
     const quiet = { session: 2, playheadMs: 5000 };
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
-    const heard = listeners.heard(60_000);
+    const heard = listeners.heard(1000);
     const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
     for (let turn = 0; turn < 4; turn++) {
       now += 100;

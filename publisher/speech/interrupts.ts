@@ -60,9 +60,10 @@ export interface InterruptsOptions {
   readonly playback: Playback;
   readonly sender: Sender;
   readonly wake: Wake;
+  /** Maximum wait for the listeners' reports of a rewind. Default 1000. */
+  readonly heardLimitMs?: number | undefined;
 }
 
-/** Maximum wait for the listeners' reports of a rewind. */
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
@@ -73,6 +74,7 @@ const REACHED = fromMilliseconds(300);
 /** Interrupts all speeches or one of several, for good or to be resumed, and finds out how far listeners heard each. */
 export class Interrupts implements SpeechControl {
   readonly #options: InterruptsOptions;
+  readonly #heardLimitMs: number;
   /** Count of frames at the end of the last interrupt of all. */
   #quietSince = -1;
   #last: Promise<Interruption> | undefined;
@@ -83,6 +85,7 @@ export class Interrupts implements SpeechControl {
 
   constructor(options: InterruptsOptions) {
     this.#options = options;
+    this.#heardLimitMs = options.heardLimitMs ?? HEARD_LIMIT_MS;
   }
 
   /**
@@ -241,7 +244,7 @@ export class Interrupts implements SpeechControl {
     const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
     const rewound = position < cursor && last === undefined;
     const most = listeners.bound.at(now) ?? sent;
-    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
+    const reach = microseconds(Math.min(sent, most + fromMilliseconds(this.#heardLimitMs)));
     let limit = (_: number) => Number.POSITIVE_INFINITY;
     if (rewound) {
       sender.silence(position);
@@ -282,7 +285,7 @@ export class Interrupts implements SpeechControl {
     const { audioTrack, video, listeners } = this.#options;
     const nothing = audioTrack.counters.groups === 0 && !video?.counters.groups;
     const perListener = heard
-      ? await listeners.heard(HEARD_LIMIT_MS)
+      ? await listeners.heard(this.#heardLimitMs)
       : await this.#played(microseconds(Math.min(to, reach)));
     const clamped = perListener.map((one) => ({
       ...one,

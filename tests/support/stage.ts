@@ -1,12 +1,22 @@
 import { vi } from "vitest";
 import { sleep } from "../../base/index.js";
-import { type AudioSource, openSource, Publisher, type PublisherOptions, type Speech } from "../../publisher/index.js";
+import {
+  type AudioSource,
+  openSource,
+  Publisher,
+  type PublisherAblation,
+  type PublisherOptions,
+  type Speech,
+} from "../../publisher/index.js";
 import { Relay, type RelayOptions } from "../../relay/index.js";
 import { Listener, type ListenerOptions } from "../../watch/index.js";
 import { type Impairment, impair, type Link } from "./impairment.js";
 import { sine } from "./signal.js";
 
 export { sleep };
+
+/** On a busy machine, listeners may take longer to report a rewind than the second that a publisher waits. */
+export const PATIENT: PublisherAblation = { heardLimitMs: 60_000 };
 
 const SAMPLE_RATE = 48_000;
 const speechFile = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
@@ -93,9 +103,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /** A publisher of `demo` at a relay or a URL. */
-  publish(at: Relay | string, options: Partial<PublisherOptions> = {}): Publisher {
-    const publisher = this.use(new Publisher({ url: typeof at === "string" ? at : urlOf(at), ...options }));
-    return publisher;
+  publish(at: Relay | string, options: Partial<PublisherOptions> = {}, ablation: PublisherAblation = {}): Publisher {
+    return this.use(new Publisher({ url: typeof at === "string" ? at : urlOf(at), ...options }, ablation));
   }
 
   /** A listener of `demo` at a relay or a URL. */
