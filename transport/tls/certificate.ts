@@ -1,7 +1,6 @@
-import "reflect-metadata";
 import { createHash, webcrypto, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import * as x509 from "@peculiar/x509";
+import type { JsonGeneralName } from "@peculiar/x509";
 
 /** A certificate chain and its private key, both as PEM text. */
 export interface Certificate {
@@ -21,6 +20,9 @@ const DAY_MS = 86_400_000;
  * 13 days from one hour ago, so that a client whose clock is a little behind accepts it too.
  */
 export async function createCertificate(hosts: readonly string[] = [], now = Date.now()): Promise<Certificate> {
+  // Only relays need these, and loading them takes a fifth of a second of processor time.
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
   const keys = (await webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
     "sign",
     "verify",
@@ -37,7 +39,7 @@ export async function createCertificate(hosts: readonly string[] = [], now = Dat
       extensions: [
         new x509.BasicConstraintsExtension(false),
         new x509.SubjectAlternativeNameExtension(
-          names.map((value): x509.JsonGeneralName => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
+          names.map((value): JsonGeneralName => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
         ),
       ],
     },
