@@ -65,7 +65,9 @@ export class CountingSource implements AudioSource {
     if (!chunk) return undefined;
     const first = this.#given;
     this.#given += chunk.samples;
-    return Float32Array.from({ length: chunk.samples }, (_, i) => this.#code(first + i) / FULL_SCALE);
+    const samples = new Float32Array(chunk.samples);
+    for (let i = 0; i < samples.length; i++) samples[i] = this.#code(first + i) / FULL_SCALE;
+    return samples;
   }
 
   /** Time went by. */
@@ -89,6 +91,8 @@ export interface VirtualStageOptions {
   readonly blocksPerTick?: () => number;
   /** A second listener reports, so far behind the first. */
   readonly secondLagMs?: number;
+  /** Which of the samples heard {@link VirtualStage.heard} keeps: one in so many. Default 1, all of them. */
+  readonly heardEvery?: number;
   /** Takes the values of the samples heard, in place of {@link VirtualStage.heard}. */
   readonly heard?: (values: Float32Array) => void;
 }
@@ -125,12 +129,14 @@ export class VirtualStage {
   readonly #pipeline: AudioPipeline;
   readonly #aggregator = new ReportAggregator({ broadcast: 1 });
   readonly #output = [new Float32Array(QUANTUM_FRAMES)];
+  readonly #values = new Float32Array(QUANTUM_FRAMES);
   readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
   #lead: { lead: Microseconds; group: number } | undefined;
   /** What the relay said while the publisher stood still. */
   readonly #unread: Aggregate[] = [];
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;
+  #noted = 0;
   #place = 0;
   #pulled = 0;
   #reportId = 0;
@@ -149,6 +155,7 @@ export class VirtualStage {
       transitMs: 20,
       window: false,
       secondLagMs: 0,
+      heardEvery: 1,
       blocksPerTick: () => 100,
       ...options,
     } as const;
@@ -165,7 +172,7 @@ export class VirtualStage {
       frameMs,
       frameSize: 48 * frameMs,
       groupFrames: 1,
-      capacity: 48_000 * 20,
+      capacity: 48_000 * ((aheadMs ?? 5000) / 1000 + 5),
       rewindBy: "group",
       knobs: knobsSchema.parse({}),
     });
@@ -364,8 +371,13 @@ export class VirtualStage {
 
   #record(samples: Float32Array): void {
     const { heard } = this.#options;
-    if (heard !== undefined) heard(samples.map((sample) => Math.round(sample * (FULL_SCALE + 1))));
-    else for (const sample of samples) this.#note(sample);
+    if (heard === undefined) {
+      for (const sample of samples) this.#note(sample);
+      return;
+    }
+    const values = this.#values.subarray(0, samples.length);
+    for (let i = 0; i < samples.length; i++) values[i] = Math.round(samples[i]! * (FULL_SCALE + 1));
+    heard(values);
   }
 
   #note(sample: number): void {
@@ -376,7 +388,8 @@ export class VirtualStage {
     if (place < 0 || place - before !== 1) return;
     // The range comes round again: the nearest place from 100 ms back on.
     this.#index += ((((place - this.#index + BACK) % RANGE) + RANGE) % RANGE) - BACK;
-    this.heard.push({ index: this.#index, at: this.now, isNegative: sample < 0 });
+    if (this.#noted++ % this.#options.heardEvery === 0)
+      this.heard.push({ index: this.#index, at: this.now, isNegative: sample < 0 });
   }
 
   #report(playhead: Microseconds): void {
