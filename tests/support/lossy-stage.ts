@@ -235,10 +235,15 @@ export class LossyStage {
       const started = this.playout.clock.started;
       this.playout.pull(this.#output);
       if (!started) continue;
+      let low = 0;
+      let lost = 0;
       for (const sample of this.#output[0]!) {
-        const kind = sample < 0.1 ? "lost" : sample < 0.375 ? "low" : "full";
-        this.#heard[kind] += 1 / 48;
+        if (sample < 0.1) lost++;
+        else if (sample < 0.375) low++;
       }
+      this.#heard.lost += lost / 48;
+      this.#heard.low += low / 48;
+      this.#heard.full += (QUANTUM_FRAMES - lost - low) / 48;
     }
   }
 

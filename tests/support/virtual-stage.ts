@@ -91,7 +91,7 @@ export interface VirtualStageOptions {
   readonly blocksPerTick?: () => number;
   /** A second listener reports, so far behind the first. */
   readonly secondLagMs?: number;
-  /** Which of the samples heard {@link VirtualStage.heard} keeps: one in so many. Default 1, all of them. */
+  /** {@link VirtualStage.heard} keeps every n-th of the samples heard. Default 1. */
   readonly heardEvery?: number;
   /** Takes the values of the samples heard, in place of {@link VirtualStage.heard}. */
   readonly heard?: (values: Float32Array) => void;
