@@ -212,7 +212,7 @@ test("each segment has exactly one end, also one that never sounded, and clearin
 });
 
 test("an AudioInput hands a caller's frames to the session, and none while it is detached", async () => {
-  const samples = Float32Array.from({ length: 480_000 }, (_, i) => 0.3 * Math.sin(i / 20));
+  const samples = new Float32Array(480_000).map((_, i) => 0.3 * Math.sin(i / 20));
   const caller = new Caller({ audio: await openSource({ samples }) });
   const input = new AudioInput(caller, { sampleRate: 16_000, frameMs: 50 });
   const reader = input.stream.getReader();

@@ -414,7 +414,7 @@ test("a mix beyond full scale is turned down, not clipped, and the level comes b
     { length: 48_000 },
     (_, i) => (i < 4800 ? 1 : 0.05) * Math.sin((2 * Math.PI * i) / 48),
   );
-  const samples = Float32Array.from({ length: 48_000 * 6 }, (_, i) => loud[Math.floor(i / 6)]!);
+  const samples = new Float32Array(48_000 * 6).map((_, i) => loud[Math.floor(i / 6)]!);
   const source = await openSource({ samples, inputChannels: 6 });
   const mixed = await readAll(source);
   expect(Math.max(...mixed)).toBeGreaterThan(0.99);

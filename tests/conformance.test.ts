@@ -341,7 +341,7 @@ describe.each(BACKENDS)("$backend", ({ backend, backpressure }) => {
 });
 
 function pattern(length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 0xff);
+  return new Uint8Array(length).map((_, i) => (i * 31 + (i >> 8)) & 0xff);
 }
 
 async function readAll(stream: ReceiveStream): Promise<Uint8Array> {

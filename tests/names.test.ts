@@ -67,7 +67,7 @@ async function publishAt(path: string): Promise<void> {
 }
 
 test("a publisher, listeners and a controller meet however they spell a name, and every listener's reports arrive", async () => {
-  const samples = Float32Array.from({ length: 48_000 * 30 }, (_, index) => 0.3 * Math.sin(index * 0.05));
+  const samples = new Float32Array(48_000 * 30).map((_, index) => 0.3 * Math.sin(index * 0.05));
   const source = await openSource({ samples, name: "tone" });
   const publisher = new Publisher({ url, broadcast: "names//stage.hang", source, control: true });
   closers.push(() => publisher.close());

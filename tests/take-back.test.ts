@@ -186,7 +186,7 @@ test.concurrent("a listener continues at the sample where it fell silent when th
   const relay = await stage.relay();
   // Noise looks like itself at one place only, to the sample, also after a lossy codec.
   let state = 1;
-  const recording = Float32Array.from({ length: 10 * SAMPLE_RATE }, () => {
+  const recording = new Float32Array(10 * SAMPLE_RATE).map(() => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return 0.3 * (state / 2 ** 31 - 1);
   });

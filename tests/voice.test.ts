@@ -24,7 +24,7 @@ beforeAll(async () => {
 function room({ spoken = true, channels = 1 }: { spoken?: boolean; channels?: 1 | 2 } = {}) {
   const seconds = 60;
   let state = 1;
-  return Float32Array.from({ length: seconds * RATE * channels }, (_, index) => {
+  return new Float32Array(seconds * RATE * channels).map((_, index) => {
     state = (state * 48_271) % 2_147_483_647;
     const noise = 0.001 * (state / 2_147_483_647 - 0.5);
     const at = Math.floor(index / channels);

@@ -34,7 +34,7 @@ afterAll(async () => {
 /** Seeded noise under a slow swell, so that hops differ. */
 function noise(length: number): Float32Array {
   let state = 1;
-  return Float32Array.from({ length }, (_, i) => {
+  return new Float32Array(length).map((_, i) => {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
     return (state / 1_073_741_824 - 1) * 0.3 * Math.sin(i / 9000) ** 2;
   });

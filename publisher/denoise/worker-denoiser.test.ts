@@ -20,7 +20,7 @@ afterEach(() => model.close());
 /** Seeded noise under a slow swell. */
 function audio(length: number, seed: number): Float32Array {
   let state = seed;
-  return Float32Array.from({ length }, (_, i) => {
+  return new Float32Array(length).map((_, i) => {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
     return (state / 1_073_741_824 - 1) * 0.3 * Math.sin(i / 9000 + seed) ** 2;
   });

@@ -21,7 +21,7 @@ afterAll(() => model.close());
 const guard = () => new OverloadGuard({ clock: monotonicClock, budget: microseconds(10_000_000) });
 
 function ramp(length: number): Float32Array {
-  return Float32Array.from({ length }, (_, i) => Math.sin(i / 50) * 0.4);
+  return new Float32Array(length).map((_, i) => Math.sin(i / 50) * 0.4);
 }
 
 async function render(

@@ -12,7 +12,7 @@ export const decibels = (ratio: number) => 10 * Math.log10(ratio + 1e-9);
 
 /** A voiced sound: many harmonics, steady, so that its level is the same in every 10 ms. */
 export function voiced(length: number, hertz: number): Float32Array {
-  return Float32Array.from({ length }, (_, i) => {
+  return new Float32Array(length).map((_, i) => {
     let sum = 0;
     for (let h = 1; h < 12; h++) sum += Math.sin((2 * Math.PI * hertz * h * i) / 48_000 + h * h) / h;
     return 0.15 * sum;

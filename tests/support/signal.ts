@@ -14,7 +14,7 @@ export function randomFrom(seed: number): () => number {
 /** A sine, to the sample as long as it says. */
 export function sine({ hz = 440, ms = 1000, level = 1, rate = RATE } = {}): Float32Array {
   const length = Math.round((ms * rate) / 1000);
-  return Float32Array.from({ length }, (_, i) => level * Math.sin((2 * Math.PI * hz * i) / rate));
+  return new Float32Array(length).map((_, i) => level * Math.sin((2 * Math.PI * hz * i) / rate));
 }
 
 /** A sine of some milliseconds as 16-bit PCM at 24 kHz, as speech services send audio. */
@@ -36,7 +36,7 @@ export function endlessSine(hz: number): AudioSource {
 /** Seeded noise, uniform from -1 to 1. */
 export function noise(length: number, seed: number): Float32Array {
   const random = randomFrom(seed);
-  return Float32Array.from({ length }, () => 2 * random() - 1);
+  return new Float32Array(length).map(() => 2 * random() - 1);
 }
 
 /** Amplitude of one frequency: its correlation with a sine and a cosine. */

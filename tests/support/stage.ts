@@ -40,9 +40,15 @@ export function endOf(part: { readonly closed: Promise<unknown> }): Promise<unkn
   return part.closed.catch((error: unknown) => error);
 }
 
+/** Samples of each tone: a minute takes a fifth of a second to compute, and nearly every scenario has one. */
+const tones = new Map<string, Float32Array>();
+
 /** A sine as a source, to the sample as long as it says. */
 export function tone({ hz = 440, ms = 60_000, level = 0.3 } = {}): Promise<AudioSource> {
-  return openSource({ samples: sine({ hz, ms, level }), name: `${hz} Hz` });
+  const key = [hz, ms, level].join();
+  const samples = tones.get(key) ?? sine({ hz, ms, level });
+  tones.set(key, samples);
+  return openSource({ samples, name: `${hz} Hz` });
 }
 
 /** Recorded speech, repeated without end. */

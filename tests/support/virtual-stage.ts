@@ -372,7 +372,7 @@ export class VirtualStage {
   #record(samples: Float32Array): void {
     const { heard } = this.#options;
     if (heard === undefined) {
-      for (const sample of samples) this.#note(sample);
+      for (let i = 0; i < samples.length; i++) this.#note(samples[i]!);
       return;
     }
     const values = this.#values.subarray(0, samples.length);
