@@ -1,8 +1,8 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { afterEach, expect, test, vi } from "vitest";
 import { certificateHash, connect, createCertificate, listen, type SessionServer } from "./index.js";
 
 const certificate = await createCertificate(["relay.test"]);
@@ -156,4 +156,27 @@ test("connect reports each impossible attempt in one sentence with a code", asyn
   const connecting = connect(`https://127.0.0.1:${port}/`, { signal: abort.signal });
   abort.abort();
   await expect(connecting).rejects.toMatchObject({ code: "ABORTED" });
+});
+
+test("a client over HTTP/2 waits for an answer as long as it was asked to", async () => {
+  const silent = createTcpServer();
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => silent.close());
+  silent.on("connection", (socket) => cleanups.push(() => socket.destroy()));
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  cleanups.push(() => vi.useRealTimers());
+  const { port } = silent.address() as AddressInfo;
+  const ends: string[] = [];
+  const connecting = connect(`https://127.0.0.1:${port}`, {
+    backends: ["http2"],
+    certificateHashes,
+    timeoutMs: 30_000,
+  }).catch(({ code }: { code: string }) => ends.push(code));
+  // The limit of the library and ours.
+  while (vi.getTimerCount() < 2) await new Promise((resolve) => setImmediate(resolve));
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(ends).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1000);
+  await connecting;
+  expect(ends).toEqual(["CONNECT_TIMEOUT"]);
 });

@@ -175,6 +175,8 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
     ...WINDOWS,
     forceReliable: !http3,
     protocols: [...protocols],
+    // By itself the library gives up after 8 s, and with another error than ours.
+    quicConnectTimeout: timeoutMs + 500,
     ...(certificateHashes.length > 0 && {
       serverCertificateHashes: certificateHashes.map((hash) => ({ algorithm: "sha-256", value: Buffer.from(hash) })),
     }),
