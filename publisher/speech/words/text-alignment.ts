@@ -4,8 +4,13 @@ import type { SpokenWord } from "./spoken-text.js";
 
 /** Speakers: a pace of 0.75 says 20 letters a second. */
 const PACES = [0.75, 1, 1.35];
+/**
+ * States of a unit, one after the other. The more, the closer a unit keeps to its mean length: with six its spread is
+ * two fifths of it, as phoneticians measure. With two, audio that has just come could be nearly any later word.
+ */
+const STATES = 6;
 /** Audio behind the asked step that helps to place the words before it, in steps. */
-const AHEAD = 1000;
+const AHEAD = 300;
 /** States this much less likely than the best one don't count. */
 const BEAM = 1e-9;
 /** Units per step that the audio ahead may reach at most. */
@@ -13,13 +18,13 @@ const REACH = 0.3;
 /** A speaker's loudness that changed by this much asks for a new look at everything, in decibels. */
 const DRIFT_DB = 2;
 
-/** Probabilities over a chain of units of two states each, so that a unit lasts longer than a step. */
+/** Probabilities over a chain of units of several states each. */
 interface Forward {
   readonly pace: number;
-  /** Likelihood of a further step in the same state, for each unit. */
+  /** Likelihood of a further step in the same state, for each state of each unit. */
   readonly stays: Float64Array;
-  readonly first: Float64Array;
-  readonly second: Float64Array;
+  /** Of each state of each unit. */
+  readonly states: Float64Array;
   /** The likely units: from `low` to before `high`. */
   low: number;
   high: number;
@@ -29,8 +34,7 @@ interface Forward {
 
 /** Likelihood of what comes, for each state of the likely units. */
 interface Rest {
-  readonly ones: Float64Array;
-  readonly twos: Float64Array;
+  readonly states: Float64Array;
   readonly log: number;
 }
 
@@ -91,23 +95,26 @@ export class TextAlignment {
     this.#steps = 0;
     this.#loudDb = this.#trace.loudDb;
     this.#forwards = PACES.map((pace) => {
-      const states = this.#states(pace);
-      states.first[0] = 1;
-      return { pace, ...states, low: 0, high: 1, log: 0 };
+      const forward = { pace, ...this.#states(pace), low: 0, high: 1, log: 0 };
+      forward.states[0] = 1;
+      return forward;
     });
   }
 
-  #states(pace: number, from?: Forward): Pick<Forward, "stays" | "first" | "second"> {
+  #states(pace: number, from?: Forward): Pick<Forward, "stays" | "states"> {
     const { kinds, lengths } = this.#chain;
-    const [first, second] = [new Float64Array(kinds.length), new Float64Array(kinds.length)];
-    if (from !== undefined) {
-      first.set(from.first.subarray(0, from.high));
-      second.set(from.second.subarray(0, from.high));
-    }
-    const stays = lengths.map((length, unit) => 1 - 2 / Math.max(length * (isPause(kinds[unit]!) ? 1 : pace), 2.3));
+    const states = new Float64Array(kinds.length * STATES);
+    if (from !== undefined) states.set(from.states.subarray(0, from.high * STATES));
+    const stays = new Float64Array(states.length);
+    lengths.forEach((length, unit) => {
+      const own = statesOf(stays, unit);
+      if (!isPause(kinds[unit]!)) own.fill(1 - STATES / Math.max(length * pace, STATES + 0.3));
+      // A pause may last much longer than its mean.
+      else own[STATES - 1] = 1 - 1 / Math.max(length - STATES + 1, 1.3);
+    });
     // The last pause lasts for ever.
     stays[stays.length - 1] = 1;
-    return { stays, first, second };
+    return { stays, states };
   }
 
   #advance(): void {
@@ -120,18 +127,23 @@ export class TextAlignment {
 
   #advanceOne(forward: Forward): void {
     const { kinds, skips } = this.#chain;
-    const { first, second, stays } = forward;
+    const { states, stays } = forward;
     let [through, most, high] = [0, 0, forward.high];
     for (let unit = forward.low; unit < kinds.length; unit++) {
-      const [one, two] = [first[unit]!, second[unit]!];
       if (unit >= forward.high && through < BEAM) break;
-      const stay = stays[unit]!;
       const score = this.#scores[kinds[unit]!]!;
       const skip = skips[unit]!;
-      first[unit] = score * (one * stay + (1 - skip) * through);
-      second[unit] = score * (two * stay + one * (1 - stay));
-      through = two * (1 - stay) + skip * through;
-      most = Math.max(most, first[unit]!, second[unit]!);
+      const end = (unit + 1) * STATES;
+      const passing = skip * through;
+      let entering = (1 - skip) * through;
+      for (let state = unit * STATES; state < end; state++) {
+        const before = states[state]!;
+        const stay = stays[state]!;
+        states[state] = score * (before * stay + entering);
+        most = Math.max(most, states[state]!);
+        entering = before * (1 - stay);
+      }
+      through = entering + passing;
       high = Math.max(high, unit + 1);
     }
     forward.high = high;
@@ -139,21 +151,12 @@ export class TextAlignment {
   }
 
   #normalise(forward: Forward, most: number): void {
-    const { first, second, low, high } = forward;
-    for (let unit = low; unit < high; unit++) {
-      first[unit]! /= most;
-      second[unit]! /= most;
-    }
+    const { states, low, high } = forward;
+    for (let state = low * STATES; state < high * STATES; state++) states[state]! /= most;
     forward.log += Math.log(most);
-    const isUnlikely = (unit: number) => first[unit]! < BEAM && second[unit]! < BEAM;
-    while (forward.low < forward.high - 1 && isUnlikely(forward.low)) {
-      first[forward.low] = 0;
-      second[forward.low++] = 0;
-    }
-    while (forward.high > forward.low + 1 && isUnlikely(forward.high - 1)) {
-      first[--forward.high] = 0;
-      second[forward.high] = 0;
-    }
+    const isUnlikely = (unit: number) => statesOf(states, unit).every((state) => state < BEAM);
+    while (forward.low < forward.high - 1 && isUnlikely(forward.low)) statesOf(states, forward.low++).fill(0);
+    while (forward.high > forward.low + 1 && isUnlikely(forward.high - 1)) statesOf(states, --forward.high).fill(0);
   }
 
   #count(isComplete: boolean, certainty: number): WordCounts {
@@ -166,11 +169,13 @@ export class TextAlignment {
     const words = ended.at(-1)!;
     const [over, started] = [new Float64Array(words + 1), new Float64Array(words + 1)];
     let all = 0;
-    this.#forwards.forEach(({ first, second, low, high }, index) => {
-      const { ones, twos } = rests[index]!;
+    this.#forwards.forEach(({ states, low, high }, index) => {
+      const rest = rests[index]!.states;
       const weight = Math.exp(logs[index]! - best);
       for (let unit = low; unit < high; unit++) {
-        const share = weight * (first[unit]! * ones[unit - low]! + second[unit]! * twos[unit - low]!);
+        let share = 0;
+        for (let state = unit * STATES; state < (unit + 1) * STATES; state++)
+          share += weight * states[state]! * rest[state - low * STATES]!;
         over[ended[unit]!]! += share;
         started[begun[unit]!]! += share;
         all += share;
@@ -183,30 +188,28 @@ export class TextAlignment {
   #backward({ stays, low, high }: Forward, end: number, isEnd: boolean): Rest {
     const { kinds, skips } = this.#chain;
     const top = Math.min(kinds.length, high + Math.ceil((end - this.#steps) * REACH) + 1);
-    const ones = new Float64Array(top - low).fill(1);
-    const twos = new Float64Array(top - low).fill(1);
-    if (isEnd) this.#endWithText(ones, twos, low, stays);
+    const states = new Float64Array((top - low) * STATES).fill(1);
+    if (isEnd) this.#endWithText(states, low, stays);
     let log = 0;
     for (let step = end - this.#steps - 1; step >= 0; step--) {
       let [rest, most] = [0, 0];
       const reached = Math.min(top, high + Math.ceil((step + 1) * REACH) + 1);
       for (let unit = reached - 1; unit >= low; unit--) {
-        const index = unit - low;
-        const stay = stays[unit]!;
         const score = this.#ahead[step * KINDS.length + kinds[unit]!]!;
-        const [one, two] = [ones[index]! * score, twos[index]! * score];
-        ones[index] = stay * one + (1 - stay) * two;
-        twos[index] = stay * two + (1 - stay) * rest;
-        rest = (1 - skips[unit]!) * one + skips[unit]! * rest;
-        most = Math.max(most, ones[index]!, twos[index]!);
+        let [after, entered] = [rest, 0];
+        for (let state = (unit - low + 1) * STATES - 1; state >= (unit - low) * STATES; state--) {
+          const stay = stays[low * STATES + state]!;
+          entered = states[state]! * score;
+          states[state] = stay * entered + (1 - stay) * after;
+          most = Math.max(most, states[state]!);
+          after = entered;
+        }
+        rest = (1 - skips[unit]!) * entered + skips[unit]! * rest;
       }
-      for (let index = 0; index < reached - low; index++) {
-        ones[index]! /= most;
-        twos[index]! /= most;
-      }
+      for (let state = 0; state < (reached - low) * STATES; state++) states[state]! /= most;
       log += Math.log(most);
     }
-    return { ones, twos, log };
+    return { states, log };
   }
 
   // Writes the likelihoods of the steps ahead; returns where they end.
@@ -220,20 +223,22 @@ export class TextAlignment {
   }
 
   // Audio that is complete ends with the text: with its last sound, or the pause behind that.
-  #endWithText(ones: Float64Array, twos: Float64Array, low: number, stays: Float64Array): void {
+  #endWithText(states: Float64Array, low: number, stays: Float64Array): void {
     const { skips } = this.#chain;
-    ones.fill(0);
+    const last = skips.length - 1;
+    states.fill(0);
     let rest = 1;
-    for (let unit = skips.length - 1; unit >= low; unit--) {
-      const index = unit - low;
-      const isLast = unit === skips.length - 1;
-      if (index < ones.length) {
-        ones[index] = isLast ? 1 : 0;
-        twos[index] = isLast ? 1 : (1 - stays[unit]!) * rest;
-      }
+    for (let unit = last; unit >= low; unit--) {
+      const ending = statesOf(states, unit - low);
+      if (unit === last) ending.fill(1);
+      else if (ending.length > 0) ending[STATES - 1] = (1 - stays[(unit + 1) * STATES - 1]!) * rest;
       rest *= skips[unit]!;
     }
   }
+}
+
+function statesOf(states: Float64Array, unit: number): Float64Array {
+  return states.subarray(unit * STATES, (unit + 1) * STATES);
 }
 
 // The largest index from which on `shares` sum up to at least `least`.

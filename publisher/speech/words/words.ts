@@ -46,8 +46,8 @@ const MAX_TEXT = 1_000_000;
  * Without timings, a word counts once it is this likely that it was heard to its end this long ago: an alignment is
  * sure to some hundredths of a second only.
  */
-const CERTAINTY = 0.97;
-const MARGIN_MS = 20;
+const CERTAINTY = 0.995;
+const MARGIN_MS = 40;
 /** Services round times to milliseconds, and positions are rounded too. */
 const ROUNDING_MS = 1;
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
