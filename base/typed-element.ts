@@ -1,5 +1,11 @@
+import { InputError } from "./error.js";
+import { showValue } from "./validate.js";
+
+/** Where a server renders pages there are no elements: there the class can be imported, and is never used. */
+const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown);
+
 /** An element whose events have the types that `Events` gives to their names. */
-export abstract class TypedElement<Events extends { [Name in keyof Events]: Event }> extends HTMLElement {
+export abstract class TypedElement<Events extends { [Name in keyof Events]: Event }> extends Base {
   /** As on every element, with the events' types. */
   override addEventListener<Name extends keyof Events & string>(
     name: Name,
@@ -29,4 +35,38 @@ export abstract class TypedElement<Events extends { [Name in keyof Events]: Even
   override removeEventListener(name: string, listener: never, options?: boolean | EventListenerOptions): void {
     super.removeEventListener(name, listener, options);
   }
+
+  /** Applies properties that the page set before the element's script was there: they hide the class's own. */
+  protected upgrade(...names: readonly (keyof this & string)[]): void {
+    for (const name of names) {
+      const early = Object.getOwnPropertyDescriptor(this, name);
+      if (!early) continue;
+      Reflect.deleteProperty(this, name);
+      Reflect.set(this, name, early.value);
+    }
+  }
+
+  /** Sets an attribute to a text, or removes it. */
+  protected reflect(name: string, value: unknown): void {
+    if (value === undefined || value === null) this.removeAttribute(name);
+    else this.setAttribute(name, String(value));
+  }
+
+  /**
+   * An attribute as an absolute URL; undefined without it.
+   *
+   * @throws InputError `INVALID_OPTION`
+   */
+  protected urlOf(name: string): URL | undefined {
+    const text = this.getAttribute(name);
+    if (text === null) return undefined;
+    if (URL.canParse(text, document.baseURI)) return new URL(text, document.baseURI);
+    throw new InputError("INVALID_OPTION", `<${this.localName} ${name}> must be a URL, but is ${showValue(text)}.`);
+  }
+}
+
+/** Defines an element, unless another copy of the script already has or there are no elements. */
+export function define(name: string, element: CustomElementConstructor): void {
+  const { customElements: registry } = globalThis as { readonly customElements?: CustomElementRegistry };
+  if (registry && !registry.get(name)) registry.define(name, element);
 }

@@ -145,3 +145,88 @@ test("a page of another site loads the element as one file, and may mute, pause,
   await page.close();
   site.close();
 });
+
+/** A site with a page for the elements, and one that holds a microphone for a frame. */
+async function openSite(): Promise<{ readonly page: Page; readonly port: number; close(): Promise<void> }> {
+  const script = (name: string) => `<script type="module" src="${demo.pageUrl}/${name}.js"></script>`;
+  const site = createServer((request, response) => {
+    const talk = `<unsay-talk url="${demo.pageUrl}" controls></unsay-talk>${script("unsay-talk")}`;
+    response.writeHead(200, { "Content-Type": "text/html" });
+    response.end(
+      `<!doctype html><title>t</title><link rel="icon" href="data:,">${request.url === "/talk" ? talk : ""}`,
+    );
+  });
+  await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
+  const { port } = site.address() as AddressInfo;
+  const page = await browser.newPage();
+  page.on("console", (message) => complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  await page.goto(`http://localhost:${port}/`);
+  const close = async () => {
+    await page.close();
+    site.close();
+  };
+  return { page, port, close };
+}
+
+test("an element takes the properties that were set before its script, loaded twice, and says what is wrong with one", async () => {
+  const { page, close } = await openSite();
+  complaints.length = 0;
+  expect(
+    await page.evaluate(`(async () => {
+      globalThis.w = document.createElement("unsay-watch");
+      globalThis.failures = [];
+      w.addEventListener("error", ({ detail }) => failures.push(detail));
+      Object.assign(w, { url: "http://", controls: true, muted: true, volume: "0.25" });
+      document.body.append(w);
+      for (const copy of [1, 2]) await import("${demo.pageUrl}/unsay-element.js?copy=" + copy);
+      return [w.getAttribute("url"), w.controls, w.muted, w.volume, w.broadcast];
+    })()`),
+  ).toEqual(["http://", true, true, 0.25, "demo"]);
+  const volumes = `[["-1", 0], [7, 1], [Infinity, 1], ["", 1], ["x", 1]].map(([value]) => {
+    w.setAttribute("volume", value);
+    return w.volume;
+  })`;
+  expect(await page.evaluate(volumes)).toEqual([0, 1, 1, 1, 1]);
+  const sentence = "volume must be a number from 0 to 1, but is NaN.";
+  const set = `(() => { try { w.volume = NaN; } catch ({ code, message }) { return [code, message, w.volume]; } })()`;
+  expect(await page.evaluate(set)).toEqual(["INVALID_OPTION", sentence, 1]);
+
+  await page.getByRole("button", { name: "Listen" }).click();
+  const wrong = '<unsay-watch url> must be a URL, but is "http://".';
+  await expect.poll(() => page.getByRole("alert").textContent()).toBe(wrong);
+  expect(await page.evaluate("[w.state, failures]")).toEqual(["failed", [{ code: "INVALID_OPTION", message: wrong }]]);
+
+  // Both calls wait for the same start, and one that is paused at once does not come to life again.
+  await page.evaluate(
+    `w.url = "${demo.pageUrl}"; Promise.all([w.play(), w.pause(), w.play(), w.play()]).then(() => {})`,
+  );
+  expect(await page.evaluate("[w.paused, w.audio !== undefined, failures.length]")).toEqual([false, true, 1]);
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  expect(await page.getByRole("alert").count()).toBe(0);
+  await page.evaluate("w.url = 'http://'");
+  await expect.poll(() => page.evaluate("[w.state, failures.length]")).toEqual(["failed", 2]);
+  expect(complaints).toEqual([]);
+  await close();
+});
+
+test("an element plays in a shadow root of a frame without an address, and a frame without a microphone says so", async () => {
+  const { page, port, close } = await openSite();
+  await page.evaluate(`document.body.innerHTML = "<iframe id=inner></iframe><iframe src='http://127.0.0.1:${port}/talk'></iframe>";
+    document.getElementById("inner").srcdoc = "<div id=host></div><script type=module src='${demo.pageUrl}/unsay-element.js'></script>"`);
+  const inner = page.frameLocator("#inner");
+  await inner.locator("#host").evaluate(
+    new Function(
+      "host",
+      `host.attachShadow({ mode: "open" }).innerHTML = "<unsay-watch url='${demo.pageUrl}' worklet='/worklet.js' controls></unsay-watch>";
+      host.shadowRoot.firstChild.removeAttribute("worklet");`,
+    ) as (host: Element) => void,
+  );
+  await inner.getByRole("button", { name: "Listen" }).click();
+  const state = () => page.frames()[1]!.evaluate("document.getElementById('host').shadowRoot.firstChild.state");
+  await expect.poll(state).toBe("playing");
+  const outer = page.frameLocator("iframe:not(#inner)");
+  await outer.getByRole("button", { name: "Talk" }).click();
+  await expect.poll(() => outer.getByRole("alert").textContent()).toMatch(/A page that embeds it must allow that/);
+  await close();
+});

@@ -28,6 +28,10 @@ const REFUSALS: Readonly<Record<string, readonly [code: string, message: string]
   AbortError: ["MICROPHONE_BUSY", "The microphone does not start: another program may be using it."],
 };
 
+/** No setting of the browser helps where the site forbids it. */
+const FORBIDDEN =
+  'This page may not use the microphone. A page that embeds it must allow that: <iframe allow="microphone">.';
+
 /** A microphone that is on: one channel at 48 kHz, without the echo of what the page plays. */
 export class Microphone {
   /** The audio until {@link close} or until the device goes away, in blocks of 20 ms. */
@@ -47,6 +51,7 @@ export class Microphone {
   static async open({ device, workletUrl }: MicrophoneOptions): Promise<Microphone> {
     if (!globalThis.isSecureContext)
       throw new TransportError("INSECURE_PAGE", "Browsers allow the microphone only on https pages and on localhost.");
+    if (isForbidden()) throw new MediaError("MICROPHONE_DENIED", FORBIDDEN);
     const stream = await capture(device);
     const [track] = stream.getAudioTracks();
     let context: AudioContext | undefined;
@@ -129,6 +134,12 @@ async function capture(device: string | undefined): Promise<MediaStream> {
     const [code, sentence] = REFUSALS[name] ?? ["MICROPHONE_FAILED", `The microphone does not start: ${message}`];
     throw new MediaError(code, sentence, { cause });
   }
+}
+
+/** Whether a policy of the site forbids the microphone, as in a frame without `allow`; only Chromium reports it. */
+function isForbidden(): boolean {
+  const { featurePolicy } = document as { readonly featurePolicy?: { allowsFeature(name: string): boolean } };
+  return featurePolicy?.allowsFeature("microphone") === false;
 }
 
 function contextOf(stream: MediaStream): AudioContext {

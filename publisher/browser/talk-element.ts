@@ -1,5 +1,5 @@
 import { background, guard } from "../../base/index.js";
-import { TypedElement } from "../../base/typed-element.js";
+import { define, TypedElement } from "../../base/typed-element.js";
 import { microphones } from "./microphone.js";
 import { type TalkAction, TalkPanel } from "./talk-panel.js";
 import { Talker, type TalkerState, type TalkerStats } from "./talker.js";
@@ -105,15 +105,7 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
    */
   async talk(): Promise<void> {
     if (this.#talker) return this.#talker.started;
-    const worklet = this.getAttribute("worklet");
-    const { device } = this;
-    const talker = new Talker({
-      url: new URL(this.getAttribute("url") ?? "/", location.href),
-      broadcast: this.getAttribute("broadcast") ?? "caller",
-      muted: this.muted,
-      ...(device && { device }),
-      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
-    });
+    const talker = this.#open();
     this.#talker = talker;
     this.#message = "";
     talker.addEventListener("state", (event) => this.#follow(talker, (event as CustomEvent<TalkerState>).detail));
@@ -129,6 +121,19 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
     await this.#list();
   }
 
+  #open(): Talker {
+    const { device, muted } = this;
+    try {
+      const workletUrl = this.urlOf("worklet");
+      const url = this.urlOf("url") ?? new URL("/", document.baseURI);
+      const broadcast = this.getAttribute("broadcast") ?? "caller";
+      return new Talker({ url, broadcast, muted, ...(device && { device }), ...(workletUrl && { workletUrl }) });
+    } catch (error) {
+      this.#fail(error as Error);
+      throw error;
+    }
+  }
+
   /** Switches the microphone off and ends the broadcast. */
   stop(): void {
     const talker = this.#talker;
@@ -141,6 +146,7 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
 
   /** Called by the browser when the element enters a document. */
   connectedCallback(): void {
+    this.upgrade("muted", "device");
     navigator.mediaDevices?.addEventListener("devicechange", this.#refresh);
     this.#refresh();
   }
@@ -213,8 +219,13 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
   #end(talker: Talker, error: Error | null): void {
     if (this.#talker !== talker || error === null) return;
     this.stop();
+    this.#fail(error);
+  }
+
+  #fail(error: Error): void {
     this.#message = error.message;
     this.#become("failed");
+    this.#show();
     const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
     this.#emit("error", { code, message: error.message } satisfies UnsayTalkFailure);
   }
@@ -230,4 +241,4 @@ declare global {
   }
 }
 
-if (!customElements.get("unsay-talk")) customElements.define("unsay-talk", UnsayTalk);
+define("unsay-talk", UnsayTalk);

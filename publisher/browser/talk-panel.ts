@@ -92,19 +92,13 @@ export class TalkPanel extends EventTarget {
 
   show({ controls, on, muted, devices, device, message }: TalkView): void {
     this.#panel.hidden = !controls;
-    const slot = document.createElement("slot");
-    slot.name = on ? "stop" : "talk";
-    slot.textContent = on ? "Stop" : "Talk";
-    this.#button.replaceChildren(slot);
+    this.#label(on);
     this.#mute.ariaPressed = String(muted);
-    this.#meter.hidden = this.#mute.hidden = !on;
-    this.#select.hidden = devices.length < 2;
-    this.#select.replaceChildren(
-      ...devices.map(({ deviceId, label }, index) => {
-        const name = label || `Microphone ${index + 1}`;
-        return new Option(name, deviceId, false, deviceId === device);
-      }),
-    );
+    this.#meter.hidden = !on;
+    this.#hide(this.#mute, !on);
+    this.#hide(this.#select, devices.length < 2);
+    this.#list(devices);
+    if (device !== undefined) this.#select.value = device;
     this.#message.textContent = message;
     this.#message.hidden = message === "";
   }
@@ -115,6 +109,32 @@ export class TalkPanel extends EventTarget {
     this.#meter.ariaValueNow = String(Math.round(bounded));
     this.#meter.ariaValueText = `${Math.round(bounded)} decibels`;
     this.#bar.style.setProperty("--level", (1 - bounded / FLOOR_DB).toFixed(3));
+  }
+
+  #label(on: boolean): void {
+    const name = on ? "stop" : "talk";
+    if (this.#button.querySelector("slot")?.name === name) return;
+    const slot = document.createElement("slot");
+    slot.name = name;
+    slot.textContent = on ? "Stop" : "Talk";
+    this.#button.replaceChildren(slot);
+  }
+
+  /** The keyboard's focus moves to the button from a control that goes away. */
+  #hide(control: HTMLElement, hidden: boolean): void {
+    const isFocused = hidden && control.matches(":focus");
+    control.hidden = hidden;
+    if (isFocused) this.#button.focus();
+  }
+
+  /** Leaves an open list alone while its devices stay the same. */
+  #list(devices: readonly MediaDeviceInfo[]): void {
+    const options = devices.map(
+      ({ deviceId, label }, index) => new Option(label || `Microphone ${index + 1}`, deviceId),
+    );
+    const keys = (list: Iterable<HTMLOptionElement>) =>
+      JSON.stringify([...list].map(({ value, text }) => [value, text]));
+    if (keys(this.#select.options) !== keys(options)) this.#select.replaceChildren(...options);
   }
 
   #act(action: TalkAction): void {

@@ -18,9 +18,6 @@ const volume = document.querySelector<HTMLInputElement>("#volume")!;
 watch.addEventListener("state", ({ detail }) => {
   status.textContent = WORDS[detail];
 });
-watch.addEventListener("error", ({ detail }) => {
-  status.textContent = detail.message;
-});
 volume.addEventListener("input", () => {
   watch.volume = volume.valueAsNumber;
 });

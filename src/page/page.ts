@@ -16,6 +16,8 @@ import { Server } from "./server.js";
 /** How often the page looks where the audio is, and moves its texts, in milliseconds. */
 const LOOK_MS = 30;
 const TEXTS_MS = 100;
+/** A state that lasts this long is announced: a bad link changes it several times a second. */
+const LASTING_MS = 1000;
 /** A rewind this long after a control was used is that control's, in milliseconds. */
 const EFFECT_MS = 3000;
 
@@ -27,6 +29,7 @@ const watch = element<UnsayWatch>("watch");
 const play = element<HTMLButtonElement>("play");
 const interrupt = element<HTMLButtonElement>("interrupt");
 const status = element("status");
+const announcer = element("announcer");
 const notice = element("notice");
 const verdict = element("verdict");
 const ear = element("ear");
@@ -56,6 +59,8 @@ let turnedAt: number | undefined;
 let isInterrupted = false;
 /** Whether the notice reports something that playing on would disprove. */
 let isTroubled = false;
+/** Since when the status says what it says. */
+let statusAt = 0;
 
 function say(text: string, failed = false): void {
   notice.textContent = text;
@@ -81,7 +86,13 @@ function showStatus(state: string): void {
   const isSilenced = isInterrupted && state === "ready";
   const text = isSilenced ? "Interrupted" : (states[state] ?? state);
   const lamp = isSilenced ? "interrupted" : (lamps[state] ?? state);
-  if (status.textContent !== text) status.textContent = text;
+  const now = performance.now();
+  if (status.textContent !== text) {
+    status.textContent = text;
+    statusAt = now;
+  }
+  const lasting = state === "idle" ? "" : text;
+  if (now - statusAt >= LASTING_MS && announcer.textContent !== lasting) announcer.textContent = lasting;
   if (status.dataset.state !== lamp) status.dataset.state = lamp;
 }
 

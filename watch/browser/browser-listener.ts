@@ -144,7 +144,11 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     requireSupport();
     const url = this.#workletUrl ?? workletUrl();
     // The first audio is under way while the worklet loads.
-    await Promise.all([this.#output.resume().then(() => this.#player.begin()), this.#output.load(url)]);
+    const starts = [this.#output.resume().then(() => this.#player.begin()), this.#output.load(url)];
+    await Promise.all(starts).catch((error: unknown) => {
+      // A listener closed meanwhile has no audio any more, which is no fault.
+      if (!this.#stop.signal.aborted) throw error;
+    });
     void this.#turn();
   }
 

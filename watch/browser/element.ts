@@ -1,8 +1,9 @@
-import { background, guard } from "../../base/index.js";
-import { TypedElement } from "../../base/typed-element.js";
+import { background, guard, InputError, showValue } from "../../base/index.js";
+import { define, TypedElement } from "../../base/typed-element.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { Standby } from "./standby.js";
+import { WatchPanel } from "./watch-panel.js";
 
 export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 export type { BrowserListenerStats } from "./browser-listener.js";
@@ -39,25 +40,6 @@ export interface UnsayWatchEventMap {
 }
 
 const PASSED = ["rewind", "problem", "landing"] as const;
-const STYLE = `
-  :host { display: block }
-  :host([hidden]) { display: none }
-  canvas { display: none; width: 100%; border-radius: inherit }
-  :host([video]) canvas { display: block }
-  button {
-    min-height: 2.75rem;
-    padding: 0.5rem 1.25rem;
-    border: 1px solid transparent;
-    border-radius: var(--unsay-radius, 2rem);
-    background: var(--unsay-accent, #0d7a6d);
-    color: var(--unsay-on-accent, #fff);
-    font: inherit;
-    cursor: pointer;
-  }
-  button:focus-visible { outline: 3px solid var(--unsay-focus, currentColor); outline-offset: 2px }
-  button[hidden] { display: none }
-`;
-
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
  * speakers and video, if any, on its canvas.
@@ -69,7 +51,7 @@ const STYLE = `
  * clicked. The element sets `video` once there is a picture, and `speaking` while a voice is audible, if the publisher
  * reports voices. It keeps playing after a move within the document, and restarts when `url` or `broadcast` change.
  *
- * Parts: `button`, `video`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`,
+ * With `controls` it shows why it can't play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`,
  * `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
  */
 export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
@@ -94,23 +76,14 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
   #isBlocked = false;
   #speaker: GainNode | undefined;
   #restarting = false;
-  readonly #canvas = document.createElement("canvas");
-  readonly #button = document.createElement("button");
+  #message = "";
+  readonly #panel: WatchPanel;
 
   constructor() {
     super();
-    const root = this.attachShadow({ mode: "open" });
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLE);
-    root.adoptedStyleSheets = [sheet];
-    this.#canvas.setAttribute("role", "img");
-    this.#canvas.setAttribute("aria-label", "Video");
-    this.#canvas.part.add("video");
-    this.#button.type = "button";
-    this.#button.part.add("button");
-    this.#button.addEventListener("click", () => this.#toggle());
-    root.append(this.#canvas, this.#button);
-    this.#showButton();
+    this.#panel = new WatchPanel(this.attachShadow({ mode: "open" }));
+    this.#panel.addEventListener("press", () => this.#toggle());
+    this.#showPanel();
   }
 
   /** Current numbers; undefined before the first {@link play}. */
@@ -127,6 +100,33 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     return this.#listener === undefined;
   }
 
+  /** URL of the relay, relative to the page; "" for the page's origin. */
+  get url(): string {
+    return this.getAttribute("url") ?? "";
+  }
+
+  set url(url: string | URL | undefined) {
+    this.reflect("url", url);
+  }
+
+  /** Name of the broadcast. Default "demo". */
+  get broadcast(): string {
+    return this.getAttribute("broadcast") ?? "demo";
+  }
+
+  set broadcast(broadcast: string | undefined) {
+    this.reflect("broadcast", broadcast);
+  }
+
+  /** Whether it shows a button that plays and pauses. */
+  get controls(): boolean {
+    return this.hasAttribute("controls");
+  }
+
+  set controls(on: boolean) {
+    this.toggleAttribute("controls", on);
+  }
+
   /** Whether it is muted; the listener still reports the audio as heard. */
   get muted(): boolean {
     return this.hasAttribute("muted");
@@ -136,14 +136,16 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     this.toggleAttribute("muted", on);
   }
 
-  /** Volume, 0 to 1. Default 1. */
+  /** Volume, 0 to 1. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but a number. */
   get volume(): number {
-    const volume = Number(this.getAttribute("volume") ?? 1);
+    const volume = Number(this.getAttribute("volume") || 1);
     return Number.isFinite(volume) ? Math.min(1, Math.max(0, volume)) : 1;
   }
 
-  set volume(volume: number) {
-    this.setAttribute("volume", String(volume));
+  set volume(volume: number | undefined) {
+    if (Number.isNaN(Number(volume ?? 1)))
+      throw new InputError("INVALID_OPTION", `volume must be a number from 0 to 1, but is ${showValue(volume)}.`);
+    this.reflect("volume", volume);
   }
 
   /** Whether the element connects before it plays, `metadata`, or only then, `none`. Default `metadata`. */
@@ -162,20 +164,20 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
 
   /** The canvas of the video. */
   get canvas(): HTMLCanvasElement {
-    return this.#canvas;
+    return this.#panel.canvas;
   }
 
   /**
    * Starts to play at the live edge; call it from a click, because browsers require one for audio. A second call
-   * changes nothing. Rejects with a `TransportError` (`INSECURE_PAGE`) or a `MediaError` (`NO_AUDIO_DECODER`) where it
-   * can never play.
+   * changes nothing and waits for the first. Rejects with a `TransportError` (`INSECURE_PAGE`), a `MediaError`
+   * (`NO_AUDIO_DECODER`) or, for an attribute, an `InputError` (`INVALID_OPTION`) where it can never play.
    */
   async play(): Promise<void> {
-    if (this.#listener) return;
-    const options = this.#options;
-    const listener = this.#standby.take(options) ?? new BrowserListener(options);
+    if (this.#listener) return this.#listener.started;
+    const listener = this.#open();
     this.#listener = listener;
     this.#isBlocked = false;
+    this.#message = "";
     for (const name of PASSED)
       listener.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
     listener.addEventListener("state", (event) => this.#become((event as CustomEvent<ListenerState>).detail));
@@ -189,6 +191,16 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     if (this.#listener === listener) this.#connect(listener.audio);
   }
 
+  #open(): BrowserListener {
+    try {
+      const options = this.#options;
+      return this.#standby.take(options) ?? new BrowserListener(options);
+    } catch (error) {
+      this.#fail(error as Error);
+      throw error;
+    }
+  }
+
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
     this.#stop();
@@ -197,6 +209,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
 
   /** Called by the browser when the element enters a document. */
   connectedCallback(): void {
+    this.upgrade("url", "broadcast", "controls", "muted", "volume", "preload");
     const isWanted = this.#isInterrupted || this.hasAttribute("autoplay");
     this.#isInterrupted = false;
     document.addEventListener("visibilitychange", this.#prepare);
@@ -214,28 +227,37 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
 
   /** Called by the browser when an attribute changes. */
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (name === "controls") this.#showButton();
+    if (name === "controls") this.#showPanel();
     else if (name === "muted" || name === "volume") this.#setGain();
     else if (before !== now) this.#heed(name);
   }
 
   get #options(): BrowserListenerOptions {
     const jitter = this.getAttribute("jitter");
-    const worklet = this.getAttribute("worklet");
+    const workletUrl = this.urlOf("worklet");
     return {
-      url: new URL(this.getAttribute("url") ?? "/", location.href),
-      broadcast: this.getAttribute("broadcast") ?? "demo",
-      canvas: this.#canvas,
+      url: this.urlOf("url") ?? new URL("/", document.baseURI),
+      broadcast: this.broadcast,
+      canvas: this.#panel.canvas,
       ...(jitter === null ? {} : { jitterMs: Number(jitter) }),
-      ...(worklet === null ? {} : { workletUrl: new URL(worklet, location.href) }),
+      ...(workletUrl && { workletUrl }),
     };
+  }
+
+  /** Undefined where an attribute is invalid: the attempt to play reports that. */
+  get #validOptions(): BrowserListenerOptions | undefined {
+    try {
+      return this.#options;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Keeps a listener connected where a click may follow. */
   readonly #prepare = guard("element.prepare", () => {
     const isVisible = this.isConnected && document.visibilityState === "visible";
     const isWanted = isVisible && !this.#listener && this.preload !== "none";
-    this.#standby.keep(isWanted ? this.#options : undefined);
+    this.#standby.keep(isWanted ? this.#validOptions : undefined);
   });
 
   #stop(): void {
@@ -280,7 +302,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
 
   #playAlone(): void {
     this.#isBlocked = navigator.userActivation?.hasBeenActive === false && !isAutoplayAllowed();
-    if (this.#isBlocked) this.#showButton();
+    if (this.#isBlocked) this.#showPanel();
     else this.#try();
   }
 
@@ -307,23 +329,29 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
   #become(state: UnsayWatchState): void {
     if (state === this.#state || state === "closed") return;
     this.#state = state;
-    this.#showButton();
+    this.#showPanel();
     this.#emit("state", state);
   }
 
-  #showButton(): void {
-    const isPlaying = this.#listener !== undefined;
-    const slot = document.createElement("slot");
-    slot.name = isPlaying ? "pause" : "play";
-    slot.textContent = isPlaying ? "Pause" : "Listen";
-    this.#button.replaceChildren(slot);
-    this.#button.hidden = !this.hasAttribute("controls") && !this.#isBlocked;
+  #showPanel(): void {
+    this.#panel.show({
+      controls: this.controls,
+      blocked: this.#isBlocked,
+      playing: this.#listener !== undefined,
+      message: this.#message,
+    });
   }
 
   #end(listener: BrowserListener, error: Error | null): void {
     if (this.#listener !== listener || error === null) return;
     this.#stop();
+    this.#fail(error);
+  }
+
+  #fail(error: Error): void {
+    this.#message = error.message;
     this.#become("failed");
+    this.#showPanel();
     const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
     this.#emit("error", { code, message: error.message } satisfies UnsayFailure);
   }
@@ -345,4 +373,4 @@ declare global {
   }
 }
 
-if (!customElements.get("unsay-watch")) customElements.define("unsay-watch", UnsayWatch);
+define("unsay-watch", UnsayWatch);
