@@ -356,7 +356,7 @@ async function faults(page: Page): Promise<string[]> {
     violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`);
 }
 
-test("axe finds nothing on the live page and the elements, in any colours, and nothing moves where motion is unwanted", async () => {
+test("axe finds nothing on the live page and the elements, in any colours; nothing moves or overflows where it must not", async () => {
   await using stage = new Stage();
   const demo = stage.use(
     await Demo.start({ port: 0, keepSeconds: 1, control: false, logger: createLogger("silent", () => {}) }),
@@ -367,6 +367,15 @@ test("axe finds nothing on the live page and the elements, in any colours, and n
   for (const media of [{ colorScheme: "dark" }, { forcedColors: "active" }] as const) {
     await page.emulateMedia(media);
     expect(await faults(page), JSON.stringify(media)).toEqual([]);
+  }
+  for (const [width, fontSize] of [
+    [360, "100%"],
+    [360, "200%"],
+    [1280, "200%"],
+  ] as const) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.evaluate(`document.documentElement.style.fontSize = "${fontSize}"`);
+    expect(await page.evaluate("document.documentElement.scrollWidth"), `${width} px, ${fontSize}`).toBe(width);
   }
   await page.click("#play");
   await expect.poll(() => page.textContent("#status")).toBe("Playing");
