@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const ROOMS = "{base,container,flow,transport,publisher,relay,watch,agent,src,bench}";
 /** Real parts or a virtual clock: nothing in them keeps real time, so that they run side by side. */
@@ -12,6 +13,19 @@ const PATIENT = [
   "tests/{package,pipes,quiet,refusals,relay,relay-limits,relay-operations,watch,web-pages}.test.ts",
 ];
 
+/** Chromium plays in these. A starved one falls back to WebSocket, so they have the machine for themselves. */
+const BROWSER = ["tests/{browser-bundle,interop,page,page-demo,publish-video-page,video}.test.ts"];
+/** The longest files of those that run side by side; what starts last is waited for. */
+const FIRST = /tests\/(?:package|idle-peers)\.test\.ts$/;
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => FIRST.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   test: {
     setupFiles: ["./base/polyfills.ts"],
@@ -19,10 +33,11 @@ export default defineConfig({
     // These bound a fault. A busy machine must not fail a test: work and what is polled for may take their time.
     testTimeout: 180_000,
     hookTimeout: 180_000,
-    expect: { poll: { timeout: 60_000 } },
+    expect: { poll: { timeout: 120_000 } },
     isolate: false,
-    // A quiet machine needs no retry; beside a busy loop a scenario or two still fail by chance. It has to go.
+    // Beside a busy loop a scenario or two still fail by chance. It has to go.
     retry: 1,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
@@ -49,12 +64,22 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["tests/**/*.test.ts"],
-          exclude: [...UNTIMED, ...PATIENT],
-          // Relays and listeners keep time, and a starved browser falls back to WebSocket: files run one after the other.
-          maxWorkers: 1,
+          exclude: [...UNTIMED, ...PATIENT, ...BROWSER],
+          // Relays and listeners keep time, so only two: while one's scenarios wait for audio to play, the other's compute.
+          maxWorkers: 2,
           // Scenarios of one file mostly wait for audio to play.
           maxConcurrency: 3,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "browser",
+          include: BROWSER,
+          maxWorkers: 1,
+          maxConcurrency: 3,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

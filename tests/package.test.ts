@@ -40,7 +40,7 @@ beforeAll(async () => {
     return out + stderr;
   };
   [installation] = await Promise.all([install(project), install(lean, "--omit=optional")]);
-}, 240_000);
+}, 600_000);
 
 /** The environment of a user: the variables that `npm test` sets would reach the installation. */
 function withoutNpmSettings(): NodeJS.ProcessEnv {

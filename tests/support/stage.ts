@@ -22,7 +22,7 @@ const SAMPLE_RATE = 48_000;
 const speechFile = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
 
 /** Waits until a condition holds; `limitMs` bounds a fault, not a busy machine. */
-export async function until(what: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, limitMs = 120_000): Promise<void> {
   const end = performance.now() + limitMs;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`Still waiting: ${what}.`);
@@ -31,7 +31,7 @@ export async function until(what: string, condition: () => boolean, limitMs = 60
 }
 
 /** Waits until an assertion holds. */
-export function eventually(assertion: () => unknown, limitMs = 60_000): Promise<unknown> {
+export function eventually(assertion: () => unknown, limitMs = 120_000): Promise<unknown> {
   return vi.waitFor(assertion, { timeout: limitMs, interval: 10 });
 }
 
