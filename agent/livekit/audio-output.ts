@@ -138,9 +138,13 @@ export class AudioOutput extends LiveKitOutput {
     if (!Array.isArray(timed)) return;
     for (const word of timed) {
       if (!isTimedString(word) || word.startTime === undefined) continue;
+      // Services round: a word may begin before the first sample, or end before it begins.
+      const startMs = Math.max(0, word.startTime * 1000);
+      if (!Number.isFinite(startMs)) continue;
       segment.hasText = true;
-      const endMs = word.endTime === undefined ? {} : { endMs: word.endTime * 1000 };
-      segment.speech.addWords([{ text: word.text, startMs: word.startTime * 1000, ...endMs }]);
+      const end = Number(word.endTime);
+      const endMs = Number.isFinite(end) ? { endMs: Math.max(startMs, end * 1000) } : {};
+      segment.speech.addWords([{ text: word.text, startMs, ...endMs }]);
     }
   }
 

@@ -1,8 +1,8 @@
 import { WebSocket } from "ws";
-import { background, StateError } from "../../base/index.js";
+import { background, InputError, StateError } from "../../base/index.js";
 import type { Publisher, Speech } from "../../publisher/index.js";
 import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
-import { decodeAgentEvent } from "./realtime-event.js";
+import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
@@ -10,9 +10,12 @@ const MAX_UNREAD_BYTES = 1024 * 1024;
 /** Faults of one agent that are answered. */
 const MAX_REFUSED = 64;
 
+/** The connection of an agent. */
+type AgentSocket = Pick<WebSocket, "readyState" | "bufferedAmount" | "send" | "close">;
+
 /** One agent at a {@link RealtimeDoor}. */
 export class DoorAgent {
-  readonly #socket: WebSocket;
+  readonly #socket: AgentSocket;
   readonly #playback: RealtimePlayback;
   #format: RealtimeFormat = realtimeFormat(undefined);
   /** The response in progress. */
@@ -25,17 +28,27 @@ export class DoorAgent {
   readonly #refused = new Set<string>();
   #isClosed = false;
 
-  constructor(socket: WebSocket, publisher: Publisher) {
+  constructor(socket: AgentSocket, publisher: Pick<Publisher, "say">) {
     this.#socket = socket;
     this.#playback = new RealtimePlayback(publisher);
   }
 
   /** Takes an event. Returns its fault, if any. */
   receive(message: string | Uint8Array): string | undefined {
-    const event = decodeAgentEvent(message);
+    try {
+      return this.#take(decodeAgentEvent(message));
+    } catch (error) {
+      if (!(error instanceof StateError) && !(error instanceof InputError)) throw error;
+      const isFull = error.code === "BUFFER_FULL" || error.code === "QUEUE_FULL";
+      return `${isFull ? "The agent sent more audio than can wait" : "An event of the agent can't be used"}: ${error.message}`;
+    }
+  }
+
+  #take(event: AgentEvent): string | undefined {
     switch (event.type) {
       case "audio":
-        return this.#say(event.place, event.audio);
+        this.#say(event.place, event.audio);
+        return undefined;
       case "end":
         this.#playback.end(event.place);
         return undefined;
@@ -43,7 +56,7 @@ export class DoorAgent {
         this.#playback.text(event.place, event.text, event.words);
         return undefined;
       case "began":
-        this.#response = event.responseId;
+        this.#begin(event.responseId);
         return undefined;
       case "done":
         if (this.#response === event.responseId) this.#response = undefined;
@@ -93,15 +106,18 @@ export class DoorAgent {
     this.#socket.close();
   }
 
-  #say(place: PartPlace, audio: Uint8Array): string | undefined {
-    try {
-      this.#playback.audio(place, audio, this.#format);
-    } catch (error) {
-      if (!(error instanceof StateError)) throw error;
-      return `The agent sent more audio than can wait: ${error.message}`;
-    }
+  // Not every agent says when a response is complete; at the latest, it is when the next one begins.
+  #begin(responseId: string): void {
+    const before = this.#response;
+    this.#response = responseId;
+    this.#playback.begin(responseId);
+    if (before !== undefined && before !== responseId) this.#stop(before);
+  }
+
+  #say(place: PartPlace, audio: Uint8Array): void {
+    this.#playback.audio(place, audio, this.#format);
     const speech = this.#playback.speechOf(place);
-    if (speech === undefined || this.#followed.has(speech)) return undefined;
+    if (speech === undefined || this.#followed.has(speech)) return;
     this.#followed.add(speech);
     const { responseId } = place;
     this.#parts.set(responseId, (this.#parts.get(responseId) ?? 0) + 1);
@@ -110,7 +126,6 @@ export class DoorAgent {
       this.#parts.set(responseId, (this.#parts.get(responseId) ?? 1) - 1);
       this.#stop(responseId);
     });
-    return undefined;
   }
 
   #start(responseId: string): void {

@@ -59,6 +59,14 @@ test("each unusable event gets a sentence that names the fault", () => {
   expect(
     reason({ type: "response.output_audio_transcript.delta", ...at, delta: "", words: [{ text: "a", startMs: -1 }] }),
   ).toContain("words.0.startMs");
+  expect(
+    reason({
+      type: "response.output_audio_transcript.delta",
+      ...at,
+      delta: "",
+      words: [{ text: "a", startMs: 5, endMs: 4 }],
+    }),
+  ).toContain("no valid words.0.endMs: must not be before startMs");
 });
 
 test("every message of an agent decodes to a value", () => {

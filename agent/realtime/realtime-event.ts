@@ -28,12 +28,12 @@ const MAX_WORDS = 10_000;
 const id = z.string().min(1).max(256);
 const place = { response_id: id, item_id: id, content_index: z.number().int().min(0).max(65_535).default(0) };
 const time = z.number().min(0).max(86_400_000);
-const word = z.object({
-  text: z.string().max(MAX_TEXT),
-  startMs: time,
-  endMs: time.optional(),
-  durationMs: time.optional(),
-});
+const word = z
+  .object({ text: z.string().max(MAX_TEXT), startMs: time, endMs: time.optional(), durationMs: time.optional() })
+  .refine(({ startMs, endMs }) => endMs === undefined || endMs >= startMs, {
+    path: ["endMs"],
+    error: "must not be before startMs",
+  });
 const formats = z.object({
   session: z.object({
     audio: z

@@ -19,6 +19,8 @@ export interface Truncation extends PartPlace {
 
 interface Part extends PartPlace {
   readonly speech: Speech;
+  /** A session may change its format between two parts, not within one. */
+  readonly format: RealtimeFormat;
   /** Milliseconds of its audio. */
   ms: number;
   isEnded: boolean;
@@ -26,6 +28,8 @@ interface Part extends PartPlace {
 
 /** Texts that wait for their audio; beyond this the oldest is dropped. */
 const MAX_TEXTS = 16;
+/** Characters and words of such a text that are kept. */
+const MAX_EARLY = { characters: 100_000, words: 10_000 };
 /** Cancelled responses that are remembered, to drop their late audio. */
 const MAX_CANCELLED = 256;
 
@@ -55,6 +59,11 @@ export class RealtimePlayback {
     return this.#find(place)?.speech;
   }
 
+  /** A response begins; its audio counts also where one of the same name was cancelled. */
+  begin(responseId: string): void {
+    this.#cancelled.delete(responseId);
+  }
+
   /**
    * Says more audio. Returns whether it was accepted: audio of a cancelled response is dropped.
    *
@@ -65,7 +74,7 @@ export class RealtimePlayback {
     const part = this.#find(place) ?? this.#open(place, format);
     if (part.isEnded) return false;
     part.speech.write(audio);
-    part.ms += audio.length / format.bytesPerMs;
+    part.ms += audio.length / part.format.bytesPerMs;
     return true;
   }
 
@@ -110,12 +119,13 @@ export class RealtimePlayback {
     for (const part of this.#parts) this.end(part);
   }
 
-  #open(place: PartPlace, { format, sampleRate }: RealtimeFormat): Part {
+  #open(place: PartPlace, format: RealtimeFormat): Part {
     this.#forget();
     // The audio of one part follows that of another: the earlier parts are complete.
     this.endAll();
-    const speech = this.#publisher.say(openAudio({ sampleRate, format, name: place.itemId }));
-    const part = { ...place, speech, ms: 0, isEnded: false };
+    const { sampleRate } = format;
+    const speech = this.#publisher.say(openAudio({ sampleRate, format: format.format, name: place.itemId }));
+    const part = { ...place, speech, format, ms: 0, isEnded: false };
     this.#parts.push(part);
     const early = this.#texts.find((each) => isSame(each, place));
     if (early !== undefined) {
@@ -128,7 +138,11 @@ export class RealtimePlayback {
 
   #keep(place: PartPlace, text: string, words: readonly WordTiming[]): void {
     const before = this.#texts.find((each) => isSame(each, place));
-    const joined = { ...place, text: (before?.text ?? "") + text, words: [...(before?.words ?? []), ...words] };
+    const joined = {
+      ...place,
+      text: ((before?.text ?? "") + text).slice(0, MAX_EARLY.characters),
+      words: [...(before?.words ?? []), ...words].slice(0, MAX_EARLY.words),
+    };
     this.#texts = [...this.#texts.filter((each) => each !== before), joined].slice(-MAX_TEXTS);
   }
 

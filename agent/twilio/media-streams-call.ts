@@ -239,7 +239,10 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       this.#counters.droppedMs += ms;
-      this.#problem(new ProtocolError("BOT_TOO_FAST", `The bot sent more audio than can wait: ${error.message}`));
+      const isFull = error.code === "BUFFER_FULL" || error.code === "QUEUE_FULL";
+      this.#problem(
+        isFull ? new ProtocolError("BOT_TOO_FAST", `The bot sent more audio than can wait: ${error.message}`) : error,
+      );
     }
     if (this.#rate.take(ms, now))
       this.#problem(

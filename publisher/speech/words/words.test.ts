@@ -77,6 +77,17 @@ test("a word spoken differently from its spelling makes the text inexact only un
   expect(spoken.heard(at(400))).toEqual({ text: "It costs 5 Euros", exact: true });
 });
 
+test("a short word behind one that is spoken differently is not found within another word", () => {
+  const list = ["It", "costs", "fifteen", "a", "year"].map((text, index) => ({
+    text,
+    startMs: index * 100,
+    endMs: index * 100 + 90,
+  }));
+  const spoken = words(list, "It costs €15 each and every year, a year.");
+  expect(spoken.heard(at(390))).toEqual({ text: "It costs €15 each and every year, a", exact: true });
+  expect(words(list.slice(3), "caaa a year").heard(at(390)).text).toBe("caaa a");
+});
+
 test("without timings the text is cut where the audio says so, never within a word", () => {
   const trace = sayWords(["One", "two", "three", "four."], 300);
   const spoken = new Words("One two three four.", trace);

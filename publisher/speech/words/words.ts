@@ -53,6 +53,11 @@ const ROUNDING_MS = 1;
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
 const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
 
+const LETTER = /[\p{L}\p{N}]/u;
+/** A place within a word: a letter on either side of the word's start, and of its end. */
+const BEFORE = /[\p{L}\p{N}\p{M}][\p{L}\p{N}]$/u;
+const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
+
 /**
  * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
  * audio did not arrive never counts. When the source was heard to its end, the text counts to its end. Without timings
@@ -179,7 +184,7 @@ export class Words {
     return this.#words.map((word) => {
       const wanted = haystack === lower ? word.text.trim().toLowerCase() : word.text.trim();
       if (wanted === "") return cursor;
-      const at = haystack.indexOf(wanted, cursor);
+      const at = placeOf(wanted, haystack, cursor);
       if (at < 0 || isFar(text.slice(cursor, at))) return undefined;
       cursor = at + wanted.length;
       return cursor;
@@ -203,6 +208,19 @@ function parse(word: WordTiming): Word {
 
 function invalid(name: string, value: unknown, allowed: string): InputError {
   return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${showValue(value)}.`);
+}
+
+// Where a word comes next in a text. Behind a word that has no place, a short one may occur within others first.
+function placeOf(wanted: string, text: string, from: number): number {
+  let at = text.indexOf(wanted, from);
+  while (at > from && LETTER.test(text.slice(from, at)) && isWithin(text, at, at + wanted.length))
+    at = text.indexOf(wanted, at + 1);
+  return at;
+}
+
+function isWithin(text: string, start: number, end: number): boolean {
+  if (UNSPACED.test(text.slice(start, end))) return false;
+  return BEFORE.test(text.slice(start - 1, start + 1)) || AFTER.test(text.slice(end - 1, end + 2));
 }
 
 // A word found only several words later was more likely spoken differently from its spelling.

@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { VirtualStage } from "../../tests/support/virtual-stage.js";
+import { DoorAgent } from "./door-agent.js";
+
+/** An agent at a door whose publisher and listener run on a virtual clock. */
+function openDoor() {
+  const stage = new VirtualStage({ aheadMs: 600 });
+  const sent: { readonly type: string; readonly response_id?: string; readonly audio_end_ms?: number }[] = [];
+  const socket = {
+    readyState: WebSocket.OPEN,
+    bufferedAmount: 0,
+    send: (text: unknown) => void sent.push(JSON.parse(String(text))),
+    close: () => {},
+  };
+  const agent = new DoorAgent(socket, { say: (source, options = {}) => stage.renderer.say(source, options) });
+  const receive = (event: object) => agent.receive(JSON.stringify(event));
+  const place = (response: string) => ({ response_id: response, item_id: `${response}-item`, content_index: 0 });
+  const audio = (response: string, ms: number, bytesPerMs = 48) =>
+    receive({
+      type: "response.output_audio.delta",
+      ...place(response),
+      delta: Buffer.alloc(ms * bytesPerMs, 1).toString("base64"),
+    });
+  const began = (response: string) => receive({ type: "response.created", response: { id: response } });
+  const end = (response: string) => receive({ type: "response.output_audio.done", ...place(response) });
+  const text = (response: string, fields: object) =>
+    receive({ type: "response.output_audio_transcript.delta", ...place(response), delta: "", ...fields });
+  return { stage, sent, receive, audio, began, end, text };
+}
+
+test("an agent that gives every response the same name is heard again after an interrupt", async () => {
+  const { stage, sent, receive, audio, began, end } = openDoor();
+  began("r");
+  audio("r", 1000);
+  await stage.runTo(500);
+  receive({ type: "output_audio_buffer.clear" });
+  audio("r", 1000);
+  await stage.runTo(2500);
+  expect(sent.map(({ type }) => type)).toEqual([
+    "output_audio_buffer.started",
+    "output_audio_buffer.cleared",
+    "conversation.item.truncate",
+  ]);
+  began("r");
+  audio("r", 300);
+  end("r");
+  await stage.runTo(4000);
+  expect(sent.at(-1)?.type).toBe("output_audio_buffer.started");
+});
+
+test("a response whose agent never says that it is complete stops when the next one begins", async () => {
+  const { stage, sent, audio, began, end } = openDoor();
+  began("r1");
+  audio("r1", 300);
+  end("r1");
+  await stage.runTo(2000);
+  expect(sent.map(({ type }) => type)).toEqual(["output_audio_buffer.started"]);
+  began("r2");
+  expect(sent.at(-1)).toEqual({ type: "output_audio_buffer.stopped", response_id: "r1" });
+});
+
+test("what can't be said is answered by a sentence, and never costs the audio", async () => {
+  const { stage, sent, receive, audio, end, text } = openDoor();
+  const many = Array.from({ length: 10_000 }, (_, i) => ({ text: "a", startMs: i, endMs: i }));
+  for (let i = 0; i < 8; i++) expect(text("r", { words: many })).toBeUndefined();
+  expect(audio("r", 300)).toBeUndefined();
+  const faults = Array.from({ length: 8 }, () => text("r", { words: many }));
+  expect(faults.at(-1)).toBe(
+    "An event of the agent can't be used: Speech.words must hold at most 65536 words, not more.",
+  );
+  end("r");
+  await stage.runTo(2000);
+  expect(sent.map(({ type }) => type)).toEqual(["output_audio_buffer.started", "output_audio_buffer.stopped"]);
+  const format = { type: "audio/pcm", rate: 22_050.5 };
+  receive({ type: "session.update", session: { audio: { output: { format } } } });
+  expect(audio("r3", 10)).toMatch(/^An event of the agent can't be used: .*sampleRate/);
+});
+
+test("a part keeps the format that it began with", async () => {
+  const { stage, sent, receive, audio } = openDoor();
+  const setFormat = (type: string) =>
+    receive({ type: "session.update", session: { audio: { output: { format: { type } } } } });
+  setFormat("audio/pcmu");
+  audio("r", 200, 8);
+  setFormat("audio/pcm");
+  audio("r", 200, 8);
+  await stage.runTo(1500);
+  receive({ type: "output_audio_buffer.clear" });
+  await stage.runTo(4000);
+  const { audio_end_ms: end } = sent.find(({ type }) => type === "conversation.item.truncate") ?? {};
+  expect(end).toBeGreaterThan(350);
+  expect(end).toBeLessThanOrEqual(400);
+});
