@@ -11,6 +11,7 @@ import { elementHandler, loadPage } from "../src/page/index.js";
 import { launchChromium } from "../tests/support/chromium.js";
 import { type Bench, type BenchContext, percentileRows, type Row, row } from "./harness.js";
 import { EAR, type Heard } from "./page/ear.js";
+import { echo } from "./page/echo.js";
 import { HiddenTab } from "./page/hidden-tab.js";
 import { TONE_HZ, TONE_WATCH, type ToneHeard } from "./page/tone-watch.js";
 
@@ -193,11 +194,11 @@ async function until(failure: string, holds: () => Promise<boolean>): Promise<vo
     if (performance.now() > limit) throw new Error(`After ${WAIT_MS / 1000} s ${failure}.`);
 }
 
-const PARTS = { click: clicks, thread, hidden } as const;
+const PARTS = { click: clicks, thread, hidden, echo } as const;
 
 export const bench: Bench = {
   name: "page",
-  description: "The page in Chromium: a click until sound, the main thread while it plays, and a hidden tab.",
+  description: "The page in Chromium: a click until sound, the main thread while it plays, a hidden tab, and the echo.",
   conditions: Object.keys(PARTS),
   async run(context) {
     const browser = await launchChromium();
