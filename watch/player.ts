@@ -53,6 +53,8 @@ export class Player {
   readonly #feed: TrackFeed;
   readonly #voice: VoiceFeed;
   readonly #reporter: Reporter;
+  /** Groups that had come before. */
+  #duplicates = 0;
   readonly #pipeline: AudioPipeline;
   readonly #decoder: SwitchableDecoder;
   #decoding: string | undefined;
@@ -323,6 +325,7 @@ export class Player {
     this.#pump();
     if (!arrival) return;
     const { timestamp, sequence, first } = arrival;
+    this.#noteCopies();
     if (first) this.#output.landed(timestamp);
     const { started, playhead } = this.#output;
     // Frames right behind the one that set the playhead were sent before any report of the playhead.
@@ -331,6 +334,13 @@ export class Player {
     this.#leadMs = toMilliseconds(lead);
     this.#reporter.landed(lead, sequence);
     if (first) this.events.push({ kind: "landing", detail: { sequence, timestamp, lead } });
+  }
+
+  /** Passes to the reports whether the newest group had come before. */
+  #noteCopies(): void {
+    const { duplicate } = this.#feed.consumer.counters;
+    this.#reporter.arrived({ copy: duplicate > this.#duplicates });
+    this.#duplicates = duplicate;
   }
 
   /** Moves audio to the output, and applies the rewinds in between. */

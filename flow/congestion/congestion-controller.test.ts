@@ -239,4 +239,41 @@ describe("CongestionController", () => {
     path.run(1000);
     expect([path.delivery.level, path.delivery.queueing]).toEqual(["full", 0]);
   });
+
+  test("a controller holds groups back while a lossy path delivers nothing, but for a probe every 40 ms", () => {
+    const path = new Path();
+    const { delivery } = path;
+    path.run(1000);
+    path.run(1000, (group) => group === 60);
+    expect([delivery.lossy, delivery.silent, delivery.holds(ms(path.now))]).toEqual([true, false, false]);
+    path.run(300, () => true);
+    expect(delivery.silent).toBe(true);
+    const probes: number[] = [];
+    for (let at = path.now; at < path.now + 400; at++) {
+      if (delivery.holds(ms(at))) continue;
+      probes.push(at);
+      delivery.sent(path.sent + probes.length, 30, ms(at));
+    }
+    expect(probes.slice(1).map((at, index) => at - probes[index]!)).toEqual(probes.slice(1).map(() => 40));
+    expect(probes.length).toBeGreaterThanOrEqual(9);
+  });
+
+  test("a controller holds nothing back on a clean path, nor after a pause on a lossy one", () => {
+    const clean = new Path();
+    clean.run(2000);
+    clean.run(300, () => true);
+    expect(clean.delivery.holds(ms(clean.now))).toBe(false);
+    const lossy = new Path();
+    lossy.run(1000);
+    lossy.run(1000, (group) => group === 60);
+    const { delivery } = lossy;
+    for (let pause = 0; pause < 10; pause++) {
+      lossy.now += 100;
+      delivery.acknowledged(lossy.report());
+    }
+    expect(delivery.lossy).toBe(true);
+    delivery.sent(lossy.sent, 100, ms(lossy.now));
+    delivery.acknowledged({ ...lossy.report(), at: ms(lossy.now + 20) });
+    expect(delivery.holds(ms(lossy.now + 20))).toBe(false);
+  });
 });

@@ -31,6 +31,13 @@ const BLOCKED = { clean: fromMilliseconds(300), lossy: fromMilliseconds(1000) };
 const SLACK_MS = 50;
 /** Probes that follow the first one at every report: together they outlive a burst of losses, even a sparse one. */
 const QUICK_PROBES = 4;
+/**
+ * On a path that loses, this many probes go this often. They are small, so that a burst of losses ends before they fill
+ * the carrier's window, which would then wait for its timeouts.
+ */
+const BURST_PROBES = { count: 20, every: fromMilliseconds(40) };
+/** A listener reports 50 ms after the last group, and the next one was sent 20 ms after it. */
+const OVERDUE: Microseconds = fromMilliseconds(25);
 /** Every probe after those doubles the time to the next one, up to this multiple of the first. */
 const MAX_BACKOFF = 4;
 /**
@@ -42,7 +49,7 @@ const LOSSY_FOR = { first: fromSeconds(30), most: fromSeconds(3600), growth: 8 }
 const CALM: Microseconds = fromMilliseconds(50);
 /** Acks wait for the next report. */
 const REPORT_MS = 100;
-/** Each report, what was sent before it counts this much less: it covers the last second. */
+/** In the time of a report, what was sent before counts this much less: it covers the last second. */
 const FADE = 0.9;
 /** What was lost counts as in flight until the player gives it up after 300 ms, and until its next report. */
 const GIVEN_UP_MS = 400;
@@ -82,6 +89,7 @@ export class CongestionController {
   #lossy = false;
   /** Bytes sent lately, and bytes of copies among them. */
   #recent = { groups: 0, copies: 0 };
+  #reportedAt: Microseconds | undefined;
   /** When bytes were last sent. */
   #sentAt: Microseconds = microseconds(0);
   /** Whether the newest report brought nothing new. */
@@ -113,6 +121,18 @@ export class CongestionController {
   /** Whether to send copies: where a path loses and is not full, since a full one would only fill up further. */
   get repeats(): boolean {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
+  }
+
+  /** Whether a path that loses delivers nothing of what should have arrived, by the newest report. */
+  get silent(): boolean {
+    const { first } = this.#inFlight;
+    if (!this.#lossy || !this.#silent || first === undefined || this.#reportedAt === undefined) return false;
+    return this.#reportedAt - first.sentAt >= (this.#rate.base ?? fromMilliseconds(UNKNOWN_BASE_MS)) + OVERDUE;
+  }
+
+  /** Whether nothing may go now: what a burst of losses takes still counts against the carrier's window. */
+  holds(now: Microseconds): boolean {
+    return this.silent && !this.#isProbeDue(now);
   }
 
   /** Bytes that may be in flight at a bit rate. */
@@ -162,7 +182,7 @@ export class CongestionController {
     this.#silent = receivedBytes <= this.#bytes;
     if (!this.#silent) this.#probes = 0;
     this.#bytes = Math.max(this.#bytes, receivedBytes);
-    this.#recent = { groups: this.#recent.groups * FADE, copies: this.#recent.copies * FADE };
+    this.#fade(at);
     this.#lossy = this.#lossyUntil !== undefined && at < this.#lossyUntil;
     this.#rate.lossy = this.#lossy;
     if (receivedGroup === undefined) return;
@@ -181,6 +201,13 @@ export class CongestionController {
     this.#held = false;
     this.#ackBytes = this.#bytes;
     this.#ack = receivedGroup;
+  }
+
+  /** A listener reports more often while nothing arrives. */
+  #fade(at: Microseconds): void {
+    const factor = FADE ** (Math.max(0, at - (this.#reportedAt ?? at)) / fromMilliseconds(REPORT_MS));
+    this.#recent = { groups: this.#recent.groups * factor, copies: this.#recent.copies * factor };
+    this.#reportedAt = at;
   }
 
   /** Time from a send to its ack on the idle path, including the wait for a report. */
@@ -206,6 +233,7 @@ export class CongestionController {
 
   /** Time from the last group to the next probe, in microseconds. */
   get #probeAfter(): number {
+    if (this.silent && this.#probes < BURST_PROBES.count) return BURST_PROBES.every;
     if (this.#probes > 0 && this.#probes <= QUICK_PROBES) return fromMilliseconds(REPORT_MS);
     return this.#patience * Math.min(2 ** Math.max(0, this.#probes - QUICK_PROBES), MAX_BACKOFF);
   }
@@ -253,6 +281,7 @@ export class CongestionController {
     this.#lossy = false;
     this.#silent = false;
     this.#recent = { groups: 0, copies: 0 };
+    this.#reportedAt = undefined;
     this.#probes = 0;
     this.#queueing = 0;
   }

@@ -19,6 +19,32 @@ describe("ReportSchedule", () => {
     expect(schedule.poll(ms(9050))).toBeUndefined();
   });
 
+  test("a schedule reports every 20 ms, for 200 ms at most, while a path that loses delivers nothing", () => {
+    const reports = (copies: number, fromMs: number): number[] => {
+      const schedule = new ReportSchedule();
+      for (let now = 0; now < 1000; now += 20) schedule.arrived(ms(now), { copy: now < copies * 20 });
+      const sent: number[] = [];
+      for (let now = 0; now < fromMs + 300; now++) if (schedule.poll(ms(now)) && now >= fromMs) sent.push(now);
+      return sent;
+    };
+    const quick = [1030, 1050, 1070, 1090, 1110, 1130, 1150, 1170, 1190, 1210];
+    expect(reports(8, 1001)).toEqual(quick);
+    expect(reports(8, 2001).length).toBe(3);
+    expect(reports(7, 1001)).toEqual([1100, 1200, 1300]);
+  });
+
+  test("a schedule takes a path for one that loses until five seconds after its copies", () => {
+    const schedule = new ReportSchedule();
+    for (let now = 0; now < 160; now += 20) schedule.arrived(ms(now), { copy: true });
+    for (let now = 160; now <= 5000; now += 20) schedule.arrived(ms(now), { copy: false });
+    expect(schedule.poll(ms(4950))).toBeDefined();
+    schedule.arrived(ms(4950), { copy: false });
+    expect(schedule.nextAt(ms(4960))).toBe(ms(5000));
+    expect(schedule.poll(ms(5000))).toBeDefined();
+    schedule.arrived(ms(5000), { copy: false });
+    expect(schedule.nextAt(ms(5000))).toBe(ms(5100));
+  });
+
   test("a schedule carries the worst lead of the last 250 ms, and keeps it through a skipped tick", () => {
     const schedule = new ReportSchedule();
     schedule.landed(ms(30), 1, ms(0));

@@ -17,13 +17,33 @@ export interface DueReport {
 
 const MAX_SAMPLES = 256;
 
-/** Listener side: when the next report goes, its id, and the worst landing lead it carries. */
+/**
+ * While nothing arrives on a path that loses, reports go this often. They show the relay a burst of losses before its
+ * congestion window is full of lost packets, and outlive a burst on the way up.
+ */
+const QUICK: Microseconds = fromMilliseconds(20);
+/**
+ * Nothing has arrived for this long: two groups of 20 ms and some jitter. Ten such reports fit into the congestion window
+ * of the way up, even at its smallest; the next ones would keep acknowledgements from going.
+ */
+const GAP = { from: fromMilliseconds(50), to: fromMilliseconds(250) };
+/** As many copies within this time show that the relay takes the path for a lossy one: a rewind makes one at most. */
+const COPIES = { count: 8, within: fromMilliseconds(5000) };
+
+/**
+ * Listener side: when the next report goes, its id, and the worst landing lead it carries. Reports go ten times a
+ * second; fifty times while nothing arrives on a path that loses.
+ */
 export class ReportSchedule {
   readonly #interval: Microseconds;
   readonly #leadWindow: Microseconds;
   #samples: { at: Microseconds; lead: LandingLead }[] = [];
   #reportId = 0;
   #dueAt: number = Number.NEGATIVE_INFINITY;
+  #polledAt: number = Number.NEGATIVE_INFINITY;
+  #arrivedAt: number = Number.NEGATIVE_INFINITY;
+  /** Arrival times of the newest copies. */
+  #copies: Microseconds[] = [];
   #urgent = false;
   #skipped = 0;
 
@@ -39,7 +59,17 @@ export class ReportSchedule {
 
   /** When to `poll` next. */
   nextAt(now: Microseconds): Microseconds {
-    return this.#urgent ? now : microseconds(Math.max(now, this.#dueAt));
+    if (this.#urgent) return now;
+    const quickAt = Math.max(this.#polledAt + QUICK, this.#arrivedAt + GAP.from);
+    return microseconds(Math.max(now, this.#isGap(quickAt) ? Math.min(quickAt, this.#dueAt) : this.#dueAt));
+  }
+
+  /** Records that a group arrived; `copy` when it had come before. */
+  arrived(at: Microseconds, { copy }: { readonly copy: boolean }): void {
+    this.#arrivedAt = at;
+    if (!copy) return;
+    this.#copies.push(at);
+    if (this.#copies.length > COPIES.count) this.#copies.shift();
   }
 
   /** Records how early a group's audio was ready when it was applied. */
@@ -59,10 +89,12 @@ export class ReportSchedule {
    * next report.
    */
   poll(now: Microseconds, backedUp = false): DueReport | undefined {
-    if (!this.#urgent && now < this.#dueAt) return undefined;
+    const quick = this.#isGap(now) && now - this.#polledAt >= QUICK;
+    if (!this.#urgent && !quick && now < this.#dueAt) return undefined;
+    this.#polledAt = now;
     this.#samples = this.#samples.filter(({ at }) => now - at <= this.#leadWindow);
     const late = now - this.#dueAt >= this.#interval;
-    this.#dueAt = late || this.#urgent ? now + this.#interval : this.#dueAt + this.#interval;
+    this.#dueAt = late || quick || this.#urgent ? now + this.#interval : this.#dueAt + this.#interval;
     const worst = this.#samples[0];
     if (backedUp) {
       this.#skipped++;
@@ -73,5 +105,11 @@ export class ReportSchedule {
     const reportId = this.#reportId;
     this.#reportId = (reportId + 1) % 2 ** 30;
     return { reportId, worst: worst?.lead };
+  }
+
+  #isGap(at: number): boolean {
+    const since = at - this.#arrivedAt;
+    const loses = this.#copies.length === COPIES.count && at - this.#copies[0]! <= COPIES.within;
+    return loses && since >= GAP.from && since < GAP.to;
   }
 }

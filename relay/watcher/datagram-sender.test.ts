@@ -49,6 +49,7 @@ function overBurst(burst: { from: number; packets: number }, delays: readonly Mi
 function make(
   path: (sequence: number, bytes: number) => void,
   copies: Partial<Pick<CopySource, "delays" | "of">> = {},
+  control: { silent: boolean } = { silent: false },
 ): DatagramSender {
   const counters = new RelayCounters();
   const send = (body: Uint8Array): boolean => {
@@ -63,7 +64,7 @@ function make(
     counters,
     smoother: new BurstSmoother({ counters }),
     copies: { delays: SMALL, of: (group) => group, ...copies },
-    control: { copied: () => {} },
+    control: { copied: () => {}, ...control },
   });
 }
 
@@ -151,4 +152,17 @@ test("what goes as a copy is decided when it goes", () => {
   vi.advanceTimersByTime(1000);
   expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 0, 0]);
   expect(sent[0]![1] - sent[2]![1]).toBe(130);
+});
+
+test("an object goes small and by itself while the path delivers nothing, and its copies follow", () => {
+  const small = new Map([0, 1, 2, 3].map((sequence) => [sequence, record(sequence, 30)]));
+  const sent: [sequence: number, bytes: number][] = [];
+  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => small.get(sequence) }, { silent: true });
+  sender.send(record(0, 160), true);
+  vi.advanceTimersByTime(40);
+  sender.send(record(1, 160), true);
+  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1]);
+  for (const [, bytes] of sent) expect(bytes).toBeLessThan(50);
+  vi.advanceTimersByTime(1000);
+  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 0, 1, 0, 1]);
 });

@@ -7,6 +7,8 @@ import type { BurstSmoother } from "./burst-smoother.js";
 import { Copies } from "./copies.js";
 import type { CopySource } from "./copy-source.js";
 
+const NONE: readonly never[] = [];
+
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
   readonly clock: Clock;
@@ -17,8 +19,8 @@ export interface DatagramSenderOptions {
   readonly smoother: BurstSmoother;
   /** Provides the copies. */
   readonly copies: Pick<CopySource, "delays" | "of">;
-  /** Counts the bytes of copies. */
-  readonly control: Pick<CongestionController, "copied">;
+  /** Counts the bytes of copies, and knows whether anything arrives. */
+  readonly control: Pick<CongestionController, "copied" | "silent">;
 }
 
 /** One watcher's objects as datagrams, each of them a whole group. */
@@ -46,15 +48,24 @@ export class DatagramSender {
     const body = this.#body(record);
     if (body === undefined) return false;
     this.#options.counters.objectsOut++;
-    this.#hand(body);
-    if (copied || this.#copies.nextAt !== undefined) this.#follow(record, copied);
+    const probe = copied && this.#options.control.silent ? this.#small(record) : undefined;
+    const copies =
+      copied || this.#copies.nextAt !== undefined ? this.#follow(record, { copied, alone: !!probe }) : NONE;
+    // The session's thread is quick: only what is ready before the first call shares its packet.
+    this.#hand(probe ?? body);
+    for (const copy of copies) this.#hand(copy);
     this.#newest = record;
     return true;
   }
 
   /** Repeats a group a little later, unless it is stale by then. */
   sendAgain(record: CachedGroup, afterMs: number): void {
-    const again = guard("relay.again", () => this.#again(record));
+    const again = guard("relay.again", () => {
+      const body = this.#again(record);
+      if (body === undefined) return;
+      this.#options.counters.repeatsOut++;
+      this.#hand(body);
+    });
     setTimeout(again, afterMs).unref();
   }
 
@@ -73,27 +84,38 @@ export class DatagramSender {
     clearTimeout(this.#timer);
   }
 
-  /** Sends the copies that are due; handed over at once, they share the packet of the group that just went. */
-  #follow(record: CachedGroup, copied: boolean): void {
+  /** Has copies of a group follow, and returns those that are due, to share its packet unless it goes alone. */
+  #follow(record: CachedGroup, { copied, alone }: { copied: boolean; alone: boolean }): readonly Uint8Array[] {
     const { clock, copies } = this.#options;
     const now = clock();
-    for (const earlier of this.#copies.take(now, { alone: false })) this.#copy(earlier);
+    const due = alone ? NONE : this.#copies.take(now, { alone: false });
     if (copied) this.#copies.add(record, copies.delays, now);
     this.#arm();
+    return due.length === 0 ? NONE : this.#copiesOf(due);
   }
 
-  #copy(record: CachedGroup): void {
-    if (isGone(record)) return;
-    const copy = this.#options.copies.of(record);
-    if (copy !== undefined && this.#again(copy)) this.#options.control.copied(copy.bytes);
+  /** What goes in place of a group while the path delivers nothing. */
+  #small(record: CachedGroup): Uint8Array | undefined {
+    const small = this.#options.copies.of(record);
+    return small && this.#body(small);
   }
 
-  #again(record: CachedGroup): boolean {
-    const body = this.#closed || isGone(record) ? undefined : this.#body(record);
-    if (body === undefined) return false;
-    this.#options.counters.repeatsOut++;
-    this.#hand(body);
-    return true;
+  #copiesOf(records: readonly CachedGroup[]): readonly Uint8Array[] {
+    const { copies, control, counters } = this.#options;
+    const bodies: Uint8Array[] = [];
+    for (const record of records) {
+      const copy = isGone(record) ? undefined : copies.of(record);
+      const body = copy && this.#again(copy);
+      if (body === undefined) continue;
+      counters.repeatsOut++;
+      control.copied(copy!.bytes);
+      bodies.push(body);
+    }
+    return bodies;
+  }
+
+  #again(record: CachedGroup): Uint8Array | undefined {
+    return this.#closed || isGone(record) ? undefined : this.#body(record);
   }
 
   /** After the last group of an utterance, copies go by themselves. */
@@ -103,7 +125,7 @@ export class DatagramSender {
     const { clock } = this.#options;
     const sendAlone = guard("relay.copies", () => {
       this.#timer = undefined;
-      for (const record of this.#copies.take(clock(), { alone: true })) this.#copy(record);
+      for (const body of this.#copiesOf(this.#copies.take(clock(), { alone: true }))) this.#hand(body);
       this.#arm();
     });
     this.#timer = setTimeout(sendAlone, Math.max(1, Math.ceil((nextAt - clock()) / 1000)));

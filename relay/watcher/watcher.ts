@@ -210,7 +210,7 @@ export class Watcher implements LowFollower {
         playhead,
         until: paced ? microseconds(-1) : waitsFrom,
         inFlightBytes: listener ? this.#control.inFlight(now) : 0,
-        windowBytes: listener ? this.windowBytes : undefined,
+        windowBytes: listener ? (this.#control.holds(now) ? -1 : this.windowBytes) : undefined,
         maxWait: this.#options.track.live ? LIVE_WAIT : undefined,
         busyStreams: this.#outgoing.busy,
       });

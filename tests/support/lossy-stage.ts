@@ -1,7 +1,7 @@
 import { vi } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { decodeLegacyFrame, encodeLegacyFrame, RewindConsumer } from "../../container/index.js";
-import { type Report, ReportAggregator } from "../../flow/report/index.js";
+import { type Report, ReportAggregator, ReportSchedule } from "../../flow/report/index.js";
 import { ByteBudget } from "../../relay/broadcast/byte-budget.js";
 import { Track } from "../../relay/broadcast/track.js";
 import { CacheBudget } from "../../relay/broadcast/track-cache.js";
@@ -38,7 +38,7 @@ export interface LossyStageOptions {
   readonly up: Link;
   readonly seed: number;
   /** How far ahead audio is sent, in milliseconds; live where it is missing. */
-  readonly aheadMs?: number;
+  readonly aheadMs?: number | undefined;
   readonly repeat?: boolean | "auto";
   /** Whether the publisher has a lower rendition. */
   readonly low?: boolean;
@@ -69,6 +69,7 @@ export class LossyStage {
   readonly #consumer: RewindConsumer;
   readonly #pipeline: AudioPipeline;
   readonly #received: ReceiveLog;
+  readonly #schedule = new ReportSchedule();
   readonly #up: LinkModel;
   readonly #reports: { readonly at: number; readonly run: () => void }[] = [];
   readonly #output = [new Float32Array(QUANTUM_FRAMES)];
@@ -91,6 +92,7 @@ export class LossyStage {
     this.path = new QuicPath({
       down: new LinkModel(down, seed),
       up: this.#up,
+      roundTripMs: (down.delayMs ?? 0) + (up.delayMs ?? 0),
       onDatagram: (body) => this.#receive(body),
     });
     this.#low = this.#track("audio-low", clock);
@@ -162,7 +164,7 @@ export class LossyStage {
       this.path.step(this.now);
       while (this.#reports[0] && this.#reports[0].at <= this.now) this.#reports.shift()!.run();
       this.#play();
-      if (this.now % 100 === 0) this.#report();
+      if (this.#schedule.poll(fromMilliseconds(this.now))) this.#report();
     }
     const { full, low, lost } = this.#heard;
     return { full: full - before.full, low: low - before.low, lost: lost - before.lost };
@@ -222,6 +224,7 @@ export class LossyStage {
     this.#receivedBytes += frame.size;
     const { timestamp, payload } = decodeLegacyFrame(frame.payload, { keyframe: true });
     const first = this.#received.received(sequence, timestamp);
+    this.#schedule.arrived(fromMilliseconds(this.now), { copy: !first });
     this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
     this.#received.finished(sequence);
     this.#consumer.finish(sequence);
@@ -252,6 +255,7 @@ export class LossyStage {
     if (this.playout.playhead === undefined || typeof at !== "number") return;
     const report = this.#reading(this.now);
     const run = () => {
+      this.path.heard();
       this.#aggregator.fold(report, fromMilliseconds(this.now));
       this.watcher.reported();
     };

@@ -9,8 +9,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** How far ahead an agent's voice is sent. */
-const AHEAD_MS = 700;
+/** How far ahead an agent's voice is sent: as far as a publisher's lead settles at on these paths. */
+const AHEAD_MS = 470;
 const SEEDS = [1, 2, 3] as const;
 
 interface Result {
@@ -57,8 +57,12 @@ test("a listener 100 ms away that loses 5 % of the packets misses at most 120 ms
   expect(await lostInMinute(LOSSY)).toBeLessThanOrEqual(120);
 });
 
-test("a listener that loses 2 % of the packets in bursts of five misses at most 600 ms in a minute", async () => {
-  expect(await lostInMinute(BURSTS)).toBeLessThanOrEqual(600);
+test("a listener that loses 2 % of the packets in bursts of five misses at most 500 ms in a minute", async () => {
+  expect(await lostInMinute(BURSTS)).toBeLessThanOrEqual(500);
+});
+
+test("a live listener that loses 2 % of the packets in bursts of five misses at most 900 ms in a minute", async () => {
+  expect(await lostInMinute(BURSTS, { aheadMs: undefined })).toBeLessThanOrEqual(900);
 });
 
 test("a listener misses far more without copies", async () => {
@@ -68,10 +72,10 @@ test("a listener misses far more without copies", async () => {
 test.each([
   ["300 ms away", LONG],
   ["that loses 5 %", LOSSY],
-])("copies to a listener %s cost no packets and leave it the full rendition", async (_, link) => {
+])("copies to a listener %s cost at most one packet per group and leave it the full rendition", async (_, link) => {
   const { copies, packets, lowGroups } = await play(link, { seconds: 20 });
   expect(copies).toBeGreaterThan(1000);
-  expect(packets).toBeLessThanOrEqual(1);
+  expect(packets).toBeLessThanOrEqual(2);
   expect(lowGroups).toBe(0);
 });
 

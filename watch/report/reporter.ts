@@ -41,8 +41,8 @@ export interface ReporterOptions {
 }
 
 /**
- * Reports to the relay ten times a second, and at once after a rewind and when audio starts: what was received and what
- * was played. Reports begin with the first frame. Our relay answers them. After 3 s without an answer they also go on
+ * Reports to the relay ten times a second, more often while a path that loses delivers nothing, and at once after a
+ * rewind and when audio starts: what was received and what was played. Reports begin with the first frame. Our relay answers them. After 3 s without an answer they also go on
  * the listener's own broadcast, which the publisher looks for, until the relay answers.
  */
 export class Reporter {
@@ -117,6 +117,11 @@ export class Reporter {
   /** Records the lead with which a group landed. */
   landed(lead: Microseconds, sequence: number): void {
     this.#schedule.landed(lead, sequence, this.#clock());
+  }
+
+  /** Records that a group arrived; `copy` when it had come before. */
+  arrived({ copy }: { readonly copy: boolean }): void {
+    this.#schedule.arrived(this.#clock(), { copy });
   }
 
   /** Makes the next {@link tick} report at once. */
