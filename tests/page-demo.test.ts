@@ -47,6 +47,10 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   await page.click("text=Interrupt");
   await expect.poll(() => text(page, "#status")).toBe("Interrupted");
   await expect.poll(() => text(page, "#verdict")).toMatch(/^\d+ ms to silence [\d.]+ s taken back$/);
+  // What a screen reader hears by itself: lasting states and what was done, but no figure that runs.
+  await expect.poll(() => text(page, "#announcer")).toBe("Interrupted");
+  const live = "[...document.querySelectorAll('output, [role=status]')].filter(({ ariaLive }) => ariaLive !== 'off')";
+  expect(await page.evaluate(`${live}.map(({ id }) => id)`)).toEqual(["announcer", "notice", "ear"]);
   const struck = await words(page, "#transcript s [data-state=unsaid]");
   const heard = await words(page, "#transcript > [data-state=heard]");
   expect(struck.length).toBeGreaterThan(0);
