@@ -181,8 +181,9 @@ test.concurrent("an interrupt while the relay is away silences its speech for go
   await eventually(() =>
     expect([...ends].sort()).toEqual(["first interrupted", "second interrupted", "third finished"]),
   );
-  const spoken = listener.record.slice(beforeThird).filter(({ epoch }) => epoch !== undefined);
-  expect(spoken.reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThanOrEqual(24_000);
+  // Where no report comes in time, the publisher ends a speech by the clock, and a listener may still play.
+  const spoken = () => listener.record.slice(beforeThird).filter(({ epoch }) => epoch !== undefined);
+  await eventually(() => expect(spoken().reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThanOrEqual(24_000));
   expect(listener.stats().staleMs).toBe(0);
 });
 
