@@ -51,6 +51,9 @@ const MODES: readonly Medium[] = [
   { ...MEDIA[0]!, name: "live", options: { ...MEDIA[0]!.options, mode: "live" } },
 ];
 
+/** Lanes that run at once: more of them starve each other on two cores, and that sounds like a path that loses. */
+const AT_ONCE = 2;
+
 const FULL = { settleMs: 1000, measuredMs: 60_000 };
 const QUICK = { settleMs: 1000, measuredMs: 30_000 };
 
@@ -61,23 +64,29 @@ export const bench: Bench = {
   conditions: CONDITIONS.map(({ name }) => name),
   async run({ quick, seed, only, progress, log }) {
     const sound = await readSpeech();
+    if (quick) log("The controls without copies run without --quick.");
     const lanes = CONDITIONS.filter(({ name }) => only === undefined || name === only).flatMap((condition) =>
-      MODES.flatMap((medium) => condition.variants.map((variant) => ({ condition, medium, variant }))),
+      MODES.flatMap((medium) =>
+        condition.variants.slice(0, quick ? 1 : undefined).map((variant) => ({ condition, medium, variant })),
+      ),
     );
     const bar = progress("lanes", lanes.length);
     const listening = await startFarEnd();
     const farEnd = listening.calls;
     try {
-      const results = await Promise.all(
-        lanes.map(async (each, index) => {
-          // The same seed for a condition's variants, so that they lose the same packets at first.
-          const laneSeed = seed + CONDITIONS.indexOf(each.condition);
-          const timing = quick ? QUICK : FULL;
-          const result = await runLane({ ...each, ...timing, lane: index, farEnd, rateBps: 0, seed: laneSeed, sound });
-          bar.advance(1);
-          return { result, lostMs: each.condition.lostMs };
-        }),
-      );
+      const results: { readonly result: LaneResult; readonly lostMs: number }[] = [];
+      const run = async (each: (typeof lanes)[number], lane: number) => {
+        // The same seed for a condition's variants, so that they lose the same packets at first.
+        const laneSeed = seed + CONDITIONS.indexOf(each.condition);
+        const timing = quick ? QUICK : FULL;
+        const result = await runLane({ ...each, ...timing, lane, farEnd, rateBps: 0, seed: laneSeed, sound });
+        bar.advance(1);
+        return { result, lostMs: each.condition.lostMs };
+      };
+      for (let lane = 0; lane < lanes.length; lane += AT_ONCE) {
+        const some = lanes.slice(lane, lane + AT_ONCE).map((each, index) => run(each, lane + index));
+        results.push(...(await Promise.all(some)));
+      }
       for (const { result } of results) for (const problem of result.far.problems) log(`${nameOf(result)}: ${problem}`);
       const { p99Ms, maxMs } = await farEnd.delay();
       return [

@@ -64,7 +64,12 @@ function make(
     counters,
     smoother: new BurstSmoother({ counters }),
     copies: { delays: SMALL, of: (group) => group, ...copies },
-    control: { copied: () => {}, ...control },
+    control: {
+      copied: () => {},
+      get silent() {
+        return control.silent;
+      },
+    },
   });
 }
 
@@ -154,15 +159,19 @@ test("what goes as a copy is decided when it goes", () => {
   expect(sent[0]![1] - sent[2]![1]).toBe(130);
 });
 
-test("an object goes small and by itself while the path delivers nothing, and its copies follow", () => {
-  const small = new Map([0, 1, 2, 3].map((sequence) => [sequence, record(sequence, 30)]));
+test("an object goes small and by itself while the path delivers nothing, and copies follow once it delivers", () => {
+  const small = new Map([0, 1, 2].map((sequence) => [sequence, record(sequence, 30)]));
   const sent: [sequence: number, bytes: number][] = [];
-  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => small.get(sequence) }, { silent: true });
+  const control = { silent: true };
+  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => small.get(sequence) }, control);
   sender.send(record(0, 160), true);
-  vi.advanceTimersByTime(40);
+  vi.advanceTimersByTime(300);
   sender.send(record(1, 160), true);
+  vi.advanceTimersByTime(300);
   expect(sent.map(([sequence]) => sequence)).toEqual([0, 1]);
   for (const [, bytes] of sent) expect(bytes).toBeLessThan(50);
-  vi.advanceTimersByTime(1000);
-  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 0, 1, 0, 1]);
+  control.silent = false;
+  sender.send(record(2, 160), false);
+  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 2, 0, 0, 1, 1]);
+  expect(sent[2]![1]).toBeGreaterThan(150);
 });

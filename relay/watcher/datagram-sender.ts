@@ -8,6 +8,8 @@ import { Copies } from "./copies.js";
 import type { CopySource } from "./copy-source.js";
 
 const NONE: readonly never[] = [];
+/** How long copies wait for the next look at a path that delivers nothing. */
+const SILENT_MS = 20;
 
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
@@ -122,13 +124,15 @@ export class DatagramSender {
   #arm(): void {
     const { nextAt } = this.#copies;
     if (nextAt === undefined || this.#timer !== undefined) return;
-    const { clock } = this.#options;
+    const { clock, control } = this.#options;
     const sendAlone = guard("relay.copies", () => {
       this.#timer = undefined;
-      for (const body of this.#copiesOf(this.#copies.take(clock(), { alone: true }))) this.#hand(body);
+      // While nothing arrives they would only fill the carrier's window.
+      if (!control.silent)
+        for (const body of this.#copiesOf(this.#copies.take(clock(), { alone: true }))) this.#hand(body);
       this.#arm();
     });
-    this.#timer = setTimeout(sendAlone, Math.max(1, Math.ceil((nextAt - clock()) / 1000)));
+    this.#timer = setTimeout(sendAlone, Math.max(control.silent ? SILENT_MS : 1, Math.ceil((nextAt - clock()) / 1000)));
     this.#timer.unref();
   }
 
