@@ -4,6 +4,7 @@ import { ESTIMATES, estimateRows } from "./bargein/estimates.js";
 import { FALSE_TRIGGERS, falseTriggerRows } from "./bargein/false-triggers.js";
 import { startCaller } from "./bargein/far-end.js";
 import { checkProperties, PROPERTIES } from "./bargein/properties.js";
+import { VOICES } from "./bargein/voices.js";
 import { countWords, type Reply, readReply, readUtterances, wordsWithin } from "./bargein/words.js";
 import { type Bench, type BenchContext, percentileRows, type Row, row, seededRandom, type Target } from "./harness.js";
 import { startRelays } from "./silence/relays.js";
@@ -26,6 +27,9 @@ const CONDITIONS: readonly Condition[] = [
   },
 ];
 const TIMES = { full: 200, quick: 5 };
+/** Name of the condition in which the agent's process stands still for 50 to 400 ms again and again around a cut. */
+const STALLS = "stalling process";
+const CUTS = { full: 60, quick: 5 };
 const MODEL = new URL("../models/unsay-denoise.onnx", import.meta.url).pathname;
 /** A condition that fails this often in a row is given up. */
 const MAX_FAILURES = 5;
@@ -34,7 +38,7 @@ const MAX_FAILURES = 5;
 export const bench: Bench = {
   name: "bargein",
   description: "How soon an agent falls silent when its caller speaks, and which words it knows were heard.",
-  conditions: [...CONDITIONS.map(({ name }) => name), FALSE_TRIGGERS, ESTIMATES, ...Object.keys(PROPERTIES)],
+  conditions: [...CONDITIONS.map(({ name }) => name), STALLS, FALSE_TRIGGERS, ESTIMATES, ...Object.keys(PROPERTIES)],
   async run(context) {
     const { quick, only, seed, progress, log } = context;
     const random = seededRandom(seed);
@@ -53,6 +57,7 @@ export const bench: Bench = {
       rows.push(...rowsOf(condition, reply, found));
     }
     bar.stop();
+    if (only === undefined || only === STALLS) rows.push(...(await stallRows(context, reply, random)));
     if (only === undefined || only === FALSE_TRIGGERS) rows.push(...(await falseTriggerRows(context)));
     if (only === undefined || only === ESTIMATES) rows.push(...(await estimateRows(context)));
     rows.push(...(await checkProperties(context)));
@@ -117,6 +122,40 @@ async function measure(
     caller.end();
   }
   return { bargeIns, missed, unheardShare };
+}
+
+// The truncation position of every way to say an answer.
+async function stallRows(
+  { quick, progress }: BenchContext,
+  reply: Reply,
+  random: () => number,
+): Promise<readonly Row[]> {
+  const times = quick ? CUTS.quick : CUTS.full;
+  const voices = Object.keys(VOICES);
+  const bar = progress(STALLS, times * voices.length);
+  const [relays, caller] = await Promise.all([startRelays(), startCaller()]);
+  try {
+    const relay = await relays.calls.open({ takeBack: true });
+    const seed = Math.floor(random() * 2 ** 31);
+    const call = await Call.open({ relay, farEnd: caller.calls, link: {}, seed, random, reply, model: MODEL });
+    const rows: Row[] = [];
+    for (const voice of voices) {
+      const offs: number[] = [];
+      for (let time = 0; time < times; time++) {
+        const cut = await call.cut(voice);
+        if (cut !== undefined) offs.push(Math.abs(cut.heardMs - cut.speakerMs));
+        bar.advance(1);
+      }
+      rows.push(...percentileRows(`${STALLS}: ${voice}`, "ms heard off speaker", offs, { p95: { atMost: 60 } }));
+      rows.push(row(`${STALLS}: ${voice}`, "cuts", offs.length, { atLeast: times }));
+    }
+    await call.close();
+    return rows;
+  } finally {
+    bar.stop();
+    relays.end();
+    caller.end();
+  }
 }
 
 function rowsOf({ name, silence, speech }: Condition, reply: Reply, { bargeIns, missed, unheardShare }: Found): Row[] {

@@ -9,6 +9,7 @@ import type { RelayDoor } from "../silence/relays.js";
 import { shared, sharedClock } from "../support/clock.js";
 import type { Remote } from "../support/remote.js";
 import type { CallerCalls, CallerHeard } from "./far-end.js";
+import { VOICES } from "./voices.js";
 import type { Reply, Utterance } from "./words.js";
 
 /** The agent's answers are sent whole; the publisher sends them as far ahead as this, in milliseconds. */
@@ -43,6 +44,15 @@ export interface BargeIn {
   readonly staleMs: number;
   /** The same answer sent over a WebSocket, cleared by a message at the same decision. */
   readonly control: { readonly silenceMs: number; readonly clockMs: number; readonly speakerMs: number };
+}
+
+/** How long an agent's process stands still around a cut, and how long it runs in between, in milliseconds. */
+const STALL_MS = { least: 50, most: 400, between: 100 };
+
+/** Up to where a speech was heard, as the agent knows it and as the speaker played it, in milliseconds. */
+export interface Cut {
+  readonly heardMs: number;
+  readonly speakerMs: number;
 }
 
 /** Options of {@link Call}. */
@@ -151,6 +161,32 @@ export class Call {
     };
   }
 
+  /** Has the agent answer by one of the {@link VOICES} and cuts it, while its process stalls again and again. */
+  async cut(voice: string): Promise<Cut | undefined> {
+    const { farEnd, random } = this.#options;
+    let speech: Speech | undefined;
+    const say: Publisher["say"] = (source, options) => {
+      speech = this.#publisher.say(source, options);
+      return speech;
+    };
+    const interrupt = VOICES[voice]!({ say }, this.#pcm);
+    const afterMs = SPEAKS.fromMs + random() * SPEAKS.overMs;
+    await until("the agent is heard", () => speech?.measured === true && speech.heardMs > afterMs);
+    await farEnd.arm();
+    const stalls = new AbortController();
+    const stalled = stall(random, stalls.signal);
+    await sleep(random() * STALL_MS.most);
+    const decision = { at: sharedClock(), pieces: speech?.pieces ?? [] };
+    const heardMs = await interrupt();
+    stalls.abort();
+    await stalled;
+    const { epoch } = this.#publisher.stats();
+    await sleep(WATCH_MS);
+    const heard = await farEnd.outcome({ calledAt: decision.at, epoch });
+    await sleep(REST_MS);
+    return heard && { heardMs, speakerMs: placeOf(heard.heardUntil, decision.pieces) };
+  }
+
   /** Share of the caller's audio that the model left out because this machine was too slow: no word is found in it. */
   get unheardShare(): number {
     const { bleedMs, heardMs } = this.#caller.stats();
@@ -189,6 +225,14 @@ export class Call {
       if (performance.now() > deadline) return heard;
       await sleep(POLL_MS);
     }
+  }
+}
+
+async function stall(random: () => number, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const end = performance.now() + STALL_MS.least + random() * (STALL_MS.most - STALL_MS.least);
+    while (performance.now() < end);
+    await sleep(random() * STALL_MS.between);
   }
 }
 
