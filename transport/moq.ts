@@ -141,12 +141,13 @@ export async function* followTrack(
   for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
     // Where only the newest group counts, an older one must not delay it.
     const track = broadcast.track(name).subscribe({ priority, ordered: keepMs > 0, latencyMax: keepMs });
-    const close = (): void => track.close();
+    const reader = new TrackReader(track, maxOpenGroups);
+    const close = (): void => reader.close();
     signal.addEventListener("abort", close);
     let error: Error | undefined;
     try {
       yield { kind: "subscribed", track };
-      for await (const event of new TrackReader(track, maxOpenGroups).read()) {
+      for await (const event of reader.read()) {
         if (signal.aborted) return;
         waitMs = retryMs.first;
         yield event;
@@ -155,7 +156,7 @@ export async function* followTrack(
       error = cause instanceof Error ? cause : new TransportError("TRACK_BROKEN", `The track ${name} broke: ${cause}.`);
     } finally {
       signal.removeEventListener("abort", close);
-      track.close();
+      reader.close();
     }
     if (signal.aborted) return;
     yield { kind: "ended", error };
@@ -185,6 +186,12 @@ class TrackReader {
       (error: unknown) => this.#inbox.end(error),
     );
     return this.#inbox;
+  }
+
+  /** Ends the subscription at once, whatever is still on its way; idempotent. */
+  close(): void {
+    this.#track.close();
+    this.#inbox.end();
   }
 
   async #readGroups(): Promise<void> {

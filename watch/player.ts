@@ -8,6 +8,7 @@ import {
   toMilliseconds,
 } from "../base/index.js";
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../container/index.js";
+import type { TrackEvent } from "../transport/moq.js";
 import { AudioPipeline } from "./audio/audio-pipeline.js";
 import { SwitchableDecoder } from "./audio/switchable-decoder.js";
 import type { ListenerState, PlayerEvent, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
@@ -23,6 +24,8 @@ import { VideoPlayer } from "./video/video-player.js";
 
 /** Audio has priority over video, and both over their reports. */
 const PRIORITY = { audio: 100, video: 50 };
+/** Groups of audio read in parallel: more than a publisher may send ahead. */
+const MAX_OPEN_GROUPS = 1024;
 
 /** A track that is played, of one run of a publisher. */
 interface Followed {
@@ -190,7 +193,6 @@ export class Player {
     if (this.#state === "closed") return;
     this.#audio?.stop.abort();
     this.#videoTrack?.stop.abort();
-    this.#feed.close();
     this.#voice.close();
     this.#pipeline.close();
     this.video?.close();
@@ -284,13 +286,11 @@ export class Player {
   }
 
   async #readAudio(broadcast: OpenBroadcast, { name, stop: { signal } }: Followed): Promise<void> {
-    for await (const track of broadcast.subscriptions(name, { priority: PRIORITY.audio, signal }))
-      try {
-        for await (const arrival of this.#feed.read(track)) this.#arrived(arrival);
-        return;
-      } catch (error) {
-        if (!signal.aborted && !broadcast.signal.aborted) this.problem(error);
-      }
+    const options = { priority: PRIORITY.audio, signal, maxOpenGroups: MAX_OPEN_GROUPS };
+    for await (const event of broadcast.follow(name, options)) {
+      if (signal.aborted) return;
+      this.#take(event);
+    }
   }
 
   #followVideo(
@@ -309,13 +309,20 @@ export class Player {
   async #readVideo(broadcast: OpenBroadcast, { name, stop: { signal } }: Followed): Promise<void> {
     const { video } = this;
     if (!video) return;
-    for await (const track of broadcast.subscriptions(name, { priority: PRIORITY.video, signal }))
-      try {
-        for await (const _ of video.read(track)) video.pump();
-        return;
-      } catch (error) {
-        if (!signal.aborted && !broadcast.signal.aborted) this.problem(error);
-      }
+    for await (const event of broadcast.follow(name, { priority: PRIORITY.video, signal })) {
+      if (signal.aborted) return;
+      if (event.kind === "ended" && event.error) this.problem(event.error);
+      video.take(event);
+    }
+  }
+
+  #take(event: TrackEvent): void {
+    if (event.kind === "subscribed") this.#feed.begin(event.track.name);
+    else if (event.kind === "frame") this.#arrived(this.#feed.receive(event));
+    else if (event.kind === "end") {
+      this.#feed.end(event);
+      this.#arrived(undefined);
+    } else if (event.error) this.problem(event.error);
   }
 
   #arrived(arrival: Arrival | undefined): void {

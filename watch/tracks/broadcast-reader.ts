@@ -1,6 +1,7 @@
 import type * as Moq from "@kixelated/moq";
-import { race, sleep } from "../../base/index.js";
+import { race } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
+import { followTrack, type TrackEvent } from "../../transport/moq.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
 
 /** Changes of a broadcast, in order. */
@@ -14,21 +15,15 @@ export type BroadcastChange =
   /** An error that the next catalog may mend. */
   | { readonly kind: "problem"; readonly error: unknown };
 
-/** Options of a subscription. */
-export interface SubscriptionOptions {
+/** Options of {@link OpenBroadcast.follow}. */
+export interface FollowTrackOptions {
   /** Relative to the session's other subscriptions; higher goes first. */
   readonly priority: number;
   /** Aborts when the track is no longer wanted. */
   readonly signal: AbortSignal;
+  /** Groups read in parallel; any more are refused. */
+  readonly maxOpenGroups?: number;
 }
-
-/** Delays between attempts to subscribe again, doubled each time. */
-const RETRY_MS = { initial: 250, max: 4000 };
-/**
- * Maximum age of a group that is still wanted: the maximum lead. The protocol's default, 0, asks for the newest group
- * alone.
- */
-const KEEP_MS = 30_000;
 
 /** A broadcast while it is available. */
 export class OpenBroadcast {
@@ -41,27 +36,17 @@ export class OpenBroadcast {
     this.signal = signal;
   }
 
-  /**
-   * Subscribes to a track, and again, after a delay, whenever the iteration continues because the last subscription
-   * broke. Each one is closed when the next begins.
-   */
-  async *subscriptions(
-    name: string,
-    { priority, signal }: SubscriptionOptions,
-  ): AsyncGenerator<Moq.Track.Subscriber, void> {
+  /** Follows a track until it ends in order, is no longer wanted, or the broadcast is gone; see `followTrack`. */
+  async *follow(name: string, { signal, ...options }: FollowTrackOptions): AsyncGenerator<TrackEvent, void> {
+    const stop = new AbortController();
+    const end = (): void => stop.abort();
     const signals = [this.signal, signal];
-    for (let waitMs = RETRY_MS.initial; !signals.some(({ aborted }) => aborted); ) {
-      const track = this.#broadcast.track(name).subscribe({ priority, ordered: true, latencyMax: KEEP_MS });
-      const close = (): void => track.close();
-      for (const each of signals) each.addEventListener("abort", close);
-      try {
-        yield track;
-      } finally {
-        for (const each of signals) each.removeEventListener("abort", close);
-        close();
-      }
-      await sleep(waitMs, this.signal);
-      waitMs = Math.min(waitMs * 2, RETRY_MS.max);
+    if (signals.some(({ aborted }) => aborted)) return;
+    for (const each of signals) each.addEventListener("abort", end);
+    try {
+      yield* followTrack(this.#broadcast, name, { ...options, signal: stop.signal });
+    } finally {
+      for (const each of signals) each.removeEventListener("abort", end);
     }
   }
 }

@@ -1,6 +1,6 @@
-import type { Group, Track } from "@kixelated/moq";
-import { type Clock, fromMilliseconds, Inbox, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
+import type { TrackEvent } from "../../transport/moq.js";
 import { ReceiveLog } from "../report/receive-log.js";
 
 /** The part of the output that a feed looks at. */
@@ -47,12 +47,9 @@ export function gapOf(resting: boolean): Microseconds {
   return resting ? GAP.start : GAP.middle;
 }
 
-/** Streams of one track read at once; more are refused and counted as aborted. */
-const MAX_OPEN_GROUPS = 1024;
-
 /**
- * Reads audio subscriptions, both streams and datagrams, one after the other into a consumer. A new subscription
- * continues the track where the numbers do, and replaces it where they restart or the track is another one.
+ * Feeds audio subscriptions, one after the other, to a consumer. A new subscription continues the track where the
+ * numbers do, and replaces it where they restart or the track is another one.
  */
 export class TrackFeed {
   readonly #clock: Clock;
@@ -60,7 +57,6 @@ export class TrackFeed {
   #consumer: RewindConsumer;
   #received: ReceiveLog;
   #name: string | undefined;
-  #track: Track.Subscriber | undefined;
   /** Whether the next frame decides if this is the known track. */
   #undecided = false;
   /** The publisher's run that the known track belongs to. */
@@ -68,7 +64,6 @@ export class TrackFeed {
   #replaced = false;
   /** Whether the track restarted since the last arrival. */
   #restarted = false;
-  #openGroups = 0;
   #receivedBytes = 0;
   #receivedFrames = 0;
   #datagrams = 0;
@@ -116,68 +111,18 @@ export class TrackFeed {
     this.#publisherRun = publisherRun;
   }
 
-  /**
-   * Reads a subscription until it ends, and closes the one before. Yields after everything that may let playback
-   * advance: a frame, or undefined for the end of a group. Throws when the track ends with an error.
-   */
-  async *read(track: Track.Subscriber): AsyncGenerator<Arrival | undefined, void> {
-    this.#track?.close();
-    this.#track = track;
-    const isOther = this.#replaced || this.#name !== track.name;
+  /** A subscription to the track of that name begins. */
+  begin(name: string): void {
+    const isOther = this.#replaced || this.#name !== name;
     this.#replaced = false;
     if (this.#name !== undefined && isOther) this.#restart();
     else this.#undecided = this.#name !== undefined;
-    this.#name = track.name;
-    const inbox = new Inbox<Arrival | undefined>();
-    Promise.all([this.#readGroups(track, inbox), this.#readDatagrams(track, inbox)]).then(
-      () => inbox.end(),
-      (error) => inbox.end(error ?? new Error("The track ended.")),
-    );
-    yield* inbox;
+    this.#name = name;
   }
 
-  /** Ends the subscription; idempotent. */
-  close(): void {
-    this.#track?.close();
-    this.#track = undefined;
-  }
-
-  async #readGroups(track: Track.Subscriber, inbox: Inbox<Arrival | undefined>): Promise<void> {
-    for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
-      if (this.#openGroups < MAX_OPEN_GROUPS) void this.#readGroup(track, group, inbox);
-      else {
-        this.#abortedGroups++;
-        group.close();
-      }
-    }
-  }
-
-  async #readGroup(track: Track.Subscriber, group: Group.Consumer, inbox: Inbox<Arrival | undefined>): Promise<void> {
-    const { sequence } = group;
-    this.#openGroups++;
-    let aborted = false;
-    try {
-      for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
-        this.#receive(track, sequence, frame.payload, inbox);
-    } catch {
-      aborted = true;
-      this.#abortedGroups++;
-    } finally {
-      this.#openGroups--;
-    }
-    this.#end(track, sequence, aborted, inbox);
-  }
-
-  async #readDatagrams(track: Track.Subscriber, inbox: Inbox<Arrival | undefined>): Promise<void> {
-    for (let each = await track.recvDatagram(); each; each = await track.recvDatagram()) {
-      this.#datagrams++;
-      this.#receive(track, each.sequence, each.payload, inbox);
-      this.#end(track, each.sequence, false, inbox);
-    }
-  }
-
-  #receive(track: Track.Subscriber, sequence: number, payload: Uint8Array, inbox: Inbox<Arrival | undefined>): void {
-    if (this.#track !== track) return;
+  /** Takes a frame. Returns undefined when it is malformed. */
+  receive({ sequence, payload, via }: Extract<TrackEvent, { kind: "frame" }>): Arrival | undefined {
+    if (via === "datagram") this.#datagrams++;
     this.#receivedFrames++;
     this.#receivedBytes += payload.byteLength;
     let frame: Frame;
@@ -185,28 +130,31 @@ export class TrackFeed {
       frame = decodeLegacyFrame(payload, { keyframe: true });
     } catch {
       this.#malformed++;
-      return;
+      return undefined;
     }
     if (this.#undecided && !this.#continues(sequence, frame)) this.#restart();
     this.#undecided = false;
     const { timestamp } = frame;
     const first = this.#received.received(sequence, timestamp);
     this.#consumer.receive(sequence, frame);
-    inbox.push({ sequence, timestamp, first, restarted: this.#restarted });
+    const arrival = { sequence, timestamp, first, restarted: this.#restarted };
     this.#restarted = false;
+    return arrival;
+  }
+
+  /** Takes the end of a group. */
+  end({ sequence, whole }: Extract<TrackEvent, { kind: "end" }>): void {
+    this.#received.finished(sequence);
+    if (whole) this.#consumer.finish(sequence);
+    else {
+      this.#abortedGroups++;
+      this.#consumer.abort(sequence);
+    }
   }
 
   #continues(sequence: number, { timestamp }: Frame): boolean {
     const sameRun = this.#publisherRun !== undefined;
     return this.#received.continues(sequence, timestamp, { playhead: this.#output.playhead, sameRun });
-  }
-
-  #end(track: Track.Subscriber, sequence: number, aborted: boolean, inbox: Inbox<Arrival | undefined>): void {
-    if (this.#track !== track) return;
-    this.#received.finished(sequence);
-    if (aborted) this.#consumer.abort(sequence);
-    else this.#consumer.finish(sequence);
-    inbox.push(undefined);
   }
 
   #restart(): void {

@@ -1,6 +1,6 @@
-import type { Group, Track } from "@kixelated/moq";
 import { background, type Clock, fromMilliseconds, type Microseconds, monotonicClock } from "../../base/index.js";
 import { decodeVoiceFrame, RewindConsumer } from "../../container/index.js";
+import type { TrackEvent } from "../../transport/moq.js";
 import type { OpenBroadcast } from "./broadcast-reader.js";
 import { VoiceActivityTimeline, type VoiceActivityTimelineCounters } from "./voice-activity-timeline.js";
 
@@ -35,13 +35,11 @@ export class VoiceFeed {
   readonly #timeline = new VoiceActivityTimeline();
   readonly #clock: Clock;
   #followed: Followed | undefined;
-  #track: Track.Subscriber | undefined;
   #consumer: RewindConsumer;
   #discontinuity = 0;
   #from: Microseconds | undefined;
   /** Whether the consumer is a new one whose first frame makes older steps stale. */
   #switched = true;
-  #openGroups = 0;
   #frames = 0;
   #malformed = 0;
   #aborted = 0;
@@ -69,7 +67,7 @@ export class VoiceFeed {
     }
     const next = { broadcast, name, run, stop: new AbortController() };
     this.#followed = next;
-    background("watch.voice", this.#subscribe(next));
+    background("watch.voice", this.#read(next));
   }
 
   /** A group of this epoch made audio from `from` on stale, and the voice activity of older epochs with it. */
@@ -101,7 +99,6 @@ export class VoiceFeed {
   close(): void {
     this.#followed?.stop.abort();
     this.#followed = undefined;
-    this.#track = undefined;
   }
 
   #obey({ discontinuity, from }: { readonly discontinuity: number; readonly from: Microseconds | undefined }): void {
@@ -112,59 +109,27 @@ export class VoiceFeed {
     if (isNews && from !== undefined && !this.#switched) this.#timeline.cut(from);
   }
 
-  async #subscribe({ broadcast, name, stop: { signal } }: Followed): Promise<void> {
-    for await (const track of broadcast.subscriptions(name, { priority: PRIORITY, signal }))
-      try {
-        this.#begin(track);
-        await Promise.all([this.#readGroups(track), this.#readDatagrams(track)]);
-        return;
-      } catch {
-        // The feed subscribes again; audio plays without it all the same.
-      }
+  async #read({ broadcast, name, stop: { signal } }: Followed): Promise<void> {
+    const options = { priority: PRIORITY, signal, maxOpenGroups: MAX_OPEN_GROUPS };
+    for await (const event of broadcast.follow(name, options)) {
+      if (signal.aborted) return;
+      // An end with an error needs nothing: another subscription follows, and audio plays without it all the same.
+      if (event.kind === "subscribed") this.#begin();
+      else if (event.kind === "frame") this.#receive(event);
+      else if (event.kind === "end") this.#end(event);
+    }
   }
 
   // Its groups are newer than all others, whatever their numbers.
-  #begin(track: Track.Subscriber): void {
+  #begin(): void {
     this.pump();
-    this.#track = track;
     this.#consumer = this.#newConsumer();
     this.#discontinuity = 0;
     this.#from = undefined;
     this.#switched = true;
   }
 
-  async #readGroups(track: Track.Subscriber): Promise<void> {
-    for (let group = await track.recvGroup(); group; group = await track.recvGroup()) {
-      if (this.#openGroups < MAX_OPEN_GROUPS) void this.#readGroup(track, group);
-      else {
-        this.#aborted++;
-        group.close();
-      }
-    }
-  }
-
-  async #readGroup(track: Track.Subscriber, group: Group.Consumer): Promise<void> {
-    this.#openGroups++;
-    try {
-      for (let frame = await group.readFrame(); frame; frame = await group.readFrame())
-        this.#receive(track, group.sequence, frame.payload);
-    } catch {
-      // Stale or abandoned: the received part counts.
-      this.#aborted++;
-    } finally {
-      this.#openGroups--;
-      if (this.#track === track) this.#consumer.finish(group.sequence);
-    }
-  }
-
-  // A group of one frame comes in a datagram.
-  async #readDatagrams(track: Track.Subscriber): Promise<void> {
-    for (let each = await track.recvDatagram(); each; each = await track.recvDatagram())
-      this.#receive(track, each.sequence, each.payload);
-  }
-
-  #receive(track: Track.Subscriber, sequence: number, payload: Uint8Array): void {
-    if (this.#track !== track) return;
+  #receive({ sequence, payload }: Extract<TrackEvent, { kind: "frame" }>): void {
     this.#frames++;
     try {
       const { timestamp, steps } = decodeVoiceFrame(payload);
@@ -172,6 +137,12 @@ export class VoiceFeed {
     } catch {
       this.#malformed++;
     }
+  }
+
+  #end({ sequence, whole }: Extract<TrackEvent, { kind: "end" }>): void {
+    // Of a stale or abandoned group the received part counts.
+    if (!whole) this.#aborted++;
+    this.#consumer.finish(sequence);
   }
 
   #newConsumer(): RewindConsumer {

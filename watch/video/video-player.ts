@@ -1,6 +1,6 @@
-import type { Track } from "@kixelated/moq";
 import type { Clock } from "../../base/index.js";
 import type { VideoRendition } from "../../container/index.js";
+import type { TrackEvent } from "../../transport/moq.js";
 import type { OpenDecoder } from "../audio/audio-pipeline.js";
 import { VideoFeed } from "./video-feed.js";
 import { type VideoClock, type VideoImage, VideoPipeline } from "./video-pipeline.js";
@@ -63,10 +63,12 @@ export class VideoPlayer<P extends VideoImage = VideoImage> {
     });
   }
 
-  /** Reads a subscription of the present track until it ends; yields after everything that may let playback advance. */
-  async *read(track: Track.Subscriber): AsyncGenerator<void, void> {
-    const feed = this.#feed;
-    if (feed) yield* feed.read(track);
+  /** Takes what arrives of the present track. */
+  take(event: TrackEvent): void {
+    if (event.kind === "frame") this.#feed?.receive(event);
+    else if (event.kind === "end") this.#feed?.end(event);
+    else return;
+    this.pump();
   }
 
   /** Advances everything. */
