@@ -50,6 +50,8 @@ export interface PlaybackCounters {
 const LATE_RUN = { frames: 25, span: framesIn(400) };
 /** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
+/** After a pause, audio that comes further ahead than this and the target ends the pause. */
+const IDLE_FRAMES = framesIn(250);
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD_RUN = { groups: 3, span: framesIn(100) };
 /** A frame further ahead than this belongs to another timeline. */
@@ -364,8 +366,11 @@ export class PlaybackClock {
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
-    // A pause leaves nothing to make up, and later frames are measured against the first one after it.
-    this.#free = free - this.#held;
+    // A pause leaves nothing to make up, and later frames are measured against the first one after it. A publisher says
+    // what it has as soon as it may: where that is far ahead, this playhead is behind others, and the rest of the
+    // silence is not meant for it.
+    const soonest = frame - this.#jitter.frames;
+    this.#free = soonest - this.#position > IDLE_FRAMES ? soonest : this.#position;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
     this.#jitter.clear();

@@ -25,12 +25,12 @@ class Bench {
     this.#arrivals.sort((left, right) => left.at - right.at);
   }
 
-  packet(atMs: number, timestampMs: number, epoch = 0) {
-    this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch));
+  packet(atMs: number, timestampMs: number, epoch = 0, level = 0.5) {
+    this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch, level));
   }
 
-  deliver(timestamp: Microseconds, epoch: number) {
-    const samples = new Float32Array(framesIn(PACKET_MS)).fill(0.5);
+  deliver(timestamp: Microseconds, epoch: number, level: number) {
+    const samples = new Float32Array(framesIn(PACKET_MS)).fill(level);
     this.playout.arrive(timestamp);
     this.playout.write(timestamp, [samples], { epoch, generation: this.generation });
   }
@@ -217,6 +217,21 @@ test("a pause longer than the playhead otherwise goes back is not an underrun an
   ]);
   expect(bench.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0, anchors: 1 });
   expect(bench.playout.clock.targetMs).toBeLessThanOrEqual(80);
+});
+
+test.each([
+  ["is there seconds ahead of it plays after the target delay", 3500, 3040],
+  ["is there a little ahead of it plays at its time", 200, 3200],
+])("after a pause audio that %s", (_, leadMs, atMs) => {
+  const bench = new Bench({ jitterMs: 40 });
+  bench.playout.setPublisher({ marksPauses: true });
+  const end = 400;
+  for (let at = 0; at <= end; at += PACKET_MS) bench.packet(at, at, 0, at === end ? 0 : 0.5);
+  for (let at = 0; at < 400; at += PACKET_MS) bench.packet(3000 + at, 3000 - 40 + leadMs + at, 1);
+  bench.runTo(7500);
+  const [reply, ...rest] = bench.stretches().filter(([epoch]) => epoch === 1);
+  expect(rest).toEqual([]);
+  expect(reply).toEqual([1, 2960 + leadMs, 3360 + leadMs, atMs]);
 });
 
 test("a playhead past the last audio heard goes back for no audio of a live broadcast", () => {

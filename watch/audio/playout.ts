@@ -310,13 +310,13 @@ export class Playout {
     this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
   }
 
-  /** Video may have set the clock too, or it went back for late audio. */
+  /** Video may have set the clock too, it went back for late audio, or on over silence. */
   #follow(): void {
     const { anchors } = this.clock.counters;
     const { position } = this.clock;
     if (anchors !== this.#anchors) {
       this.#anchors = anchors;
       this.#ring.seek(position);
-    } else if (position !== undefined && position < (this.#ring.floor ?? position)) this.#ring.moveTo(position);
+    } else if (position !== undefined && position !== (this.#ring.floor ?? position)) this.#ring.moveTo(position);
   }
 }
