@@ -52,6 +52,11 @@ const LATE_RUN = { frames: 25, span: framesIn(400) };
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
 /** After a pause, audio that comes further ahead than this and the target ends the pause. */
 const IDLE_FRAMES = framesIn(250);
+/**
+ * Audio to wait for after the first underrun of an utterance, so that it does not break off again at once; twice as much
+ * after each further one. A source a fifth slower than real time then breaks off a few times and not at every chunk.
+ */
+const REBUFFER_FRAMES = { first: framesIn(40), most: framesIn(640) };
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD_RUN = { groups: 3, span: framesIn(100) };
 /** A frame further ahead than this belongs to another timeline. */
@@ -78,6 +83,10 @@ export class PlaybackClock {
   /** Target at the anchor, the reference of all delays. */
   #anchorTarget = 0;
   readonly #starvation = new StarvationMeter();
+  /** How much audio has to be there before the playhead moves on after an underrun, and when it does in any case. */
+  #rebuffering: { readonly frames: number; readonly until: number } | undefined;
+  /** What the next underrun of the utterance takes. */
+  #rebuffer = REBUFFER_FRAMES.first;
   /** End of the last audio heard: the playhead never goes back behind it. */
   #heard: number | undefined;
   readonly #lateRun = { frames: 0, since: 0 };
@@ -125,7 +134,7 @@ export class PlaybackClock {
   }
 
   get holding(): boolean {
-    return this.#starvation.starving && this.patience > 0;
+    return this.#rebuffering !== undefined || (this.#starvation.starving && this.patience > 0);
   }
 
   /**
@@ -251,6 +260,13 @@ export class PlaybackClock {
     if (this.started) this.#starvation.begin(isPause);
   }
 
+  /** Whether the playhead still waits after an underrun, when so many frames are there. */
+  rebuffers(ready: number): boolean {
+    const { frames, until } = this.#rebuffering ?? { frames: 0, until: 0 };
+    if (ready >= frames || this.#elapsed >= until) this.#rebuffering = undefined;
+    return this.#rebuffering !== undefined;
+  }
+
   /** Moves over frames that are not played. */
   skip(frames: number): void {
     const made = Math.min(this.#held, frames);
@@ -269,7 +285,8 @@ export class PlaybackClock {
     if (this.#free === undefined) return;
     this.#free += frames + waited;
     this.#held += waited;
-    this.#starvation.pass(missing, waited);
+    if (this.#rebuffering) this.#starvation.prolong(missing);
+    else this.#starvation.pass(missing, waited);
   }
 
   /**
@@ -294,7 +311,7 @@ export class PlaybackClock {
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#free = undefined;
-    this.#starvation.forget();
+    this.#forgetStarvation();
     if (!this.#live) {
       this.#jitter.clear();
       this.#jitter.lower();
@@ -306,7 +323,7 @@ export class PlaybackClock {
   reset(): void {
     this.#free = undefined;
     this.#rewind = undefined;
-    this.#starvation.forget();
+    this.#forgetStarvation();
   }
 
   /** By how much a wait pays off, in frames; see {@link patient}. */
@@ -326,7 +343,7 @@ export class PlaybackClock {
     this.#anchors++;
     this.#arrivals.clear();
     this.#held = 0;
-    this.#starvation.forget();
+    this.#forgetStarvation();
     this.#heard = undefined;
     this.#lateRun.frames = 0;
     this.#aheadRun.groups = 0;
@@ -365,7 +382,13 @@ export class PlaybackClock {
     const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
-    if (!isPause || this.#live || this.#heard === undefined) return;
+    if (this.#live || this.#heard === undefined) return;
+    if (!isPause) {
+      // Behind lost audio there was a break in any case.
+      if (frame - this.#heard <= CONTIGUOUS_FRAMES) this.#beginRebuffering();
+      return;
+    }
+    this.#rebuffer = REBUFFER_FRAMES.first;
     // A pause leaves nothing to make up, and later frames are measured against the first one after it. A publisher says
     // what it has as soon as it may: where that is far ahead, this playhead is behind others, and the rest of the
     // silence is not meant for it.
@@ -374,6 +397,17 @@ export class PlaybackClock {
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
     this.#jitter.clear();
+  }
+
+  #beginRebuffering(): void {
+    this.#rebuffering = { frames: this.#rebuffer, until: this.#elapsed + this.#rebuffer };
+    this.#rebuffer = Math.min(this.#rebuffer * 2, REBUFFER_FRAMES.most);
+  }
+
+  #forgetStarvation(): void {
+    this.#starvation.forget();
+    this.#rebuffering = undefined;
+    this.#rebuffer = REBUFFER_FRAMES.first;
   }
 
   /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is that far behind. */
@@ -395,7 +429,7 @@ export class PlaybackClock {
     this.#anchorTarget = target;
     this.#heard = position;
     this.#aheadRun.groups = 0;
-    this.#starvation.forget();
+    this.#forgetStarvation();
     this.#arrivals.clear();
     this.#jitter.clear();
     this.#lateRun.frames = 0;

@@ -25,11 +25,11 @@ class Bench {
     this.#arrivals.sort((left, right) => left.at - right.at);
   }
 
-  packet(atMs: number, timestampMs: number, epoch = 0, level = 0.5) {
+  packet(atMs: number, timestampMs: number, epoch = 0, level?: number) {
     this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch, level));
   }
 
-  deliver(timestamp: Microseconds, epoch: number, level: number) {
+  deliver(timestamp: Microseconds, epoch: number, level = 0.5) {
     const samples = new Float32Array(framesIn(PACKET_MS)).fill(level);
     this.playout.arrive(timestamp);
     this.playout.write(timestamp, [samples], { epoch, generation: this.generation });

@@ -264,6 +264,11 @@ export class Playout {
       this.clock.advance(0, frames, 0);
       return [];
     }
+    if (this.clock.rebuffers((this.#ring.end ?? position) - position)) {
+      this.#ring.silence(output, 0, frames);
+      this.clock.advance(0, frames, frames);
+      return [];
+    }
     const next = this.#ring.nextAudio(position);
     if (next === undefined || next > position) {
       const gap = next === undefined ? 0 : next - position;

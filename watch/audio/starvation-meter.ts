@@ -79,6 +79,11 @@ export class StarvationMeter {
     if (current.isUnderrun) this.#underrunFrames += frames;
   }
 
+  /** The last underrun is over, and the playhead still waits for more audio. */
+  prolong(frames: number): void {
+    this.#underrunFrames += frames;
+  }
+
   /** A frame arrived. Returns whether the gap was an intended pause. */
   end({ frame, due, heard, stoodStill }: StarvationEnd): boolean {
     const current = this.#current;
