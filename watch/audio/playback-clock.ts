@@ -3,6 +3,7 @@ import { ArrivalStats } from "../report/arrival-stats.js";
 import { JitterTarget, type JitterTargetOptions, MARGIN_FRAMES } from "./jitter-target.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
 import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
+import { Streak } from "./streak.js";
 
 /** Options for {@link PlaybackClock}. */
 export interface PlaybackClockOptions extends JitterTargetOptions {
@@ -47,18 +48,13 @@ export interface PlaybackCounters {
 }
 
 /** Late frames in a row, and the time over which they came, after which the playhead is set to them. */
-const LATE_RUN = { frames: 25, span: framesIn(400) };
+const LATE = { times: 25, span: framesIn(400) };
 /** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
 /** After a pause, audio that comes further ahead than this and the target ends the pause. */
 const IDLE_FRAMES = framesIn(250);
-/**
- * Audio to wait for after the first underrun of an utterance, so that it does not break off again at once; twice as much
- * after each further one. A source a fifth slower than real time then breaks off a few times and not at every chunk.
- */
-const REBUFFER_FRAMES = { first: framesIn(40), most: framesIn(640) };
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
-const AHEAD_RUN = { groups: 3, span: framesIn(100) };
+const AHEAD = { times: 3, span: framesIn(100) };
 /** A frame further ahead than this belongs to another timeline. */
 const REACH_FRAMES = framesIn(30_000);
 
@@ -83,14 +79,10 @@ export class PlaybackClock {
   /** Target at the anchor, the reference of all delays. */
   #anchorTarget = 0;
   readonly #starvation = new StarvationMeter();
-  /** How much audio has to be there before the playhead moves on after an underrun, and when it does in any case. */
-  #rebuffering: { readonly frames: number; readonly until: number } | undefined;
-  /** What the next underrun of the utterance takes. */
-  #rebuffer = REBUFFER_FRAMES.first;
   /** End of the last audio heard: the playhead never goes back behind it. */
   #heard: number | undefined;
-  readonly #lateRun = { frames: 0, since: 0 };
-  readonly #aheadRun = { groups: 0, since: 0 };
+  readonly #late = new Streak(LATE);
+  readonly #ahead = new Streak(AHEAD);
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
   #elapsed = 0;
   readonly #arrivals = new ArrivalStats();
@@ -134,7 +126,7 @@ export class PlaybackClock {
   }
 
   get holding(): boolean {
-    return this.#rebuffering !== undefined || (this.#starvation.starving && this.patience > 0);
+    return this.#starvation.rebuffering || (this.#starvation.starving && this.patience > 0);
   }
 
   /**
@@ -204,9 +196,9 @@ export class PlaybackClock {
   arrive(timestamp: Microseconds): Microseconds {
     const frame = framesAt(timestamp);
     if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
-    else if (frame < this.#position && !this.#mayReturn(frame) && this.#isLateForGood()) this.#anchorAt(frame);
+    else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
-      this.#lateRun.frames = 0;
+      this.#late.break();
       if (this.#starvation.starving || frame < this.#position) this.#resume(frame);
     }
     const lead = frame - this.#position;
@@ -260,11 +252,9 @@ export class PlaybackClock {
     if (this.started) this.#starvation.begin(isPause);
   }
 
-  /** Whether the playhead still waits after an underrun, when so many frames are there. */
+  /** Whether the playhead still waits after an underrun, with `ready` frames there. */
   rebuffers(ready: number): boolean {
-    const { frames, until } = this.#rebuffering ?? { frames: 0, until: 0 };
-    if (ready >= frames || this.#elapsed >= until) this.#rebuffering = undefined;
-    return this.#rebuffering !== undefined;
+    return this.#starvation.rebuffers(ready, this.#elapsed);
   }
 
   /** Moves over frames that are not played. */
@@ -285,8 +275,7 @@ export class PlaybackClock {
     if (this.#free === undefined) return;
     this.#free += frames + waited;
     this.#held += waited;
-    if (this.#rebuffering) this.#starvation.prolong(missing);
-    else this.#starvation.pass(missing, waited);
+    this.#starvation.pass(missing, waited);
   }
 
   /**
@@ -311,7 +300,7 @@ export class PlaybackClock {
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#free = undefined;
-    this.#forgetStarvation();
+    this.#starvation.forget();
     if (!this.#live) {
       this.#jitter.clear();
       this.#jitter.lower();
@@ -323,7 +312,7 @@ export class PlaybackClock {
   reset(): void {
     this.#free = undefined;
     this.#rewind = undefined;
-    this.#forgetStarvation();
+    this.#starvation.forget();
   }
 
   /** By how much a wait pays off, in frames; see {@link patient}. */
@@ -343,10 +332,10 @@ export class PlaybackClock {
     this.#anchors++;
     this.#arrivals.clear();
     this.#held = 0;
-    this.#forgetStarvation();
+    this.#starvation.forget();
     this.#heard = undefined;
-    this.#lateRun.frames = 0;
-    this.#aheadRun.groups = 0;
+    this.#late.break();
+    this.#ahead.break();
     this.#anchor = frame;
     this.#anchorTarget = this.#jitter.frames;
     this.#free = frame - this.#jitter.frames;
@@ -370,25 +359,15 @@ export class PlaybackClock {
     return !this.#live && !this.#starvation.marked;
   }
 
-  #isLateForGood(): boolean {
-    if (this.#lateRun.frames++ === 0) this.#lateRun.since = this.#elapsed;
-    return this.#lateRun.frames >= LATE_RUN.frames && this.#elapsed - this.#lateRun.since >= LATE_RUN.span;
-  }
-
   #resume(frame: number): void {
     const free = this.#free ?? 0;
     const shortfall = this.#shortfall;
     const stoodStill = this.#position - frame > this.#maximumHold;
-    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill });
+    const now = this.#live ? undefined : this.#elapsed;
+    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill, now });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
-    if (this.#live || this.#heard === undefined) return;
-    if (!isPause) {
-      // Behind lost audio there was a break in any case.
-      if (frame - this.#heard <= CONTIGUOUS_FRAMES) this.#beginRebuffering();
-      return;
-    }
-    this.#rebuffer = REBUFFER_FRAMES.first;
+    if (!isPause || this.#live || this.#heard === undefined) return;
     // A pause leaves nothing to make up, and later frames are measured against the first one after it. A publisher says
     // what it has as soon as it may: where that is far ahead, this playhead is behind others, and the rest of the
     // silence is not meant for it.
@@ -399,27 +378,11 @@ export class PlaybackClock {
     this.#jitter.clear();
   }
 
-  #beginRebuffering(): void {
-    this.#rebuffering = { frames: this.#rebuffer, until: this.#elapsed + this.#rebuffer };
-    this.#rebuffer = Math.min(this.#rebuffer * 2, REBUFFER_FRAMES.most);
-  }
-
-  #forgetStarvation(): void {
-    this.#starvation.forget();
-    this.#rebuffering = undefined;
-    this.#rebuffer = REBUFFER_FRAMES.first;
-  }
-
   /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is that far behind. */
   #keepUp(frame: number): void {
     const limit = (this.#live ? this.#jitter.frames : this.#maximumLead) + JUMP_FRAMES.behind;
-    const run = this.#aheadRun;
-    if (this.#free === undefined || frame - this.#position <= limit) run.groups = 0;
-    else {
-      if (run.groups++ === 0) run.since = this.#elapsed;
-      const isBehind = run.groups >= AHEAD_RUN.groups && this.#elapsed - run.since >= AHEAD_RUN.span;
-      if (isBehind) this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
-    }
+    if (this.#free === undefined || frame - this.#position <= limit) this.#ahead.break();
+    else if (this.#ahead.note(this.#elapsed)) this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
   }
 
   #jumpTo(position: number, target: number): void {
@@ -428,10 +391,10 @@ export class PlaybackClock {
     this.#held = 0;
     this.#anchorTarget = target;
     this.#heard = position;
-    this.#aheadRun.groups = 0;
-    this.#forgetStarvation();
+    this.#ahead.break();
+    this.#starvation.forget();
     this.#arrivals.clear();
     this.#jitter.clear();
-    this.#lateRun.frames = 0;
+    this.#late.break();
   }
 }

@@ -1,3 +1,5 @@
+import { framesIn } from "./samples.js";
+
 /** A time without audio to play; all numbers are frames at 48 kHz. */
 interface Starvation {
   /** Its length so far. */
@@ -19,10 +21,47 @@ export interface StarvationEnd {
   readonly heard: number | undefined;
   /** Whether it is so late that the publisher's media time must have stood still. */
   readonly stoodStill: boolean;
+  /** Frames pulled so far; undefined where the playhead may not wait for more audio. */
+  readonly now: number | undefined;
 }
 
 /** Timestamps are rounded: a frame this close to the end of what was heard continues it. */
 export const CONTIGUOUS_FRAMES = 24;
+
+/**
+ * Audio to wait for after the first underrun of an utterance, so that it does not break off again at once; twice as much
+ * after each further one. A source a fifth slower than real time then breaks off a few times and not at every chunk.
+ */
+const REBUFFER_FRAMES = { first: framesIn(40), most: framesIn(640) };
+
+/** The playhead's wait after an underrun, until enough audio is there; all times are frames at 48 kHz. */
+class Rebuffering {
+  #current: { readonly frames: number; readonly until: number } | undefined;
+  #next = REBUFFER_FRAMES.first;
+
+  /** Whether it was waiting when it was last asked. */
+  get waits(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /** An underrun ended now. */
+  begin(now: number): void {
+    this.#current = { frames: this.#next, until: now + this.#next };
+    this.#next = Math.min(this.#next * 2, REBUFFER_FRAMES.most);
+  }
+
+  /** Whether it still waits, with `ready` frames of audio there. Where no more comes, it waits as long as for them. */
+  goesOn(ready: number, now: number): boolean {
+    if (this.#current && (ready >= this.#current.frames || now >= this.#current.until)) this.#current = undefined;
+    return this.waits;
+  }
+
+  /** Another utterance begins. */
+  reset(): void {
+    this.#current = undefined;
+    this.#next = REBUFFER_FRAMES.first;
+  }
+}
 
 /**
  * Classifies times without audio: a pause that the publisher intended, or an underrun, which is audio missing when it
@@ -35,6 +74,7 @@ export const CONTIGUOUS_FRAMES = 24;
 export class StarvationMeter {
   /** Whether the publisher marks intended pauses. */
   marked = false;
+  readonly #rebuffering = new Rebuffering();
   #current: Starvation | undefined;
   #underruns = 0;
   #underrunFrames = 0;
@@ -47,6 +87,11 @@ export class StarvationMeter {
   /** Whether this counts as an intended pause. */
   get pausing(): boolean {
     return this.#current?.isPause ?? false;
+  }
+
+  /** Whether the playhead was waiting after an underrun when {@link rebuffers} was last asked. */
+  get rebuffering(): boolean {
+    return this.#rebuffering.waits;
   }
 
   /** Frames that the playhead has waited since then. */
@@ -70,8 +115,14 @@ export class StarvationMeter {
     if (this.#current.isUnderrun) this.#underruns++;
   }
 
+  /** Whether the playhead waits on after an underrun, with `ready` frames there, `now` frames having been pulled. */
+  rebuffers(ready: number, now: number): boolean {
+    return this.#rebuffering.goesOn(ready, now);
+  }
+
   /** Time passes; the playhead waited in `waited` of it. */
   pass(frames: number, waited: number): void {
+    if (this.rebuffering) this.#underrunFrames += waited;
     const current = this.#current;
     if (!current) return;
     current.frames += frames;
@@ -79,25 +130,29 @@ export class StarvationMeter {
     if (current.isUnderrun) this.#underrunFrames += frames;
   }
 
-  /** The last underrun is over, and the playhead still waits for more audio. */
-  prolong(frames: number): void {
-    this.#underrunFrames += frames;
-  }
-
   /** A frame arrived. Returns whether the gap was an intended pause. */
-  end({ frame, due, heard, stoodStill }: StarvationEnd): boolean {
+  end({ frame, due, heard, stoodStill, now }: StarvationEnd): boolean {
     const current = this.#current;
     this.#current = undefined;
-    if (!current || current.isUnderrun) return !current;
+    if (!current) return true;
     const continues = heard !== undefined && frame - heard <= CONTIGUOUS_FRAMES;
-    if (frame >= due || stoodStill || (current.isPause && !(continues && this.marked))) return true;
-    this.#underruns++;
-    this.#underrunFrames += Math.min(current.frames, due - frame);
+    const isPause = frame >= due || stoodStill || (current.isPause && !(continues && this.marked));
+    if (isPause && !current.isUnderrun) {
+      this.#rebuffering.reset();
+      return true;
+    }
+    // Behind lost audio there is a break in any case.
+    if (continues && now !== undefined) this.#rebuffering.begin(now);
+    if (!current.isUnderrun) {
+      this.#underruns++;
+      this.#underrunFrames += Math.min(current.frames, due - frame);
+    }
     return false;
   }
 
   /** The timeline restarts: the missing audio will not come. */
   forget(): void {
     this.#current = undefined;
+    this.#rebuffering.reset();
   }
 }
