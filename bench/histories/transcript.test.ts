@@ -87,3 +87,23 @@ test("a transcript shows a gap of 40 ms, a repeat of 40 ms and steps at another 
   const low = [...quiet!.levels.entries()].filter(([, db]) => Math.abs(db ?? 0) > 3).map(([step]) => step);
   expect(low).toEqual([40, 41, 42, 43, 44]);
 });
+
+test("a transcript names both sides of a gap, however short, at a place between samples", () => {
+  for (let gap = 1; gap <= 60; gap += 4) {
+    const cut = 300 + 7 * gap + gap / 10;
+    const recording = record(
+      { silent: 100.3 + gap / 7 },
+      { utterance: 1 + (gap % 3), from: 0, to: cut },
+      { silent: gap },
+      { utterance: 1 + (gap % 3), from: cut, to: 1200 },
+    );
+    const heard = transcribe(recording, said);
+    let reached = 0;
+    let missing = 0;
+    for (const { from, to } of heard) {
+      missing += Math.max(0, from - reached);
+      reached = Math.max(reached, to);
+    }
+    expect({ gap, missing: missing <= 10, reached }).toEqual({ gap, missing: true, reached: 1200 });
+  }
+});

@@ -34,6 +34,8 @@ const BEGINS = 0.85;
 const FAITHFUL = 0.8;
 /** Clock drift and rounding move the match by so little between two windows. */
 const WIGGLE = 3;
+/** Only a window as alike as this says anything about drift: one with a gap in it may fit best anywhere. */
+const PRECISE = 0.95;
 /** At the edges of a stretch, windows of 5 ms count while they are this alike. */
 const EDGE = { faithful: 0.8, coarse: 0.5 };
 
@@ -42,6 +44,8 @@ interface Stretch {
   readonly utterance: number;
   start: number;
   offset: number;
+  /** How far the match has moved since the start, in samples. */
+  drift: number;
   end: number;
   isCoarse: boolean;
 }
@@ -88,7 +92,7 @@ class Transcriber {
     const match = this.#anywhere(at);
     if (match !== undefined) {
       const { utterance, at: offset } = match;
-      this.#stretches.push({ utterance, start: at, offset, end: at + WINDOW, isCoarse: false });
+      this.#stretches.push({ utterance, start: at, offset, drift: 0, end: at + WINDOW, isCoarse: false });
     } else if (next !== undefined && next.alike >= RESEMBLES) {
       last!.isCoarse = true;
       this.#extend(last!, next, at);
@@ -97,19 +101,18 @@ class Transcriber {
 
   #extend(last: Stretch, match: Match, at: number): void {
     last.end = at + WINDOW;
-    // The match may drift by less than a sample a window; follow it.
-    last.offset += match.at - (at - last.start + last.offset);
+    if (match.alike >= PRECISE) last.drift = match.at - (at - last.start + last.offset);
   }
 
-  #near({ utterance, start, offset: from }: Stretch, at: number): Match {
+  #near({ utterance, start, offset, drift }: Stretch, at: number): Match {
     const source = this.#sources.get(utterance)!;
-    const expected = at - start + from;
+    const expected = at - start + offset + drift;
     // Behind the last sample of the source too little is left to move the match by.
     const wiggle = expected + WINDOW > source.length ? 0 : WIGGLE;
     let best: Match = { utterance, at: expected, alike: -1 };
-    for (let offset = -wiggle; offset <= wiggle; offset++) {
-      const alike = likeness(this.#heard, at, source, expected + offset, WINDOW);
-      if (alike > best.alike) best = { utterance, at: expected + offset, alike };
+    for (let moved = -wiggle; moved <= wiggle; moved++) {
+      const alike = likeness(this.#heard, at, source, expected + moved, WINDOW);
+      if (alike > best.alike) best = { utterance, at: expected + moved, alike };
     }
     return best;
   }
@@ -139,22 +142,22 @@ class Transcriber {
   #grow(stretch: Stretch, index: number): void {
     const source = this.#sources.get(stretch.utterance)!;
     const edge = stretch.isCoarse ? EDGE.coarse : EDGE.faithful;
-    const fits = (at: number) => {
-      const place = at - stretch.start + stretch.offset;
+    const fits = (at: number, drift: number) => {
+      const place = at - stretch.start + stretch.offset + drift;
       if (place < 0 || place + FINE > source.length) return false;
       return likeness(this.#heard, at, source, place, FINE) >= edge && rms(this.#heard, at, FINE) >= SILENCE;
     };
     const before = this.#stretches[index - 1];
     const earliest = before === undefined ? 0 : before.end;
     let start = stretch.start;
-    while (start - FINE >= earliest && fits(start - FINE)) start -= FINE;
-    while (start < stretch.end - FINE && !fits(start)) start += FINE;
+    while (start - FINE >= earliest && fits(start - FINE, 0)) start -= FINE;
+    while (start < stretch.end - FINE && !fits(start, 0)) start += FINE;
     let end = stretch.end;
-    while (end - FINE > start && !fits(end - FINE)) end -= FINE;
-    while (end + FINE <= this.#heard.length && fits(end)) end += FINE;
+    while (end - FINE > start && !fits(end - FINE, stretch.drift)) end -= FINE;
+    while (end + FINE <= this.#heard.length && fits(end, stretch.drift)) end += FINE;
     // Rounding to 5 ms must not cut the first or the last sample of an utterance.
     const first = start - stretch.start + stretch.offset;
-    const rest = source.length - (end - stretch.start + stretch.offset);
+    const rest = source.length - (end - stretch.start + stretch.offset + stretch.drift);
     if (first > 0 && first < FINE) start -= first;
     if (rest > 0 && rest < FINE) end += rest;
     stretch.offset += start - stretch.start;
