@@ -51,7 +51,7 @@ export interface PlaybackCounters {
 const LATE = { times: 25, span: framesIn(400) };
 /** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
-/** After a pause, audio that comes further ahead than this and the target ends the pause. */
+/** New audio is sent as early as it may be: where it is further ahead than this, the playhead is behind others. */
 const IDLE_FRAMES = framesIn(250);
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD = { times: 3, span: framesIn(100) };
@@ -63,11 +63,12 @@ const REACH_FRAMES = framesIn(30_000);
  * moves it once, and a rewind of the other alone does not. Its anchor lets the first frame sound one jitter delay after
  * it arrived; then only played samples move it, at 1x.
  *
- * Early frames never move it. When audio is late it waits, and makes up for the wait in the next pause. When it has
- * waited too long it runs on. It goes back for audio that arrives after all, as long as nothing later was heard: no
- * audio is lost for coming late alone. In a live broadcast, which need not pause, {@link excess} is the delay that
- * skipping may remove. It advances with the samples pulled and not with a wall clock, so it never drifts from the audio
- * card. Only time in which nothing pulled at all, as while a computer sleeps, comes from the clock: see {@link lost}.
+ * Early frames move it only at the end of a pause, where they are far ahead. When audio is late it waits, longer each
+ * time, and makes up for the wait in the next pause. When it has waited too long it runs on. It goes back for audio that
+ * arrives after all, as long as nothing later was heard: no audio is lost for coming late alone. In a live broadcast,
+ * which need not pause, {@link excess} is the delay that skipping may remove. It advances with the samples pulled and
+ * not with a wall clock, so it never drifts from the audio card. Only time in which nothing pulled at all, as while a
+ * computer sleeps, comes from the clock: see {@link lost}.
  */
 export class PlaybackClock {
   readonly #jitter: JitterTarget;
@@ -368,11 +369,11 @@ export class PlaybackClock {
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
-    // A pause leaves nothing to make up, and later frames are measured against the first one after it. A publisher says
-    // what it has as soon as it may: where that is far ahead, this playhead is behind others, and the rest of the
-    // silence is not meant for it.
+    // A pause leaves nothing to make up, and later frames are measured against the first one after it.
     const soonest = frame - this.#jitter.frames;
-    this.#free = soonest - this.#position > IDLE_FRAMES ? soonest : this.#position;
+    const isBehind = this.#starvation.marked && soonest - this.#position > IDLE_FRAMES;
+    if (isBehind) this.#jumps++;
+    this.#free = isBehind ? soonest : this.#position;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
     this.#jitter.clear();

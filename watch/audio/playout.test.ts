@@ -234,6 +234,38 @@ test.each([
   expect(reply).toEqual([1, 2960 + leadMs, 3360 + leadMs, atMs]);
 });
 
+test("audio that comes a fifth slower than it plays is heard in a few stretches, after waits that double", () => {
+  const heard = (live: boolean) => {
+    const bench = new Bench({ jitterMs: 40 });
+    bench.playout.setPublisher({ marksPauses: true });
+    bench.playout.setLive(live);
+    for (let at = 0; at < 2000; at += PACKET_MS) bench.packet(at * 1.25, at);
+    bench.runTo(4500);
+    return bench.stretches();
+  };
+  const stretches = heard(false);
+  const waits = stretches.slice(1).map(([, , , at], index) => {
+    const [, from, until, before] = stretches[index]!;
+    return at! - before! - (until! - from!);
+  });
+  expect(waits.slice(0, 4).map((wait) => Math.round(wait / 20) * 20)).toEqual([40, 80, 160, 320]);
+  expect(stretches.reduce((sum, [, from, until]) => sum + until! - from!, 0)).toBe(2000);
+  // A live listener must not fall behind.
+  expect(heard(true).length).toBeGreaterThan(2 * stretches.length);
+});
+
+test("the last packet after an underrun plays although no more audio comes", () => {
+  const bench = new Bench({ jitterMs: 40 });
+  bench.playout.setPublisher({ marksPauses: true });
+  for (const at of [0, 20, 40]) bench.packet(at, at);
+  bench.packet(200, 60);
+  bench.runTo(1000);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 60, 40],
+    [0, 60, 80, 240],
+  ]);
+});
+
 test("a playhead past the last audio heard goes back for no audio of a live broadcast", () => {
   const bench = new Bench({ jitterMs: 80 });
   bench.playout.setLive(true);

@@ -315,7 +315,7 @@ export class Playout {
     this.#staleFrames += Math.min(frames, Math.max(0, start + frames - boundary.from));
   }
 
-  /** Video may have set the clock too, it went back for late audio, or on over silence. */
+  /** The clock may have been set by video, gone back for late audio, or skipped silence. */
   #follow(): void {
     const { anchors } = this.clock.counters;
     const { position } = this.clock;

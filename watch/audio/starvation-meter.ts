@@ -50,7 +50,7 @@ class Rebuffering {
     this.#next = Math.min(this.#next * 2, REBUFFER_FRAMES.most);
   }
 
-  /** Whether it still waits, with `ready` frames of audio there. Where no more comes, it waits as long as for them. */
+  /** Whether it still waits, with `ready` frames of audio there. Where no more audio comes, the wait ends by itself. */
   goesOn(ready: number, now: number): boolean {
     if (this.#current && (ready >= this.#current.frames || now >= this.#current.until)) this.#current = undefined;
     return this.waits;
