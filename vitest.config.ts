@@ -35,8 +35,6 @@ export default defineConfig({
     hookTimeout: 180_000,
     expect: { poll: { timeout: 120_000 } },
     isolate: false,
-    // Beside a busy loop a scenario or two still fail by chance. It has to go.
-    retry: 1,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
