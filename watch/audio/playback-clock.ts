@@ -64,10 +64,11 @@ const REACH_FRAMES = framesIn(30_000);
  * it arrived; then only played samples move it, at 1x.
  *
  * Early frames move it only at the end of a pause, where they are far ahead. When audio is late it waits, longer each
- * time, and makes up for the wait in the next pause. When it has waited too long it runs on. It goes back for audio that
- * arrives after all, as long as nothing later was heard: no audio is lost for coming late alone. In a live broadcast,
- * which need not pause, {@link excess} is the delay that skipping may remove. It advances with the samples pulled, so it
- * never drifts from the audio card. Time in which nothing pulled, as in a computer's sleep, comes by {@link lost}.
+ * time, and makes up for the wait in the next pause. When it has waited too long it runs on. It goes back for audio
+ * that arrives after all, as long as nothing later was heard: no audio is lost for coming late alone. In a live
+ * broadcast, which need not pause, {@link excess} is the delay that skipping may remove. It advances with the samples
+ * pulled, so it never drifts from the audio card. Time in which nothing pulled, as in a computer's sleep, comes by
+ * {@link lost}.
  */
 export class PlaybackClock {
   readonly #jitter: JitterTarget;
