@@ -67,8 +67,7 @@ const REACH_FRAMES = framesIn(30_000);
  * time, and makes up for the wait in the next pause. When it has waited too long it runs on. It goes back for audio
  * that arrives after all, as long as nothing later was heard: no audio is lost for coming late alone. In a live
  * broadcast, which need not pause, {@link excess} is the delay that skipping may remove. It advances with the samples
- * pulled, so it never drifts from the audio card. Time in which nothing pulled, as in a computer's sleep, comes by
- * {@link lost}.
+ * pulled, not with a wall clock. Sleep comes by {@link lost}.
  */
 export class PlaybackClock {
   readonly #jitter: JitterTarget;
@@ -372,7 +371,7 @@ export class PlaybackClock {
     // A pause leaves nothing to make up, and later frames are measured against the first one after it.
     const soonest = frame - this.#jitter.frames;
     const isBehind = this.#starvation.marked && soonest - this.#position > IDLE_FRAMES;
-    if (isBehind) this.#jumps++;
+    this.#jumps += Number(isBehind);
     this.#free = isBehind ? soonest : this.#position;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
