@@ -141,6 +141,15 @@ test("steps at another level than the source's are found, and a gain in force is
   const gained = recording({ utterance: 1, from: 0, to: 1000, at: 100, gain: 0.5 });
   expect(promises({ deeds: [say(0, 1, 1000)], recordings: [gained] })).toEqual(["level"]);
   expect(promises({ deeds: [deed(-500, { do: "gain", db: -6 }), say(0, 1, 1000)], recordings: [gained] })).toEqual([]);
+  const seam = (ms: number) =>
+    recording(
+      { utterance: 1, from: 0, to: 500, at: 100 },
+      { utterance: 1, from: 500, to: 500 + ms, at: 600, gain: 0.4 },
+      { utterance: 1, from: 500 + ms, to: 1000, at: 600 + ms },
+    );
+  const turned = [say(0, 1, 1000), deed(400, { do: "gain", db: 0 })];
+  expect(promises({ deeds: turned, recordings: [seam(10)] })).toEqual([]);
+  expect(promises({ deeds: turned, recordings: [seam(30)] })).toEqual(["level"]);
 });
 
 test("a wrong position, a lost or doubled end, an untrue state and a dead process are found", () => {
