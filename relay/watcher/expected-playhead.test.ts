@@ -86,3 +86,31 @@ test("a straggler, a group ahead of the playhead, and a watcher without reports 
   expect(expected.at(ms(0), undefined)).toBeUndefined();
   expect(expected.at(ms(0), ms(1000))).toBe(ms(1000));
 });
+
+test("for a second a watcher that waits for audio has passed nothing that comes after all it was sent", () => {
+  const group = (sequence: number) => ({ sequence, timestamp: ms(sequence * FRAME_MS) });
+  let waits = true;
+  const expected = new ExpectedPlayhead(() => waits);
+  const queue = new WatcherQueue<Waiting>();
+  expected.sent(group(5));
+  for (const sequence of [6, 7, 8]) queue.push({ ...group(sequence), bytes: 160, since: ms(0), urgent: false });
+  const dropped = (playheadMs: number) => {
+    const playhead = expected.at(ms(0), ms(playheadMs));
+    queue.expire({ now: ms(0), playhead, inFlightBytes: 0, windowBytes: undefined, busyStreams: 0 });
+    return queue.takeDropped().map(({ group: { sequence } }) => sequence);
+  };
+  // The report is old: it runs on although the watcher stands where the last group ended.
+  expect(dropped(700)).toEqual([]);
+  expect(dropped(1100)).toEqual([]);
+  expect(dropped(1145)).toEqual([6]);
+  waits = false;
+  expect(dropped(700)).toEqual([7]);
+});
+
+test("a rewind sends a watcher back, and what it was sent before says nothing about it", () => {
+  const expected = new ExpectedPlayhead(() => true);
+  expected.sent({ sequence: 500, timestamp: ms(10_000) });
+  expected.sent({ sequence: 65_536, timestamp: ms(4000) });
+  expect(expected.at(ms(0), ms(4500))).toBe(ms(4000));
+  expect(expected.at(ms(0), ms(3900))).toBe(ms(3900));
+});

@@ -45,7 +45,7 @@ export class Watcher implements LowFollower {
   readonly #bucket = new TokenBucket(DATAGRAM_PACE);
   readonly #outgoing: StreamSender;
   readonly #lookahead = new LookaheadPacer();
-  readonly #expected = new ExpectedPlayhead();
+  readonly #expected = new ExpectedPlayhead(() => !this.#options.track.live);
   #delivery: WatcherDelivery;
   /** Its first group; undefined until one came. */
   #floor: number | undefined;
@@ -329,6 +329,7 @@ export class Watcher implements LowFollower {
     const { track } = this.#options;
     // Reports name the newest group of audio, one frame each; longer groups would never be acknowledged.
     if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
+    this.#expected.sent(record);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
     if (urgent) this.#sendNews(record);
     else if (this.mode === "native" && track.singleFrames && this.#datagrams.send(record, this.#repeats)) {
