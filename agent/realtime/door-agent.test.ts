@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
+import type { Speech } from "../../publisher/index.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
 import { DoorAgent } from "./door-agent.js";
 
@@ -13,7 +14,14 @@ function openDoor() {
     send: (text: unknown) => void sent.push(JSON.parse(String(text))),
     close: () => {},
   };
-  const agent = new DoorAgent(socket, { say: (source, options = {}) => stage.renderer.say(source, options) });
+  const speeches: Speech[] = [];
+  const agent = new DoorAgent(socket, {
+    say: (source, options = {}) => {
+      const speech = stage.renderer.say(source, options);
+      speeches.push(speech);
+      return speech;
+    },
+  });
   const receive = (event: object) => agent.receive(JSON.stringify(event));
   const place = (response: string) => ({ response_id: response, item_id: `${response}-item`, content_index: 0 });
   const audio = (response: string, ms: number, bytesPerMs = 48) =>
@@ -26,7 +34,8 @@ function openDoor() {
   const end = (response: string) => receive({ type: "response.output_audio.done", ...place(response) });
   const text = (response: string, fields: object) =>
     receive({ type: "response.output_audio_transcript.delta", ...place(response), delta: "", ...fields });
-  return { stage, sent, receive, audio, began, end, text };
+  const done = (response: string) => receive({ type: "response.done", response: { id: response } });
+  return { agent, stage, sent, speeches, receive, audio, began, end, done, text };
 }
 
 test("an agent that gives every response the same name is heard again after an interrupt", async () => {
@@ -47,6 +56,46 @@ test("an agent that gives every response the same name is heard again after an i
   end("r");
   await stage.runTo(4000);
   expect(sent.at(-1)?.type).toBe("output_audio_buffer.started");
+});
+
+test.each([
+  ["once it was heard", 2000],
+  ["while it still plays", 150],
+])("an agent that gives every response the same name is heard again %s", async (_, pauseMs) => {
+  const { stage, sent, speeches, audio, began, end, done, text } = openDoor();
+  for (const [index, words] of ["one", "two", "three"].entries()) {
+    began("r");
+    text("r", { delta: words });
+    audio("r", 300);
+    // Not every agent says when the audio of a part is complete.
+    if (index !== 1) end("r");
+    done("r");
+    await stage.runTo((index + 1) * pauseMs);
+  }
+  await stage.runTo(stage.now + 3000);
+  const results = await Promise.all(speeches.map((speech) => speech.done));
+  expect(results.map(({ outcome, heardMs, heardText }) => [outcome, heardMs, heardText])).toEqual([
+    ["finished", 300, "one"],
+    ["finished", 300, "two"],
+    ["finished", 300, "three"],
+  ]);
+  expect(sent.at(-1)).toEqual({ type: "output_audio_buffer.stopped", response_id: "r" });
+});
+
+test("a part that goes on after its end is heard to its end, and no agent is heard after it was replaced", async () => {
+  const { agent, stage, speeches, audio, end } = openDoor();
+  audio("r", 300);
+  end("r");
+  audio("r", 200);
+  agent.close();
+  audio("r", 400);
+  audio("other", 400);
+  await stage.runTo(2000);
+  const results = await Promise.all(speeches.map((speech) => speech.done));
+  expect(results.map(({ outcome, heardMs }) => [outcome, heardMs])).toEqual([
+    ["finished", 300],
+    ["finished", 200],
+  ]);
 });
 
 test("a response whose agent never says that it is complete stops when the next one begins", async () => {

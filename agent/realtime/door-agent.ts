@@ -33,8 +33,9 @@ export class DoorAgent {
     this.#playback = new RealtimePlayback(publisher);
   }
 
-  /** Takes an event. Returns its fault, if any. */
+  /** Takes an event. Returns its fault, if any. A closed agent's events do nothing. */
   receive(message: string | Uint8Array): string | undefined {
+    if (this.#isClosed) return undefined;
     try {
       return this.#take(decodeAgentEvent(message));
     } catch (error) {

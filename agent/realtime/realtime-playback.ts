@@ -24,6 +24,8 @@ interface Part extends PartPlace {
   /** Milliseconds of its audio. */
   ms: number;
   isEnded: boolean;
+  /** Whether another response of the same name has begun since. */
+  isPast: boolean;
 }
 
 /** Texts that wait for their audio; beyond this the oldest is dropped. */
@@ -59,9 +61,15 @@ export class RealtimePlayback {
     return this.#find(place)?.speech;
   }
 
-  /** A response begins; its audio counts also where one of the same name was cancelled. */
+  /** A response begins. One of the same name, whether cancelled, heard or still audible, is complete. */
   begin(responseId: string): void {
     this.#cancelled.delete(responseId);
+    this.#texts = this.#texts.filter((text) => text.responseId !== responseId);
+    for (const part of this.#parts) {
+      if (part.responseId !== responseId) continue;
+      finish(part);
+      part.isPast = true;
+    }
   }
 
   /**
@@ -71,8 +79,8 @@ export class RealtimePlayback {
    */
   audio(place: PartPlace, audio: Uint8Array, format: RealtimeFormat): boolean {
     if (this.#cancelled.has(place.responseId)) return false;
-    const part = this.#find(place) ?? this.#open(place, format);
-    if (part.isEnded) return false;
+    const before = this.#find(place);
+    const part = before === undefined || before.isEnded ? this.#open(place, format) : before;
     part.speech.write(audio);
     part.ms += audio.length / part.format.bytesPerMs;
     return true;
@@ -90,9 +98,7 @@ export class RealtimePlayback {
   /** The audio of a part is complete. */
   end(place: PartPlace): void {
     const part = this.#find(place);
-    if (part === undefined || part.isEnded) return;
-    part.isEnded = true;
-    part.speech.end();
+    if (part !== undefined) finish(part);
   }
 
   /**
@@ -116,7 +122,7 @@ export class RealtimePlayback {
 
   /** No more audio follows: the received audio is said to its end. */
   endAll(): void {
-    for (const part of this.#parts) this.end(part);
+    for (const part of this.#parts) finish(part);
   }
 
   #open(place: PartPlace, format: RealtimeFormat): Part {
@@ -125,7 +131,7 @@ export class RealtimePlayback {
     this.endAll();
     const { sampleRate } = format;
     const speech = this.#publisher.say(openAudio({ sampleRate, format: format.format, name: place.itemId }));
-    const part = { ...place, speech, format, ms: 0, isEnded: false };
+    const part = { ...place, speech, format, ms: 0, isEnded: false, isPast: false };
     this.#parts.push(part);
     const early = this.#texts.find((each) => isSame(each, place));
     if (early !== undefined) {
@@ -147,7 +153,7 @@ export class RealtimePlayback {
   }
 
   #find(place: PartPlace): Part | undefined {
-    return this.#parts.find((part) => isSame(part, place));
+    return this.#parts.findLast((part) => !part.isPast && isSame(part, place));
   }
 
   #cancel(responseId: string): void {
@@ -160,6 +166,12 @@ export class RealtimePlayback {
   #forget(): void {
     this.#parts = this.#parts.filter(({ speech }) => speech.phase !== "done");
   }
+}
+
+function finish(part: Part): void {
+  if (part.isEnded) return;
+  part.isEnded = true;
+  part.speech.end();
 }
 
 function isSame(one: PartPlace, other: PartPlace): boolean {
