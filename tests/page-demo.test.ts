@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Demo } from "../src/demo/demo.js";
 import { createLogger } from "../src/log.js";
 import { launchChromium } from "./support/chromium.js";
+import { Stage } from "./support/stage.js";
 
 let demo: Demo;
 let browser: Browser;
@@ -21,8 +22,9 @@ afterAll(async () => {
   await demo?.close();
 });
 
-async function openPage(): Promise<Page> {
+async function openPage(stage: Stage): Promise<Page> {
   const page = await browser.newPage();
+  stage.defer(() => page.close());
   page.on("console", (message) => complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(error.message));
   await page.goto(demo.pageUrl);
@@ -33,7 +35,8 @@ const text = async (page: Page, selector: string) => (await page.textContent(sel
 const words = (page: Page, selector: string) => page.locator(selector).allTextContents();
 
 test("Interrupt strikes the unheard words and shows how soon it was silent; Resume says them after all", async () => {
-  const page = await openPage();
+  await using stage = new Stage();
+  const page = await openPage(stage);
   expect(await text(page, "#status")).toBe("Ready");
   await page.click("text=Listen");
   await expect
@@ -60,7 +63,7 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   expect(await text(page, "#notice")).toBe(`Taken back. The last word heard is “${heard.at(-1)}”.`);
 
   // Another page, and one that comes again, show the same truth.
-  const other = await openPage();
+  const other = await openPage(stage);
   await expect.poll(() => text(other, "#interrupt")).toBe("Resume");
   await expect.poll(() => words(other, "#transcript s [data-state=unsaid]")).toEqual(struck);
   await page.reload();
@@ -87,13 +90,12 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
     })
     .toMatch(/^\d+ ms$/);
   await expect.poll(() => other.inputValue("#strength")).toBe("40");
-  await other.close();
-  await page.close();
   expect(complaints).toEqual([]);
 });
 
 test("a bad link causes gaps for the page's listener, and is good again when its panel closes", async () => {
-  const page = await openPage();
+  await using stage = new Stage();
+  const page = await openPage(stage);
   await page.click("text=Listen");
   await expect.poll(() => text(page, "#status")).toBe("Playing");
   await page.click("text=Feel a bad link");
@@ -108,23 +110,38 @@ test("a bad link causes gaps for the page's listener, and is good again when its
   await page.click("text=Feel a bad link");
   await expect.poll(() => text(page, "#status")).toBe("Playing");
   expect(await page.evaluate("document.getElementById('clean').paused")).toBe(true);
-  await page.close();
 });
 
-test("a page of another site loads the element as one file, and may mute, pause, move and restart it", async () => {
+const script = (name: string) => `<script type="module" src="${demo.pageUrl}/${name}.js"></script>`;
+
+/** A page of another site, whose bodies by path are `body`, and what it says on its console. */
+async function openSite(
+  stage: Stage,
+  body: (path: string) => string,
+): Promise<{ readonly page: Page; readonly port: number; readonly said: string[] }> {
+  const site = createServer((request, response) => {
+    response.writeHead(200, { "Content-Type": "text/html" });
+    response.end(`<!doctype html><title>t</title><link rel="icon" href="data:,">${body(request.url!)}`);
+  });
+  stage.defer(() => site.close());
+  await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
+  const { port } = site.address() as AddressInfo;
   const page = await browser.newPage();
+  stage.defer(() => page.close());
   const said: string[] = [];
   page.on("console", (message) => said.push(message.text()));
   page.on("pageerror", (error) => said.push(error.message));
-  const site = createServer((_, response) => {
-    response
-      .writeHead(200, { "Content-Type": "text/html" })
-      .end(`<!doctype html><title>t</title><link rel="icon" href="data:," /><div id="a"></div>
-        <unsay-watch id="w" url="${demo.pageUrl}" controls></unsay-watch>
-        <script type="module" src="${demo.pageUrl}/unsay-element.js"></script>`);
-  });
-  await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
-  await page.goto(`http://localhost:${(site.address() as AddressInfo).port}/`);
+  await page.goto(`http://localhost:${port}/`);
+  return { page, port, said };
+}
+
+test("a page of another site loads the element as one file, and may mute, pause, move and restart it", async () => {
+  await using stage = new Stage();
+  const { page, said } = await openSite(
+    stage,
+    () =>
+      `<div id="a"></div><unsay-watch id="w" url="${demo.pageUrl}" controls></unsay-watch>${script("unsay-element")}`,
+  );
   await page.evaluate(`{
     globalThis.w = document.getElementById("w");
     globalThis.seen = [];
@@ -146,36 +163,11 @@ test("a page of another site loads the element as one file, and may mute, pause,
   expect(states.at(-1)).toEqual(["state", "idle"]);
   expect(states.filter(([name]) => name === "error")).toEqual([]);
   expect(said).toEqual([]);
-  await page.close();
-  site.close();
 });
 
-/** A site with a page for the elements, and one that holds a microphone for a frame. */
-async function openSite(): Promise<{ readonly page: Page; readonly port: number; close(): Promise<void> }> {
-  const script = (name: string) => `<script type="module" src="${demo.pageUrl}/${name}.js"></script>`;
-  const site = createServer((request, response) => {
-    const talk = `<unsay-talk url="${demo.pageUrl}" controls></unsay-talk>${script("unsay-talk")}`;
-    response.writeHead(200, { "Content-Type": "text/html" });
-    response.end(
-      `<!doctype html><title>t</title><link rel="icon" href="data:,">${request.url === "/talk" ? talk : ""}`,
-    );
-  });
-  await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
-  const { port } = site.address() as AddressInfo;
-  const page = await browser.newPage();
-  page.on("console", (message) => complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(`http://localhost:${port}/`);
-  const close = async () => {
-    await page.close();
-    site.close();
-  };
-  return { page, port, close };
-}
-
 test("an element takes the properties that were set before its script, loaded twice, and says what is wrong with one", async () => {
-  const { page, close } = await openSite();
-  complaints.length = 0;
+  await using stage = new Stage();
+  const { page, said } = await openSite(stage, () => "");
   expect(
     await page.evaluate(`(async () => {
       globalThis.w = document.createElement("unsay-watch");
@@ -210,12 +202,41 @@ test("an element takes the properties that were set before its script, loaded tw
   expect(await page.getByRole("alert").count()).toBe(0);
   await page.evaluate("w.url = 'http://'");
   await expect.poll(() => page.evaluate("[w.state, failures.length]")).toEqual(["failed", 2]);
-  expect(complaints).toEqual([]);
-  await close();
+  expect(said).toEqual([]);
+});
+
+test("a property that was set before the script costs nothing else where it is invalid, and a microphone takes its own", async () => {
+  await using stage = new Stage();
+  const { page, said } = await openSite(stage, () => "");
+  expect(
+    await page.evaluate(`(async () => {
+      const watch = document.createElement("unsay-watch");
+      const talk = document.createElement("unsay-talk");
+      Object.assign(watch, { volume: "loud", preload: "none", url: new URL("${demo.pageUrl}") });
+      Object.assign(talk, { url: "${demo.pageUrl}", broadcast: "caller-1", controls: true, device: "gone" });
+      watch.setAttribute("autoplay", "");
+      document.body.append(watch, talk);
+      await import("${demo.pageUrl}/unsay-elements.js");
+      talk.url = talk.url + "/";
+      return [watch.volume, watch.preload, watch.paused, talk.outerHTML, talk.url, talk.broadcast, talk.controls];
+    })()`),
+  ).toEqual([
+    1,
+    "none",
+    false,
+    `<unsay-talk url="${demo.pageUrl}/" broadcast="caller-1" controls="" device="gone"></unsay-talk>`,
+    `${demo.pageUrl}/`,
+    "caller-1",
+    true,
+  ]);
+  expect(said).toEqual(['volume must be a number from 0 to 1, but is "loud".']);
 });
 
 test("an element plays in a shadow root of a frame without an address, and a frame without a microphone says so", async () => {
-  const { page, port, close } = await openSite();
+  await using stage = new Stage();
+  const { page, port } = await openSite(stage, (path) =>
+    path === "/talk" ? `<unsay-talk url="${demo.pageUrl}" controls></unsay-talk>${script("unsay-talk")}` : "",
+  );
   await page.evaluate(`document.body.innerHTML = "<iframe id=inner></iframe><iframe src='http://127.0.0.1:${port}/talk'></iframe>";
     document.getElementById("inner").srcdoc = "<div id=host></div><script type=module src='${demo.pageUrl}/unsay-element.js'></script>"`);
   const inner = page.frameLocator("#inner");
@@ -232,5 +253,4 @@ test("an element plays in a shadow root of a frame without an address, and a fra
   const outer = page.frameLocator("iframe:not(#inner)");
   await outer.getByRole("button", { name: "Talk" }).click();
   await expect.poll(() => outer.getByRole("alert").textContent()).toMatch(/A page that embeds it must allow that/);
-  await close();
 });

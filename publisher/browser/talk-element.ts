@@ -1,5 +1,5 @@
+import { BroadcastElement, define } from "../../base/broadcast-element.js";
 import { background, guard } from "../../base/index.js";
-import { define, TypedElement } from "../../base/typed-element.js";
 import { microphones } from "./microphone.js";
 import { type TalkAction, TalkPanel } from "./talk-panel.js";
 import { Talker, type TalkerState, type TalkerStats } from "./talker.js";
@@ -43,15 +43,16 @@ export interface UnsayTalkEventMap {
  * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "caller"), `device` (id of a
  * microphone; default: the system's), `muted`, `worklet` for `workletUrl`, and `controls` for a button, mute, a level
  * meter and the choice of the microphone. The element sets `talking` while a listener takes the audio. It stops when it
- * leaves the document, and does not start again by itself.
+ * leaves the document, and does not start again by itself. A new `url` or `broadcast` counts when it next starts.
  *
  * Parts: `button`, `mute`, `meter`, `devices`, `message`. Custom properties: `--unsay-accent`, `--unsay-on-accent`,
  * `--unsay-focus`, `--unsay-radius`. Slots: `talk` and `stop`, the button's labels. Events: {@link UnsayTalkEventMap}.
  */
-export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
+export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   /** Attributes that the browser observes. */
   static readonly observedAttributes = ["controls", "muted", "device"];
 
+  protected readonly defaultBroadcast = "caller";
   readonly #panel: TalkPanel;
   #talker: Talker | undefined;
   #state: UnsayTalkState = "idle";
@@ -90,8 +91,7 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
   }
 
   set device(id: string | undefined) {
-    if (id) this.setAttribute("device", id);
-    else this.removeAttribute("device");
+    this.reflect("device", id || undefined);
   }
 
   /** The microphones that there are; without names and ids before the page may use one. */
@@ -122,12 +122,16 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
   }
 
   #open(): Talker {
-    const { device, muted } = this;
+    const { broadcast, device, muted } = this;
     try {
       const workletUrl = this.urlOf("worklet");
-      const url = this.urlOf("url") ?? new URL("/", document.baseURI);
-      const broadcast = this.getAttribute("broadcast") ?? "caller";
-      return new Talker({ url, broadcast, muted, ...(device && { device }), ...(workletUrl && { workletUrl }) });
+      return new Talker({
+        url: this.relayUrl,
+        broadcast,
+        muted,
+        ...(device && { device }),
+        ...(workletUrl && { workletUrl }),
+      });
     } catch (error) {
       this.#fail(error as Error);
       throw error;
@@ -146,7 +150,7 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
 
   /** Called by the browser when the element enters a document. */
   connectedCallback(): void {
-    this.upgrade("muted", "device");
+    this.upgrade("url", "broadcast", "controls", "muted", "device");
     navigator.mediaDevices?.addEventListener("devicechange", this.#refresh);
     this.#refresh();
   }
@@ -207,7 +211,7 @@ export class UnsayTalk extends TypedElement<UnsayTalkEventMap> {
 
   #show(): void {
     this.#panel.show({
-      controls: this.hasAttribute("controls"),
+      controls: this.controls,
       on: this.#talker !== undefined,
       muted: this.muted,
       devices: this.#devices,

@@ -98,7 +98,8 @@ export class TalkPanel extends EventTarget {
     this.#hide(this.#mute, !on);
     this.#hide(this.#select, devices.length < 2);
     this.#list(devices);
-    if (device !== undefined) this.#select.value = device;
+    const chosen = [...this.#select.options].find(({ value }) => value === device);
+    if (chosen) chosen.selected = true;
     this.#message.textContent = message;
     this.#message.hidden = message === "";
   }

@@ -1,5 +1,5 @@
+import { BroadcastElement, define } from "../../base/broadcast-element.js";
 import { background, guard, InputError, showValue } from "../../base/index.js";
-import { define, TypedElement } from "../../base/typed-element.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { Standby } from "./standby.js";
@@ -40,6 +40,7 @@ export interface UnsayWatchEventMap {
 }
 
 const PASSED = ["rewind", "problem", "landing"] as const;
+
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
  * speakers and video, if any, on its canvas.
@@ -47,14 +48,16 @@ const PASSED = ["rewind", "problem", "landing"] as const;
  * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "demo"), `jitter` in
  * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses,
  * `autoplay`, and `preload`: while the page is visible, the element is connected before it plays, so that audio follows
- * a click at once; with `none` it connects when it plays. Where the browser forbids audio before a click, the element shows the button until it has been
- * clicked. The element sets `video` once there is a picture, and `speaking` while a voice is audible, if the publisher
- * reports voices. It keeps playing after a move within the document, and restarts when `url` or `broadcast` change.
+ * a click at once; with `none` it connects when it plays. Where the browser forbids audio before a click, the element
+ * shows the button until it has been clicked. The element sets `video` once there is a picture, and `speaking` while a
+ * voice is audible, if the publisher reports voices. It keeps playing after a move within the document, and restarts
+ * when `url` or `broadcast` change.
  *
- * With `controls` it shows why it can't play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`, `--unsay-on-accent`, `--unsay-focus`,
- * `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events: {@link UnsayWatchEventMap}.
+ * With `controls` it shows why it can't play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`,
+ * `--unsay-on-accent`, `--unsay-focus`, `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events:
+ * {@link UnsayWatchEventMap}.
  */
-export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
+export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   /** Attributes that the browser observes. */
   static readonly observedAttributes = [
     "url",
@@ -67,6 +70,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     "volume",
   ];
 
+  protected readonly defaultBroadcast = "demo";
   #listener: BrowserListener | undefined;
   readonly #standby = new Standby();
   #stats: BrowserListenerStats | undefined;
@@ -98,33 +102,6 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
   /** Whether it is paused. */
   get paused(): boolean {
     return this.#listener === undefined;
-  }
-
-  /** URL of the relay, relative to the page; "" for the page's origin. */
-  get url(): string {
-    return this.getAttribute("url") ?? "";
-  }
-
-  set url(url: string | URL | undefined) {
-    this.reflect("url", url);
-  }
-
-  /** Name of the broadcast. Default "demo". */
-  get broadcast(): string {
-    return this.getAttribute("broadcast") ?? "demo";
-  }
-
-  set broadcast(broadcast: string | undefined) {
-    this.reflect("broadcast", broadcast);
-  }
-
-  /** Whether it shows a button that plays and pauses. */
-  get controls(): boolean {
-    return this.hasAttribute("controls");
-  }
-
-  set controls(on: boolean) {
-    this.toggleAttribute("controls", on);
   }
 
   /** Whether it is muted; the listener still reports the audio as heard. */
@@ -236,7 +213,7 @@ export class UnsayWatch extends TypedElement<UnsayWatchEventMap> {
     const jitter = this.getAttribute("jitter");
     const workletUrl = this.urlOf("worklet");
     return {
-      url: this.urlOf("url") ?? new URL("/", document.baseURI),
+      url: this.relayUrl,
       broadcast: this.broadcast,
       canvas: this.#panel.canvas,
       ...(jitter === null ? {} : { jitterMs: Number(jitter) }),

@@ -4,8 +4,38 @@ import { showValue } from "./validate.js";
 /** Where a server renders pages there are no elements: there the class can be imported, and is never used. */
 const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown);
 
-/** An element whose events have the types that `Events` gives to their names. */
-export abstract class TypedElement<Events extends { [Name in keyof Events]: Event }> extends Base {
+/** An element for a broadcast at a relay. Its events have the types that `Events` gives to their names. */
+export abstract class BroadcastElement<Events extends { [Name in keyof Events]: Event }> extends Base {
+  /** Name of the broadcast without an attribute. */
+  protected abstract readonly defaultBroadcast: string;
+
+  /** URL of the relay, relative to the page; "" for the page's origin. */
+  get url(): string {
+    return this.getAttribute("url") ?? "";
+  }
+
+  set url(url: string | URL | undefined) {
+    this.reflect("url", url);
+  }
+
+  /** Name of the broadcast. */
+  get broadcast(): string {
+    return this.getAttribute("broadcast") ?? this.defaultBroadcast;
+  }
+
+  set broadcast(broadcast: string | undefined) {
+    this.reflect("broadcast", broadcast);
+  }
+
+  /** Whether it shows its controls. */
+  get controls(): boolean {
+    return this.hasAttribute("controls");
+  }
+
+  set controls(on: boolean) {
+    this.toggleAttribute("controls", on);
+  }
+
   /** As on every element, with the events' types. */
   override addEventListener<Name extends keyof Events & string>(
     name: Name,
@@ -36,13 +66,20 @@ export abstract class TypedElement<Events extends { [Name in keyof Events]: Even
     super.removeEventListener(name, listener, options);
   }
 
-  /** Applies properties that the page set before the element's script was there: they hide the class's own. */
+  /**
+   * Applies properties that the page set before the element's script was there: they hide the class's own. An invalid
+   * one becomes an error of the page, as if it were set now, and costs nothing else.
+   */
   protected upgrade(...names: readonly (keyof this & string)[]): void {
     for (const name of names) {
       const early = Object.getOwnPropertyDescriptor(this, name);
       if (!early) continue;
       Reflect.deleteProperty(this, name);
-      Reflect.set(this, name, early.value);
+      try {
+        Reflect.set(this, name, early.value);
+      } catch (error) {
+        reportError(error);
+      }
     }
   }
 
@@ -50,6 +87,11 @@ export abstract class TypedElement<Events extends { [Name in keyof Events]: Even
   protected reflect(name: string, value: unknown): void {
     if (value === undefined || value === null) this.removeAttribute(name);
     else this.setAttribute(name, String(value));
+  }
+
+  /** The relay's URL. @throws InputError `INVALID_OPTION` */
+  protected get relayUrl(): URL {
+    return this.urlOf("url") ?? new URL("/", document.baseURI);
   }
 
   /**
