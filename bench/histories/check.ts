@@ -231,7 +231,8 @@ function checkStale(
     const until = resumedAt ?? Infinity;
     const stale = pieces.filter(({ startsAt, endsAt }) => endsAt > limit + EDGE_MS * MS && startsAt < until);
     const ms = stale.reduce((sum, one) => sum + (Math.min(until, one.endsAt) - Math.max(limit, one.startsAt)) / MS, 0);
-    if (ms > EDGE_MS) {
+    // The speaker's last turn and the edge of what is recognised.
+    if (ms > 2 * EDGE_MS) {
       violations.push({
         promise: "stale",
         what: `${ear.name}, utterance ${speech.utterance}: ${ms.toFixed(0)} ms were heard after the interrupt at ${clock(run, interrupt.at)} had taken them back.`,

@@ -84,9 +84,8 @@ class PacedSource implements AudioSource {
 
 serve<PublisherCalls>({
   open({ url, mode, frameMs }) {
-    // The default of 16 kbit/s for frames of 5 ms carries a voice, but too little of the signals to recognise them.
-    const low = frameMs === 5 ? { lowBitrateBps: 32_000 } : {};
-    publisher = new Publisher({ url, broadcast: "history", mode, frameMs, ...low });
+    // The defaults carry a voice, but too little of these signals to recognise them after a gap.
+    publisher = new Publisher({ url, broadcast: "history", mode, frameMs, lowBitrateBps: 32_000 });
   },
   say(speech) {
     const ends: Outcome[] = [];
