@@ -28,6 +28,25 @@ test("a sleep ends on time where only an unthrottled clock runs, and not before"
   expect(await pass(1000)).toBe(2);
 });
 
+test("a repeated task runs once in each interval where the timers of the page are on time too", async () => {
+  const time = clock();
+  let runs = 0;
+  const stop = every(100, () => runs++);
+  for (let at = 0; at < 1000; at += 10) {
+    time.now += 10;
+    // What passes the time is never quite in step with the timer.
+    if (at % 30 === 0) timePassed();
+    vi.advanceTimersByTime(10);
+  }
+  expect(runs).toBe(10);
+  for (let at = 0; at < 1000; at += 10) {
+    time.now += 10;
+    vi.advanceTimersByTime(10);
+  }
+  expect(runs).toBe(20);
+  stop();
+});
+
 test("a repeated task keeps its interval where only an unthrottled clock runs, until it is ended", () => {
   const time = clock();
   let runs = 0;

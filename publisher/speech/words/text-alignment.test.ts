@@ -99,6 +99,18 @@ test("silence, noise and a text that is not said let no word count", () => {
   }
 });
 
+test("a text far longer than the audio that is complete counts only words that were said", () => {
+  const sentence = "Your order will arrive on Friday, I think. ";
+  const { trace, endsMs, lengthMs } = say(sentence, 5);
+  const words = new Words(sentence.repeat(40), trace);
+  const counts = (ms: number) =>
+    words.heard({ ms, isWhole: false, isComplete: true }).text.split(" ").filter(Boolean).length;
+  const found: number[] = [];
+  for (let ms = 100; ms < lengthMs; ms += 100) found.push(counts(ms) - endsMs.filter((end) => end <= ms).length);
+  expect(Math.max(...found)).toBeLessThanOrEqual(0);
+  expect(found.filter((off) => off >= -1).length / found.length).toBeGreaterThanOrEqual(0.9);
+});
+
 test("a long text is followed to its last word", () => {
   const sentence = "Your order will arrive on Friday, I think. ";
   const { trace } = say(sentence.repeat(40), 5);

@@ -67,7 +67,10 @@ export class TextAlignment {
   setWords(words: readonly SpokenWord[]): void {
     const chain = chainOf(words);
     const common = chain.kinds.findIndex(
-      (kind, index) => kind !== this.#chain.kinds[index] || chain.skips[index] !== this.#chain.skips[index],
+      (kind, index) =>
+        kind !== this.#chain.kinds[index] ||
+        chain.skips[index] !== this.#chain.skips[index] ||
+        chain.lengths[index] !== this.#chain.lengths[index],
     );
     const same = common < 0 ? chain.kinds.length : common;
     const keeps = this.#forwards.every(({ high }) => high < same);
@@ -162,7 +165,9 @@ export class TextAlignment {
   #count(isComplete: boolean, certainty: number): WordCounts {
     const { ended, begun } = this.#chain;
     const end = this.#lookAhead();
-    const isEnd = isComplete && end === this.#trace.steps;
+    // A text that goes on far behind the end of the audio is not said to its end.
+    const isInReach = this.#forwards.some(({ high }) => this.#topOf(high, end) === this.#chain.kinds.length);
+    const isEnd = isComplete && end === this.#trace.steps && isInReach;
     const rests = this.#forwards.map((forward) => this.#backward(forward, end, isEnd));
     const logs = rests.map(({ log }, index) => log + this.#forwards[index]!.log);
     const best = Math.max(...logs);
@@ -187,7 +192,7 @@ export class TextAlignment {
   // Likelihood of the audio ahead for each likely state now; `end`: where that audio ends.
   #backward({ stays, low, high }: Forward, end: number, isEnd: boolean): Rest {
     const { kinds, skips } = this.#chain;
-    const top = Math.min(kinds.length, high + Math.ceil((end - this.#steps) * REACH) + 1);
+    const top = this.#topOf(high, end);
     const states = new Float64Array((top - low) * STATES).fill(1);
     if (isEnd) this.#endWithText(states, low, stays);
     let log = 0;
@@ -206,10 +211,16 @@ export class TextAlignment {
         }
         rest = (1 - skips[unit]!) * entered + skips[unit]! * rest;
       }
+      if (most === 0) return { states, log: Number.NEGATIVE_INFINITY };
       for (let state = 0; state < (reached - low) * STATES; state++) states[state]! /= most;
       log += Math.log(most);
     }
     return { states, log };
+  }
+
+  // The units before this one may be said up to `end`.
+  #topOf(high: number, end: number): number {
+    return Math.min(this.#chain.kinds.length, high + Math.ceil((end - this.#steps) * REACH) + 1);
   }
 
   // Writes the likelihoods of the steps ahead; returns where they end.

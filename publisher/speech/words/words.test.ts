@@ -88,6 +88,17 @@ test("a short word behind one that is spoken differently is not found within ano
   expect(words(list.slice(3), "caaa a year").heard(at(390)).text).toBe("caaa a");
 });
 
+test("words that are not in a long text are looked for only as far as they could be", () => {
+  const text = "banana ".repeat(142_000);
+  const list = Array.from({ length: 65_536 }, (_, index) => ({
+    text: index % 2 ? "a" : "x",
+    startMs: index,
+    endMs: index,
+  }));
+  expect(words(list, text).heard(at(70_000))).toEqual({ text: "", exact: false });
+  expect(words([{ text: "banana", startMs: 0 }, ...list.slice(1)], text).heard(at(70_000)).text).toBe("banana");
+});
+
 test("without timings the text is cut where the audio says so, never within a word", () => {
   const trace = sayWords(["One", "two", "three", "four."], 300);
   const spoken = new Words("One two three four.", trace);

@@ -54,6 +54,8 @@ const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script
 const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
 
 const LETTER = /[\p{L}\p{N}]/u;
+/** Eight words. One found only behind these was more likely spoken differently from its spelling. */
+const NEAR = /\s*(?:\S+(?:\s+|$)){0,8}/uy;
 /** A place within a word: a letter on either side of the word's start, and of its end. */
 const BEFORE = /[\p{L}\p{N}\p{M}][\p{L}\p{N}]$/u;
 const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
@@ -185,7 +187,7 @@ export class Words {
       const wanted = haystack === lower ? word.text.trim().toLowerCase() : word.text.trim();
       if (wanted === "") return cursor;
       const at = placeOf(wanted, haystack, cursor);
-      if (at < 0 || isFar(text.slice(cursor, at))) return undefined;
+      if (at < 0) return undefined;
       cursor = at + wanted.length;
       return cursor;
     });
@@ -210,22 +212,21 @@ function invalid(name: string, value: unknown, allowed: string): InputError {
   return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${showValue(value)}.`);
 }
 
-// Where a word comes next in a text. Behind a word that has no place, a short one may occur within others first.
+// Where a word comes next in a text, -1 if not nearby. Behind a word that has no place, a short one may occur within
+// others first.
 function placeOf(wanted: string, text: string, from: number): number {
-  let at = text.indexOf(wanted, from);
+  NEAR.lastIndex = from;
+  NEAR.test(text);
+  const near = text.slice(0, NEAR.lastIndex + wanted.length);
+  let at = near.indexOf(wanted, from);
   while (at > from && LETTER.test(text.slice(from, at)) && isWithin(text, at, at + wanted.length))
-    at = text.indexOf(wanted, at + 1);
+    at = near.indexOf(wanted, at + 1);
   return at;
 }
 
 function isWithin(text: string, start: number, end: number): boolean {
   if (UNSPACED.test(text.slice(start, end))) return false;
   return BEFORE.test(text.slice(start - 1, start + 1)) || AFTER.test(text.slice(end - 1, end + 2));
-}
-
-// A word found only several words later was more likely spoken differently from its spelling.
-function isFar(skipped: string): boolean {
-  return (skipped.match(/\S+/gu)?.length ?? 0) > 8;
 }
 
 function join(words: readonly Word[]): string {
