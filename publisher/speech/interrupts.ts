@@ -64,6 +64,7 @@ export interface InterruptsOptions {
   readonly heardLimitMs?: number | undefined;
 }
 
+/** Wait for the reports; so much further, at most, may a listener have played by then. */
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
@@ -244,7 +245,7 @@ export class Interrupts implements SpeechControl {
     const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
     const rewound = position < cursor && last === undefined;
     const most = listeners.bound.at(now) ?? sent;
-    const reach = microseconds(Math.min(sent, most + fromMilliseconds(this.#heardLimitMs)));
+    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
     let limit = (_: number) => Number.POSITIVE_INFINITY;
     if (rewound) {
       sender.silence(position);
