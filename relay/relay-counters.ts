@@ -24,6 +24,8 @@ export class RelayCounters {
   datagramsOut = 0;
   /** Of these, how many repeated an object. */
   repeatsOut = 0;
+  /** Copies that found no moment to go in time, and were dropped. */
+  copiesExpired = 0;
   /** Datagrams that the transport did not take. */
   datagramsRefused = 0;
   /** Datagrams dropped because too many of one tick waited to be spread. */

@@ -109,6 +109,11 @@ export class BytesInFlight {
     return bytes;
   }
 
+  /** Whether any in flight was sent between two moments, both included. */
+  isAnySent(from: Microseconds, to: Microseconds): boolean {
+    return this.#entries.some(({ sentAt }) => sentAt >= from && sentAt <= to);
+  }
+
   /** The lowest group in flight and when it was sent. */
   get first(): { readonly group: number; readonly sentAt: Microseconds } | undefined {
     return this.#entries[0];

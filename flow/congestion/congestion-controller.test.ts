@@ -245,9 +245,9 @@ describe("CongestionController", () => {
     const { delivery } = path;
     path.run(1000);
     path.run(1000, (group) => group === 60);
-    expect([delivery.lossy, delivery.silent, delivery.holds(ms(path.now))]).toEqual([true, false, false]);
+    expect([delivery.lossy, delivery.silent(ms(path.now)), delivery.holds(ms(path.now))]).toEqual([true, false, false]);
     path.run(300, () => true);
-    expect(delivery.silent).toBe(true);
+    expect(delivery.silent(ms(path.now))).toBe(true);
     const probes: number[] = [];
     for (let at = path.now; at < path.now + 400; at++) {
       if (delivery.holds(ms(at))) continue;
@@ -276,4 +276,58 @@ describe("CongestionController", () => {
     delivery.acknowledged({ ...lossy.report(), at: ms(lossy.now + 20) });
     expect(delivery.holds(ms(lossy.now + 20))).toBe(false);
   });
+
+  test("a controller begins an utterance as if the end of the last one had not been lost", () => {
+    for (const pauseMs of [200, 1000, 3000, 6000]) {
+      const path = lossyPath();
+      const { delivery } = path;
+      path.run(300, () => true);
+      expect(delivery.silent(ms(path.now))).toBe(true);
+      for (const end = path.now + pauseMs; path.now < end; path.now += 20) delivery.acknowledged(path.report());
+      expect([delivery.silent(ms(path.now)), delivery.holds(ms(path.now))]).toEqual([false, false]);
+      for (let group = 0; group < 3; group++, path.now += 20) {
+        expect(delivery.holds(ms(path.now))).toBe(false);
+        delivery.sent(path.sent + group, BYTES, ms(path.now));
+        expect(delivery.silent(ms(path.now))).toBe(false);
+        delivery.acknowledged(path.report());
+      }
+    }
+  });
+
+  test("a controller doubles the time between probes from the end of those in quick succession", () => {
+    const path = lossyPath();
+    const { delivery } = path;
+    path.run(300, () => true);
+    const probes: number[] = [];
+    for (const end = path.now + 6000; path.now < end; path.now++) {
+      if (path.now % 100 === 0) delivery.acknowledged(path.report());
+      if (delivery.holds(ms(path.now))) continue;
+      probes.push(path.now);
+      delivery.sent(path.sent + probes.length, 30, ms(path.now));
+    }
+    const waits = probes.slice(1).map((at, index) => at - probes[index]!);
+    const slow = waits.slice(waits.findIndex((wait) => wait > 40));
+    expect(waits.length - slow.length).toBeGreaterThanOrEqual(17);
+    expect(slow.slice(0, 4)).toEqual([slow[0], slow[0]! * 2, slow[0]! * 4, slow[0]! * 4]);
+  });
+
+  test("a copy that goes by itself is a probe", () => {
+    const path = lossyPath();
+    const { delivery } = path;
+    path.run(300, () => true);
+    path.now = delivery.probeAt / 1000;
+    expect(delivery.holds(ms(path.now))).toBe(false);
+    delivery.copied(30, ms(path.now));
+    expect(delivery.holds(ms(path.now))).toBe(true);
+    expect(delivery.probeAt).toBe(ms(path.now + 40));
+  });
 });
+
+/** A path that has lost a group, and delivers. */
+function lossyPath(): Path {
+  const path = new Path();
+  path.run(1000);
+  path.run(1000, (group) => group === 60);
+  expect(path.delivery.lossy).toBe(true);
+  return path;
+}

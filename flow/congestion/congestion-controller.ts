@@ -36,9 +36,12 @@ const QUICK_PROBES = 4;
  * the carrier's window, which would then wait for its timeouts.
  */
 const BURST_PROBES = { count: 20, every: fromMilliseconds(40) };
-/** A listener reports 50 ms after the last group, and the next one was sent 20 ms after it. */
+/**
+ * A listener reports 50 ms after its last group, and the next one should have come 20 ms after that: it is 30 ms late by
+ * then, less 5 ms of jitter.
+ */
 const OVERDUE: Microseconds = fromMilliseconds(25);
-/** Every probe after those doubles the time to the next one, up to this multiple of the first. */
+/** Every probe after those, be they quick ones or a burst's, doubles the time to the next one, up to this multiple. */
 const MAX_BACKOFF = 4;
 /**
  * How long a hole makes a path a lossy one. The first may be a hiccup of the machine; copies fill the holes that would
@@ -92,6 +95,8 @@ export class CongestionController {
   #reportedAt: Microseconds | undefined;
   /** When bytes were last sent. */
   #sentAt: Microseconds = microseconds(0);
+  /** When the first group after the last pause was sent. */
+  #resumedAt: Microseconds = microseconds(0);
   /** Whether the newest report brought nothing new. */
   #silent = false;
   /** Probes since the path last delivered. */
@@ -123,16 +128,22 @@ export class CongestionController {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
   }
 
-  /** Whether a path that loses delivers nothing of what should have arrived, by the newest report. */
-  get silent(): boolean {
-    const { first } = this.#inFlight;
-    if (!this.#lossy || !this.#silent || first === undefined || this.#reportedAt === undefined) return false;
-    return this.#reportedAt - first.sentAt >= (this.#rate.base ?? fromMilliseconds(UNKNOWN_BASE_MS)) + OVERDUE;
+  /**
+   * Whether a path that loses delivers nothing of what should have arrived, by the newest report. A pause ends it: what
+   * was lost before says nothing about the path after it.
+   */
+  silent(now: Microseconds): boolean {
+    return this.#isOverdue && !this.#isPause(now);
   }
 
   /** Whether nothing may go now: what a burst of losses takes still counts against the carrier's window. */
   holds(now: Microseconds): boolean {
-    return this.silent && !this.#isProbeDue(now);
+    return this.silent(now) && !this.#isProbeDue(now);
+  }
+
+  /** When `holds` ends, unless a report ends it before. */
+  get probeAt(): Microseconds {
+    return microseconds(this.#sentAt + this.#probeAfter);
   }
 
   /** Bytes that may be in flight at a bit rate. */
@@ -145,14 +156,14 @@ export class CongestionController {
 
   /** Records bytes handed to the transport. */
   sent(group: number, bytes: number, at: Microseconds): void {
-    if (this.#isProbeDue(at)) this.#probes++;
+    this.#goes(at);
     this.#inFlight.sent(group, bytes, at);
     this.#recent.groups += bytes;
-    this.#sentAt = at;
   }
 
-  /** Records bytes of a copy: the receiver counts them beside those of its group. */
-  copied(bytes: number): void {
+  /** Records bytes of a copy: the receiver counts them beside those of its group. By itself, a copy is a probe. */
+  copied(bytes: number, at: Microseconds): void {
+    this.#goes(at);
     this.#recent.copies += bytes;
   }
 
@@ -166,8 +177,8 @@ export class CongestionController {
    * copies), nor are overdue ones on a path that delivers.
    */
   inFlight(now: Microseconds): number {
-    if (this.#isProbeDue(now)) return 0;
     const all = this.#inFlight.inFlight(now);
+    if (this.#isProbeDue(now)) return 0;
     if (!this.#held) return all;
     const { groups, copies } = this.#recent;
     const arrived = ((this.#bytes - this.#ackBytes) * groups) / Math.max(1, groups + copies);
@@ -203,6 +214,23 @@ export class CongestionController {
     this.#ack = receivedGroup;
   }
 
+  #goes(at: Microseconds): void {
+    if (this.#isPause(at)) this.#resumedAt = at;
+    if (this.#isProbeDue(at)) this.#probes++;
+    this.#sentAt = at;
+  }
+
+  /** Nothing waited that could have gone as a probe. */
+  #isPause(now: Microseconds): boolean {
+    return now - this.probeAt > fromMilliseconds(SLACK_MS);
+  }
+
+  get #isOverdue(): boolean {
+    if (!this.#lossy || !this.#silent || this.#reportedAt === undefined) return false;
+    const before = this.#reportedAt - (this.#rate.base ?? fromMilliseconds(UNKNOWN_BASE_MS)) - OVERDUE;
+    return this.#inFlight.isAnySent(this.#resumedAt, microseconds(before));
+  }
+
   /** A listener reports more often while nothing arrives. */
   #fade(at: Microseconds): void {
     const factor = FADE ** (Math.max(0, at - (this.#reportedAt ?? at)) / fromMilliseconds(REPORT_MS));
@@ -233,9 +261,11 @@ export class CongestionController {
 
   /** Time from the last group to the next probe, in microseconds. */
   get #probeAfter(): number {
-    if (this.silent && this.#probes < BURST_PROBES.count) return BURST_PROBES.every;
+    const inBurst = this.#isOverdue;
+    if (inBurst && this.#probes < BURST_PROBES.count) return BURST_PROBES.every;
     if (this.#probes > 0 && this.#probes <= QUICK_PROBES) return fromMilliseconds(REPORT_MS);
-    return this.#patience * Math.min(2 ** Math.max(0, this.#probes - QUICK_PROBES), MAX_BACKOFF);
+    const further = this.#probes - (inBurst ? BURST_PROBES.count : QUICK_PROBES);
+    return this.#patience * Math.min(2 ** Math.max(0, further), MAX_BACKOFF);
   }
 
   #observeSilence(at: Microseconds): void {

@@ -77,6 +77,7 @@ export function relayMetrics(stats: () => RelayStats): Registry {
   counter("bytes_out", "Bytes sent to watchers.", (all) => all.bytesOut);
   counter("datagrams_out", "Datagrams sent to watchers.", (all) => all.datagramsOut);
   counter("datagram_repeats", "Datagrams that repeated an object.", (all) => all.repeatsOut);
+  counter("copies_expired", "Copies of objects dropped because they could not go in time.", (all) => all.copiesExpired);
   counter("datagrams_refused", "Datagrams the transport did not take.", (all) => all.datagramsRefused);
   counter("datagrams_dropped", "Datagrams dropped while they waited to be spread.", (all) => all.datagramsDropped);
   counter("duplicates", "Copies of known groups that arrived.", (all) => all.duplicates);

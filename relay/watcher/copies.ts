@@ -5,6 +5,8 @@ import type { CachedGroup } from "../broadcast/cached-group.js";
 const EARLY: Microseconds = fromMilliseconds(10);
 /** How long after it is due a copy goes alone, because no group goes that it could go with. */
 const ALONE: Microseconds = fromMilliseconds(30);
+/** A copy that is overdue by this much is dropped: its audio is over, or would delay what comes after it. */
+const EXPIRED: Microseconds = fromMilliseconds(1000);
 
 interface Copy {
   readonly record: CachedGroup;
@@ -12,8 +14,8 @@ interface Copy {
 }
 
 /**
- * The copies that are still to go. Each goes in the packet of a later group, where it takes no packet of its own: on a
- * path that loses, every packet more is one more that may be lost, and shrinks the carrier's window.
+ * The copies that are still to go. Each goes at once behind a later group: in about half of the cases they share a
+ * packet. On a path that loses, every packet more is one more that may be lost, and shrinks the carrier's window.
  */
 export class Copies {
   #waiting: Copy[] = [];
@@ -27,11 +29,20 @@ export class Copies {
     }
   }
 
-  /** Takes the groups whose copies go with a group now, or with `alone` those that have waited for one too long. */
-  take(now: Microseconds, { alone }: { readonly alone: boolean }): CachedGroup[] {
-    const until = alone ? now - ALONE : now + EARLY;
-    const later = this.#waiting.findIndex(({ dueAt }) => dueAt > until);
-    return this.#waiting.splice(0, later < 0 ? this.#waiting.length : later).map(({ record }) => record);
+  /** Takes the groups whose copies go with a group now, each of them once. */
+  take(now: Microseconds): readonly CachedGroup[] {
+    return [...new Set(this.#splice(microseconds(now + EARLY)))];
+  }
+
+  /** Takes the first group whose copy has waited too long for a later group, and goes alone. */
+  takeAlone(now: Microseconds): CachedGroup | undefined {
+    const { nextAt } = this;
+    return nextAt === undefined || nextAt > now ? undefined : this.#waiting.shift()?.record;
+  }
+
+  /** Drops those that are overdue for too long; returns how many. */
+  expire(now: Microseconds): number {
+    return this.#splice(microseconds(now - EXPIRED)).length;
   }
 
   /** When the next copy goes alone, unless a group goes before; undefined when none waits. */
@@ -43,5 +54,10 @@ export class Copies {
   /** Drops them all. */
   clear(): void {
     this.#waiting = [];
+  }
+
+  #splice(until: Microseconds): CachedGroup[] {
+    const later = this.#waiting.findIndex(({ dueAt }) => dueAt > until);
+    return this.#waiting.splice(0, later < 0 ? this.#waiting.length : later).map(({ record }) => record);
   }
 }

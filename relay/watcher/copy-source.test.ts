@@ -41,13 +41,13 @@ test("a group of a fast track is copied small or not at all, unless any rate is 
   expect(always.delays).toEqual([fromMilliseconds(100)]);
 });
 
-test("the lower rendition is followed once, left once, and held for its newest 128 groups", () => {
+test("the lower rendition is followed once, left once, and held for its newest 256 groups", () => {
   const followed: string[] = [];
   const source = new CopySource({ track: track(256_000, followed), anyRate: false });
   source.follow();
   source.follow();
-  for (let sequence = 0; sequence < 130; sequence++) source.takeLow(group(sequence));
-  expect([1, 2, 129].map((sequence) => source.of(group(sequence))?.sequence)).toEqual([undefined, 2, 129]);
+  for (let sequence = 0; sequence < 258; sequence++) source.takeLow(group(sequence));
+  expect([1, 2, 257].map((sequence) => source.of(group(sequence))?.sequence)).toEqual([undefined, 2, 257]);
   source.leave();
   source.leave();
   expect(followed).toEqual(["follow", "leave"]);

@@ -8,8 +8,8 @@ import type { LowFollower, LowRendition, WatchedTrack } from "./watched-track.js
  * such a burst; a listener's jitter buffer learns to wait that long.
  */
 const DELAYS = { small: [fromMilliseconds(40), fromMilliseconds(200)], whole: [fromMilliseconds(100)] } as const;
-/** Groups of the lower rendition that are held, longer than any copy waits: 640 ms at 5 ms per group. */
-const HELD_GROUPS = 128;
+/** Groups of the lower rendition that are held, longer than any copy waits: 1280 ms at 5 ms per group. */
+const HELD_GROUPS = 256;
 /**
  * Fastest track whose groups are copied whole: loss shrinks QUIC's window to a few packets per round trip, and twice a
  * faster track would not fit.

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { CongestionController } from "../../flow/congestion/index.js";
 import type { Session } from "../../transport/index.js";
 import { CachedGroup } from "../broadcast/cached-group.js";
 import { RelayCounters } from "../relay-counters.js";
@@ -49,9 +50,9 @@ function overBurst(burst: { from: number; packets: number }, delays: readonly Mi
 function make(
   path: (sequence: number, bytes: number) => void,
   copies: Partial<Pick<CopySource, "delays" | "of">> = {},
-  control: { silent: boolean } = { silent: false },
+  control: Pick<CongestionController, "copied" | "silent" | "probeAt"> = DELIVERING,
+  counters = new RelayCounters(),
 ): DatagramSender {
-  const counters = new RelayCounters();
   const send = (body: Uint8Array): boolean => {
     path(decodeDatagram(body).sequence, body.length);
     return true;
@@ -64,13 +65,46 @@ function make(
     counters,
     smoother: new BurstSmoother({ counters }),
     copies: { delays: SMALL, of: (group) => group, ...copies },
-    control: {
-      copied: () => {},
-      get silent() {
-        return control.silent;
-      },
-    },
+    control,
   });
+}
+
+const DELIVERING = { copied: () => {}, silent: () => false, probeAt: microseconds(0) };
+
+/** A path that is silent until it is not, with a probe every 40 ms. */
+class SilentPath {
+  isSilent = true;
+  probeAt = microseconds(0);
+  copied(_bytes: number, at: Microseconds): void {
+    this.probeAt = microseconds(at + fromMilliseconds(40));
+  }
+  silent(): boolean {
+    return this.isSilent;
+  }
+}
+
+/** A controller whose path lost a group, with 100 groups acknowledged by now. */
+function lossyControl(roundTripMs: number): CongestionController {
+  const control = new CongestionController({ spanMs: 250 });
+  for (let group = 0; group < 100; group++) {
+    control.sent(group, 80, now());
+    vi.advanceTimersByTime(20);
+    const arrived = group - Math.ceil(roundTripMs / 20);
+    const isHeld = arrived >= 30 && arrived < 45;
+    if (arrived >= 0) control.acknowledged(report(isHeld ? 29 : arrived, arrived));
+  }
+  vi.advanceTimersByTime(roundTripMs);
+  control.acknowledged(report(99, 99));
+  expect(control.repeats).toBe(true);
+  return control;
+}
+
+function report(receivedGroup: number, groups: number) {
+  return { session: 1, receivedGroup, receivedBytes: groups * 80, at: now(), staleness: microseconds(0) };
+}
+
+function now(): Microseconds {
+  return fromMilliseconds(Date.now());
 }
 
 function record(sequence: number, bytes = 80): CachedGroup {
@@ -162,16 +196,69 @@ test("what goes as a copy is decided when it goes", () => {
 test("an object goes small and by itself while the path delivers nothing, and copies follow once it delivers", () => {
   const small = new Map([0, 1, 2].map((sequence) => [sequence, record(sequence, 30)]));
   const sent: [sequence: number, bytes: number][] = [];
-  const control = { silent: true };
-  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => small.get(sequence) }, control);
+  const path = new SilentPath();
+  const sender = make((...each) => sent.push(each), { of: ({ sequence }) => small.get(sequence) }, path);
+  path.probeAt = microseconds(now() + fromMilliseconds(10_000));
   sender.send(record(0, 160), true);
   vi.advanceTimersByTime(300);
   sender.send(record(1, 160), true);
   vi.advanceTimersByTime(300);
   expect(sent.map(([sequence]) => sequence)).toEqual([0, 1]);
   for (const [, bytes] of sent) expect(bytes).toBeLessThan(50);
-  control.silent = false;
+  path.isSilent = false;
   sender.send(record(2, 160), false);
-  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 2, 0, 0, 1, 1]);
+  expect(sent.map(([sequence]) => sequence)).toEqual([0, 1, 2, 0, 1]);
   expect(sent[2]![1]).toBeGreaterThan(150);
 });
+
+test("while the path delivers nothing, copies go one by one behind the probes of groups, and all once it delivers", () => {
+  const sent: [sequence: number, atMs: number][] = [];
+  const path = new SilentPath();
+  const start = Date.now();
+  const sender = make((sequence) => sent.push([sequence, Date.now() - start]), {}, path);
+  for (let sequence = 0; sequence < 5; sequence++) sender.send(record(sequence), true);
+  sent.splice(0);
+  vi.advanceTimersByTime(200);
+  expect(sent).toEqual([
+    [0, 70],
+    [1, 130],
+    [2, 190],
+  ]);
+  path.isSilent = false;
+  vi.advanceTimersByTime(60);
+  expect(sent.slice(3).map(([sequence]) => sequence)).toEqual([3, 4, 0, 1, 2, 3, 4]);
+});
+
+test("copies that are a second overdue are dropped and counted", () => {
+  const sent: number[] = [];
+  const path = new SilentPath();
+  const counters = new RelayCounters();
+  const sender = make((sequence) => sent.push(sequence), {}, path, counters);
+  path.probeAt = microseconds(now() + fromMilliseconds(10_000));
+  for (let sequence = 0; sequence < 10; sequence++) sender.send(record(sequence), true);
+  vi.advanceTimersByTime(1150);
+  expect(counters.copiesExpired).toBe(10);
+  vi.advanceTimersByTime(1000);
+  expect(counters.copiesExpired).toBe(20);
+  path.isSilent = false;
+  sender.send(record(10), false);
+  expect(sent).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+test.each([10, 20, 40, 100, 200])(
+  "both copies of the last object of an utterance go when it is lost, %i ms away",
+  (trip) => {
+    const control = lossyControl(trip);
+    const sent: number[] = [];
+    const start = Date.now();
+    const sender = make(() => sent.push(Date.now() - start), {}, control);
+    control.sent(100, 80, now());
+    sender.send(record(100), true);
+    for (let ms = 0; ms < 600; ms++) {
+      vi.advanceTimersByTime(1);
+      // The listener reports every 20 ms, from 50 ms after the arrival of the last object but one.
+      if (ms >= trip + 30 && ms % 20 === 0) control.acknowledged(report(99, 99));
+    }
+    expect(sent).toEqual([0, 70, 230]);
+  },
+);

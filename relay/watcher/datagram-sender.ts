@@ -1,4 +1,4 @@
-import { type Clock, guard } from "../../base/index.js";
+import { type Clock, fromMilliseconds, guard, type Microseconds, microseconds } from "../../base/index.js";
 import type { CongestionController } from "../../flow/congestion/index.js";
 import type { Session } from "../../transport/index.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
@@ -8,8 +8,10 @@ import { Copies } from "./copies.js";
 import type { CopySource } from "./copy-source.js";
 
 const NONE: readonly never[] = [];
-/** How long copies wait for the next look at a path that delivers nothing. */
-const SILENT_MS = 20;
+/** How long a copy leaves a due probe to a group that waits. */
+const BEHIND_GROUPS: Microseconds = fromMilliseconds(20);
+/** A report may end a silence before the next probe. */
+const REPORTED: Microseconds = fromMilliseconds(100);
 
 /** Options for {@link DatagramSender}. */
 export interface DatagramSenderOptions {
@@ -22,7 +24,7 @@ export interface DatagramSenderOptions {
   /** Provides the copies. */
   readonly copies: Pick<CopySource, "delays" | "of">;
   /** Counts the bytes of copies, and knows whether anything arrives. */
-  readonly control: Pick<CongestionController, "copied" | "silent">;
+  readonly control: Pick<CongestionController, "copied" | "silent" | "probeAt">;
 }
 
 /** One watcher's objects as datagrams, each of them a whole group. */
@@ -50,9 +52,10 @@ export class DatagramSender {
     const body = this.#body(record);
     if (body === undefined) return false;
     this.#options.counters.objectsOut++;
-    const probe = copied && this.#options.control.silent ? this.#small(record) : undefined;
+    const now = this.#options.clock();
+    const probe = copied && this.#options.control.silent(now) ? this.#small(record) : undefined;
     const copies =
-      copied || this.#copies.nextAt !== undefined ? this.#follow(record, { copied, alone: !!probe }) : NONE;
+      copied || this.#copies.nextAt !== undefined ? this.#follow(record, { copied, alone: !!probe, now }) : NONE;
     // The session's thread is quick: only what is ready before the first call shares its packet.
     this.#hand(probe ?? body);
     for (const copy of copies) this.#hand(copy);
@@ -87,13 +90,15 @@ export class DatagramSender {
   }
 
   /** Has copies of a group follow, and returns those that are due, to share its packet unless it goes alone. */
-  #follow(record: CachedGroup, { copied, alone }: { copied: boolean; alone: boolean }): readonly Uint8Array[] {
-    const { clock, copies } = this.#options;
-    const now = clock();
-    const due = alone ? NONE : this.#copies.take(now, { alone: false });
-    if (copied) this.#copies.add(record, copies.delays, now);
-    this.#arm();
-    return due.length === 0 ? NONE : this.#copiesOf(due);
+  #follow(
+    record: CachedGroup,
+    { copied, alone, now }: { copied: boolean; alone: boolean; now: Microseconds },
+  ): readonly Uint8Array[] {
+    this.#options.counters.copiesExpired += this.#copies.expire(now);
+    const due = alone ? NONE : this.#copies.take(now);
+    if (copied) this.#copies.add(record, this.#options.copies.delays, now);
+    this.#arm(now);
+    return due.length === 0 ? NONE : this.#copiesOf(due, now);
   }
 
   /** What goes in place of a group while the path delivers nothing. */
@@ -102,7 +107,7 @@ export class DatagramSender {
     return small && this.#body(small);
   }
 
-  #copiesOf(records: readonly CachedGroup[]): readonly Uint8Array[] {
+  #copiesOf(records: readonly CachedGroup[], now: Microseconds): readonly Uint8Array[] {
     const { copies, control, counters } = this.#options;
     const bodies: Uint8Array[] = [];
     for (const record of records) {
@@ -110,7 +115,7 @@ export class DatagramSender {
       const body = copy && this.#again(copy);
       if (body === undefined) continue;
       counters.repeatsOut++;
-      control.copied(copy!.bytes);
+      control.copied(copy!.bytes, now);
       bodies.push(body);
     }
     return bodies;
@@ -120,20 +125,35 @@ export class DatagramSender {
     return this.#closed || isGone(record) ? undefined : this.#body(record);
   }
 
-  /** After the last group of an utterance, copies go by themselves. */
-  #arm(): void {
+  /** After the last group of an utterance, copies go by themselves; as probes while nothing arrives. */
+  #arm(now: Microseconds): void {
     const { nextAt } = this.#copies;
     if (nextAt === undefined || this.#timer !== undefined) return;
-    const { clock, control } = this.#options;
+    const at = Math.max(nextAt, Math.min(this.#aloneFrom(now), now + REPORTED));
     const sendAlone = guard("relay.copies", () => {
       this.#timer = undefined;
-      // While nothing arrives they would only fill the carrier's window.
-      if (!control.silent)
-        for (const body of this.#copiesOf(this.#copies.take(clock(), { alone: true }))) this.#hand(body);
-      this.#arm();
+      this.#sendAlone();
     });
-    this.#timer = setTimeout(sendAlone, Math.max(control.silent ? SILENT_MS : 1, Math.ceil((nextAt - clock()) / 1000)));
+    this.#timer = setTimeout(sendAlone, Math.max(1, Math.ceil((at - now) / 1000)));
     this.#timer.unref();
+  }
+
+  /** When a copy may go by itself. */
+  #aloneFrom(now: Microseconds): Microseconds {
+    const { control } = this.#options;
+    return control.silent(now) ? microseconds(control.probeAt + BEHIND_GROUPS) : now;
+  }
+
+  #sendAlone(): void {
+    const { clock, counters } = this.#options;
+    const now = clock();
+    counters.copiesExpired += this.#copies.expire(now);
+    while (this.#aloneFrom(now) <= now) {
+      const record = this.#copies.takeAlone(now);
+      if (record === undefined) break;
+      for (const body of this.#copiesOf([record], now)) this.#hand(body);
+    }
+    this.#arm(now);
   }
 
   #body(record: CachedGroup): Uint8Array | undefined {

@@ -215,7 +215,8 @@ export class Watcher implements LowFollower {
         busyStreams: this.#outgoing.busy,
       });
       if (next === undefined) {
-        if (paced) this.#pumpAt(this.#bucket.nextAt(now), now);
+        if (this.#control.holds(now)) this.#pumpAt(this.#control.probeAt, now);
+        else if (paced) this.#pumpAt(this.#bucket.nextAt(now), now);
         else if (waitsFrom !== undefined) this.#pumpAt(this.#lookahead.nextAt, now);
         return;
       }
@@ -315,13 +316,9 @@ export class Watcher implements LowFollower {
   }
 
   #pumpAt(at: Microseconds, now: Microseconds): void {
-    this.#pumpTimer ??= setTimeout(
-      guard("relay.pump", () => {
-        this.#pumpTimer = undefined;
-        this.pump();
-      }),
-      Math.ceil((at - now) / 1000),
-    );
+    clearTimeout(this.#pumpTimer);
+    const pump = guard("relay.pump", () => this.pump());
+    this.#pumpTimer = setTimeout(pump, Math.max(1, Math.ceil((at - now) / 1000)));
   }
 
   #send({ record, urgent }: WaitingGroup, now: Microseconds): void {

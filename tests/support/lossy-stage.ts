@@ -48,8 +48,10 @@ export interface LossyStageOptions {
 export interface Heard {
   readonly full: number;
   readonly low: number;
-  /** Silence where audio was due. */
+  /** Silence where audio was due, and in pauses. */
   readonly lost: number;
+  /** What the publisher spoke. */
+  readonly spoken: number;
 }
 
 /**
@@ -61,6 +63,8 @@ export class LossyStage {
   readonly counters = new RelayCounters();
   readonly watcher: Watcher;
   readonly path: QuicPath;
+  /** Towards the listener. */
+  readonly down: LinkModel;
   readonly playout = new Playout({ channels: 1, fadeMs: 0.02 });
   now = 1000;
   readonly #full: Track;
@@ -81,7 +85,11 @@ export class LossyStage {
   #reportId = 0;
   #receivedBytes = 0;
   #pulled = 0;
-  #heard = { full: 0, low: 0, lost: 0 };
+  #heard = { full: 0, low: 0, lost: 0, spoken: 0 };
+  /** Media time in pauses, in milliseconds. */
+  #pausesMs = 0;
+  /** When the pause began. */
+  #pausedAt: number | undefined;
 
   private constructor(options: LossyStageOptions) {
     const { down, up, seed, aheadMs, repeat = "auto", low = true } = options;
@@ -89,8 +97,9 @@ export class LossyStage {
     this.#aheadMs = aheadMs ?? 0;
     this.#hasLow = low;
     this.#up = new LinkModel(up, seed + 1);
+    this.down = new LinkModel(down, seed);
     this.path = new QuicPath({
-      down: new LinkModel(down, seed),
+      down: this.down,
       up: this.#up,
       roundTripMs: (down.delayMs ?? 0) + (up.delayMs ?? 0),
       onDatagram: (body) => this.#receive(body),
@@ -166,8 +175,26 @@ export class LossyStage {
       this.#play();
       if (this.#schedule.poll(fromMilliseconds(this.now))) this.#report();
     }
-    const { full, low, lost } = this.#heard;
-    return { full: full - before.full, low: low - before.low, lost: lost - before.lost };
+    const { full, low, lost, spoken } = this.#heard;
+    return {
+      full: full - before.full,
+      low: low - before.low,
+      lost: lost - before.lost,
+      spoken: spoken - before.spoken,
+    };
+  }
+
+  /** Ends an utterance, with what an encoder holds back: silence. */
+  pause(): void {
+    this.#publish({ silent: true });
+    this.#pausedAt = this.now;
+  }
+
+  /** Begins the next utterance: media time went on, and no audio of it is there ahead. */
+  resume(): void {
+    this.#pausesMs += this.now - this.#pausedAt! - this.#ahead;
+    this.#ahead = 0;
+    this.#pausedAt = undefined;
   }
 
   #track(name: string, clock: () => Microseconds): Track {
@@ -199,19 +226,21 @@ export class LossyStage {
 
   /** A group every 20 ms, and a second one each time until it is as far ahead as it should be. */
   #speak(): void {
+    if (this.#pausedAt !== undefined) return;
     this.#publish();
     if (this.#ahead >= this.#aheadMs) return;
     this.#ahead += FRAME_MS;
     this.#publish();
   }
 
-  #publish(): void {
-    const timestamp = fromMilliseconds(this.#sequence * FRAME_MS);
+  #publish({ silent = false } = {}): void {
+    const timestamp = fromMilliseconds(this.#sequence * FRAME_MS + this.#pausesMs);
+    if (!silent) this.#heard.spoken += FRAME_MS;
     const sequence = this.#sequence++;
     for (const name of ["full", "low"] as const) {
       if (name === "low" && !this.#wantsLow) continue;
       const { bytes, level } = RENDITIONS[name];
-      const payload = encodeLegacyFrame({ timestamp, payload: new Uint8Array(bytes).fill(level * 100) });
+      const payload = encodeLegacyFrame({ timestamp, payload: new Uint8Array(bytes).fill(silent ? 0 : level * 100) });
       const track = name === "full" ? this.#full : this.#low;
       const record = track.begin(sequence)!;
       track.push(record, [WireFrame.of(timestamp, payload)]);

@@ -23,6 +23,7 @@ const SMALLEST_VARIANCE_MS = 1;
 const PROBES = 2;
 /** Timeouts in a row without an acknowledgement that empty the window. */
 const PERSISTENT = 3;
+
 interface Packet {
   readonly number: number;
   readonly bytes: number;
