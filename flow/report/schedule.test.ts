@@ -12,9 +12,9 @@ describe("ReportSchedule", () => {
     expect(sent.length).toBe(11);
     expect(schedule.poll(ms(1003))).toBeUndefined();
     schedule.hurry();
-    expect(schedule.nextAt(ms(1004))).toBe(ms(1004));
     expect(schedule.poll(ms(1004))).toMatchObject({ reportId: 11 });
-    expect(schedule.nextAt(ms(1004))).toBe(ms(1104));
+    expect(schedule.poll(ms(1103))).toBeUndefined();
+    expect(schedule.poll(ms(1104))).toBeDefined();
     expect(schedule.poll(ms(9000))).toBeDefined();
     expect(schedule.poll(ms(9050))).toBeUndefined();
   });
@@ -38,11 +38,13 @@ describe("ReportSchedule", () => {
     for (let now = 0; now < 160; now += 20) schedule.arrived(ms(now), { copy: true });
     for (let now = 160; now <= 5000; now += 20) schedule.arrived(ms(now), { copy: false });
     expect(schedule.poll(ms(4950))).toBeDefined();
-    schedule.arrived(ms(4950), { copy: false });
-    expect(schedule.nextAt(ms(4960))).toBe(ms(5000));
-    expect(schedule.poll(ms(5000))).toBeDefined();
+    schedule.arrived(ms(4940), { copy: false });
+    expect(schedule.poll(ms(4989))).toBeUndefined();
+    expect(schedule.poll(ms(4990))).toBeDefined();
     schedule.arrived(ms(5000), { copy: false });
-    expect(schedule.nextAt(ms(5000))).toBe(ms(5100));
+    expect(schedule.poll(ms(5055))).toBeUndefined();
+    expect(schedule.poll(ms(5089))).toBeUndefined();
+    expect(schedule.poll(ms(5090))).toBeDefined();
   });
 
   test("a schedule carries the worst lead of the last 250 ms, and keeps it through a skipped tick", () => {

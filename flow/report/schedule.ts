@@ -1,4 +1,4 @@
-import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { LandingLead } from "./listener-state.js";
 
 /** Options for {@link ReportSchedule}. */
@@ -55,13 +55,6 @@ export class ReportSchedule {
   /** Reports skipped because the datagram queue was backed up. */
   get skipped(): number {
     return this.#skipped;
-  }
-
-  /** When to `poll` next. */
-  nextAt(now: Microseconds): Microseconds {
-    if (this.#urgent) return now;
-    const quickAt = Math.max(this.#polledAt + QUICK, this.#arrivedAt + GAP.from);
-    return microseconds(Math.max(now, this.#isGap(quickAt) ? Math.min(quickAt, this.#dueAt) : this.#dueAt));
   }
 
   /** Records that a group arrived; `copy` when it had come before. */
