@@ -20,7 +20,10 @@ import {
 /** Maximum bytes of a listener's report, including the MoQ datagram header. */
 export const MAX_REPORT_BYTES = 64;
 
-/** One listener's reception, playback and measurements; sent ten times a second as a datagram. */
+/**
+ * One listener's reception, playback and measurements; sent as a datagram ten times a second, and more often while a
+ * path that loses delivers nothing.
+ */
 export interface Report {
   /** {@link broadcastHash} of the broadcast's path, so that a session with several broadcasts is unambiguous. */
   readonly broadcast: number;

@@ -42,8 +42,9 @@ export interface ReporterOptions {
 
 /**
  * Reports to the relay ten times a second, more often while a path that loses delivers nothing, and at once after a
- * rewind and when audio starts: what was received and what was played. Reports begin with the first frame. Our relay answers them. After 3 s without an answer they also go on
- * the listener's own broadcast, which the publisher looks for, until the relay answers.
+ * rewind and when audio starts: what was received and what was played. Reports begin with the first frame. Our relay
+ * answers them. After 3 s without an answer they also go on the listener's own broadcast, which the publisher looks
+ * for, until the relay answers.
  */
 export class Reporter {
   #path: string | undefined;
