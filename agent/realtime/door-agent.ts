@@ -1,6 +1,7 @@
 import { WebSocket } from "ws";
 import { background, InputError, StateError } from "../../base/index.js";
 import type { Publisher, Speech } from "../../publisher/index.js";
+import { tooMuch } from "../backlog.js";
 import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
@@ -40,8 +41,7 @@ export class DoorAgent {
       return this.#take(decodeAgentEvent(message));
     } catch (error) {
       if (!(error instanceof StateError) && !(error instanceof InputError)) throw error;
-      const isFull = error.code === "BUFFER_FULL" || error.code === "QUEUE_FULL";
-      return `${isFull ? "The agent sent more audio than can wait" : "An event of the agent can't be used"}: ${error.message}`;
+      return tooMuch("agent", error) ?? `An event of the agent can't be used: ${error.message}`;
     }
   }
 

@@ -13,6 +13,7 @@ import {
   validate,
 } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
+import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
 import { decodeBotMessage, MAX_MESSAGE_BYTES } from "./bot-message.js";
@@ -239,10 +240,8 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       this.#counters.droppedMs += ms;
-      const isFull = error.code === "BUFFER_FULL" || error.code === "QUEUE_FULL";
-      this.#problem(
-        isFull ? new ProtocolError("BOT_TOO_FAST", `The bot sent more audio than can wait: ${error.message}`) : error,
-      );
+      const fault = tooMuch("bot", error);
+      this.#problem(fault === undefined ? error : new ProtocolError("BOT_TOO_FAST", fault));
     }
     if (this.#rate.take(ms, now))
       this.#problem(
