@@ -126,7 +126,7 @@ export class PlaybackClock {
   }
 
   get holding(): boolean {
-    return this.#starvation.rebuffering || (this.#starvation.starving && this.patience > 0);
+    return this.#starvation.starving && this.patience > 0;
   }
 
   /**
@@ -291,12 +291,12 @@ export class PlaybackClock {
   }
 
   /**
-   * Applies a rewind. Returns true when the playhead was past `from`: then all old audio is stale and the next frame
-   * sets the playhead, at most once per rewind. Where audio is sent ahead it begins within `jitterMs` then, whatever
-   * the delay was: later frames arrive faster than they play, and soon cover any jitter.
+   * Applies a rewind; what is left in front of it plays at once. Returns true when the playhead was past `from`: then the
+   * next frame sets it, at most once per rewind, and begins within `jitterMs` where audio is sent ahead.
    */
   rewind({ discontinuity, from }: ClockRewind): boolean {
     if (this.#rewind?.discontinuity !== discontinuity) this.#rewind = { discontinuity, moved: false };
+    this.#starvation.stopRebuffering();
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#free = undefined;

@@ -32,7 +32,7 @@ export const CONTIGUOUS_FRAMES = 24;
  * Audio to wait for after the first underrun of an utterance, so that it does not break off again at once; twice as much
  * after each further one. A source a fifth slower than real time then breaks off a few times and not at every chunk.
  */
-const REBUFFER_FRAMES = { first: framesIn(40), most: framesIn(640) };
+const REBUFFER_FRAMES = { first: framesIn(40), most: framesIn(320) };
 
 /** The playhead's wait after an underrun, until enough audio is there; all times are frames at 48 kHz. */
 class Rebuffering {
@@ -89,11 +89,6 @@ export class StarvationMeter {
     return this.#current?.isPause ?? false;
   }
 
-  /** Whether the playhead was waiting after an underrun when {@link rebuffers} was last asked. */
-  get rebuffering(): boolean {
-    return this.#rebuffering.waits;
-  }
-
   /** Frames that the playhead has waited since then. */
   get waited(): number {
     return this.#current?.waited ?? 0;
@@ -120,9 +115,14 @@ export class StarvationMeter {
     return this.#rebuffering.goesOn(ready, now);
   }
 
+  /** Ends the wait after an underrun. */
+  stopRebuffering(): void {
+    this.#rebuffering.reset();
+  }
+
   /** Time passes; the playhead waited in `waited` of it. */
   pass(frames: number, waited: number): void {
-    if (this.rebuffering) this.#underrunFrames += waited;
+    if (this.#rebuffering.waits) this.#underrunFrames += waited;
     const current = this.#current;
     if (!current) return;
     current.frames += frames;
