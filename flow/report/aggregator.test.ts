@@ -169,6 +169,21 @@ describe("ReportAggregator", () => {
     expect([next.aggregateId, next.worstLead]).toEqual([1, undefined]);
   });
 
+  test("a listener that waits with audio left counts as the earliest for a moment, and a paused one does not", () => {
+    const aggregator = new ReportAggregator({ broadcast: 1 });
+    const at = (seconds: number, waits: boolean) => {
+      const clientTimeMs = seconds * 1000;
+      aggregator.fold(report({ session: 1, clientTimeMs, playhead: fromSeconds(seconds) }), fromSeconds(seconds));
+      const behind = { session: 2, clientTimeMs, playhead: fromSeconds(9), bufferedMs: 150, playing: !waits };
+      aggregator.fold(report(behind), fromSeconds(seconds));
+      return aggregator.aggregate(fromSeconds(seconds), { group: 1, bytes: 0 }).earliest;
+    };
+    expect(at(9.3, false)).toBe(fromSeconds(9));
+    expect(at(9.6, true)).toBe(fromSeconds(9));
+    expect(at(10, true)).toBe(fromSeconds(9));
+    expect(at(10.2, true)).toBe(fromSeconds(10.2));
+  });
+
   test("the aggregator drops silent listeners, refuses and counts misfits, and lets no listener speak for another", () => {
     const aggregator = new ReportAggregator({ broadcast: 1, maxListeners: 2 });
     expect(aggregator.latestPlayhead(microseconds(0))).toBeUndefined();

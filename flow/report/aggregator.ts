@@ -49,6 +49,8 @@ const MAX_WORSE: Microseconds = fromMilliseconds(500);
 const LEAD_MEMORY: Microseconds = fromSeconds(2);
 /** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;
+/** How long a listener may wait with audio left before it counts as paused. */
+const WAITS = fromMilliseconds(800);
 
 /**
  * Relay side: folds the reports of all listeners of one broadcast into one aggregate for the publisher. The relay sends
@@ -238,10 +240,14 @@ export class ReportAggregator {
     if (all.length === 0) return undefined;
     // A paused player says nothing about the others' positions, so it counts only when none plays. One that waits for
     // audio counts: otherwise a single claim to play could keep all waiting listeners from ever getting any.
-    const there = all.filter(({ state }) => state.playing || (state.latest?.report.bufferedMs ?? 0) < DRY_MS);
+    const isDry = (state: ListenerState) => (state.latest?.report.bufferedMs ?? 0) < DRY_MS;
+    // One that stopped a moment ago, with audio left, only waits for more of it.
+    const plays = (state: ListenerState) =>
+      state.playing || (!isDry(state) && now - (state.lastPlayed ?? Number.NEGATIVE_INFINITY) < WAITS);
+    const there = all.filter(({ state }) => plays(state) || isDry(state));
     const counted = there.length > 0 ? there : all;
     const latest = Math.max(...counted.map(({ playhead }) => playhead));
-    const playing = counted.filter(({ state, playhead }) => state.playing && playhead >= latest - MAX_LAG);
+    const playing = counted.filter(({ state, playhead }) => plays(state) && playhead >= latest - MAX_LAG);
     const earliest = Math.min(latest, ...(playing.length > 0 ? playing : counted).map(({ playhead }) => playhead));
     return { earliest: microseconds(Math.max(earliest, latest - MAX_LAG, 0)), latest: microseconds(latest) };
   }

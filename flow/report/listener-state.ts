@@ -42,6 +42,7 @@ export class ListenerState {
   readonly #clock = new PlayheadClock();
   #latest: StampedReport | undefined;
   #lastHeard: Microseconds = microseconds(0);
+  #lastPlayed: Microseconds | undefined;
   #receivedBytes = 0;
   #receivedGroup: number | undefined;
   #worst: LandingLead | undefined;
@@ -79,6 +80,7 @@ export class ListenerState {
     // A long-running player may omit the rewind's times to stay within 64 bytes; they hold until the next rewind.
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
+    if (report.playing) this.#lastPlayed = arrival;
     this.#latest = Object.freeze({ report, arrival, staleness });
     return { newest: true, rewindApplied };
   }
@@ -91,6 +93,11 @@ export class ListenerState {
   /** Arrival of the last report. */
   get lastHeard(): Microseconds {
     return this.#lastHeard;
+  }
+
+  /** Arrival of the last report that said it was playing. */
+  get lastPlayed(): Microseconds | undefined {
+    return this.#lastPlayed;
   }
 
   /** Largest `receivedBytes` of any report. */

@@ -126,7 +126,7 @@ export class PlaybackClock {
   }
 
   get holding(): boolean {
-    return this.#starvation.starving && this.patience > 0;
+    return this.#starvation.rebuffering || (this.#starvation.starving && this.patience > 0);
   }
 
   /**

@@ -89,6 +89,11 @@ export class StarvationMeter {
     return this.#current?.isPause ?? false;
   }
 
+  /** Whether the playhead was waiting after an underrun when {@link rebuffers} was last asked. */
+  get rebuffering(): boolean {
+    return this.#rebuffering.waits;
+  }
+
   /** Frames that the playhead has waited since then. */
   get waited(): number {
     return this.#current?.waited ?? 0;

@@ -1,5 +1,5 @@
 import type * as Moq from "@kixelated/moq";
-import { race } from "../../base/index.js";
+import { race, sleep } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
 import { followTrack, type TrackEvent } from "../../transport/moq.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
@@ -25,6 +25,9 @@ export interface FollowTrackOptions {
   readonly maxOpenGroups?: number;
 }
 
+/** Delays before subscribing again to a track that ended before its first frame, doubled each time. */
+const AGAIN_MS = { first: 250, most: 4000 };
+
 /** A broadcast while it is available. */
 export class OpenBroadcast {
   /** Aborts when the broadcast or the session is gone. */
@@ -36,7 +39,10 @@ export class OpenBroadcast {
     this.signal = signal;
   }
 
-  /** Follows a track until it ends in order, is no longer wanted, or the broadcast is gone; see `followTrack`. */
+  /**
+   * Follows a track until it ends in order, is no longer wanted, or the broadcast is gone; see `followTrack`. A track that
+   * ends before its first frame may be the last one of that name: it subscribes again.
+   */
   async *follow(name: string, { signal, ...options }: FollowTrackOptions): AsyncGenerator<TrackEvent, void> {
     const stop = new AbortController();
     const end = (): void => stop.abort();
@@ -44,7 +50,15 @@ export class OpenBroadcast {
     if (signals.some(({ aborted }) => aborted)) return;
     for (const each of signals) each.addEventListener("abort", end);
     try {
-      yield* followTrack(this.#broadcast, name, { ...options, signal: stop.signal });
+      let isEmpty = true;
+      for (let waitMs = AGAIN_MS.first; isEmpty; waitMs = Math.min(2 * waitMs, AGAIN_MS.most)) {
+        for await (const event of followTrack(this.#broadcast, name, { ...options, signal: stop.signal })) {
+          isEmpty &&= event.kind !== "frame";
+          yield event;
+        }
+        if (stop.signal.aborted || this.#broadcast.closed.peek() !== undefined) return;
+        if (isEmpty) await sleep(waitMs, stop.signal);
+      }
     } finally {
       for (const each of signals) each.removeEventListener("abort", end);
     }
