@@ -423,26 +423,23 @@ test.concurrent("a publisher mixes the denoised and raw audio of its lead again 
   await using stage = new Stage();
   const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
   const { ear, publisher } = await setUp(stage, { source: await speech(4), aheadMs: 5000, model });
-  // A machine that is too slow passes audio through at first.
+  // A machine that is too slow passes audio through.
   const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
   await until("all of it rendered and sent", () => ear.heard.length >= 190 && rendered() >= 400);
   const { denoisedHops } = publisher.stats();
   expect(denoisedHops).toBeGreaterThan(0);
   const decoder = await createDecoder({ channels: 1 });
-  const level = (frames: Heard[], from: number) => {
-    const audio = frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]);
-    return strength(Float32Array.from(audio.slice(from, from + 9600)), 440);
+  const levels = (epoch: number) => {
+    const frames = ear.heard.filter(({ sequence }) => epochOf(sequence) === epoch);
+    const audio = Float32Array.from(frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
+    const starts = Array.from({ length: Math.min(17, Math.floor(audio.length / 9600) - 1) }, (_, i) => 4800 + 9600 * i);
+    return starts.map((from) => strength(audio.subarray(from, from + 9600), 440));
   };
-  const denoised = level(
-    ear.heard.filter(({ sequence }) => epochOf(sequence) === 0),
-    150_000,
-  );
+  // What a busy machine passed through is as loud as the raw sound.
+  const denoised = Math.min(...levels(0));
   publisher.set({ strength: 0 });
   await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
-  const raw = level(
-    ear.heard.filter(({ sequence }) => epochOf(sequence) === 1),
-    4800,
-  );
+  const raw = levels(1)[0]!;
   expect(raw).toBeGreaterThan(0.27);
   expect(denoised).toBeLessThan(raw * 0.95);
   expect(publisher.stats().denoisedHops).toBe(denoisedHops);
