@@ -16,7 +16,7 @@ export class EchoRoom implements AsyncDisposable {
     this.#folder = folder;
   }
 
-  /** Starts PulseAudio, of Debian's package `pulseaudio`; undefined where there is none. */
+  /** Starts PulseAudio (Debian package `pulseaudio`); undefined where it is not installed. */
   static async open(): Promise<EchoRoom | undefined> {
     try {
       execFileSync("pulseaudio", ["--version"], { stdio: "ignore" });

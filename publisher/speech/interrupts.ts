@@ -64,7 +64,7 @@ export interface InterruptsOptions {
   readonly heardLimitMs?: number | undefined;
 }
 
-/** Wait for the reports; so much further, at most, may a listener have played by then. */
+/** How long an interrupt waits for reports, in milliseconds. A listener plays at most that much more meanwhile. */
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;

@@ -40,7 +40,7 @@ function retained(): Retained {
 
 async function until(condition: () => boolean): Promise<void> {
   for (const deadline = performance.now() + 60_000; !condition(); await delay(1))
-    if (performance.now() > deadline) throw new Error("It never came to it.");
+    if (performance.now() > deadline) throw new Error("The condition did not come true within a minute.");
 }
 
 /** A publisher and a listener of one track, each with a session of its own to a relay. */
@@ -62,7 +62,7 @@ class Stage {
       return Connection.connect(opened.url, { transport: toWebTransport(opened) });
     };
     const broadcast = new Broadcast.Producer();
-    // Little is kept for who comes late, so that little is left to be counted.
+    // The relay keeps few groups for late joiners, so that few are left to count.
     const track = broadcast.createTrack("audio", { timescale: Time.Timescale.MICRO, latencyMax: 50 });
     (await session()).publish(NAME, broadcast);
     const stage = new Stage(track);

@@ -40,8 +40,8 @@ export class OpenBroadcast {
   }
 
   /**
-   * Follows a track until it ends in order, is no longer wanted, or the broadcast is gone; see `followTrack`. A track that
-   * ends before its first frame may be the last one of that name: it subscribes again.
+   * Follows a track until it ends in order, is no longer wanted, or the broadcast is gone; see `followTrack`. A track
+   * that ends before its first frame may be an earlier one of that name, so this subscribes again.
    */
   async *follow(name: string, { signal, ...options }: FollowTrackOptions): AsyncGenerator<TrackEvent, void> {
     const stop = new AbortController();

@@ -25,7 +25,7 @@ export interface HistoryCalls {
 }
 
 const LOWEST = 19;
-/** The check runs at so much less than what is played beside it. */
+/** By how many steps the check lowers its priority, below what another process plays. */
 const CHECK_BELOW = 10;
 
 serve<HistoryCalls>({
