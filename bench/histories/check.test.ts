@@ -43,6 +43,7 @@ function recording(...played: Played[]): Recording {
     index: Float64Array.from(turns.flat()),
     claims: [{ at: 100 * MS, playing: false, state: "ready", underruns: 0 }],
     flushes: [],
+    record: [],
   };
 }
 

@@ -18,6 +18,7 @@ interface Options {
   readonly untilBroken: boolean;
   readonly prove: boolean;
   readonly replay?: string;
+  readonly keep?: string;
 }
 
 function whole(text: string): number {
@@ -26,10 +27,10 @@ function whole(text: string): number {
   return value;
 }
 
-async function play(history: History): Promise<Verdict> {
+async function play(history: History, folder?: string): Promise<Verdict> {
   const process = await startRemote<HistoryCalls>(new URL("./processes/history.ts", import.meta.url));
   try {
-    return await process.calls.run(history);
+    return await process.calls.run(history, folder);
   } finally {
     process.end();
   }
@@ -65,14 +66,14 @@ function read(file: string): History {
   return JSON.parse(readFileSync(file, "utf8"), (_, value) => (value === "Infinity" ? Infinity : value)) as History;
 }
 
-async function replay(file: string): Promise<number> {
+async function replay(file: string, folder?: string): Promise<number> {
   const history = read(file);
-  const verdict = await play(history);
+  const verdict = await play(history, folder);
   print(history, verdict);
   return verdict.violations.length === 0 ? 0 : 1;
 }
 
-async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBroken }: Options): Promise<number> {
+async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBroken, keep }: Options): Promise<number> {
   const bar = new cliProgress.SingleBar(
     { format: "histories [{bar}] {value}/{total}, {broken} broken", stream: process.stderr },
     cliProgress.Presets.legacy,
@@ -83,7 +84,7 @@ async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBrok
   const worker = async (): Promise<void> => {
     while (next < count && !(untilBroken && broken.length > 0)) {
       const history = drawHistory(seed + next++, seconds * 1000);
-      let verdict = await play(history);
+      let verdict = await play(history, keep);
       if (verdict.violations.length > 0) {
         broken.push(history.seed);
         let shortest = history;
@@ -113,10 +114,11 @@ const program = new Command("npm run histories --")
   .option("--parallel <n>", "how many at once", whole, 1)
   .option("--shrink <n>", "runs to spend on a shorter history of one that fails", whole, 0)
   .option("--replay <file>", "play one history again, as a failure printed it")
+  .option("--keep <folder>", "keep the recordings of what breaks a promise, in a folder for each seed")
   .option("--until-broken", "stop at the first history that breaks a promise", false)
   .option("--prove", "put each known fault back into a copy of the code, and show that it is found", false)
   .action(async (options: Options) => {
-    if (options.replay !== undefined) process.exitCode = await replay(options.replay);
+    if (options.replay !== undefined) process.exitCode = await replay(options.replay, options.keep);
     else process.exitCode = await (options.prove ? prove(options) : runAll(options));
   });
 

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { PlayedRun } from "../../watch/index.js";
 import { sharedClock } from "../support/clock.js";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
 import type { Health, HealthCalls } from "./health.js";
@@ -46,6 +47,8 @@ export interface Recording {
   readonly index: Float64Array;
   readonly claims: readonly Claim[];
   readonly flushes: readonly Flush[];
+  /** What its speaker pulled, run by run. */
+  readonly record: readonly Readonly<PlayedRun>[];
 }
 
 /** All that happened in a run of a history. */
@@ -392,6 +395,7 @@ class Stage {
   async #collect(actor: ListenerActor): Promise<void> {
     const claims = (await this.#ask(actor, (calls) => calls.claims())) ?? [];
     const flushes = (await this.#ask(actor, (calls) => calls.flushes())) ?? [];
+    const record = (await this.#ask(actor, (calls) => calls.record())) ?? [];
     const bytes = await readFile(actor.recording).catch(() => Buffer.alloc(0));
     const index = await readFile(`${actor.recording}.index`).catch(() => Buffer.alloc(0));
     const words = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~1)));
@@ -405,6 +409,7 @@ class Stage {
       index: new Float64Array(entries),
       claims,
       flushes,
+      record,
     });
   }
 }

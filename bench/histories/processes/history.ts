@@ -4,6 +4,7 @@ import { serve } from "../../support/remote.js";
 import { check, type Violation } from "../check.js";
 import type { Health } from "../health.js";
 import type { History } from "../history.js";
+import { keep } from "../keep.js";
 import { play } from "../stage.js";
 
 /** What came of a history. */
@@ -20,8 +21,8 @@ export interface Verdict {
  * a lower priority, since it has time and another history may be playing.
  */
 export interface HistoryCalls {
-  /** Plays a history and checks it. */
-  run(history: History): Promise<Verdict>;
+  /** Plays a history and checks it. What broke a promise leaves its recordings in `folder`. */
+  run(history: History, folder?: string): Promise<Verdict>;
 }
 
 const LOWEST = 19;
@@ -29,9 +30,11 @@ const LOWEST = 19;
 const CHECK_BELOW = 10;
 
 serve<HistoryCalls>({
-  run: async (history) => {
+  run: async (history, folder) => {
     const run = await play(history);
     setPriority(Math.min(LOWEST, getPriority() + CHECK_BELOW));
-    return { violations: check(run), startedAt: run.startedAt, health: run.health };
+    const violations = check(run);
+    if (folder !== undefined && violations.length > 0) await keep(folder, run);
+    return { violations, startedAt: run.startedAt, health: run.health };
   },
 });

@@ -1,6 +1,6 @@
 import "../../../base/polyfills.js";
 import { openSync, writeSync } from "node:fs";
-import { Listener, type ListenerStats } from "../../../watch/index.js";
+import { Listener, type ListenerStats, type PlayedRun } from "../../../watch/index.js";
 import { sharedClock } from "../../support/clock.js";
 import { serve } from "../../support/remote.js";
 import { ClockJump } from "../clock-jump.js";
@@ -34,6 +34,8 @@ export interface ListenerCalls extends HealthCalls {
   claims(): Claim[];
   /** The rewinds it applied. */
   flushes(): Flush[];
+  /** What its speaker pulled. */
+  record(): readonly Readonly<PlayedRun>[];
   /** Moves the system clock of this process. */
   jump(milliseconds: number): void;
 }
@@ -96,5 +98,6 @@ serve<ListenerCalls>({
   health: watchHealth(() => listener?.stats() ?? {}),
   claims: () => claims,
   flushes: () => flushes,
+  record: () => open().record,
   jump: (milliseconds) => clock.by(milliseconds),
 });
