@@ -11,9 +11,8 @@ export {
   type Ticket,
   TicketQueue,
 } from "./audio/audio-pipeline.js";
-export { loadOpus, opusFrames } from "./audio/opus.js";
+export type { ClockRewind } from "./audio/generations.js";
 export {
-  type ClockRewind,
   PlaybackClock,
   type PlaybackClockOptions,
   type PlaybackCounters,
@@ -42,6 +41,7 @@ export type {
   ControllerState,
   ControllerStats,
 } from "./control/controller-options.js";
+export { loadOpus, opusFrames } from "./decoders/opus.js";
 export { Listener } from "./listener.js";
 export type { ListenerEvents, ListenerOptions, ListenerStats } from "./listener-options.js";
 export type { ListenerLanding, ListenerRewind, ListenerState } from "./options.js";

@@ -13,7 +13,7 @@ import {
 import { REPORT_RECORDS, ReportStreamWriter } from "../flow/report/index.js";
 import { openMoq, Reconnector, reach, type Session, validateClient } from "../transport/index.js";
 import { Playout } from "./audio/playout.js";
-import { softwareDecoders } from "./audio/software-decoders.js";
+import { softwareDecoders } from "./decoders/software-decoders.js";
 import { LISTENER_RULES, type ListenerEvents, type ListenerOptions, type ListenerStats } from "./listener-options.js";
 import { EarlyPlayout } from "./output/early-playout.js";
 import { type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";

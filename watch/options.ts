@@ -2,7 +2,7 @@ import type * as Moq from "@kixelated/moq";
 import type { Clock, Logger, Microseconds } from "../base/index.js";
 import type { AudioOutput } from "./audio/audio-pipeline.js";
 import type { Playout } from "./audio/playout.js";
-import type { AudioDecoders } from "./audio/switchable-decoder.js";
+import type { AudioDecoders } from "./decoders/switchable-decoder.js";
 import type { VideoClock } from "./video/video-pipeline.js";
 import type { VideoDecoders } from "./video/video-player.js";
 

@@ -10,7 +10,7 @@ import {
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../container/index.js";
 import type { TrackEvent } from "../transport/moq.js";
 import { AudioPipeline } from "./audio/audio-pipeline.js";
-import { SwitchableDecoder } from "./audio/switchable-decoder.js";
+import { SwitchableDecoder } from "./decoders/switchable-decoder.js";
 import type { ListenerState, PlayerEvent, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
 import { Feedback } from "./report/feedback.js";
 import { Reporter } from "./report/reporter.js";

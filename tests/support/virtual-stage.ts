@@ -17,9 +17,9 @@ import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
 import { VoiceTrack } from "../../publisher/tracks/voice-track.js";
 import { Wake } from "../../publisher/wake.js";
 import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
-import { openPcm } from "../../watch/audio/pcm.js";
 import { Playout } from "../../watch/audio/playout.js";
 import { QUANTUM_FRAMES } from "../../watch/audio/samples.js";
+import { openPcm } from "../../watch/decoders/pcm.js";
 import { gapOf } from "../../watch/tracks/track-feed.js";
 
 const QUANTUM = (QUANTUM_FRAMES * 1000) / 48_000;

@@ -272,15 +272,16 @@ export class AudioPipeline {
     }
     this.#before = ticket;
     this.#last = ticket;
-    const lead = this.#output.arrive(timestamp);
+    const start = framesAt(timestamp);
+    const hole = this.#end === undefined ? 0 : start - this.#end;
+    // Where no group is missing, the publisher left the time out: its encoder continued, and so does the decoder.
+    const isLost = before !== undefined && sequence > before.sequence + 1;
+    const lead = this.#output.arrive(timestamp, hole > 0 && !isLost);
     if (lead < -TOO_LATE) {
       this.#end = undefined;
       return;
     }
-    const start = framesAt(timestamp);
-    // Where no group is missing, the publisher left the time out: its encoder continued, and so does the decoder.
-    const isLost = before !== undefined && sequence > before.sequence + 1;
-    const gap = this.#end === undefined || !isLost ? 0 : start - this.#end;
+    const gap = isLost ? hole : 0;
     try {
       if (gap > 0 && gap <= framesAt(MAX_CONCEALED) && this.#decoder.conceal) {
         this.#decoder.conceal(gap, payload, { ...ticket, timestamp: timestampAt(this.#end ?? start) });

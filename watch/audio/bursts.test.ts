@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromMilliseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
+import { openPcm } from "../decoders/pcm.js";
 import { gapOf } from "../tracks/track-feed.js";
 import { AudioPipeline } from "./audio-pipeline.js";
-import { openPcm } from "./pcm.js";
 import { Playout } from "./playout.js";
 import { framesAt, QUANTUM_FRAMES } from "./samples.js";
 

@@ -1,5 +1,13 @@
 import type { Microseconds } from "../../base/index.js";
 
+/** A rewind of the track that sets the playhead. */
+export interface ClockRewind {
+  /** Number of rewinds of the track so far; a repeated number refines the rewind. */
+  readonly discontinuity: number;
+  /** Everything from here on is stale. */
+  readonly from: Microseconds;
+}
+
 /** Rewinds remembered; packets that entered a decoder this many rewinds ago have long come out. */
 const MAX_CUTS = 64;
 

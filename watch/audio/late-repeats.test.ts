@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { fromMilliseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/index.js";
+import { openPcm } from "../decoders/pcm.js";
 import { gapOf } from "../tracks/track-feed.js";
 import { AudioPipeline } from "./audio-pipeline.js";
-import { openPcm } from "./pcm.js";
 import { Playout } from "./playout.js";
 import { framesAt, millisecondsIn, QUANTUM_FRAMES } from "./samples.js";
 

@@ -1,5 +1,7 @@
 import { InputError, type Microseconds, microseconds } from "../../base/index.js";
 import { ArrivalStats } from "../report/arrival-stats.js";
+import { BroadcastLag, type PublisherTraits, REACH_FRAMES } from "./broadcast-lag.js";
+import type { ClockRewind } from "./generations.js";
 import { JitterTarget, type JitterTargetOptions, MARGIN_FRAMES } from "./jitter-target.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
 import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
@@ -13,24 +15,6 @@ export interface PlaybackClockOptions extends JitterTargetOptions {
    * marks no pauses, however late, because its media time may stand still in them. Default 1000.
    */
   readonly maximumHoldMs?: number;
-}
-
-/** Properties of the publisher that matter to a playhead. */
-export interface PublisherTraits {
-  /** Whether it marks intended pauses. */
-  readonly marksPauses: boolean;
-  /** How far ahead of the playhead it sends at most, in milliseconds; undefined where unknown. */
-  readonly aheadMs?: number | undefined;
-  /** Whether there is audio that the playhead may wait for. Default true. */
-  readonly sendsAudio?: boolean;
-}
-
-/** A rewind of the track that sets the playhead. */
-export interface ClockRewind {
-  /** Number of rewinds of the track so far; a repeated number refines the rewind. */
-  readonly discontinuity: number;
-  /** Everything from here on is stale. */
-  readonly from: Microseconds;
 }
 
 /** Running totals of a {@link PlaybackClock}. */
@@ -49,14 +33,6 @@ export interface PlaybackCounters {
 
 /** Late frames in a row, and the time over which they came, after which the playhead is set to them. */
 const LATE = { times: 25, span: framesIn(400) };
-/** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
-const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
-/** New audio is sent as early as it may be: where it is further ahead than this, the playhead is behind others. */
-const IDLE_FRAMES = framesIn(250);
-/** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
-const AHEAD = { times: 3, span: framesIn(100) };
-/** A frame further ahead than this belongs to another timeline. */
-const REACH_FRAMES = framesIn(30_000);
 
 /**
  * The playhead, shared by audio and video but set by one of them, the audio where there is any. So a rewind of both
@@ -82,9 +58,10 @@ export class PlaybackClock {
   /** End of the last audio heard: the playhead never goes back behind it. */
   #heard: number | undefined;
   readonly #late = new Streak(LATE);
-  readonly #ahead = new Streak(AHEAD);
-  #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
+  readonly #lag = new BroadcastLag();
   #elapsed = 0;
+  /** First frame behind the latest pause that the publisher intended. */
+  #opening: number | undefined;
   readonly #arrivals = new ArrivalStats();
   #live = false;
   #sendsAudio = true;
@@ -191,10 +168,11 @@ export class PlaybackClock {
 
   /**
    * Takes a media frame of the track that sets the playhead, in playing order, once it is ready. Returns its lead,
-   * which is negative when it is late.
+   * which is negative when it is late. `afterPause`: the publisher left out the time before it.
    */
-  arrive(timestamp: Microseconds): Microseconds {
+  arrive(timestamp: Microseconds, afterPause = false): Microseconds {
     const frame = framesAt(timestamp);
+    if (afterPause) this.#opening = frame;
     if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
@@ -213,18 +191,19 @@ export class PlaybackClock {
     this.#jitter.clear();
   }
 
-  setPublisher({ marksPauses, aheadMs, sendsAudio = true }: PublisherTraits): void {
+  setPublisher(publisher: PublisherTraits): void {
+    const { marksPauses, sendsAudio = true } = publisher;
     this.#starvation.marked = marksPauses;
-    this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
+    this.#lag.setPublisher(publisher);
     this.#sendsAudio = sendsAudio;
   }
 
   /** Takes a group's first frame on arrival, whether or not it is to be decoded yet. */
   landed(timestamp: Microseconds): void {
-    this.#keepUp(framesAt(timestamp));
+    const frame = framesAt(timestamp);
+    this.#keepUp(frame);
     // Earlier groups were sent in no order that would say anything about the path.
     if (!this.#live || !this.started) return;
-    const frame = framesAt(timestamp);
     this.#arrivals.note(this.#elapsed, this.#elapsed - frame, frame < this.#position);
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return;
@@ -239,7 +218,7 @@ export class PlaybackClock {
    */
   lost(frames: number): void {
     this.#elapsed += frames;
-    if (this.#free !== undefined && frames >= JUMP_FRAMES.still)
+    if (this.#free !== undefined && this.#lag.stalled(frames, this.#elapsed))
       this.#jumpTo(this.#position + frames, this.#anchorTarget + this.#held);
   }
 
@@ -279,9 +258,12 @@ export class PlaybackClock {
   }
 
   /**
-   * In a pause of `gap` frames, makes up for time spent waiting, as far as arrivals allow. Returns the frames skipped.
+   * In a pause of `gap` frames, makes up for time spent waiting, as far as arrivals allow, and for all time by which the
+   * playhead is behind others. Returns the frames skipped.
    */
   catchUp(gap: number): number {
+    const next = this.#position + gap;
+    if (next === this.#opening && this.#isBehind(next)) return this.#endPause(next);
     const latest = this.#live ? this.#arrivals.latest() : undefined;
     const delay = latest === undefined ? this.#anchorTarget + this.#held : this.#elapsed - this.#position;
     const slack = delay - (latest ?? this.#jitter.latest ?? 0) - MARGIN_FRAMES;
@@ -299,8 +281,9 @@ export class PlaybackClock {
     this.#starvation.stopRebuffering();
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
-    this.#free = undefined;
     this.#starvation.forget();
+    if (this.#lag.wasRewoundMeanwhile(this.#position - framesAt(from), this.#elapsed)) return true;
+    this.#free = undefined;
     if (!this.#live) {
       this.#jitter.clear();
       this.#jitter.lower();
@@ -335,7 +318,7 @@ export class PlaybackClock {
     this.#starvation.forget();
     this.#heard = undefined;
     this.#late.break();
-    this.#ahead.break();
+    this.#lag.clear();
     this.#anchor = frame;
     this.#anchorTarget = this.#jitter.frames;
     this.#free = frame - this.#jitter.frames;
@@ -368,21 +351,35 @@ export class PlaybackClock {
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
-    // A pause leaves nothing to make up, and later frames are measured against the first one after it.
-    const soonest = frame - this.#jitter.frames;
-    const isBehind = this.#starvation.marked && soonest - this.#position > IDLE_FRAMES;
+    this.#endPause(frame);
+  }
+
+  /** Whether the first frame of an utterance is there so early that the playhead must be behind others. */
+  #isBehind(frame: number): boolean {
+    const early = frame - this.#jitter.frames - this.#position;
+    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early);
+  }
+
+  /**
+   * A pause leaves nothing to make up, and later frames are measured against the first one after it. Returns the frames
+   * skipped.
+   */
+  #endPause(frame: number): number {
+    const before = this.#position;
+    const isBehind = this.#isBehind(frame);
     this.#jumps += Number(isBehind);
-    this.#free = isBehind ? soonest : this.#position;
+    this.#free = isBehind ? frame - this.#jitter.frames : before;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
     this.#jitter.clear();
+    return this.#free - before;
   }
 
   /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is that far behind. */
   #keepUp(frame: number): void {
-    const limit = (this.#live ? this.#jitter.frames : this.#maximumLead) + JUMP_FRAMES.behind;
-    if (this.#free === undefined || frame - this.#position <= limit) this.#ahead.break();
-    else if (this.#ahead.note(this.#elapsed)) this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
+    const delay = this.#live ? this.#jitter.frames : undefined;
+    if (this.#free !== undefined && this.#lag.landed(frame - this.#position, this.#elapsed, delay))
+      this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
   }
 
   #jumpTo(position: number, target: number): void {
@@ -391,7 +388,7 @@ export class PlaybackClock {
     this.#held = 0;
     this.#anchorTarget = target;
     this.#heard = position;
-    this.#ahead.break();
+    this.#lag.clear();
     this.#starvation.forget();
     this.#arrivals.clear();
     this.#jitter.clear();

@@ -340,3 +340,66 @@ test("one rewind sets the playhead once, however often it is refined, and the ne
   expect(from(350, 2)).toBe(true);
   expect(clock.counters.anchors).toBe(2);
 });
+
+test("a listener that stalled through rewinds goes on where the others are", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  for (let index = 0; index < 100; index++) bench.packet(0, index * PACKET_MS);
+  // At 1000 ms it is at 920 ms, and then stalls for 6 s. Others were interrupted twice meanwhile, at 1500 and 4000 ms.
+  bench.at(1000, () => {
+    bench.playout.lost(framesIn(6000));
+    bench.rewind(1500);
+    for (let index = 75; index < 200; index++) bench.deliver(fromMilliseconds(index * PACKET_MS), 1);
+    bench.rewind(4000);
+    for (let index = 200; index < 500; index++) bench.deliver(fromMilliseconds(index * PACKET_MS), 2);
+  });
+  bench.runTo(1500);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 920, 80],
+    [2, 6920, 7421, 1000],
+  ]);
+  expect(bench.playout.counters).toMatchObject({ staleMs: 0, jumps: 1 });
+});
+
+test("an interrupt right after a stall takes a listener back as any other", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  for (let index = 0; index < 200; index++) bench.packet(0, index * PACKET_MS);
+  bench.at(1000, () => bench.playout.lost(framesIn(1500)));
+  bench.at(1200, () => bench.rewind(2500));
+  for (let index = 125; index < 200; index++) bench.packet(1250, index * PACKET_MS, 1);
+  bench.runTo(1500);
+  expect(bench.stretches().at(-1)).toEqual([1, 2500, 2671, 1331]);
+});
+
+test("a listener that is behind others ends a pause early although the audio after it was there before", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS, 0, index === 49 ? 0 : 0.5);
+  // While it plays the first utterance, the next one is there: others had heard the first one long before.
+  bench.at(900, () => {
+    bench.playout.arrive(fromMilliseconds(3000), true);
+    for (let index = 150; index < 200; index++) bench.deliver(fromMilliseconds(index * PACKET_MS), 0);
+  });
+  bench.runTo(2000);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 1000, 80],
+    [0, 3000, 3840, 1160],
+  ]);
+  expect(bench.playout.counters).toMatchObject({ jumps: 1, underruns: 0 });
+});
+
+test("a hole that is not a pause is not skipped, and neither is a short pause", () => {
+  for (const [nextMs, afterPause] of [
+    [3000, false],
+    [1300, true],
+  ] as const) {
+    const bench = new Bench({ jitterMs: 80 });
+    bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
+    for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS, 0, index === 49 ? 0 : 0.5);
+    bench.at(900, () => {
+      bench.playout.arrive(fromMilliseconds(nextMs), afterPause);
+      bench.deliver(fromMilliseconds(nextMs), 0);
+    });
+    bench.runTo(4000);
+    expect(bench.stretches().at(-1)).toEqual([0, nextMs, nextMs + PACKET_MS, nextMs + 80]);
+  }
+});

@@ -1,12 +1,8 @@
 import type { Microseconds } from "../../base/index.js";
+import type { PublisherTraits } from "./broadcast-lag.js";
 import { CatchUp } from "./catch-up.js";
-import {
-  type ClockRewind,
-  PlaybackClock,
-  type PlaybackClockOptions,
-  type PlaybackCounters,
-  type PublisherTraits,
-} from "./playback-clock.js";
+import type { ClockRewind } from "./generations.js";
+import { PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback-clock.js";
 import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./sample-ring.js";
 import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
 
@@ -158,8 +154,8 @@ export class Playout {
   }
 
   /** See {@link PlaybackClock.arrive}. */
-  arrive(timestamp: Microseconds): Microseconds {
-    const lead = this.clock.arrive(timestamp);
+  arrive(timestamp: Microseconds, afterPause?: boolean): Microseconds {
+    const lead = this.clock.arrive(timestamp, afterPause);
     this.#follow();
     return lead;
   }

@@ -8,9 +8,9 @@ import {
   type Ticket,
   TicketQueue,
 } from "../audio/audio-pipeline.js";
-import { openPcm } from "../audio/pcm.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
-import type { AudioDecoders } from "../audio/switchable-decoder.js";
+import { openPcm } from "../decoders/pcm.js";
+import type { AudioDecoders } from "../decoders/switchable-decoder.js";
 import type { VideoDecoders } from "../video/video-player.js";
 
 /** The common part of the two decoders of WebCodecs. */

@@ -1,5 +1,6 @@
 import type { Microseconds } from "../../base/index.js";
-import type { ClockRewind, PublisherTraits } from "../audio/playback-clock.js";
+import type { PublisherTraits } from "../audio/broadcast-lag.js";
+import type { ClockRewind } from "../audio/generations.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../audio/playout.js";
 import type { Provenance } from "../audio/sample-ring.js";
 
@@ -8,7 +9,7 @@ export const PROCESSOR = "unsay-playout";
 
 /** Commands from the page to the worklet. */
 export type WorkletCommand =
-  | { readonly type: "arrive"; readonly timestamp: Microseconds }
+  | { readonly type: "arrive"; readonly timestamp: Microseconds; readonly afterPause: boolean }
   | { readonly type: "landed"; readonly timestamp: Microseconds }
   | { readonly type: "live"; readonly on: boolean }
   | { readonly type: "publisher"; readonly publisher: PublisherTraits }

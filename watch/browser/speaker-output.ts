@@ -1,6 +1,6 @@
 import { fromMilliseconds, type Microseconds, microseconds, timePassed } from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
-import type { PublisherTraits } from "../audio/playback-clock.js";
+import type { PublisherTraits } from "../audio/broadcast-lag.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import type { PlayerOutput } from "../options.js";
@@ -56,7 +56,7 @@ export class SpeakerOutput implements PlayerOutput {
     this.#jitterMs = jitterMs;
     const output = this;
     this.clock = {
-      arrive: (timestamp) => this.arrive(timestamp),
+      arrive: (...frame) => this.arrive(...frame),
       rewind: (rewind) => this.#rewind({ type: "rewind-clock", rewind }, rewind.from),
       get playhead() {
         return output.playhead;
@@ -186,8 +186,8 @@ export class SpeakerOutput implements PlayerOutput {
   }
 
   /** See `Playout.arrive`; the lead is relative to the projected playhead, or the one about to be set. */
-  arrive(timestamp: Microseconds): Microseconds {
-    this.#send({ type: "arrive", timestamp });
+  arrive(timestamp: Microseconds, afterPause = false): Microseconds {
+    this.#send({ type: "arrive", timestamp, afterPause });
     const { playhead } = this;
     if (playhead === undefined) {
       this.#opening ??= { timestamp, at: performance.now() + this.#jitterMs };

@@ -48,7 +48,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   #obey(command: WorkletCommand): void {
     switch (command.type) {
       case "arrive":
-        this.#playout.arrive(command.timestamp);
+        this.#playout.arrive(command.timestamp, command.afterPause);
         break;
       case "landed":
         this.#playout.landed(command.timestamp);

@@ -1,6 +1,6 @@
 import { StateError } from "../../base/index.js";
 import type { AudioRendition } from "../../container/index.js";
-import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "./audio-pipeline.js";
+import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "../audio/audio-pipeline.js";
 
 /** Makes a decoder of audio. */
 export type OpenAudioDecoder = OpenDecoder<readonly Float32Array[], AudioPacketDecoder>;

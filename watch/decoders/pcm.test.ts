@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MediaError, microseconds } from "../../base/index.js";
-import type { Ticket } from "./audio-pipeline.js";
+import type { Ticket } from "../audio/audio-pipeline.js";
 import { openPcm } from "./pcm.js";
 import { softwareDecoders } from "./software-decoders.js";
 import { SwitchableDecoder } from "./switchable-decoder.js";

@@ -1,7 +1,7 @@
 import { createDecoder, type OpusDecoderHandle } from "libopus-wasm";
 import { MediaError } from "../../base/index.js";
-import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "./audio-pipeline.js";
-import { SAMPLE_RATE, timestampAt } from "./samples.js";
+import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "../audio/audio-pipeline.js";
+import { SAMPLE_RATE, timestampAt } from "../audio/samples.js";
 
 /** Longest Opus packet: 120 ms (RFC 6716, section 3.2.5). */
 const MAX_FRAMES = 5760;

@@ -1,6 +1,6 @@
 import { MediaError } from "../../base/index.js";
-import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "./audio-pipeline.js";
-import { SAMPLE_RATE } from "./samples.js";
+import type { AudioPacketDecoder, DecoderEvents, OpenDecoder, Ticket } from "../audio/audio-pipeline.js";
+import { SAMPLE_RATE } from "../audio/samples.js";
 
 const SAMPLE_BYTES = 2;
 /** Largest magnitude of a 16-bit sample: full scale. */

@@ -1,0 +1,66 @@
+import { framesIn } from "./samples.js";
+import { Streak } from "./streak.js";
+
+/** Properties of the publisher that matter to a playhead. */
+export interface PublisherTraits {
+  /** Whether it marks intended pauses. */
+  readonly marksPauses: boolean;
+  /** How far ahead of the playhead it sends at most, in milliseconds; undefined where unknown. */
+  readonly aheadMs?: number | undefined;
+  /** Whether there is audio that the playhead may wait for. Default true. */
+  readonly sendsAudio?: boolean;
+}
+
+/** A frame further ahead than this belongs to another timeline. */
+export const REACH_FRAMES = framesIn(30_000);
+/** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
+const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
+/** A rewind this soon after a jump over a stall, and to this far behind, happened during the stall. */
+const STALL_REWIND = { within: framesIn(1000), behind: framesIn(500) };
+/** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
+const AHEAD = { times: 3, span: framesIn(100) };
+/** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
+const IDLE_FRAMES = framesIn(250);
+
+/** Recognises that a playhead is not where the broadcast is; all numbers are frames at 48 kHz. */
+export class BroadcastLag {
+  readonly #ahead = new Streak(AHEAD);
+  #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
+  #stallEnd = Number.NEGATIVE_INFINITY;
+
+  setPublisher({ aheadMs }: PublisherTraits): void {
+    this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
+  }
+
+  /** Nothing was pulled for a while that ended `now`. Returns whether that was long enough to jump over. */
+  stalled(frames: number, now: number): boolean {
+    if (frames < JUMP_FRAMES.still) return false;
+    this.#stallEnd = now;
+    return true;
+  }
+
+  /** Whether a rewind to `behind` the playhead came with the backlog of a stall, over which the playhead has jumped. */
+  wasRewoundMeanwhile(behind: number, now: number): boolean {
+    return now - this.#stallEnd < STALL_REWIND.within && behind > STALL_REWIND.behind;
+  }
+
+  /**
+   * A group landed `lead` before its turn. Returns whether groups have landed further ahead than the publisher sends for
+   * long enough. `live`: the publisher sends at the clock's pace, and the playhead aims at this delay.
+   */
+  landed(lead: number, now: number, live: number | undefined): boolean {
+    if (lead > (live ?? this.#maximumLead) + JUMP_FRAMES.behind) return this.#ahead.note(now);
+    this.#ahead.break();
+    return false;
+  }
+
+  /** Whether an utterance may begin only this much later although its first frame is there. */
+  isBehind(early: number): boolean {
+    return early > IDLE_FRAMES;
+  }
+
+  /** The playhead was set. */
+  clear(): void {
+    this.#ahead.break();
+  }
+}
