@@ -81,6 +81,19 @@ describe("the landing-lead controller", () => {
     expect(toSeconds(silent.transport(ms(30_000)))).toBeCloseTo(Math.exp(-1), 5);
   });
 
+  test("a lead controller grows by what a known transit will lack, once, and its late groups raise nothing more", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 7);
+    // The base lead is 250 ms, and groups should land 150 ms early.
+    controller.foresee(ms(90), ms(0));
+    expect(controller.transport(ms(0))).toBe(0);
+    for (let report = 0; report < 3; report++) controller.foresee(ms(400), ms(0));
+    expect(controller.transport(ms(0))).toBe(ms(300));
+    expect(controller.observe({ lead: ms(-50), group: 7, at: ms(10) })).toBe("gated");
+    controller.foresee(ms(9000), ms(10));
+    expect(controller.transport(ms(10))).toBe(ms(3000));
+  });
+
   test("a lead controller never asks for more than three seconds", () => {
     const controller = new LeadController();
     controller.observe({ lead: fromSeconds(-60), group: 5, at: ms(0) });
@@ -135,6 +148,16 @@ describe("the base lead", () => {
     expect(controller.advance(ms(5000))).toBe(before);
     controller.wrote(ms(6000), ms(20), 3);
     expect(controller.advance(ms(6000))).toBeGreaterThan(before);
+  });
+
+  test("a gap counts as a stall only as far as the write after it was late", () => {
+    const controller = new LeadController();
+    controller.wrote(ms(0), ms(20), 1, ms(20));
+    const before = controller.advance(ms(0));
+    controller.wrote(ms(1400), ms(20), 2, ms(20));
+    expect(controller.advance(ms(1400)) - before).toBeLessThan(ms(40));
+    controller.wrote(ms(1900), ms(20), 3, ms(500));
+    expect(controller.advance(ms(1900)) - controller.close(ms(1900))).toBe(ms(530));
   });
 
   test("the frontier never moves back, except by a rewind or a wrap", () => {

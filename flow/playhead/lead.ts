@@ -66,18 +66,20 @@ export class LeadController {
 
   /**
    * Records a write: its time, the media it covered, and its highest group. `behind`: how much less ahead of the
-   * playhead it was than planned. A late write, as after a pause or a rewind, says nothing about the path: it lands
-   * late all the same, and the listener then reports its own jitter buffer.
+   * playhead it was than planned; undefined where unknown. A late write, as after a pause or a rewind, says nothing
+   * about the path: it lands late all the same, and the listener then reports its own jitter buffer. A gap before a
+   * write that was not late is no stall: nothing was due.
    */
-  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind = microseconds(0)): void {
+  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind?: Microseconds): void {
     this.#decay(at);
-    if (toSeconds(behind) > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
+    const late = behind === undefined ? Number.POSITIVE_INFINITY : toSeconds(behind);
+    if (behind !== undefined && late > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
     this.#lastGroup = Math.max(this.#lastGroup, group);
     const now = toSeconds(at);
     if (this.#lastWrite !== undefined) {
       const gap = now - this.#lastWrite;
       this.#interval += EMA_ALPHA * (Math.min(gap, EMA_GAP_CAP) - this.#interval);
-      const shortfall = gap - toSeconds(sliceWidth) + MARGIN;
+      const shortfall = Math.min(gap - toSeconds(sliceWidth), late) + MARGIN;
       if (shortfall > this.#stall) this.#stall = Math.min(shortfall, STALL_MAX);
     }
     this.#lastWrite = now;
@@ -101,6 +103,18 @@ export class LeadController {
     this.#transport = Math.min(this.#transport + deficit, TRANSPORT_MAX);
     this.#gate = this.#lastGroup;
     return "raised";
+  }
+
+  /**
+   * Takes how long a group needs from its write to its landing. The lead grows by what it lacks before groups land late:
+   * after a start, a stall's part of the lead hides that, and then vanishes within seconds.
+   */
+  foresee(transit: Microseconds, at: Microseconds): void {
+    this.#decay(at);
+    const missing = Math.min(toSeconds(transit) + LEAD_WANTED - this.#base(0), TRANSPORT_MAX);
+    if (this.#bandArmed || missing <= this.#transport) return;
+    this.#transport = missing;
+    this.#gate = this.#lastGroup;
   }
 
   /** While a loop band is armed the playhead jumps on purpose, so landing leads say nothing. */
@@ -128,8 +142,7 @@ export class LeadController {
   /** How far ahead of the playhead the frontier should be. */
   advance(now: Microseconds): Microseconds {
     this.#decay(now);
-    const base = this.#interval * EMA_FACTOR + MARGIN + this.#stall;
-    return fromSeconds(Math.min(Math.max(base, ADVANCE_MIN), ADVANCE_MAX) + this.#transport);
+    return fromSeconds(this.#base(this.#stall) + this.#transport);
   }
 
   /** How far ahead of the playhead a control change may land. */
@@ -146,6 +159,10 @@ export class LeadController {
     if (this.#frontier - playhead > fromSeconds(LOST)) this.#frontier = playhead;
     this.#frontier = Math.max(this.#frontier, playhead + this.advance(now));
     return microseconds(this.#frontier);
+  }
+
+  #base(stall: number): number {
+    return Math.min(Math.max(this.#interval * EMA_FACTOR + MARGIN + stall, ADVANCE_MIN), ADVANCE_MAX);
   }
 
   #decay(at: Microseconds): void {

@@ -99,9 +99,11 @@ export class Listeners {
   observe(aggregate: Aggregate, source: object, now: Microseconds = this.#clock()): void {
     if (source !== this.#source) this.#follow(source);
     const last = this.#last;
+    if (aggregate.playing) this.transit.began(aggregate.latest, now);
     if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {
       this.lead.observe({ lead: aggregate.worstLead, group: aggregate.worstLeadGroup, at: now });
       this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead);
+      this.lead.foresee(this.transit.typical, now);
     }
     this.#settle(aggregate);
     if (last !== undefined && isOvertaken(aggregate, last)) return;

@@ -132,8 +132,11 @@ export class Sender {
   }
 
   #send(frame: OutgoingFrame, now: Microseconds): void {
-    this.#options.listeners.sent(frame.timestamp, { isRewind: frame.opensEpoch, now });
-    this.#options.uplink.send({
+    const { listeners, deadlines, uplink } = this.#options;
+    listeners.sent(frame.timestamp, { isRewind: frame.opensEpoch, now });
+    if (frame.opensGroup && deadlines.playhead(now) === undefined)
+      listeners.transit.wroteBefore(frame.sequence, frame.timestamp, now);
+    uplink.send({
       sequence: frame.sequence,
       timestamp: frame.timestamp,
       body: encodeLegacyFrame(frame),

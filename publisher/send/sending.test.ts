@@ -181,6 +181,16 @@ describe("Listeners", () => {
     expect(listeners.latest(clock())).toBeUndefined();
   });
 
+  test("the lead covers a long path from the first landing on, before any group lands late", () => {
+    const listeners = new Listeners({ clock });
+    for (let group = 0; group < 60; group++) listeners.transit.wroteBefore(group, ms(group * 20), clock());
+    // The first group takes 200 ms, and waits 80 in the jitter buffer; the report takes 150 ms more.
+    now += 430;
+    listeners.observe(aggregate([{ session: 1, playheadMs: 0 }], { worstLead: ms(80), worstLeadGroup: 0 }), relay);
+    expect(listeners.lead.advance(clock())).toBeGreaterThan(ms(350 + 140));
+    expect(listeners.lead.advance(clock())).toBeLessThan(ms(350 + 160));
+  });
+
   test("a listener cut off at its playhead, or by rounding just behind it, starts over there; one before does not", () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);

@@ -38,4 +38,20 @@ describe("Transit", () => {
     transit.landed(4, ms(1980));
     expect(transit.ahead).toBe(ms(110));
   });
+
+  test("the transit of groups sent before the playhead was known is measured from where it must have been", () => {
+    const transit = new Transit();
+    transit.wroteBefore(7, ms(5000), ms(100));
+    transit.wroteBefore(8, ms(5020), ms(110));
+    transit.landed(7, ms(80));
+    expect(transit.ahead).toBeUndefined();
+    // The playhead was at 4500 ms when the first group was sent.
+    transit.began(ms(4900), ms(500));
+    transit.landed(7, ms(80));
+    expect(transit.typical).toBe(ms(420));
+    transit.reset();
+    transit.began(ms(4900), ms(500));
+    transit.landed(7, ms(80));
+    expect(transit.ahead).toBeUndefined();
+  });
 });

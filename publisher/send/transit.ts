@@ -16,12 +16,27 @@ const LONGEST = fromSeconds(3);
  */
 export class Transit {
   readonly #groups = new Map<number, Microseconds>();
+  /** Groups that were sent before the playhead was known. */
+  readonly #before = new Map<number, { readonly timestamp: Microseconds; readonly at: Microseconds }>();
   #estimate: number | undefined;
 
   /** A group was written with this distance to the playhead. */
   wrote(sequence: number, headroom: Microseconds): void {
     this.#groups.set(sequence, headroom);
-    if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
+    bound(this.#groups);
+  }
+
+  /** A group was sent while no listener played; the first playhead shows how far ahead it was. */
+  wroteBefore(sequence: number, timestamp: Microseconds, at: Microseconds): void {
+    this.#before.set(sequence, { timestamp, at });
+    bound(this.#before);
+  }
+
+  /** The first playhead is known. A listener's playhead moves from its first group's arrival on, and never waited yet. */
+  began(playhead: Microseconds, now: Microseconds): void {
+    for (const [sequence, { timestamp, at }] of this.#before)
+      this.wrote(sequence, microseconds(timestamp - (playhead - (now - at))));
+    this.#before.clear();
   }
 
   /** A group landed with this lead, the worst of its interval. */
@@ -37,6 +52,7 @@ export class Transit {
   /** Forgets all groups, as for another path. */
   reset(): void {
     this.#groups.clear();
+    this.#before.clear();
     this.#estimate = undefined;
   }
 
@@ -51,6 +67,10 @@ export class Transit {
   get ahead(): Microseconds | undefined {
     return this.#estimate === undefined ? undefined : microseconds(this.#estimate + MARGIN);
   }
+}
+
+function bound(groups: Map<number, unknown>): void {
+  if (groups.size > MAX_GROUPS) groups.delete(groups.keys().next().value!);
 }
 
 function bounded(transit: number): number {
