@@ -111,6 +111,19 @@ test("a missing start, a missing end, a hole and a repeat are found, and are for
   }
 });
 
+test("edges of many pauses add up to no repeat, and what each pause repeats beyond its edges does", () => {
+  const broken = (again: number, silent: number) =>
+    Array.from({ length: 6 }, (_, n) => ({
+      utterance: 1,
+      from: Math.max(0, n * 55 - again),
+      to: (n + 1) * 55,
+      at: 100 + n * (55 + again + silent),
+    }));
+  const repeats = (again: number, silent: number) =>
+    promises({ deeds: [say(0, 1, 330)], recordings: [recording(...broken(again, silent))] });
+  expect([repeats(8, 200), repeats(25, 200), repeats(15, 0)]).toEqual([[], ["whole"], ["whole"]]);
+});
+
 test("a listener ahead of the earliest one may hear again what that one missed, and no more", () => {
   const heard: Played[] = [
     { utterance: 1, from: 0, to: 980, at: 100 },

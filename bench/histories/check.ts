@@ -43,6 +43,8 @@ const RECOVERY_US = 3500 * MS;
 const JOIN_US = 300 * MS;
 /** Edges of a piece are known to 5 ms, and a crossfade hides as much again. */
 const EDGE_MS = 10;
+/** Two pieces this far apart are parted by a pause. */
+const PAUSE_MS = 20;
 /** What a resume or a knob may repeat. */
 const REPEAT_MS = 20;
 /** Transit on the loopback, one turn of a speaker, one fade. */
@@ -169,11 +171,14 @@ function checkWhole(
   let reached = 0;
   let missing = 0;
   let repeated = 0;
-  for (const { from, to } of pieces) {
+  let pausedAt = 0;
+  for (const { from, to, at: heardAt } of pieces) {
     // Where the audio paused, both edges are faded and known to 5 ms only.
     missing += Math.max(0, from - reached - (reached > 0 ? EDGE_MS : 0));
-    repeated += Math.max(0, Math.min(to, reached) - from);
+    const edge = heardAt - pausedAt >= PAUSE_MS ? EDGE_MS : 0;
+    repeated += Math.max(0, Math.min(to, reached) - from - edge);
     reached = Math.max(reached, to);
+    pausedAt = heardAt + to - from;
   }
   missing += Math.max(0, end - reached);
   const seams = 1 + interrupts.length;

@@ -107,3 +107,29 @@ test("a transcript names both sides of a gap, however short, at a place between 
     expect({ gap, missing: missing <= 10, reached }).toEqual({ gap, missing: true, reached: 1200 });
   }
 });
+
+test("a transcript names the end of an utterance that a pause cut off, down to 15 ms", () => {
+  const rests = [15, 16.3, 18, 24.6, 28, 33];
+  const parts = rests.flatMap((rest) => [
+    { utterance: 2, from: 1100, to: 1200 - rest },
+    { silent: 40 + 10 * rest },
+    { utterance: 2, from: 1200 - rest, to: 1200 },
+    { silent: 50.3 + rest / 7 },
+  ]);
+  const only = new Map([[2, said.get(2)!]]);
+  const ends = transcribe(record(...parts), only).map(({ to }) => to);
+  expect(ends).toEqual(rests.flatMap((rest) => [1200 - rest, 1200].map((to) => expect.closeTo(to, -1))));
+});
+
+test("a transcript takes a scrap of other audio behind a pause for no end of an utterance", () => {
+  const scraps = Array.from({ length: 12 }, (_, i) => ({ from: 20 + 47 * i, to: 20 + 47 * i + 14 + (i % 4) }));
+  const parts = scraps.flatMap(({ from, to }) => [
+    { utterance: 2, from: 150, to: 200 },
+    { silent: 60 },
+    { utterance: 3, from, to },
+    { silent: 60 },
+  ]);
+  const heard = transcribe(record(...parts), new Map([[2, signal(2, 0.3 * RATE)]]));
+  expect(heard).toHaveLength(scraps.length);
+  expect(heard.every(({ from, to }) => Math.abs(from - 150) <= 10 && Math.abs(to - 200) <= 10)).toBe(true);
+});

@@ -22,6 +22,10 @@ const perMs = LOW_RATE / 1000;
 const WINDOW = 20 * perMs;
 const HOP = 10 * perMs;
 const FINE = 5 * perMs;
+/** Between two silences, audio is too short for a whole window on the grid of hops: it is looked for this finely. */
+const ISLAND = { window: 12 * perMs, hop: 2 * perMs };
+/** The place in the source at which audio breaks off is known to this at first. */
+const BREAK = 20 * perMs;
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
 /** A window that continues a stretch may be this unlike its source. */
@@ -96,7 +100,39 @@ class Transcriber {
     } else if (next !== undefined && next.alike >= RESEMBLES) {
       last!.isCoarse = true;
       this.#extend(last!, next, at);
+    } else if (next === undefined) {
+      this.#lookForIsland(at);
     }
+  }
+
+  // Behind a pause comes, if no other place fits a whole window, what follows the audio before it: the end of an
+  // utterance, perhaps, that is shorter than a window.
+  #lookForIsland(at: number): void {
+    const last = this.#stretches.at(-1);
+    if (last === undefined) return;
+    const { utterance, start, end, offset, drift } = last;
+    const source = this.#sources.get(utterance)!;
+    const { window, hop } = ISLAND;
+    const broke = offset + end - start + drift;
+    const first = Math.max(0, broke - BREAK);
+    const most = Math.min(broke + BREAK, source.length - window);
+    let best: (Match & { readonly start: number }) | undefined;
+    for (let from = at; from < at + HOP; from += hop) {
+      if (rms(this.#heard, from, window) < SILENCE) continue;
+      for (let place = first; place <= most; place++) {
+        const alike = likeness(this.#heard, from, source, place, window);
+        if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike, start: from };
+      }
+    }
+    if (best === undefined) return;
+    this.#stretches.push({
+      utterance,
+      start: best.start,
+      offset: best.at,
+      drift: 0,
+      end: best.start + window,
+      isCoarse: false,
+    });
   }
 
   #extend(last: Stretch, match: Match, at: number): void {
