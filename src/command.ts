@@ -18,11 +18,8 @@ export interface CommandContext {
   notice(sentence: string): void;
 }
 
-/** One subcommand of `unsay`. */
+/** One subcommand of `unsay`; its name and summary are in the list of commands. */
 export interface Command<T extends Settings = Settings> {
-  readonly name: string;
-  /** One sentence for the list of commands. */
-  readonly summary: string;
   /** The setting, or settings in order, that may be given without a flag, such as `unsay watch <url>`. */
   readonly positional?: (keyof T & string) | readonly (keyof T & string)[];
   /** Lines printed under the options of `--help`. */

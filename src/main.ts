@@ -31,11 +31,16 @@ const common = {
   },
 } satisfies Settings;
 
-/** Keys of a config file for each command; a config file does not name another one. */
 const { config: _, ...commonKeys } = common;
-const knownSettings: KnownSettings = Object.fromEntries(
-  commands.map(({ name, settings }) => [name, { ...settings, ...commonKeys }]),
-);
+
+/** Keys of a config file for each command; a config file does not name another one. */
+async function knownSettings(): Promise<KnownSettings> {
+  const sections = commands.map(async ({ name, load }) => {
+    const { settings } = await load();
+    return [name, { ...settings, ...commonKeys }] as const;
+  });
+  return Object.fromEntries(await Promise.all(sections));
+}
 
 /** Input and output of a run of the command line. */
 export interface Terminal {
@@ -68,11 +73,15 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.error, outputError: () => {} })
     .showSuggestionAfterError()
     .addHelpText("after", `${exitCodes}\n\nStart with: unsay demo`);
-  for (const definition of commands) {
-    const action = async (flags: Record<string, unknown>) => {
-      exitCode = await runCommand(definition, flags, terminal);
-    };
-    program.addCommand(subcommand(definition, action).copyInheritedSettings(program));
+  const asked = argv.find((word) => word !== "help" && !word.startsWith("-"));
+  for (const entry of commands) {
+    const subprogram = new Program(entry.name).description(entry.summary).exitOverride().allowExcessArguments(false);
+    program.addCommand(subprogram.copyInheritedSettings(program));
+    if (entry.name !== asked) continue;
+    const definition = await entry.load();
+    define(subprogram, definition, async (flags) => {
+      exitCode = await runCommand(entry.name, definition, flags, terminal);
+    });
   }
   try {
     await program.parseAsync(withoutHelp(argv), { from: "user" });
@@ -102,11 +111,12 @@ function withoutHelp(argv: readonly string[]): readonly string[] {
   return unknown ? argv.slice(1) : argv;
 }
 
-function subcommand(definition: Command, action: (flags: Record<string, unknown>) => Promise<void>): Program {
-  const program = new Program(definition.name)
-    .description(definition.summary)
-    .exitOverride()
-    .allowExcessArguments(false);
+/** Gives the program of a subcommand its arguments, its options and what it does. */
+function define(
+  program: Program,
+  definition: Command,
+  action: (flags: Record<string, unknown>) => Promise<void>,
+): void {
   const positional = [definition.positional ?? []].flat();
   for (const key of positional) program.argument(`[${key}]`, definition.settings[key]!.help);
   const settings: Settings = { ...definition.settings, ...common };
@@ -137,15 +147,20 @@ function subcommand(definition: Command, action: (flags: Record<string, unknown>
     }
     await action(flags);
   });
-  return program;
 }
 
-async function runCommand(definition: Command, flags: Record<string, unknown>, terminal: Terminal): Promise<number> {
-  const { name, settings } = definition;
+async function runCommand(
+  name: string,
+  definition: Command,
+  flags: Record<string, unknown>,
+  terminal: Terminal,
+): Promise<number> {
+  const { settings } = definition;
   const sources = { flags, environment: terminal.environment };
   const { config: file } = resolveConfig(name, { config: common.config }, sources);
-  const { logLevel, printConfig } = resolveConfig(name, commonKeys, { ...sources, file }, knownSettings);
-  const config = resolveConfig(name, settings, { ...sources, file }, knownSettings);
+  const known = file === undefined ? {} : await knownSettings();
+  const { logLevel, printConfig } = resolveConfig(name, commonKeys, { ...sources, file }, known);
+  const config = resolveConfig(name, settings, { ...sources, file }, known);
   if (printConfig) {
     const entries = Object.entries(config).map(([key, value]) => [key, shown(settings[key], value)]);
     terminal.out(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
@@ -170,6 +185,6 @@ async function runCommand(definition: Command, flags: Record<string, unknown>, t
   try {
     return await definition.run(config, context);
   } catch (error) {
-    throw namedBySetting(error, name, definition, { ...sources, file }, knownSettings);
+    throw namedBySetting(error, name, definition, { ...sources, file }, known);
   }
 }

@@ -10,7 +10,9 @@ import type { Target } from "./fuzzer.js";
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const KEY = { kty: "oct", alg: "HS256", kid: "a", k: "A".repeat(43), scope: { root: "a", put: "b", get: ["c"] } };
-const SETTINGS = Object.fromEntries(commands.map(({ name, settings }) => [name, settings]));
+const SETTINGS = Object.fromEntries(
+  await Promise.all(commands.map(async ({ name, load }) => [name, (await load()).settings] as const)),
+);
 const sitePolicies = [
   new SitePolicy({ host: "127.0.0.1" }),
   new SitePolicy({ host: "::", allowedOrigins: ["https://a.example"], allowedHosts: ["b.example"] }),

@@ -13,8 +13,6 @@ const { broadcast, ...connection } = connectionSettings;
 
 /** `unsay agent`: a local WebSocket for agents in any language. */
 export const agent = command({
-  name: "agent",
-  summary: "Open a local WebSocket that speaks Realtime audio events, for agents in any language.",
   examples: [
     "unsay agent --demo",
     "unsay agent --demo --caller hello.wav --headless --json",

@@ -9,8 +9,6 @@ const BUSY = 0.8;
 
 /** `unsay bench`: loads an existing relay with a publisher and many watchers of its own. */
 export const bench = command({
-  name: "bench",
-  summary: "Load a relay with a publisher and many watchers, and report what arrived and when.",
   positional: "what",
   examples: [
     "unsay bench relay --url http://localhost:4443 --watchers 200 --seconds 30",

@@ -11,8 +11,6 @@ const { broadcast, ...connection } = connectionSettings;
 
 /** `unsay call`: the telephone side of a bot that speaks Twilio's Media Streams. */
 export const call = command({
-  name: "call",
-  summary: "Call a bot over Twilio's Media Streams and publish its voice.",
   positional: "bot",
   examples: [
     "unsay call ws://localhost:5050/media --url http://localhost:4443 --broadcast bot --listen caller",

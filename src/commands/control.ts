@@ -66,8 +66,6 @@ type Config = Resolved<typeof settings>;
 
 /** `unsay control`: sends one operation to a publisher and prints its end. */
 export const control = command({
-  name: "control",
-  summary: "Control a publisher remotely: settings, model, source, spliced audio.",
   positional: ["url", "operation", "what"],
   examples: [
     "unsay control http://localhost:4443 set --strength 0.5",

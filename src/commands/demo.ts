@@ -8,8 +8,6 @@ const KEEP_SECONDS = 60;
 
 /** `unsay demo`: the main use case on an embedded recording. */
 export const demo = command({
-  name: "demo",
-  summary: "Run relay, publisher, a listener and a page to play with, on an embedded recording.",
   examples: ["unsay demo", "unsay demo --headless --seconds 10 --json"],
   settings: {
     port: {

@@ -25,8 +25,6 @@ const settings = {
 
 /** `unsay page`: writes a page that plays a broadcast, for any web server. */
 export const page = command({
-  name: "page",
-  summary: "Write a page that plays a broadcast, for any web server.",
   examples: ["unsay page --out site --url https://relay.example:4443 --broadcast stage"],
   settings,
   async run({ out, url, broadcast }, { print }) {

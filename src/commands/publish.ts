@@ -104,8 +104,6 @@ const settings = {
 
 /** `unsay publish`: denoises a file or standard input and publishes it. */
 export const publish = command({
-  name: "publish",
-  summary: "Denoise a recording or live audio and publish it.",
   positional: "source",
   examples: [
     "unsay publish speech.wav --url http://localhost:4443 --loop",

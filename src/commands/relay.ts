@@ -96,8 +96,6 @@ function certificates(cert: string | undefined, key: string | undefined, host: s
 
 /** `unsay relay`: accepts broadcasts and fans them out. */
 export const relay = command({
-  name: "relay",
-  summary: "Take broadcasts and fan them out to watchers, over QUIC and WebSocket.",
   examples: [
     "unsay relay                                  for this machine alone",
     "unsay relay --host 0.0.0.0 --cert c.pem --key k.pem --auth-keys keys/ --public-get /",

@@ -42,8 +42,6 @@ const settings = {
 
 /** `unsay token`: creates keys, and tokens for a relay with `--auth-keys`. */
 export const token = command({
-  name: "token",
-  summary: "Create keys, and tokens that permit publishing and watching.",
   positional: "action",
   examples: [
     "unsay token generate --algorithm EdDSA --key secret.jwk --public keys/public.jwk",

@@ -11,8 +11,6 @@ const WAITING_MS = 1500;
 
 /** `unsay watch`: plays a broadcast without an audio card. */
 export const watch = command({
-  name: "watch",
-  summary: "Play a broadcast into a file, a pipe or a live meter.",
   positional: "url",
   examples: [
     "unsay watch http://localhost:4443 --wav heard.wav --seconds 30",
