@@ -121,6 +121,28 @@ test("a transcript names the end of an utterance that a pause cut off, down to 1
   expect(ends).toEqual(rests.flatMap((rest) => [1200 - rest, 1200].map((to) => expect.closeTo(to, -1))));
 });
 
+test("a transcript names the start of an utterance that broke off at once, down to 15 ms", () => {
+  const breaks = [1, 4, 11, 19, 35, 250].flatMap((silent) => [15, 18, 26].map((first) => ({ first, silent })));
+  const parts = breaks.flatMap(({ first, silent }) => [
+    { silent: 350.3 + first / 7 },
+    { utterance: 2, from: 0, to: first },
+    { silent },
+    { utterance: 2, from: first, to: 100 },
+  ]);
+  const heard = transcribe(record(...parts), new Map([[2, signal(2, 0.3 * RATE)]]));
+  const holes = breaks.map(({ first, silent }) => ({
+    first,
+    silent,
+    pieces: [
+      [0, expect.closeTo(first, -1)],
+      [expect.closeTo(first, -1), expect.closeTo(100, -1)],
+    ],
+  }));
+  expect(
+    breaks.map((one, n) => ({ ...one, pieces: heard.slice(2 * n, 2 * n + 2).map(({ from, to }) => [from, to]) })),
+  ).toEqual(holes);
+});
+
 test("a transcript takes a scrap of other audio behind a pause for no end of an utterance", () => {
   const scraps = Array.from({ length: 12 }, (_, i) => ({ from: 20 + 47 * i, to: 20 + 47 * i + 14 + (i % 4) }));
   const parts = scraps.flatMap(({ from, to }) => [

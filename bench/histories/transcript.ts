@@ -22,10 +22,11 @@ const perMs = LOW_RATE / 1000;
 const WINDOW = 20 * perMs;
 const HOP = 10 * perMs;
 const FINE = 5 * perMs;
-/** Between two silences, audio is too short for a whole window on the grid of hops: it is looked for this finely. */
-const ISLAND = { window: 12 * perMs, hop: 2 * perMs };
-/** The place in the source at which audio breaks off is known to this at first. */
-const BREAK = 20 * perMs;
+/**
+ * Between two silences, audio may be too short for a whole window on the grid of hops. It is looked for this finely,
+ * across a pause this long, this near to the place where the other audio breaks off, and must be this much more alike.
+ */
+const ISLAND = { window: 12 * perMs, hop: 2 * perMs, pause: 300 * perMs, reach: 20 * perMs, better: 0.1 };
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
 /** A window that continues a stretch may be this unlike its source. */
@@ -52,6 +53,12 @@ interface Stretch {
   drift: number;
   end: number;
   isCoarse: boolean;
+}
+
+/** From a place up to another. */
+interface Range {
+  readonly from: number;
+  readonly to: number;
 }
 
 interface Match {
@@ -95,44 +102,57 @@ class Transcriber {
     }
     const match = this.#anywhere(at);
     if (match !== undefined) {
-      const { utterance, at: offset } = match;
-      this.#stretches.push({ utterance, start: at, offset, drift: 0, end: at + WINDOW, isCoarse: false });
+      this.#lookForIslandBefore(at, match);
+      this.#begin(at, match, WINDOW);
     } else if (next !== undefined && next.alike >= RESEMBLES) {
       last!.isCoarse = true;
       this.#extend(last!, next, at);
     } else if (next === undefined) {
-      this.#lookForIsland(at);
+      this.#lookForIslandAt(at);
     }
+  }
+
+  #begin(at: number, { utterance, at: offset }: Match, length: number): void {
+    this.#stretches.push({ utterance, start: at, offset, drift: 0, end: at + length, isCoarse: false });
   }
 
   // Behind a pause comes, if no other place fits a whole window, what follows the audio before it: the end of an
   // utterance, perhaps, that is shorter than a window.
-  #lookForIsland(at: number): void {
+  #lookForIslandAt(at: number): void {
     const last = this.#stretches.at(-1);
     if (last === undefined) return;
     const { utterance, start, end, offset, drift } = last;
-    const source = this.#sources.get(utterance)!;
-    const { window, hop } = ISLAND;
     const broke = offset + end - start + drift;
-    const first = Math.max(0, broke - BREAK);
-    const most = Math.min(broke + BREAK, source.length - window);
+    const places = { from: Math.max(0, broke - ISLAND.reach), to: broke + ISLAND.reach };
+    const found = this.#island(utterance, { from: at, to: at + HOP }, places);
+    if (found !== undefined) this.#begin(found.start, found, ISLAND.window);
+  }
+
+  // Audio may break off as soon as it has begun. Before a stretch that lacks its start comes what it lacks, then, unless
+  // the stretch itself begins there.
+  #lookForIslandBefore(at: number, { utterance, at: offset }: Match): void {
+    const earliest = Math.max(this.#stretches.at(-1)?.end ?? 0, at - ISLAND.pause);
+    const places = { from: Math.max(0, offset - ISLAND.reach - ISLAND.window), to: offset };
+    const found = this.#island(utterance, { from: earliest, to: at - ISLAND.window + 1 }, places);
+    if (found === undefined) return;
+    const source = this.#sources.get(utterance)!;
+    const own = likeness(this.#heard, found.start, source, found.start - at + offset, ISLAND.window);
+    if (own < found.alike - ISLAND.better) this.#begin(found.start, found, ISLAND.window);
+  }
+
+  /** The best match of a short stretch that begins in one range of the recording and in one of the source. */
+  #island(utterance: number, starts: Range, places: Range): (Match & { readonly start: number }) | undefined {
+    const source = this.#sources.get(utterance)!;
+    const end = Math.min(places.to, source.length - ISLAND.window);
     let best: (Match & { readonly start: number }) | undefined;
-    for (let from = at; from < at + HOP; from += hop) {
-      if (rms(this.#heard, from, window) < SILENCE) continue;
-      for (let place = first; place <= most; place++) {
-        const alike = likeness(this.#heard, from, source, place, window);
-        if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike, start: from };
+    for (let start = starts.from; start < starts.to; start += ISLAND.hop) {
+      if (rms(this.#heard, start, ISLAND.window) < SILENCE) continue;
+      for (let at = places.from; at <= end; at++) {
+        const alike = likeness(this.#heard, start, source, at, ISLAND.window);
+        if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at, alike, start };
       }
     }
-    if (best === undefined) return;
-    this.#stretches.push({
-      utterance,
-      start: best.start,
-      offset: best.at,
-      drift: 0,
-      end: best.start + window,
-      isCoarse: false,
-    });
+    return best;
   }
 
   #extend(last: Stretch, match: Match, at: number): void {
