@@ -192,6 +192,26 @@ test("a wrong position, a lost or doubled end, an untrue state and a dead proces
   expect(promises({ ...one, deaths: ["relay ended by itself: 1"] })).toEqual(["alive"]);
 });
 
+test("an interrupt during another one shares its cut, and a wrong position is found in both", () => {
+  const positions = (heardUntilUs: number, answeredAt: number) => {
+    const listeners = [heardUntilUs, 1_010_000].map((heard) => ({ heardUntilUs: heard, measured: true }));
+    const answer = { heardUntilUs, rewound: true, toUs: 880_000, listeners };
+    const cut = { ...interrupt(1000, answer), answeredAt: start + answeredAt * MS };
+    const again = { ...interrupt(1060, answer), answeredAt: start + 1300 * MS };
+    const near = recording({ utterance: 1, from: 0, to: 940, at: 65 });
+    const far = recording({ utterance: 1, from: 0, to: 1010, at: 140 });
+    const recordings = [
+      { ...near, flushes: [{ at: start + 1006 * MS, playedUntilUs: 940_000 }] },
+      { ...far, listener: 1, flushes: [{ at: start + 1150 * MS, playedUntilUs: 1_010_000 }] },
+    ];
+    return promises({ deeds: [say(0, 1, 3000), cut, again], recordings }).filter((promise) => promise === "position");
+  };
+  expect(positions(940_000, 1300)).toEqual([]);
+  expect(positions(900_000, 1300)).toEqual(["position", "position"]);
+  // After the first answer, the second interrupt has a cut of its own.
+  expect(positions(940_000, 1050)).toEqual(["position"]);
+});
+
 test("a listener that stays behind or silent after the last fault is found", () => {
   const deeds = [say(9000, 1, 1000)];
   const one = { deeds, probes: [1], calmAt: start + 5000 * MS };

@@ -293,9 +293,10 @@ function checkPositions(run: Run): Violation[] {
     const { at, answeredAt, answer } = deed;
     // Without a cut, what a speaker flushed belongs to another interrupt.
     if (!answer.rewound) return [];
+    const cutAt = firstOfCut(run, deed).at;
     const played = run.recordings.flatMap(({ flushes }) =>
       flushes
-        .filter((flush) => flush.at >= at && flush.at <= answeredAt + SILENCE_US)
+        .filter((flush) => flush.at >= cutAt && flush.at <= answeredAt + SILENCE_US)
         .map((flush) => flush.playedUntilUs),
     );
     if (played.length === 0) return [];
@@ -310,6 +311,17 @@ function checkPositions(run: Run): Violation[] {
         what: `The interrupt at ${clock(run, at)} reported ${(heardUntilUs / MS).toFixed(0)} ms as heard; speakers played until ${heard} ms.`,
       }));
   });
+}
+
+/** An interrupt whose cut is not answered yet gets its answer, too: speakers may have flushed before the second one. */
+function firstOfCut({ deeds }: Run, interrupt: Interrupt): Interrupt {
+  const isSame = (deed: Deed): deed is Interrupt =>
+    deed.do === "interrupt" &&
+    deed.life === interrupt.life &&
+    deed.answer?.toUs === interrupt.answer?.toUs &&
+    deed.at <= interrupt.at &&
+    (deed.answeredAt ?? 0) >= interrupt.at;
+  return deeds.find(isSame) ?? interrupt;
 }
 
 /** How far a reported position is off. A speaker that had not reached the cut plays on until there. */
