@@ -15,14 +15,19 @@ const PATIENT = [
 
 /** Chromium plays in these. A starved one falls back to WebSocket, so they have the machine for themselves. */
 const BROWSER = ["tests/{browser-bundle,interop,page,page-demo,publish-video-page,video}.test.ts"];
-/** The longest files of those that run side by side; what starts last is waited for. */
-const FIRST = /tests\/(?:package|idle-peers)\.test\.ts$/;
+/** The longest files of those that run side by side, longest first: what starts last is waited for. */
+const FIRST = ["package", "idle-peers", "control", "pipes", "examples", "conformance"]
+  .concat(["outages", "control-operations", "feedback", "histories", "returns", "agent-livekit", "voice"])
+  .map((name) => `tests/${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const isLong = ({ moduleId }: TestSpecification) => FIRST.test(moduleId);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    const rank = ({ moduleId }: TestSpecification) => {
+      const at = FIRST.findIndex((name) => moduleId.endsWith(`/${name}`));
+      return at === -1 ? FIRST.length : at;
+    };
+    return sorted.toSorted((one, other) => rank(one) - rank(other));
   }
 }
 

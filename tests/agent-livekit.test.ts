@@ -5,8 +5,8 @@ import { Caller } from "../agent/index.js";
 import { AudioInput, AudioOutput, TranscriptOutput } from "../agent/livekit/index.js";
 import type { Publisher } from "../publisher/index.js";
 import { openSource } from "../publisher/index.js";
-import { Ear, warmUp } from "./support/ear.js";
-import { Stage, sleep, until } from "./support/stage.js";
+import { Ear, quiet, warmUp } from "./support/ear.js";
+import { PATIENT, Stage, sleep, until } from "./support/stage.js";
 
 const RATE = 24_000;
 const stage = new Stage();
@@ -16,7 +16,7 @@ const ear = new Ear();
 beforeAll(async () => {
   initializeLogger({ pretty: false, level: "silent" });
   const relay = await stage.relay();
-  publisher = stage.publish(relay, { broadcast: "bot" });
+  publisher = stage.publish(relay, { broadcast: "bot" }, PATIENT);
   stage.listen(relay, { broadcast: "bot", sink: ear });
   await warmUp(publisher, ear);
 });
@@ -124,7 +124,7 @@ async function interruptReply({ session, heard }: Awaited<ReturnType<typeof conv
   await until("a second was heard", () => ear.audibleMs - before > 1000);
   reply.interrupt();
   await reply.waitForPlayout();
-  await sleep(100);
+  await quiet(ear, 100);
   const played = ear.audibleMs - before;
   expect(heard.started).toHaveLength(1);
   expect(heard.finished).toHaveLength(1);
@@ -165,17 +165,15 @@ test("a paused output falls silent and continues with the next sample", async ()
   const reply = session.say("a false alarm");
   await until("half a second was heard", () => ear.audibleMs - before > 500);
   output.pause();
-  await sleep(500);
-  const paused = ear.audibleMs - before;
-  await sleep(300);
-  expect(ear.audibleMs - before).toBe(paused);
+  // More than the pauses between two words, of which there are none here.
+  await quiet(ear, 800);
   expect(heard.finished).toEqual([]);
   output.resume();
   await reply.waitForPlayout();
   expect(heard.finished).toEqual([expect.objectContaining({ playbackPosition: 3, interrupted: false })]);
   expect(heard.started).toHaveLength(1);
   expect(joined(heard.progressed)).toBeCloseTo(3000, 3);
-  await sleep(200);
+  await quiet(ear, 200);
   // What was faded at the pause is heard again.
   expect(ear.audibleMs - before).toBeGreaterThan(2995);
   expect(ear.audibleMs - before).toBeLessThan(3150);
@@ -200,11 +198,11 @@ test("each segment has exactly one end, also one that never sounded, and clearin
   expect(output.pendingPlayoutSegments).toBe(0);
   // A reply that comes while the user still speaks is held until that is settled.
   output.pause();
-  await sleep(100);
+  await quiet(ear, 100);
   const before = ear.audibleMs;
   await output.captureFrame(frame(200));
   output.flush();
-  await sleep(400);
+  await quiet(ear, ear.silentMs + 400);
   expect(ear.audibleMs - before).toBe(0);
   output.resume();
   await output.waitForPlayout();

@@ -2,10 +2,10 @@ import { RealtimeAgent, RealtimeSession } from "@openai/agents-realtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RealtimeTransport } from "../agent/realtime/openai.js";
 import type { Publisher } from "../publisher/index.js";
-import { Ear, warmUp } from "./support/ear.js";
+import { Ear, quiet, warmUp } from "./support/ear.js";
 import { RealtimeServer } from "./support/realtime-server.js";
 import { pcmSine } from "./support/signal.js";
-import { Stage, sleep, until } from "./support/stage.js";
+import { PATIENT, Stage, until } from "./support/stage.js";
 
 const stage = new Stage();
 let publisher: Publisher;
@@ -13,7 +13,7 @@ const ear = new Ear();
 
 beforeAll(async () => {
   const relay = await stage.relay();
-  publisher = stage.publish(relay, { broadcast: "bot" });
+  publisher = stage.publish(relay, { broadcast: "bot" }, PATIENT);
   stage.listen(relay, { broadcast: "bot", sink: ear });
   await warmUp(publisher, ear);
 });
@@ -55,7 +55,7 @@ test("an interrupted item is cancelled first, then truncated once, where the lis
   // Audio of the cancelled response that was on its way.
   for (let part = 0; part < 10; part++) server.delta(answer, pcmSine(100));
   server.done("r1", "cancelled");
-  await sleep(300);
+  await quiet(ear, 300);
   const heard = ear.audibleMs - before;
   const types = server.received.map(({ type }) => type).filter((type) => /cancel|truncate/.test(type));
   expect(types).toEqual(["response.cancel", "conversation.item.truncate"]);
@@ -73,7 +73,7 @@ test("a server that interrupts by itself gets no cancel, and parts behind the au
   await until("half a second was heard", () => ear.audibleMs - before > 500);
   server.speechStarted();
   await until("both parts are truncated", () => server.all("conversation.item.truncate").length === 2);
-  await sleep(100);
+  await quiet(ear, 100);
   const heard = ear.audibleMs - before;
   expect(server.all("response.cancel")).toEqual([]);
   const [first, second] = server.all("conversation.item.truncate");
@@ -88,11 +88,11 @@ test("an interrupt after the end truncates nothing, and the next answer is heard
   server.answer({ ...answer, response: "r3", item: "i3", audio: pcmSine(500) });
   await until("the answer was heard", () => ear.audibleMs - before >= 500);
   await until("its end is known", () => publisher.stats().queued === 0);
-  await sleep(400);
+  await quiet(ear, 400);
   server.speechStarted();
   session.interrupt();
   server.answer({ ...answer, response: "r4", item: "i4", audio: pcmSine(400) });
   await until("the next answer was heard", () => ear.audibleMs - before >= 900);
-  await sleep(100);
+  await quiet(ear, 100);
   expect(server.received.filter(({ type }) => /cancel|truncate/.test(type))).toEqual([]);
 });

@@ -116,7 +116,7 @@ async function standing(page: Page): Promise<Shown[]> {
 
 for (const withAudio of [true, false]) {
   const what = withAudio ? "a picture with sound" : "a picture without sound";
-  test(`${what} advances, stands still where it was taken back, and goes on from there`, async () => {
+  test.concurrent(`${what} advances, stands still where it was taken back, and goes on from there`, async () => {
     const name = withAudio ? "both" : "mute";
     const video = await openVideo({ file: clip("clip.ivf"), loop: true });
     const publisher = new Publisher({
@@ -168,7 +168,7 @@ for (const withAudio of [true, false]) {
   });
 }
 
-test.each(["clip-vp9.ivf", "clip-av1.ivf"])("the pictures of %s are shown too", async (file) => {
+test.concurrent.each(["clip-vp9.ivf", "clip-av1.ivf"])("the pictures of %s are shown too", async (file) => {
   const broadcast = file.replace(".ivf", "");
   const video = await openVideo({ file: clip(file), loop: true });
   const publisher = new Publisher({ url: origin, broadcast, source: tone(), video });

@@ -16,7 +16,7 @@ async function runHost(...args: string[]): Promise<{ lines: string[]; output: st
   return { lines, output: (await Promise.all(outputs)).join(""), code };
 }
 
-test.each(["quic", "qmux"])(
+test.concurrent.each(["quic", "qmux"])(
   "a host over %s gets no word on its output, and all of it in its logger but the token",
   async (carrier) => {
     const { lines, output, code } = await runHost(carrier, "logged");
@@ -36,6 +36,6 @@ test.each(["quic", "qmux"])(
   60_000,
 );
 
-test("a host without a logger gets no output", async () => {
+test.concurrent("a host without a logger gets no output", async () => {
   expect(await runHost("quic", "unlogged")).toMatchObject({ output: "", code: 0 });
 });

@@ -15,6 +15,7 @@ const cleanups: (() => unknown)[] = [];
 /** A port on which nothing listens, one of another program, and the relays: an open one and one with keys. */
 const DEAD = "http://127.0.0.1:1";
 let taken = 0;
+let openRelay: Relay;
 let open = "";
 let keyed = "";
 let tokens: Record<"stage" | "watching" | "expired", string>;
@@ -28,7 +29,8 @@ beforeAll(async () => {
     watching: await signToken(key, { get: "" }),
     expired: await signToken(key, { put: "", get: "", exp: past }),
   };
-  const relays = [new Relay({ port: 0 }), new Relay({ port: 0, auth: { keys: at("key.jwk") } })];
+  openRelay = new Relay({ port: 0 });
+  const relays = [openRelay, new Relay({ port: 0, auth: { keys: at("key.jwk") } })];
   for (const relay of relays) cleanups.push(() => relay.close());
   [open, keyed] = (await Promise.all(relays.map((relay) => relay.listen()))).map(
     ({ port }) => `http://127.0.0.1:${port}`,
@@ -152,7 +154,9 @@ test("every wrong argument, setting, file and key ends with a sentence that name
   expect(wrong.length).toBeGreaterThanOrEqual(40);
 });
 
-test("a command that cannot reach its relay ends with the reason within two seconds and exit code 1", async () => {
+test("a command that cannot reach its relay ends with the reason and exit code 1, long before its time limit", async () => {
+  // A test ends sooner.
+  const patiently = ["--timeout-ms", "3600000"];
   const publish = (url: string, ...rest: string[]) => ["publish", recording, "--bypass", "--url", url, ...rest];
   const secure = open.replace("http:", "https:");
   const unpinned = ["--certificate-hash", "0".repeat(64)];
@@ -167,36 +171,18 @@ test("a command that cannot reach its relay ends with the reason within two seco
     [publish(keyed, "--token", tokens.expired), 1, /The token is not valid, or no longer\. \(UNAUTHORIZED\)/],
     [publish(keyed, "--token", tokens.stage, "--broadcast", "other"), 1, / other\. \(NOT_GRANTED\)/],
     [publish(keyed, "--token", tokens.watching), 1, / demo\. \(NOT_GRANTED\)/],
-    [["watch", DEAD, "--no-retry"], 1, /nothing listens on that port/],
+    [["watch", DEAD, "--no-retry", ...patiently], 1, /nothing listens on that port/],
     [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
     [["watch", open, "--seconds", "2", "--broadcast", "missing"], 1, /No publisher of missing\.hang at .*NO_BROADCAST/],
-    [["watch", keyed, "--token", tokens.stage, "--broadcast", "other"], 1, / other\. \(NOT_GRANTED\)/],
-    [["watch", secure], 1, /\(CERTIFICATE_UNTRUSTED\)/],
-    [["control", keyed, "interrupt"], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
+    [["watch", keyed, "--token", tokens.stage, "--broadcast", "other", ...patiently], 1, / other\. \(NOT_GRANTED\)/],
+    [["watch", secure, ...patiently], 1, /\(CERTIFICATE_UNTRUSTED\)/],
+    [["control", keyed, "interrupt", ...patiently], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
     [["control", DEAD, "interrupt", "--timeout-ms", "2500"], 1, /nothing listens on that port/],
     [["control", open, "interrupt", "--timeout-ms", "4000"], 1, /No publisher of demo .*\(CONTROL_TIMEOUT\)/],
     [["bench", "relay", "--url", DEAD], 1, /nothing listens on that port/],
     [["bench", "relay", "--url", keyed], 1, /This path needs a token\. \(UNAUTHORIZED\)/],
   ];
-  const started = performance.now();
-  const outcomes = await Promise.all(
-    wrong.map(async (each) => {
-      let firstAt = Number.POSITIVE_INFINITY;
-      const outcome = await unsay(each[0], {
-        environment,
-        onError: () => {
-          firstAt = Math.min(firstAt, performance.now());
-        },
-      });
-      return { each, outcome, ms: firstAt - started };
-    }),
-  );
-  expectSentences(
-    wrong,
-    outcomes.map(({ outcome }) => outcome),
-  );
-  // All of them at once, on a machine that may be busy; alone each says it within two.
-  for (const { each, ms } of outcomes) expect(ms, each[0].join(" ")).toBeLessThan(10_000);
+  expectSentences(wrong, await Promise.all(wrong.map(([argv]) => unsay(argv, { environment }))));
 });
 
 test("a publisher whose name another one takes ends with that reason, like one whose token expires", async () => {
@@ -206,7 +192,7 @@ test("a publisher whose name another one takes ends with that reason, like one w
   const ended = unsay(["publish", recording, "--bypass", "--loop", "--url", keyed, "--token", soon]);
 
   const first = unsay(["publish", recording, "--bypass", "--loop", "--url", open, "--broadcast", "taken"]);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await expect.poll(() => openRelay.stats().broadcasts).toBe(1);
   const stop = new AbortController();
   const second = unsay(["publish", recording, "--bypass", "--loop", "--url", open, "--broadcast", "taken"], {
     signal: stop.signal,

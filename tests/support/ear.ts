@@ -1,6 +1,6 @@
 import type { Publisher } from "../../publisher/index.js";
 import type { AudioSink } from "../../watch/index.js";
-import { sleep, tone, until } from "./stage.js";
+import { tone, until } from "./stage.js";
 
 /** Samples that are judged together: a millisecond. */
 const WINDOW = 48;
@@ -10,6 +10,7 @@ const AUDIBLE = 0.02;
 /** What a listener's speaker let out, judged by its samples alone. */
 export class Ear implements AudioSink {
   #audible = 0;
+  #silent = 0;
   #peak = 0;
   #filled = 0;
 
@@ -18,11 +19,19 @@ export class Ear implements AudioSink {
     return this.#audible;
   }
 
+  /** Milliseconds of silence since then, as the speaker played them: on a busy machine it falls behind the clock. */
+  get silentMs(): number {
+    return this.#silent;
+  }
+
   write([samples]: readonly Float32Array[]): void {
     for (const sample of samples!) {
       this.#peak = Math.max(this.#peak, Math.abs(sample));
       if (++this.#filled < WINDOW) continue;
-      if (this.#peak > AUDIBLE) this.#audible++;
+      if (this.#peak > AUDIBLE) {
+        this.#audible++;
+        this.#silent = 0;
+      } else this.#silent++;
       this.#peak = 0;
       this.#filled = 0;
     }
@@ -35,5 +44,10 @@ export class Ear implements AudioSink {
 export async function warmUp(publisher: Publisher, ear: Ear): Promise<void> {
   while (ear.audibleMs === 0) await publisher.say(await tone({ ms: 100 })).done;
   await until("the publisher knows its listener", () => publisher.stats().listeners > 0);
-  await sleep(200);
+  await quiet(ear, 200);
+}
+
+/** Waits until the speaker has played that much silence. */
+export async function quiet(ear: Ear, ms: number): Promise<void> {
+  await until(`${ms} ms of silence`, () => ear.silentMs >= ms);
 }
