@@ -10,7 +10,8 @@ const AUDIBLE = 0.02;
 /** What a listener's speaker let out, judged by its samples alone. */
 export class Ear implements AudioSink {
   #audible = 0;
-  #silent = 0;
+  #silent = 1;
+  #stretches = 0;
   #peak = 0;
   #filled = 0;
 
@@ -24,12 +25,21 @@ export class Ear implements AudioSink {
     return this.#silent;
   }
 
+  /**
+   * Stretches of sound between silences. Where a busy machine leaves a hole, the sound before it fades out and the sound
+   * behind it fades in: each stretch adds a few audible milliseconds that no speech has.
+   */
+  get stretches(): number {
+    return this.#stretches;
+  }
+
   write([samples]: readonly Float32Array[]): void {
     for (const sample of samples!) {
       this.#peak = Math.max(this.#peak, Math.abs(sample));
       if (++this.#filled < WINDOW) continue;
       if (this.#peak > AUDIBLE) {
         this.#audible++;
+        if (this.#silent > 0) this.#stretches++;
         this.#silent = 0;
       } else this.#silent++;
       this.#peak = 0;
