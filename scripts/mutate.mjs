@@ -8,6 +8,7 @@ import { constants, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import ts from "typescript";
+import { mutateScript } from "../bench/support/scripts.js";
 
 const root = join(import.meta.dirname, "..");
 const files = ["classifier", "consumer", "epoch", "epoch-holds", "handed-out"].map((name) => `container/${name}.ts`);
@@ -56,11 +57,7 @@ const equivalent = [
   },
 ];
 
-const chosen = process.argv[2];
-if (process.argv.length > 3 || (chosen !== undefined && !files.includes(chosen))) {
-  process.stderr.write(`The only argument is one of these files: ${files.join(", ")}.\n`);
-  process.exit(2);
-}
+const [chosen] = mutateScript(files).parse().args;
 const mutants = files.filter((file) => chosen === undefined || chosen === file).flatMap(findMutants);
 const place = mkdtempSync(join(tmpdir(), "unsay-mutate-"));
 process.on("exit", () => rmSync(place, { recursive: true, force: true }));

@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { releaseScript } from "../bench/support/scripts.js";
 
 const root = join(import.meta.dirname, "..");
 
@@ -22,8 +23,7 @@ function read(command: string, ...args: string[]): string {
   return execFileSync(command, args, { cwd: root, encoding: "utf8" }).trim();
 }
 
-const [version = ""] = process.argv.slice(2);
-if (!/^\d+\.\d+\.\d+$/.test(version)) fail(`The version must look like 0.2.0, not "${version}".`);
+const [version = ""] = releaseScript().parse().args;
 
 const { version: declared } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
 if (declared !== version)

@@ -1,7 +1,7 @@
 import "../../base/polyfills.js";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { type Calls, type RemoteProcess, startRemote } from "../support/remote.js";
+import { attackScript } from "../support/scripts.js";
 import { ATTACKS, type Attack, honest } from "./attacks.js";
 import type { Heard, ListenerCalls } from "./processes/listener.js";
 import type { PublisherCalls } from "./processes/publisher.js";
@@ -121,16 +121,14 @@ async function strike(
   };
 }
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    quick: { type: "boolean", default: false },
-    seed: { type: "string", default: "1" },
-  },
-});
+const { only, quick, seed } = attackScript().parse().opts<{ only?: string; quick: boolean; seed: number }>();
 const names = Object.keys(ATTACKS).filter((name) =>
-  values.only ? name.includes(values.only) : !values.quick || QUICK.includes(name),
+  only === undefined ? !quick || QUICK.includes(name) : name.includes(only),
 );
+if (names.length === 0) {
+  process.stderr.write(`There is no attack ${only}; there are ${Object.keys(ATTACKS).join(", ")}.\n`);
+  process.exit(2);
+}
 const verdicts: Verdict[] = [];
 let stage = await build();
 let before = await control(stage, "quic");
@@ -140,7 +138,7 @@ console.log(
 for (const attack of names) {
   for (const carrier of ["quic", "qmux"] as const) {
     if (attack === "slow-loris" && carrier === "quic") continue;
-    const struck = await strike(stage, attack, ATTACKS[attack]!, carrier, Number(values.seed));
+    const struck = await strike(stage, attack, ATTACKS[attack]!, carrier, seed);
     if (stage.deaths.length > 0) stage = await build();
     const after = await control(stage, carrier);
     const controlMs = Math.round(Math.max(before, after));

@@ -1,6 +1,6 @@
 import "../../base/polyfills.js";
 import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
+import { fuzzScript } from "../support/scripts.js";
 import { readCorpus, saveToCorpus } from "./corpus.js";
 import { fuzz, type Target } from "./fuzzer.js";
 import { TARGETS } from "./targets.js";
@@ -17,12 +17,6 @@ interface Outcome {
   readonly executions: number;
   readonly perSecond: number;
   readonly findings: readonly { readonly what: string; readonly input: string }[];
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 0xffff_ffff) throw new InvalidArgumentError("It must be a whole number.");
-  return value;
 }
 
 async function runOne(target: Target, { executions, seed, save }: Options): Promise<Outcome> {
@@ -47,7 +41,7 @@ async function main(name: string | undefined, options: Options): Promise<void> {
   const chosen = TARGETS.filter((target) => name === undefined || target.name === name);
   if (chosen.length === 0) {
     process.stderr.write(`There is no target ${name}; there are ${TARGETS.map((target) => target.name).join(", ")}.\n`);
-    process.exitCode = 1;
+    process.exitCode = 2;
     return;
   }
   const outcomes: Outcome[] = [];
@@ -61,11 +55,4 @@ async function main(name: string | undefined, options: Options): Promise<void> {
   process.exitCode = outcomes.some(({ findings }) => findings.length > 0) ? 1 : 0;
 }
 
-await new Command("fuzz")
-  .description("Runs decoders of outside bytes on mutated inputs.")
-  .argument("[target]", "one target; all without it")
-  .option("--executions <n>", "executions per target", whole, 100_000)
-  .option("--seed <n>", "seed of the mutations", whole, 1)
-  .option("--save", "add what is found to the corpus")
-  .action(main)
-  .parseAsync();
+await fuzzScript().action(main).parseAsync();

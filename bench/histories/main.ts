@@ -1,8 +1,8 @@
 import "../../base/polyfills.js";
 import { readFileSync } from "node:fs";
 import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
 import { startRemote } from "../support/remote.js";
+import { historiesScript } from "../support/scripts.js";
 import type { Health } from "./health.js";
 import { describe, drawHistory, type History } from "./history.js";
 import type { HistoryCalls, Verdict } from "./processes/history.js";
@@ -19,12 +19,6 @@ interface Options {
   readonly prove: boolean;
   readonly replay?: string;
   readonly keep?: string;
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 0xffff_ffff) throw new InvalidArgumentError("It must be a whole number.");
-  return value;
 }
 
 async function play(history: History, folder?: string): Promise<Verdict> {
@@ -104,23 +98,10 @@ async function runAll({ count, seconds, seed, parallel, shrink: tries, untilBrok
   return broken.length === 0 ? 0 : 1;
 }
 
-const program = new Command("npm run histories --")
-  .description(
-    "Plays seeded random histories of speech, interrupts and faults with a process for each role, and checks what every listener heard against what it must hear.",
-  )
-  .option("--count <n>", "how many histories", whole, 20)
-  .option("--seconds <n>", "length of each", whole, 30)
-  .option("--seed <n>", "seed of the first; the others follow it", whole, 1)
-  .option("--parallel <n>", "how many at once", whole, 1)
-  .option("--shrink <n>", "runs to spend on a shorter history of one that fails", whole, 0)
-  .option("--replay <file>", "play one history again, as a failure printed it")
-  .option("--keep <folder>", "keep the recordings of what breaks a promise, in a folder for each seed")
-  .option("--until-broken", "stop at the first history that breaks a promise", false)
-  .option("--prove", "put each known fault back into a copy of the code, and show that it is found", false)
-  .action(async (options: Options) => {
-    if (options.replay !== undefined) process.exitCode = await replay(options.replay, options.keep);
-    else process.exitCode = await (options.prove ? prove(options) : runAll(options));
-  });
+const program = historiesScript().action(async (options: Options) => {
+  if (options.replay !== undefined) process.exitCode = await replay(options.replay, options.keep);
+  else process.exitCode = await (options.prove ? prove(options) : runAll(options));
+});
 
 await program.parseAsync();
 process.exit();

@@ -3,9 +3,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
 import type { CDPSession } from "playwright-core";
 import { launchChromium } from "../../tests/support/chromium.js";
+import { soakScript } from "../support/scripts.js";
 import type { Carrier, Message, Role } from "./role.js";
 
 /** Most that the heap of a role may grow by, in megabytes a minute. */
@@ -162,23 +162,11 @@ async function soak(options: { seconds: number; every: number; carrier?: Carrier
   }
 }
 
-function seconds(text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-}
-
-const program = new Command("npm run soak --")
-  .description(
-    `Runs a relay, a publisher, listeners and the page in processes of their own, and prints by how much their heaps grow: at most ${TARGET_MB_PER_MINUTE} MB a minute. Ctrl-C ends it with what it measured so far.`,
-  )
-  .option("--seconds <number>", "how long", seconds, 3600)
-  .option("--every <number>", "seconds between two samples, each after a full collection", seconds, 10)
-  .option("--carrier <name>", "quic or qmux (WebSocket); default: both at once")
-  .option("--no-page", "without a browser")
-  .action(async (options: { seconds: number; every: number; carrier?: Carrier; page: boolean }) => {
+const program = soakScript(TARGET_MB_PER_MINUTE).action(
+  async (options: { seconds: number; every: number; carrier?: Carrier; page: boolean }) => {
     process.exitCode = (await soak(options)) ? 0 : 1;
-  });
+  },
+);
 
 await program.parseAsync();
 process.exit();
