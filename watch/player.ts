@@ -375,7 +375,7 @@ export class Player {
       receivedGroup: this.#feed.received.mark ?? this.video?.newest,
       bufferedMs: this.#output.bufferedMs + this.#feed.waitingMs,
       bleedMs: this.#bleedMs,
-      staleMs: this.#output.counters.staleMs,
+      counters: this.#output.counters,
     };
   }
 

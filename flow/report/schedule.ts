@@ -72,6 +72,11 @@ export class ReportSchedule {
     if (this.#samples.length < MAX_SAMPLES) this.#samples.push({ at, lead: { lead, group } });
   }
 
+  /** Drops the leads that no report has carried yet. */
+  forgetLeads(): void {
+    this.#samples = [];
+  }
+
   /** Requests a report at once: a rewind was applied, or audio started. */
   hurry(): void {
     this.#urgent = true;

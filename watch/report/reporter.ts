@@ -1,6 +1,6 @@
 import { type Clock, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { broadcastHash, decodeReceipt, encodeReport, type Receipt, ReportSchedule } from "../../flow/report/index.js";
-import type { AppliedRewind } from "../audio/playout.js";
+import type { AppliedRewind, PlayoutCounters } from "../audio/playout.js";
 
 /** Input of a report. */
 export interface ListenerReading {
@@ -15,7 +15,7 @@ export interface ListenerReading {
   /** Milliseconds of audio ready to play, decoded or not. */
   readonly bufferedMs: number;
   readonly bleedMs: number;
-  readonly staleMs: number;
+  readonly counters: Pick<PlayoutCounters, "staleMs" | "jumps">;
 }
 
 /** Transport of one session's reports. */
@@ -32,6 +32,8 @@ export interface ReportCarrier {
 
 /** After this long without an answer, a relay counts as one that does not read reports. */
 const UNANSWERED: Microseconds = fromSeconds(3);
+/** So long after the playhead jumped, what lands late may only have waited for this process. */
+const BACKLOG: Microseconds = fromSeconds(1);
 
 /** Options for {@link Reporter}. */
 export interface ReporterOptions {
@@ -54,6 +56,8 @@ export class Reporter {
   readonly #schedule = new ReportSchedule();
   #session = randomSession();
   #wasMoving = false;
+  #jumps = 0;
+  #jumpedAt: number = Number.NEGATIVE_INFINITY;
   #lastPlayhead: Microseconds | undefined;
   #carrier: ReportCarrier | undefined;
   #receipt: Receipt | undefined;
@@ -117,7 +121,9 @@ export class Reporter {
 
   /** Records the lead with which a group landed. */
   landed(lead: Microseconds, sequence: number): void {
-    this.#schedule.landed(lead, sequence, this.#clock());
+    const now = this.#clock();
+    if (lead < 0 && now - this.#jumpedAt < BACKLOG) return;
+    this.#schedule.landed(lead, sequence, now);
   }
 
   /** Records that a group arrived; `copy` when it had come before. */
@@ -139,6 +145,7 @@ export class Reporter {
   tick(reading: ListenerReading): void {
     if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
     this.#wasMoving = reading.moving;
+    this.#noteJumps(reading.counters.jumps);
     const playhead = reading.playhead ?? reading.applied?.from ?? this.#lastPlayhead;
     if (playhead === undefined) return;
     this.#lastPlayhead = playhead;
@@ -165,7 +172,7 @@ export class Reporter {
       worstLeadGroup: due.worst?.group,
       bufferedMs: reading.bufferedMs,
       bleedMs: reading.bleedMs,
-      staleMs: reading.staleMs,
+      staleMs: reading.counters.staleMs,
     });
     if (this.#publishing) {
       carrier.publish(this.#path, record);
@@ -173,6 +180,14 @@ export class Reporter {
     }
     const sent = carrier.send(record);
     if (sent || this.#publishing) this.#sent++;
+  }
+
+  // After a stall, the leads of the backlog show how long it was, and nothing about the path.
+  #noteJumps(jumps: number): void {
+    if (jumps === this.#jumps) return;
+    this.#jumps = jumps;
+    this.#jumpedAt = this.#clock();
+    this.#schedule.forgetLeads();
   }
 }
 
