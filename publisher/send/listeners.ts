@@ -102,7 +102,7 @@ export class Listeners {
     if (aggregate.playing) this.transit.began(aggregate.latest, now);
     if (aggregate.worstLead !== undefined && aggregate.worstLeadGroup !== undefined) {
       this.lead.observe({ lead: aggregate.worstLead, group: aggregate.worstLeadGroup, at: now });
-      this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead);
+      this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead, now);
       this.lead.foresee(this.transit.typical, now);
     }
     this.#settle(aggregate);

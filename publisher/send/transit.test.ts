@@ -7,17 +7,17 @@ describe("Transit", () => {
     const transit = new Transit();
     expect(transit.ahead).toBeUndefined();
     for (let sequence = 0; sequence < 300; sequence++) transit.wrote(sequence, ms(900));
-    transit.landed(299, ms(880));
+    transit.landed(299, ms(880), ms(0));
     expect(transit.ahead).toBe(ms(50));
-    transit.landed(298, ms(780));
+    transit.landed(298, ms(780), ms(0));
     expect(transit.ahead).toBe(ms(150));
-    for (let i = 0; i < 60; i++) transit.landed(297, ms(880));
+    for (let i = 0; i < 60; i++) transit.landed(297, ms(880), ms(0));
     expect(transit.ahead).toBeLessThan(ms(51));
     // A forgotten group says nothing; an impossible lead must not make anything late.
-    transit.landed(3, ms(-5000));
-    transit.landed(296, ms(5000));
+    transit.landed(3, ms(-5000), ms(0));
+    transit.landed(296, ms(5000), ms(0));
     expect(transit.ahead).toBeGreaterThan(ms(30));
-    transit.landed(295, ms(-9_000_000));
+    for (const at of [0, 500]) transit.landed(295, ms(-9_000_000), ms(at));
     expect(transit.ahead).toBe(ms(3030));
     transit.reset();
     expect(transit.ahead).toBeUndefined();
@@ -26,32 +26,46 @@ describe("Transit", () => {
   test("transit does not grow because a relay holds groups on purpose, but falls when even those arrive soon", () => {
     const transit = new Transit();
     transit.wrote(1, ms(8000));
-    transit.landed(1, ms(950));
+    transit.landed(1, ms(950), ms(0));
     expect(transit.ahead).toBe(ms(80));
     transit.wrote(2, ms(300));
-    transit.landed(2, ms(200));
+    transit.landed(2, ms(200), ms(0));
     expect(transit.ahead).toBe(ms(130));
     transit.wrote(3, ms(6000));
-    transit.landed(3, ms(1000));
+    transit.landed(3, ms(1000), ms(0));
     expect(transit.ahead).toBe(ms(130));
     transit.wrote(4, ms(2000));
-    transit.landed(4, ms(1980));
+    transit.landed(4, ms(1980), ms(0));
     expect(transit.ahead).toBe(ms(110));
+  });
+
+  test("a backlog that a stalled listener reads at once says nothing about the transit, a path that grew does", () => {
+    const transit = new Transit();
+    const land = (at: number, lead: number) => {
+      transit.wrote(at, ms(260));
+      transit.landed(at, ms(lead), ms(at));
+      return transit.typical;
+    };
+    for (let at = 0; at < 1000; at += 100) expect(land(at, 240)).toBe(ms(20));
+    for (const at of [7000, 7100, 7200]) expect(land(at, -2600)).toBe(ms(20));
+    // Seconds later the next speech begins, and the stall counts for nothing.
+    for (let at = 9000; at < 10_000; at += 100) expect(land(at, 240)).toBe(ms(20));
+    expect([14_000, 14_100, 14_400, 14_500].map((at) => land(at, -500))).toEqual([20, 20, 20, 760].map(ms));
   });
 
   test("the transit of groups sent before the playhead was known is measured from where it must have been", () => {
     const transit = new Transit();
     transit.wroteBefore(7, ms(5000), ms(100));
     transit.wroteBefore(8, ms(5020), ms(110));
-    transit.landed(7, ms(80));
+    transit.landed(7, ms(80), ms(0));
     expect(transit.ahead).toBeUndefined();
     // The playhead was at 4500 ms when the first group was sent.
     transit.began(ms(4900), ms(500));
-    transit.landed(7, ms(80));
+    transit.landed(7, ms(80), ms(0));
     expect(transit.typical).toBe(ms(420));
     transit.reset();
     transit.began(ms(4900), ms(500));
-    transit.landed(7, ms(80));
+    transit.landed(7, ms(80), ms(0));
     expect(transit.ahead).toBeUndefined();
   });
 });

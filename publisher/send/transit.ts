@@ -3,8 +3,13 @@ import { COMFORTABLE } from "../../flow/playhead/index.js";
 
 /** Groups whose send time is remembered: five seconds of 20 ms. */
 const MAX_GROUPS = 256;
-/** Weight of a shorter transit; a longer one counts in full at once. */
+/** Weight of a shorter transit; a longer one counts in full, at once where it is not much longer. */
 const SHARE = 0.25;
+/**
+ * A transit that grew by more than this may be the stall of one listener, which reads its backlog late and all at once.
+ * It counts if another landing confirms it this much later. Counted at once it would delay the next speech for all.
+ */
+const SUDDEN = { growth: fromMilliseconds(500), confirmed: fromMilliseconds(500) };
 /** Safety margin: reports carry the worst of a quarter of a second, not the worst ever. */
 const MARGIN = fromMilliseconds(30);
 const LONGEST = fromSeconds(3);
@@ -19,6 +24,8 @@ export class Transit {
   /** Groups that were sent before the playhead was known. */
   readonly #before = new Map<number, { readonly timestamp: Microseconds; readonly at: Microseconds }>();
   #estimate: number | undefined;
+  /** When the transit seemed to have grown a lot; undefined while it has not. */
+  #suddenAt: number | undefined;
 
   /** A group was written with this distance to the playhead. */
   wrote(sequence: number, headroom: Microseconds): void {
@@ -39,13 +46,18 @@ export class Transit {
     this.#before.clear();
   }
 
-  /** A group landed with this lead, the worst of its interval. */
-  landed(sequence: number, lead: Microseconds): void {
+  /** A group landed with this lead, the worst of its interval; `now`: when the publisher learns it. */
+  landed(sequence: number, lead: Microseconds, now: Microseconds): void {
     const headroom = this.#groups.get(sequence);
     if (headroom === undefined) return;
     const most = bounded(headroom - lead);
     const least = bounded(Math.min(headroom, COMFORTABLE) - lead);
     const before = this.#estimate ?? least;
+    if (least - before <= SUDDEN.growth) this.#suddenAt = undefined;
+    else {
+      this.#suddenAt ??= now;
+      if (now - this.#suddenAt < SUDDEN.confirmed) return;
+    }
     this.#estimate = least > before ? least : Math.min(before, before + SHARE * (most - before));
   }
 
@@ -54,6 +66,7 @@ export class Transit {
     this.#groups.clear();
     this.#before.clear();
     this.#estimate = undefined;
+    this.#suddenAt = undefined;
   }
 
   /** The time itself, without a margin; 0 before any report. */
