@@ -1,4 +1,5 @@
 import { InputError } from "./error.js";
+import { guard } from "./guard.js";
 import { showValue } from "./validate.js";
 
 /** Where a server renders pages there are no elements: there the class can be imported, and is never used. */
@@ -8,6 +9,32 @@ const Base: typeof HTMLElement = globalThis.HTMLElement ?? (class {} as unknown)
 export abstract class BroadcastElement<Events extends { [Name in keyof Events]: Event }> extends Base {
   /** Name of the broadcast without an attribute. */
   protected abstract readonly defaultBroadcast: string;
+  #isPlaced = false;
+
+  /** Called once the element is in a document. */
+  protected abstract enter(): void;
+
+  /** Called once it has left the document, and not where it was only moved. */
+  protected abstract leave(): void;
+
+  /** Called by the browser when the element enters a document. */
+  connectedCallback(): void {
+    if (this.#isPlaced) return;
+    this.#isPlaced = true;
+    this.enter();
+  }
+
+  /** Called by the browser when the element leaves the document. */
+  disconnectedCallback(): void {
+    // A move takes it out and puts it back within one task, as when a framework sorts a list.
+    queueMicrotask(this.#settle);
+  }
+
+  readonly #settle = guard("element.leave", () => {
+    if (this.isConnected || !this.#isPlaced) return;
+    this.#isPlaced = false;
+    this.leave();
+  });
 
   /** URL of the relay, relative to the page; "" for the page's origin. */
   get url(): string {
@@ -33,7 +60,7 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   }
 
   set controls(on: boolean) {
-    this.toggleAttribute("controls", on);
+    this.flag("controls", on);
   }
 
   /** As on every element, with the events' types. */
@@ -81,6 +108,11 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
         reportError(error);
       }
     }
+  }
+
+  /** Sets an attribute without a value, or removes it: frameworks set `undefined` too, with which the browser toggles it. */
+  protected flag(name: string, on: unknown): void {
+    this.toggleAttribute(name, Boolean(on));
   }
 
   /** Sets an attribute to a text, or removes it. */

@@ -1,9 +1,10 @@
 import type { EventEmitter } from "node:events";
-import { background, fromMilliseconds, type Microseconds, microseconds, TransportError } from "../base/index.js";
+import { background, fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
 import type { Aggregate } from "../flow/report/index.js";
 import type { ControlTarget } from "./control/controls.js";
 import { loadModel } from "./denoise/model.js";
 import { makeEncoders, type PublisherParts } from "./parts.js";
+import { nameTaken } from "./send/name-claim.js";
 import type { UplinkEvent } from "./send/uplink-events.js";
 import type { RendererEvent } from "./speech/renderer.js";
 import { toPosition, toTime } from "./tracks/position.js";
@@ -314,11 +315,4 @@ export class Loop implements ControlTarget {
     this.#state = state;
     this.#emitter.emit("state", state);
   }
-}
-
-function nameTaken(broadcast: string): TransportError {
-  return new TransportError(
-    "NAME_TAKEN",
-    `Another publisher has taken the name ${broadcast} at the relay; this one is heard again when the other leaves.`,
-  );
 }

@@ -238,10 +238,76 @@ test.concurrent("a listener and a caller hear the microphone of a page, in Opus 
     await expect.poll(() => ear.audibleMs - changed).toBeGreaterThan(200);
     expect(rewinds).toBe(0);
 
+    const captured = () => page.evaluate<number>("document.querySelector('unsay-talk').stats?.capturedMs ?? 0");
+    const moved = await captured();
+    await page.evaluate("document.body.append(document.querySelector('unsay-talk'))");
+    await expect.poll(captured).toBeGreaterThan(moved);
     await page.evaluate("document.querySelector('unsay-talk').remove()");
     await expect.poll(() => listener.stats().state).not.toBe("playing");
     expect(said).toEqual([]);
   }
+});
+
+test.concurrent("an element shows in a sentence why it is silent, and its button where the browser waits for a click", async ({
+  expect,
+}) => {
+  const { text } = await bundle('import "./watch/browser/element.js";');
+  await using stage = new Stage();
+  const page = stage.use(await browser.newPage());
+  // As a browser that starts no audio before a click.
+  await page.addInitScript(`{
+    const clicked = new Promise((resolve) => addEventListener("click", resolve, { capture: true }));
+    const { resume } = AudioContext.prototype;
+    AudioContext.prototype.resume = async function () {
+      await Promise.race([this.suspend(), clicked]);
+      await clicked;
+      return resume.call(this);
+    };
+  }`);
+  const url = await serve(stage, text, "<unsay-watch controls url='http://127.0.0.1:9'></unsay-watch>");
+  stage.publish(url).say(await endlessTone(500));
+  await page.goto(url);
+  await page.evaluate("globalThis.w = document.querySelector('unsay-watch'); w.play().then(() => {}); 0");
+  const alert = page.getByRole("alert");
+  await expect.poll(() => alert.textContent()).toMatch(/^Cannot connect to 127\.0\.0\.1:9: [^;.]+; [^;.]+\.$/);
+  await page.evaluate("w.url = ''");
+  await expect.poll(() => alert.count()).toBe(0);
+  await page.getByRole("button", { name: "Listen" }).click();
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  expect(await page.getByRole("button").textContent()).toBe("Pause");
+});
+
+test.concurrent("a microphone in a page whose timers fire once a minute is back as soon as its relay or its name is", async ({
+  expect,
+}) => {
+  const { text } = await bundle('import "./publisher/browser/talk-element.js";');
+  await using stage = new Stage();
+  const page = stage.use(await browser.newPage());
+  // As a page that has been hidden for five minutes.
+  await page.addInitScript(`for (const name of ["setTimeout", "setInterval"]) {
+    const native = globalThis[name];
+    globalThis[name] = (task, ms = 0, ...rest) => native(task, Math.max(ms, 60_000), ...rest);
+  }`);
+  const relay = await stage.relay();
+  await page.goto(await serve(stage, text, `<unsay-talk url="${urlOf(relay)}" controls></unsay-talk>`));
+  await page.evaluate("globalThis.t = document.querySelector('unsay-talk'); t.talk()");
+  const state = () => page.evaluate("t.state");
+  // Far less than a minute, and far more than it takes.
+  const soon = { timeout: 30_000 };
+  await expect.poll(state, soon).toBe("ready");
+  await relay.close();
+  await expect.poll(state, soon).toBe("connecting");
+  const again = await stage.relay({ port: relay.address.port });
+  await expect.poll(state, soon).toBe("ready");
+
+  // A second tab of the page takes the name, until that one is closed.
+  const other = stage.publish(again, { broadcast: "caller" });
+  await expect.poll(state, soon).toBe("displaced");
+  const alert = page.getByRole("alert");
+  await expect.poll(() => alert.textContent()).toMatch(/^Another publisher has taken the name caller at the relay;/);
+  await other.close();
+  await expect.poll(state, soon).toBe("ready");
+  expect(await alert.count()).toBe(0);
 });
 
 test.concurrent("a page whose microphone is refused shows the reason in a sentence", async ({ expect }) => {

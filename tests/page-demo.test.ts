@@ -150,15 +150,28 @@ test("a page of another site loads the element as one file, and may mute, pause,
   await page.getByRole("button", { name: "Listen" }).click();
   await expect.poll(() => page.evaluate("w.stats?.playedMs ?? 0")).toBeGreaterThan(300);
   expect(await page.evaluate("seen.some(([name, detail]) => name === 'heard' && detail.playheadUs > 0)")).toBe(true);
-  await page.evaluate("w.muted = true; w.volume = 0.5; document.getElementById('a').append(w)");
-  // It was moved: it plays on as a new listener, as muted as before.
-  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
-  expect(await page.evaluate("[w.muted, w.volume, w.paused]")).toEqual([true, 0.5, false]);
+  await page.evaluate("w.muted = true; w.volume = 0.5; globalThis.moved = w.stats.playedMs; a.append(w)");
+  // A move interrupts nothing.
+  expect(await page.evaluate("[w.muted, w.volume, w.paused, w.stats.playedMs >= moved]")).toEqual([
+    true,
+    0.5,
+    false,
+    true,
+  ]);
+  expect(await page.evaluate("seen.some(([, detail]) => detail === 'idle')")).toBe(false);
+  // As frameworks set what is not given.
+  expect(await page.evaluate("[1, 2].map(() => { w.muted = undefined; return w.muted; })")).toEqual([false, false]);
   await page.getByRole("button", { name: "Pause" }).click();
   expect(await page.evaluate("[w.paused, w.state]")).toEqual([true, "idle"]);
   await page.evaluate("w.play()");
   await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  // Away and back, it plays again, unless it was paused meanwhile.
   await page.evaluate("w.remove()");
+  expect(await page.evaluate("[w.paused, w.state]")).toEqual([true, "idle"]);
+  await page.evaluate("a.append(w)");
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  await page.evaluate("w.remove()");
+  expect(await page.evaluate("w.pause(); a.append(w); [w.paused, w.state]")).toEqual([true, "idle"]);
   const states = (await page.evaluate("seen.filter(([name]) => name !== 'heard')")) as [string, string][];
   expect(states.at(-1)).toEqual(["state", "idle"]);
   expect(states.filter(([name]) => name === "error")).toEqual([]);

@@ -82,9 +82,9 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
     return new Connection(transport, backend, url, transport.protocol || urlProtocol(url, protocols));
   } catch (cause) {
     const reasons = (cause as AggregateError).errors.map((error) =>
-      error instanceof Error ? error.message : `${error}`,
+      (error instanceof Error ? error.message : `${error}`).replace(/\.$/, ""),
     );
-    throw new Error(`Cannot connect to ${url.host}: ${reasons.join(" ")}`, { cause });
+    throw new Error(`Cannot connect to ${url.host}: ${[...new Set(reasons)].join("; ")}.`, { cause });
   }
 }
 

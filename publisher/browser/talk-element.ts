@@ -36,6 +36,9 @@ export interface UnsayTalkEventMap {
   error: CustomEvent<UnsayTalkFailure>;
 }
 
+/** States in which no listener hears the microphone, because of a fault if there was one. */
+const UNHEARD: ReadonlySet<UnsayTalkState> = new Set(["connecting", "displaced"]);
+
 /**
  * `<unsay-talk url="https://relay.example:4443" broadcast="caller-1" controls>`: publishes the microphone as a broadcast
  * that a `Caller` or any listener hears, without the echo of what the page plays.
@@ -82,7 +85,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   }
 
   set muted(on: boolean) {
-    this.toggleAttribute("muted", on);
+    this.flag("muted", on);
   }
 
   /** Id of the microphone to use; undefined for the system's default. */
@@ -110,6 +113,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     this.#message = "";
     talker.addEventListener("state", (event) => this.#follow(talker, (event as CustomEvent<TalkerState>).detail));
     talker.addEventListener("level", (event) => this.#measure((event as CustomEvent<number>).detail));
+    talker.addEventListener("problem", (event) => this.#explain(talker, (event as CustomEvent<Error>).detail));
     for (const name of ["device", "problem"])
       talker.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
     background(
@@ -148,15 +152,13 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     void talker.close();
   }
 
-  /** Called by the browser when the element enters a document. */
-  connectedCallback(): void {
+  protected enter(): void {
     this.upgrade("url", "broadcast", "controls", "muted", "device");
     navigator.mediaDevices?.addEventListener("devicechange", this.#refresh);
     this.#refresh();
   }
 
-  /** Called by the browser when the element leaves the document. */
-  disconnectedCallback(): void {
+  protected leave(): void {
     navigator.mediaDevices?.removeEventListener("devicechange", this.#refresh);
     this.stop();
   }
@@ -193,7 +195,16 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   }
 
   #follow(talker: Talker, state: TalkerState): void {
-    if (this.#talker === talker && state !== "closed") this.#become(state);
+    if (this.#talker !== talker || state === "closed") return;
+    if (UNHEARD.has(this.#state)) this.#message = "";
+    this.#become(state);
+  }
+
+  /** Shows a fault for as long as it keeps the microphone from being heard. */
+  #explain(talker: Talker, { message }: Error): void {
+    if (this.#talker !== talker || !UNHEARD.has(this.#state)) return;
+    this.#message = message;
+    this.#show();
   }
 
   #measure(levelDb: number): void {

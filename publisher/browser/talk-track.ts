@@ -4,6 +4,7 @@ import { encodeCatalog, encodeLegacyFrame, rewindField, Timeline } from "../../c
 import type { BrowserSession } from "../../transport/browser-sessions.js";
 import { FrameTrackWriter } from "../../transport/moq.js";
 import { GroupWriter } from "../send/group-writer.js";
+import { NameClaim } from "../send/name-claim.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import { type EncodedPacket, PACKET_MS, type PacketEncoder } from "./packet-encoder.js";
 
@@ -24,6 +25,7 @@ export class TalkTrack {
   readonly #catalog: Uint8Array;
   readonly #timeline = new Timeline();
   #live: Live | undefined;
+  #isDisplaced = false;
 
   constructor(name: string, { codec, bitrate }: PacketEncoder) {
     this.#path = Path.from(broadcastPath(name));
@@ -39,6 +41,11 @@ export class TalkTrack {
     return this.#live?.used() ?? false;
   }
 
+  /** Whether another publisher has the broadcast's name, so that listeners hear that one. */
+  get displaced(): boolean {
+    return this.#isDisplaced;
+  }
+
   /** Publishes on a session until it ends. */
   async serve({ connection, closed }: BrowserSession): Promise<void> {
     const broadcast = new Broadcast.Producer();
@@ -52,9 +59,15 @@ export class TalkTrack {
     const used = (): boolean => track.closed.peek() === undefined && track.used.peek();
     this.#live = { broadcast, audio: new GroupWriter(track), used };
     connection.publish(this.#path, broadcast);
+    const push = ({ displaced }: { readonly displaced: boolean }): void => {
+      this.#isDisplaced = displaced;
+    };
+    const claim = new NameClaim({ connection, path: this.#path, events: { push } });
     try {
       await closed;
     } finally {
+      claim.close();
+      this.#isDisplaced = false;
       this.close();
     }
   }

@@ -14,6 +14,7 @@ import {
 import { REPORT_RECORDS } from "../../flow/report/index.js";
 import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
 import { type BrowserSession, browserSessions } from "../../transport/browser-sessions.js";
+import { nameTaken } from "../send/name-claim.js";
 import { CaptureClock } from "./capture-clock.js";
 import { Microphone } from "./microphone.js";
 import { openPacketEncoder, type PacketEncoder } from "./packet-encoder.js";
@@ -42,9 +43,9 @@ export interface TalkerOptions {
 
 /**
  * State of a talker: it waits for the microphone, then for the relay; then no listener takes the audio (`ready`), or at
- * least one does (`talking`).
+ * least one does (`talking`). It is `displaced` while another publisher has the broadcast's name.
  */
-export type TalkerState = "asking" | "connecting" | "ready" | "talking" | "closed";
+export type TalkerState = "asking" | "connecting" | "ready" | "talking" | "displaced" | "closed";
 
 /** Current numbers of a {@link Talker}. */
 export interface TalkerStats {
@@ -207,7 +208,7 @@ export class Talker extends EventTarget implements AsyncDisposable {
   async #send(encoder: PacketEncoder, track: TalkTrack): Promise<void> {
     for await (const packet of encoder.packets) {
       track.send(packet);
-      if (this.#backend) this.#become(track.used ? "talking" : "ready");
+      if (this.#backend) this.#becomeAs(track);
     }
   }
 
@@ -232,6 +233,12 @@ export class Talker extends EventTarget implements AsyncDisposable {
     for (const sample of samples) energy += sample * sample;
     this.#levelDb = 10 * Math.log10(energy / samples.length);
     if (++this.#blocks % LEVEL_BLOCKS === 0) this.#emit("level", this.#levelDb);
+  }
+
+  #becomeAs({ displaced, used }: TalkTrack): void {
+    const wasDisplaced = this.#state === "displaced";
+    this.#become(displaced ? "displaced" : used ? "talking" : "ready");
+    if (displaced && !wasDisplaced) this.#emit("problem", nameTaken(this.#options.broadcast));
   }
 
   #become(state: TalkerState): void {

@@ -1,6 +1,5 @@
 import { type Connection, Path } from "@kixelated/moq";
-import { guard } from "../../base/index.js";
-import type { UplinkEvents } from "./uplink-events.js";
+import { background, sleep, TransportError } from "../../base/index.js";
 
 /**
  * How long another publisher's broadcast must exist: while a session replaces a broken one, the relay still shows the
@@ -13,7 +12,16 @@ export interface NameClaimOptions {
   readonly connection: Connection.Established;
   /** Path of the broadcast that this session publishes. */
   readonly path: string;
-  readonly events: UplinkEvents;
+  /** Gets each change: whether another publisher has the name. */
+  readonly events: { push(change: { readonly kind: "displaced"; readonly displaced: boolean }): void };
+}
+
+/** The problem of a publisher that is not heard any more. */
+export function nameTaken(broadcast: string): TransportError {
+  return new TransportError(
+    "NAME_TAKEN",
+    `Another publisher has taken the name ${broadcast} at the relay; this one is heard again when the other leaves.`,
+  );
 }
 
 /**
@@ -23,7 +31,7 @@ export interface NameClaimOptions {
 export class NameClaim {
   readonly #options: NameClaimOptions;
   readonly #announcements: ReturnType<Connection.Established["announced"]>;
-  #timer: NodeJS.Timeout | undefined;
+  #settling = new AbortController();
   #displaced = false;
   #closed = false;
 
@@ -36,7 +44,7 @@ export class NameClaim {
   /** Stops watching; idempotent. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#settling.abort();
     this.#announcements.close();
   }
 
@@ -45,14 +53,16 @@ export class NameClaim {
       if (this.#closed) return;
       // Broadcasts below the path are reports and controllers.
       if (String(next.path) !== "") continue;
-      clearTimeout(this.#timer);
-      if (next.active)
-        this.#timer = setTimeout(
-          guard("publisher.name", () => this.#change(true)),
-          SETTLED_MS,
-        );
+      this.#settling.abort();
+      this.#settling = new AbortController();
+      if (next.active) background("publisher.name", this.#settle(this.#settling.signal));
       else this.#change(false);
     }
+  }
+
+  async #settle(signal: AbortSignal): Promise<void> {
+    await sleep(SETTLED_MS, signal);
+    if (!signal.aborted) this.#change(true);
   }
 
   #change(displaced: boolean): void {

@@ -1,5 +1,5 @@
 import { BroadcastElement, define } from "../../base/broadcast-element.js";
-import { background, guard, InputError, showValue } from "../../base/index.js";
+import { background, guard, InputError, showValue, sleep } from "../../base/index.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { Standby } from "./standby.js";
@@ -40,6 +40,10 @@ export interface UnsayWatchEventMap {
 }
 
 const PASSED = ["rewind", "problem", "landing"] as const;
+/** An audio context that does not run by then waits for a click. */
+const BLOCKED_MS = 1000;
+/** Time constant of a change of the volume, in seconds: a jump would click. */
+const FADE = 0.01;
 
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
@@ -53,7 +57,7 @@ const PASSED = ["rewind", "problem", "landing"] as const;
  * voice is audible, if the publisher reports voices. It keeps playing after a move within the document, and restarts
  * when `url` or `broadcast` change.
  *
- * With `controls` it shows why it can't play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`,
+ * With `controls` it shows why it does not play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`,
  * `--unsay-on-accent`, `--unsay-focus`, `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events:
  * {@link UnsayWatchEventMap}.
  */
@@ -110,7 +114,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   set muted(on: boolean) {
-    this.toggleAttribute("muted", on);
+    this.flag("muted", on);
   }
 
   /** Volume, 0 to 1. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but a number. */
@@ -130,8 +134,17 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     return this.getAttribute("preload") === "none" ? "none" : "metadata";
   }
 
-  set preload(preload: "none" | "metadata") {
-    this.setAttribute("preload", preload);
+  set preload(preload: "none" | "metadata" | undefined) {
+    this.reflect("preload", preload);
+  }
+
+  /** Whether it plays by itself when it enters the document. */
+  get autoplay(): boolean {
+    return this.hasAttribute("autoplay");
+  }
+
+  set autoplay(on: boolean) {
+    this.flag("autoplay", on);
   }
 
   /** The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. */
@@ -157,6 +170,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#message = "";
     for (const name of PASSED)
       listener.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
+    listener.addEventListener("problem", (event) => this.#explain(listener, (event as CustomEvent<Error>).detail));
     listener.addEventListener("state", (event) => this.#become((event as CustomEvent<ListenerState>).detail));
     listener.addEventListener("stats", (event) => this.#show((event as CustomEvent<BrowserListenerStats>).detail));
     background(
@@ -164,8 +178,12 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
       listener.closed.then((error) => this.#end(listener, error)),
     );
     this.#become("connecting");
+    background("element.blocked", this.#askForClick(listener));
     await listener.play();
-    if (this.#listener === listener) this.#connect(listener.audio);
+    if (this.#listener !== listener) return;
+    this.#isBlocked = false;
+    this.#showPanel();
+    this.#connect(listener.audio);
   }
 
   #open(): BrowserListener {
@@ -180,22 +198,21 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
+    this.#isInterrupted = false;
     this.#stop();
     this.#prepare();
   }
 
-  /** Called by the browser when the element enters a document. */
-  connectedCallback(): void {
-    this.upgrade("url", "broadcast", "controls", "muted", "volume", "preload");
-    const isWanted = this.#isInterrupted || this.hasAttribute("autoplay");
+  protected enter(): void {
+    this.upgrade("url", "broadcast", "controls", "muted", "volume", "preload", "autoplay");
+    const isWanted = this.#isInterrupted || this.autoplay;
     this.#isInterrupted = false;
     document.addEventListener("visibilitychange", this.#prepare);
     if (isWanted && !this.#listener) this.#playAlone();
     this.#prepare();
   }
 
-  /** Called by the browser when the element leaves the document. */
-  disconnectedCallback(): void {
+  protected leave(): void {
     document.removeEventListener("visibilitychange", this.#prepare);
     this.#isInterrupted = this.#listener !== undefined;
     this.#stop();
@@ -243,6 +260,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
     this.#listener = undefined;
     this.#speaker = undefined;
+    this.#isBlocked = false;
+    this.#message = "";
     this.toggleAttribute("speaking", false);
     this.#become("idle");
     void listener.close();
@@ -268,8 +287,30 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   #toggle(): void {
-    if (this.#listener) this.pause();
-    else this.#try();
+    if (!this.#listener) this.#try();
+    else if (this.#isBlocked) void this.#context?.resume();
+    else this.pause();
+  }
+
+  get #context(): AudioContext | undefined {
+    return this.#listener?.audio?.context as AudioContext | undefined;
+  }
+
+  /** Shows the button where the browser starts no audio before a click. */
+  async #askForClick(listener: BrowserListener): Promise<void> {
+    do {
+      await sleep(BLOCKED_MS);
+      if (this.#listener !== listener || this.#speaker) return;
+    } while (this.#context?.state !== "suspended");
+    this.#isBlocked = true;
+    this.#showPanel();
+  }
+
+  /** Shows a fault for as long as it keeps the element silent. */
+  #explain(listener: BrowserListener, { message }: Error): void {
+    if (this.#listener !== listener || (this.state !== "connecting" && this.state !== "waiting")) return;
+    this.#message = message;
+    this.#showPanel();
   }
 
   /** Plays; an error becomes an `error` event. */
@@ -285,14 +326,18 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   #connect(audio: AudioNode | undefined): void {
     if (!audio) return;
-    this.#speaker = new GainNode(audio.context);
-    this.#setGain();
+    this.#speaker = new GainNode(audio.context, { gain: this.#gain });
     audio.disconnect(audio.context.destination);
     audio.connect(this.#speaker).connect(audio.context.destination);
   }
 
+  get #gain(): number {
+    return this.muted ? 0 : this.volume;
+  }
+
   #setGain(): void {
-    if (this.#speaker) this.#speaker.gain.value = this.muted ? 0 : this.volume;
+    const { context, gain } = this.#speaker ?? {};
+    if (context) gain?.setTargetAtTime(this.#gain, context.currentTime, FADE);
   }
 
   #show(stats: BrowserListenerStats): void {
@@ -306,6 +351,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   #become(state: UnsayWatchState): void {
     if (state === this.#state || state === "closed") return;
     this.#state = state;
+    if (state === "waiting" || state === "ready" || state === "playing") this.#message = "";
     this.#showPanel();
     this.#emit("state", state);
   }
@@ -314,7 +360,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#panel.show({
       controls: this.controls,
       blocked: this.#isBlocked,
-      playing: this.#listener !== undefined,
+      playing: this.#listener !== undefined && !this.#isBlocked,
       message: this.#message,
     });
   }
