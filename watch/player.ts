@@ -333,7 +333,7 @@ export class Player {
     if (!arrival) return;
     const { timestamp, sequence, first } = arrival;
     this.#noteCopies();
-    if (first) this.#output.landed(timestamp);
+    this.#output.landed(timestamp, !first);
     const { started, playhead } = this.#output;
     // Frames right behind the one that set the playhead were sent before any report of the playhead.
     if (!started || playhead === undefined) return;

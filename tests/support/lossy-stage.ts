@@ -258,7 +258,7 @@ export class LossyStage {
     this.#received.finished(sequence);
     this.#consumer.finish(sequence);
     this.#pipeline.pump();
-    if (first) this.playout.landed(timestamp);
+    this.playout.landed(timestamp, !first);
   }
 
   #play(): void {

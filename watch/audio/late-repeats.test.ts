@@ -10,12 +10,17 @@ import { framesAt, millisecondsIn, QUANTUM_FRAMES } from "./samples.js";
 const PACKET_MS = 20;
 const TRANSIT_MS = 20;
 const PACKET = new Uint8Array(Int16Array.from({ length: 960 }, () => 16_000).buffer);
+const SILENT_PACKET = new Uint8Array(PACKET.length);
 
 /**
- * Hears a live broadcast whose packets are later than usual by `lateMs`; returns what each second lost, and its final
- * delay.
+ * Hears a live broadcast whose packets are later than usual by `lateMs`, and come again `copyMs` later; returns what
+ * each second lost, and its final delay.
  */
-function hear(seconds: number, lateMs: (packet: number) => number) {
+function hear(
+  seconds: number,
+  lateMs: (packet: number) => number,
+  { isSilent = (_packet: number): boolean => false, copyMs = Number.POSITIVE_INFINITY } = {},
+) {
   let nowMs = 0;
   const playout = new Playout({ channels: 1 });
   playout.setLive(true);
@@ -26,12 +31,13 @@ function hear(seconds: number, lateMs: (packet: number) => number) {
     openDecoder: openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),
     output: playout,
   });
-  const arrivals = Array.from({ length: (seconds * 1000) / PACKET_MS }, (_, packet) => ({
-    packet,
-    atMs: packet * PACKET_MS + TRANSIT_MS + lateMs(packet),
-  }))
+  const arrivals = Array.from({ length: (seconds * 1000) / PACKET_MS }, (_, packet) => packet)
+    .flatMap((packet) =>
+      [lateMs(packet), copyMs].map((late) => ({ packet, atMs: packet * PACKET_MS + TRANSIT_MS + late })),
+    )
     .filter(({ atMs }) => Number.isFinite(atMs))
     .sort((left, right) => left.atMs - right.atMs);
+  const landed = new Set<number>();
   const missing = new Array<number>(seconds).fill(1000);
   const delays = new Array<number>(seconds).fill(0);
   const output = [new Float32Array(QUANTUM_FRAMES)];
@@ -39,10 +45,11 @@ function hear(seconds: number, lateMs: (packet: number) => number) {
     while (arrivals[0] && arrivals[0].atMs <= nowMs) {
       const { packet } = arrivals.shift()!;
       const timestamp = fromMilliseconds(packet * PACKET_MS);
-      consumer.receive(packet, { timestamp, payload: PACKET, keyframe: true });
+      consumer.receive(packet, { timestamp, payload: isSilent(packet) ? SILENT_PACKET : PACKET, keyframe: true });
       consumer.finish(packet);
       pipeline.pump();
-      playout.landed(timestamp);
+      playout.landed(timestamp, landed.has(packet));
+      landed.add(packet);
     }
     pipeline.pump();
     for (const { timestamp, frames } of playout.pull(output)) {
@@ -101,4 +108,26 @@ test("a live listener's delay is back once packets come in time again", () => {
   expect(delays[19]).toBeGreaterThan(170);
   expect(delays[43]).toBeLessThanOrEqual(110);
   expect(sum(missing.slice(5, 20))).toBe(0);
+});
+
+test("a live listener that loses packets behind a silent one plays on when the next are due, and falls no further behind", () => {
+  const isLost = (packet: number) => packet >= 206 && packet < 216;
+  const { missing, delays } = hear(6, (packet) => (isLost(packet) ? Number.POSITIVE_INFINITY : 0), {
+    isSilent: (packet) => packet >= 200 && packet < 206,
+  });
+  expect(missing[4]).toBe(200);
+  expect(delays[4]).toBeLessThanOrEqual(120);
+});
+
+test("a live listener keeps the delay that copies need as long as they come, and at most 250 ms", () => {
+  const isLost = (packet: number) => packet > 200 && packet % 750 < 8;
+  const lateMs = (packet: number) => (isLost(packet) ? Number.POSITIVE_INFINITY : 0);
+  const { missing, delays, counters } = hear(60, lateMs, { copyMs: 200 });
+  // The first burst shows that copies come too late; the wait for them goes on for a packet at the second.
+  expect(Math.min(...delays.slice(16, 59))).toBeGreaterThan(200);
+  expect(Math.max(...delays.slice(16, 59))).toBeLessThanOrEqual(255);
+  expect(sum(missing.slice(16, 59))).toBeLessThanOrEqual(2 * PACKET_MS);
+  expect(counters.underruns).toBeLessThanOrEqual(2);
+  const useless = hear(30, lateMs, { copyMs: 400 });
+  expect(Math.max(...useless.delays.slice(0, 29))).toBeLessThanOrEqual(255);
 });

@@ -108,11 +108,12 @@ export class PlaybackClock {
 
   /**
    * Whether nothing is missing although no audio is there: before the start, and in a pause that the publisher intended
-   * or, where it marks none, may have intended.
+   * or, where it marks none, may have intended. A live broadcast goes on in a pause: audio that ended in silence there
+   * was lost as likely.
    */
   get resting(): boolean {
     const mayBePause = this.#starvation.starving && this.#mayStandStill;
-    return this.#free === undefined || this.#starvation.pausing || mayBePause;
+    return this.#free === undefined || (!this.#live && (this.#starvation.pausing || mayBePause));
   }
 
   /** The current target delay from arrival to audio, in milliseconds. */
@@ -198,13 +199,13 @@ export class PlaybackClock {
     this.#sendsAudio = sendsAudio;
   }
 
-  /** Takes a group's first frame on arrival, whether or not it is to be decoded yet. */
-  landed(timestamp: Microseconds): void {
+  /** Takes a group's first frame on arrival, whether or not it is to be decoded yet. `copy`: it had come before. */
+  landed(timestamp: Microseconds, copy = false): void {
     const frame = framesAt(timestamp);
-    this.#keepUp(frame);
+    if (!copy) this.#keepUp(frame);
     // Earlier groups were sent in no order that would say anything about the path.
     if (!this.#live || !this.started) return;
-    this.#arrivals.note(this.#elapsed, this.#elapsed - frame, frame < this.#position);
+    this.#arrivals.note(this.#elapsed, this.#elapsed - frame, { missed: frame < this.#position, copy });
     const recent = this.#arrivals.recent(this.#elapsed);
     if (recent === undefined) return;
     // Lateness that no delay would have covered, as after a stall, is not jitter.

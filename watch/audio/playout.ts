@@ -161,8 +161,8 @@ export class Playout {
   }
 
   /** See {@link PlaybackClock.landed}. */
-  landed(timestamp: Microseconds): void {
-    this.clock.landed(timestamp);
+  landed(timestamp: Microseconds, copy = false): void {
+    this.clock.landed(timestamp, copy);
   }
 
   /** See {@link PlaybackClock.lost}. */

@@ -10,7 +10,7 @@ export const PROCESSOR = "unsay-playout";
 /** Commands from the page to the worklet. */
 export type WorkletCommand =
   | { readonly type: "arrive"; readonly timestamp: Microseconds; readonly afterPause: boolean }
-  | { readonly type: "landed"; readonly timestamp: Microseconds }
+  | { readonly type: "landed"; readonly timestamp: Microseconds; readonly copy: boolean }
   | { readonly type: "live"; readonly on: boolean }
   | { readonly type: "publisher"; readonly publisher: PublisherTraits }
   | { readonly type: "lost"; readonly frames: number }

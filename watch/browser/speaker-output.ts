@@ -199,8 +199,8 @@ export class SpeakerOutput implements PlayerOutput {
     return microseconds(timestamp - playhead);
   }
 
-  landed(timestamp: Microseconds): void {
-    this.#send({ type: "landed", timestamp });
+  landed(timestamp: Microseconds, copy: boolean): void {
+    this.#send({ type: "landed", timestamp, copy });
   }
 
   setLive(on: boolean): void {

@@ -51,7 +51,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
         this.#playout.arrive(command.timestamp, command.afterPause);
         break;
       case "landed":
-        this.#playout.landed(command.timestamp);
+        this.#playout.landed(command.timestamp, command.copy);
         break;
       case "live":
         this.#playout.setLive(command.on);

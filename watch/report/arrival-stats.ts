@@ -18,6 +18,8 @@ const BUCKET_FRAMES = framesIn(250);
 const RECENT = 8;
 /** Buckets that determine the jitter: 10 s. */
 const WHOLE = 40;
+/** With the margin of a packet, a live listener's delay leaves 250 ms for copies. */
+const COPIED = framesIn(230);
 
 /**
  * How late frames of a live broadcast landed relative to their timestamps, over the last ten seconds. A live publisher
@@ -31,8 +33,16 @@ export class ArrivalStats {
 
   /**
    * Records a frame that landed at clock position `at`, this long after its timestamp. `missed`: it was past its time.
+   * `copy`: it had landed before. Where the relay sends copies of everything, they show before a loss how late the copy
+   * of a lost frame will be.
    */
-  note(at: number, late: number, missed = false): void {
+  note(at: number, lateness: number, { missed = false, copy = false } = {}): void {
+    const usual = copy ? this.recent(at)?.usual : Number.POSITIVE_INFINITY;
+    if (usual === undefined) return;
+    this.#note(at, Math.min(lateness, usual + COPIED), missed && !copy);
+  }
+
+  #note(at: number, late: number, missed: boolean): void {
     const index = Math.floor(at / BUCKET_FRAMES);
     this.#since ??= index;
     this.#last = undefined;
