@@ -98,10 +98,23 @@ test("raw PCM that ends in the middle of a sample is published to its end, and C
   const [, url] = await relay.says(/relay listening on (http:\/\/\S+)/);
   const wav = join(folder, "heard.wav");
   const over = new AbortController();
-  const watcher = unsay(["watch", url!, "--wav", wav, "--json"], { signal: over.signal });
+  let heard = "";
+  const watcher = unsay(["watch", url!, "--wav", wav, "--json", "--timeout-ms", "120000"], {
+    signal: over.signal,
+    onOut: (text) => {
+      heard += text;
+    },
+  });
   const publisher = new UnsayProcess(["publish", "-", "--url", url!, "--rate", "16000", "--bypass"]);
-  const tone = new Int16Array(16_000 * 2).map((_, i) => 8_000 * Math.sin((2 * Math.PI * 440 * i) / 16_000));
-  publisher.child.stdin.end(Buffer.concat([Buffer.from(tone.buffer), Buffer.from([1])]));
+  // A whole number of periods, so that the tone goes on from one part to the next.
+  const tone = new Int16Array(1600).map((_, i) => 8_000 * Math.sin((2 * Math.PI * 440 * i) / 16_000));
+  const feed = setInterval(() => publisher.child.stdin.write(Buffer.from(tone.buffer)), 100);
+  try {
+    await expect.poll(() => heard).toMatch(/"playedMs":(?:[5-9]\d\d|\d{4,})/);
+  } finally {
+    clearInterval(feed);
+  }
+  publisher.child.stdin.end(Buffer.from([1]));
   expect(await publisher.exited()).toBe(2);
   expect(publisher.error).toMatch(/ended in the middle of a sample.*\(PCM_TRUNCATED\)/);
   over.abort();

@@ -42,7 +42,7 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   await expect
     .poll(() => words(page, "#transcript [data-state=heard]").then(({ length }) => length))
     .toBeGreaterThan(3);
-  expect(await text(page, "#status")).toBe("Playing");
+  await expect.poll(() => text(page, "#status")).toBe("Playing");
   const picture = () => page.locator("#picture").screenshot();
   const seen = await picture();
   await expect.poll(async () => (await picture()).equals(seen)).toBe(false);

@@ -13,6 +13,8 @@ import { Stage, urlOf } from "./support/stage.js";
 const TONES = [437, 711, 1013, 1289, 1627] as const;
 const SAMPLE_RATE = 48_000;
 const WINDOW = 960;
+/** Bounds a fault, not a busy machine. */
+const LIMIT_MS = 120_000;
 
 /** A tone without end: how much of it has been rendered when it is taken back does not matter. */
 function tone(frequency: number): AudioSource {
@@ -87,7 +89,7 @@ async function until(
   what: string,
   condition: (now: BrowserListenerStats) => boolean,
 ): Promise<BrowserListenerStats> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + LIMIT_MS;
   for (;;) {
     const now = await stats(page);
     if (now && condition(now)) return now;
@@ -145,13 +147,12 @@ test("a click on play starts decoded audio, over QUIC, and the listener reports 
   expect(playing.levelDb).toBeGreaterThan(-20);
   expect(playing.malformed).toBe(0);
   await record(page);
-  await page.waitForTimeout(1000);
+  await expect.poll(async () => (await recorded(page)).length).toBeGreaterThan(40 * WINDOW);
   const heard = tonesOf(await recorded(page));
-  expect(heard.length).toBeGreaterThan(30);
   expect(heard.filter((each) => each === said % TONES.length).length).toBeGreaterThan(heard.length * 0.9);
   expect((await stats(page)).reports).toBeGreaterThan(5);
   expect(publisher.stats().listeners).toBeGreaterThan(0);
-  expect(await page.textContent("#status")).toBe("Playing");
+  await expect.poll(() => page.textContent("#status")).toBe("Playing");
 });
 
 test("every interrupt takes back the lead, and no sample of it is heard after the new audio began", async () => {
@@ -223,7 +224,7 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   await expect.poll(() => later.inputValue("#strength")).toBe("40");
 });
 
-test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({ expect }) => {
+test("the page plays over WebSocket where UDP is swallowed", async () => {
   await using stage = new Stage();
   const { port } = relay.address;
   const udp = await stage.link(relay, { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true }, 1);
@@ -242,9 +243,7 @@ test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({
   expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
 });
 
-test.concurrent("the page plays on by itself when its relay has been away, also hidden with its timers at one a minute", async ({
-  expect,
-}) => {
+test("the page plays on by itself when its relay has been away, also hidden with its timers at one a minute", async () => {
   await using stage = new Stage();
   const handler: RelayOptions["handler"] = (request, response) => void serve(request, response);
   const first = await stage.relay({ handler });
