@@ -81,6 +81,8 @@ export class Interrupts implements SpeechControl {
   #last: Promise<Interruption> | undefined;
   /** The last cut, and the count of frames sent once its silence followed. */
   #silence: { readonly position: number; readonly frames: number; readonly heard: Promise<Heard> } | undefined;
+  /** Whether the relay wants audio, so that a listener may hear it. */
+  #wanted = false;
   /** Result of the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
 
@@ -96,6 +98,7 @@ export class Interrupts implements SpeechControl {
   follow(wanted: boolean): void {
     const { clock, deadlines, playback, renderer } = this.#options;
     const now = clock();
+    this.#wanted = wanted;
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
     const reported = playback.playheads(now);
     const { speeches } = renderer;
@@ -313,7 +316,14 @@ export class Interrupts implements SpeechControl {
   }
 
   #earliest(now: Microseconds): Microseconds {
-    const { listeners, deadlines } = this.#options;
-    return listeners.earliest(now) ?? deadlines.presumed(now);
+    const { listeners, deadlines, renderer } = this.#options;
+    const reported = listeners.earliest(now);
+    if (reported !== undefined) return reported;
+    const presumed = deadlines.presumed(now);
+    const { start } = renderer.speeches.onTimeline[0]?.timeline ?? {};
+    if (!this.#wanted || start === undefined) return presumed;
+    // A listener hears the first audio later than the clock has it, and only then reports.
+    const begun = toTime(start);
+    return presumed - begun < fromMilliseconds(UNREPORTED_MS) ? microseconds(Math.min(presumed, begun)) : presumed;
   }
 }

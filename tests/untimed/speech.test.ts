@@ -181,6 +181,30 @@ test("without a listener the clock's estimate counts, and is marked as one", asy
   expect(started).toEqual([false]);
 });
 
+test("an interrupt before the first report takes back all that no listener can have heard yet", async () => {
+  for (const [afterMs, transitMs] of [
+    [20, 20],
+    [60, 20],
+    [70, 100],
+    [70, 150],
+  ] as const) {
+    const stage = new VirtualStage({ aheadMs: 3000, transitMs });
+    const speech = stage.say(whole(70));
+    await stage.runTo(afterMs);
+    const found = stage.interrupt();
+    await settled(stage, 1500);
+    const { rewound } = await found;
+    const { outcome, heardMs } = await speech.done;
+    expect({ afterMs, samples: stage.heard.length, rewound, outcome, heardMs }).toEqual({
+      afterMs,
+      samples: 0,
+      rewound: true,
+      outcome: "interrupted",
+      heardMs: 0,
+    });
+  }
+});
+
 test("a listener that joins late is listed with its start, and one that leaves with how far it heard", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   stage.unreported = true;
