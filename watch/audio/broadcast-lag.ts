@@ -16,7 +16,7 @@ export const REACH_FRAMES = framesIn(30_000);
 /** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
 /** A rewind this soon after a jump over a stall, and to this far behind, happened during the stall. */
-const STALL_REWIND = { within: framesIn(1000), behind: framesIn(500) };
+const STALL_REWIND = { within: framesIn(500), behind: framesIn(500) };
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD = { times: 3, span: framesIn(100) };
 /** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
