@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fields, isBoolean, isBroadcast, isNumber, isObject, isOneOf, isSignal, isUrl } from "./check.js";
+import { fields, isBoolean, isBroadcast, isNumber, isObject, isOneOf, isRelayUrl, isSignal } from "./check.js";
 import { validate } from "./validate.js";
 
 interface Options {
@@ -14,7 +14,7 @@ interface Options {
 }
 
 const schema = fields<Options>(
-  { url: isUrl, broadcast: isBroadcast },
+  { url: isRelayUrl, broadcast: isBroadcast },
   {
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     adaptive: isBoolean,
@@ -31,6 +31,7 @@ test.each<[unknown, string]>([
   ["x", 'Listener must get an object of options, but got "x".'],
   [{}, "Listener.url must be an absolute URL, but is missing."],
   [{ ...good, url: "relay?jwt=secret" }, 'Listener.url must be an absolute URL, but is "relay?jwt=…".'],
+  [{ ...good, url: "ftp://relay.example" }, 'Listener.url must be an http or https URL, but is "ftp://relay.example".'],
   [{ ...good, broadcast: "/" }, /^Listener\.broadcast must have 1 to 30 parts .*, but is "\/"\.$/],
   [{ ...good, broadcast: 7 }, /^Listener\.broadcast must have .*, but is 7\.$/],
   [{ ...good, jitterMs: "x" }, 'Listener.jitterMs must be a number, but is "x".'],

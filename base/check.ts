@@ -35,6 +35,10 @@ export const isBroadcast: Rule = isString(isBroadcastName, BROADCAST_NAME_RULE.r
 export const isUrl: Rule = (value) =>
   value instanceof URL || (typeof value === "string" && URL.canParse(value)) ? undefined : "be an absolute URL";
 
+/** An address at which a relay can be reached; any other would be tried in vain for ever. */
+export const isRelayUrl: Rule = (value) =>
+  isUrl(value) ?? (/^https?:$/.test(new URL(value as string | URL).protocol) ? undefined : "be an http or https URL");
+
 export const isSignal: Rule = (value) => (value instanceof AbortSignal ? undefined : "be an AbortSignal");
 
 export const isObject: Rule = (value) => (typeof value === "object" && value !== null ? undefined : "be an object");

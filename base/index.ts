@@ -20,6 +20,7 @@ export {
   isNumber,
   isObject,
   isOneOf,
+  isRelayUrl,
   isSignal,
   isString,
   isUrl,

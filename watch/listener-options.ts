@@ -6,8 +6,8 @@ import {
   isNumber,
   isObject,
   isOneOf,
+  isRelayUrl,
   isSignal,
-  isUrl,
   type Logger,
   type Schema,
 } from "../base/index.js";
@@ -72,7 +72,7 @@ export interface ListenerEvents {
 
 /** What the options of a {@link Listener} must be. */
 export const LISTENER_RULES: Schema<ListenerOptions> = fields<ListenerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
+  { url: isRelayUrl, broadcast: isBroadcast },
   {
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     adaptive: isBoolean,

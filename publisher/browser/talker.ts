@@ -5,6 +5,7 @@ import {
   Inbox,
   isBroadcast,
   isObject,
+  isRelayUrl,
   isSignal,
   isString,
   isUrl,
@@ -63,7 +64,7 @@ export interface TalkerStats {
 }
 
 const RULES = fields<TalkerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
+  { url: isRelayUrl, broadcast: isBroadcast },
   {
     device: isString((value) => value !== "", "not be empty"),
     muted: (value) => (typeof value === "boolean" ? undefined : "be true or false"),

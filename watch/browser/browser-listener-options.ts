@@ -1,4 +1,14 @@
-import { fields, isBoolean, isBroadcast, isNumber, isObject, isSignal, isUrl, type Schema } from "../../base/index.js";
+import {
+  fields,
+  isBoolean,
+  isBroadcast,
+  isNumber,
+  isObject,
+  isRelayUrl,
+  isSignal,
+  isUrl,
+  type Schema,
+} from "../../base/index.js";
 import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
 import type { PlayerStats } from "../stats.js";
 
@@ -45,7 +55,7 @@ export interface BrowserListenerStats extends PlayerStats {
 
 /** What the options of a {@link BrowserListener} must be. */
 export const BROWSER_LISTENER_RULES: Schema<BrowserListenerOptions> = fields<BrowserListenerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
+  { url: isRelayUrl, broadcast: isBroadcast },
   {
     jitterMs: isNumber({ min: 0, max: 10_000 }),
     canvas: isObject,

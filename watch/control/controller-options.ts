@@ -1,4 +1,13 @@
-import { fields, isBroadcast, isNumber, isObject, isSignal, isString, isUrl, type Logger } from "../../base/index.js";
+import {
+  fields,
+  isBroadcast,
+  isNumber,
+  isObject,
+  isRelayUrl,
+  isSignal,
+  isString,
+  type Logger,
+} from "../../base/index.js";
 import type { BulkSenderStats } from "../../flow/bulk/index.js";
 import { isControllerId, type Operation } from "../../flow/control/index.js";
 import type { Backoff, ConnectOptions } from "../../transport/index.js";
@@ -75,7 +84,7 @@ export interface ControllerStats {
 
 /** Rules of the options. */
 export const CONTROLLER_RULES = fields<ControllerOptions>(
-  { url: isUrl, broadcast: isBroadcast },
+  { url: isRelayUrl, broadcast: isBroadcast },
   {
     id: isString(isControllerId, "have 1 to 64 letters, digits, _ or -"),
     timeoutMs: isNumber({ min: 1, max: 2_147_483_647 }),
