@@ -172,6 +172,22 @@ test("every assertion runs: none stands behind a condition, in a catch, or in a 
   expect(checked).toBeGreaterThan(3000);
 });
 
+test("a test that runs beside others polls with the `expect` of its own context: the common one forgets which test it is in", () => {
+  const common: string[] = [];
+  for (const path of all.filter((each) => each.endsWith(".test.ts") && read(each).includes("test.concurrent"))) {
+    const file = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
+    const visit = (node: ts.Node, isSafe: boolean): void => {
+      const isOwn = ts.isArrowFunction(node) && node.parameters.some((one) => /^\{[^}]*\bexpect\b/.test(one.getText()));
+      const isAlone = ts.isCallExpression(node) && node.expression.getText() === "test";
+      if (ts.isCallExpression(node) && node.expression.getText() === "expect.poll" && !isSafe)
+        common.push(`${path}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}`);
+      ts.forEachChild(node, (child) => visit(child, isSafe || isOwn || isAlone));
+    };
+    visit(file, false);
+  }
+  expect(common).toEqual([]);
+});
+
 test("every test runs: none is skipped, singled out or given tries of its own", () => {
   // `runIf` stays for what only some systems have. The one retry of all projects stands in vitest.config.ts.
   const suspect = /\b(?:test|it|describe)(?:\.\w+)*\.(?:skip|only|todo|skipIf|fails)\b|\bretry:|^\s*it(?:\.\w+)*\(/m;

@@ -6,6 +6,7 @@ import { Relay } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
 import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
 import { launchChromium } from "./support/chromium.js";
+import { eventually } from "./support/stage.js";
 
 /** Pictures in the clip, which is looped. */
 const PICTURES = 72;
@@ -102,7 +103,7 @@ async function open(page: Page, broadcast: string): Promise<void> {
 }
 
 async function growth(page: Page, from: number, by: number): Promise<void> {
-  await expect.poll(async () => (await shown(page)).length).toBeGreaterThan(from + by);
+  await eventually(async () => expect((await shown(page)).length).toBeGreaterThan(from + by));
 }
 
 /** Waits until the picture stands still, and a while more. */

@@ -1,13 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import { type AudioSource, openSource, type PublisherOptions } from "../publisher/index.js";
-import { Stage } from "./support/stage.js";
+import { eventually, Stage } from "./support/stage.js";
 
 const MODEL = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
 const SPEECH = fileURLToPath(new URL("../examples/audio/clean-speech.wav", import.meta.url));
 const RATE = 48_000;
-/** The machine may be busy: what is waited for may take a while. */
-const OFTEN = { interval: 10 };
 
 let speech: Float32Array;
 let spokenRoom: Float32Array;
@@ -72,7 +70,7 @@ async function setUp(stage: Stage, options: Partial<PublisherOptions>) {
     if (playing && playheadUs !== undefined) moments.push({ discontinuities, playheadUs, levelDb, voice });
   }, 10);
   stage.defer(() => clearInterval(timer));
-  await expect.poll(() => listener.stats().state, OFTEN).toBe("ready");
+  await eventually(() => expect(listener.stats().state).toBe("ready"));
   return { publisher, listener, moments };
 }
 
@@ -87,8 +85,8 @@ for (const [name, options] of [
     const channels = "channels" in options ? options.channels : 1;
     publisher.say(await openRoom(room({ channels }), channels));
     // Where the machine is too slow for the model, the voice is unknown.
-    await expect.poll(() => whileLoud(moments).length, OFTEN).toBeGreaterThan(60);
-    await expect.poll(() => inPauses(moments).length, OFTEN).toBeGreaterThan(40);
+    await eventually(() => expect(whileLoud(moments).length).toBeGreaterThan(60));
+    await eventually(() => expect(inPauses(moments).length).toBeGreaterThan(40));
     expect(share(whileLoud(moments))).toBeGreaterThan(0.75);
     expect(share(inPauses(moments))).toBeLessThan(0.05);
     expect(listener.stats().malformed).toBe(0);
@@ -104,18 +102,18 @@ for (const rewindBy of ["group", "track"] as const) {
     await using stage = new Stage();
     const { publisher, listener, moments } = await setUp(stage, { aheadMs: 3000, rewindBy });
     publisher.say(await openRoom(spokenRoom));
-    await expect.poll(() => whileLoud(moments).length, OFTEN).toBeGreaterThan(30);
-    await expect.poll(() => listener.stats().bufferMs, OFTEN).toBeGreaterThan(2000);
+    await eventually(() => expect(whileLoud(moments).length).toBeGreaterThan(30));
+    await eventually(() => expect(listener.stats().bufferMs).toBeGreaterThan(2000));
 
     // Rendered again from the playhead on, the same audio has the same voice activity.
     const before = listener.stats().discontinuities;
     publisher.set({ strength: 0.9 });
     const turned = () => moments.filter(({ discontinuities }) => discontinuities > before);
-    await expect.poll(() => whileLoud(turned()).length, OFTEN).toBeGreaterThan(80);
+    await eventually(() => expect(whileLoud(turned()).length).toBeGreaterThan(80));
     expect(share(whileLoud(turned()))).toBeGreaterThan(0.75);
 
     // The lead held at least a second of speech.
-    await expect.poll(() => listener.stats().bufferMs, OFTEN).toBeGreaterThan(2000);
+    await eventually(() => expect(listener.stats().bufferMs).toBeGreaterThan(2000));
     const { discontinuities } = listener.stats();
     const { to, rewound } = await publisher.interrupt();
     expect(rewound).toBe(true);
@@ -124,7 +122,7 @@ for (const rewindBy of ["group", "track"] as const) {
       moments
         .filter((moment) => moment.discontinuities > discontinuities && moment.playheadUs > to + 120_000)
         .flatMap(({ voice }) => voice ?? []);
-    await expect.poll(() => after().length, OFTEN).toBeGreaterThan(60);
+    await eventually(() => expect(after().length).toBeGreaterThan(60));
     expect(share(after())).toBe(0);
     expect(listener.stats().staleMs).toBe(0);
   });
@@ -135,9 +133,9 @@ test.concurrent("a listener reports no voice once the model is swapped for one w
   await using stage = new Stage();
   const { publisher, listener, moments } = await setUp(stage, { aheadMs: 1000, models: { other } });
   publisher.say(await openRoom(spokenRoom));
-  await expect.poll(() => whileLoud(moments).length, OFTEN).toBeGreaterThan(10);
+  await eventually(() => expect(whileLoud(moments).length).toBeGreaterThan(10));
   const event = await publisher.control({ op: "model", requestId: "swap", name: "other" });
   expect(event.outcome).toBe("applied");
-  await expect.poll(() => moments.slice(-20).every(({ voice }) => voice === undefined), OFTEN).toBe(true);
+  await eventually(() => expect(moments.slice(-20).every(({ voice }) => voice === undefined)).toBe(true));
   expect(listener.stats().playing).toBe(true);
 });
