@@ -1,7 +1,7 @@
 import { cpus, loadavg } from "node:os";
 import { type Condition, FRAME_MS, MEDIA, type Medium, type Variant } from "./flow/conditions.js";
-import { startFarEnd } from "./flow/far-end.js";
-import { madeUpMs, silentMs, wireRateBps } from "./flow/figures.js";
+import { type FarNotes, startFarEnd } from "./flow/far-end.js";
+import { madeUpMs, type Span, silentMs, wireRateBps } from "./flow/figures.js";
 import { type LaneResult, runLane } from "./flow/lane.js";
 import { type Bench, type Row, row } from "./harness.js";
 import { readSpeech } from "./silence/speech.js";
@@ -54,8 +54,10 @@ const MODES: readonly Medium[] = [
 /** Lanes that run at once: more of them starve each other on two cores, and that sounds like a path that loses. */
 const AT_ONCE = 2;
 
-const FULL = { settleMs: 1000, measuredMs: 60_000 };
-const QUICK = { settleMs: 1000, measuredMs: 30_000 };
+/** From the first audio on: no copies go yet, and nothing is known of the path. It counts by itself. */
+const JOINING_MS = 3000;
+const FULL = { settleMs: 0, measuredMs: JOINING_MS + 60_000 };
+const QUICK = { settleMs: 0, measuredMs: JOINING_MS + 30_000 };
 
 /** How much is lost across links that lose packets by themselves, with the relay's copies and without. */
 export const bench: Bench = {
@@ -110,15 +112,26 @@ function figures(result: LaneResult, lostMs: number): Row[] {
   const { far, span, options, lowGroups, copies } = result;
   const name = nameOf(result);
   const isControl = options.variant.name !== undefined;
-  const minutes = options.measuredMs / 60_000;
-  const silent = silentMs(far.runs, span) / minutes;
-  const madeUp = madeUpMs(far, span, FRAME_MS) / minutes;
+  const joined = span.from + JOINING_MS * 1000;
+  const joining = lostIn(far, { from: span.from, to: joined });
+  const steady = lostIn(far, { from: joined, to: span.to });
+  const minutes = (options.measuredMs - JOINING_MS) / 60_000;
   const low = (lowGroups / (options.measuredMs / FRAME_MS)) * 100;
   return [
-    row(name, "silent + concealed ms a minute", silent + madeUp, isControl ? undefined : { atMost: lostMs }),
-    row(name, "of these silent", silent),
+    row(name, "silent + concealed ms in the first 3 s", joining.silent + joining.madeUp),
+    row(
+      name,
+      "silent + concealed ms a minute, after those",
+      (steady.silent + steady.madeUp) / minutes,
+      isControl ? undefined : { atMost: lostMs },
+    ),
+    row(name, "of these silent", steady.silent / minutes),
     row(name, "% in the low rendition", low, isControl ? undefined : { atMost: 0 }),
     row(name, "copies a second", copies / (options.measuredMs / 1000)),
     row(name, "kbit/s on the wire", wireRateBps(far.samples, span) / 1000),
   ];
+}
+
+function lostIn(far: FarNotes, span: Span): { readonly silent: number; readonly madeUp: number } {
+  return { silent: silentMs(far.runs, span), madeUp: madeUpMs(far, span, FRAME_MS) };
 }
