@@ -157,6 +157,14 @@ describe("CongestionController", () => {
     }
   });
 
+  test("a controller takes a burst of losses right behind a single one for losses, not for a queue", () => {
+    const path = new Path();
+    path.run(2000);
+    // One report rises up to the first hole and covers bytes beyond it; nothing arrives until the hole is given up.
+    path.run(1500, (group) => group === 100 || (group >= 104 && group < 120));
+    expect([path.delivery.level, path.delivery.lossy]).toEqual(["full", true]);
+  });
+
   test("a controller takes a path for a lossy one for half a minute after its first hole, and much longer after the next", () => {
     const path = new Path();
     path.run(2000);

@@ -206,10 +206,11 @@ export class CongestionController {
     const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
     if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
     this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
-    const { sentAt } = this.#inFlight.acked(receivedGroup);
+    const { bytes, sentAt } = this.#inFlight.acked(receivedGroup);
     // An ack that a hole held up moves on to the next hole, however old that is.
     if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
-    this.#held = false;
+    // More arrived than it covers: it rose up to a hole, which may hold up the next one.
+    this.#held = !this.#lossy && this.#ack !== undefined && this.#bytes - this.#ackBytes > bytes;
     this.#ackBytes = this.#bytes;
     this.#ack = receivedGroup;
   }
