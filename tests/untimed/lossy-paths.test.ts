@@ -61,8 +61,8 @@ test("a listener that loses 2 % of the packets in bursts of five misses at most 
   expect(await lostInMinute(BURSTS)).toBeLessThanOrEqual(500);
 });
 
-test("a live listener that loses 2 % of the packets in bursts of five misses at most 900 ms in a minute", async () => {
-  expect(await lostInMinute(BURSTS, { aheadMs: undefined })).toBeLessThanOrEqual(900);
+test("a live listener that loses 2 % of the packets in bursts of five misses at most 600 ms in a minute", async () => {
+  expect(await lostInMinute(BURSTS, { aheadMs: undefined })).toBeLessThanOrEqual(600);
 });
 
 test("a listener misses far more without copies", async () => {
