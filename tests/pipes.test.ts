@@ -35,6 +35,14 @@ function secondsOf(path: string): number {
   return bytes / 96_000;
 }
 
+/** The level of a recorded tone; its loudest samples may be those at the edge of a hole that a busy machine left. */
+function levelOf(path: string): number {
+  const bytes = readFileSync(path).subarray(44);
+  const samples = Array.from({ length: bytes.length >> 1 }, (_, at) => Math.abs(bytes.readInt16LE(2 * at)) / 32_768);
+  const loud = samples.filter((sample) => sample > 0.01).sort((one, other) => one - other);
+  return loud[Math.floor(0.95 * loud.length)] ?? 0;
+}
+
 test("a recording is complete after a hangup and after the process was killed", async () => {
   const signals = ["SIGHUP", "SIGKILL"] as const;
   await Promise.all(
@@ -134,11 +142,9 @@ test("a WAV file arrives through standard input, /dev/stdin and a process substi
       await listening;
       // A file shows at once how much it holds; a pipe may go on.
       expect(error, way).toMatch(index === 1 ? /^unsay: .*claims 2147483648 bytes of audio and holds 352800/ : /^$/);
-      const samples = readFileSync(heard).subarray(44);
-      let loudest = 0;
-      for (let at = 0; at + 1 < samples.length; at += 2) loudest = Math.max(loudest, samples.readInt16LE(at) / 32_768);
-      expect(loudest, way).toBeGreaterThan(0.4);
-      expect(loudest, way).toBeLessThan(0.7);
+      const level = levelOf(heard);
+      expect(level, way).toBeGreaterThan(0.4);
+      expect(level, way).toBeLessThan(0.6);
     }),
   );
 });
