@@ -17,7 +17,7 @@ const PATIENT = [
 const BROWSER = ["tests/{browser-bundle,interop,page,page-demo,publish-video-page,video}.test.ts"];
 /** The longest files of those that run side by side, longest first: what starts last is waited for. */
 const FIRST = ["package", "idle-peers", "control", "pipes", "examples", "conformance"]
-  .concat(["outages", "control-operations", "feedback", "histories", "returns", "agent-livekit", "voice"])
+  .concat(["voice", "outages", "control-operations", "feedback", "histories", "returns", "agent-livekit"])
   .map((name) => `tests/${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {

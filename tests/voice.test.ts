@@ -79,7 +79,7 @@ for (const [name, options] of [
   ["live", { mode: "live" }],
   ["in stereo, as PCM", { aheadMs: 1000, channels: 2, codec: "pcm" }],
 ] as const) {
-  test.concurrent(`a listener reports a voice while one is audible, and none in pauses: ${name}`, async () => {
+  test(`a listener reports a voice while one is audible, and none in pauses: ${name}`, async () => {
     await using stage = new Stage();
     const { publisher, listener, moments } = await setUp(stage, options);
     const channels = "channels" in options ? options.channels : 1;
@@ -98,7 +98,7 @@ for (const [name, options] of [
 }
 
 for (const rewindBy of ["group", "track"] as const) {
-  test.concurrent(`a rewind of a voice also removes its voice activity ahead of the listener, by ${rewindBy}`, async () => {
+  test(`a rewind of a voice also removes its voice activity ahead of the listener, by ${rewindBy}`, async () => {
     await using stage = new Stage();
     const { publisher, listener, moments } = await setUp(stage, { aheadMs: 3000, rewindBy });
     publisher.say(await openRoom(spokenRoom));
@@ -128,7 +128,7 @@ for (const rewindBy of ["group", "track"] as const) {
   });
 }
 
-test.concurrent("a listener reports no voice once the model is swapped for one without voice activity", async () => {
+test("a listener reports no voice once the model is swapped for one without voice activity", async () => {
   const other = fileURLToPath(new URL("../publisher/denoise/fixtures/other.onnx", import.meta.url));
   await using stage = new Stage();
   const { publisher, listener, moments } = await setUp(stage, { aheadMs: 1000, models: { other } });
