@@ -12,9 +12,9 @@ export {
   TicketQueue,
 } from "./audio/audio-pipeline.js";
 export type { ClockRewind } from "./audio/generations.js";
+export type { PlaybackClockOptions } from "./audio/jitter-target.js";
 export {
   PlaybackClock,
-  type PlaybackClockOptions,
   type PlaybackCounters,
 } from "./audio/playback-clock.js";
 export {

@@ -284,14 +284,26 @@ describe("a listener that lies", () => {
         "edge",
       );
     const aggregate = aggregator.aggregate(now(), { group: 100, bytes: 1 });
-    expect([aggregate.worstLead, aggregate.worstLeadGroup]).toEqual([-300_000, 100]);
+    expect([aggregate.worstLead, aggregate.worstLeadGroup]).toEqual([-350_000, 100]);
     // The same when it alone reports between two aggregates, or while the others have long been silent in a pause.
     const lie = { session: 10, clientTimeMs: 1, worstLead: microseconds(-9e8), worstLeadGroup: 7 };
     aggregator.fold(report(lie), now(), "edge/10", "edge");
-    expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-300_000);
+    expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-350_000);
+    // Neither does a peer far ahead hide that another's audio lands late.
+    aggregator.fold(
+      report({ session: 2, clientTimeMs: 2, worstLead: microseconds(9e8), worstLeadGroup: 91 }),
+      now(),
+      "b",
+    );
+    aggregator.fold(
+      report({ session: 1, clientTimeMs: 2, worstLead: microseconds(-200_000), worstLeadGroup: 92 }),
+      now(),
+      "a",
+    );
+    expect(aggregator.aggregate(now(), { group: 100, bytes: 1 }).worstLead).toBe(-200_000);
     const later = microseconds(now() + 2_500_000);
     aggregator.fold(report({ ...lie, clientTimeMs: 2500 }), later, "edge/10", "edge");
-    expect(aggregator.aggregate(later, { group: 100, bytes: 1 }).worstLead).toBe(-300_000);
+    expect(aggregator.aggregate(later, { group: 100, bytes: 1 }).worstLead).toBe(-350_000);
   });
 
   test("a lying listener invents no rewind, and takes neither another's id nor every place", () => {

@@ -45,6 +45,10 @@ export const MAX_LAG: Microseconds = fromSeconds(5);
  * A peer's landing leads count as at most this much worse than those of every other peer: beyond, it is its own path.
  */
 const MAX_WORSE: Microseconds = fromMilliseconds(500);
+/** How long a peer's landing lead counts. */
+const LEAD_MEMORY: Microseconds = fromSeconds(2);
+/** The lead that a publisher wants: what a peer in a pause, or far ahead of that, stands for. */
+const LEAD_WANTED: Microseconds = fromMilliseconds(150);
 /** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;
 /** How long a listener may wait with audio left before it counts as paused. */
@@ -66,8 +70,7 @@ export class ReportAggregator {
   readonly #estimateStaleness: boolean;
   readonly #listeners = new Map<number | string, Entry>();
   readonly #perPeer = new Map<number | string, number>();
-  /** The last landing lead of each peer. */
-  readonly #leads = new Map<number | string, Microseconds>();
+  readonly #leads = new Map<number | string, { readonly lead: Microseconds; readonly at: Microseconds }>();
   #bound: PlayheadBound | undefined;
   #aggregateId = 0;
   #rewinds = 0;
@@ -166,7 +169,7 @@ export class ReportAggregator {
     let staleMs = 0;
     const playing = [...this.#listeners.values()].some(({ state }) => state.playing);
     const { earliest, latest } = this.#ends(now) ?? { earliest: microseconds(0), latest: microseconds(0) };
-    const worst = this.#worstLead(ingest.group);
+    const worst = this.#worstLead(now, ingest.group);
     for (const { state } of this.#listeners.values()) {
       bleedMs = Math.max(bleedMs, state.latest?.report.bleedMs ?? 0);
       staleMs = Math.max(staleMs, state.latest?.report.staleMs ?? 0);
@@ -255,20 +258,23 @@ export class ReportAggregator {
   }
 
   /** The smallest landing lead since the last call, limited per peer. */
-  #worstLead(newestGroup: number | undefined): LandingLead | undefined {
+  #worstLead(now: Microseconds, newestGroup: number | undefined): LandingLead | undefined {
     const said = new Map<number | string, LandingLead>();
     for (const { state, peer } of this.#listeners.values()) {
       const lead = state.takeWorstLead();
       const known = said.get(peer);
       if (lead !== undefined && (known === undefined || lead.lead < known.lead)) said.set(peer, lead);
     }
-    // Not every peer reports between two aggregates, nor in a pause, so each one's last lead is the yardstick.
-    for (const [peer, { lead }] of said) this.#leads.set(peer, lead);
+    // Not every peer reports between two aggregates, so each one's recent lead is the yardstick for the others.
+    for (const [peer, { lead }] of said) this.#leads.set(peer, { lead, at: now });
+    for (const [peer, { at }] of this.#leads) if (now - at > LEAD_MEMORY) this.#leads.delete(peer);
     const [lowest, second] = lowestTwo(this.#leads);
+    const isAlone = this.#perPeer.size === 1;
     let worst: LandingLead | undefined;
     for (const [peer, { lead, group }] of said) {
       const other = lowest?.peer === peer ? second : lowest;
-      const believed = other === undefined ? lead : Math.max(lead, other.lead - MAX_WORSE);
+      const yardstick = Math.min(LEAD_WANTED, other?.lead ?? LEAD_WANTED);
+      const believed = isAlone ? lead : Math.max(lead, yardstick - MAX_WORSE);
       if (worst !== undefined && worst.lead <= believed) continue;
       worst = { lead: microseconds(believed), group: Math.min(group, newestGroup ?? group) };
     }
@@ -296,9 +302,9 @@ interface PeerLead {
   readonly lead: Microseconds;
 }
 
-function lowestTwo(leads: ReadonlyMap<number | string, Microseconds>): PeerLead[] {
+function lowestTwo(leads: ReadonlyMap<number | string, { readonly lead: Microseconds }>): PeerLead[] {
   let [lowest, second]: (PeerLead | undefined)[] = [];
-  for (const [peer, lead] of leads) {
+  for (const [peer, { lead }] of leads) {
     if (lowest === undefined || lead < lowest.lead) [lowest, second] = [{ peer, lead }, lowest];
     else if (second === undefined || lead < second.lead) second = { peer, lead };
   }

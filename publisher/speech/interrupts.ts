@@ -26,7 +26,7 @@ export interface Interruption {
   readonly speeches: readonly InterruptedSpeech[];
   /**
    * Media time up to which every reporting listener heard the stale audio: the earliest of `perListener`. Without
-   * reports it is the clock's estimate. 0 when nothing had been sent.
+   * reports it is the clock's estimate, or the start of a speech that has just begun. 0 when nothing had been sent.
    */
   readonly heardUntil: Microseconds;
   /** The listeners that report, at most 24 of them. */

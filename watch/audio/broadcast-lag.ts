@@ -15,8 +15,11 @@ export interface PublisherTraits {
 export const REACH_FRAMES = framesIn(30_000);
 /** A playhead that stalled for longer, or is further behind, jumps to the broadcast's position. */
 const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
-/** A rewind this soon after a jump over a stall, and to this far behind, happened during the stall. */
-const STALL_REWIND = { within: framesIn(500), behind: framesIn(500) };
+/**
+ * A rewind this soon after a stall this long, and to this far behind, came with its backlog. Of shorter stalls an
+ * interrupt right after them cannot be distinguished, and the playhead is less far behind others.
+ */
+const STALL_REWIND = { least: framesIn(2000), within: framesIn(500), behind: framesIn(500) };
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD = { times: 3, span: framesIn(100) };
 /** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
@@ -26,6 +29,7 @@ const IDLE_FRAMES = framesIn(250);
 export class BroadcastLag {
   readonly #ahead = new Streak(AHEAD);
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
+  /** When the last stall ended that is long enough for a rewind in it. */
   #stallEnd = Number.NEGATIVE_INFINITY;
 
   setPublisher({ aheadMs }: PublisherTraits): void {
@@ -35,7 +39,7 @@ export class BroadcastLag {
   /** Nothing was pulled for a while that ended `now`. Returns whether that was long enough to jump over. */
   stalled(frames: number, now: number): boolean {
     if (frames < JUMP_FRAMES.still) return false;
-    this.#stallEnd = now;
+    if (frames >= STALL_REWIND.least) this.#stallEnd = now;
     return true;
   }
 

@@ -13,6 +13,16 @@ export interface JitterTargetOptions {
   readonly maximumJitterMs?: number;
 }
 
+/** Options for a `PlaybackClock`. */
+export interface PlaybackClockOptions extends JitterTargetOptions {
+  /**
+   * How long the playhead waits for late audio: in a live broadcast, the total it may fall behind by that; else each
+   * time. Audio that is later still plays if nothing after it was heard: up to twice that time or, of a publisher that
+   * marks no pauses, however late, because its media time may stand still in them. Default 1000.
+   */
+  readonly maximumHoldMs?: number;
+}
+
 /** Margin of a late frame: one packet. */
 export const MARGIN_FRAMES = framesIn(20);
 /** Jitter covers this many of the last buckets. */

@@ -2,20 +2,10 @@ import { InputError, type Microseconds, microseconds } from "../../base/index.js
 import { ArrivalStats } from "../report/arrival-stats.js";
 import { BroadcastLag, type PublisherTraits, REACH_FRAMES } from "./broadcast-lag.js";
 import type { ClockRewind } from "./generations.js";
-import { JitterTarget, type JitterTargetOptions, MARGIN_FRAMES } from "./jitter-target.js";
+import { JitterTarget, MARGIN_FRAMES, type PlaybackClockOptions } from "./jitter-target.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
 import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
 import { Streak } from "./streak.js";
-
-/** Options for {@link PlaybackClock}. */
-export interface PlaybackClockOptions extends JitterTargetOptions {
-  /**
-   * How long the playhead waits for late audio: in a live broadcast, the total it may fall behind by that; else each
-   * time. Audio that is later still plays if nothing after it was heard: up to twice that time or, of a publisher that
-   * marks no pauses, however late, because its media time may stand still in them. Default 1000.
-   */
-  readonly maximumHoldMs?: number;
-}
 
 /** Running totals of a {@link PlaybackClock}. */
 export interface PlaybackCounters {
@@ -29,6 +19,8 @@ export interface PlaybackCounters {
   readonly underrunMs: number;
   /** Times the playhead jumped to the broadcast's position, after a stall or when far behind. */
   readonly jumps: number;
+  /** Of these, all but pauses that ended early. */
+  readonly stalls: number;
 }
 
 /** Late frames in a row, and the time over which they came, after which the playhead is set to them. */
@@ -60,7 +52,7 @@ export class PlaybackClock {
   readonly #late = new Streak(LATE);
   readonly #lag = new BroadcastLag();
   #elapsed = 0;
-  /** First frame behind the latest pause that the publisher intended. */
+  /** First frame behind the next pause that the publisher intended. */
   #opening: number | undefined;
   readonly #arrivals = new ArrivalStats();
   #live = false;
@@ -68,7 +60,8 @@ export class PlaybackClock {
   #rewind: { readonly discontinuity: number; moved: boolean } | undefined;
   #anchors = 0;
   #recoveries = 0;
-  #jumps = 0;
+  #stalls = 0;
+  #earlyEnds = 0;
 
   /** Throws an `InputError` (`INVALID_OPTION`) when an option is out of range. */
   constructor({ maximumHoldMs = 1000, ...options }: PlaybackClockOptions = {}) {
@@ -163,7 +156,8 @@ export class PlaybackClock {
       recoveries: this.#recoveries,
       underruns: this.#starvation.underruns,
       underrunMs: millisecondsIn(this.#starvation.underrunFrames),
-      jumps: this.#jumps,
+      jumps: this.#stalls + this.#earlyEnds,
+      stalls: this.#stalls,
     };
   }
 
@@ -173,7 +167,7 @@ export class PlaybackClock {
    */
   arrive(timestamp: Microseconds, afterPause = false): Microseconds {
     const frame = framesAt(timestamp);
-    if (afterPause) this.#opening = frame;
+    if (afterPause && (this.#opening ?? 0) < (this.position ?? frame)) this.#opening = frame;
     if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
@@ -280,6 +274,7 @@ export class PlaybackClock {
   rewind({ discontinuity, from }: ClockRewind): boolean {
     if (this.#rewind?.discontinuity !== discontinuity) this.#rewind = { discontinuity, moved: false };
     this.#starvation.stopRebuffering();
+    if ((this.#opening ?? 0) >= framesAt(from)) this.#opening = undefined;
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#starvation.forget();
@@ -295,6 +290,7 @@ export class PlaybackClock {
   /** Forgets the timeline, for a new one; keeps what it learnt about jitter. */
   reset(): void {
     this.#free = undefined;
+    this.#opening = undefined;
     this.#rewind = undefined;
     this.#starvation.forget();
   }
@@ -368,7 +364,7 @@ export class PlaybackClock {
   #endPause(frame: number): number {
     const before = this.#position;
     const isBehind = this.#isBehind(frame);
-    this.#jumps += Number(isBehind);
+    this.#earlyEnds += Number(isBehind);
     this.#free = isBehind ? frame - this.#jitter.frames : before;
     this.#held = 0;
     this.#anchorTarget = frame - this.#free;
@@ -384,7 +380,7 @@ export class PlaybackClock {
   }
 
   #jumpTo(position: number, target: number): void {
-    this.#jumps++;
+    this.#stalls++;
     this.#free = position;
     this.#held = 0;
     this.#anchorTarget = target;

@@ -2,7 +2,8 @@ import type { Microseconds } from "../../base/index.js";
 import type { PublisherTraits } from "./broadcast-lag.js";
 import { CatchUp } from "./catch-up.js";
 import type { ClockRewind } from "./generations.js";
-import { PlaybackClock, type PlaybackClockOptions, type PlaybackCounters } from "./playback-clock.js";
+import type { PlaybackClockOptions } from "./jitter-target.js";
+import { PlaybackClock, type PlaybackCounters } from "./playback-clock.js";
 import { type Provenance, type RingCounters, type Run, SampleRing, type SampleRingOptions } from "./sample-ring.js";
 import { framesAt, framesIn, millisecondsIn, timestampAt } from "./samples.js";
 

@@ -16,6 +16,7 @@ const NO_COUNTERS: PlayoutCounters = {
   underruns: 0,
   underrunMs: 0,
   jumps: 0,
+  stalls: 0,
   lateFrames: 0,
   overflowFrames: 0,
   truncatedFrames: 0,

@@ -11,7 +11,7 @@ const READING: ListenerReading = {
   receivedGroup: 1,
   bufferedMs: 0,
   bleedMs: 0,
-  counters: { staleMs: 0, jumps: 0 },
+  counters: { staleMs: 0, stalls: 0 },
 };
 
 /** A reporter on a virtual clock, and the worst lead of each of its reports. */
@@ -19,7 +19,7 @@ class Bench {
   readonly leads: (number | undefined)[] = [];
   readonly reporter: Reporter;
   #now = 0;
-  #jumps = 0;
+  #stalls = 0;
 
   constructor() {
     this.reporter = new Reporter({ clock: () => microseconds(this.#now) });
@@ -36,10 +36,10 @@ class Bench {
     });
   }
 
-  pass(milliseconds: number, { jumps = 0 } = {}): void {
+  pass(milliseconds: number, { stalls = 0 } = {}): void {
     this.#now += milliseconds * 1000;
-    this.#jumps += jumps;
-    this.reporter.tick({ ...READING, counters: { staleMs: 0, jumps: this.#jumps } });
+    this.#stalls += stalls;
+    this.reporter.tick({ ...READING, counters: { staleMs: 0, stalls: this.#stalls } });
   }
 }
 
@@ -53,7 +53,7 @@ test("a listener that stalled reports no lead of its backlog, and every lead aft
   bench.pass(100);
   // It stands still for 6 s. What waited meanwhile lands before and after its playhead has jumped.
   reporter.landed(LATE, 2);
-  bench.pass(6000, { jumps: 1 });
+  bench.pass(6000, { stalls: 1 });
   reporter.landed(LATE, 3);
   bench.pass(100);
   reporter.landed(EARLY, 4);

@@ -15,7 +15,7 @@ export interface ListenerReading {
   /** Milliseconds of audio ready to play, decoded or not. */
   readonly bufferedMs: number;
   readonly bleedMs: number;
-  readonly counters: Pick<PlayoutCounters, "staleMs" | "jumps">;
+  readonly counters: Pick<PlayoutCounters, "staleMs" | "stalls">;
 }
 
 /** Transport of one session's reports. */
@@ -32,7 +32,7 @@ export interface ReportCarrier {
 
 /** After this long without an answer, a relay counts as one that does not read reports. */
 const UNANSWERED: Microseconds = fromSeconds(3);
-/** So long after the playhead jumped, what lands late may only have waited for this process. */
+/** So long after a stall, what lands late may only have waited for this process. */
 const BACKLOG: Microseconds = fromSeconds(1);
 
 /** Options for {@link Reporter}. */
@@ -56,8 +56,8 @@ export class Reporter {
   readonly #schedule = new ReportSchedule();
   #session = randomSession();
   #wasMoving = false;
-  #jumps = 0;
-  #jumpedAt: number = Number.NEGATIVE_INFINITY;
+  #stalls = 0;
+  #stalledAt: number = Number.NEGATIVE_INFINITY;
   #lastPlayhead: Microseconds | undefined;
   #carrier: ReportCarrier | undefined;
   #receipt: Receipt | undefined;
@@ -122,7 +122,7 @@ export class Reporter {
   /** Records the lead with which a group landed. */
   landed(lead: Microseconds, sequence: number): void {
     const now = this.#clock();
-    if (lead < 0 && now - this.#jumpedAt < BACKLOG) return;
+    if (lead < 0 && now - this.#stalledAt < BACKLOG) return;
     this.#schedule.landed(lead, sequence, now);
   }
 
@@ -145,7 +145,7 @@ export class Reporter {
   tick(reading: ListenerReading): void {
     if (reading.moving && !this.#wasMoving) this.#schedule.hurry();
     this.#wasMoving = reading.moving;
-    this.#noteJumps(reading.counters.jumps);
+    this.#noteStalls(reading.counters.stalls);
     const playhead = reading.playhead ?? reading.applied?.from ?? this.#lastPlayhead;
     if (playhead === undefined) return;
     this.#lastPlayhead = playhead;
@@ -183,10 +183,10 @@ export class Reporter {
   }
 
   // After a stall, the leads of the backlog show how long it was, and nothing about the path.
-  #noteJumps(jumps: number): void {
-    if (jumps === this.#jumps) return;
-    this.#jumps = jumps;
-    this.#jumpedAt = this.#clock();
+  #noteStalls(stalls: number): void {
+    if (stalls === this.#stalls) return;
+    this.#stalls = stalls;
+    this.#stalledAt = this.#clock();
     this.#schedule.forgetLeads();
   }
 }
