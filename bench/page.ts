@@ -13,6 +13,7 @@ import { type Bench, type BenchContext, percentileRows, type Row, row } from "./
 import { EAR, type Heard } from "./page/ear.js";
 import { echo } from "./page/echo.js";
 import { HiddenTab } from "./page/hidden-tab.js";
+import { interrupts } from "./page/interrupts.js";
 import { TONE_HZ, TONE_WATCH, type ToneHeard } from "./page/tone-watch.js";
 
 /** Time that a page gets before the click: people read it first. */
@@ -28,16 +29,17 @@ const CLICKS = [
 /** A tone at the far end of a link that can be slowed, and a page with nothing but the element. */
 class Stage implements AsyncDisposable {
   readonly #relay: Relay;
-  readonly #publisher: Publisher;
+  readonly publisher: Publisher;
   readonly link: BadLink;
 
   private constructor(relay: Relay, link: BadLink, publisher: Publisher) {
     this.#relay = relay;
     this.link = link;
-    this.#publisher = publisher;
+    this.publisher = publisher;
   }
 
-  static async open(): Promise<Stage> {
+  /** `tone`: the publisher plays one without end; else it waits for what it is to say. */
+  static async open({ tone = true } = {}): Promise<Stage> {
     const assets = loadPage();
     const elements = elementHandler(() => assets);
     const relay = new Relay({
@@ -58,7 +60,7 @@ class Stage implements AsyncDisposable {
     const publisher = new Publisher({
       url: `http://127.0.0.1:${relay.address.port}`,
       broadcast: "bench",
-      source: await openSource({ samples, loop: true }),
+      ...(tone && { source: await openSource({ samples, loop: true }) }),
     });
     return new Stage(relay, link, publisher);
   }
@@ -69,7 +71,7 @@ class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#publisher.close();
+    await this.publisher.close();
     await this.link.close();
     await this.#relay.close();
   }
@@ -189,16 +191,31 @@ async function hide({ quick, log }: BenchContext, how: "audible" | "muted"): Pro
   ];
 }
 
+async function interrupt(browser: Browser, context: BenchContext): Promise<Row[]> {
+  await using stage = await Stage.open({ tone: false });
+  const page = await browser.newPage();
+  try {
+    await page.goto(stage.url);
+    await until("the element was not there", () =>
+      page.evaluate<boolean>(`document.querySelector("unsay-watch")?.play !== undefined`),
+    );
+    return await interrupts(page, stage.publisher, context);
+  } finally {
+    await page.close();
+  }
+}
+
 async function until(failure: string, holds: () => Promise<boolean>): Promise<void> {
   for (const limit = performance.now() + WAIT_MS; !(await holds()); await sleep(100))
     if (performance.now() > limit) throw new Error(`After ${WAIT_MS / 1000} s ${failure}.`);
 }
 
-const PARTS = { click: clicks, thread, hidden, echo } as const;
+const PARTS = { click: clicks, interrupt, thread, hidden, echo } as const;
 
 export const bench: Bench = {
   name: "page",
-  description: "The page in Chromium: a click until sound, the main thread while it plays, a hidden tab, and the echo.",
+  description:
+    "The page in Chromium: a click until sound, an interrupt until silence, the main thread while it plays, a hidden tab, and the echo.",
   conditions: Object.keys(PARTS),
   async run(context) {
     const browser = await launchChromium();
