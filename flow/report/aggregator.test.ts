@@ -270,6 +270,15 @@ describe("a listener that lies", () => {
     expect(aggregator.latestPlayhead(now())).toBe(at(9000));
   });
 
+  test("a listener that joins beside one that stands still begins where that one would be", () => {
+    const { aggregator, run, now, at } = scene();
+    run(4000);
+    expect(aggregator.latestPlayhead(now())! / 1e6).toBeCloseTo(at(4000) / 1e6, 1);
+    run(0);
+    const later = microseconds(now() + 2_800_000);
+    expect(aggregator.latestPlayhead(later)! / 1e6).toBeCloseTo((at(4000) + 2_800_000) / 1e6, 1);
+  });
+
   test("a lying listener worsens the landing lead of the others by half a second at most, from whichever group", () => {
     const { aggregator, now } = scene();
     const lead = { worstLead: microseconds(200_000), worstLeadGroup: 90 };

@@ -51,6 +51,8 @@ const LEAD_MEMORY: Microseconds = fromSeconds(2);
 const LEAD_WANTED: Microseconds = fromMilliseconds(150);
 /** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;
+/** Reports go ten times a second: a listener without any for this long stands still. */
+const STANDSTILL: Microseconds = fromSeconds(1);
 /** How long a listener may wait with audio left before it counts as paused. */
 const WAITS = fromMilliseconds(800);
 
@@ -155,11 +157,16 @@ export class ReportAggregator {
 
   /**
    * Latest playhead of the listeners that play or wait for audio, or of all when none does; undefined without
-   * listeners.
+   * listeners. While all of them stand still, it is where a player would be that does not.
    */
   latestPlayhead(now: Microseconds): Microseconds | undefined {
     this.#evict(now);
-    return this.#ends(now)?.latest;
+    const latest = this.#ends(now)?.latest;
+    const heardAt = Math.max(...[...this.#listeners.values()].map(({ state }) => state.lastHeard));
+    if (latest === undefined || now - heardAt <= STANDSTILL) return latest;
+    const atLastReport = this.#ends(microseconds(heardAt))?.latest ?? latest;
+    const moved = microseconds(atLastReport + now - heardAt);
+    return microseconds(Math.max(latest, Math.min(moved, this.#bound?.unstalled(now) ?? moved)));
   }
 
   /** Creates the next aggregate; takes the worst leads and drops silent listeners. */
