@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { type Acknowledgement, CongestionController } from "./congestion-controller.js";
@@ -158,11 +159,50 @@ describe("CongestionController", () => {
   });
 
   test("a controller takes a burst of losses right behind a single one for losses, not for a queue", () => {
-    const path = new Path();
-    path.run(2000);
-    // One report rises up to the first hole and covers bytes beyond it; nothing arrives until the hole is given up.
-    path.run(1500, (group) => group === 100 || (group >= 104 && group < 120));
-    expect([path.delivery.level, path.delivery.lossy]).toEqual(["full", true]);
+    for (let first = 100; first < 105; first++) {
+      for (let behind = 2; behind <= 6; behind += 2) {
+        for (let length = 1; length <= 24; length++) {
+          const path = new Path();
+          path.run(2000);
+          // A report may rise up to the first hole and cover bytes beyond it; a long burst then delays all acks.
+          const from = first + behind;
+          path.run(1700, (group) => group === first || (group >= from && group < from + length));
+          expect([first, behind, length, path.delivery.level, path.delivery.lossy]).toEqual([
+            first,
+            behind,
+            length,
+            "full",
+            true,
+          ]);
+        }
+      }
+    }
+  });
+
+  test("a controller takes no clean path for a lossy one, be there video, rewinds, or lost and late reports", () => {
+    const step = fc.record({
+      pauseMs: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.nat({ max: 1500 })),
+      rewinds: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, fc.constant(true)),
+      groups: fc.integer({ min: 1, max: 40 }),
+    });
+    const report = fc.record({
+      lost: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.constant(true)),
+      lateMs: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat({ max: 300 })),
+    });
+    fc.assert(
+      fc.property(
+        fc.record({
+          delayMs: fc.integer({ min: 5, max: 300 }),
+          video: fc.boolean(),
+          steps: fc.array(step, { minLength: 5, maxLength: 20 }),
+          reports: fc.array(report, { minLength: 1, maxLength: 12 }),
+        }),
+        (run) => {
+          expect(lossyOn(run)).toBe(false);
+        },
+      ),
+      { seed: 20261127, numRuns: 200 },
+    );
   });
 
   test("a controller takes a path for a lossy one for half a minute after its first hole, and much longer after the next", () => {
@@ -337,4 +377,74 @@ function lossyPath(): Path {
   path.run(1000, (group) => group === 60);
   expect(path.delivery.lossy).toBe(true);
   return path;
+}
+
+interface CleanRun {
+  readonly delayMs: number;
+  readonly video: boolean;
+  /** What is sent: groups after a pause, the first of which may be a rewind's. */
+  readonly steps: readonly {
+    readonly pauseMs: number;
+    readonly rewinds: boolean;
+    readonly groups: number;
+  }[];
+  /** What becomes of the reports, again and again. */
+  readonly reports: readonly { readonly lost: boolean; readonly lateMs: number }[];
+}
+
+/** Whether a controller ever takes a path for a lossy one on which everything arrives in time. */
+function lossyOn({ delayMs, video, steps, reports }: CleanRun): boolean {
+  const delivery = new CongestionController({ spanMs: 250 });
+  const events: [at: number, run: () => void][] = [];
+  let ack: number | undefined;
+  let receivedBytes = 0;
+  let lossy = false;
+  const arrives = (at: number, group?: number) =>
+    events.push([
+      at,
+      () => {
+        receivedBytes += BYTES;
+        ack = group ?? ack;
+      },
+    ]);
+  let now = 1000;
+  let group = 0;
+  for (const { pauseMs, rewinds, groups } of steps) {
+    now += pauseMs;
+    // Groups in flight become stale, and arrive all the same.
+    for (let stale = group - 1; rewinds && stale >= group - 5; stale--) {
+      const sequence = stale;
+      events.push([now, () => delivery.writeOff(sequence)]);
+    }
+    // A rewind's first group goes on a stream, too, and twice as a datagram.
+    if (rewinds) for (const behind of [10, 30]) arrives(now + delayMs + behind);
+    for (let count = 0; count < groups; count++, now += 20) {
+      const sent = { group: group++, at: now };
+      events.push([now, () => delivery.sent(sent.group, BYTES, ms(sent.at))]);
+      arrives(now + delayMs, sent.group);
+    }
+  }
+  for (let at = 1000; video && at < now; at += 33) arrives(at + delayMs);
+  for (let at = 1000, count = 0; at < now + 500; at += 100, count++) {
+    const { lost, lateMs } = reports[count % reports.length]!;
+    if (lost) continue;
+    const made = at + delayMs;
+    events.push([
+      made,
+      () => {
+        const report = { session: 1, receivedGroup: ack, receivedBytes, at: ms(made), staleness: ms(lateMs) };
+        events.push([
+          made + lateMs,
+          () => {
+            delivery.acknowledged(report);
+            lossy ||= delivery.lossy;
+          },
+        ]);
+        events.sort(([left], [right]) => left - right);
+      },
+    ]);
+  }
+  events.sort(([left], [right]) => left - right);
+  for (let next = events.shift(); next; next = events.shift()) next[1]();
+  return lossy;
 }

@@ -15,7 +15,7 @@ export interface Acknowledgement {
   readonly staleness: Microseconds;
 }
 
-/** A group missing for this much longer than the path takes was lost: players give up after 300 ms. */
+/** A report without a group this long after it was due shows it missing: players give up after 300 ms. */
 const HELD: Microseconds = fromMilliseconds(150);
 /** Acks in a row held up by holes: beyond this number, a full queue drops, and the acks count all the same. */
 const MAX_HELD = 2;
@@ -85,6 +85,10 @@ export class CongestionController {
   /** Whether bytes arrived without a higher ack. */
   #held = false;
   #heldInRow = 0;
+  /** Whether a report without the group behind the ack was made long after that was due. */
+  #missing = false;
+  /** Whether bytes arrived in the meantime. */
+  #overtaken = false;
   /** Newest delays from send to ack, in microseconds. */
   #delays: number[] = [];
   #lossyFor: Microseconds = LOSSY_FOR.first;
@@ -198,19 +202,22 @@ export class CongestionController {
     this.#rate.lossy = this.#lossy;
     if (receivedGroup === undefined) return;
     if (this.#ack !== undefined && receivedGroup <= this.#ack) {
+      this.#observeMissing(at);
       if (this.#silent) this.#observeSilence(at);
       else this.#held = true;
       return;
     }
-    const { first } = this.#inFlight;
-    const missing = this.#held && this.#ack !== undefined && first?.group === this.#ack + 1 ? first : undefined;
-    if (missing && at - missing.sentAt >= (this.#rate.base ?? 0) + HELD) this.#lost(at);
-    this.#heldInRow = this.#held ? this.#heldInRow + 1 : 0;
-    const { bytes, sentAt } = this.#inFlight.acked(receivedGroup);
+    // Without new bytes, the ack rose over what had arrived before: the player gave the missing group up.
+    const givenUp = this.#missing && this.#silent;
+    if (givenUp || this.#overtaken) this.#lost(at);
+    const held = this.#held || givenUp;
+    this.#heldInRow = held ? this.#heldInRow + 1 : 0;
+    const { sentAt } = this.#inFlight.acked(receivedGroup);
     // An ack that a hole held up moves on to the next hole, however old that is.
-    if (sentAt !== undefined && (!this.#held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
-    // More arrived than it covers: it rose up to a hole, which may hold up the next one.
-    this.#held = !this.#lossy && this.#ack !== undefined && this.#bytes - this.#ackBytes > bytes;
+    if (sentAt !== undefined && (!held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
+    this.#held = false;
+    this.#missing = false;
+    this.#overtaken = false;
     this.#ackBytes = this.#bytes;
     this.#ack = receivedGroup;
   }
@@ -269,6 +276,17 @@ export class CongestionController {
     return this.#patience * Math.min(2 ** Math.max(0, further), MAX_BACKOFF);
   }
 
+  /**
+   * The time of a report without the group counts, not that of the next one with it: that may come late for a loss of
+   * reports. Bytes beyond the ack alone mean nothing either: they may be of video, or of a group that went twice.
+   */
+  #observeMissing(at: Microseconds): void {
+    const { first } = this.#inFlight;
+    if (first?.group !== this.#ack! + 1 || at - first.sentAt < (this.#rate.base ?? 0) + HELD) return;
+    this.#missing = true;
+    if (!this.#silent) this.#overtaken = true;
+  }
+
   #observeSilence(at: Microseconds): void {
     const { first, last } = this.#inFlight;
     const blocked = this.#lossy ? BLOCKED.lossy : BLOCKED.clean;
@@ -287,8 +305,9 @@ export class CongestionController {
   }
 
   #lost(at: Microseconds): void {
-    // A full queue drops too, and copies would only fill it: the path is lossy when it drops without a queue.
-    if (this.#queueing > CALM) return;
+    // A full queue drops too, and copies would only fill it: the path is lossy when it drops without a queue. A single
+    // delay after a silence is no queue: a burst of losses may have held up its ack.
+    if (this.#queueing > CALM && this.#delays.length > 1) return;
     this.#lossyUntil = microseconds(Math.max(this.#lossyUntil ?? 0, at + this.#lossyFor));
     this.#lossyFor = microseconds(Math.min(this.#lossyFor * LOSSY_FOR.growth, LOSSY_FOR.most));
     this.#lossy = true;
@@ -306,6 +325,8 @@ export class CongestionController {
     this.#ackBytes = 0;
     this.#held = false;
     this.#heldInRow = 0;
+    this.#missing = false;
+    this.#overtaken = false;
     this.#delays = [];
     this.#lossyFor = LOSSY_FOR.first;
     this.#lossyUntil = undefined;
