@@ -331,9 +331,9 @@ export class Player {
     if (this.#output.isOpen === false) return;
     this.#pump();
     if (!arrival) return;
-    const { timestamp, sequence, first } = arrival;
+    const { timestamp, sequence, first, copy } = arrival;
     this.#noteCopies();
-    this.#output.landed(timestamp, !first);
+    if (first || copy) this.#output.landed(timestamp, copy);
     const { started, playhead } = this.#output;
     // Frames right behind the one that set the playhead were sent before any report of the playhead.
     if (!started || playhead === undefined) return;

@@ -17,6 +17,8 @@ export interface Arrival {
   readonly timestamp: Microseconds;
   /** Whether it is the first of its group. */
   readonly first: boolean;
+  /** Whether it is the first of its group once more. */
+  readonly copy: boolean;
   /** Whether it restarted the track, in a new {@link TrackFeed.consumer}. */
   readonly restarted: boolean;
 }
@@ -121,7 +123,7 @@ export class TrackFeed {
   }
 
   /** Takes a frame. Returns undefined when it is malformed. */
-  receive({ sequence, payload, via }: Extract<TrackEvent, { kind: "frame" }>): Arrival | undefined {
+  receive({ sequence, index, payload, via }: Extract<TrackEvent, { kind: "frame" }>): Arrival | undefined {
     if (via === "datagram") this.#datagrams++;
     this.#receivedFrames++;
     this.#receivedBytes += payload.byteLength;
@@ -137,7 +139,8 @@ export class TrackFeed {
     const { timestamp } = frame;
     const first = this.#received.received(sequence, timestamp);
     this.#consumer.receive(sequence, frame);
-    const arrival = { sequence, timestamp, first, restarted: this.#restarted };
+    const copy = index === 0 && !first;
+    const arrival = { sequence, timestamp, first, copy, restarted: this.#restarted };
     this.#restarted = false;
     return arrival;
   }
