@@ -53,6 +53,32 @@ describe("Transit", () => {
     expect([14_000, 14_100, 14_400, 14_500].map((at) => land(at, -500))).toEqual([20, 20, 20, 760].map(ms));
   });
 
+  test("two stalls of listeners a minute apart say nothing about the transit, even with nothing in between", () => {
+    for (const apart of [2100, 10_000, 60_000]) {
+      const transit = new Transit();
+      const land = (at: number, lead: number) => {
+        transit.wrote(at, ms(260));
+        transit.landed(at, ms(lead), ms(at));
+        return transit.typical;
+      };
+      for (let at = 0; at < 1000; at += 100) expect(land(at, 240)).toBe(ms(20));
+      for (const at of [5000, 5100, 5000 + apart, 5100 + apart]) expect(land(at, -2600)).toBe(ms(20));
+      expect(land(5500 + apart, -2600)).toBe(ms(2860));
+    }
+  });
+
+  test("a group that waited for a playhead for long says nothing about the transit", () => {
+    const transit = new Transit();
+    transit.wroteBefore(7, ms(5000), ms(0));
+    transit.wroteBefore(8, ms(5020), ms(58_500));
+    // The playhead stood still until a listener played, a minute after the first group was sent.
+    transit.began(ms(4900), ms(60_000));
+    transit.landed(7, ms(80), ms(60_000));
+    expect(transit.ahead).toBeUndefined();
+    transit.landed(8, ms(100), ms(60_000));
+    expect(transit.ahead).toBeDefined();
+  });
+
   test("the transit of groups sent before the playhead was known is measured from where it must have been", () => {
     const transit = new Transit();
     transit.wroteBefore(7, ms(5000), ms(100));

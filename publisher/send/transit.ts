@@ -7,9 +7,12 @@ const MAX_GROUPS = 256;
 const SHARE = 0.25;
 /**
  * A transit that grew by more than this may be the stall of one listener, which reads its backlog late and all at once.
- * It counts if another landing confirms it this much later. Counted at once it would delay the next speech for all.
+ * It counts if another landing confirms it this much later, and not so late that it is another stall. Counted at once
+ * it would delay the next speech for all.
  */
-const SUDDEN = { growth: fromMilliseconds(500), confirmed: fromMilliseconds(500) };
+const SUDDEN = { growth: fromMilliseconds(500), confirmed: fromMilliseconds(500), forgotten: fromSeconds(2) };
+/** Where a playhead was longer ago says nothing: until it moves, groups wait for it at the relay. */
+const PROJECTED = fromSeconds(2);
 /** Safety margin: reports carry the worst of a quarter of a second, not the worst ever. */
 const MARGIN = fromMilliseconds(30);
 const LONGEST = fromSeconds(3);
@@ -41,8 +44,10 @@ export class Transit {
 
   /** The first playhead is known. A listener's playhead moves from its first group's arrival on, and never waited yet. */
   began(playhead: Microseconds, now: Microseconds): void {
-    for (const [sequence, { timestamp, at }] of this.#before)
-      this.wrote(sequence, microseconds(timestamp - (playhead - (now - at))));
+    for (const [sequence, { timestamp, at }] of this.#before) {
+      const passed = now - at;
+      if (passed <= PROJECTED) this.wrote(sequence, microseconds(timestamp - (playhead - passed)));
+    }
     this.#before.clear();
   }
 
@@ -55,7 +60,7 @@ export class Transit {
     const before = this.#estimate ?? least;
     if (least - before <= SUDDEN.growth) this.#suddenAt = undefined;
     else {
-      this.#suddenAt ??= now;
+      if (this.#suddenAt === undefined || now - this.#suddenAt > SUDDEN.forgotten) this.#suddenAt = now;
       if (now - this.#suddenAt < SUDDEN.confirmed) return;
     }
     this.#estimate = least > before ? least : Math.min(before, before + SHARE * (most - before));
