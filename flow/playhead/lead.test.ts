@@ -17,7 +17,7 @@ function simulate(mode: LeadMode, stepMs: number): { peak: number; late: number 
   for (let now = 0; now < 20_000; now += 10) {
     if (now % 50 === 0) {
       const start = now + controller.advance(ms(now)) / 1000;
-      controller.wrote(ms(now), ms(50), group);
+      controller.wrote(ms(now), ms(50), group, ms(0));
       flying.push({ arrival: now + 30 + (now >= 5000 ? stepMs : 0), start, group: group++ });
     }
     while (flying[0] && flying[0].arrival <= now) {
@@ -56,12 +56,12 @@ describe("the landing-lead controller", () => {
 
   test("a lead controller counts only leads of groups sent after the last raise", () => {
     const controller = new LeadController();
-    controller.wrote(ms(0), ms(50), 1);
-    controller.wrote(ms(50), ms(50), 2);
+    controller.wrote(ms(0), ms(50), 1, ms(0));
+    controller.wrote(ms(50), ms(50), 2, ms(0));
     expect(controller.observe({ lead: ms(50), group: 1, at: ms(100) })).toBe("raised");
     expect(controller.transport(ms(100))).toBe(ms(100));
     expect(controller.observe({ lead: ms(50), group: 2, at: ms(200) })).toBe("gated");
-    controller.wrote(ms(200), ms(50), 3);
+    controller.wrote(ms(200), ms(50), 3, ms(100));
     expect(controller.observe({ lead: ms(140), group: 3, at: ms(300) })).toBe("raised");
     expect(controller.transport(ms(300))).toBe(ms(110));
     expect(controller.observe({ lead: ms(150), group: 4, at: ms(300) })).toBe("enough");
@@ -83,7 +83,7 @@ describe("the landing-lead controller", () => {
 
   test("a lead controller grows by what a known transit will lack, once, and its late groups raise nothing more", () => {
     const controller = new LeadController();
-    controller.wrote(ms(0), ms(20), 7);
+    controller.wrote(ms(0), ms(20), 7, ms(0));
     // The base lead is 250 ms, and groups should land 150 ms early.
     controller.foresee(ms(90), ms(0));
     expect(controller.transport(ms(0))).toBe(0);
@@ -102,7 +102,7 @@ describe("the landing-lead controller", () => {
 
   test("a lead controller ignores leads of groups before a rewind and while a loop band is armed", () => {
     const controller = new LeadController();
-    controller.wrote(ms(0), ms(20), 100);
+    controller.wrote(ms(0), ms(20), 100, ms(0));
     controller.rewind(fromSeconds(1), 100);
     expect(controller.observe({ lead: ms(-400), group: 100, at: ms(10) })).toBe("ignored");
     controller.loopBandArmed = true;
@@ -119,21 +119,21 @@ describe("the base lead", () => {
     const controller = new LeadController();
     expect(controller.close(ms(0))).toBe(ms(162));
     expect(controller.advance(ms(0))).toBe(ms(250));
-    controller.wrote(ms(0), ms(70), 0);
-    controller.wrote(ms(1000), fromSeconds(1), 1);
+    controller.wrote(ms(0), ms(70), 0, ms(0));
+    controller.wrote(ms(1000), fromSeconds(1), 1, ms(0));
     // 0.07 + 0.1 * (0.18 - 0.07) = 0.081
     expect(controller.close(ms(1000))).toBe(ms(179.6));
-    controller.wrote(ms(9000), ms(20), 2);
+    controller.wrote(ms(9000), ms(20), 2, ms(7980));
     expect(controller.advance(ms(9000))).toBe(ms(1350));
   });
 
   test("the base lead rises by a shortfall and decays within seconds", () => {
     const controller = new LeadController();
-    controller.wrote(ms(0), ms(20), 0);
-    controller.wrote(ms(520), ms(20), 1);
+    controller.wrote(ms(0), ms(20), 0, ms(0));
+    controller.wrote(ms(520), ms(20), 1, ms(500));
     const close = controller.close(ms(520));
     expect(controller.advance(ms(520)) - close).toBe(ms(550));
-    controller.wrote(ms(540), ms(20), 2);
+    controller.wrote(ms(540), ms(20), 2, ms(0));
     expect(controller.advance(ms(540)) - controller.close(ms(540))).toBeGreaterThan(ms(540));
     const later = controller.close(ms(2020));
     expect(controller.advance(ms(2020)) - later).toBe(microseconds(Math.round(550_000 * Math.exp(-1))));
@@ -141,12 +141,12 @@ describe("the base lead", () => {
 
   test("a pause without anything to write does not count as a stall", () => {
     const controller = new LeadController();
-    controller.wrote(ms(0), ms(20), 1);
+    controller.wrote(ms(0), ms(20), 1, ms(0));
     const before = controller.advance(ms(0));
     controller.rest();
-    controller.wrote(ms(5000), ms(20), 2);
+    controller.wrote(ms(5000), ms(20), 2, ms(0));
     expect(controller.advance(ms(5000))).toBe(before);
-    controller.wrote(ms(6000), ms(20), 3);
+    controller.wrote(ms(6000), ms(20), 3, ms(980));
     expect(controller.advance(ms(6000))).toBeGreaterThan(before);
   });
 
@@ -181,7 +181,7 @@ describe("the base lead", () => {
           for (const step of steps) {
             now += step.gap;
             playhead = Math.max(0, playhead + step.playhead);
-            if (step.kind === "write") controller.wrote(ms(now), ms(20), group++);
+            if (step.kind === "write") controller.wrote(ms(now), ms(20), group++, ms(step.gap));
             if (step.kind === "lead") controller.observe({ lead: ms(step.lead), group, at: ms(now) });
             if (step.kind === "rewind") {
               controller.rewind(ms(playhead), group);

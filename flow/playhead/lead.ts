@@ -66,14 +66,14 @@ export class LeadController {
 
   /**
    * Records a write: its time, the media it covered, and its highest group. `behind`: how much less ahead of the
-   * playhead it was than planned; undefined where unknown. A late write, as after a pause or a rewind, says nothing
+   * playhead it was than planned. A late write, as after a pause or a rewind, says nothing
    * about the path: it lands late all the same, and the listener then reports its own jitter buffer. A gap before a
    * write that was not late is no stall: nothing was due.
    */
-  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind?: Microseconds): void {
+  wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind: Microseconds): void {
     this.#decay(at);
-    const late = behind === undefined ? Number.POSITIVE_INFINITY : toSeconds(behind);
-    if (behind !== undefined && late > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
+    const late = toSeconds(behind);
+    if (late > BEHIND) this.#ignoreThrough = Math.max(this.#ignoreThrough, group);
     this.#lastGroup = Math.max(this.#lastGroup, group);
     const now = toSeconds(at);
     if (this.#lastWrite !== undefined) {
