@@ -2,7 +2,7 @@
  * Packs the package, installs it with bundlers in an empty project, and opens in Chromium what each of them makes of the
  * two elements: both must work with nothing on the console. It needs the npm registry and some minutes.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -62,8 +62,12 @@ function install(): void {
 
 function build(name: string, command: string): void {
   const [program, ...args] = command.split(" ");
-  const said = run(binary(program!), args);
-  if (/\bwarn|unresolved/i.test(said)) throw new Error(`${name} is not content:\n${said}`);
+  const ended = spawnSync(binary(program!), args, { cwd: project, encoding: "utf8", env: userEnvironment() });
+  if (ended.error) throw ended.error;
+  // Rollup warns on standard error.
+  const said = ended.stdout + ended.stderr;
+  if (ended.status !== 0) throw new Error(`${name} ended with exit code ${ended.status}:\n${said}`);
+  if (/\bwarn|unresolved/i.test(said)) throw new Error(`${name} warns:\n${said}`);
 }
 
 /** Opens a page, clicks both elements and waits until they are at work. */
@@ -89,14 +93,19 @@ async function develop(browser: Browser, relay: string): Promise<void> {
     cwd: project,
     env: { ...userEnvironment(), NO_COLOR: "1" },
   });
-  try {
-    let said = "";
-    server.stdout.on("data", (text) => {
+  let said = "";
+  for (const output of [server.stdout, server.stderr])
+    output.on("data", (text) => {
       said += text;
     });
+  const ended = once(server, "close").then(([code]) => {
+    throw new Error(`vite (development) ended with exit code ${code}:\n${said}`);
+  });
+  ended.catch(() => {});
+  try {
     let address: string | undefined;
     while (!address) {
-      await once(server.stdout, "data");
+      await Promise.race([once(server.stdout, "data"), ended]);
       address = /http:\/\/localhost:\d+/.exec(said)?.[0];
     }
     await look(browser, "vite (development)", `${address}/?url=${relay}`);
