@@ -10,6 +10,13 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   /** Name of the broadcast without an attribute. */
   protected abstract readonly defaultBroadcast: string;
   #isPlaced = false;
+  #message = "";
+
+  /** Shows the controls as they are now, with a sentence about what is wrong, or "". */
+  protected abstract render(message: string): void;
+
+  /** Takes up a state, and dispatches its event. */
+  protected abstract become(state: "failed"): void;
 
   /** Called once the element is in a document. */
   protected abstract enter(): void;
@@ -119,6 +126,30 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   protected reflect(name: string, value: unknown): void {
     if (value === undefined || value === null) this.removeAttribute(name);
     else this.setAttribute(name, String(value));
+  }
+
+  /** Shows the controls again; with a sentence about what is wrong, or "" for none, in place of the one before. */
+  protected show(message = this.#message): void {
+    this.#message = message;
+    this.render(message);
+  }
+
+  /** Dispatches `problem`. Where the fault keeps the element from its work, the controls show it by then. */
+  protected report(error: Error, isSilencing: boolean): void {
+    if (isSilencing) this.show(error.message);
+    this.emit("problem", error);
+  }
+
+  /** Ends in the state `failed` and dispatches `error`; the controls show why by then. */
+  protected fail(error: Error): void {
+    this.show(error.message);
+    this.become("failed");
+    const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+    this.emit("error", { code, message: error.message });
+  }
+
+  protected emit(name: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
   /** The relay's URL. @throws InputError `INVALID_OPTION` */

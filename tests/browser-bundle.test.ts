@@ -254,11 +254,16 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
   const { text } = await bundle('import "./watch/browser/element.js";');
   await using stage = new Stage();
   const page = stage.use(await browser.newPage());
-  // As a browser that starts no audio before a click.
+  const thrown: string[] = [];
+  page.on("pageerror", (error) => thrown.push(String(error)));
+  // As a browser that starts no audio before a click, and none for the same click twice.
   await page.addInitScript(`{
+    const asked = new WeakSet();
     const clicked = new Promise((resolve) => addEventListener("click", resolve, { capture: true }));
     const { resume } = AudioContext.prototype;
     AudioContext.prototype.resume = async function () {
+      if (asked.has(this)) throw new DOMException("It starts already.");
+      asked.add(this);
       await Promise.race([this.suspend(), clicked]);
       await clicked;
       return resume.call(this);
@@ -267,14 +272,23 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
   const url = await serve(stage, text, "<unsay-watch controls url='http://127.0.0.1:9'></unsay-watch>");
   stage.publish(url).say(await endlessTone(500));
   await page.goto(url);
-  await page.evaluate("globalThis.w = document.querySelector('unsay-watch'); w.play().then(() => {}); 0");
+  const shown = "w.shadowRoot.querySelector('[role=alert]').textContent";
+  await page.evaluate(`{
+    globalThis.w = document.querySelector("unsay-watch");
+    globalThis.explained = [];
+    w.addEventListener("problem", ({ detail }) => explained.push(${shown} === detail.message));
+    w.play();
+    0;
+  }`);
   const alert = page.getByRole("alert");
   await expect.poll(() => alert.textContent()).toMatch(/^Cannot connect to 127\.0\.0\.1:9: [^;.]+; [^;.]+\.$/);
+  expect(await page.evaluate("explained[0]")).toBe(true);
   await page.evaluate("w.url = ''");
   await expect.poll(() => alert.count()).toBe(0);
   await page.getByRole("button", { name: "Listen" }).click();
   await expect.poll(() => page.evaluate("w.state")).toBe("playing");
   expect(await page.getByRole("button").textContent()).toBe("Pause");
+  expect(thrown).toEqual([]);
 });
 
 test.concurrent("a microphone in a page whose timers fire once a minute is back as soon as its relay or its name is", async ({

@@ -1,4 +1,4 @@
-import { Inbox, MediaError, StateError, TransportError, timePassed } from "../../base/index.js";
+import { background, Inbox, MediaError, StateError, TransportError, timePassed } from "../../base/index.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
 import { CAPTURE, type CapturedBlock } from "./capture.js";
 import { WORKLET_SCRIPT } from "./worklet-script.js";
@@ -79,7 +79,7 @@ export class Microphone {
     node.port.onmessage = ({ data }: MessageEvent<CapturedBlock>) => this.#take(data);
     context.createMediaStreamSource(stream).connect(node);
     track.addEventListener("ended", () => this.blocks.end());
-    void context.resume();
+    background("microphone.resume", context.resume());
   }
 
   /** Id of the device. */

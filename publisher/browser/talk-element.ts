@@ -60,14 +60,13 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   #talker: Talker | undefined;
   #state: UnsayTalkState = "idle";
   #devices: readonly MediaDeviceInfo[] = [];
-  #message = "";
   readonly #refresh = guard("element.devices", () => this.#list());
 
   constructor() {
     super();
     this.#panel = new TalkPanel(this.attachShadow({ mode: "open" }));
     this.#panel.addEventListener("action", (event) => this.#act((event as CustomEvent<TalkAction>).detail));
-    this.#show();
+    this.show();
   }
 
   get state(): UnsayTalkState {
@@ -110,17 +109,16 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     if (this.#talker) return this.#talker.started;
     const talker = this.#open();
     this.#talker = talker;
-    this.#message = "";
+    this.show("");
     talker.addEventListener("state", (event) => this.#follow(talker, (event as CustomEvent<TalkerState>).detail));
     talker.addEventListener("level", (event) => this.#measure((event as CustomEvent<number>).detail));
     talker.addEventListener("problem", (event) => this.#explain(talker, (event as CustomEvent<Error>).detail));
-    for (const name of ["device", "problem"])
-      talker.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
+    talker.addEventListener("device", (event) => this.emit("device", (event as CustomEvent<string>).detail));
     background(
       "element.talker",
       talker.closed.then((error) => this.#end(talker, error)),
     );
-    this.#become("asking");
+    this.become("asking");
     await talker.started;
     await this.#list();
   }
@@ -137,7 +135,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
         ...(workletUrl && { workletUrl }),
       });
     } catch (error) {
-      this.#fail(error as Error);
+      this.fail(error as Error);
       throw error;
     }
   }
@@ -148,7 +146,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     if (!talker) return;
     this.#talker = undefined;
     this.#panel.level(Number.NEGATIVE_INFINITY);
-    this.#become("idle");
+    this.become("idle");
     void talker.close();
   }
 
@@ -167,23 +165,21 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (name === "muted" && this.#talker) this.#talker.muted = this.muted;
     if (name === "device" && before !== now && this.#talker) background("element.device", this.#change(this.#talker));
-    this.#show();
+    this.show();
   }
 
   async #change(talker: Talker): Promise<void> {
     try {
       await talker.use(this.device);
-      this.#message = "";
+      this.show("");
     } catch (error) {
-      this.#message = (error as Error).message;
-      this.#emit("problem", error);
+      this.report(error as Error, true);
     }
-    this.#show();
   }
 
   async #list(): Promise<void> {
     this.#devices = await microphones();
-    this.#show();
+    this.show();
   }
 
   #act(action: TalkAction): void {
@@ -196,57 +192,43 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
 
   #follow(talker: Talker, state: TalkerState): void {
     if (this.#talker !== talker || state === "closed") return;
-    if (UNHEARD.has(this.#state)) this.#message = "";
-    this.#become(state);
+    if (UNHEARD.has(this.#state)) this.show("");
+    this.become(state);
   }
 
-  /** Shows a fault for as long as it keeps the microphone from being heard. */
-  #explain(talker: Talker, { message }: Error): void {
-    if (this.#talker !== talker || !UNHEARD.has(this.#state)) return;
-    this.#message = message;
-    this.#show();
+  /** A fault shows for as long as it keeps the microphone from being heard. */
+  #explain(talker: Talker, error: Error): void {
+    this.report(error, this.#talker === talker && UNHEARD.has(this.#state));
   }
 
   #measure(levelDb: number): void {
     this.#panel.level(levelDb);
-    this.#emit("level", { levelDb } satisfies UnsayTalkLevel);
+    this.emit("level", { levelDb } satisfies UnsayTalkLevel);
   }
 
-  #become(state: UnsayTalkState): void {
+  protected become(state: UnsayTalkState): void {
     if (state === this.#state) return;
     this.#state = state;
     this.toggleAttribute("talking", state === "talking");
-    this.#show();
-    this.#emit("state", state);
+    this.show();
+    this.emit("state", state);
   }
 
-  #show(): void {
+  protected render(message: string): void {
     this.#panel.show({
       controls: this.controls,
       on: this.#talker !== undefined,
       muted: this.muted,
       devices: this.#devices,
       device: this.#talker?.stats().device ?? this.device,
-      message: this.#message,
+      message,
     });
   }
 
   #end(talker: Talker, error: Error | null): void {
     if (this.#talker !== talker || error === null) return;
     this.stop();
-    this.#fail(error);
-  }
-
-  #fail(error: Error): void {
-    this.#message = error.message;
-    this.#become("failed");
-    this.#show();
-    const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
-    this.#emit("error", { code, message: error.message } satisfies UnsayTalkFailure);
-  }
-
-  #emit(name: string, detail: unknown): void {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    this.fail(error);
   }
 }
 

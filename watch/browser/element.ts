@@ -39,7 +39,7 @@ export interface UnsayWatchEventMap {
   error: CustomEvent<UnsayFailure>;
 }
 
-const PASSED = ["rewind", "problem", "landing"] as const;
+const PASSED = ["rewind", "landing"] as const;
 /** An audio context that does not run by then waits for a click. */
 const BLOCKED_MS = 1000;
 /** Time constant of a change of the volume, in seconds: a jump would click. */
@@ -84,14 +84,13 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   #isBlocked = false;
   #speaker: GainNode | undefined;
   #restarting = false;
-  #message = "";
   readonly #panel: WatchPanel;
 
   constructor() {
     super();
     this.#panel = new WatchPanel(this.attachShadow({ mode: "open" }));
     this.#panel.addEventListener("press", () => this.#toggle());
-    this.#showPanel();
+    this.show();
   }
 
   /** Current numbers; undefined before the first {@link play}. */
@@ -167,22 +166,22 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     const listener = this.#open();
     this.#listener = listener;
     this.#isBlocked = false;
-    this.#message = "";
+    this.show("");
     for (const name of PASSED)
-      listener.addEventListener(name, (event) => this.#emit(name, (event as CustomEvent).detail));
+      listener.addEventListener(name, (event) => this.emit(name, (event as CustomEvent).detail));
     listener.addEventListener("problem", (event) => this.#explain(listener, (event as CustomEvent<Error>).detail));
-    listener.addEventListener("state", (event) => this.#become((event as CustomEvent<ListenerState>).detail));
-    listener.addEventListener("stats", (event) => this.#show((event as CustomEvent<BrowserListenerStats>).detail));
+    listener.addEventListener("state", (event) => this.become((event as CustomEvent<ListenerState>).detail));
+    listener.addEventListener("stats", (event) => this.#measure((event as CustomEvent<BrowserListenerStats>).detail));
     background(
       "element.closed",
       listener.closed.then((error) => this.#end(listener, error)),
     );
-    this.#become("connecting");
+    this.become("connecting");
     background("element.blocked", this.#askForClick(listener));
     await listener.play();
     if (this.#listener !== listener) return;
     this.#isBlocked = false;
-    this.#showPanel();
+    this.show();
     this.#connect(listener.audio);
   }
 
@@ -191,7 +190,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
       const options = this.#options;
       return this.#standby.take(options) ?? new BrowserListener(options);
     } catch (error) {
-      this.#fail(error as Error);
+      this.fail(error as Error);
       throw error;
     }
   }
@@ -221,7 +220,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   /** Called by the browser when an attribute changes. */
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
-    if (name === "controls") this.#showPanel();
+    if (name === "controls") this.show();
     else if (name === "muted" || name === "volume") this.#setGain();
     else if (before !== now) this.#heed(name);
   }
@@ -261,9 +260,9 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#listener = undefined;
     this.#speaker = undefined;
     this.#isBlocked = false;
-    this.#message = "";
+    this.show("");
     this.toggleAttribute("speaking", false);
-    this.#become("idle");
+    this.become("idle");
     void listener.close();
   }
 
@@ -288,8 +287,12 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   #toggle(): void {
     if (!this.#listener) this.#try();
-    else if (this.#isBlocked) void this.#context?.resume();
+    else if (this.#isBlocked) background("element.resume", this.#resume());
     else this.pause();
+  }
+
+  async #resume(): Promise<void> {
+    await this.#context?.resume();
   }
 
   get #context(): AudioContext | undefined {
@@ -303,14 +306,13 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
       if (this.#listener !== listener || this.#speaker) return;
     } while (this.#context?.state !== "suspended");
     this.#isBlocked = true;
-    this.#showPanel();
+    this.show();
   }
 
-  /** Shows a fault for as long as it keeps the element silent. */
-  #explain(listener: BrowserListener, { message }: Error): void {
-    if (this.#listener !== listener || (this.state !== "connecting" && this.state !== "waiting")) return;
-    this.#message = message;
-    this.#showPanel();
+  /** A fault shows for as long as it keeps the element silent. */
+  #explain(listener: BrowserListener, error: Error): void {
+    const isSilent = this.state === "connecting" || this.state === "waiting";
+    this.report(error, this.#listener === listener && isSilent);
   }
 
   /** Plays; an error becomes an `error` event. */
@@ -320,7 +322,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   #playAlone(): void {
     this.#isBlocked = navigator.userActivation?.hasBeenActive === false && !isAutoplayAllowed();
-    if (this.#isBlocked) this.#showPanel();
+    if (this.#isBlocked) this.show();
     else this.#try();
   }
 
@@ -340,47 +342,35 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     if (context) gain?.setTargetAtTime(this.#gain, context.currentTime, FADE);
   }
 
-  #show(stats: BrowserListenerStats): void {
+  #measure(stats: BrowserListenerStats): void {
     this.toggleAttribute("video", stats.imagesShown > 0);
     this.toggleAttribute("speaking", (stats.voice ?? 0) >= 0.5);
-    this.#emit("stats", stats);
+    this.emit("stats", stats);
     const { playing, playheadUs, levelDb } = stats;
-    if (playing && playheadUs !== undefined) this.#emit("heard", { playheadUs, levelDb } satisfies UnsayHeard);
+    if (playing && playheadUs !== undefined) this.emit("heard", { playheadUs, levelDb } satisfies UnsayHeard);
   }
 
-  #become(state: UnsayWatchState): void {
+  protected become(state: UnsayWatchState): void {
     if (state === this.#state || state === "closed") return;
     this.#state = state;
-    if (state === "waiting" || state === "ready" || state === "playing") this.#message = "";
-    this.#showPanel();
-    this.#emit("state", state);
+    if (state === "waiting" || state === "ready" || state === "playing") this.show("");
+    else this.show();
+    this.emit("state", state);
   }
 
-  #showPanel(): void {
+  protected render(message: string): void {
     this.#panel.show({
       controls: this.controls,
       blocked: this.#isBlocked,
       playing: this.#listener !== undefined && !this.#isBlocked,
-      message: this.#message,
+      message,
     });
   }
 
   #end(listener: BrowserListener, error: Error | null): void {
     if (this.#listener !== listener || error === null) return;
     this.#stop();
-    this.#fail(error);
-  }
-
-  #fail(error: Error): void {
-    this.#message = error.message;
-    this.#become("failed");
-    this.#showPanel();
-    const code = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
-    this.#emit("error", { code, message: error.message } satisfies UnsayFailure);
-  }
-
-  #emit(name: string, detail: unknown): void {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    this.fail(error);
   }
 }
 
