@@ -59,7 +59,7 @@ const CASES: readonly Case[] = [
     name: "Caller",
     wrong: {
       ...LISTENING,
-      url: ["", "relay", "ftp://x", 7, null, undefined],
+      url: ["", "relay", "ftp://x", new URL("ftp://x"), 7, null, undefined],
       broadcast: ["", "/", 7, null, undefined],
       connect: ["quic", 7, { proxy: 1 }],
       jitterMs: ["20", -1, 10_001, Number.NaN],

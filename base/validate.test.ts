@@ -27,6 +27,7 @@ test.each<[unknown, string]>([
   [{ port: null }, "Relay.port must be a number, but is null."],
   [{ host: "" }, 'Relay.host must not be empty, but is "".'],
   [{ host: ["a"] }, "Relay.host must be a string, but is an array."],
+  [{ host: new URL("ftp://x/?jwt=secret") }, 'Relay.host must be a string, but is "ftp://x/?jwt=…".'],
   [{ mode: "fast" }, 'Relay.mode must be "ahead" or "live", but is "fast".'],
   [{ repeat: 1 }, 'Relay.repeat must be true or false or "auto", but is 1.'],
   [{ names: [] }, "Relay.names must have at least 1 entry, but is an empty array."],

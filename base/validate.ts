@@ -45,6 +45,7 @@ export function showValue(value: unknown): string {
     const text = value.replace(/([?&]jwt=)[^&#\s]*/g, "$1…");
     return text.length > 80 ? `"${text.slice(0, 80)}…"` : `"${text}"`;
   }
+  if (value instanceof URL) return showValue(value.href);
   if (typeof value === "function") return "a function";
   if (value instanceof Uint8Array) return "bytes";
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BROADCAST_NAME_RULE, isBroadcastName, type Logger } from "../base/index.js";
+import { BROADCAST_NAME_RULE, isBroadcastName, isRelayUrl, type Logger } from "../base/index.js";
 import type { ConnectOptions } from "../transport/index.js";
 import { COMFORT_NOISE_DB } from "./denoise/hop/comfort-noise.js";
 import { Model } from "./denoise/model.js";
@@ -101,7 +101,7 @@ const isLogger = (value: unknown): boolean => typeof value === "object" && value
 
 /** Checks {@link PublisherOptions} and fills in their defaults. */
 export const publisherOptionsSchema = z.strictObject({
-  url: z.union([z.url({ protocol: /^https?$/ }), z.instanceof(URL)], { error: "be an http or https URL" }),
+  url: z.custom<string | URL>((value) => isRelayUrl(value) === undefined, "be an http or https URL"),
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
   source: z.custom<AudioSource>(isSource, "be an AudioSource").optional(),
   video: z.custom<VideoSource>(isVideo, "be a VideoSource").optional(),

@@ -39,7 +39,7 @@ const CONNECT: Wrong<Omit<ConnectOptions, "unanswered">> = {
 /** The options of a session are the same for all classes. */
 const connections = Object.entries(CONNECT).flatMap(([option, values]) => values.map((value) => ({ [option]: value })));
 const CLIENT = {
-  url: ["", "relay", "ftp://x", 7, null, undefined],
+  url: ["", "relay", "ftp://x", new URL("ftp://x"), 7, null, undefined],
   broadcast: ["", "/", 7, "x/".repeat(40), null],
   connect: ["quic", 7, ...connections, { proxy: 1 }],
   logger: ["x", {}, { info() {} }],
