@@ -5,12 +5,10 @@ import { Caller } from "../agent/index.js";
 import { AudioInput, AudioOutput, TranscriptOutput } from "../agent/livekit/index.js";
 import type { Publisher } from "../publisher/index.js";
 import { openSource } from "../publisher/index.js";
-import { Ear, quiet, warmUp } from "./support/ear.js";
+import { Ear, exactMs, quiet, warmUp } from "./support/ear.js";
 import { PATIENT, Stage, sleep, until } from "./support/stage.js";
 
 const RATE = 24_000;
-/** How exact a position is where the sound has no hole. */
-const EXACT_MS = 25;
 const stage = new Stage();
 let publisher: Publisher;
 const ear = new Ear();
@@ -132,7 +130,7 @@ async function interruptReply({ session, heard }: Awaited<ReturnType<typeof conv
   expect(heard.finished).toHaveLength(1);
   const end = heard.finished[0]!;
   expect(end.interrupted).toBe(true);
-  expect(Math.abs(end.playbackPosition * 1000 - played)).toBeLessThanOrEqual(EXACT_MS * (ear.stretches - stretches));
+  expect(Math.abs(end.playbackPosition * 1000 - played)).toBeLessThanOrEqual(exactMs(ear.stretches - stretches));
   expect(joined(heard.progressed)).toBeCloseTo(end.playbackPosition * 1000, 3);
   return { transcript: end.synchronizedTranscript!, wholeWords: Math.floor((end.playbackPosition * 1000) / 300) };
 }
@@ -167,8 +165,11 @@ test("a paused output falls silent and continues with the next sample", async ()
   const reply = session.say("a false alarm");
   await until("half a second was heard", () => ear.audibleMs - before > 500);
   output.pause();
+  const paused = ear.audibleMs;
   // More than the pauses between two words, of which there are none here.
   await quiet(ear, 800);
+  // What the listener played until the rewind reached it, of 2.5 s that were left.
+  expect(ear.audibleMs - paused).toBeLessThan(300);
   expect(heard.finished).toEqual([]);
   output.resume();
   await reply.waitForPlayout();

@@ -2,7 +2,7 @@ import { RealtimeAgent, RealtimeSession } from "@openai/agents-realtime";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RealtimeTransport } from "../agent/realtime/openai.js";
 import type { Publisher } from "../publisher/index.js";
-import { Ear, quiet, warmUp } from "./support/ear.js";
+import { Ear, exactMs, quiet, warmUp } from "./support/ear.js";
 import { RealtimeServer } from "./support/realtime-server.js";
 import { pcmSine } from "./support/signal.js";
 import { PATIENT, Stage, until } from "./support/stage.js";
@@ -35,9 +35,6 @@ async function converse(interruptResponse: boolean): Promise<{ server: RealtimeS
   return { server, session };
 }
 
-/** How exact a position is where the sound has no hole. */
-const EXACT_MS = 25;
-
 const answer = {
   response: "r1",
   item: "i1",
@@ -58,13 +55,13 @@ test("an interrupted item is cancelled first, then truncated once, where the lis
   // Audio of the cancelled response that was on its way.
   for (let part = 0; part < 10; part++) server.delta(answer, pcmSine(100));
   server.done("r1", "cancelled");
-  await quiet(ear, 300);
+  await quiet(ear, ear.silentMs + 300);
   const heard = ear.audibleMs - before;
   const types = server.received.map(({ type }) => type).filter((type) => /cancel|truncate/.test(type));
   expect(types).toEqual(["response.cancel", "conversation.item.truncate"]);
   const [truncate] = server.all("conversation.item.truncate");
   expect(truncate).toMatchObject({ item_id: "i1", content_index: 0 });
-  expect(Math.abs(Number(truncate!.audio_end_ms) - heard)).toBeLessThanOrEqual(EXACT_MS * (ear.stretches - stretches));
+  expect(Math.abs(Number(truncate!.audio_end_ms) - heard)).toBeLessThanOrEqual(exactMs(ear.stretches - stretches));
   expect(Number.isInteger(truncate!.audio_end_ms)).toBe(true);
 });
 
@@ -76,12 +73,12 @@ test("a server that interrupts by itself gets no cancel, and parts behind the au
   await until("half a second was heard", () => ear.audibleMs - before > 500);
   server.speechStarted();
   await until("both parts are truncated", () => server.all("conversation.item.truncate").length === 2);
-  await quiet(ear, 100);
+  await quiet(ear, ear.silentMs + 100);
   const heard = ear.audibleMs - before;
   expect(server.all("response.cancel")).toEqual([]);
   const [first, second] = server.all("conversation.item.truncate");
   expect(first).toMatchObject({ item_id: "i2", content_index: 0 });
-  expect(Math.abs(Number(first!.audio_end_ms) - heard)).toBeLessThanOrEqual(EXACT_MS * (ear.stretches - stretches));
+  expect(Math.abs(Number(first!.audio_end_ms) - heard)).toBeLessThanOrEqual(exactMs(ear.stretches - stretches));
   expect(second).toMatchObject({ item_id: "i2", content_index: 1, audio_end_ms: 0 });
 });
 

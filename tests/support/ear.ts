@@ -50,6 +50,14 @@ export class Ear implements AudioSink {
   async close(): Promise<void> {}
 }
 
+/**
+ * How exact a heard position is, in milliseconds, with a number of stretches of sound: at each hole between two of them
+ * fades of 5 ms count as audible. Holes excuse no more than a few of those.
+ */
+export function exactMs(stretches: number): number {
+  return Math.min(60, 25 + 10 * Math.max(0, stretches - 1));
+}
+
 /** Has a publisher say something short until it is heard: from then on nothing that it says is missed. */
 export async function warmUp(publisher: Publisher, ear: Ear): Promise<void> {
   while (ear.audibleMs === 0) await publisher.say(await tone({ ms: 100 })).done;
