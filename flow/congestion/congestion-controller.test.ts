@@ -158,7 +158,7 @@ describe("CongestionController", () => {
     }
   });
 
-  test("a controller takes a burst of losses right behind a single one for losses, not for a queue", () => {
+  test("a controller counts a burst right behind a single loss as losses, not as a full queue", () => {
     for (let first = 100; first < 105; first++) {
       for (let behind = 2; behind <= 6; behind += 2) {
         for (let length = 1; length <= 24; length++) {
