@@ -35,12 +35,16 @@ function secondsOf(path: string): number {
   return bytes / 96_000;
 }
 
-/** The level of a recorded tone; its loudest samples may be those at the edge of a hole that a busy machine left. */
-function levelOf(path: string): number {
+/**
+ * The level of a recorded tone and the share of its samples that are too loud for it: a few may be, at the edge of a hole
+ * that a busy machine left.
+ */
+function toneOf(path: string): { readonly level: number; readonly clipped: number } {
   const bytes = readFileSync(path).subarray(44);
   const samples = Array.from({ length: bytes.length >> 1 }, (_, at) => Math.abs(bytes.readInt16LE(2 * at)) / 32_768);
   const loud = samples.filter((sample) => sample > 0.01).sort((one, other) => one - other);
-  return loud[Math.floor(0.95 * loud.length)] ?? 0;
+  const clipped = loud.filter((sample) => sample > 0.75).length / loud.length;
+  return { level: loud[Math.floor(0.95 * loud.length)] ?? 0, clipped };
 }
 
 test("a recording is complete after a hangup and after the process was killed", async () => {
@@ -142,9 +146,10 @@ test("a WAV file arrives through standard input, /dev/stdin and a process substi
       await listening;
       // A file shows at once how much it holds; a pipe may go on.
       expect(error, way).toMatch(index === 1 ? /^unsay: .*claims 2147483648 bytes of audio and holds 352800/ : /^$/);
-      const level = levelOf(heard);
+      const { level, clipped } = toneOf(heard);
       expect(level, way).toBeGreaterThan(0.4);
       expect(level, way).toBeLessThan(0.6);
+      expect(clipped, way).toBeLessThan(0.005);
     }),
   );
 });
