@@ -101,8 +101,8 @@ export class PlaybackClock {
 
   /**
    * Whether nothing is missing although no audio is there: before the start, and in a pause that the publisher intended
-   * or, where it marks none, may have intended. A live broadcast goes on in a pause: audio that ended in silence there
-   * was lost as likely.
+   * or, where it marks none, may have intended. A live broadcast goes on in a pause: where audio ended in silence there,
+   * the rest was just as likely lost.
    */
   get resting(): boolean {
     const mayBePause = this.#starvation.starving && this.#mayStandStill;
