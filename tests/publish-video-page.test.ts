@@ -117,7 +117,7 @@ async function standing(page: Page): Promise<Shown[]> {
 
 for (const withAudio of [true, false]) {
   const what = withAudio ? "a picture with sound" : "a picture without sound";
-  test.concurrent(`${what} advances, stands still where it was taken back, and goes on from there`, async () => {
+  test(`${what} advances, stands still where it was taken back, and goes on from there`, async () => {
     const name = withAudio ? "both" : "mute";
     const video = await openVideo({ file: clip("clip.ivf"), loop: true });
     const publisher = new Publisher({
