@@ -10,7 +10,8 @@ const ADVANCE_MIN = 0.25;
 const ADVANCE_MAX = 1.35;
 const STALL_MAX = 1.35;
 const STALL_TAU = 1.5;
-const LEAD_WANTED = 0.15;
+/** The landing lead that a publisher wants, in seconds. */
+export const LEAD_WANTED = 0.15;
 const LEAD_AMPLE = 0.35;
 const BEHIND = 0.1;
 const TRANSPORT_MAX = 3.0;
@@ -66,9 +67,9 @@ export class LeadController {
 
   /**
    * Records a write: its time, the media it covered, and its highest group. `behind`: how much less ahead of the
-   * playhead it was than planned. A late write, as after a pause or a rewind, says nothing
-   * about the path: it lands late all the same, and the listener then reports its own jitter buffer. A gap before a
-   * write that was not late is no stall: nothing was due.
+   * playhead it was than planned. A late write, as after a pause or a rewind, says nothing about the path: it lands late
+   * all the same, and the listener then reports its own jitter buffer. A gap before a write that was not late is no
+   * stall: nothing was due.
    */
   wrote(at: Microseconds, sliceWidth: Microseconds, group: number, behind: Microseconds): void {
     this.#decay(at);

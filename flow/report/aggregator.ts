@@ -1,4 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
+import { LEAD_WANTED } from "../playhead/lead.js";
 import type { PlayheadBound } from "../playhead/playhead-bound.js";
 import { type Aggregate, type ListedListener, MAX_LISTED } from "./aggregate.js";
 import { type FoldResult, type LandingLead, LISTENER_TIMEOUT, ListenerState } from "./listener-state.js";
@@ -47,8 +48,8 @@ export const MAX_LAG: Microseconds = fromSeconds(5);
 const MAX_WORSE: Microseconds = fromMilliseconds(500);
 /** How long a peer's landing lead counts. */
 const LEAD_MEMORY: Microseconds = fromSeconds(2);
-/** The lead that a publisher wants: what a peer in a pause, or far ahead of that, stands for. */
-const LEAD_WANTED: Microseconds = fromMilliseconds(150);
+/** What a peer in a pause, or further ahead than that, stands for. */
+const LEAD_ENOUGH: Microseconds = fromSeconds(LEAD_WANTED);
 /** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;
 /** Reports go ten times a second: a listener without any for this long stands still. */
@@ -280,7 +281,7 @@ export class ReportAggregator {
     let worst: LandingLead | undefined;
     for (const [peer, { lead, group }] of said) {
       const other = lowest?.peer === peer ? second : lowest;
-      const yardstick = Math.min(LEAD_WANTED, other?.lead ?? LEAD_WANTED);
+      const yardstick = Math.min(LEAD_ENOUGH, other?.lead ?? LEAD_ENOUGH);
       const believed = isAlone ? lead : Math.max(lead, yardstick - MAX_WORSE);
       if (worst !== undefined && worst.lead <= believed) continue;
       worst = { lead: microseconds(believed), group: Math.min(group, newestGroup ?? group) };
