@@ -2,6 +2,18 @@ import { describe, expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import { Transit } from "./transit.js";
 
+/** A path of 20 ms, known from a second of landings. Lands groups written 260 ms ahead, and returns the typical transit. */
+function onPath(): (at: number, lead: number) => number {
+  const transit = new Transit();
+  const land = (at: number, lead: number): number => {
+    transit.wrote(at, ms(260));
+    transit.landed(at, ms(lead), ms(at));
+    return transit.typical;
+  };
+  for (let at = 0; at < 1000; at += 100) expect(land(at, 240)).toBe(ms(20));
+  return land;
+}
+
 describe("Transit", () => {
   test("transit is the distance a group was written ahead less its landing lead, and a growth counts at once", () => {
     const transit = new Transit();
@@ -40,13 +52,7 @@ describe("Transit", () => {
   });
 
   test("a backlog that a stalled listener reads at once says nothing about the transit, a path that grew does", () => {
-    const transit = new Transit();
-    const land = (at: number, lead: number) => {
-      transit.wrote(at, ms(260));
-      transit.landed(at, ms(lead), ms(at));
-      return transit.typical;
-    };
-    for (let at = 0; at < 1000; at += 100) expect(land(at, 240)).toBe(ms(20));
+    const land = onPath();
     for (const at of [7000, 7100, 7200]) expect(land(at, -2600)).toBe(ms(20));
     // Seconds later the next speech begins, and the stall counts for nothing.
     for (let at = 9000; at < 10_000; at += 100) expect(land(at, 240)).toBe(ms(20));
@@ -55,13 +61,7 @@ describe("Transit", () => {
 
   test("two stalls of listeners a minute apart say nothing about the transit, even with nothing in between", () => {
     for (const apart of [2100, 10_000, 60_000]) {
-      const transit = new Transit();
-      const land = (at: number, lead: number) => {
-        transit.wrote(at, ms(260));
-        transit.landed(at, ms(lead), ms(at));
-        return transit.typical;
-      };
-      for (let at = 0; at < 1000; at += 100) expect(land(at, 240)).toBe(ms(20));
+      const land = onPath();
       for (const at of [5000, 5100, 5000 + apart, 5100 + apart]) expect(land(at, -2600)).toBe(ms(20));
       expect(land(5500 + apart, -2600)).toBe(ms(2860));
     }
