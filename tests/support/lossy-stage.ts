@@ -167,7 +167,9 @@ export class LossyStage {
     const before = { ...this.#heard };
     for (const end = this.now + milliseconds; this.now < end; ) {
       this.now++;
-      await vi.advanceTimersByTimeAsync(1);
+      vi.advanceTimersByTime(1);
+      // What is resolved goes on before the next tick; a turn of the real event loop for each millisecond would take longer.
+      await new Promise<void>((resolve) => process.nextTick(resolve));
       if (this.now % FRAME_MS === 0) this.#speak();
       if (this.now % 100 === 0) for (const track of [this.#full, this.#low]) track.sweep();
       this.path.step(this.now);
