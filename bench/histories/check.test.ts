@@ -22,18 +22,18 @@ function speech(utterance: number, lengthMs: number): Speech {
   return { utterance, lengthMs, pace: Infinity, chunkMs: 20, firstAfterMs: 0 };
 }
 
-/** A recording of 20 s that began 5 s before the run. */
+/** A recording of 25 s that began 5 s before the run. */
 function recording(...played: Played[]): Recording {
-  const samples = new Float32Array(20_000 * perMs);
+  const samples = new Float32Array(25_000 * perMs);
   for (const { utterance, from, to, at, gain = 1 } of played) {
     const source = signal(utterance, 10 * RATE).subarray(from * perMs, to * perMs);
     samples.set(
       source.map((sample) => sample * gain),
-      (5000 + at) * perMs,
+      Math.round((5000 + at) * perMs),
     );
   }
-  const turns = Array.from({ length: 2000 }, (_, turn) => [(turn + 1) * 10 * MS, (turn + 1) * 10 * perMs]);
-  const life = { from: 0, until: 20_000 * MS };
+  const turns = Array.from({ length: 2500 }, (_, turn) => [(turn + 1) * 10 * MS, (turn + 1) * 10 * perMs]);
+  const life = { from: 0, until: 25_000 * MS };
   return {
     listener: 0,
     carrier: "quic",
@@ -122,6 +122,17 @@ test("edges of many pauses add up to no repeat, and what each pause repeats beyo
   const repeats = (again: number, silent: number) =>
     promises({ deeds: [say(0, 1, 330)], recordings: [recording(...broken(again, silent))] });
   expect([repeats(8, 200), repeats(25, 200), repeats(15, 0)]).toEqual([[], ["whole"], ["whole"]]);
+});
+
+test("breaks of 3 ms repeat nothing, however their edges are heard", () => {
+  const utterances = [4, 8, 12];
+  const heard = utterances.flatMap((utterance, n) =>
+    [0, 388, 488, 998, 1090].map((from, part, starts) => {
+      return { utterance, from, to: starts[part + 1] ?? 1200, at: 100 + n * 1400 + from + 3.3 * part };
+    }),
+  );
+  const deeds = utterances.map((utterance, n) => say(n * 1400, utterance, 1200));
+  expect(check(run({ deeds, recordings: [recording(...heard)] }))).toEqual([]);
 });
 
 test("a listener ahead of the earliest one may hear again what that one missed, and no more", () => {

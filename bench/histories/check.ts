@@ -176,7 +176,9 @@ function checkWhole(
     // Where the audio paused, both edges are faded and known to 5 ms only.
     missing += Math.max(0, from - reached - (reached > 0 ? EDGE_MS : 0));
     const edge = heardAt - pausedAt >= PAUSE_MS ? EDGE_MS : 0;
-    repeated += Math.max(0, Math.min(to, reached) - from - edge);
+    // Pieces that overlap in time as well are edges known too wide: nothing sounds twice at once.
+    const shared = Math.max(0, pausedAt - heardAt);
+    repeated += Math.max(0, Math.min(to, reached) - from - edge - shared);
     reached = Math.max(reached, to);
     pausedAt = heardAt + to - from;
   }

@@ -121,6 +121,22 @@ test("a transcript names the end of an utterance that a pause cut off, down to 1
   expect(ends).toEqual(rests.flatMap((rest) => [1200 - rest, 1200].map((to) => expect.closeTo(to, -1))));
 });
 
+test("a transcript names the end of an utterance between two breaks of 1 ms, down to 15 ms", () => {
+  const ends = [15, 17.3, 19, 22, 26.7, 30].map((rest, n) => ({ rest, silent: 1 + n / 3 }));
+  const parts = ends.flatMap(({ rest, silent }) => [
+    { silent: 50.3 + rest / 7 },
+    { utterance: 2, from: 800, to: 1200 - rest },
+    { silent },
+    { utterance: 2, from: 1200 - rest, to: 1200 },
+    { silent },
+    { utterance: 3, from: 0, to: 200 },
+  ]);
+  const heard = transcribe(record(...parts), new Map([2, 3].map((each) => [each, signal(each, 1.2 * RATE)])));
+  const reached = heard.filter(({ utterance, to }) => utterance === 2 && to > 1190);
+  expect(reached.map(({ to }) => to)).toEqual(ends.map(() => 1200));
+  expect(heard.filter(({ utterance, from }) => utterance === 3 && from < 10)).toHaveLength(ends.length);
+});
+
 test("a transcript names the start of an utterance that broke off at once, down to 15 ms", () => {
   const breaks = [1, 4, 11, 19, 35, 250].flatMap((silent) => [15, 18, 26].map((first) => ({ first, silent })));
   const parts = breaks.flatMap(({ first, silent }) => [

@@ -24,9 +24,9 @@ const HOP = 10 * perMs;
 const FINE = 5 * perMs;
 /**
  * Between two silences, audio may be too short for a whole window on the grid of hops. It is looked for this finely,
- * across a pause this long, this near to the place where the other audio breaks off, and must be this much more alike.
+ * across a pause this long, and this near to the place where the other audio breaks off.
  */
-const ISLAND = { window: 12 * perMs, hop: 2 * perMs, pause: 300 * perMs, reach: 20 * perMs, better: 0.1 };
+const ISLAND = { window: 12 * perMs, hop: 2 * perMs, pause: 300 * perMs, reach: 20 * perMs };
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
 /** A window that continues a stretch may be this unlike its source. */
@@ -67,6 +67,15 @@ interface Match {
   readonly alike: number;
 }
 
+/** A match of less than a window, with its place in the recording. */
+interface Island extends Match {
+  readonly start: number;
+}
+
+function begin(start: number, { utterance, at: offset }: Match, length: number): Stretch {
+  return { utterance, start, offset, drift: 0, end: start + length, isCoarse: false };
+}
+
 /**
  * Finds out from samples alone what was heard: which stretch of which utterance, and at what level.
  *
@@ -89,6 +98,7 @@ class Transcriber {
   run(): Heard[] {
     for (let at = 0; at + WINDOW <= this.#heard.length; at += HOP) this.#look(at);
     for (const [index, stretch] of this.#stretches.entries()) this.#grow(stretch, index);
+    for (let index = 0; index <= this.#stretches.length; index++) this.#lookForIsland(index);
     return this.#stretches.map((stretch) => this.#describe(stretch)).filter(({ from, to }) => to > from);
   }
 
@@ -102,50 +112,46 @@ class Transcriber {
     }
     const match = this.#anywhere(at);
     if (match !== undefined) {
-      this.#lookForIslandBefore(at, match);
-      this.#begin(at, match, WINDOW);
+      this.#stretches.push(begin(at, match, WINDOW));
     } else if (next !== undefined && next.alike >= RESEMBLES) {
       last!.isCoarse = true;
       this.#extend(last!, next, at);
-    } else if (next === undefined) {
-      this.#lookForIslandAt(at);
     }
   }
 
-  #begin(at: number, { utterance, at: offset }: Match, length: number): void {
-    this.#stretches.push({ utterance, start: at, offset, drift: 0, end: at + length, isCoarse: false });
+  // Audio that breaks off twice in a row may be too short for a window. What no stretch explains is looked at once
+  // more, then: does it continue what was heard before it, or begin what is heard behind it?
+  #lookForIsland(index: number): void {
+    const before = this.#stretches[index - 1];
+    const behind = this.#stretches[index];
+    const gap = { from: before?.end ?? 0, to: (behind?.start ?? this.#heard.length) - ISLAND.window };
+    const island = this.#continuation(before, gap) ?? this.#beginning(behind, gap);
+    if (island === undefined) return;
+    const stretch = begin(island.start, island, ISLAND.window);
+    this.#stretches.splice(index, 0, stretch);
+    this.#grow(stretch, index);
   }
 
-  // Behind a pause comes, if no other place fits a whole window, what follows the audio before it: the end of an
-  // utterance, perhaps, that is shorter than a window.
-  #lookForIslandAt(at: number): void {
-    const last = this.#stretches.at(-1);
-    if (last === undefined) return;
-    const { utterance, start, end, offset, drift } = last;
+  #continuation(before: Stretch | undefined, gap: Range): Island | undefined {
+    if (before === undefined) return undefined;
+    const { utterance, start, end, offset, drift } = before;
     const broke = offset + end - start + drift;
-    const places = { from: Math.max(0, broke - ISLAND.reach), to: broke + ISLAND.reach };
-    const found = this.#island(utterance, { from: at, to: at + HOP }, places);
-    if (found !== undefined) this.#begin(found.start, found, ISLAND.window);
+    return this.#island(utterance, gap, { from: Math.max(0, broke - ISLAND.reach), to: broke + ISLAND.reach });
   }
 
-  // Audio may break off as soon as it has begun. Before a stretch that lacks its start comes what it lacks, then, unless
-  // the stretch itself begins there.
-  #lookForIslandBefore(at: number, { utterance, at: offset }: Match): void {
-    const earliest = Math.max(this.#stretches.at(-1)?.end ?? 0, at - ISLAND.pause);
-    const places = { from: Math.max(0, offset - ISLAND.reach - ISLAND.window), to: offset };
-    const found = this.#island(utterance, { from: earliest, to: at - ISLAND.window + 1 }, places);
-    if (found === undefined) return;
-    const source = this.#sources.get(utterance)!;
-    const own = likeness(this.#heard, found.start, source, found.start - at + offset, ISLAND.window);
-    if (own < found.alike - ISLAND.better) this.#begin(found.start, found, ISLAND.window);
+  #beginning(behind: Stretch | undefined, gap: Range): Island | undefined {
+    if (behind === undefined) return undefined;
+    const { utterance, start, offset } = behind;
+    const near = { from: Math.max(gap.from, start - ISLAND.pause), to: gap.to };
+    return this.#island(utterance, near, { from: Math.max(0, offset - ISLAND.reach - ISLAND.window), to: offset });
   }
 
   /** The best match of a short stretch that begins in one range of the recording and in one of the source. */
-  #island(utterance: number, starts: Range, places: Range): (Match & { readonly start: number }) | undefined {
+  #island(utterance: number, starts: Range, places: Range): Island | undefined {
     const source = this.#sources.get(utterance)!;
     const end = Math.min(places.to, source.length - ISLAND.window);
-    let best: (Match & { readonly start: number }) | undefined;
-    for (let start = starts.from; start < starts.to; start += ISLAND.hop) {
+    let best: Island | undefined;
+    for (let start = starts.from; start <= starts.to; start += ISLAND.hop) {
       if (rms(this.#heard, start, ISLAND.window) < SILENCE) continue;
       for (let at = places.from; at <= end; at++) {
         const alike = likeness(this.#heard, start, source, at, ISLAND.window);
