@@ -5,7 +5,7 @@ import { TwilioRealtimeTransportLayer } from "@openai/agents-extensions";
 import { expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { Caller, MediaStreamsCall } from "../agent/index.js";
-import { encodeMulaw } from "../agent/twilio/mulaw.js";
+import { encodeMulaw } from "../agent/caller/g711.js";
 import { loadModel } from "../publisher/index.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Resampler } from "../../publisher/index.js";
-import { encodeMulaw } from "../twilio/mulaw.js";
+import { encodeAlaw, encodeMulaw } from "./g711.js";
 
 /** Frames for a recogniser. */
 export interface FrameOptions {
@@ -9,7 +9,7 @@ export interface FrameOptions {
   /** Length of a frame in milliseconds, 1 to 1,000. Default 20. */
   readonly frameMs?: number;
   /** Sample format of `bytes`. Default `s16le`. */
-  readonly format?: "s16le" | "f32le" | "mulaw";
+  readonly format?: "s16le" | "f32le" | "mulaw" | "alaw";
   /** Maximum backlog of a slow reader, in milliseconds; beyond that the oldest is dropped. Default 10,000. */
   readonly backlogMs?: number;
 }
@@ -29,7 +29,7 @@ export interface CallerFrame {
 export const frameOptionsSchema = z.strictObject({
   sampleRate: z.number().int().min(8000).max(48_000).default(16_000),
   frameMs: z.number().min(1).max(1000).default(20),
-  format: z.enum(["s16le", "f32le", "mulaw"]).default("s16le"),
+  format: z.enum(["s16le", "f32le", "mulaw", "alaw"]).default("s16le"),
   backlogMs: z.number().min(100).max(600_000).default(10_000),
 });
 
@@ -116,6 +116,7 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
 
 function encode(samples: Float32Array, format: "s16le" | "f32le" | "mulaw"): Uint8Array {
   if (format === "mulaw") return encodeMulaw(samples);
+  if (format === "alaw") return encodeAlaw(samples);
   if (format === "f32le") return new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
   const bytes = Buffer.allocUnsafe(samples.length * 2);
   for (let i = 0; i < samples.length; i++)

@@ -1,30 +1,15 @@
-import { isTimedString, AudioOutput as LiveKitOutput, log } from "@livekit/agents";
+import { AudioOutput as LiveKitOutput, log } from "@livekit/agents";
 import type { AudioFrame } from "@livekit/rtc-node";
 import { z } from "zod";
 import { validate } from "../../base/index.js";
-import { openAudio, type Publisher, type Speech, type SpeechResult } from "../../publisher/index.js";
+import type { Publisher, SpeechResult } from "../../publisher/index.js";
 import { partSchemas } from "../options.js";
+import { Segment } from "./segment.js";
 
 const optionsSchema = z.strictObject({
   publisher: partSchemas.publisher,
   sampleRate: z.number().int().min(8000).max(48_000).default(24_000),
 });
-/** Key of a frame's word timings in a LiveKit text-to-speech node. */
-const TIMED_TRANSCRIPT = "lk.timed_transcripts";
-
-/** A captured segment that is not finished: all frames up to `flush`, or until it is cleared. */
-interface Segment {
-  readonly speech: Speech;
-  /** When its first sample was heard. */
-  startedAt: number | undefined;
-  isStarted: boolean;
-  /** Up to where listeners heard it, and up to where its playback was reported, in milliseconds. */
-  heardMs: number;
-  reportedMs: number;
-  hasText: boolean;
-  /** Cleared, and only lacks the listeners' report: to resume its speech would say it after all. */
-  isCleared: boolean;
-}
 
 /**
  * The audio output of a LiveKit `AgentSession` whose listeners are those of an unsay broadcast. It reports only what
@@ -32,7 +17,8 @@ interface Segment {
  */
 export class AudioOutput extends LiveKitOutput {
   readonly #publisher: Pick<Publisher, "say">;
-  #segments: Segment[] = [];
+  /** Those that are not finished, in order; one without audio was refused by the publisher. */
+  #segments: (Segment | undefined)[] = [];
   #open: Segment | undefined;
   #isPaused = false;
   /** The text of the newest reply, and its segment. */
@@ -47,22 +33,25 @@ export class AudioOutput extends LiveKitOutput {
   }
 
   override async captureFrame(frame: AudioFrame): Promise<void> {
-    await super.captureFrame(frame);
+    // All at once: what the session does next, without waiting, comes behind this frame.
+    const counted = super.captureFrame(frame);
     this.#open ??= this.#begin(frame);
     const { speech } = this.#open;
-    this.#time(this.#open, frame);
-    if (!speech.write(frame.data)) await speech.ready;
+    if (!this.#open.write(frame)) await speech.ready;
+    await counted;
   }
 
   override flush(): void {
     super.flush();
-    this.#open?.speech.end();
+    this.#open?.end();
     this.#open = undefined;
   }
 
   override clearBuffer(): void {
     this.flush();
-    for (const segment of this.#segments) {
+    // Text whose audio never came is taken back with it.
+    if (this.#reply?.owner === undefined) this.#reply = undefined;
+    for (const segment of this.#kept) {
       segment.isCleared = true;
       void segment.speech.interrupt();
     }
@@ -92,26 +81,28 @@ export class AudioOutput extends LiveKitOutput {
     this.#reply.text += text;
     const { owner } = this.#reply;
     if (owner === undefined) return;
-    owner.hasText = true;
-    owner.speech.addText(text);
+    owner.addText(text);
   }
 
   get #kept(): Segment[] {
-    return this.#segments.filter(({ isCleared }) => !isCleared);
+    return this.#segments.filter((segment) => segment !== undefined && !segment.isCleared);
   }
 
-  #begin({ sampleRate, channels }: AudioFrame): Segment {
-    const speech = this.#publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
-    const segment: Segment = {
-      speech,
-      startedAt: undefined,
-      isStarted: false,
-      heardMs: 0,
-      reportedMs: 0,
-      hasText: false,
-      isCleared: false,
-    };
-    this.#segments.push(segment);
+  #begin(frame: AudioFrame): Segment {
+    let segment: Segment | undefined;
+    try {
+      segment = new Segment(this.#publisher, frame);
+      return this.#follow(segment);
+    } finally {
+      this.#segments.push(segment);
+      this.#finishInTurn(segment);
+      // The framework counted it: without an end it would wait for one for ever.
+      if (segment === undefined) this.flush();
+    }
+  }
+
+  #follow(segment: Segment): Segment {
+    const { speech } = segment;
     speech.on("started", () => {
       segment.startedAt = Date.now();
       this.#report();
@@ -120,32 +111,19 @@ export class AudioOutput extends LiveKitOutput {
       if (measured) segment.heardMs = ms;
       this.#report();
     });
-    // One after the other: the framework counts ends, and takes each for the oldest segment.
-    this.#finishing = this.#finishing
-      .then(async () => this.#finish(segment, await speech.done))
-      .catch((e) => log().error(e));
     if (this.#isPaused) speech.pause();
     if (this.#reply !== undefined && this.#reply.owner === undefined) {
       this.#reply.owner = segment;
-      segment.hasText = true;
-      speech.addText(this.#reply.text);
+      segment.addText(this.#reply.text);
     }
     return segment;
   }
 
-  #time(segment: Segment, frame: AudioFrame): void {
-    const timed: unknown = frame.userdata[TIMED_TRANSCRIPT];
-    if (!Array.isArray(timed)) return;
-    for (const word of timed) {
-      if (!isTimedString(word) || word.startTime === undefined) continue;
-      // Services round: a word may begin before the first sample, or end before it begins.
-      const startMs = Math.max(0, word.startTime * 1000);
-      if (!Number.isFinite(startMs)) continue;
-      segment.hasText = true;
-      const end = Number(word.endTime);
-      const endMs = Number.isFinite(end) ? { endMs: Math.max(startMs, end * 1000) } : {};
-      segment.speech.addWords([{ text: word.text, startMs, ...endMs }]);
-    }
+  // One after the other: the framework counts ends, and takes each for the oldest segment.
+  #finishInTurn(segment: Segment | undefined): void {
+    this.#finishing = this.#finishing
+      .then(async () => this.#finish(segment, await segment?.speech.done))
+      .catch((e) => log().error(e));
   }
 
   // Of the oldest segment alone: what is reported before the end of one is taken for a part of it.
@@ -163,13 +141,15 @@ export class AudioOutput extends LiveKitOutput {
     this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset, duration });
   }
 
-  #finish(segment: Segment, { outcome, heardMs, heardText, measured }: SpeechResult): void {
-    if (measured) segment.heardMs = heardMs;
+  #finish(segment: Segment | undefined, result: SpeechResult | undefined): void {
+    if (segment && result?.measured) segment.heardMs = result.heardMs;
     this.#report();
-    this.#segments = this.#segments.filter((each) => each !== segment);
+    this.#segments.shift();
     if (this.#open === segment) this.#open = undefined;
-    const synchronized = segment.hasText ? { synchronizedTranscript: heardText } : {};
-    this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted: outcome !== "finished", ...synchronized });
+    const heardMs = result?.heardMs ?? 0;
+    const synchronized = segment?.hasText ? { synchronizedTranscript: result!.heardText } : {};
+    const interrupted = result?.outcome !== "finished";
+    this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted, ...synchronized });
     this.#report();
   }
 }

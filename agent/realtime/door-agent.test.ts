@@ -1,13 +1,20 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
-import type { Speech } from "../../publisher/index.js";
+import { openAudio, type Publisher, type Speech } from "../../publisher/index.js";
+import { toFloat } from "../../publisher/source/pcm.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
+import { Caller } from "../caller/caller.js";
 import { DoorAgent } from "./door-agent.js";
 
 /** An agent at a door whose publisher and listener run on a virtual clock. */
-function openDoor() {
+function openDoor(caller?: Caller) {
   const stage = new VirtualStage({ aheadMs: 600 });
-  const sent: { readonly type: string; readonly response_id?: string; readonly audio_end_ms?: number }[] = [];
+  const sent: {
+    readonly type: string;
+    readonly response_id?: string;
+    readonly audio_end_ms?: number;
+    readonly audio?: string;
+  }[] = [];
   const socket = {
     readyState: WebSocket.OPEN,
     bufferedAmount: 0,
@@ -15,13 +22,12 @@ function openDoor() {
     close: () => {},
   };
   const speeches: Speech[] = [];
-  const agent = new DoorAgent(socket, {
-    say: (source, options = {}) => {
-      const speech = stage.renderer.say(source, options);
-      speeches.push(speech);
-      return speech;
-    },
-  });
+  const say: Publisher["say"] = (source, options = {}) => {
+    const speech = stage.renderer.say(source, options);
+    speeches.push(speech);
+    return speech;
+  };
+  const agent = new DoorAgent(socket, { say }, caller);
   const receive = (event: object) => agent.receive(JSON.stringify(event));
   const place = (response: string) => ({ response_id: response, item_id: `${response}-item`, content_index: 0 });
   const audio = (response: string, ms: number, bytesPerMs = 48) =>
@@ -140,4 +146,64 @@ test("a part keeps the format that it began with", async () => {
   const { audio_end_ms: end } = sent.find(({ type }) => type === "conversation.item.truncate") ?? {};
   expect(end).toBeGreaterThan(350);
   expect(end).toBeLessThanOrEqual(400);
+});
+
+test("audio that is cleared before any listener reported it is answered as cleared, then truncated", async () => {
+  const { stage, sent, receive, audio, began, end, done } = openDoor();
+  began("r");
+  audio("r", 500);
+  end("r");
+  done("r");
+  receive({ type: "output_audio_buffer.clear" });
+  await stage.runTo(3000);
+  expect(sent.map(({ type, response_id: response, audio_end_ms: ms }) => [type, response ?? ms])).toEqual([
+    ["output_audio_buffer.cleared", "r"],
+    ["conversation.item.truncate", 0],
+  ]);
+});
+
+test("a response is said in the format that it names, or that its session had when it began", async () => {
+  const { stage, speeches, receive, audio, began, end } = openDoor();
+  const format = { type: "audio/pcmu" };
+  receive({ type: "response.created", response: { id: "r1", audio: { output: { format } } } });
+  audio("r1", 300, 8);
+  end("r1");
+  began("r2");
+  receive({ type: "session.update", session: { audio: { output: { format } } } });
+  audio("r2", 300);
+  end("r2");
+  await stage.runTo(3000);
+  const results = await Promise.all(speeches.map((speech) => speech.done));
+  expect(results.map(({ heardMs }) => heardMs)).toEqual([300, 300]);
+});
+
+test("an agent gets the caller's audio in the format that its session asks for", async () => {
+  const microphone = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio: microphone });
+  const { agent, sent, receive } = openDoor(caller);
+  const appended = () => sent.filter(({ type }) => type === "input_audio_buffer.append");
+  const speak = async () => {
+    microphone.push!.write(new Float32Array(9600).fill(0.5));
+    const { heardMs } = caller.stats();
+    await vi.waitFor(() => expect(caller.stats().heardMs).toBe(heardMs + 200));
+    return Buffer.from(appended().at(-1)?.audio ?? "", "base64");
+  };
+  const session = (format: unknown) => receive({ type: "session.update", session: { audio: { input: { format } } } });
+  expect(await speak()).toHaveLength(960);
+  for (const [format, type, level] of [
+    ["g711_ulaw", "mulaw", 0.5],
+    [{ type: "audio/pcma" }, "alaw", 0.5],
+  ] as const) {
+    expect(session(format)).toBeUndefined();
+    const bytes = await speak();
+    expect(bytes).toHaveLength(160);
+    expect(toFloat(bytes, type)[80]).toBeCloseTo(level, 1);
+  }
+  expect(session({ type: "audio/pcm", rate: 22_050.5 })).toMatch(/no whole number of hertz/);
+  expect(await speak()).toHaveLength(160);
+  agent.close();
+  const { length } = appended();
+  await speak();
+  expect(appended()).toHaveLength(length);
+  await caller.close();
 });

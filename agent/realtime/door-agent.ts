@@ -2,7 +2,9 @@ import { WebSocket } from "ws";
 import { background, InputError, StateError } from "../../base/index.js";
 import type { Publisher, Speech } from "../../publisher/index.js";
 import { tooMuch } from "../backlog.js";
-import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import type { Caller } from "../caller/caller.js";
+import { realtimeFormat } from "./audio-format.js";
+import { CallerAudio } from "./caller-audio.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
@@ -18,7 +20,7 @@ type AgentSocket = Pick<WebSocket, "readyState" | "bufferedAmount" | "send" | "c
 export class DoorAgent {
   readonly #socket: AgentSocket;
   readonly #playback: RealtimePlayback;
-  #format: RealtimeFormat = realtimeFormat(undefined);
+  readonly #caller: CallerAudio | undefined;
   /** The response in progress. */
   #response: string | undefined;
   /** The response that is audible. */
@@ -29,9 +31,12 @@ export class DoorAgent {
   readonly #refused = new Set<string>();
   #isClosed = false;
 
-  constructor(socket: AgentSocket, publisher: Pick<Publisher, "say">) {
+  /** `caller`: the person whom it hears, if any. */
+  constructor(socket: AgentSocket, publisher: Pick<Publisher, "say">, caller?: Pick<Caller, "frames">) {
     this.#socket = socket;
     this.#playback = new RealtimePlayback(publisher);
+    this.#caller = caller && new CallerAudio(caller, { frameMs: 20 });
+    if (this.#caller) background("agent.door", this.#hear(this.#caller));
   }
 
   /** Takes an event. Returns its fault, if any. A closed agent's events do nothing. */
@@ -57,7 +62,7 @@ export class DoorAgent {
         this.#playback.text(event.place, event.text, event.words);
         return undefined;
       case "began":
-        this.#begin(event.responseId);
+        this.#begin(event.responseId, event.format);
         return undefined;
       case "done":
         if (this.#response === event.responseId) this.#response = undefined;
@@ -67,8 +72,7 @@ export class DoorAgent {
         this.#interrupt();
         return undefined;
       case "formats":
-        if (event.output !== undefined) this.#format = realtimeFormat(event.output);
-        return undefined;
+        return this.#setFormats(event);
       case "invalid":
         return event.reason;
       default:
@@ -81,12 +85,6 @@ export class DoorAgent {
     if (this.#refused.has(fault) || this.#refused.size >= MAX_REFUSED) return;
     this.#refused.add(fault);
     this.#send({ type: "error", error: { type: "invalid_request_error", code: "AGENT_EVENT", message: fault } });
-  }
-
-  /** Sends audio of the caller: PCM at 24 kHz. */
-  append(audio: Uint8Array): void {
-    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) return;
-    this.#send({ type: "input_audio_buffer.append", audio: Buffer.from(audio).toString("base64") });
   }
 
   /** The caller speaks: the agent falls silent. */
@@ -103,20 +101,34 @@ export class DoorAgent {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#caller?.stop();
     this.#playback.endAll();
     this.#socket.close();
   }
 
+  async #hear(caller: CallerAudio): Promise<void> {
+    for await (const bytes of caller.frames()) {
+      if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) continue;
+      this.#send({ type: "input_audio_buffer.append", audio: Buffer.from(bytes).toString("base64") });
+    }
+  }
+
+  #setFormats({ input, output }: { readonly input: unknown; readonly output: unknown }): string | undefined {
+    if (output != null) this.#playback.setFormat(realtimeFormat(output));
+    if (input == null || this.#caller?.setFormat(realtimeFormat(input)) !== false) return undefined;
+    return "An event of the agent asks for the caller's audio at a rate that is no whole number of hertz.";
+  }
+
   // Not every agent says when a response is complete; at the latest, it is when the next one begins.
-  #begin(responseId: string): void {
+  #begin(responseId: string, format: unknown): void {
     const before = this.#response;
     this.#response = responseId;
-    this.#playback.begin(responseId);
+    this.#playback.begin(responseId, format);
     if (before !== undefined && before !== responseId) this.#stop(before);
   }
 
   #say(place: PartPlace, audio: Uint8Array): void {
-    this.#playback.audio(place, audio, this.#format);
+    this.#playback.audio(place, audio);
     const speech = this.#playback.speechOf(place);
     if (speech === undefined || this.#followed.has(speech)) return;
     this.#followed.add(speech);
@@ -148,7 +160,8 @@ export class DoorAgent {
   #interrupt(): void {
     if (this.#response === undefined && !this.#playback.playing) return;
     const response = this.#response;
-    const sounding = this.#sounding ?? response;
+    // Audio of which no listener has reported anything yet is cleared, too.
+    const sounding = this.#sounding ?? this.#playback.current ?? response;
     this.#response = undefined;
     this.#sounding = undefined;
     const cut = this.#playback.interrupt(response);

@@ -17,7 +17,8 @@ import { background, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
-import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { realtimeFormat } from "./audio-format.js";
+import { CallerAudio } from "./caller-audio.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
 const partsSchema = z.strictObject({ publisher: partSchemas.publisher, caller: partSchemas.caller.optional() });
@@ -25,7 +26,7 @@ const partsSchema = z.strictObject({ publisher: partSchemas.publisher, caller: p
 /** Options of {@link RealtimeTransport}. */
 export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions {
   /** Says the model's audio. The session does not close it. */
-  readonly publisher: Publisher;
+  readonly publisher: Pick<Publisher, "say">;
   /** The person whom the model hears; without one, use `session.sendAudio`. The session does not close it. */
   readonly caller?: Caller;
 }
@@ -37,6 +38,8 @@ export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions
 export class RealtimeTransport extends OpenAIRealtimeWebSocket {
   readonly #playback: RealtimePlayback;
   readonly #caller: Caller | undefined;
+  /** The caller's audio of the current connection. */
+  #ear: CallerAudio | undefined;
   #place: PartPlace | undefined;
   #response: string | undefined;
 
@@ -47,6 +50,7 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     this.#caller = caller;
     this.on("response.created", ({ response }) => {
       this.#response = response.id;
+      if (response.id != null) this.#playback.begin(response.id, response.audio?.output?.format);
     });
     this.on("response.done", ({ response }) => {
       if (this.#response === response.id) this.#response = undefined;
@@ -56,6 +60,7 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     });
     this.on("response.output_audio.done", (event) => this.#playback.end(placeOf(event)));
     this.on("response.output_audio_transcript.delta", (event) => this.#playback.text(placeOf(event), event.delta));
+    this.on("session.updated", ({ session }) => this.#setFormats(session.audio));
     this.on("connection_change", (status) => {
       if (status === "connected" && this.#caller) background("agent.openai", this.#hear(this.#caller));
     });
@@ -63,8 +68,8 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
 
   override interrupt(cancelOngoingResponse = true): void {
     const response = this.#response;
-    if (this.status !== "connected" || (response === undefined && !this.#playback.playing)) return;
-    if (cancelOngoingResponse) this._cancelResponse();
+    if (response === undefined && !this.#playback.playing) return;
+    if (cancelOngoingResponse && this.status === "connected") this._cancelResponse();
     this.#response = undefined;
     background("agent.openai", this.#truncate(response));
     this.emit("audio_interrupted");
@@ -77,12 +82,14 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
 
   protected override _onAudio(event: TransportLayerAudio): void {
     const place = this.#place;
-    if (place === undefined || !this.#playback.audio(place, new Uint8Array(event.data), this.#format("output"))) return;
+    if (place === undefined || !this.#playback.audio(place, new Uint8Array(event.data))) return;
     super._onAudio(event);
   }
 
   protected override _onClose(): void {
-    this.#playback.endAll();
+    this.#ear?.stop();
+    this.#response = undefined;
+    this.#playback.leave();
     super._onClose();
   }
 
@@ -99,17 +106,19 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
   }
 
   async #hear(caller: Caller): Promise<void> {
-    const { format, sampleRate } = this.#format("input");
-    const frames = caller.frames({ sampleRate, frameMs: 40, format: format === "mulaw" ? "mulaw" : "s16le" });
-    for await (const { bytes } of frames) {
-      if (this.status !== "connected") break;
-      this.sendAudio(bytes.slice().buffer);
-    }
+    this.#ear = new CallerAudio(caller, { frameMs: 40 });
+    for await (const bytes of this.#ear.frames()) this.sendAudio(bytes.slice().buffer);
   }
 
-  #format(side: "input" | "output"): RealtimeFormat {
-    return realtimeFormat(this._rawSessionConfig?.audio?.[side]?.format);
+  #setFormats(audio: { readonly input?: unknown; readonly output?: unknown } | undefined): void {
+    const [input, output] = [formatOf(audio?.input), formatOf(audio?.output)];
+    if (input != null) this.#ear?.setFormat(realtimeFormat(input));
+    if (output != null) this.#playback.setFormat(realtimeFormat(output));
   }
+}
+
+function formatOf(side: unknown): unknown {
+  return typeof side === "object" && side !== null && "format" in side ? side.format : undefined;
 }
 
 function placeOf(event: { response_id: string; item_id: string; content_index: number }): PartPlace {

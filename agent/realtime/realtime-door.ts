@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
-import { background, guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
+import { guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
@@ -93,7 +93,6 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     server.on("connection", (socket) => this.#accept(socket));
     this.#caller?.on("speech", this.#speech);
     this.#caller?.on("silence", this.#silence);
-    if (this.#caller) background("agent.door", this.#hear(this.#caller));
   }
 
   /** Closes the door, and the agent's connection; audio already received is still said. Idempotent. */
@@ -113,7 +112,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
 
   #accept(socket: WebSocket): void {
     this.#agent?.close();
-    const agent = new DoorAgent(socket, this.#publisher);
+    const agent = new DoorAgent(socket, this.#publisher, this.#caller);
     this.#agent = agent;
     socket.on("error", (error) =>
       this.#problem(new ProtocolError("AGENT_FAILED", `The agent failed: ${error.message}.`)),
@@ -128,13 +127,6 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
         agent.refuse(problem);
       }),
     );
-  }
-
-  async #hear(caller: Caller): Promise<void> {
-    for await (const { bytes } of caller.frames({ sampleRate: 24_000, frameMs: 20, format: "s16le" })) {
-      if (this.#server === undefined) break;
-      this.#agent?.append(bytes);
-    }
   }
 
   #problem(error: Error): void {

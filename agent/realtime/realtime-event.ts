@@ -10,7 +10,9 @@ export type AgentEvent =
   | { readonly type: "end"; readonly place: PartPlace }
   /** More of the text of a part, with word timings where the agent has them. */
   | { readonly type: "text"; readonly place: PartPlace; readonly text: string; readonly words: readonly WordTiming[] }
-  | { readonly type: "began" | "done"; readonly responseId: string }
+  /** `format`: of its audio, where the response names one. */
+  | { readonly type: "began"; readonly responseId: string; readonly format: unknown }
+  | { readonly type: "done"; readonly responseId: string }
   /** Takes back all audio that was not heard. */
   | { readonly type: "interrupt" }
   /** Formats of audio from now on, from `session.update` or the service's answer to it. */
@@ -45,6 +47,12 @@ const formats = z.object({
   }),
 });
 const response = z.object({ response: z.object({ id }) });
+const began = z.object({
+  response: z.object({
+    id,
+    audio: z.object({ output: z.object({ format: z.unknown() }).nullish() }).nullish(),
+  }),
+});
 const delta = z.object({ ...place, delta: z.string() });
 const notBase64 = /[^A-Za-z0-9+/=]/;
 
@@ -56,7 +64,7 @@ const SCHEMAS = {
     delta: z.string().max(MAX_TEXT),
     words: z.array(word).max(MAX_WORDS).default([]),
   }),
-  "response.created": response,
+  "response.created": began,
   "response.done": response,
   "session.update": formats,
   "session.updated": formats,
@@ -86,9 +94,10 @@ export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
 }
 
 function eventOf(type: string, json: object): AgentEvent {
-  if (type === "response.created" || type === "response.done") {
-    const responseId = response.parse(json).response.id;
-    return { type: type === "response.created" ? "began" : "done", responseId };
+  if (type === "response.done") return { type: "done", responseId: response.parse(json).response.id };
+  if (type === "response.created") {
+    const { id: responseId, audio } = began.parse(json).response;
+    return { type: "began", responseId, format: audio?.output?.format };
   }
   if (type === "session.update" || type === "session.updated") {
     const { audio } = formats.parse(json).session;

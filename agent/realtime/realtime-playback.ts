@@ -1,5 +1,5 @@
 import { openAudio, type Publisher, type Speech, type WordTiming } from "../../publisher/index.js";
-import type { RealtimeFormat } from "./audio-format.js";
+import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 
 /** Identifies a part of a response. */
 export interface PartPlace {
@@ -32,8 +32,8 @@ interface Part extends PartPlace {
 const MAX_TEXTS = 16;
 /** Characters and words of such a text that are kept. */
 const MAX_EARLY = { characters: 100_000, words: 10_000 };
-/** Cancelled responses that are remembered, to drop their late audio. */
-const MAX_CANCELLED = 256;
+/** Responses that are remembered: cancelled ones, to drop their late audio, and the formats of the latest ones. */
+const MAX_RESPONSES = 256;
 
 /**
  * Says the audio of Realtime responses, each content part of an item as a speech, and determines where an interrupt cut
@@ -45,6 +45,11 @@ export class RealtimePlayback {
   /** Texts that arrived before their audio. */
   #texts: (PartPlace & { readonly text: string; readonly words: readonly WordTiming[] })[] = [];
   readonly #cancelled = new Set<string>();
+  /** A response keeps the format that it began with. */
+  readonly #formats = new Map<string, RealtimeFormat>();
+  #format: RealtimeFormat = realtimeFormat(undefined);
+  /** What still plays of a session that is over. */
+  #left: readonly Speech[] = [];
 
   constructor(publisher: Pick<Publisher, "say">) {
     this.#publisher = publisher;
@@ -53,7 +58,18 @@ export class RealtimePlayback {
   /** Whether any speech plays or waits. */
   get playing(): boolean {
     this.#forget();
-    return this.#parts.length > 0;
+    return this.#parts.length > 0 || this.#left.length > 0;
+  }
+
+  /** The response of the part that plays, or plays next. */
+  get current(): string | undefined {
+    this.#forget();
+    return this.#parts[0]?.responseId;
+  }
+
+  /** Format of responses that begin from now on. */
+  setFormat(format: RealtimeFormat): void {
+    this.#format = format;
   }
 
   /** The speech of a part, while it plays or waits. */
@@ -61,9 +77,15 @@ export class RealtimePlayback {
     return this.#find(place)?.speech;
   }
 
-  /** A response begins. One of the same name, whether cancelled, heard or still audible, is complete. */
-  begin(responseId: string): void {
+  /**
+   * A response begins, in the session's format or one of its own. One of the same name, whether cancelled, heard or
+   * still audible, is complete.
+   */
+  begin(responseId: string, format?: unknown): void {
     this.#cancelled.delete(responseId);
+    this.#formats.delete(responseId);
+    this.#formats.set(responseId, format == null ? this.#format : realtimeFormat(format));
+    dropOldest(this.#formats);
     this.#texts = this.#texts.filter((text) => text.responseId !== responseId);
     for (const part of this.#parts) {
       if (part.responseId !== responseId) continue;
@@ -77,10 +99,10 @@ export class RealtimePlayback {
    *
    * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`.
    */
-  audio(place: PartPlace, audio: Uint8Array, format: RealtimeFormat): boolean {
+  audio(place: PartPlace, audio: Uint8Array): boolean {
     if (this.#cancelled.has(place.responseId)) return false;
     const before = this.#find(place);
-    const part = before === undefined || before.isEnded ? this.#open(place, format) : before;
+    const part = before === undefined || before.isEnded ? this.#open(place) : before;
     part.speech.write(audio);
     part.ms += audio.length / part.format.bytesPerMs;
     return true;
@@ -110,6 +132,7 @@ export class RealtimePlayback {
     this.#forget();
     const parts = this.#parts;
     this.#parts = [];
+    for (const speech of this.#left) void speech.interrupt();
     if (responseId !== undefined) this.#cancel(responseId);
     for (const part of parts) this.#cancel(part.responseId);
     const results = await Promise.all(parts.map(async (part) => ({ part, result: await part.speech.interrupt() })));
@@ -125,10 +148,22 @@ export class RealtimePlayback {
     for (const part of this.#parts) finish(part);
   }
 
-  #open(place: PartPlace, format: RealtimeFormat): Part {
+  /** The session is over: what it said is heard to its end, or interrupted without a truncation. */
+  leave(): void {
+    this.endAll();
+    this.#left = [...this.#left, ...this.#parts.map(({ speech }) => speech)];
+    this.#parts = [];
+    this.#texts = [];
+    this.#cancelled.clear();
+    this.#formats.clear();
+    this.#format = realtimeFormat(undefined);
+  }
+
+  #open(place: PartPlace): Part {
     this.#forget();
     // The audio of one part follows that of another: the earlier parts are complete.
     this.endAll();
+    const format = this.#formats.get(place.responseId) ?? this.#format;
     const { sampleRate } = format;
     const speech = this.#publisher.say(openAudio({ sampleRate, format: format.format, name: place.itemId }));
     const part = { ...place, speech, format, ms: 0, isEnded: false, isPast: false };
@@ -158,14 +193,18 @@ export class RealtimePlayback {
 
   #cancel(responseId: string): void {
     this.#cancelled.add(responseId);
-    if (this.#cancelled.size <= MAX_CANCELLED) return;
-    const [oldest] = this.#cancelled;
-    this.#cancelled.delete(oldest!);
+    dropOldest(this.#cancelled);
   }
 
   #forget(): void {
     this.#parts = this.#parts.filter(({ speech }) => speech.phase !== "done");
+    this.#left = this.#left.filter(({ phase }) => phase !== "done");
   }
+}
+
+function dropOldest(responses: Set<string> | Map<string, unknown>): void {
+  const [oldest] = responses.keys();
+  if (responses.size > MAX_RESPONSES) responses.delete(oldest!);
 }
 
 function finish(part: Part): void {

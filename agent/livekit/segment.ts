@@ -1,0 +1,96 @@
+import { isTimedString, log } from "@livekit/agents";
+import type { AudioFrame } from "@livekit/rtc-node";
+import { InputError } from "../../base/index.js";
+import { openAudio, type Publisher, Resampler, type Speech, type WordTiming } from "../../publisher/index.js";
+
+/** Key of a frame's word timings in a LiveKit text-to-speech node. */
+const TIMED_TRANSCRIPT = "lk.timed_transcripts";
+
+/** A captured segment: all frames up to `flush`, or until it is cleared. */
+export class Segment {
+  readonly speech: Speech;
+  /** When its first sample was heard. */
+  startedAt: number | undefined;
+  isStarted = false;
+  /** Up to where listeners heard it, and up to where its playback was reported, in milliseconds. */
+  heardMs = 0;
+  reportedMs = 0;
+  hasText = false;
+  /** Cleared, and only lacks the listeners' report: to resume its speech would say it after all. */
+  isCleared = false;
+  readonly #sampleRate: number;
+  readonly #channels: number;
+  #resampler: { readonly from: number; readonly resampler: Resampler } | undefined;
+
+  /** Its frames come in the format of the first; others are converted. */
+  constructor(publisher: Pick<Publisher, "say">, { sampleRate, channels }: AudioFrame) {
+    this.#sampleRate = sampleRate;
+    this.#channels = channels;
+    this.speech = publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
+  }
+
+  /** Adds the text of the reply. */
+  addText(text: string): void {
+    this.hasText = true;
+    this.speech.addText(text);
+  }
+
+  /** Takes a frame and its word timings. Returns whether there is room for more. */
+  write(frame: AudioFrame): boolean {
+    this.#time(frame);
+    return this.speech.write(this.#samplesOf(frame));
+  }
+
+  /** No more frames follow. */
+  end(): void {
+    if (this.#resampler !== undefined) this.speech.write(this.#own(this.#resampler.resampler.flush()));
+    this.speech.end();
+  }
+
+  // Timings are an extra: unusable ones cost no audio.
+  #time({ userdata }: AudioFrame): void {
+    const timed: unknown = userdata[TIMED_TRANSCRIPT];
+    const words = Array.isArray(timed) ? timed.flatMap(timingOf) : [];
+    if (words.length === 0) return;
+    this.hasText = true;
+    try {
+      this.speech.addWords(words);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      log().warn(error);
+    }
+  }
+
+  #samplesOf({ data, sampleRate, channels }: AudioFrame): Int16Array {
+    if (sampleRate === this.#sampleRate && channels === this.#channels) return data;
+    const mono = Float32Array.from({ length: data.length / channels }, (_, index) => {
+      const of = data.subarray(index * channels, (index + 1) * channels);
+      return of.reduce((sum, sample) => sum + sample, 0) / channels;
+    });
+    return this.#own(sampleRate === this.#sampleRate ? mono : this.#resample(mono, sampleRate));
+  }
+
+  #own(mono: Float32Array): Int16Array {
+    return Int16Array.from({ length: mono.length * this.#channels }, (_, index) => {
+      const sample = Math.round(mono[Math.floor(index / this.#channels)]!);
+      return Math.max(-32_768, Math.min(32_767, sample));
+    });
+  }
+
+  #resample(samples: Float32Array, from: number): Float32Array {
+    if (this.#resampler?.from !== from) {
+      const resampler = new Resampler({ from, to: this.#sampleRate, channels: 1 });
+      this.#resampler = { from, resampler };
+    }
+    return this.#resampler.resampler.process(samples);
+  }
+}
+
+function timingOf(word: unknown): readonly WordTiming[] {
+  if (!isTimedString(word) || typeof word.text !== "string" || word.startTime === undefined) return [];
+  // Services round: a word may begin before the first sample, or end before it begins.
+  const startMs = Math.max(0, word.startTime * 1000);
+  if (!Number.isFinite(startMs)) return [];
+  const end = Number(word.endTime);
+  return [{ text: word.text, startMs, ...(Number.isFinite(end) && { endMs: Math.max(startMs, end * 1000) }) }];
+}

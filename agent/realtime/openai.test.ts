@@ -1,0 +1,106 @@
+import { expect, test } from "vitest";
+import { openAudio, type Speech } from "../../publisher/index.js";
+import { RealtimeServer } from "../../tests/support/realtime-server.js";
+import { until } from "../../tests/support/stage.js";
+import { VirtualStage } from "../../tests/support/virtual-stage.js";
+import { Caller } from "../caller/caller.js";
+import { RealtimeTransport } from "./openai.js";
+
+/** A transport at a real server, whose publisher and listener run on a virtual clock. */
+async function connect(caller?: Caller) {
+  const stage = new VirtualStage({ aheadMs: 600 });
+  const speeches: Speech[] = [];
+  const server = await RealtimeServer.listen();
+  const transport = new RealtimeTransport({
+    url: server.url,
+    ...(caller && { caller }),
+    publisher: {
+      say: (source, options = {}) => {
+        const speech = stage.renderer.say(source, options);
+        speeches.push(speech);
+        return speech;
+      },
+    },
+  });
+  transport.on("error", () => {});
+  const open = async (config: object = {}) => {
+    // Another update, about tracing, comes before.
+    const updated = new Promise<void>((resolve) => {
+      transport.on("session.updated", ({ session }) => session.audio && resolve());
+    });
+    await transport.connect({ apiKey: "none", initialSessionConfig: config });
+    await updated;
+  };
+  const close = () => {
+    transport.close();
+    server.close();
+  };
+  return { stage, speeches, server, transport, open, close };
+}
+
+test("the model hears its caller in the session's format, and once, also after another connection", async () => {
+  const microphone = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio: microphone });
+  const { server, transport, open, close } = await connect(caller);
+  const heard = () => server.all("input_audio_buffer.append").map(({ audio }) => Buffer.from(String(audio), "base64"));
+  const config = { audio: { input: { format: "g711_ulaw" } } };
+  for (const count of [1, 2]) {
+    await open(config);
+    const before = heard().length;
+    microphone.push!.write(new Float32Array(48_000).fill(0.5));
+    await until("the caller was heard", () => caller.stats().heardMs === count * 1000);
+    transport.sendEvent({ type: "input_audio_buffer.commit" });
+    await until("all of it arrived", () => server.all("input_audio_buffer.commit").length === count);
+    const frames = heard().slice(before);
+    // A resampler keeps its last milliseconds.
+    expect(frames.length).toBeGreaterThanOrEqual(24);
+    expect(frames.length).toBeLessThanOrEqual(25);
+    for (const bytes of frames) expect(bytes).toHaveLength(320);
+    transport.close();
+  }
+  await caller.close();
+  close();
+});
+
+test("a response is said in the format that it names", async () => {
+  const { stage, speeches, server, open, close } = await connect();
+  await open();
+  server.send({
+    type: "response.created",
+    response: { id: "r", output: [], audio: { output: { format: { type: "audio/pcmu" } } } },
+  });
+  const answer = { response: "r", item: "i", audio: new Uint8Array(2400), deltaBytes: 800 };
+  for (let part = 0; part < 3; part++) server.delta(answer, answer.audio.subarray(0, 800));
+  server.send({
+    type: "response.output_audio.done",
+    response_id: "r",
+    item_id: "i",
+    output_index: 0,
+    content_index: 0,
+  });
+  server.done("r", "completed");
+  await until("it came", () => speeches.length === 1);
+  for (let now = 500; speeches[0]!.phase !== "done"; now += 500) await stage.runTo(now);
+  expect((await speeches[0]!.done).heardMs).toBe(300);
+  close();
+});
+
+test("what a closed session has said can still be interrupted, and the next one hears nothing of it", async () => {
+  const { stage, speeches, server, transport, open, close } = await connect();
+  await open();
+  server.send({ type: "response.created", response: { id: "r", output: [] } });
+  const answer = { response: "r", item: "i", audio: new Uint8Array(96_000), deltaBytes: 96_000 };
+  server.delta(answer, answer.audio);
+  await until("it came", () => speeches.length === 1);
+  await stage.runTo(500);
+  transport.close();
+  await open();
+  transport.interrupt();
+  const [result] = await Promise.all([speeches[0]!.done, stage.runTo(2500)]);
+  expect(result).toMatchObject({ outcome: "interrupted" });
+  expect(result.heardMs).toBeLessThan(700);
+  transport.sendEvent({ type: "input_audio_buffer.commit" });
+  await until("nothing is under way", () => server.all("input_audio_buffer.commit").length === 1);
+  expect(server.received.filter(({ type }) => /cancel|truncate/.test(type))).toEqual([]);
+  close();
+});
