@@ -114,7 +114,7 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
   }
 }
 
-function encode(samples: Float32Array, format: "s16le" | "f32le" | "mulaw"): Uint8Array {
+function encode(samples: Float32Array, format: z.output<typeof frameOptionsSchema>["format"]): Uint8Array {
   if (format === "mulaw") return encodeMulaw(samples);
   if (format === "alaw") return encodeAlaw(samples);
   if (format === "f32le") return new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);

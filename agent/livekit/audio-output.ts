@@ -85,7 +85,7 @@ export class AudioOutput extends LiveKitOutput {
   }
 
   get #kept(): Segment[] {
-    return this.#segments.filter((segment) => segment !== undefined && !segment.isCleared);
+    return this.#segments.flatMap((segment) => (segment === undefined || segment.isCleared ? [] : [segment]));
   }
 
   #begin(frame: AudioFrame): Segment {

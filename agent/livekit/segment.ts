@@ -88,9 +88,9 @@ export class Segment {
 
 function timingOf(word: unknown): readonly WordTiming[] {
   if (!isTimedString(word) || typeof word.text !== "string" || word.startTime === undefined) return [];
-  // Services round: a word may begin before the first sample, or end before it begins.
+  // Services round: a word may begin before the first sample, or end before it begins, which says nothing of its end.
   const startMs = Math.max(0, word.startTime * 1000);
   if (!Number.isFinite(startMs)) return [];
-  const end = Number(word.endTime);
-  return [{ text: word.text, startMs, ...(Number.isFinite(end) && { endMs: Math.max(startMs, end * 1000) }) }];
+  const endMs = Number(word.endTime) * 1000;
+  return [{ text: word.text, startMs, ...(Number.isFinite(endMs) && endMs >= startMs && { endMs }) }];
 }

@@ -1,7 +1,6 @@
 import { initializeLogger, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
 import { AudioOutput } from "../../agent/livekit/index.js";
-import { realtimeFormat } from "../../agent/realtime/audio-format.js";
 import { RealtimePlayback } from "../../agent/realtime/realtime-playback.js";
 import { openAudio, type Publisher } from "../../publisher/index.js";
 
@@ -25,7 +24,7 @@ export const VOICES: Readonly<Record<string, Voice>> = {
   Realtime: (publisher, pcm) => {
     const playback = new RealtimePlayback(publisher);
     const place = { responseId: "r", itemId: "i", contentIndex: 0 };
-    playback.audio(place, pcm, realtimeFormat(undefined));
+    playback.audio(place, pcm);
     playback.end(place);
     return async () => (await playback.interrupt())[0]?.audioEndMs ?? Number.NaN;
   },

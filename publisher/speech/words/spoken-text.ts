@@ -11,7 +11,9 @@ export interface SpokenWord {
   readonly pause: "none" | "comma" | "stop";
 }
 
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
+/** Scripts without spaces between words, with their marks and punctuation: a long vowel or a full stop has no script. */
+export const UNSPACED =
+  /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\u3000-\u303F\uFF01-\uFF65]/u;
 const STOP = /[.!?…:;\n\p{Sentence_Terminal}；：]/u;
 const COMMA = /[,—–()[\]"“”«»、，]/u;
 const CAPITALS = /^\p{Lu}{2,}$/u;

@@ -38,6 +38,17 @@ test("a word without an end ends where the next one starts, and the last one wit
   expect(spoken.heard({ ms: 800, isWhole: true }).text).toBe("one two");
 });
 
+test("words that a service gives one start for, without an end, end together", () => {
+  const spoken = words([
+    { text: "New", startMs: 1000 },
+    { text: "York", startMs: 1000 },
+    { text: "City", startMs: 1000 },
+    { text: "is", startMs: 1600 },
+  ]);
+  expect(spoken.heard(at(1500)).text).toBe("");
+  expect(spoken.heard(at(1600)).text).toBe("New York City");
+});
+
 test("characters are joined as they are, words with spaces, and neither in scripts without spaces", () => {
   const characters = [..."Hi, you"].map((text, index) => ({ text, startMs: index * 50, durationMs: 50 }));
   expect(words(characters).heard(at(1000)).text).toBe("Hi, you");
@@ -47,9 +58,19 @@ test("characters are joined as they are, words with spaces, and neither in scrip
     startMs: index,
     endMs: index,
   }));
-  expect(words(tokens).heard(at(1000)).text).toBe("Hello, it's me ( you");
+  expect(words(tokens).heard(at(1000)).text).toBe("Hello, it's me (you");
   const japanese = ["今日", "は", "晴れ"].map((text, index) => ({ text, startMs: index, endMs: index }));
   expect(words(japanese).heard(at(1000)).text).toBe("今日は晴れ");
+  for (const [parts, joined] of [
+    [["スーパー", "に", "行く", "。", "𠮷野", "家"], "スーパーに行く。𠮷野家"],
+    [["你好", "，", "世界", "！", "再见"], "你好，世界！再见"],
+    [["မင်္ဂ", "လာပါ"], "မင်္ဂလာပါ"],
+    [["สวัส", "ดี"], "สวัสดี"],
+    [["¿", "Qué", "tal", "?", "👍", "Sí"], "¿Qué tal? 👍 Sí"],
+  ] as const) {
+    const timings = parts.map((text, index) => ({ text, startMs: index, endMs: index }));
+    expect(words(timings).heard(at(1000)).text).toBe(joined);
+  }
 });
 
 test("words that arrive while the audio streams count from then on, even out of order", () => {

@@ -1,6 +1,6 @@
 import { InputError, showValue } from "../../../base/index.js";
 import { STEP_MS, type VoiceTrace } from "./spoken-audio.js";
-import { spokenWords } from "./spoken-text.js";
+import { spokenWords, UNSPACED } from "./spoken-text.js";
 import { TextAlignment } from "./text-alignment.js";
 
 /** Time of a word, or of a single character, as text-to-speech services deliver it. */
@@ -50,8 +50,11 @@ const CERTAINTY = 0.995;
 const MARGIN_MS = 40;
 /** Services round times to milliseconds, and positions are rounded too. */
 const ROUNDING_MS = 1;
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/u;
 const CLOSING = /^[\p{Pe}\p{Pf}.,;:!?…%。、，！？]/u;
+const OPENING = /[\p{Ps}\p{Pi}¿¡]$/u;
+
+const ENDS_UNSPACED = new RegExp(`${UNSPACED.source}$`, "u");
+const STARTS_UNSPACED = new RegExp(`^${UNSPACED.source}`, "u");
 
 const LETTER = /[\p{L}\p{N}]/u;
 /** Eight words. One found only behind these was more likely spoken differently from its spelling. */
@@ -169,7 +172,7 @@ export class Words {
   #count(ms: number): number {
     let count = 0;
     for (const [index, word] of this.#words.entries()) {
-      const end = word.endMs ?? this.#words[index + 1]?.startMs;
+      const end = word.endMs ?? this.#words.slice(index).find(({ startMs }) => startMs > word.startMs)?.startMs;
       if (end === undefined || end > ms + ROUNDING_MS) break;
       count = index + 1;
     }
@@ -234,8 +237,13 @@ function join(words: readonly Word[]): string {
   let joined = "";
   for (const { text } of words) {
     const isApart =
-      !areCharacters && joined !== "" && !/\s$/u.test(joined) && !/^\s/u.test(text) && !CLOSING.test(text);
-    const isUnspaced = UNSPACED.test(joined.at(-1) ?? "") && UNSPACED.test(text[0] ?? "");
+      !areCharacters &&
+      joined !== "" &&
+      !/\s$/u.test(joined) &&
+      !/^\s/u.test(text) &&
+      !CLOSING.test(text) &&
+      !OPENING.test(joined);
+    const isUnspaced = ENDS_UNSPACED.test(joined) && STARTS_UNSPACED.test(text);
     joined += isApart && !isUnspaced ? ` ${text}` : text;
   }
   return joined.trim();
