@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { CallPlayback } from "../../agent/twilio/call-playback.js";
 import { encodeMulaw } from "../../agent/caller/g711.js";
+import { CallPlayback } from "../../agent/twilio/call-playback.js";
 import { fromMilliseconds } from "../../base/index.js";
 import { VirtualStage, type VirtualStageOptions } from "./virtual-stage.js";
 
