@@ -1,3 +1,4 @@
+import { isBroadcast, isRelayUrl, type Rule } from "./check.js";
 import { InputError } from "./error.js";
 import { guard } from "./guard.js";
 import { showValue } from "./validate.js";
@@ -18,6 +19,9 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   /** Takes up a state, and dispatches its event. */
   protected abstract become(state: "failed"): void;
 
+  /** Gives the shadow root its style. */
+  protected abstract dress(): void;
+
   /** Called once the element is in a document. */
   protected abstract enter(): void;
 
@@ -31,10 +35,20 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
     this.enter();
   }
 
+  /** Called by the browser when the element moves to another document, which takes style sheets of its own alone. */
+  adoptedCallback(): void {
+    this.dress();
+  }
+
   /** Called by the browser when the element leaves the document. */
   disconnectedCallback(): void {
     // A move takes it out and puts it back within one task, as when a framework sorts a list.
     queueMicrotask(this.#settle);
+  }
+
+  /** Whether it is in a document, and took up there what it found. */
+  protected get isPlaced(): boolean {
+    return this.#isPlaced && this.isConnected;
   }
 
   readonly #settle = guard("element.leave", () => {
@@ -59,6 +73,15 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
 
   set broadcast(broadcast: string | undefined) {
     this.reflect("broadcast", broadcast);
+  }
+
+  /** URL of the audio worklet's script, relative to the page; "" for the one that the element carries. */
+  get worklet(): string {
+    return this.getAttribute("worklet") ?? "";
+  }
+
+  set worklet(url: string | URL | undefined) {
+    this.reflect("worklet", url);
   }
 
   /** Whether it shows its controls. */
@@ -152,22 +175,50 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** The relay's URL. @throws InputError `INVALID_OPTION` */
-  protected get relayUrl(): URL {
-    return this.urlOf("url") ?? new URL("/", document.baseURI);
+  /**
+   * What the attributes say about the broadcast and its worklet.
+   *
+   * @throws InputError `INVALID_OPTION`, with a sentence that names the attribute.
+   */
+  protected get address(): { readonly url: URL; readonly broadcast: string; readonly workletUrl?: URL } {
+    const { broadcast } = this;
+    const url = this.#urlOf("url", "/")!;
+    this.check("url", isRelayUrl, url);
+    this.check("broadcast", isBroadcast, broadcast);
+    const workletUrl = this.#urlOf("worklet");
+    return { url, broadcast, ...(workletUrl && { workletUrl }) };
+  }
+
+  /** An attribute as an absolute URL; without a text in it `byDefault`. */
+  #urlOf(name: string, byDefault?: string): URL | undefined {
+    const text = this.getAttribute(name) || byDefault;
+    if (text === undefined) return undefined;
+    this.check(name, () => (URL.canParse(text, document.baseURI) ? undefined : "be a URL"), text);
+    return new URL(text, document.baseURI);
   }
 
   /**
-   * An attribute as an absolute URL; undefined without it.
+   * Checks what an attribute stands for.
    *
    * @throws InputError `INVALID_OPTION`
    */
-  protected urlOf(name: string): URL | undefined {
+  protected check(name: string, rule: Rule, value: unknown): void {
+    const words = rule(value);
+    if (words === undefined) return;
     const text = this.getAttribute(name);
-    if (text === null) return undefined;
-    if (URL.canParse(text, document.baseURI)) return new URL(text, document.baseURI);
-    throw new InputError("INVALID_OPTION", `<${this.localName} ${name}> must be a URL, but is ${showValue(text)}.`);
+    const found = text === null ? "missing" : showValue(text);
+    throw new InputError("INVALID_OPTION", `<${this.localName} ${name}> must ${words}, but is ${found}.`);
   }
+}
+
+/** Gives a shadow root a style sheet of its document, which a strict content security policy permits. */
+export function adoptStyle(root: ShadowRoot, style: string): void {
+  // A document without a window, such as that of a template, shows nothing.
+  const view = root.ownerDocument.defaultView;
+  if (!view) return;
+  const sheet = new view.CSSStyleSheet();
+  sheet.replaceSync(style);
+  root.adoptedStyleSheets = [sheet];
 }
 
 /** Defines an element, unless another copy of the script already has or there are no elements. */

@@ -169,10 +169,20 @@ test.concurrent("the README's library example runs against the package and hears
   expect(statSync(join(project, "heard.wav")).size).toBeGreaterThan(100_000);
 });
 
+/** What the compiler says about a file, checking the declarations of the package too, not those of the language. */
+async function compile(name: string, contents: string, options: object): Promise<string> {
+  const folder = join(project, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, "consumer.ts"), contents);
+  const compilerOptions = { strict: true, noEmit: true, skipLibCheck: false, skipDefaultLibCheck: true, ...options };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
+  const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+  const { stdout } = await run(process.execPath, [compiler, "-p", folder]).catch((error: { stdout: string }) => error);
+  return stdout;
+}
+
 test.concurrent("a NodeNext project gets real types: right use compiles, wrong use does not", async () => {
-  writeFileSync(
-    join(project, "consumer.ts"),
-    `import { Listener, Publisher, Relay, UnsayError, type Interruption } from "unsay";
+  const contents = `import { Listener, Publisher, Relay, UnsayError, type Interruption } from "unsay";
 const relay: Relay = new Relay({ port: 0 });
 const publisher = new Publisher({ url: "http://localhost:1", broadcast: "x" });
 const interruption: Promise<Interruption> = publisher.interrupt();
@@ -188,26 +198,26 @@ new Listener({ url: "http://localhost:1" });
 // @ts-expect-error stats are not any
 listener.stats().nonsense;
 export { relay, until, code };
-`,
+`;
+  const typeRoots = [join(root, "node_modules/@types")];
+  expect(await compile("node", contents, { module: "nodenext", target: "es2023", types: ["node"], typeRoots })).toBe(
+    "",
   );
-  writeFileSync(
-    join(project, "tsconfig.json"),
-    JSON.stringify({
-      compilerOptions: {
-        module: "nodenext",
-        target: "es2023",
-        strict: true,
-        noEmit: true,
-        types: ["node"],
-        typeRoots: [join(root, "node_modules/@types")],
-        // The declarations of the package and its dependencies, not those of the language.
-        skipLibCheck: false,
-        skipDefaultLibCheck: true,
-      },
-      files: ["consumer.ts"],
-    }),
-  );
-  const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  const { stdout } = await run(process.execPath, [compiler, "-p", project]).catch((error: { stdout: string }) => error);
-  expect(stdout).toBe("");
+});
+
+test.concurrent("a page's project gets the elements' types without those of Node", async () => {
+  const contents = `import "unsay/element";
+import "unsay/talk";
+import { BrowserListener } from "unsay/browser";
+const watch = document.querySelector("unsay-watch")!;
+watch.addEventListener("error", ({ detail }) => detail.code satisfies string);
+// @ts-expect-error a volume is a number
+watch.volume = "loud";
+document.createElement("unsay-talk").addEventListener("level", ({ detail }) => detail.levelDb satisfies number);
+const error: Error | null = await new BrowserListener({ url: "http://localhost:1", broadcast: "x" }).closed;
+export { error };
+`;
+  const lib = ["es2022", "dom", "dom.iterable"];
+  const options = { module: "esnext", moduleResolution: "bundler", target: "es2022", lib, types: [] };
+  expect(await compile("web", contents, options)).toBe("");
 });

@@ -90,6 +90,13 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
     })
     .toMatch(/^\d+ ms$/);
   await expect.poll(() => other.inputValue("#strength")).toBe("40");
+
+  // Where the browser can't play, the button offers to try again.
+  await other.evaluate("delete globalThis.AudioDecoder");
+  await other.click("text=Listen");
+  await expect.poll(() => text(other, "#status")).toBe("Failed");
+  expect(await text(other, "#notice")).toBe("This browser has no WebCodecs AudioDecoder.");
+  expect(await text(other, "#play")).toBe("Listen");
   expect(complaints).toEqual([]);
 });
 
@@ -145,6 +152,9 @@ test("a page of another site loads the element as one file, and may mute, pause,
   await page.evaluate(`{
     globalThis.w = document.getElementById("w");
     globalThis.seen = [];
+    globalThis.names = new Set();
+    const dispatch = w.dispatchEvent;
+    w.dispatchEvent = (event) => names.add(event.type) && dispatch.call(w, event);
     for (const name of ["state", "heard", "error"]) w.addEventListener(name, ({ detail }) => seen.push([name, detail]));
   }`);
   await page.getByRole("button", { name: "Listen" }).click();
@@ -159,6 +169,18 @@ test("a page of another site loads the element as one file, and may mute, pause,
     true,
   ]);
   expect(await page.evaluate("seen.some(([, detail]) => detail === 'idle')")).toBe(false);
+  // Nor does one to another document, where it looks the same. A copy plays nothing, and claims nothing.
+  const display = "getComputedStyle(w.shadowRoot.querySelector('canvas')).display";
+  await page.evaluate("w.setAttribute('speaking', ''); a.append(document.createElement('iframe'))");
+  expect(
+    await page.evaluate(
+      `a.querySelector("iframe").contentDocument.body.append(w); [w.paused, w.isConnected, ${display}]`,
+    ),
+  ).toEqual([false, true, "none"]);
+  expect(
+    await page.evaluate(`a.append(w); a.firstChild.remove(); w.setAttribute("speaking", ""); a.append(w.cloneNode(true));
+      const copy = a.lastChild; copy.remove(); [w.paused, ${display}, copy.hasAttribute("speaking")]`),
+  ).toEqual([false, "none", false]);
   // As frameworks set what is not given.
   expect(await page.evaluate("[1, 2].map(() => { w.muted = undefined; return w.muted; })")).toEqual([false, false]);
   await page.getByRole("button", { name: "Pause" }).click();
@@ -175,6 +197,9 @@ test("a page of another site loads the element as one file, and may mute, pause,
   const states = (await page.evaluate("seen.filter(([name]) => name !== 'heard')")) as [string, string][];
   expect(states.at(-1)).toEqual(["state", "idle"]);
   expect(states.filter(([name]) => name === "error")).toEqual([]);
+  // As its types have them.
+  const known = new Set(["state", "rewind", "heard", "stats", "problem", "error"]);
+  expect(((await page.evaluate("[...names]")) as string[]).filter((name) => !known.has(name))).toEqual([]);
   expect(said).toEqual([]);
 });
 
@@ -188,7 +213,7 @@ test("an element takes the properties that were set before its script, loaded tw
       w.addEventListener("error", ({ detail }) => failures.push(detail));
       Object.assign(w, { url: "http://", controls: true, muted: true, volume: "0.25" });
       document.body.append(w);
-      for (const copy of [1, 2]) await import("${demo.pageUrl}/unsay-element.js?copy=" + copy);
+      for (const copy of [1, 2]) await import("${demo.pageUrl}/unsay-elements.js?copy=" + copy);
       return [w.getAttribute("url"), w.controls, w.muted, w.volume, w.broadcast];
     })()`),
   ).toEqual(["http://", true, true, 0.25, "demo"]);
@@ -205,6 +230,27 @@ test("an element takes the properties that were set before its script, loaded tw
   const wrong = '<unsay-watch url> must be a URL, but is "http://".';
   await expect.poll(() => page.getByRole("alert").textContent()).toBe(wrong);
   expect(await page.evaluate("[w.state, failures]")).toEqual(["failed", [{ code: "INVALID_OPTION", message: wrong }]]);
+  // Each names the attribute, and what is in it.
+  const refused = `Promise.all([["watch", "url", "ftp://a"], ["watch", "broadcast", ""], ["watch", "jitter", "low"],
+    ["watch", "jitter", ""], ["watch", "jitter", "-1"], ["watch", "worklet", "http://"], ["talk", "url", "a:4443"],
+    ["talk", "broadcast", ""]].map(async ([kind, name, value]) => {
+      const each = document.createElement("unsay-" + kind);
+      each.setAttribute(name, value);
+      return (each.play ?? each.talk).call(each).catch(({ code, message }) => code + " " + message);
+    }))`;
+  const parts = "have 1 to 30 parts between slashes and at most 512 bytes";
+  expect(await page.evaluate(refused)).toEqual(
+    [
+      '<unsay-watch url> must be an http or https URL, but is "ftp://a".',
+      `<unsay-watch broadcast> must ${parts}, but is "".`,
+      '<unsay-watch jitter> must be a number, but is "low".',
+      '<unsay-watch jitter> must be a number, but is "".',
+      '<unsay-watch jitter> must be at least 0, but is "-1".',
+      '<unsay-watch worklet> must be a URL, but is "http://".',
+      '<unsay-talk url> must be an http or https URL, but is "a:4443".',
+      `<unsay-talk broadcast> must ${parts}, but is "".`,
+    ].map((sentence) => `INVALID_OPTION ${sentence}`),
+  );
 
   // Both calls wait for the same start, and one that is paused at once does not come to life again.
   await page.evaluate(
@@ -241,6 +287,21 @@ test("a property that was set before the script costs nothing else where it is i
     `${demo.pageUrl}/`,
     "caller-1",
     true,
+  ]);
+  // One that is inserted before its attributes are set uses them alone; this page's own server is no relay.
+  expect(
+    await page.evaluate(`{
+      globalThis.late = document.createElement("unsay-watch");
+      globalThis.states = [];
+      late.addEventListener("state", ({ detail }) => states.push(detail));
+      document.querySelector("unsay-watch").replaceWith(late);
+      Object.assign(late, { url: "${demo.pageUrl}", jitter: 40, autoplay: true });
+      [late.getAttribute("jitter"), late.jitter, late.paused];
+    }`),
+  ).toEqual(["40", 40, true]);
+  await expect.poll(() => page.evaluate("late.state")).toBe("playing");
+  expect(await page.evaluate("states.filter((state) => ['idle', 'connecting'].includes(state))")).toEqual([
+    "connecting",
   ]);
   expect(said).toEqual(['volume must be a number from 0 to 1, but is "loud".']);
 });

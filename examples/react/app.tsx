@@ -9,7 +9,10 @@ function Player({ broadcast }: { broadcast: string }) {
   const watch = useRef<UnsayWatch>(null);
   const [state, setState] = useState<UnsayWatchState>("idle");
   const [volume, setVolume] = useState(1);
-  const toggle = () => (state === "idle" ? watch.current?.play() : watch.current?.pause());
+  const [message, setMessage] = useState("");
+  const isOff = state === "idle" || state === "failed";
+  // What goes wrong becomes an `error` event.
+  const toggle = () => (isOff ? watch.current?.play().catch(() => {}) : watch.current?.pause());
   return (
     <main>
       <unsay-watch
@@ -18,9 +21,10 @@ function Player({ broadcast }: { broadcast: string }) {
         broadcast={broadcast}
         volume={volume}
         onstate={({ detail }) => setState(detail)}
+        onerror={({ detail }) => setMessage(detail.message)}
       />
       <button type="button" onClick={toggle}>
-        {state === "idle" ? "Listen" : "Pause"}
+        {isOff ? "Listen" : "Pause"}
       </button>
       <label>
         Volume
@@ -33,7 +37,7 @@ function Player({ broadcast }: { broadcast: string }) {
           onChange={({ target }) => setVolume(target.valueAsNumber)}
         />
       </label>
-      <p role="status">{state}</p>
+      <p role="status">{state === "failed" ? message : state}</p>
     </main>
   );
 }

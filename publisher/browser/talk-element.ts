@@ -124,16 +124,9 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   }
 
   #open(): Talker {
-    const { broadcast, device, muted } = this;
+    const { device, muted } = this;
     try {
-      const workletUrl = this.urlOf("worklet");
-      return new Talker({
-        url: this.relayUrl,
-        broadcast,
-        muted,
-        ...(device && { device }),
-        ...(workletUrl && { workletUrl }),
-      });
+      return new Talker({ ...this.address, muted, ...(device && { device }) });
     } catch (error) {
       this.fail(error as Error);
       throw error;
@@ -150,8 +143,14 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     void talker.close();
   }
 
+  protected dress(): void {
+    this.#panel.dress();
+  }
+
   protected enter(): void {
-    this.upgrade("url", "broadcast", "controls", "muted", "device");
+    this.upgrade("url", "broadcast", "controls", "muted", "device", "worklet");
+    // A clone has the original's.
+    this.toggleAttribute("talking", this.#state === "talking");
     navigator.mediaDevices?.addEventListener("devicechange", this.#refresh);
     this.#refresh();
   }

@@ -1,3 +1,5 @@
+import { adoptStyle } from "../../base/broadcast-element.js";
+
 const STYLE = `
   :host { display: block }
   :host([hidden]), [hidden] { display: none !important }
@@ -52,6 +54,7 @@ export type TalkAction =
 
 /** The controls of a talk element: a button, mute, a meter, the choice of the microphone, and what is wrong. */
 export class TalkPanel extends EventTarget {
+  readonly #root: ShadowRoot;
   readonly #panel = document.createElement("div");
   readonly #button = document.createElement("button");
   readonly #mute = document.createElement("button");
@@ -62,9 +65,8 @@ export class TalkPanel extends EventTarget {
 
   constructor(root: ShadowRoot) {
     super();
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLE);
-    root.adoptedStyleSheets = [sheet];
+    this.#root = root;
+    this.dress();
     this.#panel.className = "panel";
     for (const button of [this.#button, this.#mute]) button.type = "button";
     this.#button.part.add("button");
@@ -88,6 +90,11 @@ export class TalkPanel extends EventTarget {
     this.#panel.append(this.#button, this.#mute, this.#meter, this.#select, this.#message);
     root.append(this.#panel);
     this.level(Number.NEGATIVE_INFINITY);
+  }
+
+  /** Puts on its style; again in another document. */
+  dress(): void {
+    adoptStyle(this.#root, STYLE);
   }
 
   show({ controls, on, muted, devices, device, message }: TalkView): void {

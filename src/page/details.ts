@@ -32,7 +32,7 @@ const figures: readonly Figure[] = [
   { name: "Rewinds", text: (stats) => whole(stats.discontinuities) },
   { name: "Underruns", text: (stats) => whole(stats.underruns) },
   { name: "Stale heard", unit: "ms", text: (stats) => whole(stats.staleMs), bad: (stats) => stats.staleMs > 0 },
-  { name: "Bleed", unit: "ms", text: (stats) => whole(stats.bleedMs), bad: (stats) => stats.bleedMs > 0 },
+  { name: "Not denoised", unit: "ms", text: (stats) => whole(stats.bleedMs), bad: (stats) => stats.bleedMs > 0 },
   { name: "Report staleness", unit: "ms", text: (stats) => whole(stats.relay?.stalenessMs) },
   { name: "In flight", unit: "B", text: (stats) => whole(stats.relay?.inFlightBytes) },
   { name: "Skipped", text: (stats) => (stats.relay ? skipsText(stats.relay.skips) : "–") },

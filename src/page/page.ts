@@ -154,20 +154,26 @@ interrupt.addEventListener("click", () => {
     .finally(() => interrupt.removeAttribute("aria-busy"));
 });
 
-play.addEventListener("click", () => {
-  const playing = play.dataset.playing !== "true";
+/** The button shows what a click does: after a failure it plays again. */
+function showPlay(): void {
+  const playing = !watch.paused;
   play.dataset.playing = String(playing);
   element("play-text").textContent = playing ? "Pause" : "Listen";
-  say("");
-  if (playing) watch.play().catch(fail);
-  else watch.pause();
   link.follow(playing);
+}
+
+play.addEventListener("click", () => {
+  say("");
+  if (watch.paused) watch.play().catch(fail);
+  else watch.pause();
+  showPlay();
 });
 
 for (const name of ["problem", "error"])
   watch.addEventListener(name, (event) => {
     isTroubled = true;
     fail((event as CustomEvent<{ message: string }>).detail.message);
+    showPlay();
   });
 
 watch.addEventListener("rewind", (event) => {

@@ -7,6 +7,7 @@ import {
   isRelayUrl,
   isSignal,
   isUrl,
+  type Rule,
   type Schema,
 } from "../../base/index.js";
 import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
@@ -53,11 +54,14 @@ export interface BrowserListenerStats extends PlayerStats {
   readonly imagesShown: number;
 }
 
+/** A delay from arrival to audio, in milliseconds. */
+export const isJitter: Rule = isNumber({ min: 0, max: 10_000 });
+
 /** What the options of a {@link BrowserListener} must be. */
 export const BROWSER_LISTENER_RULES: Schema<BrowserListenerOptions> = fields<BrowserListenerOptions>(
   { url: isRelayUrl, broadcast: isBroadcast },
   {
-    jitterMs: isNumber({ min: 0, max: 10_000 }),
+    jitterMs: isJitter,
     canvas: isObject,
     workletUrl: isUrl,
     paused: isBoolean,

@@ -1,3 +1,5 @@
+// Pages compile against these types without those of Node, which bring it along.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { background, Ending, MediaError, monotonicClock, TransportError, validate } from "../../base/index.js";
 import { Player } from "../player.js";
 import { Screen } from "../video/screen.js";

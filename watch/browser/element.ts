@@ -2,44 +2,15 @@ import { BroadcastElement, define } from "../../base/broadcast-element.js";
 import { background, guard, InputError, showValue, sleep } from "../../base/index.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
+import { isJitter } from "./browser-listener-options.js";
 import { Standby } from "./standby.js";
+import type { UnsayHeard, UnsayWatchEventMap, UnsayWatchState } from "./watch-events.js";
 import { WatchPanel } from "./watch-panel.js";
 
-export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
+export type { ListenerRewind, ListenerState } from "../options.js";
 export type { BrowserListenerStats } from "./browser-listener.js";
+export type { UnsayFailure, UnsayHeard, UnsayWatchEventMap, UnsayWatchState } from "./watch-events.js";
 
-/** State of an element: that of its listener, `idle` without one, `failed` after one that can never play. */
-export type UnsayWatchState = ListenerState | "idle" | "failed";
-
-/** Current position in the broadcast. */
-export interface UnsayHeard {
-  /** Media time of the audio that is audible now, in microseconds. */
-  readonly playheadUs: number;
-  /** Current level in decibels below full scale. */
-  readonly levelDb: number;
-}
-
-/** The reason why playing ended. */
-export interface UnsayFailure {
-  /** Stable, such as `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `UNAUTHORIZED`; `UNKNOWN` for errors without a code. */
-  readonly code: string;
-  /** One sentence. */
-  readonly message: string;
-}
-
-/** Events of {@link UnsayWatch} by name. */
-export interface UnsayWatchEventMap {
-  state: CustomEvent<UnsayWatchState>;
-  rewind: CustomEvent<ListenerRewind>;
-  heard: CustomEvent<UnsayHeard>;
-  stats: CustomEvent<BrowserListenerStats>;
-  /** A fault from which the element recovers by itself. */
-  problem: CustomEvent<Error>;
-  /** It can't play, and does not try again until `play` is called. */
-  error: CustomEvent<UnsayFailure>;
-}
-
-const PASSED = ["rewind", "landing"] as const;
 /** An audio context that does not run by then waits for a click. */
 const BLOCKED_MS = 1000;
 /** Time constant of a change of the volume, in seconds: a jump would click. */
@@ -51,7 +22,7 @@ const FADE = 0.01;
  *
  * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "demo"), `jitter` in
  * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses,
- * `autoplay`, and `preload`: while the page is visible, the element is connected before it plays, so that audio follows
+ * `autoplay`, which plays as soon as it is in a document, and `preload`: while the page is visible, the element is connected before it plays, so that audio follows
  * a click at once; with `none` it connects when it plays. Where the browser forbids audio before a click, the element
  * shows the button until it has been clicked. The element sets `video` once there is a picture, and `speaking` while a
  * voice is audible, if the publisher reports voices. It keeps playing after a move within the document, and restarts
@@ -69,6 +40,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     "jitter",
     "worklet",
     "preload",
+    "autoplay",
     "controls",
     "muted",
     "volume",
@@ -79,8 +51,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   readonly #standby = new Standby();
   #stats: BrowserListenerStats | undefined;
   #state: UnsayWatchState = "idle";
-  /** Whether it played when it left the document. */
-  #isInterrupted = false;
+  /** Whether it plays once it is in a document: it played when it left one, or shall by itself. */
+  #isDue = false;
   #isBlocked = false;
   #speaker: GainNode | undefined;
   #restarting = false;
@@ -128,6 +100,16 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.reflect("volume", volume);
   }
 
+  /** Delay from arrival to audio at the start, in milliseconds; undefined for the default of 80. */
+  get jitter(): number | undefined {
+    const text = this.getAttribute("jitter")?.trim();
+    return text === undefined ? undefined : Number(text || Number.NaN);
+  }
+
+  set jitter(ms: number | undefined) {
+    this.reflect("jitter", ms);
+  }
+
   /** Whether the element connects before it plays, `metadata`, or only then, `none`. Default `metadata`. */
   get preload(): "none" | "metadata" {
     return this.getAttribute("preload") === "none" ? "none" : "metadata";
@@ -167,11 +149,14 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#listener = listener;
     this.#isBlocked = false;
     this.show("");
-    for (const name of PASSED)
-      listener.addEventListener(name, (event) => this.emit(name, (event as CustomEvent).detail));
-    listener.addEventListener("problem", (event) => this.#explain(listener, (event as CustomEvent<Error>).detail));
-    listener.addEventListener("state", (event) => this.become((event as CustomEvent<ListenerState>).detail));
-    listener.addEventListener("stats", (event) => this.#measure((event as CustomEvent<BrowserListenerStats>).detail));
+    const follow = <T>(name: string, take: (detail: T) => void) =>
+      listener.addEventListener(name, (event) => {
+        if (this.#listener === listener) take((event as CustomEvent<T>).detail);
+      });
+    follow<ListenerRewind>("rewind", (rewind) => this.emit("rewind", rewind));
+    follow<Error>("problem", (error) => this.#explain(error));
+    follow<ListenerState>("state", (state) => this.become(state));
+    follow<BrowserListenerStats>("stats", (stats) => this.#measure(stats));
     background(
       "element.closed",
       listener.closed.then((error) => this.#end(listener, error)),
@@ -197,23 +182,39 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
-    this.#isInterrupted = false;
+    this.#isDue = false;
     this.#stop();
     this.#prepare();
   }
 
+  protected dress(): void {
+    this.#panel.dress();
+  }
+
   protected enter(): void {
-    this.upgrade("url", "broadcast", "controls", "muted", "volume", "preload", "autoplay");
-    const isWanted = this.#isInterrupted || this.autoplay;
-    this.#isInterrupted = false;
+    this.upgrade("url", "broadcast", "controls", "muted", "volume", "preload", "autoplay", "jitter", "worklet");
+    // A clone has the original's.
+    if (!this.#listener) for (const name of ["video", "speaking"]) this.removeAttribute(name);
     document.addEventListener("visibilitychange", this.#prepare);
-    if (isWanted && !this.#listener) this.#playAlone();
-    this.#prepare();
+    this.#begin(this.autoplay);
+  }
+
+  /** Plays if it is due, once the page has set all attributes: many insert an element first. */
+  #begin(isDue: boolean): void {
+    this.#isDue ||= isDue;
+    queueMicrotask(
+      guard("element.begin", () => {
+        if (!this.isPlaced) return;
+        if (this.#isDue && !this.#listener) this.#playAlone();
+        this.#isDue = false;
+        this.#prepare();
+      }),
+    );
   }
 
   protected leave(): void {
     document.removeEventListener("visibilitychange", this.#prepare);
-    this.#isInterrupted = this.#listener !== undefined;
+    this.#isDue ||= this.#listener !== undefined;
     this.#stop();
     this.#prepare();
   }
@@ -222,19 +223,14 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (name === "controls") this.show();
     else if (name === "muted" || name === "volume") this.#setGain();
+    else if (name === "autoplay") this.#begin(before === null);
     else if (before !== now) this.#heed(name);
   }
 
   get #options(): BrowserListenerOptions {
-    const jitter = this.getAttribute("jitter");
-    const workletUrl = this.urlOf("worklet");
-    return {
-      url: this.relayUrl,
-      broadcast: this.broadcast,
-      canvas: this.#panel.canvas,
-      ...(jitter === null ? {} : { jitterMs: Number(jitter) }),
-      ...(workletUrl && { workletUrl }),
-    };
+    const { address, jitter: jitterMs } = this;
+    if (jitterMs !== undefined) this.check("jitter", isJitter, jitterMs);
+    return { ...address, canvas: this.#panel.canvas, ...(jitterMs !== undefined && { jitterMs }) };
   }
 
   /** Undefined where an attribute is invalid: the attempt to play reports that. */
@@ -267,7 +263,9 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   #heed(name: string): void {
-    if (this.#listener && (name === "url" || name === "broadcast")) this.#restart();
+    const isOther = name === "url" || name === "broadcast";
+    if (isOther) this.removeAttribute("video");
+    if (this.#listener && isOther) this.#restart();
     else if (this.isConnected) queueMicrotask(this.#prepare);
   }
 
@@ -310,9 +308,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   /** A fault shows for as long as it keeps the element silent. */
-  #explain(listener: BrowserListener, error: Error): void {
-    const isSilent = this.state === "connecting" || this.state === "waiting";
-    this.report(error, this.#listener === listener && isSilent);
+  #explain(error: Error): void {
+    this.report(error, this.state === "connecting" || this.state === "waiting");
   }
 
   /** Plays; an error becomes an `error` event. */
@@ -343,7 +340,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   #measure(stats: BrowserListenerStats): void {
-    this.toggleAttribute("video", stats.imagesShown > 0);
+    // It stays over a pause and an outage, so that the page does not jump.
+    if (stats.imagesShown > 0) this.toggleAttribute("video", true);
     this.toggleAttribute("speaking", (stats.voice ?? 0) >= 0.5);
     this.emit("stats", stats);
     const { playing, playheadUs, levelDb } = stats;

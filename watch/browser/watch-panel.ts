@@ -1,3 +1,5 @@
+import { adoptStyle } from "../../base/broadcast-element.js";
+
 const STYLE = `
   :host { display: block }
   :host([hidden]) { display: none }
@@ -35,14 +37,14 @@ export class WatchPanel extends EventTarget {
   readonly canvas = document.createElement("canvas");
   readonly #button = document.createElement("button");
   readonly #message = document.createElement("p");
+  readonly #root: ShadowRoot;
   #label: string | undefined;
   #isWanted = false;
 
   constructor(root: ShadowRoot) {
     super();
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLE);
-    root.adoptedStyleSheets = [sheet];
+    this.#root = root;
+    this.dress();
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", "Video");
     this.canvas.part.add("video");
@@ -53,6 +55,11 @@ export class WatchPanel extends EventTarget {
     this.#message.part.add("message");
     this.#message.role = "alert";
     root.append(this.canvas, this.#button, this.#message);
+  }
+
+  /** Puts on its style; again in another document. */
+  dress(): void {
+    adoptStyle(this.#root, STYLE);
   }
 
   show({ controls, blocked, playing, message }: WatchView): void {
