@@ -34,6 +34,18 @@ test("a listener plays while audio is audible and not in an intended pause, and 
   expect(stage.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0 });
 });
 
+test.each([5, 10, 20])(
+  "a listener takes the end of no utterance in frames of %i ms for an underrun",
+  async (frameMs) => {
+    const stage = new VirtualStage({ frameMs });
+    for (let ms = 300; ms < 320; ms++) {
+      stage.say([{ afterMs: 0, ms }]);
+      await stage.runTo(stage.now + 1000);
+    }
+    expect(stage.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0 });
+  },
+);
+
 test("a listener stops playing within tens of milliseconds of an interrupt, and counts no underrun for it", async () => {
   for (const aheadMs of [0, 4000]) {
     const stage = new VirtualStage({ aheadMs });

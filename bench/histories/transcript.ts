@@ -1,4 +1,4 @@
-import { decimate, LOW_RATE, likeness, rms } from "./signal.js";
+import { decimate, LOW_RATE, likeness, likenesses, rms } from "./signal.js";
 
 /** A stretch of a recording in which one utterance was heard without a break. */
 export interface Heard {
@@ -26,7 +26,7 @@ const FINE = 5 * perMs;
  * Between two silences, audio may be too short for a whole window on the grid of hops. It is looked for this finely,
  * across a pause this long, and this near to the place where the other audio breaks off.
  */
-const ISLAND = { window: 12 * perMs, hop: 2 * perMs, pause: 300 * perMs, reach: 20 * perMs };
+const ISLAND = { window: 12 * perMs, hop: 2 * perMs, pause: 500 * perMs, reach: 20 * perMs };
 /** Quieter windows are silence: 30 dB below the signals. */
 const SILENCE = 0.003;
 /** A window that continues a stretch may be this unlike its source. */
@@ -179,9 +179,12 @@ class Transcriber {
     return best;
   }
 
-  // The newest utterances first: what is heard is nearly always one of the last few.
+  // First the utterances nearest to the last one heard: nearly always it goes on, or the next one begins.
   #anywhere(at: number): Match | undefined {
-    for (const utterance of [...this.#sources.keys()].reverse()) {
+    const numbers = [...this.#sources.keys()];
+    const last = numbers.indexOf(this.#stretches.at(-1)?.utterance ?? -1);
+    const places = numbers.map((utterance, index) => ({ utterance, distance: Math.abs(index - last - 0.1) }));
+    for (const { utterance } of places.sort((one, other) => one.distance - other.distance)) {
       const match = this.#search(utterance, at);
       if (match !== undefined) return match;
     }
@@ -191,9 +194,10 @@ class Transcriber {
   // The whole window only where its first 5 ms fit: nearly all places are ruled out by those.
   #search(utterance: number, at: number): Match | undefined {
     const source = this.#sources.get(utterance)!;
+    const likenessAt = likenesses(this.#heard, at, source, FINE);
     let best: Match | undefined;
     for (let place = 0; place + WINDOW <= source.length; place++) {
-      if (likeness(this.#heard, at, source, place, FINE) < BEGINS - 0.1) continue;
+      if (likenessAt(place) < BEGINS - 0.1) continue;
       const alike = likeness(this.#heard, at, source, place, WINDOW);
       if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike };
     }

@@ -71,6 +71,8 @@ interface Reading {
 
 /** Samples that may wait beside an incomplete frame: a block and the encoder's look-ahead. */
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
+/** Silence at the end of a speech: a codec rings for some milliseconds, and a speaker plays 2.7 ms at a time. */
+const END_FRAMES = 0.01 * SAMPLE_RATE;
 /** A live source that stays this late for a second has stalled. */
 const LIVE_SLACK = fromMilliseconds(200);
 
@@ -325,7 +327,7 @@ export class Renderer {
   }
 
   get #silence(): TimelineCut {
-    const silence = new Float32Array(this.#frame * this.#options.channels);
+    const silence = new Float32Array(Math.max(this.#frame, END_FRAMES) * this.#options.channels);
     return { dry: silence, wet: silence };
   }
 

@@ -254,6 +254,17 @@ test("audio that comes a fifth slower than it plays is heard in a few stretches,
   expect(heard(true).length).toBeGreaterThan(2 * stretches.length);
 });
 
+test("an utterance that breaks off hands no wait on to the next one", () => {
+  const bench = new Bench({ jitterMs: 40 });
+  bench.playout.setPublisher({ marksPauses: true });
+  for (const [index, startMs] of [0, 3000, 6000].entries()) {
+    for (let at = 0; at < 100; at += PACKET_MS) bench.packet(startMs + (at < 60 ? at : 200 + at), startMs + at, index);
+  }
+  bench.runTo(9000);
+  const resumed = bench.stretches().filter(([, fromMs]) => fromMs! % 1000 === 60);
+  expect(resumed.map(([, , , atMs]) => atMs)).toEqual([280, 3280, 6280]);
+});
+
 test("a rewind ahead of a playhead that waits for more audio ends the wait", () => {
   const bench = new Bench({ jitterMs: 40 });
   bench.playout.setPublisher({ marksPauses: true });

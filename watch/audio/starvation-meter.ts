@@ -146,8 +146,9 @@ export class StarvationMeter {
       this.#rebuffering.reset();
       return true;
     }
-    // Behind lost audio there is a break in any case.
-    if (continues && now !== undefined) this.#rebuffering.begin(now);
+    // Behind lost audio, or before another utterance, there is a break in any case.
+    if (!continues) this.#rebuffering.reset();
+    else if (now !== undefined) this.#rebuffering.begin(now);
     if (!current.isUnderrun) {
       this.#underruns++;
       this.#underrunFrames += Math.min(current.frames, due - frame);
