@@ -13,10 +13,13 @@ import { Stage, until, urlOf } from "./support/stage.js";
 /** An agent's side of the door. */
 class TestAgent {
   readonly received: RealtimeEvent[] = [];
+  /** Resolves with the reason why the door closed it. */
+  readonly closed: Promise<string>;
   readonly #socket: WebSocket;
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
+    this.closed = once(socket, "close").then(([, reason]) => String(reason));
     socket.on("message", (data) => this.received.push(JSON.parse(String(data)) as RealtimeEvent));
   }
 
@@ -98,7 +101,9 @@ test("an agent at the door gets the start, stop and cut of its voice, to the wor
   expect(agent.all("error")).toMatchObject([{ error: { code: "AGENT_EVENT", message: problems[0] } }]);
 
   // The newest agent takes the place of the one before; a page of a browser is turned away.
+  const replaced = agent.closed;
   const newest = stage.use(await TestAgent.connect(door.url));
+  expect(await replaced).toBe("Another agent has taken the place of this one.");
   newest.answer("r3", "i3", 200);
   await until("the newest is heard", () => newest.all("output_audio_buffer.stopped").length === 1);
   const page = new WebSocket(door.url, { origin: "https://evil.example" });

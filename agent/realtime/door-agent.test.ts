@@ -5,6 +5,7 @@ import { toFloat } from "../../publisher/source/pcm.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
 import { Caller } from "../caller/caller.js";
 import { DoorAgent } from "./door-agent.js";
+import { RealtimePlayback } from "./realtime-playback.js";
 
 /** An agent at a door whose publisher and listener run on a virtual clock. */
 function openDoor(caller?: Caller) {
@@ -27,7 +28,8 @@ function openDoor(caller?: Caller) {
     speeches.push(speech);
     return speech;
   };
-  const agent = new DoorAgent(socket, { say }, caller);
+  const playback = new RealtimePlayback({ say });
+  const agent = new DoorAgent(socket, playback, caller);
   const receive = (event: object) => agent.receive(JSON.stringify(event));
   const place = (response: string) => ({ response_id: response, item_id: `${response}-item`, content_index: 0 });
   const audio = (response: string, ms: number, bytesPerMs = 48) =>
@@ -41,7 +43,7 @@ function openDoor(caller?: Caller) {
   const text = (response: string, fields: object) =>
     receive({ type: "response.output_audio_transcript.delta", ...place(response), delta: "", ...fields });
   const done = (response: string) => receive({ type: "response.done", response: { id: response } });
-  return { agent, stage, sent, speeches, receive, audio, began, end, done, text };
+  return { agent, playback, socket, stage, sent, speeches, receive, audio, began, end, done, text };
 }
 
 test("an agent that gives every response the same name is heard again after an interrupt", async () => {
@@ -206,4 +208,19 @@ test("an agent gets the caller's audio in the format that its session asks for",
   await speak();
   expect(appended()).toHaveLength(length);
   await caller.close();
+});
+
+test("what an agent has said before it left is interrupted like its successor's, without an answer", async () => {
+  const { agent, playback, socket, stage, speeches, audio } = openDoor();
+  audio("r1", 2000);
+  await stage.runTo(300);
+  agent.close();
+  const sent: unknown[] = [];
+  const next = new DoorAgent({ ...socket, send: (text) => sent.push(JSON.parse(String(text))) }, playback);
+  next.callerSpoke();
+  await stage.runTo(3000);
+  const [result] = await Promise.all(speeches.map((speech) => speech.done));
+  expect(result).toMatchObject({ outcome: "interrupted" });
+  expect(result!.heardMs).toBeLessThan(500);
+  expect(sent).toEqual([{ type: "input_audio_buffer.speech_started" }]);
 });

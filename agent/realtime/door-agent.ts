@@ -1,12 +1,12 @@
 import { WebSocket } from "ws";
 import { background, InputError, StateError } from "../../base/index.js";
-import type { Publisher, Speech } from "../../publisher/index.js";
+import type { Speech } from "../../publisher/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
 import { realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
-import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+import type { PartPlace, RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
@@ -31,10 +31,12 @@ export class DoorAgent {
   readonly #refused = new Set<string>();
   #isClosed = false;
 
-  /** `caller`: the person whom it hears, if any. */
-  constructor(socket: AgentSocket, publisher: Pick<Publisher, "say">, caller?: Pick<Caller, "frames">) {
+  /**
+   * `playback`: the door's, with what agents before it still say. `caller`: the person whom it hears, if any.
+   */
+  constructor(socket: AgentSocket, playback: RealtimePlayback, caller?: Pick<Caller, "frames">) {
     this.#socket = socket;
-    this.#playback = new RealtimePlayback(publisher);
+    this.#playback = playback;
     this.#caller = caller && new CallerAudio(caller, { frameMs: 20 });
     if (this.#caller) background("agent.door", this.#hear(this.#caller));
   }
@@ -97,13 +99,13 @@ export class DoorAgent {
     this.#send({ type: "input_audio_buffer.speech_stopped" });
   }
 
-  /** Audio already received is still said; idempotent. */
-  close(): void {
+  /** Audio already received is still said, until an interrupt. `reason`: said to the agent. Idempotent. */
+  close(reason?: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#caller?.stop();
-    this.#playback.endAll();
-    this.#socket.close();
+    this.#playback.leave();
+    this.#socket.close(1000, reason);
   }
 
   async #hear(caller: CallerAudio): Promise<void> {

@@ -9,6 +9,7 @@ import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
 import { DoorAgent } from "./door-agent.js";
 import { MAX_EVENT_CHARACTERS } from "./realtime-event.js";
+import { RealtimePlayback } from "./realtime-playback.js";
 
 /** Options of {@link RealtimeDoor}. */
 export interface RealtimeDoorOptions {
@@ -43,11 +44,13 @@ const MAX_PROBLEMS = 32;
  * A local WebSocket for agents in any language. An agent connects and sends audio events of OpenAI's Realtime protocol,
  * its own or the service's, unchanged. It gets `output_audio_buffer.started`, `stopped` and `cleared`,
  * `conversation.item.truncate` with the milliseconds and words that were heard, to be forwarded to the service, and the
- * caller's audio as `input_audio_buffer.append`. One agent at a time: the newest replaces the one before.
+ * caller's audio as `input_audio_buffer.append`. One agent at a time: the newest replaces the one before, whose audio is
+ * said to its end, or interrupted with that of the newest.
  */
 export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #options: z.output<typeof optionsSchema>;
-  readonly #publisher: Publisher;
+  /** One for all agents: what one has said before it left can still be interrupted. */
+  readonly #playback: RealtimePlayback;
   readonly #caller: Caller | undefined;
   readonly #logger: Logger | undefined;
   readonly #said = new Set<string>();
@@ -60,7 +63,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   constructor(options: RealtimeDoorOptions) {
     super();
     this.#options = validate("RealtimeDoor", optionsSchema, options);
-    this.#publisher = this.#options.publisher;
+    this.#playback = new RealtimePlayback(this.#options.publisher);
     this.#caller = this.#options.caller;
     this.#logger = this.#options.logger;
   }
@@ -111,8 +114,8 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   }
 
   #accept(socket: WebSocket): void {
-    this.#agent?.close();
-    const agent = new DoorAgent(socket, this.#publisher, this.#caller);
+    this.#agent?.close("Another agent has taken the place of this one.");
+    const agent = new DoorAgent(socket, this.#playback, this.#caller);
     this.#agent = agent;
     socket.on("error", (error) =>
       this.#problem(new ProtocolError("AGENT_FAILED", `The agent failed: ${error.message}.`)),
