@@ -68,6 +68,8 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   await expect.poll(() => words(other, "#transcript s [data-state=unsaid]")).toEqual(struck);
   await page.reload();
   await expect.poll(() => text(page, "#interrupt")).toBe("Resume");
+  // Nothing was heard on it yet, so nothing was taken back from it.
+  expect(await page.isHidden("#verdict")).toBe(true);
   await page.click("text=Listen");
   await page.click("text=Resume");
   await expect.poll(() => text(page, "#status")).toBe("Playing");
@@ -98,6 +100,18 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   expect(await text(other, "#notice")).toBe("This browser has no WebCodecs AudioDecoder.");
   expect(await text(other, "#play")).toBe("Listen");
   expect(complaints).toEqual([]);
+
+  // An interrupt that never came about is none; the numbers, which would say so too, are held back.
+  await page.route("**/stats", () => {});
+  await page.route("**/control", (route) => route.continue({ headers: { "x-unsay-control": "of another run" } }));
+  await page.click("#interrupt[data-mode=interrupt]");
+  const restarted = "The server has restarted: reload this page to use its controls.";
+  await expect.poll(() => text(page, "#notice")).toBe(restarted);
+  expect(await text(page, "#interrupt")).toBe("Interrupt");
+  await page.route("**/control", (route) => route.abort());
+  await page.click("#interrupt[data-mode=interrupt]");
+  await expect.poll(() => text(page, "#notice")).toBe("The server of this page can't be reached.");
+  expect(await text(page, "#interrupt")).toBe("Interrupt");
 });
 
 test("a bad link causes gaps for the page's listener, and is good again when its panel closes", async () => {

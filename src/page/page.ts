@@ -97,8 +97,9 @@ function showStatus(state: string): void {
 }
 
 function showVerdict(): void {
-  verdict.hidden = !isInterrupted;
   const silentMs = measured?.silentMs;
+  // Where nothing was heard on this page, nothing of it was taken back.
+  verdict.hidden = !isInterrupted || (silentMs === undefined && takenMs === 0);
   element("silent").textContent = silentMs === undefined ? "" : `${Math.round(silentMs)} ms`;
   element("taken").textContent = takenMs > 0 ? `${(takenMs / 1000).toFixed(1)} s taken back` : "taken back";
 }
@@ -149,8 +150,12 @@ async function resumeSpeech(): Promise<void> {
 
 interrupt.addEventListener("click", () => {
   interrupt.setAttribute("aria-busy", "true");
-  (isInterrupted ? resumeSpeech() : interruptSpeech())
-    .catch(fail)
+  const before = isInterrupted;
+  (before ? resumeSpeech() : interruptSpeech())
+    .catch((error: unknown) => {
+      becomeInterrupted(before);
+      fail(error);
+    })
     .finally(() => interrupt.removeAttribute("aria-busy"));
 });
 
@@ -204,12 +209,11 @@ for (const panel of [knobs, link]) panel.addEventListener("failed", (event) => f
 
 server.addEventListener("stats", (event) => {
   const { detail } = event as CustomEvent<PageStats>;
-  const { denoise, spoken, listeners, caller } = detail;
+  const { denoise, spoken, caller } = detail;
   if (caller) offerMicrophone(caller.broadcast);
   element("denoiser").hidden = denoise === undefined;
   link.offer(detail);
   knobs.show(denoise);
-  element("listeners").textContent = listeners === undefined ? "" : `${listeners} listening`;
   if (!spoken) return;
   for (const each of [timeline, picture, link]) each.setPieces(spoken.pieces);
   if (interrupt.hasAttribute("aria-busy")) return;
@@ -235,6 +239,9 @@ function advance(now: number): void {
 
 function showTexts(stats: BrowserListenerStats | undefined): void {
   showStatus(watch.state);
+  const { listeners } = server.stats ?? {};
+  const count = listeners === undefined ? "" : `${listeners} listening`;
+  if (element("listeners").textContent !== count) element("listeners").textContent = count;
   if (!stats) return;
   const { playheadUs } = timeline;
   if (stats.playing && playheadUs !== undefined) transcript.show(timeline.spokenAt(playheadUs)?.ms);

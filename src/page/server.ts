@@ -2,9 +2,10 @@ import type { ControlRequest } from "./control.js";
 import { CONTROL_HEADER, type PageRecording, type PageStats, readRecording, readStats } from "./replies.js";
 
 /**
- * Interval of requests for the server's numbers, in milliseconds: while the page is visible, and while it is hidden.
+ * Interval of requests for the server's numbers, in milliseconds: while the page is visible, and while it is hidden or
+ * the server is away.
  */
-const STATS_MS = { seen: 250, hidden: 2000 };
+const STATS_MS = { seen: 250, idle: 2000 };
 
 /** The `stats` event of {@link Server}. */
 export type ServerEvent = CustomEvent<PageStats>;
@@ -31,7 +32,8 @@ export class Server extends EventTarget {
   async follow(): Promise<never> {
     for (;;) {
       await this.refresh();
-      await new Promise((resolve) => setTimeout(resolve, document.hidden ? STATS_MS.hidden : STATS_MS.seen));
+      const isIdle = document.hidden || this.#stats === undefined;
+      await new Promise((resolve) => setTimeout(resolve, isIdle ? STATS_MS.idle : STATS_MS.seen));
     }
   }
 
@@ -58,14 +60,18 @@ export class Server extends EventTarget {
     }
   }
 
-  /** Sends a request to the publisher; rejects with the server's sentence. */
+  /** Sends a request to the publisher; rejects with a sentence for the person in front of the page. */
   async control(request: ControlRequest): Promise<unknown> {
     const response = await fetch("/control", {
       method: "POST",
       headers: { "Content-Type": "application/json", [CONTROL_HEADER]: this.#token },
       body: JSON.stringify(request),
+    }).catch((cause: unknown) => {
+      throw new Error("The server of this page can't be reached.", { cause });
     });
-    const reply = await response.json();
+    const reply = await response.json().catch(() => undefined);
+    if (reply?.code === "WRONG_TOKEN")
+      throw new Error("The server has restarted: reload this page to use its controls.");
     if (!response.ok) throw new Error(reply?.message ?? `The server answered ${response.status}.`);
     return reply;
   }
