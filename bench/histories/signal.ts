@@ -75,16 +75,3 @@ export function likeness(a: Float32Array, atA: number, b: Float32Array, atB: num
   }
   return dot / Math.sqrt(powerA * powerB + 1e-12);
 }
-
-/** {@link likeness} of one stretch and many places of another signal, asked in rising order, in a third of the time. */
-export function likenesses(a: Float32Array, atA: number, b: Float32Array, length: number): (atB: number) => number {
-  const powerA = rms(a, atA, length) ** 2 * length;
-  let from = 0;
-  let powerB = rms(b, 0, length) ** 2 * length;
-  return (atB) => {
-    for (; from < atB; from++) powerB += (b[from + length] ?? 0) ** 2 - (b[from] ?? 0) ** 2;
-    let dot = 0;
-    for (let i = 0; i < length; i++) dot += a[atA + i]! * b[atB + i]!;
-    return dot / Math.sqrt(powerA * Math.max(0, powerB) + 1e-12);
-  };
-}

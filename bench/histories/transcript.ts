@@ -1,4 +1,4 @@
-import { decimate, LOW_RATE, likeness, likenesses, rms } from "./signal.js";
+import { decimate, LOW_RATE, likeness, rms } from "./signal.js";
 
 /** A stretch of a recording in which one utterance was heard without a break. */
 export interface Heard {
@@ -194,10 +194,9 @@ class Transcriber {
   // The whole window only where its first 5 ms fit: nearly all places are ruled out by those.
   #search(utterance: number, at: number): Match | undefined {
     const source = this.#sources.get(utterance)!;
-    const likenessAt = likenesses(this.#heard, at, source, FINE);
     let best: Match | undefined;
     for (let place = 0; place + WINDOW <= source.length; place++) {
-      if (likenessAt(place) < BEGINS - 0.1) continue;
+      if (likeness(this.#heard, at, source, place, FINE) < BEGINS - 0.1) continue;
       const alike = likeness(this.#heard, at, source, place, WINDOW);
       if (alike >= BEGINS && alike > (best?.alike ?? 0)) best = { utterance, at: place, alike };
     }
