@@ -15,6 +15,7 @@ import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities } from "../tls/authorities.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
+import { balanceReading } from "./read-balance.js";
 
 /** Maximum WebSocket message accepted; QMux records are smaller. */
 const MAX_MESSAGE_BYTES = 1 << 20;
@@ -28,6 +29,9 @@ const QMUX = { maxIdleTimeout: 0n };
 const MAX_REASON_BYTES = 4096;
 /** How long a refused client may take to read the reason. */
 const REFUSED_MS = 1000;
+/** How long a client may take to close its end of a session that has ended. */
+const CLOSE_MS = 1000;
+/** The drafts with flow control: without it a peer's data has no bound. */
 const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 
 /** Options of {@link connectQmux}. */
@@ -152,7 +156,7 @@ class QmuxServer implements SessionServer {
       return;
     }
     const names = request.headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim());
-    if (names && select(names, this.#protocols) === undefined) {
+    if (select(names ?? [], this.#protocols) === undefined) {
       refuse(socket, 400);
       return;
     }
@@ -171,9 +175,10 @@ class QmuxServer implements SessionServer {
     const [webSocket, qmux] = await new Promise<[WebSocket, QmuxSession]>((resolve, reject) => {
       if (socket.destroyed) return reject(gone());
       socket.once("close", () => reject(gone()));
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        resolve([webSocket, QmuxSession.accept(asSocket(webSocket), { config: QMUX })]),
-      );
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        balanceReading(webSocket, socket);
+        resolve([webSocket, QmuxSession.accept(asSocket(webSocket), { config: QMUX })]);
+      });
     });
     this.#sockets.add(webSocket);
     webSocket.once("close", () => this.#sockets.delete(webSocket));
@@ -183,7 +188,10 @@ class QmuxServer implements SessionServer {
       this.#sessions.add(session);
       background(
         "transport.session",
-        session.closed.then(() => this.#sessions.delete(session)),
+        session.closed.then(() => {
+          this.#sessions.delete(session);
+          setTimeout(() => webSocket.terminate(), CLOSE_MS).unref();
+        }),
       );
       if (this.#closed) session.close();
       return session;
@@ -348,13 +356,13 @@ function offered(protocols: readonly string[]): string[] {
   return [
     ...protocols.flatMap((protocol) => WIRE_VERSIONS.map((version) => `${version}.${protocol}`)),
     ...WIRE_VERSIONS,
-    "webtransport",
   ];
 }
 
 function select(names: Iterable<string>, protocols: readonly string[]): string | undefined {
   const versions = Object.fromEntries(protocols.map((protocol) => [protocol, null]));
-  return selectSubprotocol([...names], { protocols: [...protocols], versions });
+  const known = [...names].filter((name) => WIRE_VERSIONS.some((version) => name.startsWith(version)));
+  return selectSubprotocol(known, { protocols: [...protocols], versions });
 }
 
 function refuse(socket: Duplex, status: number, reason = ""): void {
