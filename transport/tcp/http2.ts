@@ -10,6 +10,7 @@ import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities, withTlsAuthorities } from "../tls/authorities.js";
 import type { Certificate } from "../tls/certificate.js";
+import { hasHttp3, importLibrary } from "./http2-library.js";
 
 /** Options of {@link connectHttp2}. */
 export interface Http2ConnectOptions {
@@ -107,26 +108,6 @@ type LibrarySession = WebTransport & {
   readonly peerAddress?: string;
 };
 
-/** Whether the optional package that adds HTTP/3 is installed. */
-async function hasHttp3(): Promise<boolean> {
-  // Assembled at run time, so that bundlers and the compiler do not ask for an optional package.
-  const name = ["@fails-components", "webtransport-transport-http3-quiche"].join("/");
-  try {
-    await import(name);
-    return true;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND") return false;
-    throw new TransportError("HTTP3_UNAVAILABLE", `The package ${name} does not load: ${text(cause)}.`, { cause });
-  }
-}
-
-/** As a variable, because the package's type declarations lack it. */
-const LIBRARY: string = "@fails-components/webtransport";
-
-async function loadLibrary(): Promise<Library> {
-  return (await import(LIBRARY)) as Library;
-}
-
 /**
  * The library's client with two additions: authorities other than the system's, and `failed`, which gets the error of
  * its connection.
@@ -163,7 +144,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
   }
   const { protocols = [MOQ_LITE_05], certificateHashes = [], timeoutMs = 10_000, signal } = options;
   const url = offerProtocol(target, protocols);
-  const [http3, { WebTransport }] = await Promise.all([hasHttp3(), loadLibrary()]);
+  const [http3, { WebTransport }] = await Promise.all([hasHttp3(), importLibrary<Library>()]);
   if (signal?.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
   let failure: Error | undefined;
   // Reading all authorities takes a while, and a pinned certificate needs none.
@@ -218,7 +199,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
  */
 export async function listenHttp2(options: Http2ListenOptions): Promise<SessionServer> {
   const { host, port, certificate, protocols = [MOQ_LITE_05] } = options;
-  const [http3, { HttpServer }] = await Promise.all([hasHttp3(), loadLibrary()]);
+  const [http3, { HttpServer }] = await Promise.all([hasHttp3(), importLibrary<Library>()]);
   const http = new HttpServer({
     ...WINDOWS,
     host,
