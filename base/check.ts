@@ -35,9 +35,24 @@ export const isBroadcast: Rule = isString(isBroadcastName, BROADCAST_NAME_RULE.r
 export const isUrl: Rule = (value) =>
   value instanceof URL || (typeof value === "string" && URL.canParse(value)) ? undefined : "be an absolute URL";
 
+/** Whether a URL carries a user name or a password: a relay takes tokens, and no browser and no `fetch` sends those. */
+export function hasCredentials(url: string | URL): boolean {
+  if (!URL.canParse(String(url))) return false;
+  const { username, password } = new URL(url);
+  return username !== "" || password !== "";
+}
+
 /** An address at which a relay can be reached; any other would be tried in vain for ever. */
-export const isRelayUrl: Rule = (value) =>
-  isUrl(value) ?? (/^https?:$/.test(new URL(value as string | URL).protocol) ? undefined : "be an http or https URL");
+export const isRelayUrl: Rule = (value) => {
+  const fault = isUrl(value);
+  if (fault !== undefined) return fault;
+  const url = new URL(value as string | URL);
+  if (!/^https?:$/.test(url.protocol)) return "be an http or https URL";
+  return hasCredentials(url) ? NO_CREDENTIALS : undefined;
+};
+
+/** What a relay's URL must not have, in words that follow "must". */
+export const NO_CREDENTIALS = "have no user name and no password";
 
 export const isSignal: Rule = (value) => (value instanceof AbortSignal ? undefined : "be an AbortSignal");
 

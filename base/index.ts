@@ -14,6 +14,7 @@ export { concatenate } from "./bytes/concatenate.js";
 export { readVarint, unzigzag, varintSize, varintSizeFrom, writeVarint, zigzag } from "./bytes/varint.js";
 export {
   fields,
+  hasCredentials,
   hasMethods,
   isBoolean,
   isBroadcast,
@@ -24,6 +25,7 @@ export {
   isSignal,
   isString,
   isUrl,
+  NO_CREDENTIALS,
   type Rule,
 } from "./check.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";

@@ -42,7 +42,7 @@ export function validate<T>(name: string, schema: Schema<T>, value: unknown, sho
 export function showValue(value: unknown): string {
   if (typeof value === "string") {
     if (value.includes("-----BEGIN ")) return "PEM text";
-    const text = value.replace(/([?&]jwt=)[^&#\s]*/g, "$1…");
+    const text = value.replace(/([?&]jwt=)[^&#\s]*/g, "$1…").replace(/(\/\/[^/?#\s@:]*):[^/?#\s]*@/g, "$1:…@");
     return text.length > 80 ? `"${text.slice(0, 80)}…"` : `"${text}"`;
   }
   if (value instanceof URL) return showValue(value.href);

@@ -110,13 +110,19 @@ export const DEFAULT_LIMITS: RelayLimits = {
   windowMs: 250,
 };
 
+/** A day: Node fires a timer of more than 25 at once. */
+const MAX_MS = 86_400_000;
+
 /** Checks limits and fills in their defaults. */
 export const limitsSchema = z.strictObject(
-  mapValues(DEFAULT_LIMITS, (value) => z.number().int().positive().default(value)),
+  mapValues(DEFAULT_LIMITS, (value, name) => {
+    const whole = z.number().int().positive();
+    return (name.endsWith("Ms") ? whole.max(MAX_MS) : whole).default(value);
+  }),
 );
 
-function mapValues<T>(limits: RelayLimits, map: (value: number) => T): Record<keyof RelayLimits, T> {
-  return Object.fromEntries(Object.entries(limits).map(([name, value]) => [name, map(value)])) as Record<
+function mapValues<T>(limits: RelayLimits, map: (value: number, name: string) => T): Record<keyof RelayLimits, T> {
+  return Object.fromEntries(Object.entries(limits).map(([name, value]) => [name, map(value, name)])) as Record<
     keyof RelayLimits,
     T
   >;

@@ -1,6 +1,7 @@
 import type { RequestListener } from "node:http";
+import { isIP } from "node:net";
 import { z } from "zod";
-import { validate } from "../base/index.js";
+import { hasCredentials, NO_CREDENTIALS, validate } from "../base/index.js";
 import { type Certificate, Certificates, type ConnectOptions } from "../transport/index.js";
 import type { AuthOptions } from "./admission/auth.js";
 import { limitsSchema, type RelayLimits } from "./limits.js";
@@ -67,16 +68,30 @@ export interface RelayAblation {
 const originSchema = z
   .string()
   .refine(
-    (value) => value === "*" || (URL.canParse(value) && new URL(value).origin === value),
+    (value) => value === "*" || (!value.includes("*") && URL.canParse(value) && new URL(value).origin === value),
     "it must be an origin such as https://app.example, or *",
   );
+
+// A pattern, a port or a URL would never match.
+const hostSchema = z
+  .string()
+  .trim()
+  .refine((value) => {
+    if (isIP(value) !== 0) return true;
+    const url = URL.canParse(`http://${value}`) ? new URL(`http://${value}`) : undefined;
+    return !/[*/?#@\\]/.test(value) && url !== undefined && url.port === "" && !/[^\]]:\d+$|\]:/.test(value);
+  }, "it must be a host name such as relay.example, without a scheme and a port");
 
 // A blank setting must not mean everything.
 const prefix = z.string().refine((value) => value.trim() !== "", "it must be a path, where / stands for everything");
 const prefixes = z.array(prefix).optional();
 
 const optionsSchema = z.strictObject({
-  host: z.string().min(1).default("127.0.0.1"),
+  host: z
+    .string()
+    .min(1)
+    .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
+    .default("127.0.0.1"),
   port: z.number().int().min(0).max(65_535).default(4443),
   certificate: z
     .union([z.instanceof(Certificates), z.strictObject({ cert: z.string(), key: z.string() })], {
@@ -93,11 +108,13 @@ const optionsSchema = z.strictObject({
       public: z.strictObject({ put: prefixes, get: prefixes }).optional(),
     })
     .optional(),
-  allowedHosts: z.array(z.string().trim().min(1)).optional(),
+  allowedHosts: z.array(hostSchema).optional(),
   allowedOrigins: z.array(originSchema).optional(),
   upstream: z
     .strictObject({
-      url: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }),
+      url: z
+        .url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" })
+        .refine((url) => !hasCredentials(url), NO_CREDENTIALS),
       certificateHashes: z.array(z.instanceof(Uint8Array, { error: "it must be bytes" })).optional(),
       insecure: z.boolean().optional(),
       ca: z.string().min(1).optional(),

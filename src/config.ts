@@ -1,6 +1,9 @@
-import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { readBoundedFile } from "../base/bytes/bounded-file.js";
 import { InputError, validate } from "../base/index.js";
+
+/** Far more than the settings of every command take. */
+const MAX_CONFIG_BYTES = 1 << 20;
 
 /** One setting of a command: its schema and its text in `--help`. */
 export interface Setting {
@@ -61,7 +64,9 @@ function parseJson(text: string): unknown {
 
 /** The text with tokens within URLs masked. */
 export function hideTokens(text: string): string {
-  return text.replace(/([?&]jwt=)[^&#\s"'\\]+/gi, "$1[secret]");
+  return text
+    .replace(/([?&]jwt=)[^&#\s"'\\]+/gi, "$1[secret]")
+    .replace(/(\/\/[^/?#\s@:]*):[^/?#\s@]*@/g, "$1:[secret]@");
 }
 
 /** A setting's value for display. */
@@ -100,7 +105,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function readConfigFile(path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readBoundedFile(path, MAX_CONFIG_BYTES).toString("utf8");
   } catch (cause) {
     throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${reason(cause)}.`, { cause });
   }

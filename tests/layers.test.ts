@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Files beside `index.ts` that other modules may import: an index would pull Node into a browser, or the relay into a program that signs tokens. */
 const ENTRIES = new Set([
+  "base/bytes/bounded-file",
   "base/polyfills",
   "base/broadcast-element",
   "publisher/browser/talk-element",

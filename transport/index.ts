@@ -49,4 +49,5 @@ export {
   loadOrCreateCertificate,
   type OwnCertificateOptions,
 } from "./tls/certificates.js";
+export { makeFolder } from "./tls/make-folder.js";
 export { assertTrustedFolder, readTrusted } from "./tls/trusted-file.js";

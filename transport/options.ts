@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Logger, validate } from "../base/index.js";
+import { hasCredentials, type Logger, NO_CREDENTIALS, validate } from "../base/index.js";
 import type { ConnectOptions } from "./connect.js";
 import type { Backoff } from "./path/backoff.js";
 
@@ -22,7 +22,8 @@ const isLogger = (value: unknown) =>
 
 const urlSchema = z
   .union([z.string(), z.instanceof(URL)], { error: "be an http or https URL" })
-  .refine((url) => URL.canParse(String(url)) && /^https?:$/.test(new URL(url).protocol), "be an http or https URL");
+  .refine((url) => URL.canParse(String(url)) && /^https?:$/.test(new URL(url).protocol), "be an http or https URL")
+  .refine((url) => !hasCredentials(url), NO_CREDENTIALS);
 
 const connectSchema = z.strictObject(
   {

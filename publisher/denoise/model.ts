@@ -1,9 +1,13 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { z } from "zod";
+import { readBounded } from "../../base/bytes/bounded-file.js";
 import { ModelError, validate } from "../../base/index.js";
 import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
 import { hopTensors, isWaveform, type ModelContract, parseModelContract, sizeOf } from "./model-contract.js";
+
+/** More than any model has that keeps up with audio. */
+const MAX_FILE_BYTES = 256 << 20;
 
 /** Tensors of one hop; see {@link Model.createBuffers}. */
 interface Buffers {
@@ -210,7 +214,8 @@ function misfit(path: string, what: string, options?: ErrorOptions): ModelError 
 
 async function readModelFile(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    const file = await open(path);
+    return await readBounded(file, MAX_FILE_BYTES).finally(() => file.close());
   } catch (cause) {
     throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${(cause as Error).message}.`, {
       cause,

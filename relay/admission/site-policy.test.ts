@@ -51,8 +51,9 @@ test("a relay for a network takes every page, except at its loopback and private
 });
 
 test("settings admit other names and pages, and nothing besides", () => {
-  check(new SitePolicy({ host: "127.0.0.1", allowedHosts: ["Relay.example"] }), [
+  check(new SitePolicy({ host: "127.0.0.1", allowedHosts: ["Relay.example", "bücher.example"] }), [
     ["relay.example", undefined, undefined],
+    ["xn--bcher-kva.example", undefined, undefined],
     ["relay.example", "https://app.example", undefined],
     ["other.example", undefined, "WRONG_HOST"],
     ["127.0.0.1:4443", "https://app.example", "WRONG_ORIGIN"],

@@ -59,7 +59,7 @@ export class SitePolicy {
     this.#host = host.toLowerCase();
     const isWildcard = this.#host === "0.0.0.0" || this.#host === "::";
     const isLocal = !isWildcard && reachOf(this.#host) === "loopback";
-    this.#hosts = allowedHosts || isLocal ? new Set(allowedHosts?.map((name) => name.toLowerCase())) : undefined;
+    this.#hosts = allowedHosts || isLocal ? new Set(allowedHosts?.map(spelled)) : undefined;
     this.#origins = allowedOrigins && new Set(allowedOrigins);
   }
 
@@ -98,6 +98,12 @@ export class SitePolicy {
 
 function parse(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+/** A host name as the URL of a request has it. */
+function spelled(name: string): string {
+  const url = parse(`http://${name}`);
+  return url === undefined ? name.toLowerCase() : nameOf(url);
 }
 
 /** The host of a URL without brackets and without the dot of a complete name. */

@@ -1,15 +1,27 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { BROADCAST_NAME_RULE, InputError, isBroadcastName, TransportError } from "../../base/index.js";
+import { readBoundedFile } from "../../base/bytes/bounded-file.js";
+import {
+  BROADCAST_NAME_RULE,
+  hasCredentials,
+  InputError,
+  isBroadcastName,
+  NO_CREDENTIALS,
+  TransportError,
+} from "../../base/index.js";
 import type { ConnectOptions } from "../../transport/index.js";
 import { changes } from "../command.js";
 import { flag, type Settings } from "../config.js";
 
+/** More than all authorities of a system take. */
+const MAX_CA_BYTES = 16 << 20;
+
 /** Settings by which a publisher or a listener finds and trusts its relay. */
 export const connectionSettings = {
   url: {
-    schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as http://localhost:4443" }),
+    schema: z
+      .url({ protocol: /^https?$/, error: "it must be a URL such as http://localhost:4443" })
+      .refine((url) => !hasCredentials(url), NO_CREDENTIALS),
     value: "<url>",
     help: "the relay; with http:// its self-signed certificate is pinned by the hash it serves there",
   },
@@ -113,7 +125,7 @@ export function readAuthorities(path: string): string {
     new InputError("CA_UNUSABLE", `The certificate authorities ${path} ${why}.`, { cause });
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readBoundedFile(path, MAX_CA_BYTES).toString("utf8");
   } catch (cause) {
     throw unusable(`cannot be read: ${(cause as Error).message}`, cause);
   }

@@ -1,7 +1,8 @@
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import { readBoundedFile } from "../../base/bytes/bounded-file.js";
 import { fromSeconds, InputError, StateError } from "../../base/index.js";
+import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import { type ControlEvent, controlMessage } from "../../flow/control/index.js";
 import { ByteReader, modelPayload, openWav } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
@@ -138,14 +139,14 @@ async function prepare(config: Config): Promise<Prepared> {
     case "model": {
       if (config.name !== undefined) return { operation: { op: "model", name: config.name } };
       const file = required(config, "an ONNX file, or a --name");
-      const [sidecar, onnx] = await Promise.all([read(file.replace(/\.onnx$/, ".json")), read(file)]);
+      const [sidecar, onnx] = [read(file.replace(/\.onnx$/, ".json")), read(file)];
       return { operation: { op: "model" }, payload: modelPayload(sidecar, onnx) };
     }
     case "noise-profile":
       if (config.clear) return { operation: { op: "noise_profile", action: "clear" } };
       return {
         operation: { op: "noise_profile", action: "set" },
-        payload: await read(required(config, "a WAV file, or --clear")),
+        payload: read(required(config, "a WAV file, or --clear")),
       };
     case "write-audio":
       return writeAudio(required(config, "a WAV file"), config);
@@ -185,6 +186,11 @@ function required({ operation, what }: Config, name: string): string {
   return what;
 }
 
-async function read(file: string): Promise<Uint8Array> {
-  return new Uint8Array(await readFile(file));
+function read(file: string): Uint8Array {
+  try {
+    return new Uint8Array(readBoundedFile(file, MAX_PAYLOAD_BYTES));
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new InputError("FILE_UNREADABLE", `The file ${file} can't be read: ${message}.`, { cause });
+  }
 }

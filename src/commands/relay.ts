@@ -1,7 +1,7 @@
 import type { RequestListener } from "node:http";
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { InputError, UnsayError } from "../../base/index.js";
+import { hasCredentials, InputError, NO_CREDENTIALS, UnsayError } from "../../base/index.js";
 import { collectLessOften, limitsSchema, Relay, type RelayOptions } from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
 import { aborted, changes, command } from "../command.js";
@@ -11,7 +11,16 @@ import { elementHandler, loadPage } from "../page/index.js";
 import { readAuthorities } from "./connection.js";
 
 const settings = {
-  host: { schema: z.string().min(1).default("127.0.0.1"), value: "<address>", help: "address to listen on" },
+  host: {
+    // A certificate names no zone, and QUIC takes none.
+    schema: z
+      .string()
+      .min(1)
+      .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
+      .default("127.0.0.1"),
+    value: "<address>",
+    help: "address to listen on",
+  },
   port: {
     schema: number({ min: 0, max: 65_535, integer: true }).default(4443),
     value: "<number>",
@@ -49,7 +58,10 @@ const settings = {
     help: "web pages that may connect, such as https://app.example, * for all; default: at loopback and private addresses pages of such addresses, elsewhere all",
   },
   upstream: {
-    schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" }).optional(),
+    schema: z
+      .url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" })
+      .refine((url) => !hasCredentials(url), NO_CREDENTIALS)
+      .optional(),
     value: "<url>",
     help: "serve the broadcasts of this other relay too; put a token in its ?jwt=",
   },

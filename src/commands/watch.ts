@@ -24,7 +24,11 @@ export const watch = command({
       schema: flag.default(false),
       help: "write the audio heard to standard output as raw 16-bit PCM at 48 kHz",
     },
-    seconds: { schema: number({ min: 0.1 }).optional(), value: "<number>", help: "stop after this long" },
+    seconds: {
+      schema: number({ min: 0.1, max: 2_000_000 }).optional(),
+      value: "<number>",
+      help: "stop after this long",
+    },
     jitterMs: {
       schema: number({ min: 0, max: 10_000 }).default(80),
       value: "<ms>",

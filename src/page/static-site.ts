@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "../../base/index.js";
+import { makeFolder } from "../../transport/index.js";
 import type { PageAssets } from "./bundle.js";
 
 /** What {@link writeSite} writes a page for. */
@@ -35,7 +36,7 @@ export async function writeSite(
     BROADCAST_NAME: broadcast,
   };
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     for (const [path, name] of Object.entries(FILES)) {
       const file = Buffer.from(assets.get(path)!);
       const page = () =>

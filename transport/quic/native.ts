@@ -1,18 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, lstatSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { logForProcess, TransportError } from "../../base/index.js";
+import { makeFolder } from "../tls/make-folder.js";
 import { isOutOfReach } from "../tls/trusted-file.js";
 import { patchSharedObject } from "./native-patch.js";
 
@@ -227,7 +219,7 @@ function privateDirectory({ cacheDirectory }: NativeOptions): string {
     try {
       // Where others can reach the surrounding folders, they can reach a new one there too.
       if (!isOutOfReach(existing(directory))) return `other users can replace ${directory}`;
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeFolder(directory, 0o700);
       return undefined;
     } catch (cause) {
       return `${directory} cannot be made: ${message(cause)}`;

@@ -1,12 +1,13 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { unwatchFile, watchFile } from "node:fs";
-import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
+import { chmod, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
 import { InputError, validate } from "../../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
+import { makeFolder } from "./make-folder.js";
 import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 
 /** How long before its expiry a self-signed certificate is replaced. */
@@ -103,7 +104,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
     if (kept && expiry(kept) - now() > RENEW_MS && names(kept, hosts)) return kept;
     const made = await createCertificate(hosts, now());
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      makeFolder(directory, 0o700);
       await assertTrustedFolder(directory);
       await replace(paths.key, made.key, 0o600);
       await replace(paths.cert, made.cert, 0o644);

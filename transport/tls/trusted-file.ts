@@ -1,7 +1,11 @@
 import { type Stats, statSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { readBounded } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
+
+/** Far more than any certificate or set of keys has. */
+const MAX_BYTES = 1 << 20;
 
 /**
  * Reads a file that decides what this process trusts, such as a key: no other user of the machine must have written it.
@@ -14,7 +18,7 @@ export async function readTrusted(path: string): Promise<string> {
   try {
     // The open file, whatever the path leads to by now.
     refuseStranger(path, "file", await file.stat());
-    return await file.readFile("utf8");
+    return (await readBounded(file, MAX_BYTES)).toString("utf8");
   } finally {
     await file.close();
   }
