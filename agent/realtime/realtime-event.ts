@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { WordTiming } from "../../publisher/index.js";
+import { decodeBase64 } from "../base64.js";
 import type { PartPlace } from "./realtime-playback.js";
 
 /** An event of an agent for the audio part of OpenAI's Realtime protocol, as its voice needs it. */
@@ -54,7 +55,6 @@ const began = z.object({
   }),
 });
 const delta = z.object({ ...place, delta: z.string() });
-const notBase64 = /[^A-Za-z0-9+/=]/;
 
 const SCHEMAS = {
   "response.output_audio.delta": delta,
@@ -109,8 +109,9 @@ function eventOf(type: string, json: object): AgentEvent {
     return { type: "text", place: placeOf(rest), text, words: words.map(timingOf) };
   }
   const { delta: payload, ...rest } = delta.parse(json);
-  if (notBase64.test(payload)) return invalid(`of the type ${type} has a delta that is not base64`);
-  return { type: "audio", place: placeOf(rest), audio: Buffer.from(payload, "base64") };
+  const audio = decodeBase64(payload);
+  if (audio === undefined) return invalid(`of the type ${type} has a delta that is not base64`);
+  return { type: "audio", place: placeOf(rest), audio };
 }
 
 function placeOf(event: { response_id: string; item_id: string; content_index: number }): PartPlace {

@@ -35,15 +35,16 @@ test("each unusable message gets a sentence that names the fault", () => {
     return decoded.event === "invalid" ? decoded.reason : decoded.event;
   };
   expect(decodeBotMessage(Uint8Array.of(1), sid)).toMatchObject({ reason: expect.stringContaining("binary") });
-  expect(decodeBotMessage("{", sid)).toMatchObject({ reason: "A message of the bot is not JSON." });
+  expect(decodeBotMessage("{", sid)).toMatchObject({ reason: "A message of the bot is not a JSON object." });
   expect(decodeBotMessage("x".repeat(MAX_MESSAGE_BYTES + 1), sid)).toMatchObject({
     reason: `A message of the bot is longer than ${MAX_MESSAGE_BYTES} bytes.`,
   });
-  for (const value of [null, 1, "media", []]) expect(reason(value)).toMatch(/is not JSON|has no event/);
+  for (const value of [null, 1, "media", []]) expect(reason(value)).toMatch(/is not a JSON object|has no event/);
   expect(reason({ event: 5 })).toBe("A message of the bot has no event.");
   expect(reason({ event: "media" })).toContain("has no valid media:");
   expect(reason({ event: "media", media: { payload: 5 } })).toContain("has no valid media.payload:");
-  expect(reason({ event: "media", media: { payload: "%%%" } })).toContain("not base64");
+  for (const payload of ["%%%", "A", "AA==AAAA"])
+    expect(reason({ event: "media", media: { payload } })).toContain("not base64");
   expect(reason({ event: "media", media: { payload: Buffer.from("RIFF0000WAVE").toString("base64") } })).toContain(
     "audio file",
   );

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { decodeBase64 } from "../base64.js";
 
 /** A message of a bot for Twilio's Media Streams, as the call needs it. */
 export type BotMessage =
@@ -19,7 +20,6 @@ export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 export const MAX_MARK_NAME = 1024;
 
 const streamSid = z.string().nullish();
-const notBase64 = /[^A-Za-z0-9+/=]/;
 
 const messageSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("media"), streamSid, media: z.object({ payload: z.string() }) }),
@@ -34,7 +34,7 @@ export function decodeBotMessage(message: string | Uint8Array, sid: string): Bot
   if (typeof message !== "string") return invalid("is binary, but Media Streams are text");
   if (message.length > MAX_MESSAGE_BYTES) return invalid(`is longer than ${MAX_MESSAGE_BYTES} bytes`);
   const json = parseJson(message);
-  if (json === undefined) return invalid("is not JSON");
+  if (json === undefined) return invalid("is not a JSON object");
   const known = eventSchema.safeParse(json);
   if (!known.success) return invalid("has no event");
   const { event } = known.data;
@@ -53,9 +53,9 @@ export function decodeBotMessage(message: string | Uint8Array, sid: string): Bot
 }
 
 function decodeMedia(payload: string): BotMessage {
-  if (notBase64.test(payload)) return invalid("of the event media has a payload that is not base64");
-  const audio = Buffer.from(payload, "base64");
-  const header = audio.toString("latin1", 0, 4);
+  const audio = decodeBase64(payload);
+  if (audio === undefined) return invalid("of the event media has a payload that is not base64");
+  const header = String.fromCharCode(...audio.subarray(0, 4));
   if (header === "RIFF" || header === "OggS" || header.startsWith("ID3"))
     return invalid("of the event media holds an audio file, but its payload is mu-law without a header");
   return { event: "media", audio };
