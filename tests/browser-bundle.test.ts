@@ -468,6 +468,8 @@ test("axe finds nothing on the live page and the elements, in any colours; nothi
   const { page, said } = await openPage(stage, demo.pageUrl);
   await page.emulateMedia({ reducedMotion: "reduce" });
   for (const details of await page.locator("details > summary").all()) await details.click();
+  // The switch between two ears has its name beside it.
+  expect((await page.locator("#link legend").boundingBox())?.width).toBeGreaterThan(20);
   for (const media of [{ colorScheme: "dark" }, { forcedColors: "active" }] as const) {
     await page.emulateMedia(media);
     expect(await faults(page), JSON.stringify(media)).toEqual([]);
