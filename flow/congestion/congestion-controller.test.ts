@@ -29,6 +29,9 @@ class Path {
     return this.#group;
   }
 
+  /** How much later than others a group arrives, because its stream was retransmitted. */
+  lateMs: (group: number) => number = () => 0;
+
   /** Runs for a while; groups matched by `lost` do not arrive. */
   run(forMs: number, lost: (group: number) => boolean = () => false): void {
     const arrivals: [at: number, group: number][] = [];
@@ -38,7 +41,7 @@ class Path {
         const group = this.#group++;
         this.delivery.sent(group, BYTES, ms(this.now));
         if (lost(group)) this.#missing.add(group);
-        else arrivals.push([this.now + this.delayMs, group]);
+        else arrivals.push([this.now + this.delayMs + this.lateMs(group), group]);
         if (!lost(group)) this.arrivedAt.push(this.now + this.delayMs);
       }
       for (const [at, arrived] of arrivals)
@@ -177,6 +180,18 @@ describe("CongestionController", () => {
         }
       }
     }
+  });
+
+  test("a controller sees the loss of a group that is retransmitted, unless the report rises up to the hole", () => {
+    // One report shows the hole, wherever among the reports it falls.
+    const seen = [0, 1, 2, 3, 4].map((phase) => {
+      const path = new Path();
+      path.delayMs = 100;
+      path.lateMs = (group) => (group === 100 + phase ? 160 : 0);
+      path.run(3000);
+      return path.delivery.lossy;
+    });
+    expect(seen).toEqual([true, true, false, true, true]);
   });
 
   test("a controller takes no clean path for a lossy one, be there video, rewinds, or lost and late reports", () => {

@@ -63,6 +63,18 @@ export class DatagramSender {
     return true;
   }
 
+  /** Sends groups a second time, as copies, unless they are stale. */
+  repeat(records: readonly CachedGroup[]): void {
+    const { clock, control, counters } = this.#options;
+    for (const record of records) {
+      const body = this.#again(record);
+      if (body === undefined) continue;
+      counters.repeatsOut++;
+      control.copied(record.bytes, clock());
+      this.#hand(body);
+    }
+  }
+
   /** Repeats a group a little later, unless it is stale by then. */
   sendAgain(record: CachedGroup, afterMs: number): void {
     const again = guard("relay.again", () => {

@@ -5,6 +5,7 @@ import type { CachedGroup } from "../broadcast/cached-group.js";
 import { hasTimestamps } from "../wire/version.js";
 import { CopySource } from "./copy-source.js";
 import { DatagramSender } from "./datagram-sender.js";
+import { type EarlyGoing, EarlyGroups } from "./early-groups.js";
 import { ExpectedPlayhead } from "./expected-playhead.js";
 import { LookaheadPacer } from "./lookahead-pacer.js";
 import { RenditionSwitch } from "./rendition-switch.js";
@@ -31,6 +32,9 @@ interface WaitingGroup extends Waiting {
   readonly record: CachedGroup;
 }
 
+/** When a group goes, and where the watcher plays by then. */
+type Sent = Pick<EarlyGoing, "now" | "playhead">;
+
 /** One subscription of one session: queues the track's groups and sends them as its state allows. */
 export class Watcher implements LowFollower {
   /** Resolves with the sequence of its first group. */
@@ -44,6 +48,7 @@ export class Watcher implements LowFollower {
   readonly #datagrams: DatagramSender;
   readonly #bucket = new TokenBucket(DATAGRAM_PACE);
   readonly #outgoing: StreamSender;
+  readonly #early = new EarlyGroups();
   readonly #lookahead = new LookaheadPacer();
   readonly #expected = new ExpectedPlayhead(() => !this.#options.track.live);
   #delivery: WatcherDelivery;
@@ -221,7 +226,7 @@ export class Watcher implements LowFollower {
         return;
       }
       this.#lookahead.take(next.timestamp, { now, playhead, lossy: this.#control.lossy });
-      this.#send(next, now);
+      this.#send(next, { now, playhead });
     }
   }
 
@@ -321,7 +326,7 @@ export class Watcher implements LowFollower {
     this.#pumpTimer = setTimeout(pump, Math.max(1, Math.ceil((at - now) / 1000)));
   }
 
-  #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
+  #send({ record, urgent }: WaitingGroup, { now, playhead }: Sent): void {
     if (record.abortCode !== undefined) return;
     const { track } = this.#options;
     // Reports name the newest group of audio, one frame each; longer groups would never be acknowledged.
@@ -329,11 +334,20 @@ export class Watcher implements LowFollower {
     this.#expected.sent(record);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
     if (urgent) this.#sendNews(record);
-    else if (this.mode === "native" && track.singleFrames && this.#datagrams.send(record, this.#repeats)) {
-      this.#bucket.take(now);
-      return;
-    }
+    else if (this.mode === "native" && track.singleFrames && this.#sendDatagram(record, { now, playhead })) return;
     this.#sendStream(record, urgent);
+  }
+
+  /** Returns false where the group goes on a stream. */
+  #sendDatagram(record: CachedGroup, { now, playhead }: Sent): boolean {
+    const control = this.#control;
+    if (!this.#options.track.live && this.#early.take(record, { now, playhead, control })) {
+      this.#datagrams.repeat(this.#early.takeAgain({ now, control }));
+      return false;
+    }
+    const sent = this.#datagrams.send(record, this.#repeats);
+    if (sent) this.#bucket.take(now);
+    return sent;
   }
 
   /**
