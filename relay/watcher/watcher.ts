@@ -341,7 +341,8 @@ export class Watcher implements LowFollower {
   /** Returns false where the group goes on a stream. */
   #sendDatagram(record: CachedGroup, { now, playhead }: Sent): boolean {
     const control = this.#control;
-    if (!this.#options.track.live && this.#early.take(record, { now, playhead, control })) {
+    const { track, repeat } = this.#options;
+    if (!track.live && repeat !== true && this.#early.take(record, { now, playhead, control })) {
       this.#datagrams.repeat(this.#early.takeAgain({ now, control }));
       return false;
     }
