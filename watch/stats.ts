@@ -33,6 +33,8 @@ export interface PlayerStats {
   readonly jumps: number;
   /** Milliseconds of audio skipped to catch up with a live broadcast. */
   readonly skippedMs: number;
+  /** Milliseconds of audio that was decoded, but too late to be played. */
+  readonly lateMs: number;
   /** Probability of a voice in the audio that is audible now, 0 to 1; undefined where the publisher reports none. */
   readonly voice: number | undefined;
   /** Lead of the newest packet over its due time, in milliseconds; negative when it was late. */
@@ -89,10 +91,10 @@ export interface PlayerParts {
 
 export function playerStats(parts: PlayerParts): PlayerStats {
   const { output, feed, pipeline, voice, video, reporter, leadMs, bleedMs } = parts;
-  const { underruns, underrunMs, jumps, skippedMs, staleMs, playedMs } = output.counters;
+  const { underruns, underrunMs, jumps, skippedMs, lateMs, staleMs, playedMs } = output.counters;
   const { receivedFrames, receivedBytes, datagrams, abortedGroups, malformed } = feed.counters;
   const { duplicate, late, stale, overflow } = feed.consumer.counters;
-  const { decoded, concealed, errors } = pipeline.counters;
+  const { decoded, concealed, late: undecoded, errors } = pipeline.counters;
   return {
     state: parts.state,
     sessions: parts.sessions,
@@ -105,6 +107,7 @@ export function playerStats(parts: PlayerParts): PlayerStats {
     underrunMs,
     jumps,
     skippedMs,
+    lateMs,
     // Without audio there is no voice, wherever the playhead is.
     voice: output.playing ? voice.at(output.heard) : undefined,
     leadMs,
@@ -121,7 +124,7 @@ export function playerStats(parts: PlayerParts): PlayerStats {
     decoded,
     concealed,
     malformed: malformed + errors + voice.counters.malformed + (video?.malformed ?? 0),
-    dropped: { duplicate, late, stale, overflow },
+    dropped: { duplicate, late: late + undecoded, stale, overflow },
     abortedGroups,
   };
 }

@@ -129,6 +129,21 @@ function audio({ maxPending = 100, horizonMs = 1000, jitterMs = 40 } = {}) {
   return { consumer, output, decoder: decoder!, pipeline, play };
 }
 
+test("a packet that comes over a second too late is not decoded, and counted", () => {
+  const { consumer, output, decoder, pipeline, play } = audio();
+  consumer.add(0, 0, 100);
+  for (let ms = 0; ms < 2000; ms += 20) {
+    pipeline.pump();
+    decoder.finish();
+    play(20);
+  }
+  consumer.add(0, 100, 3);
+  consumer.add(0, 2000, 1, { first: 100 });
+  pipeline.pump();
+  expect(pipeline.counters).toMatchObject({ decoded: 101, late: 3 });
+  expect(output.counters.lateMs).toBe(0);
+});
+
 test("decoder outputs in flight during a rewind are never heard", () => {
   const { consumer, output, decoder, pipeline, play } = audio();
   consumer.add(0, 0, 10);
@@ -139,7 +154,7 @@ test("decoder outputs in flight during a rewind are never heard", () => {
   pipeline.pump();
   decoder.finish();
   expect(play(250)).toBe("1");
-  expect(pipeline.counters).toEqual({ decoded: 20, concealed: 0, stale: 10, errors: 0 });
+  expect(pipeline.counters).toEqual({ decoded: 20, concealed: 0, stale: 10, late: 0, errors: 0 });
   expect(pipeline.generation).toBe(1);
   expect(decoder.log.filter((line) => line === "reset")).toHaveLength(1);
   expect(output.counters.staleMs).toBe(0);

@@ -71,6 +71,8 @@ export interface PipelineCounters {
   readonly concealed: number;
   /** Decoder outputs dropped because a rewind made them stale. */
   readonly stale: number;
+  /** Packets so late that they were not decoded. */
+  readonly late: number;
   /** Packets the decoder refused. */
   readonly errors: number;
 }
@@ -126,6 +128,7 @@ export class AudioPipeline {
   #decoded = 0;
   #concealed = 0;
   #stale = 0;
+  #late = 0;
   #errors = 0;
 
   constructor(options: AudioPipelineOptions) {
@@ -150,7 +153,8 @@ export class AudioPipeline {
   }
 
   get counters(): PipelineCounters {
-    return { decoded: this.#decoded, concealed: this.#concealed, stale: this.#stale, errors: this.#errors };
+    const decoded = { decoded: this.#decoded, concealed: this.#concealed };
+    return { ...decoded, stale: this.#stale, late: this.#late, errors: this.#errors };
   }
 
   /** The rewinds applied since the last call. */
@@ -278,6 +282,7 @@ export class AudioPipeline {
     const isLost = before !== undefined && sequence > before.sequence + 1;
     const lead = this.#output.arrive(timestamp, hole > 0 && !isLost);
     if (lead < -TOO_LATE) {
+      this.#late++;
       this.#end = undefined;
       return;
     }

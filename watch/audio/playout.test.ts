@@ -290,6 +290,15 @@ test("the last packet after an underrun plays although no more audio comes", () 
   ]);
 });
 
+test("audio that comes behind what was heard is not played, and counted", () => {
+  const bench = new Bench({ jitterMs: 40 });
+  for (let at = 0; at < 400; at += PACKET_MS) if (at !== 200) bench.packet(at, at);
+  bench.packet(300, 200);
+  bench.runTo(1000);
+  expect(bench.heardMs(0)).toBeCloseTo(380, 0);
+  expect(bench.playout.counters).toMatchObject({ lateMs: 20, recoveries: 0 });
+});
+
 test("a playhead past the last audio heard goes back for no audio of a live broadcast", () => {
   const bench = new Bench({ jitterMs: 80 });
   bench.playout.setLive(true);

@@ -38,6 +38,8 @@ export interface PlayoutCounters extends PlaybackCounters, RingCounters {
   readonly staleMs: number;
   /** Milliseconds of audio skipped to catch up with a live broadcast. */
   readonly skippedMs: number;
+  /** Milliseconds of audio that came too late to be played. */
+  readonly lateMs: number;
 }
 
 /** After this long without audio, none is audible. */
@@ -151,6 +153,7 @@ export class Playout {
       playedMs: millisecondsIn(this.#playedFrames),
       staleMs: millisecondsIn(this.#staleFrames),
       skippedMs: millisecondsIn(this.#catchUp.skippedFrames),
+      lateMs: millisecondsIn(this.#ring.counters.lateFrames),
     };
   }
 

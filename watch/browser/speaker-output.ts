@@ -23,6 +23,7 @@ const NO_COUNTERS: PlayoutCounters = {
   playedMs: 0,
   staleMs: 0,
   skippedMs: 0,
+  lateMs: 0,
 };
 
 /**
