@@ -1,5 +1,5 @@
 import type { Publisher } from "../../publisher/index.js";
-import type { AudioSink } from "../../watch/index.js";
+import type { AudioSink, Listener } from "../../watch/index.js";
 import { tone, until } from "./stage.js";
 
 /** Samples that are judged together: a millisecond. */
@@ -50,12 +50,23 @@ export class Ear implements AudioSink {
   async close(): Promise<void> {}
 }
 
+/** What a busy machine made of the sound so far. */
+export interface Holes {
+  readonly stretches: number;
+  readonly underruns: number;
+}
+
+export function holesIn(ear: Ear, listener: Listener): Holes {
+  return { stretches: ear.stretches, underruns: listener.stats().underruns };
+}
+
 /**
- * How exact a heard position is, in milliseconds, with a number of stretches of sound: at each hole between two of them
- * fades of 5 ms count as audible. Holes excuse no more than a few of those.
+ * How exact a position is that was heard between the two, in milliseconds: at each hole fades of 5 ms count as audible,
+ * also where it is too short for silence between them. Holes excuse no more than a few of those.
  */
-export function exactMs(stretches: number): number {
-  return Math.min(60, 25 + 10 * Math.max(0, stretches - 1));
+export function exactMs(before: Holes, after: Holes): number {
+  const holes = Math.max(0, after.stretches - before.stretches - 1, after.underruns - before.underruns);
+  return Math.min(60, 25 + 10 * holes);
 }
 
 /** Has a publisher say something short until it is heard: from then on nothing that it says is missed. */
