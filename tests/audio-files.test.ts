@@ -241,6 +241,13 @@ test("a file without audio plays nothing and causes a warning; a LIST chunk does
   }
 });
 
+test("a stream without a byte plays nothing and causes a warning", async () => {
+  for (const loop of [false, true]) {
+    const heard = await hear({ pcm: cut(new Uint8Array(0)), loop });
+    expect(heard).toMatchObject({ frames: 0, warnings: [expect.stringMatching(/^The audio of .+ ended before/)] });
+  }
+});
+
 test("a damaged header is refused in a sentence with the field", async () => {
   for (const [bytes, reason] of [
     [Buffer.alloc(0), "is empty"],

@@ -126,7 +126,7 @@ async function openBytes(
   reader.keep(MAX_HEAD_BYTES);
   const head = await reader.peek(HEAD_BYTES);
   const raw = rawOf(head);
-  if (raw !== undefined) return openRaw(reader, raw);
+  if (raw !== undefined) return openRaw(reader, raw, head.length === 0);
   if (head.length === 0) throw new MediaError("WAV_INVALID", `The audio file ${name} is empty.`);
   const isRiff = isWave(head) || fourCharacters(head, 0) === "RIFF";
   const wav = isRiff ? await openWav(reader, { name, size: input.size }) : undefined;
@@ -160,10 +160,11 @@ function layoutOf({ sampleRate, channels, channelMask }: WavFormat): ChannelLayo
   return { rate: sampleRate, channels, mask: channelMask };
 }
 
-function openRaw(reader: ByteReader, raw: RawFormat): AudioReading {
+function openRaw(reader: ByteReader, raw: RawFormat, isEmpty: boolean): AudioReading {
   const bytes = reader.rest();
   const samples = decodeSamples(bytes, raw, { isWhole: true });
-  return { rate: raw.rate, channels: raw.channels, samples, warnings: [], close: () => {} };
+  const warnings = isEmpty ? [`The audio of ${raw.name} ended before its first byte.`] : [];
+  return { rate: raw.rate, channels: raw.channels, samples, warnings, close: () => {} };
 }
 
 /** Signatures at offset 0, 4 or 8. A stream of samples begins with one only by a chance of 1 in 2^32. */
