@@ -99,9 +99,14 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
       return 2;
     }
     const failure = describeFailure(error);
-    terminal.error(`unsay: ${hideTokens(failure.message)} (${failure.code})\n`);
+    terminal.error(`unsay: ${onOneLine(failure.message)} (${failure.code})\n`);
     return failure.exitCode;
   }
+}
+
+/** A sentence for a terminal: names in it, also those of peers, may hold characters that steer one. */
+function onOneLine(sentence: string): string {
+  return hideTokens(sentence).replace(/[\p{Cc}\p{Cf}]/gu, "\uFFFD");
 }
 
 /** Help about a command that does not exist gets the sentence of that command instead of the list of all. */
@@ -180,7 +185,7 @@ async function runCommand(
     logger,
     status: terminal.status ?? new StatusLine({ write: (text) => terminal.error(text) }),
     print: (line) => terminal.out(`${line}\n`),
-    notice: (sentence) => terminal.error(`unsay: ${hideTokens(sentence)}\n`),
+    notice: (sentence) => terminal.error(`unsay: ${onOneLine(sentence)}\n`),
   };
   try {
     return await definition.run(config, context);

@@ -203,6 +203,11 @@ test("a command that finds no relay or no publisher within its own time limit en
   const wrong: Wrong[] = [
     [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
     [["watch", open, "--seconds", "2", "--broadcast", "missing"], 1, /No publisher of missing\.hang at .*NO_BROADCAST/],
+    [
+      ["watch", open, "--seconds", "2", "--broadcast", "a\u001b[31m\u202eb"],
+      1,
+      /No publisher of a\uFFFD\[31m\uFFFDb\.hang at/,
+    ],
     [["control", DEAD, "interrupt", "--timeout-ms", "2500"], 1, /nothing listens on that port/],
     [["control", open, "interrupt", "--timeout-ms", "4000"], 1, /No publisher of demo .*\(CONTROL_TIMEOUT\)/],
   ];
