@@ -100,6 +100,7 @@ export class Loop implements ControlTarget {
   turn(): void {
     const { clock, events, renderer, interrupts, uplink, controls, sender, listeners } = this.#parts;
     for (const event of events.take()) this.#follow(event);
+    interrupts.turn();
     this.#announceListeners();
     if (!this.#isReady) return;
     for (const event of renderer.take()) this.#rendered(event);
@@ -181,10 +182,12 @@ export class Loop implements ControlTarget {
   }
 
   async #end(): Promise<void> {
-    const { uplink, renderer, voice, audioTrack, video, controls } = this.#parts;
+    const { uplink, renderer, voice, audioTrack, video, controls, listeners, playback } = this.#parts;
     this.#isClosing = true;
     this.#become("closed");
     uplink.close();
+    // No report comes any more: interrupts end with what is known.
+    for (const reports of [listeners, playback]) reports.reset();
     renderer.close();
     voice.close();
     audioTrack.close();
@@ -216,8 +219,8 @@ export class Loop implements ControlTarget {
   }
 
   #announceListeners(): void {
-    const { clock, playback, listeners, uplink } = this.#parts;
-    const count = playback.count(clock());
+    const { playback, listeners, uplink } = this.#parts;
+    const { count } = playback;
     const playing = count > 0 && listeners.playing;
     const silent = count === 0 && uplink.wanted;
     const before = this.#listeners;

@@ -59,6 +59,8 @@ interface Waiter {
   readonly rewinds: number;
   readonly limitMs: number;
   readonly resolve: () => void;
+  /** How much longer it waits. */
+  left: number;
   /** Time of the last report. */
   heardAt: number;
 }
@@ -231,8 +233,9 @@ export class Listeners {
   }
 
   /**
-   * Waits until every listener of the last aggregate has reported a rewind after this call, at most `limitMs`. A
-   * listener without a report gets the projection of its playhead at the call, never beyond what it had received.
+   * Waits until every listener of the last aggregate has reported a rewind after this call, at most `limitMs`, which
+   * {@link pass} counts. A listener without a report gets the projection of its playhead at the call, never beyond what
+   * it had received.
    */
   async heard(limitMs: number): Promise<HeardListener[]> {
     const now = this.#clock();
@@ -249,6 +252,14 @@ export class Listeners {
     );
   }
 
+  /** Lets time pass for the calls that wait for reports, and ends the waits that have lasted long enough. */
+  pass(time: Microseconds): void {
+    for (const waiter of this.#waiters) {
+      waiter.left -= time;
+      if (waiter.left <= 0) waiter.resolve();
+    }
+  }
+
   #interrupted(listener: ListedListener, now: Microseconds): Interrupted {
     const { session, playhead, discontinuity } = listener;
     const run = this.playing ? now - this.#playheadAt : 0;
@@ -258,20 +269,19 @@ export class Listeners {
     return { discontinuity, expected, projected: microseconds(Math.min(playhead + run, limit)) };
   }
 
-  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt">): Promise<void> {
+  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt" | "left">): Promise<void> {
     const [oldest] = this.#waiters;
     if (this.#waiters.size >= MAX_WAITERS) oldest?.resolve();
     await new Promise<void>((resolve) => {
       const waiter: Waiter = {
         ...waiting,
         heardAt: Number.POSITIVE_INFINITY,
+        left: fromMilliseconds(waiting.limitMs),
         resolve: () => {
-          clearTimeout(timer);
           this.#waiters.delete(waiter);
           resolve();
         },
       };
-      const timer = setTimeout(waiter.resolve, waiting.limitMs);
       this.#waiters.add(waiter);
     });
   }

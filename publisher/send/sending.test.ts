@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 import { Listeners } from "./listeners.js";
@@ -121,13 +121,8 @@ describe("Listeners", () => {
   const relay = {};
 
   beforeEach(() => {
-    vi.useFakeTimers();
     now = 1000;
     id = 0;
-  });
-
-  afterEach(() => {
-    vi.useRealTimers();
   });
 
   function aggregate(
@@ -223,7 +218,8 @@ describe("Listeners", () => {
       aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, ...before.slice(1)]),
       relay,
     );
-    await vi.advanceTimersByTimeAsync(1000);
+    listeners.pass(ms(999));
+    listeners.pass(ms(1));
     expect(await heard).toEqual([
       { session: 1, heardUntil: ms(5080), measured: true },
       { session: 2, heardUntil: ms(5150), measured: false },
@@ -278,7 +274,8 @@ describe("Listeners", () => {
     // A listener that got only the later of two has applied one.
     const both = [listeners.heard(1000), listeners.heard(1000)];
     listeners.observe(aggregate([{ session: 1, playheadMs: 5200, discontinuity: 3, heardMs: 5210 }]), relay);
-    await vi.advanceTimersByTimeAsync(1000);
+    listeners.pass(ms(999));
+    listeners.pass(ms(1));
     for (const heard of await Promise.all(both))
       expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
   });

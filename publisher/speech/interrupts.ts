@@ -68,6 +68,8 @@ export interface InterruptsOptions {
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
+/** A turn that comes later finds a process that stood still, with reports that it has not read. */
+const STANDSTILL = fromMilliseconds(50);
 const SAMPLES_PER_MS = 48;
 /** Audio that starts later than this behind a playhead is not audible before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
@@ -85,10 +87,27 @@ export class Interrupts implements SpeechControl {
   #wanted = false;
   /** Result of the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
+  #turnedAt: Microseconds;
+  /** When the last report arrived, and how long the process has stood still since. */
+  #arrival = 0;
+  #stood = 0;
 
   constructor(options: InterruptsOptions) {
     this.#options = options;
     this.#heardLimitMs = options.heardLimitMs ?? HEARD_LIMIT_MS;
+    this.#turnedAt = options.clock();
+  }
+
+  /** A turn of the publisher: time passes for what waits for reports, but not while the process stood still. */
+  turn(): void {
+    const { clock, listeners, playback } = this.#options;
+    const now = clock();
+    const since = now - this.#turnedAt;
+    const passed = microseconds(Math.min(since, STANDSTILL));
+    this.#turnedAt = now;
+    this.#stood = playback.arrival === this.#arrival ? this.#stood + since - passed : 0;
+    this.#arrival = playback.arrival;
+    for (const reports of [listeners, playback]) reports.pass(passed);
   }
 
   /**
@@ -103,8 +122,9 @@ export class Interrupts implements SpeechControl {
     const reported = playback.playheads(now);
     const { speeches } = renderer;
     speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
-    // A projected playhead advances even while a listener waits for audio.
-    const passed = deadlines.passed(now) - (reported === undefined ? 0 : fromMilliseconds(UNREPORTED_MS));
+    // A projected playhead advances even while a listener waits for audio, or this process stands still.
+    const unread = fromMilliseconds(UNREPORTED_MS) + this.#stood;
+    const passed = deadlines.passed(now) - (reported === undefined ? 0 : unread);
     speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
   }
 
@@ -306,7 +326,7 @@ export class Interrupts implements SpeechControl {
   // may hear more than it reported last.
   async #played(end: Microseconds): Promise<HeardListener[]> {
     const { playback, clock } = this.#options;
-    await playback.reached(end, UNREPORTED_MS);
+    await playback.reached(end, fromMilliseconds(UNREPORTED_MS));
     const reported = playback.playheads(clock())?.listeners ?? [];
     return reported.map(({ id, playhead }) => ({
       session: id,

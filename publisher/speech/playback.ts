@@ -1,4 +1,4 @@
-import { fromMilliseconds, fromSeconds, guard, type Microseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 
 /** Position of one listener on the broadcast's timeline. */
@@ -28,9 +28,11 @@ interface Rewind {
 interface Waiter {
   readonly to: Microseconds;
   readonly resolve: () => void;
+  /** How much longer it waits. */
+  left: number;
 }
 
-/** After this long without an aggregate, no listener is known. */
+/** After this long without an aggregate, no listener is known: time in which the process stood still does not count. */
 const SILENCE = fromSeconds(3);
 /** A listener may count several rewinds as one: after this time its playhead counts as on the new timeline. */
 const APPLIED = fromSeconds(1);
@@ -48,6 +50,7 @@ const ALL = -1;
 export class Playback {
   #last: Aggregate | undefined;
   #arrival = 0;
+  #silence = 0;
   #audible: number = Number.POSITIVE_INFINITY;
   #rewinds: readonly Rewind[] = [];
   readonly #waiters = new Set<Waiter>();
@@ -59,6 +62,7 @@ export class Playback {
   ): void {
     this.#last = aggregate;
     this.#arrival = now;
+    this.#silence = 0;
     this.#audible = audible ?? Number.POSITIVE_INFINITY;
     const counts = countsOf(aggregate);
     this.#rewinds = this.#rewinds.filter(
@@ -87,15 +91,26 @@ export class Playback {
     return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));
   }
 
-  /** Resolves once the earliest listener reports `to`, or when none is left, or after `limitMs`. */
-  async reached(to: Microseconds, limitMs: number): Promise<void> {
+  /** When the last aggregate arrived. */
+  get arrival(): number {
+    return this.#arrival;
+  }
+
+  /** Resolves once the earliest listener reports `to`, or when none is left, or once `limit` has passed. */
+  async reached(to: Microseconds, limit: Microseconds): Promise<void> {
     if (this.#last === undefined || this.#last.listeners === 0) return;
     await new Promise<void>((resolve) => {
-      const end = guard("publisher.playback", () => this.#end(waiter));
-      const timer = setTimeout(end, limitMs);
-      const waiter = { to, resolve: () => resolve(clearTimeout(timer)) };
-      this.#waiters.add(waiter);
+      this.#waiters.add({ to, resolve, left: limit });
     });
+  }
+
+  /** Lets time pass for the calls that wait for reports, and ends the waits that have lasted long enough. */
+  pass(time: Microseconds): void {
+    this.#silence += time;
+    for (const waiter of this.#waiters) {
+      waiter.left -= time;
+      if (waiter.left <= 0) this.#end(waiter);
+    }
   }
 
   /** Forgets all listeners: a new session, perhaps to another relay. */
@@ -105,14 +120,15 @@ export class Playback {
     for (const waiter of this.#waiters) this.#end(waiter);
   }
 
-  count(now: Microseconds): number {
-    return now - this.#arrival > SILENCE ? 0 : (this.#last?.listeners ?? 0);
+  /** Listeners that report. */
+  get count(): number {
+    return this.#silence > SILENCE ? 0 : (this.#last?.listeners ?? 0);
   }
 
   /** The listeners' last reports; undefined without any. */
   playheads(now: Microseconds): Playheads | undefined {
     const last = this.#last;
-    if (last === undefined || this.count(now) === 0) return undefined;
+    if (last === undefined || this.count === 0) return undefined;
     const counts = countsOf(last);
     const limited = (id: number, playhead: number): Microseconds => {
       const count = counts.get(id);

@@ -89,8 +89,6 @@ export class SpeechPlay {
     this.stage.unreported = false;
     const isOpen = () => this.said.some(({ ends }) => ends.length === 0);
     for (let i = 0; i < 60 && isOpen(); i++) {
-      // A report that never comes is awaited for a second by the real clock.
-      if (i === 40) await new Promise((resolve) => setTimeout(resolve, 1100));
       for (const { speech } of this.said) if (speech.phase === "paused") this.#add(speech.resume(), speech);
       await this.stage.runTo(this.stage.now + 300);
     }

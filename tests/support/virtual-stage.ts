@@ -13,10 +13,11 @@ import { Renderer, type SayOptions } from "../../publisher/speech/renderer.js";
 import type { Speech } from "../../publisher/speech/speech.js";
 import { AudioTrack } from "../../publisher/tracks/audio-track.js";
 import { type Knobs, knobsSchema } from "../../publisher/tracks/mixer.js";
+import type { AudioEncoder } from "../../publisher/tracks/opus.js";
 import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
 import { VoiceTrack } from "../../publisher/tracks/voice-track.js";
 import { Wake } from "../../publisher/wake.js";
-import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
+import { AudioPipeline, type AudioPipelineOptions } from "../../watch/audio/audio-pipeline.js";
 import { Playout } from "../../watch/audio/playout.js";
 import { QUANTUM_FRAMES } from "../../watch/audio/samples.js";
 import { openPcm } from "../../watch/decoders/pcm.js";
@@ -95,6 +96,8 @@ export interface VirtualStageOptions {
   readonly heardEvery?: number;
   /** Takes the values of the samples heard, in place of {@link VirtualStage.heard}. */
   readonly heard?: (values: Float32Array) => void;
+  /** Default PCM, so that every sample heard can be traced to the source. */
+  readonly codec?: { readonly encoder: AudioEncoder; readonly openDecoder: AudioPipelineOptions["openDecoder"] };
 }
 
 /**
@@ -121,7 +124,7 @@ export class VirtualStage {
   /** The relay's process stands still while this is true, with all that is on its way to either side. */
   relayStopped = false;
   readonly sources: CountingSource[] = [];
-  readonly #options: Required<Omit<VirtualStageOptions, "heard">> & Pick<VirtualStageOptions, "heard">;
+  readonly #options: Required<Omit<VirtualStageOptions, "heard" | "codec">> & Pick<VirtualStageOptions, "heard">;
   readonly #deadlines: Deadlines;
   readonly #wake = new Wake();
   readonly #sender: Sender;
@@ -176,7 +179,7 @@ export class VirtualStage {
       rewindBy: "group",
       knobs: knobsSchema.parse({}),
     });
-    this.audioTrack.setEncoders(new PcmEncoder({ channels: 1, frameMs }), undefined);
+    this.audioTrack.setEncoders(options.codec?.encoder ?? new PcmEncoder({ channels: 1, frameMs }), undefined);
     this.renderer = new Renderer({
       mode,
       channels: 1,
@@ -239,7 +242,7 @@ export class VirtualStage {
     });
     this.#pipeline = new AudioPipeline({
       consumer: this.#consumer,
-      openDecoder: openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),
+      openDecoder: options.codec?.openDecoder ?? openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),
       output: this.playout,
     });
   }
@@ -315,6 +318,7 @@ export class VirtualStage {
       if (!reading || this.renderer.reading) break;
     }
     this.#turn();
+    this.interrupts.turn();
     this.interrupts.follow(true);
   }
 

@@ -284,6 +284,25 @@ test("a listener that stopped reporting before the end of a speech is not measur
   expect((await after).perListener.map(({ measured }) => measured)).toEqual([true]);
 });
 
+test("a publisher that stood still reads the reports that came meanwhile before it judges by the clock", async () => {
+  const stage = new VirtualStage({ aheadMs: 2000 });
+  const standStill = async (ms: number) => {
+    stage.publisherStopped = true;
+    await stage.runTo(stage.now + ms);
+    stage.publisherStopped = false;
+  };
+  const speech = stage.say(whole(1000));
+  await stage.runTo(700);
+  await standStill(3500);
+  expect(await result(stage, speech.done)).toMatchObject({ outcome: "finished", heardMs: 1000, measured: true });
+  const other = stage.say(whole(3000));
+  await settled(stage, 1000);
+  const interruption = stage.interrupt();
+  await standStill(1500);
+  expect(await result(stage, other.done)).toMatchObject({ outcome: "interrupted", measured: true });
+  expect((await interruption).perListener).toMatchObject([{ measured: true }]);
+});
+
 test("a knob changed just after a reply or a resume began repeats next to nothing, whatever the path", async () => {
   for (const transitMs of [2, 20, 120])
     for (const isResumed of [false, true]) {
