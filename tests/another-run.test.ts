@@ -62,6 +62,8 @@ test("a listener hears a new run that replaces another in the same broadcast, un
     say(first, 9830);
     await expect.poll(() => listener.stats().playedMs).toBeGreaterThan(490);
     first.close();
+    // Before the listener can subscribe again, the relay must know that this track has ended.
+    await expect.poll(() => first.used.peek()).toBe(false);
     broadcast.removeTrack("audio");
     const second = openTrack();
     publishCatalog("two");

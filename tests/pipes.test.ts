@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { openAudio, Publisher, Relay } from "../src/index.js";
-import { UnsayProcess, unsay } from "./support/command-line.js";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Listener, openAudio, Publisher, Relay, WavSink } from "../src/index.js";
+import { UnsayProcess } from "./support/command-line.js";
 import { compiledPath } from "./support/compile.js";
 import { waveFile } from "./support/wave-file.js";
 
@@ -47,7 +47,7 @@ function toneOf(path: string): { readonly level: number; readonly clipped: numbe
   return { level: loud[Math.floor(0.95 * loud.length)] ?? 0, clipped };
 }
 
-test("a recording is complete after a hangup and after the process was killed", async () => {
+test.concurrent("a recording is complete after a hangup and after the process was killed", async () => {
   const signals = ["SIGHUP", "SIGKILL"] as const;
   await Promise.all(
     signals.map(async (signal) => {
@@ -61,7 +61,7 @@ test("a recording is complete after a hangup and after the process was killed", 
   );
 });
 
-test("a reader that leaves ends a command quietly, and a full disk ends it with a sentence", async () => {
+test.concurrent("a reader that leaves ends a command quietly, and a full disk ends it with a sentence", async () => {
   const path = join(folder, "head.wav");
   const watcher = new UnsayProcess(["watch", url, "--wav", path, "--json"]);
   const raw = new UnsayProcess(["watch", url, "--stdout"]);
@@ -88,7 +88,7 @@ test("a reader that leaves ends a command quietly, and a full disk ends it with 
   expect(error).toMatch(/Standard output cannot be written: .*no space left on device.* \(OUTPUT_FAILED\)\n$/);
 });
 
-test("a load run that is interrupted prints its measurements so far", async () => {
+test.concurrent("a load run that is interrupted prints its measurements so far", async ({ expect, onTestFinished }) => {
   const loaded = new Relay({ port: 0 });
   onTestFinished(() => loaded.close());
   const { port } = await loaded.listen();
@@ -109,43 +109,61 @@ test("a load run that is interrupted prints its measurements so far", async () =
   expect(bench.out).toMatch(/2 joined, 0 failed.*stopped early/s);
 });
 
-test("a WAV file arrives through standard input, /dev/stdin and a process substitution alike", async () => {
-  const path = join(folder, "said.wav");
-  // As a recorder writes it into a pipe: 2 GiB, of which four seconds come.
-  const tone = Float32Array.from({ length: 4 * 44_100 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 440 * i) / 44_100));
-  writeFileSync(path, waveFile({ channels: [tone], rate: 44_100, size: 0x80000000 }));
-  const unsayPublish = `${process.execPath} ${compiledPath("src/cli.ts")} publish --url ${url} --bypass`;
-  const ways = [
-    `cat ${path} | ${unsayPublish} -`,
-    `${unsayPublish} /dev/stdin < ${path}`,
+/** Seconds of a tone as a recorder writes them into a pipe: with a header of 2 GiB. */
+function recorded(seconds: number): Uint8Array {
+  const tone = Float32Array.from({ length: seconds * 44_100 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * i) / 100));
+  return waveFile({ channels: [tone], rate: 44_100, size: 0x80000000 });
+}
+
+test.concurrent("a WAV file arrives through standard input, /dev/stdin and a process substitution alike", async ({
+  expect,
+  onTestFinished,
+}) => {
+  const [path, long] = [join(folder, "said.wav"), join(folder, "long.wav")];
+  const bytes = recorded(3);
+  writeFileSync(path, bytes);
+  writeFileSync(long, Buffer.concat([bytes, ...Array.from({ length: 19 }, () => bytes.subarray(44))]));
+  const head = 20_000;
+  const publish = `${process.execPath} ${compiledPath("src/cli.ts")} publish --url ${url} --bypass`;
+  // However long its listener takes to come, it misses nothing: the rest of the tone waits for it.
+  const piped = (go: string) =>
+    `{ head -c ${head} ${path}; while [ -e ${path} -a ! -e ${go} ]; do sleep 0.05; done; tail -c +${head + 1} ${path}; }`;
+  const ways: readonly ((go: string) => string)[] = [
+    // By itself, standard input is live: what came late would be left out.
+    (go) => `${piped(go)} | ${publish} - --mode ahead`,
     // Node gives a child a socket, which can't be opened by a path.
-    `${unsayPublish} /dev/stdin`,
-    `${unsayPublish} <(cat ${path})`,
+    () => `exec ${publish} /dev/stdin`,
+    (go) => `exec ${publish} <(${piped(go)})`,
+    // A file can't wait for its listener: it is longer than any listener takes.
+    () => `exec ${publish} /dev/stdin < ${long}`,
   ];
   await Promise.all(
-    ways.map(async (way, index) => {
+    ways.map(async (make, index) => {
+      const isFile = index === ways.length - 1;
       const broadcast = `way-${index}`;
-      const heard = join(folder, `${broadcast}.wav`);
-      const over = new AbortController();
-      // It waits for its publisher.
-      const listener = ["watch", url, "--broadcast", broadcast, "--wav", heard, "--timeout-ms", "120000"];
-      const listening = unsay(listener, { signal: over.signal });
-      // The publisher of the tests above has a session, too.
-      await expect.poll(() => relay.stats().sessions).toBeGreaterThan(ways.length);
+      const [heard, go] = [join(folder, `${broadcast}.wav`), join(folder, `${broadcast}.go`)];
+      const way = make(go);
+      const sink = new WavSink({ path: heard });
+      const listener = new Listener({ url, broadcast, sink, timeoutMs: 120_000 });
       const child = spawn("/bin/bash", ["-c", `${way} --broadcast ${broadcast}`], {
         stdio: ["pipe", "pipe", "pipe"],
       });
-      child.stdin.on("error", () => {}).end(readFileSync(path));
+      onTestFinished(() => void child.kill("SIGKILL"));
+      child.stdin.on("error", () => {}).write(bytes.subarray(0, head));
       const ended = once(child, "exit");
       let error = "";
       child.stderr.on("data", (data) => {
         error += data;
       });
+      await expect.poll(() => listener.stats().state, { message: way }).toMatch(/^(?:ready|playing)$/);
+      writeFileSync(go, "");
+      child.stdin.end(bytes.subarray(head));
+      await expect.poll(() => listener.stats().playedMs, { message: way }).toBeGreaterThan(500);
+      if (isFile) child.kill("SIGINT");
       expect((await ended)[0], way + error).toBe(0);
-      over.abort();
-      await listening;
+      await listener.close();
       // A file shows at once how much it holds; a pipe may go on.
-      expect(error, way).toMatch(index === 1 ? /^unsay: .*claims 2147483648 bytes of audio and holds 352800/ : /^$/);
+      expect(error, way).toMatch(isFile ? /^unsay: .*claims 2147483648 bytes of audio and holds 5292000/ : /^$/);
       const { level, clipped } = toneOf(heard);
       expect(level, way).toBeGreaterThan(0.4);
       expect(level, way).toBeLessThan(0.6);

@@ -13,9 +13,16 @@ import {
   RewindConsumer,
 } from "../container/index.js";
 import { broadcastHash, encodeAggregate } from "../flow/report/index.js";
-import { type AudioSource, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
+import {
+  type AudioSource,
+  openSource,
+  Publisher,
+  type PublisherAblation,
+  type PublisherOptions,
+} from "../publisher/index.js";
 import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
-import { endOf, Stage, say, tone, until } from "./support/stage.js";
+import { endlessSine } from "./support/signal.js";
+import { endOf, PATIENT, Stage, say, tone, until } from "./support/stage.js";
 
 /** Groups come on streams of their own and may overtake each other. */
 const PATIENCE = fromMilliseconds(300);
@@ -42,6 +49,7 @@ class Ear {
   #server: SessionServer;
   #consumer = new RewindConsumer({ clock: monotonicClock, gap: PATIENCE });
   #aggregateId = 0;
+  #reporting: NodeJS.Timeout | undefined;
 
   constructor(server: SessionServer) {
     this.#server = server;
@@ -124,8 +132,18 @@ class Ear {
     }
   }
 
-  /** Reports one or more listeners' playheads as a relay does. */
-  report(
+  /** Reports one or more listeners' playheads as a relay does: ten times a second, until the next call or {@link hush}. */
+  report(...report: Parameters<Ear["send"]>): void {
+    this.hush();
+    this.send(...report);
+    this.#reporting = setInterval(() => this.send(...report), 100);
+  }
+
+  hush(): void {
+    clearInterval(this.#reporting);
+  }
+
+  send(
     listeners: { playhead: number; discontinuity?: number; heardUntil?: number; received?: number }[],
     { playing = true, ack }: { playing?: boolean; ack?: number } = {},
   ): void {
@@ -177,6 +195,7 @@ class Ear {
   }
 
   async close(): Promise<void> {
+    this.hush();
     await this.#server.close();
   }
 }
@@ -184,11 +203,12 @@ class Ear {
 async function setUp(
   stage: Stage,
   options: Partial<PublisherOptions> = {},
+  ablation: PublisherAblation = {},
 ): Promise<{ ear: Ear; publisher: Publisher }> {
   const certificate = await createCertificate();
   const ear = stage.use(new Ear(await listen({ backend: "quic", host: "127.0.0.1", port: 0, certificate })));
   const connect = { insecure: true, backends: ["quic" as const] };
-  return { ear, publisher: stage.publish(`https://127.0.0.1:${ear.port}`, { connect, ...options }) };
+  return { ear, publisher: stage.publish(`https://127.0.0.1:${ear.port}`, { connect, ...options }, ablation) };
 }
 
 function speech(seconds: number, hz = 440): Promise<AudioSource> {
@@ -208,7 +228,7 @@ function strength(samples: Float32Array, hz: number): number {
 
 test.concurrent("a publisher sends a source before it is due, as Opus that decodes to its audio", async () => {
   await using stage = new Stage();
-  const { ear, publisher } = await setUp(stage, { source: await speech(3), aheadMs: 2000 });
+  const { ear, publisher } = await setUp(stage, { source: await speech(60), aheadMs: 2000 });
   await until("two seconds", () => ear.received.length >= 110);
   const frames = ear.received.sort((a, b) => a.sequence - b.sequence).slice(0, 90);
   for (let i = 1; i < frames.length; i++) {
@@ -225,30 +245,36 @@ test.concurrent("a publisher sends a source before it is due, as Opus that decod
 
 test.concurrent("a publisher rewinds to the listeners' playhead at an interrupt, and sends silence there and then the reply", async () => {
   await using stage = new Stage();
-  const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 3000 });
+  const { ear, publisher } = await setUp(stage, { source: await speech(60), aheadMs: 3000 }, PATIENT);
   await until("three seconds ahead", () => ear.heard.length >= 140);
   const first = ear.heard[0]!.frame.timestamp;
   const playhead = first + 500_000;
+  const reportedAt = performance.now();
   ear.report([
     { playhead, received: first + 2_800_000 },
     { playhead: playhead + 200_000, received: first + 2_800_000 },
   ]);
   await until("listeners known", () => publisher.stats().listeners === 2);
   const interruption = publisher.interrupt();
+  const passedUs = (performance.now() - reportedAt) * 1000;
   const reply = say(publisher, await speech(0.5, 880));
   await until("the new epoch", () => epochOf(ear.last?.sequence ?? 0) === 1);
-  const opener = ear.heard.find(({ sequence }) => sequence === 65_536)!;
+  const isOpener = ({ sequence }: { readonly sequence: number }) => sequence === 65_536;
+  await until("its first group, as a stream and as a datagram", () =>
+    [ear.received, ear.datagrams].every((groups) => groups.some(isOpener)),
+  );
+  const opener = ear.received.find(isOpener)!;
   expect(opener.frame.payload.length).toBeLessThan(8);
-  expect(ear.datagrams.map(({ sequence }) => sequence)).toContain(65_536);
   ear.report([
     { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 40_000 },
     { playhead: opener.frame.timestamp, discontinuity: 1, heardUntil: playhead + 240_000 },
   ]);
   const { heardUntil, perListener, to, rewound } = await interruption;
+  ear.hush();
   expect(rewound).toBe(true);
   expect(to).toBe(opener.frame.timestamp);
   expect(to).toBeGreaterThanOrEqual(playhead);
-  expect(to).toBeLessThan(playhead + 400_000);
+  expect(to).toBeLessThan(playhead + passedUs + 300_000);
   expect(heardUntil).toBe(playhead + 40_000);
   expect(perListener).toEqual([
     { session: 1, heardUntil: playhead + 40_000, measured: true },
@@ -273,7 +299,7 @@ test.concurrent("a publisher resumes at the very sample of the cut, but not afte
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { aheadMs: 2000 });
   const spoken = say(publisher, await speech(4));
-  await until("two seconds ahead", () => ear.heard.length >= 90);
+  await until("it is heard", () => ear.heard.length >= 20);
   const { to } = await publisher.interrupt();
   expect(await spoken.done).toMatchObject({ outcome: "interrupted" });
   await until("silence", () => ear.last?.frame.timestamp === to);
@@ -310,12 +336,12 @@ test.concurrent("a publisher resumes at the very sample of the cut, but not afte
 
 test.concurrent("a publisher resumes where the first of its listeners fell silent, and keeps speeches queued meanwhile", async () => {
   await using stage = new Stage();
-  const { ear, publisher } = await setUp(stage, { aheadMs: 2000, codec: "pcm" });
+  const { ear, publisher } = await setUp(stage, { aheadMs: 2000, codec: "pcm" }, PATIENT);
   // Every sample says where it is in the source.
   const length = 4 * 48_000;
   const samples = Float32Array.from({ length }, (_, i) => (0.9 * (i + 1)) / length);
   say(publisher, await openSource({ samples }));
-  await until("two seconds ahead", () => ear.heard.length >= 90);
+  await until("it is heard", () => ear.heard.length >= 60);
   const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
   const silent = [{ playhead: first + 300_000, received: first + 2_000_000 }, { playhead: first + 400_000 }];
   ear.report(silent);
@@ -336,6 +362,7 @@ test.concurrent("a publisher resumes where the first of its listeners fell silen
   ]);
   expect((await interruption).heardUntil).toBe(heard);
   expect(await again).toEqual(await interruption);
+  ear.hush();
   await publisher.drained();
   const { frontierUs } = publisher.stats();
   await until("all of it has come", () => (ear.last?.frame.timestamp ?? 0) >= frontierUs - 20_000);
@@ -422,27 +449,38 @@ test.concurrent("a publisher sends its lead again when a knob changes, from just
 test.concurrent("a publisher mixes the denoised and raw audio of its lead again without running the network again", async () => {
   await using stage = new Stage();
   const model = fileURLToPath(new URL("../publisher/denoise/fixtures/tiny.onnx", import.meta.url));
-  const { ear, publisher } = await setUp(stage, { source: await speech(4), aheadMs: 5000, model });
-  // A machine that is too slow passes audio through.
-  const rendered = () => publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
-  await until("all of it rendered and sent", () => ear.heard.length >= 190 && rendered() >= 400);
-  const { denoisedHops } = publisher.stats();
-  expect(denoisedHops).toBeGreaterThan(0);
-  const decoder = await createDecoder({ channels: 1 });
-  const levels = (epoch: number) => {
-    const frames = ear.heard.filter(({ sequence }) => epochOf(sequence) === epoch);
-    const audio = Float32Array.from(frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
-    const starts = Array.from({ length: Math.min(17, Math.floor(audio.length / 9600) - 1) }, (_, i) => 4800 + 9600 * i);
-    return starts.map((from) => strength(audio.subarray(from, from + 9600), 440));
+  const sine = endlessSine(440);
+  let hopsRead = 0;
+  const read = async () => {
+    hopsRead += 2;
+    return sine.read();
   };
-  // What a busy machine passed through is as loud as the raw sound.
-  const denoised = Math.min(...levels(0));
+  const { ear, publisher } = await setUp(stage, { source: { ...sine, read }, aheadMs: 3000, model });
+  // A machine that is too slow passes audio through, which is as loud as the raw sound: then the next stretch counts.
+  let from = publisher.stats();
+  await until("a second was denoised without a break", () => {
+    const now = publisher.stats();
+    if (now.bleedMs > from.bleedMs) from = now;
+    return now.denoisedHops - from.denoisedHops >= 100;
+  });
+  const rendered = publisher.stats().denoisedHops + publisher.stats().bleedMs / 10;
+  await until("it was sent", () => ear.heard.length >= rendered / 2);
+  const decoder = await createDecoder({ channels: 1 });
+  const levels = (frames: readonly Heard[]) => {
+    const audio = Float32Array.from(frames.flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
+    const starts = Array.from({ length: Math.floor(audio.length / 9600) - 1 }, (_, i) => 4800 + 9600 * i);
+    return starts.map((at) => strength(audio.subarray(at, at + 9600), 440));
+  };
+  const denoised = Math.min(...levels(ear.heard.slice(Math.round(rendered / 2) - 60)));
   publisher.set({ strength: 0 });
-  await until("the raw sound", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 20);
-  const raw = levels(1)[0]!;
+  const again = () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1);
+  await until("the raw sound", () => again().length >= 25);
+  const raw = levels(again())[0]!;
   expect(raw).toBeGreaterThan(0.27);
   expect(denoised).toBeLessThan(raw * 0.95);
-  expect(publisher.stats().denoisedHops).toBe(denoisedHops);
+  // Whatever was rendered since, each hop that was read ran through the network once at most.
+  const { denoisedHops, bleedMs } = publisher.stats();
+  expect(denoisedHops + bleedMs / 10).toBeLessThanOrEqual(hopsRead);
   decoder.free();
 });
 

@@ -16,6 +16,8 @@ const FRAME_US = 40_000;
 const GROUP_FRAMES = 10;
 const AUDIO_US = 20_000;
 const AHEAD_US = 2_000_000;
+/** A cut lies on a sample, or half of one beside it. */
+const SAMPLE_US = 21;
 
 const relay = new Relay({
   port: 0,
@@ -165,7 +167,9 @@ for (const withAudio of [false, true]) {
       await page.goto(`${origin}/?broadcast=${name}`);
       await page.evaluate(`{
         globalThis.shown = [];
+        globalThis.flushes = [];
         const { canvas } = document.getElementById("watch");
+        document.getElementById("watch").addEventListener("rewind", ({ detail }) => flushes.push(detail.from));
         const look = () => {
           requestAnimationFrame(look);
           const [red, green, blue, alpha] = canvas.getContext("2d").getImageData(80, 48, 1, 1).data;
@@ -177,9 +181,12 @@ for (const withAudio of [false, true]) {
       }`);
       await page.click("#play");
       await expect.poll(async () => (await stats(page))?.imagesShown).toBeGreaterThan(20);
+      const cuts: number[] = [];
       for (let round = 1; round < COLOURS.length; round++) {
         await page.waitForTimeout(500);
-        publisher.rewind(microseconds((await stats(page)).playheadUs! + 60_000));
+        const cut = microseconds((await stats(page)).playheadUs! + 60_000);
+        cuts.push(cut);
+        publisher.rewind(cut);
         await expect.poll(async () => (await shown(page)).at(-1)).toBe(COLOURS[round]);
       }
       // 25 pictures a second were sent; where a busy machine draws too few of them, the next stretch counts.
@@ -196,7 +203,11 @@ for (const withAudio of [false, true]) {
       const isHeard = (ms: number) => (withAudio ? ms > 2000 : ms === 0);
       await expect.poll(async () => isHeard((await stats(page)).playedMs)).toBe(true);
       const after = await stats(page);
-      expect(after.discontinuities).toBe(COLOURS.length - 1);
+      // On a busy machine, later groups of a rewind may overtake its first one: that counts once more.
+      expect(after.discontinuities).toBeGreaterThanOrEqual(cuts.length);
+      // Nothing that the publisher did not take back was flushed.
+      const flushes: number[] = await page.evaluate("flushes");
+      expect(Math.min(...flushes, ...cuts)).toBeGreaterThanOrEqual(cuts[0]! - SAMPLE_US);
       expect(after.staleMs).toBe(0);
       expect(await shown(page)).toEqual(["none", ...COLOURS]);
     } finally {

@@ -23,7 +23,9 @@ async function open(limits: Partial<ConnectionLimits>) {
   cleanups.push(() => closeHttp(door.server));
   door.server.on("upgrade", (_, socket) => socket.write("HTTP/1.1 101 \r\n\r\n"));
   const dial = (first: string | Uint8Array): Socket => {
-    const socket = connect(portOf(door.server), "127.0.0.1", () => socket.write(first));
+    const socket = connect(portOf(door.server), "127.0.0.1");
+    // Before anything that a test writes, however long connecting takes.
+    socket.write(first);
     socket.on("error", () => {});
     cleanups.push(() => socket.destroy());
     return socket;

@@ -1,5 +1,5 @@
 import type { Publisher } from "../../publisher/index.js";
-import type { AudioSink, Listener } from "../../watch/index.js";
+import type { AudioSink } from "../../watch/index.js";
 import { tone, until } from "./stage.js";
 
 /** Samples that are judged together: a millisecond. */
@@ -7,15 +7,37 @@ const WINDOW = 48;
 /** Quieter than any test signal, louder than what a codec leaves of it. */
 const AUDIBLE = 0.02;
 
+/** {@link spoken} audio rises by this much, from this, in ten seconds of 16-bit samples. */
+const [RISE, FROM, LONGEST_MS] = [19_000, 12_000, 10_000];
+const FULL_SCALE = 32_768;
+/** A sample and the next but one, which a resampler made in the same way, differ by less, except in a fade. */
+const STEADY = 3 / FULL_SCALE;
+/** A fade takes 5 ms, which can't be read; one before a hole and one behind it. */
+const FADES_MS = 15;
+
+/** Audio as a text-to-speech service delivers it, 16-bit at 24 kHz: each sample says how far into ten seconds it lies. */
+export function spoken(ms: number, fromMs = 0): Int16Array {
+  return Int16Array.from({ length: ms * 24 }, (_, i) => FROM + ((fromMs + i / 24) * RISE) / LONGEST_MS);
+}
+
+/** Two places of {@link spoken} audio, one heard right after the other. */
+export interface Jump {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** What a listener's speaker let out, judged by its samples alone. */
 export class Ear implements AudioSink {
   #audible = 0;
   #silent = 1;
-  #stretches = 0;
   #peak = 0;
   #filled = 0;
+  /** The two samples before. */
+  #before: readonly [number, number] = [0, 0];
+  #reached = 0;
+  #jumps: Jump[] = [];
 
-  /** Milliseconds in which something could be heard. */
+  /** Milliseconds in which something could be heard. At each hole that a busy machine leaves, fades add a few. */
   get audibleMs(): number {
     return this.#audible;
   }
@@ -25,21 +47,29 @@ export class Ear implements AudioSink {
     return this.#silent;
   }
 
-  /**
-   * Stretches of sound between silences. Where a busy machine leaves a hole, the sound before it fades out and the sound
-   * behind it fades in: each stretch adds a few audible milliseconds that no speech has.
-   */
-  get stretches(): number {
-    return this.#stretches;
+  /** How far into {@link spoken} audio the last sample lies that no fade touches, in milliseconds. */
+  get reachedMs(): number {
+    return this.#reached;
+  }
+
+  /** Where {@link spoken} audio did not continue since {@link restart}: for one, where the machine stood still. */
+  get jumps(): readonly Jump[] {
+    return this.#jumps;
+  }
+
+  /** The next audio begins at its start. */
+  restart(): void {
+    this.#reached = 0;
+    this.#jumps = [];
   }
 
   write([samples]: readonly Float32Array[]): void {
     for (const sample of samples!) {
+      this.#read(sample);
       this.#peak = Math.max(this.#peak, Math.abs(sample));
       if (++this.#filled < WINDOW) continue;
       if (this.#peak > AUDIBLE) {
         this.#audible++;
-        if (this.#silent > 0) this.#stretches++;
         this.#silent = 0;
       } else this.#silent++;
       this.#peak = 0;
@@ -48,25 +78,16 @@ export class Ear implements AudioSink {
   }
 
   async close(): Promise<void> {}
-}
 
-/** What a busy machine made of the sound so far. */
-export interface Holes {
-  readonly stretches: number;
-  readonly underruns: number;
-}
-
-export function holesIn(ear: Ear, listener: Listener): Holes {
-  return { stretches: ear.stretches, underruns: listener.stats().underruns };
-}
-
-/**
- * How exact a position is that was heard between the two, in milliseconds: at each hole fades of 5 ms count as audible,
- * also where it is too short for silence between them. Holes excuse no more than a few of those.
- */
-export function exactMs(before: Holes, after: Holes): number {
-  const holes = Math.max(0, after.stretches - before.stretches - 1, after.underruns - before.underruns);
-  return Math.min(60, 25 + 10 * holes);
+  #read(sample: number): void {
+    const [one, other] = this.#before;
+    const isSteady = Math.abs(sample - one) < STEADY;
+    this.#before = [other, sample];
+    const place = ((sample * FULL_SCALE - FROM) / RISE) * LONGEST_MS;
+    if (!isSteady || place < 0) return;
+    if (Math.abs(place - this.#reached) > FADES_MS) this.#jumps.push({ fromMs: this.#reached, toMs: place });
+    this.#reached = place;
+  }
 }
 
 /** Has a publisher say something short until it is heard: from then on nothing that it says is missed. */
