@@ -40,8 +40,6 @@ export default defineConfig({
     hookTimeout: 180_000,
     expect: { poll: { timeout: 120_000 } },
     isolate: false,
-    // Of four whole runs without it one was green; the others each found another scenario to mend. It has to go.
-    retry: 1,
     sequence: { sequencer: LongestFirst },
     projects: [
       {

@@ -190,9 +190,11 @@ test("a test that runs beside others polls with the `expect` of its own context:
 });
 
 test("every test runs: none is skipped, singled out or given tries of its own", () => {
-  // `runIf` stays for what only some systems have. The one retry of all projects stands in vitest.config.ts.
+  // `runIf` stays for what only some systems have.
   const suspect = /\b(?:test|it|describe)(?:\.\w+)*\.(?:skip|only|todo|skipIf|fails)\b|\bretry:|^\s*it(?:\.\w+)*\(/m;
   const paths = all.filter((path) => path.endsWith(".test.ts"));
-  expect(paths.filter((path) => suspect.test(read(path)))).toEqual([]);
+  const runners = ["vitest.config.ts", "tests/stock/vitest.config.ts"];
+  expect([...paths, ...runners].filter((path) => suspect.test(read(path)))).toEqual([]);
+  for (const path of ["package.json", ".ci/run"]) expect(read(path)).not.toContain("--retry");
   expect(paths.length).toBeGreaterThan(100);
 });
