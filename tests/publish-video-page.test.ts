@@ -87,6 +87,8 @@ function steps(a: number, b: number, loop = PICTURES): number {
   return ((((b - a + loop / 2) % loop) + loop) % loop) - loop / 2;
 }
 
+const numbersOf = (pictures: readonly Shown[]) => pictures.map(({ number }) => number);
+
 /** From each picture to the next. */
 function stepsOf(pictures: readonly Shown[], loop = PICTURES): number[] {
   return pictures.slice(1).map(({ number }, index) => steps(pictures[index]!.number, number, loop));
@@ -149,7 +151,7 @@ for (const withAudio of [true, false]) {
         const behind = (to - timestamp) / FRAME_US;
         const halted = await standing(page, to, ({ number }) => {
           const after = steps(newest, number);
-          return after <= behind && after > behind - 2;
+          return after <= behind && after > behind - 1;
         });
         const since = halted.slice(before.length - 1);
         // What was on the screen already when the news came is replaced by the picture of the cut: no other comes between.
@@ -157,7 +159,7 @@ for (const withAudio of [true, false]) {
         expectForward([1, ...taken.slice(0, -1)]);
         expect(taken.at(-1) ?? 1).not.toBe(0);
         await page.waitForTimeout(500);
-        expect(await shown(page)).toEqual(halted);
+        expect(numbersOf(await shown(page))).toEqual(numbersOf(halted));
 
         // Only speeches have handles.
         expect(publisher.resume() !== undefined).toBe(withAudio);
