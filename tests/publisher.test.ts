@@ -49,7 +49,10 @@ class Ear {
   #broadcast: ReturnType<Awaited<ReturnType<typeof Connection.accept>>["consume"]> | undefined;
   #server: SessionServer;
   #turns = 0;
-  readonly #turning = setInterval(() => this.#turns++, TURN_MS);
+  readonly #turning = setInterval(() => {
+    this.#turns++;
+    this.#deliver();
+  }, TURN_MS);
   #consumer = this.#newConsumer();
   #aggregateId = 0;
   #reporting: NodeJS.Timeout | undefined;
@@ -129,8 +132,7 @@ class Ear {
           consumer.receive(sequence, decoded);
         }
         consumer.finish(sequence);
-        for (let next = consumer.read(); next; next = consumer.read())
-          this.heard.push({ ...next, at: monotonicClock() });
+        this.#deliver();
       })(group).catch(() => {});
     }
   }
@@ -200,6 +202,11 @@ class Ear {
   // It waits by turns of this process: one that stood still has not read yet what came meanwhile.
   #newConsumer(): RewindConsumer {
     return new RewindConsumer({ clock: () => fromMilliseconds(this.#turns * TURN_MS), gap: PATIENCE });
+  }
+
+  #deliver(): void {
+    for (let next = this.#consumer.read(); next; next = this.#consumer.read())
+      this.heard.push({ ...next, at: monotonicClock() });
   }
 
   async close(): Promise<void> {
