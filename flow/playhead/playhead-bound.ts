@@ -6,6 +6,8 @@ const HOLE: Microseconds = fromMilliseconds(130);
 const SLACK: Microseconds = fromMilliseconds(250);
 /** How long a player waits for late audio before it runs on: the default of the playback clock. */
 const HOLD: Microseconds = fromMilliseconds(1000);
+/** A player that ran on drops what comes later than it waits, and goes back once this much of it has come. */
+const LATE = { frames: 25, span: fromMilliseconds(400) };
 /** Holes remembered; beyond this, the oldest are dropped. */
 const MAX_STRETCHES = 256;
 
@@ -25,8 +27,8 @@ interface Stretch {
 
 /**
  * The furthest possible playhead of a listener, whatever its reports claim: that of a player that got every frame the
- * moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio sent behind that playhead
- * makes an honest player wait, so the bound stays within {@link HOLD} of it. A claim moves it only once, by the first
+ * moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio that goes on being sent far
+ * behind that playhead makes an honest player go back, so the bound then stays within {@link HOLD} of it. A claim moves it only once, by the first
  * listener's claim: a player that joins at the newest frame is further than any that played on.
  */
 export class PlayheadBound {
@@ -37,6 +39,8 @@ export class PlayheadBound {
   /** When the newest frame was sent. */
   #newestAt = Number.NEGATIVE_INFINITY;
   #rewinds = 0;
+  /** Frames in a row that were sent further behind the playhead than a player goes back, and when that began. */
+  readonly #late = { frames: 0, since: 0 };
   readonly #hold: Microseconds;
 
   constructor({ hold = HOLD }: PlayheadBoundOptions = {}) {
@@ -60,7 +64,7 @@ export class PlayheadBound {
     }
     if (timestamp <= last.end) return;
     this.#newestAt = now;
-    this.#playhead = Math.min(this.#playhead, timestamp + this.#hold);
+    if (this.#isBelieved(timestamp, now)) this.#playhead = Math.min(this.#playhead, timestamp + this.#hold);
     if (timestamp <= Math.max(last.end + HOLE, this.#playhead)) last.end = timestamp;
     else if (this.#playhead >= last.end) this.#begin(timestamp);
     else {
@@ -114,6 +118,16 @@ export class PlayheadBound {
   limit(claimed: Microseconds, now: Microseconds): Microseconds {
     const most = this.at(now);
     return most === undefined || claimed <= most ? claimed : most;
+  }
+
+  // Whether a player goes back for a frame, if it is behind the playhead at all.
+  #isBelieved(timestamp: Microseconds, now: Microseconds): boolean {
+    if (this.#hold === 0 || timestamp + this.#hold >= this.#playhead) {
+      this.#late.frames = 0;
+      return true;
+    }
+    if (this.#late.frames++ === 0) this.#late.since = now;
+    return this.#late.frames > LATE.frames && now - this.#late.since > LATE.span;
   }
 
   // A player that has played everything and gets audio beyond a hole continues there.

@@ -46,6 +46,21 @@ test("a rewind starts a group at the cut, even if the next audio is late and a h
   audioTrack.close();
 });
 
+test("audio that was to begin and never came leaves no frame behind when other audio begins later", async () => {
+  const audioTrack = await openTrack(1);
+  const times = () => [...encodeAll(audioTrack, 96_000)].map(({ timestamp }) => timestamp / 1000);
+  audioTrack.write(audio(960 + 312));
+  expect(times()).toEqual([0]);
+  audioTrack.startAt(24_000);
+  expect(times()).toEqual([20]);
+  audioTrack.startAt(48_000);
+  expect(times()).toEqual([]);
+  audioTrack.startAt(72_000);
+  audioTrack.write(audio(1920));
+  expect(times()).toEqual([1493.5, 1513.5]);
+  audioTrack.close();
+});
+
 test("a track fills groups with frames, ends them before a hole and at the end, and opens an epoch with one frame", async () => {
   const groups = new Map<number, { times: number[]; ended: boolean }>();
   const audioTrack = await openTrack(3);

@@ -61,6 +61,8 @@ export class AudioTrack {
   /** Position of the next frame to encode, in samples. */
   #cursor = 0;
   #holes: Hole[] = [];
+  /** Where the first packet behind the last hole starts, and its audio. */
+  #start: { readonly opening: number; readonly end: number } | undefined;
   #lastSequence = -1;
   /** The next frame is the first after a rewind. */
   #opening = false;
@@ -162,8 +164,16 @@ export class AudioTrack {
     const lookahead = this.#encoder?.lookahead ?? 0;
     const start = Math.max(position, this.#cursor + lookahead, end);
     const opening = start - lookahead;
-    if (opening > end && opening > this.#cursor) this.#holes.push({ from: end, to: opening });
+    const isHole = opening > end && opening > this.#cursor;
+    if (isHole) this.#holes.push({ from: this.#emptyFrom ?? end, to: opening });
     this.#buffer.seek(start);
+    this.#start = isHole ? { opening, end: start } : undefined;
+  }
+
+  // Where nothing was written behind the last hole, the look-ahead there is empty, and no frame of it is owed.
+  get #emptyFrom(): number | undefined {
+    if (this.#start?.end !== this.#buffer.end) return undefined;
+    return Math.max(this.#cursor, this.#start.opening);
   }
 
   /** Start of the audio that is rendered and not encoded yet, in samples. */
