@@ -151,6 +151,30 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     for (const socket of sockets) socket.destroy();
     return 200 * 30;
   },
+  "unread-pings": async ({ port }) => {
+    const socket = dial(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(
+      "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: qmux-01.moq-lite-05\r\n\r\n",
+    );
+    // The head of a binary frame with a mask of zeros, and QX_PING requests.
+    const pings = Buffer.from("f48c67529ef8c7bd00".repeat(1000), "hex");
+    const head = Buffer.of(0x82, 0xfe, pings.length >> 8, pings.length & 255, 0, 0, 0, 0);
+    const record = Buffer.concat([head, pings]);
+    const until = performance.now() + 5000;
+    let sent = 0;
+    while (!socket.destroyed && performance.now() < until) {
+      if (socket.writableLength > 1e6) await sleep(1);
+      else {
+        socket.write(record);
+        sent += record.length;
+        if (sent % (16 * record.length) === 0) await sleep(1);
+      }
+    }
+    socket.destroy();
+    return sent;
+  },
   resets: async ({ url, carrier, random }) => {
     const session = await Hostile.open(url, carrier);
     for (let id = 0; id < 300; id++) {

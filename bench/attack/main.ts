@@ -8,6 +8,8 @@ import type { PublisherCalls } from "./processes/publisher.js";
 import type { RelayCalls } from "./processes/relay.js";
 
 const QUICK = ["lie-far-ahead", "frames-without-bytes", "far-sequences", "tracks-there-are-not", "random-messages"];
+/** Attacks on what lies below a session over TCP. */
+const TCP_ALONE = new Set(["slow-loris", "unread-pings"]);
 /** Silence from here on is a gap, where it is longer than without an attack by more than two groups of audio. */
 const GAP_MS = 150;
 const DIFFERENCE_MS = 40;
@@ -137,7 +139,7 @@ console.log(
 );
 for (const attack of names) {
   for (const carrier of ["quic", "qmux"] as const) {
-    if (attack === "slow-loris" && carrier === "quic") continue;
+    if (TCP_ALONE.has(attack) && carrier === "quic") continue;
     const struck = await strike(stage, attack, ATTACKS[attack]!, carrier, seed);
     if (stage.deaths.length > 0) stage = await build();
     const after = await control(stage, carrier);
