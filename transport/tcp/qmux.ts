@@ -131,6 +131,8 @@ class QmuxServer implements SessionServer {
       clientTracking: false,
       maxPayload: MAX_MESSAGE_BYTES,
       perMessageDeflate: false,
+      // One message of a session at a time, so that a flood of one waits for all others.
+      allowSynchronousEvents: false,
       handleProtocols: (names) => select(names, protocols) ?? false,
     });
     http.on("upgrade", this.#onUpgrade);
@@ -190,7 +192,8 @@ class QmuxServer implements SessionServer {
         "transport.session",
         session.closed.then(() => {
           this.#sessions.delete(session);
-          setTimeout(() => webSocket.terminate(), CLOSE_MS).unref();
+          const cut = guard("transport.close", () => webSocket.terminate());
+          setTimeout(cut, CLOSE_MS).unref();
         }),
       );
       if (this.#closed) session.close();
