@@ -6,7 +6,7 @@ const HOLE: Microseconds = fromMilliseconds(130);
 const SLACK: Microseconds = fromMilliseconds(250);
 /** How long a player waits for late audio before it runs on: the default of the playback clock. */
 const HOLD: Microseconds = fromMilliseconds(1000);
-/** A player that ran on drops what comes later than it waits, and goes back once this much of it has come. */
+/** A player that ran on drops late audio at first, and goes back after this much of it in a row. */
 const LATE = { frames: 25, span: fromMilliseconds(400) };
 /** Holes remembered; beyond this, the oldest are dropped. */
 const MAX_STRETCHES = 256;
@@ -26,9 +26,9 @@ interface Stretch {
 }
 
 /**
- * The furthest possible playhead of a listener, whatever its reports claim: that of a player that got every frame the
- * moment it was sent, plays at 1x, and runs on through the silence after the last one. Audio that goes on being sent far
- * behind that playhead makes an honest player go back, so the bound then stays within {@link HOLD} of it. A claim moves it only once, by the first
+ * The furthest possible playhead of a listener, whatever its reports claim. It is that of a player that got every frame
+ * the moment it was sent, plays at 1x, and runs on through the silence after the last one. An honest player goes back
+ * when audio keeps coming far behind its playhead: the bound then stays within {@link HOLD} of that audio. A claim moves it only once, by the first
  * listener's claim: a player that joins at the newest frame is further than any that played on.
  */
 export class PlayheadBound {

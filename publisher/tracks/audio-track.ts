@@ -164,10 +164,12 @@ export class AudioTrack {
     const lookahead = this.#encoder?.lookahead ?? 0;
     const start = Math.max(position, this.#cursor + lookahead, end);
     const opening = start - lookahead;
-    const isHole = opening > end && opening > this.#cursor;
-    if (isHole) this.#holes.push({ from: this.#emptyFrom ?? end, to: opening });
+    const emptyFrom = this.#emptyFrom;
+    const from = emptyFrom ?? end;
+    const isHole = opening > from && opening > this.#cursor;
+    if (isHole) this.#holes.push({ from, to: opening });
     this.#buffer.seek(start);
-    this.#start = isHole ? { opening, end: start } : undefined;
+    this.#start = isHole || emptyFrom !== undefined ? { opening, end: start } : undefined;
   }
 
   // Where nothing was written behind the last hole, the look-ahead there is empty, and no frame of it is owed.
@@ -252,6 +254,7 @@ export class AudioTrack {
       this.#rewinds.push({ to, lastSequence, track: undefined });
     }
     this.#cursor = position;
+    this.#start = undefined;
     this.#restartEncoders();
   }
 

@@ -172,7 +172,7 @@ export class PlaybackClock {
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
       this.#late.break();
-      if (this.#starvation.starving || frame < this.#position) this.#resume(frame);
+      if (this.#starvation.starving || frame < this.#position) this.#resume(frame, afterPause);
     }
     const lead = frame - this.#position;
     if (!this.#live) this.#jitter.measure(this.#elapsed, this.#anchorTarget + this.#held - lead);
@@ -339,12 +339,12 @@ export class PlaybackClock {
     return !this.#live && !this.#starvation.marked;
   }
 
-  #resume(frame: number): void {
+  #resume(frame: number, begins: boolean): void {
     const free = this.#free ?? 0;
     const shortfall = this.#shortfall;
     const stoodStill = this.#position - frame > this.#maximumHold;
     const now = this.#live ? undefined : this.#elapsed;
-    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, stoodStill, now });
+    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, begins, stoodStill, now });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;

@@ -25,13 +25,13 @@ class Bench {
     this.#arrivals.sort((left, right) => left.at - right.at);
   }
 
-  packet(atMs: number, timestampMs: number, epoch = 0, level?: number) {
-    this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch, level));
+  packet(atMs: number, timestampMs: number, epoch = 0, level?: number, begins = false) {
+    this.at(atMs, () => this.deliver(fromMilliseconds(timestampMs), epoch, level, begins));
   }
 
-  deliver(timestamp: Microseconds, epoch: number, level = 0.5) {
+  deliver(timestamp: Microseconds, epoch: number, level = 0.5, begins = false) {
     const samples = new Float32Array(framesIn(PACKET_MS)).fill(level);
-    this.playout.arrive(timestamp);
+    this.playout.arrive(timestamp, begins);
     this.playout.write(timestamp, [samples], { epoch, generation: this.generation });
   }
 
@@ -254,15 +254,18 @@ test("audio that comes a fifth slower than it plays is heard in a few stretches,
   expect(heard(true).length).toBeGreaterThan(2 * stretches.length);
 });
 
-test("an utterance that breaks off hands no wait on to the next one", () => {
-  const bench = new Bench({ jitterMs: 40 });
-  bench.playout.setPublisher({ marksPauses: true });
-  for (const [index, startMs] of [0, 3000, 6000].entries()) {
-    for (let at = 0; at < 100; at += PACKET_MS) bench.packet(startMs + (at < 60 ? at : 200 + at), startMs + at, index);
-  }
-  bench.runTo(9000);
-  const resumed = bench.stretches().filter(([, fromMs]) => fromMs! % 1000 === 60);
-  expect(resumed.map(([, , , atMs]) => atMs)).toEqual([280, 3280, 6280]);
+test("an utterance that breaks off hands no wait on to the next one, and a lost packet takes none away", () => {
+  const resumed = (begins: boolean) => {
+    const bench = new Bench({ jitterMs: 40 });
+    bench.playout.setPublisher({ marksPauses: true });
+    for (const [index, startMs] of [0, 3000, 6000].entries())
+      for (let at = 0; at < 100; at += PACKET_MS)
+        bench.packet(startMs + (at < 60 ? at : 200 + at), startMs + at, index, 0.5, begins && at === 0);
+    bench.runTo(9000);
+    return bench.stretches().flatMap(([, fromMs, , atMs]) => (fromMs! % 1000 === 60 ? [atMs] : []));
+  };
+  expect(resumed(true)).toEqual([280, 3280, 6280]);
+  expect(resumed(false)).toEqual([280, 3341, 6421]);
 });
 
 test("a rewind ahead of a playhead that waits for more audio ends the wait", () => {

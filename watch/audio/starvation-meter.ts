@@ -19,6 +19,8 @@ export interface StarvationEnd {
   readonly due: number;
   /** End of the last audio heard. */
   readonly heard: number | undefined;
+  /** Whether the publisher left out the time before it: another utterance begins. */
+  readonly begins: boolean;
   /** Whether it is so late that the publisher's media time must have stood still. */
   readonly stoodStill: boolean;
   /** Frames pulled so far; undefined where the playhead may not wait for more audio. */
@@ -136,7 +138,7 @@ export class StarvationMeter {
   }
 
   /** A frame arrived. Returns whether the gap was an intended pause. */
-  end({ frame, due, heard, stoodStill, now }: StarvationEnd): boolean {
+  end({ frame, due, heard, begins, stoodStill, now }: StarvationEnd): boolean {
     const current = this.#current;
     this.#current = undefined;
     if (!current) return true;
@@ -146,9 +148,9 @@ export class StarvationMeter {
       this.#rebuffering.reset();
       return true;
     }
-    // Behind lost audio, or before another utterance, there is a break in any case.
-    if (!continues) this.#rebuffering.reset();
-    else if (now !== undefined) this.#rebuffering.begin(now);
+    if (begins) this.#rebuffering.reset();
+    // Behind lost audio there is a break in any case.
+    else if (continues && now !== undefined) this.#rebuffering.begin(now);
     if (!current.isUnderrun) {
       this.#underruns++;
       this.#underrunFrames += Math.min(current.frames, due - frame);
