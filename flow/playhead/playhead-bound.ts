@@ -28,8 +28,8 @@ interface Stretch {
 /**
  * The furthest possible playhead of a listener, whatever its reports claim. It is that of a player that got every frame
  * the moment it was sent, plays at 1x, and runs on through the silence after the last one. An honest player goes back
- * when audio keeps coming far behind its playhead: the bound then stays within {@link HOLD} of that audio. A claim moves it only once, by the first
- * listener's claim: a player that joins at the newest frame is further than any that played on.
+ * when audio keeps coming far behind its playhead: the bound then stays within {@link HOLD} of that audio. Only the first
+ * listener's claim moves it: a player that joins at the newest frame is further than any that played on.
  */
 export class PlayheadBound {
   /** Media sent from the playhead on, ascending. */
