@@ -158,7 +158,7 @@ test("connect reports each impossible attempt in one sentence with a code", asyn
   await expect(connecting).rejects.toMatchObject({ code: "ABORTED" });
 });
 
-test("a client over HTTP/2 waits for an answer as long as it was asked to, and prints nothing", async () => {
+test("a client over HTTP/2 waits for an answer as long as it was asked to", async () => {
   const silent = createTcpServer();
   await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
   cleanups.push(() => silent.close());
@@ -166,8 +166,6 @@ test("a client over HTTP/2 waits for an answer as long as it was asked to, and p
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   cleanups.push(() => vi.useRealTimers());
   const { port } = silent.address() as AddressInfo;
-  // The library looks for a package that is not installed, which concerns no host.
-  const printed = (["log", "error"] as const).map((method) => vi.spyOn(console, method));
   const ends: string[] = [];
   const connecting = connect(`https://127.0.0.1:${port}`, {
     backends: ["http2"],
@@ -181,5 +179,4 @@ test("a client over HTTP/2 waits for an answer as long as it was asked to, and p
   await vi.advanceTimersByTimeAsync(1000);
   await connecting;
   expect(ends).toEqual(["CONNECT_TIMEOUT"]);
-  for (const spy of printed) expect(spy).not.toHaveBeenCalled();
 });

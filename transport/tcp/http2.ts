@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import type { ClientHttp2Session, Http2SecureServer, ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Session } from "node:http2";
 import "../../base/polyfills.js";
 import { background, guard, InputError, StateError, TransportError } from "../../base/index.js";
 import { WebTransportSession } from "../adapter/from-web-transport.js";
@@ -10,7 +10,15 @@ import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities, withTlsAuthorities } from "../tls/authorities.js";
 import type { Certificate } from "../tls/certificate.js";
-import { hasHttp3, importLibrary } from "./http2-library.js";
+import {
+  type Answer,
+  type Header,
+  hasHttp3,
+  importLibrary,
+  type LibraryClient,
+  type LibraryServer,
+  type LibrarySession,
+} from "./http2-library.js";
 
 /** Options of {@link connectHttp2}. */
 export interface Http2ConnectOptions {
@@ -54,60 +62,6 @@ const REFUSAL_MS = 10;
 /** All requests share one stream of the library, whatever their own path. */
 const PATH = "/";
 
-type Header = Readonly<Record<string, string | string[] | undefined>>;
-
-interface Answer {
-  readonly status: number;
-  readonly path: string;
-  readonly userData?: { readonly id: string };
-  readonly selectedProtocol?: string;
-}
-
-/** The used part of the library, whose own types do not fit the DOM's. */
-interface Library {
-  readonly WebTransport: LibraryClient;
-  readonly HttpServer: new (options: Record<string, unknown>) => LibraryServer;
-}
-
-type LibraryClient = new (
-  url: string,
-  options: Record<string, unknown>,
-) => WebTransport & {
-  protocol?: string;
-  createClient(options: unknown): { readonly client: { readonly args: LibraryClientParts } };
-};
-
-interface LibraryClientParts {
-  createReliableClient(client: unknown): {
-    readonly clientInt?: ClientHttp2Session;
-    createTransport(options: unknown): void;
-  };
-}
-
-interface LibraryTransport {
-  readonly serverInt?: Http2SecureServer;
-  /** Where HTTP/3 is available too. */
-  readonly transportsInts?: ReadonlySet<LibraryTransport>;
-}
-
-interface LibraryServer {
-  readonly transportInt?: LibraryTransport;
-  readonly ready: Promise<void>;
-  readonly closed: Promise<void>;
-  startServer(): void;
-  stopServer(): void;
-  updateCert(cert: string, key: string, http2Only: boolean): void;
-  address(): { host: string; port: number } | null;
-  setRequestCallback(callback: (request: { header: Header }) => Promise<Answer>): void;
-  sessionStream(path: string, options: { noAutoPaths: boolean }): ReadableStream<LibrarySession>;
-}
-
-type LibrarySession = WebTransport & {
-  readonly objint?: { readonly streamIdMngrBi?: { getNextOutgoingStreamId(): bigint } };
-  readonly userData: { readonly id?: string };
-  readonly peerAddress?: string;
-};
-
 /**
  * The library's client with two additions: authorities other than the system's, and `failed`, which gets the error of
  * its connection.
@@ -144,7 +98,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
   }
   const { protocols = [MOQ_LITE_05], certificateHashes = [], timeoutMs = 10_000, signal } = options;
   const url = offerProtocol(target, protocols);
-  const [http3, { WebTransport }] = await Promise.all([hasHttp3(), importLibrary<Library>()]);
+  const [http3, { WebTransport }] = await Promise.all([hasHttp3(), importLibrary()]);
   if (signal?.aborted) throw new TransportError("ABORTED", `Connecting to ${url.host} was given up.`);
   let failure: Error | undefined;
   // Reading all authorities takes a while, and a pinned certificate needs none.
@@ -199,7 +153,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
  */
 export async function listenHttp2(options: Http2ListenOptions): Promise<SessionServer> {
   const { host, port, certificate, protocols = [MOQ_LITE_05] } = options;
-  const [http3, { HttpServer }] = await Promise.all([hasHttp3(), importLibrary<Library>()]);
+  const [http3, { HttpServer }] = await Promise.all([hasHttp3(), importLibrary()]);
   const http = new HttpServer({
     ...WINDOWS,
     host,
