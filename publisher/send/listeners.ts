@@ -28,7 +28,7 @@ export interface ListenersOptions {
   readonly staleness?: boolean;
 }
 
-/** After this long without an aggregate, no listener is known. */
+/** After this long without an aggregate, no listener is known: {@link Listeners.pass} counts the time. */
 const SILENCE = fromSeconds(3);
 /** An older report says little about the playhead's position now: a playhead may stall. */
 const PROJECTED = fromMilliseconds(500);
@@ -61,8 +61,8 @@ interface Waiter {
   readonly resolve: () => void;
   /** How much longer it waits. */
   left: number;
-  /** Time of the last report. */
-  heardAt: number;
+  /** How much longer it waits for the others; infinite before the first report. */
+  grace: number;
 }
 
 /** State of the listeners, from the relay's aggregates: playheads, landing leads, and how far each heard. */
@@ -83,6 +83,8 @@ export class Listeners {
   #source: object | undefined;
   #last: Aggregate | undefined;
   #arrival = 0;
+  /** Time that passed since the last aggregate. */
+  #silence = 0;
   #playheadAt = 0;
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
   readonly #waiters = new Set<Waiter>();
@@ -113,6 +115,7 @@ export class Listeners {
     const staleness = this.#estimates ? estimated : microseconds(0);
     this.#last = aggregate;
     this.#arrival = now;
+    this.#silence = 0;
     this.#playheadAt = now - staleness;
     if (aggregate.listeners === 0) {
       this.#earliest.reset();
@@ -176,7 +179,7 @@ export class Listeners {
 
   /** The last aggregate, unless it is too old to trust. */
   get #fresh(): Aggregate | undefined {
-    return this.#clock() - this.#arrival > SILENCE ? undefined : this.#last;
+    return this.#silence > SILENCE ? undefined : this.#last;
   }
 
   /** Whether the playheads' state is current, rather than projected from an old report. */
@@ -252,11 +255,16 @@ export class Listeners {
     );
   }
 
-  /** Lets time pass for the calls that wait for reports, and ends the waits that have lasted long enough. */
+  /**
+   * Lets time pass without a report, and ends the waits that have lasted long enough. The clock would count time in
+   * which this process stood still, with reports that it has not read.
+   */
   pass(time: Microseconds): void {
+    this.#silence += time;
     for (const waiter of this.#waiters) {
       waiter.left -= time;
-      if (waiter.left <= 0) waiter.resolve();
+      waiter.grace -= time;
+      if (Math.min(waiter.left, waiter.grace) <= 0) waiter.resolve();
     }
   }
 
@@ -269,13 +277,13 @@ export class Listeners {
     return { discontinuity, expected, projected: microseconds(Math.min(playhead + run, limit)) };
   }
 
-  async #settled(waiting: Omit<Waiter, "resolve" | "heardAt" | "left">): Promise<void> {
+  async #settled(waiting: Omit<Waiter, "resolve" | "grace" | "left">): Promise<void> {
     const [oldest] = this.#waiters;
     if (this.#waiters.size >= MAX_WAITERS) oldest?.resolve();
     await new Promise<void>((resolve) => {
       const waiter: Waiter = {
         ...waiting,
-        heardAt: Number.POSITIVE_INFINITY,
+        grace: Number.POSITIVE_INFINITY,
         left: fromMilliseconds(waiting.limitMs),
         resolve: () => {
           this.#waiters.delete(waiter);
@@ -291,9 +299,9 @@ export class Listeners {
     const isGone = (session: number) => aggregate.listeners === aggregate.listed.length && !present.has(session);
     for (const waiter of this.#waiters) {
       this.#note(waiter, aggregate.listed);
-      const { before, settled, limitMs } = waiter;
+      const { before, settled } = waiter;
       const isComplete = [...before.keys()].every((session) => settled.has(session) || isGone(session));
-      if (isComplete || this.#clock() - waiter.heardAt > fromMilliseconds(GRACE * limitMs)) waiter.resolve();
+      if (isComplete) waiter.resolve();
     }
   }
 
@@ -307,7 +315,7 @@ export class Listeners {
       // A later rewind's report says nothing about the timeline that this one cut off.
       const isLater = discontinuity > then.expected && this.#rewinds > waiter.rewinds;
       if (isLater && heard.has(session)) continue;
-      if (!heard.has(session)) waiter.heardAt = this.#clock();
+      if (!heard.has(session)) waiter.grace = fromMilliseconds(GRACE * waiter.limitMs);
       const position = isLater ? { heardUntil: then.projected, measured: false } : { heardUntil, measured: true };
       heard.set(session, { session, ...position });
     }

@@ -171,7 +171,12 @@ describe("Listeners", () => {
     expect(listeners.earliest(clock())).toBe(ms(5300));
     expect(listeners.latest(clock())).toBe(ms(5500));
     expect(listeners.playing).toBe(true);
-    now += 3000;
+    // A process that stood still has reports that it has not read: only time that passed counts.
+    now += 3500;
+    expect(listeners.listeners).toBe(2);
+    listeners.pass(ms(3000));
+    expect(listeners.listeners).toBe(2);
+    listeners.pass(ms(1));
     expect(listeners.listeners).toBe(0);
     expect(listeners.latest(clock())).toBeUndefined();
   });
@@ -233,13 +238,37 @@ describe("Listeners", () => {
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
     const heard = listeners.heard(1000);
     const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
+    const asked = now;
+    let found: number | undefined;
+    void heard.then(() => {
+      found = now;
+    });
     for (let turn = 0; turn < 4; turn++) {
-      now += 100;
       listeners.observe({ ...spoken, aggregateId: 10 + turn }, relay);
+      now += 100;
+      listeners.pass(ms(100));
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    now += 1;
-    listeners.observe({ ...spoken, aggregateId: 20 }, relay);
     expect((await heard).map(({ measured }) => measured)).toEqual([true, false]);
+    expect(found! - asked).toBe(300);
+  });
+
+  test("heard() counts no standstill of the process: a batch of unread reports counts as a whole", async () => {
+    const listeners = new Listeners({ clock });
+    const [one, other] = [
+      { session: 1, playheadMs: 5000 },
+      { session: 2, playheadMs: 5100 },
+    ];
+    listeners.observe(aggregate([one, other]), relay);
+    const heard = listeners.heard(1000);
+    const first = { ...one, discontinuity: 1, heardMs: 5080 };
+    listeners.observe({ ...aggregate([first, other]), aggregateId: 10 }, relay);
+    now += 3500;
+    listeners.observe({ ...aggregate([first, other]), aggregateId: 11 }, relay);
+    listeners.pass(ms(250));
+    const second = { ...other, discontinuity: 1, heardMs: 5150 };
+    listeners.observe({ ...aggregate([first, second]), aggregateId: 12 }, relay);
+    expect((await heard).map(({ measured }) => measured)).toEqual([true, true]);
   });
 
   test("no relay can put the listeners beyond what was sent, or far behind", () => {

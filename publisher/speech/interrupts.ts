@@ -60,16 +60,28 @@ export interface InterruptsOptions {
   readonly playback: Playback;
   readonly sender: Sender;
   readonly wake: Wake;
-  /** Maximum wait for the listeners' reports of a rewind. Default 1000. */
+  /**
+   * Maximum wait for the listeners' reports of a rewind, in milliseconds of {@link Interrupts.turn}: up to three times as
+   * long by the clock where turns are slow. Default 1000.
+   */
   readonly heardLimitMs?: number | undefined;
 }
 
-/** How long an interrupt waits for reports, in milliseconds. A listener plays at most that much more meanwhile. */
+/**
+ * How long an interrupt waits for reports, in milliseconds of {@link Interrupts.turn}. A listener plays at most that much
+ * more before it applies a rewind.
+ */
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
-/** A turn that comes later finds a process that stood still, with reports that it has not read. */
-const STANDSTILL = fromMilliseconds(50);
+/**
+ * A turn may take this long. A later one may come from a slow machine, or find a process that stood still, with reports
+ * that it has not read: a third of it counts, so that no limit takes more than three times as long, up to
+ * {@link STANDSTILL}, less than any limit.
+ */
+const SLOW = fromMilliseconds(50);
+const SLOW_SHARE = 1 / 3;
+const STANDSTILL = fromMilliseconds(250);
 const SAMPLES_PER_MS = 48;
 /** Audio that starts later than this behind a playhead is not audible before a rewind arrives. */
 const REACHED = fromMilliseconds(300);
@@ -98,12 +110,16 @@ export class Interrupts implements SpeechControl {
     this.#turnedAt = options.clock();
   }
 
-  /** A turn of the publisher: time passes for what waits for reports, but not while the process stood still. */
+  /**
+   * A turn of the publisher: time passes for what waits for reports. Of a process that stood still, at most 250 ms count.
+   * On a slow machine, with turns of up to 750 ms, a third of the time or more does: each limit takes at most three times
+   * as long by the clock.
+   */
   turn(): void {
     const { clock, listeners, playback } = this.#options;
     const now = clock();
     const since = now - this.#turnedAt;
-    const passed = microseconds(Math.min(since, STANDSTILL));
+    const passed = microseconds(Math.min(since, Math.max(SLOW, Math.min(since * SLOW_SHARE, STANDSTILL))));
     this.#turnedAt = now;
     this.#stood = playback.arrival === this.#arrival ? this.#stood + since - passed : 0;
     this.#arrival = playback.arrival;

@@ -76,9 +76,11 @@ export class RendererFactory {
   /** Creates a renderer of a source with the current model. */
   async makeRenderer(source: AudioSource): Promise<SourceRenderer> {
     const { mode, guard, clock, audioTrack, speeches, revisions, lag } = this.#options;
+    const model = this.#model;
+    const denoisers = await this.makeDenoisers(model);
     const renderer: SourceRenderer = new SourceRenderer({
       source: mode === "live" && !source.stored ? new PacedSource({ source, lag }) : source,
-      denoisers: await this.makeDenoisers(this.#model),
+      denoisers,
       guard,
       clock,
       // Audio rendered ahead may be mixed differently later. Live audio that is fully dry needs no denoising.
@@ -90,6 +92,8 @@ export class RendererFactory {
       },
     });
     renderer.setNoiseProfile(this.#noise);
+    // A model chosen meanwhile.
+    if (this.#model !== model) renderer.reset(() => this.makeDenoisers(this.#model));
     return renderer;
   }
 }

@@ -1,4 +1,11 @@
-import { type Clock, fromMilliseconds, type Logger, type Microseconds, microseconds } from "../../base/index.js";
+import {
+  type Clock,
+  fromMilliseconds,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  settlesWithin,
+} from "../../base/index.js";
 import { OverloadGuard } from "../denoise/overload-guard.js";
 import type { Deadlines } from "../send/deadlines.js";
 import { OpenedAudio, openAudio } from "../source/open-audio.js";
@@ -73,6 +80,8 @@ interface Reading {
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
 /** Silence at the end of a speech: a codec rings for some milliseconds, and a speaker plays 2.7 ms at a time. */
 const END_FRAMES = 0.01 * SAMPLE_RATE;
+/** A renderer without denoisers is made at once, and one whose model is in use within a turn of the publisher. */
+const MAKE_MS = 10;
 /** A live source that stays this late for a second has stalled. */
 const LIVE_SLACK = fromMilliseconds(200);
 
@@ -91,6 +100,8 @@ export class Renderer {
   readonly #audioTrack: AudioTrack;
   /** Reads in progress, one for each renderer: a speech that was cut off may still wait for its source. */
   readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
+  /** Renderers being made. */
+  readonly #makings = new WeakMap<QueuedSpeech, Promise<void>>();
   #results: readonly Reading[] = [];
   #events: RendererEvent[] = [];
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
@@ -343,12 +354,31 @@ export class Renderer {
       const speech = speeches.next;
       if (speech === undefined) return undefined;
       // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
-      if (speech.renderer === undefined) speech.setRenderer(await this.factory.makeRenderer(speech.source));
+      if (speech.renderer === undefined && !(await this.#make(speech))) return undefined;
       if (speeches.next !== speech || speeches.current !== undefined) return undefined;
       this.#startAt(this.#deadlines.next(now));
       this.#begin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
     }
     return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speeches.current : undefined;
+  }
+
+  // Makes a speech's renderer; false while that takes long. Its denoisers may take seconds to load, in which the
+  // publisher sends, reads reports and interrupts all the same.
+  async #make(speech: QueuedSpeech): Promise<boolean> {
+    const begun = this.#makings.get(speech);
+    const making = begun ?? this.#made(speech);
+    this.#makings.set(speech, making);
+    if (!(await settlesWithin(begun === undefined ? MAKE_MS : 0, making))) return false;
+    await making;
+    return speech.renderer !== undefined;
+  }
+
+  async #made(speech: QueuedSpeech): Promise<void> {
+    const renderer = await this.factory.makeRenderer(speech.source);
+    const isWanted = speech.renderer === undefined && this.speeches.waiting.includes(speech);
+    if (isWanted) speech.setRenderer(renderer);
+    else await renderer.close();
+    this.#options.wake.ring();
   }
 }
 

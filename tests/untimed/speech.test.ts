@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openAudio, type SpeechResult } from "../../publisher/index.js";
 import { VirtualStage } from "../support/virtual-stage.js";
 
@@ -294,6 +294,7 @@ test("a publisher that stood still reads the reports that came meanwhile before 
   const speech = stage.say(whole(1000));
   await stage.runTo(700);
   await standStill(3500);
+  expect([stage.playback.count, stage.listeners.listeners]).toEqual([1, 1]);
   expect(await result(stage, speech.done)).toMatchObject({ outcome: "finished", heardMs: 1000, measured: true });
   const other = stage.say(whole(3000));
   await settled(stage, 1000);
@@ -301,6 +302,76 @@ test("a publisher that stood still reads the reports that came meanwhile before 
   await standStill(1500);
   expect(await result(stage, other.done)).toMatchObject({ outcome: "interrupted", measured: true });
   expect((await interruption).perListener).toMatchObject([{ measured: true }]);
+  const last = stage.say(whole(6000));
+  await settled(stage, 1000);
+  await standStill(3500);
+  // Before the reports are read.
+  const late = stage.interrupt();
+  expect(await result(stage, last.done)).toMatchObject({ outcome: "interrupted", measured: true });
+  expect((await late).perListener).toMatchObject([{ measured: true }]);
+});
+
+test("on a slow machine, an interrupt waits for a report that never comes at most three times its limit", async () => {
+  // Up to 50 ms count as they are, longer turns as 50 ms or a third.
+  for (const [everyMs, limitMs] of [
+    [10, 1000],
+    [40, 1000],
+    [100, 2000],
+    [200, 3000],
+    [700, 3000],
+  ] as const) {
+    const stage = new VirtualStage({ aheadMs: 3000 });
+    stage.say(whole(10_000));
+    await stage.runTo(1000);
+    stage.unreported = true;
+    const interruptedAt = stage.now;
+    let foundAt: number | undefined;
+    const found = stage.interrupt().then((interruption) => {
+      foundAt = stage.now;
+      return interruption;
+    });
+    while (foundAt === undefined && stage.now < interruptedAt + 10_000) {
+      stage.publisherStopped = true;
+      await stage.runTo(stage.now + everyMs - 1);
+      stage.publisherStopped = false;
+      await stage.runTo(stage.now + 1);
+    }
+    expect((await found).perListener).toMatchObject([{ measured: false }]);
+    expect(foundAt! - interruptedAt).toBeGreaterThanOrEqual(limitMs - 50);
+    expect(foundAt! - interruptedAt).toBeLessThanOrEqual(limitMs + 2 * everyMs);
+    // Nor does a listener that left count for longer than three times 3 s.
+    const heardAt = stage.now;
+    while (stage.playback.count > 0) {
+      stage.publisherStopped = true;
+      await stage.runTo(stage.now + everyMs - 1);
+      stage.publisherStopped = false;
+      await stage.runTo(stage.now + 1);
+    }
+    expect(stage.now - heardAt).toBeLessThanOrEqual(9000);
+    expect(stage.listeners.listeners).toBe(0);
+  }
+});
+
+test("a publisher whose next speech waits for its denoisers sends, is interrupted and reads reports all the same", async () => {
+  const stage = new VirtualStage({ aheadMs: 2000 });
+  const first = stage.say(whole(1500));
+  await stage.runTo(1000);
+  let loaded = () => {};
+  const loading = new Promise<[]>((resolve) => {
+    loaded = () => resolve([]);
+  });
+  const denoisers = vi.spyOn(stage.renderer.factory, "makeDenoisers").mockReturnValue(loading);
+  const second = stage.say(whole(500), 20_000);
+  await settled(stage, 200);
+  expect(denoisers).toHaveBeenCalledTimes(1);
+  const found = stage.interrupt();
+  expect(await result(stage, first.done)).toMatchObject({ outcome: "interrupted", measured: true });
+  expect((await second.done).outcome).toBe("interrupted");
+  expect((await found).perListener).toMatchObject([{ measured: true }]);
+  const third = stage.say(whole(500), 40_000);
+  await settled(stage);
+  loaded();
+  expect(await result(stage, third.done)).toMatchObject({ outcome: "finished", heardMs: 500, measured: true });
 });
 
 test("a knob changed just after a reply or a resume began repeats next to nothing, whatever the path", async () => {
