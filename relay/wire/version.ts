@@ -11,7 +11,6 @@ const BY_PROTOCOL = new Map<string, Version | "setup">([
   ["moq-lite-04", 4],
   ["moq-lite-03", 3],
   ["moql", "setup"],
-  ["webtransport", "setup"],
   ["", "setup"],
 ]);
 

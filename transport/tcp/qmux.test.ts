@@ -2,9 +2,10 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import QmuxSession from "@moq/qmux";
 import { expect, onTestFinished, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
-import { listen, type SessionServer } from "../index.js";
+import { connect as connectSession, listen, type SessionServer } from "../index.js";
 import { balanceReading, ReadBalance } from "./read-balance.js";
 
 test("a peer may send little more than it takes, and any amount while nothing waits for it", () => {
@@ -98,6 +99,36 @@ test("a client without a draft of QMux that has flow control is refused", async 
   const request = server.accept();
   void upgrade(port, "webtransport, qmux-02.moq-lite-05");
   expect((await request)?.backend).toBe("qmux");
+});
+
+test("a client reaches a relay that knows only the form before QMux, and leaves the version to SETUP", async () => {
+  const http = createServer();
+  const known = "webtransport";
+  const sockets = new WebSocketServer({ server: http, handleProtocols: (names) => names.has(known) && known });
+  const offers: unknown[] = [];
+  sockets.on("connection", async (socket, request) => {
+    offers.push(request.headers["sec-websocket-protocol"]);
+    const relay = QmuxSession.accept(socket as unknown as Parameters<typeof QmuxSession.accept>[0], {});
+    const streams: ReadableStream<ReadableStream<Uint8Array>> = relay.incomingUnidirectionalStreams;
+    const { value: stream } = await streams.getReader().read();
+    const { value: question } = await stream!.getReader().read();
+    const answer = (await relay.createUnidirectionalStream()).getWriter();
+    await answer.write(question!);
+  });
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  onTestFinished(() => {
+    http.closeAllConnections();
+    http.close();
+  });
+  const session = await connectSession(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`, {
+    backends: ["qmux"],
+  });
+  onTestFinished(() => session.close());
+  expect(session.protocol).toBe("");
+  expect(String(offers[0])).toMatch(/^qmux-02\.moq-lite-05,.*,\s?webtransport$/);
+  await (await session.openUnidirectional()).write(Uint8Array.of(7));
+  expect(await (await session.acceptUnidirectional())?.read()).toEqual(Uint8Array.of(7));
 });
 
 test("a client that does not close its end of a session that has ended is cut off", async () => {

@@ -31,7 +31,7 @@ const MAX_REASON_BYTES = 4096;
 const REFUSED_MS = 1000;
 /** How long a client may take to close its end of a session that has ended. */
 const CLOSE_MS = 1000;
-/** The drafts with flow control: without it a peer's data has no bound. */
+/** The drafts with flow control: without it a client's data has no bound. */
 const WIRE_VERSIONS = ["qmux-02", "qmux-01", "qmux-00"] as const;
 
 /** Options of {@link connectQmux}. */
@@ -87,7 +87,8 @@ export async function connectQmux(target: URL, options: QmuxConnectOptions = {})
     // Before it opens: the server's first message may come with its answer.
     const qmux = new QmuxSession(asSocket(socket), { config: QMUX });
     await opened(socket, signal);
-    return await startSession(socket, qmux, url, undefined, protocols, signal);
+    // A server that named no version leaves it to SETUP: the URL's is known to our own alone, and they name one.
+    return await startSession(socket, qmux, url, undefined, [], signal);
   } catch (cause) {
     socket?.terminate();
     if (timeout.aborted) {
@@ -355,11 +356,10 @@ function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** What a client offers; last the form before QMux, as some relays know no other. */
 function offered(protocols: readonly string[]): string[] {
-  return [
-    ...protocols.flatMap((protocol) => WIRE_VERSIONS.map((version) => `${version}.${protocol}`)),
-    ...WIRE_VERSIONS,
-  ];
+  const named = protocols.flatMap((protocol) => WIRE_VERSIONS.map((version) => `${version}.${protocol}`));
+  return [...named, ...WIRE_VERSIONS, "webtransport"];
 }
 
 function select(names: Iterable<string>, protocols: readonly string[]): string | undefined {
