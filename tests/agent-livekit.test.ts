@@ -179,6 +179,7 @@ test("a paused output falls silent and continues with the next sample", async ()
   // More than the pauses between two words, of which there are none here.
   await quiet(ear, 800);
   const pausedMs = ear.reachedMs;
+  // How soon is held on a virtual clock, with the units of `AudioOutput`: a busy machine sends the rewind late.
   expect(pausedMs).toBeLessThan(2900);
   expect(publisher.stats().rewinds).toBe(rewinds + 1);
   expect(heard.finished).toEqual([]);

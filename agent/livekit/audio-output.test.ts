@@ -116,3 +116,26 @@ test("the text of a reply that was cleared before its first frame is not the tex
   await stage.runTo(2000);
   expect(finished).toEqual([{ playbackPosition: 0.2, interrupted: false }]);
 });
+
+test("a paused output is heard no longer than a rewind needs to arrive, and continues with the next sample", async () => {
+  const { stage, output, finished } = openOutput();
+  const samples = Int16Array.from({ length: 3 * RATE }, (_, index) => 1000 + (index % 30_000));
+  void output.captureFrame(new AudioFrame(samples, RATE, 1, samples.length));
+  output.flush();
+  await stage.runTo(700);
+  const heardMs = () => new Set(stage.heard.map(({ index }) => index)).size / 48;
+  const beforeMs = heardMs();
+  expect(beforeMs).toBeGreaterThan(500);
+  output.pause();
+  await stage.runTo(2000);
+  const pausedMs = heardMs();
+  // A turn of the publisher, the path, and what the speaker has already taken.
+  expect(pausedMs - beforeMs).toBeLessThan(50);
+  output.resume();
+  await stage.runTo(6000);
+  expect(finished).toEqual([expect.objectContaining({ playbackPosition: 3, interrupted: false })]);
+  const after = stage.heard.slice(stage.heard.findIndex(({ at }) => at > 2000));
+  expect(Math.abs(after[0]!.index / 48 - pausedMs)).toBeLessThan(5);
+  expect(stage.coverage(3000).repeated).toBeLessThan(5);
+  expect(stage.coverage(3000).missing).toBeLessThan(5);
+});
