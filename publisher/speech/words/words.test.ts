@@ -49,6 +49,21 @@ test("words that a service gives one start for, without an end, end together", (
   expect(spoken.heard(at(1600)).text).toBe("New York City");
 });
 
+test("as many words as are allowed take one pass to count and to join", () => {
+  const count = 65_536;
+  // Two words have each start.
+  const list = Array.from({ length: count }, (_, index) => ({ text: `w${index}`, startMs: 100 * (index >> 1) }));
+  const spoken = words(list);
+  const texts = list.map(({ text }) => text);
+  // Each word compared to all others, it would take minutes.
+  for (let part = 1; part <= 40; part++) {
+    const ms = Math.floor((part * count) / 40) * 50;
+    const ended = 2 * Math.min(count / 2 - 1, Math.floor((ms + 1) / 100));
+    expect(spoken.heard(at(ms)).text).toBe(texts.slice(0, ended).join(" "));
+  }
+  expect(spoken.heard({ ms: 1e9, isWhole: true }).text).toBe(texts.join(" "));
+});
+
 test("characters are joined as they are, words with spaces, and neither in scripts without spaces", () => {
   const characters = [..."Hi, you"].map((text, index) => ({ text, startMs: index * 50, durationMs: 50 }));
   expect(words(characters).heard(at(1000)).text).toBe("Hi, you");

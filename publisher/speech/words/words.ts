@@ -71,6 +71,8 @@ const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
 export class Words {
   #text: string | undefined;
   #words: readonly Word[] = [];
+  /** When each word is over: at its end, or where a later word starts. */
+  #overMs: readonly number[] = [];
   #ends: readonly (number | undefined)[] | undefined;
   readonly #trace: VoiceTrace | undefined;
   /** Finds the words that are over, and those from before the first listener joined; none until they are asked for. */
@@ -122,6 +124,7 @@ export class Words {
       throw new InputError("INVALID_OPTION", `Speech.words must hold at most ${MAX_WORDS} words, not more.`);
     }
     this.#words = [...this.#words, ...added].sort((one, other) => one.startMs - other.startMs);
+    this.#overMs = overMsOf(this.#words);
     this.#ends = undefined;
   }
 
@@ -170,13 +173,8 @@ export class Words {
   }
 
   #count(ms: number): number {
-    let count = 0;
-    for (const [index, word] of this.#words.entries()) {
-      const end = word.endMs ?? this.#words.slice(index).find(({ startMs }) => startMs > word.startMs)?.startMs;
-      if (end === undefined || end > ms + ROUNDING_MS) break;
-      count = index + 1;
-    }
-    return count;
+    const first = this.#overMs.findIndex((overMs) => overMs > ms + ROUNDING_MS);
+    return first < 0 ? this.#words.length : first;
   }
 
   // Where each word ends in the text: a search from word to word. A word that is spoken differently from its spelling
@@ -195,6 +193,19 @@ export class Words {
       return cursor;
     });
   }
+}
+
+// Words are sorted by their start, and several may have the same.
+function overMsOf(words: readonly Word[]): readonly number[] {
+  const overMs = new Array<number>(words.length);
+  let nextMs = Number.POSITIVE_INFINITY;
+  for (let i = words.length - 1; i >= 0; i--) {
+    const { startMs, endMs } = words[i]!;
+    const after = words[i + 1]?.startMs ?? startMs;
+    if (after > startMs) nextMs = after;
+    overMs[i] = endMs ?? nextMs;
+  }
+  return overMs;
 }
 
 function parse(word: WordTiming): Word {
@@ -235,16 +246,19 @@ function isWithin(text: string, start: number, end: number): boolean {
 function join(words: readonly Word[]): string {
   const areCharacters = words.every(({ text }) => [...text].length <= 1);
   let joined = "";
+  // The last code point alone: a pattern that ends the text would search all of it, for every word.
+  let last = "";
   for (const { text } of words) {
     const isApart =
       !areCharacters &&
-      joined !== "" &&
-      !/\s$/u.test(joined) &&
+      last !== "" &&
+      !/\s$/u.test(last) &&
       !/^\s/u.test(text) &&
       !CLOSING.test(text) &&
-      !OPENING.test(joined);
-    const isUnspaced = ENDS_UNSPACED.test(joined) && STARTS_UNSPACED.test(text);
+      !OPENING.test(last);
+    const isUnspaced = ENDS_UNSPACED.test(last) && STARTS_UNSPACED.test(text);
     joined += isApart && !isUnspaced ? ` ${text}` : text;
+    last = (last + text.slice(-2)).slice(-2);
   }
   return joined.trim();
 }
