@@ -1,7 +1,8 @@
 import { initializeLogger, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { StateError } from "../../base/index.js";
+import type { Speech } from "../../publisher/index.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
 import { AudioOutput } from "./audio-output.js";
 
@@ -18,26 +19,34 @@ interface Finished {
 /** An output whose publisher and listener run on a virtual clock. */
 function openOutput() {
   const stage = new VirtualStage({ aheadMs: 600 });
+  const speeches: Speech[] = [];
   const refusal: { error: Error | undefined } = { error: undefined };
   const output = new AudioOutput(
     {
       say: (source, options = {}) => {
         if (refusal.error !== undefined) throw refusal.error;
-        return stage.renderer.say(source, options);
+        const speech = stage.renderer.say(source, options);
+        speeches.push(speech);
+        return speech;
       },
     },
     { sampleRate: RATE },
   );
   const finished: Finished[] = [];
   output.on(voice.AudioOutput.EVENT_PLAYBACK_FINISHED, (event: Finished) => finished.push(event));
-  return { stage, output, finished, refusal };
+  return { stage, output, finished, refusal, speeches };
 }
 
 function frame(
   ms: number,
-  { rate = RATE, channels = 1, timed }: { rate?: number; channels?: number; timed?: unknown } = {},
+  {
+    rate = RATE,
+    channels = 1,
+    timed,
+    value = 2000,
+  }: { rate?: number; channels?: number; timed?: unknown; value?: number } = {},
 ) {
-  const samples = new Int16Array((rate / 1000) * ms * channels).fill(2000);
+  const samples = new Int16Array((rate / 1000) * ms * channels).fill(value);
   return new AudioFrame(
     samples,
     rate,
@@ -138,4 +147,56 @@ test("a paused output is heard no longer than a rewind needs to arrive, and cont
   expect(Math.abs(after[0]!.index / 48 - pausedMs)).toBeLessThan(5);
   expect(stage.coverage(3000).repeated).toBeLessThan(5);
   expect(stage.coverage(3000).missing).toBeLessThan(5);
+});
+
+test.each([[[16_000, RATE, 24_000]], [[RATE, 16_000, RATE]], [[RATE, 16_000, 24_000, 16_000]]])(
+  "frames of %j Hz are said in order and to the sample",
+  async (rates) => {
+    const { output, speeches } = openOutput();
+    // The first frame decides the format.
+    await output.captureFrame(frame(0));
+    const write = vi.spyOn(speeches[0]!, "write");
+    for (const [index, rate] of rates.entries()) {
+      await output.captureFrame(frame(100, { rate, value: 1000 * (index + 1) }));
+    }
+    output.flush();
+    const said = write.mock.calls.flatMap(([samples]) => [...(samples as Int16Array)]);
+    expect(said).toHaveLength(rates.length * 4800);
+    const middles = rates.map((_, index) => said[index * 4800 + 2400]);
+    expect(middles).toEqual(rates.map((_, index) => 1000 * (index + 1)));
+    // A resampler's last samples belong before the next frame.
+    const lasts = rates.map((_, index) => Math.round(said[index * 4800 + 4790]! / 1000));
+    expect(lasts).toEqual(rates.map((_, index) => index + 1));
+  },
+);
+
+test("a segment whose text the publisher refuses is over at once, and the next one is said", async () => {
+  const { stage, output, finished } = openOutput();
+  output.addText("a".repeat(1_000_001), { isNew: true });
+  await expect(output.captureFrame(frame(100))).rejects.toMatchObject({ code: "INVALID_OPTION" });
+  await output.captureFrame(frame(200));
+  output.flush();
+  await stage.runTo(3000);
+  await output.waitForPlayout();
+  expect(finished.map(({ playbackPosition, interrupted }) => [playbackPosition, interrupted])).toEqual([
+    [0, true],
+    [0.2, false],
+  ]);
+});
+
+test("a flush without room for the last milliseconds ends the segment, and a clear takes it back", async () => {
+  const { stage, output, finished } = openOutput();
+  const last = frame(100, { rate: 16_000 });
+  // All of the room but that for what a resampler does not hold back.
+  void output.captureFrame(frame((32 * 1024 * 1024 - 4728) / 48));
+  void output.captureFrame(last);
+  output.clearBuffer();
+  await stage.runTo(1000);
+  await output.captureFrame(frame(200));
+  output.flush();
+  await stage.runTo(3000);
+  expect(finished.map(({ playbackPosition, interrupted }) => [playbackPosition, interrupted])).toEqual([
+    [0, true],
+    [0.2, false],
+  ]);
 });

@@ -43,18 +43,16 @@ export class AudioOutput extends LiveKitOutput {
 
   override flush(): void {
     super.flush();
-    this.#open?.end();
+    const segment = this.#open;
     this.#open = undefined;
+    segment?.end();
   }
 
   override clearBuffer(): void {
     this.flush();
     // Text whose audio never came is taken back with it.
     if (this.#reply?.owner === undefined) this.#reply = undefined;
-    for (const segment of this.#kept) {
-      segment.isCleared = true;
-      void segment.speech.interrupt();
-    }
+    for (const segment of this.#kept) this.#clear(segment);
   }
 
   override pause(): void {
@@ -78,10 +76,9 @@ export class AudioOutput extends LiveKitOutput {
     const last = this.#segments.at(-1);
     if (isNew || this.#reply === undefined)
       this.#reply = { text: "", owner: last?.hasText === false ? last : undefined };
-    this.#reply.text += text;
     const { owner } = this.#reply;
-    if (owner === undefined) return;
-    owner.addText(text);
+    if (owner === undefined) this.#reply.text += text;
+    else owner.addText(text);
   }
 
   get #kept(): Segment[] {
@@ -93,12 +90,20 @@ export class AudioOutput extends LiveKitOutput {
     try {
       segment = new Segment(this.#publisher, frame);
       return this.#follow(segment);
+    } catch (error) {
+      // The framework counted it: without an end it would wait for one for ever.
+      this.flush();
+      if (segment !== undefined) this.#clear(segment);
+      throw error;
     } finally {
       this.#segments.push(segment);
       this.#finishInTurn(segment);
-      // The framework counted it: without an end it would wait for one for ever.
-      if (segment === undefined) this.flush();
     }
+  }
+
+  #clear(segment: Segment): void {
+    segment.isCleared = true;
+    void segment.speech.interrupt();
   }
 
   #follow(segment: Segment): Segment {

@@ -38,12 +38,20 @@ export class Segment {
   /** Takes a frame and its word timings. Returns whether there is room for more. */
   write(frame: AudioFrame): boolean {
     this.#time(frame);
-    return this.speech.write(this.#samplesOf(frame));
+    // What a resampler still holds comes before the first sample of another rate.
+    const tail = this.#resampler?.from === frame.sampleRate ? undefined : this.#takeTail();
+    const samples = this.#samplesOf(frame);
+    return this.speech.write(tail === undefined ? samples : join(tail, samples));
   }
 
-  /** No more frames follow. */
+  /** No more frames follow. Without room for the last milliseconds the speech ends before them. */
   end(): void {
-    if (this.#resampler !== undefined) this.speech.write(this.#own(this.#resampler.resampler.flush()));
+    const tail = this.#takeTail();
+    try {
+      if (tail !== undefined) this.speech.write(tail);
+    } catch (error) {
+      log().warn(error);
+    }
     this.speech.end();
   }
 
@@ -78,12 +86,23 @@ export class Segment {
   }
 
   #resample(samples: Float32Array, from: number): Float32Array {
-    if (this.#resampler?.from !== from) {
-      const resampler = new Resampler({ from, to: this.#sampleRate, channels: 1 });
-      this.#resampler = { from, resampler };
-    }
+    this.#resampler ??= { from, resampler: new Resampler({ from, to: this.#sampleRate, channels: 1 }) };
     return this.#resampler.resampler.process(samples);
   }
+
+  /** Ends the audio of another rate, and returns its last samples. */
+  #takeTail(): Int16Array | undefined {
+    const tail = this.#resampler?.resampler.flush();
+    this.#resampler = undefined;
+    return tail && this.#own(tail);
+  }
+}
+
+function join(first: Int16Array, second: Int16Array): Int16Array {
+  const joined = new Int16Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }
 
 function timingOf(word: unknown): readonly WordTiming[] {
