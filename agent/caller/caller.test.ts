@@ -126,6 +126,8 @@ test("frames hold the caller's audio at the requested rate and length, without a
     const { frames } = await hear(recording, { denoise: false }, { sampleRate, frameMs, format, backlogMs: 60_000 });
     expect(frames.map(({ startMs }) => startMs)).toEqual(frames.map((_, index) => index * frameMs));
     for (const frame of frames) expect(frame.bytes).toHaveLength(bytes);
+    // A reader that passes on the buffer passes on this frame alone.
+    for (const frame of frames) expect(frame.bytes.buffer.byteLength).toBe(bytes);
     const samples = concat(frames.map((frame) => frame.samples));
     // All but the hop in the denoiser, the resampler's delay and a partial frame.
     expect(samples.length / sampleRate).toBeGreaterThan(recording.length / 48_000 - 0.02 - frameMs / 1000);

@@ -118,8 +118,10 @@ function encode(samples: Float32Array, format: z.output<typeof frameOptionsSchem
   if (format === "mulaw") return encodeMulaw(samples);
   if (format === "alaw") return encodeAlaw(samples);
   if (format === "f32le") return new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
-  const bytes = Buffer.allocUnsafe(samples.length * 2);
-  for (let i = 0; i < samples.length; i++)
-    bytes.writeInt16LE(Math.max(-32_768, Math.min(32_767, Math.round(samples[i]! * 32_768))), i * 2);
+  // Not from a pool: a reader that passes on its buffer would pass on other memory of the process.
+  const bytes = new Uint8Array(samples.length * 2);
+  const view = new DataView(bytes.buffer);
+  for (const [index, sample] of samples.entries())
+    view.setInt16(index * 2, Math.max(-32_768, Math.min(32_767, Math.round(sample * 32_768))), true);
   return bytes;
 }
