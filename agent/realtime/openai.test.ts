@@ -62,6 +62,30 @@ test("the model hears its caller in the session's format, and once, also after a
   close();
 });
 
+test("the model hears its caller in the format of the last update sent, before the server has answered one", async () => {
+  const microphone = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio: microphone });
+  const { server, transport, close } = await connect(caller);
+  server.answersUpdates = false;
+  const sizes = () =>
+    server.all("input_audio_buffer.append").map(({ audio }) => Buffer.from(String(audio), "base64").length);
+  const speak = async (size: number) => {
+    const before = sizes().length;
+    microphone.push!.write(new Float32Array(24_000).fill(0.5));
+    await until("the caller was heard", () => sizes().length >= before + 10);
+    transport.sendEvent({ type: "input_audio_buffer.commit" });
+    const commits = server.all("input_audio_buffer.commit").length;
+    await until("all of it arrived", () => server.all("input_audio_buffer.commit").length > commits);
+    expect(new Set(sizes().slice(before))).toEqual(new Set([size]));
+  };
+  await transport.connect({ apiKey: "none", initialSessionConfig: { audio: { input: { format: "g711_ulaw" } } } });
+  await speak(320);
+  transport.updateSessionConfig({ audio: { input: { format: { type: "audio/pcm", rate: 24_000 } } } });
+  await speak(1920);
+  await caller.close();
+  close();
+});
+
 test("a response is said in the format that it names", async () => {
   const { stage, speeches, server, open, close } = await connect();
   await open();

@@ -60,10 +60,16 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     });
     this.on("response.output_audio.done", (event) => this.#playback.end(placeOf(event)));
     this.on("response.output_audio_transcript.delta", (event) => this.#playback.text(placeOf(event), event.delta));
-    this.on("session.updated", ({ session }) => this.#setFormats(session.audio));
-    this.on("connection_change", (status) => {
-      if (status === "connected" && this.#caller) background("agent.openai", this.#hear(this.#caller));
+    this.on("session.updated", ({ session }) => {
+      const format = formatOf(session, "output");
+      if (format != null) this.#playback.setFormat(realtimeFormat(format));
     });
+    this.on("connection_change", () => this.#stopEar());
+  }
+
+  override sendEvent(event: Parameters<OpenAIRealtimeWebSocket["sendEvent"]>[0]): void {
+    super.sendEvent(event);
+    if (event.type === "session.update") this.#hear(event.session);
   }
 
   override interrupt(cancelOngoingResponse = true): void {
@@ -87,7 +93,7 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
   }
 
   protected override _onClose(): void {
-    this.#ear?.stop();
+    this.#stopEar();
     this.#response = undefined;
     this.#playback.leave();
     super._onClose();
@@ -105,20 +111,35 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     }
   }
 
-  async #hear(caller: Caller): Promise<void> {
-    this.#ear = new CallerAudio(caller, { frameMs: 40 });
-    for await (const bytes of this.#ear.frames()) this.sendAudio(bytes.slice().buffer);
+  /**
+   * Sends the caller's audio in the input format of an update just sent, and begins with the first: the model reads in
+   * order, and what comes before the server's answer in another format would be noise to it.
+   */
+  #hear(session: unknown): void {
+    const format = formatOf(session, "input");
+    if (format == null || this.#caller === undefined) return;
+    const isFirst = this.#ear === undefined;
+    this.#ear ??= new CallerAudio(this.#caller, { frameMs: 40 });
+    this.#ear.setFormat(realtimeFormat(format));
+    if (isFirst) background("agent.openai", this.#send(this.#ear));
   }
 
-  #setFormats(audio: { readonly input?: unknown; readonly output?: unknown } | undefined): void {
-    const [input, output] = [formatOf(audio?.input), formatOf(audio?.output)];
-    if (input != null) this.#ear?.setFormat(realtimeFormat(input));
-    if (output != null) this.#playback.setFormat(realtimeFormat(output));
+  async #send(ear: CallerAudio): Promise<void> {
+    for await (const bytes of ear.frames()) this.sendAudio(new Uint8Array(bytes).buffer);
+  }
+
+  #stopEar(): void {
+    this.#ear?.stop();
+    this.#ear = undefined;
   }
 }
 
-function formatOf(side: unknown): unknown {
-  return typeof side === "object" && side !== null && "format" in side ? side.format : undefined;
+function formatOf(session: unknown, side: "input" | "output"): unknown {
+  return property(property(property(session, "audio"), side), "format");
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 function placeOf(event: { response_id: string; item_id: string; content_index: number }): PartPlace {

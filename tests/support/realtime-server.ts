@@ -24,6 +24,8 @@ export interface ScriptedAnswer {
 /** A local server that speaks OpenAI's Realtime protocol by a script, and remembers what clients said. */
 export class RealtimeServer {
   readonly received: RealtimeEvent[] = [];
+  /** Whether it answers updates of the session, as a service far away does later. */
+  answersUpdates = true;
   readonly #server: WebSocketServer;
   #client: WebSocket | undefined;
   readonly #begun = new Set<string>();
@@ -117,7 +119,8 @@ export class RealtimeServer {
 
   #receive(event: RealtimeEvent): void {
     this.received.push(event);
-    if (event.type === "session.update") this.send({ type: "session.updated", session: event.session });
+    if (event.type === "session.update" && this.answersUpdates)
+      this.send({ type: "session.updated", session: event.session });
     if (event.type === "conversation.item.truncate")
       this.send({ ...event, type: "conversation.item.truncated", event_id: "truncated" });
   }
