@@ -1,6 +1,10 @@
+import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { loadModel } from "../../publisher/index.js";
+import { loadModel, openSource } from "../../publisher/index.js";
 import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
+import { descriptorsOf } from "../../tests/support/open-files.js";
 import { concat } from "../../tests/support/signal.js";
 import { VirtualAgent, VirtualMicrophone } from "../../tests/support/virtual-microphone.js";
 import { Caller, type CallerChange, type CallerOptions } from "./caller.js";
@@ -179,4 +183,22 @@ test("an invalid option is refused by name", () => {
   expect(() => new Caller({ audio, echoDb: 3 })).toThrow(/echoDb/);
   const agent = {} as unknown as VirtualAgent;
   expect(() => new Caller({ audio, agent })).toThrow("Caller.agent must be a Publisher, but is an object.");
+});
+
+test("a caller closes its file when it ends, is closed, or can't begin", async () => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "unsay-caller-")));
+  const file = join(folder, "speech.wav");
+  await cp(`${root}examples/audio/clean-speech.wav`, file);
+  const open = () => openSource({ file });
+  const ended = new Caller({ audio: await open() });
+  expect(descriptorsOf(file)).toBe(1);
+  expect(await ended.closed).toBeNull();
+  expect(descriptorsOf(file)).toBe(0);
+  const closed = new Caller({ audio: await open(), model });
+  await closed.close();
+  expect(descriptorsOf(file)).toBe(0);
+  const failed = new Caller({ audio: await open(), model: join(folder, "none.onnx") });
+  expect(await failed.closed).toMatchObject({ code: expect.any(String) });
+  expect(descriptorsOf(file)).toBe(0);
+  await rm(folder, { recursive: true });
 });

@@ -271,9 +271,11 @@ export class Caller extends EventEmitter<CallerEvents> {
 
   async #run(): Promise<void> {
     const { model: given } = this.#options;
-    const model = typeof given === "string" ? await loadModel(given) : given;
-    const denoiser = model && (await Denoiser.create(model));
+    let model: Model | undefined;
+    let denoiser: Denoiser | undefined;
     try {
+      model = typeof given === "string" ? await loadModel(given) : given;
+      denoiser = model && (await Denoiser.create(model));
       let before: CallerBlock | undefined;
       for await (const hop of cutHops(this.#input.blocks(), HOP)) {
         if (this.#isClosed) break;
@@ -291,6 +293,9 @@ export class Caller extends EventEmitter<CallerEvents> {
       for (const reader of this.#readers) reader.end();
       denoiser?.close();
       if (typeof given === "string") await model?.close();
+      // It may have failed before the first block: a file or a listener would stay open.
+      await this.#listener?.close();
+      await this.#input.close();
     }
   }
 

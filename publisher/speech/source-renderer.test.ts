@@ -78,6 +78,7 @@ describe("SourceRenderer", () => {
     const spoken = await openSource({ file: fileURLToPath(speech) });
     const parts: number[] = [];
     for (let part = await spoken.read(); part && parts.length < 96_000; part = await spoken.read()) parts.push(...part);
+    await spoken.close();
     const stereo = new Float32Array(2 * parts.length);
     for (const [index, sample] of parts.entries()) stereo[2 * index + 1] = sample;
 

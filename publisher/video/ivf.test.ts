@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { MediaError } from "../../base/index.js";
 import type { Frame } from "../../container/index.js";
+import { descriptorsOf } from "../../tests/support/open-files.js";
 import { type IvfFrame, openIvf } from "./ivf.js";
 import { codecString, isKeyframe } from "./video-codec.js";
 import { openVideo } from "./video-source.js";
@@ -16,7 +17,7 @@ let folder: string;
 
 beforeAll(async () => {
   clip = new Uint8Array(await readFile(path("clip.ivf")));
-  folder = await mkdtemp(join(tmpdir(), "unsay-ivf-"));
+  folder = await realpath(await mkdtemp(join(tmpdir(), "unsay-ivf-")));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -300,4 +301,21 @@ test("video has the size of its keyframes, and a change of size gives a warning"
     expect(sizeless, name).toMatchObject({ width: 160, height: 120 });
     await sizeless.close();
   }
+});
+
+test("a video closes its file at its end, when it is closed or refused, and keeps it open while it loops", async () => {
+  const file = join(folder, "closing.ivf");
+  await writeFile(file, clip);
+  const ended = await openVideo({ file });
+  expect(descriptorsOf(file)).toBe(1);
+  while ((await ended.read()) !== undefined);
+  expect(descriptorsOf(file)).toBe(0);
+  const looping = await openVideo({ file, loop: true });
+  for (let frame = 0; frame < 100; frame++) expect(await looping.read()).toBeDefined();
+  expect(descriptorsOf(file)).toBe(1);
+  await looping.close();
+  expect(descriptorsOf(file)).toBe(0);
+  await writeFile(file, clip.subarray(0, 32));
+  await expect(openVideo({ file })).rejects.toThrow("holds no keyframe");
+  expect(descriptorsOf(file)).toBe(0);
 });

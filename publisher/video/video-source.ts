@@ -30,7 +30,7 @@ export interface VideoSource {
    * follow while it is read.
    */
   readonly warnings?: readonly string[];
-  /** Closes files and pipes; idempotent. */
+  /** Closes files and pipes, as its end does; idempotent. */
   close(): Promise<void>;
 }
 
@@ -239,6 +239,7 @@ class IvfSource implements VideoSource {
       await this.#reader.start();
       frame = await this.#reader.read();
     }
+    if (frame === undefined) await this.close();
     if (frame === undefined || this.#closed) return undefined;
     const timestamp = microseconds(this.#offset + frame.timestamp);
     if (timestamp > this.#last && frame.timestamp > 0) this.#interval = microseconds(timestamp - this.#last);

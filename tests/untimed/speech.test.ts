@@ -1,5 +1,9 @@
+import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { openAudio, type SpeechResult } from "../../publisher/index.js";
+import { descriptorsOf } from "../support/open-files.js";
 import { VirtualStage } from "../support/virtual-stage.js";
 
 const SAMPLES_PER_MS = 48;
@@ -400,4 +404,37 @@ test("a knob changed just after a reply or a resume began repeats next to nothin
       // Less than one packet in four changes.
       expect(repeated).toBeLessThan(20);
     }
+});
+
+test("a speech closes its file at its end, once its interrupt can't be resumed, and when the publisher closes", async () => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "unsay-speech-")));
+  const file = join(folder, "speech.wav");
+  await cp("examples/audio/clean-speech.wav", file);
+  const stage = new VirtualStage({ aheadMs: 500 });
+  const say = (loop: boolean) => stage.renderer.say(openAudio({ file, loop }), {});
+  const open = async () => {
+    await vi.waitFor(async () => {
+      await settled(stage, 100);
+      expect(descriptorsOf(file)).toBe(1);
+    });
+  };
+  const closed = () => vi.waitFor(() => expect(descriptorsOf(file)).toBe(0));
+  const interrupted = say(true);
+  await open();
+  void stage.interrupt();
+  await result(stage, interrupted.done);
+  expect(descriptorsOf(file)).toBe(1);
+  const next = stage.say(whole(100));
+  await result(stage, next.done);
+  await closed();
+  const ended = say(false);
+  await open();
+  await result(stage, ended.done);
+  await closed();
+  const dropped = say(true);
+  await open();
+  stage.renderer.close();
+  expect((await dropped.done).outcome).toBe("interrupted");
+  await closed();
+  await rm(folder, { recursive: true });
 });
