@@ -302,6 +302,36 @@ test("a property that was set before the script costs nothing else where it is i
     "caller-1",
     true,
   ]);
+  // Without the attribute at the end of the task none plays, whether it was inserted before or after.
+  expect(
+    await page.evaluate(`(async () => {
+      const early = document.createElement("unsay-watch");
+      early.autoplay = true;
+      await new Promise((resolve) => setTimeout(resolve));
+      early.autoplay = false;
+      const placed = document.createElement("unsay-watch");
+      for (const element of [early, placed]) element.url = "${demo.pageUrl}";
+      document.body.append(early, placed);
+      placed.autoplay = true;
+      placed.autoplay = false;
+      await new Promise((resolve) => setTimeout(resolve));
+      const states = [early.paused, placed.paused];
+      // One that played when it left plays again, whatever became of the attribute.
+      placed.autoplay = true;
+      await new Promise((resolve) => setTimeout(resolve));
+      states.push(placed.paused);
+      placed.remove();
+      await new Promise((resolve) => setTimeout(resolve));
+      placed.autoplay = false;
+      states.push(placed.paused);
+      document.body.append(placed);
+      await new Promise((resolve) => setTimeout(resolve));
+      states.push(placed.paused);
+      early.remove();
+      placed.remove();
+      return states;
+    })()`),
+  ).toEqual([true, true, false, true, false]);
   // One that is inserted before its attributes are set uses them alone; this page's own server is no relay.
   expect(
     await page.evaluate(`{

@@ -22,11 +22,11 @@ const FADE = 0.01;
  *
  * Attributes: `url` of the relay (default: the page's origin), `broadcast` by name (default "demo"), `jitter` in
  * milliseconds, `worklet` for `workletUrl`, `muted`, `volume` (0 to 1), `controls` for a button that plays and pauses,
- * `autoplay`, which plays as soon as it is in a document, and `preload`: while the page is visible, the element is connected before it plays, so that audio follows
- * a click at once; with `none` it connects when it plays. Where the browser forbids audio before a click, the element
- * shows the button until it has been clicked. The element sets `video` once there is a picture, and `speaking` while a
- * voice is audible, if the publisher reports voices. It keeps playing after a move within the document, and restarts
- * when `url` or `broadcast` change.
+ * `autoplay`, which plays as soon as it is in a document, and `preload`: while the page is visible, the element is
+ * connected before it plays, so that audio follows a click at once; with `none` it connects when it plays. Where the
+ * browser forbids audio before a click, the element shows the button until it has been clicked. The element sets
+ * `video` once there is a picture, and `speaking` while a voice is audible, if the publisher reports voices. It keeps
+ * playing after a move within the document, and restarts when `url` or `broadcast` change.
  *
  * With `controls` it shows why it does not play. Parts: `button`, `video`, `message`. Custom properties: `--unsay-accent`,
  * `--unsay-on-accent`, `--unsay-focus`, `--unsay-radius`. Slots: `play` and `pause`, the button's labels. Events:
@@ -51,8 +51,10 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   readonly #standby = new Standby();
   #stats: BrowserListenerStats | undefined;
   #state: UnsayWatchState = "idle";
-  /** Whether it plays once it is in a document: it played when it left one, or shall by itself. */
-  #isDue = false;
+  /** Whether it played when it left a document, and so plays again in the next. */
+  #hasPlayed = false;
+  /** Whether `autoplay` was set, or came into a document, within this task. */
+  #isAutoplayNew = false;
   #isBlocked = false;
   #speaker: GainNode | undefined;
   #restarting = false;
@@ -182,7 +184,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   /** Stops; {@link play} starts again at the live edge. */
   pause(): void {
-    this.#isDue = false;
+    this.#hasPlayed = false;
+    this.#isAutoplayNew = false;
     this.#stop();
     this.#prepare();
   }
@@ -199,14 +202,16 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#begin(this.autoplay);
   }
 
-  /** Plays if it is due, once the page has set all attributes: many insert an element first. */
-  #begin(isDue: boolean): void {
-    this.#isDue ||= isDue;
+  /** Plays if it should, once the page has set all attributes: many insert an element first. */
+  #begin(isAutoplayNew: boolean): void {
+    this.#isAutoplayNew = isAutoplayNew;
     queueMicrotask(
       guard("element.begin", () => {
+        const isDue = this.#isAutoplayNew || this.#hasPlayed;
+        this.#isAutoplayNew = false;
         if (!this.isPlaced) return;
-        if (this.#isDue && !this.#listener) this.#playAlone();
-        this.#isDue = false;
+        this.#hasPlayed = false;
+        if (isDue && !this.#listener) this.#playAlone();
         this.#prepare();
       }),
     );
@@ -214,7 +219,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   protected leave(): void {
     document.removeEventListener("visibilitychange", this.#prepare);
-    this.#isDue ||= this.#listener !== undefined;
+    this.#hasPlayed ||= this.#listener !== undefined;
     this.#stop();
     this.#prepare();
   }
@@ -223,7 +228,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (name === "controls") this.show();
     else if (name === "muted" || name === "volume") this.#setGain();
-    else if (name === "autoplay") this.#begin(before === null);
+    else if (name === "autoplay") this.#begin(now !== null && (before === null || this.#isAutoplayNew));
     else if (before !== now) this.#heed(name);
   }
 
