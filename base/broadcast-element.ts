@@ -16,11 +16,11 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   /** Shows the controls as they are now, with a sentence about what is wrong, or "". */
   protected abstract render(message: string): void;
 
-  /** Takes up a state, and dispatches its event. */
+  /** Changes the state and dispatches its event. */
   protected abstract become(state: "failed"): void;
 
-  /** Gives the shadow root its style. */
-  protected abstract dress(): void;
+  /** Applies the style to the shadow root; each document needs its own sheet. */
+  protected abstract applyStyle(): void;
 
   /** Called once the element is in a document. */
   protected abstract enter(): void;
@@ -35,9 +35,9 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
     this.enter();
   }
 
-  /** Called by the browser when the element moves to another document, which takes style sheets of its own alone. */
+  /** Called by the browser when the element moves to another document. */
   adoptedCallback(): void {
-    this.dress();
+    this.applyStyle();
   }
 
   /** Called by the browser when the element leaves the document. */
@@ -46,7 +46,7 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
     queueMicrotask(this.#settle);
   }
 
-  /** Whether it is in a document, and took up there what it found. */
+  /** Whether `enter` has run and it is still connected. */
   protected get isPlaced(): boolean {
     return this.#isPlaced && this.isConnected;
   }

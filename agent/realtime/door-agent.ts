@@ -32,7 +32,7 @@ export class DoorAgent {
   #isClosed = false;
 
   /**
-   * `playback`: the door's, with what agents before it still say. `caller`: the person whom it hears, if any.
+   * `playback`: the door's, which may still play speech of earlier agents. `caller`: the person whom it hears, if any.
    */
   constructor(socket: AgentSocket, playback: RealtimePlayback, caller?: Pick<Caller, "frames">) {
     this.#socket = socket;

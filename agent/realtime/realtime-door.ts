@@ -49,7 +49,7 @@ const MAX_PROBLEMS = 32;
  */
 export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #options: z.output<typeof optionsSchema>;
-  /** One for all agents: what one has said before it left can still be interrupted. */
+  /** One for all agents: the speech of an agent that has left can still be interrupted. */
   readonly #playback: RealtimePlayback;
   readonly #caller: Caller | undefined;
   readonly #logger: Logger | undefined;

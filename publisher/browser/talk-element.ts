@@ -143,8 +143,8 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     void talker.close();
   }
 
-  protected dress(): void {
-    this.#panel.dress();
+  protected applyStyle(): void {
+    this.#panel.applyStyle();
   }
 
   protected enter(): void {

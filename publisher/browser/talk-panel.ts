@@ -66,7 +66,7 @@ export class TalkPanel extends EventTarget {
   constructor(root: ShadowRoot) {
     super();
     this.#root = root;
-    this.dress();
+    this.applyStyle();
     this.#panel.className = "panel";
     for (const button of [this.#button, this.#mute]) button.type = "button";
     this.#button.part.add("button");
@@ -92,8 +92,8 @@ export class TalkPanel extends EventTarget {
     this.level(Number.NEGATIVE_INFINITY);
   }
 
-  /** Puts on its style; again in another document. */
-  dress(): void {
+  /** Applies the style; each document needs its own sheet. */
+  applyStyle(): void {
     adoptStyle(this.#root, STYLE);
   }
 

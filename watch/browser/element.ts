@@ -190,8 +190,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#prepare();
   }
 
-  protected dress(): void {
-    this.#panel.dress();
+  protected applyStyle(): void {
+    this.#panel.applyStyle();
   }
 
   protected enter(): void {

@@ -44,7 +44,7 @@ export class WatchPanel extends EventTarget {
   constructor(root: ShadowRoot) {
     super();
     this.#root = root;
-    this.dress();
+    this.applyStyle();
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", "Video");
     this.canvas.part.add("video");
@@ -57,8 +57,8 @@ export class WatchPanel extends EventTarget {
     root.append(this.canvas, this.#button, this.#message);
   }
 
-  /** Puts on its style; again in another document. */
-  dress(): void {
+  /** Applies the style; each document needs its own sheet. */
+  applyStyle(): void {
     adoptStyle(this.#root, STYLE);
   }
 
