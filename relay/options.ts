@@ -86,12 +86,20 @@ const hostSchema = z
 const prefix = z.string().refine((value) => value.trim() !== "", "it must be a path, where / stands for everything");
 const prefixes = z.array(prefix).optional();
 
+/** The address to listen on: a certificate names no zone, and QUIC takes none. */
+export const listenHostSchema = z
+  .string()
+  .min(1)
+  .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
+  .default("127.0.0.1");
+
+/** The URL of another relay to serve. */
+export const upstreamUrlSchema = z
+  .url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" })
+  .refine((url) => !hasCredentials(url), NO_CREDENTIALS);
+
 const optionsSchema = z.strictObject({
-  host: z
-    .string()
-    .min(1)
-    .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
-    .default("127.0.0.1"),
+  host: listenHostSchema,
   port: z.number().int().min(0).max(65_535).default(4443),
   certificate: z
     .union([z.instanceof(Certificates), z.strictObject({ cert: z.string(), key: z.string() })], {
@@ -112,9 +120,7 @@ const optionsSchema = z.strictObject({
   allowedOrigins: z.array(originSchema).optional(),
   upstream: z
     .strictObject({
-      url: z
-        .url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" })
-        .refine((url) => !hasCredentials(url), NO_CREDENTIALS),
+      url: upstreamUrlSchema,
       certificateHashes: z.array(z.instanceof(Uint8Array, { error: "it must be bytes" })).optional(),
       insecure: z.boolean().optional(),
       ca: z.string().min(1).optional(),

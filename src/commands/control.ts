@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { z } from "zod";
-import { readBoundedFile } from "../../base/bytes/bounded-file.js";
+import { readBounded } from "../../base/bytes/bounded-file.js";
 import { fromSeconds, InputError, StateError } from "../../base/index.js";
 import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import { type ControlEvent, controlMessage } from "../../flow/control/index.js";
@@ -139,14 +140,15 @@ async function prepare(config: Config): Promise<Prepared> {
     case "model": {
       if (config.name !== undefined) return { operation: { op: "model", name: config.name } };
       const file = required(config, "an ONNX file, or a --name");
-      const [sidecar, onnx] = [read(file.replace(/\.onnx$/, ".json")), read(file)];
+      const sidecar = await read(file.replace(/\.onnx$/, ".json"));
+      const onnx = await read(file);
       return { operation: { op: "model" }, payload: modelPayload(sidecar, onnx) };
     }
     case "noise-profile":
       if (config.clear) return { operation: { op: "noise_profile", action: "clear" } };
       return {
         operation: { op: "noise_profile", action: "set" },
-        payload: read(required(config, "a WAV file, or --clear")),
+        payload: await read(required(config, "a WAV file, or --clear")),
       };
     case "write-audio":
       return writeAudio(required(config, "a WAV file"), config);
@@ -186,11 +188,12 @@ function required({ operation, what }: Config, name: string): string {
   return what;
 }
 
-function read(file: string): Uint8Array {
+async function read(path: string): Promise<Uint8Array> {
   try {
-    return new Uint8Array(readBoundedFile(file, MAX_PAYLOAD_BYTES));
+    const file = await open(path);
+    return new Uint8Array(await readBounded(file, MAX_PAYLOAD_BYTES).finally(() => file.close()));
   } catch (cause) {
     const { message } = cause as Error;
-    throw new InputError("FILE_UNREADABLE", `The file ${file} can't be read: ${message}.`, { cause });
+    throw new InputError("FILE_UNREADABLE", `The file ${path} can't be read: ${message}.`, { cause });
   }
 }

@@ -1,8 +1,15 @@
 import type { RequestListener } from "node:http";
 import { isIPv6 } from "node:net";
 import { z } from "zod";
-import { hasCredentials, InputError, NO_CREDENTIALS, UnsayError } from "../../base/index.js";
-import { collectLessOften, limitsSchema, Relay, type RelayOptions } from "../../relay/index.js";
+import { InputError, UnsayError } from "../../base/index.js";
+import {
+  collectLessOften,
+  limitsSchema,
+  listenHostSchema,
+  Relay,
+  type RelayOptions,
+  upstreamUrlSchema,
+} from "../../relay/index.js";
 import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
 import { aborted, changes, command } from "../command.js";
 import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
@@ -12,12 +19,7 @@ import { readAuthorities } from "./connection.js";
 
 const settings = {
   host: {
-    // A certificate names no zone, and QUIC takes none.
-    schema: z
-      .string()
-      .min(1)
-      .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
-      .default("127.0.0.1"),
+    schema: listenHostSchema,
     value: "<address>",
     help: "address to listen on",
   },
@@ -58,10 +60,7 @@ const settings = {
     help: "web pages that may connect, such as https://app.example, * for all; default: at loopback and private addresses pages of such addresses, elsewhere all",
   },
   upstream: {
-    schema: z
-      .url({ protocol: /^https?$/, error: "it must be a URL such as https://origin.example:4443" })
-      .refine((url) => !hasCredentials(url), NO_CREDENTIALS)
-      .optional(),
+    schema: upstreamUrlSchema.optional(),
     value: "<url>",
     help: "serve the broadcasts of this other relay too; put a token in its ?jwt=",
   },
