@@ -179,9 +179,9 @@ export class CongestionController {
     this.#recent.copies += bytes;
   }
 
-  /** Records that a group became stale. */
-  writeOff(group: number): void {
-    this.#inFlight.writeOff(group);
+  /** Records that groups became stale, both ends included. */
+  writeOff(firstGroup: number, lastGroup: number = firstGroup): void {
+    this.#inFlight.writeOff(firstGroup, lastGroup);
   }
 
   /**

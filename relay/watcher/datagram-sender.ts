@@ -63,8 +63,13 @@ export class DatagramSender {
     return true;
   }
 
-  /** Sends groups a second time, as copies, unless they are stale. */
-  repeat(records: readonly CachedGroup[]): void {
+  /** Whether a group can go as a datagram: it has one frame, which fits. */
+  fits(record: CachedGroup): boolean {
+    return this.#body(record) !== undefined;
+  }
+
+  /** Sends copies of groups, unless they are stale. */
+  sendCopies(records: readonly CachedGroup[]): void {
     const { clock, control, counters } = this.#options;
     for (const record of records) {
       const body = this.#again(record);

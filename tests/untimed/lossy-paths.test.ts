@@ -111,6 +111,19 @@ test.each([
   expect(lowGroups).toBe(0);
 });
 
+test("a relay that copies everything sends audio as datagrams, however far ahead it is", async () => {
+  const { copies, packets } = await play(LOSSY, { seconds: 5, repeat: true });
+  // 400 groups, with two small copies of each.
+  expect(copies).toBeGreaterThan(700);
+  expect(packets).toBeGreaterThan(1.4);
+});
+
+test("a relay without copies sends none to widen a window, and retransmits what it sends ahead", async () => {
+  const { copies, lost } = await play(LOSSY, { seconds: 5, repeat: false });
+  expect(copies).toBe(0);
+  expect(lost).toBeLessThanOrEqual(20);
+});
+
 test("a listener gets copies of whole groups where there is no lower rendition", async () => {
   const { copies, lost } = await play({ delayMs: 50, loss: 0.01 }, { seconds: 20, low: false, aheadMs: 100 });
   expect(copies).toBeGreaterThan(700);
