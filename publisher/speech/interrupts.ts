@@ -356,10 +356,13 @@ export class Interrupts implements SpeechControl {
     const reported = listeners.earliest(now);
     if (reported !== undefined) return reported;
     const presumed = deadlines.presumed(now);
-    const { start } = renderer.speeches.onTimeline[0]?.timeline ?? {};
-    if (!this.#wanted || start === undefined) return presumed;
-    // A listener hears the first audio later than the clock has it, and only then reports.
-    const begun = toTime(start);
-    return presumed - begun < fromMilliseconds(UNREPORTED_MS) ? microseconds(Math.min(presumed, begun)) : presumed;
+    const [first] = renderer.speeches.onTimeline;
+    const { start } = first?.timeline ?? {};
+    if (!this.#wanted || first === undefined || start === undefined) return presumed;
+    // A listener hears the first audio later than the clock has it, and only then reports. What passed before the relay
+    // wanted audio counts as heard: a resume continues behind it.
+    const counted = toTime(Math.max(start, first.timeline.broadcastAt(first.state.heard) ?? start));
+    const isNew = presumed - toTime(start) < fromMilliseconds(UNREPORTED_MS);
+    return isNew ? microseconds(Math.min(presumed, counted)) : presumed;
   }
 }

@@ -117,6 +117,8 @@ export class VirtualStage {
   now = 0;
   /** The listener plays and reports nothing while this is true. */
   unreported = false;
+  /** Whether the relay wants audio. */
+  wanted = true;
   /** The listener's process stands still while this is true. */
   stopped = false;
   /** The publisher's process stands still while this is true. */
@@ -319,7 +321,7 @@ export class VirtualStage {
     }
     this.#turn();
     this.interrupts.turn();
-    this.interrupts.follow(true);
+    this.interrupts.follow(this.wanted);
   }
 
   #turn(): void {

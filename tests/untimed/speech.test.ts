@@ -209,6 +209,37 @@ test("an interrupt before the first report takes back all that no listener can h
   }
 });
 
+test("an interrupt before the first report cuts where a resume continues, also when the relay wanted the audio late", async () => {
+  for (const [wantedMs, afterMs] of [
+    [0, 100],
+    [0, 450],
+    [200, 210],
+    [200, 400],
+    [300, 800],
+  ] as const) {
+    const stage = new VirtualStage({ aheadMs: 2000 });
+    stage.unreported = true;
+    stage.wanted = wantedMs === 0;
+    const speech = stage.say(whole(2000));
+    await stage.runTo(wantedMs);
+    stage.wanted = true;
+    await stage.runTo(afterMs);
+    const { timestamp } = speech.pieces[0]!;
+    const found = stage.interrupt();
+    await settled(stage, 1500);
+    const { to } = await found;
+    await speech.done;
+    const since = stage.now;
+    expect(stage.interrupts.resumeAll()).toHaveLength(1);
+    await settled(stage, 1000);
+    const { index } = stage.heard.find(({ at }) => at > since)!;
+    const cutMs = (to - timestamp) / 1000;
+    // Samples say where they are within a range.
+    const off = (index - cutMs * SAMPLES_PER_MS + 3.5 * RANGE) % RANGE;
+    expect(Math.abs(off - RANGE / 2), `wanted at ${wantedMs} ms, cut at ${cutMs} ms`).toBeLessThan(5 * SAMPLES_PER_MS);
+  }
+});
+
 test("a listener that joins late is listed with its start, and one that leaves with how far it heard", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   stage.unreported = true;
