@@ -231,6 +231,13 @@ function speech(seconds: number, hz = 440): Promise<AudioSource> {
   return tone({ ms: seconds * 1000, hz });
 }
 
+/** Holes between frames of 20 ms, in order. */
+function holesOf(frames: readonly { readonly frame: Frame }[]): { readonly count: number; readonly us: number } {
+  const gaps = frames.slice(1).map(({ frame }, index) => frame.timestamp - frames[index]!.frame.timestamp - 20_000);
+  const holes = gaps.filter((gap) => gap > 0);
+  return { count: holes.length, us: holes.reduce((sum, gap) => sum + gap, 0) };
+}
+
 /** Level of a frequency in decoded sound, 0 to 1. */
 function strength(samples: Float32Array, hz: number): number {
   let re = 0;
@@ -324,27 +331,44 @@ test.concurrent("a publisher resumes at the very sample of the cut, but not afte
   await publisher.drained();
   const { frontierUs } = publisher.stats();
   await until("all of it has come", () => (ear.last?.frame.timestamp ?? 0) >= frontierUs - 20_000);
-  const after = [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536);
+  // A busy machine may take some frames of silence to continue.
+  const resumed = [...ear.timeline().values()].filter(({ sequence }) => sequence > 65_536);
+  const after = resumed.slice(resumed.findIndex(({ frame }) => frame.payload.length > 20));
+  const before = ear.received
+    .filter(({ sequence, frame }) => sequence < 65_536 && frame.timestamp < to)
+    .sort((one, other) => one.frame.timestamp - other.frame.timestamp);
   // The very first group may be overtaken, and then is not given out any more.
   const first = Math.min(...ear.received.map(({ frame }) => frame.timestamp));
   // Sound before the cut and after it add up to the whole, to the frame. Each begins a look-ahead into its first packet.
   const lookaheadUs = 6500;
+  // At a hole, which only a busy machine leaves, a frame is filled up and another look-ahead begins.
+  const [holesBefore, holesAfter] = [holesOf(before), holesOf(after)];
+  const aroundUs = 20_000 + lookaheadUs;
+  const beforeUs = to - first - holesBefore.us;
   // The frame of silence that ends the utterance is not counted.
-  const heardUs = to - first + (after.at(-1)!.frame.timestamp - after[0]!.frame.timestamp) - 2 * lookaheadUs;
-  expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000);
+  const afterUs = after.at(-1)!.frame.timestamp - after[0]!.frame.timestamp - holesAfter.us;
+  const heardUs = beforeUs + afterUs - 2 * lookaheadUs;
+  const holes = holesBefore.count + holesAfter.count;
+  expect(Math.abs(heardUs - 4_000_000)).toBeLessThan(20_000 + holes * aroundUs);
   // The phase of the tone goes on where it stopped: compare with the tone at that place in the source.
   const decoder = await createDecoder({ channels: 1 });
   const sound = Float32Array.from(after.slice(0, 20).flatMap(({ frame }) => [...decoder.decodeFloat(frame.payload)]));
   decoder.free();
-  const offset = Math.round(((to - first - 2 * lookaheadUs) * 48) / 1000);
-  let match = 0;
-  let power = 0;
-  for (let i = 2400; i < 12_000; i++) {
-    const expected = 0.3 * Math.sin((2 * Math.PI * 440 * (offset + i)) / 48_000);
-    match += expected * sound[i]!;
-    power += expected * expected;
-  }
-  expect(match / power).toBeGreaterThan(0.97);
+  const offset = Math.round(((beforeUs - 2 * lookaheadUs) * 48) / 1000);
+  const likeness = (earlier: number): number => {
+    let match = 0;
+    let power = 0;
+    for (let i = 2400; i < 12_000; i++) {
+      const expected = 0.3 * Math.sin((2 * Math.PI * 440 * (offset - earlier + i)) / 48_000);
+      match += expected * sound[i]!;
+      power += expected * expected;
+    }
+    return match / power;
+  };
+  // Without a hole, the very sample.
+  const shifts = Math.round((holes * aroundUs * 48) / 1000);
+  const best = Math.max(...Array.from({ length: shifts + 1 }, (_, earlier) => likeness(earlier)));
+  expect(best).toBeGreaterThan(0.97);
   await publisher.interrupt();
   say(publisher, await speech(0.1));
   expect(publisher.resume()).toBeUndefined();
