@@ -180,7 +180,7 @@ function checkWhole(
     const shared = Math.max(0, pausedAt - heardAt);
     repeated += Math.max(0, Math.min(to, reached) - from - edge - shared);
     reached = Math.max(reached, to);
-    pausedAt = heardAt + to - from;
+    pausedAt = Math.max(pausedAt, heardAt + to - from);
   }
   missing += Math.max(0, end - reached);
   const seams = 1 + interrupts.length;

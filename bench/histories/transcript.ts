@@ -219,7 +219,8 @@ class Transcriber {
     while (start < stretch.end - FINE && !fits(start, 0)) start += FINE;
     let end = stretch.end;
     while (end - FINE > start && !fits(end - FINE, stretch.drift)) end -= FINE;
-    while (end + FINE <= this.#heard.length && fits(end, stretch.drift)) end += FINE;
+    const latest = this.#stretches[index + 1]?.start ?? this.#heard.length;
+    while (end + FINE <= latest && fits(end, stretch.drift)) end += FINE;
     // Rounding to 5 ms must not cut the first or the last sample of an utterance.
     const first = start - stretch.start + stretch.offset;
     const rest = source.length - (end - stretch.start + stretch.offset + stretch.drift);
