@@ -92,6 +92,11 @@ function heard(record: readonly Readonly<PlayedRun>[]) {
   return { starts: runs.map(({ startMs }) => startMs), shares };
 }
 
+function received(listener: Listener): number {
+  const { receivedFrames, dropped } = listener.stats();
+  return receivedFrames - dropped.duplicate;
+}
+
 const VERSIONS = ["moq-lite-02", "moq-lite-04", "moq-lite-05"];
 
 test.concurrent.for(VERSIONS)(
@@ -108,7 +113,8 @@ test.concurrent.for(VERSIONS)(
         if (said > 0) await new Promise((resolve) => setTimeout(resolve, REPLIES.pauseMs));
         said += count;
         bot.say(count);
-        await expect.poll(() => listener.stats().receivedFrames).toBe(said);
+        // Copies may come on top: a busy machine loses datagrams too.
+        await expect.poll(() => received(listener)).toBe(said);
         const endMs = said * PACKET_MS;
         await expect.poll(() => listener.stats().playheadUs ?? 0).toBeGreaterThanOrEqual(endMs * 1000);
       }
