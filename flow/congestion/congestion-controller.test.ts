@@ -29,9 +29,6 @@ class Path {
     return this.#group;
   }
 
-  /** How much later than others a group arrives, because its stream was retransmitted. */
-  lateMs: (group: number) => number = () => 0;
-
   /** Runs for a while; groups matched by `lost` do not arrive. */
   run(forMs: number, lost: (group: number) => boolean = () => false): void {
     const arrivals: [at: number, group: number][] = [];
@@ -41,7 +38,7 @@ class Path {
         const group = this.#group++;
         this.delivery.sent(group, BYTES, ms(this.now));
         if (lost(group)) this.#missing.add(group);
-        else arrivals.push([this.now + this.delayMs + this.lateMs(group), group]);
+        else arrivals.push([this.now + this.delayMs, group]);
         if (!lost(group)) this.arrivedAt.push(this.now + this.delayMs);
       }
       for (const [at, arrived] of arrivals)
@@ -180,18 +177,6 @@ describe("CongestionController", () => {
         }
       }
     }
-  });
-
-  test("a controller sees at least four of five losses of a group that is retransmitted", () => {
-    // One report shows the hole, wherever among the reports it falls, unless that one rises up to the hole.
-    const seen = [0, 1, 2, 3, 4].map((phase) => {
-      const path = new Path();
-      path.delayMs = 100;
-      path.lateMs = (group) => (group === 100 + phase ? 160 : 0);
-      path.run(3000);
-      return path.delivery.lossy;
-    });
-    expect(seen.filter((lossy) => lossy).length).toBeGreaterThanOrEqual(4);
   });
 
   test("a controller takes no clean path for a lossy one, be there video, rewinds, or lost and late reports", () => {

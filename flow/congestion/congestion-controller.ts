@@ -15,11 +15,8 @@ export interface Acknowledgement {
   readonly staleness: Microseconds;
 }
 
-/**
- * A report without a group this long after it was due shows it missing. A carrier's retransmission takes 160 ms where
- * the round trip takes 100, so that one of the reports, 100 ms apart, shows it; players give up after 300 ms.
- */
-const HELD: Microseconds = fromMilliseconds(60);
+/** A report without a group this long after it was due shows it missing: players give up after 300 ms. */
+const HELD: Microseconds = fromMilliseconds(150);
 /** Acks in a row held up by holes: beyond this number, a full queue drops, and the acks count all the same. */
 const MAX_HELD = 2;
 /**
@@ -130,11 +127,6 @@ export class CongestionController {
     return this.#lossy;
   }
 
-  /** Time from a send to its ack on the idle path. */
-  get roundTrip(): Microseconds {
-    return this.#rate.base ?? fromMilliseconds(UNKNOWN_BASE_MS);
-  }
-
   /** Whether to send copies: where a path loses and is not full, since a full one would only fill up further. */
   get repeats(): boolean {
     return this.#lossy && this.#rate.queueing <= this.#rate.threshold;
@@ -179,9 +171,9 @@ export class CongestionController {
     this.#recent.copies += bytes;
   }
 
-  /** Records that groups became stale, both ends included. */
-  writeOff(firstGroup: number, lastGroup: number = firstGroup): void {
-    this.#inFlight.writeOff(firstGroup, lastGroup);
+  /** Records that a group became stale. */
+  writeOff(group: number): void {
+    this.#inFlight.writeOff(group);
   }
 
   /**
@@ -243,7 +235,7 @@ export class CongestionController {
 
   get #isOverdue(): boolean {
     if (!this.#lossy || !this.#silent || this.#reportedAt === undefined) return false;
-    const before = this.#reportedAt - this.roundTrip - OVERDUE;
+    const before = this.#reportedAt - (this.#rate.base ?? fromMilliseconds(UNKNOWN_BASE_MS)) - OVERDUE;
     return this.#inFlight.isAnySent(this.#resumedAt, microseconds(before));
   }
 

@@ -63,23 +63,6 @@ export class DatagramSender {
     return true;
   }
 
-  /** Whether a group can go as a datagram: it has one frame, which fits. */
-  fits(record: CachedGroup): boolean {
-    return this.#body(record) !== undefined;
-  }
-
-  /** Sends copies of groups, unless they are stale. */
-  sendCopies(records: readonly CachedGroup[]): void {
-    const { clock, control, counters } = this.#options;
-    for (const record of records) {
-      const body = this.#again(record);
-      if (body === undefined) continue;
-      counters.repeatsOut++;
-      control.copied(record.bytes, clock());
-      this.#hand(body);
-    }
-  }
-
   /** Repeats a group a little later, unless it is stale by then. */
   sendAgain(record: CachedGroup, afterMs: number): void {
     const again = guard("relay.again", () => {

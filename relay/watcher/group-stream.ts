@@ -44,9 +44,9 @@ export class GroupStream {
     return this.#busy;
   }
 
-  /** Whether all of it has arrived, so that a reset would change nothing; undefined where the transport reports none. */
-  get settled(): boolean | undefined {
-    return this.#stream?.settled;
+  /** Whether all of it has arrived, where the transport reports that; then a reset would change nothing. */
+  get settled(): boolean {
+    return this.#stream?.settled === true;
   }
 
   /** How long it has waited for the transport, in microseconds. */

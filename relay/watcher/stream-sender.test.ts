@@ -34,19 +34,6 @@ class SlowStream implements SendStream {
   setPriority(): void {}
 }
 
-/** A stream that takes everything at once, and reports perhaps that nothing has arrived yet. */
-class QuickStream implements SendStream {
-  readonly stopped = new Promise<undefined>(() => {});
-  readonly settled?: boolean;
-  constructor(reports: boolean) {
-    if (reports) this.settled = false;
-  }
-  async write(): Promise<void> {}
-  async finish(): Promise<void> {}
-  reset(): void {}
-  setPriority(): void {}
-}
-
 async function microtasks(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await undefined;
 }
@@ -94,30 +81,4 @@ test("a group goes whole and its stream ends once, whenever frames and the end c
     }),
     { seed: 11, numRuns: 1000 },
   );
-});
-
-test.each([
-  ["a mebibyte where the transport reports arrivals", true, 1 << 20],
-  ["64 groups where it does not", false, 64 * (2048 + 1024 + 256)],
-])("a rewind can reset %s, and only these are remembered", async (_, reports, bytes) => {
-  const openUnidirectional = () => Promise.resolve(new QuickStream(reports));
-  const sender = new StreamSender({
-    ...{ session: { openUnidirectional } as Partial<Session> as Session, form: "timed", subscribe: 3 },
-    ...{ counters: new RelayCounters(), clock: () => microseconds(0), pending: new ByteBudget(1e6) },
-  });
-  let cost = 0;
-  for (let sequence = 0; sequence < 600; sequence++) {
-    const group = new CachedGroup(sequence, microseconds(0));
-    group.push(WireFrame.of(0, new Uint8Array(2048)));
-    group.end();
-    cost = group.cost;
-    sender.send(group, { priority: 1, ordered: true, urgent: false });
-    await microtasks(20);
-    if (sequence % 20 === 0) sender.sweep(microseconds(0), microseconds(1e6));
-  }
-  const remembered = sender.discard(() => true);
-  expect(remembered.at(-1)).toBe(599);
-  expect(remembered.length * cost).toBeLessThanOrEqual(bytes);
-  // Groups that were forgotten count until the next sweep.
-  expect(remembered.length * cost).toBeGreaterThan(bytes - 22 * cost);
 });

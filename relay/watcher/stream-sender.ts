@@ -1,4 +1,4 @@
-import { type Clock, fromMilliseconds, fromSeconds, type Microseconds } from "../../base/index.js";
+import { type Clock, fromSeconds, type Microseconds } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
@@ -7,14 +7,10 @@ import { Code } from "../wire/code.js";
 import type { FrameForm } from "../wire/group.js";
 import { GroupStream, type Sending } from "./group-stream.js";
 
-// A finished stream is remembered for this long, or until all of it has arrived, so that a rewind can still reset its
-// unsent data.
+// A finished stream is remembered until all of it has arrived, so that a rewind can still reset its unsent data. Where
+// the transport does not report arrivals: for this long and up to this many, more than a second of audio.
 const REMEMBERED: Microseconds = fromSeconds(12);
-// Where the transport does not report arrivals, up to this many are remembered.
 const MAX_REMEMBERED = 64;
-// Where it does, more of them, as long as they hold no more memory than this: 4 s of groups of 5 ms.
-const MAX_REMEMBERED_BYTES = 1 << 20;
-const BLOCKED: Microseconds = fromMilliseconds(200);
 const PRIORITY_SPAN = 2 ** 22;
 
 /** Rank of a group in its session. */
@@ -45,10 +41,7 @@ export class StreamSender {
   // By sequence, oldest sent first.
   readonly #groups = new Map<number, GroupStream>();
   readonly #sending: Sending;
-  /** Streams that wait for the transport. A cancelled one may wait on, for nothing. */
-  readonly #busy = new Set<GroupStream>();
-  /** Memory of the groups at the last sweep, and of those sent since. */
-  #measuredBytes = 0;
+  #busy = 0;
   #freed = Promise.withResolvers<void>();
   #serial = 0;
 
@@ -60,12 +53,7 @@ export class StreamSender {
 
   /** Streams that wait for the transport. */
   get busy(): number {
-    return this.#busy.size;
-  }
-
-  /** Whether a stream has waited for credit: a busy machine makes one wait, too, but not for as long. */
-  isBlocked(now: Microseconds): boolean {
-    return [...this.#busy].some((outgoing) => outgoing.busyFor(now) > BLOCKED);
+    return this.#busy;
   }
 
   /** Resolves when fewer streams wait for the transport than now, or none ever will. */
@@ -81,7 +69,6 @@ export class StreamSender {
     const outgoing = new GroupStream(record, clock(), this.#sending);
     this.#forgetSettled();
     this.#groups.set(record.sequence, outgoing);
-    this.#measuredBytes += record.cost;
     if (this.#groups.size > MAX_REMEMBERED) this.#forgetOldest();
     void this.#drive(outgoing, outgoing.open(session, priority * PRIORITY_SPAN + rank));
   }
@@ -100,7 +87,7 @@ export class StreamSender {
     for (const [sequence, outgoing] of this.#groups) {
       if (!isStale(outgoing.record)) continue;
       this.#groups.delete(sequence);
-      if (this.#cancel(outgoing, Code.STALE_GROUP)) this.#options.counters.staleStreamsReset++;
+      if (outgoing.cancel(Code.STALE_GROUP)) this.#options.counters.staleStreamsReset++;
       taken.push(sequence);
     }
     return taken;
@@ -112,7 +99,7 @@ export class StreamSender {
     // In its place there may be the same group of the lower rendition.
     if (outgoing?.record !== record) return;
     this.#groups.delete(record.sequence);
-    this.#cancel(outgoing, code);
+    outgoing.cancel(code);
   }
 
   /** Forgets groups that the watcher reports as received: whole groups up to this one. */
@@ -126,48 +113,35 @@ export class StreamSender {
    * long ago.
    */
   sweep(now: Microseconds, maxBusy: Microseconds): void {
-    this.#measuredBytes = 0;
     for (const [sequence, outgoing] of this.#groups) {
       const old = now - outgoing.since > REMEMBERED && !outgoing.busy && outgoing.record.ended;
       if (outgoing.settled || old) this.#groups.delete(sequence);
       else if (outgoing.busyFor(now) > maxBusy) {
         this.#groups.delete(sequence);
-        this.#cancel(outgoing, Code.LAGGED);
+        outgoing.cancel(Code.LAGGED);
         this.#options.counters.streamsLagged++;
-      } else this.#measuredBytes += outgoing.record.cost;
+      }
     }
   }
 
   /** Forgets all groups; those in flight may still arrive unless a code resets them. */
   clear(code?: number): void {
-    if (code !== undefined) for (const outgoing of this.#groups.values()) this.#cancel(outgoing, code);
+    if (code !== undefined) for (const outgoing of this.#groups.values()) outgoing.cancel(code);
     this.#groups.clear();
     this.#freed.resolve();
   }
 
-  /** Returns false when it had failed or was cancelled before. */
-  #cancel(outgoing: GroupStream, code: number): boolean {
-    const cancelled = outgoing.cancel(code);
-    this.#free(outgoing);
-    return cancelled;
-  }
-
-  #free(outgoing: GroupStream): void {
-    if (!this.#busy.delete(outgoing)) return;
-    const { resolve } = this.#freed;
-    this.#freed = Promise.withResolvers();
-    resolve();
-  }
-
   async #drive(outgoing: GroupStream, work: Promise<boolean>): Promise<void> {
-    this.#busy.add(outgoing);
+    this.#busy++;
     let good = true;
     // Frames, or the end of the group, may have come while the last write settled.
     for (let next: Promise<boolean> | undefined = work; good && next; next = outgoing.progress()) good = await next;
+    this.#busy--;
     const { sequence } = outgoing.record;
     if (!good && this.#groups.get(sequence) === outgoing) this.#groups.delete(sequence);
-    // More may have come just before this went on.
-    if (!outgoing.busy) this.#free(outgoing);
+    const { resolve } = this.#freed;
+    this.#freed = Promise.withResolvers();
+    resolve();
   }
 
   // Streams settle in the order they end, except for those that a reader stopped; the sweep finds these.
@@ -181,7 +155,6 @@ export class StreamSender {
   #forgetOldest(): void {
     for (const [sequence, outgoing] of this.#groups) {
       if (outgoing.busy || !outgoing.record.ended) continue;
-      if (outgoing.settled !== undefined && this.#measuredBytes <= MAX_REMEMBERED_BYTES) return;
       this.#groups.delete(sequence);
       return;
     }

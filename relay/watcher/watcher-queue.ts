@@ -10,7 +10,7 @@ export interface Waiting {
   bytes: number;
   /** When it was queued. */
   readonly since: Microseconds;
-  /** Goes first, past the window and past busy streams: the first group of an epoch. */
+  /** Goes first and past the window: the first group of an epoch. */
   readonly urgent: boolean;
 }
 
@@ -31,17 +31,15 @@ export interface WatcherState {
   readonly until?: Microseconds | undefined;
 }
 
-export interface WatcherQueueOptions<T extends Waiting = Waiting> {
+export interface WatcherQueueOptions {
   /** Groups that may wait. Default 1024. */
   readonly maxGroups?: number;
   /** Bytes that may wait. Default 1 MiB. */
   readonly maxBytes?: number;
   /** How long a group may wait while no playhead is known. Default 2 s. */
   readonly maxAge?: Microseconds;
-  /** Streams that may wait for the transport at once; urgent groups may exceed it. Default 16. */
+  /** Streams that may wait for the transport at once. Default 16. */
   readonly maxBusyStreams?: number;
-  /** Whether a group has to go on a stream; one that may go as a datagram waits for no stream. Default: each has to. */
-  readonly needsStream?: (group: T) => boolean;
 }
 
 /** A group that the queue dropped, and the reason. */
@@ -59,17 +57,15 @@ export class WatcherQueue<T extends Waiting> {
   readonly #maxBytes: number;
   readonly #maxAge: Microseconds;
   readonly #maxBusyStreams: number;
-  readonly #needsStream: (group: T) => boolean;
   #groups: T[] = [];
   #dropped: Dropped<T>[] = [];
   #bytes = 0;
 
-  constructor(options: WatcherQueueOptions<T> = {}) {
+  constructor(options: WatcherQueueOptions = {}) {
     this.#maxGroups = options.maxGroups ?? 1024;
     this.#maxBytes = options.maxBytes ?? 1024 * 1024;
     this.#maxAge = options.maxAge ?? fromMilliseconds(2000);
     this.#maxBusyStreams = options.maxBusyStreams ?? 16;
-    this.#needsStream = options.needsStream ?? (() => true);
   }
 
   /** Groups that wait. */
@@ -114,16 +110,12 @@ export class WatcherQueue<T extends Waiting> {
   take(state: WatcherState): T | undefined {
     this.expire(state);
     const next = this.#groups[0];
-    if (next === undefined || (!next.urgent && this.#waits(next, state))) return undefined;
+    if (next === undefined || state.busyStreams >= this.#maxBusyStreams) return undefined;
+    if (!next.urgent && state.windowBytes !== undefined && state.inFlightBytes > state.windowBytes) return undefined;
+    if (!next.urgent && state.until !== undefined && (next.timestamp ?? 0) >= state.until) return undefined;
     this.#groups.shift();
     this.#bytes -= next.bytes;
     return next;
-  }
-
-  #waits(next: T, { busyStreams, inFlightBytes, windowBytes, until }: WatcherState): boolean {
-    if (busyStreams >= this.#maxBusyStreams && this.#needsStream(next)) return true;
-    if (windowBytes !== undefined && inFlightBytes > windowBytes) return true;
-    return until !== undefined && (next.timestamp ?? 0) >= until;
   }
 
   /** Drops groups that are too late, with a full window or without one, or waited too long. */

@@ -5,7 +5,6 @@ import type { CachedGroup } from "../broadcast/cached-group.js";
 import { hasTimestamps } from "../wire/version.js";
 import { CopySource } from "./copy-source.js";
 import { DatagramSender } from "./datagram-sender.js";
-import { EarlyGroups, type SendState } from "./early-groups.js";
 import { ExpectedPlayhead } from "./expected-playhead.js";
 import { LookaheadPacer } from "./lookahead-pacer.js";
 import { RenditionSwitch } from "./rendition-switch.js";
@@ -32,9 +31,6 @@ interface WaitingGroup extends Waiting {
   readonly record: CachedGroup;
 }
 
-/** The time, and where the watcher plays. */
-type Moment = Pick<SendState, "now" | "playhead">;
-
 /** One subscription of one session: queues the track's groups and sends them as its state allows. */
 export class Watcher implements LowFollower {
   /** Resolves with the sequence of its first group. */
@@ -48,7 +44,6 @@ export class Watcher implements LowFollower {
   readonly #datagrams: DatagramSender;
   readonly #bucket = new TokenBucket(DATAGRAM_PACE);
   readonly #outgoing: StreamSender;
-  readonly #early = new EarlyGroups();
   readonly #lookahead = new LookaheadPacer();
   readonly #expected = new ExpectedPlayhead(() => !this.#options.track.live);
   #delivery: WatcherDelivery;
@@ -74,8 +69,6 @@ export class Watcher implements LowFollower {
       maxBytes: limits.queueBytes,
       maxAge: limits.queueAge,
       maxBusyStreams: limits.pendingStreams,
-      needsStream: ({ record }) =>
-        !this.#takesDatagrams || !this.#datagrams.fits(record) || !this.#outgoing.isBlocked(clock()),
     });
     this.#renditions = new RenditionSwitch({ track, clock, counters });
     this.#copies = new CopySource({ track, anyRate: options.repeat === true });
@@ -178,10 +171,7 @@ export class Watcher implements LowFollower {
   /** Drops and resets all stale groups. */
   discard(isStale: (record: CachedGroup) => boolean): void {
     this.#queue.discard(({ record }) => isStale(record));
-    this.#early.discard(isStale);
-    const reset = this.#outgoing.discard(isStale);
-    // Between these there may be some that have arrived: they are stale, too.
-    if (reset.length > 0) this.#control.writeOff(Math.min(...reset), Math.max(...reset));
+    for (const sequence of this.#outgoing.discard(isStale)) this.#control.writeOff(sequence);
     const sequence = this.#datagrams.discard(isStale);
     if (sequence !== undefined) this.#control.writeOff(sequence);
   }
@@ -231,7 +221,7 @@ export class Watcher implements LowFollower {
         return;
       }
       this.#lookahead.take(next.timestamp, { now, playhead, lossy: this.#control.lossy });
-      this.#send(next, { now, playhead });
+      this.#send(next, now);
     }
   }
 
@@ -247,7 +237,6 @@ export class Watcher implements LowFollower {
       log.info({ ...skips }, "Groups were skipped for a watcher.");
     }
     this.#outgoing.sweep(now, limits.queueAge);
-    this.#early.expire(now);
   }
 
   /** Ends it; groups in flight may still arrive unless a code resets them. */
@@ -258,7 +247,6 @@ export class Watcher implements LowFollower {
     this.#renditions.close();
     this.#copies.leave();
     this.#queue.clear();
-    this.#early.clear();
     this.#outgoing.clear(code);
     this.#datagrams.close();
   }
@@ -270,11 +258,6 @@ export class Watcher implements LowFollower {
   get #repeats(): boolean {
     const { repeat } = this.#options;
     return repeat === "auto" ? this.#control.repeats : repeat;
-  }
-
-  /** Whether groups of audio go as datagrams, unless a stream is better. */
-  get #takesDatagrams(): boolean {
-    return this.mode === "native" && this.#options.track.singleFrames;
   }
 
   #isBeyondEnd(sequence: number): boolean {
@@ -338,42 +321,19 @@ export class Watcher implements LowFollower {
     this.#pumpTimer = setTimeout(pump, Math.max(1, Math.ceil((at - now) / 1000)));
   }
 
-  #send({ record, urgent }: WaitingGroup, moment: Moment): void {
+  #send({ record, urgent }: WaitingGroup, now: Microseconds): void {
     if (record.abortCode !== undefined) return;
-    const { now } = moment;
+    const { track } = this.#options;
     // Reports name the newest group of audio, one frame each; longer groups would never be acknowledged.
-    if (this.#options.track.singleFrames && this.#listener !== undefined)
-      this.#control.sent(record.sequence, record.bytes, now);
+    if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
     this.#expected.sent(record);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
     if (urgent) this.#sendNews(record);
-    else if (this.#takesDatagrams) {
-      if (this.#takesStream(record, moment)) this.#sendCopies(now);
-      else if (this.#sendDatagram(record, now)) return;
+    else if (this.mode === "native" && track.singleFrames && this.#datagrams.send(record, this.#repeats)) {
+      this.#bucket.take(now);
+      return;
     }
     this.#sendStream(record, urgent);
-  }
-
-  /** Whether a group is early enough for a stream; none is while too many streams wait for the transport. */
-  #takesStream(record: CachedGroup, { now, playhead }: Moment): boolean {
-    const { track, repeat, limits } = this.#options;
-    if (track.live || repeat === true || this.#outgoing.busy >= limits.pendingStreams) return false;
-    return this.#early.takesStream(record, { now, playhead, control: this.#control });
-  }
-
-  /** Sends the copies that are due beside a group on a stream. */
-  #sendCopies(now: Microseconds): void {
-    if (this.#options.repeat !== "auto") return;
-    const copies = this.#early.takeCopies({ now, control: this.#control });
-    const granted = this.#bucket.take(now, copies.length);
-    if (granted > 0) this.#datagrams.sendCopies(copies.slice(-granted));
-  }
-
-  /** Returns false when the group does not fit. */
-  #sendDatagram(record: CachedGroup, now: Microseconds): boolean {
-    const sent = this.#datagrams.send(record, this.#repeats);
-    if (sent) this.#bucket.take(now);
-    return sent;
   }
 
   /**

@@ -1,5 +1,3 @@
-import { concatenate } from "../../base/index.js";
-import type { SendStream } from "../../transport/index.js";
 import type { LinkModel } from "./impairment.js";
 
 /** What quinn takes for the path's largest packet after its discovery, which is also a step of the window. */
@@ -9,7 +7,6 @@ const PROBE_BYTES = 1200;
 /** QUIC's header and tag, IP and UDP aside. */
 const PACKET_OVERHEAD = 29;
 const DATAGRAM_OVERHEAD = 3;
-const STREAM_OVERHEAD = 6;
 /** An acknowledgement without anything else. */
 const ACK_BYTES = 40;
 const INITIAL_WINDOW = 12_000;
@@ -27,23 +24,16 @@ const PROBES = 2;
 /** Timeouts in a row without an acknowledgement that empty the window. */
 const PERSISTENT = 3;
 
-/** What a packet carries: a datagram, or all of a stream, which goes again when the packet is lost. */
-interface Piece {
-  readonly body: Uint8Array;
-  /** Undefined for a datagram. */
-  readonly stream?: { readonly priority: number; settled: boolean };
-}
-
 interface Packet {
   readonly number: number;
   readonly bytes: number;
   readonly sentAt: number;
-  readonly pieces: readonly Piece[];
+  readonly bodies: readonly Uint8Array[];
 }
 
 /**
- * One direction of a QUIC session that carries datagrams and short streams, on a virtual clock in milliseconds: CUBIC,
- * loss detection and queue as in quinn-proto 0.11.
+ * One direction of a QUIC session that carries datagrams, on a virtual clock in milliseconds: CUBIC, loss
+ * detection and queue as in quinn-proto 0.11.
  *
  * A packet goes only where a whole MTU has room beside what is in flight. The window grows only while something waits,
  * and shrinks by every loss, whether a queue or the air took the packet. Only the acknowledgement of a later packet
@@ -53,13 +43,10 @@ export class QuicPath {
   readonly #down: LinkModel;
   readonly #up: LinkModel;
   readonly #onDatagram: (body: Uint8Array) => void;
-  readonly #onStream: (body: Uint8Array) => void;
   readonly #arriving: { readonly at: number; readonly packet: Packet }[] = [];
   readonly #acking: { readonly at: number; readonly numbers: readonly number[] }[] = [];
   readonly #inFlight = new Map<number, Packet>();
-  #queue: Piece[] = [];
-  /** Streams go behind all datagrams, by priority. */
-  #streams: Piece[] = [];
+  #queue: Uint8Array[] = [];
   #received: number[] = [];
   #toAck = 0;
   #ackAt: number | undefined;
@@ -104,7 +91,6 @@ export class QuicPath {
     /** Measured by the handshake. */
     readonly roundTripMs: number;
     readonly onDatagram: (body: Uint8Array) => void;
-    readonly onStream: (body: Uint8Array) => void;
   }) {
     this.#down = options.down;
     this.#up = options.up;
@@ -112,7 +98,6 @@ export class QuicPath {
     this.#latest = options.roundTripMs;
     this.#variance = options.roundTripMs / 4;
     this.#onDatagram = options.onDatagram;
-    this.#onStream = options.onStream;
   }
 
   /**
@@ -120,32 +105,8 @@ export class QuicPath {
    * quicker, and the first goes alone.
    */
   send(body: Uint8Array): void {
-    this.#queue.push({ body });
+    this.#queue.push(body);
     if (this.#next % 2 === 0) this.#flush();
-  }
-
-  /** Opens a stream: all of it goes once it is finished. */
-  open(priority: number): SendStream {
-    const state = { priority, settled: false };
-    const parts: Uint8Array[] = [];
-    return {
-      write: async (part) => void parts.push(part),
-      finish: async () => this.#enqueue({ body: concatenate(parts), stream: state }),
-      reset: () => {
-        state.settled = true;
-        this.#streams = this.#streams.filter(({ stream }) => stream !== state);
-      },
-      setPriority: () => {},
-      stopped: new Promise(() => {}),
-      get settled() {
-        return state.settled;
-      },
-    };
-  }
-
-  #enqueue(piece: Piece): void {
-    const behind = this.#streams.findIndex(({ stream }) => stream!.priority < piece.stream!.priority);
-    this.#streams.splice(behind < 0 ? this.#streams.length : behind, 0, piece);
   }
 
   /** A packet of the listener arrived at the relay, which acknowledges it: on the way down too, packets are lost. */
@@ -173,7 +134,7 @@ export class QuicPath {
       this.#received = [...this.#received.slice(-63), packet.number];
       this.#toAck++;
       this.#ackAt ??= this.#now + ACK_DELAY_MS;
-      for (const { body, stream } of packet.pieces) (stream ? this.#onStream : this.#onDatagram)(body);
+      for (const body of packet.bodies) this.#onDatagram(body);
     }
     if (this.#toAck < 2 && (this.#ackAt === undefined || this.#ackAt > this.#now)) return;
     this.#toAck = 0;
@@ -198,7 +159,6 @@ export class QuicPath {
       const packet = this.#inFlight.get(number);
       if (packet === undefined) continue;
       this.#forget(packet);
-      for (const { stream } of packet.pieces) if (stream) stream.settled = true;
       this.#grow(packet);
     }
     if (newest > this.#newestAcked) {
@@ -228,10 +188,7 @@ export class QuicPath {
     );
     const last = lost.at(-1);
     if (last === undefined) return;
-    for (const packet of lost) {
-      this.#forget(packet);
-      for (const piece of packet.pieces) if (piece.stream && !piece.stream.settled) this.#enqueue(piece);
-    }
+    for (const packet of lost) this.#forget(packet);
     this.#reduce(last.sentAt, byAck && this.#isPersistent(lost));
   }
 
@@ -299,29 +256,20 @@ export class QuicPath {
   }
 
   #flush(): void {
-    while (this.#waits && this.#bytes + MTU < this.#window) this.#transmit(MTU);
-    this.#isBlocked = this.#waits;
-  }
-
-  get #waits(): boolean {
-    return this.#queue.length > 0 || this.#streams.length > 0;
+    while (this.#queue.length > 0 && this.#bytes + MTU < this.#window) this.#transmit(MTU);
+    this.#isBlocked = this.#queue.length > 0;
   }
 
   #transmit(most: number): void {
-    const pieces: Piece[] = [];
+    const bodies: Uint8Array[] = [];
     let bytes = PACKET_OVERHEAD;
-    for (const [queue, overhead] of [
-      [this.#queue, DATAGRAM_OVERHEAD],
-      [this.#streams, STREAM_OVERHEAD],
-    ] as const) {
-      for (let next = queue[0]; next; next = queue[0]) {
-        if (bytes + next.body.length + overhead > most) break;
-        bytes += next.body.length + overhead;
-        pieces.push(next);
-        queue.shift();
-      }
+    for (let next = this.#queue[0]; next; next = this.#queue[0]) {
+      if (bytes + next.length + DATAGRAM_OVERHEAD > most) break;
+      bytes += next.length + DATAGRAM_OVERHEAD;
+      bodies.push(next);
+      this.#queue.shift();
     }
-    const packet = { number: this.#next++, bytes, sentAt: this.#now, pieces };
+    const packet = { number: this.#next++, bytes, sentAt: this.#now, bodies };
     this.#inFlight.set(packet.number, packet);
     this.#bytes += bytes;
     this.#lastAt = this.#now;

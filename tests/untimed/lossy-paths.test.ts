@@ -11,12 +11,10 @@ afterEach(() => {
 
 /** How far ahead an agent's voice is sent: as far as a publisher's lead settles at on these paths. */
 const AHEAD_MS = 470;
-const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8] as const;
+const SEEDS = [1, 2, 3] as const;
 
 interface Result {
-  /** Milliseconds of silence in the first three seconds. */
-  readonly lostFirst: number;
-  /** Milliseconds of silence after those. */
+  /** Milliseconds of silence. */
   readonly lost: number;
   /** Groups that the relay sent in the lower rendition in place of the full one. */
   readonly lowGroups: number;
@@ -25,14 +23,13 @@ interface Result {
   readonly packets: number;
 }
 
-/** Plays across a link, both ways, and measures from the fourth second on. */
+/** Plays across a link, both ways, and measures from the third second on. */
 async function play(link: Link, options: Partial<LossyStageOptions> & { readonly seconds: number }): Promise<Result> {
   const stage = await LossyStage.open({ down: link, up: link, seed: 1, aheadMs: AHEAD_MS, ...options });
-  const { lost: lostFirst } = await stage.run(3000);
+  await stage.run(2000);
   const before = stage.path.packets;
   const { lost } = await stage.run(options.seconds * 1000);
   return {
-    lostFirst,
     lost,
     lowGroups: stage.counters.lowOut,
     copies: stage.counters.repeatsOut,
@@ -40,28 +37,11 @@ async function play(link: Link, options: Partial<LossyStageOptions> & { readonly
   };
 }
 
-/** The mean of runs with some seeds. */
-async function mean(
-  link: Link,
-  {
-    seeds = SEEDS,
-    ...options
-  }: Partial<LossyStageOptions> & { readonly seconds: number; readonly seeds?: readonly number[] },
-): Promise<Omit<Result, "copies">> {
-  const sum = { lostFirst: 0, lost: 0, lowGroups: 0, packets: 0 };
-  for (const seed of seeds) {
-    const { lostFirst, lost, lowGroups, packets } = await play(link, { ...options, seed });
-    sum.lostFirst += lostFirst / seeds.length;
-    sum.lost += lost / seeds.length;
-    sum.lowGroups += lowGroups / seeds.length;
-    sum.packets += packets / seeds.length;
-  }
-  return sum;
-}
-
-/** Mean milliseconds of silence in a minute of audio that is sent ahead. */
-async function lostInMinute(link: Link): Promise<number> {
-  return 3 * (await mean(link, { seconds: 20 })).lost;
+/** Mean milliseconds of silence in a minute. */
+async function lostInMinute(link: Link, options: Partial<LossyStageOptions> = {}): Promise<number> {
+  let sum = 0;
+  for (const seed of SEEDS) sum += (await play(link, { ...options, seed, seconds: 60 })).lost;
+  return sum / SEEDS.length;
 }
 
 const LONG = { delayMs: 150, loss: 0.01 };
@@ -82,50 +62,25 @@ test("a listener that loses 2 % of the packets in bursts of five misses at most 
 });
 
 test("a live listener that loses 2 % of the packets in bursts of five misses at most 600 ms in a minute", async () => {
-  const { lost } = await mean(BURSTS, { aheadMs: undefined, seconds: 60, seeds: [1, 2, 3] });
-  expect(lost).toBeLessThanOrEqual(600);
+  expect(await lostInMinute(BURSTS, { aheadMs: undefined })).toBeLessThanOrEqual(600);
 });
 
-test("a live listener misses far more without copies", async () => {
-  expect((await play(LOSSY, { seconds: 20, aheadMs: undefined, repeat: false })).lost).toBeGreaterThan(700);
-});
-
-test.each([
-  ["300 ms away", LONG],
-  ["that loses 5 %", LOSSY],
-  ["that loses 2 % in bursts of five", BURSTS],
-])("a listener %s misses at most one group in its first three seconds, for hardly a packet more", async (_, link) => {
-  const { lostFirst, packets, lowGroups } = await mean(link, { seconds: 5 });
-  expect(lostFirst).toBeLessThanOrEqual(20);
-  expect(packets).toBeLessThanOrEqual(1.2);
-  expect(lowGroups).toBe(0);
+test("a listener misses far more without copies", async () => {
+  expect((await play(LOSSY, { seconds: 20, repeat: false })).lost).toBeGreaterThan(500);
 });
 
 test.each([
   ["300 ms away", LONG],
   ["that loses 5 %", LOSSY],
-])("copies to a live listener %s cost at most one packet per group and leave it all in full", async (_, link) => {
-  const { copies, packets, lowGroups } = await play(link, { seconds: 20, aheadMs: undefined });
+])("copies to a listener %s cost at most one packet per group and leave it the full rendition", async (_, link) => {
+  const { copies, packets, lowGroups } = await play(link, { seconds: 20 });
   expect(copies).toBeGreaterThan(1000);
   expect(packets).toBeLessThanOrEqual(2);
   expect(lowGroups).toBe(0);
 });
 
-test("a relay that copies everything sends audio as datagrams, however far ahead it is", async () => {
-  const { copies, packets } = await play(LOSSY, { seconds: 5, repeat: true });
-  // 400 groups, with two small copies of each.
-  expect(copies).toBeGreaterThan(700);
-  expect(packets).toBeGreaterThan(1.4);
-});
-
-test("a relay without copies sends none to widen a window, and retransmits what it sends ahead", async () => {
-  const { copies, lost } = await play(LOSSY, { seconds: 5, repeat: false });
-  expect(copies).toBe(0);
-  expect(lost).toBeLessThanOrEqual(20);
-});
-
 test("a listener gets copies of whole groups where there is no lower rendition", async () => {
-  const { copies, lost } = await play({ delayMs: 50, loss: 0.01 }, { seconds: 20, low: false, aheadMs: 100 });
+  const { copies, lost } = await play({ delayMs: 50, loss: 0.01 }, { seconds: 20, low: false });
   expect(copies).toBeGreaterThan(700);
   expect(lost).toBeLessThanOrEqual(20);
 });
@@ -167,7 +122,7 @@ test.each([
 
 test("a relay sends a waiting group every 40 ms while nothing arrives, though no further one comes", async () => {
   const link = { delayMs: 10 };
-  const stage = await LossyStage.open({ down: { ...link, loss: 0.05 }, up: link, seed: 1, aheadMs: undefined });
+  const stage = await LossyStage.open({ down: { ...link, loss: 0.05 }, up: link, seed: 1, aheadMs: AHEAD_MS });
   await stage.run(2000);
   stage.down.set({ ...link, blackhole: true });
   await stage.run(440);
