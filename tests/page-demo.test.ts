@@ -101,7 +101,7 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   expect(await text(other, "#play")).toBe("Listen");
   expect(complaints).toEqual([]);
 
-  // An interrupt that never came about is none; the numbers, which would say so too, are held back.
+  // The page itself has to roll the failed interrupt back: the server's numbers, which would too, are held back.
   await page.route("**/stats", () => {});
   await page.route("**/control", (route) => route.continue({ headers: { "x-unsay-control": "of another run" } }));
   await page.click("#interrupt[data-mode=interrupt]");
