@@ -342,6 +342,28 @@ describe("a listener that lies", () => {
     expect(small.fold(report({ session: 1 }), at(1), "edge/1", "edge")).toBeDefined();
   });
 
+  test("a listener with a second connection counts once, by the first until that breaks off", () => {
+    const aggregator = new ReportAggregator({ broadcast: 1 });
+    const at = (ms: number) => fromMilliseconds(ms);
+    const say = (connection: string, ms: number, discontinuity: number) =>
+      aggregator.fold(
+        report({ clientTimeMs: ms, playhead: at(ms), discontinuity, heardUntil: at(ms) }),
+        at(ms),
+        connection,
+      );
+    const listed = (ms: number) => {
+      const { listeners, earliest, listed } = aggregator.aggregate(at(ms), { group: 1, bytes: 1 });
+      return { listeners, earliest, discontinuities: listed.map((one) => one.discontinuity) };
+    };
+    say("before", 1000, 3);
+    say("after", 1400, 4);
+    expect(listed(1400)).toEqual({ listeners: 1, earliest: at(1400), discontinuities: [3] });
+    say("after", 1600, 4);
+    expect(listed(1600)).toEqual({ listeners: 1, earliest: at(1600), discontinuities: [4] });
+    say("before", 1700, 5);
+    expect(listed(1700)).toEqual({ listeners: 1, earliest: at(1700), discontinuities: [5] });
+  });
+
   test("no report can make an unreadable aggregate", () => {
     const wild = fc.oneof(fc.maxSafeInteger(), fc.nat({ max: 9 })).map(Math.abs);
     fc.assert(

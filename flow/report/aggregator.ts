@@ -54,6 +54,8 @@ const LEAD_ENOUGH: Microseconds = fromSeconds(LEAD_WANTED);
 const DRY_MS = 100;
 /** Reports go ten times a second: a listener without any for this long stands still. */
 const STANDSTILL: Microseconds = fromSeconds(1);
+/** A connection without a report for this long lost its path: its listener may have opened another one. */
+const BROKEN_OFF = fromMilliseconds(500);
 /** How long a listener may wait with audio left before it counts as paused. */
 const WAITS = fromMilliseconds(800);
 
@@ -175,7 +177,8 @@ export class ReportAggregator {
     this.#evict(now);
     let bleedMs = 0;
     let staleMs = 0;
-    const playing = [...this.#listeners.values()].some(({ state }) => state.playing);
+    const present = this.#present(now);
+    const playing = present.some(({ state }) => state.playing);
     const { earliest, latest } = this.#ends(now) ?? { earliest: microseconds(0), latest: microseconds(0) };
     const worst = this.#worstLead(now, ingest.group);
     for (const { state } of this.#listeners.values()) {
@@ -188,7 +191,7 @@ export class ReportAggregator {
       broadcast: this.#broadcast,
       aggregateId,
       relayTimeMs: Math.floor(now / 1000),
-      listeners: this.#listeners.size,
+      listeners: present.length,
       overflow: this.#overflow,
       playing,
       earliest,
@@ -206,7 +209,7 @@ export class ReportAggregator {
 
   // First the listeners that just applied a rewind, then those named longest ago, so that all get their turn.
   #list(now: Microseconds, aggregateId: number): ListedListener[] {
-    const entries = this.#bySession();
+    const entries = this.#present(now);
     if (entries.length > MAX_LISTED)
       entries.sort((a, b) => Number(b.urgent) - Number(a.urgent) || a.listedAt - b.listedAt);
     return entries.slice(0, MAX_LISTED).map((entry) => {
@@ -249,7 +252,7 @@ export class ReportAggregator {
 
   /** Range of the playheads; undefined without listeners. */
   #ends(now: Microseconds): { readonly earliest: Microseconds; readonly latest: Microseconds } | undefined {
-    const all = [...this.#listeners.values()].map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
+    const all = this.#present(now).map(({ state }) => ({ state, playhead: this.#playhead(state, now) }));
     if (all.length === 0) return undefined;
     // A paused player says nothing about the others' positions, so it counts only when none plays. One that waits for
     // audio counts: otherwise a single claim to play could keep all waiting listeners from ever getting any.
@@ -289,12 +292,15 @@ export class ReportAggregator {
     return worst;
   }
 
-  // Of several listeners with one id, the first: an id can be read off a feedback broadcast's path.
-  #bySession(): Entry[] {
+  // One for each id: while a listener reconnects, it has two connections. The first counts as long as it reports, because
+  // others can read an id off a feedback broadcast's path.
+  #present(now: Microseconds): Entry[] {
     const found = new Map<number, Entry>();
     for (const entry of this.#listeners.values()) {
       const session = entry.state.latest?.report.session ?? 0;
-      if (!found.has(session)) found.set(session, entry);
+      const heardAt = found.get(session)?.state.lastHeard;
+      const isFirst = heardAt === undefined || (now - heardAt > BROKEN_OFF && entry.state.lastHeard > heardAt);
+      if (isFirst) found.set(session, entry);
     }
     return [...found.values()];
   }

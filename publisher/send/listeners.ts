@@ -7,6 +7,7 @@ import {
   StalenessEstimator,
 } from "../../flow/playhead/index.js";
 import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
+import { RewindLedger } from "./rewind-ledger.js";
 import { Transit } from "./transit.js";
 
 /** How far one listener heard the timeline that an interrupt cut off. */
@@ -55,7 +56,7 @@ interface Waiter {
   /** Reports since, by session; of this rewind where the listener is among the `settled`. */
   readonly heard: Map<number, HeardListener>;
   readonly settled: Set<number>;
-  /** Count of rewinds sent until then. */
+  /** Count of rewinds until then. */
   readonly rewinds: number;
   readonly limitMs: number;
   readonly resolve: () => void;
@@ -88,7 +89,7 @@ export class Listeners {
   #playheadAt = 0;
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
   readonly #waiters = new Set<Waiter>();
-  #rewinds = 0;
+  readonly #rewinds = new RewindLedger();
 
   constructor({ clock, leadMode = "gated", staleness = true }: ListenersOptions) {
     this.#clock = clock;
@@ -109,6 +110,7 @@ export class Listeners {
       this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead, now);
       this.lead.foresee(this.transit.typical, now);
     }
+    for (const { session, discontinuity } of aggregate.listed) this.#rewinds.reported(session, discontinuity);
     this.#settle(aggregate);
     if (last !== undefined && isOvertaken(aggregate, last)) return;
     const estimated = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
@@ -129,9 +131,13 @@ export class Listeners {
     this.#latest.observe({ ...sample, playhead: aggregate.latest });
   }
 
+  /** Records a rewind, whose first frame is about to be sent. */
+  rewound(now: Microseconds): void {
+    this.#rewinds.rewound(now);
+  }
+
   /** Records a frame that was just sent; `isRewind`: everything from it on became stale. */
   sent(timestamp: Microseconds, { isRewind, now }: { readonly isRewind: boolean; readonly now: Microseconds }): void {
-    if (isRewind) this.#rewinds++;
     for (const bound of [this.bound, this.#audible]) {
       if (isRewind) bound.rewind(timestamp, now);
       bound.sent(timestamp, now);
@@ -163,6 +169,7 @@ export class Listeners {
   #follow(source: object | undefined): void {
     this.#source = source;
     this.#last = undefined;
+    this.#rewinds.reset();
     this.#staleness.reset();
     this.#earliest.reset();
     this.#latest.reset();
@@ -236,9 +243,9 @@ export class Listeners {
   }
 
   /**
-   * Waits until every listener of the last aggregate has reported a rewind after this call, at most `limitMs`, which
-   * {@link pass} counts. A listener without a report gets the projection of its playhead at the call, never beyond what
-   * it had received.
+   * Waits until every listener of the last aggregate has reported the rewind just {@link rewound}, at most `limitMs`,
+   * which {@link pass} counts. A listener without a report gets the projection of its playhead at the call, never beyond
+   * what it had received.
    */
   async heard(limitMs: number): Promise<HeardListener[]> {
     const now = this.#clock();
@@ -249,7 +256,7 @@ export class Listeners {
     }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
-    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds, limitMs });
+    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds.total, limitMs });
     return [...before].map(
       ([session, { projected }]) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
     );
@@ -272,8 +279,7 @@ export class Listeners {
     const { session, playhead, discontinuity } = listener;
     const run = this.playing ? now - this.#playheadAt : 0;
     const limit = listener.receivedUntil ?? playhead + run;
-    const pending = [...this.#waiters].filter(({ before, settled }) => before.has(session) && !settled.has(session));
-    const expected = discontinuity + pending.length + 1;
+    const expected = this.#rewinds.expected(session, now);
     return { discontinuity, expected, projected: microseconds(Math.min(playhead + run, limit)) };
   }
 
@@ -313,7 +319,7 @@ export class Listeners {
       if (settled.has(session)) continue;
       if (discontinuity >= then.expected) settled.add(session);
       // A later rewind's report says nothing about the timeline that this one cut off.
-      const isLater = discontinuity > then.expected && this.#rewinds > waiter.rewinds;
+      const isLater = discontinuity > then.expected && this.#rewinds.total > waiter.rewinds;
       if (isLater && heard.has(session)) continue;
       if (!heard.has(session)) waiter.grace = fromMilliseconds(GRACE * waiter.limitMs);
       const position = isLater ? { heardUntil: then.projected, measured: false } : { heardUntil, measured: true };

@@ -93,9 +93,10 @@ export class Sender {
   }
 
   #apply({ to, lastSequence, track }: TrackRewind): void {
-    const { sendQueue, uplink, listeners, voice, wake, logger } = this.#options;
+    const { sendQueue, uplink, listeners, voice, wake, logger, clock } = this.#options;
     sendQueue.rewind(to);
     uplink.rewind(to);
+    listeners.rewound(clock());
     listeners.lead.rewind(to, lastSequence);
     voice.rewind(to);
     if (track !== undefined) {

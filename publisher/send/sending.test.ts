@@ -125,6 +125,11 @@ describe("Listeners", () => {
     id = 0;
   });
 
+  function heardAt(listeners: Listeners, limitMs: number) {
+    listeners.rewound(clock());
+    return listeners.heard(limitMs);
+  }
+
   function aggregate(
     listeners: { session: number; playheadMs: number; discontinuity?: number; heardMs?: number; receivedMs?: number }[],
     extra: Partial<Aggregate> = {},
@@ -218,7 +223,7 @@ describe("Listeners", () => {
     ];
     listeners.observe(aggregate(before), relay);
     now += 100;
-    const heard = listeners.heard(1000);
+    const heard = heardAt(listeners, 1000);
     listeners.observe(
       aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, ...before.slice(1)]),
       relay,
@@ -236,7 +241,7 @@ describe("Listeners", () => {
     const listeners = new Listeners({ clock });
     const quiet = { session: 2, playheadMs: 5000 };
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }, quiet]), relay);
-    const heard = listeners.heard(1000);
+    const heard = heardAt(listeners, 1000);
     const spoken = aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }, quiet]);
     const asked = now;
     let found: number | undefined;
@@ -260,7 +265,7 @@ describe("Listeners", () => {
       { session: 2, playheadMs: 5100 },
     ];
     listeners.observe(aggregate([one, other]), relay);
-    const heard = listeners.heard(1000);
+    const heard = heardAt(listeners, 1000);
     const first = { ...one, discontinuity: 1, heardMs: 5080 };
     listeners.observe({ ...aggregate([first, other]), aggregateId: 10 }, relay);
     now += 3500;
@@ -294,19 +299,42 @@ describe("Listeners", () => {
   test("each of two concurrent interrupts gets its own result, also when the other's report ends it", async () => {
     const listeners = new Listeners({ clock });
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
-    const first = listeners.heard(1000);
-    const second = listeners.heard(1000);
+    const first = heardAt(listeners, 1000);
+    const second = heardAt(listeners, 1000);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }]), relay);
     expect(await first).toEqual([{ session: 1, heardUntil: ms(5080), measured: true }]);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5100, discontinuity: 2, heardMs: 5130 }]), relay);
     expect(await second).toEqual([{ session: 1, heardUntil: ms(5130), measured: true }]);
     // A listener that got only the later of two has applied one.
-    const both = [listeners.heard(1000), listeners.heard(1000)];
+    const both = [heardAt(listeners, 1000), heardAt(listeners, 1000)];
     listeners.observe(aggregate([{ session: 1, playheadMs: 5200, discontinuity: 3, heardMs: 5210 }]), relay);
     listeners.pass(ms(999));
     listeners.pass(ms(1));
     for (const heard of await Promise.all(both))
       expect(heard).toEqual([{ session: 1, heardUntil: ms(5210), measured: true }]);
+  });
+
+  test("a report that an interrupt no longer waited for counts for that one, not for the next", async () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    const first = heardAt(listeners, 1000);
+    listeners.pass(ms(1000));
+    expect((await first).map(({ measured }) => measured)).toEqual([false]);
+    const second = heardAt(listeners, 1000);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }]), relay);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5600, discontinuity: 2, heardMs: 5650 }]), relay);
+    expect(await second).toEqual([{ session: 1, heardUntil: ms(5650), measured: true }]);
+  });
+
+  test("a report of another rewind just before an interrupt is not taken for the interrupt's", async () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    listeners.rewound(clock());
+    now += 20;
+    const heard = heardAt(listeners, 1000);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 1, heardMs: 5080 }]), relay);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5100, discontinuity: 2, heardMs: 5100 }]), relay);
+    expect(await heard).toEqual([{ session: 1, heardUntil: ms(5100), measured: true }]);
   });
 
   test("a playhead that stalled at its last report counts as possibly moving", () => {
@@ -333,9 +361,9 @@ describe("Listeners", () => {
 
   test("heard() does not wait for listeners that left, nor without any", async () => {
     const listeners = new Listeners({ clock });
-    expect(await listeners.heard(1000)).toEqual([]);
+    expect(await heardAt(listeners, 1000)).toEqual([]);
     listeners.observe(aggregate([{ session: 1, playheadMs: 1000 }]), relay);
-    const heard = listeners.heard(60_000);
+    const heard = heardAt(listeners, 60_000);
     listeners.observe({ ...aggregate([{ session: 9, playheadMs: 0 }]), listed: [], listeners: 0 }, relay);
     expect(await heard).toEqual([{ session: 1, heardUntil: ms(1000), measured: false }]);
   });
