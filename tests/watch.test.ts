@@ -185,6 +185,8 @@ test("a listener plays a broadcast, once, whether it comes by stream, by datagra
   const origin = await Origin.open();
   const path = join(directory, "played.wav");
   const listener = origin.listen({ sink: new WavSink({ path }) });
+  const landed: number[] = [];
+  listener.on("landing", ({ sequence }) => landed.push(sequence));
   await origin.subscribed();
   origin.burst(0, 0, 20);
   // Datagrams overtake streams, and what plays begins with what comes first.
@@ -203,6 +205,7 @@ test("a listener plays a broadcast, once, whether it comes by stream, by datagra
   });
   expect(stats.dropped).toMatchObject({ duplicate: 10, stale: 0 });
   expect(stats.datagrams).toBe(30);
+  expect(landed.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, sequence) => sequence));
   await expect.poll(() => origin.reports.at(-1)?.receivedGroup).toBe(49);
   expect(origin.reports.some(({ playing }) => playing)).toBe(true);
   expect(origin.reports.at(-1)).toMatchObject({ discontinuity: 0, staleMs: 0, receivedBytes: stats.receivedBytes });

@@ -23,7 +23,7 @@ export interface ListenerRewind {
   readonly heardUntil: Microseconds;
 }
 
-/** The first frame of a group that landed while the listener plays. */
+/** The first frame of a group that landed, from the group on that sets the playhead. */
 export interface ListenerLanding {
   readonly sequence: number;
   readonly timestamp: Microseconds;

@@ -335,12 +335,12 @@ export class Player {
     this.#noteCopies();
     if (first || copy) this.#output.landed(timestamp, copy);
     const { started, playhead } = this.#output;
-    // Frames right behind the one that set the playhead were sent before any report of the playhead.
-    if (!started || playhead === undefined) return;
+    if (playhead === undefined) return;
     const lead = microseconds(timestamp - playhead);
     this.#leadMs = toMilliseconds(lead);
-    this.#reporter.landed(lead, sequence);
     if (first) this.events.push({ kind: "landing", detail: { sequence, timestamp, lead } });
+    // Frames right behind the one that set the playhead were sent before any report of the playhead.
+    if (started) this.#reporter.landed(lead, sequence);
   }
 
   /** Passes to the reports whether the newest group had come before. */
