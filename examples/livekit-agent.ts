@@ -43,7 +43,7 @@ class Agent extends voice.Agent {
 
 const service = new Service(16_000, 1, { streaming: true });
 const session = new voice.AgentSession({ llm: new voice.testing.FakeLLM(), tts: service });
-const output = new AudioOutput(publisher, { sampleRate: 16_000 });
+const output = new AudioOutput(publisher);
 session.output.audio = output;
 session.output.transcription = new TranscriptOutput(output);
 await session.start({ agent: new Agent({ instructions: "Talk." }) });

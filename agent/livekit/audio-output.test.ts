@@ -21,17 +21,14 @@ function openOutput() {
   const stage = new VirtualStage({ aheadMs: 600 });
   const speeches: Speech[] = [];
   const refusal: { error: Error | undefined } = { error: undefined };
-  const output = new AudioOutput(
-    {
-      say: (source, options = {}) => {
-        if (refusal.error !== undefined) throw refusal.error;
-        const speech = stage.renderer.say(source, options);
-        speeches.push(speech);
-        return speech;
-      },
+  const output = new AudioOutput({
+    say: (source, options = {}) => {
+      if (refusal.error !== undefined) throw refusal.error;
+      const speech = stage.renderer.say(source, options);
+      speeches.push(speech);
+      return speech;
     },
-    { sampleRate: RATE },
-  );
+  });
   const finished: Finished[] = [];
   output.on(voice.AudioOutput.EVENT_PLAYBACK_FINISHED, (event: Finished) => finished.push(event));
   return { stage, output, finished, refusal, speeches };
@@ -170,18 +167,45 @@ test.each([[[16_000, RATE, 24_000]], [[RATE, 16_000, RATE]], [[RATE, 16_000, 24_
   },
 );
 
-test("a segment whose text the publisher refuses is over at once, and the next one is said", async () => {
+test("text that can't be used costs no audio", async () => {
   const { stage, output, finished } = openOutput();
   output.addText("a".repeat(1_000_001), { isNew: true });
-  await expect(output.captureFrame(frame(100))).rejects.toMatchObject({ code: "INVALID_OPTION" });
+  await output.captureFrame(frame(100));
+  output.flush();
+  await stage.runTo(2000);
+  expect(finished).toMatchObject([{ playbackPosition: 0.1, interrupted: false }]);
+});
+
+test("a frame is captured at once, also of a long reply that is paused, since a session clears only after it", async () => {
+  const { stage, output, finished } = openOutput();
+  await output.captureFrame(frame(60_000));
+  output.flush();
+  await output.captureFrame(frame(60_000));
+  await stage.runTo(1000);
+  output.pause();
+  await stage.runTo(1500);
+  const captured = vi.fn();
+  void output.captureFrame(frame(60_000)).then(captured);
+  await new Promise(setImmediate);
+  expect(captured).toHaveBeenCalled();
+  output.clearBuffer();
+  output.resume();
   await output.captureFrame(frame(200));
   output.flush();
-  await stage.runTo(3000);
-  await output.waitForPlayout();
-  expect(finished.map(({ playbackPosition, interrupted }) => [playbackPosition, interrupted])).toEqual([
-    [0, true],
-    [0.2, false],
-  ]);
+  await stage.runTo(4000);
+  expect(finished.map(({ interrupted }) => interrupted)).toEqual([true, true, false]);
+});
+
+test("a capture waits for room where five minutes are ahead, until the segment is cleared", async () => {
+  const { stage, output } = openOutput();
+  await output.captureFrame(frame(299_000));
+  const captured = vi.fn();
+  const last = output.captureFrame(frame(2000)).then(captured);
+  await stage.runTo(500);
+  expect(captured).not.toHaveBeenCalled();
+  output.clearBuffer();
+  await last;
+  expect(captured).toHaveBeenCalled();
 });
 
 test("a flush without room for the last milliseconds ends the segment, and a clear takes it back", async () => {

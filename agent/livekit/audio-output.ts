@@ -2,14 +2,11 @@ import { AudioOutput as LiveKitOutput, log } from "@livekit/agents";
 import type { AudioFrame } from "@livekit/rtc-node";
 import { z } from "zod";
 import { validate } from "../../base/index.js";
-import type { Publisher, SpeechResult } from "../../publisher/index.js";
+import type { Publisher } from "../../publisher/index.js";
 import { partSchemas } from "../options.js";
 import { Segment } from "./segment.js";
 
-const optionsSchema = z.strictObject({
-  publisher: partSchemas.publisher,
-  sampleRate: z.number().int().min(8000).max(48_000).default(24_000),
-});
+const partsSchema = z.strictObject({ publisher: partSchemas.publisher });
 
 /**
  * The audio output of a LiveKit `AgentSession` whose listeners are those of an unsay broadcast. It reports only what
@@ -23,12 +20,12 @@ export class AudioOutput extends LiveKitOutput {
   #isPaused = false;
   /** The text of the newest reply, and its segment. */
   #reply: { text: string; owner: Segment | undefined } | undefined;
-  #finishing: Promise<void> = Promise.resolve();
+  #playing: Promise<void> = Promise.resolve();
 
-  /** `sampleRate`: what the session converts frames to, in Hz. Default 24,000. The publisher is not closed. */
-  constructor(publisher: Pick<Publisher, "say">, options: { readonly sampleRate?: number } = {}) {
-    const { sampleRate } = validate("AudioOutput", optionsSchema, { publisher, ...options });
-    super(sampleRate, undefined, { pause: true });
+  /** The publisher is not closed. Frames may have any rate. */
+  constructor(publisher: Pick<Publisher, "say">) {
+    validate("AudioOutput", partsSchema, { publisher });
+    super(undefined, undefined, { pause: true });
     this.#publisher = publisher;
   }
 
@@ -52,7 +49,7 @@ export class AudioOutput extends LiveKitOutput {
     this.flush();
     // Text whose audio never came is taken back with it.
     if (this.#reply?.owner === undefined) this.#reply = undefined;
-    for (const segment of this.#kept) this.#clear(segment);
+    for (const segment of this.#kept) segment.clear();
   }
 
   override pause(): void {
@@ -86,37 +83,8 @@ export class AudioOutput extends LiveKitOutput {
   }
 
   #begin(frame: AudioFrame): Segment {
-    let segment: Segment | undefined;
-    try {
-      segment = new Segment(this.#publisher, frame);
-      return this.#follow(segment);
-    } catch (error) {
-      // The framework counted it: without an end it would wait for one for ever.
-      this.flush();
-      if (segment !== undefined) this.#clear(segment);
-      throw error;
-    } finally {
-      this.#segments.push(segment);
-      this.#finishInTurn(segment);
-    }
-  }
-
-  #clear(segment: Segment): void {
-    segment.isCleared = true;
-    void segment.speech.interrupt();
-  }
-
-  #follow(segment: Segment): Segment {
-    const { speech } = segment;
-    speech.on("started", () => {
-      segment.startedAt = Date.now();
-      this.#report();
-    });
-    speech.on("progress", ({ ms, measured }) => {
-      if (measured) segment.heardMs = ms;
-      this.#report();
-    });
-    if (this.#isPaused) speech.pause();
+    const segment = this.#enqueue(frame);
+    if (this.#isPaused) segment.speech.pause();
     if (this.#reply !== undefined && this.#reply.owner === undefined) {
       this.#reply.owner = segment;
       segment.addText(this.#reply.text);
@@ -124,37 +92,51 @@ export class AudioOutput extends LiveKitOutput {
     return segment;
   }
 
-  // One after the other: the framework counts ends, and takes each for the oldest segment.
-  #finishInTurn(segment: Segment | undefined): void {
-    this.#finishing = this.#finishing
-      .then(async () => this.#finish(segment, await segment?.speech.done))
-      .catch((e) => log().error(e));
-  }
-
-  // Of the oldest segment alone: what is reported before the end of one is taken for a part of it.
-  #report(): void {
-    const [segment] = this.#segments;
-    if (segment?.startedAt === undefined) return;
-    if (!segment.isStarted) {
-      segment.isStarted = true;
-      this.onPlaybackStarted(segment.startedAt);
+  // One after the other: the framework counts ends, and takes each for the oldest segment. It has counted one that the
+  // publisher refuses, too, and would wait for its end for ever.
+  #enqueue(frame: AudioFrame): Segment {
+    let segment: Segment | undefined;
+    try {
+      segment = new Segment(this.#publisher, frame);
+      return segment;
+    } catch (error) {
+      super.flush();
+      throw error;
+    } finally {
+      this.#segments.push(segment);
+      this.#playing = this.#playing
+        .then(() => segment && this.#follow(segment))
+        .catch((error) => log().error(error))
+        .then(() => this.#finish(segment))
+        .catch((error) => log().error(error));
     }
-    const { heardMs, reportedMs: offset } = segment;
-    const duration = heardMs - offset;
-    if (duration <= 0) return;
-    segment.reportedMs = heardMs;
-    this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset, duration });
   }
 
-  #finish(segment: Segment | undefined, result: SpeechResult | undefined): void {
-    if (segment && result?.measured) segment.heardMs = result.heardMs;
-    this.#report();
+  async #follow({ speech }: Segment): Promise<void> {
+    let isStarted = false;
+    let reportedMs = 0;
+    const report = (ms: number) => {
+      const duration = ms - reportedMs;
+      if (duration > 0) this.onPlaybackProgressed({ startedAt: Date.now() - duration, offset: reportedMs, duration });
+      reportedMs = ms;
+    };
+    for await (const { ms, measured } of speech.progress()) {
+      if (!isStarted) this.onPlaybackStarted(Date.now());
+      isStarted = true;
+      if (measured) report(ms);
+    }
+    // It may have ended before the clock's estimate.
+    const { heardMs, measured } = await speech.done;
+    if (measured) report(heardMs);
+  }
+
+  async #finish(segment: Segment | undefined): Promise<void> {
+    const result = await segment?.speech.done;
     this.#segments.shift();
     if (this.#open === segment) this.#open = undefined;
     const heardMs = result?.heardMs ?? 0;
-    const synchronized = segment?.hasText ? { synchronizedTranscript: result!.heardText } : {};
+    const transcript = segment?.hasText ? { synchronizedTranscript: result!.heardText } : {};
     const interrupted = result?.outcome !== "finished";
-    this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted, ...synchronized });
-    this.#report();
+    this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted, ...transcript });
   }
 }

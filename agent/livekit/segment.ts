@@ -6,20 +6,20 @@ import { openAudio, type Publisher, Resampler, type Speech, type WordTiming } fr
 /** Key of a frame's word timings in a LiveKit text-to-speech node. */
 const TIMED_TRANSCRIPT = "lk.timed_transcripts";
 
+/**
+ * Audio ahead of the listeners for which a frame need not wait: the framework waits for each capture, for seconds where
+ * the output is paused, before it clears what an interrupt left.
+ */
+const MAX_AHEAD_MS = 300_000;
+
 /** A captured segment: all frames up to `flush`, or until it is cleared. */
 export class Segment {
   readonly speech: Speech;
-  /** When its first sample was heard. */
-  startedAt: number | undefined;
-  isStarted = false;
-  /** Up to where listeners heard it, and up to where its playback was reported, in milliseconds. */
-  heardMs = 0;
-  reportedMs = 0;
   hasText = false;
-  /** Cleared, and only lacks the listeners' report: to resume its speech would say it after all. */
-  isCleared = false;
   readonly #sampleRate: number;
   readonly #channels: number;
+  #writtenMs = 0;
+  #isCleared = false;
   #resampler: { readonly from: number; readonly resampler: Resampler } | undefined;
 
   /** Its frames come in the format of the first; others are converted. */
@@ -29,19 +29,32 @@ export class Segment {
     this.speech = publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
   }
 
-  /** Adds the text of the reply. */
+  /** Whether it only lacks the listeners' report: to resume its speech would say it after all. */
+  get isCleared(): boolean {
+    return this.#isCleared;
+  }
+
+  /** Takes back what was not heard. */
+  clear(): void {
+    this.#isCleared = true;
+    void this.speech.interrupt();
+  }
+
+  /** Adds text of the reply. */
   addText(text: string): void {
     this.hasText = true;
-    this.speech.addText(text);
+    tolerate(() => this.speech.addText(text));
   }
 
   /** Takes a frame and its word timings. Returns whether there is room for more. */
   write(frame: AudioFrame): boolean {
     this.#time(frame);
+    this.#writtenMs += (frame.samplesPerChannel * 1000) / frame.sampleRate;
     // What a resampler still holds comes before the first sample of another rate.
     const tail = this.#resampler?.from === frame.sampleRate ? undefined : this.#takeTail();
     const samples = this.#samplesOf(frame);
-    return this.speech.write(tail === undefined ? samples : join(tail, samples));
+    const hasRoom = this.speech.write(tail === undefined ? samples : join(tail, samples));
+    return hasRoom || this.#writtenMs - this.speech.heardMs < MAX_AHEAD_MS;
   }
 
   /** No more frames follow. Without room for the last milliseconds the speech ends before them. */
@@ -55,18 +68,12 @@ export class Segment {
     this.speech.end();
   }
 
-  // Timings are an extra: unusable ones cost no audio.
   #time({ userdata }: AudioFrame): void {
     const timed: unknown = userdata[TIMED_TRANSCRIPT];
     const words = Array.isArray(timed) ? timed.flatMap(timingOf) : [];
     if (words.length === 0) return;
     this.hasText = true;
-    try {
-      this.speech.addWords(words);
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      log().warn(error);
-    }
+    tolerate(() => this.speech.addWords(words));
   }
 
   #samplesOf({ data, sampleRate, channels }: AudioFrame): Int16Array {
@@ -95,6 +102,16 @@ export class Segment {
     const tail = this.#resampler?.resampler.flush();
     this.#resampler = undefined;
     return tail && this.#own(tail);
+  }
+}
+
+// Texts and timings are extras: unusable ones cost no audio.
+function tolerate(add: () => void): void {
+  try {
+    add();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    log().warn(error);
   }
 }
 

@@ -30,7 +30,7 @@ export const VOICES: Readonly<Record<string, Voice>> = {
   },
   LiveKit: (publisher, pcm) => {
     initializeLogger({ pretty: false, level: "silent" });
-    const output = new AudioOutput(publisher, { sampleRate: RATE });
+    const output = new AudioOutput(publisher);
     const samples = new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length / 2);
     void capture(output, samples);
     return () => {

@@ -41,6 +41,8 @@ export class PushAudio implements AudioInput {
   #bytes = 0;
   #isEnded = false;
   #isClosed = false;
+  /** Whether `ready` waits for room. */
+  #holds = true;
   #stir = Promise.withResolvers<void>();
   #room: PromiseWithResolvers<void> | undefined;
 
@@ -57,7 +59,7 @@ export class PushAudio implements AudioInput {
 
   /** Resolves when there is room for more, or when no more is wanted. */
   get ready(): Promise<void> {
-    if (!this.#isFull) return Promise.resolve();
+    if (!this.#isFull || !this.#holds) return Promise.resolve();
     this.#room ??= Promise.withResolvers();
     return this.#room.promise;
   }
@@ -85,6 +87,17 @@ export class PushAudio implements AudioInput {
     this.#bytes += bytes.length;
     this.#wake();
     return !this.#isFull;
+  }
+
+  /** Its speech was interrupted: nothing is read for now, so `ready` waits for nothing. */
+  release(): void {
+    this.#holds = false;
+    this.#makeRoom();
+  }
+
+  /** Its speech was resumed: `ready` waits for room again. */
+  hold(): void {
+    this.#holds = true;
   }
 
   /** Ends the audio; idempotent. */

@@ -279,6 +279,7 @@ export class QueuedSpeech {
     if (this.#isInterrupted) return;
     this.#isPaused = false;
     this.#isInterrupted = true;
+    this.#options.push?.release();
     this.#ending.push({ state: this.#state, speech: this.#speech });
     if (this.#measuring === 0) this.#endInterrupted();
   }
@@ -286,6 +287,7 @@ export class QueuedSpeech {
   /** Continues after an interrupt as another speech, whose positions continue those of this one. */
   again(): Speech {
     this.#isInterrupted = false;
+    this.#options.push?.hold();
     this.#isStarted = false;
     const { length, heard, measured } = this.#state;
     this.#state = this.#newState(heard, measured);

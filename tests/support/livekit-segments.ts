@@ -67,10 +67,7 @@ export class SegmentPlay {
   constructor() {
     this.#stage = new VirtualStage({ aheadMs: 600, heard: (values) => this.#hear(values) });
     const { renderer } = this.#stage;
-    this.#output = new AudioOutput(
-      { say: (source, options = {}) => renderer.say(source, options) },
-      { sampleRate: RATE },
-    );
+    this.#output = new AudioOutput({ say: (source, options = {}) => renderer.say(source, options) });
     this.#output.on(voice.AudioOutput.EVENT_PLAYBACK_STARTED, () => this.#start());
     this.#output.on(voice.AudioOutput.EVENT_PLAYBACK_PROGRESSED, (event) => this.#progress(event));
     this.#output.on(voice.AudioOutput.EVENT_PLAYBACK_FINISHED, (event) => this.#finish(event));

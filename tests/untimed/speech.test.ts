@@ -111,6 +111,32 @@ test("a speech that is resumed and interrupted later ends at the position in its
   expect(heardMs).toBeLessThan(4000);
 });
 
+test("an interrupt frees a writer that waits for room, and a resume has it wait again", async () => {
+  const stage = new VirtualStage({ aheadMs: 600 });
+  const speech = stage.renderer.say(openAudio({ sampleRate: 48_000, format: "s16le" }), {});
+  const write = (ms: number) => speech.write(new Int16Array(48 * ms).fill(2000));
+  expect(write(12_000)).toBe(false);
+  let isReady = false;
+  const ready = () =>
+    speech.ready.then(() => {
+      isReady = true;
+    });
+  void ready();
+  await stage.runTo(1000);
+  expect(isReady).toBe(false);
+  await result(stage, speech.interrupt());
+  expect(isReady).toBe(true);
+  isReady = false;
+  const again = speech.resume()!;
+  void ready();
+  await settled(stage);
+  expect(isReady).toBe(false);
+  await stage.runTo(stage.now + 3000);
+  expect(isReady).toBe(true);
+  speech.end();
+  expect(await result(stage, again.done)).toMatchObject({ outcome: "finished", heardMs: 12_000 });
+});
+
 test("the holes of a slow source do not count towards its position", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const slow = Array.from({ length: 20 }, () => ({ afterMs: 300, ms: 200 }));
