@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readBoundedFile } from "../base/bytes/bounded-file.js";
+import { readBoundedFile, whyUnreadable } from "../base/bytes/bounded-file.js";
 import { InputError, validate } from "../base/index.js";
 
 /** Far more than the settings of every command take. */
@@ -107,7 +107,9 @@ function readConfigFile(path: string, known: KnownSettings): Record<string, Reco
   try {
     text = readBoundedFile(path, MAX_CONFIG_BYTES).toString("utf8");
   } catch (cause) {
-    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${reason(cause)}.`, { cause });
+    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${whyUnreadable(cause)}.`, {
+      cause,
+    });
   }
   return parseConfig(text, path, known);
 }
@@ -212,8 +214,4 @@ export function namedBySetting(
   if (setting === undefined) return error;
   const within = options[path] !== undefined || rest.length === 0 ? "" : `: ${rest.join(".")}`;
   return new InputError(error.code, `${setting.name}${within}${error.message.slice(start.length)}`, { cause: error });
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

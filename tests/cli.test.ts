@@ -40,12 +40,12 @@ test("every wrong input gets one sentence with a stable code, and an exit code o
     expect(exitCode, argv.join(" ")).toBe(2);
   }
   expect(await unsay(["publish", broken, "--url", "http://127.0.0.1:1"])).toMatchObject({
-    exitCode: 1,
+    exitCode: 2,
     // ffmpeg has its say where it is installed.
     error: expect.stringMatching(/broken\.wav.*\((?:WAV_INVALID|UNSUPPORTED_FILE)\)/),
   });
   expect(await unsay(publish("--model", badModel))).toMatchObject({
-    exitCode: 1,
+    exitCode: 2,
     error: expect.stringMatching(/bad\.(onnx|json).*\(MODEL_[A-Z_]+\)/),
   });
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -160,6 +161,9 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["control", open, "sett"], 2, /--operation must .*, but is "sett"/],
     [["control", open, "set"], 2, /set needs a --strength/],
     [["control", open, "model"], 2, /model needs an ONNX file/],
+    [["control", open, "write-audio", folder, "--at", "1"], 2, /can't be read: it is a directory/],
+    [["token", "sign", "--key", folder, "--get", "/"], 2, /The key .* cannot be read: it is a directory/],
+    [["token", "sign", "--key", "/dev/null", "--get", "/"], 2, /\/dev\/null is a device that every user/],
     [["control", open, "model", "/dev/zero"], 2, /\/dev\/zero can't be read: it has more than 67108864 bytes/],
     [["page", "--url", open, "--out", "/proc/none"], 2, /The page can't be written to \/proc\/none: ENOENT/],
     [["bench"], 2, /--what must be relay, but is missing/],
@@ -169,6 +173,27 @@ test("every wrong argument, setting, file and key ends with a sentence that name
   for (const [argv, , , more] of wrong) outcomes.push(await unsay(argv, { environment: { ...environment, ...more } }));
   expectSentences(wrong, outcomes);
   expect(wrong.length).toBeGreaterThanOrEqual(40);
+});
+
+test("a pipe without a writer in place of a key, a certificate, a model or a payload is refused in a sentence", async () => {
+  execFileSync("mkfifo", [at("silent")]);
+  const wrong: Wrong[] = [
+    [
+      ["relay", "--port", "0", "--cert", at("silent"), "--key", at("key.pem")],
+      2,
+      /silent cannot be read: it is a pipe/,
+    ],
+    [["relay", "--port", "0", "--auth-keys", at("silent")], 2, /silent cannot be read: it is a pipe/],
+    [["token", "sign", "--key", at("silent"), "--get", "/"], 2, /The key .*silent cannot be read: it is a pipe/],
+    [
+      ["publish", recording, "--url", open, "--model", at("silent")],
+      2,
+      /model file .*silent can't be read: it is a pipe/,
+    ],
+    [["control", open, "noise-profile", at("silent")], 2, /silent can't be read: it is a pipe/],
+    [["control", open, "write-audio", at("silent"), "--at", "1"], 2, /silent can't be read: it is a pipe/],
+  ];
+  expectSentences(wrong, await Promise.all(wrong.map(([argv]) => unsay(argv, { environment }))));
 });
 
 test("a command that cannot reach its relay ends with the reason and exit code 1, without waiting for its time limit", async () => {

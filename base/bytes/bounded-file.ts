@@ -1,41 +1,115 @@
-import { closeSync, openSync, readSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { open } from "node:fs/promises";
 
 const CHUNK_BYTES = 64 * 1024;
+/** How long a pipe may take until something is written into it, and until its writer has ended. */
+const FIRST_BYTE_MS = 2000;
+const LAST_BYTE_MS = 30_000;
+const POLL_MS = 10;
+/** A plain open of a pipe blocks its thread until a writer comes. */
+const READ = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
- * Reads a whole file, or throws once it has more than that many bytes: a device such as /dev/zero has no end, and a
- * program that reads one says nothing until memory runs out.
+ * Reads a whole file. Throws once it has more than that many bytes, or is a pipe that delivers nothing: a program that
+ * reads a device without an end, or waits for a writer that never comes, reports nothing.
  */
 export function readBoundedFile(path: string, maxBytes: number): Buffer {
-  const file = openSync(path, "r");
+  const file = openSync(path, READ);
   try {
-    const pieces: Buffer[] = [];
-    for (let total = 0; ; ) {
+    const reading = new BoundedReading(maxBytes, fstatSync(file));
+    for (;;) {
       const piece = Buffer.allocUnsafe(CHUNK_BYTES);
-      const bytes = readSync(file, piece);
-      if (bytes === 0) return Buffer.concat(pieces);
-      total += bytes;
-      if (total > maxBytes) throw tooLong(maxBytes);
-      pieces.push(piece.subarray(0, bytes));
+      const next = reading.take(
+        piece,
+        available(() => readSync(file, piece)),
+      );
+      if (next === "end") return reading.bytes();
+      if (next === "wait") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
     }
   } finally {
     closeSync(file);
   }
 }
 
-/** The same for an open file, without blocking the process. */
-export async function readBounded(file: FileHandle, maxBytes: number): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let total = 0;
-  for await (const piece of file.createReadStream({ autoClose: false, end: maxBytes })) {
-    pieces.push(piece);
-    total += piece.length;
+/**
+ * The same without blocking the process.
+ *
+ * @param check examines the open file, whatever the path leads to by now.
+ */
+export async function readBounded(path: string, maxBytes: number, check?: (stats: Stats) => void): Promise<Buffer> {
+  const file = await open(path, READ);
+  try {
+    const stats = await file.stat();
+    check?.(stats);
+    const reading = new BoundedReading(maxBytes, stats);
+    for (;;) {
+      const piece = Buffer.allocUnsafe(CHUNK_BYTES);
+      const read = await file.read(piece).catch((error: unknown) => available(() => rethrow(error)));
+      const next = reading.take(piece, typeof read === "object" ? read.bytesRead : read);
+      if (next === "end") return reading.bytes();
+      if (next === "wait") await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  } finally {
+    await file.close();
   }
-  if (total > maxBytes) throw tooLong(maxBytes);
-  return Buffer.concat(pieces);
 }
 
-function tooLong(maxBytes: number): Error {
-  return new Error(`it has more than ${maxBytes} bytes`);
+/** Why a file can't be read, as the end of a sentence. */
+export function whyUnreadable(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code = codeOf(cause);
+  if (code === "EISDIR") return "it is a directory";
+  if (code === "ENXIO") return "it is a socket";
+  return cause.message;
+}
+
+/** The bytes of a file as they come, and what its reader does next. */
+class BoundedReading {
+  readonly #maxBytes: number;
+  readonly #isPipe: boolean;
+  readonly #startedAt = performance.now();
+  readonly #pieces: Buffer[] = [];
+  #total = 0;
+
+  constructor(maxBytes: number, stats: Stats) {
+    this.#maxBytes = maxBytes;
+    this.#isPipe = stats.isFIFO();
+  }
+
+  /** Takes one read's bytes: 0 at the end or without a writer, undefined where a writer has nothing yet. */
+  take(piece: Buffer, bytes: number | undefined): "more" | "wait" | "end" {
+    if (bytes !== undefined && bytes > 0) {
+      this.#total += bytes;
+      if (this.#total > this.#maxBytes) throw new Error(`it has more than ${this.#maxBytes} bytes`);
+      this.#pieces.push(piece.subarray(0, bytes));
+      return "more";
+    }
+    if (bytes === 0 && (!this.#isPipe || this.#total > 0)) return "end";
+    const waitedMs = performance.now() - this.#startedAt;
+    if (bytes === 0 && waitedMs > FIRST_BYTE_MS) throw new Error("it is a pipe that nothing is written into");
+    if (waitedMs > LAST_BYTE_MS) throw new Error("it is a pipe whose writer does not end");
+    return "wait";
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#pieces);
+  }
+}
+
+/** What a read returns, or undefined where it would have to wait. */
+function available(read: () => number): number | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (codeOf(error) === "EAGAIN") return undefined;
+    throw error;
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }

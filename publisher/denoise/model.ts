@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
 import { z } from "zod";
-import { readBounded } from "../../base/bytes/bounded-file.js";
+import { readBounded, whyUnreadable } from "../../base/bytes/bounded-file.js";
 import { ModelError, validate } from "../../base/index.js";
 import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
 import { hopTensors, isWaveform, type ModelContract, parseModelContract, sizeOf } from "./model-contract.js";
@@ -214,10 +213,9 @@ function misfit(path: string, what: string, options?: ErrorOptions): ModelError 
 
 async function readModelFile(path: string): Promise<Uint8Array> {
   try {
-    const file = await open(path);
-    return await readBounded(file, MAX_FILE_BYTES).finally(() => file.close());
+    return await readBounded(path, MAX_FILE_BYTES);
   } catch (cause) {
-    throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${(cause as Error).message}.`, {
+    throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${whyUnreadable(cause)}.`, {
       cause,
     });
   }

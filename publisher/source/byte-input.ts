@@ -2,6 +2,7 @@ import { constants, openSync } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
+import { whyUnreadable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 
 /** Bytes of a file or pipe that can be read again from the start: a file always, a pipe as far as it was kept. */
@@ -35,6 +36,8 @@ export async function openPath(
   path: string,
   { kind, keep }: { readonly kind: "audio" | "video"; readonly keep: boolean },
 ): Promise<ByteInput> {
+  const unreadable = (cause: unknown): InputError =>
+    new InputError("FILE_UNREADABLE", `The ${kind} file ${path} can't be read: ${whyUnreadable(cause)}.`, { cause });
   try {
     const stats = await stat(path);
     if (stats.isFIFO()) return new PipeInput(openPipe(path), keep);
@@ -43,19 +46,16 @@ export async function openPath(
       await file.close();
       throw new Error("it is a directory");
     }
-    if (!stats.isFile()) return new FileInput(file, undefined, undefined);
+    if (!stats.isFile()) return new FileInput(file, undefined, undefined, unreadable);
     // Another process's /dev/stdin is not ours; a deleted file has no path.
-    return new FileInput(file, stats.size, await realpath(path).catch(() => undefined));
+    return new FileInput(file, stats.size, await realpath(path).catch(() => undefined), unreadable);
   } catch (cause) {
     const code = codeOf(cause);
     // A child process's standard input may be a socket, which opens only once, or belong to another user.
     if (STANDARD_INPUT.has(path) && (code === "ENXIO" || code === "EACCES")) return new PipeInput(process.stdin, keep);
-    const reason = code === "ENXIO" ? "it is a socket" : cause instanceof Error ? cause.message : String(cause);
-    throw new InputError(
-      code === "ENOENT" ? "FILE_NOT_FOUND" : "FILE_UNREADABLE",
-      `The ${kind} file ${path} ${code === "ENOENT" ? "does not exist" : `can't be read: ${reason}`}.`,
-      { cause },
-    );
+    if (code === "ENOENT")
+      throw new InputError("FILE_NOT_FOUND", `The ${kind} file ${path} does not exist.`, { cause });
+    throw unreadable(cause);
   }
 }
 
@@ -69,10 +69,17 @@ class FileInput implements ByteInput {
   readonly size: number | undefined;
   readonly path: string | undefined;
   readonly #file: FileHandle;
+  readonly #unreadable: (cause: unknown) => InputError;
   #closed = false;
 
-  constructor(file: FileHandle, size: number | undefined, path: string | undefined) {
+  constructor(
+    file: FileHandle,
+    size: number | undefined,
+    path: string | undefined,
+    unreadable: (cause: unknown) => InputError,
+  ) {
     this.#file = file;
+    this.#unreadable = unreadable;
     this.size = size;
     this.path = path;
   }
@@ -85,7 +92,9 @@ class FileInput implements ByteInput {
     for (let position = 0; !this.#closed; ) {
       const buffer = new Uint8Array(FILE_CHUNK_BYTES);
       const at = this.repeatable ? position : null;
-      const { bytesRead } = await this.#file.read(buffer, 0, FILE_CHUNK_BYTES, at);
+      const { bytesRead } = await this.#file.read(buffer, 0, FILE_CHUNK_BYTES, at).catch((cause: unknown) => {
+        throw this.#unreadable(cause);
+      });
       if (bytesRead === 0) return;
       position += bytesRead;
       yield buffer.subarray(0, bytesRead);

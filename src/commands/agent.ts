@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Caller, RealtimeDoor } from "../../agent/index.js";
 import { BROADCAST_NAME_RULE, InputError, isBroadcastName, MediaError, race } from "../../base/index.js";
-import { Publisher } from "../../publisher/index.js";
+import { openSource, Publisher } from "../../publisher/index.js";
 import { aborted, type CommandContext, command } from "../command.js";
 import { flag, number } from "../config.js";
 import { AgentDemo } from "../demo/agent/agent-demo.js";
@@ -96,10 +96,11 @@ async function runDemo(
   const { port, caller, headless, json } = config;
   if (caller === undefined && (headless || json))
     throw new InputError("INVALID_OPTION", `--${headless ? "headless" : "json"} goes with --caller.`);
+  const recording = caller === undefined ? undefined : await openSource({ file: caller });
   const demo = await AgentDemo.start({ port, logger });
   try {
     if (!headless && !json) print(`\n  Talk to the agent:  ${demo.pageUrl}\n`);
-    const ended = await race([demo.closed, caller === undefined ? aborted(signal) : demo.rehearse(caller, signal)]);
+    const ended = await race([demo.closed, recording ? demo.rehearse(recording, signal) : aborted(signal)]);
     if (ended instanceof Error) throw ended;
     if (!ended) return 0;
     print(json ? JSON.stringify(ended) : describe(ended));

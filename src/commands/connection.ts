@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
-import { readBoundedFile } from "../../base/bytes/bounded-file.js";
+import { readBoundedFile, whyUnreadable } from "../../base/bytes/bounded-file.js";
 import {
   BROADCAST_NAME_RULE,
   hasCredentials,
@@ -127,7 +127,7 @@ export function readAuthorities(path: string): string {
   try {
     text = readBoundedFile(path, MAX_CA_BYTES).toString("utf8");
   } catch (cause) {
-    throw unusable(`cannot be read: ${(cause as Error).message}`, cause);
+    throw unusable(`cannot be read: ${whyUnreadable(cause)}`, cause);
   }
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw unusable("hold no PEM certificate");

@@ -1,7 +1,5 @@
-import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
 import { z } from "zod";
-import { readBounded } from "../../base/bytes/bounded-file.js";
+import { readBounded, whyUnreadable } from "../../base/bytes/bounded-file.js";
 import { fromSeconds, InputError, StateError } from "../../base/index.js";
 import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import { type ControlEvent, controlMessage } from "../../flow/control/index.js";
@@ -140,8 +138,8 @@ async function prepare(config: Config): Promise<Prepared> {
     case "model": {
       if (config.name !== undefined) return { operation: { op: "model", name: config.name } };
       const file = required(config, "an ONNX file, or a --name");
-      const sidecar = await read(file.replace(/\.onnx$/, ".json"));
       const onnx = await read(file);
+      const sidecar = await read(`${file.replace(/\.onnx$/, "")}.json`);
       return { operation: { op: "model" }, payload: modelPayload(sidecar, onnx) };
     }
     case "noise-profile":
@@ -166,12 +164,12 @@ async function prepare(config: Config): Promise<Prepared> {
 
 async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared> {
   if (at === undefined) throw new InputError("INVALID_OPTION", "write-audio needs an --at.");
-  const wav = await openWav(new ByteReader(createReadStream(file)), { name: file });
+  const wav = await openWav(new ByteReader(whole(await read(file))), { name: file });
   if (wav.kind === "foreign") throw new InputError("UNSUPPORTED_FILE", `The WAV file ${file} ${wav.reason}.`);
   const { format, samples } = wav;
-  const parts: Buffer[] = [];
+  const decoded: Buffer[] = [];
   // Copied: the next part may be read into the same memory.
-  for await (const part of samples) parts.push(Buffer.from(part.slice().buffer));
+  for await (const part of samples) decoded.push(Buffer.from(part.slice().buffer));
   const operation: ControllerOperation = {
     op: "write_audio",
     at: fromSeconds(at),
@@ -180,7 +178,7 @@ async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared>
     sampleRateHz: format.sampleRate,
     channels: format.channels,
   };
-  return { operation, payload: new Uint8Array(Buffer.concat(parts)) };
+  return { operation, payload: new Uint8Array(Buffer.concat(decoded)) };
 }
 
 function required({ operation, what }: Config, name: string): string {
@@ -190,10 +188,14 @@ function required({ operation, what }: Config, name: string): string {
 
 async function read(path: string): Promise<Uint8Array> {
   try {
-    const file = await open(path);
-    return new Uint8Array(await readBounded(file, MAX_PAYLOAD_BYTES).finally(() => file.close()));
+    const bytes = await readBounded(path, MAX_PAYLOAD_BYTES);
+    if (bytes.length === 0) throw new Error("it is empty");
+    return new Uint8Array(bytes);
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new InputError("FILE_UNREADABLE", `The file ${path} can't be read: ${message}.`, { cause });
+    throw new InputError("FILE_UNREADABLE", `The file ${path} can't be read: ${whyUnreadable(cause)}.`, { cause });
   }
+}
+
+async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
 }

@@ -6,6 +6,9 @@ import { flag, hideTokens, number, type Resolved, type Settings } from "../confi
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
+/** How long an input may deliver nothing until a sentence says so: a pipe perhaps has no writer. */
+const SILENT_MS = 2000;
+
 const settings = {
   source: {
     schema: z.string({ error: "it must be an audio file, or - for standard input" }).min(1).optional(),
@@ -122,7 +125,7 @@ export const publish = command({
       );
     }
     const live = config.source === "-";
-    const inputs = await openInputs(config);
+    const inputs = await openInputs(config, notice);
     const { video, source, model } = inputs;
     const mode = config.mode === "auto" ? (live ? "live" : "ahead") : config.mode;
     const publisher = new Publisher({
@@ -157,10 +160,13 @@ export const publish = command({
     const problems = problemWatch(config, notice);
     const warnings = new Warnings([source, video], notice);
     publisher.on("problem", problems.take);
+    let silent: NodeJS.Timeout | undefined;
     try {
       const speech = source && publisher.say(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
       warnings.say();
+      const isSilent = (): boolean => speech?.pieces.length === 0 && publisher.stats().sessions > 0;
+      silent = setTimeout(() => isSilent() && notice(waitingFor(source?.name)), SILENT_MS);
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
       if (speech) await Promise.race([spoken(speech), ...ends]);
@@ -175,6 +181,7 @@ export const publish = command({
         );
       return 0;
     } finally {
+      clearTimeout(silent);
       await publisher.close();
       await inputs.close();
       warnings.say();
@@ -206,13 +213,15 @@ class Warnings {
 }
 
 /** The opened inputs; when one fails to open, the others are closed again. */
-async function openInputs(config: Resolved<typeof settings>) {
+async function openInputs(config: Resolved<typeof settings>, notice: (sentence: string) => void) {
   const opened: { close(): Promise<void> }[] = [];
   const close = async (): Promise<void> => {
     for (const each of opened) await each.close();
   };
   try {
-    const video = config.video === undefined ? undefined : await openVideo({ file: config.video, loop: config.loop });
+    const waiting = setTimeout(() => notice(waitingFor(config.video)), SILENT_MS);
+    const opening = config.video === undefined ? undefined : openVideo({ file: config.video, loop: config.loop });
+    const video = await Promise.resolve(opening).finally(() => clearTimeout(waiting));
     if (video) opened.push(video);
     const source = await openAudio(config);
     if (source) opened.push(source);
@@ -223,6 +232,10 @@ async function openInputs(config: Resolved<typeof settings>) {
     await close();
     throw error;
   }
+}
+
+function waitingFor(name: string | undefined): string {
+  return `${name} has delivered nothing so far; waiting for it.`;
 }
 
 async function openAudio(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {

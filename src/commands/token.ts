@@ -1,5 +1,6 @@
 import { chmod, writeFile } from "node:fs/promises";
 import { z } from "zod";
+import { whyUnreadable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
 import { readTrusted } from "../../transport/index.js";
@@ -83,7 +84,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
 async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
   const text = await readTrusted(path).catch((cause: unknown) => {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `The key ${path} cannot be read.`, { cause });
+    throw new InputError("INVALID_KEY", `The key ${path} cannot be read: ${whyUnreadable(cause)}.`, { cause });
   });
   const [key, ...more] = parseKeys(text, `The key ${path}`);
   if (key === undefined || more.length > 0)

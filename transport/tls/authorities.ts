@@ -1,9 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls, { type ConnectionOptions, rootCertificates, type TLSSocket } from "node:tls";
 import { isMainThread } from "node:worker_threads";
+import { readBoundedFile } from "../../base/bytes/bounded-file.js";
 import { TransportError } from "../../base/index.js";
+
+/** More than all authorities of a system take. */
+export const MAX_AUTHORITIES_BYTES = 16 << 20;
 
 /**
  * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those of the caller, else those of
@@ -63,7 +67,7 @@ export function withTlsAuthorities<T>(ca: string | undefined, open: () => T): T 
 
 function readIfThere(path: string | undefined): string | undefined {
   try {
-    return path ? readFileSync(path, "utf8") : undefined;
+    return path ? readBoundedFile(path, MAX_AUTHORITIES_BYTES).toString("utf8") : undefined;
   } catch {
     // Like Node and the binding, which then start with their own authorities.
     return undefined;

@@ -1,5 +1,5 @@
 import { type Stats, statSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { readBounded } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
@@ -14,14 +14,8 @@ const MAX_BYTES = 1 << 20;
  * may write it; otherwise the system's error.
  */
 export async function readTrusted(path: string): Promise<string> {
-  const file = await open(path);
-  try {
-    // The open file, whatever the path leads to by now.
-    refuseStranger(path, "file", await file.stat());
-    return (await readBounded(file, MAX_BYTES)).toString("utf8");
-  } finally {
-    await file.close();
-  }
+  const bytes = await readBounded(path, MAX_BYTES, (stats) => refuseStranger(path, "file", stats));
+  return bytes.toString("utf8");
 }
 
 /** The same for a folder with files to read or write; sticky folders such as /tmp are refused too. */
@@ -46,13 +40,19 @@ function isOurs(uid: number): boolean {
   return own === undefined || uid === own || uid === 0;
 }
 
-function refuseStranger(path: string, what: string, { uid, mode }: Stats): void {
+function refuseStranger(path: string, what: string, stats: Stats): void {
+  const { uid, mode } = stats;
   // Windows has no owners of this kind.
   if (process.getuid === undefined) return;
   if (!isOurs(uid))
     throw new InputError(
       "FILE_UNTRUSTED",
       `The ${what} ${path} belongs to user ${uid}; it must belong to the user that runs this, or to root.`,
+    );
+  if (stats.isCharacterDevice() && (mode & 0o002) !== 0)
+    throw new InputError(
+      "FILE_UNTRUSTED",
+      `${path} is a device that every user of this machine can write, not a file.`,
     );
   if ((mode & 0o002) !== 0)
     throw new InputError(

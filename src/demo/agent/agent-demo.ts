@@ -2,7 +2,7 @@ import type { RequestListener } from "node:http";
 import type { Logger } from "pino";
 import { Caller, Conversation } from "../../../agent/index.js";
 import { InputError } from "../../../base/index.js";
-import { Publisher } from "../../../publisher/index.js";
+import { type AudioSource, Publisher } from "../../../publisher/index.js";
 import { Relay } from "../../../relay/index.js";
 import { shippedModel } from "../../package.js";
 import {
@@ -105,9 +105,9 @@ export class AgentDemo {
   }
 
   /** Lets a recorded caller speak over the agent, and judges the result. Ends early at the abort of the signal. */
-  rehearse(file: string, signal: AbortSignal): Promise<AgentVerdict> {
+  rehearse(source: AudioSource, signal: AbortSignal): Promise<AgentVerdict> {
     return rehearse({
-      file,
+      source,
       signal,
       url: this.url,
       broadcasts: BROADCASTS,

@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Caller, Conversation } from "../../../agent/index.js";
-import { openSource, Publisher, type SpeechPiece, type SpeechResult } from "../../../publisher/index.js";
+import {
+  type AudioSource,
+  Publisher,
+  type Speech,
+  type SpeechPiece,
+  type SpeechResult,
+} from "../../../publisher/index.js";
 import { Listener, type PlayedRun, SAMPLE_RATE } from "../../../watch/index.js";
 import type { ScriptedAgent } from "./scripted-agent.js";
 
@@ -27,7 +33,7 @@ export interface AgentVerdict {
 
 /** Input of a rehearsal. */
 export interface Rehearsal {
-  readonly file: string;
+  readonly source: AudioSource;
   readonly signal: AbortSignal;
   readonly url: string;
   readonly broadcasts: { readonly agent: string; readonly caller: string };
@@ -70,15 +76,14 @@ interface Cut {
 
 /** Speaks a recording to the agent as its caller, and judges by the output of the caller's speaker. */
 export async function rehearse(rehearsal: Rehearsal): Promise<AgentVerdict> {
-  const { url, broadcasts, agent, file, signal } = rehearsal;
-  const source = await openSource({ file });
+  const { url, broadcasts, agent, source, signal } = rehearsal;
   const listener = new Listener({ url, broadcast: broadcasts.agent });
   const voice = new Publisher({ url, broadcast: broadcasts.caller });
   try {
     const cut = watchCut(rehearsal);
     await until(() => agent.speech?.measured === true && agent.speech.heardMs > SPEAK_AT_MS, signal, LIMIT_MS);
-    const { done } = voice.say(source);
-    await until(() => cut().begun, signal, LIMIT_MS, done);
+    await until(() => cut().begun, signal, LIMIT_MS, saidOrSilent(voice.say(source)));
+    if (!cut().begun) return NO_CUT;
     await until(() => cut().complete !== undefined, signal, SETTLE_MS);
     const { complete } = cut();
     if (complete === undefined) return NO_CUT;
@@ -89,6 +94,12 @@ export async function rehearse(rehearsal: Rehearsal): Promise<AgentVerdict> {
     await voice.close();
     await listener.close();
   }
+}
+
+/** Resolves once a speech ended, or where its source delivers nothing, such as a pipe without a writer. */
+async function saidOrSilent(speech: Speech): Promise<unknown> {
+  const first = await Promise.race([speech.done, sleep(SETTLE_MS, undefined, { ref: false })]);
+  return first ?? (speech.pieces.length === 0 ? undefined : speech.done);
 }
 
 /** Records how the first speech is cut. */
