@@ -7,7 +7,7 @@ export class RelayCounters {
   /** Sessions refused, by reason. */
   readonly sessionsRefused = { limit: 0, address: 0, unauthorized: 0, site: 0, version: 0, timeout: 0 };
   /** TCP connections that were closed before they became a session or were served, by reason. */
-  readonly connectionsRefused = { limit: 0, address: 0, timeout: 0 };
+  readonly connectionsRefused = { limit: 0, address: 0, timeout: 0, pipelined: 0 };
   /** Times a publisher fell silent while another one waited for its name, which is then heard instead. */
   publishersSilent = 0;
   /** Sessions closed because the peer broke the protocol or a cap. */

@@ -237,6 +237,7 @@ export class Relay extends EventEmitter<RelayEvents> {
       metrics: relayMetrics(() => this.stats()),
       ready: () => !this.#admission.draining && this.#closing === undefined,
       broadcasts: () => describeBroadcasts(this.#environment.origin),
+      counters: this.#environment.counters.connectionsRefused,
       allowedHosts,
     });
     this.#opsPort = portOf(this.#ops);

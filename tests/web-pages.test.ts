@@ -7,9 +7,9 @@ import { createLogger } from "../src/log.js";
 import { startRelay } from "./support/relay.js";
 
 /** What a WebSocket to the relay meets: "open", or the HTTP status of its refusal. */
-function dial(port: number, headers: Record<string, string>): Promise<string | number | undefined> {
+function dial(port: number, headers: Record<string, string>, path = "/"): Promise<string | number | undefined> {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/`, ["qmux-02.moq-lite-05"], { headers });
+    const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, ["qmux-02.moq-lite-05"], { headers });
     socket.once("unexpected-response", (_, response) => resolve(response.statusCode));
     socket.once("error", reject);
     socket.once("open", () => {
@@ -46,8 +46,11 @@ test("a web page of another site gets neither a session nor an answer of a relay
   expect(await dial(port, { Origin: evil })).toBe(403);
   expect(await dial(port, { Origin: "null" })).toBe(403);
   expect(await dial(port, { Origin: `http://evil.example:${port}`, Host: `evil.example:${port}` })).toBe(403);
+  // A path with two slashes is a path, and no other host.
+  expect(await dial(port, { Host: `evil.example:${port}` }, "//127.0.0.1/")).toBe(403);
+  expect(await dial(port, {}, "//live/")).toBe("open");
   const refused = relay.stats().counters.sessionsRefused;
-  expect(refused).toMatchObject({ site: 3, unauthorized: 0 });
+  expect(refused).toMatchObject({ site: 4, unauthorized: 0 });
 
   expect(await get(port, "/certificate.sha256", {})).toMatchObject({ status: 200, body: relay.fingerprint });
   const near = await get(port, "/certificate.sha256", { Origin: "http://localhost:5173" });

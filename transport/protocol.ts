@@ -17,6 +17,15 @@ export function offerProtocol(url: URL, protocols: readonly string[]): URL {
   return copy;
 }
 
+/**
+ * The URL of a request by its host and its path, or undefined for malformed ones. As a relative URL, the path `//live`
+ * would name another host.
+ */
+export function requestUrl(scheme: "http" | "https", host: string, path: string): URL | undefined {
+  const text = `${scheme}://${host}${path}`;
+  return path.startsWith("/") && !/[\s/?#@\\]/.test(host) && URL.canParse(text) ? new URL(text) : undefined;
+}
+
 /** The protocol that a URL names by `?moq=`, if supported here; otherwise "". */
 export function urlProtocol(url: URL, protocols: readonly string[]): string {
   const offered = url.searchParams.get(PARAMETER);

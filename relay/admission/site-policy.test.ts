@@ -32,6 +32,15 @@ test("a relay on loopback takes clients without an origin and pages of this mach
       ["evil.example:4443", undefined, "WRONG_HOST"],
       ["localhost.evil.example", undefined, "WRONG_HOST"],
       ["a b", undefined, "WRONG_HOST"],
+      // No browser sends these, so that they only hide another name.
+      ["evil.example@127.0.0.1:4443", undefined, "WRONG_HOST"],
+      ["127.0.0.1#evil.example", undefined, "WRONG_HOST"],
+      ["127.0.0.1\\@evil.example", undefined, "WRONG_HOST"],
+      ["127.0.0.1:99999", undefined, "WRONG_HOST"],
+      ["127.0.0.1:4443", "http://evil@localhost", "WRONG_ORIGIN"],
+      ["127.0.0.1:4443", "http://localhost/page", "WRONG_ORIGIN"],
+      ["127.0.0.1:4443", "HTTP://LOCALHOST", "WRONG_ORIGIN"],
+      ["127.0.0.1:4443", "file://", "WRONG_ORIGIN"],
     ]);
   }
 });
@@ -41,6 +50,8 @@ test("a relay for a network takes every page, except at its loopback and private
     check(new SitePolicy({ host }), [
       ["relay.example:4443", "https://app.example", undefined],
       ["203.0.113.5", "https://app.example", undefined],
+      ["relay.example", "null", undefined],
+      ["relay.example", "capacitor://localhost", undefined],
       ["127.0.0.1:4443", "https://app.example", "WRONG_ORIGIN"],
       ["192.168.1.5:4443", "https://app.example", "WRONG_ORIGIN"],
       ["192.168.1.5:4443", "http://192.168.1.9:3000", undefined],

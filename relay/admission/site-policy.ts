@@ -65,14 +65,18 @@ export class SitePolicy {
 
   /** The reason to refuse a request, or undefined to admit it. */
   refuse({ host, origin }: RequestSource): Refusal | undefined {
-    const here = host === undefined ? undefined : parse(`http://${host}`);
+    const here = host === undefined || /[\s/?#@\\]/.test(host) ? undefined : parse(`http://${host}`);
     if (host !== undefined && !this.#answersTo(here)) {
-      const name = here?.hostname ?? "that name";
-      const message = `The relay does not answer to ${name}; --allow-host ${name} would let it.`;
-      return { status: 403, code: "WRONG_HOST", message };
+      const name = here && nameOf(here);
+      const hint =
+        name === undefined
+          ? "answers to no malformed name"
+          : `does not answer to ${name}; --allow-host ${name} would let it`;
+      return { status: 403, code: "WRONG_HOST", message: `The relay ${hint}.` };
     }
     if (origin === undefined || this.#admits(origin, here)) return undefined;
-    const message = `The relay takes no web pages of ${origin}; --allow-origin ${origin} would let it.`;
+    const hint = isOrigin(origin) ? origin : "*";
+    const message = `The relay takes no web pages of ${origin || "no origin"}; --allow-origin ${hint} would let it.`;
     return { status: 403, code: "WRONG_ORIGIN", message };
   }
 
@@ -85,19 +89,25 @@ export class SitePolicy {
 
   #admits(origin: string, here: URL | undefined): boolean {
     if (this.#origins?.has("*") || this.#origins?.has(origin)) return true;
-    const page = parse(origin);
-    // The origin of a file or of a frame in a sandbox is "null".
-    if (page === undefined || here === undefined) return false;
-    if (page.host === here.host && /^https?:$/.test(page.protocol)) return true;
-    const from = /^https?:$/.test(page.protocol) ? reachOf(nameOf(page)) : "public";
+    if (here === undefined) return false;
     const to = reachOf(nameOf(here));
-    if (to === "public") return this.#origins === undefined;
-    return from === "loopback" || (from === "private" && to === "private");
+    if (to === "public" && this.#origins === undefined) return true;
+    // The origin of a file or of a frame in a sandbox is "null".
+    if (!isOrigin(origin)) return false;
+    const page = new URL(origin);
+    if (page.host === here.host) return true;
+    const from = reachOf(nameOf(page));
+    return to !== "public" && (from === "loopback" || (from === "private" && to === "private"));
   }
 }
 
 function parse(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+/** Whether a browser would send it for a page of a web server: other forms of the same site are none of its pages. */
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && parse(text)?.origin === text;
 }
 
 /** A host name as the URL of a request has it. */

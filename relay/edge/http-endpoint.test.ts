@@ -2,8 +2,11 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { createCertificate } from "../../transport/index.js";
-import { type ConnectionLimits, closeHttp, listenHttp, portOf } from "./http-endpoint.js";
+import { closeHttp, listenHttp, portOf } from "./http-endpoint.js";
+import type { ConnectionLimits } from "./waiting-sockets.js";
 
+/** More than the buffers of a connection take. */
+const LARGE = Buffer.alloc(32 << 20);
 const cleanups: (() => unknown)[] = [];
 
 afterEach(async () => {
@@ -11,12 +14,12 @@ afterEach(async () => {
 });
 
 async function open(limits: Partial<ConnectionLimits>) {
-  const counters = { limit: 0, address: 0, timeout: 0 };
+  const counters = { limit: 0, address: 0, timeout: 0, pipelined: 0 };
   const door = await listenHttp({
     host: "127.0.0.1",
     port: 0,
     certificate: await createCertificate(["127.0.0.1"]),
-    handler: (_, response) => response.end("here"),
+    handler: (request, response) => response.end(request.url === "/large" ? LARGE : "here"),
     limits: { connections: 100, connectionsPerAddress: 100, handshakeMs: 200, ...limits },
     counters,
   });
@@ -57,7 +60,7 @@ test("connections without a session have a bound in total and by address, and fr
   const waiting = [dial("G"), dial("G"), dial("G")];
   await expect.poll(() => door.connections).toBe(3);
   await closed(dial("GET / HTTP/1.1\r\n\r\n"));
-  expect(counters).toEqual({ limit: 0, address: 1, timeout: 0 });
+  expect(counters).toMatchObject({ limit: 0, address: 1, timeout: 0 });
   // A session is counted elsewhere, and one that ends makes room.
   waiting[0]!.write("ET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
   await once(waiting[0]!, "data");
@@ -70,5 +73,29 @@ test("connections without a session have a bound in total and by address, and fr
   small.dial("G");
   await expect.poll(() => small.door.connections).toBe(1);
   await closed(small.dial("G"));
-  expect(small.counters).toEqual({ limit: 1, address: 0, timeout: 0 });
+  expect(small.counters).toMatchObject({ limit: 1, address: 0, timeout: 0 });
+});
+
+test("a client that does not read its answer loses its connection, unlike one that does", async () => {
+  const { door, counters, dial } = await open({ handshakeMs: 100 });
+  const unread = dial("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").pause();
+  const slow = dial("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  expect(String((await once(slow, "data"))[0])).toContain("here");
+  await expect.poll(() => door.connections).toBe(1);
+  expect(counters).toMatchObject({ timeout: 1, pipelined: 0 });
+  unread.destroy();
+});
+
+test("a client that sends many requests at once is answered eight and no more", async () => {
+  const { counters, dial } = await open({ handshakeMs: 60_000 });
+  const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  let answers = "";
+  const few = dial(request.repeat(8)).on("data", (bytes) => {
+    answers += bytes;
+  });
+  await expect.poll(() => answers.split("here").length - 1).toBe(8);
+  expect(counters).toMatchObject({ pipelined: 0 });
+  expect(few.destroyed).toBe(false);
+  await closed(dial(request.repeat(1000)).resume());
+  expect(counters).toMatchObject({ pipelined: 1, timeout: 0 });
 });

@@ -3,6 +3,7 @@ import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { guard, InputError, TransportError } from "../../base/index.js";
 import type { Certificate } from "../../transport/index.js";
+import { type ConnectionCounters, type ConnectionLimits, WaitingSockets } from "./waiting-sockets.js";
 
 // First byte of a TLS record that carries a handshake, RFC 8446 section 5.1.
 const TLS_HANDSHAKE = 22;
@@ -10,23 +11,6 @@ const TLS_HANDSHAKE = 22;
 const KEEP_ALIVE_MS = 5000;
 /** How often the server checks for slow connections. */
 const CHECK_MS = 1000;
-
-/** Limits of connections without a session. */
-export interface ConnectionLimits {
-  /** At once. */
-  readonly connections: number;
-  /** At once from one address. */
-  readonly connectionsPerAddress: number;
-  /** Milliseconds until a connection must have sent a request, including TLS. */
-  readonly handshakeMs: number;
-}
-
-/** Connections that were refused, by reason. */
-export interface ConnectionCounters {
-  limit: number;
-  address: number;
-  timeout: number;
-}
 
 /** A TCP port that speaks HTTP and HTTPS. */
 export interface HttpEndpoint {
@@ -65,13 +49,15 @@ export async function listenHttp({
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_MS,
   };
-  const server = createServer(timeouts, handler);
+  const waiting = new WaitingSockets(limits, counters);
+  const answer: RequestListener = (request, response) => {
+    if (waiting.asks(request.socket, response)) handler(request, response);
+  };
+  const server = createServer(timeouts, answer);
   const secure = createSecureServer(
     { ...timeouts, cert: certificate.cert, key: certificate.key, handshakeTimeout: timeoutMs },
-    handler,
+    answer,
   );
-  const waiting = new WaitingSockets(limits, counters);
-  for (const each of [server, secure]) each.on("request", (request) => waiting.asked(request.socket));
   secure.on(
     "upgrade",
     guard("relay.upgrade", (...args) => server.emit("upgrade", ...args)),
@@ -123,71 +109,6 @@ export async function listenHttp({
     },
     setCertificate: ({ cert, key }) => secure.setSecureContext({ cert, key }),
   };
-}
-
-/**
- * Connections without a session: bounded in number, by address, and in the time until they send a request. They are
- * keyed by address and port, because a TLS connection has two sockets.
- */
-class WaitingSockets {
-  readonly #limits: ConnectionLimits;
-  readonly #counters: ConnectionCounters;
-  readonly #deadlines = new Map<string, NodeJS.Timeout>();
-  readonly #perAddress = new Map<string, number>();
-
-  constructor(limits: ConnectionLimits, counters: ConnectionCounters) {
-    this.#limits = limits;
-    this.#counters = counters;
-  }
-
-  get size(): number {
-    return this.#deadlines.size;
-  }
-
-  /** Counts a connection; false without room for it. */
-  take(socket: Socket): boolean {
-    const { remoteAddress: address = "" } = socket;
-    const name = nameOf(socket);
-    const { connections, connectionsPerAddress, handshakeMs } = this.#limits;
-    const ofAddress = this.#perAddress.get(address) ?? 0;
-    if (this.#deadlines.size >= connections || ofAddress >= connectionsPerAddress) {
-      this.#counters[ofAddress >= connectionsPerAddress ? "address" : "limit"]++;
-      return false;
-    }
-    const end = guard("relay.handshake", () => {
-      this.#counters.timeout++;
-      socket.destroy();
-    });
-    const deadline = setTimeout(end, handshakeMs);
-    this.#deadlines.set(name, deadline);
-    this.#perAddress.set(address, ofAddress + 1);
-    socket.once("close", () => this.#forget(name, address));
-    return true;
-  }
-
-  /** It sent a request: from now on HTTP's own timeouts apply. */
-  asked(socket: Socket): void {
-    clearTimeout(this.#deadlines.get(nameOf(socket)));
-  }
-
-  /** It becomes a session, which is counted elsewhere. */
-  left(socket: Socket): void {
-    this.#forget(nameOf(socket), socket.remoteAddress ?? "");
-  }
-
-  #forget(name: string, address: string): void {
-    const deadline = this.#deadlines.get(name);
-    if (deadline === undefined) return;
-    clearTimeout(deadline);
-    this.#deadlines.delete(name);
-    const ofAddress = (this.#perAddress.get(address) ?? 1) - 1;
-    if (ofAddress > 0) this.#perAddress.set(address, ofAddress);
-    else this.#perAddress.delete(address);
-  }
-}
-
-function nameOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
 }
 
 /** The port that an HTTP server got. */

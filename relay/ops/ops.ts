@@ -2,6 +2,12 @@ import { createServer, type Server } from "node:http";
 import type { Registry } from "prom-client";
 import { TransportError } from "../../base/index.js";
 import { SitePolicy } from "../admission/site-policy.js";
+import { type ConnectionCounters, WaitingSockets } from "../edge/waiting-sockets.js";
+
+/** Far more than watch over a relay. */
+const LIMITS = { connections: 64, connectionsPerAddress: 64, handshakeMs: 10_000 };
+/** Answers a second that are made; further requests get the last one, because a relay's audio waits meanwhile. */
+const ANSWERS_PER_SECOND = 20;
 
 /** Sources of the operations port. */
 export interface OpsSource {
@@ -12,12 +18,17 @@ export interface OpsSource {
   readonly broadcasts: () => unknown;
   /** More host names that the port answers to, such as a proxy's. */
   readonly allowedHosts?: readonly string[] | undefined;
+  readonly counters: ConnectionCounters;
 }
 
 /** Opens the operations port on loopback: `/metrics`, `/health`, `/ready`, `/broadcasts`. */
 export async function listenOps(port: number, source: OpsSource): Promise<Server> {
   const policy = new SitePolicy({ host: "127.0.0.1", allowedHosts: source.allowedHosts });
+  const metrics = sparing(() => source.metrics.metrics());
+  const broadcasts = sparing(() => `${JSON.stringify(source.broadcasts(), undefined, 2)}\n`);
+  const waiting = new WaitingSockets(LIMITS, source.counters);
   const server = createServer((request, response) => {
+    if (!waiting.asks(request.socket, response)) return;
     const answer = (status: number, type: string, text: string): void => {
       response.writeHead(status, {
         "content-type": type,
@@ -30,7 +41,7 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
     if (refusal) return answer(refusal.status, "text/plain", `${refusal.code}: ${refusal.message}\n`);
     switch (request.url?.split("?", 1)[0]) {
       case "/metrics":
-        source.metrics.metrics().then(
+        metrics().then(
           (text) => answer(200, source.metrics.contentType, text),
           () => answer(500, "text/plain", "The metrics cannot be collected.\n"),
         );
@@ -40,10 +51,17 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
       case "/ready":
         return source.ready() ? answer(200, "text/plain", "ready\n") : answer(503, "text/plain", "not ready\n");
       case "/broadcasts":
-        return answer(200, "application/json", `${JSON.stringify(source.broadcasts(), undefined, 2)}\n`);
+        broadcasts().then(
+          (text) => answer(200, "application/json", text),
+          () => answer(500, "text/plain", "The broadcasts cannot be listed.\n"),
+        );
+        return;
       default:
         return answer(404, "text/plain", "Not found.\n");
     }
+  });
+  server.on("connection", (socket) => {
+    if (!waiting.take(socket)) socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
@@ -54,4 +72,23 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
     server.listen(port, "127.0.0.1", resolve);
   });
   return server;
+}
+
+/** Renews an answer for the first requests of a second alone. */
+function sparing(make: () => string | Promise<string>): () => Promise<string> {
+  let latest: Promise<string> | undefined;
+  let since = Number.NEGATIVE_INFINITY;
+  let made = 0;
+  return () => {
+    const now = performance.now();
+    if (now - since >= 1000) {
+      since = now;
+      made = 0;
+    }
+    if (latest === undefined || made < ANSWERS_PER_SECOND) {
+      made++;
+      latest = (async () => make())();
+    }
+    return latest;
+  };
 }

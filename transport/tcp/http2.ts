@@ -4,7 +4,7 @@ import "../../base/polyfills.js";
 import { background, guard, InputError, StateError, TransportError } from "../../base/index.js";
 import { WebTransportSession } from "../adapter/from-web-transport.js";
 import { CarrierError, carrierError } from "../carrier-error.js";
-import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
+import { MOQ_LITE_05, offerProtocol, requestUrl, urlProtocol } from "../protocol.js";
 import { closeInfoOf, endOf, type Refusal } from "../refusal.js";
 import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
@@ -227,14 +227,9 @@ class Http2Server implements SessionServer {
   #offer(header: Header): Promise<Answer> {
     return new Promise((resolve) => {
       const refuse = (status: number): void => resolve({ status, path: PATH });
-      let url: URL;
-      try {
-        const authority = header[":authority"] ?? header.authority ?? header.host ?? "localhost";
-        url = new URL(String(header[":path"] ?? "/"), `https://${authority}`);
-      } catch {
-        refuse(400);
-        return;
-      }
+      const authority = header[":authority"] ?? header.authority ?? header.host ?? "localhost";
+      const url = requestUrl("https", String(authority), String(header[":path"] ?? "/"));
+      if (url === undefined) return refuse(400);
       const origin = [header.origin].flat()[0];
       const offered = [header["wt-available-protocols"] ?? []].flat();
       const selected = this.#protocols.find((protocol) => offered.includes(protocol));

@@ -9,7 +9,7 @@ import { type WebSocket, WebSocketServer, WebSocket as WsClient } from "ws";
 import { background, guard, StateError, TransportError } from "../../base/index.js";
 import { WebTransportSession } from "../adapter/from-web-transport.js";
 import { CarrierError, carrierError } from "../carrier-error.js";
-import { MOQ_LITE_05, offerProtocol, urlProtocol } from "../protocol.js";
+import { MOQ_LITE_05, offerProtocol, requestUrl, urlProtocol } from "../protocol.js";
 import { closeInfoOf, type Refusal, readReason, refusalOf } from "../refusal.js";
 import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
@@ -151,10 +151,8 @@ class QmuxServer implements SessionServer {
   #offer(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
     const scheme = "encrypted" in socket ? "https" : "http";
-    let url: URL;
-    try {
-      url = new URL(request.url ?? "/", `${scheme}://${request.headers.host ?? "localhost"}`);
-    } catch {
+    const url = requestUrl(scheme, request.headers.host ?? "localhost", request.url ?? "/");
+    if (url === undefined) {
       refuse(socket, 400);
       return;
     }
