@@ -3,6 +3,7 @@ import { ArrivalStats } from "../report/arrival-stats.js";
 import { BroadcastLag, type PublisherTraits, REACH_FRAMES } from "./broadcast-lag.js";
 import type { ClockRewind } from "./generations.js";
 import { JitterTarget, MARGIN_FRAMES, type PlaybackClockOptions } from "./jitter-target.js";
+import { PauseEnds } from "./pause-ends.js";
 import { framesAt, framesIn, millisecondsIn, SAMPLE_RATE, timestampAt } from "./samples.js";
 import { CONTIGUOUS_FRAMES, StarvationMeter } from "./starvation-meter.js";
 import { Streak } from "./streak.js";
@@ -52,8 +53,7 @@ export class PlaybackClock {
   readonly #late = new Streak(LATE);
   readonly #lag = new BroadcastLag();
   #elapsed = 0;
-  /** First frame behind the next pause that the publisher intended. */
-  #opening: number | undefined;
+  readonly #pauseEnds = new PauseEnds();
   readonly #arrivals = new ArrivalStats();
   #live = false;
   #sendsAudio = true;
@@ -167,7 +167,7 @@ export class PlaybackClock {
    */
   arrive(timestamp: Microseconds, afterPause = false): Microseconds {
     const frame = framesAt(timestamp);
-    if (afterPause && (this.#opening ?? 0) < (this.position ?? frame)) this.#opening = frame;
+    if (afterPause) this.#pauseEnds.add(frame, this.position);
     if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
@@ -258,7 +258,7 @@ export class PlaybackClock {
    */
   catchUp(gap: number): number {
     const next = this.#position + gap;
-    if (next === this.#opening && this.#isBehind(next)) return this.#endPause(next);
+    if (this.#pauseEnds.has(next) && this.#isBehind(next)) return this.#endPause(next);
     const latest = this.#live ? this.#arrivals.latest() : undefined;
     const delay = latest === undefined ? this.#anchorTarget + this.#held : this.#elapsed - this.#position;
     const slack = delay - (latest ?? this.#jitter.latest ?? 0) - MARGIN_FRAMES;
@@ -274,7 +274,7 @@ export class PlaybackClock {
   rewind({ discontinuity, from }: ClockRewind): boolean {
     if (this.#rewind?.discontinuity !== discontinuity) this.#rewind = { discontinuity, moved: false };
     this.#starvation.stopRebuffering();
-    if ((this.#opening ?? 0) >= framesAt(from)) this.#opening = undefined;
+    this.#pauseEnds.rewind(framesAt(from));
     if (this.#rewind.moved || this.#free === undefined || this.#position < framesAt(from)) return false;
     this.#rewind.moved = true;
     this.#starvation.forget();
@@ -290,7 +290,7 @@ export class PlaybackClock {
   /** Forgets the timeline, for a new one; keeps what it learnt about jitter. */
   reset(): void {
     this.#free = undefined;
-    this.#opening = undefined;
+    this.#pauseEnds.rewind(0);
     this.#rewind = undefined;
     this.#starvation.forget();
   }

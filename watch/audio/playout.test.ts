@@ -419,6 +419,43 @@ test("a listener that is behind others ends a pause early although the audio aft
   expect(bench.playout.counters).toMatchObject({ jumps: 1, underruns: 0 });
 });
 
+test("a listener that is behind others ends each of several pauses early whose audio is there before", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS, 0, index === 49 ? 0 : 0.5);
+  bench.at(900, () => {
+    for (const start of [1800, 2800, 3800]) {
+      bench.playout.arrive(fromMilliseconds(start), true);
+      for (let at = 0; at < 500; at += PACKET_MS) bench.deliver(fromMilliseconds(start + at), 0, at === 480 ? 0 : 0.5);
+    }
+  });
+  bench.runTo(4000);
+  expect(bench.stretches()).toEqual([
+    [0, 0, 1000, 80],
+    [0, 1800, 2300, 1160],
+    [0, 2800, 3300, 1741],
+    [0, 3800, 4300, 2323],
+  ]);
+  expect(bench.playout.counters).toMatchObject({ jumps: 3, underruns: 0 });
+});
+
+test("a rewind forgets the pauses that it takes back", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
+  for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS, 0, index === 49 ? 0 : 0.5);
+  bench.at(900, () => {
+    bench.playout.arrive(fromMilliseconds(3000), true);
+    bench.rewind(2000);
+    bench.playout.arrive(fromMilliseconds(3000));
+    for (let at = 3000; at < 3500; at += PACKET_MS) bench.deliver(fromMilliseconds(at), 0, 1);
+  });
+  bench.runTo(4000);
+  expect(bench.stretches().map(([, from, , at]) => [from, at])).toEqual([
+    [0, 80],
+    [3000, 3080],
+  ]);
+});
+
 test("a hole that is not a pause is not skipped, and neither is a short pause", () => {
   for (const [nextMs, afterPause] of [
     [3000, false],

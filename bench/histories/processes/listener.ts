@@ -15,6 +15,11 @@ export interface Claim {
   readonly underruns: number;
 }
 
+/** With what a reader of a kept history wants to see. */
+export interface KeptClaim extends Claim {
+  readonly details: Pick<ListenerStats, "playheadUs" | "bufferMs" | "leadMs" | "group" | "jumps">;
+}
+
 /** A rewind as the speaker's record shows it. */
 export interface Flush {
   readonly at: number;
@@ -31,7 +36,7 @@ export interface ListenerCalls extends HealthCalls {
   open(options: { readonly url: string; readonly carrier: Carrier; readonly recording: string }): void;
   stats(): ListenerStats;
   /** What it said of itself every 100 ms. */
-  claims(): Claim[];
+  claims(): KeptClaim[];
   /** The rewinds it applied. */
   flushes(): Flush[];
   /** What its speaker pulled. */
@@ -42,7 +47,7 @@ export interface ListenerCalls extends HealthCalls {
 
 const CLAIM_EVERY_MS = 100;
 const clock = new ClockJump();
-const claims: Claim[] = [];
+const claims: KeptClaim[] = [];
 const flushes: Flush[] = [];
 let listener: Listener | undefined;
 
@@ -90,8 +95,9 @@ serve<ListenerCalls>({
     listener.closed.catch(() => {});
     listener.on("rewind", () => flushes.push({ at: sharedClock(), playedUntilUs: playedUntil(open().record) }));
     setInterval(() => {
-      const { playing, state, underruns } = open().stats();
-      claims.push({ at: sharedClock(), playing, state, underruns });
+      const { playing, state, underruns, playheadUs, bufferMs, leadMs, group, jumps } = open().stats();
+      const details = { playheadUs, bufferMs, leadMs, group, jumps };
+      claims.push({ at: sharedClock(), playing, state, underruns, details });
     }, CLAIM_EVERY_MS);
   },
   stats: () => open().stats(),
