@@ -57,7 +57,9 @@ export function showValue(value: unknown): string {
 const OWNER = /^(?:[a-z]|[A-Z][a-z])\w*$/;
 
 function sentence(name: string, issue: Issue, root: unknown): string {
-  const place = [name, ...issue.path.map(String)].join(".");
+  // A key of a config file is `relay.limits in relay.json`.
+  const [, owner, file = ""] = /^(.*?)( in .*)?$/s.exec(name)!;
+  const place = `${[owner, ...issue.path.map(String)].join(".")}${file}`;
   if (issue.code === "unrecognized_keys") return `${place} has no option ${showValue(issue.keys?.[0])}.`;
   const value = at(root, issue.path);
   if (issue.path.length === 0 && OWNER.test(name))

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { z } from "zod";
+import { commands } from "./commands/index.js";
 import { flag, flagName, list, number, numbers, resolveConfig, variableName } from "./config.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-config-"));
@@ -104,4 +105,10 @@ test("names translate between code, command line and environment", () => {
   expect(flagName("attenuationLimitDb")).toBe("--attenuation-limit-db");
   expect(flagName("url")).toBe("--url");
   expect(variableName("aheadMs")).toBe("UNSAY_AHEAD_MS");
+});
+
+test("a setting that is more than on or off takes its value on the command line", async () => {
+  for (const { name, load } of commands)
+    for (const [key, { schema, value }] of Object.entries((await load()).settings))
+      expect([name, key, value !== undefined]).toEqual([name, key, schema.safeParse("off").data !== false]);
 });

@@ -57,6 +57,7 @@ beforeAll(async () => {
   writeFileSync(at("unknown.json"), '{"relay": {"prot": 1}}');
   writeFileSync(at("unknown-command.json"), '{"rely": {}}');
   writeFileSync(at("unknown-limit.json"), '{"relay": {"limits": {"sesions": 1}}}');
+  writeFileSync(at("list.json"), '{"relay": {"publicGet": ["a", 2]}}');
   writeFileSync(at("deep.json"), '{"relay": {"config": "other.json"}}');
   writeFileSync(at("text.txt"), "This is no media.");
 });
@@ -116,7 +117,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--config", at("broken.json")), 2, /broken\.json is not a JSON object/],
     [relay("--config", at("unknown.json")), 2, /relay\.prot of .*unknown\.json is not a known setting/],
     [relay("--config", at("unknown-command.json")), 2, /The key rely of .* is not a command/],
-    [relay("--config", at("unknown-limit.json")), 2, /relay\.limits in .*sesions/],
+    [relay("--config", at("unknown-limit.json")), 2, /relay\.limits in .*json has no option "sesions"/],
     [relay("--config", at("deep.json")), 2, /relay\.config of .* is not a known setting/],
     [relay("--cert", at("cert.pem")), 2, /--cert and --key must be given together/],
     [relay("--cert", at("cert.pem"), "--key", at("other-key.pem")), 2, /are not a PEM certificate and its key/],
@@ -129,7 +130,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--auth-keys", at("short.jwk")), 2, /short\.jwk is not a JSON Web Key/],
     [relay("--auth-keys", at("shared.jwk")), 2, /Every user of this machine can write the file .*shared\.jwk/],
     [relay("--auth-keys", at("no-keys")), 2, /no-keys holds no keys/],
-    [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys cannot be fetched/],
+    [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys cannot be fetched: bad port/],
     [
       relay("--upstream", "http://me:secret@127.0.0.1:1"),
       2,
@@ -162,6 +163,13 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["control", open, "set"], 2, /set needs a --strength/],
     [["control", open, "model"], 2, /model needs an ONNX file/],
     [["control", open, "write-audio", folder, "--at", "1"], 2, /can't be read: it is a directory/],
+    [relay("--config", at("list.json")), 2, /relay\.publicGet\.1 in .*list\.json must be a string, but is 2/],
+    [["token", "generate", "--key", at("no/key.jwk")], 2, /no\/key\.jwk cannot be written: .*no such file/],
+    [
+      ["token", "--action", "generate", "--algorithm", "EdDSA", "--key", at("new.jwk"), "--public", at("new.jwk")],
+      2,
+      /--public must be another file than --key/,
+    ],
     [["token", "sign", "--key", folder, "--get", "/"], 2, /The key .* cannot be read: it is a directory/],
     [["token", "sign", "--key", "/dev/null", "--get", "/"], 2, /\/dev\/null is a device that every user/],
     [["control", open, "model", "/dev/zero"], 2, /\/dev\/zero can't be read: it has more than 67108864 bytes/],

@@ -134,7 +134,7 @@ async function load(source: string): Promise<TokenKey[]> {
 async function read(source: string): Promise<TokenKey[]> {
   if (/^https?:/.test(source)) {
     const response = await fetch(source, { signal: AbortSignal.timeout(FETCH_MS) }).catch((cause: unknown) => {
-      throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched.`, { cause });
+      throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched: ${whyFailed(cause)}.`, { cause });
     });
     if (!response.ok)
       throw new InputError("INVALID_KEY", `auth.keys: ${source} answers with status ${response.status}.`);
@@ -153,6 +153,12 @@ async function read(source: string): Promise<TokenKey[]> {
     if (cause instanceof InputError) throw cause;
     throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read: ${whyUnreadable(cause)}.`, { cause });
   }
+}
+
+/** The reason behind "fetch failed". */
+function whyFailed(error: unknown): string {
+  const { message, cause } = error instanceof Error ? error : { message: String(error) };
+  return cause instanceof Error && cause.message !== "" ? cause.message : message;
 }
 
 function unauthorized(message: string, cause?: unknown): InputError {

@@ -15,7 +15,7 @@ export const bench = command({
     "unsay bench relay --url https://relay.example:4443 --token $TOKEN --delivery stream --json",
   ],
   settings: {
-    what: { schema: z.enum(["relay"], { error: "it must be relay" }), help: "the relay to load" },
+    what: { schema: z.enum(["relay"], { error: "it must be relay" }), value: "<relay>", help: "the relay to load" },
     ...connectionSettings,
     broadcast: {
       ...connectionSettings.broadcast,

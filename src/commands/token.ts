@@ -10,6 +10,7 @@ import { list, number, type Resolved, type Settings } from "../config.js";
 const settings = {
   action: {
     schema: z.enum(["generate", "sign"], { error: "it must be generate or sign" }),
+    value: "<name>",
     help: "generate: make a key; sign: make a token with it",
   },
   key: {
@@ -59,6 +60,7 @@ export const token = command({
 });
 
 async function generate({ algorithm, key: path, public: publicPath }: Resolved<typeof settings>): Promise<void> {
+  if (path === publicPath) throw new InputError("INVALID_OPTION", "--public must be another file than --key.");
   const key = await generateKey(algorithm);
   const open = publicPath === undefined ? undefined : publicKeyOf(key);
   // An existing key is in use somewhere, so it is not overwritten.
@@ -75,7 +77,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     throw new InputError(
       exists ? "FILE_EXISTS" : "FILE_UNWRITABLE",
-      exists ? `${path} exists already and is not overwritten.` : `${path} cannot be written.`,
+      exists ? `${path} exists already and is not overwritten.` : `${path} cannot be written: ${whyUnreadable(cause)}.`,
       { cause },
     );
   }
