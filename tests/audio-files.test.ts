@@ -211,6 +211,11 @@ test("without ffmpeg a file that only ffmpeg can read is refused with the name o
     ["short extensible", waveFile({ channels: mono, code: 0xfffe }), "has a SubFormat that"],
     ["64 bits", waveFile({ channels: mono, bits: 64 }), "has format code 1 with 64 bits a sample"],
     ["half floats", waveFile({ channels: mono, code: 3 }), "has format code 3 with 16 bits a sample"],
+    [
+      "audio first",
+      waveFile({ channels: mono, first: chunk("data", junk(8)) }),
+      'has its "data" chunk before its "fmt "',
+    ],
     ["avi", Buffer.from("RIFF....AVI LIST"), 'has the form type "AVI " instead of "WAVE"'],
     ["flac", Buffer.from("fLaC and some more"), "is not a WAV file"],
     ["aiff", Buffer.from("FORM....AIFFCOMM"), "is not a WAV file"],
@@ -258,7 +263,6 @@ test("a damaged header is refused in a sentence with the field", async () => {
     [waveFile({ channels: mono, rate: 768_001 }), "sample rate of 768001 Hz"],
     [waveFile({ channels: [] }), "channel count of 0 (1 to 64 allowed)"],
     [waveFile({ channels: mono, formatBytes: 8 }), '"fmt " chunk of 8 bytes (14 at least)'],
-    [waveFile({ channels: mono, first: chunk("data", junk(8)) }), '"data" chunk before its "fmt " chunk'],
   ] as const) {
     expect(await refused({ file: write("damaged", bytes) })).toMatch(`WAV_INVALID: `);
     expect(await refused({ file: write("damaged", bytes) })).toContain(reason);
@@ -505,6 +509,12 @@ describe("with ffmpeg", () => {
       expect(heard).toMatchObject({ warnings: [] });
     }
     expectLevels(await hear({ pcm: cut(readFileSync(file)) }), [0], "from a pipe");
+  });
+
+  test("a WAV file whose audio stands before its format has its level", async () => {
+    const wave = waveFile({ channels: mono });
+    const audioFirst = Buffer.concat([wave.subarray(0, 12), wave.subarray(36), wave.subarray(12, 36)]);
+    expectLevels(await hear({ file: write("audio first", audioFirst) }), [0], "audio first");
   });
 
   test.each(["mono.mp3", "mp3.wav", "adpcm.wav"])("%s, which loses a little, keeps its level", async (name) => {

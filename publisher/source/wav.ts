@@ -81,10 +81,11 @@ export async function openWav(reader: ByteReader, { name, size }: WavOptions): P
     if (chunk === undefined && format !== undefined && wasEmpty) return stream(reader, format, 0, { warnings, warn });
     if (chunk === undefined) throw fail(format ? `has no "data" chunk` : `has no "fmt " chunk`);
     if (reader.position + chunk.size > MAX_HEADER_BYTES && chunk.id !== "data") {
-      throw fail(`has more than ${MAX_HEADER_BYTES} bytes before its "data" chunk`);
+      throw fail(`claims more than ${MAX_HEADER_BYTES} bytes before its "data" chunk`);
     }
     if (chunk.id === "data") {
-      if (format === undefined) throw fail(`has its "data" chunk before its "fmt " chunk`);
+      // A program that can go back in a file plays it.
+      if (format === undefined) return { kind: "foreign", reason: `has its "data" chunk before its "fmt " chunk` };
       wasEmpty = chunk.size === 0 && (await chunks.isNext());
       if (wasEmpty) continue;
       const claimed = chunk.size === UNKNOWN_SIZE ? longSize : chunk.size;
