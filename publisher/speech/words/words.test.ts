@@ -148,6 +148,33 @@ test("without timings the text is cut where the audio says so, never within a wo
   expect(new Words("No audio.").heard({ ms: 1000, isWhole: false })).toEqual({ text: "", exact: false });
 });
 
+test("within a sentence that has one time for all its words, the text is cut where the audio says so", () => {
+  const parts = ["One", "two", "three", "four.", "Five", "six", "seven", "eight."];
+  const sentences = [
+    { text: "One two three four. ", startMs: 0 },
+    { text: "Five six seven eight.", startMs: 1200 },
+  ];
+  for (const text of [parts.join(" "), undefined]) {
+    const spoken = new Words(text, sayWords(parts, 300));
+    spoken.add(sentences);
+    const heard = (ms: number) => spoken.heard({ ms, isWhole: false, isComplete: true });
+    expect(heard(0)).toEqual({ text: "", exact: true });
+    expect(heard(1200)).toEqual({ text: "One two three four.", exact: true });
+    const counts = Array.from({ length: 240 }, (_, index) => {
+      const found = heard(10 * index).text.replace(/\.$/, "");
+      const count = found.split(" ").filter(Boolean).length;
+      expect(parts.slice(0, count).join(" ").replace(/\.$/, "")).toBe(found);
+      expect(count).toBeLessThanOrEqual(Math.floor((10 * index + 1) / 300));
+      return count;
+    });
+    expect(counts).toEqual(counts.toSorted((one, other) => one - other));
+    // Each word is found within the time of the next one.
+    for (const [word, found] of [...new Set(counts)].entries()) expect(found).toBe(word);
+    expect(heard(1800)).toEqual({ text: "One two three four. Five", exact: false });
+    expect(spoken.heard({ ms: 2400, isWhole: true })).toEqual({ text: parts.join(" "), exact: true });
+  }
+});
+
 test("words from before the first listener joined don't count, with timings or without", () => {
   const late = { ms: 1750, fromMs: 650, isWhole: false };
   for (const spoken of [words(ORDER, TEXT), words(ORDER)]) {

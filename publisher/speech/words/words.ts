@@ -3,9 +3,9 @@ import { STEP_MS, type VoiceTrace } from "./spoken-audio.js";
 import { spokenWords, UNSPACED } from "./spoken-text.js";
 import { TextAlignment } from "./text-alignment.js";
 
-/** Time of a word, or of a single character, as text-to-speech services deliver it. */
+/** Time of a word, a single character or a whole sentence, as text-to-speech services deliver it. */
 export interface WordTiming {
-  /** The word with or without the space around it; or one character, spaces included. */
+  /** The word with or without the space around it; one character, spaces included; or several words. */
   readonly text: string;
   /** Milliseconds from the first sample of the source. */
   readonly startMs: number;
@@ -65,8 +65,9 @@ const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
 
 /**
  * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
- * audio did not arrive never counts. When the source was heard to its end, the text counts to its end. Without timings
- * the text is laid on the audio, and a word counts that was almost certainly heard.
+ * audio did not arrive never counts. When the source was heard to its end, the text counts to its end. Without timings,
+ * and within a sentence that has one for all its words, the text is laid on the audio, and a word counts that was almost
+ * certainly heard.
  */
 export class Words {
   #text: string | undefined;
@@ -134,12 +135,22 @@ export class Words {
     const count = isWhole ? this.#words.length : this.#count(ms);
     const missed = this.#words.filter(({ startMs }) => startMs < fromMs - ROUNDING_MS).length;
     if (missed > 0 && missed >= count) return { text: "", exact: true };
-    if (this.#text === undefined) return { text: join(this.#words.slice(missed, count)), exact: true };
-    this.#ends ??= this.#place(this.#text);
+    const isWithin = !isWhole && this.#isWithin(count, ms);
+    if (this.#text === undefined && !isWithin) return { text: join(this.#words.slice(missed, count)), exact: true };
+    const text = this.#text ?? join(this.#words);
+    this.#ends ??= this.#place(text);
     const start = this.#end(this.#ends, missed);
-    if (isWhole) return { text: this.#text.slice(start.at).trimStart(), exact: start.exact };
+    if (isWhole) return { text: text.slice(start.at).trimStart(), exact: start.exact };
     const end = this.#end(this.#ends, count);
-    return { text: this.#text.slice(start.at, end.at).trimStart(), exact: start.exact && end.exact };
+    if (!isWithin) return { text: text.slice(start.at, end.at).trimStart(), exact: start.exact && end.exact };
+    const at = Math.max(end.at, Math.min(this.#estimatedEnd(text, audio), this.#ends[count] ?? end.at));
+    return { text: text.slice(start.at, at).trimStart(), exact: false };
+  }
+
+  // Whether the first timing that is not over has several words and has begun: some services time sentences.
+  #isWithin(count: number, ms: number): boolean {
+    const next = this.#words[count];
+    return next !== undefined && next.startMs < ms && spokenWords(next.text).length > 1;
   }
 
   // Where the first `count` words end in the text.
@@ -148,16 +159,21 @@ export class Words {
     return { at: ends[last] ?? 0, exact: count === 0 || last === count - 1 };
   }
 
-  #estimate({ ms, fromMs = 0, isWhole, isComplete = false }: HeardAudio): HeardText {
+  #estimate(audio: HeardAudio): HeardText {
+    const { fromMs = 0, isWhole, isComplete = false } = audio;
     const text = this.#text ?? "";
-    const alignments = this.#align(text);
-    const heardMs = Math.max(0, ms - MARGIN_MS);
-    const count = alignments?.heard.at(Math.floor(heardMs / STEP_MS), isComplete, CERTAINTY).ended ?? 0;
+    const end = isWhole ? text.length : this.#estimatedEnd(text, audio);
     const missed =
-      fromMs > 0 ? (alignments?.missed.at(Math.ceil(fromMs / STEP_MS), isComplete, CERTAINTY).begun ?? 0) : 0;
+      fromMs > 0 ? (this.#align(text)?.missed.at(Math.ceil(fromMs / STEP_MS), isComplete, CERTAINTY).begun ?? 0) : 0;
     const start = missed === 0 ? 0 : (this.#spoken[missed]?.start ?? text.length);
-    const end = isWhole ? text.length : (this.#spoken[count - 1]?.end ?? 0);
     return { text: text.slice(start, end), exact: false };
+  }
+
+  // Where the last word that is almost certainly over ends in the text.
+  #estimatedEnd(text: string, { ms, isComplete = false }: HeardAudio): number {
+    const heardMs = Math.max(0, ms - MARGIN_MS);
+    const count = this.#align(text)?.heard.at(Math.floor(heardMs / STEP_MS), isComplete, CERTAINTY).ended ?? 0;
+    return this.#spoken[count - 1]?.end ?? 0;
   }
 
   #align(text: string) {
