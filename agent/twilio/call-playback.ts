@@ -14,8 +14,13 @@ interface Stretch {
 
 /** Bytes of a millisecond of mu-law. */
 const BYTES_PER_MS = 8;
-/** After this long without media a stretch ends, so that its last samples, less than a frame of Opus, are sent. */
+/** A stretch ends after this long without media. */
 const IDLE = fromMilliseconds(100);
+/** A bot that sends as it speaks waits for as long as its last audio is before it sends more, and a little longer. */
+const LATE = fromMilliseconds(50);
+const MAX_PACE = fromMilliseconds(1000);
+/** A stretch ends this long before its audio can have been heard, so that its last samples arrive in time. */
+const LEAD = fromMilliseconds(100);
 /** How long to wait for the first report of a listener before marks follow the clock. */
 const PATIENCE = fromMilliseconds(1000);
 
@@ -33,7 +38,10 @@ export class CallPlayback {
   #isByClock = false;
   /** Since when audio plays without a listener's report. */
   #unreportedSince: Microseconds | undefined;
-  #lastMedia: number = Number.NEGATIVE_INFINITY;
+  /** When the last stretch may end, unless more media comes: until then, what comes belongs to it. */
+  #endsAt = 0;
+  /** When its audio can have been heard at the earliest. */
+  #soundsUntil = 0;
 
   /** `listener`: whether a mark is heard when the first listener has heard the audio before it, or when all have. */
   constructor(publisher: Pick<Publisher, "say">, listener: "first" | "all") {
@@ -68,7 +76,7 @@ export class CallPlayback {
     stretch.speech.write(audio);
     stretch.lengthMs += audio.length / BYTES_PER_MS;
     this.#writtenMs += audio.length / BYTES_PER_MS;
-    this.#lastMedia = now;
+    this.#expect(audio.length / BYTES_PER_MS, now);
   }
 
   /** Records a mark. Returns the names to answer now. */
@@ -81,12 +89,13 @@ export class CallPlayback {
     for (const { speech } of this.#stretches) void speech.interrupt();
     this.#stretches = [];
     this.#heardMs = this.#writtenMs;
+    this.#soundsUntil = 0;
     return this.#marks.clear();
   }
 
   /** Advances the time. Returns the names to answer now. */
   tick(now: Microseconds): readonly string[] {
-    if (now - this.#lastMedia >= IDLE) this.end();
+    if (now >= this.#endsAt) this.end();
     this.#follow(now);
     return this.#marks.heard(this.#heardMs);
   }
@@ -111,6 +120,15 @@ export class CallPlayback {
     const stretch = { speech, startMs: this.#writtenMs, lengthMs: 0, isEnded: false };
     this.#stretches.push(stretch);
     return stretch;
+  }
+
+  // A bot never says that its audio is complete, and the last samples, less than a frame of Opus, wait for more. A
+  // stretch that ends too early leaves a hole of a frame before the next one.
+  #expect(ms: number, now: Microseconds): void {
+    const length = fromMilliseconds(ms);
+    this.#soundsUntil = Math.max(this.#soundsUntil, now) + length;
+    const pace = Math.min(length, MAX_PACE) + LATE;
+    this.#endsAt = Math.max(now + Math.max(IDLE, pace), this.#soundsUntil - LEAD);
   }
 
   #follow(now: Microseconds): void {

@@ -52,11 +52,19 @@ export class MarkPlay {
   readonly #marks: (number | undefined)[] = [];
   #clearedMs = 0;
   #audible = 0;
+  /** Silence since the last audible sample, and how long each was that more audio followed, in samples. */
+  #silent = 0;
+  readonly #silences: number[] = [];
 
   constructor(marks: "first" | "all", options: VirtualStageOptions = {}) {
     this.stage = new VirtualStage({ aheadMs: 600, ...options, heard: (values) => this.#hear(values) });
     const { renderer } = this.stage;
     this.#playback = new CallPlayback({ say: (source, how = {}) => renderer.say(source, how) }, marks);
+  }
+
+  /** Silences within what the speaker played, in milliseconds, but for what a quantum or a fade takes. */
+  get holesMs(): readonly number[] {
+    return this.#silences.map((samples) => samples / SAMPLES_PER_MS).filter((ms) => ms > 6);
   }
 
   /** Does it all, then has everything played to its end. */
@@ -113,7 +121,15 @@ export class MarkPlay {
   }
 
   #hear(values: Float32Array): void {
-    for (const value of values) if (Math.abs(value) > AUDIBLE) this.#audible++;
+    for (const value of values) {
+      if (Math.abs(value) <= AUDIBLE) {
+        this.#silent++;
+        continue;
+      }
+      if (this.#silent > 0 && this.#audible > 0) this.#silences.push(this.#silent);
+      this.#silent = 0;
+      this.#audible++;
+    }
   }
 }
 

@@ -28,3 +28,29 @@ test("a mark comes back with the first of two listeners that heard the audio bef
   expect(later).toHaveLength(15);
   for (const ms of later) expect(ms).toBe(300);
 });
+
+test.each([
+  ["a little faster than it speaks", 160, 150],
+  ["in messages of a frame at its own pace", 20, 20],
+])("a bot that sends %s is heard without a hole", async (_, ms, everyMs) => {
+  const steps = Array.from({ length: 20 }, (): MarkStep[] => [
+    { do: "media", ms },
+    { do: "wait", ms: everyMs },
+  ]).flat();
+  const play = new MarkPlay("all");
+  await play.run([...steps, { do: "mark" }]);
+  expect(play.faults).toEqual([]);
+  expect(play.answered[0]!.audibleMs).toBeGreaterThan(20 * ms - 20);
+  expect(play.holesMs).toEqual([]);
+});
+
+test("a bot that sends long messages at its own pace is heard without a hole once the listener waits for it", async () => {
+  const steps = Array.from({ length: 20 }, (): MarkStep[] => [
+    { do: "media", ms: 250 },
+    { do: "wait", ms: 250 },
+  ]).flat();
+  const play = new MarkPlay("all");
+  await play.run([...steps, { do: "mark" }]);
+  expect(play.faults).toEqual([]);
+  expect(play.holesMs.length).toBeLessThan(3);
+});
