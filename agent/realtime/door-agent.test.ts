@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { openAudio, type Publisher, type Speech } from "../../publisher/index.js";
@@ -223,4 +224,70 @@ test("what an agent has said before it left is interrupted like its successor's,
   expect(result).toMatchObject({ outcome: "interrupted" });
   expect(result!.heardMs).toBeLessThan(500);
   expect(sent).toEqual([{ type: "input_audio_buffer.speech_started" }]);
+});
+
+test("a response whose agent only says that it is complete is heard to its last sample, and stops", async () => {
+  const { stage, sent, speeches, audio, began, done } = openDoor();
+  began("a");
+  audio("a", 305);
+  done("a");
+  await stage.runTo(2000);
+  expect(sent.map(({ type }) => type)).toEqual(["output_audio_buffer.started", "output_audio_buffer.stopped"]);
+  expect(await speeches[0]!.done).toMatchObject({ outcome: "finished", heardMs: 305 });
+});
+
+type DoorStep =
+  | { readonly do: "begin" | "end" | "done" | "clear" }
+  | { readonly do: "audio" | "wait"; readonly ms: number };
+
+const doorSteps: fc.Arbitrary<DoorStep[]> = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("begin" as const, "end" as const, "done" as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("clear" as const) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("audio" as const, "wait" as const), ms: fc.nat(500) }) },
+  ),
+  { minLength: 4, maxLength: 30 },
+);
+
+test("under every order of an agent's events each response starts and stops once, in order, and is silent once cleared", async () => {
+  await fc.assert(
+    fc.asyncProperty(doorSteps, async (steps) => {
+      const { stage, sent, receive, audio, began, end, done } = openDoor();
+      const acts = { begin: began, end, done, clear: () => receive({ type: "output_audio_buffer.clear" }) };
+      let current = -1;
+      const [said, over, cut] = [new Set<number>(), new Set<number>(), new Set<number>()];
+      for (const step of [{ do: "begin" } as const, ...steps, { do: "done" } as const]) {
+        if (step.do === "wait") await stage.runTo(stage.now + step.ms);
+        else if (step.do === "audio") {
+          // More audio of a response that is over would begin another one.
+          if (step.ms < 20 || over.has(current)) continue;
+          audio(`${current}`, step.ms);
+          said.add(current);
+        } else {
+          if (step.do === "begin") current++;
+          else if (step.do === "clear") for (let id = 0; id <= current; id++) cut.add(id);
+          else over.add(current);
+          acts[step.do](`${current}`);
+        }
+      }
+      await stage.runTo(stage.now + 20_000);
+      const [started, stopped, cleared] = ["started", "stopped", "cleared"].map(
+        (name) => `output_audio_buffer.${name}`,
+      );
+      const whole = [[started, stopped]];
+      const cutShort = [[], [started, stopped], [started, cleared], [cleared]];
+      for (let id = 0; id <= current; id++) {
+        const events = sent.filter(({ response_id: name }) => name === `${id}`).map(({ type }) => type);
+        expect(said.has(id) && !cut.has(id) ? whole : cutShort).toContainEqual(events);
+      }
+      // One at a time, in the order in which they were said.
+      const sounds = sent.filter(({ type }) => type !== "conversation.item.truncate");
+      const strangers = sounds.filter(
+        ({ type, response_id: id }, index) =>
+          type === stopped && (sounds[index - 1]?.type !== started || sounds[index - 1]?.response_id !== id),
+      );
+      expect(strangers).toEqual([]);
+    }),
+    { numRuns: 60, seed: 14 },
+  );
 });

@@ -13,6 +13,15 @@ const MAX_UNREAD_BYTES = 1024 * 1024;
 /** Faults of one agent that are answered. */
 const MAX_REFUSED = 64;
 
+/** A response of the agent, from its first audio until it is complete and heard, or cut. */
+interface HeardResponse {
+  readonly id: string;
+  /** Parts that are not over. */
+  left: number;
+  /** Whether the agent knows that it sounds. */
+  isSounding: boolean;
+}
+
 /** The connection of an agent. */
 type AgentSocket = Pick<WebSocket, "readyState" | "bufferedAmount" | "send" | "close">;
 
@@ -23,11 +32,9 @@ export class DoorAgent {
   readonly #caller: CallerAudio | undefined;
   /** The response in progress. */
   #response: string | undefined;
-  /** The response that is audible. */
-  #sounding: string | undefined;
   readonly #followed = new WeakSet<Speech>();
-  /** How many parts of each response are not over. */
-  readonly #parts = new Map<string, number>();
+  /** In the order in which they are heard. */
+  #heard: readonly HeardResponse[] = [];
   readonly #refused = new Set<string>();
   #isClosed = false;
 
@@ -67,8 +74,7 @@ export class DoorAgent {
         this.#begin(event.responseId, event.format);
         return undefined;
       case "done":
-        if (this.#response === event.responseId) this.#response = undefined;
-        this.#stop(event.responseId);
+        this.#complete(event.responseId);
         return undefined;
       case "interrupt":
         this.#interrupt();
@@ -126,7 +132,13 @@ export class DoorAgent {
     const before = this.#response;
     this.#response = responseId;
     this.#playback.begin(responseId, format);
-    if (before !== undefined && before !== responseId) this.#stop(before);
+    if (before !== undefined && before !== responseId) this.#complete(before);
+  }
+
+  #complete(responseId: string): void {
+    if (this.#response === responseId) this.#response = undefined;
+    this.#playback.complete(responseId);
+    for (const response of this.#heard) if (response.id === responseId) this.#stop(response);
   }
 
   #say(place: PartPlace, audio: Uint8Array): void {
@@ -134,38 +146,52 @@ export class DoorAgent {
     const speech = this.#playback.speechOf(place);
     if (speech === undefined || this.#followed.has(speech)) return;
     this.#followed.add(speech);
-    const { responseId } = place;
-    this.#parts.set(responseId, (this.#parts.get(responseId) ?? 0) + 1);
-    speech.on("started", () => this.#start(responseId));
+    const response = this.#responseOf(place.responseId);
+    response.left++;
+    speech.on("started", () => this.#start(response));
     speech.on("finished", () => {
-      this.#parts.set(responseId, (this.#parts.get(responseId) ?? 1) - 1);
-      this.#stop(responseId);
+      response.left--;
+      this.#stop(response);
     });
   }
 
-  #start(responseId: string): void {
-    if (this.#sounding === responseId) return;
-    this.#sounding = responseId;
-    this.#send({ type: "output_audio_buffer.started", response_id: responseId });
+  #responseOf(id: string): HeardResponse {
+    const known = this.#heard.find((response) => response.id === id);
+    if (known !== undefined) return known;
+    const added = { id, left: 0, isSounding: false };
+    this.#heard = [...this.#heard, added];
+    return added;
+  }
+
+  #start(response: HeardResponse): void {
+    if (response.isSounding || !this.#heard.includes(response)) return;
+    // Those before it are over, although their last report may say so later.
+    for (const before of this.#heard.slice(0, this.#heard.indexOf(response))) this.#fallSilent(before);
+    response.isSounding = true;
+    this.#send({ type: "output_audio_buffer.started", response_id: response.id });
   }
 
   // A response has several parts: its audio stops when it is complete and the last of them is over.
-  #stop(responseId: string): void {
-    const left = this.#parts.get(responseId);
-    if (left === undefined || left > 0 || this.#response === responseId) return;
-    this.#parts.delete(responseId);
-    if (this.#sounding !== responseId) return;
-    this.#sounding = undefined;
-    this.#send({ type: "output_audio_buffer.stopped", response_id: responseId });
+  #stop(response: HeardResponse): void {
+    if (response.left > 0 || this.#response === response.id || !this.#heard.includes(response)) return;
+    this.#heard = this.#heard.filter((each) => each !== response);
+    this.#fallSilent(response);
+  }
+
+  #fallSilent(response: HeardResponse): void {
+    if (!response.isSounding) return;
+    response.isSounding = false;
+    this.#send({ type: "output_audio_buffer.stopped", response_id: response.id });
   }
 
   #interrupt(): void {
     if (this.#response === undefined && !this.#playback.playing) return;
     const response = this.#response;
     // Audio of which no listener has reported anything yet is cleared, too.
-    const sounding = this.#sounding ?? this.#playback.current ?? response;
+    const sounding = this.#heard.find(({ isSounding }) => isSounding)?.id ?? this.#playback.current ?? response;
     this.#response = undefined;
-    this.#sounding = undefined;
+    // What the listeners still report of them comes too late for an agent that knows them to be cleared.
+    this.#heard = [];
     const cut = this.#playback.interrupt(response);
     if (sounding !== undefined) this.#send({ type: "output_audio_buffer.cleared", response_id: sounding });
     background(

@@ -54,6 +54,7 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     });
     this.on("response.done", ({ response }) => {
       if (this.#response === response.id) this.#response = undefined;
+      if (response.id != null) this.#playback.complete(response.id);
     });
     this.on("response.output_audio.delta", (event) => {
       this.#place = placeOf(event);

@@ -87,11 +87,8 @@ export class RealtimePlayback {
     this.#formats.set(responseId, format == null ? this.#format : realtimeFormat(format));
     dropOldest(this.#formats);
     this.#texts = this.#texts.filter((text) => text.responseId !== responseId);
-    for (const part of this.#parts) {
-      if (part.responseId !== responseId) continue;
-      finish(part);
-      part.isPast = true;
-    }
+    this.complete(responseId);
+    for (const part of this.#parts) if (part.responseId === responseId) part.isPast = true;
   }
 
   /**
@@ -121,6 +118,11 @@ export class RealtimePlayback {
   end(place: PartPlace): void {
     const part = this.#find(place);
     if (part !== undefined) finish(part);
+  }
+
+  /** No more audio of a response follows. */
+  complete(responseId: string): void {
+    for (const part of this.#parts) if (part.responseId === responseId) finish(part);
   }
 
   /**
