@@ -45,8 +45,9 @@ function checkTensors({ inputs, outputs, shapes }: Tensors, input: string, named
   if (outputs.states.length !== inputs.states.length) {
     fail(["outputs", "states"], `must name ${inputs.states.length} tensors, as inputs.states does`);
   }
-  for (const name of [input, ...inputs.states]) if (shapes[name] === undefined) fail(["shapes", name], "is missing");
-  const values = inputs.states.reduce((sum, name) => sum + sizeOf(shapes[name] ?? []), 0);
+  for (const name of [input, ...inputs.states])
+    if (shapeOf(shapes, name) === undefined) fail(["shapes", name], "is missing");
+  const values = inputs.states.reduce((sum, name) => sum + sizeOf(shapeOf(shapes, name) ?? []), 0);
   if (values > MAX_STATE_VALUES) {
     fail(["inputs", "states"], `must hold at most ${MAX_STATE_VALUES} values together, not ${values}`);
   }
@@ -54,7 +55,7 @@ function checkTensors({ inputs, outputs, shapes }: Tensors, input: string, named
   checkDistinct("inputs", [input, ...inputs.states], fail);
   const answers = voiceActivity === undefined ? named : [...named, voiceActivity];
   checkDistinct("outputs", [...answers, ...outputs.states], fail);
-  const chance = voiceActivity === undefined ? undefined : shapes[voiceActivity];
+  const chance = voiceActivity === undefined ? undefined : shapeOf(shapes, voiceActivity);
   if (voiceActivity !== undefined && chance !== undefined && sizeOf(chance) !== 1) {
     fail(["shapes", voiceActivity], "must hold 1 value, the chance of a voice");
   }
@@ -117,12 +118,12 @@ const bandContractSchema = z
     }
     const filters = outputs.filter === undefined ? [] : [outputs.filter];
     checkTensors(contract, inputs.features, [outputs.gains, ...filters], fail);
-    const features = shapes[inputs.features];
+    const features = shapeOf(shapes, inputs.features);
     const count = bands.low + bands.edges.length - 1;
     if (features !== undefined && sizeOf(features) !== count) {
       fail(["shapes", inputs.features], `must hold ${count} values, one for each band`);
     }
-    const gains = shapes[outputs.gains];
+    const gains = shapeOf(shapes, outputs.gains);
     if (gains !== undefined && sizeOf(gains) !== count) {
       fail(["shapes", outputs.gains], `must hold ${count} values, one for each band`);
     }
@@ -133,7 +134,7 @@ const bandContractSchema = z
     }
     if (deepFilter === undefined || outputs.filter === undefined) return;
     if (deepFilter.bins > window / 2) fail(["deepFilter", "bins"], `must not be more than window / 2 (${window / 2})`);
-    const filter = shapes[outputs.filter];
+    const filter = shapeOf(shapes, outputs.filter);
     const weights = deepFilter.bins * deepFilter.taps * 2;
     if (filter === undefined) fail(["shapes", outputs.filter], "is missing");
     else if (sizeOf(filter) !== weights) {
@@ -170,7 +171,7 @@ const waveformContractSchema = z
     if (hopMs > 80) fail(["hop"], "must not be longer than 80 ms");
     if (latencyMs < hopMs) fail(["latencyMs"], `must be at least one hop (${hopMs})`);
     for (const name of [inputs.samples, outputs.samples]) {
-      const dimensions = shapes[name];
+      const dimensions = shapeOf(shapes, name);
       if (dimensions !== undefined && sizeOf(dimensions) !== hop)
         fail(["shapes", name], `must hold ${hop} values, a hop`);
     }
@@ -227,6 +228,11 @@ export function parseModelContract(json: Uint8Array | string, name: string): Mod
     "MODEL_INVALID",
     `The model sidecar ${name} is not valid: ${issue.path.join(".") || "the document"} ${lowerFirst(issue.message)}.`,
   );
+}
+
+/** A shape by name while the contract is checked: refused shapes still have a prototype, with names of its own. */
+function shapeOf(shapes: Readonly<Record<string, readonly number[]>>, name: string): readonly number[] | undefined {
+  return Object.hasOwn(shapes, name) ? shapes[name] : undefined;
 }
 
 /** Number of values in a tensor with these dimensions. */
