@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { ByteWriter } from "../base/index.js";
 import { GROUP_COST } from "../relay/broadcast/cached-group.js";
-import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
+import { decodeAnnounce, encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../relay/wire/announce.js";
 import { Code } from "../relay/wire/code.js";
 import { FRAME_COST } from "../relay/wire/group.js";
 import { encodeClientSetup } from "../relay/wire/setup.js";
@@ -302,4 +302,44 @@ test("a relay holds incomplete frames and frames without a byte only up to their
   await expect.poll(() => relay.stats().counters.capped.groups).toBe(1);
   publisher.close();
   await expect.poll(() => relay.stats()).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
+});
+
+test("announcements that wait for their turn are forgotten when their session ends", async () => {
+  const { relay, url } = await startRelay({ limits: { announcementsPerSecond: 10 } });
+  const session = await dial(url);
+  const names = Array.from({ length: 40 }, (_, index) => `flood/${index}`);
+  publish(session, names);
+  await expect.poll(() => relay.stats().broadcasts).toBeGreaterThanOrEqual(10);
+  session.close();
+  await expect.poll(() => relay.stats()).toMatchObject({ sessions: 0, broadcasts: 0 });
+  // The next one in the queue would come after 100 ms.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(relay.stats().broadcasts).toBe(0);
+});
+
+test("a stranger that takes and leaves a name many times a second costs its followers little, and not the name", async () => {
+  const { relay, url } = await startRelay();
+  publish(await dial(url), ["a.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const follower = await request(await dial(url), encodeAnnounceRequest({ prefix: "", excludeHop: 0n }, 5));
+  const reader = new StreamReader(follower.receive, 10_000);
+  await reader.message();
+  const seen: boolean[] = [];
+  const following = (async () => {
+    for (;;) seen.push(decodeAnnounce(await reader.message(), 5, 1000).active);
+  })();
+  following.catch(() => {});
+  await expect.poll(() => seen).toEqual([true]);
+
+  const stranger = await dial(url);
+  const stream = await stranger.acceptBidirectional();
+  held.push(stream);
+  await stream!.send.write(encodeAnnounceOk(9n, 0));
+  for (let turn = 0; turn < 480; turn++)
+    await stream!.send.write(encodeAnnounce({ suffix: "a.hang", active: turn % 2 === 0, hops: [] }, 5));
+  stranger.close();
+  await expect.poll(() => relay.stats()).toMatchObject({ sessions: 2, broadcasts: 1, displaced: 0 });
+  // The owner is announced once more, because its tracks ended meanwhile.
+  await expect.poll(() => seen.slice(-2)).toEqual([false, true]);
+  expect(seen.length).toBeLessThan(200);
 });

@@ -53,6 +53,12 @@ async function own(
   return bytes;
 }
 
+/** Reads all announcements. */
+async function follow(session: Hostile): Promise<void> {
+  const { receive } = await session.interest();
+  while ((await receive.read()) !== undefined);
+}
+
 async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work.catch(() => {}), sleep(milliseconds)]);
 }
@@ -127,6 +133,17 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     await sleep(5000);
     session.close();
     return 1500 * 20;
+  },
+  "flapping-names": async ({ url, carrier }) => {
+    // Rivals for the same names, before many who follow all names.
+    const open = () => Hostile.open(url, carrier);
+    const followers = await Promise.all(Array.from({ length: 10 }, open));
+    for (const follower of followers) follow(follower).catch(() => {});
+    const rivals = [await open(), await open()];
+    for (const rival of rivals) rival.flap(Array.from({ length: 50 }, (_, index) => `flap/${index}`));
+    await sleep(6000);
+    for (const session of [...rivals, ...followers]) session.close();
+    return rivals.reduce((sum, { announcedBytes }) => sum + announcedBytes, 0);
   },
   interests: async ({ url, carrier }) => {
     const session = await Hostile.open(url, carrier);

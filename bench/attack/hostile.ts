@@ -20,6 +20,8 @@ const WHOLE = { priority: 1, ordered: false, maxLatencyMs: 0, startGroup: undefi
 /** A session that says whatever it likes, on the product's own codecs. */
 export class Hostile {
   readonly session: Session;
+  /** Bytes of announcements sent. */
+  announcedBytes = 0;
   // What is collected as garbage ends.
   readonly #held: unknown[] = [];
 
@@ -82,15 +84,27 @@ export class Hostile {
     this.session.datagrams?.send(record);
   }
 
+  /** Announces broadcasts and ends them again, over and over, until it is closed. */
+  flap(suffixes: readonly string[]): void {
+    this.publish(suffixes, () => {}, true);
+  }
+
   /** Announces broadcasts and answers for their tracks; calls back with each subscription it gets. */
-  publish(suffixes: readonly string[], onSubscribe: (id: number) => void = () => {}): void {
+  publish(suffixes: readonly string[], onSubscribe: (id: number) => void = () => {}, flaps = false): void {
     const serve = async ({ send, receive }: BidirectionalStream): Promise<void> => {
       this.#held.push(send, receive);
       const reader = new StreamReader(receive, 65_536);
       const type = await reader.varint();
       if (type === StreamType.ANNOUNCE) {
         await send.write(encodeAnnounceOk(7n, 0));
-        for (const suffix of suffixes) await send.write(encodeAnnounce({ suffix, active: true, hops: [7n] }, 5));
+        for (let active = true; ; active = !active) {
+          for (const suffix of suffixes) {
+            const message = encodeAnnounce({ suffix, active, hops: [7n] }, 5);
+            await send.write(message);
+            this.announcedBytes += message.length;
+          }
+          if (!flaps) break;
+        }
       } else if (type === StreamType.TRACK) {
         await send.write(encodeTrackInfo(MICRO));
         await send.finish();

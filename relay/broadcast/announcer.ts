@@ -1,4 +1,5 @@
-import { background, concatenate } from "../../base/index.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { background, concatenate, race } from "../../base/index.js";
 import type { SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
 import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
@@ -6,6 +7,15 @@ import { stripPrefix } from "../wire/path.js";
 import { hasHopIds, hasRanges, hasTimestamps, type Version } from "../wire/version.js";
 import type { Broadcast } from "./broadcast.js";
 import type { Origin } from "./origin.js";
+
+/** The first change is announced at once, and what changes within this time after it in one piece. */
+const SPACING_MS = 100;
+
+/** A broadcast as the peer knows it. */
+interface Shown {
+  readonly broadcast: Broadcast;
+  readonly openings: number;
+}
 
 /** Options for {@link announce}. */
 export interface AnnouncerOptions {
@@ -28,11 +38,12 @@ export interface AnnouncerOptions {
 
 /**
  * Answers one Announce Stream until the peer leaves it: the current broadcasts, then every change. Changes that come
- * faster than the peer reads are merged, so the number of paths bounds the backlog.
+ * faster than the peer reads, or than {@link SPACING_MS}, are merged, so that the number of paths bounds the backlog and
+ * a name that comes and goes many times a second costs its followers little.
  */
 export async function announce(options: AnnouncerOptions): Promise<void> {
   const { origin, version, send, prefix, hopId, left } = options;
-  const shown = new Map<string, Broadcast>();
+  const shown = new Map<string, Shown>();
   const dirty = new Set<string>();
   let wake: (() => void) | undefined;
   let gone = false;
@@ -59,9 +70,13 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
     return encodeAnnounce({ suffix, active: true, hops }, version);
   };
 
+  const show = (broadcast: Broadcast): void => {
+    shown.set(broadcast.path, { broadcast, openings: broadcast.openings });
+  };
+
   try {
-    for (const broadcast of origin.below(prefix)) if (visible(broadcast)) shown.set(broadcast.path, broadcast);
-    const initial = [...shown.values()];
+    for (const broadcast of origin.below(prefix)) if (visible(broadcast)) show(broadcast);
+    const initial = [...shown.values()].map(({ broadcast }) => broadcast);
     const first: Uint8Array[] = [];
     if (!hasRanges(version)) first.push(encodeAnnounceInit(initial.map(({ path }) => stripPrefix(prefix, path)!)));
     else {
@@ -82,17 +97,20 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
         const before = shown.get(path);
         const broadcast = origin.get(path);
         const after = visible(broadcast) ? broadcast : undefined;
-        if (before === after) continue;
-        // A replacement is announced as an end and a start on every version, so that subscribers of the old one notice.
+        if (before?.broadcast === after && before?.openings === after?.openings) continue;
+        // A replacement is announced as an end and a start on every version, so that subscribers of the old one notice,
+        // like one that was displaced and is back.
         if (before !== undefined)
           messages.push(encodeAnnounce({ suffix: stripPrefix(prefix, path)!, active: false, hops: [] }, version));
         if (after !== undefined) {
           messages.push(started(after));
-          shown.set(path, after);
+          show(after);
         } else shown.delete(path);
       }
       dirty.clear();
-      if (messages.length > 0) await send.write(concatenate(messages));
+      if (messages.length === 0) continue;
+      await send.write(concatenate(messages));
+      await race([left, sleep(SPACING_MS)]);
     }
   } finally {
     stop();

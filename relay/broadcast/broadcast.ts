@@ -73,6 +73,7 @@ export class Broadcast {
   #lastAggregate = Number.NEGATIVE_INFINITY;
   #aggregateTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #openings = 1;
 
   constructor({ path, sourcePath, source, hops, environment }: BroadcastOptions) {
     this.path = path;
@@ -91,6 +92,11 @@ export class Broadcast {
   /** Its tracks that sessions requested lately. */
   get tracks(): ReadonlyMap<string, Track> {
     return this.#tracks;
+  }
+
+  /** How often it was opened; its tracks are new each time. */
+  get openings(): number {
+    return this.#openings;
   }
 
   /** Sessions that report on it. */
@@ -185,7 +191,9 @@ export class Broadcast {
 
   /** Reopens it, with new tracks, when its replacement has left. */
   restore(): void {
+    if (!this.#closed) return;
     this.#closed = false;
+    this.#openings++;
   }
 
   // A track that the publisher answered counts towards the broadcast, any other towards the session that requested it,

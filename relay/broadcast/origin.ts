@@ -5,7 +5,7 @@ import type { Broadcast } from "./broadcast.js";
 /** Called with the path of every broadcast that was added, removed or replaced. */
 export type OriginListener = (path: string) => void;
 
-/** Publishers of one path that wait behind the current one; beyond this the oldest is dropped. */
+/** Publishers of one path that wait behind the current one; beyond this the one that was current loses its place. */
 const MAX_DISPLACED = 8;
 
 /**
@@ -69,7 +69,8 @@ export class Origin {
     const others = known.filter((each) => each !== before);
     if (others.length > MAX_DISPLACED) {
       this.#counters.capped.broadcasts++;
-      others.shift();
+      // Not the oldest: strangers that take a name and leave must not keep it from its owner.
+      others.pop();
     }
     this.#keep(path, [...others, broadcast]);
     this.#hear(broadcast);

@@ -36,6 +36,7 @@ export class Ingest implements BroadcastSource {
   // Our subscriptions, by our subscribe id.
   readonly #pulls = new Map<number, TrackPull>();
   #nextSubscribe = 0;
+  #ended = false;
   #blindLogged = false;
 
   constructor(peer: Peer) {
@@ -166,6 +167,8 @@ export class Ingest implements BroadcastSource {
     for (;;) {
       const body = await reader.messageMaybe();
       if (body === undefined) break;
+      // What a session that has ended sent before then waits here for its turn.
+      if (this.#ended) return;
       const { suffix, active, hops } = decodeAnnounce(body, version, limits.pathBytes);
       if (!active) {
         const broadcast = this.#announced.get(suffix);
@@ -182,11 +185,16 @@ export class Ingest implements BroadcastSource {
       at = now;
       if (--allowance < 0) await sleep(1000 / limits.announcementsPerSecond);
     }
-    for (const broadcast of this.#announced.values()) origin.withdraw(broadcast);
+    this.#withdraw();
+  }
+
+  #withdraw(): void {
+    for (const broadcast of this.#announced.values()) this.#peer.origin.withdraw(broadcast);
     this.#announced.clear();
   }
 
   #started(suffix: string, hops: readonly bigint[]): void {
+    if (this.#ended) return;
     const { scope, origin, environment, log, upstreamReports } = this.#peer;
     // Reports from elsewhere are for the publisher, which is upstream.
     if (upstreamReports !== undefined && isFeedbackPath(suffix)) return;
@@ -285,8 +293,8 @@ export class Ingest implements BroadcastSource {
 
   /** Withdraws all announcements of the peer. */
   end(): void {
-    for (const broadcast of this.#announced.values()) this.#peer.origin.withdraw(broadcast);
-    this.#announced.clear();
+    this.#ended = true;
+    this.#withdraw();
   }
 
   get #limits() {
