@@ -66,7 +66,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       decoders: browserDecoders,
       video: canvas && browserVideoDecoders,
       clock: monotonicClock,
-      horizonMs: HORIZON_MS,
+      decoding: { horizonMs: HORIZON_MS },
       paused: true,
     });
     this.#connection = new PlayerConnection({
