@@ -93,3 +93,41 @@ test("a subscriber that leaves a track of @moq/net causes no message about the i
   await expect.poll(words).toMatch(/publish (?:close|error): broadcast=demo.hang track=audio/);
   expect(words()).not.toContain("Node.js");
 });
+
+test("groups of an audio track of @moq/net get a higher stream priority than those of video", async () => {
+  const { near, far } = await pair();
+  const priorities: (number | undefined)[] = [];
+  const watched = new Proxy(far, {
+    get(target, name) {
+      if (name === "openUnidirectional")
+        return (options?: { priority?: number }) => {
+          priorities.push(options?.priority);
+          return target.openUnidirectional(options);
+        };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const [publisher, listener] = await Promise.all([
+    Connection.accept(toWebTransport(watched), far.url),
+    Connection.connect(near.url, { transport: toWebTransport(near) }),
+  ]);
+  const broadcast = new Broadcast.Producer();
+  cleanups.push(() => broadcast.close());
+  const path = Path.from("demo.hang");
+  publisher.publish(path, broadcast);
+  await listener.announced().next();
+  for (const [name, priority] of [["video", 20] as const, ["audio", 50] as const]) {
+    const track = broadcast.createTrack(name, { timescale: Time.Timescale.MICRO });
+    const subscribed = listener.consume(path).track(name).subscribe({ priority });
+    await expect.poll(() => track.used.peek()).toBe(true);
+    track
+      .appendGroup()
+      .writeFrame({ payload: Uint8Array.of(1), timestamp: Time.Timestamp.fromMicros(0 as Time.Micro) });
+    await subscribed.nextGroup();
+  }
+  // Streams of the protocol itself have 0 and go before both.
+  const [video, audio] = priorities.filter((priority) => priority !== 0);
+  expect(audio).toBeGreaterThan(video!);
+  expect(audio).toBeLessThan(0);
+});

@@ -1,4 +1,5 @@
 import type { BidirectionalStream, Datagrams, ReceiveStream, SendStream, Session } from "../session.js";
+import { priorityOf } from "./send-order.js";
 import { StreamError } from "./stream-error.js";
 
 /** Options of {@link toWebTransport}. */
@@ -57,11 +58,11 @@ class Adapter {
   }
 
   async createBidirectionalStream(options?: WebTransportSendStreamOptions): Promise<WebTransportBidirectionalStream> {
-    return wrapBidirectional(await this.#session.openBidirectional({ priority: priority(options?.sendOrder) }));
+    return wrapBidirectional(await this.#session.openBidirectional({ priority: priorityOf(options?.sendOrder) }));
   }
 
   async createUnidirectionalStream(options?: WebTransportSendStreamOptions): Promise<WritableStream<Uint8Array>> {
-    return wrapSend(await this.#session.openUnidirectional({ priority: priority(options?.sendOrder) }));
+    return wrapSend(await this.#session.openUnidirectional({ priority: priorityOf(options?.sendOrder) }));
   }
 
   close(info: WebTransportCloseInfo = {}): void {
@@ -194,7 +195,7 @@ function wrapSend(stream: SendStream): WritableStream<Uint8Array> {
     get: () => order,
     set(value: number) {
       order = value;
-      stream.setPriority(priority(value));
+      stream.setPriority(priorityOf(value));
     },
   });
 }
@@ -230,9 +231,4 @@ function rethrow(cause: unknown): never {
 function errorCode(reason: unknown): number {
   const code = (reason as { streamErrorCode?: unknown } | null | undefined)?.streamErrorCode;
   return typeof code === "number" ? code >>> 0 : 0;
-}
-
-/** W3C send orders are 64 bits wide, the transports' priorities 32. */
-function priority(sendOrder: number | undefined): number {
-  return Math.max(-0x8000_0000, Math.min(0x7fff_ffff, Math.trunc(sendOrder ?? 0)));
 }
