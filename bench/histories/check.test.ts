@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { check } from "./check.js";
-import type { Event, History, Speech } from "./history.js";
+import type { Event, History, Speech, Weather } from "./history.js";
 import type { Interrupted } from "./processes/publisher.js";
 import { RATE, signal } from "./signal.js";
 import type { Deed, Fault, Recording, Run } from "./stage.js";
@@ -177,6 +177,28 @@ test("steps at another level than the source's are found, and a gain in force is
   expect(promises({ deeds: turned, recordings: [seam(30)] })).toEqual(["level"]);
 });
 
+test("audio may be missing where packets are lost, or overtake each other on a long path", () => {
+  const through = (weather: Partial<Weather>) => {
+    const event: Event = {
+      atMs: 0,
+      do: "weather",
+      role: "publisher",
+      weather: { delayMs: 0, jitterMs: 30, reorder: false, loss: 0, ...weather },
+      forMs: 3000,
+    };
+    const faults: Fault[] = [{ event, kind: "weather", role: "publisher", from: start, until: start + 3000 * MS }];
+    const pieces = [
+      { utterance: 1, from: 0, to: 400, at: 50 },
+      { utterance: 1, from: 560, to: 1000, at: 610 },
+    ];
+    return promises({ deeds: [say(0, 1, 1000)], recordings: [recording(...pieces)], faults });
+  };
+  expect(through({ loss: 0.05 })).toEqual([]);
+  expect(through({ delayMs: 150, reorder: true })).toEqual([]);
+  expect(through({ delayMs: 150 })).toEqual(["whole"]);
+  expect(through({ reorder: true })).toEqual(["whole"]);
+});
+
 test("a wrong position, a lost or doubled end, an untrue state and a dead process are found", () => {
   const heard = { utterance: 1, from: 0, to: 980, at: 50 };
   const flushes = [{ at: start + 1010 * MS, playedUntilUs: 980_000 }];
@@ -189,6 +211,9 @@ test("a wrong position, a lost or doubled end, an untrue state and a dead proces
   expect(position(1_020_000, 900_000)).toEqual(["position"]);
   // The speaker had not reached the cut, and plays on until there.
   expect(position(1_020_000, 1_020_000)).toEqual([]);
+  // Of two flushes without audio in between, the second one says nothing.
+  flushes.unshift({ at: start + 990 * MS, playedUntilUs: 975_000 });
+  expect(position(940_000, 900_000)).toEqual([]);
   const whole = recording({ utterance: 1, from: 0, to: 1000, at: 50 });
   const one = { deeds: [say(0, 1, 1000)], recordings: [whole] };
   expect(promises({ ...one, outcomes: { 1: [] } })).toEqual(["end"]);
