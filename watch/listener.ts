@@ -19,9 +19,6 @@ import { EarlyPlayout } from "./output/early-playout.js";
 import { type PlayedRun, VirtualSpeaker } from "./output/virtual-speaker.js";
 import { Player } from "./player.js";
 
-/** A packet is decoded at once, in one turn, for the pull of the next one, which may be a little late. */
-const DECODING_MS = 15;
-
 /**
  * Plays a broadcast without a sound card: connects, waits for the broadcast, follows its catalog, applies the
  * publisher's rewinds, reports what it played, and reconnects by itself.
@@ -46,7 +43,6 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
     validate("Listener", LISTENER_RULES, options);
     validateClient("Listener", options);
     const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;
-    const { pullIntervalMs = 10, timeoutMs = 10_000 } = options;
     this.#options = options;
     this.#url = new URL(url);
     this.#detachLogger = logger ? attachLogger(logger) : () => {};
@@ -59,7 +55,6 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
       output,
       decoders: softwareDecoders(channels),
       clock: monotonicClock,
-      decoding: { lastCallMs: pullIntervalMs + DECODING_MS },
       report: report === "stream" ? true : report,
       logger,
     });
@@ -74,6 +69,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
       "watch.ended",
       this.#reconnector.closed.then((error) => this.#ending.end(error ?? null)),
     );
+    const { pullIntervalMs = 10, timeoutMs = 10_000 } = options;
     const turn = guard("watch.turn", () => this.#speaker.turn() && this.#player.turn());
     const giveUp = guard("watch.missing", () =>
       this.#player.found ? undefined : this.#ending.end(this.#missing(timeoutMs)),

@@ -1,6 +1,6 @@
 import type * as Moq from "@kixelated/moq";
 import type { Clock, Logger, Microseconds } from "../base/index.js";
-import type { AudioOutput, AudioPipelineOptions } from "./audio/audio-pipeline.js";
+import type { AudioOutput } from "./audio/audio-pipeline.js";
 import type { Playout } from "./audio/playout.js";
 import type { AudioDecoders } from "./decoders/switchable-decoder.js";
 import type { VideoClock } from "./video/video-pipeline.js";
@@ -63,8 +63,8 @@ export interface PlayerOptions {
   /** Video decoders; without them the player does not subscribe to video. */
   readonly video?: VideoDecoders<{ close(): void }> | undefined;
   readonly clock: Clock;
-  /** When to decode audio. Default: as `AudioPipeline`. */
-  readonly decoding?: Pick<AudioPipelineOptions, "horizonMs" | "lastCallMs">;
+  /** How far ahead of the playhead to decode audio, in milliseconds. Default: that of `AudioPipeline`. */
+  readonly horizonMs?: number;
   /** Whether to report to the relay; `broadcast`: only on the listener's own broadcast. Default true. */
   readonly report?: boolean | "broadcast";
   /** Whether to wait for `begin` before it subscribes to media and reports. Default false. */

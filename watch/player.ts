@@ -78,7 +78,7 @@ export class Player {
   #bleed: { readonly first: number; readonly last: number } | undefined;
 
   constructor(options: PlayerOptions) {
-    const { output, clock, decoding, video, report = true, paused = false } = options;
+    const { output, clock, horizonMs, video, report = true, paused = false } = options;
     this.#options = options;
     this.#isPaused = paused;
     this.#output = output;
@@ -91,7 +91,7 @@ export class Player {
       consumer: this.#feed.consumer,
       openDecoder: (events) => (decoder = new SwitchableDecoder(events)),
       output,
-      ...decoding,
+      ...(horizonMs !== undefined && { horizonMs }),
     });
     this.#decoder = decoder!;
   }

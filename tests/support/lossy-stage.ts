@@ -118,7 +118,6 @@ export class LossyStage {
       consumer: this.#consumer,
       openDecoder: (events) => new LevelDecoder(events),
       output: this.playout,
-      lastCallMs: 25,
     });
     this.watcher = new Watcher({
       clock,

@@ -84,11 +84,6 @@ export interface AudioPipelineOptions {
   readonly output: AudioOutput;
   /** How far ahead of the playhead to decode; later packets stay in the consumer. Default 200. */
   readonly horizonMs?: number;
-  /**
-   * How long before its turn a packet is decoded although an earlier one is missing: time to conceal that. Until then the
-   * earlier one may come. Default 40.
-   */
-  readonly lastCallMs?: number;
   /** Maximum packets inside the decoder. Default 16. */
   readonly maxPending?: number;
 }
@@ -99,6 +94,8 @@ const NO_REWINDS: readonly PlayoutRewind[] = [];
 /** Longest gap that is concealed; a longer one is a pause. */
 const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
+/** How long before its time a packet is decoded although an earlier one is missing: time to conceal that. */
+const LAST_CALL: Microseconds = microseconds(40_000);
 /** A packet later than this, with the playhead where the packet put it, is not worth decoding. */
 const TOO_LATE: Microseconds = microseconds(1_200_000);
 
@@ -110,7 +107,6 @@ export class AudioPipeline {
   readonly #decoder: AudioPacketDecoder;
   readonly #output: AudioOutput;
   readonly #horizon: Microseconds;
-  readonly #lastCall: Microseconds;
   readonly #maxPending: number;
   readonly #cuts = new Generations();
   #consumer: DeliverySource;
@@ -139,7 +135,6 @@ export class AudioPipeline {
     this.#consumer = options.consumer;
     this.#output = options.output;
     this.#horizon = microseconds((options.horizonMs ?? 200) * 1000);
-    this.#lastCall = microseconds((options.lastCallMs ?? 40) * 1000);
     this.#maxPending = options.maxPending ?? 16;
     this.#discontinuity = options.consumer.discontinuity;
     this.#from = options.consumer.from;
@@ -227,8 +222,7 @@ export class AudioPipeline {
     if (next === undefined) return false;
     if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
     if (!next.afterGap) return false;
-    const latest = (this.#output.due ?? next.timestamp) + this.#lastCall;
-    if (this.#output.patient === true || next.timestamp > latest) return true;
+    if (this.#output.patient === true || next.timestamp > (this.#output.due ?? next.timestamp) + LAST_CALL) return true;
     // The rest of an open group is on its way, and would be lost behind the next group.
     const isHole = this.#end !== undefined && framesAt(next.timestamp) > this.#end + 1;
     return isHole && this.#consumer.unfinished === true && this.#output.canWait === true;
@@ -241,7 +235,7 @@ export class AudioPipeline {
   #mayPrecede(timestamp: Microseconds): boolean {
     if (this.#output.due === undefined) this.#output.arrive(timestamp);
     this.#opening ??= timestamp;
-    return this.#opening > (this.#output.due ?? timestamp) + this.#lastCall;
+    return this.#opening > (this.#output.due ?? timestamp) + LAST_CALL;
   }
 
   #obey({ discontinuity, from }: Pick<Delivery, "discontinuity" | "from">): void {

@@ -66,7 +66,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       decoders: browserDecoders,
       video: canvas && browserVideoDecoders,
       clock: monotonicClock,
-      decoding: { horizonMs: HORIZON_MS },
+      horizonMs: HORIZON_MS,
       paused: true,
     });
     this.#connection = new PlayerConnection({
