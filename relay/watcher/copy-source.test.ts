@@ -27,7 +27,7 @@ test("a group is copied small, twice, once the lower rendition comes, and whole,
   expect(source.delays).toEqual([fromMilliseconds(100)]);
   expect(source.of(full)).toBe(full);
   source.takeLow(low);
-  expect(source.delays).toEqual([fromMilliseconds(40), fromMilliseconds(200)]);
+  expect(source.delays).toEqual([fromMilliseconds(20), fromMilliseconds(200)]);
   expect(source.of(full)).toBe(low);
   source.lowEnded();
   expect(source.delays).toEqual([fromMilliseconds(100)]);

@@ -3,11 +3,12 @@ import type { CachedGroup } from "../broadcast/cached-group.js";
 import type { LowFollower, LowRendition, WatchedTrack } from "./watched-track.js";
 
 /**
- * Delays of a group's copies. Small ones go twice: the first within a player's usual delay, for a single loss, and the
- * second once a burst of losses is over, which is 100 ms for 5 packets at 20 ms per group. A whole one goes once, after
- * such a burst; a listener's jitter buffer learns to wait that long.
+ * Delays of a group's copies. Small ones go twice: the first for a single loss, so soon because a live player of a
+ * delay of 80 ms conceals a group 60 ms after it should have come. The second goes once a burst of losses is over, which
+ * is 100 ms for 5 packets at 20 ms per group. A whole one goes once, after such a burst; a listener's jitter buffer learns
+ * to wait that long.
  */
-const DELAYS = { small: [fromMilliseconds(40), fromMilliseconds(200)], whole: [fromMilliseconds(100)] } as const;
+const DELAYS = { small: [fromMilliseconds(20), fromMilliseconds(200)], whole: [fromMilliseconds(100)] } as const;
 /** Groups of the lower rendition that are held, longer than any copy waits: 1280 ms at 5 ms per group. */
 const HELD_GROUPS = 256;
 /**
