@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Caller, RealtimeDoor } from "../../agent/index.js";
-import { BROADCAST_NAME_RULE, InputError, isBroadcastName, MediaError, race } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, broadcastName, InputError, isBroadcastName, MediaError, race } from "../../base/index.js";
 import { openSource, Publisher } from "../../publisher/index.js";
 import { aborted, type CommandContext, command } from "../command.js";
 import { flag, number } from "../config.js";
@@ -55,6 +55,8 @@ export const agent = command({
     const connect = connectOptions(config);
     const url = relayUrl({ url: required(config.url), token: config.token });
     const { listen } = config;
+    if (listen !== undefined && broadcastName(listen) === broadcastName(config.broadcast))
+      throw new InputError("INVALID_OPTION", "--listen must be another broadcast than --broadcast.");
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
     const caller =
       listen === undefined

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Caller, MediaStreamsCall } from "../../agent/index.js";
-import { BROADCAST_NAME_RULE, InputError, isBroadcastName, race } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, broadcastName, InputError, isBroadcastName, race } from "../../base/index.js";
 import { Publisher } from "../../publisher/index.js";
 import { aborted, command } from "../command.js";
 import { flag, list } from "../config.js";
@@ -43,11 +43,13 @@ export const call = command({
     json: { schema: flag.default(false), help: "print the numbers of the call as one line of JSON at the end" },
   },
   async run(config, { signal, logger, print, notice }) {
+    const { listen } = config;
+    if (listen !== undefined && broadcastName(listen) === broadcastName(config.broadcast))
+      throw new InputError("INVALID_OPTION", "--listen must be another broadcast than --broadcast.");
     const problems = problemWatch(config, notice);
     const connect = connectOptions(config);
     const url = relayUrl(config);
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
-    const { listen } = config;
     const caller =
       listen === undefined
         ? undefined

@@ -62,6 +62,11 @@ const settings = {
 /** After this long without progress a sentence names what it waits for. */
 const WAITING_MS = 1800;
 
+/** Operations on the whole publisher. */
+const WITHOUT_WHAT: ReadonlySet<string> = new Set(["set", "interrupt", "resume", "loop-band"]);
+/** The publisher's own bound. */
+const SHORTEST_BAND_S = 0.1;
+
 type Config = Resolved<typeof settings>;
 
 /** `unsay control`: sends one operation to a publisher and prints its end. */
@@ -75,6 +80,8 @@ export const control = command({
   ],
   settings,
   async run(config, { signal, print, notice }) {
+    if (config.what !== undefined && WITHOUT_WHAT.has(config.operation))
+      throw new InputError("INVALID_OPTION", `${config.operation} takes no --what, but it is "${config.what}".`);
     const { operation, payload } = await prepare(config);
     const controller = new Controller({
       url: relayUrl(config),
@@ -157,6 +164,8 @@ async function prepare(config: Config): Promise<Prepared> {
       const { start, end } = config;
       if (start === undefined || end === undefined)
         throw new InputError("INVALID_OPTION", "loop-band needs a --start and an --end, or --clear.");
+      if (end - start < SHORTEST_BAND_S)
+        throw new InputError("INVALID_OPTION", `--end must be at least ${SHORTEST_BAND_S} s after --start.`);
       return { operation: { op: "loop_band", band: { start: fromSeconds(start), end: fromSeconds(end) } } };
     }
   }

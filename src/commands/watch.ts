@@ -47,6 +47,7 @@ export const watch = command({
   async run(config, { signal, print, logger, status, notice }) {
     if (config.wav !== undefined && config.stdout)
       throw new InputError("INVALID_OPTION", "--wav and --stdout exclude each other.");
+    if (config.json && config.stdout) throw new InputError("INVALID_OPTION", "--json and --stdout exclude each other.");
     const wav = config.wav === undefined ? undefined : new WavSink({ path: config.wav });
     const sink = wav ?? (config.stdout ? new RawSink({ stream: process.stdout }) : undefined);
     const problems = problemWatch(config, notice);
@@ -65,7 +66,7 @@ export const watch = command({
     const stopWaiting = reportWaiting(listener, config, notice);
     const read = () => listener.stats();
     const meter = config.json || config.stdout ? undefined : new Meter({ read, status });
-    const ticker = config.json && !config.stdout ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
+    const ticker = config.json ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
     const full = wav?.failed.then((error) => Promise.reject(error));
     try {
       const ended = listener.closed.then((error) => {
@@ -73,7 +74,7 @@ export const watch = command({
       });
       const ends = [ended, problems.fatal, elapsed(config.seconds, signal), ...(full ? [full] : [])];
       await Promise.race(ends);
-      if (config.json && !config.stdout) print(JSON.stringify(read()));
+      if (config.json) print(JSON.stringify(read()));
       if (!signal.aborted && read().playedMs === 0) throw silence(read(), config, problems.last());
       return 0;
     } finally {
