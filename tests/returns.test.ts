@@ -1,9 +1,12 @@
 import { expect, onTestFinished, test } from "vitest";
+import { Caller } from "../agent/index.js";
+import { sleep } from "../base/index.js";
 import { openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
 import { endlessTone, freePort, spawnScript } from "./support/outage.js";
 import { startRelay } from "./support/relay.js";
+import { speech } from "./support/stage.js";
 
 async function spawned(script: string, ...args: readonly (string | number)[]) {
   const child = await spawnScript(script, ...args);
@@ -51,6 +54,21 @@ test("a listener follows a publisher that is killed and restarted with a fresh c
   expect(order.slice(since)).not.toContain(500);
   expect(order.slice(0, since).filter((hertz) => hertz === 500).length).toBeGreaterThan(20);
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
+});
+
+test("a live caller who leaves and comes back under the same name is heard again", async () => {
+  const { url } = await startRelay();
+  const caller = new Caller({ url, broadcast: "caller" });
+  onTestFinished(() => caller.close());
+  for (const [index] of ["first", "second"].entries()) {
+    const publisher = new Publisher({ url, broadcast: "caller", mode: "live" });
+    publisher.say(await speech());
+    await expect.poll(() => caller.stats().levelDb, { message: `visit ${index + 1}` }).toBeGreaterThan(-40);
+    // Longer than the publisher's first second, so that the playhead of this visit is ahead of the next one's audio.
+    await sleep(1500);
+    await publisher.close();
+    await expect.poll(() => caller.stats().levelDb).toBeLessThan(-80);
+  }
 });
 
 test("listeners of an edge keep hearing after its upstream relay was killed and came back", async () => {

@@ -237,7 +237,9 @@ export class Listeners {
     if (this.listeners === 0) return undefined;
     if (this.#startedOver === undefined || !this.isStartingOver(now)) {
       const claimed = clock.at(now);
-      return claimed && this.bound.limit(claimed, now);
+      // Before anything was sent, a listener can only speak of an earlier publisher of the name: audio that waited for
+      // its playhead would never be sent, so that the listener would never learn of this one.
+      return claimed && this.bound.at(now) && this.bound.limit(claimed, now);
     }
     return microseconds(this.#startedOver.to + now - this.#startedOver.at);
   }

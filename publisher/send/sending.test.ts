@@ -125,6 +125,14 @@ describe("Listeners", () => {
     id = 0;
   });
 
+  /** Listeners that may be as far as this in what was sent. */
+  function listenersUpTo(mostMs: number): Listeners {
+    const listeners = new Listeners({ clock });
+    for (let at = 0; at <= mostMs; at += 20) listeners.bound.sent(ms(at), clock());
+    listeners.bound.begin(ms(mostMs), clock());
+    return listeners;
+  }
+
   function heardAt(listeners: Listeners, limitMs: number) {
     listeners.rewound(clock());
     return listeners.heard(limitMs);
@@ -163,7 +171,7 @@ describe("Listeners", () => {
   }
 
   test("listeners have an earliest and a latest projected playhead, and are unknown after three seconds of silence", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(5200);
     expect(listeners.latest(clock())).toBeUndefined();
     listeners.observe(
       aggregate([
@@ -186,6 +194,16 @@ describe("Listeners", () => {
     expect(listeners.latest(clock())).toBeUndefined();
   });
 
+  test("before anything was sent a playhead is that of an earlier publisher of the name, and counts for nothing", () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 60_000 }]), relay);
+    expect(listeners.listeners).toBe(1);
+    expect(listeners.earliest(clock())).toBeUndefined();
+    expect(listeners.furthest(clock())).toBeUndefined();
+    listeners.bound.sent(ms(500), clock());
+    expect(listeners.latest(clock())).toBe(ms(500));
+  });
+
   test("the lead covers a long path from the first landing on, before any group lands late", () => {
     const listeners = new Listeners({ clock });
     for (let group = 0; group < 60; group++) listeners.transit.wroteBefore(group, ms(group * 20), clock());
@@ -197,7 +215,7 @@ describe("Listeners", () => {
   });
 
   test("a listener cut off at its playhead, or by rounding just behind it, starts over there; one before does not", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(5000);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.startOver(ms(5100), clock());
     expect(listeners.isStartingOver(clock())).toBe(false);
@@ -208,7 +226,7 @@ describe("Listeners", () => {
   });
 
   test("an overtaken aggregate counts for interrupts, not for the playhead", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(5000);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
     listeners.observe({ ...aggregate([{ session: 1, playheadMs: 100 }]), aggregateId: 0 }, relay);
     expect(listeners.latest(clock())).toBe(ms(5000));
@@ -338,7 +356,7 @@ describe("Listeners", () => {
   });
 
   test("a playhead that stalled at its last report counts as possibly moving", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(5000);
     expect(listeners.furthest(clock())).toBeUndefined();
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { playing: false }), relay);
     now += 150;
@@ -369,7 +387,7 @@ describe("Listeners", () => {
   });
 
   test("the clock and count of one sender never count against another's, however they take turns", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(5000);
     const hour = 3_600_000;
     const senders = [
       { source: {}, clockMs: 0, id: 1_000_000 },
@@ -391,7 +409,7 @@ describe("Listeners", () => {
   });
 
   test("a sender whose count restarts stays valid, and its clock shows which aggregates were overtaken", () => {
-    const listeners = new Listeners({ clock });
+    const listeners = listenersUpTo(9000);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }], { aggregateId: 70_000 }), relay);
     now += 100;
     listeners.observe(aggregate([{ session: 1, playheadMs: 9000 }], { aggregateId: 0 }), relay);
