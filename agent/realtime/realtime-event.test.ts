@@ -40,6 +40,19 @@ test("responses, formats and every way to interrupt are decoded, and other event
     expect(decode({ type })).toEqual({ type: "other" });
 });
 
+test("the names of the protocol's beta mean the same", () => {
+  expect(decode({ type: "response.audio.delta", ...at, delta: "AAEC" })).toEqual({
+    type: "audio",
+    place,
+    audio: Buffer.of(0, 1, 2),
+  });
+  expect(decode({ type: "response.audio.done", ...at })).toEqual({ type: "end", place });
+  const text = decode({ type: "response.audio_transcript.delta", ...at, delta: "Hi" });
+  expect(text).toEqual({ type: "text", place, text: "Hi", words: [] });
+  const session = { input_audio_format: "g711_ulaw", output_audio_format: "pcm16" };
+  expect(decode({ type: "session.update", session })).toEqual({ type: "formats", input: "g711_ulaw", output: "pcm16" });
+});
+
 test("each unusable event gets a sentence that names the fault", () => {
   const reason = (event: unknown) => {
     const decoded = decode(event);

@@ -39,6 +39,9 @@ const word = z
   });
 const formats = z.object({
   session: z.object({
+    // The beta's.
+    input_audio_format: z.unknown().optional(),
+    output_audio_format: z.unknown().optional(),
     audio: z
       .object({
         input: z.object({ format: z.unknown() }).optional(),
@@ -69,6 +72,12 @@ const SCHEMAS = {
   "session.update": formats,
   "session.updated": formats,
 } as const;
+/** Names from the protocol's beta, which other services still send. */
+const BETA_NAMES: ReadonlyMap<string, string> = new Map([
+  ["response.audio.delta", "response.output_audio.delta"],
+  ["response.audio.done", "response.output_audio.done"],
+  ["response.audio_transcript.delta", "response.output_audio_transcript.delta"],
+]);
 /** Events that cut the agent's voice: the client's own, and the service's detection of speech. */
 const INTERRUPTS: ReadonlySet<string> = new Set([
   "output_audio_buffer.clear",
@@ -82,8 +91,9 @@ export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
   if (message.length > MAX_EVENT_CHARACTERS) return invalid(`is longer than ${MAX_EVENT_CHARACTERS} characters`);
   const json = parseJson(message);
   if (json === undefined) return invalid("is not a JSON object");
-  const type = "type" in json ? json.type : undefined;
-  if (typeof type !== "string") return invalid("has no type");
+  const name = "type" in json ? json.type : undefined;
+  if (typeof name !== "string") return invalid("has no type");
+  const type = BETA_NAMES.get(name) ?? name;
   if (INTERRUPTS.has(type)) return { type: "interrupt" };
   if (!Object.hasOwn(SCHEMAS, type)) return { type: "other" };
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
@@ -100,8 +110,8 @@ function eventOf(type: string, json: object): AgentEvent {
     return { type: "began", responseId, format: audio?.output?.format };
   }
   if (type === "session.update" || type === "session.updated") {
-    const { audio } = formats.parse(json).session;
-    return { type: "formats", input: audio?.input?.format, output: audio?.output?.format };
+    const { audio, input_audio_format: input, output_audio_format: output } = formats.parse(json).session;
+    return { type: "formats", input: audio?.input?.format ?? input, output: audio?.output?.format ?? output };
   }
   if (type === "response.output_audio.done") return { type: "end", place: placeOf(SCHEMAS[type].parse(json)) };
   if (type === "response.output_audio_transcript.delta") {
