@@ -13,9 +13,10 @@ import type { Relay } from "../relay/index.js";
 import { decodeDatagram, decodeGroupHeader } from "../relay/wire/group.js";
 import { StreamReader } from "../relay/wire/stream.js";
 import { encodeSubscribe } from "../relay/wire/subscribe.js";
-import { connect, type Session, StreamError, toWebTransport } from "../transport/index.js";
+import { connect, probe, type Session, StreamError, toWebTransport } from "../transport/index.js";
+import { KEEPALIVE } from "../transport/tcp/keepalive.js";
 import { impair } from "./support/impairment.js";
-import { dialMoq, publishTracks, startRelay } from "./support/relay.js";
+import { dial, dialMoq, publishTracks, startRelay } from "./support/relay.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
 
@@ -394,6 +395,17 @@ describe("relay", () => {
     const received = subscriber.readFrame();
     await flowing(relay, audio!);
     expect(await received).toBeDefined();
+  });
+
+  test("a relay keeps a quiet page's session, over either carrier, when its keepalive comes", async () => {
+    const { relay, url } = await startRelay();
+    for (const backend of ["quic", "qmux"] as const) {
+      const page = await dial(url, { backends: [backend] });
+      // A page sends it every ten seconds.
+      expect(page.datagrams?.send(KEEPALIVE)).toBe(true);
+      for (let round = 0; round < 5; round++) expect(await probe(page)).toBe(true);
+    }
+    expect(relay.stats()).toMatchObject({ sessions: 2, counters: { sessionsFailed: 0 } });
   });
 
   test("a relay sends datagrams to a player that reports, keeps its window, and sends the publisher one aggregate", async () => {

@@ -291,5 +291,7 @@ describe("groups", () => {
       "80004e",
     ]);
     expect(() => decodeDatagram(bytes("01 80"))).toThrow(ProtocolError);
+    expect(decodeDatagram(bytes("ffffffffffffffff 00 00")).subscribe).toBe(2 ** 62);
+    expect(() => decodeDatagram(bytes("00 ffffffffffffffff 00"))).toThrow(/larger than/);
   });
 });
