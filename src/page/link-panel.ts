@@ -179,8 +179,12 @@ export class LinkPanel extends EventTarget {
 }
 
 function compare(stats: BrowserListenerStats, { since }: Side): string {
+  if (stats.playedMs === 0) return "nothing heard yet";
   const gaps = Math.max(0, stats.underruns - since.underruns);
   const missing = Math.round(Math.max(0, stats.underrunMs - since.underrunMs));
-  const ahead = `${(stats.bufferMs / 1000).toFixed(1)} s ahead`;
-  return gaps === 0 ? `no gap, ${ahead}` : `${gaps} ${gaps === 1 ? "gap" : "gaps"}, ${missing} ms missing, ${ahead}`;
+  // No line breaks between a number and its unit.
+  const ahead = `${(stats.bufferMs / 1000).toFixed(1)}\u00a0s ahead`;
+  return gaps === 0
+    ? `no gap, ${ahead}`
+    : `${gaps} ${gaps === 1 ? "gap" : "gaps"}, ${missing}\u00a0ms missing, ${ahead}`;
 }
