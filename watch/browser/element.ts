@@ -15,6 +15,11 @@ export type { UnsayFailure, UnsayHeard, UnsayWatchEventMap, UnsayWatchState } fr
 const BLOCKED_MS = 1000;
 /** Time constant of a change of the volume, in seconds: a jump would click. */
 const FADE = 0.01;
+/**
+ * Inaudible, and not zero: Chromium drives a context that renders nothing but zeros by a timer in place of the device's
+ * clock, which falls behind in a hidden tab on a busy machine.
+ */
+const MUTED_GAIN = 1e-6;
 
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
@@ -143,7 +148,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   /**
    * Starts to play at the live edge; call it from a click, because browsers require one for audio. A second call
    * changes nothing and waits for the first. Rejects with a `TransportError` (`INSECURE_PAGE`), a `MediaError`
-   * (`NO_AUDIO_DECODER`) or, for an attribute, an `InputError` (`INVALID_OPTION`) where it can never play.
+   * (`NO_AUDIO_DECODER`, `NO_WORKLET`) or, for an attribute, an `InputError` (`INVALID_OPTION`) where it can never play.
    */
   async play(): Promise<void> {
     if (this.#listener) return this.#listener.started;
@@ -336,7 +341,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   get #gain(): number {
-    return this.muted ? 0 : this.volume;
+    return this.muted ? MUTED_GAIN : Math.max(MUTED_GAIN, this.volume);
   }
 
   #setGain(): void {
