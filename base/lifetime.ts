@@ -1,5 +1,6 @@
-import { StateError } from "./error.js";
+import { MediaError, StateError } from "./error.js";
 import { guard } from "./guard.js";
+import { sleep } from "./time.js";
 
 /** Calls `end` with the reason of a signal when it aborts, unless `closed` settles first. */
 export function endWith(
@@ -61,4 +62,42 @@ export class Ending {
       throw cause;
     }
   }
+}
+
+/**
+ * Loads the script of an audio worklet.
+ *
+ * @throws MediaError `NO_WORKLET` where the page may not load it, or nothing is there.
+ */
+export async function loadWorklet(
+  { audioWorklet }: { readonly audioWorklet: { addModule(url: string | URL): Promise<void> } },
+  url: string | URL,
+): Promise<void> {
+  try {
+    await audioWorklet.addModule(url);
+  } catch (cause) {
+    const why = "its content security policy must permit that, or name a copy that it serves as `worklet`";
+    throw new MediaError("NO_WORKLET", `This page can't load the audio worklet ${url}: ${why}.`, { cause });
+  }
+}
+
+/** A processor that renders answers within a few milliseconds; that of a suspended context never does. */
+const PROCESSOR_MS = 500;
+
+/**
+ * Ends the processor of an audio worklet, which answers `null` to `{ type: "close" }` when it returns false. Chromium
+ * never frees an audio context that closes before, or whose processor ended while it was connected to a source.
+ */
+export async function endProcessor(node: {
+  readonly port: MessagePort;
+  readonly context: { readonly state: string };
+}): Promise<void> {
+  const { port, context } = node;
+  await new Promise<void>((resolve) => {
+    port.onmessage = ({ data }) => data === null && resolve();
+    port.postMessage({ type: "close" });
+    void sleep(context.state === "running" ? PROCESSOR_MS : 0).then(resolve);
+  });
+  port.onmessage = null;
+  port.close();
 }

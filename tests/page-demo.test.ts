@@ -275,6 +275,15 @@ test("an element takes the properties that were set before its script, loaded tw
   expect(await page.getByRole("alert").count()).toBe(0);
   await page.evaluate("w.url = 'http://'");
   await expect.poll(() => page.evaluate("[w.state, failures.length]")).toEqual(["failed", 2]);
+  const forbidden = `(async () => {
+    const policy = Object.assign(document.createElement("meta"), { httpEquiv: "Content-Security-Policy", content: "script-src 'self'" });
+    document.head.append(policy);
+    w.url = "${demo.pageUrl}";
+    return w.play().catch(({ code, message }) => code + " " + message);
+  })()`;
+  expect(await page.evaluate(forbidden)).toMatch(
+    /^NO_WORKLET This page can't load the audio worklet blob:.*: its content/,
+  );
   expect(said).toEqual([]);
 });
 

@@ -1,4 +1,13 @@
-import { background, Inbox, MediaError, StateError, TransportError, timePassed } from "../../base/index.js";
+import {
+  background,
+  endProcessor,
+  Inbox,
+  loadWorklet,
+  MediaError,
+  StateError,
+  TransportError,
+  timePassed,
+} from "../../base/index.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
 import { CAPTURE, type CapturedBlock } from "./capture.js";
 import { WORKLET_SCRIPT } from "./worklet-script.js";
@@ -38,6 +47,9 @@ export class Microphone {
   readonly blocks = new Inbox<CapturedBlock>({ most: MAX_BLOCKS });
   readonly #context: AudioContext;
   readonly #track: MediaStreamTrack;
+  readonly #source: MediaStreamAudioSourceNode;
+  readonly #node: AudioWorkletNode;
+  #isClosed = false;
   readonly #resampler: Resampler;
   /** Samples that make no block yet. */
   #rest = new Float32Array(0);
@@ -46,7 +58,7 @@ export class Microphone {
    * Asks for permission, if need be, and switches the microphone on.
    *
    * @throws TransportError `INSECURE_PAGE`; MediaError `MICROPHONE_DENIED`, `NO_MICROPHONE`, `MICROPHONE_GONE`,
-   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, each with a sentence for the person in front of the page.
+   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, `NO_WORKLET`, each with a sentence for the person in front of the page.
    */
   static async open({ device, workletUrl }: MicrophoneOptions): Promise<Microphone> {
     if (!globalThis.isSecureContext)
@@ -57,7 +69,7 @@ export class Microphone {
     let context: AudioContext | undefined;
     try {
       context = contextOf(stream);
-      await context.audioWorklet.addModule(workletUrl ?? scriptUrl());
+      await loadWorklet(context, workletUrl ?? scriptUrl());
       return new Microphone(context, stream, track!);
     } catch (cause) {
       track?.stop();
@@ -69,15 +81,16 @@ export class Microphone {
   private constructor(context: AudioContext, stream: MediaStream, track: MediaStreamTrack) {
     this.#context = context;
     this.#track = track;
-    const node = new AudioWorkletNode(context, CAPTURE, {
+    this.#node = new AudioWorkletNode(context, CAPTURE, {
       numberOfInputs: 1,
       numberOfOutputs: 0,
       channelCount: 1,
       channelCountMode: "explicit",
     });
     this.#resampler = new Resampler({ from: context.sampleRate, channels: 1 });
-    node.port.onmessage = ({ data }: MessageEvent<CapturedBlock>) => this.#take(data);
-    context.createMediaStreamSource(stream).connect(node);
+    this.#node.port.onmessage = ({ data }: MessageEvent<CapturedBlock>) => this.#take(data);
+    this.#source = context.createMediaStreamSource(stream);
+    this.#source.connect(this.#node);
     track.addEventListener("ended", () => this.blocks.end());
     background("microphone.resume", context.resume());
   }
@@ -94,9 +107,13 @@ export class Microphone {
 
   /** Switches it off; idempotent. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#track.stop();
     this.blocks.end();
-    if (this.#context.state !== "closed") await this.#context.close();
+    this.#source.disconnect();
+    await endProcessor(this.#node);
+    await this.#context.close();
   }
 
   #take({ samples, at }: CapturedBlock): void {

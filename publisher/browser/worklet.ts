@@ -16,11 +16,24 @@ class CaptureProcessor extends AudioWorkletProcessor {
   readonly #length = Math.round(sampleRate / BLOCKS);
   #block = new Float32Array(this.#length);
   #filled = 0;
+  #open = true;
 
-  /** Called by the browser for every quantum of 128 frames; true keeps the node. */
+  constructor() {
+    super();
+    // The page sends but one message: that it closes.
+    this.port.onmessage = () => {
+      this.#open = false;
+    };
+  }
+
+  /** Called by the browser for every quantum of 128 frames; false ends the node. */
   process([input]: Float32Array[][]): boolean {
-    const samples = input?.[0];
-    if (!samples) return true;
+    if (this.#open) this.#take(input?.[0] ?? new Float32Array(0));
+    else this.port.postMessage(null);
+    return this.#open;
+  }
+
+  #take(samples: Float32Array): void {
     for (let used = 0; used < samples.length; ) {
       const part = samples.subarray(used, used + this.#length - this.#filled);
       this.#block.set(part, this.#filled);
@@ -28,7 +41,6 @@ class CaptureProcessor extends AudioWorkletProcessor {
       used += part.length;
       if (this.#filled === this.#length) this.#send();
     }
-    return true;
   }
 
   #send(): void {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 
 const CANDIDATES = [
   "/usr/bin/chromium",
@@ -67,4 +67,18 @@ export function launchChromium(args: readonly string[] = []): Promise<Browser> {
       ...args,
     ],
   });
+}
+
+/** How many objects of a class a page keeps after garbage collection. */
+export async function countKept(page: Page, name: string): Promise<number> {
+  const devtools = await page.context().newCDPSession(page);
+  try {
+    await devtools.send("HeapProfiler.collectGarbage");
+    const { result } = await devtools.send("Runtime.evaluate", { expression: `${name}.prototype` });
+    const { objects } = await devtools.send("Runtime.queryObjects", { prototypeObjectId: result.objectId! });
+    const count = { objectId: objects.objectId!, functionDeclaration: "function () { return this.length; }" };
+    return (await devtools.send("Runtime.callFunctionOn", count)).result.value;
+  } finally {
+    await devtools.detach();
+  }
 }

@@ -31,7 +31,7 @@ const HORIZON_MS = 500;
  * BrowserListenerStats}).
  */
 export class BrowserListener extends EventTarget implements AsyncDisposable {
-  /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`. */
+  /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `NO_WORKLET`. */
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;

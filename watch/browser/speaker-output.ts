@@ -1,4 +1,11 @@
-import { fromMilliseconds, type Microseconds, microseconds, timePassed } from "../../base/index.js";
+import {
+  endProcessor,
+  fromMilliseconds,
+  loadWorklet,
+  type Microseconds,
+  microseconds,
+  timePassed,
+} from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
 import type { PublisherTraits } from "../audio/broadcast-lag.js";
 import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
@@ -76,7 +83,7 @@ export class SpeakerOutput implements PlayerOutput {
   async load(workletUrl: string | URL): Promise<void> {
     const context = this.#context;
     if (!context) return;
-    await context.audioWorklet.addModule(workletUrl);
+    await loadWorklet(context, workletUrl);
     if (this.#closed) return;
     this.#bus = context.createGain();
     this.#bus.connect(context.destination);
@@ -236,12 +243,10 @@ export class SpeakerOutput implements PlayerOutput {
   /** Ends the audio; idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#send({ type: "close" });
     this.#closed = true;
     this.#wake?.();
     this.#node?.disconnect();
-    if (this.#node) this.#node.port.onmessage = null;
-    this.#node?.port.close();
+    if (this.#node) await endProcessor(this.#node);
     await this.#context?.close();
   }
 

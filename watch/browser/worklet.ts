@@ -42,6 +42,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     if (++this.#quanta >= STATUS_QUANTA || changed) this.#report();
     this.#playing = playing;
     this.#moving = moving;
+    if (!this.#open) this.port.postMessage(null);
     return this.#open;
   }
 
