@@ -74,6 +74,7 @@ test("Interrupt strikes the unheard words and shows how soon it was silent; Resu
   await page.click("text=Resume");
   await expect.poll(() => text(page, "#status")).toBe("Playing");
   await expect.poll(() => text(other, "#interrupt")).toBe("Interrupt");
+  expect(await text(other, "#notice")).toBe("");
   const now = () => words(page, "#transcript [data-state=heard]").then(({ length }) => length);
   await expect.poll(now).toBeGreaterThan(heard.length);
   expect(await words(page, "#transcript s")).toEqual([]);

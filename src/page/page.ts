@@ -113,6 +113,8 @@ function becomeInterrupted(now: boolean): void {
     measured = undefined;
     takenMs = 0;
     transcript.restore();
+    // Another page may have resumed it, and then nothing is taken back any more.
+    say("");
   }
   showVerdict();
 }
