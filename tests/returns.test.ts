@@ -44,6 +44,8 @@ const isSilent = (played: readonly number[]) => played.length > 9600 && Math.max
 test("a listener follows a publisher that is killed and restarted with a fresh clock, and plays no sample of its old run", async () => {
   const { url } = await startRelay();
   const { listener, played } = listen(url);
+  const problems: Error[] = [];
+  listener.on("problem", (problem) => problems.push(problem));
   const first = await spawned("outage-publisher.ts", url, 500);
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
   first.kill("SIGKILL");
@@ -54,6 +56,8 @@ test("a listener follows a publisher that is killed and restarted with a fresh c
   expect(order.slice(since)).not.toContain(500);
   expect(order.slice(0, since).filter((hertz) => hertz === 500).length).toBeGreaterThan(20);
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
+  // A publisher that goes away is no fault of the listener's.
+  expect(problems).toEqual([]);
 });
 
 test("a live caller who leaves and comes back under the same name is heard again", async () => {

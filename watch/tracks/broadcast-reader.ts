@@ -1,4 +1,4 @@
-import type * as Moq from "@kixelated/moq";
+import * as Moq from "@kixelated/moq";
 import { race, sleep } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
 import { followTrack, type TrackEvent } from "../../transport/moq.js";
@@ -28,6 +28,9 @@ export interface FollowTrackOptions {
 /** Delays before subscribing again to a track that ended before its first frame, doubled each time. */
 const AGAIN_MS = { first: 250, most: 4000 };
 
+/** The code with which a relay resets the tracks of a publisher that went away. */
+const PUBLISHER_GONE = 24;
+
 /** A broadcast while it is available. */
 export class OpenBroadcast {
   /** Aborts when the broadcast or the session is gone. */
@@ -54,7 +57,7 @@ export class OpenBroadcast {
       for (let waitMs = AGAIN_MS.first; isEmpty; waitMs = Math.min(2 * waitMs, AGAIN_MS.most)) {
         for await (const event of followTrack(this.#broadcast, name, { ...options, signal: stop.signal })) {
           isEmpty &&= event.kind !== "frame";
-          yield event;
+          yield event.kind === "ended" && isGone(event.error) ? { kind: "ended", error: undefined } : event;
         }
         if (stop.signal.aborted || this.#broadcast.closed.peek() !== undefined) return;
         if (isEmpty) await sleep(waitMs, stop.signal);
@@ -111,8 +114,13 @@ async function* readCatalogs(
       yield changeOf(frame.payload, open);
     }
   } catch (error) {
-    if (!signal.aborted) yield { kind: "problem", error };
+    if (!signal.aborted && !isGone(error)) yield { kind: "problem", error };
   }
+}
+
+/** Whether an error only says that the publisher went away, which is no fault. */
+function isGone(error: unknown): boolean {
+  return error instanceof Moq.RemoteError && error.code === PUBLISHER_GONE;
 }
 
 // The next catalog may be intact after a broken one.
