@@ -211,6 +211,9 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
   }
 }
 
+/** Language of the elements' own labels and sentences, whatever the page's. */
+export const LANGUAGE = "en";
+
 /** Gives a shadow root a style sheet of its document, which a strict content security policy permits. */
 export function adoptStyle(root: ShadowRoot, style: string): void {
   // A document without a window, such as that of a template, shows nothing.

@@ -244,6 +244,8 @@ test("an element takes the properties that were set before its script, loaded tw
   await page.getByRole("button", { name: "Listen" }).click();
   const wrong = '<unsay-watch url> must be a URL, but is "http://".';
   await expect.poll(() => page.getByRole("alert").textContent()).toBe(wrong);
+  const directions = `[...w.shadowRoot.querySelectorAll("p, button")].map((part) => getComputedStyle(part).direction)`;
+  expect(await page.evaluate(`document.dir = "rtl"; ${directions}`)).toEqual(["rtl", "ltr"]);
   expect(await page.evaluate("[w.state, failures]")).toEqual(["failed", [{ code: "INVALID_OPTION", message: wrong }]]);
   // Each names the attribute, and what is in it.
   const refused = `Promise.all([["watch", "url", "ftp://a"], ["watch", "broadcast", ""], ["watch", "jitter", "low"],

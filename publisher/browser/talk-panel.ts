@@ -1,4 +1,4 @@
-import { adoptStyle } from "../../base/broadcast-element.js";
+import { adoptStyle, LANGUAGE } from "../../base/broadcast-element.js";
 
 const STYLE = `
   :host { display: block }
@@ -28,6 +28,7 @@ const STYLE = `
     transform: scaleX(var(--level, 0));
     transform-origin: left;
   }
+  div.meter:dir(rtl) > div { transform-origin: right }
   @media (forced-colors: active) { div.meter > div { background: Highlight; forced-color-adjust: none } }
   p { flex-basis: 100%; margin: 0 }
 `;
@@ -73,6 +74,7 @@ export class TalkPanel extends EventTarget {
     this.#mute.part.add("mute");
     this.#mute.className = "mute";
     this.#mute.textContent = "Mute";
+    this.#mute.lang = LANGUAGE;
     this.#meter.part.add("meter");
     this.#meter.className = "meter";
     this.#meter.role = "meter";
@@ -84,6 +86,8 @@ export class TalkPanel extends EventTarget {
     this.#select.ariaLabel = "Microphone";
     this.#message.part.add("message");
     this.#message.role = "alert";
+    this.#message.lang = LANGUAGE;
+    this.#message.dir = "auto";
     this.#button.addEventListener("click", () => this.#act({ kind: "toggle" }));
     this.#mute.addEventListener("click", () => this.#act({ kind: "mute" }));
     this.#select.addEventListener("change", () => this.#act({ kind: "device", device: this.#select.value }));
@@ -125,6 +129,7 @@ export class TalkPanel extends EventTarget {
     const slot = document.createElement("slot");
     slot.name = name;
     slot.textContent = on ? "Stop" : "Talk";
+    slot.lang = LANGUAGE;
     this.#button.replaceChildren(slot);
   }
 

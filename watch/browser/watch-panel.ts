@@ -1,4 +1,4 @@
-import { adoptStyle } from "../../base/broadcast-element.js";
+import { adoptStyle, LANGUAGE } from "../../base/broadcast-element.js";
 
 const STYLE = `
   :host { display: block }
@@ -54,6 +54,8 @@ export class WatchPanel extends EventTarget {
     this.#button.addEventListener("blur", () => this.#showButton());
     this.#message.part.add("message");
     this.#message.role = "alert";
+    this.#message.lang = LANGUAGE;
+    this.#message.dir = "auto";
     root.append(this.canvas, this.#button, this.#message);
   }
 
@@ -69,6 +71,7 @@ export class WatchPanel extends EventTarget {
       const slot = document.createElement("slot");
       slot.name = playing ? "pause" : "play";
       slot.textContent = label;
+      slot.lang = LANGUAGE;
       this.#button.replaceChildren(slot);
     }
     this.#isWanted = controls || blocked;
