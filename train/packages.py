@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,6 +26,8 @@ def listed() -> dict:
 def recording(package: str) -> Path:
     """Returns the folder with the unpacked `package`, fetching it when it is not there.
 
+    Only whole archives and folders get their names, so several processes may ask at the same time.
+
     Raises PackageError when the package is not listed, cannot be downloaded or has another hash.
     """
     entry = next((e for e in listed()["recordings"] if e["package"] == package), None)
@@ -38,7 +41,10 @@ def recording(package: str) -> Path:
     if digest != entry["sha256"]:
         raise PackageError(f"{archive.name} has the SHA-256 {digest}, not the one in data.json.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["dpkg-deb", "-x", str(archive), str(target)], check=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as begun:
+        subprocess.run(["dpkg-deb", "-x", str(archive), f"{begun}/whole"], check=True)
+        if not target.is_dir():
+            Path(begun, "whole").rename(target)
     return target
 
 
@@ -48,7 +54,10 @@ def _download(entry: dict) -> Path:
     pattern = f"{entry['package']}_*.deb"
     if not list(folder.glob(pattern)):
         name = f"{entry['package']}={entry['version']}"
-        done = subprocess.run(["apt-get", "download", name], cwd=folder, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise PackageError(f"apt-get could not download {name}: {done.stderr.strip()}")
+        with tempfile.TemporaryDirectory(dir=folder) as begun:
+            done = subprocess.run(["apt-get", "download", name], cwd=begun, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise PackageError(f"apt-get could not download {name}: {done.stderr.strip()}")
+            archive = next(Path(begun).glob(pattern))
+            archive.rename(folder / archive.name)
     return next(folder.glob(pattern))
