@@ -65,9 +65,10 @@ def active(samples: np.ndarray, frame: int = FRAME, below_db: float = 30) -> np.
 
 
 def active_rms(samples: np.ndarray, frame: int = FRAME) -> float:
-    """Root mean square over the frames with speech."""
+    """Root mean square over the frames with speech, next to nothing for silence."""
     whole = samples[: len(samples) // frame * frame].reshape(-1, frame)
-    return rms(whole[active(samples, frame)])
+    spoken = whole[active(samples, frame)]
+    return rms(spoken if spoken.size else whole)
 
 
 def unit(samples: np.ndarray) -> np.ndarray:
