@@ -35,6 +35,9 @@ def _ktuberling(languages: str, split: str) -> list[Speaker]:
     return [Speaker(f"ktuberling_{code}", "ktuberling-data", rf"/sounds/{code}/", split) for code in languages.split()]
 
 
+HEDGEWARS = "British Classic Default Default_es Default_pl Default_ru Default_uk HillBilly Mobster Pirate Russian Russian_pl Surfer"
+"""Casts of short exclamations; of the others one is a robot and one sings."""
+
 SPEAKERS: tuple[Speaker, ...] = (
     Speaker("allison", "asterisk-core-sounds-en-g722", r"\.g722$", "train", 900),
     Speaker("es_mx", "asterisk-core-sounds-es-g722", r"\.g722$", "train", 900),
@@ -46,6 +49,10 @@ SPEAKERS: tuple[Speaker, ...] = (
         Speaker(f"0ad_{folder}_{sex}", "0ad-data", rf"audio/voice/{folder}/.*civ_{sex}_", "train")
         for folder in ("greek", "latin", "napatan", "persian")
         for sex in ("female", "male")
+    ),
+    *(
+        Speaker(f"hedgewars_{folder.lower()}", "hedgewars-data", rf"/voices/{folder}/", "train")
+        for folder in HEDGEWARS.split()
     ),
     Speaker("fillets_nl_woman", "fillets-ng-data-nl", r"/\w+-m-[^/]*$", "test"),
     Speaker("fillets_nl_man", "fillets-ng-data-nl", r"/\w+-v-[^/]*$", "test"),
