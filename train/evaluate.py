@@ -17,7 +17,7 @@ import torch
 from audio import RATE, active_rms, decibels, read_wav, resample, rms
 from bank import open_bank
 from metrics import SKIPPED, high_pass, pause_noise, pause_swing, si_sdr, stoi, wide_pesq
-from model import EASE, GATE_FLOOR, Denoiser, Shipped
+from model import Denoiser, Shipped
 from offline import denoise
 from packages import DATA, HERE
 from progress import Progress
@@ -96,8 +96,7 @@ def main() -> None:
     parser.add_argument("name", help="name of a run, or path of an exported .onnx file")
     parser.add_argument("--set", choices=("recorded", "computed", "test"), default="recorded",
                         help="validation on recorded or on computed material, or the older test set (default: recorded)")
-    parser.add_argument("--ease", type=float, default=EASE, help=f"power of the gains (default: {EASE})")
-    parser.add_argument("--floor", type=float, default=GATE_FLOOR, help=f"least factor of the gate, 1 for none (default: {GATE_FLOOR})")
+    parser.add_argument("--ease", type=float, default=1, help="power of the gains (default: 1)")
     parser.add_argument("--least", type=float, default=0, help="least gain (default: 0)")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -106,7 +105,7 @@ def main() -> None:
     progress, before, after = Progress("scoring", len(clips)), [], []
     for i, (_, clean, noisy) in enumerate(clips, 1):
         before.append(score(clean, noisy, noisy))
-        after.append(score(clean, noisy, denoise(Shipped(network, options.ease, options.floor, options.least), network.states(), noisy)))
+        after.append(score(clean, noisy, denoise(Shipped(network, options.ease, options.least), network.states(), noisy)))
         progress.update(i)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

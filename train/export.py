@@ -11,7 +11,7 @@ import onnx
 import torch
 
 from bands import BANDS, EDGES, FLOOR, HOP, LOW, OFFSET, SCALE, WINDOW
-from model import EASE, GATE_FLOOR, Denoiser, Shipped, unrolled
+from model import Denoiser, Shipped, unrolled
 from packages import HERE
 from quantise import quantise
 from train import load_run
@@ -55,14 +55,14 @@ def sidecar(name: str, version: str, shape: tuple[int, int, int], digest: str) -
     return description
 
 
-def write(network: Denoiser, path: Path, ease: float = EASE, floor: float = GATE_FLOOR, least: float = 0) -> None:
+def write(network: Denoiser, path: Path, ease: float = 1, least: float = 0) -> None:
     """Exports one hop of the network with its states as inputs and outputs."""
     network.eval()
     example = (torch.zeros(1, 1, BANDS), *network.states())
     outputs = OUTPUTS + ["filter"] * (network.taps > 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(Shipped(unrolled(network), ease, floor, least), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs, dynamo=False)
+        torch.onnx.export(Shipped(unrolled(network), ease, least), example, str(path), opset_version=17, input_names=INPUTS, output_names=outputs, dynamo=False)
     onnx.checker.check_model(onnx.load(str(path)))
 
 
@@ -73,15 +73,14 @@ def main() -> None:
     parser.add_argument("--version", required=True, help='version written into the sidecar, such as "0.2"')
     parser.add_argument("--name", default="unsay-denoise", help="file name without ending (default: unsay-denoise)")
     parser.add_argument("--folder", type=Path, default=MODELS, help="where to write them (default: models)")
-    parser.add_argument("--ease", type=float, default=EASE, help=f"power of the gains (default: {EASE})")
-    parser.add_argument("--floor", type=float, default=GATE_FLOOR, help=f"least factor of the gate, 1 for none (default: {GATE_FLOOR})")
+    parser.add_argument("--ease", type=float, default=1, help="power of the gains (default: 1)")
     parser.add_argument("--least", type=float, default=0, help="least gain, which leaves a steady floor in pauses (default: 0)")
     parser.add_argument("--float", action="store_true", help="keep weights and products in 32 bits")
     options = parser.parse_args()
     network, steps = load_run(options.run)
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / f"{options.name}.onnx"
-    write(network, path, options.ease, options.floor, options.least)
+    write(network, path, options.ease, options.least)
     if not options.float:
         quantise(path)
     if path.stat().st_size > MOST_BYTES:

@@ -77,30 +77,19 @@ def unrolled(network: Denoiser) -> Denoiser:
     return network
 
 
-EASE = 0.9
-"""The power all gains are raised to: a little less is taken from speech than the loss asks for."""
-GATE_FROM, GATE_TO, GATE_FLOOR = 0.04, 0.44, 0.05
-"""Below the chance `GATE_TO` of a voice all gains fall, at most to this share of themselves.
-
-These and EASE were chosen on the validation set.
-"""
-
-
 class Shipped(nn.Module):
-    """A trained network as it is exported: what is left between words is turned down once more."""
+    """A trained network as it is exported: its gains to a power, and none below a least one."""
 
-    def __init__(self, network: Denoiser, ease: float = EASE, floor: float = GATE_FLOOR, least: float = 0) -> None:
-        """`ease`, `floor` and `least`: the power of the gains, the least factor of the gate, and the least gain."""
+    def __init__(self, network: Denoiser, ease: float = 1, least: float = 0) -> None:
+        """`ease` is the power, `least` the least gain."""
         super().__init__()
-        self.network, self.ease, self.floor, self.least = network, ease, floor, least
+        self.network, self.ease, self.least = network, ease, least
 
     def forward(self, features: Tensor, h1: Tensor, h2: Tensor) -> tuple[Tensor, ...]:
         """Like Denoiser.forward."""
-        gains, voice, *others = self.network(features, h1, h2)
-        eased = gains if self.ease == 1 else gains**self.ease
-        gate = 1 if self.floor == 1 else torch.clamp((voice - GATE_FROM) / (GATE_TO - GATE_FROM), self.floor, 1)
-        gains = eased * gate
-        return (gains if self.least == 0 else torch.clamp(gains, min=self.least)), voice, *others
+        gains, *others = self.network(features, h1, h2)
+        gains = gains if self.ease == 1 else gains**self.ease
+        return (gains if self.least == 0 else torch.clamp(gains, min=self.least)), *others
 
 
 def deep_filter(weights: Tensor, spectra: Tensor, taps: int) -> Tensor:
