@@ -34,17 +34,33 @@ test("a token grants its prefixes below the path, in whichever way path and root
   const auth = new Auth({ keys: join(await folder({ "key.jwk": SECRET }), "key.jwk") });
   const token = await signToken(SECRET, { root: "demo", put: "room/a", get: ["room", "lobby"], exp: inFuture() });
   const deeper = await auth.authorize(at("/demo/room/", token));
-  expect(deeper).toMatchObject({ root: "demo/room", put: ["demo/room/a"], get: ["demo/room"] });
+  expect(deeper).toMatchObject({ root: "demo/room", put: ["demo/room/a", "demo/room/a.hang"], get: ["demo/room"] });
   expect(deeper.expiresAt).toBeGreaterThan(Date.now());
   const above = await auth.authorize(at("/", token));
-  expect(above).toMatchObject({ root: "", put: ["demo/room/a"], get: ["demo/room", "demo/lobby"] });
-  expect([allows(above.put, "demo/room/a/x"), allows(above.put, "demo/room/ab"), allows(above.get, "demo")]).toEqual([
-    true,
-    false,
-    false,
-  ]);
+  expect(above).toMatchObject({ root: "" });
+  const published = ["demo/room/a/x", "demo/room/a", "demo/room/ab", "demo/room/ab.hang", "demo/room"];
+  expect(published.map((path) => allows(above.put, path))).toEqual([true, true, false, false, false]);
+  const watched = ["demo/room/x", "demo/lobby", "demo", "demo.hang"];
+  expect(watched.map((path) => allows(above.get, path))).toEqual([true, true, false, false]);
   for (const path of ["/other", "/demo/attic", "/demoroom"])
     await expect(auth.authorize(at(path, token))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
+});
+
+test("a token for a name grants the broadcast of that name, and one for a root alone nothing beside it", async () => {
+  const auth = new Auth({ keys: await folder({ "key.jwk": SECRET }), public: { get: ["open/stage"] } });
+  const granted = async (claims: Parameters<typeof signToken>[1]) =>
+    (await auth.authorize(at("/", await signToken(SECRET, claims)))).put;
+  const named = await granted({ put: "stage" });
+  expect(["stage.hang", "stage.hang/.feedback", "stages.hang"].map((path) => allows(named, path))).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  const whole = await granted({ root: "stage", put: "/" });
+  expect(["stage/a.hang", "stage.hang"].map((path) => allows(whole, path))).toEqual([true, false]);
+  const exact = await granted({ put: "stage.hang" });
+  expect(["stage.hang", "stage/a.hang"].map((path) => allows(exact, path))).toEqual([true, false]);
+  expect(allows((await auth.authorize(at("/open"))).get, "open/stage.hang")).toBe(true);
 });
 
 test("every kind of key verifies its own tokens and nothing else does", async () => {
@@ -103,7 +119,7 @@ test("a key's scope caps what its tokens grant", async () => {
   const scoped: TokenKey = { ...SECRET, scope: { root: "live", put: [], get: ["a"] } };
   const auth = new Auth({ keys: await folder({ "key.json": scoped }) });
   expect(await auth.authorize(at("/", await signToken(scoped, { get: "live/a/b" })))).toMatchObject({
-    get: ["live/a/b"],
+    get: ["live/a/b", "live/a/b.hang"],
   });
   await expect(signToken(scoped, { put: "live/a" })).rejects.toMatchObject({ code: "INVALID_CLAIMS" });
   const greedy = await signToken(SECRET, { get: "live" });

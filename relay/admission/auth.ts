@@ -6,7 +6,16 @@ import { InputError, normalizePath } from "../../base/index.js";
 import { assertTrustedFolder, readTrusted } from "../../transport/index.js";
 import { stripPrefix } from "../wire/path.js";
 import type { Scope } from "./scope.js";
-import { claimsSchema, covers, type Grants, grantsOf, importKey, parseKeys, type TokenKey } from "./token.js";
+import {
+  claimsSchema,
+  covers,
+  type Grants,
+  grantsOf,
+  importKey,
+  parseKeys,
+  prefixesOf,
+  type TokenKey,
+} from "./token.js";
 
 // How long fetched or read keys are valid, and how soon an unknown key id may trigger another lookup.
 const REFRESH_MS = 60_000;
@@ -32,7 +41,7 @@ export class Auth {
 
   constructor({ keys, public: open = {} }: AuthOptions) {
     this.#source = keys;
-    this.#public = { put: (open.put ?? []).map(normalizePath), get: (open.get ?? []).map(normalizePath) };
+    this.#public = { put: (open.put ?? []).flatMap(prefixesOf), get: (open.get ?? []).flatMap(prefixesOf) };
   }
 
   /** Reads the keys once, so that a bad source shows at the start; throws an `InputError` (`INVALID_KEY`). */

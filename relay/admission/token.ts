@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { z } from "zod";
-import { InputError, normalizePath } from "../../base/index.js";
+import { broadcastPath, InputError, isBroadcastName, normalizePath } from "../../base/index.js";
 import { joinPath, stripPrefix } from "../wire/path.js";
 
 const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
@@ -52,9 +52,16 @@ export interface Grants {
 
 /** Resolves claims to prefixes from the relay's root. */
 export function grantsOf(claims: { root: string; put: string | string[]; get: string | string[] }): Grants {
+  const root = normalizePath(claims.root);
   const resolve = (paths: string | string[]): string[] =>
-    [paths].flat().map((path) => joinPath(normalizePath(claims.root), normalizePath(path)));
+    [paths].flat().flatMap((path) => prefixesOf(path).map((prefix) => joinPath(root, prefix)));
   return { put: resolve(claims.put), get: resolve(claims.get) };
+}
+
+/** The prefixes that a path grants: itself, and the path of the broadcast that it names. */
+export function prefixesOf(path: string): string[] {
+  const prefix = normalizePath(path);
+  return isBroadcastName(prefix) ? [...new Set([prefix, broadcastPath(prefix)])] : [prefix];
 }
 
 /** Whether every prefix of some grants lies within others, direction by direction. */
