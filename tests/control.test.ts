@@ -412,7 +412,7 @@ describe("a publisher that takes control", () => {
       [["set"], /set needs a --strength/],
       [["explode"], /--operation must be .*, but is "explode"/],
       [["write-audio", "examples/audio/clean-speech.wav"], /needs an --at/],
-      [["loop-band", "--start", "2", "--end", "1"], /band\.end must be at least/],
+      [["loop-band", "--start", "2", "--end", "1"], /--end must be at least 0\.1 s after --start/],
       [["noise-profile"], /noise-profile needs a WAV file/],
     ] as const)
       expect(await run(...argv)).toMatchObject({ exitCode: 2, error: expect.stringMatching(sentence) });
