@@ -1,4 +1,4 @@
-import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, type Microseconds, microseconds } from "../../base/index.js";
 import { Code } from "../wire/code.js";
 import { FRAME_COST, type WireFrame } from "../wire/group.js";
 import { CachedGroup } from "./cached-group.js";
@@ -123,11 +123,6 @@ export interface AppendResult {
   readonly from?: Microseconds;
 }
 
-/** How long a player waits from its first group's arrival: the default of the jitter buffer. */
-const PLAYER_DELAY: Microseconds = fromMilliseconds(80);
-/** Frames further apart than the longest Opus packet have a pause between them. */
-const PAUSE: Microseconds = fromMilliseconds(130);
-
 const NOTHING: readonly CachedGroup[] = [];
 const NOTHING_STALE = { stale: NOTHING, truncated: NOTHING };
 const KEPT: AppendResult = { kept: true, ...NOTHING_STALE };
@@ -219,22 +214,16 @@ export class TrackCache {
     this.#remove(record);
   }
 
-  /**
-   * The first groups of a new watcher: from the one it asked for; else from where it plays what others hear, given their
-   * `playhead`; else the newest. An utterance that none of them has begun comes from its start.
-   */
+  /** The first groups of a new watcher: from the one it asked for; else from the one at `playhead`; else the newest. */
   from(startGroup: number | undefined, playhead: Microseconds | undefined): readonly CachedGroup[] {
     const groups = this.#groups.filter((record) => record.frames.length > 0);
+    if (groups.length === 0) return groups;
+    let start = groups.length - 1;
     if (startGroup !== undefined) {
       const found = groups.findIndex((record) => record.sequence >= startGroup);
       return found === -1 ? [] : groups.slice(found);
     }
-    const isAfter = (index: number, time: number) => (groups[index]?.timestamp ?? 0) > time;
-    let start = Math.max(0, groups.length - 1);
-    if (playhead === undefined) return groups.slice(start);
-    while (start > 0 && isAfter(start, playhead + PLAYER_DELAY)) start--;
-    for (let index = start; index > 0 && isAfter(index, playhead); index--)
-      if (isAfter(index, (groups[index - 1]!.latest ?? 0) + PAUSE)) start = index;
+    if (playhead !== undefined) while (start > 0 && (groups[start]!.timestamp ?? 0) > playhead) start--;
     return groups.slice(start);
   }
 

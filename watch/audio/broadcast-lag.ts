@@ -22,11 +22,8 @@ const JUMP_FRAMES = { still: framesIn(1000), behind: framesIn(3000) };
 const STALL_REWIND = { least: framesIn(2000), within: framesIn(500), behind: framesIn(500) };
 /** Groups in a row that land further ahead than the publisher sends, over this many frames: the playhead is behind. */
 const AHEAD = { times: 3, span: framesIn(100) };
-/**
- * Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. A playhead that
- * was set by the last packet before a pause, as that of a listener that joins in it, is where no other one is.
- */
-const IDLE_FRAMES = { after: framesIn(130), early: framesIn(250) };
+/** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
+const IDLE_FRAMES = framesIn(250);
 
 /** Recognises that a playhead is not where the broadcast is; all numbers are frames at 48 kHz. */
 export class BroadcastLag {
@@ -61,12 +58,9 @@ export class BroadcastLag {
     return false;
   }
 
-  /**
-   * Whether an utterance may begin only this much later although its first frame is there. `heard`: what was heard since
-   * the playhead was set.
-   */
-  isBehind(early: number, heard = Number.POSITIVE_INFINITY): boolean {
-    return early > (heard < IDLE_FRAMES.after ? 0 : IDLE_FRAMES.early);
+  /** Whether an utterance may begin only this much later although its first frame is there. */
+  isBehind(early: number): boolean {
+    return early > IDLE_FRAMES;
   }
 
   /** The playhead was set. */

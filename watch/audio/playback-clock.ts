@@ -354,9 +354,7 @@ export class PlaybackClock {
   /** Whether the first frame of an utterance is there so early that the playhead must be behind others. */
   #isBehind(frame: number): boolean {
     const early = frame - this.#jitter.frames - this.#position;
-    // Behind a hole that is no pause, what is missing may come.
-    const heard = this.#pauseEnds.has(frame) ? (this.#heard ?? 0) - this.#anchor : undefined;
-    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early, heard);
+    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early);
   }
 
   /**

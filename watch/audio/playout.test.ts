@@ -456,19 +456,6 @@ test("a rewind forgets the pauses that it takes back", () => {
   ]);
 });
 
-test("a listener that joins in a pause begins the next utterance as soon as it is there", () => {
-  const bench = new Bench({ jitterMs: 80 });
-  bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
-  // The end of the last utterance is all that a relay has. Others have been past it for 200 ms.
-  bench.packet(0, 980, 0, 0);
-  for (let index = 0; index < 20; index++) bench.packet(200, 1360 + index * PACKET_MS, 0, 0.5, index === 0);
-  bench.runTo(1000);
-  expect(bench.stretches()).toEqual([
-    [0, 980, 1000, 80],
-    [0, 1360, 1760, 280],
-  ]);
-});
-
 test("a hole that is not a pause is not skipped, and neither is a short pause", () => {
   for (const [nextMs, afterPause] of [
     [3000, false],
