@@ -110,7 +110,7 @@ export class Listeners {
       this.transit.landed(aggregate.worstLeadGroup, aggregate.worstLead, now);
       this.lead.foresee(this.transit.typical, now);
     }
-    for (const { session, discontinuity } of aggregate.listed) this.#rewinds.reported(session, discontinuity);
+    for (const { session, discontinuity } of aggregate.listed) this.#rewinds.reported(session, discontinuity, now);
     this.#settle(aggregate);
     if (last !== undefined && isOvertaken(aggregate, last)) return;
     const estimated = this.#staleness.observe(fromMilliseconds(aggregate.relayTimeMs), now);
@@ -169,7 +169,6 @@ export class Listeners {
   #follow(source: object | undefined): void {
     this.#source = source;
     this.#last = undefined;
-    this.#rewinds.reset();
     this.#staleness.reset();
     this.#earliest.reset();
     this.#latest.reset();

@@ -5,13 +5,22 @@ const REPORTED_WITHIN = fromSeconds(4);
 /** Listeners remembered; the ones listed longest ago are forgotten first. */
 const MAX_LISTENERS = 1024;
 
+interface Known {
+  /** Its count of rewinds, and when it last reported that. */
+  readonly discontinuity: number;
+  readonly at: Microseconds;
+  /** Of all rewinds, the ones that it has applied. */
+  readonly applied: number;
+}
+
 /**
- * Holds the rewinds that each listener has reported against those that were sent. A listener reports how many
- * it applied, not which: after an outage, the report of an earlier rewind may come when a later one is already sent.
+ * Holds the rewinds that each listener has reported against those that were sent. A listener reports how many it
+ * applied, not which: after an outage of seconds, the report of an earlier rewind may come when a later one is already
+ * sent. Sessions to the relay come and go meanwhile; the listeners keep their ids and counts.
  */
 export class RewindLedger {
   readonly #recent: Microseconds[] = [];
-  readonly #listeners = new Map<number, { readonly discontinuity: number; readonly applied: number }>();
+  readonly #listeners = new Map<number, Known>();
   #total = 0;
 
   /** Rewinds made. */
@@ -26,14 +35,13 @@ export class RewindLedger {
     this.#prune(now);
   }
 
-  /** Takes the count of rewinds that a listener reported; a lower one than before is an old report. */
-  reported(session: number, discontinuity: number): void {
+  /** Takes the count of rewinds that a listener reported. A lower one than just before is an old report. */
+  reported(session: number, discontinuity: number, now: Microseconds): void {
+    this.#prune(now);
     const known = this.#listeners.get(session);
-    if (known !== undefined && discontinuity < known.discontinuity) return;
-    const counted = known === undefined ? this.#total : known.applied + discontinuity - known.discontinuity;
-    const applied = Math.min(this.#total, counted);
+    if (known !== undefined && discontinuity < known.discontinuity && now - known.at <= REPORTED_WITHIN) return;
     this.#listeners.delete(session);
-    this.#listeners.set(session, { discontinuity, applied });
+    this.#listeners.set(session, { discontinuity, at: now, applied: this.#appliedAt(discontinuity, known) });
     const [oldest] = this.#listeners.keys();
     if (oldest !== undefined && this.#listeners.size > MAX_LISTENERS) this.#listeners.delete(oldest);
   }
@@ -41,13 +49,20 @@ export class RewindLedger {
   /** The count that a listener reports once it has applied every rewind, unless it counts several as one. */
   expected(session: number, now: Microseconds): number {
     this.#prune(now);
-    const { discontinuity, applied } = this.#listeners.get(session) ?? { discontinuity: 0, applied: this.#total };
-    return discontinuity + Math.min(this.#total - applied, this.#recent.length);
+    const known = this.#listeners.get(session);
+    if (known === undefined) return 0;
+    return known.discontinuity + this.#total - Math.max(known.applied, this.#settled);
   }
 
-  /** Forgets the listeners. */
-  reset(): void {
-    this.#listeners.clear();
+  /** Rewinds so old that every listener has applied them. */
+  get #settled(): number {
+    return this.#total - this.#recent.length;
+  }
+
+  #appliedAt(discontinuity: number, known: Known | undefined): number {
+    if (known === undefined || discontinuity < known.discontinuity) return this.#total;
+    const counted = Math.max(known.applied, this.#settled) + discontinuity - known.discontinuity;
+    return Math.min(this.#total, counted);
   }
 
   #prune(now: Microseconds): void {

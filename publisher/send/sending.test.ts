@@ -355,6 +355,19 @@ describe("Listeners", () => {
     expect(await heard).toEqual([{ session: 1, heardUntil: ms(5100), measured: true }]);
   });
 
+  test("a new session to the relay forgets no rewind that a listener has still to report", async () => {
+    const listeners = new Listeners({ clock });
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 5 }]), relay);
+    listeners.rewound(clock());
+    listeners.reset();
+    const other = {};
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 5 }]), other);
+    const heard = heardAt(listeners, 1000);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000, discontinuity: 6, heardMs: 5080 }]), other);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5300, discontinuity: 7, heardMs: 5300 }]), other);
+    expect(await heard).toEqual([{ session: 1, heardUntil: ms(5300), measured: true }]);
+  });
+
   test("a playhead that stalled at its last report counts as possibly moving", () => {
     const listeners = listenersUpTo(5000);
     expect(listeners.furthest(clock())).toBeUndefined();
