@@ -57,6 +57,8 @@ let takenMs = 0;
 let turnedAt: number | undefined;
 /** Whether the publisher is silent because of an interrupt, as far as the page knows. */
 let isInterrupted = false;
+/** Whether the server was silent because of an interrupt: once it no longer is, nothing is taken back any more. */
+let wasSilenced = false;
 /** Whether the notice reports something that playing on would disprove. */
 let isTroubled = false;
 /** Since when the status says what it says. */
@@ -113,8 +115,6 @@ function becomeInterrupted(now: boolean): void {
     measured = undefined;
     takenMs = 0;
     transcript.restore();
-    // Another page may have resumed it, and then nothing is taken back any more.
-    say("");
   }
   showVerdict();
 }
@@ -218,7 +218,11 @@ server.addEventListener("stats", (event) => {
   knobs.show(denoise);
   if (!spoken) return;
   for (const each of [timeline, picture, link]) each.setPieces(spoken.pieces);
+  wasSilenced ||= spoken.isInterrupted;
   if (interrupt.hasAttribute("aria-busy")) return;
+  // Another page may have resumed it. A server that went on with new speech took back what the notice says.
+  if (wasSilenced && !spoken.isInterrupted) say("");
+  wasSilenced = spoken.isInterrupted;
   becomeInterrupted(spoken.isInterrupted);
   showHeard(spoken.heard);
 });
