@@ -122,13 +122,13 @@ const CASES: readonly Case[] = [
   {
     name: "AudioOutput",
     wrong: { publisher: PARTS.publisher },
-    make: ({ publisher: given }: { readonly publisher: Publisher }) => new AudioOutput(given),
+    make: ({ publisher: given, ...options }: { readonly publisher: Publisher }) => new AudioOutput(given, options),
     right: () => ({ publisher }),
   },
   {
     name: "AudioInput",
     wrong: { caller: [undefined, null, ...PARTS.caller] },
-    make: ({ caller: given }: { readonly caller: Caller }) => new AudioInput(given),
+    make: ({ caller: given, ...options }: { readonly caller: Caller }) => new AudioInput(given, options),
     right: () => ({ caller }),
   },
   {
@@ -173,6 +173,16 @@ test.each(CASES.filter(({ name }) => !/^(Audio|RealtimeTransport)/.test(name)))(
     expect(errorOf(() => make({ ...right(), colour: "red" } as never))).toMatchObject({
       code: "INVALID_OPTION",
       message: `${name} has no option "colour".`,
+    });
+  },
+);
+
+test.each(CASES.filter(({ name }) => name.startsWith("Audio")))(
+  "$name refuses unknown options",
+  ({ name, make, right }) => {
+    expect(errorOf(() => make({ ...right(), bitrate: 1 } as never))).toMatchObject({
+      code: "INVALID_OPTION",
+      message: `${name} has no option "bitrate".`,
     });
   },
 );

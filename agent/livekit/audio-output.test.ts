@@ -1,6 +1,6 @@
 import { initializeLogger, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { StateError } from "../../base/index.js";
 import type { Speech } from "../../publisher/index.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
@@ -166,6 +166,28 @@ test.each([[[16_000, RATE, 24_000]], [[RATE, 16_000, RATE]], [[RATE, 16_000, 24_
     expect(lasts).toEqual(rates.map((_, index) => index + 1));
   },
 );
+
+test("playback starts when the listeners' report says so, not when the output's turn comes", async () => {
+  const { stage, output, speeches } = openOutput();
+  vi.spyOn(Date, "now").mockImplementation(() => stage.now);
+  onTestFinished(() => void vi.restoreAllMocks());
+  const reported: number[] = [];
+  const started: number[] = [];
+  output.on(voice.AudioOutput.EVENT_PLAYBACK_STARTED, ({ createdAt }: { createdAt: number }) => {
+    reported.push(createdAt);
+  });
+  void output.captureFrame(frame(3000));
+  output.flush();
+  await stage.runTo(1000);
+  output.clearBuffer();
+  void output.captureFrame(frame(500));
+  output.flush();
+  expect(speeches).toHaveLength(2);
+  speeches[1]!.on("started", () => started.push(stage.now));
+  await stage.runTo(3000);
+  expect(started).toHaveLength(1);
+  expect(reported.slice(1)).toEqual(started);
+});
 
 test("text that can't be used costs no audio", async () => {
   const { stage, output, finished } = openOutput();

@@ -22,9 +22,9 @@ export class AudioOutput extends LiveKitOutput {
   #reply: { text: string; owner: Segment | undefined } | undefined;
   #playing: Promise<void> = Promise.resolve();
 
-  /** The publisher is not closed. Frames may have any rate. */
-  constructor(publisher: Pick<Publisher, "say">) {
-    validate("AudioOutput", partsSchema, { publisher });
+  /** The publisher is not closed. Frames may have any rate. There are no options. */
+  constructor(publisher: Pick<Publisher, "say">, options: Readonly<Record<string, never>> = {}) {
+    validate("AudioOutput", partsSchema, { ...options, publisher });
     super(undefined, undefined, { pause: true });
     this.#publisher = publisher;
   }
@@ -112,7 +112,8 @@ export class AudioOutput extends LiveKitOutput {
     }
   }
 
-  async #follow({ speech }: Segment): Promise<void> {
+  async #follow(segment: Segment): Promise<void> {
+    const { speech } = segment;
     let isStarted = false;
     let reportedMs = 0;
     const report = (ms: number) => {
@@ -121,7 +122,8 @@ export class AudioOutput extends LiveKitOutput {
       reportedMs = ms;
     };
     for await (const { ms, measured } of speech.progress()) {
-      if (!isStarted) this.onPlaybackStarted(Date.now());
+      // It may have started while the segment before it lacked its end.
+      if (!isStarted) this.onPlaybackStarted(segment.startedAt ?? Date.now());
       isStarted = true;
       if (measured) report(ms);
     }

@@ -20,6 +20,7 @@ export class Segment {
   readonly #channels: number;
   #writtenMs = 0;
   #isCleared = false;
+  #startedAt: number | undefined;
   #resampler: { readonly from: number; readonly resampler: Resampler } | undefined;
 
   /** Its frames come in the format of the first; others are converted. */
@@ -27,6 +28,14 @@ export class Segment {
     this.#sampleRate = sampleRate;
     this.#channels = channels;
     this.speech = publisher.say(openAudio({ sampleRate, channels, format: "s16le", name: "LiveKit" }));
+    this.speech.on("started", () => {
+      this.#startedAt = Date.now();
+    });
+  }
+
+  /** When its first sample was heard, as `Date.now()`. */
+  get startedAt(): number | undefined {
+    return this.#startedAt;
   }
 
   /** Whether it only lacks the listeners' report: to resume its speech would say it after all. */
