@@ -211,9 +211,9 @@ test("a wrong position, a lost or doubled end, an untrue state and a dead proces
   expect(position(1_020_000, 900_000)).toEqual(["position"]);
   // The speaker had not reached the cut, and plays on until there.
   expect(position(1_020_000, 1_020_000)).toEqual([]);
-  // Of two flushes without audio in between, the second one says nothing.
+  // A flush before it that no interrupt asked for, such as a knob's, excuses nothing.
   flushes.unshift({ at: start + 990 * MS, playedUntilUs: 975_000 });
-  expect(position(940_000, 900_000)).toEqual([]);
+  expect(position(940_000, 900_000)).toEqual(["position"]);
   const whole = recording({ utterance: 1, from: 0, to: 1000, at: 50 });
   const one = { deeds: [say(0, 1, 1000)], recordings: [whole] };
   expect(promises({ ...one, outcomes: { 1: [] } })).toEqual(["end"]);
@@ -246,6 +246,33 @@ test("an interrupt during another one shares its cut, and a wrong position is fo
   expect(positions(900_000, 1300)).toEqual(["position", "position"]);
   // After the first answer, the second interrupt has a cut of its own.
   expect(positions(940_000, 1050)).toEqual(["position"]);
+});
+
+test("a second interrupt before anything new was played is reported from the first one's cut on, and no lower", () => {
+  const positions = (heardUntilUs: number, { firstCutUs = 3_771_000, firstFlushUs = 3_802_000 } = {}) => {
+    const answer = (reportedUs: number, toUs: number) => {
+      return {
+        heardUntilUs: reportedUs,
+        rewound: true,
+        toUs,
+        listeners: [{ heardUntilUs: reportedUs, measured: true }],
+      };
+    };
+    const first = interrupt(4000, answer(firstFlushUs, firstCutUs));
+    const second = interrupt(4057, answer(heardUntilUs, 3_840_000));
+    const flushes = [
+      { at: start + 4010 * MS, playedUntilUs: firstFlushUs },
+      { at: start + 4067 * MS, playedUntilUs: 3_802_000 },
+    ];
+    return promises({ deeds: [first, second], recordings: [{ ...recording(), flushes }] });
+  };
+  expect(positions(3_771_000)).toEqual([]);
+  expect(positions(3_802_000)).toEqual([]);
+  expect(positions(3_740_000)).toEqual(["position"]);
+  // The speaker had not reached the first cut.
+  expect(positions(3_771_000, { firstCutUs: 3_810_000 })).toEqual(["position"]);
+  // Something was played between the two.
+  expect(positions(3_771_000, { firstFlushUs: 3_780_000 })).toEqual(["position"]);
 });
 
 test("a listener that stays behind or silent after the last fault is found", () => {

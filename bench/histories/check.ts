@@ -308,12 +308,11 @@ function checkPositions(run: Run): Violation[] {
     const cutAt = firstOfCut(run, deed).at;
     const played = run.recordings.flatMap(({ flushes }) =>
       flushes
-        .filter((flush, index) => playedSince(flushes[index - 1], flush))
-        .filter((flush) => flush.at >= cutAt && flush.at <= answeredAt + SILENCE_US)
-        .map((flush) => flush.playedUntilUs),
+        .map((flush, index) => ({ ...flush, leastUs: leastUs(run, deed, flushes[index - 1], flush) }))
+        .filter((flush) => flush.at >= cutAt && flush.at <= answeredAt + SILENCE_US),
     );
     if (played.length === 0) return [];
-    const heard = played.map((truth) => (truth / MS).toFixed(0)).join(", ");
+    const heard = played.map(({ playedUntilUs }) => (playedUntilUs / MS).toFixed(0)).join(", ");
     return answer.listeners
       .filter(({ measured }) => measured)
       .filter(
@@ -326,9 +325,21 @@ function checkPositions(run: Run): Violation[] {
   });
 }
 
-/** Whether a speaker played anything between two flushes: the second one's place is the first one's otherwise. */
-function playedSince(before: Flush | undefined, { playedUntilUs }: Flush): boolean {
-  return before === undefined || Math.abs(playedUntilUs - before.playedUntilUs) > POSITION_US;
+/**
+ * The least that a listener may report for a flush. Where it played nothing since the flush of an interrupt before this
+ * one, it reports no more than that one's cut: what it had played beyond the cut was stale.
+ */
+function leastUs({ deeds }: Run, { at, life }: Interrupt, before: Flush | undefined, flush: Flush): number {
+  const { playedUntilUs } = flush;
+  if (before === undefined || Math.abs(playedUntilUs - before.playedUntilUs) > EDGE_MS * MS) return playedUntilUs;
+  const isOfIt = (deed: Deed): deed is Interrupt =>
+    deed.do === "interrupt" &&
+    deed.life === life &&
+    deed.at < at &&
+    deed.at <= before.at &&
+    deed.answer?.rewound === true &&
+    before.at <= (deed.answeredAt ?? 0) + SILENCE_US;
+  return Math.min(playedUntilUs, deeds.findLast(isOfIt)?.answer?.toUs ?? playedUntilUs);
 }
 
 /** An interrupt whose cut is not answered yet gets its answer, too: speakers may have flushed before the second one. */
@@ -343,8 +354,12 @@ function firstOfCut({ deeds }: Run, interrupt: Interrupt): Interrupt {
 }
 
 /** How far a reported position is off. A speaker that had not reached the cut plays on until there. */
-function offUs(heardUntilUs: number, playedUntilUs: number, { toUs }: NonNullable<Interrupt["answer"]>): number {
-  return Math.max(playedUntilUs - heardUntilUs, heardUntilUs - Math.max(playedUntilUs, toUs));
+function offUs(
+  heardUntilUs: number,
+  { leastUs, playedUntilUs }: { readonly leastUs: number; readonly playedUntilUs: number },
+  { toUs }: NonNullable<Interrupt["answer"]>,
+): number {
+  return Math.max(leastUs - heardUntilUs, heardUntilUs - Math.max(playedUntilUs, toUs));
 }
 
 /** `playing` means that audio is being heard: looks for stretches where a listener claims the opposite. */
