@@ -19,10 +19,7 @@ export function readBoundedFile(path: string, maxBytes: number): Buffer {
     const reading = new BoundedReading(maxBytes, fstatSync(file));
     for (;;) {
       const piece = Buffer.allocUnsafe(CHUNK_BYTES);
-      const next = reading.take(
-        piece,
-        available(() => readSync(file, piece)),
-      );
+      const next = reading.take(piece, readAvailable(file, piece));
       if (next === "end") return reading.bytes();
       if (next === "wait") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
     }
@@ -44,8 +41,11 @@ export async function readBounded(path: string, maxBytes: number, check?: (stats
     const reading = new BoundedReading(maxBytes, stats);
     for (;;) {
       const piece = Buffer.allocUnsafe(CHUNK_BYTES);
-      const read = await file.read(piece).catch((error: unknown) => available(() => rethrow(error)));
-      const next = reading.take(piece, typeof read === "object" ? read.bytesRead : read);
+      const read = await file.read(piece).catch((error: unknown) => {
+        if (codeOf(error) === "EAGAIN") return undefined;
+        throw error;
+      });
+      const next = reading.take(piece, read?.bytesRead);
       if (next === "end") return reading.bytes();
       if (next === "wait") await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
@@ -96,18 +96,14 @@ class BoundedReading {
   }
 }
 
-/** What a read returns, or undefined where it would have to wait. */
-function available(read: () => number): number | undefined {
+/** The bytes of a read; undefined where it would have to wait. */
+function readAvailable(file: number, piece: Buffer): number | undefined {
   try {
-    return read();
+    return readSync(file, piece);
   } catch (error) {
     if (codeOf(error) === "EAGAIN") return undefined;
     throw error;
   }
-}
-
-function rethrow(error: unknown): never {
-  throw error;
 }
 
 function codeOf(error: unknown): unknown {

@@ -19,6 +19,12 @@ export interface ByteInput {
   close(): Promise<void>;
 }
 
+/** A file as messages name it. */
+interface NamedFile {
+  readonly kind: "audio" | "video";
+  readonly path: string;
+}
+
 /** Bytes kept of a pipe to play it again: 5.8 minutes of 16-bit stereo at 48 kHz. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const FILE_CHUNK_BYTES = 32 * 1024;
@@ -34,10 +40,9 @@ const STANDARD_INPUT = new Set(["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
  */
 export async function openPath(
   path: string,
-  { kind, keep }: { readonly kind: "audio" | "video"; readonly keep: boolean },
+  { kind, keep }: Pick<NamedFile, "kind"> & { readonly keep: boolean },
 ): Promise<ByteInput> {
-  const unreadable = (cause: unknown): InputError =>
-    new InputError("FILE_UNREADABLE", `The ${kind} file ${path} can't be read: ${whyUnreadable(cause)}.`, { cause });
+  const named: NamedFile = { kind, path };
   try {
     const stats = await stat(path);
     if (stats.isFIFO()) return new PipeInput(openPipe(path), keep);
@@ -46,16 +51,16 @@ export async function openPath(
       await file.close();
       throw new Error("it is a directory");
     }
-    if (!stats.isFile()) return new FileInput(file, undefined, undefined, unreadable);
+    if (!stats.isFile()) return new FileInput(file, named, {});
     // Another process's /dev/stdin is not ours; a deleted file has no path.
-    return new FileInput(file, stats.size, await realpath(path).catch(() => undefined), unreadable);
+    return new FileInput(file, named, { size: stats.size, path: await realpath(path).catch(() => undefined) });
   } catch (cause) {
     const code = codeOf(cause);
     // A child process's standard input may be a socket, which opens only once, or belong to another user.
     if (STANDARD_INPUT.has(path) && (code === "ENXIO" || code === "EACCES")) return new PipeInput(process.stdin, keep);
     if (code === "ENOENT")
       throw new InputError("FILE_NOT_FOUND", `The ${kind} file ${path} does not exist.`, { cause });
-    throw unreadable(cause);
+    throw unreadable(named, cause);
   }
 }
 
@@ -69,17 +74,12 @@ class FileInput implements ByteInput {
   readonly size: number | undefined;
   readonly path: string | undefined;
   readonly #file: FileHandle;
-  readonly #unreadable: (cause: unknown) => InputError;
+  readonly #named: NamedFile;
   #closed = false;
 
-  constructor(
-    file: FileHandle,
-    size: number | undefined,
-    path: string | undefined,
-    unreadable: (cause: unknown) => InputError,
-  ) {
+  constructor(file: FileHandle, named: NamedFile, { size, path }: Partial<Pick<ByteInput, "size" | "path">>) {
     this.#file = file;
-    this.#unreadable = unreadable;
+    this.#named = named;
     this.size = size;
     this.path = path;
   }
@@ -93,7 +93,7 @@ class FileInput implements ByteInput {
       const buffer = new Uint8Array(FILE_CHUNK_BYTES);
       const at = this.repeatable ? position : null;
       const { bytesRead } = await this.#file.read(buffer, 0, FILE_CHUNK_BYTES, at).catch((cause: unknown) => {
-        throw this.#unreadable(cause);
+        throw unreadable(this.#named, cause);
       });
       if (bytesRead === 0) return;
       position += bytesRead;
@@ -167,6 +167,12 @@ class PipeInput implements ByteInput {
 // O_NONBLOCK: a blocking open would occupy one of libuv's four threads until a writer comes. A socket polls instead.
 function openPipe(path: string): Socket {
   return new Socket({ fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+}
+
+function unreadable({ kind, path }: NamedFile, cause: unknown): InputError {
+  return new InputError("FILE_UNREADABLE", `The ${kind} file ${path} can't be read: ${whyUnreadable(cause)}.`, {
+    cause,
+  });
 }
 
 function codeOf(error: unknown): string | undefined {
