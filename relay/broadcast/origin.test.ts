@@ -144,6 +144,39 @@ test("displaced publishers count against the relay's broadcasts, and the first o
   expect(roomy.displaced).toBe(0);
 });
 
+test("a publisher that was current is heard again once a stranger leaves, however many had the name before it", () => {
+  const { origin } = open();
+  const strangers = Array.from({ length: 9 }, (_, index) => broadcast(source(`${index}`)));
+  const owner = broadcast(source("owner"));
+  for (const each of [...strangers, owner]) origin.publish(each);
+  for (let visit = 0; visit < 3; visit++) {
+    const late = broadcast(source(`late ${visit}`));
+    origin.publish(late);
+    origin.withdraw(late);
+    expect(origin.get("demo.hang")).toBe(owner);
+  }
+  for (const each of strangers) origin.withdraw(each);
+  expect(origin.get("demo.hang")).toBe(owner);
+  expect(origin.displaced).toBe(0);
+});
+
+test("a publisher that is heard because all newer ones are silent keeps its place when one more comes", () => {
+  const { origin } = open();
+  const sources = Array.from({ length: 9 }, (_, index) => source(`${index}`));
+  const [, heard] = sources.map((each) => {
+    const published = broadcast(each);
+    origin.publish(published);
+    return published;
+  });
+  for (const each of sources.slice(2)) each.silent = true;
+  origin.sweep();
+  expect(origin.get("demo.hang")).toBe(heard);
+  const late = broadcast(source("late"));
+  origin.publish(late);
+  origin.withdraw(late);
+  expect(origin.get("demo.hang")).toBe(heard);
+});
+
 test("however publishers come, go and fall silent, the newest one with traffic is current", () => {
   const events = fc.array(
     fc.record({ who: fc.nat(5), path: fc.constantFrom("a", "b"), what: fc.constantFrom("come", "come", "silence") }),

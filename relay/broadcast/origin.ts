@@ -5,7 +5,7 @@ import type { Broadcast } from "./broadcast.js";
 /** Called with the path of every broadcast that was added, removed or replaced. */
 export type OriginListener = (path: string) => void;
 
-/** Publishers of one path that wait behind the current one; beyond this the one that was current loses its place. */
+/** Publishers of one path that wait behind the current one; beyond this the oldest but the first loses its place. */
 const MAX_DISPLACED = 8;
 
 /**
@@ -69,8 +69,8 @@ export class Origin {
     const others = known.filter((each) => each !== before);
     if (others.length > MAX_DISPLACED) {
       this.#counters.capped.broadcasts++;
-      // Not the oldest: strangers that take a name and leave must not keep it from its owner.
-      others.pop();
+      // Neither the first nor the current one: a stranger that takes a name and leaves must not keep it from its owner.
+      others.splice(others[1] === this.#heard.get(path) ? 2 : 1, 1);
     }
     this.#keep(path, [...others, broadcast]);
     this.#hear(broadcast);
