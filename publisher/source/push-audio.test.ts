@@ -66,6 +66,33 @@ test("one error stops a writer that never waits at 64 MiB", () => {
   expect(() => audio.write(new Uint8Array(2))).toThrow(expect.objectContaining({ code: "BUFFER_FULL" }));
 });
 
+test("a writer with all its audio in memory blocks nothing after an interrupt, and 64 MiB of it wait for resume", async () => {
+  const audio = new PushAudio({ ...options, format: "f32le", sampleRate: 384_000 });
+  const chunkSamples = 1024 * 1024;
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const written: number[] = [];
+  const write = async (value: number) => {
+    const hasRoom = audio.write(new Float32Array(chunkSamples).fill(value));
+    if (!hasRoom) await audio.ready;
+    if (audio.bufferedMs * 384 === written.length * chunkSamples) return;
+    written.push(value);
+  };
+  for (let value = 0; value < 3; value++) await write(value);
+  audio.release();
+  turns = 0;
+  for (let value = 3; value < 20; value++) await write(value);
+  expect(turns).toBeGreaterThan(10);
+  expect(written).toEqual(Array.from({ length: 16 }, (_, index) => index));
+
+  audio.hold();
+  await audio.close();
+  turns = 0;
+  for (let value = 0; value < 20; value++) await write(value);
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(10);
+});
+
 test("a write after close throws nothing, holds nothing and frees the writer", async () => {
   const audio = new PushAudio(options);
   audio.write(new Uint8Array(24_000 * 2 * 20));

@@ -1,4 +1,4 @@
-import { InputError, StateError } from "../../base/index.js";
+import { InputError, StateError, sleep } from "../../base/index.js";
 import type { AudioInput, AudioReading } from "./audio-input.js";
 import { SAMPLE_BYTES, toFloat } from "./pcm.js";
 
@@ -57,9 +57,13 @@ export class PushAudio implements AudioInput {
     return this.#bytes / this.#bytesPerMs;
   }
 
-  /** Resolves when there is room for more, or when no more is wanted. */
+  /**
+   * Resolves when there is room for more, or when no more is wanted: then not at once, as a caller that has all its
+   * audio in memory would keep timers and sockets waiting until it has written it all.
+   */
   get ready(): Promise<void> {
-    if (!this.#isFull || !this.#holds) return Promise.resolve();
+    if (this.#isClosed || (this.#isFull && !this.#holds)) return sleep(0);
+    if (!this.#isFull) return Promise.resolve();
     this.#room ??= Promise.withResolvers();
     return this.#room.promise;
   }
@@ -71,7 +75,8 @@ export class PushAudio implements AudioInput {
 
   /**
    * Takes samples, cut anywhere; they are copied. Returns whether there is room for more: after `false` a caller that
-   * can wait waits for `ready`. After `close` it does nothing and returns false.
+   * can wait waits for `ready`. After `close`, and between `release` and `hold` with 64 MiB waiting already, it does
+   * nothing and returns false.
    *
    * @throws InputError `INVALID_OPTION` for anything but bytes, or samples of the source's own format; StateError
    *   `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.
@@ -81,6 +86,7 @@ export class PushAudio implements AudioInput {
     if (this.#isEnded) throw new StateError("SPEECH_ENDED", "Speech.write was called after end().");
     const bytes = this.#bytesOf(samples);
     if (this.#bytes + bytes.length > MAX_BYTES) {
+      if (!this.#holds) return false;
       throw new StateError("BUFFER_FULL", `Speech.write holds ${MAX_BYTES} bytes at most; wait for ready.`);
     }
     this.#append(bytes);
@@ -89,7 +95,7 @@ export class PushAudio implements AudioInput {
     return !this.#isFull;
   }
 
-  /** Its speech was interrupted: nothing is read for now, so `ready` waits for nothing. */
+  /** Its speech was interrupted: nothing is read for now, so `ready` waits for no room. */
   release(): void {
     this.#holds = false;
     this.#makeRoom();

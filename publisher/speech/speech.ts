@@ -117,7 +117,8 @@ export class Speech extends EventEmitter<SpeechEvents> {
 
   /**
    * Adds audio to a pushed source, in portions of any size. Returns whether there is room for more: after `false` a
-   * caller that can wait awaits `ready`. After an interrupt, listeners hear none of it unless the speech is resumed.
+   * caller that can wait awaits `ready`. After an interrupt, listeners hear none of it unless the speech is resumed, and
+   * with 64 MiB waiting already it is dropped.
    *
    * @throws InputError `INVALID_OPTION` for anything but bytes, or samples of the source's own format; StateError
    * `NOT_PUSHED` for a source that is pulled, `SPEECH_ENDED` after `end`, `BUFFER_FULL` with 64 MiB waiting already.
