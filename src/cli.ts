@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import "../base/polyfills.js";
+import { whyUnusable } from "../base/bytes/bounded-file.js";
 import { describeFailure } from "./fail.js";
 import { main } from "./main.js";
 import { StatusLine } from "./status-line.js";
@@ -54,7 +55,7 @@ process.stdout.write("", () =>
   // A write that failed is reported after its callback.
   setImmediate(() => {
     if (outputFailure === undefined) process.exit(exitCode);
-    error(`unsay: Standard output cannot be written: ${outputFailure.message}. (OUTPUT_FAILED)\n`);
+    error(`unsay: Standard output cannot be written: ${whyUnusable(outputFailure)}. (OUTPUT_FAILED)\n`);
     process.exit(1);
   }),
 );

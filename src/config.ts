@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readBoundedFile, whyUnreadable } from "../base/bytes/bounded-file.js";
+import { readBoundedFile, whyUnusable } from "../base/bytes/bounded-file.js";
 import { InputError, validate } from "../base/index.js";
 
 /** Far more than the settings of every command take. */
@@ -107,7 +107,7 @@ function readConfigFile(path: string, known: KnownSettings): Record<string, Reco
   try {
     text = readBoundedFile(path, MAX_CONFIG_BYTES).toString("utf8");
   } catch (cause) {
-    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${whyUnreadable(cause)}.`, {
+    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${whyUnusable(cause)}.`, {
       cause,
     });
   }

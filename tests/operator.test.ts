@@ -72,10 +72,16 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     [["mint"], /--action must .*, but is "mint"/],
     [["sign"], /--key must be a file, but is missing/],
     [["generate", "--key", key], /key\.jwk exists already and is not overwritten\. \(FILE_EXISTS\)/],
-    [["generate", "--key", join(folder, "no/such/place")], /cannot be written\. \(FILE_UNWRITABLE\)/],
+    [
+      ["generate", "--key", join(folder, "no/such/place")],
+      /place cannot be written: no such file or directory\. \(FILE_UNWRITABLE\)/,
+    ],
     [["generate", "--key", join(folder, "x"), "--public", join(folder, "y")], /no public part.*\(INVALID_KEY\)/],
     [["generate", "--key", join(folder, "x"), "--algorithm", "none"], /--algorithm must .*, but is "none"/],
-    [["sign", "--key", join(folder, "absent"), "--get", "/"], /absent cannot be read\. \(INVALID_KEY\)/],
+    [
+      ["sign", "--key", join(folder, "absent"), "--get", "/"],
+      /absent cannot be read: no such file or directory\. \(INVALID_KEY\)/,
+    ],
     [["sign", "--key", open, "--get", "/"], /cannot sign any\. \(INVALID_KEY\)/],
     [["sign", "--key", set, "--get", "/"], /must be one key.*\(INVALID_KEY\)/],
     [["sign", "--key", recording, "--get", "/"], /not a JSON Web Key.*\(INVALID_KEY\)/],
@@ -188,7 +194,10 @@ test("a relay serves its upstream's broadcasts, and ends in order at once withou
   expect(await alone.interrupt()).toBe(0);
   for (const [argv, sentence] of [
     [["--upstream", "ftp://x/?jwt=a"], /--upstream must be a URL.*, but is "ftp:\/\/x\/\?jwt=\[secret\]"/],
-    [["--auth-keys", "/nowhere/at/all"], /auth\.keys: \/nowhere\/at\/all cannot be read\. \(INVALID_KEY\)/],
+    [
+      ["--auth-keys", "/nowhere/at/all"],
+      /auth\.keys: \/nowhere\/at\/all cannot be read: no such file or directory\. \(INVALID_KEY\)/,
+    ],
     [["--ops-port", "x"], /--ops-port must .*, but is "x"/],
     [["--limits", "many"], /--limits must be an object of numbers.*, but is "many"/],
     [["--limits", '{"sessions": 0}'], /--limits\.sessions must be more than 0, but --limits is .* \(INVALID_OPTION\)/],

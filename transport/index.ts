@@ -23,7 +23,7 @@ export { Liveness, probe, type WatchedSession, watchSession } from "./path/liven
 export { PathWatch } from "./path/path-watch.js";
 export { reach } from "./path/reach.js";
 export { Reconnector, type ReconnectorOptions, type ReconnectorState } from "./path/reconnector.js";
-export { MOQ_LITE_05 } from "./protocol.js";
+export { MOQ_LITE_05, requestUrl } from "./protocol.js";
 export { type NativeOptions, prepareNative } from "./quic/native.js";
 export { connectQuic, listenQuic, type QuicConnectOptions, type QuicListenOptions } from "./quic/quic.js";
 export { endOf, type Refusal } from "./refusal.js";
@@ -41,6 +41,7 @@ export type {
 } from "./session.js";
 export { connectHttp2, type Http2ConnectOptions, type Http2ListenOptions, listenHttp2 } from "./tcp/http2.js";
 export { connectQmux, listenQmux, type QmuxConnectOptions, type QmuxListenOptions } from "./tcp/qmux.js";
+export { MAX_AUTHORITIES_BYTES } from "./tls/authorities.js";
 export { type Certificate, certificateHash, createCertificate } from "./tls/certificate.js";
 export {
   Certificates,

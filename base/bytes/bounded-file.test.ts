@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readBounded, readBoundedFile, whyUnreadable } from "./bounded-file.js";
+import { readBounded, readBoundedFile, whyUnusable } from "./bounded-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-bounded-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -17,7 +17,7 @@ function pipe(name: string): string {
 
 test.concurrent("a pipe without a writer is refused, whether its reader may wait or not", async () => {
   const path = pipe("alone");
-  const waiting = readBounded(path, 1000).catch(whyUnreadable);
+  const waiting = readBounded(path, 1000).catch(whyUnusable);
   expect(() => readBoundedFile(path, 1000)).toThrow(/^it is a pipe that nothing is written into$/);
   expect(await waiting).toBe("it is a pipe that nothing is written into");
 });
@@ -36,11 +36,12 @@ test.concurrent("a program that reads settings at its start waits for the writer
   expect(String(readBoundedFile(path, 1000))).toBe("{}");
 });
 
-test.concurrent("a file with too many bytes and a folder are refused for what they are", async () => {
+test.concurrent("a file with too many bytes, a folder and no file are refused for what they are", async () => {
   const path = join(folder, "file");
   writeFileSync(path, "1234");
   expect(String(await readBounded(path, 4))).toBe("1234");
   expect(String(readBoundedFile(path, 4))).toBe("1234");
   await expect(readBounded(path, 3)).rejects.toThrow(/^it has more than 3 bytes$/);
-  expect(await readBounded(folder, 10).catch(whyUnreadable)).toBe("it is a directory");
+  expect(await readBounded(folder, 10).catch(whyUnusable)).toBe("it is a directory");
+  expect(await readBounded(join(folder, "none, or two"), 10).catch(whyUnusable)).toBe("no such file or directory");
 });

@@ -54,13 +54,14 @@ export async function readBounded(path: string, maxBytes: number, check?: (stats
   }
 }
 
-/** Why a file can't be read, as the end of a sentence. */
-export function whyUnreadable(cause: unknown): string {
+/** Why a file can't be read or written, as the end of a sentence that names it. */
+export function whyUnusable(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const code = codeOf(cause);
   if (code === "EISDIR") return "it is a directory";
   if (code === "ENXIO") return "it is a socket";
-  return cause.message;
+  // Without the system's code before it, and the call and the path behind.
+  return /^E[A-Z0-9]+: ([^,]+), /.exec(cause.message)?.[1] ?? cause.message;
 }
 
 /** The bytes of a file as they come, and what its reader does next. */

@@ -23,4 +23,4 @@ export {
   OPERATIONS_TRACK,
   payloadTrack,
 } from "./messages.js";
-export { type Knobs, knobsSchema, type Operation, type OperationName, parseOperation } from "./operation.js";
+export { type Knobs, knobsSchema, MIN_BAND, type Operation, type OperationName, parseOperation } from "./operation.js";

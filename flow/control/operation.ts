@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { InputError } from "../../base/index.js";
+import { InputError, microseconds } from "../../base/index.js";
 
 // Built in functions marked pure, so that a browser bundle that parses no operation omits zod.
 function buildKnobsSchema() {
@@ -57,8 +57,8 @@ export type Operation = Readonly<z.infer<typeof operationSchema>>;
 /** The name of a control operation. */
 export type OperationName = Operation["op"];
 
-/** Shortest loop band, in microseconds: a shorter one wraps more than once per frame or two. */
-const MIN_BAND = 100_000;
+/** Shortest loop band: a shorter one wraps more than once per frame or two. */
+export const MIN_BAND = /* @__PURE__ */ microseconds(100_000);
 
 /** Operations with a payload on a bulk stream, and whether it is required. */
 const PAYLOAD: Partial<Record<OperationName, "required" | "optional">> = {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { readBounded, whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { readBounded, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { ModelError, validate } from "../../base/index.js";
 import { type InferenceRuntime, type InferenceSession, type InferenceTensor, loadInference } from "./inference.js";
 import { hopTensors, isWaveform, type ModelContract, parseModelContract, sizeOf } from "./model-contract.js";
@@ -215,7 +215,7 @@ async function readModelFile(path: string): Promise<Uint8Array> {
   try {
     return await readBounded(path, MAX_FILE_BYTES);
   } catch (cause) {
-    throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${whyUnreadable(cause)}.`, {
+    throw new ModelError("MODEL_NOT_FOUND", `The model file ${path} can't be read: ${whyUnusable(cause)}.`, {
       cause,
     });
   }

@@ -2,7 +2,7 @@ import { constants, openSync } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
-import { whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 
 /** Bytes of a file or pipe that can be read again from the start: a file always, a pipe as far as it was kept. */
@@ -170,7 +170,7 @@ function openPipe(path: string): Socket {
 }
 
 function unreadable({ kind, path }: NamedFile, cause: unknown): InputError {
-  return new InputError("FILE_UNREADABLE", `The ${kind} file ${path} can't be read: ${whyUnreadable(cause)}.`, {
+  return new InputError("FILE_UNREADABLE", `The ${kind} file ${path} can't be read: ${whyUnusable(cause)}.`, {
     cause,
   });
 }

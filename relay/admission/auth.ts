@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeProtectedHeader, jwtVerify } from "jose";
-import { whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, normalizePath } from "../../base/index.js";
 import { assertTrustedFolder, readTrusted } from "../../transport/index.js";
 import { stripPrefix } from "../wire/path.js";
@@ -160,7 +160,7 @@ async function read(source: string): Promise<TokenKey[]> {
     return keys;
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read: ${whyUnreadable(cause)}.`, { cause });
+    throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read: ${whyUnusable(cause)}.`, { cause });
   }
 }
 

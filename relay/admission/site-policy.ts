@@ -1,5 +1,5 @@
 import { BlockList, isIP } from "node:net";
-import type { Refusal } from "../../transport/index.js";
+import { type Refusal, requestUrl } from "../../transport/index.js";
 
 /** Web pages that may use a relay, and names that it answers to. */
 export interface SitePolicyOptions {
@@ -65,7 +65,7 @@ export class SitePolicy {
 
   /** The reason to refuse a request, or undefined to admit it. */
   refuse({ host, origin }: RequestSource): Refusal | undefined {
-    const here = host === undefined || /[\s/?#@\\]/.test(host) ? undefined : parse(`http://${host}`);
+    const here = host === undefined ? undefined : requestUrl("http", host, "/");
     if (host !== undefined && !this.#answersTo(here)) {
       const name = here && nameOf(here);
       const hint =

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
-import { readBoundedFile, whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { readBoundedFile, whyUnusable } from "../../base/bytes/bounded-file.js";
 import {
   BROADCAST_NAME_RULE,
   hasCredentials,
@@ -9,12 +9,9 @@ import {
   NO_CREDENTIALS,
   TransportError,
 } from "../../base/index.js";
-import type { ConnectOptions } from "../../transport/index.js";
+import { type ConnectOptions, MAX_AUTHORITIES_BYTES } from "../../transport/index.js";
 import { changes } from "../command.js";
 import { flag, type Settings } from "../config.js";
-
-/** More than all authorities of a system take. */
-const MAX_CA_BYTES = 16 << 20;
 
 /** Settings by which a publisher or a listener finds and trusts its relay. */
 export const connectionSettings = {
@@ -125,9 +122,9 @@ export function readAuthorities(path: string): string {
     new InputError("CA_UNUSABLE", `The certificate authorities ${path} ${why}.`, { cause });
   let text: string;
   try {
-    text = readBoundedFile(path, MAX_CA_BYTES).toString("utf8");
+    text = readBoundedFile(path, MAX_AUTHORITIES_BYTES).toString("utf8");
   } catch (cause) {
-    throw unusable(`cannot be read: ${whyUnreadable(cause)}`, cause);
+    throw unusable(`cannot be read: ${whyUnusable(cause)}`, cause);
   }
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw unusable("hold no PEM certificate");

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { readBounded, whyUnreadable } from "../../base/bytes/bounded-file.js";
-import { fromSeconds, InputError, StateError } from "../../base/index.js";
+import { readBounded, whyUnusable } from "../../base/bytes/bounded-file.js";
+import { fromSeconds, InputError, type Microseconds, StateError, toSeconds } from "../../base/index.js";
 import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
-import { type ControlEvent, controlMessage } from "../../flow/control/index.js";
+import { type ControlEvent, controlMessage, MIN_BAND } from "../../flow/control/index.js";
 import { ByteReader, modelPayload, openWav } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
 import { aborted, command } from "../command.js";
@@ -64,8 +64,6 @@ const WAITING_MS = 1800;
 
 /** Operations on the whole publisher. */
 const WITHOUT_WHAT: ReadonlySet<string> = new Set(["set", "interrupt", "resume", "loop-band"]);
-/** The publisher's own bound. */
-const SHORTEST_BAND_S = 0.1;
 
 type Config = Resolved<typeof settings>;
 
@@ -159,16 +157,18 @@ async function prepare(config: Config): Promise<Prepared> {
       return writeAudio(required(config, "a WAV file"), config);
     case "swap-source":
       return { operation: { op: "swap_source", source: required(config, "the name of a source") } };
-    case "loop-band": {
-      if (config.clear) return { operation: { op: "loop_band", band: null } };
-      const { start, end } = config;
-      if (start === undefined || end === undefined)
-        throw new InputError("INVALID_OPTION", "loop-band needs a --start and an --end, or --clear.");
-      if (end - start < SHORTEST_BAND_S)
-        throw new InputError("INVALID_OPTION", `--end must be at least ${SHORTEST_BAND_S} s after --start.`);
-      return { operation: { op: "loop_band", band: { start: fromSeconds(start), end: fromSeconds(end) } } };
-    }
+    case "loop-band":
+      return { operation: { op: "loop_band", band: config.clear ? null : bandOf(config) } };
   }
+}
+
+function bandOf({ start, end }: Config): { start: Microseconds; end: Microseconds } {
+  if (start === undefined || end === undefined)
+    throw new InputError("INVALID_OPTION", "loop-band needs a --start and an --end, or --clear.");
+  const band = { start: fromSeconds(start), end: fromSeconds(end) };
+  if (band.end - band.start < MIN_BAND)
+    throw new InputError("INVALID_OPTION", `--end must be at least ${toSeconds(MIN_BAND)} s after --start.`);
+  return band;
 }
 
 async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared> {
@@ -201,7 +201,7 @@ async function read(path: string): Promise<Uint8Array> {
     if (bytes.length === 0) throw new Error("it is empty");
     return new Uint8Array(bytes);
   } catch (cause) {
-    throw new InputError("FILE_UNREADABLE", `The file ${path} can't be read: ${whyUnreadable(cause)}.`, { cause });
+    throw new InputError("FILE_UNREADABLE", `The file ${path} can't be read: ${whyUnusable(cause)}.`, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import { chmod, writeFile } from "node:fs/promises";
 import { z } from "zod";
-import { whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
 import { readTrusted } from "../../transport/index.js";
@@ -77,7 +77,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     throw new InputError(
       exists ? "FILE_EXISTS" : "FILE_UNWRITABLE",
-      exists ? `${path} exists already and is not overwritten.` : `${path} cannot be written: ${whyUnreadable(cause)}.`,
+      exists ? `${path} exists already and is not overwritten.` : `${path} cannot be written: ${whyUnusable(cause)}.`,
       { cause },
     );
   }
@@ -86,7 +86,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
 async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
   const text = await readTrusted(path).catch((cause: unknown) => {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `The key ${path} cannot be read: ${whyUnreadable(cause)}.`, { cause });
+    throw new InputError("INVALID_KEY", `The key ${path} cannot be read: ${whyUnusable(cause)}.`, { cause });
   });
   const [key, ...more] = parseKeys(text, `The key ${path}`);
   if (key === undefined || more.length > 0)

@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 import { makeFolder } from "../../transport/index.js";
 import type { PageAssets } from "./bundle.js";
@@ -44,8 +45,9 @@ export async function writeSite(
       await writeFile(join(folder, name), name === "index.html" ? page() : file);
     }
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new InputError("FILE_NOT_WRITTEN", `The page can't be written to ${folder}: ${message}.`, { cause });
+    throw new InputError("FILE_NOT_WRITTEN", `The page can't be written to ${folder}: ${whyUnusable(cause)}.`, {
+      cause,
+    });
   }
   return Object.values(FILES);
 }

@@ -5,7 +5,7 @@ import { chmod, rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
-import { whyUnreadable } from "../../base/bytes/bounded-file.js";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, validate } from "../../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
 import { makeFolder } from "./make-folder.js";
@@ -166,7 +166,7 @@ async function readPem(path: string, what: string): Promise<string> {
     return await readTrusted(path);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
-    throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} cannot be read: ${whyUnreadable(cause)}.`, {
+    throw new InputError("CERTIFICATE_UNUSABLE", `The ${what} ${path} cannot be read: ${whyUnusable(cause)}.`, {
       cause,
     });
   }

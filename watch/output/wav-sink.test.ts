@@ -64,7 +64,7 @@ test("a sink reports a full disk when it is full, and a file that cannot be open
   expect(() => new WavSink({ path: "/dev/full" })).toThrow(
     expect.objectContaining({ code: "FILE_UNWRITABLE", message: expect.stringContaining("no space left on device") }),
   );
-  expect(() => new WavSink({ path: folder })).toThrow("cannot be written: illegal operation on a directory.");
+  expect(() => new WavSink({ path: folder })).toThrow("cannot be written: it is a directory.");
 
   // A file that takes only 20,000 bytes: a folder is in the way of the next file.
   const path = join(folder, "heard.wav");

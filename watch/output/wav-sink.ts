@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
 import { parse } from "node:path";
 import { promisify } from "node:util";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, UnsayError } from "../../base/index.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import { interleave } from "./raw-sink.js";
@@ -57,7 +58,7 @@ export class WavSink implements AudioSink {
     try {
       this.#file = new WavFile(path, channels);
     } catch (cause) {
-      throw new InputError("FILE_UNWRITABLE", `The file ${path} cannot be written: ${reason(cause)}.`, { cause });
+      throw new InputError("FILE_UNWRITABLE", `The file ${path} cannot be written: ${whyUnusable(cause)}.`, { cause });
     }
   }
 
@@ -88,7 +89,7 @@ export class WavSink implements AudioSink {
     this.#writing ??= this.#drain()
       .catch((cause: unknown) => {
         const { path } = this.#file;
-        this.#failure = new UnsayError("FILE_UNWRITABLE", `The file ${path} takes no more: ${reason(cause)}.`, {
+        this.#failure = new UnsayError("FILE_UNWRITABLE", `The file ${path} takes no more: ${whyUnusable(cause)}.`, {
           cause,
         });
         this.#fail(this.#failure);
@@ -191,10 +192,4 @@ function wavHeader(dataBytes: number, channels: number): Buffer {
   header.write("data", 36, "latin1");
   header.writeUInt32LE(dataBytes, 40);
   return header;
-}
-
-/** The system's message, without the call and the path behind it. */
-function reason(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return /^E[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;
 }
