@@ -18,7 +18,6 @@ const BYTES_PER_MS = 8;
 const IDLE = fromMilliseconds(100);
 /** A bot that sends as it speaks waits for as long as its last audio is before it sends more, and a little longer. */
 const LATE = fromMilliseconds(50);
-const MAX_PACE = fromMilliseconds(1000);
 /** A stretch ends this long before its audio can have been heard, so that its last samples arrive in time. */
 const LEAD = fromMilliseconds(100);
 /** How long to wait for the first report of a listener before marks follow the clock. */
@@ -127,8 +126,7 @@ export class CallPlayback {
   #expect(ms: number, now: Microseconds): void {
     const length = fromMilliseconds(ms);
     this.#soundsUntil = Math.max(this.#soundsUntil, now) + length;
-    const pace = Math.min(length, MAX_PACE) + LATE;
-    this.#endsAt = Math.max(now + Math.max(IDLE, pace), this.#soundsUntil - LEAD);
+    this.#endsAt = Math.max(now + Math.max(IDLE, length + LATE), this.#soundsUntil - LEAD);
   }
 
   #follow(now: Microseconds): void {
