@@ -1,4 +1,5 @@
 // A voice agent's reply: pushed as it is synthesized, interrupted by the caller, cut at the word that was heard.
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Listener, openAudio, Publisher, WavSink } from "unsay";
@@ -8,6 +9,7 @@ const relay = new Relay({ port: 0 });
 const url = `http://127.0.0.1:${(await relay.listen()).port}`;
 const caller = new Listener({ url, broadcast: "agent", sink: new WavSink({ path: "caller.wav" }) });
 const publisher = new Publisher({ url, broadcast: "agent" });
+await once(publisher, "listeners"); // The caller is there: it would miss what is said before.
 
 /** Stands for your text-to-speech service: chunks of 16-bit audio with word timings, faster than real time. */
 async function* synthesize(words: string[]) {
