@@ -130,8 +130,8 @@ test("a bad link causes gaps for the page's listener, and is good again when its
   await expect.poll(async () => (await missing()) - before).toBeGreaterThan(200);
   await expect.poll(() => page.evaluate("document.getElementById('clean').state")).toBe("playing");
   await page.click("text=Feel a bad link");
+  await expect.poll(() => page.evaluate("document.getElementById('clean').paused")).toBe(true);
   await expect.poll(() => text(page, "#status")).toBe("Playing");
-  expect(await page.evaluate("document.getElementById('clean').paused")).toBe(true);
 });
 
 const script = (name: string) => `<script type="module" src="${demo.pageUrl}/${name}.js"></script>`;
