@@ -1,24 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { background, concatenate, race } from "../../base/index.js";
+import { background, type Clock, concatenate, race, toMilliseconds } from "../../base/index.js";
 import type { SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
 import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
 import { stripPrefix } from "../wire/path.js";
 import { hasHopIds, hasRanges, hasTimestamps, type Version } from "../wire/version.js";
 import type { Broadcast } from "./broadcast.js";
+import { FollowedNames, type NameChange } from "./followed-names.js";
 import type { Origin } from "./origin.js";
 
-/** The first change is announced at once, and what changes within this time after it in one piece. */
-const SPACING_MS = 100;
-
-/** A broadcast as the peer knows it. */
-interface Shown {
-  readonly broadcast: Broadcast;
-  readonly openings: number;
-}
+/** Between two writes, so that a flood of names costs each follower at most a hundred of them a second. */
+const WRITE_SPACING_MS = 10;
+/** Most that a follower which reads nothing has waiting at the transport. */
+const WRITE_BYTES = 16_384;
 
 /** Options for {@link announce}. */
 export interface AnnouncerOptions {
+  readonly clock: Clock;
   readonly origin: Origin;
   readonly version: Version;
   readonly send: SendStream;
@@ -37,83 +35,73 @@ export interface AnnouncerOptions {
 }
 
 /**
- * Answers one Announce Stream until the peer leaves it: the current broadcasts, then every change. Changes that come
- * faster than the peer reads, or than {@link SPACING_MS}, are merged, so that the number of paths bounds the backlog and
- * a name that comes and goes many times a second costs its followers little.
+ * Answers one Announce Stream until the peer leaves it: the current broadcasts, then every change, merged where the peer
+ * reads them too slowly or {@link FollowedNames} lets a name wait.
  */
 export async function announce(options: AnnouncerOptions): Promise<void> {
-  const { origin, version, send, prefix, hopId, left } = options;
-  const shown = new Map<string, Shown>();
-  const dirty = new Set<string>();
-  let wake: (() => void) | undefined;
+  const { clock, origin, send, prefix, left } = options;
+  let wake = (): void => {};
   let gone = false;
-  const stop = origin.listen((path) => {
-    if (stripPrefix(prefix, path) === undefined) return;
-    dirty.add(path);
-    wake?.();
-  });
   background(
     "relay.announcer",
     left.then(() => {
       gone = true;
-      wake?.();
     }),
   );
-
-  const visible = (broadcast: Broadcast | undefined): broadcast is Broadcast =>
-    broadcast !== undefined &&
-    (allows(options.get, broadcast.path) || options.publishes(broadcast.path)) &&
-    !options.hidden(broadcast);
-  const started = (broadcast: Broadcast): Uint8Array => {
-    const suffix = stripPrefix(prefix, broadcast.path)!;
-    const hops = hasHopIds(version) && !hasTimestamps(version) ? [...broadcast.hops, hopId] : broadcast.hops;
-    return encodeAnnounce({ suffix, active: true, hops }, version);
-  };
-
-  const show = (broadcast: Broadcast): void => {
-    shown.set(broadcast.path, { broadcast, openings: broadcast.openings });
-  };
-
+  const names = new FollowedNames({ clock, current: (path) => visible(options, origin.get(path)) });
+  const stop = origin.listen((path) => {
+    if (stripPrefix(prefix, path) === undefined) return;
+    names.changed(path);
+    wake();
+  });
   try {
-    for (const broadcast of origin.below(prefix)) if (visible(broadcast)) show(broadcast);
-    const initial = [...shown.values()].map(({ broadcast }) => broadcast);
-    const first: Uint8Array[] = [];
-    if (!hasRanges(version)) first.push(encodeAnnounceInit(initial.map(({ path }) => stripPrefix(prefix, path)!)));
-    else {
-      if (hasTimestamps(version)) first.push(encodeAnnounceOk(hopId, initial.length));
-      first.push(...initial.map(started));
-    }
-    if (first.length > 0) await send.write(concatenate(first));
-
+    for (const { path } of origin.below(prefix)) names.changed(path);
+    // A peer that has many more to learn takes the rest as changes.
+    const first = encodeFirst(options, names.take(WRITE_BYTES));
+    if (first.length > 0) await send.write(first);
     while (!gone) {
-      if (dirty.size === 0) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+      const changes = names.take(WRITE_BYTES);
+      if (changes.length > 0) {
+        await send.write(concatenate(changes.flatMap((change) => encodeChange(options, change))));
+        await race([left, sleep(WRITE_SPACING_MS)]);
         continue;
       }
-      const messages: Uint8Array[] = [];
-      for (const path of dirty) {
-        const before = shown.get(path);
-        const broadcast = origin.get(path);
-        const after = visible(broadcast) ? broadcast : undefined;
-        if (before?.broadcast === after && before?.openings === after?.openings) continue;
-        // A replacement is announced as an end and a start on every version, so that subscribers of the old one notice,
-        // like one that was displaced and is back.
-        if (before !== undefined)
-          messages.push(encodeAnnounce({ suffix: stripPrefix(prefix, path)!, active: false, hops: [] }, version));
-        if (after !== undefined) {
-          messages.push(started(after));
-          show(after);
-        } else shown.delete(path);
-      }
-      dirty.clear();
-      if (messages.length === 0) continue;
-      await send.write(concatenate(messages));
-      await race([left, sleep(SPACING_MS)]);
+      const { wait } = names;
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      await race([left, woken, ...(wait === undefined ? [] : [sleep(Math.ceil(toMilliseconds(wait)))])]);
     }
   } finally {
     stop();
     void send.finish();
   }
+}
+
+function visible(options: AnnouncerOptions, broadcast: Broadcast | undefined): Broadcast | undefined {
+  if (broadcast === undefined || options.hidden(broadcast)) return undefined;
+  return allows(options.get, broadcast.path) || options.publishes(broadcast.path) ? broadcast : undefined;
+}
+
+function encodeFirst(options: AnnouncerOptions, changes: readonly NameChange[]): Uint8Array {
+  const { version, hopId, prefix } = options;
+  if (!hasRanges(version)) return encodeAnnounceInit(changes.map(({ path }) => stripPrefix(prefix, path) ?? ""));
+  const starts = changes.flatMap((change) => encodeChange(options, change));
+  return concatenate(hasTimestamps(version) ? [encodeAnnounceOk(hopId, changes.length), ...starts] : starts);
+}
+
+// A replacement is announced as an end and a start on every version, so that subscribers of the old one notice, like
+// one that was displaced and is back.
+function encodeChange(
+  { version, hopId, prefix }: AnnouncerOptions,
+  { path, ended, started }: NameChange,
+): Uint8Array[] {
+  const suffix = stripPrefix(prefix, path) ?? "";
+  const messages: Uint8Array[] = [];
+  if (ended) messages.push(encodeAnnounce({ suffix, active: false, hops: [] }, version));
+  if (started !== undefined) {
+    const hops = hasHopIds(version) && !hasTimestamps(version) ? [...started.hops, hopId] : started.hops;
+    messages.push(encodeAnnounce({ suffix, active: true, hops }, version));
+  }
+  return messages;
 }

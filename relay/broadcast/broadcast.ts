@@ -73,7 +73,7 @@ export class Broadcast {
   #lastAggregate = Number.NEGATIVE_INFINITY;
   #aggregateTimer: NodeJS.Timeout | undefined;
   #closed = false;
-  #openings = 1;
+  #opening: object = {};
 
   constructor({ path, sourcePath, source, hops, environment }: BroadcastOptions) {
     this.path = path;
@@ -94,9 +94,9 @@ export class Broadcast {
     return this.#tracks;
   }
 
-  /** How often it was opened; its tracks are new each time. */
-  get openings(): number {
-    return this.#openings;
+  /** Stands for its present tracks: another one each time it is opened. */
+  get opening(): object {
+    return this.#opening;
   }
 
   /** Sessions that report on it. */
@@ -193,7 +193,7 @@ export class Broadcast {
   restore(): void {
     if (!this.#closed) return;
     this.#closed = false;
-    this.#openings++;
+    this.#opening = {};
   }
 
   // A track that the publisher answered counts towards the broadcast, any other towards the session that requested it,

@@ -78,6 +78,7 @@ export class Egress {
     this.#interests++;
     const left = reader.drain().catch(() => {});
     await announce({
+      clock: environment.clock,
       origin: offered,
       version: this.#peer.version,
       send,
