@@ -145,10 +145,21 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     const followers = await Promise.all(Array.from({ length: 10 }, open));
     for (const follower of followers) follow(follower).catch(() => {});
     const rivals = [await open(), await open()];
-    for (const rival of rivals) rival.flap(Array.from({ length: 50 }, (_, index) => `flap/${index}`));
+    for (const rival of rivals) rival.flap(() => Array.from({ length: 50 }, (_, index) => `flap/${index}`));
     await sleep(6000);
     for (const session of [...rivals, ...followers]) session.close();
     return rivals.reduce((sum, { announcedBytes }) => sum + announcedBytes, 0);
+  },
+  "vanishing-names": async ({ url, carrier }) => {
+    // Ever new names before followers that do not read.
+    const followers = await Promise.all(Array.from({ length: 8 }, () => Hostile.open(url, carrier)));
+    for (const follower of followers) for (let index = 0; index < 16; index++) await within(100, follower.interest());
+    const stranger = await Hostile.open(url, carrier);
+    let next = 0;
+    stranger.flap(() => Array.from({ length: 10 }, () => `vanish/${next++}`));
+    await sleep(6000);
+    for (const session of [stranger, ...followers]) session.close();
+    return stranger.announcedBytes;
   },
   interests: async ({ url, carrier }) => {
     const session = await Hostile.open(url, carrier);

@@ -85,26 +85,39 @@ export class Hostile {
   }
 
   /** Announces broadcasts and ends them again, over and over, until it is closed. */
-  flap(suffixes: readonly string[]): void {
-    this.publish(suffixes, () => {}, true);
+  flap(suffixes: () => readonly string[]): void {
+    this.#serve(
+      async (send) => {
+        for (;;) {
+          const names = suffixes();
+          for (const active of [true, false]) await this.#announce(send, names, active);
+        }
+      },
+      () => {},
+    );
   }
 
   /** Announces broadcasts and answers for their tracks; calls back with each subscription it gets. */
-  publish(suffixes: readonly string[], onSubscribe: (id: number) => void = () => {}, flaps = false): void {
+  publish(suffixes: readonly string[], onSubscribe: (id: number) => void = () => {}): void {
+    this.#serve((send) => this.#announce(send, suffixes, true), onSubscribe);
+  }
+
+  async #announce(send: SendStream, suffixes: readonly string[], active: boolean): Promise<void> {
+    for (const suffix of suffixes) {
+      const message = encodeAnnounce({ suffix, active, hops: [7n] }, 5);
+      await send.write(message);
+      this.announcedBytes += message.length;
+    }
+  }
+
+  #serve(announce: (send: SendStream) => Promise<void>, onSubscribe: (id: number) => void): void {
     const serve = async ({ send, receive }: BidirectionalStream): Promise<void> => {
       this.#held.push(send, receive);
       const reader = new StreamReader(receive, 65_536);
       const type = await reader.varint();
       if (type === StreamType.ANNOUNCE) {
         await send.write(encodeAnnounceOk(7n, 0));
-        for (let active = true; ; active = !active) {
-          for (const suffix of suffixes) {
-            const message = encodeAnnounce({ suffix, active, hops: [7n] }, 5);
-            await send.write(message);
-            this.announcedBytes += message.length;
-          }
-          if (!flaps) break;
-        }
+        await announce(send);
       } else if (type === StreamType.TRACK) {
         await send.write(encodeTrackInfo(MICRO));
         await send.finish();

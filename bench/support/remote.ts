@@ -35,11 +35,14 @@ interface Answer {
 
 /**
  * Starts a process that runs `file`, which calls {@link serve}. What is asked of it after it has ended rejects with a
- * `StateError` (`CLOSED`), and what fails there rejects with its stack.
+ * `StateError` (`CLOSED`), and what fails there rejects with its stack. `flags` are Node's.
  */
-export async function startRemote<T extends Calls<T>>(file: URL): Promise<RemoteProcess<T>> {
+export async function startRemote<T extends Calls<T>>(
+  file: URL,
+  flags: readonly string[] = [],
+): Promise<RemoteProcess<T>> {
   const child = fork(file, {
-    execArgv: file.pathname.endsWith(".ts") ? ["--import", "tsx"] : [],
+    execArgv: [...flags, ...(file.pathname.endsWith(".ts") ? ["--import", "tsx"] : [])],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     serialization: "advanced",
   });

@@ -6,7 +6,8 @@ import { serve } from "../../support/remote.js";
 
 /** What a relay holds at a moment. */
 export interface Holding {
-  readonly rssBytes: number;
+  /** What is alive after a collection, and all that is no JavaScript heap. */
+  readonly heldBytes: number;
   readonly handles: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly stats: RelayStats;
@@ -16,8 +17,8 @@ export interface Holding {
 export interface RelayCalls {
   /** Starts a relay, on a free port unless one is given, and returns its port. */
   open(port?: number): Promise<number>;
-  /** What it holds; with `collect` after its garbage is gone. */
-  holding(collect: boolean): Holding;
+  /** What it holds once its garbage is gone. */
+  holding(): Holding;
 }
 
 let relay: Relay | undefined;
@@ -28,11 +29,13 @@ serve<RelayCalls>({
     await relay.listen();
     return relay.address.port;
   },
-  holding(collect) {
+  holding() {
     if (relay === undefined) throw new Error("The relay has not been opened.");
-    if (collect) globalThis.gc?.();
+    if (globalThis.gc === undefined) throw new Error("The relay's process takes --expose-gc.");
+    globalThis.gc();
+    const { rss, heapTotal, heapUsed } = process.memoryUsage();
     return {
-      rssBytes: process.memoryUsage.rss(),
+      heldBytes: rss - heapTotal + heapUsed,
       handles: readdirSync("/proc/self/fd").length,
       faults: faultCounts(),
       stats: relay.stats(),
