@@ -113,7 +113,12 @@ const optionsSchema = z.strictObject({
   auth: z
     .strictObject({
       keys: z.string().min(1).optional(),
+      audience: z.array(z.string().min(1)).optional(),
       public: z.strictObject({ put: prefixes, get: prefixes }).optional(),
+    })
+    .refine(({ keys, audience }) => keys !== undefined || audience === undefined, {
+      path: ["audience"],
+      error: "it must come with keys",
     })
     .optional(),
   allowedHosts: z.array(hostSchema).optional(),

@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -5,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair } from "jose";
 import { afterEach, expect, test } from "vitest";
+import type { InputError } from "../../base/index.js";
 import { Auth } from "./auth.js";
 import { allows } from "./scope.js";
 import { generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "./token.js";
@@ -152,4 +154,98 @@ test("a key set behind a URL may change, and its keys stay valid while it is unr
   expect(() => parseKeys(JSON.stringify({ ...SECRET, k: "c2hvcnQ" }), "auth.keys")).toThrow(
     /auth.keys is not a JSON Web Key/,
   );
+});
+
+/** A token as another library may write it: any header and any claims, signed with a shared secret. */
+function foreign(claims: unknown, header: Record<string, unknown> = { alg: "HS256", kid: "one" }, secret = 7): string {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${encode(header)}.${encode(claims)}`;
+  const mac = createHmac("sha256", Buffer.alloc(32, secret)).update(signed).digest("base64url");
+  return `${signed}.${mac}`;
+}
+
+test("a token with odd claims is taken as its standard says, or refused with the reason", async () => {
+  const keys = await folder({ "key.jwk": SECRET });
+  const [plain, named] = [new Auth({ keys }), new Auth({ keys, audience: ["relay-1", "relays"] })];
+  const now = Math.floor(Date.now() / 1000);
+  const head = { alg: "HS256", kid: "one" };
+  const all = { put: "", get: "" };
+  const cases: [auth: Auth, token: string, outcome: RegExp | "admitted"][] = [
+    // What an issuer may add.
+    [plain, foreign({ ...all, iss: "me", sub: "you", jti: "1", other: { deep: [] } }), "admitted"],
+    [plain, foreign({ ...all, iat: now + 3600, nbf: now + 5, exp: now + 60 }), "admitted"],
+    [plain, foreign(all, { ...head, typ: "at+jwt", cty: "x", jku: "http://127.0.0.1:1/", x5c: [] }), "admitted"],
+    [plain, foreign({ ...all, exp: now + 0.5 + 60 }), "admitted"],
+    [plain, foreign({ ...all, exp: 1e15 }), "admitted"],
+    [plain, foreign({ put: ["", "/", "//a//b//"], get: [] }), "admitted"],
+    // Times.
+    [plain, foreign({ ...all, exp: now - 1 }), /has expired/],
+    [plain, foreign({ ...all, exp: -1 }), /has expired/],
+    [plain, foreign({ ...all, exp: 0 }), /has expired/],
+    [plain, foreign({ ...all, exp: String(now + 60) }), /exp cannot be read/],
+    [plain, foreign({ ...all, exp: null }), /exp cannot be read/],
+    [plain, foreign({ ...all, nbf: now + 3600 }), /not valid yet \(nbf\)/],
+    [plain, foreign({ ...all, nbf: "tomorrow" }), /nbf cannot be read/],
+    [plain, foreign({ ...all, iat: "today" }), /iat cannot be read/],
+    // Audiences.
+    [plain, foreign({ ...all, aud: "relay-1" }), /\(aud\), and the relay has none/],
+    [plain, foreign({ ...all, aud: [] }), /\(aud\), and the relay has none/],
+    [named, foreign({ ...all, aud: "relay-1" }), "admitted"],
+    [named, foreign({ ...all, aud: ["other", "relays"] }), "admitted"],
+    [named, await signToken(SECRET, { put: "", aud: "relays" }), "admitted"],
+    [named, foreign(all), /not for this relay's audience \(aud\)/],
+    [named, foreign({ ...all, aud: "Relay-1" }), /not for this relay's audience \(aud\)/],
+    [named, foreign({ ...all, aud: 7 }), /not for this relay's audience \(aud\)/],
+    // Grants.
+    [plain, foreign({}), /grants nothing/],
+    [plain, foreign({ put: [], get: [] }), /grants nothing/],
+    [plain, foreign({ put: null }), /put cannot be read/],
+    [plain, foreign({ put: [["a"]] }), /put cannot be read/],
+    [plain, foreign({ put: { a: 1 } }), /put cannot be read/],
+    [plain, foreign({ ...all, root: 5 }), /root cannot be read/],
+    [plain, foreign([all]), /not valid/],
+    [plain, foreign("all"), /not valid/],
+    // Algorithms, keys and headers.
+    [plain, foreign(all, { alg: "none", kid: "one" }), /algorithm is not that of its key/],
+    [plain, foreign(all, { alg: "HS512", kid: "one" }), /algorithm is not that of its key/],
+    [plain, foreign(all, { alg: "RS256", kid: "one" }), /algorithm is not that of its key/],
+    [plain, foreign(all, { kid: "one" }), /not valid/],
+    [plain, foreign(all, { alg: "HS256" }), "admitted"],
+    [plain, foreign(all, { ...head, kid: "two" }), /key is not known/],
+    [plain, foreign(all, { ...head, kid: 1 }), /key is not known/],
+    [plain, foreign(all, { ...head, kid: "../key" }), /key is not known/],
+    [plain, foreign(all, { ...head, crit: ["exp"], exp: 1 }), /not valid/],
+    [plain, foreign(all, { ...head, b64: false, crit: ["b64"] }), /not valid/],
+    [plain, foreign(all, head, 8), /was not signed with the relay's key/],
+    [plain, `${foreign(all)}x`, /not signed|not valid/],
+    [plain, foreign(all).replace(/\.[^.]*$/, "."), /was not signed with the relay's key/],
+    [plain, foreign({ ...all, more: "x".repeat(9000) }), /too long/],
+  ];
+  const outcomes = await Promise.all(
+    cases.map(([auth, token]) =>
+      auth.authorize(at("/", token)).then(
+        () => "admitted",
+        ({ code, message }: InputError) => `${code}: ${message}`,
+      ),
+    ),
+  );
+  const claims = (token: string) =>
+    token
+      .split(".")
+      .slice(0, 2)
+      .map((part) => Buffer.from(part, "base64url").toString());
+  for (const [index, [, token, outcome]] of cases.entries())
+    expect(outcomes[index], claims(token).join(" ")).toMatch(
+      outcome === "admitted" ? /^admitted$/ : new RegExp(`^UNAUTHORIZED: .*${outcome.source}`),
+    );
+});
+
+test("a token's names match byte for byte, in any script, and whole parts alone", async () => {
+  const auth = new Auth({ keys: await folder({ "key.jwk": SECRET }) });
+  const decomposed = "cafe\u0301";
+  const { get } = await auth.authorize(at("/", foreign({ root: "räume//", get: ["/café/", "客服", "..", "a/../b"] })));
+  const watched = ["räume/café/x", "räume/客服.hang", `räume/${decomposed}`, "räume/caf", "räume", "räume/../x", "b"];
+  expect(watched.map((path) => allows(get, path))).toEqual([true, true, false, false, false, true, false]);
+  // A path of a URL is decoded before it is compared.
+  expect(await auth.authorize(at("/r%C3%A4ume", foreign({ get: "räume" })))).toMatchObject({ root: "räume" });
 });

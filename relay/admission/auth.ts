@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeProtectedHeader, jwtVerify } from "jose";
+import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
+import type { z } from "zod";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, normalizePath } from "../../base/index.js";
 import { assertTrustedFolder, readTrusted } from "../../transport/index.js";
@@ -22,11 +23,15 @@ const REFRESH_MS = 60_000;
 const RETRY_MS = 5_000;
 const FETCH_MS = 5_000;
 const MAX_TOKEN_BYTES = 8192;
+/** By how much the clock of a token's issuer may be ahead of ours. */
+const SKEW_SECONDS = 30;
 
 /** Accepted tokens, and permissions without one. */
 export interface AuthOptions {
   /** A file with a JSON Web Key or key set, a folder of such files, or an `http(s)://` URL of a key set. */
   readonly keys?: string;
+  /** Names of this relay: each token must name one of them as its `aud`. Without any, a token with an `aud` is refused. */
+  readonly audience?: readonly string[];
   /** Prefixes that clients may publish to and watch without a token; `/` is everything. */
   readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
 }
@@ -34,13 +39,15 @@ export interface AuthOptions {
 /** Derives a session's permissions from its URL: path, and token in `?jwt=`. */
 export class Auth {
   readonly #source: string | undefined;
+  readonly #audience: readonly string[];
   readonly #public: Grants;
   #keys: readonly TokenKey[] = [];
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
 
-  constructor({ keys, public: open = {} }: AuthOptions) {
+  constructor({ keys, audience = [], public: open = {} }: AuthOptions) {
     this.#source = keys;
+    this.#audience = audience;
     this.#public = { put: (open.put ?? []).flatMap(prefixesOf), get: (open.get ?? []).flatMap(prefixesOf) };
   }
 
@@ -83,15 +90,33 @@ export class Auth {
       key = this.#find(kid);
     }
     if (key === undefined) throw unauthorized("The token's key is not known.");
+    const claims = await this.#claims(token, key);
+    const grants = grantsOf(claims);
+    if (key.scope && !covers(grantsOf(key.scope), grants))
+      throw unauthorized("The token grants more than its key may.");
+    return { grants, exp: claims.exp };
+  }
+
+  async #claims(token: string, key: TokenKey): Promise<z.infer<typeof claimsSchema>> {
+    let payload: JWTPayload;
     try {
-      const { payload } = await jwtVerify(token, await importKey(key, "verify"), { algorithms: [key.alg] });
-      const claims = claimsSchema.parse(payload);
-      const grants = grantsOf(claims);
-      if (key.scope && !covers(grantsOf(key.scope), grants)) throw new Error("more than the key may grant");
-      return { grants, exp: claims.exp };
+      ({ payload } = await jwtVerify(token, await importKey(key, "verify"), {
+        algorithms: [key.alg],
+        clockTolerance: SKEW_SECONDS,
+        ...(this.#audience.length > 0 && { audience: [...this.#audience] }),
+      }));
     } catch (cause) {
-      throw unauthorized("The token is not valid, or no longer.", cause);
+      throw unauthorized(whyInvalid(cause), cause);
     }
+    // RFC 7519, section 4.1.3: a token for another audience must be refused.
+    if (payload.aud !== undefined && this.#audience.length === 0)
+      throw unauthorized("The token is for a certain audience (aud), and the relay has none of its own.");
+    const claims = claimsSchema.safeParse(payload);
+    if (!claims.success) throw unauthorized(`The token's ${String(claims.error.issues[0]?.path[0])} cannot be read.`);
+    // The issuer's clock may be ahead, but a token ends when it says.
+    if ((claims.data.exp ?? Number.POSITIVE_INFINITY) * 1000 <= Date.now())
+      throw unauthorized("The token has expired.");
+    return claims.data;
   }
 
   #find(kid: string | undefined): TokenKey | undefined {
@@ -162,6 +187,20 @@ async function read(source: string): Promise<TokenKey[]> {
     if (cause instanceof InputError) throw cause;
     throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read: ${whyUnusable(cause)}.`, { cause });
   }
+}
+
+/** What is wrong with a token, as far as a stranger may learn it. */
+function whyInvalid(error: unknown): string {
+  if (error instanceof errors.JWTExpired) return "The token has expired.";
+  if (error instanceof errors.JOSEAlgNotAllowed) return "The token's algorithm is not that of its key.";
+  if (error instanceof errors.JWSSignatureVerificationFailed) return "The token was not signed with the relay's key.";
+  // These are checked once its signature is known to be right.
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.claim === "aud") return "The token is not for this relay's audience (aud).";
+    if (error.claim === "nbf" && error.reason === "check_failed") return "The token is not valid yet (nbf).";
+    return `The token's ${error.claim} cannot be read.`;
+  }
+  return "The token is not valid.";
 }
 
 /** The reason behind "fetch failed". */

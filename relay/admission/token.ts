@@ -8,6 +8,7 @@ const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
 
 /**
  * Claims in the format of `@moq/token`: `put` and `get` are prefixes below `root`, `exp` and `iat` seconds since 1970.
+ * `aud` are the relays it is for, by the names of their option `audience`.
  */
 export const claimsSchema = z.object({
   root: z.string().default(""),
@@ -15,6 +16,7 @@ export const claimsSchema = z.object({
   get: prefixes,
   exp: z.number().optional(),
   iat: z.number().optional(),
+  aud: z.union([z.string(), z.array(z.string())]).optional(),
 });
 
 /** See {@link claimsSchema}. */
@@ -130,11 +132,15 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
     throw new InputError("INVALID_CLAIMS", "claims: the key's scope does not cover these grants.");
   if (key.kty !== "oct" && key.d === undefined)
     throw new InputError("INVALID_KEY", "The key is public: it verifies tokens but cannot sign any.");
-  const { exp, iat, ...paths } = parsed;
-  const times = { ...(exp === undefined ? {} : { exp }), ...(iat === undefined ? {} : { iat }) };
   const signing = await importKey(key, "sign").catch((cause: unknown) => {
     throw new InputError("INVALID_KEY", "The key is damaged: it cannot sign.", { cause });
   });
+  const { exp, iat, aud, ...paths } = parsed;
+  const given = {
+    ...(exp !== undefined && { exp }),
+    ...(iat !== undefined && { iat }),
+    ...(aud !== undefined && { aud }),
+  };
   const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
-  return new SignJWT({ ...paths, ...times }).setProtectedHeader(header).sign(signing);
+  return new SignJWT({ ...paths, ...given }).setProtectedHeader(header).sign(signing);
 }

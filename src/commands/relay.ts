@@ -39,6 +39,11 @@ const settings = {
     value: "<file|folder|url>",
     help: "keys of accepted tokens: a JSON Web Key, a key set, a folder of them or the URL of a set",
   },
+  authAudience: {
+    schema: list.optional(),
+    value: "<name,...>",
+    help: "names of this relay, one of which each token must have as its aud; default: tokens with an aud are refused",
+  },
   publicPut: {
     schema: list.optional(),
     value: "<path,...>",
@@ -116,6 +121,7 @@ export const relay = command({
   options: {
     allowedHosts: "allowHost",
     allowedOrigins: "allowOrigin",
+    "auth.audience": "authAudience",
     "auth.keys": "authKeys",
     "auth.public.get": "publicGet",
     "auth.public.put": "publicPut",
@@ -123,6 +129,8 @@ export const relay = command({
   async run(config, { signal, logger, print, notice }) {
     if (config.ca !== undefined && config.upstream === undefined)
       throw new InputError("INVALID_OPTION", "--ca is for --upstream, which is missing.");
+    if (config.authAudience !== undefined && config.authKeys === undefined)
+      throw new InputError("INVALID_OPTION", "--auth-audience is for the tokens of --auth-keys, which is missing.");
     collectLessOften();
     const identity = await certificates(config.cert, config.key, config.host);
     const relay = new Relay({
@@ -183,11 +191,17 @@ function servingElements(): RequestListener {
   };
 }
 
-function authOf({ authKeys, publicPut, publicGet }: Resolved<typeof settings>): Pick<RelayOptions, "auth"> {
-  if (authKeys === undefined && publicPut === undefined && publicGet === undefined) return {};
+function authOf({
+  authKeys,
+  authAudience,
+  publicPut,
+  publicGet,
+}: Resolved<typeof settings>): Pick<RelayOptions, "auth"> {
+  if ([authKeys, authAudience, publicPut, publicGet].every((each) => each === undefined)) return {};
   return {
     auth: {
       ...(authKeys !== undefined && { keys: authKeys }),
+      ...(authAudience && { audience: authAudience }),
       public: { ...(publicPut && { put: publicPut }), ...(publicGet && { get: publicGet }) },
     },
   };

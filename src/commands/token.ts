@@ -35,6 +35,11 @@ const settings = {
     help: "sign: prefixes to publish under; / for all below the root",
   },
   get: { schema: list.optional(), value: "<path,...>", help: "sign: prefixes to watch; / for all below the root" },
+  audience: {
+    schema: list.optional(),
+    value: "<name,...>",
+    help: "sign: relays it is for, by their --auth-audience",
+  },
   expires: {
     schema: number({ min: 1, integer: true }).optional(),
     value: "<seconds>",
@@ -83,7 +88,7 @@ async function write(path: string, key: TokenKey | undefined, mode: number): Pro
   }
 }
 
-async function sign({ key: path, root, put, get, expires }: Resolved<typeof settings>): Promise<string> {
+async function sign({ key: path, root, put, get, audience, expires }: Resolved<typeof settings>): Promise<string> {
   const text = await readTrusted(path).catch((cause: unknown) => {
     if (cause instanceof InputError) throw cause;
     throw new InputError("INVALID_KEY", `The key ${path} cannot be read: ${whyUnusable(cause)}.`, { cause });
@@ -97,6 +102,7 @@ async function sign({ key: path, root, put, get, expires }: Resolved<typeof sett
     ...(put && { put }),
     ...(get && { get }),
     iat,
+    ...(audience && { aud: audience }),
     ...(expires !== undefined && { exp: iat + expires }),
   });
 }
