@@ -117,13 +117,13 @@ describe("the wait for a missing group", () => {
     group(2, 40);
     expect(wake()).toBe(150);
     expect(read()).toEqual([]);
-    expect(consumer.peek()).toEqual({ timestamp: ms(40), afterGap: true });
+    expect(consumer.peek()).toEqual({ sequence: 2, timestamp: ms(40), afterGap: true });
     at(149.999);
     expect(read()).toEqual([]);
     at(150);
     expect(wake()).toBe(undefined);
     expect(readAll(consumer, 1)).toEqual([40]);
-    expect(consumer.peek()).toEqual({ timestamp: ms(60), afterGap: false });
+    expect(consumer.peek()).toEqual({ sequence: 3, timestamp: ms(60), afterGap: false });
     expect(read()).toEqual([60]);
     expect(consumer.counters.skipped).toBe(1);
     group(5, 100);

@@ -248,10 +248,11 @@ export class RewindConsumer {
    * The next frame, even while {@link read} withholds it; `afterGap`: a missing or unfinished group could still bring
    * an earlier one.
    */
-  peek(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {
+  peek(): { readonly sequence: number; readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {
     const index = this.#groups.findIndex((group) => this.#hasGood(group));
-    const frame = this.#groups[index]?.frames[0];
-    return frame && { timestamp: frame.timestamp, afterGap: this.#isGapBefore(index) };
+    const group = this.#groups[index];
+    const frame = group?.frames[0];
+    return frame && { sequence: group!.sequence, timestamp: frame.timestamp, afterGap: this.#isGapBefore(index) };
   }
 
   /** The clock reading at which {@link read} will return a frame that it withholds now, if any. */

@@ -130,8 +130,24 @@ test("a bad link causes gaps for the page's listener, and is good again when its
   await expect.poll(async () => (await missing()) - before).toBeGreaterThan(200);
   await expect.poll(() => page.evaluate("document.getElementById('clean').state")).toBe("playing");
   await page.click("text=Feel a bad link");
+  await expect.poll(() => page.evaluate("document.getElementById('clean').paused")).toBe(true);
   await expect.poll(() => text(page, "#status")).toBe("Playing");
-  expect(await page.evaluate("document.getElementById('clean').paused")).toBe(true);
+});
+
+test("a bad link on which QUIC connects slowly plays over QUIC, and prints nothing on the page's console", async () => {
+  await using stage = new Stage();
+  const page = await openPage(stage);
+  const said: string[] = [];
+  page.on("console", (message) => said.push(message.text()));
+  await page.click("text=Listen");
+  await expect.poll(() => text(page, "#status")).toBe("Playing");
+  // Two round trips of a handshake take longer than the head start over WebSocket.
+  await demo.control({ op: "link", delayMs: 300, jitterMs: 0, loss: 0, rateKbps: 0 });
+  await page.click("text=Feel a bad link");
+  const now = "(({ url, stats, state }) => [url, stats.backend, state])(document.getElementById('watch'))";
+  const { port } = demo.pageStats().link!;
+  await expect.poll(() => page.evaluate(now)).toEqual([`http://127.0.0.1:${port}/`, "webtransport", "playing"]);
+  expect(said).toEqual([]);
 });
 
 const script = (name: string) => `<script type="module" src="${demo.pageUrl}/${name}.js"></script>`;

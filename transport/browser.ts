@@ -127,13 +127,20 @@ async function openQmux(url: URL, { protocols, limit }: DialOptions): Promise<Di
   // QMux measures idleness by the system's clock, which may jump; `liveness` detects a dead path.
   const qmux = new QmuxSession(url, { protocols: [...protocols], versions, config: { maxIdleTimeout: 0n } });
   let isReady = false;
+  let isOver = false;
+  const end = (): void => {
+    isOver = true;
+  };
+  qmux.closed.then(end, end);
   limit.addEventListener("abort", () => isReady || qmux.close());
   await qmux.ready;
   isReady = true;
   // Datagram support shows only once the peer's parameters are in, and no event reports that.
-  for (let waited = 0; qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
+  for (let waited = 0; !isOver && qmux.datagrams.maxDatagramSize === 0 && waited < PARAMETERS_MS; waited += 5) {
     await sleep(5);
   }
+  // WebTransport may still be about to connect.
+  if (isOver) throw new Error(`The WebSocket of ${url.host} closed at once.`);
   return qmux;
 }
 

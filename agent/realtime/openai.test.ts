@@ -1,3 +1,4 @@
+import { RealtimeAgent, RealtimeSession } from "@openai/agents-realtime";
 import { expect, test } from "vitest";
 import { openAudio, type Speech } from "../../publisher/index.js";
 import { RealtimeServer } from "../../tests/support/realtime-server.js";
@@ -82,6 +83,43 @@ test("the model hears its caller in the format of the last update sent, before t
   await speak(320);
   transport.updateSessionConfig({ audio: { input: { format: { type: "audio/pcm", rate: 24_000 } } } });
   await speak(1920);
+  await caller.close();
+  close();
+});
+
+test("the model hears silence while its session is muted, in the session's format, and the caller after that", async () => {
+  const microphone = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio: microphone });
+  const { server, transport, close } = await connect(caller);
+  const session = new RealtimeSession(new RealtimeAgent({ name: "test" }), { transport, tracingDisabled: true });
+  await session.connect({ apiKey: "none" });
+  const hear = async () => {
+    const [before, commits] = ["append", "commit"].map((end) => server.all(`input_audio_buffer.${end}`).length);
+    const { heardMs } = caller.stats();
+    microphone.push!.write(new Float32Array(24_000).fill(0.5));
+    await until("the caller was heard", () => caller.stats().heardMs === heardMs + 500);
+    // What an application sends by itself, too.
+    session.sendAudio(new Uint8Array(100).fill(0x55).buffer, { commit: true });
+    await until("all of it arrived", () => server.all("input_audio_buffer.commit").length > commits!);
+    const appended = server.all("input_audio_buffer.append").slice(before);
+    return Buffer.concat(appended.map(({ audio }) => Buffer.from(String(audio), "base64")));
+  };
+  for (const [format, silence] of [
+    ["pcm16", 0],
+    ["g711_ulaw", 0xff],
+    ["g711_alaw", 0xd5],
+  ] as const) {
+    transport.updateSessionConfig({ audio: { input: { format } } });
+    session.mute(true);
+    expect(session.muted).toBe(true);
+    const muted = await hear();
+    expect([muted.length > 3500, new Set(muted)], format).toEqual([true, new Set([silence])]);
+    session.mute(false);
+    expect(session.muted).toBe(false);
+    const heard = await hear();
+    expect(heard.filter((byte) => byte !== silence).length, format).toBeGreaterThan(heard.length / 2);
+    expect(heard.subarray(-100)).toEqual(Buffer.alloc(100, 0x55));
+  }
   await caller.close();
   close();
 });

@@ -8,8 +8,11 @@
  * @module
  */
 import {
+  type OpenAIRealtimeBase,
   OpenAIRealtimeWebSocket,
   type OpenAIRealtimeWebSocketOptions,
+  type RealtimeClientMessage,
+  type RealtimeTransportLayerConnectOptions,
   type TransportLayerAudio,
 } from "@openai/agents-realtime";
 import { z } from "zod";
@@ -17,9 +20,25 @@ import { background, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
-import { realtimeFormat } from "./audio-format.js";
+import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+
+type OwnNames = "mute" | "muted" | "sendEvent" | "interrupt" | "_interrupt";
+/** The stock transport as its base declares it: its own types say that `mute` never returns and `muted` is null. */
+interface StockTransport
+  extends OpenAIRealtimeBase,
+    Omit<OpenAIRealtimeWebSocket, OwnNames | keyof OpenAIRealtimeBase> {
+  get status(): OpenAIRealtimeWebSocket["status"];
+  connect(options: RealtimeTransportLayerConnectOptions): Promise<void>;
+  close(): void;
+  get muted(): boolean | null;
+  mute(muted: boolean): void;
+  sendEvent(event: RealtimeClientMessage): void;
+  interrupt(cancelOngoingResponse?: boolean): void;
+  _interrupt(elapsedMs: number, cancelOngoingResponse?: boolean): void;
+}
+const StockTransport: new (options?: OpenAIRealtimeWebSocketOptions) => StockTransport = OpenAIRealtimeWebSocket;
 
 const partsSchema = z.strictObject({ publisher: partSchemas.publisher, caller: partSchemas.caller.optional() });
 
@@ -35,11 +54,13 @@ export interface RealtimeTransportOptions extends OpenAIRealtimeWebSocketOptions
  * Talks to the model like the stock WebSocket transport. Its voice is a broadcast: an interrupt takes back what the
  * listeners have not heard, and truncates each item at the milliseconds they did hear.
  */
-export class RealtimeTransport extends OpenAIRealtimeWebSocket {
+export class RealtimeTransport extends StockTransport {
   readonly #playback: RealtimePlayback;
   readonly #caller: Caller | undefined;
   /** The caller's audio of the current connection. */
   #ear: CallerAudio | undefined;
+  #inputFormat: RealtimeFormat = realtimeFormat(undefined);
+  #isMuted = false;
   #place: PartPlace | undefined;
   #response: string | undefined;
 
@@ -68,6 +89,21 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     this.on("connection_change", () => this.#stopEar());
   }
 
+  /** Whether the model hears silence in place of the audio sent. */
+  override get muted(): boolean {
+    return this.#isMuted;
+  }
+
+  override mute(muted: boolean): void {
+    this.#isMuted = muted;
+  }
+
+  /** A muted session sends silence, as a muted track does: the service still detects the end of what was said before. */
+  override sendAudio(audio: ArrayBuffer, options: { commit?: boolean } = {}): void {
+    const { silence } = this.#inputFormat;
+    super.sendAudio(this.#isMuted ? new Uint8Array(audio.byteLength).fill(silence).buffer : audio, options);
+  }
+
   override sendEvent(event: Parameters<OpenAIRealtimeWebSocket["sendEvent"]>[0]): void {
     super.sendEvent(event);
     if (event.type === "session.update") this.#hear(event.session);
@@ -87,10 +123,10 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
     this.interrupt(cancelOngoingResponse);
   }
 
-  protected override _onAudio(event: TransportLayerAudio): void {
+  protected _onAudio(event: TransportLayerAudio): void {
     const place = this.#place;
     if (place === undefined || !this.#playback.audio(place, new Uint8Array(event.data))) return;
-    super._onAudio(event);
+    this.emit("audio", event);
   }
 
   protected override _onClose(): void {
@@ -118,10 +154,12 @@ export class RealtimeTransport extends OpenAIRealtimeWebSocket {
    */
   #hear(session: unknown): void {
     const format = formatOf(session, "input");
-    if (format == null || this.#caller === undefined) return;
+    if (format == null) return;
+    this.#inputFormat = realtimeFormat(format);
+    if (this.#caller === undefined) return;
     const isFirst = this.#ear === undefined;
     this.#ear ??= new CallerAudio(this.#caller, { frameMs: 40 });
-    this.#ear.setFormat(realtimeFormat(format));
+    this.#ear.setFormat(this.#inputFormat);
     if (isFirst) background("agent.openai", this.#send(this.#ear));
   }
 

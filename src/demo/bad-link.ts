@@ -2,6 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { WebSocketServer } from "ws";
 import { guard } from "../../base/index.js";
 import { LinkModel, type LinkSettings } from "./link-model.js";
 
@@ -67,6 +68,8 @@ export class BadLink {
   readonly #relayPort: number;
   readonly #front: Socket;
   readonly #http = createServer((request, response) => void this.#answer(request, response));
+  /** Closes each: a browser whose QUIC is slow tries one, too, and prints a refusal on the page's console. */
+  readonly #webSockets = new WebSocketServer({ server: this.#http });
   readonly #up = new Direction();
   readonly #down = new Direction();
   readonly #peers = new Map<string, Peer>();
@@ -75,6 +78,7 @@ export class BadLink {
   private constructor(relayPort: number) {
     this.#relayPort = relayPort;
     this.#front = newSocket();
+    this.#webSockets.on("connection", (socket) => socket.close());
     this.#front.on("message", (packet, from) => this.#receive(packet, from));
     this.#sweep = setInterval(
       guard("demo.link.sweep", () => this.#forget()),
@@ -119,6 +123,7 @@ export class BadLink {
     for (const { socket } of this.#peers.values()) socket.close();
     this.#peers.clear();
     this.#front.close();
+    for (const socket of this.#webSockets.clients) socket.terminate();
     this.#http.closeAllConnections();
     this.#http.close();
     await once(this.#http, "close");

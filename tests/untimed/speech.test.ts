@@ -38,7 +38,8 @@ async function result(stage: VirtualStage, done: Promise<SpeechResult>): Promise
   void done.then((one) => {
     found = one;
   });
-  for (let i = 0; i < 400 && found === undefined; i++) await settled(stage, 50);
+  // A file takes its own time, which is not the stage's.
+  for (let i = 0; i < 4000 && found === undefined; i++) await settled(stage, 50);
   if (found === undefined) throw new Error("The speech did not end.");
   return found;
 }

@@ -25,8 +25,10 @@ class Script implements DeliverySource {
   afterGap = (_timestamp: Microseconds) => false;
 
   peek() {
-    const timestamp = this.queue[0]?.frame.timestamp;
-    return timestamp === undefined ? undefined : { timestamp, afterGap: this.afterGap(timestamp) };
+    const next = this.queue[0];
+    if (next === undefined) return undefined;
+    const { sequence, frame } = next;
+    return { sequence, timestamp: frame.timestamp, afterGap: this.afterGap(frame.timestamp) };
   }
 
   read() {
@@ -142,6 +144,21 @@ test("a packet that comes over a second too late is not decoded, and counted", (
   pipeline.pump();
   expect(pipeline.counters).toMatchObject({ decoded: 101, late: 3 });
   expect(output.counters.lateMs).toBe(0);
+});
+
+test.each([
+  ["begins at once in mid-speech", 5, 40],
+  ["waits for one jitter delay at the first group of a timeline", 0, 0],
+])("a listener that joins while audio is sent ahead %s", (_, first, playedMs) => {
+  const { consumer, output, decoder, pipeline, play } = audio({ jitterMs: 80 });
+  output.setPublisher({ marksPauses: true, aheadMs: 2000 });
+  consumer.add(0, first * 20, 20, { first });
+  pipeline.pump();
+  for (let group = 0; group < 20; group++) output.landed(fromMilliseconds((first + group) * 20));
+  pipeline.pump();
+  decoder.finish();
+  play(40);
+  expect(Math.round(output.counters.playedMs / 20) * 20).toBe(playedMs);
 });
 
 test("decoder outputs in flight during a rewind are never heard", () => {

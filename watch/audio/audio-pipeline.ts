@@ -1,5 +1,5 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
-import type { Delivery } from "../../container/index.js";
+import { type Delivery, epochOf, epochStart } from "../../container/index.js";
 import { Generations } from "./generations.js";
 import type { Playout, PlayoutRewind } from "./playout.js";
 import { framesAt, timestampAt } from "./samples.js";
@@ -10,7 +10,7 @@ export interface DeliverySource {
   readonly discontinuity: number;
   readonly from: Microseconds | undefined;
   /** The next frame, also while {@link read} withholds it, and whether an earlier one may still come. */
-  peek?(): { readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined;
+  peek?(): { readonly sequence: number; readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined;
   /** Whether more may still come of the group that was read last. */
   readonly unfinished?: boolean;
   /** Whether playback should wait, because more may follow about a rewind. */
@@ -220,7 +220,7 @@ export class AudioPipeline {
   #mayWait(): boolean {
     const next = this.#consumer.peek?.();
     if (next === undefined) return false;
-    if (this.#before === undefined) return this.#mayPrecede(next.timestamp);
+    if (this.#before === undefined) return this.#mayPrecede(next);
     if (!next.afterGap) return false;
     if (this.#output.patient === true || next.timestamp > (this.#output.due ?? next.timestamp) + LAST_CALL) return true;
     // The rest of an open group is on its way, and would be lost behind the next group.
@@ -232,8 +232,8 @@ export class AudioPipeline {
    * Whether a packet may come that precedes the earliest frame so far: until shortly before the first frame received is
    * due, since an earlier one arriving after it shows that the path reorders.
    */
-  #mayPrecede(timestamp: Microseconds): boolean {
-    if (this.#output.due === undefined) this.#output.arrive(timestamp);
+  #mayPrecede({ sequence, timestamp }: { readonly sequence: number; readonly timestamp: Microseconds }): boolean {
+    if (this.#output.due === undefined) this.#output.arrive(timestamp, sequence === epochStart(epochOf(sequence)));
     this.#opening ??= timestamp;
     return this.#opening > (this.#output.due ?? timestamp) + LAST_CALL;
   }

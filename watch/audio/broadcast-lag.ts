@@ -24,15 +24,24 @@ const STALL_REWIND = { least: framesIn(2000), within: framesIn(500), behind: fra
 const AHEAD = { times: 3, span: framesIn(100) };
 /** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
 const IDLE_FRAMES = framesIn(250);
+/**
+ * A listener that heard less than the longest packet joined in a pause: its playhead was set by the end of an utterance
+ * that others had heard.
+ */
+const JOIN_FRAMES = framesIn(130);
 
 /** Recognises that a playhead is not where the broadcast is; all numbers are frames at 48 kHz. */
 export class BroadcastLag {
   readonly #ahead = new Streak(AHEAD);
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
+  #isSentAhead = false;
+  /** Whether the playhead was set once, by audio that others may have heard. */
+  #isNew = false;
   /** When the last stall ended that is long enough for a rewind in it. */
   #stallEnd = Number.NEGATIVE_INFINITY;
 
   setPublisher({ aheadMs }: PublisherTraits): void {
+    this.#isSentAhead = aheadMs !== undefined;
     this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
   }
 
@@ -58,13 +67,32 @@ export class BroadcastLag {
     return false;
   }
 
-  /** Whether an utterance may begin only this much later although its first frame is there. */
-  isBehind(early: number): boolean {
-    return early > IDLE_FRAMES;
+  /**
+   * Whether a playhead that is to wait for `delay` is behind others, with audio there this far beyond its first frame. A
+   * relay's first group for a listener that joins in mid-speech is the one that others hear now, and what they have ahead
+   * follows at once.
+   */
+  isJoining(ahead: number, delay: number): boolean {
+    return this.#isNew && ahead >= 2 * delay;
   }
 
-  /** The playhead was set. */
-  clear(): void {
+  /**
+   * Whether an utterance may begin only this much later although its first frame is there. `heard`: how much was played
+   * since the playhead was set.
+   */
+  isBehind(early: number, heard: number): boolean {
+    return early > (this.#isNew && heard < JOIN_FRAMES ? 0 : IDLE_FRAMES);
+  }
+
+  /** The playhead was set by a frame, for the first time or again. `begins`: the frame begins a timeline. */
+  anchored({ again, begins }: { readonly again: boolean; readonly begins: boolean }): void {
     this.#ahead.break();
+    this.#isNew = this.#isSentAhead && !again && !begins;
+  }
+
+  /** The playhead jumped. */
+  jumped(): void {
+    this.#ahead.break();
+    this.#isNew = false;
   }
 }

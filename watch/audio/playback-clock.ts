@@ -168,7 +168,7 @@ export class PlaybackClock {
   arrive(timestamp: Microseconds, afterPause = false): Microseconds {
     const frame = framesAt(timestamp);
     if (afterPause) this.#pauseEnds.add(frame, this.position);
-    if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame);
+    if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame, afterPause);
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
       this.#late.break();
@@ -307,15 +307,15 @@ export class PlaybackClock {
     return (this.#free ?? 0) - this.#held;
   }
 
-  #anchorAt(frame: number): void {
+  #anchorAt(frame: number, begins = false): void {
     if (this.#free !== undefined) this.#recoveries++;
+    this.#lag.anchored({ again: this.#anchors > 0, begins });
     this.#anchors++;
     this.#arrivals.clear();
     this.#held = 0;
     this.#starvation.forget();
     this.#heard = undefined;
     this.#late.break();
-    this.#lag.clear();
     this.#anchor = frame;
     this.#anchorTarget = this.#jitter.frames;
     this.#free = frame - this.#jitter.frames;
@@ -354,7 +354,8 @@ export class PlaybackClock {
   /** Whether the first frame of an utterance is there so early that the playhead must be behind others. */
   #isBehind(frame: number): boolean {
     const early = frame - this.#jitter.frames - this.#position;
-    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early);
+    const heard = (this.#heard ?? this.#anchor) - this.#anchor;
+    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early, heard);
   }
 
   /**
@@ -372,11 +373,14 @@ export class PlaybackClock {
     return this.#free - before;
   }
 
-  /** Follows a broadcast whose groups land further ahead than its publisher sends: the playhead is that far behind. */
+  /** Leaves a playhead that is behind others: at a join, and where groups land further ahead than their publisher sends. */
   #keepUp(frame: number): void {
-    const delay = this.#live ? this.#jitter.frames : undefined;
-    if (this.#free !== undefined && this.#lag.landed(frame - this.#position, this.#elapsed, delay))
-      this.#jumpTo(frame - this.#jitter.frames, this.#jitter.frames);
+    if (this.#free === undefined) return;
+    const { frames } = this.#jitter;
+    const isWaiting = !this.started && !this.#live;
+    if (isWaiting && this.#lag.isJoining(frame - this.#anchor, frames)) this.skip(this.#anchor - this.#position);
+    if (this.#lag.landed(frame - this.#position, this.#elapsed, this.#live ? frames : undefined))
+      this.#jumpTo(frame - frames, frames);
   }
 
   #jumpTo(position: number, target: number): void {
@@ -385,7 +389,7 @@ export class PlaybackClock {
     this.#held = 0;
     this.#anchorTarget = target;
     this.#heard = position;
-    this.#lag.clear();
+    this.#lag.jumped();
     this.#starvation.forget();
     this.#arrivals.clear();
     this.#jitter.clear();

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, toMilliseconds } from "../../base/index.js";
 import { PlaybackClock } from "./playback-clock.js";
 import { Playout } from "./playout.js";
@@ -454,6 +454,66 @@ test("a rewind forgets the pauses that it takes back", () => {
     [0, 80],
     [3000, 3080],
   ]);
+});
+
+describe("a listener that joins", () => {
+  /** What others hear at 0 ms and all that they have ahead, as a relay sends it to a listener that is new. */
+  const join = (bench: Bench, atMs: number, fromMs: number, { aheadMs = 320, begins = false } = {}) => {
+    for (let index = 0; index * PACKET_MS < aheadMs; index++) {
+      const timestamp = fromMs + index * PACKET_MS;
+      bench.packet(atMs, timestamp, 0, 0.5, begins && index === 0);
+      bench.at(atMs, () => bench.playout.landed(fromMilliseconds(timestamp)));
+    }
+  };
+  const open = (aheadMs?: number) => {
+    const bench = new Bench({ jitterMs: 80 });
+    bench.playout.setPublisher({ marksPauses: true, aheadMs });
+    return bench;
+  };
+
+  test("in mid-speech begins where the others are, with a rewind too", () => {
+    const bench = open(2000);
+    join(bench, 100, 1000);
+    bench.at(160, () => bench.rewind(1060));
+    bench.runTo(500);
+    expect(bench.stretches()).toEqual([[0, 1000, 1060, 101]]);
+  });
+
+  test.each([
+    ["at the beginning of a broadcast", 2000, { begins: true }],
+    ["with little ahead of it", 2000, { aheadMs: 160 }],
+    ["of a publisher that need not send ahead", undefined, {}],
+  ])("%s waits for one jitter delay", (_, aheadMs, options) => {
+    const bench = open(aheadMs);
+    join(bench, 100, 1000, options);
+    bench.runTo(300);
+    expect(bench.stretches()).toEqual([[0, 1000, expect.any(Number), 181]]);
+  });
+
+  test("again waits for one jitter delay, as after every rewind", () => {
+    const bench = open(2000);
+    join(bench, 0, 1000);
+    bench.runTo(100);
+    bench.rewind(1000);
+    join(bench, 100, 1000);
+    bench.runTo(200);
+    expect(bench.stretches()).toEqual([
+      [0, 1000, 1101, 0],
+      [0, 1000, 1019, 181],
+    ]);
+  });
+
+  test("in a pause begins the next utterance as soon as it is there", () => {
+    const bench = open(2000);
+    // The end of the last utterance is all that a relay has. Others have been past it for 200 ms.
+    bench.packet(0, 980, 0, 0);
+    for (let index = 0; index < 20; index++) bench.packet(200, 1360 + index * PACKET_MS, 0, 0.5, index === 0);
+    bench.runTo(1000);
+    expect(bench.stretches()).toEqual([
+      [0, 980, 1000, 80],
+      [0, 1360, 1760, 280],
+    ]);
+  });
 });
 
 test("a hole that is not a pause is not skipped, and neither is a short pause", () => {

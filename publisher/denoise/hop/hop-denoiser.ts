@@ -55,7 +55,7 @@ export function checkpointLength(contract: ModelContract): number {
   const delay = delaySamples(contract);
   if (isWaveform(contract)) {
     const conversion = contract.sampleRate === SAMPLE_RATE ? 0 : CONVERSION_STATE;
-    return delay + (delay - lagSamples(contract)) + 1 + COMFORT_STATE + conversion + recurrent;
+    return delay + (delay - lagSamples(contract)) + 1 + COMFORT_STATE + 1 + conversion + recurrent;
   }
   const { bands, deepFilter } = contract;
   const past = deepFilter === undefined ? 0 : 2 * deepFilter.bins * (deepFilter.taps - 1);

@@ -89,6 +89,30 @@ test("without inference audio passes unchanged and in step, with every kind of l
   }
 });
 
+test("after hops without inference nothing of the audio before them is heard, also from a checkpoint", async () => {
+  for (const [model, gain] of [
+    [hold48, 0.5],
+    [pass16, 1],
+    [slow48, 1],
+  ] as const) {
+    const denoiser = await Denoiser.create(model);
+    const { hop, delaySamples } = denoiser;
+    const lagHops = delaySamples / hop;
+    await run(denoiser, new Float32Array(hop * 8).fill(0.9));
+    const samples = tones(hop * 12);
+    await run(denoiser, samples.subarray(0, hop * 6), { infer: false });
+    const state = denoiser.checkpoint();
+    const resumed = await run(denoiser, samples.subarray(hop * 6));
+    const passed = hop * lagHops;
+    const want = samples.slice(hop * 6 - delaySamples, hop * 12 - delaySamples);
+    expect(resumed.subarray(0, passed)).toEqual(want.subarray(0, passed));
+    expectLate(resumed.subarray(passed), want.subarray(passed), 0, gain, 3e-3);
+    denoiser.restore(state);
+    expect(await run(denoiser, samples.subarray(hop * 6))).toEqual(resumed);
+    denoiser.close();
+  }
+});
+
 test("a stream continues from a checkpoint without a trace, here and in the worker", async () => {
   for (const model of [hold48, pass16, slow48]) {
     for (const thread of ["here", "worker"] as const) {

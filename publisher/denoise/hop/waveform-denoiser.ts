@@ -29,6 +29,8 @@ export class WaveformDenoiser implements HopDenoiser {
   readonly #wet: DelayLine;
   readonly #lag: number;
   readonly #late: Float32Array;
+  /** Hops to pass on until the network's output is of audio that it has taken, one more before it starts again. */
+  readonly #behind = new Float32Array(1);
 
   constructor(contract: WaveformContract, network: ModelState, { silencePauses, comfortNoiseDb }: HopDenoiserOptions) {
     const hop = hopSamples(contract);
@@ -49,14 +51,18 @@ export class WaveformDenoiser implements HopDenoiser {
 
   async process(samples: Float32Array, wet: Float32Array, infer: boolean): Promise<number> {
     const network = this.#network;
+    const lagHops = Math.ceil(this.#lag / samples.length);
     if (infer) {
+      if (this.#behind[0]! > lagHops) this.#startOver();
+      this.#behind[0] = Math.max(0, this.#behind[0]! - 1);
       if (this.#decimator === undefined) network.input.set(samples);
       else this.#decimator.process(samples, network.input);
       await network.run();
       if (this.#interpolator === undefined) wet.set(network.output);
       else this.#interpolator.process(network.output, wet);
       if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) wet.fill(0);
-    } else this.#passDry(samples, wet);
+    } else this.#behind[0] = lagHops + 1;
+    if (this.#behind[0]! > 0) this.#passDry(samples, wet);
     this.#comfort.fill(wet);
     this.#wet.push(wet, wet);
     this.#dry.push(samples, this.#late.subarray(0, samples.length));
@@ -86,14 +92,23 @@ export class WaveformDenoiser implements HopDenoiser {
     wet.set(late.subarray(start, start + samples.length));
   }
 
+  // The network's memory is of audio from before the hops without it, which would be heard now.
+  #startOver(): void {
+    for (const part of [...this.#conversion(), ...this.#network.recurrent]) part.fill(0);
+  }
+
+  #conversion(): Float32Array[] {
+    return this.#decimator && this.#interpolator ? [this.#decimator.state, this.#interpolator.state] : [];
+  }
+
   #parts(): Float32Array[] {
-    const conversion = this.#decimator && this.#interpolator ? [this.#decimator.state, this.#interpolator.state] : [];
     return [
       this.#dry.state,
       this.#wet.state,
       this.#pauses.state,
       this.#comfort.state,
-      ...conversion,
+      this.#behind,
+      ...this.#conversion(),
       ...this.#network.recurrent,
     ];
   }
