@@ -152,7 +152,7 @@ async function thread(browser: Browser, { quick }: BenchContext): Promise<Row[]>
 
 /**
  * Plays in a hidden tab. Browsers slow down the timers of a tab that can't be heard, to one a minute after five minutes, so
- * it also plays muted, which makes no difference to the player.
+ * it also plays muted: an element whose audio is taken plays on.
  */
 async function hidden(_: Browser, context: BenchContext): Promise<Row[]> {
   return [...(await hide(context, "audible")), ...(await hide(context, "muted"))];

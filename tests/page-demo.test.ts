@@ -234,6 +234,40 @@ test("a page of another site loads the element as one file, and may mute, pause,
   expect(said).toEqual([]);
 });
 
+test("a muted element in a hidden page stands still, unless its audio is taken, and continues where the others are", async () => {
+  await using stage = new Stage();
+  const watch = (id: string) => `<unsay-watch id="${id}" url="${demo.pageUrl}" preload="none"></unsay-watch>`;
+  const { page, said } = await openSite(
+    stage,
+    () => `${["muted", "taken", "heard"].map(watch).join("")}${script("unsay-element")}`,
+  );
+  const of = <T>(what: string) => page.evaluate<T[]>(`[muted, taken, heard].map((each) => ${what})`);
+  const playheads = () => of<number>("each.stats.playheadUs / 1e6");
+  await of("void each.play()");
+  await expect.poll(() => of("each.state")).toEqual(["playing", "playing", "playing"]);
+  await page.evaluate("muted.muted = taken.muted = true; taken.audio");
+  await page.evaluate(`{
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => "hidden" });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }`);
+  await expect.poll(() => of("each.state === 'ready'")).toEqual([true, false, false]);
+  const before = await playheads();
+  await expect.poll(async () => (await playheads())[2]).toBeGreaterThan(before[2]! + 3);
+  const [stood, taken] = await playheads();
+  expect(stood).toBeLessThan(before[0]! + 1);
+  expect(taken).toBeGreaterThan(before[1]! + 2);
+  // What a page sets while it is hidden counts, too.
+  await page.evaluate("muted.muted = false");
+  await expect.poll(() => of("each.state")).toEqual(["playing", "playing", "playing"]);
+  await page.evaluate("muted.volume = 0");
+  await expect.poll(() => page.evaluate("muted.state")).toBe("ready");
+  await page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))");
+  await expect.poll(() => of("each.state")).toEqual(["playing", "playing", "playing"]);
+  const [again, , others] = await playheads();
+  expect(Math.abs(again! - others!)).toBeLessThan(1);
+  expect(said).toEqual([]);
+});
+
 test("an element takes the properties that were set before its script, loaded twice, and says what is wrong with one", async () => {
   await using stage = new Stage();
   const { page, said } = await openSite(stage, () => "");

@@ -78,7 +78,8 @@ export class BadLink {
   private constructor(relayPort: number) {
     this.#relayPort = relayPort;
     this.#front = newSocket();
-    this.#webSockets.on("connection", (socket) => socket.close());
+    this.#webSockets.on("error", () => {});
+    this.#webSockets.on("connection", (socket) => socket.on("error", () => {}).close());
     this.#front.on("message", (packet, from) => this.#receive(packet, from));
     this.#sweep = setInterval(
       guard("demo.link.sweep", () => this.#forget()),

@@ -1,7 +1,7 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/consumer.js";
 import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
-import { audioDecoder } from "../../watch/browser/decoders.js";
+import { audioDecoder } from "../../watch/decoders/web-codecs.js";
 
 /** A packet as the page is given it; bytes as numbers, because it is sent as JSON. */
 export interface PagePacket {

@@ -1,6 +1,7 @@
 // Pages compile against these types without those of Node, which bring it along.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { background, Ending, MediaError, monotonicClock, TransportError, validate } from "../../base/index.js";
+import { browserDecoders, browserVideoDecoders } from "../decoders/web-codecs.js";
 import { Player } from "../player.js";
 import { Screen } from "../video/screen.js";
 import {
@@ -8,7 +9,6 @@ import {
   type BrowserListenerOptions,
   type BrowserListenerStats,
 } from "./browser-listener-options.js";
-import { browserDecoders, browserVideoDecoders } from "./decoders.js";
 import { PlayerConnection } from "./player-connection.js";
 import { SpeakerOutput } from "./speaker-output.js";
 import { workletUrl } from "./worklet-url.js";

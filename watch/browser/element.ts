@@ -3,6 +3,7 @@ import { background, guard, InputError, showValue, sleep } from "../../base/inde
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { isJitter } from "./browser-listener-options.js";
+import { PageSpeaker } from "./page-speaker.js";
 import { Standby } from "./standby.js";
 import type { UnsayHeard, UnsayWatchEventMap, UnsayWatchState } from "./watch-events.js";
 import { WatchPanel } from "./watch-panel.js";
@@ -13,13 +14,6 @@ export type { UnsayFailure, UnsayHeard, UnsayWatchEventMap, UnsayWatchState } fr
 
 /** An audio context that does not run by then waits for a click. */
 const BLOCKED_MS = 1000;
-/** Time constant of a change of the volume, in seconds: a jump would click. */
-const FADE = 0.01;
-/**
- * Inaudible, and not zero: Chromium drives a context that renders nothing but zeros by a timer in place of the device's
- * clock, which falls behind in a hidden tab on a busy machine.
- */
-const MUTED_GAIN = 1e-6;
 
 /**
  * `<unsay-watch url="https://relay.example:4443" broadcast="demo" controls>`: plays a broadcast, audio through the
@@ -61,7 +55,9 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   /** Whether `autoplay` was set, or came into a document, within this task. */
   #isAutoplayNew = false;
   #isBlocked = false;
-  #speaker: GainNode | undefined;
+  #speaker: PageSpeaker | undefined;
+  /** Whether the page has taken {@link audio}. */
+  #isTapped = false;
   #restarting = false;
   readonly #panel: WatchPanel;
 
@@ -86,7 +82,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     return this.#listener === undefined;
   }
 
-  /** Whether it is muted; the listener still reports the audio as heard. */
+  /** Whether it is muted; the listener still reports the audio as heard, unless the page is hidden. */
   get muted(): boolean {
     return this.hasAttribute("muted");
   }
@@ -135,8 +131,13 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.flag("autoplay", on);
   }
 
-  /** The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. */
+  /**
+   * The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. An element
+   * whose audio was taken plays on while it is muted in a hidden page.
+   */
   get audio(): AudioNode | undefined {
+    this.#isTapped = true;
+    this.#speaker?.tap();
     return this.#listener?.audio;
   }
 
@@ -232,7 +233,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   /** Called by the browser when an attribute changes. */
   attributeChangedCallback(name: string, before: string | null, now: string | null): void {
     if (name === "controls") this.show();
-    else if (name === "muted" || name === "volume") this.#setGain();
+    else if (name === "muted" || name === "volume") this.#speaker?.setVolume(this.#loudness);
     else if (name === "autoplay") this.#begin(now !== null && (before === null || this.#isAutoplayNew));
     else if (before !== now) this.#heed(name);
   }
@@ -264,6 +265,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     if (!listener) return;
     this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
     this.#listener = undefined;
+    this.#speaker?.close();
     this.#speaker = undefined;
     this.#isBlocked = false;
     this.show("");
@@ -334,19 +336,11 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   #connect(audio: AudioNode | undefined): void {
-    if (!audio) return;
-    this.#speaker = new GainNode(audio.context, { gain: this.#gain });
-    audio.disconnect(audio.context.destination);
-    audio.connect(this.#speaker).connect(audio.context.destination);
+    if (audio) this.#speaker = new PageSpeaker(audio, { volume: this.#loudness, tapped: this.#isTapped });
   }
 
-  get #gain(): number {
-    return this.muted ? MUTED_GAIN : Math.max(MUTED_GAIN, this.volume);
-  }
-
-  #setGain(): void {
-    const { context, gain } = this.#speaker ?? {};
-    if (context) gain?.setTargetAtTime(this.#gain, context.currentTime, FADE);
+  get #loudness(): number {
+    return this.muted ? 0 : this.volume;
   }
 
   #measure(stats: BrowserListenerStats): void {

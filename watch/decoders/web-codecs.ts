@@ -9,9 +9,9 @@ import {
   TicketQueue,
 } from "../audio/audio-pipeline.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
-import { openPcm } from "../decoders/pcm.js";
-import type { AudioDecoders } from "../decoders/switchable-decoder.js";
 import type { VideoDecoders } from "../video/video-player.js";
+import { openPcm } from "./pcm.js";
+import type { AudioDecoders } from "./switchable-decoder.js";
 
 /** The common part of the two decoders of WebCodecs. */
 interface CodecPort<Chunk> {

@@ -1,0 +1,59 @@
+import { background, guard } from "../../base/index.js";
+
+/** Time constant of a change of the volume, in seconds: a jump would click. */
+const FADE = 0.01;
+/**
+ * Inaudible, and not zero: Chromium drives a context that renders nothing but zeros by a timer in place of the device's
+ * clock, which falls behind on a busy machine.
+ */
+const MUTED_GAIN = 1e-6;
+
+/**
+ * The end of an element's audio: its volume. While it is muted in a hidden page, the audio stands still, and continues
+ * at the right place afterwards: Chromium runs such a page behind all other programs (nice 5), so that it would have gaps
+ * on a busy machine, and spend power for nothing.
+ */
+export class PageSpeaker {
+  readonly #context: AudioContext;
+  readonly #gain: GainNode;
+  /** Whether something else than the speakers takes the audio. */
+  #isTapped: boolean;
+  #volume: number;
+  #isResting = false;
+
+  constructor(audio: AudioNode, { volume, tapped }: { readonly volume: number; readonly tapped: boolean }) {
+    // Only a listener's own context makes its node.
+    this.#context = audio.context as AudioContext;
+    this.#isTapped = tapped;
+    this.#volume = volume;
+    this.#gain = new GainNode(this.#context, { gain: Math.max(MUTED_GAIN, volume) });
+    audio.disconnect(this.#context.destination);
+    audio.connect(this.#gain).connect(this.#context.destination);
+    document.addEventListener("visibilitychange", this.#rest);
+    this.#rest();
+  }
+
+  /** Changes the volume, 0 to 1. */
+  setVolume(volume: number): void {
+    this.#volume = volume;
+    this.#gain.gain.setTargetAtTime(Math.max(MUTED_GAIN, volume), this.#context.currentTime, FADE);
+    this.#rest();
+  }
+
+  /** Something may record the audio from now on: it no longer stands still. */
+  tap(): void {
+    this.#isTapped = true;
+    this.#rest();
+  }
+
+  close(): void {
+    document.removeEventListener("visibilitychange", this.#rest);
+  }
+
+  readonly #rest = guard("element.rest", () => {
+    const isUnheard = this.#volume === 0 && document.visibilityState === "hidden" && !this.#isTapped;
+    if (isUnheard === this.#isResting) return;
+    this.#isResting = isUnheard;
+    background("element.rest", isUnheard ? this.#context.suspend() : this.#context.resume());
+  });
+}
