@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import "../base/polyfills.js";
 import { whyUnusable } from "../base/bytes/bounded-file.js";
+import { untilStopped } from "./command.js";
 import { describeFailure } from "./fail.js";
 import { main } from "./main.js";
 import { StatusLine } from "./status-line.js";
@@ -50,12 +51,10 @@ const exitCode = await main(process.argv.slice(2), {
   },
 });
 
+// A write that failed is reported after its callback.
+const written = new Promise<void>((resolve) => process.stdout.write("", () => setImmediate(resolve)));
+await untilStopped(ending.signal, written);
+if (outputFailure !== undefined)
+  error(`unsay: Standard output cannot be written: ${whyUnusable(outputFailure)}. (OUTPUT_FAILED)\n`);
 // An abandoned QUIC dial cannot be cancelled and would keep the process for another half minute.
-process.stdout.write("", () =>
-  // A write that failed is reported after its callback.
-  setImmediate(() => {
-    if (outputFailure === undefined) process.exit(exitCode);
-    error(`unsay: Standard output cannot be written: ${whyUnusable(outputFailure)}. (OUTPUT_FAILED)\n`);
-    process.exit(1);
-  }),
-);
+process.exit(outputFailure === undefined ? exitCode : 1);

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { sleep } from "../base/index.js";
 import type { OptionNames, Resolved, Settings } from "./config.js";
 import type { StatusLine } from "./status-line.js";
 
@@ -52,6 +53,23 @@ export function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+/** How long an orderly end may take once the command was stopped. */
+const LAST_MS = 1000;
+
+/**
+ * Waits for work that may take for ever, such as a file that nothing is written into or an output that is not read.
+ * Once the signal has aborted, it waits a second longer at most, and resolves with undefined where that is not enough.
+ */
+export async function untilStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T | undefined> {
+  const over = new AbortController();
+  const late = aborted(AbortSignal.any([signal, over.signal])).then(() => sleep(LAST_MS, over.signal));
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    over.abort();
+  }
 }
 
 /** Resolves after that many seconds or at the abort of the signal; without a limit only at the abort. */

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -86,6 +86,22 @@ test.concurrent("a reader that leaves ends a command quietly, and a full disk en
   expect((await ended)[0]).toBe(1);
   closeSync(full);
   expect(error).toMatch(/Standard output cannot be written: no space left on device\. \(OUTPUT_FAILED\)\n$/);
+});
+
+test.concurrent("Ctrl-C ends a command whose input nothing is written into or whose output is not read", async ({
+  expect,
+}) => {
+  const [silent, unread] = [join(folder, "silent.ivf"), join(folder, "unread.wav")];
+  execFileSync("mkfifo", [silent, unread]);
+  const waiting = new UnsayProcess(["publish", "--video", silent, "--url", url, "--broadcast", "silent"]);
+  const recording = new UnsayProcess(["watch", url, "--wav", unread, "--json"]);
+  const raw = new UnsayProcess(["watch", url, "--stdout"]);
+  raw.child.stdout.removeAllListeners("data").pause();
+  await expect.poll(() => waiting.error).toMatch(/silent\.ivf has delivered nothing so far/);
+  // The pipes hold less than two seconds of audio.
+  await recording.says(/"playedMs":[3-9]\d\d\d/);
+  expect(await Promise.all([waiting, recording, raw].map((each) => each.interrupt()))).toEqual([0, 0, 0]);
+  expect(recording.error).toMatch(/\d+ bytes were left out: the output was too slow\.\n$/);
 });
 
 test.concurrent("a load run that is interrupted prints its measurements so far", async ({ expect, onTestFinished }) => {

@@ -59,7 +59,7 @@ export function whyUnusable(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const code = codeOf(cause);
   if (code === "EISDIR") return "it is a directory";
-  if (code === "ENXIO") return "it is a socket";
+  if (code === "ENXIO") return "it is a socket, or a device that is not there";
   // Without the system's code before it, and the call and the path behind.
   return /^E[A-Z0-9]+: ([^,]+), /.exec(cause.message)?.[1] ?? cause.message;
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { InputError, TransportError } from "../../base/index.js";
 import { type AudioSource, loadModel, openSource, openVideo, Publisher, type Speech } from "../../publisher/index.js";
-import { aborted, command } from "../command.js";
+import { aborted, command, untilStopped } from "../command.js";
 import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
@@ -125,7 +125,12 @@ export const publish = command({
       );
     }
     const live = config.source === "-";
-    const inputs = await openInputs(config, notice);
+    const opening = openInputs(config, notice);
+    const inputs = await untilStopped(signal, opening);
+    if (inputs === undefined) {
+      void opening.then(({ close }) => close()).catch(() => {});
+      return 0;
+    }
     const { video, source, model } = inputs;
     const mode = config.mode === "auto" ? (live ? "live" : "ahead") : config.mode;
     const publisher = new Publisher({

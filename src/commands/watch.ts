@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { broadcastPath, InputError, TransportError } from "../../base/index.js";
 import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/index.js";
-import { command, elapsed } from "../command.js";
+import { command, elapsed, untilStopped } from "../command.js";
 import { flag, number } from "../config.js";
 import { Meter } from "../meter.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
@@ -81,10 +81,11 @@ export const watch = command({
       stopWaiting();
       clearInterval(ticker);
       meter?.close();
-      await listener.close().catch((error: unknown) => {
+      const closing = listener.close().catch((error: unknown) => {
         // `full` has reported it already.
         if (!wav) throw error;
       });
+      await untilStopped(signal, closing);
       if (sink && sink.droppedBytes > 0) notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
     }
   },

@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
 import { parse } from "node:path";
 import { promisify } from "node:util";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
-import { InputError, UnsayError } from "../../base/index.js";
+import { InputError, sleep, UnsayError } from "../../base/index.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import { interleave } from "./raw-sink.js";
 import type { AudioSink } from "./virtual-speaker.js";
@@ -12,6 +12,9 @@ const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** How much audio is written at a time, 100 ms of mono: a killed process loses no more than this. */
 const BLOCK_BYTES = 9600;
 const HEADER_BYTES = 44;
+/** How often a full pipe is tried again, and how long one that stays full delays the end. */
+const POLL_MS = 10;
+const LAST_MS = 500;
 /** The largest file whose sizes fit into the 32 bits of RIFF, less a whole number of stereo samples. */
 const MAX_FILE_BYTES = 0xffff_fff0;
 
@@ -106,7 +109,11 @@ export class WavSink implements AudioSink {
       for (let rest = block; rest.length > 0; ) {
         if (this.#file.seekable && this.#file.dataBytes >= this.#maxDataBytes) await this.#next();
         const room = this.#file.seekable ? this.#maxDataBytes - this.#file.dataBytes : rest.length;
-        await this.#file.append(rest.subarray(0, room));
+        const written = await this.#file.append(rest.subarray(0, room));
+        if (written < Math.min(room, rest.length)) {
+          this.#droppedBytes += rest.length - written;
+          break;
+        }
         rest = rest.subarray(room);
       }
       this.#waitingBytes -= block.length;
@@ -121,6 +128,7 @@ export class WavSink implements AudioSink {
   }
 
   async #finish(): Promise<void> {
+    this.#file.finish();
     await this.#writing;
     if (!this.#failure) await this.#flush();
     await this.#file.close();
@@ -136,13 +144,12 @@ class WavFile {
   readonly #channels: number;
   readonly #descriptor: number;
   #dataBytes = 0;
+  #giveUpAt = Number.POSITIVE_INFINITY;
 
   constructor(path: string, channels: number) {
     this.path = path;
     this.#channels = channels;
-    // Opening a named pipe for writing alone would block the process until another program reads it.
-    const isPipe = statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
-    this.#descriptor = openSync(path, isPipe ? "r+" : "w");
+    this.#descriptor = openSync(path, modeFor(path));
     this.seekable = fstatSync(this.#descriptor).isFile();
     try {
       writeSync(this.#descriptor, wavHeader(this.seekable ? 0 : 0xffff_ffff - HEADER_BYTES, channels));
@@ -156,10 +163,17 @@ class WavFile {
     return this.#dataBytes;
   }
 
-  async append(bytes: Uint8Array): Promise<void> {
-    await this.#put(bytes, this.seekable ? HEADER_BYTES + this.#dataBytes : undefined);
-    this.#dataBytes += bytes.length;
+  /** Appends bytes, and returns how many of them: all, but for a pipe that is full at the end. */
+  async append(bytes: Uint8Array): Promise<number> {
+    const written = await this.#put(bytes, this.seekable ? HEADER_BYTES + this.#dataBytes : undefined);
+    this.#dataBytes += written;
     if (this.seekable) await this.#put(wavHeader(this.#dataBytes, this.#channels), 0);
+    return written;
+  }
+
+  /** Waits for the reader of a full pipe no longer than {@link LAST_MS} from now on. */
+  finish(): void {
+    this.#giveUpAt = performance.now() + LAST_MS;
   }
 
   async close(): Promise<void> {
@@ -168,12 +182,32 @@ class WavFile {
     closeSync(this.#descriptor);
   }
 
-  async #put(bytes: Uint8Array, position: number | undefined): Promise<void> {
+  async #put(bytes: Uint8Array, position: number | undefined): Promise<number> {
     for (let done = 0; done < bytes.length; ) {
       const at = position === undefined ? null : position + done;
-      done += (await writeAsync(this.#descriptor, bytes, done, bytes.length - done, at)).bytesWritten;
+      const taken = await writeAsync(this.#descriptor, bytes, done, bytes.length - done, at).catch(fullOrThrow);
+      done += taken.bytesWritten;
+      if (taken.bytesWritten > 0) continue;
+      if (performance.now() > this.#giveUpAt) return done;
+      await sleep(POLL_MS);
     }
+    return bytes.length;
   }
+}
+
+/**
+ * Anything but a file opens without blocking: else a pipe that is not read holds a thread for good, and with it the end
+ * of the process. For writing alone, a named pipe without a reader would not open.
+ */
+function modeFor(path: string): number | string {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || stats.isFile()) return "w";
+  return (stats.isFIFO() ? constants.O_RDWR : constants.O_WRONLY) | constants.O_NONBLOCK;
+}
+
+function fullOrThrow(error: NodeJS.ErrnoException): { readonly bytesWritten: number } {
+  if (error.code === "EAGAIN") return { bytesWritten: 0 };
+  throw error;
 }
 
 /** The RIFF header for 16-bit PCM; a length near 2^32 means unknown, as streaming writers do it. */
