@@ -33,6 +33,8 @@ const JOIN_FRAMES = framesIn(130);
 /** Recognises that a playhead is not where the broadcast is; all numbers are frames at 48 kHz. */
 export class BroadcastLag {
   readonly #ahead = new Streak(AHEAD);
+  #marksPauses = false;
+  #isLost = false;
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
   #isSentAhead = false;
   /** Whether the playhead was set once, by audio that others may have heard. */
@@ -40,7 +42,8 @@ export class BroadcastLag {
   /** When the last stall ended that is long enough for a rewind in it. */
   #stallEnd = Number.NEGATIVE_INFINITY;
 
-  setPublisher({ aheadMs }: PublisherTraits): void {
+  setPublisher({ aheadMs, marksPauses }: PublisherTraits): void {
+    this.#marksPauses = marksPauses;
     this.#isSentAhead = aheadMs !== undefined;
     this.#maximumLead = aheadMs === undefined ? REACH_FRAMES - JUMP_FRAMES.behind : framesIn(aheadMs);
   }
@@ -84,15 +87,30 @@ export class BroadcastLag {
     return early > (this.#isNew && heard < JOIN_FRAMES ? 0 : IDLE_FRAMES);
   }
 
+  /**
+   * Whether the playhead jumped and has heard no audio since, as in a page that was frozen and has to connect again. A wait
+   * for audio that comes late then keeps nothing. Media time without marked pauses may stand still.
+   */
+  get isLost(): boolean {
+    return this.#isLost && this.#marksPauses;
+  }
+
+  /** Audio was heard. */
+  heard(): void {
+    this.#isLost = false;
+  }
+
   /** The playhead was set by a frame, for the first time or again. `begins`: the frame begins a timeline. */
   anchored({ again, begins }: { readonly again: boolean; readonly begins: boolean }): void {
     this.#ahead.break();
+    this.#isLost = false;
     this.#isNew = this.#isSentAhead && !again && !begins;
   }
 
   /** The playhead jumped. */
   jumped(): void {
     this.#ahead.break();
+    this.#isLost = true;
     this.#isNew = false;
   }
 }

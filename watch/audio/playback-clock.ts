@@ -116,7 +116,7 @@ export class PlaybackClock {
 
   get patience(): number {
     const waited = this.#live ? this.#held : this.#starvation.waited;
-    return this.started && this.#sendsAudio ? Math.max(0, this.#maximumHold - waited) : 0;
+    return this.started && this.#sendsAudio && !this.#lag.isLost ? Math.max(0, this.#maximumHold - waited) : 0;
   }
 
   /** Whether the playhead of a broadcast sent ahead may still wait for audio that is late. */
@@ -219,6 +219,7 @@ export class PlaybackClock {
 
   heard(until: number): void {
     this.#heard = until;
+    this.#lag.heard();
   }
 
   /** No audio is left to play. `isPause`: the audio ended in silence. */
@@ -329,7 +330,7 @@ export class PlaybackClock {
   get #earliest(): number {
     const within = this.#position - this.#maximumHold;
     if (this.#heard === undefined) return this.#mayStandStill ? this.#position - REACH_FRAMES : within;
-    if (!this.#starvation.starving) return this.#position;
+    if (!this.#starvation.starving || this.#lag.isLost) return this.#position;
     const continuing = this.#heard - CONTIGUOUS_FRAMES;
     return this.#mayStandStill ? continuing : Math.max(continuing, within);
   }

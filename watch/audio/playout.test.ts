@@ -383,6 +383,18 @@ test("a listener that stalled through rewinds goes on where the others are", () 
   expect(bench.playout.counters).toMatchObject({ staleMs: 0, jumps: 1 });
 });
 
+test.each([true, false])("a listener whose audio is late after a stall does not wait for it, live: %s", (live) => {
+  const bench = new Bench({ jitterMs: 80 });
+  bench.playout.setPublisher({ marksPauses: true, aheadMs: 300 });
+  bench.playout.setLive(live);
+  for (let index = 0; index < 50; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+  bench.at(1000, () => bench.playout.lost(framesIn(6000)));
+  // Its session is back after 0.8 s, and begins a little earlier than the others are.
+  for (let index = 375; index < 550; index++) bench.packet(Math.max(1800, index * PACKET_MS - 6000), index * PACKET_MS);
+  bench.runTo(4000);
+  expect(bench.stretches().at(-1)).toEqual([0, 7720, 9920, 1800]);
+});
+
 test("an interrupt right after a stall takes a listener back as any other", () => {
   for (const [stallMs, backMs] of [
     [1500, 120],
