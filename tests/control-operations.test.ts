@@ -26,7 +26,7 @@ async function setUp(options: Partial<PublisherOptions> = {}) {
   const url = `http://127.0.0.1:${relay.address.port}`;
   const publisher = new Publisher({ url, aheadMs: 2000, ...options });
   closers.push(() => publisher.close());
-  const recorder = new HeardRecorder({ maximumSeconds: 60 });
+  const recorder = new HeardRecorder({ maximumSeconds: 180 });
   // Over TCP nothing is lost, and so nothing concealed.
   const listener = new Listener({
     url,

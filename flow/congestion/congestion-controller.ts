@@ -1,7 +1,7 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { BytesInFlight } from "./bytes-in-flight.js";
 import { type CongestionLevel, DelayBasedEstimator } from "./delay-based-estimator.js";
-import { Window } from "./window.js";
+import { ackDelayMs, REPORT_MS, UNKNOWN_BASE_MS, Window } from "./window.js";
 
 /** The part of the newest report that concerns delivery. */
 export interface Acknowledgement {
@@ -50,13 +50,10 @@ const MAX_BACKOFF = 4;
 const LOSSY_FOR = { first: fromSeconds(30), most: fromSeconds(3600), growth: 8 };
 /** Queueing delay below which the path itself caused a hole. */
 const CALM: Microseconds = fromMilliseconds(50);
-/** Acks wait for the next report. */
-const REPORT_MS = 100;
 /** In the time of a report, what was sent before counts this much less: it covers the last second. */
 const FADE = 0.9;
 /** What was lost counts as in flight until the player gives it up after 300 ms, and until its next report. */
 const GIVEN_UP_MS = 400;
-const UNKNOWN_BASE_MS = 150;
 /**
  * The shortest of this many delays counts, at ten reports a second the minimum of 300 ms; more on a lossy path, where
  * the carrier slows down briefly after every loss.
@@ -64,8 +61,6 @@ const UNKNOWN_BASE_MS = 150;
 const SAMPLES = { clean: 4, lossy: 6 };
 /** How much longer than those samples a delay must last. */
 const SUSTAIN: Microseconds = fromMilliseconds(150);
-/** A base delay above this is not a round trip but a queue that was full from the start. */
-const MAX_BASE_MS = 1000;
 
 /**
  * Decides how much of one track one receiver gets: its bytes in flight, a window that follows the bit rate and the
@@ -248,10 +243,7 @@ export class CongestionController {
 
   /** Time from a send to its ack on the idle path, including the wait for a report. */
   get #ackDelayMs(): number {
-    const base = this.#rate.base;
-    // Unknown, it counts as a long path: a window too small would keep the first ack from coming.
-    const delayMs = base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS);
-    return delayMs + REPORT_MS + this.#staleness / 1000;
+    return ackDelayMs(this.#rate.base) + this.#staleness / 1000;
   }
 
   /** Time after which a group is acked or lost, in microseconds. */

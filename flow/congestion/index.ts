@@ -18,4 +18,4 @@ export {
   type SkipReason,
 } from "./skip-policy.js";
 export { TokenBucket, type TokenBucketOptions } from "./token-bucket.js";
-export { Window, type WindowOptions } from "./window.js";
+export { ackDelayMs, Window, type WindowOptions } from "./window.js";

@@ -1,3 +1,19 @@
+import type { Microseconds } from "../../base/index.js";
+
+/** Acks wait for the next report. */
+export const REPORT_MS = 100;
+export const UNKNOWN_BASE_MS = 150;
+/** A base delay above this is not a round trip but a queue that was full from the start. */
+const MAX_BASE_MS = 1000;
+
+/**
+ * Time from a send to its ack on the idle path, including the wait for a report, in milliseconds. An unknown base delay
+ * counts as a long path: a window too small would keep the first ack from coming.
+ */
+export function ackDelayMs(base: Microseconds | undefined): number {
+  return (base === undefined ? UNKNOWN_BASE_MS : Math.min(base / 1000, MAX_BASE_MS)) + REPORT_MS;
+}
+
 /** Options for {@link Window}. */
 export interface WindowOptions {
   /** Bit rate of the media, in bits per second. */

@@ -1,5 +1,13 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import { BytesInFlight, type SkipCounters, SkipPolicy, TokenBucket, Window } from "../../flow/congestion/index.js";
+import {
+  ackDelayMs,
+  BytesInFlight,
+  type SkipCounters,
+  SkipPolicy,
+  TokenBucket,
+  Window,
+} from "../../flow/congestion/index.js";
+import { StalenessEstimator } from "../../flow/playhead/index.js";
 
 /** One encoded frame. */
 export interface EncodedFrame {
@@ -38,6 +46,11 @@ export interface SendQueueCounters {
 const ACK_SILENCE = fromMilliseconds(1000);
 /** Sent frames kept for the next session. */
 const MAX_SENT = 4096;
+/**
+ * How long the quickest ack counts. A path that has become longer, or a machine that has become busy, would starve
+ * listeners for that long; a queue must stand for longer to be taken for a path.
+ */
+const ACK_WINDOW = fromSeconds(20);
 /** How long after its time a sent frame may still help a listener that lags. */
 const KEEP = fromSeconds(2);
 
@@ -48,6 +61,8 @@ const KEEP = fromSeconds(2);
 export class SendQueue {
   readonly #inFlight = new BytesInFlight();
   readonly #window: Window | undefined;
+  /** Finds the time from a send to its ack on the idle path. */
+  readonly #acks = new StalenessEstimator({ window: ACK_WINDOW });
   readonly #skips = new SkipPolicy();
   /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
   readonly #bucket = new TokenBucket({ perSecond: 400, burst: 16 });
@@ -153,7 +168,10 @@ export class SendQueue {
   /** Notes that the next hop has every group up to this sequence. */
   acked(sequence: number, now: Microseconds): void {
     this.#ackedAt = now;
-    this.#inFlight.acked(sequence);
+    const { sentAt } = this.#inFlight.acked(sequence);
+    if (sentAt === undefined || this.#window === undefined) return;
+    const queueing = this.#acks.observe(sentAt, now);
+    this.#window.baseDelayMs = ackDelayMs(microseconds(now - sentAt - queueing));
   }
 
   /** Makes every frame at or after `to` stale: drops waiting frames, writes off those in flight. */
@@ -170,6 +188,7 @@ export class SendQueue {
   /** A new session: frames sent on the old one that are neither stale nor too late are sent again. */
   reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#inFlight.clear();
+    this.#acks.reset();
     this.#following = undefined;
     this.#ackedAt = Number.NEGATIVE_INFINITY;
     const again = this.#sent

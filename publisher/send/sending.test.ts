@@ -49,6 +49,32 @@ describe("SendQueue", () => {
     expect(open.isFull(ms(0))).toBe(false);
   });
 
+  test("a queue carries audio in real time over any path up to a second long, and bounds what a queue there holds", () => {
+    for (let delayMs = 0; delayMs <= 1000; delayMs += 50) {
+      const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+      const sentAt: number[] = [];
+      let full = 0;
+      for (let now = 0; now < 10_000; now += 20) {
+        sendQueue.push({ ...frame(sentAt.length, sentAt.length * 20), producedAt: ms(now) });
+        // A report every 100 ms carries what had arrived by then.
+        const arrived = sentAt.findLastIndex((at) => at <= now - delayMs);
+        if (now % 100 === 0 && arrived >= 0) sendQueue.acked(arrived, ms(now));
+        if (sendQueue.isFull(ms(now))) full++;
+        expect(sendQueue.take(ms(now), ms(0))).toBeDefined();
+        sentAt.push(now);
+      }
+      expect(full).toBe(0);
+    }
+    const stalled = new SendQueue({ bitrateBps: 64_000 });
+    for (let i = 0; i < 500; i++) {
+      stalled.push({ ...frame(i, i * 20), producedAt: ms(i * 20) });
+      stalled.take(ms(i * 20), ms(0));
+      // Each ack comes a tenth later than the one before it: that is a queue and no path.
+      if (i % 5 === 0) stalled.acked(Math.floor(i / 2), ms(i * 20));
+    }
+    expect(stalled.isFull(ms(10_000))).toBe(true);
+  });
+
   test("a queue sends nothing that waited for more than two seconds, and counts skips by reason", () => {
     const sendQueue = new SendQueue({ bitrateBps: 64_000 });
     sendQueue.push(frame(0, 5000, true));
