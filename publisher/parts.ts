@@ -121,6 +121,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger, ablation:
   });
   const sendQueue = new SendQueue({
     bitrateBps: bitrateOf(settings),
+    frameMs: settings.frameMs,
     window: !ablation.ignoreWindow,
     late: settings.mode === "ahead",
   });

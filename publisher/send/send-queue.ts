@@ -42,6 +42,23 @@ export interface SendQueueCounters {
   readonly overflow: number;
 }
 
+/** Options for {@link SendQueue}. */
+export interface SendQueueOptions {
+  readonly bitrateBps: number;
+  /** Length of a frame, in milliseconds. */
+  readonly frameMs: number;
+  /** Whether a window limits sending. Default true. */
+  readonly window?: boolean;
+  /**
+   * Whether listeners play late audio: frames that directly follow the last one sent go out even after their time, as
+   * after a stall of the process. Default false.
+   */
+  readonly late?: boolean;
+}
+
+/** Audio goes this many times faster than it plays, after a burst of that length. */
+const PACE = 8;
+const BURST_MS = 320;
 /** A next hop that has acknowledged nothing for this long has no window. */
 const ACK_SILENCE = fromMilliseconds(1000);
 /** Sent frames kept for the next session. */
@@ -64,8 +81,7 @@ export class SendQueue {
   /** Finds the time from a send to its ack on the idle path. */
   readonly #acks = new StalenessEstimator({ window: ACK_WINDOW });
   readonly #skips = new SkipPolicy();
-  /** Frames are small: this bounds a burst to eight times real time at 20 ms. */
-  readonly #bucket = new TokenBucket({ perSecond: 400, burst: 16 });
+  readonly #bucket: TokenBucket;
   readonly #late: boolean;
   /** Frames from this sequence on were never sent, and directly follow the sent ones; undefined where none does. */
   #following: number | undefined;
@@ -74,12 +90,9 @@ export class SendQueue {
   #ackedAt = Number.NEGATIVE_INFINITY;
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
 
-  /**
-   * `window` false: no window limits sending. `late`: listeners play late audio, so frames that directly follow the
-   * last one sent go out even after their time, as after a stall of the process.
-   */
-  constructor({ bitrateBps, window = true, late = false }: { bitrateBps: number; window?: boolean; late?: boolean }) {
+  constructor({ bitrateBps, frameMs, window = true, late = false }: SendQueueOptions) {
     this.#late = late;
+    this.#bucket = new TokenBucket({ perSecond: (PACE * 1000) / frameMs, burst: BURST_MS / frameMs });
     if (window) this.#window = new Window({ bitrateBps });
   }
 

@@ -29,7 +29,7 @@ function takeAll(sendQueue: SendQueue, now: number, playhead: number): number[] 
 
 describe("SendQueue", () => {
   test("a queue paces a burst, and is full while more is in flight than the window holds", () => {
-    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     for (let i = 0; i < 40; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(16);
     expect(takeAll(sendQueue, 100, 0)).toHaveLength(16);
@@ -43,15 +43,24 @@ describe("SendQueue", () => {
     sendQueue.push(frame(40, 800));
     expect(sendQueue.isFull(ms(200))).toBe(true);
     expect(sendQueue.isFull(ms(1300))).toBe(false);
-    const open = new SendQueue({ bitrateBps: 64_000, window: false });
+    const open = new SendQueue({ bitrateBps: 64_000, frameMs: 20, window: false });
     for (let i = 0; i < 100; i++) open.push(frame(i, i * 20));
     open.acked(0, ms(0));
     expect(open.isFull(ms(0))).toBe(false);
   });
 
+  test("a queue sends as much audio at once, and as fast, whatever the length of a frame", () => {
+    for (const frameMs of [5, 10, 20, 40]) {
+      const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs });
+      for (let i = 0; i < 2000 / frameMs; i++) sendQueue.push(frame(i, i * frameMs));
+      expect(takeAll(sendQueue, 0, 0)).toHaveLength(320 / frameMs);
+      expect(takeAll(sendQueue, 20, 0)).toHaveLength(160 / frameMs);
+    }
+  });
+
   test("a queue carries audio in real time over any path up to a second long, and bounds what a queue there holds", () => {
     for (let delayMs = 0; delayMs <= 1000; delayMs += 50) {
-      const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+      const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
       const sentAt: number[] = [];
       let full = 0;
       for (let now = 0; now < 10_000; now += 20) {
@@ -65,7 +74,7 @@ describe("SendQueue", () => {
       }
       expect(full).toBe(0);
     }
-    const stalled = new SendQueue({ bitrateBps: 64_000 });
+    const stalled = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     for (let i = 0; i < 500; i++) {
       stalled.push({ ...frame(i, i * 20), producedAt: ms(i * 20) });
       stalled.take(ms(i * 20), ms(0));
@@ -76,7 +85,7 @@ describe("SendQueue", () => {
   });
 
   test("a queue sends nothing that waited for more than two seconds, and counts skips by reason", () => {
-    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     sendQueue.push(frame(0, 5000, true));
     sendQueue.push(frame(1, 5020));
     sendQueue.push({ ...frame(2, 5040), producedAt: ms(1500) });
@@ -89,7 +98,7 @@ describe("SendQueue", () => {
   });
 
   test("a queue drops stale and late frames, but never the frame that opens an epoch", () => {
-    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     for (let i = 0; i < 10; i++) sendQueue.push(frame(i, i * 20));
     expect(sendQueue.take(ms(0), ms(0))?.sequence).toBe(0);
     sendQueue.rewind(ms(100));
@@ -105,7 +114,7 @@ describe("SendQueue", () => {
   });
 
   test("a queue sends frames again on a new session if they are neither late nor stale", () => {
-    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     for (let i = 0; i < 12; i++) sendQueue.push(frame(i, i * 20));
     expect(takeAll(sendQueue, 0, 0)).toHaveLength(12);
     sendQueue.rewind(ms(160));
@@ -117,7 +126,7 @@ describe("SendQueue", () => {
 
   test("where listeners play late audio, a queue sends frames that waited through a stall, but no earlier late ones", () => {
     for (const late of [false, true]) {
-      const sendQueue = new SendQueue({ bitrateBps: 64_000, late });
+      const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20, late });
       sendQueue.push(frame(0, 0));
       expect(takeAll(sendQueue, 0, 0)).toEqual([0]);
       sendQueue.push(frame(1, 20));
@@ -131,7 +140,7 @@ describe("SendQueue", () => {
   });
 
   test("a queue without takers keeps only the newest opening frame", () => {
-    const sendQueue = new SendQueue({ bitrateBps: 64_000 });
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     sendQueue.push(frame(65_536, 0, true));
     sendQueue.push(frame(131_072, 0, true));
     sendQueue.push(frame(131_073, 2000));

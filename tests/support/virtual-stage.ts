@@ -169,7 +169,7 @@ export class VirtualStage {
     const logger = { debug: () => {}, info: () => {}, warn: () => {} };
     const clock = (): Microseconds => fromMilliseconds(this.now);
     const aheadMs = full.aheadMs || undefined;
-    this.sendQueue = new SendQueue({ bitrateBps: 768_000, window: full.window, late: mode === "ahead" });
+    this.sendQueue = new SendQueue({ bitrateBps: 768_000, frameMs, window: full.window, late: mode === "ahead" });
     this.listeners = new Listeners({ clock });
     this.#deadlines = new Deadlines({ mode, aheadMs, frameMs, start: microseconds(0), listeners: this.listeners });
     this.audioTrack = new AudioTrack({
