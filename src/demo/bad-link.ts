@@ -133,14 +133,13 @@ export class BadLink {
   #receive(packet: Uint8Array, from: { readonly address: string; readonly port: number }): void {
     const key = `${from.address}:${from.port}`;
     const peer = this.#peers.get(key) ?? this.#admit(key, from);
-    if (!peer) return;
     peer.heardAt = performance.now();
     this.#up.pass(packet.length, () => sendTo(peer.socket, packet, this.#relayPort));
   }
 
-  #admit(key: string, from: { readonly address: string; readonly port: number }): Peer | undefined {
-    if (this.#peers.size >= MAX_PEERS) this.#forget();
-    if (this.#peers.size >= MAX_PEERS) return undefined;
+  #admit(key: string, from: { readonly address: string; readonly port: number }): Peer {
+    // Each attempt to connect comes from a port of its own, and most of them end without a word.
+    if (this.#peers.size >= MAX_PEERS) this.#drop(this.#quietest);
     const socket = newSocket();
     socket.on("message", (reply) => this.#down.pass(reply.length, () => sendTo(this.#front, reply, from.port)));
     const peer = { socket, heardAt: performance.now() };
@@ -148,13 +147,19 @@ export class BadLink {
     return peer;
   }
 
+  get #quietest(): string {
+    const [first] = [...this.#peers].sort(([, one], [, other]) => one.heardAt - other.heardAt);
+    return first![0];
+  }
+
+  #drop(key: string): void {
+    this.#peers.get(key)?.socket.close();
+    this.#peers.delete(key);
+  }
+
   #forget(): void {
     const before = performance.now() - IDLE_MS;
-    for (const [key, { socket, heardAt }] of this.#peers) {
-      if (heardAt >= before) continue;
-      socket.close();
-      this.#peers.delete(key);
-    }
+    for (const [key, { heardAt }] of this.#peers) if (heardAt < before) this.#drop(key);
   }
 
   /** A browser needs only the certificate's hash before QUIC; the relay decides which pages get it. */
