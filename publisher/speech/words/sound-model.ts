@@ -39,6 +39,8 @@ const SHORT = 3;
 /** Likelihood that a word is followed by a pause, and that a letter is not said. */
 const PAUSE_LIKELY = { none: 0.05, comma: 0.65, stop: 0.92, lead: 0.5 } as const;
 const SKIP_LIKELY = 0.08;
+/** The same of a letter that its language rarely says there. */
+const SILENT_LIKELY = 0.85;
 
 /** A text as a chain of units: its sounds, with a pause before and behind each word. */
 export interface UnitChain {
@@ -57,7 +59,7 @@ export function chainOf(words: readonly SpokenWord[]): UnitChain {
   const units = words.flatMap((word, index) => [
     ...word.sounds.map((sound, at) => {
       const kind = KINDS.indexOf(sound);
-      return unit(kind, LENGTHS[kind]! * emphasis(word, at), SKIP_LIKELY, index, index + 1);
+      return unit(kind, LENGTHS[kind]! * emphasis(word, at), skipOf(word, at), index, index + 1);
     }),
     unit(PAUSE, PAUSES[word.pause], 1 - PAUSE_LIKELY[word.pause], index + 1, index + 1),
   ]);
@@ -74,6 +76,10 @@ export function chainOf(words: readonly SpokenWord[]): UnitChain {
 function emphasis({ sounds, pause }: SpokenWord, at: number): number {
   if (pause !== "none") return at >= sounds.lastIndexOf("vowel") ? EMPHASIS.final : 1;
   return sounds.length <= SHORT ? EMPHASIS.short : 1;
+}
+
+function skipOf({ sounds, silent }: SpokenWord, at: number): number {
+  return at >= sounds.length - silent ? SILENT_LIKELY : SKIP_LIKELY;
 }
 
 function unit(kind: number, length: number, skip: number, ended: number, begun: number) {

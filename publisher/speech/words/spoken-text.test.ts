@@ -27,3 +27,24 @@ test("letters are spelled out as they sound", () => {
   expect(sounds("хлеб")).toBe("fsvs");
   expect(sounds("7")).toBe("fvsv");
 });
+
+test("the last letters of French words are probably not said, and those of other languages are", () => {
+  const spelled = (text: string) =>
+    spokenWords(text).map(({ start, end, sounds, silent }) => [
+      text.slice(start, end),
+      sounds.map((sound) => sound[0]).join(""),
+      silent,
+    ]);
+  expect(spelled("Ils parlent des heures à l'hôtel, c'est tout")).toEqual([
+    ["Ils", "vsf", 1],
+    ["parlent", "svsvss", 3],
+    ["des", "svf", 1],
+    ["heures", "vsf", 1],
+    ["à", "v", 0],
+    ["l'hôtel", "svsvs", 0],
+    ["c'est", "fvfs", 2],
+    ["tout", "svs", 1],
+  ]);
+  for (const text of ["The talent hurts the two hosts", "Das Talent ist des Hauses", "Los reyes están en la casa"])
+    expect(spelled(text).map(([, , silent]) => silent)).toEqual(text.split(" ").map(() => 0));
+});

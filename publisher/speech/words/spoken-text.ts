@@ -7,6 +7,8 @@ export interface SpokenWord {
   readonly start: number;
   readonly end: number;
   readonly sounds: readonly Sound[];
+  /** How many of them, at its end, are probably not said. */
+  readonly silent: number;
   /** What follows: a speaker stops at the end of a sentence, and often at a comma. */
   readonly pause: "none" | "comma" | "stop";
 }
@@ -19,6 +21,13 @@ const COMMA = /[,—–()[\]"“”«»、，]/u;
 const CAPITALS = /^\p{Lu}{2,}$/u;
 /** An "e" that English and French do not say. */
 const SILENT_E = /(?<=\p{L}{2}[^\P{L}aeiouyß])e(?=s?$)/gu;
+/** Words of French alone, or nearly so, and its elisions; a text of which they are more than this share is French. */
+const FRENCH =
+  /(?<!\p{L})(?:(?:[cdjlmnst]|qu)['’](?=\p{L})|(?:au|aux|avec|ce|cette|dans|des|du|elle|est|et|ils?|je|la|le|les|nous|ou|par|pas|pour|que|qui|sont|sur|une?|vous)(?!\p{L}))/giu;
+const FRENCH_SHARE = 0.2;
+/** What French writes at the end of a word and rarely says. */
+const FRENCH_END = /(?<=\p{L}{2})(?:ent|[dpstxz]+)$/u;
+const FRENCH_H = /(?<![cp])h/gu;
 /** Letters to sounds, the longest match first. */
 const SPELLING: readonly (readonly [RegExp, readonly Sound[]])[] = [
   [/^(th|sh|ch|ph|sch|c(?=[eiy])|[szfxvhßçθφχσςζфсзшщжчцхв])/u, ["fricative"]],
@@ -35,10 +44,11 @@ const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /** Splits a text into words, between which it can be cut, and spells out how they sound. */
 export function spokenWords(text: string): readonly SpokenWord[] {
+  const ending = isInFrench(text) ? FRENCH_END : undefined;
   const spans = [...text.matchAll(/\S+/gu)].flatMap((match) => divide(match[0], match.index));
   return spans.map(({ start, end }, index) => {
     const pause = pauseIn(text.slice(end, spans[index + 1]?.start ?? text.length));
-    return { start, end, sounds: soundsOf(text.slice(start, end)), pause };
+    return { start, end, ...soundsOf(text.slice(start, end), ending), pause };
   });
 }
 
@@ -60,15 +70,29 @@ function pauseIn(between: string): SpokenWord["pause"] {
   return COMMA.test(between) ? "comma" : "none";
 }
 
-function soundsOf(word: string): readonly Sound[] {
+function isInFrench(text: string): boolean {
+  const words = text.match(/\p{L}+/gu)?.length ?? 0;
+  return (text.match(FRENCH)?.length ?? 0) > FRENCH_SHARE * words;
+}
+
+function soundsOf(word: string, ending?: RegExp): Pick<SpokenWord, "sounds" | "silent"> {
   const written = word.replaceAll(/[^\p{L}\p{N}]/gu, "");
-  if (CAPITALS.test(written) || UNSPACED.test(written)) return [...written].flatMap(() => SYLLABLE);
-  const plain = written.toLowerCase().normalize("NFD").replaceAll(/\p{M}/gu, "").replaceAll(SILENT_E, "");
+  if (CAPITALS.test(written) || UNSPACED.test(written))
+    return { sounds: [...written].flatMap(() => SYLLABLE), silent: 0 };
+  const letters = written.toLowerCase().replaceAll("ç", "s").normalize("NFD").replaceAll(/\p{M}/gu, "");
+  const said = letters.replaceAll(SILENT_E, "");
+  if (ending === undefined) return { sounds: spell(said || "a"), silent: 0 };
+  const body = spell(said.replace(ending, "").replaceAll(FRENCH_H, ""));
+  const sounds = [...body, ...spell(ending.exec(said)?.[0] ?? "")];
+  return { sounds, silent: sounds.length - body.length };
+}
+
+function spell(letters: string): readonly Sound[] {
   const sounds: Sound[] = [];
-  for (let rest = plain; rest !== ""; ) {
+  for (let rest = letters; rest !== ""; ) {
     const [pattern, added] = SPELLING.find(([each]) => each.test(rest)) ?? [/^./u, ["vowel"] as const];
     rest = rest.slice(pattern.exec(rest)?.[0].length ?? 1);
     for (const sound of added) if (added.length > 1 || sounds.at(-1) !== sound) sounds.push(sound);
   }
-  return sounds.length > 0 ? sounds : ["vowel"];
+  return sounds;
 }
