@@ -1,5 +1,6 @@
 // A LiveKit agent whose listeners are those of an unsay broadcast: interrupted, it keeps the words that they heard.
 // Needs @livekit/agents 1.9 and @livekit/rtc-node; model and voice are scripted, so that no service is asked.
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { ReadableStream } from "node:stream/web";
 import { initializeLogger, tts, voice } from "@livekit/agents";
@@ -13,6 +14,7 @@ const relay = new Relay({ port: 0 });
 const url = `http://127.0.0.1:${(await relay.listen()).port}`;
 const listener = new Listener({ url, broadcast: "agent" });
 const publisher = new Publisher({ url, broadcast: "agent" });
+await once(publisher, "listeners"); // The listener is there: it would miss what is said before.
 
 const wav = await readFile(new URL("audio/demo-clean.wav", import.meta.url));
 const script = JSON.parse(await readFile(new URL("audio/demo-words.json", import.meta.url), "utf8"));
@@ -52,6 +54,5 @@ output.on(voice.AudioOutput.EVENT_PLAYBACK_PROGRESSED, ({ offset }) => offset > 
 await reply.waitForPlayout();
 const said = session.history.items.flatMap((item) => (item.type === "message" ? [item.textContent] : []));
 console.log(`The agent remembers: "${said.at(-1)}"`);
-await session.close();
-for (const part of [listener, publisher, relay]) await part.close();
+for (const part of [session, listener, publisher, relay]) await part.close();
 process.exit();
