@@ -64,6 +64,32 @@ test("a config file has only keys that a command knows, at any level", () => {
   expect(resolve('\uFEFF{"relay": {"port": 5}}')).toMatchObject({ port: 5 });
 });
 
+test("a config file with a key twice, or with an error in its JSON or its bytes, is refused with the place", () => {
+  const file = join(folder, "odd.json");
+  const known = { relay: settings, watch: { url: settings.url } };
+  const resolve = (content: string | Uint8Array) => {
+    writeFileSync(file, content);
+    return resolveConfig("relay", settings, { flags: { url: "http://x" }, environment: {}, file }, known);
+  };
+  const wrong: [string, RegExp][] = [
+    ['{"relay": {"port": 5}, "relay": {}}', /^The config file .* has the key relay twice\.$/],
+    ['{"watch": {"url": "{\\"a\\":1}"}, "relay": {"port": 5, "\\u0070ort" : 6}}', /has the key relay\.port twice\.$/],
+    [
+      '{"relay": {"port": 5},\n "watch": {"url": "x",}}',
+      /JSON object: expected double-quoted property name in line 2\.$/,
+    ],
+    ['// secret\n{"relay": {}}', /is not a JSON object: unexpected token '\/'\.$/],
+    ['{"relay": {}', /is not a JSON object: expected ',' or '}'.* in line 1\.$/],
+  ];
+  for (const [content, sentence] of wrong) expect(() => resolve(content)).toThrow(sentence);
+  const utf16 = Buffer.from('{"relay": {}}', "utf16le");
+  expect(() => resolve(Buffer.concat([Buffer.of(0xff, 0xfe), utf16]))).toThrow(
+    /cannot be read: it is not UTF-8 text\.$/,
+  );
+  // The same key in two objects, and a key's text as a value, are nothing odd.
+  expect(resolve('{"watch": {"url": "url"}, "relay": {"url": "url", "port": 5}}')).toMatchObject({ port: 5 });
+});
+
 test("a blank text counts as not set in every source", () => {
   const file = join(folder, "blank.json");
   const open = { ...settings, get: { schema: list.optional(), help: "Prefixes." } };

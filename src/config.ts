@@ -1,9 +1,6 @@
 import { z } from "zod";
-import { readBoundedFile, whyUnusable } from "../base/bytes/bounded-file.js";
 import { InputError, validate } from "../base/index.js";
-
-/** Far more than the settings of every command take. */
-const MAX_CONFIG_BYTES = 1 << 20;
+import { isObject, parseConfigObject, readConfigText } from "./config-file.js";
 
 /** One setting of a command: its schema and its text in `--help`. */
 export interface Setting {
@@ -98,31 +95,16 @@ export interface ConfigSources {
 /** The settings of every command, by its name; a config file may name no others. */
 export type KnownSettings = Readonly<Record<string, Settings>>;
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function readConfigFile(path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
-  let text: string;
-  try {
-    text = readBoundedFile(path, MAX_CONFIG_BYTES).toString("utf8");
-  } catch (cause) {
-    throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${whyUnusable(cause)}.`, {
-      cause,
-    });
-  }
-  return parseConfig(text, path, known);
-}
-
 /**
- * Reads a config file and checks every key in it, including those of other commands.
+ * Parses a config file and checks every key in it, including those of other commands.
  * @throws InputError `CONFIG_INVALID`, or `INVALID_OPTION` naming the unknown key.
  */
 export function parseConfig(text: string, path: string, known: KnownSettings): Record<string, Record<string, unknown>> {
-  const file = parseJson(text.replace(/^\uFEFF/, ""));
-  if (!isObject(file)) throw new InputError("CONFIG_INVALID", `The config file ${path} is not a JSON object.`);
   return Object.fromEntries(
-    Object.entries(file).map(([command, value]) => [command, checkSection(path, command, value, known)]),
+    Object.entries(parseConfigObject(text, path)).map(([command, value]) => [
+      command,
+      checkSection(path, command, value, known),
+    ]),
   );
 }
 
@@ -158,13 +140,14 @@ function givenSettings(
   sources: ConfigSources,
   known: KnownSettings,
 ): Map<string, Given> {
-  const section = sources.file === undefined ? {} : (readConfigFile(sources.file, known)[command] ?? {});
+  const { file } = sources;
+  const section = file === undefined ? {} : (parseConfig(readConfigText(file), file, known)[command] ?? {});
   return new Map(
     Object.keys(settings).map((key) => {
       const places = [
         { name: flagName(key), value: given(sources.flags[key]) },
         { name: variableName(key), value: given(sources.environment[variableName(key)]) },
-        { name: `${command}.${key} in ${sources.file}`, value: given(section[key]) },
+        { name: `${command}.${key} in ${file}`, value: given(section[key]) },
       ];
       return [key, places.find(({ value }) => value !== undefined) ?? places[0]!];
     }),

@@ -38,6 +38,7 @@ export class Ingest implements BroadcastSource {
   #nextSubscribe = 0;
   #ended = false;
   #blindLogged = false;
+  #refusalLogged = false;
 
   constructor(peer: Peer) {
     this.id = peer.id;
@@ -200,7 +201,10 @@ export class Ingest implements BroadcastSource {
     if (upstreamReports !== undefined && isFeedbackPath(suffix)) return;
     const path = joinPath(scope.root, suffix);
     if (!allows(scope.put, path)) {
-      log.warn({ path }, "The session announced a broadcast that it may not publish.");
+      // Once: a session may try hundreds of names a second.
+      const level = this.#refusalLogged ? "debug" : "warn";
+      this.#refusalLogged = true;
+      log[level]({ path }, "The session announced a broadcast that it may not publish.");
       this.#refuse(suffix);
       return;
     }
