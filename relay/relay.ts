@@ -103,6 +103,11 @@ export class Relay extends EventEmitter<RelayEvents> {
     return this.#endpoint?.servers.map(({ backend }) => backend) ?? [];
   }
 
+  /** Why QUIC is missing. */
+  get quicFailure(): Error | undefined {
+    return this.#endpoint?.quicFailure;
+  }
+
   /**
    * Starts to listen.
    *

@@ -52,3 +52,4 @@ export {
 } from "./tls/certificates.js";
 export { makeFolder } from "./tls/make-folder.js";
 export { assertTrustedFolder, readTrusted } from "./tls/trusted-file.js";
+export { userFolder } from "./tls/user-folder.js";

@@ -37,6 +37,7 @@ export class RelayEndpoint {
   #fingerprint: string;
   #rotation: Promise<void> = Promise.resolve();
   #closed = false;
+  #quicFailure: Error | undefined;
 
   private constructor(certificate: Certificate, options: RelayEndpointOptions) {
     this.#options = options;
@@ -67,6 +68,11 @@ export class RelayEndpoint {
   /** One server for each carrier. */
   get servers(): readonly SessionServer[] {
     return this.#servers;
+  }
+
+  /** Why there is no server for QUIC. */
+  get quicFailure(): Error | undefined {
+    return this.#quicFailure;
   }
 
   /** TCP connections without a session. */
@@ -127,6 +133,7 @@ export class RelayEndpoint {
       return [await listen({ ...bound, backend: "quic", certificate: this.#certificate })];
     } catch (error) {
       if (!(error instanceof TransportError) || error.code !== "NATIVE_UNAVAILABLE") throw error;
+      this.#quicFailure = error;
       this.#options.log.warn({ error: error.message }, "The relay listens without QUIC, over WebSocket alone.");
       return [];
     }

@@ -10,10 +10,9 @@ import {
   type RelayOptions,
   upstreamUrlSchema,
 } from "../../relay/index.js";
-import { type Certificates, loadCertificate, loadOrCreateCertificate } from "../../transport/index.js";
+import { type Certificates, loadCertificate, loadOrCreateCertificate, userFolder } from "../../transport/index.js";
 import { aborted, changes, command } from "../command.js";
 import { flag, list, number, numbers, type Resolved, type Settings } from "../config.js";
-import { dataFolder } from "../folders.js";
 import { elementHandler, loadPage } from "../page/index.js";
 import { readAuthorities } from "./connection.js";
 
@@ -107,7 +106,7 @@ function certificates(cert: string | undefined, key: string | undefined, host: s
   if (cert !== undefined && key !== undefined) return loadCertificate({ cert, key });
   if (cert !== undefined || key !== undefined)
     throw new InputError("INVALID_OPTION", "--cert and --key must be given together.");
-  return loadOrCreateCertificate({ directory: dataFolder(), hosts: [host] });
+  return loadOrCreateCertificate({ directory: userFolder("data"), hosts: [host] });
 }
 
 /** `unsay relay`: accepts broadcasts and fans them out. */
@@ -163,7 +162,7 @@ export const relay = command({
       const address = await relay.listen();
       const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
       print(`relay listening on http://${host}:${address.port}`);
-      if (!relay.backends.includes("quic")) print("without QUIC, whose binding is not installed: WebSocket alone");
+      if (relay.quicFailure) print(`WebSocket alone, without QUIC: ${relay.quicFailure.message}`);
       print(`certificate sha256 ${relay.fingerprint}`);
       if (relay.opsPort !== undefined) print(`operations on http://127.0.0.1:${relay.opsPort}`);
       const { auth } = authOf(config);

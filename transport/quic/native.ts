@@ -1,11 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, lstatSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { homedir, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { logForProcess, TransportError } from "../../base/index.js";
 import { makeFolder } from "../tls/make-folder.js";
 import { isOutOfReach } from "../tls/trusted-file.js";
+import { userFolder } from "../tls/user-folder.js";
 import { patchSharedObject } from "./native-patch.js";
 
 /** One stream's writing half in the native binding. Calls run on another thread, in no order unless awaited. */
@@ -213,8 +214,10 @@ function isOlder(glibc: string): boolean {
  * that or it cannot be created, in the system's folder for temporary files.
  */
 function privateDirectory({ cacheDirectory }: NativeOptions): string {
-  const wanted = cacheDirectory ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "unsay");
-  const places = [wanted, join(tmpdir(), `unsay-${process.getuid?.()}`)];
+  // An absolute path: `require` takes any other one for the name of a package.
+  const places = [cacheDirectory ?? userFolder("cache"), join(tmpdir(), `unsay-${process.getuid?.()}`)].map((place) =>
+    resolve(place),
+  );
   const refusals = places.map((directory) => {
     try {
       // Where others can reach the surrounding folders, they can reach a new one there too.

@@ -119,3 +119,18 @@ test.each(["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])("both carriers heed %s", asy
     session.close();
   }
 });
+
+test("a file of authorities that cannot be read is named, over every carrier, and not tried again", async () => {
+  const before = process.env.SSL_CERT_FILE;
+  cleanups.push(() => {
+    if (before === undefined) delete process.env.SSL_CERT_FILE;
+    else process.env.SSL_CERT_FILE = before;
+  });
+  process.env.SSL_CERT_FILE = tmpdir();
+  for (const backend of ["quic", "qmux", "http2"] as const)
+    await expect(connect("https://127.0.0.1:1/", { backends: [backend] })).rejects.toMatchObject({
+      code: "CA_UNUSABLE",
+      retryable: false,
+      message: `SSL_CERT_FILE is ${tmpdir()}, which cannot be read: it is a directory.`,
+    });
+});

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls, { type ConnectionOptions, rootCertificates, type TLSSocket } from "node:tls";
 import { isMainThread } from "node:worker_threads";
-import { readBoundedFile } from "../../base/bytes/bounded-file.js";
+import { readBoundedFile, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { TransportError } from "../../base/index.js";
 
 /** More than all authorities of a system take. */
@@ -13,11 +13,14 @@ export const MAX_AUTHORITIES_BYTES = 16 << 20;
  * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those of the caller, else those of
  * the environment. Node reads `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
  * that all carriers trust the same authorities.
+ *
+ * Throws a `TransportError` (`CA_UNUSABLE`) where `SSL_CERT_FILE` cannot be read.
  */
 export function authorities(ca: string | undefined): string | undefined {
   if (ca !== undefined) return ca;
-  const extra = readIfThere(process.env.NODE_EXTRA_CA_CERTS);
-  const instead = readIfThere(process.env.SSL_CERT_FILE);
+  const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE } = process.env;
+  const extra = NODE_EXTRA_CA_CERTS ? readExtra(NODE_EXTRA_CA_CERTS) : undefined;
+  const instead = SSL_CERT_FILE ? readInstead(SSL_CERT_FILE) : undefined;
   if (extra === undefined && instead === undefined) return undefined;
   return [instead ?? rootCertificates.join("\n"), extra ?? ""].join("\n");
 }
@@ -65,11 +68,25 @@ export function withTlsAuthorities<T>(ca: string | undefined, open: () => T): T 
   }
 }
 
-function readIfThere(path: string | undefined): string | undefined {
+function read(path: string): string {
+  return readBoundedFile(path, MAX_AUTHORITIES_BYTES).toString("utf8");
+}
+
+/** Node starts without the file as well, with a warning. */
+function readExtra(path: string): string | undefined {
   try {
-    return path ? readBoundedFile(path, MAX_AUTHORITIES_BYTES).toString("utf8") : undefined;
+    return read(path);
   } catch {
-    // Like Node and the binding, which then start with their own authorities.
     return undefined;
+  }
+}
+
+/** The binding would trust no authority at all, or wait for ever in a file that is a pipe. */
+function readInstead(path: string): string {
+  try {
+    return read(path);
+  } catch (cause) {
+    const why = whyUnusable(cause);
+    throw new TransportError("CA_UNUSABLE", `SSL_CERT_FILE is ${path}, which cannot be read: ${why}.`, { cause });
   }
 }

@@ -113,7 +113,7 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
       if (cause instanceof InputError) throw cause;
       throw new InputError(
         "CERTIFICATE_UNUSABLE",
-        `The folder ${directory} cannot keep a certificate: ${text(cause)}.`,
+        `The folder ${directory} cannot keep a certificate: ${whyUnusable(cause)}.`,
         {
           cause,
         },
