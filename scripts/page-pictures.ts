@@ -13,13 +13,17 @@ const WIDTHS = [1280, 390] as const;
 const SCHEMES = ["light", "dark"] as const;
 /** The recording of an interrupt: its size, its frames a second as aimed at, and its length in frames. */
 const FILM = { width: 960, height: 620, fps: 12, frames: 78, interruptAt: 22, resumeAt: 58 };
-/** Time to speak before a picture is taken. */
+/** Time to speak before a picture is taken, and then until this many words of the text are heard. */
 const SPEAK_MS = 4000;
+const HEARD = { least: 4, most: 7 };
 
 async function play(page: Page, demo: Demo): Promise<void> {
   await page.goto(demo.pageUrl);
   await page.click("#play");
   await page.waitForTimeout(SPEAK_MS);
+  const heard = page.locator("#transcript [data-state=heard]");
+  for (let count = 0; count < HEARD.least || count > HEARD.most; count = await heard.count())
+    await page.waitForTimeout(50);
 }
 
 /** The page while it plays, and after an interrupt. */
