@@ -98,6 +98,17 @@ describe("CongestionController", () => {
     expect([path.delivery.level, path.delivery.windowBytes(1_000_000)]).toEqual(["full", idle]);
   });
 
+  test("a controller takes a delay that lasts for the path's own, and gives full service again", () => {
+    const path = new Path();
+    path.run(10_000);
+    path.delayMs = 340;
+    path.run(10_000);
+    expect(path.delivery.level).toBe("low");
+    path.run(65_000);
+    expect(path.delivery.level).toBe("full");
+    expect(path.delivery.queueing).toBe(0);
+  });
+
   test("a controller never mistakes holes for a queue or a queue for holes, and asks for repeats where the path loses", () => {
     const lossy = new Path();
     lossy.run(20_000, (group) => group % 47 === 11);

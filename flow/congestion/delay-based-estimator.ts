@@ -12,6 +12,11 @@ export interface DelayBasedEstimatorOptions {
   readonly sustain?: Microseconds;
 }
 
+/**
+ * A delay that lasts for longer than this is the path's, as after a change of networks: less audio does not shorten it.
+ * It exceeds the longest wait before a recovery, which only a short delay begins.
+ */
+const BASE_WINDOW = fromSeconds(40);
 const REDUCE = 0.7;
 const RECOVER = 1.15;
 const FACTOR_MIN = 0.25;
@@ -26,15 +31,15 @@ const REGRET = fromSeconds(5);
 
 /**
  * Detects a queue on the way to a watcher, and how much less to send. QUIC's own congestion control fills deep queues
- * and is invisible from here, but an ack shows when a group arrived: delay above the smallest of the last two minutes
- * is queueing. The constants of reduction and recovery are the usual delay-based ones, chosen for reports at 10 Hz.
+ * and is invisible from here, but an ack shows when a group arrived: delay above the smallest of the last 40 s is
+ * queueing. The constants of reduction and recovery are the usual delay-based ones, chosen for reports at 10 Hz.
  */
 export class DelayBasedEstimator {
   /** Whether the path itself is known to lose packets. */
   lossy = false;
   readonly #threshold: Microseconds;
   readonly #sustain: Microseconds;
-  readonly #delays = new StalenessEstimator();
+  readonly #delays = new StalenessEstimator({ window: BASE_WINDOW });
   #queueing: Microseconds = microseconds(0);
   #base: Microseconds | undefined;
   #factor = 1;
@@ -101,7 +106,7 @@ export class DelayBasedEstimator {
    * reduction holds until the next ack: one without queueing reverts it.
    */
   suspect(sentAt: Microseconds, now: Microseconds): CongestionLevel {
-    // A bound from below says nothing under the base, and must not become the base for two minutes.
+    // A bound from below says nothing under the base, and must not become the base for 40 s.
     if (this.#base === undefined || now - sentAt <= this.#base) return this.#level;
     this.#unsuspected ??= { factor: this.#factor, level: this.#level };
     this.#take(sentAt, now);
