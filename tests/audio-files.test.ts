@@ -533,6 +533,14 @@ describe("with ffmpeg", () => {
     const file = write("text", Buffer.from("these are just words"));
     await refused({ file });
     const before = openFiles();
+    execFileSync(
+      "ffmpeg",
+      ["-v", "error", "-f", "lavfi", "-i", "color=s=16x16:d=0.1", "-c:v", "rawvideo", "silent.avi"],
+      {
+        cwd: encoded,
+      },
+    );
+    expect(await refused({ file: join(encoded, "silent.avi") })).toMatch(/silent\.avi: it holds no audio\.$/);
     for (const options of [{ file }, { file: write("avi", Buffer.from("RIFF....AVI LIST")) }]) {
       expect(await refused(options)).toMatch(/^UNSUPPORTED_FILE: ffmpeg can't decode the file \S+: [^\n]+\.$/);
     }

@@ -49,7 +49,7 @@ export async function openWithFfmpeg(
   });
   const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
   const reason = (code: number | null): string =>
-    complaint.trim().split("\n").at(-1) || (code === null ? "it was ended" : `exit code ${code}`);
+    reasonOf(complaint, from) ?? (code === null ? "it was ended" : `exit code ${code}`);
   // ffmpeg may stop reading before the end and close its input.
   if (typeof source === "string") child.stdin.destroy();
   else pipeline(Readable.from(source), child.stdin).catch(() => {});
@@ -84,4 +84,12 @@ export async function openWithFfmpeg(
     close();
     throw error;
   }
+}
+
+/** The last thing that ffmpeg complained about, without the file's name and the hints for those who run it by hand. */
+function reasonOf(complaint: string, from: string): string | undefined {
+  const lines = complaint.split("\n").map((line) => line.trim());
+  if (lines.some((line) => line.startsWith("Stream map '0:a:0' matches no streams"))) return "it holds no audio";
+  const last = lines.findLast((line) => line !== "")?.replace(/\.+$/, "");
+  return last?.startsWith(`${from}: `) ? last.slice(from.length + 2) : last;
 }
