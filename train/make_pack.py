@@ -11,7 +11,7 @@ import numpy as np
 import sounds
 from audio import RATE, resample, to_int16
 from bank import open_bank
-from make_recorded import VALIDATION_EVERY, voices
+from make_recorded import is_for_validation, voices
 from make_speech import recorded
 from pack import write_pack
 from packages import DATA, PackageError
@@ -55,7 +55,7 @@ def pack_noise(folder: Path) -> None:
         if family in ("babble", "talker"):
             continue
         longest = LONGEST_SECONDS.get(family, 25) * RATE
-        clips = [x[:longest] for i, (_, x) in enumerate(sounds.read(family, "train")) if i % VALIDATION_EVERY != 4]
+        clips = [x[:longest] for name, x in sounds.read(family, "train") if not is_for_validation(name)]
         entry = {"group": "noise", "name": family, "weight": weight, "looped": family in sounds.LOOPED}
         write_pack(folder, [entry] * len(clips), [to_int16(0.7 * x / max(float(np.abs(x).max()), 1e-3)) for x in clips], 64_000)
         sounds.read.cache_clear()

@@ -5,6 +5,7 @@ import cpu  # noqa: F401  before numpy
 import argparse
 import json
 import sys
+import zlib
 
 import numpy as np
 from numpy.random import Generator
@@ -23,7 +24,7 @@ from progress import Progress
 PIECE_SECONDS = 10
 LEVEL = 0.075
 VALIDATION_EVERY = 11
-"""Every eleventh recording of a noise family is for validation alone."""
+"""One noise recording in eleven is for validation alone, chosen by its name: it stays there whatever else is read."""
 
 
 def voices(split: str) -> list[Voice]:
@@ -55,6 +56,11 @@ def fill_voices(random: Generator, split: str, hours: float) -> None:
     print(f"voices-{split}: {len(found)} speakers, {bank.samples / RATE / 3600:.1f} h")
 
 
+def is_for_validation(name: str) -> bool:
+    """Whether no training may hear the recording `name`."""
+    return zlib.crc32(name.encode()) % VALIDATION_EVERY == 4
+
+
 class Noises:
     """Recordings by family, each read once."""
 
@@ -62,8 +68,11 @@ class Noises:
         self._voices = found
         self._recordings: dict[str, list[np.ndarray]] = {}
         for family in sounds.TRAIN_WEIGHTS:
-            read = [samples / max(float(np.abs(samples).max()), 1e-3) for _, samples in sounds.read(family, "train")]
-            kept = [x for i, x in enumerate(read) if (i % VALIDATION_EVERY == 4) == (split == "validation")]
+            read, kept = [], []
+            for name, samples in sounds.read(family, "train"):
+                read.append(samples / max(float(np.abs(samples).max()), 1e-3))
+                if is_for_validation(name) == (split == "validation"):
+                    kept.append(read[-1])
             if kept or read:
                 self._recordings[family] = kept or read[:1]
 
