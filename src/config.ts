@@ -44,6 +44,12 @@ export const list: z.ZodType<string[]> = z.preprocess(
   z.array(z.string().trim().min(1)),
 );
 
+/** A file or folder to write. Elsewhere `-` is standard output; here it would be a file of that name. */
+export const written: z.ZodType<string> = z
+  .string({ error: "it must be a path" })
+  .min(1)
+  .refine((path) => path !== "-", { error: "it must be a path, such as /dev/stdout or ./-" });
+
 /** An object of numbers given as itself (config file) or as its JSON (flag, environment). */
 export function numbers<T>(schema: z.ZodType<T>): z.ZodType<T> {
   const object = z.custom<unknown>(isObject, "be an object of numbers");

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as dial } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { Caller, RealtimeDoor } from "../agent/index.js";
@@ -57,6 +58,24 @@ class TestAgent {
     this.#socket.terminate();
   }
 }
+
+test("connections that never become an agent do not hold the door open", async () => {
+  await using stage = new Stage();
+  const door = new RealtimeDoor({ publisher: stage.publish(await stage.relay(), { broadcast: "agent" }) });
+  await door.listen();
+  const { hostname, port } = new URL(door.url);
+  const sockets = ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"].map((text) => {
+    const socket = dial(Number(port), hostname).resume();
+    socket.on("error", () => {}).write(text);
+    return socket;
+  });
+  const gone = Promise.all(sockets.map((socket) => once(socket, "close")));
+  await Promise.all(sockets.map((socket) => once(socket, "connect")));
+  const agent = await TestAgent.connect(door.url);
+  await door.close();
+  await Promise.all([gone, agent.closed]);
+  expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, true]);
+});
 
 test("an agent at the door gets the start, stop and cut of its voice, to the word, and the caller's audio", async () => {
   await using stage = new Stage();

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from "node:events";
-import type { IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
 import { guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
@@ -37,6 +37,11 @@ const optionsSchema = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.number().int().min(0).max(65_535).default(0),
 });
+/** An agent is one connection; this is far more than come by mistake. */
+const MAX_CONNECTIONS = 64;
+/** How long a connection may take to become a WebSocket. */
+const REQUEST_MS = 10_000;
+const TIMEOUTS = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1000 };
 /** Kinds of problem that are reported. */
 const MAX_PROBLEMS = 32;
 
@@ -55,6 +60,8 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #logger: Logger | undefined;
   readonly #said = new Set<string>();
   #server: WebSocketServer | undefined;
+  readonly #http = createServer(TIMEOUTS, refuseRequest);
+  readonly #sockets = new Set<Socket>();
   #agent: DoorAgent | undefined;
   readonly #speech = () => this.#agent?.callerSpoke();
   readonly #silence = () => this.#agent?.callerFellSilent();
@@ -81,8 +88,20 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   /** Opens the door. @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`. */
   async listen(): Promise<void> {
     const { host, port } = this.#options;
-    const server = new WebSocketServer({ host, port, maxPayload: 2 * MAX_EVENT_CHARACTERS, verifyClient: isNoPage });
+    const http = this.#http;
+    http.maxConnections = MAX_CONNECTIONS;
+    http.timeout = REQUEST_MS;
+    http.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    const server = new WebSocketServer({
+      server: http,
+      maxPayload: 2 * MAX_EVENT_CHARACTERS,
+      verifyClient: isNoPage,
+    });
     try {
+      http.listen(port, host);
       await once(server, "listening");
     } catch (cause) {
       const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
@@ -105,8 +124,10 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     this.#agent?.close();
     const server = this.#server;
     this.#server = undefined;
-    for (const client of server?.clients ?? []) client.terminate();
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    if (server === undefined) return;
+    server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#http.close(() => resolve()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -138,6 +159,10 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     this.#logger?.warn({ err: error }, "The door stays open.");
     this.emit("problem", error);
   }
+}
+
+function refuseRequest(_: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(426, { "content-type": "text/plain", connection: "close" }).end("This is a WebSocket.\n");
 }
 
 // Any page in a browser of this machine could connect, and browsers always send its origin.

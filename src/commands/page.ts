@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { BROADCAST_NAME_RULE, isBroadcastName } from "../../base/index.js";
 import { command } from "../command.js";
-import type { Settings } from "../config.js";
+import { type Settings, written } from "../config.js";
 import { loadPage } from "../page/index.js";
 import { writeSite } from "../page/static-site.js";
 
 const settings = {
   out: {
-    schema: z.string({ error: "it must be a folder" }).min(1),
+    schema: written,
     value: "<folder>",
     help: "folder for the page's files; it is made if need be",
   },

@@ -5,7 +5,7 @@ import { InputError } from "../../base/index.js";
 import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
 import { readTrusted } from "../../transport/index.js";
 import { command } from "../command.js";
-import { list, number, type Resolved, type Settings } from "../config.js";
+import { list, number, type Resolved, type Settings, written } from "../config.js";
 
 const settings = {
   action: {
@@ -14,7 +14,7 @@ const settings = {
     help: "generate: make a key; sign: make a token with it",
   },
   key: {
-    schema: z.string({ error: "it must be a file" }).min(1),
+    schema: written,
     value: "<file>",
     help: "the key (JSON Web Key); it can sign any token",
   },
@@ -24,7 +24,7 @@ const settings = {
     help: `generate: ${ALGORITHMS.join(", ")}`,
   },
   public: {
-    schema: z.string().min(1).optional(),
+    schema: written.optional(),
     value: "<file>",
     help: "generate: also write the public key for relays; not for HS*",
   },
