@@ -44,9 +44,10 @@ export async function* browserSessions(
   let outageAt = performance.now();
   let attempt: { readonly timeoutMs?: number } = {};
   while (!signal.aborted) {
-    const began = performance.now();
+    let openedAt = Number.POSITIVE_INFINITY;
     try {
       for await (const session of oneSession(url, { ...options, ...attempt })) {
+        openedAt = performance.now();
         attempt = { timeoutMs: Math.min(options.timeoutMs ?? ATTEMPT_MS, ATTEMPT_MS) };
         yield session;
       }
@@ -56,7 +57,7 @@ export async function* browserSessions(
       yield { kind: "problem", error };
     }
     const now = performance.now();
-    if (now - began >= SETTLED_MS) outageAt = now;
+    if (now - openedAt >= SETTLED_MS) outageAt = now;
     await sleep(backoffMs(now - outageAt, Math.random(), BACKOFF), signal);
   }
 }

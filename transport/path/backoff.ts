@@ -10,8 +10,11 @@ export const INITIAL_MS = 100;
 const MAX_MS = 8000;
 /** Delay between attempts as a share of the outage so far: it lengthens any outage only a little. */
 const SHARE = 0.1;
-/** A session that lasted this long ends the outage before it; one that ends sooner is part of the outage. */
-export const SETTLED_MS = 5000;
+/**
+ * A session that lasted this long ends the outage before it; one that ends sooner is part of the outage. A relay that
+ * refuses by ending a session does so at once.
+ */
+export const SETTLED_MS = 2000;
 /**
  * Maximum duration of an attempt once there was a session, so that one begun while the network was away does not delay
  * the next: four seconds are enough for TCP, TLS and a lost packet or two over a path of 300 ms.

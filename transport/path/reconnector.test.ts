@@ -60,6 +60,27 @@ test("the delay before an attempt is short at first, grows with the outage, and 
   expect(waits).toHaveLength(102);
 });
 
+test("a peer that is lost every three seconds is tried again as soon each time", async () => {
+  let now = 0;
+  const waits: number[] = [];
+  const reconnector: Reconnector<FakeSession> = new Reconnector({
+    connect: async () => makeSession(),
+    serve: (session) => {
+      now += 3_000_000;
+      if (waits.length === 30) reconnector.close();
+      else session.close();
+    },
+    clock: () => now as Microseconds,
+    random: () => 0.5,
+    sleep: async (ms) => {
+      waits.push(ms);
+      now += ms * 1000;
+    },
+  });
+  expect(await reconnector.closed).toBeUndefined();
+  expect(waits).toEqual(Array.from({ length: 30 }, () => 75));
+});
+
 test("an unusable session counts as a failure, and an error that no retry can mend ends the reconnector", async () => {
   const reasons: string[] = [];
   let attempts = 0;
