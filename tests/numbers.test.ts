@@ -63,6 +63,22 @@ test("a listener stops playing within tens of milliseconds of an interrupt, and 
   }
 });
 
+test("a listener counts no underrun for the time between an interrupt and the reply, however long that is", async () => {
+  for (const aheadMs of [0, 2000]) {
+    for (let waitMs = 0; waitMs <= 3000; waitMs += waitMs < 400 ? 20 : 200) {
+      const stage = new VirtualStage({ aheadMs });
+      stage.say(utterance(3000));
+      await stage.runTo(1500);
+      stage.interrupt();
+      await stage.runTo(1500 + waitMs);
+      stage.say(utterance(600));
+      await stage.runTo(stage.now + 1500);
+      const { underruns, underrunMs } = stage.playout.counters;
+      expect({ waitMs, underruns, underrunMs }).toEqual({ waitMs, underruns: 0, underrunMs: 0 });
+    }
+  }
+});
+
 test("a listener stops playing within tens of milliseconds of the end of its audio when its relay dies", async () => {
   const stage = new VirtualStage();
   stage.say(utterance(20_000));

@@ -24,11 +24,8 @@ const STALL_REWIND = { least: framesIn(2000), within: framesIn(500), behind: fra
 const AHEAD = { times: 3, span: framesIn(100) };
 /** Audio begins as soon as it may: where it is further ahead than this, the playhead is behind others. */
 const IDLE_FRAMES = framesIn(250);
-/**
- * A listener that heard less than the longest packet joined in a pause: its playhead was set by the end of an utterance
- * that others had heard.
- */
-const JOIN_FRAMES = framesIn(130);
+/** Somewhat more than the longest packet. */
+const PACKET_FRAMES = framesIn(130);
 
 /** Recognises that a playhead is not where the broadcast is; all numbers are frames at 48 kHz. */
 export class BroadcastLag {
@@ -37,6 +34,7 @@ export class BroadcastLag {
   #isLost = false;
   #maximumLead = REACH_FRAMES - JUMP_FRAMES.behind;
   #isSentAhead = false;
+  #heard = 0;
   /** Whether the playhead was set once, by audio that others may have heard. */
   #isNew = false;
   /** When the last stall ended that is long enough for a rewind in it. */
@@ -80,11 +78,16 @@ export class BroadcastLag {
   }
 
   /**
-   * Whether an utterance may begin only this much later although its first frame is there. `heard`: how much was played
-   * since the playhead was set.
+   * Whether an utterance may begin only this much later although its first frame is there. A listener that heard one
+   * packet joined in a pause: its playhead was set by the end of an utterance that others had heard.
    */
-  isBehind(early: number, heard: number): boolean {
-    return early > (this.#isNew && heard < JOIN_FRAMES ? 0 : IDLE_FRAMES);
+  isBehind(early: number): boolean {
+    return early > (this.#isNew && !this.hasBegun ? 0 : IDLE_FRAMES);
+  }
+
+  /** Whether more than one packet was heard since the playhead was set. */
+  get hasBegun(): boolean {
+    return this.#heard >= PACKET_FRAMES;
   }
 
   /**
@@ -95,15 +98,17 @@ export class BroadcastLag {
     return this.#isLost && this.#marksPauses;
   }
 
-  /** Audio was heard. */
-  heard(): void {
+  /** Audio was heard up to this far beyond where the playhead was set. */
+  heard(frames: number): void {
     this.#isLost = false;
+    this.#heard = frames;
   }
 
   /** The playhead was set by a frame, for the first time or again. `begins`: the frame begins a timeline. */
   anchored({ again, begins }: { readonly again: boolean; readonly begins: boolean }): void {
     this.#ahead.break();
     this.#isLost = false;
+    this.#heard = 0;
     this.#isNew = this.#isSentAhead && !again && !begins;
   }
 

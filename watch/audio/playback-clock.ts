@@ -219,7 +219,7 @@ export class PlaybackClock {
 
   heard(until: number): void {
     this.#heard = until;
-    this.#lag.heard();
+    this.#lag.heard(until - this.#anchor);
   }
 
   /** No audio is left to play. `isPause`: the audio ended in silence. */
@@ -345,7 +345,8 @@ export class PlaybackClock {
     const shortfall = this.#shortfall;
     const stoodStill = this.#position - frame > this.#maximumHold;
     const now = this.#live ? undefined : this.#elapsed;
-    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, begins, stoodStill, now });
+    const isFirst = !this.#lag.hasBegun;
+    const isPause = this.#starvation.end({ frame, due: free, heard: this.#heard, isFirst, begins, stoodStill, now });
     const position = Math.max(Math.min(this.#position, frame), Math.min(free, frame - this.#jitter.frames / 2));
     this.#held = Math.round(free - position + shortfall);
     if (!isPause || this.#live || this.#heard === undefined) return;
@@ -355,8 +356,7 @@ export class PlaybackClock {
   /** Whether the first frame of an utterance is there so early that the playhead must be behind others. */
   #isBehind(frame: number): boolean {
     const early = frame - this.#jitter.frames - this.#position;
-    const heard = (this.#heard ?? this.#anchor) - this.#anchor;
-    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early, heard);
+    return !this.#live && this.#starvation.marked && this.#lag.isBehind(early);
   }
 
   /**

@@ -19,6 +19,8 @@ export interface StarvationEnd {
   readonly due: number;
   /** End of the last audio heard. */
   readonly heard: number | undefined;
+  /** Whether no more than one packet was heard before it: silence there signals a rewind, and nothing broke off. */
+  readonly isFirst: boolean;
   /** Whether the publisher left out the time before it: another utterance begins. */
   readonly begins: boolean;
   /** Whether it is so late that the publisher's media time must have stood still. */
@@ -138,12 +140,13 @@ export class StarvationMeter {
   }
 
   /** A frame arrived. Returns whether the gap was an intended pause. */
-  end({ frame, due, heard, begins, stoodStill, now }: StarvationEnd): boolean {
+  end({ frame, due, heard, isFirst, begins, stoodStill, now }: StarvationEnd): boolean {
     const current = this.#current;
     this.#current = undefined;
     if (!current) return true;
     const continues = heard !== undefined && frame - heard <= CONTIGUOUS_FRAMES;
-    const isPause = frame >= due || stoodStill || (current.isPause && !(continues && this.marked));
+    const breaksOff = continues && this.marked && !isFirst;
+    const isPause = frame >= due || stoodStill || (current.isPause && !breaksOff);
     if (isPause && !current.isUnderrun) {
       this.#rebuffering.reset();
       return true;
