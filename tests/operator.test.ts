@@ -70,7 +70,7 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
   const wrong: [string[], RegExp][] = [
     [[], /--action must be generate or sign, but is missing\. \(INVALID_OPTION\)/],
     [["mint"], /--action must .*, but is "mint"/],
-    [["sign"], /--key must be a file, but is missing/],
+    [["sign"], /--key must be a path, but is missing/],
     [["generate", "--key", key], /key\.jwk exists already and is not overwritten\. \(FILE_EXISTS\)/],
     [
       ["generate", "--key", join(folder, "no/such/place")],
