@@ -243,9 +243,9 @@ test("a listener never plays stale audio behind the playhead again, and at once 
   expect(listener.stats()).toMatchObject({ discontinuities: 1, staleMs: 0 });
 
   // Ahead of the playhead: what is before the cut is played to its end.
-  origin.burst(EPOCH_SIZE + 21, 520, 100, { by: "both" });
+  origin.burst(EPOCH_SIZE + 21, 520, 200, { by: "both" });
   await expect.poll(() => playedMs(listener, 1)).toBeGreaterThan(500);
-  const cut = Math.ceil((listener.stats().playheadUs! / 1000 + 1000) / PACKET_MS) * PACKET_MS;
+  const cut = Math.ceil((listener.stats().playheadUs! / 1000 + 3000) / PACKET_MS) * PACKET_MS;
   origin.burst(2 * EPOCH_SIZE, cut, 10, { by: "both" });
   await expect.poll(() => playedMs(listener, 2)).toBe(200);
   const kept = listener.record.findLast(({ epoch }) => epoch === 1)!;
