@@ -64,8 +64,9 @@ const ACK_SILENCE = fromMilliseconds(1000);
 /** Sent frames kept for the next session. */
 const MAX_SENT = 4096;
 /**
- * How long the quickest ack counts. A path that has become longer, or a machine that has become busy, would starve
- * listeners for that long; a queue must stand for longer to be taken for a path.
+ * How long the quickest ack counts, 10 s more or less. A path that has become longer, or a machine that has become busy,
+ * starves listeners for that long. A queue that stands for longer counts as a path, so a link slower than the audio holds
+ * up to 1.35 s of it, which no rewind can reach.
  */
 const ACK_WINDOW = fromSeconds(20);
 /** How long after its time a sent frame may still help a listener that lags. */
