@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import { background, fromMilliseconds, type Microseconds, microseconds } from "../base/index.js";
+import { background, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import type { Aggregate } from "../flow/report/index.js";
 import type { ControlTarget } from "./control/controls.js";
 import { loadModel } from "./denoise/model.js";
@@ -36,6 +36,8 @@ export interface PublisherListeners {
 }
 
 const TICK_MS = 10;
+/** How long the first audio waits at most: for a session, and then for a listener there. */
+const FIRST = { session: fromSeconds(5), listener: fromMilliseconds(1500) };
 /** Hops rendered in a row before other work runs. */
 const RENDER_BATCH = 4;
 
@@ -52,12 +54,16 @@ export class Loop implements ControlTarget {
   /** True after the last listener left: the lead is void, and the next listener starts at the audio that is due. */
   #isStranded = false;
   #isReady = false;
+  #hasBegun = false;
+  /** When audio begins although no listener has subscribed to it. */
+  #beginsAt: Microseconds;
   #isClosing = false;
   #failure: Error | undefined;
 
   constructor(parts: PublisherParts, emitter: EventEmitter<PublisherEvents>) {
     this.#parts = parts;
     this.#emitter = emitter;
+    this.#beginsAt = microseconds(parts.clock() + FIRST.session);
   }
 
   get state(): PublisherState {
@@ -85,7 +91,7 @@ export class Loop implements ControlTarget {
       for (let batch = 0; !this.#isClosing; ) {
         if (this.#failure !== undefined) throw this.#failure;
         this.turn();
-        const isRendering = this.#isReady && (await renderer.read()) && ++batch % RENDER_BATCH === 0;
+        const isRendering = this.#mayBegin() && (await renderer.read()) && ++batch % RENDER_BATCH === 0;
         await this.#rest(isRendering);
       }
     } catch (error) {
@@ -102,7 +108,7 @@ export class Loop implements ControlTarget {
     for (const event of events.take()) this.#follow(event);
     interrupts.turn();
     this.#announceListeners();
-    if (!this.#isReady) return;
+    if (!this.#mayBegin()) return;
     for (const event of renderer.take()) this.#rendered(event);
     interrupts.follow(uplink.wanted);
     renderer.speeches.expire(clock());
@@ -141,6 +147,15 @@ export class Loop implements ControlTarget {
 
   resume(): boolean {
     return this.#parts.interrupts.resumeAll() !== undefined;
+  }
+
+  // What is said before the first session is up and its listeners have subscribed would be lost.
+  #mayBegin(): boolean {
+    const { settings, uplink, clock } = this.#parts;
+    if (!this.#isReady || this.#hasBegun) return this.#isReady;
+    const isExpected = settings.audio && settings.mode === "ahead" && !uplink.wanted;
+    this.#hasBegun = !isExpected || clock() >= this.#beginsAt;
+    return this.#hasBegun;
   }
 
   // Encoders and model take time to load, so they load while the session connects.
@@ -231,7 +246,7 @@ export class Loop implements ControlTarget {
 
   #connected(now: Microseconds): void {
     const { listeners, playback, sendQueue, deadlines } = this.#parts;
-    this.#sessions++;
+    if (this.#sessions++ === 0) this.#beginsAt = microseconds(now + FIRST.listener);
     listeners.reset();
     playback.reset();
     sendQueue.reconnected(deadlines.unheard(now), now);

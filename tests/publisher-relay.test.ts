@@ -91,3 +91,19 @@ test.concurrent("the first listener after a time without any starts at the audio
   const { playheadUs } = listener.stats();
   expect(Math.abs((playheadUs ?? 0) - publisher.stats().playheadUs)).toBeLessThan(1_500_000);
 });
+
+test.concurrent("what a publisher says while its session is being opened is heard from its start by a listener that waits", async () => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const listener = stage.listen(relay);
+  await until("the listener is there", () => listener.stats().state === "waiting");
+  // Opening a session takes four round trips, and the listener's subscription two more.
+  const { port } = await stage.link(relay, { delayMs: 150 });
+  const certificateHashes = [Buffer.from(relay.fingerprint, "hex")];
+  const publisher = stage.publish(`https://127.0.0.1:${port}`, { connect: { backends: ["quic"], certificateHashes } });
+  const { outcome, listeners } = await say(publisher, await tone({ ms: 1000 })).done;
+  expect(outcome).toBe("finished");
+  expect(listeners).toMatchObject([{ heardMs: 1000, measured: true }]);
+  const heard = listener.record.filter(({ timestamp }) => timestamp !== undefined);
+  expect(heard.reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThanOrEqual(48_000);
+});
