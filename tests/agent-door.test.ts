@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect as dial } from "node:net";
+import { type AddressInfo, createServer, connect as dial } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { Caller, RealtimeDoor } from "../agent/index.js";
@@ -75,6 +75,28 @@ test("connections that never become an agent do not hold the door open", async (
   await door.close();
   await Promise.all([gone, agent.closed]);
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, true]);
+});
+
+test("a door whose port was taken opens once it is free, and admits no more than 64 connections", async () => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const publisher = stage.publish(relay);
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address() as AddressInfo;
+  const door = stage.use(new RealtimeDoor({ publisher, port }));
+  await expect(door.listen()).rejects.toMatchObject({ code: "PORT_IN_USE" });
+  other.close();
+  await once(other, "close");
+  await door.listen();
+  const agent = await TestAgent.connect(door.url);
+  const idle = Array.from({ length: 63 }, () => dial(port, "127.0.0.1").on("error", () => {}));
+  await Promise.all(idle.map((socket) => once(socket, "connect")));
+  const further = dial(port, "127.0.0.1").on("error", () => {});
+  await once(further, "close");
+  for (const socket of idle) socket.destroy();
+  agent.send("This is no event.");
+  await until("the agent is answered", () => agent.all("error").length > 0);
 });
 
 test("an agent at the door gets the start, stop and cut of its voice, to the word, and the caller's audio", async () => {

@@ -261,6 +261,8 @@ test("a muted element in a hidden page stands still, unless its audio is taken, 
   await expect.poll(() => of("each.state")).toEqual(["playing", "playing", "playing"]);
   await page.evaluate("muted.volume = 0");
   await expect.poll(() => page.evaluate("muted.state")).toBe("ready");
+  const [rested] = await playheads();
+  await expect.poll(async () => (await playheads())[2]! - rested!).toBeGreaterThan(2);
   await page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))");
   await expect.poll(() => of("each.state")).toEqual(["playing", "playing", "playing"]);
   const [again, , others] = await playheads();

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
@@ -60,7 +60,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #logger: Logger | undefined;
   readonly #said = new Set<string>();
   #server: WebSocketServer | undefined;
-  readonly #http = createServer(TIMEOUTS, refuseRequest);
+  #http: Server | undefined;
   readonly #sockets = new Set<Socket>();
   #agent: DoorAgent | undefined;
   readonly #speech = () => this.#agent?.callerSpoke();
@@ -88,7 +88,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   /** Opens the door. @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`. */
   async listen(): Promise<void> {
     const { host, port } = this.#options;
-    const http = this.#http;
+    const http = createServer(TIMEOUTS, refuseRequest);
     http.maxConnections = MAX_CONNECTIONS;
     http.timeout = REQUEST_MS;
     http.on("connection", (socket) => {
@@ -111,6 +111,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
         { cause },
       );
     }
+    this.#http = http;
     this.#server = server;
     server.on("connection", (socket) => this.#accept(socket));
     this.#caller?.on("speech", this.#speech);
@@ -127,7 +128,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     if (server === undefined) return;
     server.close();
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    await new Promise<void>((resolve) => (this.#http === undefined ? resolve() : this.#http.close(() => resolve())));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -84,7 +84,8 @@ export const watch = command({
         // `full` has reported it already.
         if (!wav) throw error;
       });
-      await untilStopped(signal, closing);
+      // A recording bounds its own end, and a slow disk may take longer.
+      await (wav ? closing : untilStopped(signal, closing));
       if (sink && sink.droppedBytes > 0) notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
     }
   },

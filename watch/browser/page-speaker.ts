@@ -7,6 +7,8 @@ const FADE = 0.01;
  * clock, which falls behind on a busy machine.
  */
 const MUTED_GAIN = 1e-6;
+/** A playhead makes up only for a standstill of over a second, and most looks at another page are shorter than this. */
+const REST_AFTER_MS = 3000;
 
 /**
  * The end of an element's audio: its volume. While it is muted in a hidden page, the audio stands still, and continues
@@ -20,6 +22,7 @@ export class PageSpeaker {
   #isTapped: boolean;
   #volume: number;
   #isResting = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(audio: AudioNode, { volume, tapped }: { readonly volume: number; readonly tapped: boolean }) {
     // Only a listener's own context makes its node.
@@ -47,13 +50,20 @@ export class PageSpeaker {
   }
 
   close(): void {
+    clearTimeout(this.#timer);
     document.removeEventListener("visibilitychange", this.#rest);
   }
 
   readonly #rest = guard("element.rest", () => {
+    clearTimeout(this.#timer);
     const isUnheard = this.#volume === 0 && document.visibilityState === "hidden" && !this.#isTapped;
-    if (isUnheard === this.#isResting) return;
-    this.#isResting = isUnheard;
-    background("element.rest", isUnheard ? this.#context.suspend() : this.#context.resume());
+    if (!isUnheard) this.#set(false);
+    else if (!this.#isResting) this.#timer = setTimeout(() => this.#set(true), REST_AFTER_MS);
   });
+
+  #set(isResting: boolean): void {
+    if (isResting === this.#isResting) return;
+    this.#isResting = isResting;
+    background("element.rest", isResting ? this.#context.suspend() : this.#context.resume());
+  }
 }

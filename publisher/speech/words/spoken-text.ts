@@ -21,10 +21,13 @@ const COMMA = /[,—–()[\]"“”«»、，]/u;
 const CAPITALS = /^\p{Lu}{2,}$/u;
 /** An "e" that English and French do not say. */
 const SILENT_E = /(?<=\p{L}{2}[^\P{L}aeiouyß])e(?=s?$)/gu;
-/** Words of French alone, or nearly so, and its elisions; a text of which they are more than this share is French. */
+/**
+ * Elisions and words of French that its neighbours do not share: German has "du" and "des", Spanish "la" and "que", Dutch
+ * "je" and "pas", Italian "il" and "le". A text is French that has two of them, and more than this share.
+ */
 const FRENCH =
-  /(?<!\p{L})(?:(?:[cdjlmnst]|qu)['’](?=\p{L})|(?:au|aux|avec|ce|cette|dans|des|du|elle|est|et|ils?|je|la|le|les|nous|ou|par|pas|pour|que|qui|sont|sur|une?|vous)(?!\p{L}))/giu;
-const FRENCH_SHARE = 0.2;
+  /(?<!\p{L})(?:(?:[cdjlmnst]|qu)['’](?=\p{L})|(?:au|aux|avec|ce|cette|dans|elle|est|et|ils|les|nous|par|pour|qui|sont|sur|une|vous)(?!\p{L}))/giu;
+const FRENCH_SHARE = 0.12;
 /** What French writes at the end of a word and rarely says. */
 const FRENCH_END = /(?<=\p{L}{2})(?:ent|[dpstxz]+)$/u;
 const FRENCH_H = /(?<![cp])h/gu;
@@ -72,7 +75,8 @@ function pauseIn(between: string): SpokenWord["pause"] {
 
 function isInFrench(text: string): boolean {
   const words = text.match(/\p{L}+/gu)?.length ?? 0;
-  return (text.match(FRENCH)?.length ?? 0) > FRENCH_SHARE * words;
+  const found = (text.match(FRENCH) ?? []).map((word) => word.toLowerCase());
+  return new Set(found).size > 1 && found.length > FRENCH_SHARE * words;
 }
 
 function soundsOf(word: string, ending?: RegExp): Pick<SpokenWord, "sounds" | "silent"> {
