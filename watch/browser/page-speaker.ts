@@ -58,8 +58,10 @@ export class PageSpeaker {
     clearTimeout(this.#timer);
     const isUnheard = this.#volume === 0 && document.visibilityState === "hidden" && !this.#isTapped;
     if (!isUnheard) this.#set(false);
-    else if (!this.#isResting) this.#timer = setTimeout(() => this.#set(true), REST_AFTER_MS);
+    else if (!this.#isResting) this.#timer = setTimeout(this.#begin, REST_AFTER_MS);
   });
+
+  readonly #begin = guard("element.rest", () => this.#set(true));
 
   #set(isResting: boolean): void {
     if (isResting === this.#isResting) return;
