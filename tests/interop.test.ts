@@ -259,7 +259,8 @@ describe("the stock player in Chromium", () => {
       await interrupt(publisher);
       await expect.poll(() => track(page)).toBe("audio1");
       publisher.say(endlessSine(TONES[1]!));
-      await page.evaluate("player.element.reset()");
+      // A loaded machine may leave a hole within the utterance too: the page resets until it plays.
+      await page.evaluate("player.element.reset(); setInterval(() => player.element.reset(), 1000)");
       await ear.until(1);
     },
     BROWSER_MS,
