@@ -464,6 +464,8 @@ test.concurrent("a publisher sends its lead again when a knob changes, from just
   await using stage = new Stage();
   const { ear, publisher } = await setUp(stage, { source: await speech(20), aheadMs: 2000 });
   await until("sound", () => ear.heard.length >= 80);
+  const start = ear.heard[0]!.frame.timestamp;
+  await until("half a second is heard", () => publisher.stats().playheadUs > start + 500_000);
   publisher.set({ gainDb: -20 });
   await until("the new epoch", () => ear.heard.filter(({ sequence }) => epochOf(sequence) === 1).length >= 40);
   const frames = [...ear.timeline().values()];

@@ -24,7 +24,7 @@ export interface MemoryCalls {
   groups(count: number): Promise<void>;
   /** Sends frames of one group, which stays open, over both. */
   frames(count: number): Promise<void>;
-  /** How many objects there are more than before. */
+  /** How many objects there are more than before, once everything that was sent had time to go. */
   grown(): Promise<Retained>;
 }
 
@@ -127,26 +127,30 @@ class Stage {
 // Both carriers at once, because counting takes longer than sending.
 const openBoth = () => Promise.all((["quic", "qmux"] as const).map((carrier) => Stage.open(carrier)));
 
+let stages: readonly Stage[] = [];
 let before = retained();
+
+const settle = () => Promise.all(stages.map((stage) => stage.settle()));
 
 serve<MemoryCalls>({
   async groups(count) {
-    const stages = await openBoth();
+    stages = await openBoth();
     const send = (groups: number) => Promise.all(stages.map((stage) => stage.send(groups)));
     await send(2 * BATCH);
-    await Promise.all(stages.map((stage) => stage.settle()));
+    await settle();
     before = retained();
     await send(count);
-    await Promise.all(stages.map((stage) => stage.settle()));
   },
   async frames(count) {
-    const stages = (await openBoth()).map((stage) => ({ stage, group: stage.openGroup() }));
-    const send = (frames: number) => Promise.all(stages.map(({ stage, group }) => stage.sendFrames(group, frames)));
+    stages = await openBoth();
+    const open = stages.map((stage) => ({ stage, group: stage.openGroup() }));
+    const send = (frames: number) => Promise.all(open.map(({ stage, group }) => stage.sendFrames(group, frames)));
     await send(count / 2);
     before = retained();
     await send(count);
   },
   async grown() {
+    await settle();
     const now = retained();
     const { promises, groups, streams } = before;
     return { promises: now.promises - promises, groups: now.groups - groups, streams: now.streams - streams };
