@@ -13,7 +13,7 @@ const PATIENT = [
   "tests/{package,pipes,quiet,refusals,relay,relay-limits,relay-operations,watch,web-pages}.test.ts",
 ];
 
-/** Chromium plays in these. A starved one falls back to WebSocket, so they have the machine for themselves. */
+/** Chromium plays in these. A starved one falls back to WebSocket, so they wait for the others, and only two run at once. */
 const BROWSER = ["tests/{browser-bundle,interop,page,page-demo,publish-video-page,video}.test.ts"];
 /** The longest files of those that run side by side, longest first: what starts last is waited for. */
 const FIRST = ["package", "idle-peers", "control", "pipes", "examples", "conformance"]
@@ -80,7 +80,7 @@ export default defineConfig({
         test: {
           name: "browser",
           include: BROWSER,
-          maxWorkers: 1,
+          maxWorkers: 2,
           maxConcurrency: 3,
           sequence: { groupOrder: 2 },
         },
