@@ -319,6 +319,7 @@ test.concurrent("a microphone in a page whose timers fire once a minute is back 
   await expect.poll(state, soon).toBe("connecting");
   const again = await stage.relay({ port: relay.address.port });
   await expect.poll(state, soon).toBe("ready");
+  await expect.poll(() => again.stats().broadcasts).toBe(1);
 
   // A second tab of the page takes the name, until that one is closed.
   await page.evaluate(`{

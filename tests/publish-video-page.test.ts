@@ -114,11 +114,11 @@ async function growth(page: Page, from: number, by: number): Promise<void> {
 const WITHIN_US = 1000;
 
 /** Waits until the picture of the latest cut stands. */
-async function standing(page: Page, cut: number, isOfCut: (picture: Shown) => boolean): Promise<Shown[]> {
+async function standing(page: Page, cut: number, expectOfCut: (picture: Shown) => void): Promise<Shown[]> {
   await eventually(async () => {
     const last = (await shown(page)).at(-1)!;
     expect(Math.abs(last.timestamp - cut)).toBeLessThan(WITHIN_US);
-    expect(isOfCut(last)).toBe(true);
+    expectOfCut(last);
   });
   return shown(page);
 }
@@ -151,7 +151,8 @@ for (const withAudio of [true, false]) {
         const behind = (to - timestamp) / FRAME_US;
         const halted = await standing(page, to, ({ number }) => {
           const after = steps(newest, number);
-          return after <= behind && after > behind - 1;
+          expect(after).toBeLessThanOrEqual(behind);
+          expect(after).toBeGreaterThan(behind - 1);
         });
         const since = halted.slice(before.length - 1);
         // What was on the screen already when the news came is replaced by the picture of the cut: no other comes between.
