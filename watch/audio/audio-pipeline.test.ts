@@ -22,6 +22,7 @@ class Script implements DeliverySource {
   from: Microseconds | undefined;
   holding = false;
   unfinished = false;
+  withholds = false;
   afterGap = (_timestamp: Microseconds) => false;
 
   peek() {
@@ -32,7 +33,7 @@ class Script implements DeliverySource {
   }
 
   read() {
-    return this.queue.shift();
+    return this.withholds ? undefined : this.queue.shift();
   }
 
   add(epoch: number, fromMs: number, count: number, { keyframe = true, stepMs = 20, first = 0 } = {}) {
@@ -241,6 +242,26 @@ test("a listener reports a rewind of which it had received nothing, and none whe
   expect(output.applied).toMatchObject({ discontinuity: 1, from: 90_000, heardUntil: 90_000 });
   consumer.add(0, 200, 2, { first: 2 * 65_536 - 1 });
   consumer.queue = consumer.queue.map((each) => ({ ...each, epoch: Math.floor(each.sequence / 65_536) }));
+  pipeline.pump();
+  expect(pipeline.generation).toBe(1);
+});
+
+test("an epoch that begins within the only frame before it cuts that frame while it waits for groups between", () => {
+  const { consumer, output, decoder, pipeline } = audio();
+  consumer.add(0, 985, 1);
+  pipeline.pump();
+  consumer.withholds = true;
+  consumer.add(1, 1000, 5);
+  const quantum = [new Float32Array(QUANTUM_FRAMES)];
+  let played = 0;
+  for (let pulled = 0; pulled < 4800; pulled += QUANTUM_FRAMES) {
+    pipeline.pump();
+    decoder.finish();
+    for (const { epoch, frames } of output.pull(quantum)) played += epoch === 0 ? frames : 0;
+  }
+  expect(played).toBe(720);
+  expect(pipeline.generation).toBe(1);
+  consumer.withholds = false;
   pipeline.pump();
   expect(pipeline.generation).toBe(1);
 });

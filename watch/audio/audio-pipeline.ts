@@ -189,6 +189,7 @@ export class AudioPipeline {
     this.#pumping = true;
     try {
       this.#obey(this.#consumer);
+      this.#foresee();
       while (!this.#parked()) {
         const delivery = this.#consumer.read();
         this.#obey(delivery ?? this.#consumer);
@@ -236,6 +237,15 @@ export class AudioPipeline {
     if (this.#output.due === undefined) this.#output.arrive(timestamp, sequence === epochStart(epochOf(sequence)));
     this.#opening ??= timestamp;
     return this.#opening > (this.#output.due ?? timestamp) + LAST_CALL;
+  }
+
+  /** An epoch's first frame cuts older audio before its own turn comes, as when it waits for groups that may be missing. */
+  #foresee(): void {
+    const next = this.#consumer.peek?.();
+    if (next === undefined || this.#before === undefined || this.#switched) return;
+    const { sequence, timestamp } = next;
+    const opens = epochOf(sequence) > this.#before.epoch && sequence === epochStart(epochOf(sequence));
+    if (opens && this.#cuts.generationOf(timestamp) === this.#before.generation) this.#rewind(timestamp, true);
   }
 
   #obey({ discontinuity, from }: Pick<Delivery, "discontinuity" | "from">): void {
