@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { background, type Clock, concatenate, race, toMilliseconds } from "../../base/index.js";
+import { background, type Clock, concatenate, type Microseconds, race, toMilliseconds } from "../../base/index.js";
 import type { SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
 import { encodeAnnounce, encodeAnnounceInit, encodeAnnounceOk } from "../wire/announce.js";
@@ -41,6 +41,8 @@ export interface AnnouncerOptions {
 export async function announce(options: AnnouncerOptions): Promise<void> {
   const { clock, origin, send, prefix, left } = options;
   let wake = (): void => {};
+  /** When it looks at the names again by itself. */
+  let looksAt: number = Number.NEGATIVE_INFINITY;
   let gone = false;
   background(
     "relay.announcer",
@@ -51,8 +53,8 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
   const names = new FollowedNames({ clock, current: (path) => visible(options, origin.get(path)) });
   const stop = origin.listen((path) => {
     if (stripPrefix(prefix, path) === undefined) return;
-    names.changed(path);
-    wake();
+    const due = names.changed(path);
+    if (due !== undefined && due < looksAt) wake();
   });
   try {
     for (const { path } of origin.below(prefix)) names.changed(path);
@@ -66,16 +68,22 @@ export async function announce(options: AnnouncerOptions): Promise<void> {
         await race([left, sleep(WRITE_SPACING_MS)]);
         continue;
       }
-      const { wait } = names;
+      const { nextDue } = names;
+      looksAt = nextDue ?? Number.POSITIVE_INFINITY;
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      await race([left, woken, ...(wait === undefined ? [] : [sleep(Math.ceil(toMilliseconds(wait)))])]);
+      await race([left, woken, ...(nextDue === undefined ? [] : [sleepUntil(nextDue, clock)])]);
+      looksAt = Number.NEGATIVE_INFINITY;
     }
   } finally {
     stop();
     void send.finish();
   }
+}
+
+function sleepUntil(time: Microseconds, clock: Clock): Promise<void> {
+  return sleep(Math.ceil(toMilliseconds((time - clock()) as Microseconds)));
 }
 
 function visible(options: AnnouncerOptions, broadcast: Broadcast | undefined): Broadcast | undefined {

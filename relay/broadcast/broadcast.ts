@@ -73,6 +73,7 @@ export class Broadcast {
   #lastAggregate = Number.NEGATIVE_INFINITY;
   #aggregateTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** Only its identity counts. */
   #opening: object = {};
 
   constructor({ path, sourcePath, source, hops, environment }: BroadcastOptions) {

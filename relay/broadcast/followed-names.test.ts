@@ -1,40 +1,15 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds, monotonicClock } from "../../base/index.js";
+import { broadcast, counters, source } from "../../tests/support/broadcasts.js";
 import type { SendStream } from "../../transport/index.js";
-import { limitsSchema } from "../limits.js";
-import { RelayCounters } from "../relay-counters.js";
-import { announce } from "./announcer.js";
-import { Broadcast } from "./broadcast.js";
-import { ByteBudget } from "./byte-budget.js";
+import { type AnnouncerOptions, announce } from "./announcer.js";
+import type { Broadcast } from "./broadcast.js";
 import { FollowedNames, type NameChange } from "./followed-names.js";
 import { Origin } from "./origin.js";
-import { CacheBudget } from "./track-cache.js";
 
-const counters = new RelayCounters();
-
-function broadcast(path: string): Broadcast {
-  return new Broadcast({
-    path,
-    sourcePath: path,
-    hops: [],
-    source: {
-      id: "publisher",
-      alive: () => true,
-      track: () => ({ timed: true, info: () => new Promise(() => {}), subscribe: () => () => {} }),
-      sendAggregate: () => true,
-    },
-    environment: {
-      clock: monotonicClock,
-      counters,
-      budget: new CacheBudget(1000),
-      partial: new ByteBudget(1000),
-      limits: limitsSchema.parse({}),
-      classifier: undefined,
-      estimateStaleness: true,
-    },
-  });
-}
+const at = (path: string) => broadcast(source("publisher"), path);
 
 /** A follower on a clock of its own, and the names that are there. */
 function follow() {
@@ -51,7 +26,7 @@ function follow() {
       now = (now + fromMilliseconds(milliseconds)) as Microseconds;
     },
     come(path: string) {
-      there.set(path, broadcast(path));
+      there.set(path, at(path));
       names.changed(path);
     },
     go(path: string) {
@@ -80,7 +55,7 @@ test("a join and a takeover are announced at once beside names that come and go 
   expect(announced.filter((each) => each.endsWith("flapping")).length).toBeLessThanOrEqual(10);
   pass(100);
   paths();
-  expect(names.wait).toBeUndefined();
+  expect(names.nextDue).toBeUndefined();
 });
 
 test("names that came and went unseen leave nothing behind at a follower that does not read", () => {
@@ -91,7 +66,7 @@ test("names that came and went unseen leave nothing behind at a follower that do
     come(`stranger/${index}`);
     go(`stranger/${index}`);
   }
-  expect(names.wait).toBeUndefined();
+  expect(names.nextDue).toBeUndefined();
   expect(take()).toEqual([]);
 });
 
@@ -123,9 +98,10 @@ test("whatever comes and goes, a follower ends up with what is there, and no nam
         follower.pass(pass);
         now += pass;
       }
-      for (let wait = follower.names.wait; wait !== undefined; wait = follower.names.wait) {
-        follower.pass(wait / 1000);
-        now += wait / 1000;
+      for (let due = follower.names.nextDue; due !== undefined; due = follower.names.nextDue) {
+        const wait = Math.max(0, due / 1000 - now);
+        follower.pass(wait);
+        now += wait;
         look();
       }
       expect(known).toEqual(new Map([...follower.there].map(([path, { opening }]) => [path, opening])));
@@ -134,43 +110,74 @@ test("whatever comes and goes, a follower ends up with what is there, and no nam
   );
 });
 
+/** Announces all names of an origin to a follower; returns the end, once it has left. */
+function announceAll(options: Pick<AnnouncerOptions, "origin" | "clock"> & { write: SendStream["write"] }) {
+  const { origin, clock, write } = options;
+  const left = Promise.withResolvers<void>();
+  const send: SendStream = {
+    write,
+    finish: () => Promise.resolve(),
+    reset() {},
+    setPriority() {},
+    stopped: new Promise(() => {}),
+  };
+  const shared = { version: 5, prefix: "", get: [""], hopId: 1n, publishes: () => false, hidden: () => false } as const;
+  const ended = announce({ ...shared, clock, origin, send, left: left.promise });
+  return () => {
+    left.resolve();
+    return ended;
+  };
+}
+
 test("a follower that reads nothing has at most 16 KB of names waiting at its stream, however many there are", async () => {
   const origin = new Origin({ maxBroadcasts: 10_000, counters });
-  for (let index = 0; index < 2000; index++) origin.publish(broadcast(`${"long/".repeat(20)}${index}`));
+  for (let index = 0; index < 2000; index++) origin.publish(at(`${"long/".repeat(20)}${index}`));
   const written: number[] = [];
-  let leave = (): void => {};
   let read = (): void => {};
-  const send: SendStream = {
+  const leave = announceAll({
+    clock: monotonicClock,
+    origin,
     write: (data) => {
       written.push(data.length);
       return new Promise((resolve) => {
         read = resolve;
       });
     },
-    finish: () => Promise.resolve(),
-    reset() {},
-    setPriority() {},
-    stopped: new Promise(() => {}),
-  };
-  const announcing = announce({
-    clock: monotonicClock,
-    origin,
-    version: 5,
-    send,
-    prefix: "",
-    get: [""],
-    publishes: () => false,
-    hopId: 1n,
-    hidden: () => false,
-    left: new Promise((resolve) => {
-      leave = resolve;
-    }),
   });
   expect(written).toHaveLength(1);
   read();
   await expect.poll(() => written.length).toBe(2);
   expect(Math.max(...written)).toBeLessThan(17_000);
-  leave();
+  const ended = leave();
   read();
-  await announcing;
+  await ended;
+});
+
+test("a name that comes and goes all the time wakes its followers no more often than it is due", async () => {
+  const origin = new Origin({ maxBroadcasts: 10, counters });
+  let looks = 0;
+  let writes = 0;
+  const leave = announceAll({
+    clock: () => {
+      looks++;
+      return microseconds(0);
+    },
+    origin,
+    async write() {
+      writes++;
+    },
+  });
+  const flapping = at("flapping");
+  origin.publish(flapping);
+  await expect.poll(() => writes).toBe(2);
+  const before = looks;
+  for (let turn = 0; turn < 500; turn++) {
+    if (turn % 2 === 0) origin.withdraw(flapping);
+    else origin.publish(flapping);
+    await nextTurn();
+  }
+  expect(looks - before).toBeLessThan(100);
+  origin.publish(at("joined"));
+  await expect.poll(() => writes).toBe(3);
+  await leave();
 });

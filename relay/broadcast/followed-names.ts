@@ -3,7 +3,7 @@ import type { Broadcast } from "./broadcast.js";
 
 /** A name that changes again within this time waits for its end. */
 const NAME_SPACING: Microseconds = fromMilliseconds(100);
-/** Bytes of an announcement beside its path, more or less. */
+/** About the bytes of an announcement beside its path. */
 const OVERHEAD_BYTES = 16;
 
 /** One name's change, as a follower must see it. */
@@ -42,10 +42,14 @@ export class FollowedNames {
     this.#options = options;
   }
 
-  /** Notes that a name may have changed. */
-  changed(path: string): void {
-    if (this.#options.current(path)?.opening === this.#known.get(path)) this.#waiting.delete(path);
-    else this.#waiting.add(path);
+  /** Notes that a name may have changed. Returns when its change is due, or undefined when there is none. */
+  changed(path: string): Microseconds | undefined {
+    if (this.#options.current(path)?.opening === this.#known.get(path)) {
+      this.#waiting.delete(path);
+      return undefined;
+    }
+    this.#waiting.add(path);
+    return this.#dueAt(path);
   }
 
   /** Takes changes that are due, of about `bytes` on the wire. */
@@ -65,13 +69,18 @@ export class FollowedNames {
     return changes;
   }
 
-  /** Time until the next change is due, or undefined when none waits. */
-  get wait(): Microseconds | undefined {
-    const now = this.#options.clock();
-    let first: number | undefined;
-    for (const path of this.#waiting)
-      first = Math.min(first ?? Number.POSITIVE_INFINITY, this.#settling.get(path) ?? now);
-    return first === undefined ? undefined : (Math.max(0, first - now) as Microseconds);
+  /** When the next change is due, or undefined when none waits. */
+  get nextDue(): Microseconds | undefined {
+    let next: Microseconds | undefined;
+    for (const path of this.#waiting) {
+      const due = this.#dueAt(path);
+      if (next === undefined || due < next) next = due;
+    }
+    return next;
+  }
+
+  #dueAt(path: string): Microseconds {
+    return this.#settling.get(path) ?? this.#options.clock();
   }
 
   #show(path: string): NameChange {

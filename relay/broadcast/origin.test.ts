@@ -1,43 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { monotonicClock } from "../../base/index.js";
-import { limitsSchema } from "../limits.js";
-import { RelayCounters } from "../relay-counters.js";
-import { Broadcast, type BroadcastSource } from "./broadcast.js";
-import { ByteBudget } from "./byte-budget.js";
+import { broadcast, counters, source } from "../../tests/support/broadcasts.js";
+import type { Broadcast } from "./broadcast.js";
 import { Origin } from "./origin.js";
-import { CacheBudget } from "./track-cache.js";
-
-const counters = new RelayCounters();
-const environment = {
-  clock: monotonicClock,
-  counters,
-  budget: new CacheBudget(1000),
-  partial: new ByteBudget(1000),
-  limits: limitsSchema.parse({}),
-  classifier: undefined,
-  estimateStaleness: true,
-};
-
-interface TestSource extends BroadcastSource {
-  silent: boolean;
-}
-
-function source(id: string): TestSource {
-  return {
-    id,
-    silent: false,
-    alive() {
-      return !this.silent;
-    },
-    track: () => ({ timed: true, info: () => new Promise(() => {}), subscribe: () => () => {} }),
-    sendAggregate: () => true,
-  };
-}
-
-function broadcast(from: BroadcastSource, path = "demo.hang"): Broadcast {
-  return new Broadcast({ path, sourcePath: path, source: from, hops: [], environment });
-}
 
 function open(maxBroadcasts = 100): { origin: Origin; changes: () => number } {
   const origin = new Origin({ maxBroadcasts, counters });
