@@ -28,7 +28,7 @@ const url = "http://127.0.0.1:1";
 const CONNECT: Wrong<Omit<ConnectOptions, "unanswered">> = {
   backends: ["quic", [], ["tcp"], [1]],
   headStartMs: ["1", -1, Number.NaN],
-  certificateHashes: ["ab", [], ["ab"]],
+  certificateHashes: ["ab", [], ["ab"], [new Uint8Array(32)]],
   ca: [1, "", null],
   insecure: ["yes", 1],
   protocols: ["moq", [1]],

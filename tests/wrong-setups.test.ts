@@ -163,6 +163,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["watch", open, "--ca", "/dev/zero"], 2, /\/dev\/zero cannot be read: it has more than 16777216 bytes/],
     [["watch", open, "--ca", at("key.pem")], 2, /hold no PEM certificate/],
     [["watch", open, "--ca", at("cert.pem"), "--insecure"], 2, /--insecure and --ca exclude each other/],
+    [["watch", open, "--certificate-hash", "0".repeat(64)], 2, /--certificate-hash needs an https:/],
     [["watch", open, "--broadcast", "/"], 2, /--broadcast must .*, but is "\/"/],
     [publish("--frame-ms", "7"), 2, /--frame-ms must .*, but is "7"/],
     [["publish", "--url", open], 2, /There is nothing to publish/],

@@ -7,7 +7,7 @@ import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
 
 /** Options of {@link connect}. */
 export interface BrowserConnectOptions {
-  /** SHA-256 hashes of certificates to trust; without any, the browser's certificate authorities. */
+  /** SHA-256 hashes of certificates to trust, for `https://`; without any, the browser's certificate authorities. */
   readonly certificateHashes?: readonly Uint8Array[];
   /** Application protocols in order of preference. Default: `moq-lite-05`. */
   readonly protocols?: readonly string[];
@@ -40,12 +40,14 @@ export interface BrowserConnection {
 /**
  * Opens a session from a web page: WebTransport first, QMux over a WebSocket a little later or as soon as that failed.
  *
- * `http://` URLs, for development, fetch the certificate's SHA-256 from `/certificate.sha256` and pin it.
- * Rejects with an `Error` in one sentence when neither works.
+ * `http://` URLs, for development, fetch the certificate's SHA-256 from `/certificate.sha256` and pin it, and refuse
+ * `certificateHashes`. Rejects with an `Error` in one sentence when neither works.
  */
 export async function connect(target: string | URL, options: BrowserConnectOptions = {}): Promise<BrowserConnection> {
   const { protocols = [MOQ_LITE_05], headStartMs = 300, timeoutMs = 10_000 } = options;
   const url = offerProtocol(new URL(target), protocols);
+  if (url.protocol === "http:" && options.certificateHashes !== undefined)
+    throw new Error(`connect.certificateHashes must come with an https:// URL, but is given with ${url.origin}.`);
   const limit = timeLimit(timeoutMs);
   const expired = new Promise<never>((_, reject) => {
     limit.addEventListener("abort", () => reject(new Error(`${url.host} did not answer in ${timeoutMs} ms.`)));

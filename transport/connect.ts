@@ -29,15 +29,16 @@ const ALONE_MS = 1_800;
  * or as soon as QUIC has failed, so blocked UDP costs no more than the head start.
  *
  * `https://` trusts the system's certificate authorities, or only `certificateHashes` when given. `http://`, for
- * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it.
+ * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it;
+ * `certificateHashes` are refused there.
  *
- * Throws an `InputError` (`INVALID_URL`) or, when no backend succeeded, one `TransportError` that lists the failure of
+ * Throws an `InputError` (`INVALID_URL`, `INVALID_OPTION`) or, when no backend succeeded, one `TransportError` that lists the failure of
  * each. Its `retryable` says whether another attempt may succeed: not for `UNAUTHORIZED`, `NOT_GRANTED`,
  * `CERTIFICATE_UNTRUSTED` and `UNSUPPORTED_VERSION`.
  */
 export async function connect(target: string | URL, options: ConnectOptions = {}): Promise<Session> {
-  validateConnect(options);
   const url = parseUrl(target);
+  validateConnect(url, options);
   const { backends = DEFAULT_BACKENDS, headStartMs = DEFAULT_HEAD_START_MS, signal: outer } = options;
 
   const abort = new AbortController();

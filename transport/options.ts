@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { hasCredentials, type Logger, NO_CREDENTIALS, validate } from "../base/index.js";
+import { hasCredentials, InputError, type Logger, NO_CREDENTIALS, validate } from "../base/index.js";
 import type { ConnectOptions } from "./connect.js";
 import type { Backoff } from "./path/backoff.js";
 
@@ -50,9 +50,22 @@ const clientSchema = z.looseObject({
   logger: z.custom(isLogger, "have the methods debug, info and warn").optional(),
 });
 
-/** Checks the options of `connect`; see {@link validateClient}. */
-export function validateConnect(options: ConnectOptions): void {
+/**
+ * Refuses hashes where they would not count: `http://` trusts the certificate whose hash the relay serves, and its
+ * WebSocket has none.
+ */
+function checkHashes(name: string, url: string | URL, { certificateHashes }: ConnectOptions = {}): void {
+  if (certificateHashes !== undefined && new URL(url).protocol === "http:")
+    throw new InputError(
+      "INVALID_OPTION",
+      `${name}.certificateHashes must come with an https:// URL, but is given with ${new URL(url).origin}.`,
+    );
+}
+
+/** Checks the options of `connect` for a URL; see {@link validateClient}. */
+export function validateConnect(url: URL, options: ConnectOptions): void {
   validate("connect", connectSchema.partial(), options);
+  checkHashes("connect", url, options);
 }
 
 /**
@@ -63,4 +76,5 @@ export function validateConnect(options: ConnectOptions): void {
  */
 export function validateClient(name: string, options: ClientOptions): void {
   validate(name, clientSchema, options);
+  checkHashes(`${name}.connect`, options.url, options.connect);
 }

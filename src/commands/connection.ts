@@ -42,7 +42,7 @@ export const connectionSettings = {
       .regex(/^[0-9a-f]{64}$/i, "it must be 64 hex digits")
       .optional(),
     value: "<sha256>",
-    help: "trust only the certificate with this hash",
+    help: "trust only the certificate with this hash; needs an https:// URL",
   },
   ca: {
     schema: z.string().optional(),
@@ -99,6 +99,7 @@ export function relayUrl(config: { url: string; token: string | undefined }): UR
 
 /** Turns {@link connectionSettings} into the options of the transport. */
 export function connectOptions(config: {
+  url: string | undefined;
   certificateHash: string | undefined;
   ca: string | undefined;
   insecure: boolean;
@@ -108,6 +109,8 @@ export function connectOptions(config: {
     throw new InputError("INVALID_OPTION", "--insecure and --certificate-hash exclude each other.");
   if (config.insecure && config.ca !== undefined)
     throw new InputError("INVALID_OPTION", "--insecure and --ca exclude each other.");
+  if (config.certificateHash !== undefined && config.url !== undefined && new URL(config.url).protocol === "http:")
+    throw new InputError("INVALID_OPTION", "--certificate-hash needs an https:// URL.");
   return {
     ...(config.ca !== undefined && { ca: readAuthorities(config.ca) }),
     ...(config.certificateHash && { certificateHashes: [Uint8Array.from(Buffer.from(config.certificateHash, "hex"))] }),
