@@ -102,3 +102,20 @@ test.each([0, 20, 300, 700])(
     expect(repeated).toBe(0);
   },
 );
+
+test.each([400, 600, 800])(
+  "a relay that takes nothing for %i ms leaves no hole in a reply to a player that reports nothing",
+  async (ms) => {
+    const stage = new VirtualStage({ aheadMs: 1000, window: true });
+    stage.unreported = true;
+    stage.say([{ afterMs: 0, ms: 10_000 }]);
+    await stage.runTo(3000);
+    void stage.interrupt();
+    const reply = stage.say([{ afterMs: 0, ms: 4000 }]);
+    stage.relayStopped = true;
+    await stage.runTo(3000 + ms);
+    stage.relayStopped = false;
+    await stage.runTo(6000);
+    expect(reply.pieces).toMatchObject([{ fromMs: 0 }]);
+  },
+);

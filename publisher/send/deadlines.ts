@@ -82,6 +82,14 @@ export class Deadlines {
     return toPosition(playhead + margin);
   }
 
+  /**
+   * Audio sent ahead that waited until it is before this position, in samples, has to move. Without reports nobody knows
+   * when it is heard: it may come as late as it may still be heard, because some players stand still at a hole.
+   */
+  missed(now: Microseconds): number {
+    return this.playhead(now) === undefined ? toPosition(this.unheard(now)) : this.next(now);
+  }
+
   /** The earliest position, in samples, at which audio that was sent can change without being heard twice. */
   soonest(now: Microseconds): number {
     const furthest = this.#options.listeners.furthest(now);

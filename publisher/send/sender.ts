@@ -176,7 +176,7 @@ export class Sender {
     if (!audioTrack.opening) {
       const soonest = deadlines.next(now);
       if (mode === "live") sendQueue.skipped(audioTrack.skip(soonest));
-      else if (audioTrack.unsent < soonest) renderer.delay(soonest);
+      else if (audioTrack.unsent < deadlines.missed(now)) renderer.delay(soonest);
     }
     const skips = sendQueue.takeLog(now);
     if (skips !== undefined) logger.info({ skips }, "Groups were not sent.");
