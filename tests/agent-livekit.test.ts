@@ -36,17 +36,18 @@ function frame(ms: number, fromMs = 0, words: readonly TimedWord[] = []): AudioF
   return new AudioFrame(samples, RATE, 1, samples.length, timed.length > 0 ? { "lk.timed_transcripts": timed } : {});
 }
 
-/** Ten words of 300 ms each, with or without their timings. */
-const WORDS = Array.from({ length: 10 }, (_, i) => `word${i}`);
-function frames(isTimed: boolean): AudioFrame[] {
-  return WORDS.map((text, i) =>
-    frame(300, i * 300, isTimed ? [{ text, startTime: i * 0.3, endTime: (i + 1) * 0.3 }] : []),
-  );
+/** Ten words of 300 ms each, other ones in each reply. */
+function wordsOf(reply: number): string[] {
+  return Array.from({ length: 10 }, (_, i) => `word${reply}${i}`);
 }
 
-/** An agent whose text-to-speech is scripted: its frames come at once, whatever the text. */
+/**
+ * An agent whose text-to-speech is scripted: its frames come at once, whatever the text. With timings, its transcript
+ * is made from them, and comes after them.
+ */
 class ScriptedAgent extends voice.Agent {
   readonly isTimed: boolean;
+  #replies = 0;
 
   constructor(isTimed: boolean) {
     super({ instructions: "Talk." });
@@ -54,9 +55,23 @@ class ScriptedAgent extends voice.Agent {
   }
 
   override async llmNode() {
+    const words = wordsOf(this.#replies);
     return new ReadableStream<string>({
       start(controller) {
-        controller.enqueue(WORDS.join(" "));
+        controller.enqueue(words.join(" "));
+        controller.close();
+      },
+    }) as never;
+  }
+
+  override async transcriptionNode(text: unknown) {
+    const { isTimed } = this;
+    return new ReadableStream<string>({
+      async start(controller) {
+        for await (const each of text as AsyncIterable<string | { text: string }>) {
+          if (isTimed) await sleep(1);
+          controller.enqueue(typeof each === "string" ? each : each.text);
+        }
         controller.close();
       },
     }) as never;
@@ -64,10 +79,13 @@ class ScriptedAgent extends voice.Agent {
 
   override async ttsNode(text: unknown) {
     const { isTimed } = this;
+    const frames = wordsOf(this.#replies++).map((word, i) =>
+      frame(300, i * 300, isTimed ? [{ text: `${word} `, startTime: i * 0.3, endTime: (i + 1) * 0.3 }] : []),
+    );
     return new ReadableStream<AudioFrame>({
       async start(controller) {
         for await (const _ of text as AsyncIterable<string>);
-        for (const each of frames(isTimed)) controller.enqueue(each);
+        for (const each of frames) controller.enqueue(each);
         controller.close();
       },
     }) as never;
@@ -78,8 +96,8 @@ class ScriptedAgent extends voice.Agent {
 class NoService extends tts.TTS {
   label = "none";
 
-  constructor() {
-    super(RATE, 1, { streaming: true });
+  constructor(alignedTranscript: boolean) {
+    super(RATE, 1, { streaming: true, alignedTranscript });
   }
 
   synthesize(): tts.ChunkedStream {
@@ -108,7 +126,7 @@ function record(output: AudioOutput): Heard {
 async function converse(isTimed: boolean): Promise<{ session: voice.AgentSession; output: AudioOutput; heard: Heard }> {
   const output = new AudioOutput(publisher);
   const heard = record(output);
-  const session = new voice.AgentSession({ llm: new voice.testing.FakeLLM(), tts: new NoService() });
+  const session = new voice.AgentSession({ llm: new voice.testing.FakeLLM(), tts: new NoService(isTimed) });
   session.output.audio = output;
   session.output.transcription = new TranscriptOutput(output);
   await session.start({ agent: new ScriptedAgent(isTimed) });
@@ -129,6 +147,7 @@ function joined(progressed: Heard["progressed"]): number {
 
 /** Interrupts a reply after a second, and checks its position; returns its end and how many words were whole by then. */
 async function interruptReply({ session, heard }: Awaited<ReturnType<typeof converse>>) {
+  for (const events of [heard.started, heard.progressed, heard.finished]) events.length = 0;
   const before = ear.audibleMs;
   const reply = session.generateReply({ userInput: "Hello", allowInterruptions: true });
   await until("a second was heard", () => ear.audibleMs - before > 1000);
@@ -144,26 +163,31 @@ async function interruptReply({ session, heard }: Awaited<ReturnType<typeof conv
   return { transcript: end.synchronizedTranscript!, wholeWords: Math.floor((end.playbackPosition * 1000) / 300) };
 }
 
-test("an AgentSession's reply that is interrupted keeps the words that the listener heard, and the next one all of them", async () => {
-  const interrupted = await converse(true);
-  const { transcript, wholeWords } = await interruptReply(interrupted);
+test("an AgentSession's replies that are interrupted keep the words that the listener heard, and the next one all of them", async () => {
+  const call = await converse(true);
+  const { session, heard } = call;
+  const first = await interruptReply(call);
   // A word counts once its last sample was heard.
-  expect(transcript).toBe(WORDS.slice(0, wholeWords).join(" "));
-  const said = interrupted.session.history.items.flatMap((item) =>
+  expect(first.transcript.trim()).toBe(wordsOf(0).slice(0, first.wholeWords).join(" "));
+  heard.finished.length = 0;
+  await session.generateReply({ userInput: "Go on" }).waitForPlayout();
+  expect(heard.finished).toEqual([expect.objectContaining({ playbackPosition: 3, interrupted: false })]);
+  const last = await interruptReply(call);
+  expect(last.transcript.trim()).toBe(wordsOf(2).slice(0, last.wholeWords).join(" "));
+  const said = session.history.items.flatMap((item) =>
     item.type === "message" && item.role === "assistant" ? [item] : [],
   );
-  expect(said.at(-1)?.textContent).toBe(transcript);
-  expect(said.at(-1)?.interrupted).toBe(true);
-  const { session, heard } = await converse(true);
-  await session.say("all of it").waitForPlayout();
-  expect(heard.finished).toHaveLength(1);
-  expect(heard.finished[0]).toMatchObject({ playbackPosition: 3, interrupted: false });
+  expect(said.map(({ textContent, interrupted }) => [textContent?.trim(), interrupted])).toEqual([
+    [first.transcript.trim(), true],
+    [wordsOf(1).join(" "), false],
+    [last.transcript.trim(), true],
+  ]);
 });
 
 test("an AgentSession's reply without timings keeps no word that the listener did not hear", async () => {
   const { transcript, wholeWords } = await interruptReply(await converse(false));
   const count = transcript.split(" ").filter(Boolean).length;
-  expect(WORDS.slice(0, count).join(" ")).toBe(transcript);
+  expect(wordsOf(0).slice(0, count).join(" ")).toBe(transcript);
   expect(count).toBeLessThanOrEqual(wholeWords);
 });
 

@@ -123,6 +123,43 @@ test("the text of a reply that was cleared before its first frame is not the tex
   expect(finished).toEqual([{ playbackPosition: 0.2, interrupted: false }]);
 });
 
+test.each([
+  ["before its audio", true],
+  ["after its audio", false],
+])("a reply has its own text where that comes %s, whether its frames have timings or not", async (_, isEarly) => {
+  const { stage, output, finished, speeches } = openOutput();
+  for (const [index, text] of ["one", "two", "three", "four"].entries()) {
+    const timed = index % 2 === 0 ? [voice.createTimedString({ text, startTime: 0, endTime: 0.2 })] : undefined;
+    if (isEarly) output.addText(`reply ${text}`, { isNew: true });
+    await output.captureFrame(frame(200, { timed }));
+    const addText = vi.spyOn(speeches[index]!, "addText");
+    if (!isEarly) output.addText(`reply ${text}`, { isNew: true });
+    output.addText(" and on", { isNew: false });
+    output.flush();
+    expect(addText.mock.calls.flat().join("")).toBe(isEarly ? " and on" : `reply ${text} and on`);
+    await stage.runTo(stage.now + 2000);
+  }
+  expect(finished.map(({ interrupted }) => interrupted)).toEqual([false, false, false, false]);
+  expect(finished[1]!.synchronizedTranscript).toBe("reply two and on");
+});
+
+test("text that follows a clear is the next reply's from its first part on, and the rest of the cleared one's is dropped", async () => {
+  const { stage, output, finished } = openOutput();
+  output.addText("Never", { isNew: true });
+  output.clearBuffer();
+  output.addText(" said.", { isNew: false });
+  await output.captureFrame(frame(200));
+  output.clearBuffer();
+  output.addText("Said.", { isNew: true });
+  await output.captureFrame(frame(200));
+  output.flush();
+  await stage.runTo(3000);
+  expect(finished).toEqual([
+    { playbackPosition: 0, interrupted: true },
+    { playbackPosition: 0.2, interrupted: false, synchronizedTranscript: "Said." },
+  ]);
+});
+
 test("a paused output is heard no longer than a rewind needs to arrive, and continues with the next sample", async () => {
   const { stage, output, finished } = openOutput();
   const samples = Int16Array.from({ length: 3 * RATE }, (_, index) => 1000 + (index % 30_000));

@@ -66,16 +66,22 @@ export class AudioOutput extends LiveKitOutput {
   }
 
   /**
-   * Adds text of the current or next reply, `isNew` with its first part: it may come before its audio. Without text,
-   * and without timings in the frames, a finished segment has no transcript.
+   * Adds text of the current or next reply, `isNew` with its first part: it may come before or after its audio. Without
+   * text, and without timings in the frames, a finished segment has no transcript.
    */
   addText(text: string, { isNew }: { readonly isNew: boolean }): void {
-    const last = this.#segments.at(-1);
-    if (isNew || this.#reply === undefined)
-      this.#reply = { text: "", owner: last?.hasText === false ? last : undefined };
+    if (isNew) this.#reply = { text: "", owner: this.#lacksText() };
+    // The rest of a text that was taken back.
+    if (this.#reply === undefined) return;
     const { owner } = this.#reply;
     if (owner === undefined) this.#reply.text += text;
     else owner.addText(text);
+  }
+
+  /** The newest segment, if its reply's text has not come. */
+  #lacksText(): Segment | undefined {
+    const last = this.#segments.at(-1);
+    return last === undefined || last.hasText || last.isCleared ? undefined : last;
   }
 
   get #kept(): Segment[] {
@@ -137,7 +143,7 @@ export class AudioOutput extends LiveKitOutput {
     this.#segments.shift();
     if (this.#open === segment) this.#open = undefined;
     const heardMs = result?.heardMs ?? 0;
-    const transcript = segment?.hasText ? { synchronizedTranscript: result!.heardText } : {};
+    const transcript = segment?.hasTranscript ? { synchronizedTranscript: result!.heardText } : {};
     const interrupted = result?.outcome !== "finished";
     this.onPlaybackFinished({ playbackPosition: heardMs / 1000, interrupted, ...transcript });
   }

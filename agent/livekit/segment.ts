@@ -15,7 +15,8 @@ const MAX_AHEAD_MS = 300_000;
 /** A captured segment: all frames up to `flush`, or until it is cleared. */
 export class Segment {
   readonly speech: Speech;
-  hasText = false;
+  #hasText = false;
+  #hasTimings = false;
   readonly #sampleRate: number;
   readonly #channels: number;
   #writtenMs = 0;
@@ -43,6 +44,16 @@ export class Segment {
     return this.#isCleared;
   }
 
+  /** Whether text of its reply has come. */
+  get hasText(): boolean {
+    return this.#hasText;
+  }
+
+  /** Whether its speech knows any words: from the reply's text, or from the timings in its frames. */
+  get hasTranscript(): boolean {
+    return this.#hasText || this.#hasTimings;
+  }
+
   /** Takes back what was not heard. */
   clear(): void {
     this.#isCleared = true;
@@ -51,7 +62,7 @@ export class Segment {
 
   /** Adds text of the reply. */
   addText(text: string): void {
-    this.hasText = true;
+    this.#hasText = true;
     tolerate(() => this.speech.addText(text));
   }
 
@@ -81,7 +92,7 @@ export class Segment {
     const timed: unknown = userdata[TIMED_TRANSCRIPT];
     const words = Array.isArray(timed) ? timed.flatMap(timingOf) : [];
     if (words.length === 0) return;
-    this.hasText = true;
+    this.#hasTimings = true;
     tolerate(() => this.speech.addWords(words));
   }
 
