@@ -1,6 +1,6 @@
 import { RealtimeAgent, RealtimeSession } from "@openai/agents-realtime";
 import { expect, test } from "vitest";
-import { openAudio, type Speech } from "../../publisher/index.js";
+import { openAudio, Publisher, type Speech } from "../../publisher/index.js";
 import { RealtimeServer } from "../../tests/support/realtime-server.js";
 import { until } from "../../tests/support/stage.js";
 import { VirtualStage } from "../../tests/support/virtual-stage.js";
@@ -165,4 +165,55 @@ test("what a closed session has said can still be interrupted, and the next one 
   await until("nothing is under way", () => server.all("input_audio_buffer.commit").length === 1);
   expect(server.received.filter(({ type }) => /cancel|truncate/.test(type))).toEqual([]);
   close();
+});
+
+test("what the publisher refuses is reported once by each connection, and the session goes on", async () => {
+  const { stage, speeches, server, transport, open, close } = await connect();
+  const errors: { message: string }[] = [];
+  transport.on("error", ({ error }) => errors.push(error as Error));
+  const begin = (response: string, rate: number) => {
+    const format = { type: "audio/pcm", rate };
+    server.send({ type: "response.created", response: { id: response, output: [], audio: { output: { format } } } });
+    const answer = { response, item: response, audio: new Uint8Array(9600), deltaBytes: 4800 };
+    for (const at of [0, 4800]) server.delta(answer, answer.audio.subarray(at, at + 4800));
+  };
+  await open();
+  begin("odd", 22_050.5);
+  begin("even", 24_000);
+  await until("it is said", () => speeches.length === 1);
+  expect(errors).toMatchObject([{ code: "INVALID_OPTION", message: expect.stringContaining("sampleRate") }]);
+  transport.close();
+  await open();
+  begin("r", 24_000);
+  const place = { response_id: "r", item_id: "r", output_index: 0, content_index: 0 };
+  for (const length of [1_000_000, 1, 1])
+    server.send({ type: "response.output_audio_transcript.delta", ...place, delta: "a".repeat(length) });
+  server.done("r", "completed");
+  await until("it came", () => speeches.length === 2);
+  for (let now = 500; speeches[1]!.phase !== "done"; now += 500) await stage.runTo(now);
+  expect((await speeches[1]!.done).heardMs).toBe(200);
+  expect(errors.slice(1)).toMatchObject([
+    { code: "INVALID_OPTION", message: expect.stringContaining("1000000 characters") },
+  ]);
+  close();
+});
+
+test("a session whose publisher has ended goes on without a voice, and says why once", async () => {
+  const publisher = new Publisher({ url: "http://127.0.0.1:1", broadcast: "agent" });
+  const server = await RealtimeServer.listen();
+  const transport = new RealtimeTransport({ url: server.url, publisher });
+  const errors: unknown[] = [];
+  transport.on("error", ({ error }) => errors.push(error));
+  await transport.connect({ apiKey: "none" });
+  await publisher.close();
+  server.send({ type: "response.created", response: { id: "r", output: [] } });
+  const answer = { response: "r", item: "i", audio: new Uint8Array(9600), deltaBytes: 4800 };
+  for (const at of [0, 4800]) server.delta(answer, answer.audio.subarray(at, at + 4800));
+  const over = new Promise((resolve) => transport.on("turn_done", resolve));
+  server.done("r", "completed");
+  await over;
+  expect(errors).toMatchObject([{ code: "CLOSED" }]);
+  expect(transport.status).toBe("connected");
+  transport.close();
+  server.close();
 });

@@ -16,7 +16,7 @@ import {
   type TransportLayerAudio,
 } from "@openai/agents-realtime";
 import { z } from "zod";
-import { background, validate } from "../../base/index.js";
+import { background, guard, InputError, StateError, validate } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
@@ -63,6 +63,8 @@ export class RealtimeTransport extends StockTransport {
   #isMuted = false;
   #place: PartPlace | undefined;
   #response: string | undefined;
+  /** Codes of the publisher's refusals that this connection has reported. */
+  readonly #refused = new Set<string>();
 
   constructor({ publisher, caller, ...options }: RealtimeTransportOptions) {
     validate("RealtimeTransport", partsSchema, { publisher, caller });
@@ -81,7 +83,9 @@ export class RealtimeTransport extends StockTransport {
       this.#place = placeOf(event);
     });
     this.on("response.output_audio.done", (event) => this.#playback.end(placeOf(event)));
-    this.on("response.output_audio_transcript.delta", (event) => this.#playback.text(placeOf(event), event.delta));
+    this.on("response.output_audio_transcript.delta", (event) => {
+      this.#attempt(() => this.#playback.text(placeOf(event), event.delta));
+    });
     this.on("session.updated", ({ session }) => {
       const format = formatOf(session, "output");
       if (format != null) this.#playback.setFormat(realtimeFormat(format));
@@ -125,15 +129,33 @@ export class RealtimeTransport extends StockTransport {
 
   protected _onAudio(event: TransportLayerAudio): void {
     const place = this.#place;
-    if (place === undefined || !this.#playback.audio(place, new Uint8Array(event.data))) return;
-    this.emit("audio", event);
+    if (place === undefined) return;
+    if (this.#attempt(() => this.#playback.audio(place, new Uint8Array(event.data)))) this.emit("audio", event);
   }
 
   protected override _onClose(): void {
     this.#stopEar();
     this.#response = undefined;
+    this.#refused.clear();
     this.#playback.leave();
     super._onClose();
+  }
+
+  /**
+   * Says something of the model. What the publisher refuses, because it is closed or full, is an `error` of the
+   * transport, each kind once: the socket calls this, and what it throws would end the process.
+   */
+  #attempt<T>(say: () => T): T | undefined {
+    try {
+      return say();
+    } catch (error) {
+      if (!(error instanceof StateError) && !(error instanceof InputError)) throw error;
+      const isNew = !this.#refused.has(error.code);
+      this.#refused.add(error.code);
+      // Without a listener for `error`, emitting one throws.
+      if (isNew) guard("agent.openai", () => this._onError(error))();
+      return undefined;
+    }
   }
 
   async #truncate(response: string | undefined): Promise<void> {
