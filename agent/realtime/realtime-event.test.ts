@@ -40,6 +40,31 @@ test("responses, formats and every way to interrupt are decoded, and other event
     expect(decode({ type })).toEqual({ type: "other" });
 });
 
+test("a format is found whatever else an update or a response says of its audio, or does not say", () => {
+  const output = { type: "audio/pcmu" };
+  for (const [audio, input, said] of [
+    [{ output: { voice: "marin" } }, undefined, undefined],
+    [{ input: { turn_detection: null }, output: { format: output } }, undefined, output],
+    [{ input: { format: output }, output: { voice: "marin" } }, output, undefined],
+    [{ input: null, output: { format: output, speed: 1 } }, undefined, output],
+    [{ output: null }, undefined, undefined],
+    [null, undefined, undefined],
+    [undefined, undefined, undefined],
+  ]) {
+    for (const type of ["session.update", "session.updated"])
+      expect(decode({ type, session: { audio } })).toEqual({ type: "formats", input, output: said });
+    const began = { type: "began", responseId: "r", format: said };
+    expect(decode({ type: "response.created", response: { id: "r", audio } })).toEqual(began);
+  }
+});
+
+test("a text whose words or whose ends are null is one without them", () => {
+  const type = "response.output_audio_transcript.delta";
+  expect(decode({ type, ...at, delta: "Hi", words: null })).toEqual({ type: "text", place, text: "Hi", words: [] });
+  const words = [{ text: "Hi", startMs: 0, endMs: null, durationMs: null }];
+  expect(decode({ type, ...at, delta: "Hi", words })).toMatchObject({ words: [{ text: "Hi", startMs: 0 }] });
+});
+
 test("the names of the protocol's beta mean the same", () => {
   expect(decode({ type: "response.audio.delta", ...at, delta: "AAEC" })).toEqual({
     type: "audio",

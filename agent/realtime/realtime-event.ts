@@ -32,31 +32,23 @@ const id = z.string().min(1).max(256);
 const place = { response_id: id, item_id: id, content_index: z.number().int().min(0).max(65_535).default(0) };
 const time = z.number().min(0).max(86_400_000);
 const word = z
-  .object({ text: z.string().max(MAX_TEXT), startMs: time, endMs: time.optional(), durationMs: time.optional() })
-  .refine(({ startMs, endMs }) => endMs === undefined || endMs >= startMs, {
+  .object({ text: z.string().max(MAX_TEXT), startMs: time, endMs: time.nullish(), durationMs: time.nullish() })
+  .refine(({ startMs, endMs }) => endMs == null || endMs >= startMs, {
     path: ["endMs"],
     error: "must not be before startMs",
   });
+/** One direction of a session's audio; most updates change something else than its format. */
+const side = z.object({ format: z.unknown().optional() }).nullish();
 const formats = z.object({
   session: z.object({
     // The beta's.
     input_audio_format: z.unknown().optional(),
     output_audio_format: z.unknown().optional(),
-    audio: z
-      .object({
-        input: z.object({ format: z.unknown() }).optional(),
-        output: z.object({ format: z.unknown() }).optional(),
-      })
-      .optional(),
+    audio: z.object({ input: side, output: side }).nullish(),
   }),
 });
 const response = z.object({ response: z.object({ id }) });
-const began = z.object({
-  response: z.object({
-    id,
-    audio: z.object({ output: z.object({ format: z.unknown() }).nullish() }).nullish(),
-  }),
-});
+const began = z.object({ response: z.object({ id, audio: z.object({ output: side }).nullish() }) });
 const delta = z.object({ ...place, delta: z.string() });
 
 const SCHEMAS = {
@@ -65,7 +57,7 @@ const SCHEMAS = {
   "response.output_audio_transcript.delta": z.object({
     ...place,
     delta: z.string().max(MAX_TEXT),
-    words: z.array(word).max(MAX_WORDS).default([]),
+    words: z.array(word).max(MAX_WORDS).nullish(),
   }),
   "response.created": began,
   "response.done": response,
@@ -116,7 +108,7 @@ function eventOf(type: string, json: object): AgentEvent {
   if (type === "response.output_audio.done") return { type: "end", place: placeOf(SCHEMAS[type].parse(json)) };
   if (type === "response.output_audio_transcript.delta") {
     const { delta: text, words, ...rest } = SCHEMAS[type].parse(json);
-    return { type: "text", place: placeOf(rest), text, words: words.map(timingOf) };
+    return { type: "text", place: placeOf(rest), text, words: (words ?? []).map(timingOf) };
   }
   const { delta: payload, ...rest } = delta.parse(json);
   const audio = decodeBase64(payload);
@@ -129,7 +121,7 @@ function placeOf(event: { response_id: string; item_id: string; content_index: n
 }
 
 function timingOf({ text, startMs, endMs, durationMs }: z.output<typeof word>): WordTiming {
-  return { text, startMs, ...(endMs !== undefined && { endMs }), ...(durationMs !== undefined && { durationMs }) };
+  return { text, startMs, ...(endMs != null && { endMs }), ...(durationMs != null && { durationMs }) };
 }
 
 function parseJson(text: string): object | undefined {
