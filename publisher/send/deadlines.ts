@@ -83,7 +83,7 @@ export class Deadlines {
   }
 
   /**
-   * Audio sent ahead that waited until it is before this position, in samples, has to move. Without reports nobody knows
+   * Audio sent ahead that waited until it is before this position, in samples, has to move. Without reports it is unknown
    * when it is heard: it may come as late as it may still be heard, because some players stand still at a hole.
    */
   missed(now: Microseconds): number {
