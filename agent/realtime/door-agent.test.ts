@@ -107,7 +107,7 @@ test("a part that goes on after its end is heard to its end, and no agent is hea
   ]);
 });
 
-test("a response whose agent never says that it is complete stops when the next one begins", async () => {
+test("a response whose agent never says that it is complete stops with the first audio of the next one", async () => {
   const { stage, sent, audio, began, end } = openDoor();
   began("r1");
   audio("r1", 300);
@@ -115,7 +115,45 @@ test("a response whose agent never says that it is complete stops when the next 
   await stage.runTo(2000);
   expect(sent.map(({ type }) => type)).toEqual(["output_audio_buffer.started"]);
   began("r2");
+  expect(sent).toHaveLength(1);
+  audio("r2", 300);
   expect(sent.at(-1)).toEqual({ type: "output_audio_buffer.stopped", response_id: "r1" });
+});
+
+test("a response beside the one that speaks ends none of its parts, and an interrupt cuts at what was heard of the item", async () => {
+  const { stage, sent, speeches, receive, audio, began, done } = openDoor();
+  began("r1");
+  audio("r1", 1000);
+  await stage.runTo(300);
+  // It only writes, as one out of band does.
+  began("aside");
+  done("aside");
+  audio("r1", 3000);
+  expect(speeches).toHaveLength(1);
+  await stage.runTo(2500);
+  receive({ type: "output_audio_buffer.clear" });
+  audio("r1", 1000);
+  await stage.runTo(5000);
+  const { heardMs } = await speeches[0]!.done;
+  expect(heardMs).toBeGreaterThan(1500);
+  expect(sent.map(({ type, audio_end_ms: ms }) => [type, ms])).toEqual([
+    ["output_audio_buffer.started", undefined],
+    ["output_audio_buffer.cleared", undefined],
+    ["conversation.item.truncate", Math.floor(heardMs)],
+  ]);
+  expect(speeches).toHaveLength(1);
+});
+
+test("an interrupt before the first audio drops all of it, also where another response was complete meanwhile", async () => {
+  const { stage, sent, speeches, receive, audio, began, done } = openDoor();
+  began("r1");
+  began("aside");
+  done("aside");
+  receive({ type: "output_audio_buffer.clear" });
+  audio("r1", 1000);
+  await stage.runTo(2000);
+  expect(speeches).toEqual([]);
+  expect(sent).toEqual([{ type: "output_audio_buffer.cleared", response_id: "r1" }]);
 });
 
 test("what can't be said is answered by a sentence, and never costs the audio", async () => {
@@ -237,13 +275,13 @@ test("a response whose agent only says that it is complete is heard to its last 
 });
 
 type DoorStep =
-  | { readonly do: "begin" | "end" | "done" | "clear" }
+  | { readonly do: "begin" | "end" | "done" | "clear" | "aside" }
   | { readonly do: "audio" | "wait"; readonly ms: number };
 
 const doorSteps: fc.Arbitrary<DoorStep[]> = fc.array(
   fc.oneof(
     { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("begin" as const, "end" as const, "done" as const) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("clear" as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("clear" as const, "aside" as const) }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("audio" as const, "wait" as const), ms: fc.nat(500) }) },
   ),
   { minLength: 4, maxLength: 30 },
@@ -253,7 +291,11 @@ test("under every order of an agent's events each response starts and stops once
   await fc.assert(
     fc.asyncProperty(doorSteps, async (steps) => {
       const { stage, sent, receive, audio, began, end, done } = openDoor();
-      const acts = { begin: began, end, done, clear: () => receive({ type: "output_audio_buffer.clear" }) };
+      const aside = () => {
+        began("aside");
+        done("aside");
+      };
+      const acts = { begin: began, end, done, aside, clear: () => receive({ type: "output_audio_buffer.clear" }) };
       let current = -1;
       const [said, over, cut] = [new Set<number>(), new Set<number>(), new Set<number>()];
       for (const step of [{ do: "begin" } as const, ...steps, { do: "done" } as const]) {
@@ -266,10 +308,11 @@ test("under every order of an agent's events each response starts and stops once
         } else {
           if (step.do === "begin") current++;
           else if (step.do === "clear") for (let id = 0; id <= current; id++) cut.add(id);
-          else over.add(current);
+          else if (step.do !== "aside") over.add(current);
           acts[step.do](`${current}`);
         }
       }
+      for (let id = 0; id < current; id++) done(`${id}`);
       await stage.runTo(stage.now + 20_000);
       const [started, stopped, cleared] = ["started", "stopped", "cleared"].map(
         (name) => `output_audio_buffer.${name}`,

@@ -30,8 +30,6 @@ export class DoorAgent {
   readonly #socket: AgentSocket;
   readonly #playback: RealtimePlayback;
   readonly #caller: CallerAudio | undefined;
-  /** The response in progress. */
-  #response: string | undefined;
   readonly #followed = new WeakSet<Speech>();
   /** In the order in which they are heard. */
   #heard: readonly HeardResponse[] = [];
@@ -71,10 +69,11 @@ export class DoorAgent {
         this.#playback.text(event.place, event.text, event.words);
         return undefined;
       case "began":
-        this.#begin(event.responseId, event.format);
+        this.#playback.begin(event.responseId, event.format);
         return undefined;
       case "done":
-        this.#complete(event.responseId);
+        this.#playback.complete(event.responseId);
+        this.#stopComplete();
         return undefined;
       case "interrupt":
         this.#interrupt();
@@ -127,25 +126,13 @@ export class DoorAgent {
     return "An event of the agent asks for the caller's audio at a rate that is no whole number of hertz.";
   }
 
-  // Not every agent says when a response is complete; at the latest, it is when the next one begins.
-  #begin(responseId: string, format: unknown): void {
-    const before = this.#response;
-    this.#response = responseId;
-    this.#playback.begin(responseId, format);
-    if (before !== undefined && before !== responseId) this.#complete(before);
-  }
-
-  #complete(responseId: string): void {
-    if (this.#response === responseId) this.#response = undefined;
-    this.#playback.complete(responseId);
-    for (const response of this.#heard) if (response.id === responseId) this.#stop(response);
-  }
-
   #say(place: PartPlace, audio: Uint8Array): void {
     this.#playback.audio(place, audio);
     const speech = this.#playback.speechOf(place);
     if (speech === undefined || this.#followed.has(speech)) return;
     this.#followed.add(speech);
+    // Not every agent says when a response is complete; at the latest, it is with the first audio of the next one.
+    this.#stopComplete();
     const response = this.#responseOf(place.responseId);
     response.left++;
     speech.on("started", () => this.#start(response));
@@ -171,9 +158,13 @@ export class DoorAgent {
     this.#send({ type: "output_audio_buffer.started", response_id: response.id });
   }
 
+  #stopComplete(): void {
+    for (const response of this.#heard) this.#stop(response);
+  }
+
   // A response has several parts: its audio stops when it is complete and the last of them is over.
   #stop(response: HeardResponse): void {
-    if (response.left > 0 || this.#response === response.id || !this.#heard.includes(response)) return;
+    if (response.left > 0 || this.#playback.isInProgress(response.id) || !this.#heard.includes(response)) return;
     this.#heard = this.#heard.filter((each) => each !== response);
     this.#fallSilent(response);
   }
@@ -185,14 +176,13 @@ export class DoorAgent {
   }
 
   #interrupt(): void {
-    if (this.#response === undefined && !this.#playback.playing) return;
-    const response = this.#response;
+    const { latest, playing, current } = this.#playback;
+    if (latest === undefined && !playing) return;
     // Audio of which no listener has reported anything yet is cleared, too.
-    const sounding = this.#heard.find(({ isSounding }) => isSounding)?.id ?? this.#playback.current ?? response;
-    this.#response = undefined;
+    const sounding = this.#heard.find(({ isSounding }) => isSounding)?.id ?? current ?? latest;
     // What the listeners still report of them comes too late for an agent that knows them to be cleared.
     this.#heard = [];
-    const cut = this.#playback.interrupt(response);
+    const cut = this.#playback.interrupt();
     if (sounding !== undefined) this.#send({ type: "output_audio_buffer.cleared", response_id: sounding });
     background(
       "agent.door",

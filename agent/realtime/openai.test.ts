@@ -167,6 +167,22 @@ test("what a closed session has said can still be interrupted, and the next one 
   close();
 });
 
+test("after an interrupt before its first audio no response is heard, also where one beside it was complete before", async () => {
+  const { speeches, server, transport, open, close } = await connect();
+  await open();
+  for (const id of ["r", "aside"]) server.send({ type: "response.created", response: { id, output: [] } });
+  const over = new Promise((resolve) => transport.on("turn_done", resolve));
+  server.done("aside", "completed");
+  await over;
+  transport.interrupt();
+  const answer = { response: "r", item: "i", audio: new Uint8Array(4800), deltaBytes: 4800 };
+  const came = new Promise((resolve) => transport.on("response.output_audio.delta", resolve));
+  server.delta(answer, answer.audio);
+  await came;
+  expect(speeches).toEqual([]);
+  close();
+});
+
 test("what the publisher refuses is reported once by each connection, and the session goes on", async () => {
   const { stage, speeches, server, transport, open, close } = await connect();
   const errors: { message: string }[] = [];

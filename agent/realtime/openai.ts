@@ -62,7 +62,6 @@ export class RealtimeTransport extends StockTransport {
   #inputFormat: RealtimeFormat = realtimeFormat(undefined);
   #isMuted = false;
   #place: PartPlace | undefined;
-  #response: string | undefined;
   /** Codes of the publisher's refusals that this connection has reported. */
   readonly #refused = new Set<string>();
 
@@ -72,11 +71,9 @@ export class RealtimeTransport extends StockTransport {
     this.#playback = new RealtimePlayback(publisher);
     this.#caller = caller;
     this.on("response.created", ({ response }) => {
-      this.#response = response.id;
       if (response.id != null) this.#playback.begin(response.id, response.audio?.output?.format);
     });
     this.on("response.done", ({ response }) => {
-      if (this.#response === response.id) this.#response = undefined;
       if (response.id != null) this.#playback.complete(response.id);
     });
     this.on("response.output_audio.delta", (event) => {
@@ -114,11 +111,9 @@ export class RealtimeTransport extends StockTransport {
   }
 
   override interrupt(cancelOngoingResponse = true): void {
-    const response = this.#response;
-    if (response === undefined && !this.#playback.playing) return;
+    if (this.#playback.latest === undefined && !this.#playback.playing) return;
     if (cancelOngoingResponse && this.status === "connected") this._cancelResponse();
-    this.#response = undefined;
-    background("agent.openai", this.#truncate(response));
+    background("agent.openai", this.#truncate());
     this.emit("audio_interrupted");
     super._afterAudioDoneEvent();
   }
@@ -135,7 +130,6 @@ export class RealtimeTransport extends StockTransport {
 
   protected override _onClose(): void {
     this.#stopEar();
-    this.#response = undefined;
     this.#refused.clear();
     this.#playback.leave();
     super._onClose();
@@ -158,8 +152,8 @@ export class RealtimeTransport extends StockTransport {
     }
   }
 
-  async #truncate(response: string | undefined): Promise<void> {
-    for (const { itemId, contentIndex, audioEndMs } of await this.#playback.interrupt(response)) {
+  async #truncate(): Promise<void> {
+    for (const { itemId, contentIndex, audioEndMs } of await this.#playback.interrupt()) {
       if (this.status !== "connected") return;
       this.sendEvent({
         type: "conversation.item.truncate",

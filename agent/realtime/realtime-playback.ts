@@ -44,6 +44,8 @@ export class RealtimePlayback {
   #parts: Part[] = [];
   /** Texts that arrived before their audio. */
   #texts: (PartPlace & { readonly text: string; readonly words: readonly WordTiming[] })[] = [];
+  /** Those in progress, as they began. More than one may be: beside a response that speaks, others may only write. */
+  readonly #inProgress = new Set<string>();
   readonly #cancelled = new Set<string>();
   /** A response keeps the format that it began with. */
   readonly #formats = new Map<string, RealtimeFormat>();
@@ -67,6 +69,16 @@ export class RealtimePlayback {
     return this.#parts[0]?.responseId;
   }
 
+  /** The newest response in progress. */
+  get latest(): string | undefined {
+    return [...this.#inProgress].at(-1);
+  }
+
+  /** Whether a response is in progress: more of its audio may come. */
+  isInProgress(responseId: string): boolean {
+    return this.#inProgress.has(responseId);
+  }
+
   /** Format of responses that begin from now on. */
   setFormat(format: RealtimeFormat): void {
     this.#format = format;
@@ -88,11 +100,14 @@ export class RealtimePlayback {
     dropOldest(this.#formats);
     this.#texts = this.#texts.filter((text) => text.responseId !== responseId);
     this.complete(responseId);
+    this.#inProgress.add(responseId);
+    dropOldest(this.#inProgress);
     for (const part of this.#parts) if (part.responseId === responseId) part.isPast = true;
   }
 
   /**
-   * Says more audio. Returns whether it was accepted: audio of a cancelled response is dropped.
+   * Says more audio, with which all responses that began earlier are complete. Returns whether it was accepted: audio of
+   * a cancelled response is dropped.
    *
    * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`.
    */
@@ -122,20 +137,22 @@ export class RealtimePlayback {
 
   /** No more audio of a response follows. */
   complete(responseId: string): void {
+    this.#inProgress.delete(responseId);
     for (const part of this.#parts) if (part.responseId === responseId) finish(part);
   }
 
   /**
-   * Takes back all audio that was not heard, and accepts no more of `responseId` and of every current speech. Resolves
-   * with the cut parts, in order, when the listeners have reported; parts that were heard to their end are not among
-   * them.
+   * Takes back all audio that was not heard, and accepts no more of the responses in progress and of every current
+   * speech. Resolves with the cut parts, in order, when the listeners have reported; parts that were heard to their end
+   * are not among them.
    */
-  async interrupt(responseId?: string): Promise<readonly Truncation[]> {
+  async interrupt(): Promise<readonly Truncation[]> {
     this.#forget();
     const parts = this.#parts;
     this.#parts = [];
     for (const speech of this.#left) void speech.interrupt();
-    if (responseId !== undefined) this.#cancel(responseId);
+    for (const responseId of this.#inProgress) this.#cancel(responseId);
+    this.#inProgress.clear();
     for (const part of parts) this.#cancel(part.responseId);
     const results = await Promise.all(parts.map(async (part) => ({ part, result: await part.speech.interrupt() })));
     return results.flatMap(({ part: { itemId, contentIndex, responseId, ms }, result }) => {
@@ -156,6 +173,7 @@ export class RealtimePlayback {
     this.#left = [...this.#left, ...this.#parts.map(({ speech }) => speech)];
     this.#parts = [];
     this.#texts = [];
+    this.#inProgress.clear();
     this.#cancelled.clear();
     this.#formats.clear();
     this.#format = realtimeFormat(undefined);
@@ -165,6 +183,7 @@ export class RealtimePlayback {
     this.#forget();
     // The audio of one part follows that of another: the earlier parts are complete.
     this.endAll();
+    this.#endBefore(place.responseId);
     const format = this.#formats.get(place.responseId) ?? this.#format;
     const { sampleRate } = format;
     const speech = this.#publisher.say(openAudio({ sampleRate, format: format.format, name: place.itemId }));
@@ -177,6 +196,15 @@ export class RealtimePlayback {
       speech.addWords(early.words);
     }
     return part;
+  }
+
+  /** Responses that began before one in progress are complete. */
+  #endBefore(responseId: string): void {
+    if (!this.#inProgress.has(responseId)) return;
+    for (const each of this.#inProgress) {
+      if (each === responseId) return;
+      this.#inProgress.delete(each);
+    }
   }
 
   #keep(place: PartPlace, text: string, words: readonly WordTiming[]): void {
