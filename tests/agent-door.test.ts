@@ -77,6 +77,31 @@ test("connections that never become an agent do not hold the door open", async (
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, true]);
 });
 
+test("a connection that does not become an agent in time is closed, however far it got, and an agent stays", async () => {
+  await using stage = new Stage();
+  const publisher = stage.publish(await stage.relay(), { broadcast: "agent" });
+  const door = stage.use(new RealtimeDoor({ publisher }, 1000));
+  await door.listen();
+  const { hostname, port } = new URL(door.url);
+  const agent = stage.use(await TestAgent.connect(door.url));
+  const sockets = [
+    "",
+    "GET / HT",
+    "GET / HTTP/1.1\r\nName: ",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12",
+  ].map((text) => {
+    const socket = dial(Number(port), hostname).resume();
+    socket.on("error", () => {}).write(text);
+    return socket;
+  });
+  // One that goes on sending is no better: its header never ends.
+  const chatter = setInterval(() => sockets[2]!.write("T"), 20);
+  stage.defer(() => clearInterval(chatter));
+  await Promise.all(sockets.map((socket) => once(socket, "close")));
+  agent.send("This is no event.");
+  await until("the agent is answered", () => agent.all("error").length > 0);
+});
+
 test("a door whose port was taken opens once it is free, and admits no more than 64 connections", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();

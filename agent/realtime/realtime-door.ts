@@ -41,7 +41,6 @@ const optionsSchema = z.strictObject({
 const MAX_CONNECTIONS = 64;
 /** How long a connection may take to become a WebSocket. */
 const REQUEST_MS = 10_000;
-const TIMEOUTS = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 1000 };
 /** Kinds of problem that are reported. */
 const MAX_PROBLEMS = 32;
 
@@ -58,17 +57,18 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #playback: RealtimePlayback;
   readonly #caller: Caller | undefined;
   readonly #logger: Logger | undefined;
+  readonly #requestMs: number;
   readonly #said = new Set<string>();
-  #server: WebSocketServer | undefined;
-  #http: Server | undefined;
+  #server: Server | undefined;
   readonly #sockets = new Set<Socket>();
   #agent: DoorAgent | undefined;
   readonly #speech = () => this.#agent?.callerSpoke();
   readonly #silence = () => this.#agent?.callerFellSilent();
 
   /** @throws InputError `INVALID_OPTION`. */
-  constructor(options: RealtimeDoorOptions) {
+  constructor(options: RealtimeDoorOptions, /** @internal */ requestMs = REQUEST_MS) {
     super();
+    this.#requestMs = requestMs;
     this.#options = validate("RealtimeDoor", optionsSchema, options);
     this.#playback = new RealtimePlayback(this.#options.publisher);
     this.#caller = this.#options.caller;
@@ -78,7 +78,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   /** Address for agents. @throws StateError `NOT_LISTENING` before `listen`. */
   get url(): string {
     const address = this.#server?.address();
-    if (address === undefined || address === null) {
+    if (address == null) {
       throw new StateError("NOT_LISTENING", "The door has an address once listen() has resolved.");
     }
     const { port } = address as AddressInfo;
@@ -88,21 +88,21 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   /** Opens the door. @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`. */
   async listen(): Promise<void> {
     const { host, port } = this.#options;
-    const http = createServer(TIMEOUTS, refuseRequest);
+    const timeouts = { headersTimeout: this.#requestMs, requestTimeout: this.#requestMs };
+    const http = createServer({ ...timeouts, connectionsCheckingInterval: this.#requestMs / 10 }, refuseRequest);
     http.maxConnections = MAX_CONNECTIONS;
-    http.timeout = REQUEST_MS;
     http.on("connection", (socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
-    const server = new WebSocketServer({
+    const agents = new WebSocketServer({
       server: http,
       maxPayload: 2 * MAX_EVENT_CHARACTERS,
       verifyClient: isNoPage,
     });
     try {
       http.listen(port, host);
-      await once(server, "listening");
+      await once(agents, "listening");
     } catch (cause) {
       const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
       throw new InputError(
@@ -111,9 +111,8 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
         { cause },
       );
     }
-    this.#http = http;
-    this.#server = server;
-    server.on("connection", (socket) => this.#accept(socket));
+    this.#server = http;
+    agents.on("connection", (socket) => this.#accept(socket));
     this.#caller?.on("speech", this.#speech);
     this.#caller?.on("silence", this.#silence);
   }
@@ -126,9 +125,9 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;
-    server.close();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => (this.#http === undefined ? resolve() : this.#http.close(() => resolve())));
+    await closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
