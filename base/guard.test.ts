@@ -1,5 +1,6 @@
+import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
-import { background, type Fault, faultCounts, guard, onFault } from "./guard.js";
+import { background, type Fault, faultCounts, guard, guardHandlers, onFault } from "./guard.js";
 
 test("a guarded handler gets its arguments, and its errors and rejections are counted and contained", async () => {
   const faults: Fault[] = [];
@@ -31,4 +32,20 @@ test("a guarded handler gets its arguments, and its errors and rejections are co
   stop();
   handler(9);
   expect(faults).toHaveLength(5);
+});
+
+test("an error in one handler of an event costs neither the other handlers nor what emits", async () => {
+  const emitter = new EventEmitter<{ heard: [number] }>();
+  guardHandlers(emitter);
+  const seen: string[] = [];
+  emitter.on("heard", () => {
+    throw new Error("an application's mistake");
+  });
+  emitter.on("heard", async () => Promise.reject(new Error("a later one")));
+  emitter.once("heard", (value) => seen.push(`once ${value}`));
+  emitter.on("heard", (value) => seen.push(`on ${value}`));
+  expect([emitter.emit("heard", 1), emitter.emit("heard", 2)]).toEqual([true, true]);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  expect(seen).toEqual(["once 1", "on 1", "on 2"]);
+  expect(faultCounts()).toMatchObject({ "event.heard": 4 });
 });

@@ -44,6 +44,20 @@ export function background(handler: string, work: Promise<unknown>): void {
   work.catch((error: unknown) => note(handler, error));
 }
 
+/**
+ * Guards the handlers of an emitter's events, which are an application's: an error in one costs neither the other
+ * handlers nor what emits.
+ */
+export function guardHandlers(emitter: { rawListeners(event: never): ((...args: never[]) => unknown)[] }): void {
+  const emit = (event: never, ...args: unknown[]): boolean => {
+    const handlers = emitter.rawListeners(event);
+    for (const handler of handlers)
+      guard(`event.${String(event)}`, (): unknown => Reflect.apply(handler, emitter, args))();
+    return handlers.length > 0;
+  };
+  Object.assign(emitter, { emit });
+}
+
 function note(handler: string, error: unknown): void {
   const count = (counts.get(handler) ?? 0) + 1;
   counts.set(handler, count);

@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   attachLogger,
   endWith,
+  guardHandlers,
   InputError,
   type Logger,
   type Microseconds,
@@ -48,6 +49,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
 
   constructor(options: PublisherOptions, /** @internal */ ablation: PublisherAblation = {}) {
     super();
+    guardHandlers(this);
     const settings = validate("Publisher", publisherOptionsSchema, options);
     validateClient("Publisher", options);
     if (!settings.audio && (settings.video === undefined || settings.source !== undefined)) {

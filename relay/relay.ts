@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Server } from "node:http";
-import { attachLogger, background, guard, onFault, StateError } from "../base/index.js";
+import { attachLogger, background, guard, guardHandlers, onFault, StateError } from "../base/index.js";
 import {
   type Backend,
   type Certificate,
@@ -66,6 +66,7 @@ export class Relay extends EventEmitter<RelayEvents> {
    */
   constructor(options: RelayOptions = {}, /** @internal */ ablation: RelayAblation = {}) {
     super();
+    guardHandlers(this);
     this.#options = checkOptions(options);
     const { host, allowedHosts, allowedOrigins, auth, logger, signal } = this.#options;
     this.#environment = createEnvironment(this.#options, ablation);

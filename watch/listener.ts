@@ -6,6 +6,7 @@ import {
   broadcastPath,
   Ending,
   guard,
+  guardHandlers,
   monotonicClock,
   TransportError,
   validate,
@@ -40,6 +41,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
   constructor(options: ListenerOptions) {
     super();
+    guardHandlers(this);
     validate("Listener", LISTENER_RULES, options);
     validateClient("Listener", options);
     const { url, broadcast, sink, logger, jitterMs = 80, adaptive = true, channels = 1, report = true } = options;

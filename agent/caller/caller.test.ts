@@ -153,6 +153,33 @@ test("frames are denoised unless that is switched off", async () => {
   expect(peak((await hear(noise, { denoise: false }, {})).frames)).toBeGreaterThan(0.1);
 });
 
+test("a handler that throws costs no audio and no event", async () => {
+  const samples = concat([silence(300), word, silence(900), word]);
+  const expected = await hear(samples, {}, {});
+  const microphone = new VirtualMicrophone(samples);
+  const caller = new Caller({ audio: microphone, model }, microphone.clock);
+  let events = 0;
+  for (const kind of ["speech", "silence"] as const)
+    caller.on(kind, () => {
+      events++;
+      throw new Error("an application's mistake");
+    });
+  let frames = 0;
+  for await (const _ of caller.frames()) frames++;
+  expect(await caller.closed).toBeNull();
+  expect(frames).toBe(expected.frames.length);
+  expect(events).toBe(4);
+});
+
+test("a caller who ends in the middle of a word falls silent before the end", async () => {
+  const { speech, silence: quiet, caller } = await hear(concat([silence(300), word.subarray(0, 9600)]));
+  expect(speech).toHaveLength(1);
+  expect(quiet).toHaveLength(1);
+  expect(quiet[0]!.startMs).toBeGreaterThan(speech[0]!.startMs);
+  expect(quiet[0]!.startMs).toBeLessThanOrEqual(500);
+  expect(caller.speaking).toBe(false);
+});
+
 test("a reader that is too slow loses the oldest frames", async () => {
   const microphone = new VirtualMicrophone(clean);
   const caller = new Caller({ audio: microphone }, microphone.clock);

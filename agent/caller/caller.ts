@@ -5,6 +5,7 @@ import {
   background,
   type Clock,
   fromMilliseconds,
+  guardHandlers,
   InputError,
   isBroadcastName,
   type Logger,
@@ -185,6 +186,8 @@ export class Caller extends EventEmitter<CallerEvents> {
     voiceActivity: undefined,
     levelDb: SILENCE_DB,
   };
+  /** The clock at the start of the last hop, in milliseconds. */
+  #lastAt = 0;
   #isClosed = false;
 
   /**
@@ -194,6 +197,7 @@ export class Caller extends EventEmitter<CallerEvents> {
    */
   constructor(options: CallerOptions, clock: Clock = monotonicClock) {
     super();
+    guardHandlers(this);
     this.#options = validateCaller(options);
     this.#clock = clock;
     const { agent } = this.#options;
@@ -290,6 +294,7 @@ export class Caller extends EventEmitter<CallerEvents> {
       await this.#listener?.closed;
     } finally {
       this.#isClosed = true;
+      this.#say(this.#detector.finish());
       for (const reader of this.#readers) reader.end();
       denoiser?.close();
       if (typeof given === "string") await model?.close();
@@ -312,16 +317,19 @@ export class Caller extends EventEmitter<CallerEvents> {
   #take({ samples, clean, voiceActivity }: Denoised, at: Microseconds): void {
     const loudness = levelDb(clean);
     this.#last = { heardMs: this.#last.heardMs + HOP_MS, voiceActivity, levelDb: loudness };
+    this.#lastAt = at / 1e3;
     const change = this.#detector.take({ voiceActivity, levelDb: loudness });
     for (const reader of this.#readers) {
       if (reader.ended) this.#readers.delete(reader);
       else reader.push(samples);
     }
-    if (change !== undefined) this.#say(change, at / 1e3);
+    this.#say(change);
   }
 
-  #say({ kind, startMs }: SpeechChange, now: number): void {
-    this.emit(kind, { startMs, startedAt: now - (this.#last.heardMs - startMs) });
+  #say(change: SpeechChange | undefined): void {
+    if (change === undefined) return;
+    const { kind, startMs } = change;
+    this.emit(kind, { startMs, startedAt: this.#lastAt - (this.#last.heardMs - startMs) });
   }
 }
 

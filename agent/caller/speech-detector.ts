@@ -73,6 +73,11 @@ export class SpeechDetector {
     return isVoice ? this.#begin(index, hop.levelDb) : undefined;
   }
 
+  /** The audio is over, and speech with it. Returns a change of speech, if any. */
+  finish(): SpeechChange | undefined {
+    return this.#isSpeaking ? this.#fallSilent() : undefined;
+  }
+
   #begin(index: number, levelDb: number): SpeechChange | undefined {
     const { level, minSpeechMs } = this.#options;
     this.#run ??= { from: index, voiced: 0, evidence: 0 };
@@ -89,6 +94,10 @@ export class SpeechDetector {
   #end(index: number): SpeechChange | undefined {
     const silentMs = (index + 1 - this.#silentFrom) * HOP_MS;
     if (silentMs === 0 || silentMs < this.#options.minSilenceMs) return undefined;
+    return this.#fallSilent();
+  }
+
+  #fallSilent(): SpeechChange {
     this.#isSpeaking = false;
     return { kind: "silence", startMs: this.#silentFrom * HOP_MS };
   }

@@ -3,7 +3,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
-import { guard, InputError, type Logger, ProtocolError, StateError, validate } from "../../base/index.js";
+import {
+  guard,
+  guardHandlers,
+  InputError,
+  type Logger,
+  ProtocolError,
+  StateError,
+  validate,
+} from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
@@ -69,6 +77,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   constructor(options: RealtimeDoorOptions, /** @internal */ requestMs = REQUEST_MS) {
     super();
     this.#requestMs = requestMs;
+    guardHandlers(this);
     this.#options = validate("RealtimeDoor", optionsSchema, options);
     this.#playback = new RealtimePlayback(this.#options.publisher);
     this.#caller = this.#options.caller;

@@ -5,6 +5,7 @@ import { z } from "zod";
 import {
   background,
   guard,
+  guardHandlers,
   type Logger,
   monotonicClock,
   ProtocolError,
@@ -122,6 +123,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
    */
   constructor(options: MediaStreamsCallOptions) {
     super();
+    guardHandlers(this);
     this.#options = validate("MediaStreamsCall", optionsSchema, options);
     this.#caller = this.#options.caller;
     this.#logger = this.#options.logger;

@@ -1,4 +1,3 @@
-import { guard } from "../../base/index.js";
 import type { DenoiserState } from "../denoise/denoiser.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { AudioSource } from "../source/source.js";
@@ -256,12 +255,12 @@ export class QueuedSpeech {
 
   resume(): void {
     this.#isPaused = false;
-    this.#emit(() => this.#speech.emit("resumed"));
+    this.#speech.emit("resumed");
   }
 
   /** Emits `paused`, once the position is known. */
   announcePause(): void {
-    if (this.#isPaused) this.#emit(() => this.#speech.emit("paused", this.#state.progress));
+    if (this.#isPaused) this.#speech.emit("paused", this.#state.progress);
   }
 
   /** Its source can't be read any further. */
@@ -317,7 +316,7 @@ export class QueuedSpeech {
 
   #endAs(outcome: SpeechOutcome, state: SpeechState, speech: Speech): void {
     const result = state.end(outcome, outcome === "failed" ? this.#error : undefined);
-    if (result !== undefined) this.#emit(() => speech.emit("finished", result));
+    if (result !== undefined) speech.emit("finished", result);
   }
 
   #blocksOf(start: number, { dry, wet, voice }: TimelineCut): TimelineCut[] {
@@ -334,9 +333,9 @@ export class QueuedSpeech {
 
   #announce(): void {
     const { progress } = this.#state;
-    if (!this.#isStarted) this.#emit(() => this.#speech.emit("started", { measured: progress.measured }));
+    if (!this.#isStarted) this.#speech.emit("started", { measured: progress.measured });
     this.#isStarted = true;
-    this.#emit(() => this.#speech.emit("progress", progress));
+    this.#speech.emit("progress", progress);
   }
 
   #newState(heard: number, measured: boolean): SpeechState {
@@ -347,10 +346,5 @@ export class QueuedSpeech {
   #newSpeech(continues?: Speech): Speech {
     const { id, push, control } = this.#options;
     return new Speech({ id, push, control, state: this.#state, ...(continues && { continues }) });
-  }
-
-  // An error in an application's handler must not end the broadcast.
-  #emit(emit: () => void): void {
-    guard("speech.event", emit)();
   }
 }

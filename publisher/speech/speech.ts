@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { type Microseconds, StateError } from "../../base/index.js";
+import { guardHandlers, type Microseconds, StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { SpeechListener, SpeechProgress, SpeechResult, SpeechState } from "./speech-state.js";
 import type { WordTiming } from "./words/words.js";
@@ -60,6 +60,7 @@ export class Speech extends EventEmitter<SpeechEvents> {
   /** @internal Use `publisher.say`. */
   constructor(parts: SpeechParts) {
     super();
+    guardHandlers(this);
     this.id = parts.id;
     this.#parts = parts;
     if (parts.continues !== undefined) parts.continues.#resumedAs = this;

@@ -7,6 +7,7 @@ import {
   broadcastPath,
   endWith,
   guard,
+  guardHandlers,
   InputError,
   type Logger,
   race,
@@ -87,6 +88,7 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
   constructor(options: ControllerOptions) {
     super();
+    guardHandlers(this);
     validate("Controller", CONTROLLER_RULES, options);
     validateClient("Controller", options);
     const { url, broadcast, id = randomHex(8), timeoutMs = 10_000, logger, signal } = options;
