@@ -53,10 +53,12 @@ test("an answer decides, but not one that the caller has spoken into", () => {
   bargeIn.speech(60);
   expect(bargeIn.silence(0)).toEqual([{ kind: "ask", ids: [1] }]);
   bargeIn.speech(60);
-  expect(bargeIn.answered(true)).toEqual([]);
+  expect(bargeIn.answered(1, true)).toEqual([]);
   expect(bargeIn.silence(0)).toEqual([{ kind: "ask", ids: [1] }]);
-  expect(bargeIn.answered(false)).toEqual([{ kind: "interrupt", ids: [1] }]);
-  expect(bargeIn.answered(true)).toEqual([]);
+  // One that was slow, while the second question is open.
+  expect(bargeIn.answered(1, true)).toEqual([]);
+  expect(bargeIn.answered(2, false)).toEqual([{ kind: "interrupt", ids: [1] }]);
+  expect(bargeIn.answered(2, true)).toEqual([]);
 });
 
 type Event = "say" | "end" | "speech" | "silence" | "tick" | "answer" | "decide";
@@ -108,13 +110,13 @@ test("under every order of events each speech is paused, resumed and interrupted
           apply(bargeIn.speech(isFalse ? 60 : 600));
         } else if (event === "silence") apply(bargeIn.silence(now));
         else if (event === "tick") apply(bargeIn.tick(now, isFalse ? 60 : 600));
-        else if (event === "answer") apply(bargeIn.answered(isFalse));
+        else if (event === "answer") apply(bargeIn.answered(bargeIn.question, isFalse));
         else apply(bargeIn.decide(isFalse));
         expect([...states.values()].includes("paused")).toBe(bargeIn.holds);
       }
       // A silent caller leaves no speech paused.
       apply(bargeIn.silence(now));
-      apply(bargeIn.answered(true));
+      apply(bargeIn.answered(bargeIn.question, true));
       apply(bargeIn.tick(now + 10_000, 0));
       expect([...states.values()]).not.toContain("paused");
     }),

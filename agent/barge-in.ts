@@ -30,6 +30,7 @@ export class BargeIn {
   #caught = new Set<number>();
   #phase: "calm" | "pending" | "held" | "asking" | "settling" = "calm";
   #settlesAt = 0;
+  #question = 0;
 
   constructor(policy: BargeInPolicy) {
     this.#policy = policy;
@@ -43,6 +44,11 @@ export class BargeIn {
   /** Whether the agent is paused. */
   get holds(): boolean {
     return this.#phase === "held" || this.#phase === "asking" || this.#phase === "settling";
+  }
+
+  /** Number of the latest question. */
+  get question(): number {
+    return this.#question;
   }
 
   /** The agent says a new speech, which answers the paused ones. */
@@ -74,7 +80,9 @@ export class BargeIn {
     if (this.#phase !== "held") return [];
     this.#phase = this.#policy.asks ? "asking" : "settling";
     this.#settlesAt = now + this.#policy.falseAlarmMs;
-    return this.#phase === "asking" ? [{ kind: "ask", ids: [...this.#caught] }] : [];
+    if (this.#phase !== "asking") return [];
+    this.#question++;
+    return [{ kind: "ask", ids: [...this.#caught] }];
   }
 
   /** Time has passed; the caller's voice is `voicedMs` long. */
@@ -84,9 +92,10 @@ export class BargeIn {
     return [];
   }
 
-  /** The answer to the question; an answer that the caller has spoken into does not count. */
-  answered(isFalseAlarm: boolean): readonly BargeInAction[] {
-    return this.#phase === "asking" ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
+  /** The answer to a question; one that the caller has spoken into does not count, however late it comes. */
+  answered(question: number, isFalseAlarm: boolean): readonly BargeInAction[] {
+    const counts = this.#phase === "asking" && question === this.#question;
+    return counts ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
   }
 
   /** The application decides, in any state. */

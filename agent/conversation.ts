@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { z } from "zod";
-import { background, guard, validate } from "../base/index.js";
+import { background, guard, guardHandlers, validate } from "../base/index.js";
 import type { Publisher, SayOptions, Speech, SpeechResult, SpeechSource } from "../publisher/index.js";
 import { BargeIn, type BargeInAction } from "./barge-in.js";
 import type { Caller } from "./caller/caller.js";
@@ -76,6 +76,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   /** @throws InputError `INVALID_OPTION`. */
   constructor(options: ConversationOptions) {
     super();
+    guardHandlers(this);
     const { caller, publisher, bargeIn } = validate("Conversation", optionsSchema, options);
     this.#caller = caller;
     this.#publisher = publisher;
@@ -145,7 +146,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   #apply(actions: readonly BargeInAction[]): void {
     for (const { kind, ids } of actions) {
       const speeches = ids.flatMap((id) => this.#speeches.get(id) ?? []);
-      if (kind === "ask") background("agent.conversation", this.#ask(speeches));
+      if (kind === "ask") background("agent.conversation", this.#ask(speeches, this.#bargeIn.question));
       else this.#act(kind, speeches);
     }
     this.#keepTime();
@@ -157,25 +158,26 @@ export class Conversation extends EventEmitter<ConversationEvents> {
       this.emit("resumed", speeches);
       return;
     }
-    if (!speeches.some(({ phase }) => phase === "paused")) this.emit("bargein", speeches);
-    if (kind === "pause") {
-      // The first one is audible now; those behind wait for it, so they are paused first.
-      for (const speech of speeches.toReversed()) speech.pause();
-      return;
+    const isNew = !speeches.some(({ phase }) => phase === "paused");
+    // The first one is audible now; those behind wait for it, so they are paused first.
+    if (kind === "pause") for (const speech of speeches.toReversed()) speech.pause();
+    else {
+      const results = Promise.all(speeches.map((speech) => speech.interrupt()));
+      background(
+        "agent.conversation",
+        results.then((each) => this.emit("interrupted", each)),
+      );
     }
-    const results = Promise.all(speeches.map((speech) => speech.interrupt()));
-    background(
-      "agent.conversation",
-      results.then((each) => this.emit("interrupted", each)),
-    );
+    // A handler may decide at once, or say the reply.
+    if (isNew) this.emit("bargein", speeches);
   }
 
-  async #ask(speeches: readonly Speech[]): Promise<void> {
+  async #ask(speeches: readonly Speech[], question: number): Promise<void> {
     let isFalseAlarm = true;
     try {
       isFalseAlarm = (await this.#options.isFalseAlarm?.(speeches)) ?? true;
     } finally {
-      this.#apply(this.#bargeIn.answered(isFalseAlarm));
+      this.#apply(this.#bargeIn.answered(question, isFalseAlarm));
     }
   }
 

@@ -88,6 +88,35 @@ test("a pause for a false alarm loses no audio of the agent, and a pause for a r
   expect(conversation.held).toBe(false);
 });
 
+test("a barge-in is decided by its handler, and one that throws changes nothing", async () => {
+  const { caller, speak } = openCaller();
+  using conversation = new Conversation({ caller, publisher, bargeIn: { action: "pause", falseAlarmMs: 60_000 } });
+  let bargeIns = 0;
+  const interrupt = async (decide: () => void) => {
+    const speech = conversation.say(await tone({ ms: 1200 }));
+    await until("it is heard", () => speech.heardMs > 200);
+    conversation.once("bargein", decide);
+    const before = bargeIns;
+    speak(word);
+    await until("the caller is noticed", () => bargeIns > before);
+    speak(silence(600));
+    return speech;
+  };
+  conversation.on("bargein", () => bargeIns++);
+  const dismissed = await interrupt(() => conversation.dismiss());
+  expect(await dismissed.done).toMatchObject({ outcome: "finished", heardMs: 1200 });
+  const confirmed = await interrupt(() => conversation.confirm());
+  expect(await confirmed.done).toMatchObject({ outcome: "interrupted" });
+  const mistaken = await interrupt(() => {
+    throw new Error("an application's mistake");
+  });
+  await until("the caller is silent", () => !caller.speaking);
+  expect(conversation.held).toBe(true);
+  conversation.dismiss();
+  expect(await mistaken.done).toMatchObject({ outcome: "finished", heardMs: 1200 });
+  expect(bargeIns).toBe(3);
+});
+
 test("invalid options are refused by name", () => {
   const { caller } = openCaller();
   expect(() => new Conversation({ caller, publisher, bargeIn: { minDurationMs: -1 } })).toThrow(
