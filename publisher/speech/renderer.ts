@@ -352,7 +352,7 @@ export class Renderer {
     }
     if (speeches.current === undefined) {
       const speech = speeches.next;
-      if (speech === undefined) return undefined;
+      if (speech === undefined || speeches.full) return undefined;
       // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
       if (speech.renderer === undefined && !(await this.#make(speech))) return undefined;
       if (speeches.next !== speech || speeches.current !== undefined) return undefined;

@@ -32,7 +32,7 @@ export interface QueueOptions {
 }
 
 const MAX_QUEUE = 256;
-/** Speeches rendered to their end and not yet heard; beyond this number, the oldest count as heard. */
+/** Speeches rendered to their end and not yet heard; at this number, no other begins. */
 const MAX_ENDED = 64;
 
 /** The speech that plays, those that wait, and those that were interrupted. */
@@ -49,6 +49,11 @@ export class SpeechQueue {
 
   constructor(options: SpeechQueueOptions) {
     this.#options = options;
+  }
+
+  /** Whether so many rendered speeches are unheard that no other may begin. */
+  get full(): boolean {
+    return this.#ended.length >= MAX_ENDED;
   }
 
   /** The speech being rendered. */
@@ -155,7 +160,6 @@ export class SpeechQueue {
     speech.finish(end);
     this.#ended.push(speech);
     (speech.renderer?.closeSource() ?? speech.source.close()).catch(this.#logCloseError);
-    if (this.#ended.length > MAX_ENDED) this.#finish(this.#ended.shift()!);
   }
 
   /** No listener hears anything before `position` any more. */

@@ -44,6 +44,19 @@ async function result(stage: VirtualStage, done: Promise<SpeechResult>): Promise
   return found;
 }
 
+test("none of a hundred short speeches ends before it was heard, however far ahead they are sent", async () => {
+  const stage = new VirtualStage({ aheadMs: 20_000 });
+  let ended = 0;
+  for (let i = 0; i < 100; i++)
+    void stage.say(whole(150)).done.then(({ outcome }) => {
+      if (outcome === "finished") ended++;
+    });
+  for (; stage.now < 14_000; await settled(stage, 500))
+    expect(ended * 150).toBeLessThanOrEqual(stage.heard.length / SAMPLES_PER_MS + WITHIN_MS);
+  await settled(stage, 6000);
+  expect(ended).toBe(100);
+});
+
 test("a speech that is heard to its end ends with its length, per listener, and with progress that only rises", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const speech = stage.say(whole(2000));
