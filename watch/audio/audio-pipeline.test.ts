@@ -266,6 +266,18 @@ test("an epoch that begins within the only frame before it cuts that frame while
   expect(pipeline.generation).toBe(1);
 });
 
+test("an epoch whose groups are used up goes on in the next one, without a rewind or a decoder that starts afresh", () => {
+  const { consumer, decoder, output, pipeline, play } = audio();
+  consumer.add(0, 0, 6, { first: 65_530 });
+  consumer.add(1, 120, 6);
+  pipeline.pump();
+  decoder.finish();
+  expect(play(400)).toBe("0,1");
+  expect(pipeline.generation).toBe(0);
+  expect(output.applied).toBeUndefined();
+  expect(decoder.log).not.toContain("reset");
+});
+
 test("audio that a rewind keeps is decoded, clipped at the cut, and the decoder restarts only behind it", () => {
   const { consumer, decoder, pipeline, output, play } = audio();
   consumer.add(0, 0, 5);

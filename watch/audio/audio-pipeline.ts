@@ -244,7 +244,7 @@ export class AudioPipeline {
     const next = this.#consumer.peek?.();
     if (next === undefined || this.#before === undefined || this.#switched) return;
     const { sequence, timestamp } = next;
-    const opens = epochOf(sequence) > this.#before.epoch && sequence === epochStart(epochOf(sequence));
+    const opens = sequence === epochStart(epochOf(sequence)) && sequence > this.#before.sequence + 1;
     if (opens && this.#cuts.generationOf(timestamp) === this.#before.generation) this.#rewind(timestamp, true);
   }
 
@@ -280,7 +280,9 @@ export class AudioPipeline {
     const isJump = before !== undefined && epoch > before.epoch && sequence > before.sequence + 1;
     if (isJump && this.#cuts.generationOf(timestamp) === before.generation) this.#rewind(timestamp, true);
     const ticket: Ticket = { timestamp, sequence, epoch, generation: this.#cuts.generationOf(timestamp) };
-    if (before && (before.epoch !== epoch || before.generation !== ticket.generation)) {
+    // An epoch whose groups are used up continues in the next one.
+    const continues = before !== undefined && (before.epoch === epoch || sequence === before.sequence + 1);
+    if (before && !(continues && before.generation === ticket.generation)) {
       this.#decoder.reset();
       this.#end = undefined;
     }

@@ -163,7 +163,7 @@ export class SampleRing {
     if (length === 0) return 0;
     let origin = framesAt(timestamp);
     for (const segment of this.#segments) {
-      const continued = segment.epoch === epoch && segment.generation === generation && !segment.faded;
+      const continued = segment.generation === generation && !segment.faded;
       if (continued && Math.abs(segment.end - origin) <= SNAP_FRAMES) origin = segment.end;
     }
     this.#floor ??= origin;
@@ -229,7 +229,7 @@ export class SampleRing {
       for (let index = 0; index < output.length; index++)
         this.#copyOut(this.#channels[index] ?? this.#channels[0]!, output[index]!, place, at, count);
       const before = this.#continues;
-      const joined = before?.position === at && before.epoch === epoch && before.generation === generation;
+      const joined = before?.position === at && before.generation === generation;
       this.#declicker.audio(output, place, count, !joined);
       runs.push({ offset: place, frames: count, timestamp: timestampAt(at), epoch, generation });
       at += count;
