@@ -123,10 +123,14 @@ export class LeadController {
     this.#bandArmed = armed;
   }
 
-  /** A rewind: the frontier goes back to `to`; leads of groups up to `lastGroup` of the old timeline no longer count. */
-  rewind(to: Microseconds, lastGroup: number): void {
+  /**
+   * A rewind: the frontier goes back to `to`; leads of groups up to `lastGroup` of the old timeline no longer count.
+   * Without `lastGroup`, a fresh track numbers its groups from 0.
+   */
+  rewind(to: Microseconds, lastGroup?: number): void {
     this.#frontier = to;
-    this.#ignoreThrough = Math.max(this.#ignoreThrough, lastGroup);
+    if (lastGroup !== undefined) this.#ignoreThrough = Math.max(this.#ignoreThrough, lastGroup);
+    else this.#ignoreThrough = this.#lastGroup = this.#gate = -1;
   }
 
   /** The looped source restarted: the frontier goes back to `to`. */

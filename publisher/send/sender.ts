@@ -97,7 +97,7 @@ export class Sender {
     sendQueue.rewind(to);
     uplink.rewind(to);
     listeners.rewound(clock());
-    listeners.lead.rewind(to, lastSequence);
+    listeners.lead.rewind(to, track === undefined ? lastSequence : undefined);
     voice.rewind(to);
     if (track !== undefined) {
       sendQueue.forget();

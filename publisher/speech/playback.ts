@@ -85,7 +85,7 @@ export class Playback {
       needed.set(id, count + pending.length + 1);
       earlier.set(id, Math.min(...pending.map((rewind) => rewind.to)));
     }
-    this.#rewinds = [...this.#rewinds, { to, at: now, needed }];
+    this.#rewinds = [...this.#rewinds.filter(({ at }) => now - at < APPLIED), { to, at: now, needed }];
     const isApplied = (id: number) =>
       this.#last !== undefined && (countsOf(this.#last).get(id) ?? 0) >= (needed.get(id) ?? 0);
     return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));

@@ -88,6 +88,28 @@ test("characters are joined as they are, words with spaces, and neither in scrip
   }
 });
 
+test("timings of characters cut no word in half, and no character where a script has no words", () => {
+  const timed = (text: string, units: readonly string[], known = true) => {
+    const cut = new Words(known ? text : undefined);
+    cut.add(units.map((each, index) => ({ text: each, startMs: index * 50, durationMs: 50 })));
+    return cut;
+  };
+  const each = (text: string, known = true) => timed(text, [...text], known);
+  for (const known of [true, false]) {
+    const order = each("Your order", known);
+    expect(order.heard(at(380))).toEqual({ text: "Your ", exact: true });
+    expect(order.heard(at(180))).toEqual({ text: "", exact: true });
+    expect(order.heard(at(500)).text).toBe("Your order");
+    expect(order.heard({ ms: 500, fromMs: 60, isWhole: true }).text).toBe("order");
+  }
+  expect(timed("Hi \u{1f600} ok", "Hi \u{1f600} ok".split("")).heard(at(201)).text).toBe("Hi ");
+  expect(timed("cafe\u0301 ok", "cafe\u0301 ok".split("")).heard(at(201)).text).toBe("");
+  expect(each("\u4f60\u597d\u4e16\u754c").heard(at(101)).text).toBe("\u4f60\u597d");
+  expect(each("\u0e01\u0e34\u0e19\u0e02\u0e49\u0e32\u0e27").heard(at(51)).text).toBe("");
+  for (const ms of [60, 110]) expect(each("I'm here").heard(at(ms)).text).toBe("");
+  expect(each("'Hi' he said").heard(at(160)).text).toBe("'Hi");
+});
+
 test("words that arrive while the audio streams count from then on, even out of order", () => {
   const spoken = new Words(TEXT);
   expect(spoken.timed).toBe(false);

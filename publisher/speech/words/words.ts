@@ -56,6 +56,13 @@ const OPENING = /[\p{Ps}\p{Pi}¿¡]$/u;
 const ENDS_UNSPACED = new RegExp(`${UNSPACED.source}$`, "u");
 const STARTS_UNSPACED = new RegExp(`^${UNSPACED.source}`, "u");
 
+/** Longer than any character, and than nearly any word. */
+const LONGEST = 64;
+const WORD_BEFORE = /(?:['\u2019]?[\p{L}\p{N}\p{M}])+['\u2019]?$/u;
+const WORD_AFTER = /^(?:['\u2019]?[\p{L}\p{N}\p{M}])+/u;
+const CHARACTERS = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+const ENDS_IN_LETTER = /[\p{L}\p{N}\p{M}]['\u2019]?$/u;
+const STARTS_WITH_LETTER = /^['\u2019]?[\p{L}\p{N}]/u;
 const LETTER = /[\p{L}\p{N}]/u;
 /** Eight words. One found only behind these was more likely spoken differently from its spelling. */
 const NEAR = /\s*(?:\S+(?:\s+|$)){0,8}/uy;
@@ -136,15 +143,17 @@ export class Words {
     const missed = this.#words.filter(({ startMs }) => startMs < fromMs - ROUNDING_MS).length;
     if (missed > 0 && missed >= count) return { text: "", exact: true };
     const isWithin = !isWhole && this.#isWithin(count, ms);
-    if (this.#text === undefined && !isWithin) return { text: join(this.#words.slice(missed, count)), exact: true };
     const text = this.#text ?? join(this.#words);
     this.#ends ??= this.#place(text);
     const start = this.#end(this.#ends, missed);
-    if (isWhole) return { text: text.slice(start.at).trimStart(), exact: start.exact };
+    const from = wordEnd(text, start.at);
+    if (isWhole) return { text: text.slice(from).trimStart(), exact: start.exact };
     const end = this.#end(this.#ends, count);
-    if (!isWithin) return { text: text.slice(start.at, end.at).trimStart(), exact: start.exact && end.exact };
+    // Timings may be those of characters: a word counts once all of it was heard.
+    const to = Math.max(from, wordStart(text, end.at));
+    if (!isWithin) return { text: text.slice(from, to).trimStart(), exact: start.exact && end.exact };
     const at = Math.max(end.at, Math.min(this.#estimatedEnd(text, audio), this.#ends[count] ?? end.at));
-    return { text: text.slice(start.at, at).trimStart(), exact: false };
+    return { text: text.slice(from, at).trimStart(), exact: false };
   }
 
   // Whether the first timing that is not over has several words and has begun: some services time sentences.
@@ -240,6 +249,33 @@ function parse(word: WordTiming): Word {
 
 function invalid(name: string, value: unknown, allowed: string): InputError {
   return new InputError("INVALID_OPTION", `Speech.words[].${name} must be ${allowed}, not ${showValue(value)}.`);
+}
+
+// A place in a text, or the start of the word that it lies in; without words, of the character.
+function wordStart(text: string, at: number): number {
+  const place = characterStart(text, at);
+  if (!isInWord(text, place)) return place;
+  return place - (WORD_BEFORE.exec(text.slice(Math.max(0, place - LONGEST), place))?.[0].length ?? 0);
+}
+
+// The same for the end.
+function wordEnd(text: string, at: number): number {
+  const place = characterStart(text, at);
+  if (!isInWord(text, place)) return place;
+  return place + (WORD_AFTER.exec(text.slice(place, place + LONGEST))?.[0].length ?? 0);
+}
+
+// What a reader takes for one character may have several code units, and several timings.
+function characterStart(text: string, at: number): number {
+  if (at <= 0 || at >= text.length) return at;
+  const from = Math.max(0, at - LONGEST);
+  return from + (CHARACTERS.segment(text.slice(from, at + LONGEST)).containing(at - from)?.index ?? at - from);
+}
+
+function isInWord(text: string, at: number): boolean {
+  const [before, after] = [text.slice(Math.max(0, at - 3), at), text.slice(at, at + 3)];
+  if (UNSPACED.test(before.slice(-2) + after.slice(0, 2))) return false;
+  return ENDS_IN_LETTER.test(before) && STARTS_WITH_LETTER.test(after);
 }
 
 // Where a word comes next in a text, -1 if not nearby. Behind a word that has no place, a short one may occur within
