@@ -110,10 +110,10 @@ const CASES: readonly Case[] = [
     name: "MediaStreamsCall",
     wrong: {
       ...PARTS,
-      bot: [undefined, null, 7, "", "bot", "http://a.example"],
+      bot: [undefined, null, 7, "", "bot", "http://a.example", "ws://a.example#x"],
       marks: ["none", 1],
       customParameters: [7, "a=b", { a: 1 }],
-      headers: [7, "a: b", { a: 1 }],
+      headers: [7, "a: b", { a: 1 }, { "a b": "x" }, { a: "x\ny" }],
       timeoutMs: ["1", 0, -1, 600_001, Number.NaN],
     },
     make: (options) => new MediaStreamsCall(options),

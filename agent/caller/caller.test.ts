@@ -189,6 +189,8 @@ test("a reader that is too slow loses the oldest frames", async () => {
   for await (const frame of reader) frames.push(frame);
   expect(frames).toHaveLength(50);
   expect(frames.at(-1)!.startMs).toBeGreaterThan(10_000);
+  // A frame longer than that is the whole backlog.
+  expect((await hear(clean, {}, { frameMs: 500, backlogMs: 200 })).frames.length).toBeGreaterThan(10);
 });
 
 test("without a model the level alone decides", async () => {

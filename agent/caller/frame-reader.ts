@@ -10,7 +10,7 @@ export interface FrameOptions {
   readonly frameMs?: number;
   /** Sample format of `bytes`. Default `s16le`. */
   readonly format?: "s16le" | "f32le" | "mulaw" | "alaw";
-  /** Maximum backlog of a slow reader, in milliseconds; beyond that the oldest is dropped. Default 10,000. */
+  /** Maximum backlog of a slow reader, in milliseconds, and at least a frame; beyond that the oldest is dropped. Default 10,000. */
   readonly backlogMs?: number;
 }
 
@@ -106,7 +106,7 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
     const ms = (this.#length * 1000) / sampleRate;
     this.#frames.push({ startMs: this.#startMs, sampleRate, samples, bytes: encode(samples, format) });
     this.#startMs += ms;
-    if (this.#frames.length * ms > backlogMs) {
+    if (this.#frames.length > 1 && this.#frames.length * ms > backlogMs) {
       this.#frames.shift();
       this.#dropped++;
     }

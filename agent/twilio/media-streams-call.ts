@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import { type RawData, WebSocket } from "ws";
 import { z } from "zod";
 import {
@@ -72,12 +73,25 @@ const optionsSchema = z.strictObject({
   logger: partSchemas.logger.optional(),
   bot: z
     .union([z.string(), z.instanceof(URL)])
-    .refine((url) => URL.canParse(String(url)) && /^wss?:$/.test(new URL(url).protocol), "be a URL with ws: or wss:"),
+    .refine((url) => URL.canParse(String(url)) && /^wss?:$/.test(new URL(url).protocol), "be a URL with ws: or wss:")
+    .refine((url) => !String(url).includes("#"), "have no fragment"),
   marks: z.enum(["first", "all"]).default("all"),
   customParameters: z.record(z.string(), z.string()).default({}),
-  headers: z.record(z.string(), z.string()).default({}),
+  headers: z.record(z.string(), z.string()).refine(areHeaders, "hold names and values of HTTP headers").default({}),
   timeoutMs: z.number().min(1).max(600_000).default(10_000),
 });
+
+function areHeaders(headers: Readonly<Record<string, string>>): boolean {
+  try {
+    for (const [name, value] of Object.entries(headers)) {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const digitSchema = z.strictObject({
   digit: z.string().refine((digit) => digit.length === 1 && DTMF_DIGITS.includes(digit), `be one of ${DTMF_DIGITS}`),
@@ -115,6 +129,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   readonly #said = new Set<string>();
   readonly #counters = { messages: 0, invalid: 0, droppedMs: 0, callerMs: 0, unreadMs: 0, clears: 0 };
   #failure: Error | undefined;
+  #isHungUp = false;
 
   /**
    * Dials at once.
@@ -153,6 +168,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   /** Hangs up; audio that the bot has sent is still heard. Idempotent. */
   async close(): Promise<void> {
     const socket = this.#socket;
+    this.#isHungUp = true;
     if (socket.readyState === WebSocket.OPEN) socket.send(this.#messages.stop());
     if (socket.readyState === WebSocket.CONNECTING) socket.terminate();
     else socket.close(1000);
@@ -174,9 +190,11 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
       guard("agent.call", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary)),
     );
     socket.on("error", (error) => {
+      // One that is still being dialled fails where it is hung up.
+      if (this.#isHungUp) return;
       this.#failure ??= new TransportError("BOT_UNREACHABLE", `The bot ${this.#host} failed: ${error.message}.`);
     });
-    socket.on("close", (code) => over.resolve(this.#failure ?? this.#endOf(code)));
+    socket.on("close", (code) => over.resolve(this.#failure ?? (this.#isHungUp ? null : this.#endOf(code))));
     const timer = setInterval(
       guard("agent.call", () => this.#tick()),
       TICK_MS,
