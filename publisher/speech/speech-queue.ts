@@ -51,7 +51,7 @@ export class SpeechQueue {
     this.#options = options;
   }
 
-  /** Whether so many rendered speeches are unheard that no other may begin. */
+  /** Whether another speech has to wait until one of those rendered was heard. */
   get full(): boolean {
     return this.#ended.length >= MAX_ENDED;
   }
