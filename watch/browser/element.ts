@@ -56,7 +56,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   #isAutoplayNew = false;
   #isBlocked = false;
   #speaker: PageSpeaker | undefined;
-  /** Whether the page has taken {@link audio}. */
+  /** Whether the page has taken the {@link audio} of the current listener; the next one's is another node. */
   #isTapped = false;
   #restarting = false;
   readonly #panel: WatchPanel;
@@ -82,7 +82,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     return this.#listener === undefined;
   }
 
-  /** Whether it is muted; the listener still reports the audio as heard, unless the page is hidden. */
+  /** Whether it is muted; the listener still reports the audio as heard, but stands still in a hidden page after 3 s. */
   get muted(): boolean {
     return this.hasAttribute("muted");
   }
@@ -91,7 +91,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.flag("muted", on);
   }
 
-  /** Volume, 0 to 1. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but a number. */
+  /** Volume, 0 to 1; 0 is like {@link muted}. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but a number. */
   get volume(): number {
     const volume = Number(this.getAttribute("volume") || 1);
     return Number.isFinite(volume) ? Math.min(1, Math.max(0, volume)) : 1;
@@ -132,13 +132,17 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   /**
-   * The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing. An element
-   * whose audio was taken plays on while it is muted in a hidden page.
+   * The audio before `muted` and `volume`, to connect an analyser or a recorder; undefined while not playing, and another
+   * node after each {@link play}. Until it stops, an element whose audio was taken also plays in a hidden page while it is
+   * muted or at volume 0.
    */
   get audio(): AudioNode | undefined {
-    this.#isTapped = true;
-    this.#speaker?.tap();
-    return this.#listener?.audio;
+    const audio = this.#listener?.audio;
+    if (audio) {
+      this.#isTapped = true;
+      this.#speaker?.tap();
+    }
+    return audio;
   }
 
   /** The canvas of the video. */
@@ -267,6 +271,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#listener = undefined;
     this.#speaker?.close();
     this.#speaker = undefined;
+    this.#isTapped = false;
     this.#isBlocked = false;
     this.show("");
     this.toggleAttribute("speaking", false);

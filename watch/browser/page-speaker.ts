@@ -11,8 +11,8 @@ const MUTED_GAIN = 1e-6;
 const REST_AFTER_MS = 3000;
 
 /**
- * The end of an element's audio: its volume. While it is muted in a hidden page, the audio stands still, and continues
- * at the right place afterwards: Chromium runs such a page behind all other programs (nice 5), so that it would have gaps
+ * The end of an element's audio: its volume. While that is 0 in a hidden page, the audio stands still, and continues at
+ * the right place afterwards: Chromium runs such a page behind all other programs (nice 5), so that it would have gaps
  * on a busy machine, and spend power for nothing.
  */
 export class PageSpeaker {
