@@ -29,8 +29,11 @@ export class WaveformDenoiser implements HopDenoiser {
   readonly #wet: DelayLine;
   readonly #lag: number;
   readonly #late: Float32Array;
-  /** Hops to pass on until the network's output is of audio that it has taken, one more before it starts again. */
-  readonly #behind = new Float32Array(1);
+  /**
+   * Hops left to pass on dry: after a break the network's output lags, and its first hops are of input from before the
+   * break. One more than the lag during the break. In an array, as part of a checkpoint.
+   */
+  readonly #dryHops = new Float32Array(1);
 
   constructor(contract: WaveformContract, network: ModelState, { silencePauses, comfortNoiseDb }: HopDenoiserOptions) {
     const hop = hopSamples(contract);
@@ -53,16 +56,16 @@ export class WaveformDenoiser implements HopDenoiser {
     const network = this.#network;
     const lagHops = Math.ceil(this.#lag / samples.length);
     if (infer) {
-      if (this.#behind[0]! > lagHops) this.#startOver();
-      this.#behind[0] = Math.max(0, this.#behind[0]! - 1);
+      if (this.#dryHops[0]! > lagHops) this.#startOver();
+      this.#dryHops[0] = Math.max(0, this.#dryHops[0]! - 1);
       if (this.#decimator === undefined) network.input.set(samples);
       else this.#decimator.process(samples, network.input);
       await network.run();
       if (this.#interpolator === undefined) wet.set(network.output);
       else this.#interpolator.process(network.output, wet);
       if (this.#pauses.isPause(network.voiceActivity) && this.#silencePauses) wet.fill(0);
-    } else this.#behind[0] = lagHops + 1;
-    if (this.#behind[0]! > 0) this.#passDry(samples, wet);
+    } else this.#dryHops[0] = lagHops + 1;
+    if (this.#dryHops[0]! > 0) this.#passDry(samples, wet);
     this.#comfort.fill(wet);
     this.#wet.push(wet, wet);
     this.#dry.push(samples, this.#late.subarray(0, samples.length));
@@ -107,7 +110,7 @@ export class WaveformDenoiser implements HopDenoiser {
       this.#wet.state,
       this.#pauses.state,
       this.#comfort.state,
-      this.#behind,
+      this.#dryHops,
       ...this.#conversion(),
       ...this.#network.recurrent,
     ];
