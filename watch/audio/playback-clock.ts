@@ -163,16 +163,16 @@ export class PlaybackClock {
 
   /**
    * Takes a media frame of the track that sets the playhead, in playing order, once it is ready. Returns its lead,
-   * which is negative when it is late. `afterPause`: the publisher left out the time before it.
+   * which is negative when it is late. `begins`: an utterance or an epoch begins with it.
    */
-  arrive(timestamp: Microseconds, afterPause = false): Microseconds {
+  arrive(timestamp: Microseconds, begins = false): Microseconds {
     const frame = framesAt(timestamp);
-    if (afterPause) this.#pauseEnds.add(frame, this.position);
-    if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame, afterPause);
+    if (begins) this.#pauseEnds.add(frame, this.position);
+    if (this.#free === undefined || frame - this.#position > REACH_FRAMES) this.#anchorAt(frame, begins);
     else if (frame < this.#position && !this.#mayReturn(frame) && this.#late.note(this.#elapsed)) this.#anchorAt(frame);
     if (frame >= this.#position || this.#mayReturn(frame)) {
       this.#late.break();
-      if (this.#starvation.starving || frame < this.#position) this.#resume(frame, afterPause);
+      if (this.#starvation.starving || frame < this.#position) this.#resume(frame, begins);
     }
     const lead = frame - this.#position;
     if (!this.#live) this.#jitter.measure(this.#elapsed, this.#anchorTarget + this.#held - lead);

@@ -529,7 +529,7 @@ describe("a listener that joins", () => {
 });
 
 test("a hole that is not a pause is not skipped, and neither is a short pause", () => {
-  for (const [nextMs, afterPause] of [
+  for (const [nextMs, begins] of [
     [3000, false],
     [1300, true],
   ] as const) {
@@ -537,7 +537,7 @@ test("a hole that is not a pause is not skipped, and neither is a short pause", 
     bench.playout.setPublisher({ marksPauses: true, aheadMs: 2000 });
     for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS, 0, index === 49 ? 0 : 0.5);
     bench.at(900, () => {
-      bench.playout.arrive(fromMilliseconds(nextMs), afterPause);
+      bench.playout.arrive(fromMilliseconds(nextMs), begins);
       bench.deliver(fromMilliseconds(nextMs), 0);
     });
     bench.runTo(4000);

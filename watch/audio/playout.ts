@@ -158,8 +158,8 @@ export class Playout {
   }
 
   /** See {@link PlaybackClock.arrive}. */
-  arrive(timestamp: Microseconds, afterPause?: boolean): Microseconds {
-    const lead = this.clock.arrive(timestamp, afterPause);
+  arrive(timestamp: Microseconds, begins?: boolean): Microseconds {
+    const lead = this.clock.arrive(timestamp, begins);
     this.#follow();
     return lead;
   }

@@ -9,7 +9,7 @@ export const PROCESSOR = "unsay-playout";
 
 /** Commands from the page to the worklet. */
 export type WorkletCommand =
-  | { readonly type: "arrive"; readonly timestamp: Microseconds; readonly afterPause: boolean }
+  | { readonly type: "arrive"; readonly timestamp: Microseconds; readonly begins: boolean }
   | { readonly type: "landed"; readonly timestamp: Microseconds; readonly copy: boolean }
   | { readonly type: "live"; readonly on: boolean }
   | { readonly type: "publisher"; readonly publisher: PublisherTraits }

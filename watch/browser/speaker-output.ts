@@ -195,8 +195,8 @@ export class SpeakerOutput implements PlayerOutput {
   }
 
   /** See `Playout.arrive`; the lead is relative to the projected playhead, or the one about to be set. */
-  arrive(timestamp: Microseconds, afterPause = false): Microseconds {
-    this.#send({ type: "arrive", timestamp, afterPause });
+  arrive(timestamp: Microseconds, begins = false): Microseconds {
+    this.#send({ type: "arrive", timestamp, begins });
     const { playhead } = this;
     if (playhead === undefined) {
       this.#opening ??= { timestamp, at: performance.now() + this.#jitterMs };

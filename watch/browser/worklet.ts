@@ -49,7 +49,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   #obey(command: WorkletCommand): void {
     switch (command.type) {
       case "arrive":
-        this.#playout.arrive(command.timestamp, command.afterPause);
+        this.#playout.arrive(command.timestamp, command.begins);
         break;
       case "landed":
         this.#playout.landed(command.timestamp, command.copy);
