@@ -45,10 +45,17 @@ export const list: z.ZodType<string[]> = z.preprocess(
 );
 
 /** A file or folder to write. Elsewhere `-` is standard output; here it would be a file of that name. */
-export const written: z.ZodType<string> = z
-  .string({ error: "it must be a path" })
-  .min(1)
-  .refine((path) => path !== "-", { error: "it must be a path, such as /dev/stdout or ./-" });
+export const written: z.ZodType<string> = writtenAs("a path, such as ./-");
+
+/** A file to write that may be a pipe. */
+export const writtenStream: z.ZodType<string> = writtenAs("a path, such as /dev/stdout or ./-");
+
+function writtenAs(path: string): z.ZodType<string> {
+  return z
+    .string({ error: "it must be a path" })
+    .min(1)
+    .refine((value) => value !== "-", { error: `it must be ${path}` });
+}
 
 /** An object of numbers given as itself (config file) or as its JSON (flag, environment). */
 export function numbers<T>(schema: z.ZodType<T>): z.ZodType<T> {

@@ -1,7 +1,7 @@
 import { broadcastPath, InputError, TransportError } from "../../base/index.js";
 import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/index.js";
 import { command, elapsed, untilStopped } from "../command.js";
-import { flag, number, written } from "../config.js";
+import { flag, number, writtenStream } from "../config.js";
 import { Meter } from "../meter.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
@@ -18,7 +18,7 @@ export const watch = command({
   settings: {
     ...connectionSettings,
     ...retrySetting,
-    wav: { schema: written.optional(), value: "<file>", help: "write the audio heard to a WAV file" },
+    wav: { schema: writtenStream.optional(), value: "<file>", help: "write the audio heard to a WAV file" },
     stdout: {
       schema: flag.default(false),
       help: "write the audio heard to standard output as raw 16-bit PCM at 48 kHz",
