@@ -20,9 +20,24 @@ async function read(reconnector: Reconnector<FakeSession>, note: (reason: Error 
   for await (const { reason } of reconnector.retries) note(reason);
 }
 
+/** A clock that moves when a test moves it and while a reconnector sleeps on it; it keeps these waits. */
+class ReconnectorClock {
+  now = 0;
+  readonly waits: number[] = [];
+  /** Options that put a reconnector on this clock, with a delay in the middle of its random range. */
+  readonly options = {
+    clock: () => this.now as Microseconds,
+    random: () => 0.5,
+    sleep: async (ms: number) => {
+      this.waits.push(ms);
+      this.now += ms * 1000;
+    },
+  };
+}
+
 test("the delay before an attempt is short at first, grows with the outage, and resets after a session that lasted", async () => {
-  let now = 0;
-  const waits: number[] = [];
+  const time = new ReconnectorClock();
+  const { waits } = time;
   const sessions: FakeSession[] = [];
   let failures = 100;
   const reconnector: Reconnector<FakeSession> = new Reconnector({
@@ -34,16 +49,11 @@ test("the delay before an attempt is short at first, grows with the outage, and 
       sessions.push(session);
       expect(reconnector.state).toBe("connected");
       // The first session ends at once, the second lasts for a minute.
-      if (sessions.length === 2) now += 60_000_000;
+      if (sessions.length === 2) time.now += 60_000_000;
       if (sessions.length === 3) reconnector.close();
       else session.close();
     },
-    clock: () => now as Microseconds,
-    random: () => 0.5,
-    sleep: async (ms) => {
-      waits.push(ms);
-      now += ms * 1000;
-    },
+    ...time.options,
   });
   expect(await reconnector.closed).toBeUndefined();
   expect(reconnector.state).toBe("closed");
@@ -61,21 +71,16 @@ test("the delay before an attempt is short at first, grows with the outage, and 
 });
 
 test("a peer that is lost every three seconds is tried again as soon each time", async () => {
-  let now = 0;
-  const waits: number[] = [];
+  const time = new ReconnectorClock();
+  const { waits } = time;
   const reconnector: Reconnector<FakeSession> = new Reconnector({
     connect: async () => makeSession(),
     serve: (session) => {
-      now += 3_000_000;
+      time.now += 3_000_000;
       if (waits.length === 30) reconnector.close();
       else session.close();
     },
-    clock: () => now as Microseconds,
-    random: () => 0.5,
-    sleep: async (ms) => {
-      waits.push(ms);
-      now += ms * 1000;
-    },
+    ...time.options,
   });
   expect(await reconnector.closed).toBeUndefined();
   expect(waits).toEqual(Array.from({ length: 30 }, () => 75));
