@@ -120,17 +120,27 @@ test.each(["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])("both carriers heed %s", asy
   }
 });
 
-test("a file of authorities that cannot be read is named, over every carrier, and not tried again", async () => {
+test("a file of authorities that is missing, cannot be read or holds none is named, over every carrier, and not tried again", async () => {
   const before = process.env.SSL_CERT_FILE;
+  const folder = mkdtempSync(join(tmpdir(), "unsay-authorities-"));
+  const text = join(folder, "text.pem");
+  writeFileSync(text, "This is not a certificate.");
   cleanups.push(() => {
+    rmSync(folder, { recursive: true });
     if (before === undefined) delete process.env.SSL_CERT_FILE;
     else process.env.SSL_CERT_FILE = before;
   });
-  process.env.SSL_CERT_FILE = tmpdir();
-  for (const backend of ["quic", "qmux", "http2"] as const)
-    await expect(connect("https://127.0.0.1:1/", { backends: [backend] })).rejects.toMatchObject({
-      code: "CA_UNUSABLE",
-      retryable: false,
-      message: `SSL_CERT_FILE is ${tmpdir()}, which cannot be read: it is a directory.`,
-    });
+  for (const [path, why] of [
+    [folder, "cannot be read: it is a directory"],
+    [join(folder, "none.pem"), "cannot be read: no such file or directory"],
+    [text, "holds no PEM certificate"],
+  ] as const) {
+    process.env.SSL_CERT_FILE = path;
+    for (const backend of ["quic", "qmux", "http2"] as const)
+      await expect(connect("https://127.0.0.1:1/", { backends: [backend] })).rejects.toMatchObject({
+        code: "CA_UNUSABLE",
+        retryable: false,
+        message: `SSL_CERT_FILE is ${path}, which ${why}.`,
+      });
+  }
 });

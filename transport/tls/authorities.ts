@@ -6,6 +6,7 @@ import { isMainThread } from "node:worker_threads";
 import { readBoundedFile, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { TransportError } from "../../base/index.js";
 
+const PEM_CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
 /** More than all authorities of a system take. */
 export const MAX_AUTHORITIES_BYTES = 16 << 20;
 
@@ -14,7 +15,7 @@ export const MAX_AUTHORITIES_BYTES = 16 << 20;
  * the environment. Node reads `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
  * that all carriers trust the same authorities.
  *
- * Throws a `TransportError` (`CA_UNUSABLE`) where `SSL_CERT_FILE` cannot be read.
+ * Throws a `TransportError` (`CA_UNUSABLE`) where `SSL_CERT_FILE` cannot be read or holds no certificate.
  */
 export function authorities(ca: string | undefined): string | undefined {
   if (ca !== undefined) return ca;
@@ -83,10 +84,14 @@ function readExtra(path: string): string | undefined {
 
 /** The binding would trust no authority at all, or wait for ever in a file that is a pipe. */
 function readInstead(path: string): string {
+  const unusable = (why: string, cause?: unknown): TransportError =>
+    new TransportError("CA_UNUSABLE", `SSL_CERT_FILE is ${path}, which ${why}.`, { cause });
+  let text: string;
   try {
-    return read(path);
+    text = read(path);
   } catch (cause) {
-    const why = whyUnusable(cause);
-    throw new TransportError("CA_UNUSABLE", `SSL_CERT_FILE is ${path}, which cannot be read: ${why}.`, { cause });
+    throw unusable(`cannot be read: ${whyUnusable(cause)}`, cause);
   }
+  if (!PEM_CERTIFICATE.test(text)) throw unusable("holds no PEM certificate");
+  return text;
 }
