@@ -93,6 +93,16 @@ test("a port in use, a refused certificate, a missing relay and a missing broadc
   }
 });
 
+test("a publisher whose standard input ends before any audio came says so in one sentence, and exits with 2", async () => {
+  const relay = new UnsayProcess(["relay", "--port", "0"], { XDG_DATA_HOME: folder });
+  const [, url] = await relay.says(/relay listening on (http:\/\/\S+)/);
+  const publisher = new UnsayProcess(["publish", "-", "--url", url!, "--bypass"]);
+  publisher.child.stdin.end();
+  expect(await publisher.exited()).toBe(2);
+  expect(publisher.error).toBe("unsay: Standard input ended before any audio came. (NO_AUDIO)\n");
+  expect(await relay.interrupt()).toBe(0);
+});
+
 test("raw PCM that ends in the middle of a sample is published to its end, and Ctrl-C ends a relay in order", async () => {
   const relay = new UnsayProcess(["relay", "--port", "0"], { XDG_DATA_HOME: folder });
   const [, url] = await relay.says(/relay listening on (http:\/\/\S+)/);

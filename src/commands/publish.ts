@@ -54,7 +54,7 @@ const settings = {
   attenuationLimitDb: {
     schema: number({ min: 0, max: 100 }).default(100),
     value: "<dB>",
-    help: "maximum attenuation; 100 is no limit",
+    help: "maximum attenuation; 100 means no limit",
   },
   gainDb: { schema: number({ min: -60, max: 24 }).default(0), value: "<dB>", help: "level of the result" },
   bitrateBps: {
@@ -246,8 +246,42 @@ function waitingFor(name: string | undefined): string {
 async function openAudio(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {
   const { source, loop, format, rate, channels } = config;
   if (source === undefined) return undefined;
-  if (source === "-") return openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop });
+  if (source === "-")
+    return new NonEmptySource(await openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop }));
   return openSource({ file: source, loop });
+}
+
+/** An input that fails if it ends before any audio came, as when the program at the other end of a pipe failed. */
+class NonEmptySource implements AudioSource {
+  readonly name: string;
+  readonly channels: 1 | 2;
+  readonly #source: AudioSource;
+  #hasAudio = false;
+  #isClosed = false;
+
+  constructor(source: AudioSource) {
+    this.name = source.name;
+    this.channels = source.channels;
+    this.#source = source;
+  }
+
+  /** Without audio, the error says all. */
+  get warnings(): readonly string[] {
+    return this.#hasAudio ? (this.#source.warnings ?? []) : [];
+  }
+
+  async read(): Promise<Float32Array | undefined> {
+    const samples = await this.#source.read();
+    this.#hasAudio ||= samples !== undefined;
+    if (!this.#hasAudio && !this.#isClosed)
+      throw new InputError("NO_AUDIO", "Standard input ended before any audio came.");
+    return samples;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#source.close();
+  }
 }
 
 async function spoken({ done }: Speech): Promise<void> {
