@@ -59,7 +59,7 @@ beforeAll(async () => {
   writeFileSync(at("unknown-limit.json"), '{"relay": {"limits": {"sesions": 1}}}');
   writeFileSync(at("list.json"), '{"relay": {"publicGet": ["a", 2]}}');
   writeFileSync(at("deep.json"), '{"relay": {"config": "other.json"}}');
-  writeFileSync(at("text.txt"), "This is no media.");
+  writeFileSync(at("text.txt"), "This is not audio or video.");
 });
 afterAll(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

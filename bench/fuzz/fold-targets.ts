@@ -82,7 +82,7 @@ export const FOLD_TARGETS: readonly Target[] = [
           staleness: microseconds(value % 100_000),
         });
         const at = clock.at(microseconds(now));
-        if (at !== undefined && !Number.isFinite(at)) throw new RangeError("The playhead is no number.");
+        if (at !== undefined && !Number.isFinite(at)) throw new RangeError("The playhead is not a number.");
       }
       return 0;
     },

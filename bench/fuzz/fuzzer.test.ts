@@ -23,7 +23,7 @@ function parse(input: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(input));
   } catch (cause) {
-    throw new ProtocolError("NO_JSON", "The text is no JSON.", { cause });
+    throw new ProtocolError("NO_JSON", "The text is not valid JSON.", { cause });
   }
 }
 

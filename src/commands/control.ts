@@ -28,7 +28,7 @@ const settings = {
   attenuationLimitDb: {
     schema: number({ min: 0, max: 100 }).optional(),
     value: "<dB>",
-    help: "set: maximum attenuation; 100 is no limit",
+    help: "set: maximum attenuation; 100 means no limit",
   },
   gainDb: { schema: number({ min: -60, max: 24 }).optional(), value: "<dB>", help: "set: level of the result" },
   bypass: { schema: z.enum(["on", "off"]).optional(), value: "<on|off>", help: "set: send the audio undenoised" },

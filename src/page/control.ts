@@ -4,7 +4,7 @@ const knobs = z
   .strictObject({
     /** 0 leaves the audio unchanged, 1 is the model's full effect. */
     strength: z.number().min(0).max(1).exactOptional(),
-    /** Maximum attenuation of any part of the audio, in dB; 100 is no limit. */
+    /** Maximum attenuation of any part of the audio, in dB; 100 means no limit. */
     attenuationLimitDb: z.number().min(0).max(100).exactOptional(),
     /** True plays the raw recording. */
     bypass: z.boolean().exactOptional(),
@@ -16,7 +16,7 @@ const linkFields = {
   jitterMs: z.number().min(0).max(2000),
   /** Share of the packets that are lost. */
   loss: z.number().min(0).max(1),
-  /** 0 is no limit. */
+  /** 0 means no limit. */
   rateKbps: z.number().min(0).max(100_000),
 };
 

@@ -20,7 +20,7 @@ interface Side {
   since: { readonly underruns: number; readonly underrunMs: number };
 }
 
-/** Rates that the slider's places stand for, in kilobits per second; 0 is no limit. */
+/** Rates that the slider's places stand for, in kilobits per second; 0 means no limit. */
 const RATES = [24, 32, 48, 64, 96, 128, 256, 512, 0];
 
 const SLIDERS = [

@@ -148,7 +148,7 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
     // The first audio is under way while the worklet loads.
     const starts = [this.#output.resume().then(() => this.#player.begin()), this.#output.load(url)];
     await Promise.all(starts).catch((error: unknown) => {
-      // A listener closed meanwhile has no audio any more, which is no fault.
+      // A listener closed meanwhile has no audio any more, which is not a fault.
       if (!this.#stop.signal.aborted) throw error;
     });
     void this.#turn();

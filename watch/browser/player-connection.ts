@@ -12,7 +12,7 @@ export interface PlayerConnectionOptions {
   readonly connect: BrowserConnectOptions | undefined;
   /** How long a listener waits for a publisher before that is a problem, in milliseconds. Default 10,000. */
   readonly timeoutMs: number | undefined;
-  /** Resolves once the audio is wanted: until then a missing publisher is no problem. */
+  /** Resolves once the audio is wanted: until then a missing publisher is not a problem. */
   readonly wanted: Promise<void>;
   /** Ends it. */
   readonly signal: AbortSignal;

@@ -118,7 +118,7 @@ async function* readCatalogs(
   }
 }
 
-/** Whether an error only says that the publisher went away, which is no fault. */
+/** Whether an error only says that the publisher went away, which is not a fault. */
 function isGone(error: unknown): boolean {
   return error instanceof Moq.RemoteError && error.code === PUBLISHER_GONE;
 }
