@@ -107,6 +107,14 @@ test("timings of characters cut no word in half, and no character where a script
   expect(each("\u4f60\u597d\u4e16\u754c").heard(at(101)).text).toBe("\u4f60\u597d");
   expect(each("\u0e01\u0e34\u0e19\u0e02\u0e49\u0e32\u0e27").heard(at(51)).text).toBe("");
   for (const ms of [60, 110]) expect(each("I'm here").heard(at(ms)).text).toBe("");
+  for (const ms of [60, 110, 210]) expect(each("1,250 euros").heard(at(ms)).text).toBe("");
+  expect(each("1,250 euros").heard(at(260)).text).toBe("1,250");
+  expect(each("Friday, 10:30.").heard(at(560)).text).toBe("Friday, ");
+  // A name in letters among characters that are words of their own.
+  const mixed = each("\u8bf7\u6253\u5f00iPhone\u8bbe\u7f6e");
+  for (const ms of [151, 310, 440]) expect(mixed.heard(at(ms)).text).toBe("\u8bf7\u6253\u5f00");
+  expect(mixed.heard(at(451)).text).toBe("\u8bf7\u6253\u5f00iPhone");
+  expect(mixed.heard({ ms: 550, fromMs: 210, isWhole: true }).text).toBe("\u8bbe\u7f6e");
   expect(each("'Hi' he said").heard(at(160)).text).toBe("'Hi");
 });
 

@@ -58,11 +58,14 @@ const STARTS_UNSPACED = new RegExp(`^${UNSPACED.source}`, "u");
 
 /** Longer than any character, and than nearly any word. */
 const LONGEST = 64;
-const WORD_BEFORE = /(?:['\u2019]?[\p{L}\p{N}\p{M}])+['\u2019]?$/u;
-const WORD_AFTER = /^(?:['\u2019]?[\p{L}\p{N}\p{M}])+/u;
+/** A letter of a script with spaces between words, and what may stand between two of a word, as in "1,250" or "it's". */
+const OF_WORD = `(?!${UNSPACED.source})[\\p{L}\\p{N}\\p{M}]`;
+const JOINER = "['\u2019.,:\u05F4\u200C]?";
+const WORD_BEFORE = new RegExp(`(?:${JOINER}${OF_WORD})+${JOINER}$`, "u");
+const WORD_AFTER = new RegExp(`^(?:${JOINER}${OF_WORD})+`, "u");
+const ENDS_IN_WORD = new RegExp(`${OF_WORD}${JOINER}$`, "u");
+const STARTS_IN_WORD = new RegExp(`^${JOINER}${OF_WORD}`, "u");
 const CHARACTERS = new Intl.Segmenter(undefined, { granularity: "grapheme" });
-const ENDS_IN_LETTER = /[\p{L}\p{N}\p{M}]['\u2019]?$/u;
-const STARTS_WITH_LETTER = /^['\u2019]?[\p{L}\p{N}]/u;
 const LETTER = /[\p{L}\p{N}]/u;
 /** Eight words. One found only behind these was more likely spoken differently from its spelling. */
 const NEAR = /\s*(?:\S+(?:\s+|$)){0,8}/uy;
@@ -273,9 +276,7 @@ function characterStart(text: string, at: number): number {
 }
 
 function isInWord(text: string, at: number): boolean {
-  const [before, after] = [text.slice(Math.max(0, at - 3), at), text.slice(at, at + 3)];
-  if (UNSPACED.test(before.slice(-2) + after.slice(0, 2))) return false;
-  return ENDS_IN_LETTER.test(before) && STARTS_WITH_LETTER.test(after);
+  return ENDS_IN_WORD.test(text.slice(Math.max(0, at - 3), at)) && STARTS_IN_WORD.test(text.slice(at, at + 3));
 }
 
 // Where a word comes next in a text, -1 if not nearby. Behind a word that has no place, a short one may occur within
