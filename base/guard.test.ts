@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
 import { background, type Fault, faultCounts, guard, guardHandlers, onFault } from "./guard.js";
+import { attachLogger } from "./logger.js";
 
 test("a guarded handler gets its arguments, and its errors and rejections are counted and contained", async () => {
   const faults: Fault[] = [];
@@ -44,8 +45,17 @@ test("an error in one handler of an event costs neither the other handlers nor w
   emitter.on("heard", async () => Promise.reject(new Error("a later one")));
   emitter.once("heard", (value) => seen.push(`once ${value}`));
   emitter.on("heard", (value) => seen.push(`on ${value}`));
+  const logged: unknown[] = [];
+  const detach = attachLogger({
+    debug() {},
+    info() {},
+    warn: (fields, message) => logged.push({ ...fields, message }),
+  });
   expect([emitter.emit("heard", 1), emitter.emit("heard", 2)]).toEqual([true, true]);
+  detach();
+  expect(logged).toMatchObject([{ handler: "EventEmitter.heard", count: 1 }, { count: 2 }]);
+  expect(Object.keys(emitter)).not.toContain("emit");
   await new Promise((resolve) => setTimeout(resolve, 0));
   expect(seen).toEqual(["once 1", "on 1", "on 2"]);
-  expect(faultCounts()).toMatchObject({ "event.heard": 4 });
+  expect(faultCounts()).toMatchObject({ "EventEmitter.heard": 4 });
 });

@@ -49,13 +49,14 @@ export function background(handler: string, work: Promise<unknown>): void {
  * handlers nor what emits.
  */
 export function guardHandlers(emitter: { rawListeners(event: never): ((...args: never[]) => unknown)[] }): void {
+  const { name } = emitter.constructor;
   const emit = (event: never, ...args: unknown[]): boolean => {
     const handlers = emitter.rawListeners(event);
     for (const handler of handlers)
-      guard(`event.${String(event)}`, (): unknown => Reflect.apply(handler, emitter, args))();
+      guard(`${name}.${String(event)}`, (): unknown => Reflect.apply(handler, emitter, args))();
     return handlers.length > 0;
   };
-  Object.assign(emitter, { emit });
+  Object.defineProperty(emitter, "emit", { value: emit, configurable: true, writable: true });
 }
 
 function note(handler: string, error: unknown): void {

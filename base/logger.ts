@@ -1,3 +1,5 @@
+import { type Fault, onFault } from "./guard.js";
+
 /** Takes log lines, in pino's format. */
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -10,14 +12,16 @@ type Level = "debug" | "info" | "warn" | "error";
 /** `scripts/dependencies/unsay.js` makes the dependencies call the function stored here instead of the console. */
 const SINK = Symbol.for("unsay.dependencies.log");
 const loggers = new Map<Logger, number>();
+let stopFaults: (() => void) | undefined;
 
 /**
- * Attaches a logger to everything without a logger of its own: messages of the dependencies, and messages about the
- * whole process. With several loggers each gets all of it. Returns a function that detaches it, any number of times.
+ * Attaches a logger to everything without a logger of its own: messages of the dependencies, failed handlers, and
+ * messages about the whole process. With several loggers each gets all of it. Returns a function that detaches it, any number of times.
  */
 export function attachLogger(logger: Logger): () => void {
   Reflect.set(globalThis, SINK, takeWords);
   loggers.set(logger, (loggers.get(logger) ?? 0) + 1);
+  stopFaults ??= onFault(logFault);
   let attached = true;
   return () => {
     if (!attached) return;
@@ -25,7 +29,15 @@ export function attachLogger(logger: Logger): () => void {
     const times = loggers.get(logger)!;
     if (times > 1) loggers.set(logger, times - 1);
     else loggers.delete(logger);
+    if (loggers.size > 0) return;
+    stopFaults?.();
+    stopFaults = undefined;
   };
+}
+
+function logFault({ handler, error, count }: Fault): void {
+  for (const logger of loggers.keys())
+    logger.warn({ handler, err: error, count }, "A handler failed; its work goes on.");
 }
 
 /** Logs a message about the whole process to every attached logger. */

@@ -7,7 +7,6 @@ import {
   InputError,
   type Logger,
   type Microseconds,
-  onFault,
   StateError,
   validate,
 } from "../base/index.js";
@@ -57,15 +56,9 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
     }
     const logger = settings.logger ?? silent;
     const detachLogger = settings.logger ? attachLogger(settings.logger) : () => {};
-    const stopFaults = onFault(({ handler, error, count }) =>
-      logger.warn({ handler, err: error, count }, "A handler failed; the publisher continues."),
-    );
     this.#parts = makeParts(settings, logger, ablation);
     this.#loop = new Loop(this.#parts, this);
-    this.closed = this.#loop.run().finally(() => {
-      stopFaults();
-      detachLogger();
-    });
+    this.closed = this.#loop.run().finally(detachLogger);
     endWith(settings.signal, this.closed, (reason) => this.#loop.close(reason));
     if (settings.source !== undefined) this.say(settings.source);
   }

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { Server } from "node:http";
-import { attachLogger, background, guard, guardHandlers, onFault, StateError } from "../base/index.js";
+import { attachLogger, background, guard, guardHandlers, StateError } from "../base/index.js";
 import {
   type Backend,
   type Certificate,
@@ -277,15 +277,11 @@ export class Relay extends EventEmitter<RelayEvents> {
   }
 
   #watch(): void {
-    const { logger } = this.#options;
     const ticker = setInterval(
       guard("relay.sweep", () => this.#sweep()),
       SWEEP_MS,
     );
-    const stopFaults = onFault(({ handler, error, count }) =>
-      logger.warn({ handler, error: String(error), count }, "A handler failed; the relay goes on."),
-    );
-    this.#cleanups.push(() => clearInterval(ticker), stopFaults);
+    this.#cleanups.push(() => clearInterval(ticker));
   }
 
   #sweep(): void {

@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { z } from "zod";
 import {
+  attachLogger,
   BROADCAST_NAME_RULE,
   background,
   type Clock,
@@ -274,7 +275,8 @@ export class Caller extends EventEmitter<CallerEvents> {
   }
 
   async #run(): Promise<void> {
-    const { model: given } = this.#options;
+    const { model: given, logger } = this.#options;
+    const detachLogger = logger ? attachLogger(logger) : () => {};
     let model: Model | undefined;
     let denoiser: Denoiser | undefined;
     try {
@@ -295,6 +297,7 @@ export class Caller extends EventEmitter<CallerEvents> {
     } finally {
       this.#isClosed = true;
       this.#say(this.#detector.finish());
+      detachLogger();
       for (const reader of this.#readers) reader.end();
       denoiser?.close();
       if (typeof given === "string") await model?.close();

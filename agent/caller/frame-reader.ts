@@ -10,7 +10,7 @@ export interface FrameOptions {
   readonly frameMs?: number;
   /** Sample format of `bytes`. Default `s16le`. */
   readonly format?: "s16le" | "f32le" | "mulaw" | "alaw";
-  /** Maximum backlog of a slow reader, in milliseconds, and at least a frame; beyond that the oldest is dropped. Default 10,000. */
+  /** Maximum backlog of a slow reader, in milliseconds, at least a frame; beyond it the oldest is dropped. Default 10,000. */
   readonly backlogMs?: number;
 }
 

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
 import {
+  attachLogger,
   guard,
   guardHandlers,
   InputError,
@@ -70,6 +71,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   #server: Server | undefined;
   readonly #sockets = new Set<Socket>();
   #agent: DoorAgent | undefined;
+  #detachLogger = () => {};
   readonly #speech = () => this.#agent?.callerSpoke();
   readonly #silence = () => this.#agent?.callerFellSilent();
 
@@ -121,6 +123,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       );
     }
     this.#server = http;
+    if (this.#logger) this.#detachLogger = attachLogger(this.#logger);
     agents.on("connection", (socket) => this.#accept(socket));
     this.#caller?.on("speech", this.#speech);
     this.#caller?.on("silence", this.#silence);
@@ -131,6 +134,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     this.#caller?.off("speech", this.#speech);
     this.#caller?.off("silence", this.#silence);
     this.#agent?.close();
+    this.#detachLogger();
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;

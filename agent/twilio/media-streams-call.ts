@@ -4,6 +4,7 @@ import { validateHeaderName, validateHeaderValue } from "node:http";
 import { type RawData, WebSocket } from "ws";
 import { z } from "zod";
 import {
+  attachLogger,
   background,
   guard,
   guardHandlers,
@@ -190,11 +191,12 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
       guard("agent.call", (data: RawData, isBinary: boolean) => this.#receive(data, isBinary)),
     );
     socket.on("error", (error) => {
-      // One that is still being dialled fails where it is hung up.
+      // Hanging up while dialling makes the socket fail; that is not an error.
       if (this.#isHungUp) return;
       this.#failure ??= new TransportError("BOT_UNREACHABLE", `The bot ${this.#host} failed: ${error.message}.`);
     });
     socket.on("close", (code) => over.resolve(this.#failure ?? (this.#isHungUp ? null : this.#endOf(code))));
+    const detachLogger = this.#logger ? attachLogger(this.#logger) : () => {};
     const timer = setInterval(
       guard("agent.call", () => this.#tick()),
       TICK_MS,
@@ -203,6 +205,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
       return await over.promise;
     } finally {
       clearInterval(timer);
+      detachLogger();
       this.#playback.end();
     }
   }
