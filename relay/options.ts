@@ -131,6 +131,10 @@ const optionsSchema = z.strictObject({
       ca: z.string().min(1).optional(),
       backends: z.array(z.enum(["quic", "qmux", "http2"])).optional(),
     })
+    .refine(({ url, certificateHashes }) => certificateHashes === undefined || !/^http:/.test(String(url)), {
+      path: ["certificateHashes"],
+      error: "it must come with an https:// URL",
+    })
     .optional(),
   opsPort: z.number().int().min(0).max(65_535).optional(),
   limits: limitsSchema.prefault({}),

@@ -1,4 +1,4 @@
-import { sleep, TransportError } from "../base/index.js";
+import { InputError, sleep, TransportError } from "../base/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "./browser.js";
 import { type Moq, openMoq, type RecordFormat } from "./moq.js";
 import { ATTEMPT_MS, backoffMs, SETTLED_MS } from "./path/backoff.js";
@@ -53,7 +53,7 @@ export async function* browserSessions(
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof TransportError && !error.retryable) throw error;
+      if (error instanceof InputError || (error instanceof TransportError && !error.retryable)) throw error;
       yield { kind: "problem", error };
     }
     const now = performance.now();

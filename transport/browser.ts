@@ -1,6 +1,6 @@
 import "./polyfills.js";
 import QmuxSession from "@moq/qmux";
-import { background, every, guard, sleep } from "../base/index.js";
+import { background, every, guard, InputError, sleep } from "../base/index.js";
 import { Liveness, PROBE } from "./path/liveness.js";
 import { MOQ_LITE_05, offerProtocol, urlProtocol } from "./protocol.js";
 import { isKeepalive, KEEPALIVE, KEEPALIVE_MS } from "./tcp/keepalive.js";
@@ -47,7 +47,10 @@ export async function connect(target: string | URL, options: BrowserConnectOptio
   const { protocols = [MOQ_LITE_05], headStartMs = 300, timeoutMs = 10_000 } = options;
   const url = offerProtocol(new URL(target), protocols);
   if (url.protocol === "http:" && options.certificateHashes !== undefined)
-    throw new Error(`connect.certificateHashes must come with an https:// URL, but is given with ${url.origin}.`);
+    throw new InputError(
+      "INVALID_OPTION",
+      `connect.certificateHashes must come with an https:// URL, but is given with ${url.origin}.`,
+    );
   const limit = timeLimit(timeoutMs);
   const expired = new Promise<never>((_, reject) => {
     limit.addEventListener("abort", () => reject(new Error(`${url.host} did not answer in ${timeoutMs} ms.`)));

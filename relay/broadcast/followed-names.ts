@@ -3,7 +3,7 @@ import type { Broadcast } from "./broadcast.js";
 
 /** A name that changes again within this time waits for its end. */
 const NAME_SPACING: Microseconds = fromMilliseconds(100);
-/** About the bytes of an announcement beside its path. */
+/** Approximate bytes of an announcement besides its path. */
 const OVERHEAD_BYTES = 16;
 
 /** One name's change, as a follower must see it. */

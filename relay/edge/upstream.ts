@@ -40,6 +40,14 @@ export class Upstream extends EventEmitter<UpstreamEvents> {
       },
     });
     background("relay.upstream", this.#followRetries(log));
+    background(
+      "relay.upstream",
+      this.#reconnector.closed.then((reason) => {
+        if (reason === undefined) return;
+        log.warn({ reason: reason.message }, "The upstream relay is not tried again.");
+        this.emit("problem", reason);
+      }),
+    );
   }
 
   /** Withdraws reports that no listener here sends any more; called ten times a second. */
