@@ -35,7 +35,7 @@ export interface ConversationOptions {
 
 /** Events of a {@link Conversation}. */
 export interface ConversationEvents {
-  /** The caller spoke over these speeches, which are being paused or interrupted. */
+  /** The caller spoke over these speeches, which are paused or being taken back by now. */
   bargein: [readonly Speech[]];
   /** A false alarm: these speeches continue. */
   resumed: [readonly Speech[]];

@@ -189,7 +189,7 @@ test.concurrent("a bot that is unreachable, or has no WebSocket URL, causes one 
   expect(() => new MediaStreamsCall({ bot: "http://127.0.0.1", publisher })).toThrow(
     /bot must be a URL with ws: or wss:/,
   );
-  // One that is hung up while it is dialled is no failure.
+  // Hanging up while dialling is not an error.
   const dialling = new MediaStreamsCall({ bot: "ws://127.0.0.1:9/media", publisher });
   await dialling.close();
   expect(await dialling.closed).toBeNull();

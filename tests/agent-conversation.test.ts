@@ -93,7 +93,7 @@ test("a barge-in is decided by its handler, and one that throws changes nothing"
   using conversation = new Conversation({ caller, publisher, bargeIn: { action: "pause", falseAlarmMs: 60_000 } });
   let bargeIns = 0;
   const interrupt = async (decide: () => void) => {
-    const speech = conversation.say(await tone({ ms: 1200 }));
+    const speech = conversation.say(await tone({ ms: 3000 }));
     await until("it is heard", () => speech.heardMs > 200);
     conversation.once("bargein", decide);
     const before = bargeIns;
@@ -104,7 +104,7 @@ test("a barge-in is decided by its handler, and one that throws changes nothing"
   };
   conversation.on("bargein", () => bargeIns++);
   const dismissed = await interrupt(() => conversation.dismiss());
-  expect(await dismissed.done).toMatchObject({ outcome: "finished", heardMs: 1200 });
+  expect(await dismissed.done).toMatchObject({ outcome: "finished", heardMs: 3000 });
   const confirmed = await interrupt(() => conversation.confirm());
   expect(await confirmed.done).toMatchObject({ outcome: "interrupted" });
   const mistaken = await interrupt(() => {
@@ -112,8 +112,8 @@ test("a barge-in is decided by its handler, and one that throws changes nothing"
   });
   await until("the caller is silent", () => !caller.speaking);
   expect(conversation.held).toBe(true);
-  conversation.dismiss();
-  expect(await mistaken.done).toMatchObject({ outcome: "finished", heardMs: 1200 });
+  await conversation.interrupt();
+  expect(await mistaken.done).toMatchObject({ outcome: "interrupted" });
   expect(bargeIns).toBe(3);
 });
 

@@ -26,7 +26,7 @@ export interface ListenerOptions {
   readonly jitterMs?: number;
   /** False keeps the delay at `jitterMs`. Default true. */
   readonly adaptive?: boolean;
-  /** Interval in which the virtual speaker pulls due audio, in milliseconds; and of its record. Default 10. */
+  /** How often the virtual speaker pulls due audio and records it, in milliseconds. Default 10. */
   readonly pullIntervalMs?: number;
   /** Channels of the played audio. Default 1. */
   readonly channels?: 1 | 2;

@@ -98,9 +98,11 @@ export class Call {
     this.#caller = new Caller({ url, broadcast: "caller", agent: this.#publisher, model, minSilenceMs: 200, connect });
     this.#caller.on("speech", ({ startedAt }) => {
       this.#arrivedAt = shared(startedAt * 1000);
+      // Before the conversation hears of it, and takes back what was sent.
+      const [speech] = this.#conversation.speeches;
+      if (speech !== undefined) this.#decide(speech);
     });
     this.#conversation = new Conversation({ caller: this.#caller, publisher: this.#publisher });
-    this.#conversation.on("bargein", ([speech]) => this.#decide(speech));
     this.#pcm = pcmOf(reply.samples);
   }
 
@@ -211,8 +213,8 @@ export class Call {
     return { speech, sentAt: sharedClock() };
   }
 
-  #decide(speech: Speech | undefined): void {
-    this.#decision = { at: sharedClock(), arrivedAt: this.#arrivedAt, pieces: speech?.pieces ?? [] };
+  #decide(speech: Speech): void {
+    this.#decision = { at: sharedClock(), arrivedAt: this.#arrivedAt, pieces: speech.pieces };
     this.#socket?.send("clear");
   }
 

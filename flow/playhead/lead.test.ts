@@ -202,3 +202,13 @@ describe("the base lead", () => {
     expect(controller.frontier(ms(0), ms(0))).toBe(ms(250));
   });
 });
+
+test("on a fresh track leads of its own groups count at once, and those of the track before never", () => {
+  const controller = new LeadController();
+  for (let group = 0; group < 5000; group++) controller.wrote(ms(group * 20), ms(20), group, ms(0));
+  controller.rewind(ms(90_000));
+  for (let group = 0; group < 10; group++) controller.wrote(ms(100_000 + group * 20), ms(20), group, ms(0));
+  expect(controller.observe({ lead: ms(-300), group: 4990, at: ms(100_200) })).toBe("ignored");
+  expect(controller.observe({ lead: ms(-300), group: 5, at: ms(100_210) })).not.toBe("ignored");
+  expect(controller.transport(ms(100_210))).toBeGreaterThan(0);
+});

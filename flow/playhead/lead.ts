@@ -55,6 +55,8 @@ export class LeadController {
   #transport = 0;
   #gate = -1;
   #ignoreThrough = -1;
+  /** Whether the track is not the first one: groups above the last one written were those of another. */
+  #isFresh = false;
   #bandArmed = false;
   #lastLead: number | undefined;
   #lastReport = Number.NEGATIVE_INFINITY;
@@ -94,7 +96,8 @@ export class LeadController {
   observe({ lead, group, at }: LeadSample): LeadVerdict {
     this.#decay(at);
     this.#lastReport = toSeconds(at);
-    if (this.#bandArmed || group <= this.#ignoreThrough) return "ignored";
+    const isOld = group <= this.#ignoreThrough || (this.#isFresh && group > this.#lastGroup);
+    if (this.#bandArmed || isOld) return "ignored";
     this.#lastLead = toSeconds(lead);
     const deficit = LEAD_WANTED - this.#lastLead;
     if (deficit <= 0) return "enough";
@@ -130,7 +133,10 @@ export class LeadController {
   rewind(to: Microseconds, lastGroup?: number): void {
     this.#frontier = to;
     if (lastGroup !== undefined) this.#ignoreThrough = Math.max(this.#ignoreThrough, lastGroup);
-    else this.#ignoreThrough = this.#lastGroup = this.#gate = -1;
+    else {
+      this.#ignoreThrough = this.#lastGroup = this.#gate = -1;
+      this.#isFresh = true;
+    }
   }
 
   /** The looped source restarted: the frontier goes back to `to`. */

@@ -83,8 +83,8 @@ export class Deadlines {
   }
 
   /**
-   * Audio sent ahead that waited until it is before this position, in samples, has to move. Without reports it is unknown
-   * when it is heard: it may come as late as it may still be heard, because some players stand still at a hole.
+   * Audio sent ahead that waited until it is before this position, in samples, has to move. Without reports, audio up to a
+   * second late may still be heard, so it stays: some players stand still at a hole.
    */
   missed(now: Microseconds): number {
     return this.playhead(now) === undefined ? toPosition(this.unheard(now)) : this.next(now);

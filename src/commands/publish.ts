@@ -170,7 +170,8 @@ export const publish = command({
       const speech = source && publisher.say(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
       warnings.say();
-      const isSilent = (): boolean => speech?.pieces.length === 0 && publisher.stats().sessions > 0;
+      const hasEnded = (): boolean => source instanceof NonEmptySource && source.ended;
+      const isSilent = (): boolean => speech?.pieces.length === 0 && !hasEnded() && publisher.stats().sessions > 0;
       silent = setTimeout(() => isSilent() && notice(waitingFor(source?.name)), SILENT_MS);
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
@@ -257,12 +258,17 @@ class NonEmptySource implements AudioSource {
   readonly channels: 1 | 2;
   readonly #source: AudioSource;
   #hasAudio = false;
+  #hasEnded = false;
   #isClosed = false;
 
   constructor(source: AudioSource) {
     this.name = source.name;
     this.channels = source.channels;
     this.#source = source;
+  }
+
+  get ended(): boolean {
+    return this.#hasEnded;
   }
 
   /** Without audio, the error says all. */
@@ -273,6 +279,7 @@ class NonEmptySource implements AudioSource {
   async read(): Promise<Float32Array | undefined> {
     const samples = await this.#source.read();
     this.#hasAudio ||= samples !== undefined;
+    this.#hasEnded ||= samples === undefined;
     if (!this.#hasAudio && !this.#isClosed)
       throw new InputError("NO_AUDIO", "Standard input ended before any audio came.");
     return samples;

@@ -276,6 +276,15 @@ test("an epoch whose groups are used up goes on in the next one, without a rewin
   expect(pipeline.generation).toBe(0);
   expect(output.applied).toBeUndefined();
   expect(decoder.log).not.toContain("reset");
+
+  // Nor while the last group of its numbers is still missing.
+  const late = audio();
+  late.consumer.add(0, 0, 5, { first: 65_530 });
+  late.pipeline.pump();
+  late.consumer.withholds = true;
+  late.consumer.add(1, 120, 5);
+  late.pipeline.pump();
+  expect(late.pipeline.generation).toBe(0);
 });
 
 test("audio that a rewind keeps is decoded, clipped at the cut, and the decoder restarts only behind it", () => {

@@ -245,6 +245,8 @@ export class AudioPipeline {
     if (next === undefined || this.#before === undefined || this.#switched) return;
     const { sequence, timestamp } = next;
     const opens = sequence === epochStart(epochOf(sequence)) && sequence > this.#before.sequence + 1;
+    // Numbers that merely continue, with a group still missing, leave nothing to cut.
+    if (this.#end === undefined || framesAt(timestamp) >= this.#end) return;
     if (opens && this.#cuts.generationOf(timestamp) === this.#before.generation) this.#rewind(timestamp, true);
   }
 

@@ -91,7 +91,10 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.flag("muted", on);
   }
 
-  /** Volume, 0 to 1; 0 is like {@link muted}. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but a number. */
+  /**
+   * Volume, 0 to 1; 0 is like {@link muted}. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but
+   * a number.
+   */
   get volume(): number {
     const volume = Number(this.getAttribute("volume") || 1);
     return Number.isFinite(volume) ? Math.min(1, Math.max(0, volume)) : 1;

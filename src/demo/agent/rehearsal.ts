@@ -107,12 +107,14 @@ function watchCut({ caller, conversation, publisher }: Rehearsal): () => { begun
   let spokeAt = 0;
   let pieces: readonly SpeechPiece[] | undefined;
   let complete: Cut | undefined;
-  // Before the conversation hears of it.
+  let sent: readonly SpeechPiece[] = [];
+  // Before the conversation hears of it, and takes back what was sent.
   caller.prependListener("speech", ({ startedAt }) => {
     spokeAt = startedAt;
+    sent = conversation.speeches[0]?.pieces ?? [];
   });
-  conversation.once("bargein", ([speech]) => {
-    pieces = speech?.pieces ?? [];
+  conversation.once("bargein", () => {
+    pieces = sent;
     const begun = spokeAt;
     conversation.once("interrupted", ([result]) => {
       if (result) complete = { spokeAt: begun, result, pieces: pieces ?? [], epoch: publisher.stats().epoch };
