@@ -35,7 +35,8 @@ test.concurrent("an interrupted pushed speech ends at the words that the speaker
   expect({ outcome, exact, measured }).toEqual({ outcome: "interrupted", exact: true, measured: true });
   expect(Math.abs(heardMs - ear.reachedMs)).toBeLessThan(WITHIN_MS);
   expect(heardText.split(" ")).toEqual(WORDS.filter((_, i) => i * 300 + 280 <= heardMs + 1).map(({ text }) => text));
-  expect(listeners).toEqual([{ id: listeners[0]!.id, fromMs: expect.closeTo(0, 0), heardMs, measured: true }]);
+  expect(listeners).toMatchObject([{ heardMs, measured: true }]);
+  expect(listeners[0]!.fromMs).toBeLessThan(WITHIN_MS);
   expect(events).toEqual(["started", "finished"]);
   speech.write(spoken(100));
   expect(seen).toContainEqual({ count: 0, playing: false, silent: true });
