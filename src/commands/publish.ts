@@ -8,6 +8,7 @@ import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySettin
 
 /** How long an input may deliver nothing until a sentence says so: a pipe perhaps has no writer. */
 const SILENT_MS = 2000;
+const SILENT_CHECK_MS = 250;
 
 const settings = {
   source: {
@@ -170,9 +171,11 @@ export const publish = command({
       const speech = source && publisher.say(source);
       const names = [source, video].flatMap((each) => each?.name ?? []).join(" and ");
       warnings.say();
-      const hasEnded = (): boolean => source instanceof NonEmptySource && source.ended;
-      const isSilent = (): boolean => speech?.pieces.length === 0 && !hasEnded() && publisher.stats().sessions > 0;
-      silent = setTimeout(() => isSilent() && notice(waitingFor(source?.name)), SILENT_MS);
+      silent = setInterval(() => {
+        if (source === undefined || source.silentMs < SILENT_MS || publisher.stats().sessions === 0) return;
+        clearInterval(silent);
+        notice(waitingFor(source.name));
+      }, SILENT_CHECK_MS);
       print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
       if (speech) await Promise.race([spoken(speech), ...ends]);
@@ -187,7 +190,7 @@ export const publish = command({
         );
       return 0;
     } finally {
-      clearTimeout(silent);
+      clearInterval(silent);
       await publisher.close();
       await inputs.close();
       warnings.say();
@@ -244,49 +247,59 @@ function waitingFor(name: string | undefined): string {
   return `${name} has delivered nothing so far; waiting for it.`;
 }
 
-async function openAudio(config: Resolved<typeof settings>): Promise<AudioSource | undefined> {
+async function openAudio(config: Resolved<typeof settings>): Promise<WatchedSource | undefined> {
   const { source, loop, format, rate, channels } = config;
   if (source === undefined) return undefined;
   if (source === "-")
-    return new NonEmptySource(await openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop }));
-  return openSource({ file: source, loop });
+    return new WatchedSource(
+      await openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop }),
+      true,
+    );
+  return new WatchedSource(await openSource({ file: source, loop }));
 }
 
-/** An input that fails if it ends before any audio came, as when the program at the other end of a pipe failed. */
-class NonEmptySource implements AudioSource {
+/** An input, and whether it has delivered anything. */
+class WatchedSource implements AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
+  readonly stored: boolean;
   readonly #source: AudioSource;
+  readonly #isRequired: boolean;
+  #askedAt: number | undefined;
   #hasAudio = false;
-  #hasEnded = false;
-  #isClosed = false;
+  #isOver = false;
 
-  constructor(source: AudioSource) {
+  /** `isRequired`: it fails if it ends before any audio came, as when the program at the other end of a pipe failed. */
+  constructor(source: AudioSource, isRequired = false) {
     this.name = source.name;
     this.channels = source.channels;
+    this.stored = source.stored ?? false;
     this.#source = source;
+    this.#isRequired = isRequired;
   }
 
-  get ended(): boolean {
-    return this.#hasEnded;
+  /** How long it has been asked for its first audio, in milliseconds. */
+  get silentMs(): number {
+    return this.#hasAudio || this.#isOver || this.#askedAt === undefined ? 0 : performance.now() - this.#askedAt;
   }
 
-  /** Without audio, the error says all. */
+  /** Without audio that is required, the error says all. */
   get warnings(): readonly string[] {
-    return this.#hasAudio ? (this.#source.warnings ?? []) : [];
+    return this.#isRequired && !this.#hasAudio ? [] : (this.#source.warnings ?? []);
   }
 
   async read(): Promise<Float32Array | undefined> {
+    this.#askedAt ??= performance.now();
     const samples = await this.#source.read();
     this.#hasAudio ||= samples !== undefined;
-    this.#hasEnded ||= samples === undefined;
-    if (!this.#hasAudio && !this.#isClosed)
-      throw new InputError("NO_AUDIO", "Standard input ended before any audio came.");
+    const isEmpty = !this.#hasAudio && !this.#isOver;
+    this.#isOver ||= samples === undefined;
+    if (isEmpty && this.#isRequired) throw new InputError("NO_AUDIO", "Standard input ended before any audio came.");
     return samples;
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#isOver = true;
     await this.#source.close();
   }
 }
