@@ -16,7 +16,8 @@ let stopFaults: (() => void) | undefined;
 
 /**
  * Attaches a logger to everything without a logger of its own: messages of the dependencies, failed handlers, and
- * messages about the whole process. With several loggers each gets all of it. Returns a function that detaches it, any number of times.
+ * messages about the whole process. With several loggers each gets all of it. Returns a function that detaches it, any
+ * number of times.
  */
 export function attachLogger(logger: Logger): () => void {
   Reflect.set(globalThis, SINK, takeWords);

@@ -120,8 +120,7 @@ test.concurrent.for(VERSIONS)(
       }
       const { starts, shares } = heard(listener.record);
       expect(starts).toEqual([...starts].sort((left, right) => left - right));
-      // A busy machine brings some packets too late.
-      for (const share of shares) expect(share).toBeGreaterThanOrEqual(0.9);
+      for (const share of shares) expect(share).toBeGreaterThanOrEqual(0.98);
       const { passed, window, age, overflow } = relay.stats().counters.dropped;
       expect({ passed, window, age, overflow }).toEqual({ passed: 0, window: 0, age: 0, overflow: 0 });
     } finally {

@@ -42,7 +42,7 @@ export class FollowedNames {
     this.#options = options;
   }
 
-  /** Notes that a name may have changed. Returns when its change is due, or undefined when there is none. */
+  /** Notes that a name may have changed. Returns the time its change is due, or undefined if nothing changed. */
   changed(path: string): Microseconds | undefined {
     if (this.#options.current(path)?.opening === this.#known.get(path)) {
       this.#waiting.delete(path);
