@@ -29,7 +29,7 @@ export interface PlayerStats {
    */
   readonly underruns: number;
   readonly underrunMs: number;
-  /** Times the playhead jumped to the broadcast's position, after the listener stalled for more than a second. */
+  /** Times the playhead jumped to the broadcast's position: after a stall of more than a second, or by ending a pause early. */
   readonly jumps: number;
   /** Milliseconds of audio skipped to catch up with a live broadcast. */
   readonly skippedMs: number;
