@@ -136,6 +136,36 @@ test("a rewind reports how far the listener heard once all kept audio is decoded
   expect(playout.applied).toMatchObject({ discontinuity: 2, heardUntil: expect.any(Number) });
 });
 
+test("a rewind ahead of the playhead never reports audio that was lost before the cut, nor a pause, as heard", () => {
+  const history = fc.record({
+    lost: fc.array(fc.integer({ min: 0, max: 39 }), { maxLength: 12 }),
+    atMs: fc.integer({ min: 100, max: 700 }),
+    aheadMs: fc.integer({ min: -60, max: 200 }),
+    replies: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(history, ({ lost, atMs, aheadMs, replies }) => {
+      const bench = new Bench();
+      for (let index = 0; index < 40; index++) if (!lost.includes(index)) bench.packet(0, index * PACKET_MS);
+      const cut = Math.max(20, atMs - 80 + aheadMs);
+      const reported: (number | undefined)[] = [];
+      bench.at(atMs, () => {
+        bench.rewind(cut);
+        reported.push(bench.playout.applied!.heardUntil);
+        if (!replies) return;
+        for (let index = 0; index < 10; index++) bench.deliver(fromMilliseconds(cut + index * PACKET_MS), 1);
+      });
+      bench.runTo(1500);
+      const last = bench.heard.findLast((run) => run.epoch === 0);
+      const heard = last ? last.timestamp + (last.frames * 1e6) / 48_000 : 0;
+      reported.push(bench.playout.applied!.heardUntil);
+      expect(reported.at(-1)).toBeDefined();
+      expect(reported.filter((until) => until !== undefined && Math.abs(until - heard) > 5)).toEqual([]);
+    }),
+    { seed: 11, numRuns: 300 },
+  );
+});
+
 test("a rewind whose first group comes late is refined: it cuts the old audio further back and keeps the new", () => {
   const bench = new Bench();
   for (let index = 0; index < 50; index++) bench.packet(0, index * PACKET_MS);

@@ -197,7 +197,8 @@ export class Playout {
     const cut = framesAt(from);
     const position = this.clock.position;
     const isAhead = position !== undefined && position < cut;
-    const isDecoded = (this.#ring.end ?? 0) >= cut;
+    // Audio before the cut may be lost, or be a pause: then only playing it finds out how much is heard.
+    const isDecoded = this.#ring.holds(cut - 1);
     this.clock.rewind(rewind);
     this.#ring.truncate(from, generation);
     const refined = this.#applied?.discontinuity === discontinuity ? this.#applied : undefined;
@@ -283,13 +284,18 @@ export class Playout {
     const ready = Math.max(0, (this.#ring.end ?? position) - position);
     const missing = Math.max(0, frames - ready);
     if (missing > 0) this.clock.starve(this.#endedInSilence);
-    const waited = Math.min(missing, this.clock.patience);
+    const waited = this.#endsOldTimeline ? 0 : Math.min(missing, this.clock.patience);
     const runs = this.#ring.read(output, position, 0, frames - waited);
     if (waited > 0) this.#ring.silence(output, frames - waited, waited);
     this.clock.advance(frames - waited, waited, missing);
     for (const run of runs) this.#account(run);
     this.#settle();
     return runs;
+  }
+
+  /** Whether it plays up to a cut: no audio before it is worth a wait. */
+  get #endsOldTimeline(): boolean {
+    return this.#boundary !== undefined && this.#applied?.heardUntil === undefined;
   }
 
   /** Once the playhead is behind the cut, no more of the old timeline is to come. */
