@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { initializeLogger, tts, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -189,6 +190,53 @@ test("an AgentSession's reply without timings keeps no word that the listener di
   const count = transcript.split(" ").filter(Boolean).length;
   expect(wordsOf(0).slice(0, count).join(" ")).toBe(transcript);
   expect(count).toBeLessThanOrEqual(wholeWords);
+});
+
+/** Its transcripts come late: each once its `due` resolves. */
+class LateAgent extends voice.Agent {
+  readonly #due: Promise<unknown>[];
+
+  constructor(due: Promise<unknown>[]) {
+    super({ instructions: "Talk." });
+    this.#due = due;
+  }
+
+  override async transcriptionNode(text: unknown) {
+    const due = this.#due.shift();
+    return new ReadableStream<string>({
+      async start(controller) {
+        await due;
+        for await (const each of text as AsyncIterable<string>) controller.enqueue(each);
+        controller.close();
+      },
+    }) as never;
+  }
+}
+
+test("an AgentSession's reply whose transcript comes after it was heard gives it to no other reply", async () => {
+  const output = new AudioOutput(publisher);
+  const { finished } = record(output);
+  const captured = Promise.withResolvers<void>();
+  const heard = once(output, voice.AudioOutput.EVENT_PLAYBACK_FINISHED);
+  const session = new voice.AgentSession({ llm: new voice.testing.FakeLLM(), tts: new NoService(false) });
+  session.output.audio = output;
+  session.output.transcription = new TranscriptOutput(output);
+  await session.start({ agent: new LateAgent([heard, captured.promise]) });
+  stage.defer(() => session.close());
+  for (const text of ["one", "two"]) {
+    let pulls = 0;
+    const pull = (controller: ReadableStreamDefaultController<AudioFrame>) => {
+      if (pulls++ === 0) return controller.enqueue(frame(600));
+      if (text === "two") captured.resolve();
+      controller.close();
+    };
+    const audio = new ReadableStream<AudioFrame>({ pull }, { highWaterMark: 0 });
+    await session.say(text, { audio: audio as never }).waitForPlayout();
+  }
+  expect(finished).toEqual([
+    { playbackPosition: 0.6, interrupted: false },
+    { playbackPosition: 0.6, interrupted: false, synchronizedTranscript: "two" },
+  ]);
 });
 
 test("a paused output falls silent and continues with the next sample", async () => {

@@ -160,6 +160,56 @@ test("text that follows a clear is the next reply's from its first part on, and 
   ]);
 });
 
+test("text that comes only after its reply's audio is over is not the text of the next reply", async () => {
+  const { stage, output, finished } = openOutput();
+  for (const [index, text] of ["one", "two", "three"].entries()) {
+    await output.captureFrame(frame(200));
+    output.flush();
+    // As of a realtime model: the first reply is heard before its transcript comes, the second is not.
+    if (index === 0) await stage.runTo(stage.now + 2000);
+    output.addText(`reply ${text}`, { isNew: true });
+    output.addText(" and on", { isNew: false });
+    const over = output.waitForPlayout();
+    await stage.runTo(stage.now + 2000);
+    await over;
+  }
+  expect(finished.map(({ synchronizedTranscript: text }) => text)).toEqual([
+    undefined,
+    "reply two and on",
+    "reply three and on",
+  ]);
+});
+
+test.each([
+  ["no audio came of it", "silent"],
+  ["its audio was disabled", "disabled"],
+])("the text of a reply is not that of the next one, whose audio comes first, where %s", async (_, why) => {
+  const { stage, output, finished } = openOutput();
+  if (why === "disabled") output.onDetached();
+  output.addText("Only written.", { isNew: true });
+  // Without an audio output, the session does not wait for it.
+  if (why === "disabled") output.onAttached();
+  else await output.waitForPlayout();
+  await output.captureFrame(frame(200));
+  output.addText("Said.", { isNew: true });
+  output.flush();
+  await stage.runTo(2000);
+  expect(finished).toEqual([{ playbackPosition: 0.2, interrupted: false, synchronizedTranscript: "Said." }]);
+});
+
+test("the text of a reply is its own also where the reply before had none", async () => {
+  const { stage, output, finished } = openOutput();
+  for (const text of [undefined, "Said."]) {
+    if (text !== undefined) output.addText(text, { isNew: true });
+    await output.captureFrame(frame(200));
+    output.flush();
+    const over = output.waitForPlayout();
+    await stage.runTo(stage.now + 2000);
+    await over;
+  }
+  expect(finished.map(({ synchronizedTranscript: text }) => text)).toEqual([undefined, "Said."]);
+});
+
 test("a paused output is heard no longer than a rewind needs to arrive, and continues with the next sample", async () => {
   const { stage, output, finished } = openOutput();
   const samples = Int16Array.from({ length: 3 * RATE }, (_, index) => 1000 + (index % 30_000));

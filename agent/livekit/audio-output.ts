@@ -1,4 +1,4 @@
-import { AudioOutput as LiveKitOutput, log } from "@livekit/agents";
+import { AudioOutput as LiveKitOutput, log, type voice } from "@livekit/agents";
 import type { AudioFrame } from "@livekit/rtc-node";
 import { z } from "zod";
 import { validate } from "../../base/index.js";
@@ -20,6 +20,8 @@ export class AudioOutput extends LiveKitOutput {
   #isPaused = false;
   /** The text of the newest reply, and its segment. */
   #reply: { text: string; owner: Segment | undefined } | undefined;
+  /** The newest segment of the current reply, finished or not. */
+  #newest: Segment | undefined;
   #playing: Promise<void> = Promise.resolve();
 
   /** The publisher is not closed. Frames may have any rate. There are no options. */
@@ -52,6 +54,19 @@ export class AudioOutput extends LiveKitOutput {
     for (const segment of this.#kept) segment.clear();
   }
 
+  /** The session asks once a reply's text and audio are complete: what comes after that belongs to the next one. */
+  override waitForPlayout(): Promise<voice.PlaybackFinishedEvent> {
+    this.#reply = undefined;
+    this.#newest = undefined;
+    return super.waitForPlayout();
+  }
+
+  /** While it was detached, replies were text alone. */
+  override onAttached(): void {
+    super.onAttached();
+    if (this.#reply?.owner === undefined) this.#reply = undefined;
+  }
+
   override pause(): void {
     super.pause();
     this.#isPaused = true;
@@ -78,10 +93,10 @@ export class AudioOutput extends LiveKitOutput {
     else owner.addText(text);
   }
 
-  /** The newest segment, if its reply's text has not come. */
+  /** The newest segment, if its reply's text has not come; it may have been heard to its end before. */
   #lacksText(): Segment | undefined {
-    const last = this.#segments.at(-1);
-    return last === undefined || last.hasText || last.isCleared ? undefined : last;
+    const newest = this.#newest;
+    return newest === undefined || newest.hasText || newest.isCleared ? undefined : newest;
   }
 
   get #kept(): Segment[] {
@@ -90,6 +105,7 @@ export class AudioOutput extends LiveKitOutput {
 
   #begin(frame: AudioFrame): Segment {
     const segment = this.#enqueue(frame);
+    this.#newest = segment;
     if (this.#isPaused) segment.speech.pause();
     if (this.#reply !== undefined && this.#reply.owner === undefined) {
       this.#reply.owner = segment;
