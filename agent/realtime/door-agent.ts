@@ -6,7 +6,8 @@ import type { Caller } from "../caller/caller.js";
 import { realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
-import type { PartPlace, RealtimePlayback } from "./realtime-playback.js";
+import type { PartPlace } from "./realtime-part.js";
+import type { RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
@@ -143,11 +144,11 @@ export class DoorAgent {
   }
 
   #responseOf(id: string): HeardResponse {
-    const known = this.#heard.find((response) => response.id === id);
-    if (known !== undefined) return known;
-    const added = { id, left: 0, isSounding: false };
-    this.#heard = [...this.#heard, added];
-    return added;
+    const known = this.#heard.find((response) => response.id === id) ?? { id, left: 0, isSounding: false };
+    // What continues after it was heard is heard behind the others.
+    const isBehind = known.left === 0;
+    if (isBehind) this.#heard = [...this.#heard.filter((response) => response !== known), known];
+    return known;
   }
 
   #start(response: HeardResponse): void {

@@ -22,7 +22,8 @@ import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
 import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
-import { type PartPlace, RealtimePlayback } from "./realtime-playback.js";
+import type { PartPlace } from "./realtime-part.js";
+import { RealtimePlayback } from "./realtime-playback.js";
 
 type OwnNames = "mute" | "muted" | "sendEvent" | "interrupt" | "_interrupt";
 /** The stock transport as its base declares it: its own types say that `mute` never returns and `muted` is null. */

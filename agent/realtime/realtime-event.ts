@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { WordTiming } from "../../publisher/index.js";
 import { decodeBase64 } from "../base64.js";
-import type { PartPlace } from "./realtime-playback.js";
+import type { PartPlace } from "./realtime-part.js";
 
 /** An event of an agent for the audio part of OpenAI's Realtime protocol, as its voice needs it. */
 export type AgentEvent =

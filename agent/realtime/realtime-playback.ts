@@ -1,32 +1,6 @@
-import { openAudio, type Publisher, type Speech, type WordTiming } from "../../publisher/index.js";
+import type { Publisher, Speech, WordTiming } from "../../publisher/index.js";
 import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
-
-/** Identifies a part of a response. */
-export interface PartPlace {
-  readonly responseId: string;
-  readonly itemId: string;
-  readonly contentIndex: number;
-}
-
-/** A part that was taken back, wholly or from some point on. */
-export interface Truncation extends PartPlace {
-  /** Whole milliseconds of the part that were heard; never beyond its audio. */
-  readonly audioEndMs: number;
-  /** The words that were heard; exact with word timings. */
-  readonly heardText: string;
-  readonly exact: boolean;
-}
-
-interface Part extends PartPlace {
-  readonly speech: Speech;
-  /** A session may change its format between two parts, not within one. */
-  readonly format: RealtimeFormat;
-  /** Milliseconds of its audio. */
-  ms: number;
-  isEnded: boolean;
-  /** Whether another response of the same name has begun since. */
-  isPast: boolean;
-}
+import { type PartPlace, RealtimePart, type Truncation } from "./realtime-part.js";
 
 /** Texts that wait for their audio; beyond this the oldest is dropped. */
 const MAX_TEXTS = 16;
@@ -34,6 +8,8 @@ const MAX_TEXTS = 16;
 const MAX_EARLY = { characters: 100_000, words: 10_000 };
 /** Responses that are remembered: cancelled ones, to drop their late audio, and the formats of the latest ones. */
 const MAX_RESPONSES = 256;
+/** Parts that were heard and may still continue; beyond this the oldest is forgotten. */
+const MAX_HEARD = 16;
 
 /**
  * Says the audio of Realtime responses, each content part of an item as a speech, and determines where an interrupt cut
@@ -41,7 +17,7 @@ const MAX_RESPONSES = 256;
  */
 export class RealtimePlayback {
   readonly #publisher: Pick<Publisher, "say">;
-  #parts: Part[] = [];
+  #parts: RealtimePart[] = [];
   /** Texts that arrived before their audio. */
   #texts: (PartPlace & { readonly text: string; readonly words: readonly WordTiming[] })[] = [];
   /** Those in progress, as they began. More than one may be: beside a response that speaks, others may only write. */
@@ -60,13 +36,13 @@ export class RealtimePlayback {
   /** Whether any speech plays or waits. */
   get playing(): boolean {
     this.#forget();
-    return this.#parts.length > 0 || this.#left.length > 0;
+    return this.#parts.some(({ isAudible }) => isAudible) || this.#left.length > 0;
   }
 
   /** The response of the part that plays, or plays next. */
   get current(): string | undefined {
     this.#forget();
-    return this.#parts[0]?.responseId;
+    return this.#parts.find(({ isAudible }) => isAudible)?.place.responseId;
   }
 
   /** The newest response in progress. */
@@ -84,7 +60,7 @@ export class RealtimePlayback {
     this.#format = format;
   }
 
-  /** The speech of a part, while it plays or waits. */
+  /** The newest speech of a part, while it plays or waits. */
   speechOf(place: PartPlace): Speech | undefined {
     return this.#find(place)?.speech;
   }
@@ -102,43 +78,43 @@ export class RealtimePlayback {
     this.complete(responseId);
     this.#inProgress.add(responseId);
     dropOldest(this.#inProgress);
-    for (const part of this.#parts) if (part.responseId === responseId) part.isPast = true;
+    for (const part of this.#partsOf(responseId)) part.isPast = true;
   }
 
   /**
-   * Says more audio, with which all responses that began earlier are complete. Returns whether it was accepted: audio of
-   * a cancelled response is dropped.
+   * Says more audio of a part. Returns whether it was accepted: audio of a cancelled response is dropped, and of a part
+   * whose audio was refused before. A part that another one waits for keeps its turn until its end, or until a second
+   * without audio; without a `begin` of its response, or for a part of the same one, it has only up to then.
    *
-   * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`.
+   * @throws StateError `BUFFER_FULL`, `QUEUE_FULL`, `CLOSED`; InputError.
    */
   audio(place: PartPlace, audio: Uint8Array): boolean {
     if (this.#cancelled.has(place.responseId)) return false;
-    const before = this.#find(place);
-    const part = before === undefined || before.isEnded ? this.#open(place) : before;
-    part.speech.write(audio);
-    part.ms += audio.length / part.format.bytesPerMs;
+    const part = this.#partFor(place);
+    if (part.isRefused) return false;
+    if (!part.isOpen) this.#takeTurn(place.responseId);
+    const isFirst = part.speech === undefined;
+    part.write(audio);
+    if (isFirst) this.#addEarly(part);
     return true;
   }
 
   /** More of the text of a part; it may come before or after the audio. */
   text(place: PartPlace, text: string, words: readonly WordTiming[] = []): void {
     const part = this.#find(place);
-    if (part !== undefined) {
-      part.speech.addText(text);
-      part.speech.addWords(words);
-    } else if (!this.#cancelled.has(place.responseId)) this.#keep(place, text, words);
+    if (part !== undefined) part.addText(text, words);
+    else if (!this.#cancelled.has(place.responseId)) this.#keep(place, text, words);
   }
 
   /** The audio of a part is complete. */
   end(place: PartPlace): void {
-    const part = this.#find(place);
-    if (part !== undefined) finish(part);
+    this.#find(place)?.end();
   }
 
   /** No more audio of a response follows. */
   complete(responseId: string): void {
     this.#inProgress.delete(responseId);
-    for (const part of this.#parts) if (part.responseId === responseId) finish(part);
+    for (const part of this.#partsOf(responseId)) part.end();
   }
 
   /**
@@ -153,24 +129,15 @@ export class RealtimePlayback {
     for (const speech of this.#left) void speech.interrupt();
     for (const responseId of this.#inProgress) this.#cancel(responseId);
     this.#inProgress.clear();
-    for (const part of parts) this.#cancel(part.responseId);
-    const results = await Promise.all(parts.map(async (part) => ({ part, result: await part.speech.interrupt() })));
-    return results.flatMap(({ part: { itemId, contentIndex, responseId, ms }, result }) => {
-      if (result.outcome === "finished") return [];
-      const audioEndMs = Math.floor(Math.min(ms, result.heardMs));
-      return [{ responseId, itemId, contentIndex, audioEndMs, heardText: result.heardText, exact: result.exact }];
-    });
-  }
-
-  /** No more audio follows: the received audio is said to its end. */
-  endAll(): void {
-    for (const part of this.#parts) finish(part);
+    for (const part of parts) this.#cancel(part.place.responseId);
+    const cut = await Promise.all(parts.map((part) => part.interrupt()));
+    return cut.filter((truncation) => truncation !== undefined);
   }
 
   /** The session is over: what it said is heard to its end, or interrupted without a truncation. */
   leave(): void {
-    this.endAll();
-    this.#left = [...this.#left, ...this.#parts.map(({ speech }) => speech)];
+    for (const part of this.#parts) part.end();
+    this.#left = [...this.#left, ...this.#parts.flatMap(({ speeches }) => speeches)];
     this.#parts = [];
     this.#texts = [];
     this.#inProgress.clear();
@@ -179,32 +146,57 @@ export class RealtimePlayback {
     this.#format = realtimeFormat(undefined);
   }
 
-  #open(place: PartPlace): Part {
+  /** The part that audio of a place belongs to. */
+  #partFor(place: PartPlace): RealtimePart {
+    const before = this.#find(place);
+    if (before !== undefined && !before.isEnded) return before;
     this.#forget();
-    // The audio of one part follows that of another: the earlier parts are complete.
-    this.endAll();
-    this.#endBefore(place.responseId);
     const format = this.#formats.get(place.responseId) ?? this.#format;
-    const { sampleRate } = format;
-    const speech = this.#publisher.say(openAudio({ sampleRate, format: format.format, name: place.itemId }));
-    const part = { ...place, speech, format, ms: 0, isEnded: false, isPast: false };
+    const isAnnounced = this.isInProgress(place.responseId);
+    const part = new RealtimePart(this.#publisher, { place, format, isAnnounced });
     this.#parts.push(part);
-    const early = this.#texts.find((each) => isSame(each, place));
-    if (early !== undefined) {
-      this.#texts = this.#texts.filter((each) => each !== early);
-      speech.addText(early.text);
-      speech.addWords(early.words);
-    }
     return part;
   }
 
-  /** Responses that began before one in progress are complete. */
+  /** A part of a response is about to wait for those before it. */
+  #takeTurn(responseId: string): void {
+    for (const part of this.#parts.filter(({ isOpen }) => isOpen)) {
+      const other = part.place.responseId;
+      if (other !== responseId && this.isInProgress(other)) part.expect(() => this.#abandon(part));
+      else part.pause();
+    }
+    this.#endBefore(responseId);
+  }
+
+  /** No more audio of it seems to come, and another part waits. */
+  #abandon(part: RealtimePart): void {
+    part.pause();
+    const { responseId } = part.place;
+    if (!this.#isOpen(responseId)) this.#inProgress.delete(responseId);
+  }
+
+  /** Responses that began before one in progress are complete, unless they speak. */
   #endBefore(responseId: string): void {
     if (!this.#inProgress.has(responseId)) return;
     for (const each of this.#inProgress) {
       if (each === responseId) return;
-      this.#inProgress.delete(each);
+      if (!this.#isOpen(each)) this.#inProgress.delete(each);
     }
+  }
+
+  #isOpen(responseId: string): boolean {
+    return this.#partsOf(responseId).some(({ isOpen }) => isOpen);
+  }
+
+  #partsOf(responseId: string): readonly RealtimePart[] {
+    return this.#parts.filter(({ place }) => place.responseId === responseId);
+  }
+
+  #addEarly(part: RealtimePart): void {
+    const early = this.#texts.find((each) => isSame(each, part.place));
+    if (early === undefined) return;
+    this.#texts = this.#texts.filter((each) => each !== early);
+    part.addText(early.text, early.words);
   }
 
   #keep(place: PartPlace, text: string, words: readonly WordTiming[]): void {
@@ -217,8 +209,8 @@ export class RealtimePlayback {
     this.#texts = [...this.#texts.filter((each) => each !== before), joined].slice(-MAX_TEXTS);
   }
 
-  #find(place: PartPlace): Part | undefined {
-    return this.#parts.findLast((part) => !part.isPast && isSame(part, place));
+  #find(place: PartPlace): RealtimePart | undefined {
+    return this.#parts.findLast((part) => !part.isPast && isSame(part.place, place));
   }
 
   #cancel(responseId: string): void {
@@ -227,7 +219,10 @@ export class RealtimePlayback {
   }
 
   #forget(): void {
-    this.#parts = this.#parts.filter(({ speech }) => speech.phase !== "done");
+    const first = this.#parts.findIndex(({ isAudible }) => isAudible);
+    const heard = first < 0 ? this.#parts : this.#parts.slice(0, first);
+    const kept = heard.filter(({ mayContinue, isPast }) => mayContinue && !isPast).slice(-MAX_HEARD);
+    this.#parts = [...kept, ...this.#parts.slice(heard.length)];
     this.#left = this.#left.filter(({ phase }) => phase !== "done");
   }
 }
@@ -235,12 +230,6 @@ export class RealtimePlayback {
 function dropOldest(responses: Set<string> | Map<string, unknown>): void {
   const [oldest] = responses.keys();
   if (responses.size > MAX_RESPONSES) responses.delete(oldest!);
-}
-
-function finish(part: Part): void {
-  if (part.isEnded) return;
-  part.isEnded = true;
-  part.speech.end();
 }
 
 function isSame(one: PartPlace, other: PartPlace): boolean {
