@@ -56,6 +56,8 @@ export interface ListenerStats extends PlayerStats {
   readonly backend: Backend | undefined;
   /** Level of the last tenth of a second in decibels below full scale, -120 at the least. */
   readonly levelDb: number;
+  /** Milliseconds in which this process stood still for so long that nothing was pulled: audio due then was not heard. */
+  readonly stalledMs: number;
 }
 
 /** Events of a {@link Listener}. */

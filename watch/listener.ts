@@ -87,7 +87,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
 
   /** Current numbers. */
   stats(): ListenerStats {
-    return { ...this.#player.stats(), backend: this.#session?.backend, levelDb: this.#speaker.levelDb };
+    const { levelDb, lostMs: stalledMs } = this.#speaker;
+    return { ...this.#player.stats(), backend: this.#session?.backend, levelDb, stalledMs };
   }
 
   /** Stops, finishes the sink and resolves; idempotent. Rejects when finishing the sink fails. */

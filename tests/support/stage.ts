@@ -77,10 +77,13 @@ const RESERVE_MS = 500;
 
 /** Waits until all listeners of a publisher play, hold audio in reserve, and are known to it. */
 export async function inReserve(publisher: Publisher, ...listeners: readonly Listener[]): Promise<void> {
-  await until("every listener plays and holds audio in reserve", () =>
-    listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > RESERVE_MS),
-  );
-  await until("the publisher knows its listeners", () => publisher.stats().listeners === listeners.length);
+  const numbers = () => JSON.stringify([publisher, ...listeners].map((part) => part.stats()));
+  const isReady = () =>
+    publisher.stats().listeners === listeners.length &&
+    listeners.every((listener) => listener.stats().playing && listener.stats().bufferMs > RESERVE_MS);
+  await until("every listener plays, holds audio in reserve, and is known", isReady).catch((error: Error) => {
+    throw new Error(`${error.message} ${numbers()}`);
+  });
 }
 
 /**
