@@ -2,6 +2,7 @@ import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { microseconds } from "../../base/index.js";
 import { loadModel, openSource } from "../../publisher/index.js";
 import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
 import { descriptorsOf } from "../../tests/support/open-files.js";
@@ -169,6 +170,21 @@ test("a handler that throws costs no audio and no event", async () => {
   expect(await caller.closed).toBeNull();
   expect(frames).toBe(expected.frames.length);
   expect(events).toBe(4);
+});
+
+test("a word is detected although the process was too busy to denoise in time before it", async () => {
+  const microphone = new VirtualMicrophone(concat([silence(1000), word, silence(500)]));
+  let readings = 0;
+  const busyClock = () => {
+    readings = Math.min(150, readings + 1);
+    return microseconds(microphone.clock() + readings * 30_000);
+  };
+  const caller = new Caller({ audio: microphone, model }, busyClock);
+  const speech: CallerChange[] = [];
+  caller.on("speech", (change) => speech.push(change));
+  expect(await caller.closed).toBeNull();
+  expect(caller.stats().bleedMs).toBe(0);
+  expect(speech.map(({ startMs }) => Math.round((startMs - 1000) / 100))).toEqual([0]);
 });
 
 test("a caller who ends in the middle of a word falls silent before the end", async () => {

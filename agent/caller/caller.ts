@@ -168,6 +168,9 @@ interface Denoised {
   readonly voiceActivity: number | undefined;
 }
 
+/** How late a busy process may detect speech: without the denoiser it detects none. Audio waits for up to two seconds. */
+const SLACK = fromMilliseconds(1000);
+
 /**
  * A person who talks to an agent: receives and denoises their audio, detects their speech, and delivers frames for a
  * recogniser.
@@ -203,7 +206,7 @@ export class Caller extends EventEmitter<CallerEvents> {
     this.#clock = clock;
     const { agent } = this.#options;
     this.#detector = new SpeechDetector({ ...this.#options, level: new EchoGate({ agent, ...this.#options }) });
-    this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS) });
+    this.#guard = new OverloadGuard({ clock: monotonicClock, budget: fromMilliseconds(HOP_MS), slack: () => SLACK });
     if ("audio" in this.#options) this.#input = new SourceInput(sourceOf(this.#options.audio), clock);
     else {
       const sink = new HeardInput(clock);
