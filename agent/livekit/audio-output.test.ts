@@ -305,6 +305,25 @@ test("a frame is captured at once, also of a long reply that is paused, since a 
   expect(finished.map(({ interrupted }) => interrupted)).toEqual([true, true, false]);
 });
 
+test("frames that follow an interrupt by the application belong to the segment that it ended, and are not heard", async () => {
+  const { stage, output, finished, speeches } = openOutput();
+  await output.captureFrame(frame(500));
+  await stage.runTo(300);
+  const cut = speeches[0]!.interrupt();
+  await stage.runTo(1500);
+  const { heardMs } = await cut;
+  expect(finished).toEqual([{ playbackPosition: heardMs / 1000, interrupted: true }]);
+  await output.captureFrame(frame(500));
+  await stage.runTo(3000);
+  output.flush();
+  await output.captureFrame(frame(200));
+  output.flush();
+  await stage.runTo(5000);
+  expect(speeches).toHaveLength(2);
+  expect(finished.slice(1)).toEqual([{ playbackPosition: 0.2, interrupted: false }]);
+  expect(output.pendingPlayoutSegments).toBe(0);
+});
+
 test("a capture waits for room where five minutes are ahead, until the segment is cleared", async () => {
   const { stage, output } = openOutput();
   await output.captureFrame(frame(299_000));

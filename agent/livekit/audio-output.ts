@@ -157,7 +157,6 @@ export class AudioOutput extends LiveKitOutput {
   async #finish(segment: Segment | undefined): Promise<void> {
     const result = await segment?.speech.done;
     this.#segments.shift();
-    if (this.#open === segment) this.#open = undefined;
     const heardMs = result?.heardMs ?? 0;
     const transcript = segment?.hasTranscript ? { synchronizedTranscript: result!.heardText } : {};
     const interrupted = result?.outcome !== "finished";

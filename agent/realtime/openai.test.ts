@@ -167,6 +167,24 @@ test("what a closed session has said can still be interrupted, and the next one 
   close();
 });
 
+test("an item of a closed session is not truncated in the next one", async () => {
+  const { stage, speeches, server, transport, open, close } = await connect();
+  await open();
+  server.send({ type: "response.created", response: { id: "r", output: [] } });
+  const answer = { response: "r", item: "i", audio: new Uint8Array(96_000), deltaBytes: 96_000 };
+  server.delta(answer, answer.audio);
+  await until("it came", () => speeches.length === 1);
+  await stage.runTo(500);
+  transport.interrupt();
+  transport.close();
+  await open();
+  await Promise.all([speeches[0]!.done, stage.runTo(2500)]);
+  transport.sendEvent({ type: "input_audio_buffer.commit" });
+  await until("nothing is under way", () => server.all("input_audio_buffer.commit").length === 1);
+  expect(server.all("conversation.item.truncate")).toEqual([]);
+  close();
+});
+
 test("after an interrupt before its first audio no response is heard, also where one beside it was complete before", async () => {
   const { speeches, server, transport, open, close } = await connect();
   await open();

@@ -65,6 +65,8 @@ export class RealtimeTransport extends StockTransport {
   #place: PartPlace | undefined;
   /** Codes of the publisher's refusals that this connection has reported. */
   readonly #refused = new Set<string>();
+  /** Connections that are over. */
+  #past = 0;
 
   constructor({ publisher, caller, ...options }: RealtimeTransportOptions) {
     validate("RealtimeTransport", partsSchema, { publisher, caller });
@@ -131,6 +133,7 @@ export class RealtimeTransport extends StockTransport {
 
   protected override _onClose(): void {
     this.#stopEar();
+    this.#past++;
     this.#refused.clear();
     this.#playback.leave();
     super._onClose();
@@ -154,8 +157,10 @@ export class RealtimeTransport extends StockTransport {
   }
 
   async #truncate(): Promise<void> {
+    const past = this.#past;
     for (const { itemId, contentIndex, audioEndMs } of await this.#playback.interrupt()) {
-      if (this.status !== "connected") return;
+      // Another connection is another conversation.
+      if (this.status !== "connected" || past !== this.#past) return;
       this.sendEvent({
         type: "conversation.item.truncate",
         item_id: itemId,
