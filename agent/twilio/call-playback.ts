@@ -1,5 +1,5 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
-import { openAudio, type Publisher, type Speech } from "../../publisher/index.js";
+import { openAudio, type Publisher, type Speech, type SpeechProgress } from "../../publisher/index.js";
 import { MarkQueue } from "./mark-queue.js";
 
 /** A stretch of the bot's audio, said as one speech. */
@@ -89,6 +89,7 @@ export class CallPlayback {
     this.#stretches = [];
     this.#heardMs = this.#writtenMs;
     this.#soundsUntil = 0;
+    this.#unreportedSince = undefined;
     return this.#marks.clear();
   }
 
@@ -130,18 +131,19 @@ export class CallPlayback {
   }
 
   #follow(now: Microseconds): void {
-    while (this.#stretches[0] !== undefined) {
-      const { speech, startMs, lengthMs } = this.#stretches[0];
+    for (const { speech, startMs, lengthMs } of this.#stretches) {
       const isDone = speech.phase === "done";
-      if (!isDone && speech.heardMs === 0) return;
-      if (!this.#isKnown(speech.measured, now)) return;
-      this.#heardMs = Math.max(
-        this.#heardMs,
-        startMs + (isDone ? lengthMs : Math.min(lengthMs, this.#heardOf(speech))),
-      );
-      if (!isDone) return;
-      this.#stretches.shift();
+      const { ms, measured } = this.#heardOf(speech);
+      if ((!isDone && ms === 0) || !this.#isKnown(measured, now)) break;
+      this.#heardMs = Math.max(this.#heardMs, startMs + (isDone ? lengthMs : Math.min(lengthMs, ms)));
+      // The first listener may be ahead by more than a stretch.
+      if (!isDone && this.#listener === "all") break;
     }
+    while (this.#stretches[0]?.speech.phase === "done" && this.#isPast(this.#stretches[0])) this.#stretches.shift();
+  }
+
+  #isPast({ startMs, lengthMs }: Stretch): boolean {
+    return startMs + lengthMs <= this.#heardMs;
   }
 
   // A new listener reports only after it has begun to play: until then its position is unknown.
@@ -152,8 +154,8 @@ export class CallPlayback {
     return measured || this.#isByClock;
   }
 
-  #heardOf(speech: Speech): number {
-    if (this.#listener === "all") return speech.heardMs;
-    return Math.max(speech.heardMs, ...speech.perListener.map(({ heardMs }) => heardMs));
+  #heardOf({ heardMs, measured, perListener }: Speech): SpeechProgress {
+    const first = this.#listener === "first" ? perListener.filter((each) => each.measured) : [];
+    return { ms: Math.max(heardMs, ...first.map((each) => each.heardMs)), measured: measured || first.length > 0 };
   }
 }

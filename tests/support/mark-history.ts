@@ -67,6 +67,11 @@ export class MarkPlay {
     return this.#silences.map((samples) => samples / SAMPLES_PER_MS).filter((ms) => ms > 6);
   }
 
+  /** Whether marks follow the clock, because no listener reports. */
+  get isByClock(): boolean {
+    return this.#playback.isByClock;
+  }
+
   /** Does it all, then has everything played to its end. */
   async run(steps: readonly MarkStep[]): Promise<void> {
     for (const step of steps) await this.#do(step);

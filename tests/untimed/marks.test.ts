@@ -29,6 +29,35 @@ test("a mark comes back with the first of two listeners that heard the audio bef
   for (const ms of later) expect(ms).toBe(300);
 });
 
+test("a mark comes back with the first of two listeners also where the other has not heard what came before a pause", async () => {
+  const timesOf = async (marks: "first" | "all") => {
+    const play = new MarkPlay(marks, { secondLagMs: 900, aheadMs: 2000 });
+    const said: MarkStep[] = [{ do: "media", ms: 600 }, { do: "mark" }];
+    // Then both are known to listen, and the second one hears an utterance while the first hears the next.
+    await play.run([...said, { do: "wait", ms: 3000 }, ...said, { do: "wait", ms: 700 }, ...said]);
+    expect(play.faults).toEqual([]);
+    return play.answered.map(({ at }) => at);
+  };
+  const first = await timesOf("first");
+  const all = await timesOf("all");
+  expect(first).toHaveLength(3);
+  for (const number of [1, 2]) expect(all[number]! - first[number]!).toBeGreaterThan(800);
+});
+
+test("audio that was cleared before a listener reported it does not count as time without a report", async () => {
+  const play = new MarkPlay("all");
+  await play.run([
+    { do: "report", on: false },
+    { do: "media", ms: 3000 },
+    { do: "wait", ms: 1500 },
+    { do: "clear" },
+    { do: "wait", ms: 3000 },
+    { do: "media", ms: 3000 },
+    { do: "wait", ms: 1200 },
+  ]);
+  expect(play.isByClock).toBe(false);
+});
+
 test.each([
   ["a little faster than it speaks", 160, 150],
   ["in messages of a frame at its own pace", 20, 20],
