@@ -178,6 +178,23 @@ test("a bot that sends junk, other streams, files and endless messages harms nei
   expect(await call.closed).toMatchObject({ code: "BOT_LEFT" });
 });
 
+test.concurrent("a bot that reads no answer ends its call once 8 MiB wait for it", async () => {
+  await using stage = new Stage();
+  const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });
+  const bot = stage.use(await BotServer.listen());
+  const call = stage.use(new MediaStreamsCall({ bot: bot.url, publisher }));
+  const socket = await bot.call;
+  await until("the bot has read the start", () => bot.received.length >= 2);
+  socket.pause();
+  const gone = once(socket, "close");
+  const mark = JSON.stringify({ event: "mark", mark: { name: "x".repeat(1000) } });
+  // Far more than the sockets of both sides hold.
+  for (let part = 0; part < 40_000; part++) socket.send(mark);
+  expect(await call.closed).toMatchObject({ code: "BOT_UNREAD" });
+  socket.resume();
+  await gone;
+});
+
 test.concurrent("a bot that is unreachable, or has no WebSocket URL, causes one clear error", async () => {
   await using stage = new Stage();
   const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });

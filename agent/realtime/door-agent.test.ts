@@ -22,6 +22,7 @@ function openDoor(caller?: Caller) {
     bufferedAmount: 0,
     send: (text: unknown) => void sent.push(JSON.parse(String(text))),
     close: () => {},
+    terminate: vi.fn(),
   };
   const speeches: Speech[] = [];
   const say: Publisher["say"] = (source, options = {}) => {
@@ -272,6 +273,23 @@ test("a response whose agent only says that it is complete is heard to its last 
   await stage.runTo(2000);
   expect(sent.map(({ type }) => type)).toEqual(["output_audio_buffer.started", "output_audio_buffer.stopped"]);
   expect(await speeches[0]!.done).toMatchObject({ outcome: "finished", heardMs: 305 });
+});
+
+test("an agent that leaves 8 MiB of its answers unread is closed, and gets no more", async () => {
+  const { stage, socket, sent, speeches, receive, audio, began } = openDoor();
+  began("r");
+  audio("r", 1000);
+  socket.bufferedAmount = 8 * 1024 * 1024;
+  receive({ type: "output_audio_buffer.clear" });
+  expect([sent.length, socket.terminate.mock.calls.length]).toEqual([1, 0]);
+  socket.bufferedAmount++;
+  began("r2");
+  receive({ type: "output_audio_buffer.clear" });
+  expect([sent.length, socket.terminate.mock.calls.length]).toEqual([1, 1]);
+  began("r3");
+  audio("r3", 1000);
+  await stage.runTo(1000);
+  expect(speeches).toHaveLength(1);
 });
 
 type DoorStep =

@@ -11,6 +11,8 @@ import type { RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
+/** An agent that leaves this much unread is closed: answers to its events and pings would pile up. */
+const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** Faults of one agent that are answered. */
 const MAX_REFUSED = 64;
 
@@ -24,7 +26,7 @@ interface HeardResponse {
 }
 
 /** The connection of an agent. */
-type AgentSocket = Pick<WebSocket, "readyState" | "bufferedAmount" | "send" | "close">;
+type AgentSocket = Pick<WebSocket, "readyState" | "bufferedAmount" | "send" | "terminate" | "close">;
 
 /** One agent at a {@link RealtimeDoor}. */
 export class DoorAgent {
@@ -112,6 +114,14 @@ export class DoorAgent {
     this.#caller?.stop();
     this.#playback.leave();
     this.#socket.close(1000, reason);
+  }
+
+  /** Ends the connection of an agent that does not read its answers. Returns whether it does. */
+  checkReading(): boolean {
+    if (this.#socket.bufferedAmount <= MAX_BACKLOG_BYTES) return true;
+    this.close();
+    this.#socket.terminate();
+    return false;
   }
 
   async #hear(caller: CallerAudio): Promise<void> {
@@ -202,6 +212,6 @@ export class DoorAgent {
   }
 
   #send(event: object): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
+    if (this.#socket.readyState === WebSocket.OPEN && this.checkReading()) this.#socket.send(JSON.stringify(event));
   }
 }

@@ -155,6 +155,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       this.#problem(new ProtocolError("AGENT_FAILED", `The agent failed: ${error.message}.`)),
     );
     socket.on("close", () => agent.close());
+    socket.on("ping", () => agent.checkReading());
     socket.on(
       "message",
       guard("agent.door", (data: RawData, isBinary: boolean) => {

@@ -103,6 +103,8 @@ const FRAME_MS = 20;
 const MAX_PAYLOAD = 8 * MAX_MESSAGE_BYTES;
 /** Backlog of a bot that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 256 * 1024;
+/** A bot that leaves this much unread gets no more: answers to its marks and pings would pile up. */
+const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** Kinds of problem that are reported. */
 const MAX_PROBLEMS = 32;
 /** How long a bot may take to answer the end of the call. */
@@ -276,12 +278,21 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   }
 
   #tick(): void {
+    if (this.#socket.bufferedAmount > MAX_BACKLOG_BYTES) this.#abandon();
     const names = this.#playback.tick(monotonicClock());
     this.#answer(names);
     if (this.#playback.isByClock && names.length > 0)
       this.#problem(
         new StateError("NO_LISTENER", "No listener reports what it hears, so marks come back by the clock."),
       );
+  }
+
+  #abandon(): void {
+    this.#failure ??= new TransportError(
+      "BOT_UNREAD",
+      `The bot ${this.#host} left more than ${MAX_BACKLOG_BYTES} bytes unread.`,
+    );
+    this.#socket.terminate();
   }
 
   #answer(names: readonly string[]): void {
