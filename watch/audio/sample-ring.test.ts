@@ -157,3 +157,27 @@ test("a ring counts audio that is late or too far ahead, and drops it", () => {
     "fadeMs must be above 0 and at most 10, but is 11.",
   );
 });
+
+test("a ring plays on without a fade where the epoch alone changes, and fades where the generation does", () => {
+  for (const [epoch, generation] of [
+    [1, 0],
+    [0, 1],
+    [1, 1],
+  ] as const) {
+    const ring = new SampleRing({ channels: 1 });
+    ring.write(microseconds(0), [new Float32Array(960).fill(1)], { epoch: 0, generation: 0 });
+    // A rounded timestamp continues the audio before it, unless a rewind lies between.
+    ring.write(microseconds(20_300), [new Float32Array(960).fill(-1)], { epoch, generation });
+    expect(ring.end).toBe(generation === 0 ? 1920 : 1934);
+    const output = new Float32Array(1900);
+    ring.read([output], 0, 0, 900);
+    const runs = ring.read([output], 900, 900, 1000);
+    expect(runs.map((run) => [run.epoch, run.generation])).toEqual([
+      [0, 0],
+      [epoch, generation],
+    ]);
+    const steps = output.subarray(FADE + 1).map((sample, index) => Math.abs(sample - output[FADE + index]!));
+    const largest = Math.max(...steps);
+    expect(largest > 1.9, `a step of ${largest} at epoch ${epoch}, generation ${generation}`).toBe(generation === 0);
+  }
+});
