@@ -85,8 +85,8 @@ export interface PublisherAblation {
   /** Sends everything that is due, however little the next hop acknowledges. */
   readonly ignoreWindow?: boolean;
   /**
-   * How long an interrupt waits for the listeners' reports, in milliseconds; on a slow machine, up to three times as long.
-   * Default 1000.
+   * How long an interrupt waits for the listeners' reports on a short path, in milliseconds; on a slow machine, up to
+   * three times as long. Default 1000.
    */
   readonly heardLimitMs?: number;
 }

@@ -35,10 +35,15 @@ const SILENCE = fromSeconds(3);
 const PROJECTED = fromMilliseconds(500);
 /** A cut lies on a sample, up to half a sample behind its time. */
 const HALF_SAMPLE_US = 11;
-/** After the first report of a rewind, the share of the limit to wait for others: a silent listener must delay no one. */
+/**
+ * After the first report of a rewind, the share of the limit to wait for others, the allowance for a long path aside: a
+ * silent listener must delay no one.
+ */
 const GRACE = 0.3;
-/** How long after a rewind reports from before it may still arrive. */
+/** How long after a rewind reports from before it may still arrive, on a short path. */
 const START_OVER = fromSeconds(1);
+/** Round trips up to this one are short: the limits on waiting for reports are made for them. */
+const SHORT = fromMilliseconds(200);
 
 /** Pending calls of `heard`; beyond this, the oldest gets the result so far. */
 const MAX_WAITERS = 16;
@@ -59,6 +64,7 @@ interface Waiter {
   /** Count of rewinds until then. */
   readonly rewinds: number;
   readonly limitMs: number;
+  readonly allowance: Microseconds;
   readonly resolve: () => void;
   /** How much longer it waits. */
   left: number;
@@ -87,7 +93,7 @@ export class Listeners {
   /** Time that passed since the last aggregate. */
   #silence = 0;
   #playheadAt = 0;
-  #startedOver: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
+  #startedOver: { readonly to: Microseconds; readonly at: Microseconds; readonly until: number } | undefined;
   readonly #waiters = new Set<Waiter>();
   readonly #rewinds = new RewindLedger();
 
@@ -155,7 +161,7 @@ export class Listeners {
    */
   audible(now: Microseconds): Microseconds | undefined {
     const sent = this.#audible.unstalled(now);
-    return sent && microseconds(Math.max(0, sent - this.transit.typical));
+    return sent && microseconds(Math.max(0, sent - this.transit.most));
   }
 
   /** Forgets all listeners: a new session, perhaps to another relay. */
@@ -176,6 +182,11 @@ export class Listeners {
 
   get listeners(): number {
     return this.#fresh?.listeners ?? 0;
+  }
+
+  /** How much longer than on a short path the listeners' answers may take: 0 on a short one, at most 2.8 s. */
+  get allowance(): Microseconds {
+    return microseconds(Math.max(0, this.transit.most - SHORT));
   }
 
   /** Whether at least one listener plays. */
@@ -224,12 +235,13 @@ export class Listeners {
    */
   startOver(to: Microseconds, now: Microseconds): void {
     const earliest = this.earliest(now);
-    if (earliest !== undefined && to <= earliest + HALF_SAMPLE_US) this.#startedOver = { to, at: now };
+    const until = now + START_OVER + this.allowance;
+    if (earliest !== undefined && to <= earliest + HALF_SAMPLE_US) this.#startedOver = { to, at: now, until };
   }
 
   /** Whether the playheads are assumed after a rewind rather than reported. */
   isStartingOver(now: Microseconds): boolean {
-    return this.#startedOver !== undefined && now - this.#startedOver.at < START_OVER;
+    return this.#startedOver !== undefined && now < this.#startedOver.until;
   }
 
   #playhead(clock: PlayheadClock, now: Microseconds): Microseconds | undefined {
@@ -244,8 +256,8 @@ export class Listeners {
   }
 
   /**
-   * Waits until every listener of the last aggregate has reported the rewind just {@link rewound}, at most `limitMs`,
-   * which {@link pass} counts. A listener without a report gets the projection of its playhead at the call, never beyond
+   * Waits until every listener of the last aggregate has reported the rewind just {@link rewound}, at most `limitMs` and
+   * the {@link allowance}, which {@link pass} counts. A listener without a report gets the projection of its playhead at the call, never beyond
    * what it had received.
    */
   async heard(limitMs: number): Promise<HeardListener[]> {
@@ -257,7 +269,9 @@ export class Listeners {
     }
     if (before.size === 0) return [];
     const heard = new Map<number, HeardListener>();
-    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds: this.#rewinds.total, limitMs });
+    const { allowance } = this;
+    const rewinds = this.#rewinds.total;
+    if (limitMs > 0) await this.#settled({ before, heard, settled: new Set(), rewinds, limitMs, allowance });
     return [...before].map(
       ([session, { projected }]) => heard.get(session) ?? { session, heardUntil: projected, measured: false },
     );
@@ -291,7 +305,7 @@ export class Listeners {
       const waiter: Waiter = {
         ...waiting,
         grace: Number.POSITIVE_INFINITY,
-        left: fromMilliseconds(waiting.limitMs),
+        left: fromMilliseconds(waiting.limitMs) + waiting.allowance,
         resolve: () => {
           this.#waiters.delete(waiter);
           resolve();
@@ -322,7 +336,7 @@ export class Listeners {
       // A later rewind's report says nothing about the timeline that this one cut off.
       const isLater = discontinuity > then.expected && this.#rewinds.total > waiter.rewinds;
       if (isLater && heard.has(session)) continue;
-      if (!heard.has(session)) waiter.grace = fromMilliseconds(GRACE * waiter.limitMs);
+      if (!heard.has(session)) waiter.grace = fromMilliseconds(GRACE * waiter.limitMs) + waiter.allowance;
       const position = isLater ? { heardUntil: then.projected, measured: false } : { heardUntil, measured: true };
       heard.set(session, { session, ...position });
     }

@@ -5,6 +5,8 @@ import { COMFORTABLE } from "../../flow/playhead/index.js";
 const MAX_GROUPS = 256;
 /** Weight of a shorter transit; a longer one counts in full, at once where it is not much longer. */
 const SHARE = 0.25;
+/** Weight of a longer upper bound: what a relay holds or a path loses for a moment must hardly raise it. */
+const RISE = 1 / 16;
 /**
  * A transit that grew by more than this may be the stall of one listener, which reads its backlog late and all at once.
  * It counts if another landing confirms it this much later, and not so late that it is another stall. Counted at once
@@ -20,13 +22,16 @@ const LONGEST = fromSeconds(3);
 /**
  * How long a group takes from the write to the listener's speaker: how far ahead of the playhead it was written, less
  * the lead with which it landed. For a group written far ahead, which a relay may hold on purpose, only bounds are
- * known: that whole time, and what remains if the relay held it as long as it may.
+ * known: that whole time, and what remains if the relay held it as long as it may. The playhead is the reported one,
+ * which is late by the way back, so it is the time of the whole round trip.
  */
 export class Transit {
   readonly #groups = new Map<number, Microseconds>();
   /** Groups that were sent before the playhead was known. */
   readonly #before = new Map<number, { readonly timestamp: Microseconds; readonly at: Microseconds }>();
   #estimate: number | undefined;
+  /** The upper bound. */
+  #most: number | undefined;
   /** When the transit seemed to have grown a lot; undefined while it has not. */
   #suddenAt: number | undefined;
 
@@ -57,6 +62,7 @@ export class Transit {
     if (headroom === undefined) return;
     const most = bounded(headroom - lead);
     const least = bounded(Math.min(headroom, COMFORTABLE) - lead);
+    this.#most = Math.min(most, (this.#most ?? most) + RISE * (most - (this.#most ?? most)));
     const before = this.#estimate ?? least;
     if (least - before <= SUDDEN.growth) this.#suddenAt = undefined;
     else {
@@ -71,12 +77,18 @@ export class Transit {
     this.#groups.clear();
     this.#before.clear();
     this.#estimate = undefined;
+    this.#most = undefined;
     this.#suddenAt = undefined;
   }
 
   /** The time itself, without a margin; 0 before any report. */
   get typical(): Microseconds {
     return microseconds(this.#estimate ?? 0);
+  }
+
+  /** What the time is at most, at most 3 s; 0 before any report. */
+  get most(): Microseconds {
+    return microseconds(this.#most ?? 0);
   }
 
   /**

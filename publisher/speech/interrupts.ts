@@ -61,15 +61,16 @@ export interface InterruptsOptions {
   readonly sender: Sender;
   readonly wake: Wake;
   /**
-   * Maximum wait for the listeners' reports of a rewind, in milliseconds of {@link Interrupts.turn}: up to three times as
-   * long by the clock where turns are slow. Default 1000.
+   * Maximum wait for the listeners' reports of a rewind on a short path, in milliseconds of {@link Interrupts.turn}: up to
+   * three times as long by the clock where turns are slow. A longer path adds its `allowance`. Default 1000.
    */
   readonly heardLimitMs?: number | undefined;
 }
 
 /**
  * How long an interrupt waits for reports, in milliseconds of {@link Interrupts.turn}. A listener plays at most that much
- * more before it applies a rewind.
+ * more before it applies a rewind. This limit and the next ones are those of a short path: a longer one adds its
+ * `allowance`.
  */
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
@@ -131,7 +132,7 @@ export class Interrupts implements SpeechControl {
    * clock. `wanted`: the relay wants audio, so a listener may be about to report.
    */
   follow(wanted: boolean): void {
-    const { clock, deadlines, playback, renderer } = this.#options;
+    const { clock, deadlines, listeners, playback, renderer } = this.#options;
     const now = clock();
     this.#wanted = wanted;
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
@@ -139,7 +140,7 @@ export class Interrupts implements SpeechControl {
     const { speeches } = renderer;
     speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
     // A projected playhead advances even while a listener waits for audio, or this process stands still.
-    const unread = fromMilliseconds(UNREPORTED_MS) + this.#stood;
+    const unread = fromMilliseconds(UNREPORTED_MS) + listeners.allowance + this.#stood;
     const passed = deadlines.passed(now) - (reported === undefined ? 0 : unread);
     speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
   }
@@ -281,15 +282,16 @@ export class Interrupts implements SpeechControl {
     // Since the last cut only its silence was sent: another rewind would hide the first one's result from the reports.
     const isSilent = this.#silence?.frames === audioTrack.counters.frames;
     const last = isSilent && (taken.length === 0 || position >= this.#silence!.position) ? this.#silence : undefined;
-    const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED);
+    const { allowance } = listeners;
+    const furthest = microseconds((listeners.furthest(now) ?? deadlines.presumed(now)) + REACHED + allowance);
     const rewound = position < cursor && last === undefined;
     const most = listeners.bound.at(now) ?? sent;
-    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS)));
+    const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS) + allowance));
     let limit = (_: number) => Number.POSITIVE_INFINITY;
     if (rewound) {
       sender.silence(position);
       listeners.startOver(toTime(position), now);
-      limit = playback.rewound(toTime(position), now);
+      limit = playback.rewound(toTime(position), now, allowance);
     }
     const pictures = video?.rewind(toTime(position)) ?? false;
     const cut = { to: toTime(position), rewound: rewound || pictures, heard: rewound, reach };
@@ -341,8 +343,8 @@ export class Interrupts implements SpeechControl {
   // Nothing sent became stale, so listeners will hear all of it and only have to report that. One that has not by then
   // may hear more than it reported last.
   async #played(end: Microseconds): Promise<HeardListener[]> {
-    const { playback, clock } = this.#options;
-    await playback.reached(end, fromMilliseconds(UNREPORTED_MS));
+    const { playback, listeners, clock } = this.#options;
+    await playback.reached(end, microseconds(fromMilliseconds(UNREPORTED_MS) + listeners.allowance));
     const reported = playback.playheads(clock())?.listeners ?? [];
     return reported.map(({ id, playhead }) => ({
       session: id,

@@ -20,7 +20,8 @@ export interface Playheads {
 
 interface Rewind {
   readonly to: Microseconds;
-  readonly at: Microseconds;
+  /** When it counts as applied. */
+  readonly until: number;
   /** By listener id: the count of rewinds that shows it has applied this one. */
   readonly needed: ReadonlyMap<number, number>;
 }
@@ -34,7 +35,10 @@ interface Waiter {
 
 /** After this long without an aggregate, no listener is known: time in which the process stood still does not count. */
 const SILENCE = fromSeconds(3);
-/** A listener may count several rewinds as one: after this time its playhead counts as on the new timeline. */
+/**
+ * A listener may count several rewinds as one: after this time, on a short path, its playhead counts as on the new
+ * timeline.
+ */
 const APPLIED = fromSeconds(1);
 /** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
@@ -65,9 +69,9 @@ export class Playback {
     this.#silence = 0;
     this.#audible = audible ?? Number.POSITIVE_INFINITY;
     const counts = countsOf(aggregate);
-    this.#rewinds = this.#rewinds.filter(
-      ({ at, needed }) =>
-        now - at < APPLIED && [...needed].some(([id, need]) => (counts.get(id) ?? Number.POSITIVE_INFINITY) < need),
+    this.#forget(now);
+    this.#rewinds = this.#rewinds.filter(({ needed }) =>
+      [...needed].some(([id, need]) => (counts.get(id) ?? Number.POSITIVE_INFINITY) < need),
     );
     const earliest = this.playheads(now)?.earliest ?? Number.POSITIVE_INFINITY;
     for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
@@ -76,8 +80,10 @@ export class Playback {
   /**
    * All audio from `to` on just became stale. Returns how far a listener can have heard that audio when its later
    * reports only mention an earlier rewind: up to the earlier cut, because it played no further on this timeline.
+   * `allowance`: how much longer than on a short path reports may take.
    */
-  rewound(to: Microseconds, now: Microseconds): (id: number) => number {
+  rewound(to: Microseconds, now: Microseconds, allowance = microseconds(0)): (id: number) => number {
+    this.#forget(now);
     const needed = new Map<number, number>();
     const earlier = new Map<number, number>();
     for (const [id, count] of this.#last === undefined ? [] : countsOf(this.#last)) {
@@ -85,7 +91,7 @@ export class Playback {
       needed.set(id, count + pending.length + 1);
       earlier.set(id, Math.min(...pending.map((rewind) => rewind.to)));
     }
-    this.#rewinds = [...this.#rewinds.filter(({ at }) => now - at < APPLIED), { to, at: now, needed }];
+    this.#rewinds = [...this.#rewinds, { to, until: now + APPLIED + allowance, needed }];
     const isApplied = (id: number) =>
       this.#last !== undefined && (countsOf(this.#last).get(id) ?? 0) >= (needed.get(id) ?? 0);
     return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));
@@ -133,7 +139,7 @@ export class Playback {
     const limited = (id: number, playhead: number): Microseconds => {
       const count = counts.get(id);
       const pending = this.#rewinds.filter(
-        ({ at, needed }) => now - at < APPLIED && count !== undefined && (needed.get(id) ?? 0) > count,
+        ({ until, needed }) => now < until && count !== undefined && (needed.get(id) ?? 0) > count,
       );
       return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
     };
@@ -150,6 +156,10 @@ export class Playback {
         ? Math.min(...counted.map((one) => one.limited))
         : limited(ALL, Math.min(last.earliest, this.#audible));
     return { earliest: microseconds(earliest), measured: true, listeners };
+  }
+
+  #forget(now: Microseconds): void {
+    this.#rewinds = this.#rewinds.filter(({ until }) => now < until);
   }
 
   #end(waiter: Waiter): void {

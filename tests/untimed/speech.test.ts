@@ -386,6 +386,90 @@ test("a publisher that stood still reads the reports that came meanwhile before 
   expect((await late).perListener).toMatchObject([{ measured: true }]);
 });
 
+/** A word every 300 ms. */
+const WORDS = Array.from({ length: 50 }, (_, index) => ({ text: `w${index}`, startMs: index * 300, durationMs: 280 }));
+
+/** How far the source was heard by now; it reads each sample heard once. */
+function reach(stage: VirtualStage): () => number {
+  let read = 0;
+  let samples = 0;
+  return () => {
+    for (; read < stage.heard.length; read++) samples = Math.max(samples, stage.heard[read]!.index + 1);
+    return samples / SAMPLES_PER_MS;
+  };
+}
+
+test("an interrupt measures what was heard over a round trip of up to three seconds", async () => {
+  for (const roundTripMs of [0, 300, 600, 900, 1200, 2000, 3000]) {
+    const stage = new VirtualStage({ transitMs: roundTripMs / 2, aheadMs: 4000 });
+    const heard = reach(stage);
+    const speech = stage.say(whole(15_000), 0, { words: WORDS });
+    await stage.runTo(roundTripMs > 2000 ? 7000 : 5000);
+    const interruptedAt = stage.now;
+    void speech.interrupt();
+    const { outcome, measured, heardMs, heardText, listeners } = await result(stage, speech.done);
+    expect({ roundTripMs, outcome, measured }).toEqual({ roundTripMs, outcome: "interrupted", measured: true });
+    expect(Math.abs(heardMs - heard())).toBeLessThan(WITHIN_MS);
+    expect(heardText.split(" ")).toEqual(WORDS.filter((_, i) => i * 300 + 280 <= heardMs + 1).map(({ text }) => text));
+    expect(listeners).toMatchObject([{ heardMs, measured: true }]);
+    // The report of the rewind ends the wait, and not a limit.
+    expect(stage.now - interruptedAt).toBeLessThan(roundTripMs + 150);
+  }
+});
+
+test("over a long path, positions are measured through a pause, a resume and an interrupt, and none is ahead of the ear", async () => {
+  for (const [roundTripMs, aheadMs] of [
+    [600, 4000],
+    [1200, 4000],
+    [1200, 0],
+  ] as const) {
+    const stage = new VirtualStage({ transitMs: roundTripMs / 2, aheadMs });
+    const heard = reach(stage);
+    const speech = stage.say(whole(15_000));
+    let ahead = 0;
+    const listen = async (ms: number) => {
+      for (const end = stage.now + ms; stage.now < end; ) {
+        await settled(stage, 50);
+        if (speech.measured) ahead = Math.max(ahead, speech.heardMs - heard());
+      }
+    };
+    const paused: { readonly measured: boolean; readonly off: number }[] = [];
+    speech.on("paused", ({ ms, measured }) => paused.push({ measured, off: Math.abs(ms - heard()) }));
+    await listen(6000);
+    speech.pause();
+    await listen(4000);
+    expect(paused).toEqual([{ measured: true, off: expect.toSatisfy((off: number) => off < WITHIN_MS) }]);
+    speech.resume();
+    await listen(4000);
+    void speech.interrupt();
+    await listen(3000);
+    const { measured, heardMs } = await speech.done;
+    expect({ roundTripMs, measured }).toEqual({ roundTripMs, measured: true });
+    expect(Math.abs(heardMs - heard())).toBeLessThan(WITHIN_MS);
+    expect(ahead).toBeLessThan(WITHIN_MS);
+  }
+});
+
+test("a listener that never answers costs a second on a short path, and the length of a long one more", async () => {
+  for (const [roundTripMs, limitMs] of [
+    [0, 1000],
+    [200, 1000],
+    [1200, 2000],
+    [3000, 3800],
+  ] as const) {
+    const stage = new VirtualStage({ transitMs: roundTripMs / 2, aheadMs: 4000 });
+    const speech = stage.say(whole(15_000));
+    await stage.runTo(7000);
+    stage.unreported = true;
+    const interruptedAt = stage.now;
+    void speech.interrupt();
+    // The reports under way do not show the rewind.
+    expect(await result(stage, speech.done)).toMatchObject({ outcome: "interrupted" });
+    expect(stage.now - interruptedAt).toBeGreaterThan(limitMs - 50);
+    expect(stage.now - interruptedAt).toBeLessThan(limitMs + 150);
+  }
+});
+
 test("on a slow machine, an interrupt waits for a report that never comes at most three times its limit", async () => {
   // Up to 50 ms count as they are, longer turns as 50 ms or a third.
   for (const [everyMs, limitMs] of [

@@ -1,0 +1,57 @@
+import { expect, test } from "vitest";
+import { fromMilliseconds as ms } from "../../base/index.js";
+import type { Aggregate } from "../../flow/report/index.js";
+import { Playback } from "./playback.js";
+
+/** What the relay reports of one listener that has audio in reserve. */
+function aggregate(playheadMs: number, discontinuity: number): Aggregate {
+  const playhead = ms(playheadMs);
+  const listener = { session: 1, playhead, discontinuity, heardUntil: undefined, receivedUntil: ms(playheadMs + 1000) };
+  return {
+    broadcast: 1,
+    aggregateId: 0,
+    relayTimeMs: 0,
+    listeners: 1,
+    overflow: 0,
+    playing: true,
+    earliest: playhead,
+    latest: playhead,
+    worstLead: undefined,
+    worstLeadGroup: undefined,
+    ingestAck: undefined,
+    ingestBytes: 0,
+    discontinuity,
+    bleedMs: 0,
+    staleMs: 0,
+    listed: [listener],
+  };
+}
+
+test("a listener that counted two rewinds as one is believed about the next one, whether reports came meanwhile or not", () => {
+  for (const isReported of [true, false]) {
+    const playback = new Playback();
+    playback.observe(aggregate(5000, 0), { now: ms(0) });
+    playback.rewound(ms(4800), ms(10));
+    playback.rewound(ms(4700), ms(200));
+    playback.observe(aggregate(4750, 1), { now: ms(400) });
+    if (isReported) playback.observe(aggregate(6400, 1), { now: ms(2000) });
+    const heardAtMost = playback.rewound(ms(6450), ms(2050));
+    // Its playhead is still on the old timeline.
+    playback.observe(aggregate(6500, 1), { now: ms(2100) });
+    expect([playback.playheads(ms(2100))?.earliest, heardAtMost(1)]).toEqual([ms(6450), Number.POSITIVE_INFINITY]);
+    playback.observe(aggregate(6470, 2), { now: ms(2200) });
+    expect([playback.playheads(ms(2200))?.earliest, heardAtMost(1)]).toEqual([ms(6470), Number.POSITIVE_INFINITY]);
+  }
+});
+
+test("a playhead counts as far as the cut until the rewind is reported, for a second and what a long path adds", () => {
+  for (const allowanceMs of [0, 1000]) {
+    const playback = new Playback();
+    const earliest = (now: number) => playback.playheads(ms(now))?.earliest;
+    playback.observe(aggregate(5000, 0), { now: ms(0) });
+    playback.rewound(ms(4800), ms(0), ms(allowanceMs));
+    playback.observe(aggregate(5900, 0), { now: ms(900) });
+    expect([earliest(900), earliest(999 + allowanceMs)]).toEqual([ms(4800), ms(4800)]);
+    expect(earliest(1000 + allowanceMs)).toBe(ms(5900));
+  }
+});
