@@ -145,6 +145,33 @@ test("a response beside the one that speaks ends none of its parts, and an inter
   expect(speeches).toHaveLength(1);
 });
 
+test("a response that is cancelled beside the one that speaks is never heard, and costs the other nothing", async () => {
+  const { stage, sent, speeches, receive, audio, began, done } = openDoor();
+  for (const response of ["r1", "aside"]) began(response);
+  audio("r1", 500);
+  await stage.runTo(300);
+  receive({ type: "response.cancel", response_id: "aside" });
+  audio("aside", 500);
+  audio("r1", 500);
+  done("r1");
+  await stage.runTo(3000);
+  expect(await Promise.all(speeches.map((speech) => speech.done))).toMatchObject([
+    { outcome: "finished", heardMs: 1000 },
+  ]);
+  began("r2");
+  audio("r2", 1000);
+  await stage.runTo(3500);
+  receive({ type: "response.cancel", response_id: "r2" });
+  await stage.runTo(6000);
+  expect(sent.map(({ type, response_id: id }) => [type.split(".")[1], id])).toEqual([
+    ["started", "r1"],
+    ["stopped", "r1"],
+    ["started", "r2"],
+    ["cleared", "r2"],
+    ["item", undefined],
+  ]);
+});
+
 test("an interrupt before the first audio drops all of it, also where another response was complete meanwhile", async () => {
   const { stage, sent, speeches, receive, audio, began, done } = openDoor();
   began("r1");

@@ -81,6 +81,10 @@ export class DoorAgent {
       case "interrupt":
         this.#interrupt();
         return undefined;
+      case "cancel":
+        if (this.#playback.drop(event.responseId)) this.#stopComplete();
+        else this.#interrupt();
+        return undefined;
       case "formats":
         return this.#setFormats(event);
       case "invalid":

@@ -36,6 +36,10 @@ test("responses, formats and every way to interrupt are decoded, and other event
   });
   for (const type of ["output_audio_buffer.clear", "response.cancel", "input_audio_buffer.speech_started"])
     expect(decode({ type })).toEqual({ type: "interrupt" });
+  expect(decode({ type: "response.cancel", response_id: "r" })).toEqual({ type: "cancel", responseId: "r" });
+  for (const named of [{ response_id: null }, { response_id: "" }])
+    expect(decode({ type: "response.cancel", ...named })).toEqual({ type: "interrupt" });
+  expect(decode({ type: "output_audio_buffer.clear", response_id: "r" })).toEqual({ type: "interrupt" });
   for (const type of ["rate_limits.updated", "__proto__", "constructor", ""])
     expect(decode({ type })).toEqual({ type: "other" });
 });

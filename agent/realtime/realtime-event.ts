@@ -16,6 +16,8 @@ export type AgentEvent =
   | { readonly type: "done"; readonly responseId: string }
   /** Takes back all audio that was not heard. */
   | { readonly type: "interrupt" }
+  /** Cancels one response, which need not be the one that speaks. */
+  | { readonly type: "cancel"; readonly responseId: string }
   /** Formats of audio from now on, from `session.update` or the service's answer to it. */
   | { readonly type: "formats"; readonly input: unknown; readonly output: unknown }
   /** An event that does not concern audio. */
@@ -48,6 +50,7 @@ const formats = z.object({
   }),
 });
 const response = z.object({ response: z.object({ id }) });
+const cancel = z.object({ type: z.literal("response.cancel"), response_id: id });
 const began = z.object({ response: z.object({ id, audio: z.object({ output: side }).nullish() }) });
 const delta = z.object({ ...place, delta: z.string() });
 
@@ -86,13 +89,18 @@ export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
   const name = "type" in json ? json.type : undefined;
   if (typeof name !== "string") return invalid("has no type");
   const type = BETA_NAMES.get(name) ?? name;
-  if (INTERRUPTS.has(type)) return { type: "interrupt" };
+  if (INTERRUPTS.has(type)) return interruptOf(json);
   if (!Object.hasOwn(SCHEMAS, type)) return { type: "other" };
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
   const parsed = schema.safeParse(json);
   if (parsed.success) return eventOf(type, json);
   const issue = parsed.error.issues[0];
   return invalid(`of the type ${type} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+function interruptOf(json: object): AgentEvent {
+  const named = cancel.safeParse(json);
+  return named.success ? { type: "cancel", responseId: named.data.response_id } : { type: "interrupt" };
 }
 
 function eventOf(type: string, json: object): AgentEvent {

@@ -117,6 +117,14 @@ export class RealtimePlayback {
     for (const part of this.#partsOf(responseId)) part.end();
   }
 
+  /** Accepts no more audio of a response that is silent so far. Returns false, and does nothing, if it speaks. */
+  drop(responseId: string): boolean {
+    if (this.#partsOf(responseId).some(({ isAudible }) => isAudible)) return false;
+    this.complete(responseId);
+    this.#cancel(responseId);
+    return true;
+  }
+
   /**
    * Takes back all audio that was not heard, and accepts no more of the responses in progress and of every current
    * speech. Resolves with the cut parts, in order, when the listeners have reported; parts that were heard to their end
@@ -168,8 +176,9 @@ export class RealtimePlayback {
     this.#endBefore(responseId);
   }
 
-  /** No more audio of it seems to come, and another part waits. */
+  /** No more audio of it seems to come: if another part waits, it has its turn. */
   #abandon(part: RealtimePart): void {
+    if (!this.#parts.some((other) => other !== part && other.isAudible)) return;
     part.pause();
     const { responseId } = part.place;
     if (!this.#isOpen(responseId)) this.#inProgress.delete(responseId);
