@@ -2,15 +2,22 @@ import { connect as connectTcp, createServer } from "node:net";
 import { Broadcast, Connection, Path, Time } from "@kixelated/moq";
 import { expect, test } from "vitest";
 import { microseconds } from "../base/index.js";
+import { PlayheadBound } from "../flow/playhead/index.js";
 import {
   broadcastHash,
+  encodeAggregate,
   encodeReport,
   FEEDBACK_TRACK,
   feedbackPath,
   MAX_REPORT_BYTES,
   REPORT_STREAM_TYPE,
+  type Report,
+  ReportAggregator,
 } from "../flow/report/index.js";
 import type { Publisher, PublisherOptions } from "../publisher/index.js";
+import { FeedbackReader } from "../publisher/send/feedback-reader.js";
+import { UplinkEvents } from "../publisher/send/uplink-events.js";
+import { Wake } from "../publisher/wake.js";
 import type { Relay } from "../relay/index.js";
 import {
   type ConnectOptions,
@@ -30,6 +37,28 @@ console.debug = () => {};
 
 async function publish(stage: Stage, at: Relay | string, options: Partial<PublisherOptions> = {}): Promise<Publisher> {
   return stage.publish(at, { source: await tone(), aheadMs: 2000, ...options }, PATIENT);
+}
+
+/** A listener's report, the n-th. */
+function report(reportId: number): Report {
+  return {
+    broadcast: broadcastHash("demo.hang"),
+    session: 77,
+    reportId,
+    clientTimeMs: reportId * 100,
+    playhead: microseconds(reportId * 100_000),
+    playing: true,
+    discontinuity: 0,
+    from: undefined,
+    heardUntil: undefined,
+    receivedBytes: 0,
+    receivedGroup: 0,
+    worstLead: undefined,
+    worstLeadGroup: undefined,
+    bufferedMs: 50,
+    bleedMs: 0,
+    staleMs: 0,
+  };
 }
 
 /** Another door to a relay, whose WebSockets speak the oldest wire format of QMux, which has no datagrams. */
@@ -126,6 +155,44 @@ test.concurrent("a publisher ignores a listener's broadcast of reports where the
   expect(direct.stats().relay?.skips).toEqual({ window: 0, age: 0, passed: 0, stale: 0, overflow: 0 });
 });
 
+test("a listener that publishes its reports counts as soon as the relay has none left, until it leaves", async () => {
+  await using stage = new Stage();
+  const url = urlOf(await stage.relay());
+  const dial = async () => {
+    const session = stage.use(await connect(url, { backends: ["quic"] }));
+    return Connection.connect(new URL(url), { transport: toWebTransport(session) });
+  };
+  const events = new UplinkEvents(new Wake());
+  const counts = () => events.take().flatMap((event) => (event.kind === "aggregate" ? event.aggregate.listeners : []));
+  // Its clock stands still: no time passes in which a silence would count.
+  const clock = () => microseconds(0);
+  const bound = new PlayheadBound();
+  const reader = stage.use(new FeedbackReader({ connection: await dial(), path: "demo.hang", bound, events, clock }));
+  const broadcast = new Broadcast.Producer();
+  const track = broadcast.createTrack(FEEDBACK_TRACK);
+  (await dial()).publish(Path.from(feedbackPath("demo.hang", 77)), broadcast);
+  const write = (record: Uint8Array): number | undefined => {
+    const group = track.appendGroup();
+    group.writeFrame({ payload: record, timestamp: Time.Timestamp.now() });
+    group.close();
+    return counts().at(-1);
+  };
+  // An edge names one listener, and then none.
+  const edge = new ReportAggregator({ broadcast: broadcastHash("demo.hang") });
+  const aggregate = () => edge.aggregate(clock(), { group: undefined, bytes: 0 });
+  edge.fold(report(1), clock());
+  const one = aggregate();
+  await eventually(() => expect(write(encodeAggregate(aggregate()))).toBe(1));
+  expect(reader.relayed(one)).toBe(true);
+  counts();
+  const none = { ...one, listeners: 0, listed: [] };
+  expect(reader.relayed(none)).toBe(false);
+  expect(counts()).toEqual([1]);
+  edge.forget(77);
+  await eventually(() => expect(write(encodeAggregate(aggregate()))).toBe(0));
+  expect(reader.relayed(none)).toBe(true);
+});
+
 test.concurrent("a publisher ignores reports of another broadcast and bytes that are not a report", async () => {
   await using stage = new Stage();
   const relay = await stage.relay({}, { ignoreReports: true });
@@ -175,37 +242,19 @@ test.concurrent("a publisher reads reports although one before them is given up 
   });
   await eventually(() => expect(subscribed).toBe(true));
   let reportId = 0;
-  const report = (): number => {
+  const send = (): number => {
     const group = track.appendGroup();
-    const payload = encodeReport({
-      broadcast: broadcastHash("demo.hang"),
-      session: 77,
-      reportId: ++reportId,
-      clientTimeMs: reportId * 100,
-      playhead: microseconds(reportId * 100_000),
-      playing: true,
-      discontinuity: 0,
-      from: undefined,
-      heardUntil: undefined,
-      receivedBytes: 0,
-      receivedGroup: 0,
-      worstLead: undefined,
-      worstLeadGroup: undefined,
-      bufferedMs: 50,
-      bleedMs: 0,
-      staleMs: 0,
-    });
-    group.writeFrame({ payload, timestamp: Time.Timestamp.now() });
+    group.writeFrame({ payload: encodeReport(report(++reportId)), timestamp: Time.Timestamp.now() });
     group.close();
     return publisher.stats().listeners;
   };
-  await eventually(() => expect(report()).toBe(1));
+  await eventually(() => expect(send()).toBe(1));
   const open = [track.appendGroup(), track.appendGroup()];
   await eventually(() => expect(publisher.stats().listeners).toBe(0));
-  await eventually(() => expect(report()).toBe(1));
+  await eventually(() => expect(send()).toBe(1));
   open[0]!.close(new Error("given up"));
   await eventually(() => expect(publisher.stats().listeners).toBe(0));
-  await eventually(() => expect(report()).toBe(1));
+  await eventually(() => expect(send()).toBe(1));
 });
 
 test.concurrent("an edge reports on its own broadcast where the upstream relay does not support reports", async () => {

@@ -73,6 +73,14 @@ export interface Aggregate {
   readonly listed: readonly ListedListener[];
 }
 
+/** Whether an aggregate is older than one that arrived first: by its sender's clock, because a count may restart. */
+export function isOvertaken(
+  { relayTimeMs, aggregateId }: Pick<Aggregate, "relayTimeMs" | "aggregateId">,
+  last: Pick<Aggregate, "relayTimeMs" | "aggregateId">,
+): boolean {
+  return relayTimeMs === last.relayTimeMs ? aggregateId <= last.aggregateId : relayTimeMs < last.relayTimeMs;
+}
+
 /** Result of {@link decodeAggregate}. */
 export type DecodedAggregate =
   | { readonly ok: true; readonly aggregate: Aggregate }

@@ -1,7 +1,8 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { LEAD_WANTED } from "../playhead/lead.js";
 import type { PlayheadBound } from "../playhead/playhead-bound.js";
-import { type Aggregate, type ListedListener, MAX_LISTED } from "./aggregate.js";
+import { type Aggregate, isOvertaken, type ListedListener, MAX_LISTED } from "./aggregate.js";
+import { reportsOf } from "./edge.js";
 import { type FoldResult, type LandingLead, LISTENER_TIMEOUT, ListenerState } from "./listener-state.js";
 import type { Report } from "./report.js";
 
@@ -76,6 +77,8 @@ export class ReportAggregator {
   readonly #listeners = new Map<number | string, Entry>();
   readonly #perPeer = new Map<number | string, number>();
   readonly #leads = new Map<number | string, { readonly lead: Microseconds; readonly at: Microseconds }>();
+  /** The newest aggregate of each edge. */
+  readonly #edges = new Map<number | string, Aggregate>();
   #bound: PlayheadBound | undefined;
   #aggregateId = 0;
   #rewinds = 0;
@@ -135,6 +138,27 @@ export class ReportAggregator {
     return { newest, rewindApplied: applied };
   }
 
+  /**
+   * Takes the aggregate of the edge `peer`: each of its listeners counts as if it reported itself. Where it names all of
+   * them, the others have left. Returns whether one of them has applied a rewind.
+   */
+  foldEdge(aggregate: Aggregate, arrival: Microseconds, peer: string): boolean {
+    const last = this.#edges.get(peer);
+    const isNewest = last === undefined || !isOvertaken(aggregate, last);
+    if (isNewest) this.#edges.set(peer, aggregate);
+    let rewindApplied = false;
+    const named = new Set<number | string>();
+    for (const report of reportsOf(aggregate)) {
+      const connection = `${peer}/${report.session}`;
+      named.add(connection);
+      // One that only an overtaken aggregate names may have left since.
+      if (!isNewest && !this.#listeners.has(connection)) continue;
+      rewindApplied = this.fold(report, arrival, connection, peer)?.rewindApplied || rewindApplied;
+    }
+    if (isNewest && aggregate.listeners === aggregate.listed.length) this.#forgetOf(peer, named);
+    return rewindApplied;
+  }
+
   /** State of one listener. */
   listener(connection: number | string): ListenerState | undefined {
     return this.#listeners.get(connection)?.state;
@@ -145,8 +169,25 @@ export class ReportAggregator {
     for (const [connection, { state }] of this.#listeners) yield [connection, state];
   }
 
-  /** Drops a listener whose connection has ended. */
-  forget(connection: number | string): void {
+  /** Drops the listeners of a peer whose connection has ended: its own, or those of an edge. */
+  forget(peer: number | string): void {
+    this.#edges.delete(peer);
+    this.#forgetOf(peer);
+  }
+
+  /** Drops all listeners. */
+  clear(): void {
+    this.#edges.clear();
+    for (const connection of this.#listeners.keys()) this.#drop(connection);
+  }
+
+  #forgetOf(peer: number | string, but: ReadonlySet<number | string> = new Set()): void {
+    if (!this.#perPeer.has(peer)) return;
+    for (const [connection, entry] of this.#listeners)
+      if (entry.peer === peer && !but.has(connection)) this.#drop(connection);
+  }
+
+  #drop(connection: number | string): void {
     const entry = this.#listeners.get(connection);
     if (entry === undefined) return;
     this.#listeners.delete(connection);
@@ -307,7 +348,7 @@ export class ReportAggregator {
 
   #evict(now: Microseconds): void {
     for (const [connection, { state }] of this.#listeners)
-      if (now - state.lastHeard > this.#timeout) this.forget(connection);
+      if (now - state.lastHeard > this.#timeout) this.#drop(connection);
   }
 }
 

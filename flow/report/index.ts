@@ -3,12 +3,12 @@ export {
   type DecodedAggregate,
   decodeAggregate,
   encodeAggregate,
+  isOvertaken,
   type ListedListener,
   MAX_AGGREGATE_BYTES,
   MAX_LISTED,
 } from "./aggregate.js";
 export { type IngestProgress, MAX_LAG, ReportAggregator, type ReportAggregatorOptions } from "./aggregator.js";
-export { reportsOf } from "./edge.js";
 export {
   FEEDBACK_TRACK,
   feedbackPath,

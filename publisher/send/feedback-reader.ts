@@ -10,6 +10,7 @@ import {
 } from "../../base/index.js";
 import type { PlayheadBound } from "../../flow/playhead/index.js";
 import {
+  type Aggregate,
   broadcastHash,
   decodeAggregate,
   decodeReport,
@@ -17,10 +18,8 @@ import {
   feedbackPrefix,
   isFeedbackName,
   MAX_FEEDBACKS,
-  type Report,
   ReportAggregator,
   reportKind,
-  reportsOf,
 } from "../../flow/report/index.js";
 import { followTrack } from "../../transport/index.js";
 import type { UplinkEvents } from "./uplink-events.js";
@@ -82,9 +81,15 @@ export class FeedbackReader {
     return this.#rejected;
   }
 
-  /** Notes that the relay has sent an aggregate of its own. */
-  relayed(): void {
-    this.#relayAt = this.#clock();
+  /**
+   * Notes that the relay has sent an aggregate of its own. Returns whether it counts: one without listeners does not
+   * while others report here, whose reports the relay knows nothing of.
+   */
+  relayed({ listeners }: Aggregate): boolean {
+    this.#relayAt = listeners > 0 ? this.#clock() : Number.NEGATIVE_INFINITY;
+    if (listeners > 0 || this.#aggregator.listeners === 0) return true;
+    this.#aggregate();
+    return false;
   }
 
   /** Stops reading; idempotent. */
@@ -101,7 +106,8 @@ export class FeedbackReader {
       if (!isFeedbackName(name)) continue;
       this.#followed.get(name)?.abort();
       this.#followed.delete(name);
-      this.#forget(name);
+      this.#aggregator.forget(name);
+      this.#noteEmpty();
       if (!next.active) continue;
       if (this.#followed.size >= MAX_FEEDBACKS) {
         this.#rejected++;
@@ -121,33 +127,28 @@ export class FeedbackReader {
   }
 
   #take(name: string, record: Uint8Array): void {
-    const reports = this.#read(record);
-    if (reports === undefined) {
-      this.#rejected++;
-      return;
-    }
     const now = this.#clock();
-    let applied = false;
-    for (const [listener, report] of reports)
-      applied = this.#aggregator.fold(report, now, name + listener, name)?.rewindApplied || applied;
-    if (applied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
+    const rewindApplied = this.#fold(name, record, now);
+    if (rewindApplied === undefined) this.#rejected++;
+    else if (rewindApplied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
+    this.#noteEmpty();
   }
 
-  /** The reports in a record, by listener; undefined when the record does not concern our broadcast. */
-  #read(record: Uint8Array): (readonly [listener: string, report: Report])[] | undefined {
+  /** Whether a listener has applied a rewind; undefined when the record does not concern our broadcast. */
+  #fold(name: string, record: Uint8Array, now: Microseconds): boolean | undefined {
     if (reportKind(record) === "aggregate") {
       const decoded = decodeAggregate(record);
       if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) return undefined;
-      return reportsOf(decoded.aggregate).map((report) => [`/${report.session}`, report]);
+      return this.#aggregator.foldEdge(decoded.aggregate, now, name);
     }
     const decoded = decodeReport(record);
-    return decoded.ok && decoded.report.broadcast === this.#hash ? [["", decoded.report]] : undefined;
+    if (!decoded.ok || decoded.report.broadcast !== this.#hash) return undefined;
+    return this.#aggregator.fold(decoded.report, now, name)?.rewindApplied ?? false;
   }
 
-  // An edge names listeners of its own.
-  #forget(name: string): void {
-    for (const [connection] of this.#aggregator.states())
-      if (connection === name || String(connection).startsWith(`${name}/`)) this.#aggregator.forget(connection);
+  // Not with the next turn of the timer: the last listener has left.
+  #noteEmpty(): void {
+    if (this.#listened && this.#aggregator.listeners === 0) this.#aggregate();
   }
 
   #aggregate(): void {

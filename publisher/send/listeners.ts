@@ -6,7 +6,7 @@ import {
   PlayheadClock,
   StalenessEstimator,
 } from "../../flow/playhead/index.js";
-import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
+import { type Aggregate, isOvertaken, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
 import { RewindLedger } from "./rewind-ledger.js";
 import { Transit } from "./transit.js";
 
@@ -128,6 +128,8 @@ export class Listeners {
     if (aggregate.listeners === 0) {
       this.#earliest.reset();
       this.#latest.reset();
+      // The next one need not be among those that start over.
+      this.#startedOver = undefined;
       return;
     }
     const moved = last !== undefined && aggregate.discontinuity !== last.discontinuity;
@@ -341,10 +343,4 @@ export class Listeners {
       heard.set(session, { session, ...position });
     }
   }
-}
-
-/** Whether an aggregate is older than one that arrived first: by its sender's clock, because a count may restart. */
-function isOvertaken(aggregate: Aggregate, last: Aggregate): boolean {
-  if (aggregate.relayTimeMs !== last.relayTimeMs) return aggregate.relayTimeMs < last.relayTimeMs;
-  return aggregate.aggregateId <= last.aggregateId;
 }

@@ -264,6 +264,20 @@ describe("Listeners", () => {
     expect(listeners.isStartingOver(clock())).toBe(false);
   });
 
+  test("a listener that comes when all have left is where it reports, not where those would start over", () => {
+    const listeners = listenersUpTo(5000);
+    listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);
+    listeners.startOver(ms(5000), clock());
+    now += 300;
+    const ends = { earliest: ms(0), latest: ms(0), discontinuity: 0, playing: false };
+    listeners.observe(aggregate([], ends), relay);
+    expect(listeners.listeners).toBe(0);
+    expect(listeners.isStartingOver(clock())).toBe(false);
+    now += 100;
+    listeners.observe(aggregate([{ session: 2, playheadMs: 4600 }]), relay);
+    expect(listeners.latest(clock())).toBe(ms(4600));
+  });
+
   test("an overtaken aggregate counts for interrupts, not for the playhead", () => {
     const listeners = listenersUpTo(5000);
     listeners.observe(aggregate([{ session: 1, playheadMs: 5000 }]), relay);

@@ -218,8 +218,8 @@ export class Uplink {
     for await (const record of records) {
       const decoded = decodeAggregate(record);
       if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) continue;
-      this.#feedback?.relayed();
       const { aggregate } = decoded;
+      if (this.#feedback?.relayed(aggregate) === false) continue;
       this.#options.events.push({ kind: "aggregate", aggregate, source: session, at: monotonicClock() });
     }
   }

@@ -20,8 +20,9 @@ export interface Playheads {
 
 interface Rewind {
   readonly to: Microseconds;
-  /** When it counts as applied. */
-  readonly until: number;
+  readonly at: Microseconds;
+  /** How long a listener may take to report it. */
+  readonly wait: number;
   /** By listener id: the count of rewinds that shows it has applied this one. */
   readonly needed: ReadonlyMap<number, number>;
 }
@@ -42,6 +43,8 @@ const SILENCE = fromSeconds(3);
 const APPLIED = fromSeconds(1);
 /** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
+/** Rewinds remembered while no listener reports; beyond this, the oldest are dropped. */
+const MAX_REWINDS = 16;
 /** Stands for all listeners where an aggregate doesn't name each of them. */
 const ALL = -1;
 
@@ -53,6 +56,10 @@ const ALL = -1;
  */
 export class Playback {
   #last: Aggregate | undefined;
+  /** Rewinds of each listener when any reported last: one that left may come back before it gets a later rewind. */
+  #counts: ReadonlyMap<number, number> = new Map();
+  /** When listeners began to report, after none did. */
+  #backAt = 0;
   #arrival = 0;
   #silence = 0;
   #audible: number = Number.POSITIVE_INFINITY;
@@ -64,14 +71,15 @@ export class Playback {
     aggregate: Aggregate,
     { audible, now }: { readonly audible?: Microseconds | undefined; readonly now: Microseconds },
   ): void {
+    if (aggregate.listeners > 0 && !this.#last?.listeners) this.#backAt = now;
     this.#last = aggregate;
     this.#arrival = now;
     this.#silence = 0;
     this.#audible = audible ?? Number.POSITIVE_INFINITY;
-    const counts = countsOf(aggregate);
+    if (aggregate.listeners > 0) this.#counts = countsOf(aggregate);
     this.#forget(now);
     this.#rewinds = this.#rewinds.filter(({ needed }) =>
-      [...needed].some(([id, need]) => (counts.get(id) ?? Number.POSITIVE_INFINITY) < need),
+      [...needed].some(([id, need]) => (this.#counts.get(id) ?? 0) < need),
     );
     const earliest = this.playheads(now)?.earliest ?? Number.POSITIVE_INFINITY;
     for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
@@ -86,14 +94,13 @@ export class Playback {
     this.#forget(now);
     const needed = new Map<number, number>();
     const earlier = new Map<number, number>();
-    for (const [id, count] of this.#last === undefined ? [] : countsOf(this.#last)) {
+    for (const [id, count] of this.#counts) {
       const pending = this.#rewinds.filter((rewind) => (rewind.needed.get(id) ?? 0) > count);
       needed.set(id, count + pending.length + 1);
       earlier.set(id, Math.min(...pending.map((rewind) => rewind.to)));
     }
-    this.#rewinds = [...this.#rewinds, { to, until: now + APPLIED + allowance, needed }];
-    const isApplied = (id: number) =>
-      this.#last !== undefined && (countsOf(this.#last).get(id) ?? 0) >= (needed.get(id) ?? 0);
+    this.#rewinds = [...this.#rewinds, { to, at: now, wait: APPLIED + allowance, needed }];
+    const isApplied = (id: number) => (this.#counts.get(id) ?? 0) >= (needed.get(id) ?? 0);
     return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));
   }
 
@@ -122,6 +129,7 @@ export class Playback {
   /** Forgets all listeners: a new session, perhaps to another relay. */
   reset(): void {
     this.#last = undefined;
+    this.#counts = new Map();
     this.#rewinds = [];
     for (const waiter of this.#waiters) this.#end(waiter);
   }
@@ -135,12 +143,10 @@ export class Playback {
   playheads(now: Microseconds): Playheads | undefined {
     const last = this.#last;
     if (last === undefined || this.count === 0) return undefined;
-    const counts = countsOf(last);
+    const recent = this.#recent(now);
     const limited = (id: number, playhead: number): Microseconds => {
-      const count = counts.get(id);
-      const pending = this.#rewinds.filter(
-        ({ until, needed }) => now < until && count !== undefined && (needed.get(id) ?? 0) > count,
-      );
+      const count = this.#counts.get(id);
+      const pending = recent.filter(({ needed }) => count !== undefined && (needed.get(id) ?? 0) > count);
       return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
     };
     const listeners = last.listed.map(({ session, playhead, receivedUntil = playhead }) => ({
@@ -159,7 +165,13 @@ export class Playback {
   }
 
   #forget(now: Microseconds): void {
-    this.#rewinds = this.#rewinds.filter(({ until }) => now < until);
+    this.#rewinds = this.#recent(now);
+  }
+
+  /** The rewinds that a listener may have still to apply: while none reports, they do not get older. */
+  #recent(now: Microseconds): readonly Rewind[] {
+    if (!this.#last?.listeners) return this.#rewinds.slice(-MAX_REWINDS);
+    return this.#rewinds.filter(({ at, wait }) => now < Math.max(at, this.#backAt) + wait);
   }
 
   #end(waiter: Waiter): void {
@@ -170,6 +182,5 @@ export class Playback {
 
 function countsOf(aggregate: Aggregate): Map<number, number> {
   const counts = new Map(aggregate.listed.map(({ session, discontinuity }) => [session, discontinuity]));
-  if (aggregate.listeners > 0) counts.set(ALL, aggregate.discontinuity);
-  return counts;
+  return counts.set(ALL, aggregate.discontinuity);
 }

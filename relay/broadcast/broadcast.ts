@@ -1,6 +1,7 @@
 import { background, type Clock, fromMilliseconds, guard, type Microseconds } from "../../base/index.js";
 import { isLowRendition, lowRenditionOf } from "../../container/index.js";
 import {
+  type Aggregate,
   broadcastHash,
   encodeAggregate,
   type ListenerState,
@@ -72,6 +73,8 @@ export class Broadcast {
   readonly #budget: CacheBudget;
   #lastAggregate = Number.NEGATIVE_INFINITY;
   #aggregateTimer: NodeJS.Timeout | undefined;
+  /** Whether the publisher may count listeners here. */
+  #listened = false;
   #closed = false;
   /** Only its identity counts. */
   #opening: object = {};
@@ -153,19 +156,29 @@ export class Broadcast {
     return this.#aggregator.listener(session);
   }
 
-  /**
-   * Takes a report of a session, or the report of the session `peer` about one of its own listeners; false without room
-   * for another listener.
-   */
-  report(session: string, report: Report, peer = session): boolean {
+  /** Takes a report of a session; false without room for another listener. */
+  report(session: string, report: Report): boolean {
     this.#aggregator.bound = this.#media()?.bound;
-    const folded = this.#aggregator.fold(report, this.#environment.clock(), session, peer);
+    const folded = this.#aggregator.fold(report, this.#environment.clock(), session);
+    if (folded !== undefined) this.#listened = true;
     if (folded?.rewindApplied) this.#aggregateSoon();
     return folded !== undefined;
   }
 
+  /** Takes the aggregate of an edge, which names listeners of its own. */
+  reportEdge(session: string, aggregate: Aggregate): void {
+    this.#aggregator.bound = this.#media()?.bound;
+    const before = this.#aggregator.listeners;
+    const rewindApplied = this.#aggregator.foldEdge(aggregate, this.#environment.clock(), session);
+    if (this.#aggregator.listeners > 0) this.#listened = true;
+    if (rewindApplied || this.#isDeserted(before)) this.#aggregateSoon();
+  }
+
+  /** Forgets the listeners of a session that watches it no more: its own, or those of an edge. */
   forget(session: string): void {
+    const before = this.#aggregator.listeners;
     this.#aggregator.forget(session);
+    if (this.#isDeserted(before)) this.#aggregateSoon();
   }
 
   /** Sweeps its tracks and sends the aggregate; called ten times a second. */
@@ -176,7 +189,9 @@ export class Broadcast {
       track.sweep();
       if (track.idleSince !== undefined && now - track.idleSince > fromMilliseconds(limits.trackIdleMs)) track.close();
     }
-    if (this.#aggregator.listeners > 0) this.#aggregate();
+    // Once more when the last listener has left: the aggregate that said so may be lost.
+    if (this.#listened) this.#aggregate();
+    this.#listened = this.#aggregator.listeners > 0;
   }
 
   /** Ends it and all its tracks. */
@@ -187,7 +202,8 @@ export class Broadcast {
     this.#aggregateTimer = undefined;
     for (const track of [...this.#tracks.values()]) track.close(Code.DROPPED);
     this.#tracks.clear();
-    for (const [session] of [...this.#aggregator.states()]) this.#aggregator.forget(session);
+    this.#aggregator.clear();
+    this.#listened = false;
   }
 
   /** Reopens it, with new tracks, when its replacement has left. */
@@ -208,6 +224,11 @@ export class Broadcast {
     else if (this.#tracks.size - unanswered.length >= limits.tracksPerBroadcast) counters.capped.tracks++;
     else return true;
     return false;
+  }
+
+  /** Whether the last listener has left since there were `before`. */
+  #isDeserted(before: number): boolean {
+    return before > 0 && this.#aggregator.listeners === 0;
   }
 
   #aggregateSoon(): void {

@@ -16,7 +16,6 @@ import {
   type Receipt,
   type Report,
   reportKind,
-  reportsOf,
 } from "../../flow/report/index.js";
 import type { BidirectionalStream, SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
@@ -278,9 +277,7 @@ export class Egress {
       this.#confirm(watched, decoded.report);
       return;
     }
-    // An edge names its own listeners: each counts as if it reported itself, but none is the edge's session.
-    for (const report of reportsOf(decoded.aggregate))
-      watched.broadcast.report(`${this.#peer.id}/${report.session}`, report, this.#peer.id);
+    watched.broadcast.reportEdge(this.#peer.id, decoded.aggregate);
     const { broadcast, aggregateId } = decoded.aggregate;
     this.#confirm(watched, { broadcast, session: EDGE_SESSION, reportId: aggregateId });
   }

@@ -1,4 +1,4 @@
-import { monotonicClock } from "../../base/index.js";
+import { type Clock, monotonicClock } from "../../base/index.js";
 import { Broadcast, type BroadcastSource } from "../../relay/broadcast/broadcast.js";
 import { ByteBudget } from "../../relay/broadcast/byte-budget.js";
 import { CacheBudget } from "../../relay/broadcast/track-cache.js";
@@ -24,14 +24,14 @@ export function source(id: string): TestSource {
   };
 }
 
-export function broadcast(from: BroadcastSource, path = "demo.hang"): Broadcast {
+export function broadcast(from: BroadcastSource, path = "demo.hang", clock: Clock = monotonicClock): Broadcast {
   return new Broadcast({
     path,
     sourcePath: path,
     hops: [],
     source: from,
     environment: {
-      clock: monotonicClock,
+      clock,
       counters,
       budget: new CacheBudget(1000),
       partial: new ByteBudget(1000),

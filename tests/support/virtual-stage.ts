@@ -125,6 +125,8 @@ export class VirtualStage {
   publisherStopped = false;
   /** The relay's process stands still while this is true, with all that is on its way to either side. */
   relayStopped = false;
+  /** The listener's session is lost: it plays on what it has, and no relay knows of it. */
+  #isAway = false;
   readonly sources: CountingSource[] = [];
   readonly #options: Required<Omit<VirtualStageOptions, "heard" | "codec">> & Pick<VirtualStageOptions, "heard">;
   readonly #deadlines: Deadlines;
@@ -271,6 +273,23 @@ export class VirtualStage {
     return this.interrupts.interruptAll();
   }
 
+  /** The listener's session ends, and the relay keeps what the next one will get. */
+  leave(): void {
+    this.#isAway = true;
+    this.#reports.length = 0;
+    this.#aggregator.forget(1);
+    this.#aggregate();
+  }
+
+  /** The listener has another session: it reports at once, before it gets what it has missed. */
+  comeBack(): void {
+    if (!this.#isAway) return;
+    this.#isAway = false;
+    this.#reportAt = this.now;
+    const missed = this.#onTheWay.splice(0);
+    this.#onTheWay.push(...missed.map((one) => ({ ...one, at: this.now + this.#options.transitMs })));
+  }
+
   /** Changes a knob, as `Controls` does. */
   turn(knobs: Partial<Knobs>): void {
     this.audioTrack.setKnobs(knobsSchema.parse(knobs));
@@ -283,8 +302,8 @@ export class VirtualStage {
     while (this.now < milliseconds) {
       this.now += 1;
       for (const source of this.sources) source.wake();
-      while (this.#onTheWay[0] && this.#onTheWay[0].at <= this.now && !this.stopped && !this.relayStopped)
-        this.#onTheWay.shift()!.run();
+      const isHeldUp = this.stopped || this.relayStopped || this.#isAway;
+      while (!isHeldUp && this.#onTheWay[0] && this.#onTheWay[0].at <= this.now) this.#onTheWay.shift()!.run();
       if (this.now >= this.#tickAt && !this.publisherStopped) {
         this.#tickAt = this.now + 10;
         await this.#tick();
@@ -369,7 +388,7 @@ export class VirtualStage {
     const applied = this.playout.applied;
     if (applied?.discontinuity !== this.#reported) this.#reportAt = this.now;
     const reported = playhead ?? applied?.from;
-    if (this.now < this.#reportAt || reported === undefined || this.unreported) return;
+    if (this.now < this.#reportAt || reported === undefined || this.unreported || this.#isAway) return;
     this.#reported = applied?.discontinuity;
     this.#reportAt = this.now + 100;
     this.#report(microseconds(Math.max(0, reported)));
@@ -430,7 +449,11 @@ export class VirtualStage {
     let isUrgent = false;
     while (this.#reports[0] && this.#reports[0].at <= this.now)
       isUrgent = this.#aggregator.fold(this.#reports.shift()!.report, now)?.rewindApplied || isUrgent;
-    if (this.now % 100 !== 0 && !isUrgent) return;
+    if (this.now % 100 === 0 || isUrgent) this.#aggregate();
+  }
+
+  #aggregate(): void {
+    const now = fromMilliseconds(this.now);
     this.#unread.push(this.#aggregator.aggregate(now, { group: this.#acked, bytes: 0 }));
   }
 }

@@ -298,6 +298,66 @@ test("a listener that joins late is listed with its start, and one that leaves w
   expect(Math.abs(listeners[0]!.heardMs - gone)).toBeLessThan(400);
 });
 
+test("a speech whose last listener has left is not heard on the word of the clock while that may come back", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(4000));
+  const progress: { readonly ms: number; readonly measured: boolean }[] = [];
+  speech.on("progress", (one) => progress.push(one));
+  await stage.runTo(1500);
+  stage.leave();
+  await stage.runTo(1520);
+  const { heardMs } = speech;
+  expect(stage.playback.count).toBe(0);
+  expect(stage.listeners.listeners).toBe(0);
+  await stage.runTo(2400);
+  expect(speech).toMatchObject({ heardMs, measured: true, phase: "speaking" });
+  stage.comeBack();
+  await stage.runTo(2500);
+  expect(stage.playback.count).toBe(1);
+  expect(Math.abs(speech.heardMs - spoken(stage))).toBeLessThan(200);
+  expect(await result(stage, speech.done)).toMatchObject({ outcome: "finished", heardMs: 4000, measured: true });
+  expect(progress.filter(({ measured }) => !measured)).toEqual([]);
+  const { missing, repeated } = stage.coverage(4000);
+  expect({ missing, repeated }).toEqual({ missing: expect.closeTo(0, -1), repeated: 0 });
+});
+
+test("a speech whose last listener has left ends by the clock, with what that listener heard", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  const speech = stage.say(whole(4000));
+  await stage.runTo(1500);
+  stage.leave();
+  await stage.runTo(1520);
+  const { heardMs } = speech;
+  const end = await result(stage, speech.done);
+  expect(end).toMatchObject({ outcome: "finished", heardMs: 4000, measured: false });
+  expect(end.listeners).toEqual([{ id: 1, fromMs: 0, heardMs, measured: true }]);
+});
+
+test("an interrupt waits for no listener that has left, and one that comes back hears nothing of the next speech before its rewind", async () => {
+  for (const awayMs of [300, 900]) {
+    const stage = new VirtualStage({ aheadMs: 3000, transitMs: 80 });
+    const first = stage.say(whole(6000));
+    await stage.runTo(1500);
+    stage.leave();
+    await stage.runTo(1540);
+    const found = stage.interrupt();
+    const second = stage.say(whole(3000), 0, NEGATIVE);
+    await stage.runTo(1560);
+    expect(await first.done).toMatchObject({ outcome: "interrupted", measured: false });
+    expect((await found).perListener).toEqual([]);
+    const wrong: object[] = [];
+    second.on("progress", ({ ms, measured }) => {
+      const heardMs = spoken(stage, { isNegative: true });
+      if (!measured || ms > heardMs + WITHIN_MS) wrong.push({ awayMs, ms, measured, heardMs });
+    });
+    await stage.runTo(1500 + awayMs);
+    stage.comeBack();
+    const end = await result(stage, second.done);
+    expect(end).toMatchObject({ outcome: "finished", heardMs: 3000, measured: true });
+    expect(wrong).toEqual([]);
+  }
+});
+
 test("a new speech waits behind a paused one, or drops it on request", async () => {
   const stage = new VirtualStage({ aheadMs: 3000 });
   const paused = stage.say(whole(3000));
