@@ -167,6 +167,31 @@ test("what a closed session has said can still be interrupted, and the next one 
   close();
 });
 
+test("two responses whose audio comes by turns are said as two items, each truncated where it was heard", async () => {
+  const { stage, speeches, server, transport, open, close } = await connect();
+  await open();
+  for (const id of ["r", "aside"]) server.send({ type: "response.created", response: { id, output: [] } });
+  for (let turn = 0; turn < 20; turn++)
+    for (const response of ["r", "aside"]) {
+      const answer = { response, item: response, audio: new Uint8Array(4800), deltaBytes: 4800 };
+      server.delta(answer, answer.audio);
+    }
+  const over = new Promise((resolve) => transport.on("turn_done", resolve));
+  server.done("r", "completed");
+  await over;
+  await stage.runTo(1000);
+  transport.interrupt();
+  const [cut] = await Promise.all([speeches[0]!.done, stage.runTo(3000)]);
+  await until("both are truncated", () => server.all("conversation.item.truncate").length === 2);
+  expect(speeches).toHaveLength(2);
+  expect(cut.heardMs).toBeGreaterThan(500);
+  expect(server.all("conversation.item.truncate").map(({ item_id: id, audio_end_ms: ms }) => [id, ms])).toEqual([
+    ["r", Math.floor(cut.heardMs)],
+    ["aside", 0],
+  ]);
+  close();
+});
+
 test("an item of a closed session is not truncated in the next one", async () => {
   const { stage, speeches, server, transport, open, close } = await connect();
   await open();

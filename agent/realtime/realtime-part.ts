@@ -121,9 +121,14 @@ export class RealtimePart {
     }
   }
 
-  /** Another part waits for it: calls `act` once, when it has had no audio for a second. */
+  /** Another part waits for it: calls `act` when it has had no audio for a second. */
   expect(act: () => void): void {
-    this.#patience ??= setTimeout(act, PATIENCE_MS).unref();
+    const check = () => {
+      const bytes = this.#bytes;
+      // After a stall of the process, what came meanwhile is read first.
+      setImmediate(() => this.#isOpen && bytes === this.#bytes && act());
+    };
+    this.#patience ??= setTimeout(check, PATIENCE_MS).unref();
   }
 
   /** Another part takes its turn; this one may continue behind it. */

@@ -83,6 +83,24 @@ test("a response that is never complete delays the next one by a second, and con
   expect(cut).toEqual([["a-item", Math.floor(700 + heardMs)]]);
 });
 
+test("audio that came while the process stood still is in time", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { said, playback, audio } = openPlayback();
+  for (const response of ["a", "b"]) {
+    playback.begin(response);
+    audio(response, 100);
+  }
+  vi.advanceTimersByTime(5000);
+  audio("a", 100);
+  await new Promise(setImmediate);
+  audio("a", 100);
+  expect(said.map(({ item, bytes }) => [item, bytes.length])).toEqual([
+    ["a-item", 14_400],
+    ["b-item", 4800],
+  ]);
+});
+
 test("an item that continues after another one of its response is cut where it was heard from its start on", async () => {
   const { stage, said, playback, place, interrupt } = openPlayback();
   playback.begin("r");
@@ -127,7 +145,7 @@ test("an item that the publisher refused is not heard from its middle on, and is
   expect(said.map(({ item }) => item)).toEqual(["a-item", "b-item"]);
 });
 
-test("a response that pauses while none waits for it, because the other one was refused, remains one speech", () => {
+test("a response that pauses while none waits for it, because the other one was refused, remains one speech", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   onTestFinished(() => void vi.useRealTimers());
   const { said, refusal, playback, audio } = openPlayback();
@@ -137,11 +155,13 @@ test("a response that pauses while none waits for it, because the other one was 
   expect(() => audio("b", 100)).toThrow("256 speeches");
   refusal.error = undefined;
   vi.advanceTimersByTime(2000);
+  await new Promise(setImmediate);
   audio("a", 100);
   expect(said.map(({ bytes }) => bytes.length)).toEqual([9600]);
   playback.begin("c");
   audio("c", 100);
   vi.advanceTimersByTime(1100);
+  await new Promise(setImmediate);
   expect(playback.isInProgress("a")).toBe(false);
 });
 
