@@ -257,6 +257,7 @@ export class Loop implements ControlTarget {
     const { listeners, playback, sendQueue } = this.#parts;
     if (listeners.listeners === 0 && aggregate.listeners > 0) this.#believeFirst(aggregate.latest, at);
     if (aggregate.ingestAck !== undefined) sendQueue.acked(aggregate.ingestAck, at);
+    if (sendQueue.roundTrip !== undefined) listeners.relayAnswers(sendQueue.roundTrip);
     listeners.observe(aggregate, source, at);
     playback.observe(aggregate, { audible: listeners.audible(at), now: at });
   }

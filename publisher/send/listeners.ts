@@ -8,7 +8,7 @@ import {
 } from "../../flow/playhead/index.js";
 import { type Aggregate, isOvertaken, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
 import { RewindLedger } from "./rewind-ledger.js";
-import { Transit } from "./transit.js";
+import { LONGEST, Transit } from "./transit.js";
 
 /** How far one listener heard the timeline that an interrupt cut off. */
 export interface HeardListener {
@@ -93,6 +93,7 @@ export class Listeners {
   /** Time that passed since the last aggregate. */
   #silence = 0;
   #playheadAt = 0;
+  #toRelay = 0;
   #startedOver: { readonly to: Microseconds; readonly at: Microseconds; readonly until: number } | undefined;
   readonly #waiters = new Set<Waiter>();
   readonly #rewinds = new RewindLedger();
@@ -169,6 +170,7 @@ export class Listeners {
   /** Forgets all listeners: a new session, perhaps to another relay. */
   reset(): void {
     this.transit.reset();
+    this.#toRelay = 0;
     this.#startedOver = undefined;
     this.#follow(undefined);
     for (const waiter of this.#waiters) waiter.resolve();
@@ -188,7 +190,13 @@ export class Listeners {
 
   /** How much longer than on a short path the listeners' answers may take: 0 on a short one, at most 2.8 s. */
   get allowance(): Microseconds {
-    return microseconds(Math.max(0, this.transit.most - SHORT));
+    const roundTrip = Math.min(Math.max(this.transit.most, this.#toRelay), LONGEST);
+    return microseconds(Math.max(0, roundTrip - SHORT));
+  }
+
+  /** Takes the round trip to the relay: while listeners stall, it is known better than theirs, which is no shorter. */
+  relayAnswers(roundTrip: Microseconds): void {
+    this.#toRelay = roundTrip;
   }
 
   /** Whether at least one listener plays. */

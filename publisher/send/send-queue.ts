@@ -89,6 +89,7 @@ export class SendQueue {
   #waiting: OutgoingFrame[] = [];
   #sent: OutgoingFrame[] = [];
   #ackedAt = Number.NEGATIVE_INFINITY;
+  #roundTrip: Microseconds | undefined;
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
 
   constructor({ bitrateBps, frameMs, window = true, late = false }: SendQueueOptions) {
@@ -109,6 +110,11 @@ export class SendQueue {
 
   get counters(): SendQueueCounters {
     return { ...this.#counters };
+  }
+
+  /** Time from a send to its ack on the idle path; undefined before the first ack. */
+  get roundTrip(): Microseconds | undefined {
+    return this.#roundTrip;
   }
 
   /** Number of waiting frames. */
@@ -185,7 +191,8 @@ export class SendQueue {
     const { sentAt } = this.#inFlight.acked(sequence);
     if (sentAt === undefined || this.#window === undefined) return;
     const queueing = this.#acks.observe(sentAt, now);
-    this.#window.baseDelayMs = ackDelayMs(microseconds(now - sentAt - queueing));
+    this.#roundTrip = microseconds(now - sentAt - queueing);
+    this.#window.baseDelayMs = ackDelayMs(this.#roundTrip);
   }
 
   /** Makes every frame at or after `to` stale: drops waiting frames, writes off those in flight. */
@@ -203,6 +210,7 @@ export class SendQueue {
   reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#inFlight.clear();
     this.#acks.reset();
+    this.#roundTrip = undefined;
     this.#following = undefined;
     this.#ackedAt = Number.NEGATIVE_INFINITY;
     const again = this.#sent

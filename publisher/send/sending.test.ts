@@ -73,6 +73,8 @@ describe("SendQueue", () => {
         sentAt.push(now);
       }
       expect(full).toBe(0);
+      expect(sendQueue.roundTrip! - ms(delayMs)).toBeGreaterThanOrEqual(0);
+      expect(sendQueue.roundTrip! - ms(delayMs)).toBeLessThanOrEqual(ms(20));
     }
     const slow = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
     let [sent, most] = [0, 0];
@@ -486,4 +488,18 @@ describe("Listeners", () => {
     );
     expect(listeners.latest(clock())).toBe(ms(9000));
   });
+});
+
+test("a round trip above 200 ms, by landing leads or the relay's acks, is allowed for up to three seconds", () => {
+  const listeners = new Listeners({ clock: () => ms(0) });
+  const allowedAt = (relayMs: number) => {
+    listeners.relayAnswers(ms(relayMs));
+    return listeners.allowance / 1000;
+  };
+  expect([listeners.allowance, allowedAt(150), allowedAt(1200)]).toEqual([0, 0, 1000]);
+  listeners.transit.wrote(1, ms(2000));
+  listeners.transit.landed(1, ms(500), ms(0));
+  expect([allowedAt(1200), allowedAt(1600), allowedAt(60_000)]).toEqual([1300, 1400, 2800]);
+  listeners.reset();
+  expect(listeners.allowance).toBe(0);
 });

@@ -67,6 +67,20 @@ describe("Transit", () => {
     }
   });
 
+  test("the most that a transit takes follows neither one landing after a stall nor the hold of a relay at once", () => {
+    const transit = new Transit();
+    const land = (leadMs: number): number => {
+      transit.landed(1, ms(leadMs), ms(0));
+      return transit.most / 1000;
+    };
+    expect(transit.most).toBe(0);
+    transit.wrote(1, ms(3000));
+    expect([land(1800), land(2600), land(1800)].map(Math.round)).toEqual([1200, 1000, 1013]);
+    expect([land(200), land(1800)].map(Math.round)).toEqual([1124, 1129]);
+    for (let landing = 0; landing < 20; landing++) land(2980);
+    expect(transit.most).toBeLessThan(ms(30));
+  });
+
   test("a group that waited for a playhead for long says nothing about the transit", () => {
     const transit = new Transit();
     transit.wroteBefore(7, ms(5000), ms(0));

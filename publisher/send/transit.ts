@@ -5,7 +5,10 @@ import { COMFORTABLE } from "../../flow/playhead/index.js";
 const MAX_GROUPS = 256;
 /** Weight of a shorter transit; a longer one counts in full, at once where it is not much longer. */
 const SHARE = 0.25;
-/** Weight of a longer upper bound: what a relay holds or a path loses for a moment must hardly raise it. */
+/**
+ * Weight of a longer upper bound: what a relay holds or a path loses for a moment must hardly raise it. A shorter one has
+ * the weight of a shorter transit, because a player that stalled meanwhile makes it too short.
+ */
 const RISE = 1 / 16;
 /**
  * A transit that grew by more than this may be the stall of one listener, which reads its backlog late and all at once.
@@ -17,7 +20,8 @@ const SUDDEN = { growth: fromMilliseconds(500), confirmed: fromMilliseconds(500)
 const PROJECTED = fromSeconds(2);
 /** Safety margin: reports carry the worst of a quarter of a second, not the worst ever. */
 const MARGIN = fromMilliseconds(30);
-const LONGEST = fromSeconds(3);
+/** A longer transit does not count. */
+export const LONGEST = fromSeconds(3);
 
 /**
  * How long a group takes from the write to the listener's speaker: how far ahead of the playhead it was written, less
@@ -30,7 +34,7 @@ export class Transit {
   /** Groups that were sent before the playhead was known. */
   readonly #before = new Map<number, { readonly timestamp: Microseconds; readonly at: Microseconds }>();
   #estimate: number | undefined;
-  /** The upper bound. */
+  /** The upper bound, smoothed. */
   #most: number | undefined;
   /** When the transit seemed to have grown a lot; undefined while it has not. */
   #suddenAt: number | undefined;
@@ -62,7 +66,8 @@ export class Transit {
     if (headroom === undefined) return;
     const most = bounded(headroom - lead);
     const least = bounded(Math.min(headroom, COMFORTABLE) - lead);
-    this.#most = Math.min(most, (this.#most ?? most) + RISE * (most - (this.#most ?? most)));
+    const bound = this.#most ?? most;
+    this.#most = bound + (most < bound ? SHARE : RISE) * (most - bound);
     const before = this.#estimate ?? least;
     if (least - before <= SUDDEN.growth) this.#suddenAt = undefined;
     else {
