@@ -408,7 +408,7 @@ describe("relay", () => {
     expect(relay.stats()).toMatchObject({ sessions: 2, counters: { sessionsFailed: 0 } });
   });
 
-  test("a relay sends datagrams to a player that reports, keeps its window, and sends the publisher one aggregate", async () => {
+  test("a relay sends datagrams to a player that reports, keeps its window, and sends the publisher one aggregate, also when the player leaves", async () => {
     const { relay, url } = await startRelay({ repeat: true });
     const aggregates: Aggregate[] = [];
     const session = await connect(url, { backends: ["quic"] });
@@ -501,6 +501,10 @@ describe("relay", () => {
     await expect.poll(() => aggregates.at(-1)?.discontinuity).toBe(1);
     expect(aggregates.at(-1)).toMatchObject({ broadcast: broadcastHash("demo.hang"), listeners: 1, ingestAck: 65_536 });
     expect(aggregates.at(-1)?.listed[0]).toMatchObject({ session: 77, heardUntil: (start + 30) * 40_000 });
+    // It leaves, and no report that stays away says so.
+    await send.finish();
+    await expect.poll(() => aggregates.at(-1)?.listeners).toBe(0);
+    expect(relay.stats()).toMatchObject({ sessions: 2, listeners: 0 });
   });
 
   test("a relay sends no group of several frames in datagrams, even while it only has the first", async () => {
@@ -588,6 +592,8 @@ describe("relay", () => {
     watchers[0]!.session.datagrams!.send(report);
     await expect.poll(() => aggregates.at(-1)?.listed[0]?.session).toBe(42);
     expect(aggregates.at(-1)).toMatchObject({ listeners: 1, earliest: playhead });
+    for (const { session: watcher } of watchers) watcher.close();
+    await expect.poll(() => aggregates.at(-1)?.listeners).toBe(0);
     // The origin goes, and its broadcasts with it; the edge stays and finds the next one at the same address.
     session.close();
     await expect.poll(() => edge.stats().broadcasts).toBe(0);

@@ -58,3 +58,22 @@ test("a page that was busy while WebTransport connected opens no WebSocket besid
     vi.unstubAllGlobals();
   }
 });
+
+test("a page that pins a certificate and names an http URL, which ignores that, is refused before anything is dialled", async () => {
+  let dialled = 0;
+  const carrier = class {
+    constructor() {
+      dialled++;
+    }
+  };
+  for (const name of ["WebSocket", "WebTransport"]) vi.stubGlobal(name, carrier);
+  try {
+    await expect(connect("http://a.example", { certificateHashes: [new Uint8Array(32)] })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: "connect.certificateHashes must come with an https:// URL, but is given with http://a.example.",
+    });
+    expect(dialled).toBe(0);
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
