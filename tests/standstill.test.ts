@@ -119,3 +119,26 @@ test.each([400, 600, 800])(
     expect(reply.pieces).toMatchObject([{ fromMs: 0 }]);
   },
 );
+
+test.each([0, 300, 800, 1500])(
+  "an interrupt as a relay returns that took nothing for %i ms silences at once, and finds out what was heard",
+  async (ms) => {
+    const stage = new VirtualStage({ transitMs: 20 });
+    stage.say([{ afterMs: 0, ms: 200 }]);
+    await stage.runTo(1500);
+    const before = stage.heard.length;
+    const speech = stage.say([{ afterMs: 0, ms: 6000 }]);
+    await stage.runTo(2500);
+    stage.relayStopped = true;
+    await stage.runTo(2500 + ms);
+    stage.relayStopped = false;
+    const heardSo = stage.heard.length;
+    const interruption = stage.interrupt();
+    await stage.runTo(stage.now + 3000);
+    const { perListener } = await interruption;
+    expect(perListener).toMatchObject([{ measured: true }]);
+    expect((stage.heard.length - heardSo) / 48).toBeLessThan(45);
+    const { heardMs } = await speech.done;
+    expect(Math.abs(heardMs - (stage.heard.length - before) / 48)).toBeLessThan(1);
+  },
+);

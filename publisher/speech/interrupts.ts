@@ -75,6 +75,8 @@ export interface InterruptsOptions {
 const HEARD_LIMIT_MS = 1000;
 /** Without a report this long after a speech should have ended, the clock decides. */
 const UNREPORTED_MS = 500;
+/** For this long after its last report a listener counts as playing on. */
+const CERTAIN = fromMilliseconds(200);
 /**
  * A turn may take this long. A later one may come from a slow machine, or find a process that stood still, with reports
  * that it has not read: a third of it counts, so that no limit takes more than three times as long, up to
@@ -354,9 +356,13 @@ export class Interrupts implements SpeechControl {
   }
 
   #earliest(now: Microseconds): Microseconds {
-    const { listeners, deadlines, renderer } = this.#options;
+    const { listeners, deadlines, renderer, playback } = this.#options;
     const reported = listeners.earliest(now);
-    if (reported !== undefined) return reported;
+    if (reported !== undefined) {
+      // A listener may be waiting where it last reported. An early cut costs nothing: those beyond it flush at once.
+      const isUnsure = now - playback.arrival > CERTAIN;
+      return isUnsure ? microseconds(Math.min(reported, playback.playheads(now)?.earliest ?? reported)) : reported;
+    }
     const presumed = deadlines.presumed(now);
     const [first] = renderer.speeches.onTimeline;
     const { start } = first?.timeline ?? {};
