@@ -134,7 +134,8 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   }
 
   async #followRetries(): Promise<void> {
-    for await (const { reason } of this.#reconnector.retries) if (reason) this.#player.problem(reason);
+    for await (const { reason, isRepeated } of this.#reconnector.retries)
+      if (reason && !isRepeated) this.#player.problem(reason);
   }
 
   /** One session, until it ends. */

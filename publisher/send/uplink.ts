@@ -71,9 +71,9 @@ export class Uplink {
 
   async #followRetries(): Promise<void> {
     const { logger, events } = this.#options;
-    for await (const { reason, waitMs } of this.#reconnector.retries) {
+    for await (const { reason, isRepeated, waitMs } of this.#reconnector.retries) {
       logger.warn({ err: reason, waitMs: Math.round(waitMs) }, "No session to the relay; trying again.");
-      if (reason) events.push({ kind: "problem", reason });
+      if (reason && !isRepeated) events.push({ kind: "problem", reason });
     }
   }
 

@@ -61,10 +61,10 @@ export class Upstream extends EventEmitter<UpstreamEvents> {
   }
 
   async #followRetries(log: Logger): Promise<void> {
-    for await (const { reason, waitMs } of this.#reconnector.retries) {
+    for await (const { reason, isRepeated, waitMs } of this.#reconnector.retries) {
       if (reason instanceof TransportError && reason.code === UPSTREAM_IS_SELF) this.close();
       log.warn({ reason: reason?.message, waitMs }, "The upstream relay is gone.");
-      if (reason) this.emit("problem", reason);
+      if (reason && !isRepeated) this.emit("problem", reason);
     }
   }
 }

@@ -70,6 +70,28 @@ test("the delay before an attempt is short at first, grows with the outage, and 
   expect(waits).toHaveLength(102);
 });
 
+test("a reason repeats until another one comes or an outage is over", async () => {
+  const time = new ReconnectorClock();
+  const outcomes = ["a", "a", "b", "b", "session", "b", "a", "close"];
+  const reconnector: Reconnector<FakeSession> = new Reconnector({
+    connect: async () => {
+      const outcome = outcomes.shift()!;
+      if (outcome === "close") reconnector.close();
+      if (outcome === "session") return makeSession();
+      throw new TransportError("CONNECT_FAILED", outcome);
+    },
+    serve: (session) => {
+      time.now += 60_000_000;
+      session.close();
+    },
+    ...time.options,
+  });
+  const seen: string[] = [];
+  for await (const { reason, isRepeated } of reconnector.retries)
+    seen.push(`${reason?.message ?? "ended"}${isRepeated ? " again" : ""}`);
+  expect(seen).toEqual(["a", "a again", "b", "b again", "ended", "b", "a"]);
+});
+
 test("a peer that is lost every three seconds is tried again as soon each time", async () => {
   const time = new ReconnectorClock();
   const { waits } = time;

@@ -52,6 +52,8 @@ export interface ReconnectorOptions<S extends Reconnectable = Session> {
 export interface Retry {
   /** Why; undefined for an orderly end. */
   readonly reason: Error | undefined;
+  /** Whether the retry before it, in the same outage, had the same reason. */
+  readonly isRepeated: boolean;
   /** Delay before the next attempt, in milliseconds. */
   readonly waitMs: number;
 }
@@ -98,6 +100,8 @@ export class Reconnector<S extends Reconnectable = Session> {
   #upgradeMs = UPGRADE_MS.first;
   /** When the current outage started. */
   #outageAt: Microseconds;
+  /** The outage and the reason of the last retry. */
+  #last: { readonly outageAt: Microseconds; readonly message: string | undefined } | undefined;
 
   constructor(options: ReconnectorOptions<S>) {
     this.#options = options;
@@ -139,7 +143,7 @@ export class Reconnector<S extends Reconnectable = Session> {
       }
       const waitMs = next === undefined ? this.#waitMs() : 0;
       this.#state = "waiting";
-      this.#retries.push({ reason, waitMs });
+      this.#retries.push({ reason, isRepeated: this.#isRepeated(reason), waitMs });
       if (next === undefined) await this.#sleep(waitMs);
     }
     next?.close();
@@ -150,6 +154,12 @@ export class Reconnector<S extends Reconnectable = Session> {
   #isFinal(reason: Error): boolean {
     if (reason instanceof InputError) return true;
     return this.#options.persistent !== true && reason instanceof UnsayError && !reason.retryable;
+  }
+
+  #isRepeated(reason: Error | undefined): boolean {
+    const before = this.#last;
+    this.#last = { outageAt: this.#outageAt, message: reason?.message };
+    return before?.outageAt === this.#outageAt && before.message === reason?.message;
   }
 
   #waitMs(): number {

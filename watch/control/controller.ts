@@ -118,10 +118,10 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   }
 
   async #followRetries(logger: Logger | undefined): Promise<void> {
-    for await (const { reason, waitMs } of this.#reconnector.retries) {
+    for await (const { reason, isRepeated, waitMs } of this.#reconnector.retries) {
       const details = { err: reason, waitMs: Math.round(waitMs) };
       logger?.warn(details, "The controller has no session to the relay; it tries again.");
-      if (reason) this.#problem(reason);
+      if (reason && !isRepeated) this.#problem(reason);
     }
   }
 
