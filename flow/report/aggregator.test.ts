@@ -279,6 +279,17 @@ describe("a listener that lies", () => {
     expect(aggregator.latestPlayhead(later)! / 1e6).toBeCloseTo((at(4000) + 2_800_000) / 1e6, 1);
   });
 
+  test("a listener that joins when all have left begins where they would be, not at the end of what was sent ahead", () => {
+    const aggregator = new ReportAggregator({ broadcast: 1 });
+    const bound = new PlayheadBound();
+    for (let at = 0; at <= 5000; at += 20) bound.sent(fromMilliseconds(at), fromSeconds(1));
+    expect(aggregator.latestPlayhead(fromSeconds(1))).toBeUndefined();
+    aggregator.bound = bound;
+    aggregator.fold(report({ playhead: fromSeconds(1) }), fromSeconds(2));
+    aggregator.forget(1);
+    expect(aggregator.latestPlayhead(fromSeconds(2.5))).toBe(fromSeconds(1.5));
+  });
+
   test("a lying listener worsens the landing lead of the others by half a second at most, from whichever group", () => {
     const { aggregator, now } = scene();
     const lead = { worstLead: microseconds(200_000), worstLeadGroup: 90 };

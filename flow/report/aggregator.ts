@@ -200,14 +200,15 @@ export class ReportAggregator {
   }
 
   /**
-   * Latest playhead of the listeners that play or wait for audio, or of all when none does; undefined without
-   * listeners. While all of them stand still, it is where a player would be that does not.
+   * Latest playhead of the listeners that play or wait for audio, or of all when none does. While all of them stand
+   * still, or have left, it is where a player would be that does not. Undefined before the first listener.
    */
   latestPlayhead(now: Microseconds): Microseconds | undefined {
     this.#evict(now);
     const latest = this.#ends(now)?.latest;
+    if (latest === undefined) return this.#bound?.unstalled(now);
     const heardAt = Math.max(...[...this.#listeners.values()].map(({ state }) => state.lastHeard));
-    if (latest === undefined || now - heardAt <= STANDSTILL) return latest;
+    if (now - heardAt <= STANDSTILL) return latest;
     const atLastReport = this.#ends(microseconds(heardAt))?.latest ?? latest;
     const moved = microseconds(atLastReport + now - heardAt);
     return microseconds(Math.max(latest, Math.min(moved, this.#bound?.unstalled(now) ?? moved)));
