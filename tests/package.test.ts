@@ -214,7 +214,9 @@ watch.addEventListener("error", ({ detail }) => detail.code satisfies string);
 // @ts-expect-error a volume is a number
 watch.volume = "loud";
 document.createElement("unsay-talk").addEventListener("level", ({ detail }) => detail.levelDb satisfies number);
-const error: Error | null = await new BrowserListener({ url: "http://localhost:1", broadcast: "x" }).closed;
+const listener = new BrowserListener({ url: "http://localhost:1", broadcast: "x" });
+listener.addEventListener("problem", ({ detail }) => detail.message satisfies string);
+const error: Error | null = await listener.closed;
 export { error };
 `;
   const lib = ["es2022", "dom", "dom.iterable"];

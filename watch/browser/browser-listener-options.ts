@@ -11,6 +11,7 @@ import {
   type Schema,
 } from "../../base/index.js";
 import type { BrowserConnection, BrowserConnectOptions } from "../../transport/browser.js";
+import type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 import type { PlayerStats } from "../stats.js";
 
 /** Options for {@link BrowserListener}. */
@@ -52,6 +53,17 @@ export interface BrowserListenerStats extends PlayerStats {
   readonly levelDb: number;
   /** Pictures shown. */
   readonly imagesShown: number;
+}
+
+/** Events of a {@link BrowserListener} by name. */
+export interface BrowserListenerEventMap {
+  state: CustomEvent<ListenerState>;
+  rewind: CustomEvent<ListenerRewind>;
+  landing: CustomEvent<ListenerLanding>;
+  /** A fault from which it recovers by itself. */
+  problem: CustomEvent<Error>;
+  /** Ten times a second. */
+  stats: CustomEvent<BrowserListenerStats>;
 }
 
 /** A delay from arrival to audio, in milliseconds. */

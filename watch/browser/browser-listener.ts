@@ -6,6 +6,7 @@ import { Player } from "../player.js";
 import { Screen } from "../video/screen.js";
 import {
   BROWSER_LISTENER_RULES,
+  type BrowserListenerEventMap,
   type BrowserListenerOptions,
   type BrowserListenerStats,
 } from "./browser-listener-options.js";
@@ -13,7 +14,11 @@ import { PlayerConnection } from "./player-connection.js";
 import { SpeakerOutput } from "./speaker-output.js";
 import { workletUrl } from "./worklet-url.js";
 
-export type { BrowserListenerOptions, BrowserListenerStats } from "./browser-listener-options.js";
+export type {
+  BrowserListenerEventMap,
+  BrowserListenerOptions,
+  BrowserListenerStats,
+} from "./browser-listener-options.js";
 
 /** Interval of turns while the worklet is stalled; otherwise its statuses trigger them. */
 const TURN_MS = 100;
@@ -24,11 +29,7 @@ const HORIZON_MS = 500;
 
 /**
  * Plays a broadcast in a browser: connects, subscribes, decodes and plays, reports what it played, and reconnects by
- * itself.
- *
- * Events, each a `CustomEvent`: `state` (`ListenerState`), `rewind` (`ListenerRewind`), `landing` (`ListenerLanding`),
- * `problem` (`Error`: a fault from which it recovers by itself), and `stats` ten times a second ({@link
- * BrowserListenerStats}).
+ * itself. Its events are those of {@link BrowserListenerEventMap}.
  */
 export class BrowserListener extends EventTarget implements AsyncDisposable {
   /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `NO_WORKLET`. */
@@ -96,6 +97,36 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       this.#started.resolve(this.#start());
     }
     return this.started;
+  }
+
+  /** As on every event target, with the events' types. */
+  override addEventListener<Name extends keyof BrowserListenerEventMap>(
+    name: Name,
+    listener: (event: BrowserListenerEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(name: string, listener: never, options?: boolean | AddEventListenerOptions): void {
+    super.addEventListener(name, listener, options);
+  }
+
+  /** As on every event target, with the events' types. */
+  override removeEventListener<Name extends keyof BrowserListenerEventMap>(
+    name: Name,
+    listener: (event: BrowserListenerEventMap[Name]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(name: string, listener: never, options?: boolean | EventListenerOptions): void {
+    super.removeEventListener(name, listener, options);
   }
 
   /** Current numbers. */

@@ -1,3 +1,8 @@
 export type { ListenerLanding, ListenerRewind, ListenerState } from "../options.js";
 export type { PlayerStats } from "../stats.js";
-export { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
+export {
+  BrowserListener,
+  type BrowserListenerEventMap,
+  type BrowserListenerOptions,
+  type BrowserListenerStats,
+} from "./browser-listener.js";
