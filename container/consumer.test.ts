@@ -117,13 +117,13 @@ describe("the wait for a missing group", () => {
     group(2, 40);
     expect(wake()).toBe(150);
     expect(read()).toEqual([]);
-    expect(consumer.peek()).toEqual({ sequence: 2, timestamp: ms(40), afterGap: true });
+    expect(consumer.peek()).toEqual({ sequence: 2, epoch: 0, timestamp: ms(40), afterGap: true });
     at(149.999);
     expect(read()).toEqual([]);
     at(150);
     expect(wake()).toBe(undefined);
     expect(readAll(consumer, 1)).toEqual([40]);
-    expect(consumer.peek()).toEqual({ sequence: 3, timestamp: ms(60), afterGap: false });
+    expect(consumer.peek()).toEqual({ sequence: 3, epoch: 0, timestamp: ms(60), afterGap: false });
     expect(read()).toEqual([60]);
     expect(consumer.counters.skipped).toBe(1);
     group(5, 100);
@@ -309,6 +309,75 @@ describe("the hold for a new epoch's first group", () => {
     expect(read()).toEqual([]);
     at(217);
     expect(read()).toEqual([0, 983]);
+  });
+});
+
+describe("numbers without epochs", () => {
+  const hasEpochs = () => false;
+
+  test("a consumer without epochs neither holds nor names one, and keeps to the rule", () => {
+    const { consumer, group, read } = setup({ hasEpochs });
+    for (let packet = 0; packet < 20; packet += 1) {
+      group(packet * 20_000 + 5, packet * 20);
+      expect(consumer.holding).toBe(false);
+      expect(consumer.peek()).toMatchObject({ sequence: packet * 20_000 + 5, epoch: 0 });
+      expect(consumer.read()).toMatchObject({ epoch: 0, discontinuity: 0 });
+    }
+    group(400_005, 300);
+    expect(consumer.read()).toMatchObject({ epoch: 0, discontinuity: 1, from: ms(300) });
+    expect(read()).toEqual([]);
+    expect(consumer.counters.held).toBe(0);
+  });
+
+  test("a consumer holds as soon as numbers have epochs", () => {
+    let isOurs = false;
+    const { consumer, group, read } = setup({ hasEpochs: () => isOurs });
+    group(0, 0);
+    group(EPOCH_SIZE + 1, 20);
+    expect(read()).toEqual([0, 20]);
+    isOurs = true;
+    group(2 * EPOCH_SIZE + 1, 40);
+    expect([read(), consumer.holding, consumer.counters.held]).toEqual([[], true, 1]);
+  });
+
+  test("a consumer waits for no missing number once eight gaps in a row stayed empty, until a group fills one", () => {
+    const { at, frames, group, read, wake } = setup({ hasEpochs, gap: ms(50) });
+    const next = (sequence: number) => {
+      group(sequence, sequence * 10);
+      return read();
+    };
+    expect(next(0)).toEqual([0]);
+    for (let sequence = 2; sequence < 16; sequence += 2) {
+      at(sequence * 100);
+      expect([next(sequence), wake()]).toEqual([[], sequence * 100 + 50]);
+      at(sequence * 100 + 50);
+      expect(read()).toEqual([sequence * 10]);
+    }
+    for (const sequence of [16, 18, 100]) expect(next(sequence)).toEqual([sequence * 10]);
+    // For the rest of an open group it waits nevertheless.
+    frames(102, 1020);
+    expect(read()).toEqual([1020]);
+    expect([next(104), wake()]).toEqual([[], 1500]);
+    at(1500);
+    expect(read()).toEqual([1040]);
+    // A repeat fills no gap, a late group does.
+    expect(next(100)).toEqual([]);
+    expect(next(106)).toEqual([1060]);
+    expect(next(99)).toEqual([]);
+    expect([next(108), wake()]).toEqual([[], 1550]);
+  });
+
+  test("a consumer waits for every missing number where numbers have epochs, however many stayed empty", () => {
+    const { group, read, wake, at } = setup({ gap: ms(50) });
+    group(0, 0);
+    expect(read()).toEqual([0]);
+    for (let sequence = 2; sequence < 60; sequence += 2) {
+      at(sequence * 100);
+      group(sequence, sequence * 10);
+      expect([read(), wake()]).toEqual([[], sequence * 100 + 50]);
+      at(sequence * 100 + 50);
+      expect(read()).toEqual([sequence * 10]);
+    }
   });
 });
 

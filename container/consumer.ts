@@ -1,9 +1,10 @@
 import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../base/index.js";
 import { type Rewind, RewindClassifier } from "./classifier.js";
-import { epochOf, epochStart } from "./epoch.js";
+import { epochStart } from "./epoch.js";
 import { EpochHolds } from "./epoch-holds.js";
 import type { Frame } from "./frame.js";
 import { HandedOut } from "./handed-out.js";
+import { Numbering } from "./numbering.js";
 
 /** A frame returned by {@link RewindConsumer.read}, with the state to act on first. */
 export interface Delivery {
@@ -33,13 +34,12 @@ export interface RewindConsumerOptions {
   readonly maxFrames?: number;
   /** Maximum media time held, from the oldest frame to the live edge, default 30 s. */
   readonly maxSpanUs?: Microseconds;
-  /**
-   * How long to wait for a missing or unfinished group once a newer one is there, default 0: skip at once. A function
-   * is called each time, so that the wait can vary.
-   */
+  /** Wait for a missing or unfinished group once a newer one is there, default 0. A function is called each time. */
   readonly gap?: Microseconds | (() => Microseconds);
   /** How long to hold the output while a new epoch's first group is missing, default 200 ms. */
   readonly epochHold?: Microseconds;
+  /** Whether the publisher's group numbers have epochs, called each time. By default they have. */
+  readonly hasEpochs?: () => boolean;
 }
 
 /** Frames by outcome; all but `skipped` and `held` count frames. */
@@ -118,6 +118,7 @@ export class RewindConsumer {
   #delivered = -1;
   #deliveredTimestamp = -1;
   readonly #past = new Map<number, readonly number[]>();
+  readonly #numbering: Numbering;
   readonly #holds: EpochHolds;
   readonly #handedOut: HandedOut;
   #discontinuity = 0;
@@ -133,6 +134,7 @@ export class RewindConsumer {
     this.#maxSpan = options.maxSpanUs ?? fromSeconds(30);
     const gap = options.gap ?? 0;
     this.#gap = typeof gap === "function" ? gap : () => gap;
+    this.#numbering = new Numbering(options.hasEpochs ?? (() => true));
     this.#holds = new EpochHolds(options.clock, options.epochHold ?? fromMilliseconds(200));
     this.#handedOut = new HandedOut(this.#maxGroups);
     // Twice the bound, so that a held group is never older than the classifier's memory.
@@ -179,10 +181,13 @@ export class RewindConsumer {
    * @throws ProtocolError `INVALID_SEQUENCE` or `INVALID_TIMESTAMP` when either is not a whole number from 0 on.
    */
   receive(sequence: number, frame: Frame): void {
+    const isKnown = this.#classifier.hasSeen(sequence);
     const { stale, rewind } = this.#classifier.observe(sequence, frame.timestamp);
+    if (!isKnown) this.#numbering.receive(sequence);
     this.counters.received += 1;
     if (rewind !== undefined) this.#rewind(rewind);
-    this.#holds.receive(sequence, this.#classifier.hasSeen(epochStart(epochOf(sequence))), this.#readingEpoch);
+    const epoch = this.#numbering.epochOf(sequence);
+    this.#holds.receive(epoch, this.#classifier.hasSeen(epochStart(epoch)), this.#readingEpoch);
     this.counters.held = this.#holds.held;
     const group = this.#open(sequence);
     if (group === undefined) {
@@ -235,7 +240,7 @@ export class RewindConsumer {
     const { sequence } = group;
     const rewind = this.#report();
     this.#handedOut.add({ sequence, timestamp: frame.timestamp });
-    return { frame, sequence, epoch: epochOf(sequence), ...rewind };
+    return { frame, sequence, epoch: this.#numbering.epochOf(sequence), ...rewind };
   }
 
   /** Whether more frames may still come of the group that was read last. */
@@ -248,11 +253,12 @@ export class RewindConsumer {
    * The next frame, even while {@link read} withholds it; `afterGap`: a missing or unfinished group could still bring
    * an earlier one.
    */
-  peek(): { readonly sequence: number; readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined {
+  peek(): (Pick<Delivery, "sequence" | "epoch"> & { timestamp: Microseconds; afterGap: boolean }) | undefined {
     const index = this.#groups.findIndex((group) => this.#hasGood(group));
-    const group = this.#groups[index];
-    const frame = group?.frames[0];
-    return frame && { sequence: group!.sequence, timestamp: frame.timestamp, afterGap: this.#isGapBefore(index) };
+    if (index < 0) return undefined;
+    const { sequence, frames } = this.#groups[index]!;
+    const epoch = this.#numbering.epochOf(sequence);
+    return { sequence, epoch, timestamp: frames[0]!.timestamp, afterGap: this.#isGapBefore(index) };
   }
 
   /** The clock reading at which {@link read} will return a frame that it withholds now, if any. */
@@ -267,7 +273,7 @@ export class RewindConsumer {
     if (group === undefined) return { gap: false };
     const now = this.#clock();
     const gap = this.#isGapBefore(index);
-    const until = Math.max(this.#holdUntil(epochOf(group.sequence)), gap ? this.#gapUntil(index) : now);
+    const until = Math.max(this.#holdUntil(this.#numbering.epochOf(group.sequence)), gap ? this.#gapUntil(index) : now);
     if (until > now) return { gap, wake: microseconds(until) };
     return { group, gap };
   }
@@ -292,22 +298,22 @@ export class RewindConsumer {
     // Behind the delivered frames: it rewound, and anything missing before it would be stale or late.
     if (target.frames[0]!.timestamp <= this.#deliveredTimestamp) return false;
     // The first is the one last read from, or before any read the oldest known.
-    let expected = this.#groups[0]!.sequence;
-    for (const group of this.#groups.slice(0, index)) {
-      if (group.sequence > expected || !group.ended) return true;
-      expected = group.sequence + 1;
-    }
-    return target.sequence > expected;
+    return target.sequence - this.#groups[0]!.sequence > index || this.#isUnfinishedBefore(index);
+  }
+
+  #isUnfinishedBefore(index: number): boolean {
+    return this.#groups.slice(0, index).some(({ ended }) => !ended);
   }
 
   /** How long to wait for anything missing before a group: counted from the first newer frame. */
   #gapUntil(index: number): number {
     const arrivals = this.#groups.slice(index).filter((group) => this.#hasGood(group));
-    return Math.min(...arrivals.map((group) => group.arrival)) + this.#gap();
+    const waits = this.#numbering.isGapless || this.#isUnfinishedBefore(index);
+    return Math.min(...arrivals.map((group) => group.arrival)) + (waits ? this.#gap() : 0);
   }
 
   get #readingEpoch(): number {
-    return epochOf(this.#delivered);
+    return this.#numbering.epochOf(this.#delivered);
   }
 
   #holdUntil(epoch: number): number {
@@ -348,18 +354,10 @@ export class RewindConsumer {
   /** The group of a sequence, created if need be; undefined when it is behind the cursor. */
   #open(sequence: number): Group | undefined {
     if (sequence < this.#delivered) return undefined;
-    let index = this.#groups.length;
-    while (index > 0 && this.#groups[index - 1]!.sequence > sequence) index -= 1;
+    const index = this.#groups.findLastIndex((group) => group.sequence <= sequence) + 1;
     const known = this.#groups[index - 1];
     if (known?.sequence === sequence) return known;
-    const group: Group = {
-      sequence,
-      frames: [],
-      times: [],
-      arrival: this.#clock(),
-      ended: false,
-      broken: false,
-    };
+    const group: Group = { sequence, frames: [], times: [], arrival: this.#clock(), ended: false, broken: false };
     this.#groups.splice(index, 0, group);
     return group;
   }

@@ -1,5 +1,4 @@
 import type { Clock, Microseconds } from "../base/index.js";
-import { epochOf } from "./epoch.js";
 
 /** Epochs with a missing first group tracked at once; each is a rewind whose most important packet was lost. */
 const HOLDS_KEPT = 16;
@@ -32,9 +31,8 @@ export class EpochHolds {
     return this.#held;
   }
 
-  /** Takes a group. `hasFirst`: whether its epoch's first group was received; `reading`: the reader's epoch. */
-  receive(sequence: number, hasFirst: boolean, reading: number): void {
-    const epoch = epochOf(sequence);
+  /** Takes a group of an epoch. `hasFirst`: whether the epoch's first one was received; `reading`: the reader's epoch. */
+  receive(epoch: number, hasFirst: boolean, reading: number): void {
     this.#oldest = Math.min(this.#oldest, epoch);
     if (hasFirst) this.#missing.delete(epoch);
     else if (!this.#missing.has(epoch)) this.#add(epoch);

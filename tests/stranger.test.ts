@@ -34,10 +34,13 @@ afterAll(() => relay.close());
 class Bot {
   readonly track: Track.Producer;
   readonly #connection: Connection.Established;
-  #sequence = 0;
+  readonly #step: number;
+  #packet = 0;
 
-  private constructor(connection: Connection.Established, name: string) {
+  /** @param step From one group's number to the next. */
+  private constructor(connection: Connection.Established, name: string, step: number) {
     this.#connection = connection;
+    this.#step = step;
     const broadcast = new Broadcast.Producer();
     const rendition = { codec: "opus", sampleRate: 48_000, numberOfChannels: 1, container: { kind: "legacy" } };
     const catalog = broadcast.createTrack("catalog.json", { latencyMax: 60_000 }).appendGroup();
@@ -50,25 +53,25 @@ class Bot {
     connection.publish(Path.from(name), broadcast);
   }
 
-  static async dial(protocol: string, name: string): Promise<Bot> {
+  static async dial(protocol: string, name: string, step = 1): Promise<Bot> {
     const carrier = protocol === "moq-lite-05" ? "qmux" : "quic";
     // Over QUIC no version is agreed by a stock client, which makes it moq-lite-02.
     const protocols = protocol === "moq-lite-02" ? [] : [protocol];
     const session = await connect(new URL(url), { backends: [carrier], protocols });
     const connection = await Connection.connect(session.url, { transport: toWebTransport(session) });
     expect(connection.version).toBe(protocol);
-    return new Bot(connection, name);
+    return new Bot(connection, name, step);
   }
 
   say(count: number): void {
-    for (let packet = 0; packet < count; packet++) {
-      const timestamp = microseconds(this.#sequence * PACKET_MS * 1000);
-      const group = new Group.Producer(this.#sequence);
+    for (let said = 0; said < count; said++) {
+      const timestamp = microseconds(this.#packet * PACKET_MS * 1000);
+      const group = new Group.Producer(this.#packet * this.#step);
       this.track.writeGroup(group);
-      const payload = encodeLegacyFrame({ timestamp, payload: packets[this.#sequence]! });
+      const payload = encodeLegacyFrame({ timestamp, payload: packets[this.#packet]! });
       group.writeFrame({ payload, timestamp: Time.Timestamp.fromMicros(timestamp) });
       group.close();
-      this.#sequence++;
+      this.#packet++;
     }
   }
 
@@ -99,11 +102,15 @@ function received(listener: Listener): number {
 
 const VERSIONS = ["moq-lite-02", "moq-lite-04", "moq-lite-05"];
 
-test.concurrent.for(VERSIONS)(
-  "a listener hears all of a stock bot's replies, the second one too, over %s",
-  async (protocol, { expect }) => {
+test.concurrent.for([
+  ["moq-lite-02", 1],
+  ["moq-lite-04", PACKET_MS * 1000],
+  ["moq-lite-05", 1],
+] as const)(
+  "a listener hears all of a stock bot's replies, the second one too, over %s, with groups numbered in steps of %i",
+  async ([protocol, step], { expect }) => {
     const name = `bot-${protocol}`;
-    const bot = await Bot.dial(protocol, name);
+    const bot = await Bot.dial(protocol, name, step);
     // Half a second for a busy machine to bring a burst in any order.
     const listener = new Listener({ url, broadcast: name, jitterMs: 500, adaptive: false });
     try {
@@ -122,6 +129,7 @@ test.concurrent.for(VERSIONS)(
       const { starts, shares } = heard(listener.record);
       expect(starts).toEqual([...starts].sort((left, right) => left - right));
       for (const share of shares) expect(share).toBeGreaterThanOrEqual(0.98);
+      expect(listener.stats().discontinuities).toBe(0);
       const { passed, window, age, overflow } = relay.stats().counters.dropped;
       expect({ passed, window, age, overflow }).toEqual({ passed: 0, window: 0, age: 0, overflow: 0 });
     } finally {

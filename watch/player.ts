@@ -260,8 +260,8 @@ export class Player {
       aheadMs: unsay?.aheadMs,
       sendsAudio: audio !== undefined,
     });
-    if (audio) this.#followAudio(broadcast, audio, unsay?.run);
-    if (video) this.#followVideo(broadcast, video, { run: unsay?.run, master: audio === undefined });
+    if (audio) this.#followAudio(broadcast, audio, unsay);
+    if (video) this.#followVideo(broadcast, video, { unsay, master: audio === undefined });
     if (audio || video || Object.keys(renditions).length === 0) return;
     const codecs = Object.values(renditions).map(({ codec }) => codec);
     throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs.join(", ")}.`);
@@ -276,12 +276,12 @@ export class Player {
     this.#decoder.become(open);
   }
 
-  #followAudio(broadcast: OpenBroadcast, { name }: NamedRendition<AudioRendition>, run: string | undefined): void {
-    if (isSame(this.#audio, name, run)) return;
+  #followAudio(broadcast: OpenBroadcast, { name }: NamedRendition<AudioRendition>, unsay: Catalog["unsay"]): void {
+    if (isSame(this.#audio, name, unsay?.run)) return;
     this.#audio?.stop.abort();
-    const followed = { name, run, stop: new AbortController() };
+    const followed = { name, run: unsay?.run, stop: new AbortController() };
     this.#audio = followed;
-    this.#feed.follow(run);
+    this.#feed.follow(unsay);
     background("watch.audio", this.#readAudio(broadcast, followed));
   }
 
@@ -296,13 +296,13 @@ export class Player {
   #followVideo(
     broadcast: OpenBroadcast,
     { name, rendition }: NamedRendition<VideoRendition>,
-    { run, master }: { readonly run: string | undefined; readonly master: boolean },
+    { unsay, master }: { readonly unsay: Catalog["unsay"]; readonly master: boolean },
   ): void {
-    if (isSame(this.#videoTrack, name, run)) return;
+    if (isSame(this.#videoTrack, name, unsay?.run)) return;
     this.#videoTrack?.stop.abort();
-    const followed = { name, run, stop: new AbortController() };
+    const followed = { name, run: unsay?.run, stop: new AbortController() };
     this.#videoTrack = followed;
-    this.video?.begin(rendition, this.#output.clock, { master });
+    this.video?.begin(rendition, this.#output.clock, { master, hasEpochs: unsay !== undefined });
     background("watch.video", this.#readVideo(broadcast, followed));
   }
 

@@ -28,8 +28,8 @@ class Script implements DeliverySource {
   peek() {
     const next = this.queue[0];
     if (next === undefined) return undefined;
-    const { sequence, frame } = next;
-    return { sequence, timestamp: frame.timestamp, afterGap: this.afterGap(frame.timestamp) };
+    const { sequence, epoch, frame } = next;
+    return { sequence, epoch, timestamp: frame.timestamp, afterGap: this.afterGap(frame.timestamp) };
   }
 
   read() {

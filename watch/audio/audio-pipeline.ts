@@ -1,16 +1,19 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
-import { type Delivery, epochOf, epochStart } from "../../container/index.js";
+import { type Delivery, epochStart, type RewindConsumer } from "../../container/index.js";
 import { Generations } from "./generations.js";
 import type { Playout, PlayoutRewind } from "./playout.js";
 import { framesAt, timestampAt } from "./samples.js";
+
+/** The next frame of a consumer; `afterGap`: an earlier one may still come. */
+type Coming = NonNullable<ReturnType<RewindConsumer["peek"]>>;
 
 /** The part of a `RewindConsumer` that a pipeline needs. */
 export interface DeliverySource {
   read(): Delivery | undefined;
   readonly discontinuity: number;
   readonly from: Microseconds | undefined;
-  /** The next frame, also while {@link read} withholds it, and whether an earlier one may still come. */
-  peek?(): { readonly sequence: number; readonly timestamp: Microseconds; readonly afterGap: boolean } | undefined;
+  /** The next frame, also while {@link read} withholds it. */
+  peek?(): Coming | undefined;
   /** Whether more may still come of the group that was read last. */
   readonly unfinished?: boolean;
   /** Whether playback should wait, because more may follow about a rewind. */
@@ -233,8 +236,8 @@ export class AudioPipeline {
    * Whether a packet may come that precedes the earliest frame so far: until shortly before the first frame received is
    * due, since an earlier one arriving after it shows that the path reorders.
    */
-  #mayPrecede({ sequence, timestamp }: { readonly sequence: number; readonly timestamp: Microseconds }): boolean {
-    if (this.#output.due === undefined) this.#output.arrive(timestamp, sequence === epochStart(epochOf(sequence)));
+  #mayPrecede({ sequence, epoch, timestamp }: Coming): boolean {
+    if (this.#output.due === undefined) this.#output.arrive(timestamp, sequence === epochStart(epoch));
     this.#opening ??= timestamp;
     return this.#opening > (this.#output.due ?? timestamp) + LAST_CALL;
   }
@@ -243,8 +246,8 @@ export class AudioPipeline {
   #foresee(): void {
     const next = this.#consumer.peek?.();
     if (next === undefined || this.#before === undefined || this.#switched) return;
-    const { sequence, timestamp } = next;
-    const opens = sequence === epochStart(epochOf(sequence)) && sequence > this.#before.sequence + 1;
+    const { sequence, epoch, timestamp } = next;
+    const opens = sequence === epochStart(epoch) && sequence > this.#before.sequence + 1;
     // Numbers that merely continue, with a group still missing, leave nothing to cut.
     if (this.#end === undefined || framesAt(timestamp) >= this.#end) return;
     if (opens && this.#cuts.generationOf(timestamp) === this.#before.generation) this.#rewind(timestamp, true);

@@ -1,5 +1,5 @@
 import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
-import { decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
+import { type Catalog, decodeLegacyFrame, type Frame, RewindConsumer } from "../../container/index.js";
 import type { TrackEvent } from "../../transport/moq.js";
 import { ReceiveLog } from "../report/receive-log.js";
 
@@ -64,6 +64,7 @@ export class TrackFeed {
   /** The publisher's run that the known track belongs to. */
   #publisherRun: string | undefined;
   #replaced = false;
+  #hasEpochs = true;
   /** Whether the track restarted since the last arrival. */
   #restarted = false;
   #receivedBytes = 0;
@@ -106,11 +107,14 @@ export class TrackFeed {
   }
 
   /**
-   * Sets the publisher's run for the next subscriptions, where its catalog has one; another run is another timeline.
+   * Sets the publisher of the next subscriptions, by our section of its catalog: another run is another timeline, and
+   * without the section the publisher is not ours and its group numbers have no epochs.
    */
-  follow(publisherRun: string | undefined): void {
+  follow(unsay: Catalog["unsay"]): void {
+    const publisherRun = unsay?.run;
     this.#replaced ||= this.#publisherRun !== undefined && this.#publisherRun !== publisherRun;
     this.#publisherRun = publisherRun;
+    this.#hasEpochs = unsay !== undefined;
   }
 
   /** A subscription to the track of that name begins. */
@@ -172,6 +176,7 @@ export class TrackFeed {
       clock: this.#clock,
       gap: () => gapOf(this.#output.resting),
       maxSpanUs: microseconds(30_000_000),
+      hasEpochs: () => this.#hasEpochs,
     });
   }
 }

@@ -12,8 +12,8 @@ export class VideoFeed {
   #newest: number | undefined;
   #malformed = 0;
 
-  constructor({ clock }: { readonly clock: Clock }) {
-    this.consumer = new RewindConsumer({ clock, gap: GAP });
+  constructor({ clock, hasEpochs }: { readonly clock: Clock; readonly hasEpochs: boolean }) {
+    this.consumer = new RewindConsumer({ clock, gap: GAP, hasEpochs: () => hasEpochs });
   }
 
   /** Bytes of video received. */

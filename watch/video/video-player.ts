@@ -50,10 +50,17 @@ export class VideoPlayer<P extends VideoImage = VideoImage> {
     return this.#pipeline?.counters.shown ?? 0;
   }
 
-  /** Begins another track. `master`: there is no audio, so that video sets the playhead. */
-  begin(rendition: VideoRendition, playhead: VideoClock, { master }: { readonly master: boolean }): void {
+  /**
+   * Begins another track. `master`: there is no audio, so that video sets the playhead. `hasEpochs`: group numbers have
+   * epochs, as those of our publisher have.
+   */
+  begin(
+    rendition: VideoRendition,
+    playhead: VideoClock,
+    { master, hasEpochs }: { readonly master: boolean; readonly hasEpochs: boolean },
+  ): void {
     this.close();
-    this.#feed = new VideoFeed({ clock: this.#clock });
+    this.#feed = new VideoFeed({ clock: this.#clock, hasEpochs });
     this.#pipeline = new VideoPipeline<P>({
       consumer: this.#feed.consumer,
       openDecoder: this.decoders.open(rendition),
