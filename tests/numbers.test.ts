@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { OpusEncoder, type OpusOptions } from "../publisher/index.js";
+import { loadOpus } from "../watch/index.js";
 import { VirtualStage } from "./support/virtual-stage.js";
 
 /** An utterance of `ms`, all of it there at once. */
@@ -43,6 +45,56 @@ test.each([5, 10, 20])(
       await stage.runTo(stage.now + 1000);
     }
     expect(stage.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0 });
+  },
+);
+
+const openOpus = async (options: OpusOptions) => ({
+  encoder: await OpusEncoder.create(options),
+  openDecoder: await loadOpus({ channels: 1 }),
+});
+
+/** A tone of 90 Hz: cut off, it leaves an offset that Opus takes a quarter of a second to forget. */
+const low = (amplitude: number) => (index: number) =>
+  Math.round(amplitude * Math.sin((2 * Math.PI * 90 * index) / 48_000));
+
+test.each([
+  ["audio", 20],
+  ["audio", 10],
+  ["audio", 5],
+  ["voice", 20],
+  ["voice", 10],
+  ["lowdelay", 5],
+] as const)(
+  "a listener takes no abrupt end for an underrun, in Opus for %s in frames of %i ms",
+  async (application, frameMs) => {
+    const stage = new VirtualStage({ frameMs, codec: await openOpus({ application, frameMs }), heard: () => {} });
+    for (const amplitude of [30_000, 10_000, 300]) {
+      for (const ms of [300, 307, 311.3]) {
+        stage.say([{ afterMs: 0, ms }], 0, { code: low(amplitude) });
+        await stage.runTo(stage.now + 900);
+        expect(stage.playout.counters).toMatchObject({ underruns: 0, underrunMs: 0 });
+        expect(stage.playout.resting).toBe(true);
+      }
+    }
+  },
+);
+
+test.each([5, 10, 20] as const)(
+  "a listener takes audio that breaks off in a quiet passage for an underrun, in Opus in frames of %i ms",
+  async (frameMs) => {
+    const stage = new VirtualStage({ frameMs, codec: await openOpus({ frameMs }), heard: () => {} });
+    // Half a second of voice, and then 40 dB less.
+    const code = (index: number) => low(index < 24_000 ? 20_000 : 200)(index);
+    stage.say(
+      [
+        { afterMs: 0, ms: 810 },
+        { afterMs: 1500, ms: 500 },
+      ],
+      0,
+      { code },
+    );
+    await stage.runTo(3500);
+    expect(stage.playout.counters.underruns).toBe(1);
   },
 );
 

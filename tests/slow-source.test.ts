@@ -125,3 +125,52 @@ test("a listener hears all of a reply, however often the publisher was interrupt
   expect(stage.coverage(2000, since).repeated).toBe(0);
   expect(stage.heard.at(-1)!.at - since).toBeLessThan(2400);
 });
+
+test.each([
+  [20, 0],
+  [20, 4000],
+  [10, 0],
+  [5, 0],
+])(
+  "in frames of %i ms, sent %i ms ahead, a speech is heard to its end while the next one's source is late",
+  async (frameMs, aheadMs) => {
+    const stage = new VirtualStage({ frameMs, aheadMs });
+    stage.say(chunks(300, 300, 1));
+    await stage.runTo(1500);
+    const { underruns } = stage.playout.counters;
+    const since = stage.now;
+    let doneAt = Number.POSITIVE_INFINITY;
+    stage.say(chunks(507, 507, 1)).done.then(() => {
+      doneAt = stage.now;
+    });
+    stage.say([{ afterMs: 2500, ms: 300 }], 0, { code: (index) => -1000 - index });
+    const heard = (isSecond: boolean) =>
+      stage.heard.filter(({ at, isNegative }) => at >= since && isNegative === isSecond);
+    await stage.runTo(since + 1200);
+    expect(heard(false).length / 48).toBeGreaterThan(507 - TRACEABLE_MS);
+    expect(doneAt - since).toBeLessThan(800);
+    await stage.runTo(since + 4000);
+    expect(heard(false).length / 48).toBeLessThanOrEqual(507);
+    expect(heard(true).length / 48).toBeGreaterThan(300 - TRACEABLE_MS);
+    expect(stage.playout.counters.underruns).toBe(underruns);
+    expect(stage.renderer.underruns).toBe(0);
+  },
+);
+
+test.each([0, 500, 4000])(
+  "sent %i ms ahead, speeches whose sources are in time follow one another without a gap",
+  async (aheadMs) => {
+    const stage = new VirtualStage({ aheadMs });
+    let said = 0;
+    for (const ms of [507, 303, 12, 411, 7]) {
+      stage.say([{ afterMs: 0, ms }], Math.round(said * 48));
+      said += ms;
+    }
+    await stage.runTo(3000);
+    expect(stage.heard.length / 48).toBeGreaterThan(said - TRACEABLE_MS);
+    // A gap would move what follows it, and a repeat would go back.
+    const [first, last] = [stage.heard[0]!, stage.heard.at(-1)!];
+    expect((last.index - first.index + 1) / 48).toBeLessThanOrEqual(said);
+    expect(last.at - first.at).toBeLessThan(said + 4);
+  },
+);

@@ -110,12 +110,11 @@ export class Sender {
   #encode(now: Microseconds): number {
     const { audioTrack, renderer, sendQueue, uplink, deadlines } = this.#options;
     const target = toPosition(deadlines.target(now));
-    const ended = renderer.speeches.current === undefined;
     // A frame encoded before it can be sent has to be encoded again after a change.
     const room = uplink.wanted ? 1 : MAX_ENCODED;
     let written = 0;
     while (sendQueue.size < room && !this.#waitsForWindow(now)) {
-      const frame = audioTrack.encode(target, { ended, low: uplink.lowWanted });
+      const frame = audioTrack.encode(target, { ended: renderer.ended, low: uplink.lowWanted });
       if (frame === undefined) break;
       this.#queue(frame, now);
       written++;

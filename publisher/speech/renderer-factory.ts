@@ -1,4 +1,4 @@
-import type { Clock, Logger, Microseconds } from "../../base/index.js";
+import { type Clock, type Logger, type Microseconds, settlesWithin } from "../../base/index.js";
 import { Denoiser } from "../denoise/denoiser.js";
 import type { Model } from "../denoise/model.js";
 import type { NoiseProfile } from "../denoise/noise-profile.js";
@@ -6,6 +6,8 @@ import type { OverloadGuard } from "../denoise/overload-guard.js";
 import { PacedSource } from "../source/paced-source.js";
 import type { AudioSource } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
+import type { Wake } from "../wake.js";
+import type { QueuedSpeech } from "./queued-speech.js";
 import type { Revisions } from "./revisions.js";
 import { detectsVoice, SourceRenderer } from "./source-renderer.js";
 import type { SpeechQueue } from "./speech-queue.js";
@@ -25,11 +27,17 @@ export interface RendererFactoryOptions {
   readonly logger: Logger;
   /** How long ago the next sample of a live source was due. */
   readonly lag: () => Microseconds;
+  /** Rung when a renderer is made. */
+  readonly wake: Wake;
 }
+
+/** A renderer without denoisers is made at once, and one whose model is in use within a turn of the publisher. */
+const MAKE_MS = 10;
 
 /** Makes the renderer of each source, with the model and the noise profile in force. */
 export class RendererFactory {
   readonly #options: RendererFactoryOptions;
+  readonly #makings = new WeakMap<QueuedSpeech, Promise<void>>();
   #model: Model | undefined;
   #noise: NoiseProfile | undefined;
 
@@ -73,6 +81,19 @@ export class RendererFactory {
     return denoisers;
   }
 
+  /**
+   * Makes a speech's renderer; false while that takes long. Its denoisers may take seconds to load, in which the
+   * publisher sends, reads reports and interrupts all the same.
+   */
+  async make(speech: QueuedSpeech): Promise<boolean> {
+    const begun = this.#makings.get(speech);
+    const making = begun ?? this.#made(speech);
+    this.#makings.set(speech, making);
+    if (!(await settlesWithin(begun === undefined ? MAKE_MS : 0, making))) return false;
+    await making;
+    return speech.renderer !== undefined;
+  }
+
   /** Creates a renderer of a source with the current model. */
   async makeRenderer(source: AudioSource): Promise<SourceRenderer> {
     const { mode, guard, clock, audioTrack, speeches, revisions, lag } = this.#options;
@@ -87,7 +108,8 @@ export class RendererFactory {
       wanted: () => mode === "ahead" || audioTrack.needsWet,
       filter: {
         apply: (samples, offset) => {
-          if (speeches.current?.renderer === renderer) revisions.splice(samples, audioTrack.end + offset);
+          if ((speeches.current ?? speeches.next)?.renderer === renderer)
+            revisions.splice(samples, audioTrack.end + offset);
         },
       },
     });
@@ -95,5 +117,14 @@ export class RendererFactory {
     // A model chosen meanwhile.
     if (this.#model !== model) renderer.reset(() => this.makeDenoisers(this.#model));
     return renderer;
+  }
+
+  async #made(speech: QueuedSpeech): Promise<void> {
+    const { speeches, wake } = this.#options;
+    const renderer = await this.makeRenderer(speech.source);
+    const isWanted = speech.renderer === undefined && speeches.waiting.includes(speech);
+    if (isWanted) speech.setRenderer(renderer);
+    else await renderer.close();
+    wake.ring();
   }
 }

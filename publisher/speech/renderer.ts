@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  fromMilliseconds,
-  type Logger,
-  type Microseconds,
-  microseconds,
-  settlesWithin,
-} from "../../base/index.js";
+import { type Clock, fromMilliseconds, type Logger, type Microseconds, microseconds } from "../../base/index.js";
 import { OverloadGuard } from "../denoise/overload-guard.js";
 import type { Deadlines } from "../send/deadlines.js";
 import { OpenedAudio, openAudio } from "../source/open-audio.js";
@@ -14,7 +7,6 @@ import { SAMPLE_RATE } from "../source/resample.js";
 import type { AudioSource } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { toTime } from "../tracks/position.js";
-import type { TimelineCut } from "../tracks/timeline-buffer.js";
 import type { Wake } from "../wake.js";
 import type { QueuedSpeech, TakenBack } from "./queued-speech.js";
 import { RendererFactory } from "./renderer-factory.js";
@@ -78,10 +70,8 @@ interface Reading {
 
 /** Samples that may wait beside an incomplete frame: a block and the encoder's look-ahead. */
 const AROUND_FRAME = 0.02 * SAMPLE_RATE;
-/** Silence at the end of a speech: a codec rings for some milliseconds, and a speaker plays 2.7 ms at a time. */
-const END_FRAMES = 0.01 * SAMPLE_RATE;
-/** A renderer without denoisers is made at once, and one whose model is in use within a turn of the publisher. */
-const MAKE_MS = 10;
+/** Silence at the end of a speech, or a frame: a decoder rings for some milliseconds, a speaker plays 2.7 ms at a time. */
+const END_FRAMES = 0.02 * SAMPLE_RATE;
 /** A live source that stays this late for a second has stalled. */
 const LIVE_SLACK = fromMilliseconds(200);
 
@@ -100,12 +90,12 @@ export class Renderer {
   readonly #audioTrack: AudioTrack;
   /** Reads in progress, one for each renderer: a speech that was cut off may still wait for its source. */
   readonly #readings = new Map<SourceRenderer, QueuedSpeech>();
-  /** Renderers being made. */
-  readonly #makings = new WeakMap<QueuedSpeech, Promise<void>>();
   #results: readonly Reading[] = [];
   #events: RendererEvent[] = [];
   /** How far the muted source was read, in samples, so that a file is not read to its end meanwhile. */
   #mutedEnd = 0;
+  /** A speech was rendered to its end, and the next may continue it within a frame. */
+  #mayContinue = false;
   #underruns = 0;
 
   constructor(options: RendererOptions) {
@@ -141,9 +131,14 @@ export class Renderer {
     return this.speeches.current?.renderer?.voiceActivity ?? 0;
   }
 
+  /** Whether all audio rendered can be sent: nothing continues it, so silence fills the last frame. */
+  get ended(): boolean {
+    return this.speeches.current === undefined && !this.#mayContinue;
+  }
+
   /** Whether the next read waits for the one before. */
   get reading(): boolean {
-    const renderer = this.speeches.current?.renderer;
+    const renderer = (this.speeches.current ?? this.speeches.next)?.renderer;
     return renderer !== undefined && this.#readings.has(renderer);
   }
 
@@ -170,8 +165,10 @@ export class Renderer {
   /** Writes the blocks read since the last turn. */
   take(): readonly RendererEvent[] {
     const results = this.#results;
+    const mayContinue = this.#mayContinue;
     this.#results = [];
     for (const result of results) if (result.speech.renderer === result.renderer) this.#write(result);
+    if (mayContinue) this.#endInTime();
     const events = this.#events;
     this.#events = [];
     return events;
@@ -214,6 +211,7 @@ export class Renderer {
     const start = Math.max(position, end - cut.dry.length / this.#options.channels);
     const { current } = this.speeches;
     const taken = this.speeches.takeBack(position, cut, { start, mute: this.#options.mode === "live" });
+    if (taken.length > 0) this.#mayContinue = false;
     if (current === undefined || taken.some(({ speech }) => speech === current)) {
       this.#mutedEnd = position;
       this.revisions.clear();
@@ -261,19 +259,39 @@ export class Renderer {
     if (speech === speeches.muted) {
       if (block === undefined) speeches.finishMuted();
       else this.#pass(speech, block.dry.length / this.#options.channels);
-    } else if (speech !== speeches.current) {
+    } else if (speech !== speeches.current && !this.#begins(speech)) {
       if (block !== undefined) renderer.putBack(block);
     } else if (block === undefined) {
       this.#catchUp(speech);
       speeches.finish(this.#audioTrack.end);
-      // Listeners take silence as the end of a speech, and audio that breaks off as a fault.
-      if (speeches.next === undefined) this.#audioTrack.write(this.#silence);
+      this.#mayContinue = true;
+      if (speeches.next === undefined) this.#endInTime();
     } else {
       this.#catchUp(speech);
       const at = this.#audioTrack.end;
       this.#audioTrack.write(block);
       speech.wrote(at, block);
     }
+  }
+
+  // A speech begins with its first block: however late that is, the end of the one before is sent in time.
+  #begins(speech: QueuedSpeech): boolean {
+    const { speeches } = this;
+    if (speeches.current !== undefined || speeches.next !== speech) return false;
+    this.#mayContinue = false;
+    this.#startAt(this.#deadlines.next(this.#clock()));
+    this.#begin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
+    return true;
+  }
+
+  // Sends the end of a speech that none continues, while listeners can still hear it in time.
+  #endInTime(): void {
+    const { speeches } = this;
+    if (!this.#mayContinue || speeches.current !== undefined) return;
+    const due = this.#deadlines.next(this.#clock()) + this.#frame;
+    if (speeches.next !== undefined && this.#audioTrack.unsent > due) return;
+    this.#mayContinue = false;
+    this.#audioTrack.finish(Math.max(this.#frame, END_FRAMES));
   }
 
   #pass(speech: QueuedSpeech, frames: number): void {
@@ -287,8 +305,8 @@ export class Renderer {
 
   // A speech that begins when listeners are at the end of the one before leaves a hole: the pause was intended.
   #startAt(position: number): void {
-    const { end } = this.#audioTrack;
-    this.#audioTrack.startAt(position < end ? end : Math.max(position, end > 0 ? end + this.#frame : 0));
+    const { end, earliest } = this.#audioTrack;
+    this.#audioTrack.startAt(position < end ? end : Math.max(position, end > 0 ? earliest + this.#frame : 0));
   }
 
   // Where the source was too slow, audio not encoded yet moves to where listeners can still hear all of it.
@@ -337,12 +355,7 @@ export class Renderer {
     return (this.#options.frameMs * SAMPLE_RATE) / 1000;
   }
 
-  get #silence(): TimelineCut {
-    const silence = new Float32Array(Math.max(this.#frame, END_FRAMES) * this.#options.channels);
-    return { dry: silence, wet: silence };
-  }
-
-  // The speech to read from now, begun if need be; undefined without one, or when enough is rendered.
+  // The speech to read from now; undefined without one, or when enough is rendered.
   async #next(): Promise<QueuedSpeech | undefined> {
     const now = this.#clock();
     const { speeches } = this;
@@ -350,35 +363,12 @@ export class Renderer {
     if (speeches.muted !== undefined && speeches.current === undefined && speeches.next === undefined) {
       return toTime(this.#mutedEnd) < this.#deadlines.wall(now) ? speeches.muted : undefined;
     }
-    if (speeches.current === undefined) {
-      const speech = speeches.next;
-      if (speech === undefined || speeches.full) return undefined;
-      // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
-      if (speech.renderer === undefined && !(await this.#make(speech))) return undefined;
-      if (speeches.next !== speech || speeches.current !== undefined) return undefined;
-      this.#startAt(this.#deadlines.next(now));
-      this.#begin(toTime(Math.max(0, speeches.begin(this.#audioTrack.end))));
-    }
-    return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speeches.current : undefined;
-  }
-
-  // Makes a speech's renderer; false while that takes long. Its denoisers may take seconds to load, in which the
-  // publisher sends, reads reports and interrupts all the same.
-  async #make(speech: QueuedSpeech): Promise<boolean> {
-    const begun = this.#makings.get(speech);
-    const making = begun ?? this.#made(speech);
-    this.#makings.set(speech, making);
-    if (!(await settlesWithin(begun === undefined ? MAKE_MS : 0, making))) return false;
-    await making;
-    return speech.renderer !== undefined;
-  }
-
-  async #made(speech: QueuedSpeech): Promise<void> {
-    const renderer = await this.factory.makeRenderer(speech.source);
-    const isWanted = speech.renderer === undefined && this.speeches.waiting.includes(speech);
-    if (isWanted) speech.setRenderer(renderer);
-    else await renderer.close();
-    this.#options.wake.ring();
+    const speech = speeches.current ?? speeches.next;
+    if (speech === undefined || (speech !== speeches.current && speeches.full)) return undefined;
+    // Denoisers are created before the speech leaves the queue, so that an interrupt meanwhile finds it there.
+    if (speech.renderer === undefined && !(await this.factory.make(speech))) return undefined;
+    if ((speeches.current ?? speeches.next) !== speech) return undefined;
+    return toTime(this.#audioTrack.end) < this.#deadlines.target(now) ? speech : undefined;
   }
 }
 

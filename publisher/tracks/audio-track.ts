@@ -1,7 +1,7 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { Timeline } from "../../container/index.js";
 import type { EncodedFrame } from "../send/send-queue.js";
-import { loudestDb } from "./level.js";
+import { clip, loudestDb } from "./level.js";
 import { type Knobs, Mixer } from "./mixer.js";
 import type { AudioEncoder } from "./opus.js";
 import { toTime } from "./position.js";
@@ -63,6 +63,8 @@ export class AudioTrack {
   #holes: Hole[] = [];
   /** Where the first packet behind the last hole starts, and its audio. */
   #start: { readonly opening: number; readonly end: number } | undefined;
+  /** The last audio written is the silence that ends a speech, from here on; otherwise infinite. */
+  #silentFrom = Number.POSITIVE_INFINITY;
   #lastSequence = -1;
   /** The next frame is the first after a rewind. */
   #opening = false;
@@ -98,6 +100,11 @@ export class AudioTrack {
   /** Position of the next rendered audio, in samples. */
   get end(): number {
     return this.#buffer.end;
+  }
+
+  /** The earliest position for audio behind what is rendered and encoded, in samples. */
+  get earliest(): number {
+    return Math.max(this.#cursor + (this.#encoder?.lookahead ?? 0), this.#buffer.end);
   }
 
   /** The earliest rendered audio in memory, in samples. */
@@ -148,6 +155,15 @@ export class AudioTrack {
   /** Appends rendered audio. */
   write({ dry, wet, voice }: TimelineCut): void {
     this.#buffer.write(dry, wet, voice);
+    this.#silentFrom = Number.POSITIVE_INFINITY;
+  }
+
+  /** Ends a speech with silence: listeners take audio that breaks off as a fault. */
+  finish(frames: number): void {
+    const { end } = this;
+    const silence = new Float32Array(frames * this.#options.channels);
+    this.write({ dry: silence, wet: silence });
+    this.#silentFrom = end;
   }
 
   /** Probability of a voice in the 10 ms from `step` times 10 ms on, in the units of a voice frame. */
@@ -162,7 +178,7 @@ export class AudioTrack {
   startAt(position: number): void {
     const { end } = this.#buffer;
     const lookahead = this.#encoder?.lookahead ?? 0;
-    const start = Math.max(position, this.#cursor + lookahead, end);
+    const start = Math.max(position, this.earliest);
     const opening = start - lookahead;
     const emptyFrom = this.#emptyFrom;
     const from = emptyFrom ?? end;
@@ -213,6 +229,8 @@ export class AudioTrack {
     if (this.#cursor >= target) return undefined;
     const needed = this.#cursor + this.#options.frameSize + encoder.lookahead;
     if (ended ? this.#cursor >= this.#buffer.end : needed > this.#buffer.end) return undefined;
+    // An encoder's filters ring in the silence behind audio; its packet of silence holds none of that.
+    if (ended && this.#cursor >= this.#silentFrom) return this.#silenceFrame(encoder, lower);
     const isContinued = [encoder, lower].every((each) => each?.continues(this.#cursor) ?? true);
     const history = isContinued ? undefined : this.#history(encoder);
     this.#buffer.read(this.#cursor + encoder.lookahead, this.#dry, this.#wet);
@@ -374,17 +392,4 @@ export class AudioTrack {
     this.#room = 0;
     this.#track = `audio${this.#trackNumber++}`;
   }
-}
-
-/** Clips in place; returns how many samples that changed. */
-function clip(samples: Float32Array): number {
-  let clipped = 0;
-  for (let i = 0; i < samples.length; i++) {
-    const value = samples[i]!;
-    if (value > 1 || value < -1) {
-      samples[i] = value > 1 ? 1 : -1;
-      clipped++;
-    }
-  }
-  return clipped;
 }

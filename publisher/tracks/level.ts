@@ -15,3 +15,16 @@ export function loudestDb(samples: Float32Array, length: number): number {
     loudest = Math.max(loudest, levelDb(samples.subarray(at, at + length)));
   return loudest;
 }
+
+/** Clips in place; returns how many samples that changed. */
+export function clip(samples: Float32Array): number {
+  let clipped = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const value = samples[i]!;
+    if (value > 1 || value < -1) {
+      samples[i] = value > 1 ? 1 : -1;
+      clipped++;
+    }
+  }
+  return clipped;
+}
