@@ -48,9 +48,14 @@ export function showValue(value: unknown): string {
   if (value instanceof URL) return showValue(value.href);
   if (typeof value === "function") return "a function";
   if (value instanceof Uint8Array) return "bytes";
+  if (ArrayBuffer.isView(value)) return withArticle(value.constructor.name);
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
   if (typeof value === "object" && value !== null) return "an object";
   return typeof value === "bigint" ? `${value}n` : String(value);
+}
+
+function withArticle(name: string): string {
+  return `${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
 }
 
 /** Name of a class or a function, whose options a value is; not that of a flag, a variable or a key. */

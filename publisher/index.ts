@@ -31,7 +31,7 @@ export {
 export type { PcmFormat, SampleFormat } from "./source/pcm.js";
 export type { PushFormat } from "./source/push-audio.js";
 export { Resampler, SAMPLE_RATE } from "./source/resample.js";
-export { type AudioSource, openSource, type SourceOptions } from "./source/source.js";
+export { type AudioSource, openSource, readSource, type SourceOptions } from "./source/source.js";
 export { type ForeignWav, openWav, type WavFormat, type WavOptions, type WavStream } from "./source/wav.js";
 export type { InterruptedSpeech, Interruption } from "./speech/interrupts.js";
 export type { SayOptions, SpeechSource } from "./speech/renderer.js";

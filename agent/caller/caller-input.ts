@@ -1,5 +1,5 @@
 import { type Clock, type Microseconds, microseconds } from "../../base/index.js";
-import type { AudioSource } from "../../publisher/index.js";
+import { type AudioSource, readSource } from "../../publisher/index.js";
 import type { AudioSink } from "../../watch/index.js";
 
 /** Consecutive samples of a caller: one channel at 48 kHz. */
@@ -128,7 +128,7 @@ export class SourceInput implements CallerInput {
   }
 
   async *blocks(): AsyncGenerator<CallerBlock, void, undefined> {
-    for (let samples = await this.#source.read(); samples !== undefined; samples = await this.#source.read())
+    for (let samples = await readSource(this.#source); samples !== undefined; samples = await readSource(this.#source))
       yield { samples, at: this.#clock() };
   }
 

@@ -3,7 +3,7 @@ import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
-import { InputError } from "../../base/index.js";
+import { InputError, sleep } from "../../base/index.js";
 
 /** Bytes of a file or pipe that can be read again from the start: a file always, a pipe as far as it was kept. */
 export interface ByteInput {
@@ -67,6 +67,14 @@ export async function openPath(
 /** Bytes of an open stream such as `process.stdin`; `keep` as in {@link openPath}. */
 export function openStream(stream: AsyncIterable<Uint8Array>, keep: boolean): ByteInput {
   return new PipeInput(stream, keep);
+}
+
+/** Pause after an empty chunk, so that a source or stream of them alone stops no other work of the process. */
+const EMPTY_MS = 1;
+
+/** Waits a moment after a chunk without any audio. */
+export async function pauseIfEmpty({ length }: { readonly length: number }): Promise<void> {
+  if (length === 0) await sleep(EMPTY_MS);
 }
 
 /** A regular file, or a device, which has no size and delivers its bytes once. */
@@ -144,6 +152,7 @@ class PipeInput implements ByteInput {
       });
       if (next.done === true) return;
       this.#keep(next.value);
+      await pauseIfEmpty(next.value);
       yield next.value;
     }
   }

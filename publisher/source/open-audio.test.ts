@@ -52,7 +52,40 @@ test("a stream that mixes bytes and samples fails with a sentence", async () => 
     yield new Uint8Array(4);
   };
   const source = openAudio({ stream: mixed() as AsyncGenerator<Float32Array> }).source(1);
-  await expect(readAll(source)).rejects.toThrow("The stream gave samples first");
+  await expect(readAll(source)).rejects.toMatchObject({
+    code: "INVALID_AUDIO",
+    message: "The stream stream must give Float32Arrays, as before, but gave bytes.",
+  });
+});
+
+test("a stream whose first chunk is neither bytes nor samples fails with a sentence that says so", async () => {
+  const cases: [unknown, string][] = [
+    [new Int16Array(4), "an Int16Array"],
+    [new Float64Array(4), "a Float64Array"],
+    ["hello", '"hello"'],
+    [null, "null"],
+    [[1, 2], "an array"],
+  ];
+  for (const [first, shown] of cases) {
+    const source = openAudio({ stream: chunks(first) as never, name: "tts" }).source(1);
+    await expect(readAll(source)).rejects.toMatchObject({
+      code: "INVALID_AUDIO",
+      message: `The stream tts must give bytes or Float32Arrays, but gave ${shown}.`,
+    });
+  }
+});
+
+test("a stream of empty chunks alone lets other work run until it is closed", async () => {
+  for (const empty of [new Uint8Array(0), new Float32Array(0)]) {
+    const endless = async function* () {
+      for (;;) yield empty;
+    };
+    const source = openAudio({ stream: endless() as AsyncGenerator<Uint8Array> }).source(1);
+    const reading = source.read();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await source.close();
+    expect(await reading).toBeUndefined();
+  }
 });
 
 test("closing a stream that never delivers ends its read", async () => {

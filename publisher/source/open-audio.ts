@@ -3,10 +3,11 @@ import { basename } from "node:path";
 import { z } from "zod";
 import { InputError, StateError, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
-import { openStream } from "./byte-input.js";
+import { openStream, pauseIfEmpty } from "./byte-input.js";
+import { audible } from "./pcm.js";
 import { PushAudio, type PushFormat } from "./push-audio.js";
 import { SAMPLE_RATE } from "./resample.js";
-import { type AudioSource, StreamSource } from "./source.js";
+import { type AudioSource, invalidAudio, StreamSource } from "./source.js";
 
 /** Audio that the application pushes with `speech.write`. */
 export interface PushedAudioOptions {
@@ -196,12 +197,12 @@ class ChunkAudio implements AudioInput {
     const chunks = this.#stream[Symbol.asyncIterator]();
     this.#chunks = chunks;
     const first = await chunks.next();
-    if (first.done === true || !(first.value instanceof Float32Array)) {
-      this.#bytes = new StreamAudio(openStream(bytesOf(first, chunks), false), this.#raw);
-      return this.#bytes.open();
+    const { name, rate, channels } = this.#raw;
+    if (first.done !== true && first.value instanceof Float32Array) {
+      return { rate, channels, samples: samplesOf(first, chunks, name), warnings: [], close: () => {} };
     }
-    const { rate, channels } = this.#raw;
-    return { rate, channels, samples: samplesOf(first, chunks), warnings: [], close: () => {} };
+    this.#bytes = new StreamAudio(openStream(bytesOf(first, chunks, name), false), this.#raw);
+    return this.#bytes.open();
   }
 
   async close(): Promise<void> {
@@ -213,9 +214,15 @@ class ChunkAudio implements AudioInput {
 
 type Chunk = IteratorResult<Uint8Array | Float32Array>;
 
-async function* bytesOf(first: Chunk, chunks: AsyncIterator<Uint8Array | Float32Array>): AsyncGenerator<Uint8Array> {
+async function* bytesOf(
+  first: Chunk,
+  chunks: AsyncIterator<Uint8Array | Float32Array>,
+  name: string,
+): AsyncGenerator<Uint8Array> {
+  let wanted = "bytes or Float32Arrays";
   for (let next = first; next.done !== true; next = await chunks.next()) {
-    if (!(next.value instanceof Uint8Array)) throw mixed("bytes");
+    if (!(next.value instanceof Uint8Array)) throw invalidAudio(`The stream ${name} must give ${wanted}`, next.value);
+    wanted = "bytes, as before";
     yield next.value;
   }
 }
@@ -223,13 +230,13 @@ async function* bytesOf(first: Chunk, chunks: AsyncIterator<Uint8Array | Float32
 async function* samplesOf(
   first: Chunk,
   chunks: AsyncIterator<Uint8Array | Float32Array>,
+  name: string,
 ): AsyncGenerator<Float32Array, void, undefined> {
   for (let next = first; next.done !== true; next = await chunks.next()) {
-    if (!(next.value instanceof Float32Array)) throw mixed("samples");
-    yield next.value.map((value) => (Number.isFinite(value) ? value : 0));
+    if (!(next.value instanceof Float32Array)) {
+      throw invalidAudio(`The stream ${name} must give Float32Arrays, as before`, next.value);
+    }
+    await pauseIfEmpty(next.value);
+    yield next.value.map(audible);
   }
-}
-
-function mixed(before: string): InputError {
-  return new InputError("INVALID_OPTION", `The stream gave ${before} first and a chunk of another kind afterwards.`);
 }

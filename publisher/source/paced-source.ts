@@ -1,6 +1,6 @@
 import { bestShift, type Microseconds, microseconds } from "../../base/index.js";
 import { SAMPLE_RATE } from "./resample.js";
-import type { AudioSource } from "./source.js";
+import { type AudioSource, readSource } from "./source.js";
 
 /** Options of {@link PacedSource}. */
 export interface PacedSourceOptions {
@@ -118,7 +118,7 @@ export class PacedSource implements AudioSource {
   #fetch(): void {
     if (this.#reading || this.#isOver || this.#error !== undefined || this.#frames >= MAX_QUEUED) return;
     this.#reading = true;
-    this.#source.read().then(
+    readSource(this.#source).then(
       (samples) => {
         this.#reading = false;
         if (samples === undefined) this.#isOver = true;

@@ -88,7 +88,8 @@ const READERS: Readonly<Record<Exclude<SampleFormat, "s24in32">, Reader>> = {
   mulaw: (data, i) => fromMulaw(data.getUint8(i)),
 };
 
-function audible(value: number): number {
+/** A sample that filters and the denoiser can take. */
+export function audible(value: number): number {
   return Number.isFinite(value) ? Math.min(LOUDEST, Math.max(-LOUDEST, value)) : 0;
 }
 

@@ -1,5 +1,5 @@
 import { race } from "../../base/index.js";
-import type { AudioSource } from "./source.js";
+import { type AudioSource, readSource } from "./source.js";
 
 /** How a splice joins the queued samples. */
 export type SpliceMode = "replace" | "sum";
@@ -129,11 +129,11 @@ export class SampleQueue {
   }
 
   #fetch(): Promise<void> {
-    this.#fetching ??= this.source.read().then(
+    this.#fetching ??= readSource(this.source).then(
       (samples) => {
         this.#fetching = undefined;
         if (samples === undefined) this.#ended = true;
-        else if (!this.#ended) this.#arrived(samples.slice());
+        else if (!this.#ended) this.#arrived(samples);
       },
       (error: unknown) => {
         this.#fetching = undefined;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readAll } from "../../tests/support/signal.js";
-import { openSource } from "./source.js";
+import { type AudioSource, openSource, readSource } from "./source.js";
 
 let folder: string;
 
@@ -86,5 +86,46 @@ describe("openSource", () => {
     await writeFile(text, "these are just words");
     const source = openSource({ file: text }).then((opened) => opened.read());
     await expect(source).rejects.toMatchObject({ code: "UNSUPPORTED_FILE", message: expect.stringContaining(text) });
+  });
+});
+
+const given = (read: () => unknown): AudioSource =>
+  ({ name: "mine", channels: 2, read, close: async () => {} }) as AudioSource;
+
+describe("readSource", () => {
+  test("a source that gives anything but Float32Arrays of whole frames is refused in a sentence with its name", async () => {
+    const must = "The source mine must give";
+    const cases: [unknown, string][] = [
+      [new Int16Array(4), `${must} a Float32Array, or undefined at its end, but gave an Int16Array.`],
+      [new Float64Array(4), `${must} a Float32Array, or undefined at its end, but gave a Float64Array.`],
+      [null, `${must} a Float32Array, or undefined at its end, but gave null.`],
+      ["text", `${must} a Float32Array, or undefined at its end, but gave "text".`],
+      [5, `${must} a Float32Array, or undefined at its end, but gave 5.`],
+      [[0, 1], `${must} a Float32Array, or undefined at its end, but gave an array.`],
+      [new Float32Array(3), `${must} whole 2-channel sample frames, but gave 3 samples.`],
+    ];
+    for (const [chunk, message] of cases)
+      for (const read of [async () => chunk, () => chunk])
+        await expect(readSource(given(read))).rejects.toMatchObject({ code: "INVALID_AUDIO", message });
+  });
+
+  test("samples that a source returns without a promise count, those no filter can take are silent, and the rest are a copy", async () => {
+    const samples = Float32Array.of(0.5, Number.NaN, Number.POSITIVE_INFINITY, -0.5);
+    const read = await readSource(given(() => samples));
+    samples.fill(1);
+    expect(read).toEqual(Float32Array.of(0.5, 0, 0, -0.5));
+  });
+
+  test("a source's own error is passed on, and one that is no Error becomes one", async () => {
+    const boom = new Error("boom");
+    const throwing = given(() => {
+      throw boom;
+    });
+    await expect(readSource(throwing)).rejects.toBe(boom);
+    for (const reason of [undefined, null, "lost"])
+      await expect(readSource(given(() => Promise.reject(reason)))).rejects.toMatchObject({
+        code: "SOURCE_FAILED",
+        message: `The source mine failed without an Error: ${typeof reason === "string" ? '"lost"' : reason}.`,
+      });
   });
 });

@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import { z } from "zod";
-import { InputError, validate } from "../../base/index.js";
+import { InputError, showValue, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
-import { openStream } from "./byte-input.js";
+import { openStream, pauseIfEmpty } from "./byte-input.js";
 import { DownMix } from "./down-mix.js";
+import { audible } from "./pcm.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
 
 /** A source of audio: interleaved 48 kHz samples, pulled. */
@@ -25,6 +26,51 @@ export interface AudioSource {
   readonly stored?: boolean;
   /** Closes files, pipes and processes; idempotent. */
   close(): Promise<void>;
+}
+
+const isFunction = (value: unknown): boolean => typeof value === "function";
+
+/** What an {@link AudioSource} of the application must have. */
+export const sourceSchema = z.object({
+  name: z.string(),
+  channels: z.union([z.literal(1), z.literal(2)]),
+  read: z.custom<AudioSource["read"]>(isFunction, "be a function"),
+  close: z.custom<AudioSource["close"]>(isFunction, "be a function"),
+});
+
+/**
+ * Reads a source that the application may have written: the samples are a copy, and fit for filters and the denoiser.
+ *
+ * @throws InputError `INVALID_AUDIO` for anything but samples, `SOURCE_FAILED` where it rejects without an Error; else
+ *   the source's own error.
+ */
+export async function readSource(source: AudioSource): Promise<Float32Array | undefined> {
+  const samples: unknown = await callRead(source);
+  if (samples === undefined) return undefined;
+  if (!(samples instanceof Float32Array)) {
+    throw invalidAudio(`The source ${source.name} must give a Float32Array, or undefined at its end`, samples);
+  }
+  if (samples.length % source.channels !== 0) {
+    const what = `whole ${source.channels}-channel sample frames, but gave ${samples.length} samples`;
+    throw new InputError("INVALID_AUDIO", `The source ${source.name} must give ${what}.`);
+  }
+  await pauseIfEmpty(samples);
+  return samples.map(audible);
+}
+
+async function callRead(source: AudioSource): Promise<Float32Array | undefined> {
+  try {
+    return await source.read();
+  } catch (error) {
+    if (error instanceof Error) throw error;
+    const how = `failed without an Error: ${showValue(error)}`;
+    throw new InputError("SOURCE_FAILED", `The source ${source.name} ${how}.`, { cause: error });
+  }
+}
+
+/** `must` begins the sentence; `given` came instead. */
+export function invalidAudio(must: string, given: unknown): InputError {
+  return new InputError("INVALID_AUDIO", `${must}, but gave ${showValue(given)}.`);
 }
 
 const rate = z.number().int().min(4000).max(384_000);

@@ -65,7 +65,7 @@ interface Reading {
   readonly speech: QueuedSpeech;
   readonly renderer: SourceRenderer;
   readonly block: Block | undefined;
-  readonly error?: unknown;
+  readonly error?: Error;
 }
 
 /** Samples that may wait beside an incomplete frame: a block and the encoder's look-ahead. */
@@ -189,14 +189,14 @@ export class Renderer {
     if (speech === undefined || renderer === undefined || this.#readings.has(renderer)) return false;
     if (this.#results.some((result) => result.renderer === renderer)) return false;
     this.#readings.set(renderer, speech);
-    const done = (result: { block: Block | undefined; error?: unknown }) => {
+    const done = (result: { block: Block | undefined; error?: Error }) => {
       if (!this.#readings.delete(renderer)) return;
       this.#results = [...this.#results, { speech, renderer, ...result }];
       this.#options.wake.ring();
     };
     renderer.read().then(
       (block) => done({ block }),
-      (error: unknown) => done({ block: undefined, error }),
+      (error: unknown) => done({ block: undefined, error: error instanceof Error ? error : new Error(String(error)) }),
     );
     return true;
   }
@@ -252,7 +252,7 @@ export class Renderer {
   #write({ speech, renderer, block, error }: Reading): void {
     const { speeches } = this;
     if (error !== undefined) {
-      speech.fail(error instanceof Error ? error : new Error(String(error)));
+      speech.fail(error);
       this.#options.logger.warn({ err: error, source: speech.source.name }, "A source could not be read.");
     }
     if (block === undefined) this.#logWarnings(speech.source);

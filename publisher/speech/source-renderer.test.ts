@@ -61,6 +61,23 @@ describe("SourceRenderer", () => {
     expect(likeness).toBeGreaterThan(0.8);
   });
 
+  test("a renderer takes samples that come without a promise, refuses other arrays, and lets empty chunks stop nothing", async () => {
+    const from = (read: () => unknown): SourceRenderer => {
+      const source = { name: "mine", channels: 1, read, close: async () => {} } as AudioSource;
+      return new SourceRenderer({ source, guard: guard(), clock: monotonicClock });
+    };
+    const samples = ramp(480);
+    expect((await from(() => samples).read())?.dry).toEqual(samples);
+    await expect(from(async () => new Int16Array(480).fill(1000)).read()).rejects.toMatchObject({
+      code: "INVALID_AUDIO",
+    });
+    const empty = from(async () => new Float32Array(0));
+    const reading = empty.read();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await empty.close();
+    expect(await reading).toBeUndefined();
+  });
+
   test("a renderer denoises the channels of a stereo source separately", async () => {
     const mono = ramp(4800);
     const stereo = new Float32Array(9600);
