@@ -93,7 +93,7 @@ test("listeners of an edge keep hearing after its upstream relay was killed and 
   const before = tones(played).length;
   await spawned("outage-relay.ts", port);
   await expect.poll(() => tones(played).length).toBeGreaterThan(before + 20);
-  expect(publisher.stats().listeners).toBe(1);
+  await expect.poll(() => publisher.stats().listeners).toBe(1);
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
 });
 
