@@ -125,7 +125,7 @@ test.concurrent("a listener reports on its own broadcast where the relay reads n
   const publisher = await publish(stage, relay);
   const made = stage.listen(relay);
   await eventually(() => expect(made.stats().playing).toBe(true));
-  expect(made.stats()).toMatchObject({ relay: undefined, feedbacks: 0 });
+  expect(made.stats()).toMatchObject({ relay: undefined });
   await eventually(() => expect(publisher.stats().listeners).toBe(1));
   const { feedbacks, relay: receipt } = made.stats();
   expect(feedbacks).toBeGreaterThan(0);
