@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import fc from "fast-check";
 import { Application, createDecoder, createEncoder } from "libopus-wasm";
+import type { Browser, Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { microseconds } from "../base/index.js";
 import { RewindConsumer } from "../container/index.js";
@@ -202,7 +203,8 @@ test("audio of another encoder that runs through pauses decodes at its level", a
   encoder.free();
 });
 
-test("the browser's decoder plays utterances at their level and position too", async () => {
+/** Opens pages that decode with the browser's decoders. */
+async function decodePages(browser: Browser): Promise<() => Promise<Page>> {
   const script = await build({
     entryPoints: [fileURLToPath(new URL("support/decode-page.ts", import.meta.url))],
     bundle: true,
@@ -210,13 +212,35 @@ test("the browser's decoder plays utterances at their level and position too", a
     target: "es2023",
     write: false,
   });
+  return async () => {
+    const page = await browser.newPage();
+    await page.route("http://localhost/**", (route) => route.fulfill({ contentType: "text/html", body: "" }));
+    await page.goto("http://localhost/");
+    await page.addScriptTag({ content: script.outputFiles[0]!.text });
+    return page;
+  };
+}
+
+test("the browser's decoder plays utterances at their level and position too, and no rendition at another rate", async () => {
   const browser = await launchChromium();
   try {
+    const open = await decodePages(browser);
+    const page = await open();
+    const renditions = [
+      { codec: "opus", sampleRate: 48_000, numberOfChannels: 2 },
+      { codec: "opus", sampleRate: 24_000, numberOfChannels: 1 },
+      { codec: "opus", sampleRate: 48_000, numberOfChannels: 6 },
+      { codec: "pcm-s16", sampleRate: 48_000, numberOfChannels: 2 },
+      { codec: "pcm-s16", sampleRate: 24_000, numberOfChannels: 1 },
+      { codec: "pcm-s16", sampleRate: 48_000, numberOfChannels: 6 },
+      { codec: "flac", sampleRate: 44_100, numberOfChannels: 2 },
+      { codec: "mp3", sampleRate: 48_000, numberOfChannels: 2 },
+      { codec: "mp3", sampleRate: 44_100, numberOfChannels: 2 },
+    ];
+    const can = await page.evaluate<boolean[]>(`canDecode(${JSON.stringify(renditions)})`);
+    expect(can).toEqual([true, true, false, true, false, false, false, true, false]);
     const decodeAll = async (frameMs: 5 | 10 | 20) => {
-      const page = await browser.newPage();
-      await page.route("http://localhost/**", (route) => route.fulfill({ contentType: "text/html", body: "" }));
-      await page.goto("http://localhost/");
-      await page.addScriptTag({ content: script.outputFiles[0]!.text });
+      const page = await open();
       const loop = await CodecLoop.open({ frameMs });
       const { source, audioTrack } = loop;
       const whole: { from: number; to: number }[] = [];

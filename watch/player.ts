@@ -263,8 +263,10 @@ export class Player {
     if (audio) this.#followAudio(broadcast, audio, unsay);
     if (video) this.#followVideo(broadcast, video, { unsay, master: audio === undefined });
     if (audio || video || Object.keys(renditions).length === 0) return;
-    const codecs = Object.values(renditions).map(({ codec }) => codec);
-    throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${codecs.join(", ")}.`);
+    const all = Object.values(renditions).map(
+      (r) => `${r.codec}, ${r.numberOfChannels} channel(s) at ${r.sampleRate} Hz`,
+    );
+    throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${all.join("; ")}.`);
   }
 
   async #decodeWith(rendition: AudioRendition): Promise<void> {

@@ -1,7 +1,8 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { RewindConsumer } from "../../container/consumer.js";
+import type { AudioRendition } from "../../container/index.js";
 import { AudioPipeline } from "../../watch/audio/audio-pipeline.js";
-import { audioDecoder } from "../../watch/decoders/web-codecs.js";
+import { audioDecoder, browserDecoders } from "../../watch/decoders/web-codecs.js";
 
 /** A packet as the page is given it; bytes as numbers, because it is sent as JSON. */
 export interface PagePacket {
@@ -56,4 +57,9 @@ async function decode(packets: readonly PagePacket[], seconds: number): Promise<
   return base64(heard);
 }
 
-Object.assign(globalThis, { decode });
+/** Whether a listener in this page would choose each of these renditions. */
+function canDecode(renditions: readonly AudioRendition[]): Promise<boolean[]> {
+  return Promise.all(renditions.map((rendition) => browserDecoders.canDecode(rendition)));
+}
+
+Object.assign(globalThis, { canDecode, decode });

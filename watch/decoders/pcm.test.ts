@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MediaError, microseconds } from "../../base/index.js";
 import type { Ticket } from "../audio/audio-pipeline.js";
+import { chooseRendition } from "../tracks/renditions.js";
 import { openPcm } from "./pcm.js";
 import { softwareDecoders } from "./software-decoders.js";
 import { SwitchableDecoder } from "./switchable-decoder.js";
@@ -61,8 +62,31 @@ describe("PCM", () => {
     const decoders = softwareDecoders(1);
     await expect(decoders.load({ ...stereo("pcm-s16"), sampleRate: 44_100 })).rejects.toThrow("44100 Hz");
     await expect(decoders.load(stereo("mp4a.40.2"))).rejects.toThrow("mp4a.40.2");
-    const can = ["opus", "pcm-s16", "flac"].map((codec) => decoders.canDecode(stereo(codec)));
-    expect(can).toEqual([true, true, false]);
+  });
+
+  test("a listener chooses a rendition only where its decoder loads, so that it plays the best one it can", async () => {
+    const decoders = softwareDecoders(2);
+    const playable: string[] = [];
+    for (const codec of ["opus", "pcm-s16", "flac"])
+      for (const sampleRate of [24_000, 44_100, 48_000])
+        for (const numberOfChannels of [1, 2, 6]) {
+          const rendition = { ...stereo(codec), sampleRate, numberOfChannels };
+          const loads = await decoders.load(rendition).then(
+            () => true,
+            () => false,
+          );
+          expect({ rendition, can: decoders.canDecode(rendition) }).toEqual({ rendition, can: loads });
+          if (loads) playable.push(`${codec} ${sampleRate} ${numberOfChannels}`);
+        }
+    const opus = [24_000, 44_100, 48_000].flatMap((rate) => [`opus ${rate} 1`, `opus ${rate} 2`]);
+    expect(playable).toEqual([...opus, "pcm-s16 48000 1", "pcm-s16 48000 2"]);
+    const renditions = {
+      opus: { ...stereo("opus"), bitrate: 64_000 },
+      slow: { ...stereo("pcm-s16"), sampleRate: 24_000, bitrate: 768_000 },
+      wide: { ...stereo("pcm-s16"), numberOfChannels: 6, bitrate: 4_608_000 },
+    };
+    const chosen = await chooseRendition(renditions, (rendition) => decoders.canDecode(rendition));
+    expect(chosen?.name).toBe("opus");
   });
 
   test("a listener switches from one codec to another", async () => {

@@ -16,6 +16,11 @@ export interface PcmOptions {
   readonly sampleRate: number;
 }
 
+/** Whether {@link openPcm} can play packets of `from` channels at this sample rate. */
+export function playsPcm({ from, sampleRate }: Pick<PcmOptions, "from" | "sampleRate">): boolean {
+  return sampleRate === SAMPLE_RATE && (from === 1 || from === 2);
+}
+
 /**
  * Makes decoders of `pcm-s16` as the WebCodecs registry defines it: interleaved samples of 16 bits, little-endian. They
  * deliver synchronously, hold no state and conceal nothing.
@@ -27,7 +32,7 @@ export function openPcm({
   channels,
   sampleRate,
 }: PcmOptions): OpenDecoder<readonly Float32Array[], AudioPacketDecoder> {
-  if (sampleRate !== SAMPLE_RATE || from < 1 || from > 2) {
+  if (!playsPcm({ from, sampleRate })) {
     throw new MediaError(
       "UNSUPPORTED_CODEC",
       `PCM of ${from} channel(s) at ${sampleRate} Hz can't be played: it must have one or two at ${SAMPLE_RATE} Hz.`,

@@ -10,7 +10,7 @@ import {
 } from "../audio/audio-pipeline.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import type { VideoDecoders } from "../video/video-player.js";
-import { openPcm } from "./pcm.js";
+import { openPcm, playsPcm } from "./pcm.js";
 import type { AudioDecoders } from "./switchable-decoder.js";
 
 /** The common part of the two decoders of WebCodecs. */
@@ -179,7 +179,12 @@ export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
 /** Audio decoders of this browser. PCM needs no AudioDecoder, and not every one supports it. */
 export const browserDecoders: AudioDecoders = {
   async canDecode(rendition) {
-    if (rendition.codec === "pcm-s16") return true;
+    const { codec, sampleRate, numberOfChannels, description } = rendition;
+    if (codec === "pcm-s16") return playsPcm({ from: numberOfChannels, sampleRate });
+    // Opus decodes to 48 kHz whatever its catalog says. Chromium counts more than two channels as supported, and then fails.
+    const isPlayable =
+      codec === "opus" ? numberOfChannels <= 2 || description !== undefined : sampleRate === SAMPLE_RATE;
+    if (!isPlayable) return false;
     const answer = await AudioDecoder.isConfigSupported(audioConfig(rendition)).catch(() => undefined);
     return answer?.supported ?? false;
   },
