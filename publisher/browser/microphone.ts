@@ -10,7 +10,13 @@ import {
 } from "../../base/index.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
 import { CAPTURE, type CapturedBlock } from "./capture.js";
+import type { BlockTimes } from "./capture-clock.js";
 import { WORKLET_SCRIPT } from "./worklet-script.js";
+
+/** A block of 20 ms at 48 kHz. */
+export interface MicrophoneBlock extends BlockTimes {
+  readonly samples: Float32Array<ArrayBuffer>;
+}
 
 /** Options of {@link Microphone.open}. */
 export interface MicrophoneOptions {
@@ -44,7 +50,7 @@ const FORBIDDEN =
 /** A microphone that is on: one channel at 48 kHz, without the echo of what the page plays. */
 export class Microphone {
   /** The audio until {@link close} or until the device goes away, in blocks of 20 ms. */
-  readonly blocks = new Inbox<CapturedBlock>({ most: MAX_BLOCKS });
+  readonly blocks = new Inbox<MicrophoneBlock>({ most: MAX_BLOCKS });
   readonly #context: AudioContext;
   readonly #track: MediaStreamTrack;
   readonly #source: MediaStreamAudioSourceNode;
@@ -116,15 +122,16 @@ export class Microphone {
     await this.#context.close();
   }
 
-  #take({ samples, at }: CapturedBlock): void {
+  #take({ samples, wallMs }: CapturedBlock): void {
     timePassed();
+    const pageMs = performance.now();
     const ready = this.#resampler.process(samples);
     const all = new Float32Array(this.#rest.length + ready.length);
     all.set(this.#rest);
     all.set(ready, this.#rest.length);
     const whole = all.length - (all.length % BLOCK);
     for (let start = 0; start < whole; start += BLOCK)
-      this.blocks.push({ samples: all.slice(start, start + BLOCK), at });
+      this.blocks.push({ samples: all.slice(start, start + BLOCK), wallMs, pageMs });
     this.#rest = all.slice(whole);
   }
 }

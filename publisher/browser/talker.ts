@@ -192,9 +192,9 @@ export class Talker extends EventTarget implements AsyncDisposable {
 
   async #read(encoder: PacketEncoder): Promise<void> {
     for await (const microphone of this.#microphones) {
-      for await (const { samples, at } of microphone.blocks) {
+      for await (const { samples, ...times } of microphone.blocks) {
         this.#measure(samples);
-        encoder.write(samples, this.#clock.take(samples.length, at));
+        encoder.write(samples, this.#clock.take(samples.length, times));
       }
       if (this.#stop.signal.aborted) return;
       if (microphone === this.#microphone) await this.#replace();

@@ -44,7 +44,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
   }
 
   #send(): void {
-    const block: CapturedBlock = { samples: this.#block, at: Date.now() };
+    const block: CapturedBlock = { samples: this.#block, wallMs: Date.now() };
     this.port.postMessage(block, [this.#block.buffer]);
     this.#block = new Float32Array(this.#length);
     this.#filled = 0;
