@@ -74,7 +74,6 @@ export class Controls {
   /** A model that was loaded here and has to be closed here. */
   #owned: Model | undefined;
   #plan: Plan | undefined;
-  #banded = false;
   #nextId = 0;
 
   constructor(options: ControlsOptions) {
@@ -132,7 +131,7 @@ export class Controls {
 
   /** Whether a loop band is armed. */
   get banded(): boolean {
-    return this.#banded;
+    return this.#options.renderer.revisions.armed;
   }
 
   /** Applies the requests that are ready. Not while a hop is being denoised. */
@@ -153,7 +152,7 @@ export class Controls {
       if (plan.remix && from < audioTrack.cursor) audioTrack.rewind(from);
       audioTrack.mark(tick.controlEpoch, plan.remix ? from : rendered);
     }
-    if (this.#banded) renderer.revisions.wrap(target.soonest());
+    if (this.banded) renderer.revisions.wrap(target.soonest());
   }
 
   /** Fails pending requests and closes the model. */
@@ -328,6 +327,5 @@ export class Controls {
   #setBand(band: Extract<StagedChange<Prepared>, { kind: "band" }>["band"], plan: Plan): void {
     if (band === undefined) plan.unloop = true;
     else this.#options.renderer.revisions.arm({ start: toPosition(band.start), end: toPosition(band.end) });
-    this.#banded = band !== undefined;
   }
 }

@@ -55,6 +55,7 @@ export class Revisions {
    * differs.
    */
   change(from: number, { denoisers, render = false, splices = [], unloop = false }: RenderChange): number {
+    if (unloop) this.disarm();
     const audioTrack = this.#audioTrack;
     const item = this.#speeches.revive(from);
     const renderer = item?.renderer;
@@ -67,7 +68,6 @@ export class Revisions {
     const inside = splices.filter(({ at }) => at < read);
     this.#splices.keep(splices.filter(({ at, samples }) => at + samples.length / channels > read));
     const ends = unloop && renderer.looping;
-    if (unloop) this.#band = undefined;
     const everything = denoisers !== undefined || (render && renderer.denoises) || ends;
     const soonest = Math.min(...splices.map(({ at }) => at), ...(everything || splices.length === 0 ? [from] : []));
     const at = Math.max(from, item.start, soonest);
@@ -83,6 +83,11 @@ export class Revisions {
       item.timeline.unloop(at);
     }
     return at;
+  }
+
+  /** Whether a stretch of the current speech repeats, or will once its end is reached. */
+  get armed(): boolean {
+    return this.#band !== undefined && this.#band.item === this.#speeches.current;
   }
 
   /**

@@ -54,16 +54,17 @@ export interface SpeechParts {
  */
 export class Speech extends EventEmitter<SpeechEvents> {
   readonly id: number;
-  readonly #parts: SpeechParts;
+  readonly #parts: Omit<SpeechParts, "continues">;
   #resumedAs: Speech | undefined;
 
   /** @internal Use `publisher.say`. */
-  constructor(parts: SpeechParts) {
+  constructor({ continues, ...parts }: SpeechParts) {
     super();
     guardHandlers(this);
     this.id = parts.id;
     this.#parts = parts;
-    if (parts.continues !== undefined) parts.continues.#resumedAs = this;
+    // Not kept: of a source that is interrupted and resumed for days, each handle would keep all those before it.
+    if (continues !== undefined) continues.#resumedAs = this;
   }
 
   /**

@@ -1,8 +1,13 @@
 import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { queryObjects } from "node:v8";
 import { expect, test, vi } from "vitest";
+import { Controls } from "../../publisher/control/controls.js";
 import { openAudio, type SpeechResult } from "../../publisher/index.js";
+import { Speech } from "../../publisher/speech/speech.js";
+import { knobsSchema } from "../../publisher/tracks/mixer.js";
+import { Wake } from "../../publisher/wake.js";
 import { descriptorsOf } from "../support/open-files.js";
 import { VirtualStage } from "../support/virtual-stage.js";
 
@@ -652,4 +657,57 @@ test("a speech closes its file at its end, once its interrupt can't be resumed, 
   expect((await dropped.done).outcome).toBe("interrupted");
   await closed();
   await rm(folder, { recursive: true });
+});
+
+test("a source that is interrupted and resumed all the time keeps none of the handles it had before", async () => {
+  const stage = new VirtualStage({ mode: "live" });
+  let speech: Speech | undefined = stage.say(Array.from({ length: 400 }, () => ({ afterMs: 20, ms: 20 })));
+  await settled(stage, 1000);
+  // Collects what nothing holds before it counts.
+  const before = queryObjects(Speech, { format: "count" });
+  for (let resumes = 0; resumes < 50; resumes++) {
+    const interrupted: Speech | undefined = speech;
+    void stage.interrupt();
+    await settled(stage, 30);
+    [speech] = stage.interrupts.resumeAll() ?? [];
+    expect(interrupted!.resumedAs).toBe(speech);
+    await settled(stage, 40);
+  }
+  await settled(stage, 2000);
+  expect(queryObjects(Speech, { format: "count" }) - before).toBeLessThan(10);
+  expect(speech?.phase).toBe("speaking");
+});
+
+test("a loop is armed no longer than there is a speech that it repeats", async () => {
+  const change = async (controls: Controls, audioTrack: VirtualStage["audioTrack"], band?: object | null) => {
+    const requested =
+      band === undefined ? undefined : controls.request({ op: "loop_band", requestId: `${band}`, band });
+    controls.tick({ soonest: () => Math.max(audioTrack.cursor, 0), interrupt: () => {}, resume: () => false });
+    await requested;
+    return controls.banded;
+  };
+  const band = { start: 600_000, end: 1_000_000 };
+  const neverReached = { start: 600_000, end: 7_000_000 };
+  for (const [end, armed] of [
+    ["unlooped", band],
+    ["interrupted", band],
+    ["said", neverReached],
+  ] as const) {
+    const stage = new VirtualStage({ aheadMs: 2000 });
+    const { renderer, audioTrack } = stage;
+    const knobs = knobsSchema.parse({});
+    const wake = new Wake();
+    const controls = new Controls({ channels: 1, knobs, renderer, audioTrack, wake, models: {}, sources: undefined });
+    controls.start(undefined, { owned: false });
+    stage.say(whole(6000));
+    await settled(stage, 1500);
+    expect(await change(controls, audioTrack, armed)).toBe(true);
+    if (end === "unlooped") await change(controls, audioTrack, null);
+    if (end === "interrupted") void stage.interrupt();
+    await settled(stage, 8000);
+    expect([end, await change(controls, audioTrack)]).toEqual([end, false]);
+    stage.say(whole(300));
+    await settled(stage, 500);
+    expect([end, await change(controls, audioTrack)]).toEqual([end, false]);
+  }
 });
