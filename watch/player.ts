@@ -17,7 +17,7 @@ import { Reporter } from "./report/reporter.js";
 import { type PlayerStats, playerStats } from "./stats.js";
 import { BroadcastFinder } from "./tracks/broadcast-finder.js";
 import { type BroadcastChange, type OpenBroadcast, readBroadcast } from "./tracks/broadcast-reader.js";
-import { chooseRendition, type NamedRendition } from "./tracks/renditions.js";
+import { chooseRendition, describeFormat, type NamedRendition } from "./tracks/renditions.js";
 import { type Arrival, TrackFeed } from "./tracks/track-feed.js";
 import { VoiceFeed } from "./tracks/voice-feed.js";
 import { VideoPlayer } from "./video/video-player.js";
@@ -263,9 +263,7 @@ export class Player {
     if (audio) this.#followAudio(broadcast, audio, unsay);
     if (video) this.#followVideo(broadcast, video, { unsay, master: audio === undefined });
     if (audio || video || Object.keys(renditions).length === 0) return;
-    const all = Object.values(renditions).map(
-      (r) => `${r.codec}, ${r.numberOfChannels} channel(s) at ${r.sampleRate} Hz`,
-    );
+    const all = Object.values(renditions).map(describeFormat);
     throw new MediaError("UNSUPPORTED_CODEC", `No audio of the catalog can be played here: ${all.join("; ")}.`);
   }
 

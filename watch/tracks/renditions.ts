@@ -34,3 +34,8 @@ export async function chooseRendition<R extends AudioRendition | VideoRendition>
     undefined,
   );
 }
+
+/** A rendition's format, for a sentence. */
+export function describeFormat({ codec, numberOfChannels, sampleRate }: AudioRendition): string {
+  return `${codec}, ${numberOfChannels} channel(s) at ${sampleRate} Hz`;
+}
