@@ -48,4 +48,4 @@ export {
   toMilliseconds,
   toSeconds,
 } from "./time.js";
-export { type Schema, showValue, validate } from "./validate.js";
+export { faultOf, type Schema, showValue, validate } from "./validate.js";

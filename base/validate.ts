@@ -34,8 +34,13 @@ export interface Schema<T> {
 export function validate<T>(name: string, schema: Schema<T>, value: unknown, shown = value): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const { issues } = parsed.error as { readonly issues: readonly Issue[] };
-  throw new InputError("INVALID_OPTION", sentence(name, issues[0]!, shown));
+  throw new InputError("INVALID_OPTION", faultOf(name, parsed.error, shown));
+}
+
+/** The sentence of {@link validate} for the error of a schema. */
+export function faultOf(name: string, error: unknown, shown: unknown): string {
+  const { issues } = error as { readonly issues: readonly Issue[] };
+  return sentence(name, issues[0]!, shown);
 }
 
 /** A value in a message: short enough to read, and without secrets. */

@@ -3,7 +3,7 @@ import { BROADCAST_NAME_RULE, isBroadcastName, isRelayUrl, type Logger } from ".
 import type { ConnectOptions } from "../transport/index.js";
 import { COMFORT_NOISE_DB } from "./denoise/hop/comfort-noise.js";
 import { Model } from "./denoise/model.js";
-import type { AudioSource } from "./source/source.js";
+import { type AudioSource, sourceSchema } from "./source/source.js";
 import { type Knobs, knobsSchema } from "./tracks/mixer.js";
 import { type OpusOptions, opusOptionsSchema } from "./tracks/opus.js";
 import type { VideoSource } from "./video/video-source.js";
@@ -94,8 +94,7 @@ export interface PublisherAblation {
 /** Half a second of 20 ms frames: a late joiner starts at a group, and a lost stream loses all its frames. */
 const MAX_GROUP_FRAMES = 25;
 
-const isSource = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "read" in value && "channels" in value;
+const isSource = (value: unknown): boolean => sourceSchema.safeParse(value).success;
 const isVideo = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "read" in value && "codec" in value;
 const isFunction = (value: unknown): boolean => typeof value === "function";
@@ -106,7 +105,7 @@ const isLogger = (value: unknown): boolean => typeof value === "object" && value
 export const publisherOptionsSchema = z.strictObject({
   url: z.custom<string | URL>((value) => isRelayUrl(value) === undefined, "be an http or https URL"),
   broadcast: z.string().refine(isBroadcastName, BROADCAST_NAME_RULE).default("demo"),
-  source: z.custom<AudioSource>(isSource, "be an AudioSource").optional(),
+  source: z.custom<AudioSource>(isSource, "be an AudioSource with name, channels, read and close").optional(),
   video: z.custom<VideoSource>(isVideo, "be a VideoSource").optional(),
   audio: z.boolean().default(true),
   mode: z.enum(["live", "ahead"]).default("ahead"),

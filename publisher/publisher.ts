@@ -60,7 +60,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
     this.#loop = new Loop(this.#parts, this);
     this.closed = this.#loop.run().finally(detachLogger);
     endWith(settings.signal, this.closed, (reason) => this.#loop.close(reason));
-    if (settings.source !== undefined) this.say(settings.source);
+    if (settings.source !== undefined) this.#sayFirst(settings.source);
   }
 
   get state(): PublisherState {
@@ -101,7 +101,7 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
    * Queues a speech behind all others: audio opened by `openAudio`, a source of your own, or a stream of samples.
    * Returns at once; an error in the audio fails the speech.
    *
-   * @throws InputError `INVALID_OPTION` for a source with other channels or invalid words; StateError `QUEUE_FULL`,
+   * @throws InputError `INVALID_OPTION` for an invalid source or option, or a source with other channels; StateError `QUEUE_FULL`,
    * `SOURCE_USED` or `CLOSED`.
    */
   say(source: SpeechSource, options: SayOptions = {}): Speech {
@@ -190,6 +190,16 @@ export class Publisher extends EventEmitter<PublisherEvents> implements AsyncDis
   /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  // A publisher that its constructor refuses must not stay connected.
+  #sayFirst(source: SpeechSource): void {
+    try {
+      this.say(source);
+    } catch (error) {
+      this.#loop.close();
+      throw error;
+    }
   }
 
   #assertOpen(): void {

@@ -122,5 +122,6 @@ export {
   type ListenerStats,
   type PlayedRun,
   WavSink,
+  type WavSinkOptions,
 } from "../watch/index.js";
 export { shippedModel } from "./package.js";

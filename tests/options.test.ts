@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import {
   type AudioSource,
@@ -18,7 +19,14 @@ import {
   loadOrCreateCertificate,
   type OwnCertificateOptions,
 } from "../transport/index.js";
-import { Controller, type ControllerOptions, Listener, type ListenerOptions } from "../watch/index.js";
+import {
+  Controller,
+  type ControllerOptions,
+  Listener,
+  type ListenerOptions,
+  WavSink,
+  type WavSinkOptions,
+} from "../watch/index.js";
 
 /** For each option of a class, values that are wrong in type or in range. */
 type Wrong<T> = { readonly [Option in keyof Required<T>]: readonly [unknown, ...unknown[]] };
@@ -206,6 +214,12 @@ const CASES: readonly Case[] = [
     make: (o) => openVideo(o),
     right: () => ({ file: "clip.ivf" }),
   },
+  {
+    name: "WavSink",
+    wrong: { path: ["", 7, undefined, null], channels: ["1", 0, 3] } satisfies Wrong<WavSinkOptions>,
+    make: (o) => new WavSink(o),
+    right: () => ({ path: "/nowhere/heard.wav" }),
+  },
   { name: "connect", wrong: CONNECT, make: (o) => connect(url, o), right: () => ({}) },
 ];
 
@@ -249,6 +263,53 @@ test.each(CASES)("$name refuses anything but an object of options, and unknown o
   expect(await errorOf(() => make({ ...base, colour: "red" } as never))).toMatchObject({
     code: "INVALID_OPTION",
     message: `${name} has no option "colour".`,
+  });
+});
+
+test("a publisher refuses wrong options of say, incomplete sources and wrong knobs in one sentence", async () => {
+  await using publisher = new Publisher({ url });
+  const audio = () => openAudio({ samples: new Float32Array(2) });
+  const source = { name: "mine", channels: 1, read: async () => undefined, close: async () => {} };
+  const say = (options: unknown) => publisher.say(audio(), options as never);
+  const saySource = (wrong: object) => publisher.say({ ...source, ...wrong } as never);
+  const cases: [() => unknown, string][] = [
+    [() => say({ after: "x" }), 'Publisher.say.after must be "queue" or "drop", but is "x".'],
+    [() => say({ bogus: 1 }), 'Publisher.say has no option "bogus".'],
+    [() => say({ text: null }), "Speech.text must be a string, but is null."],
+    [() => say({ words: "x" }), 'Speech.words must be an array, but is "x".'],
+    [() => say(5), "Publisher.say must be an object, but is 5."],
+    [() => say("x"), 'Publisher.say must be an object, but is "x".'],
+    [() => say(null), "Publisher.say must be an object, but is null."],
+    [() => saySource({ name: undefined }), "AudioSource.name must be a string, but is missing."],
+    [() => saySource({ channels: 3 }), "AudioSource.channels must be 1 or 2, but is 3."],
+    [() => saySource({ read: 1 }), "AudioSource.read must be a function, but is 1."],
+    [() => saySource({ close: undefined }), "AudioSource.close must be a function, but is missing."],
+    [() => publisher.say({ read() {} } as never), "AudioSource.name must be a string, but is missing."],
+    [() => publisher.set(null as never), "Publisher.set must be an object, but is null."],
+    [() => publisher.set(5 as never), "Publisher.set must be an object, but is 5."],
+    [() => publisher.set(undefined as never), "Publisher.set must be an object, but is missing."],
+  ];
+  for (const [call, message] of cases) expect(await errorOf(call)).toMatchObject({ code: "INVALID_OPTION", message });
+});
+
+test("a publisher that its constructor refuses for its source leaves nothing running", async () => {
+  const { signal } = new AbortController();
+  const source = openAudio({ samples: new Float32Array(2) }).source(2);
+  expect(() => new Publisher({ url, signal, source })).toThrow("2 channel(s), but the option channels is 1");
+  await expect.poll(() => getEventListeners(signal, "abort")).toEqual([]);
+});
+
+test("a controller and a publisher refuse an operation that is none in the same sentence", async () => {
+  await using publisher = new Publisher({ url });
+  await using controller = new Controller({ url, broadcast: "demo" });
+  for (const value of [undefined, null, 5, "x"])
+    for (const send of [() => controller.send(value as never), () => publisher.control(value)])
+      expect(await errorOf(send)).toMatchObject({
+        code: "INVALID_OPERATION",
+        message: expect.stringMatching(/^The operation must be an object, but is \S+\.$/),
+      });
+  expect(await errorOf(() => controller.send({} as never))).toMatchObject({
+    message: expect.stringMatching(/^operation\.op must be one of [a-z_, ]+, but is missing\.$/),
   });
 });
 

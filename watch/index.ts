@@ -53,7 +53,7 @@ export {
   VirtualSpeaker,
   type VirtualSpeakerOptions,
 } from "./output/virtual-speaker.js";
-export { WavSink } from "./output/wav-sink.js";
+export { WavSink, type WavSinkOptions } from "./output/wav-sink.js";
 export {
   type VideoCounters,
   type VideoImage,

@@ -49,13 +49,28 @@ describe("parseOperation", () => {
     for (const [value, payload] of valid) expect(parseOperation(value, payload)).toEqual(value);
 
     const refused: [unknown, Uint8Array | undefined, RegExp][] = [
-      [undefined, undefined, /^operation is not valid/],
-      [{ op: "reboot", requestId: "a" }, undefined, /^op is not valid/],
-      [{ op: "set", requestId: "", knobs: { strength: 1 } }, undefined, /^requestId is not valid/],
-      [{ op: "set", requestId: "a", knobs: { strength: 1.01 } }, undefined, /^knobs\.strength is not valid/],
-      [{ op: "set", requestId: "a", knobs: { gainDb: Number.NaN } }, undefined, /^knobs\.gainDb/],
+      [undefined, undefined, /^The operation must be an object, but is undefined\.$/],
+      [[], undefined, /^The operation must be an object, but is an empty array\.$/],
+      [{}, undefined, /^operation\.op must be one of set, noise_profile, [a-z_, ]+, resume, but is missing\.$/],
+      [{ op: "reboot", requestId: "a" }, undefined, /^operation\.op must be one of set, [a-z_, ]+, but is "reboot"\.$/],
+      [
+        { op: "set", requestId: "", knobs: { strength: 1 } },
+        undefined,
+        /^operation\.requestId must not be empty, but is ""\.$/,
+      ],
+      [
+        { op: "set", requestId: "a", knobs: { strength: 1.01 } },
+        undefined,
+        /^operation\.knobs\.strength must be at most 1, but is 1\.01\.$/,
+      ],
+      [
+        { op: "set", requestId: "a", knobs: { gainDb: Number.NaN } },
+        undefined,
+        /^operation\.knobs\.gainDb must be a number, but is NaN\.$/,
+      ],
       [{ op: "set", requestId: "a", knobs: {} }, undefined, /^knobs must hold/],
-      [{ op: "set", requestId: "a", knobs: { loud: 1 } }, undefined, /^knobs is not valid/],
+      [{ op: "set", requestId: "a", knobs: { loud: 1 } }, undefined, /^operation\.knobs has no option "loud"\.$/],
+      [{ op: "interrupt", requestId: "a" }, "bytes" as never, /^The payload must be a Uint8Array, but is "bytes"\.$/],
       [{ op: "interrupt", requestId: "a" }, new Uint8Array(1), /takes no payload/],
       [{ op: "noise_profile", requestId: "a", action: "set" }, undefined, /^action must be/],
       [{ op: "model", requestId: "a" }, undefined, /^name must be given/],

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { InputError, microseconds } from "../../base/index.js";
+import { faultOf, InputError, microseconds, showValue } from "../../base/index.js";
 
 // Built in functions marked pure, so that a browser bundle that parses no operation omits zod.
 function buildKnobsSchema() {
@@ -19,7 +19,7 @@ function buildOperationSchema() {
     .int()
     .min(0)
     .max(2 ** 50 - 1);
-  return z.discriminatedUnion("op", [
+  const options = [
     z.strictObject({ op: z.literal("set"), requestId, knobs: buildKnobsSchema().partial() }),
     z.strictObject({ op: z.literal("noise_profile"), requestId, action: z.enum(["set", "clear"]) }),
     z.strictObject({ op: z.literal("model"), requestId, name: z.string().min(1).max(256).optional() }),
@@ -40,7 +40,9 @@ function buildOperationSchema() {
     }),
     z.strictObject({ op: z.literal("interrupt"), requestId }),
     z.strictObject({ op: z.literal("resume"), requestId }),
-  ]);
+  ] as const;
+  const names = options.map(({ shape }) => shape.op.value);
+  return z.discriminatedUnion("op", options, { error: `be one of ${names.join(", ")}` });
 }
 
 const operationSchema = /* @__PURE__ */ buildOperationSchema();
@@ -72,12 +74,12 @@ const PAYLOAD: Partial<Record<OperationName, "required" | "optional">> = {
  * sentence names the field.
  */
 export function parseOperation(value: unknown, payload?: Uint8Array): Operation {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalid(`The operation must be an object, but is ${showValue(value)}.`);
+  if (payload !== undefined && !(payload instanceof Uint8Array))
+    throw invalid(`The payload must be a Uint8Array, but is ${showValue(payload)}.`);
   const parsed = operationSchema.safeParse(value);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const field = issue?.path.join(".") || "operation";
-    throw invalid(`${field} is not valid: ${issue?.message ?? "unknown reason"}.`);
-  }
+  if (!parsed.success) throw invalid(faultOf("operation", parsed.error, value));
   const operation = parsed.data;
   const rule = PAYLOAD[operation.op];
   if (payload !== undefined && rule === undefined) throw invalid(`The operation ${operation.op} takes no payload.`);

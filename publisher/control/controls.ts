@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { InputError, StateError, validate } from "../../base/index.js";
 import {
   type ControlEvent,
@@ -59,6 +60,8 @@ interface Plan {
   unloop: boolean;
 }
 
+/** Any object: its knobs are checked with those in force. */
+const knobsShape = z.looseObject({});
 /** Blocks of a source rendered before it replaces another. */
 const PRIMED_BLOCKS = 8;
 
@@ -123,6 +126,7 @@ export class Controls {
    * @throws InputError `INVALID_OPTION` that names the knob.
    */
   set(knobs: Partial<Knobs>): void {
+    validate("Publisher.set", knobsShape, knobs);
     const wanted = validate("Publisher.denoise", knobsSchema, { ...this.knobs, ...knobs });
     this.#stage.stage({ op: "set", requestId: `library-set-${this.#nextId++}`, knobs: wanted });
     this.#settle();

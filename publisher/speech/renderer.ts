@@ -1,10 +1,18 @@
-import { type Clock, fromMilliseconds, type Logger, type Microseconds, microseconds } from "../../base/index.js";
+import { z } from "zod";
+import {
+  type Clock,
+  fromMilliseconds,
+  type Logger,
+  type Microseconds,
+  microseconds,
+  validate,
+} from "../../base/index.js";
 import { OverloadGuard } from "../denoise/overload-guard.js";
 import type { Deadlines } from "../send/deadlines.js";
 import { OpenedAudio, openAudio } from "../source/open-audio.js";
 import { PacedSource } from "../source/paced-source.js";
 import { SAMPLE_RATE } from "../source/resample.js";
-import type { AudioSource } from "../source/source.js";
+import { type AudioSource, sourceSchema } from "../source/source.js";
 import type { AudioTrack } from "../tracks/audio-track.js";
 import { toTime } from "../tracks/position.js";
 import type { Wake } from "../wake.js";
@@ -59,6 +67,13 @@ export interface SayOptions {
    */
   readonly after?: "queue" | "drop";
 }
+
+const sayOptionsSchema = z.strictObject({
+  // The speech checks both, as it does for `addText` and `addWords`.
+  text: z.custom<string>().optional(),
+  words: z.custom<readonly WordTiming[]>().optional(),
+  after: z.enum(["queue", "drop"]).default("queue"),
+});
 
 /** Result of a read; without a block at the end of a source. */
 interface Reading {
@@ -153,8 +168,11 @@ export class Renderer {
   }
 
   /** Queues a speech. */
-  say(source: SpeechSource, { text, words, after = "queue" }: SayOptions): Speech {
-    const opened = isSource(source) || source instanceof OpenedAudio ? source : openAudio({ stream: source });
+  say(source: SpeechSource, options: SayOptions): Speech {
+    const { text, words, after } = validate("Publisher.say", sayOptionsSchema, options);
+    const isOwn = isSource(source);
+    if (isOwn) validate("AudioSource", sourceSchema, source);
+    const opened = isOwn || source instanceof OpenedAudio ? source : openAudio({ stream: source });
     const { push } = opened instanceof OpenedAudio ? opened : {};
     const read = opened instanceof OpenedAudio ? opened.source(this.#options.channels) : opened;
     const speech = this.speeches.add(read, { push, text, words });
@@ -372,6 +390,8 @@ export class Renderer {
   }
 }
 
+// A stream of Node has a read() too.
 function isSource(source: SpeechSource): source is AudioSource {
-  return typeof source === "object" && source !== null && "read" in source && "channels" in source;
+  if (typeof source !== "object" || source === null || !("read" in source)) return false;
+  return "channels" in source || !(Symbol.asyncIterator in source);
 }

@@ -150,7 +150,10 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
    */
   async send(operation: ControllerOperation, payload?: Uint8Array): Promise<ControlEvent> {
     this.#checkOpen();
-    const parsed = parseOperation({ ...operation, requestId: operation.requestId ?? randomHex(8) }, payload);
+    // Anything but an object is refused as it is.
+    const isObject = typeof operation === "object" && operation !== null;
+    const named = isObject ? { ...operation, requestId: operation.requestId ?? randomHex(8) } : operation;
+    const parsed = parseOperation(named, payload);
     if (payload !== undefined && (payload.length === 0 || payload.length > MAX_PAYLOAD_BYTES))
       throw new InputError("INVALID_OPERATION", `The payload must have 1 to ${MAX_PAYLOAD_BYTES} bytes.`);
     // Reserves its place before the digest is ready, so that a later request can't overtake it.

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncate, openSync, statSync, write, 
 import { parse } from "node:path";
 import { promisify } from "node:util";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
-import { InputError, sleep, UnsayError } from "../../base/index.js";
+import { fields, InputError, isOneOf, isString, sleep, UnsayError, validate } from "../../base/index.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import { interleave } from "./raw-sink.js";
 import type { AudioSink } from "./virtual-speaker.js";
@@ -20,6 +20,18 @@ const MAX_FILE_BYTES = 0xffff_fff0;
 
 const writeAsync = promisify(write);
 const truncateAsync = promisify(ftruncate);
+
+/** Options of {@link WavSink}. */
+export interface WavSinkOptions {
+  readonly path: string;
+  /** Default 1. */
+  readonly channels?: 1 | 2;
+}
+
+const RULES = fields<WavSinkOptions>(
+  { path: isString((path) => path !== "", "be the path of a file") },
+  { channels: isOneOf(1, 2) },
+);
 
 /**
  * Writes a WAV file of 16-bit samples at 48 kHz.
@@ -45,13 +57,11 @@ export class WavSink implements AudioSink {
   #closed: Promise<void> | undefined;
 
   /**
-   * `channels` default 1. Throws an `InputError` (`FILE_UNWRITABLE`) when the file cannot be written.
+   * Throws an `InputError`: `INVALID_OPTION`, or `FILE_UNWRITABLE` when the file cannot be written.
    * @param maxFileBytes For tests: the maximum size of a file. Default: just below 4 GiB.
    */
-  constructor(
-    { path, channels = 1 }: { readonly path: string; readonly channels?: 1 | 2 },
-    maxFileBytes = MAX_FILE_BYTES,
-  ) {
+  constructor(options: WavSinkOptions, maxFileBytes = MAX_FILE_BYTES) {
+    const { path, channels = 1 } = validate("WavSink", RULES, options);
     this.path = path;
     this.#channels = channels;
     this.#maxDataBytes = Math.floor((maxFileBytes - HEADER_BYTES) / (2 * channels)) * 2 * channels;
