@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { openSource, type SourceOptions } from "../publisher/index.js";
-import { UnsayError } from "../src/index.js";
+import { openAudio, UnsayError } from "../src/index.js";
 import { findFfmpeg } from "./support/ffmpeg.js";
 import { readAll } from "./support/signal.js";
 import { chunk, store, type WaveFile, waveFile } from "./support/wave-file.js";
@@ -232,16 +232,19 @@ test("without ffmpeg a file that only ffmpeg can read is refused with the name o
   }
 });
 
-test("a file without audio plays nothing and causes a warning; a LIST chunk does not count as audio", async () => {
+test("a file without audio is refused, and a stream of one causes a warning; a LIST chunk does not count as audio", async () => {
   for (const behind of [undefined, chunk("LIST", junk(4000)), chunk("id3 ", junk(4001))]) {
     const bytes = waveFile({ channels: [new Float32Array(0)], ...(behind && { behind }) });
     for (const loop of [false, true]) {
-      const heard = await hear({ file: write("none", bytes), loop });
-      expect(heard).toMatchObject({ frames: 0, warnings: [expect.stringContaining("holds no audio")] });
+      const file = write("none", bytes);
+      expect(await refused({ file, loop })).toBe(`NO_AUDIO: The audio file ${basename(file)} holds no audio.`);
+      const opened = openAudio({ file, loop }).source(1);
+      await expect(readAll(opened)).rejects.toMatchObject({ code: "NO_AUDIO" });
+      expect(await opened.read()).toBeUndefined();
     }
     expect(await hear({ pcm: cut(bytes) })).toMatchObject({
       frames: 0,
-      warnings: [expect.stringContaining("no audio")],
+      warnings: ["The audio of stdin ended before its first sample."],
     });
   }
 });
@@ -548,6 +551,15 @@ describe("with ffmpeg", () => {
     for (let index = 0; index < 4; index++) await endless.read();
     await endless.close();
     await expect.poll(openFiles).toBeLessThanOrEqual(before);
+  });
+
+  test("a file of which ffmpeg decodes not one sample is refused", async () => {
+    const empty = ["-v", "error", "-f", "lavfi", "-i", "anullsrc=r=48000:cl=mono", "-t", "0", "empty.aiff"];
+    execFileSync("ffmpeg", empty, { cwd: encoded });
+    for (const loop of [false, true])
+      expect(await refused({ file: join(encoded, "empty.aiff"), loop })).toBe(
+        "NO_AUDIO: The audio file empty.aiff holds no audio.",
+      );
   });
 
   test("a truncated file plays up to its end", async () => {

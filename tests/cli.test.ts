@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Relay } from "../src/index.js";
 import { UnsayProcess, unsay } from "./support/command-line.js";
+import { waveFile } from "./support/wave-file.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-cli-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -93,13 +94,18 @@ test("a port in use, a refused certificate, a missing relay and a missing broadc
   }
 });
 
-test("a publisher whose standard input ends before any audio came says so in one sentence, and exits with 2", async () => {
+test("a publisher whose standard input or file has no audio says so in one sentence, and exits with 2", async () => {
   const relay = new UnsayProcess(["relay", "--port", "0"], { XDG_DATA_HOME: folder });
   const [, url] = await relay.says(/relay listening on (http:\/\/\S+)/);
   const publisher = new UnsayProcess(["publish", "-", "--url", url!, "--bypass"]);
   publisher.child.stdin.end();
   expect(await publisher.exited()).toBe(2);
   expect(publisher.error).toBe("unsay: Standard input ended before any audio came. (NO_AUDIO)\n");
+  const file = join(folder, "header.wav");
+  writeFileSync(file, waveFile({ channels: [new Float32Array(0)] }));
+  const ofFile = new UnsayProcess(["publish", file, "--loop", "--url", url!, "--bypass"]);
+  expect(await ofFile.exited()).toBe(2);
+  expect(ofFile.error).toBe("unsay: The audio file header.wav holds no audio. (NO_AUDIO)\n");
   expect(await relay.interrupt()).toBe(0);
 });
 

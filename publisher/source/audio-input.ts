@@ -20,6 +20,8 @@ export interface AudioReading extends ChannelLayout {
 /** Audio that can be opened, and opened again where it is `repeatable`. */
 export interface AudioInput {
   readonly repeatable: boolean;
+  /** What it means that it ends without any audio; by default nothing. */
+  readonly withoutAudio?: "error" | "warning";
   /** Reads it from the start. */
   open(): Promise<AudioReading>;
   /** Closes files and pipes; idempotent. */
@@ -38,6 +40,7 @@ const HEAD_BYTES = 12;
 
 /** A file or a named pipe: WAV, or any format that ffmpeg decodes. */
 export class FileAudio implements AudioInput {
+  readonly withoutAudio = "error";
   readonly #path: string;
   readonly #input: ByteInput;
 
@@ -71,6 +74,7 @@ export class FileAudio implements AudioInput {
 
 /** A stream such as standard input: raw PCM unless it begins with a header. */
 export class StreamAudio implements AudioInput {
+  readonly withoutAudio = "warning";
   readonly #input: ByteInput;
   readonly #raw: RawFormat;
 
@@ -126,7 +130,7 @@ async function openBytes(
   reader.keep(MAX_HEAD_BYTES);
   const head = await reader.peek(HEAD_BYTES);
   const raw = rawOf(head);
-  if (raw !== undefined) return openRaw(reader, raw, head.length === 0);
+  if (raw !== undefined) return openRaw(reader, raw);
   if (head.length === 0) throw new MediaError("WAV_INVALID", `The audio file ${name} is empty.`);
   const isRiff = isWave(head) || fourCharacters(head, 0) === "RIFF";
   const wav = isRiff ? await openWav(reader, { name, size: input.size }) : undefined;
@@ -160,11 +164,10 @@ function layoutOf({ sampleRate, channels, channelMask }: WavFormat): ChannelLayo
   return { rate: sampleRate, channels, mask: channelMask };
 }
 
-function openRaw(reader: ByteReader, raw: RawFormat, isEmpty: boolean): AudioReading {
+function openRaw(reader: ByteReader, raw: RawFormat): AudioReading {
   const bytes = reader.rest();
   const samples = decodeSamples(bytes, raw, { isWhole: true });
-  const warnings = isEmpty ? [`The audio of ${raw.name} ended before its first byte.`] : [];
-  return { rate: raw.rate, channels: raw.channels, samples, warnings, close: () => {} };
+  return { rate: raw.rate, channels: raw.channels, samples, warnings: [], close: () => {} };
 }
 
 /** Signatures at offset 0, 4 or 8. A stream of samples begins with one only by a chance of 1 in 2^32. */

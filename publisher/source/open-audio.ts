@@ -154,6 +154,7 @@ function openSamples({ samples, name, sampleRate, channels, loop }: z.output<typ
 
 /** A file that opens at the first read. */
 class LaterFile implements AudioInput {
+  readonly withoutAudio = "error";
   readonly #path: string;
   readonly #loop: boolean;
   #file: FileAudio | undefined;
@@ -182,6 +183,7 @@ class LaterFile implements AudioInput {
 
 /** A stream whose first chunk shows its content: bytes or samples. */
 class ChunkAudio implements AudioInput {
+  readonly withoutAudio = "warning";
   readonly repeatable = false;
   readonly #stream: AsyncIterable<Uint8Array | Float32Array>;
   readonly #raw: ConstructorParameters<typeof StreamAudio>[1];

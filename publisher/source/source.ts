@@ -255,7 +255,14 @@ export class StreamSource implements AudioSource {
   async #finish(): Promise<Float32Array | undefined> {
     const rest = this.#resampler?.flush();
     await this.close();
+    if (!this.#heard) this.#judgeEmpty();
     return rest !== undefined && rest.length > 0 ? rest : undefined;
+  }
+
+  #judgeEmpty(): void {
+    const { withoutAudio } = this.#input;
+    if (withoutAudio === "error") throw new InputError("NO_AUDIO", `The audio file ${this.name} holds no audio.`);
+    if (withoutAudio === "warning") this.#warnings.add(`The audio of ${this.name} ended before its first sample.`);
   }
 }
 

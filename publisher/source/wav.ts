@@ -198,7 +198,6 @@ async function* samples(
     } else if (read === size && read % frameBytes !== 0) {
       warn(`ends in the middle of a sample: ${read % frameBytes} bytes are left over`);
     }
-    if (read < frameBytes) warn("holds no audio");
   }
   try {
     yield* decodeSamples(audio(), format);
