@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openAudio, type Publisher, type PublisherListeners } from "../publisher/index.js";
+import { type AudioSource, openAudio, type Publisher, type PublisherListeners } from "../publisher/index.js";
 import { Ear, spoken } from "./support/ear.js";
 import { PATIENT, Stage, until } from "./support/stage.js";
 
@@ -87,7 +87,13 @@ test.concurrent("a speech whose source can't be read fails, and the next one is 
     throw new Error("no such voice");
   };
   const broken = publisher.say(openAudio({ stream: service() }));
+  const own = (read: () => unknown) =>
+    publisher.say({ name: "mine", channels: 1, read, close: async () => {} } as AudioSource);
+  const integers = own(async () => new Int16Array(480).fill(1000));
+  const withoutError = own(() => Promise.reject(undefined));
   const next = publisher.say(openAudio({ samples: new Float32Array(4800).fill(0.1) }));
   expect(await broken.done).toMatchObject({ outcome: "failed", error: new Error("no such voice") });
+  expect(await integers.done).toMatchObject({ outcome: "failed", heardMs: 0, error: { code: "INVALID_AUDIO" } });
+  expect(await withoutError.done).toMatchObject({ outcome: "failed", heardMs: 0, error: { code: "SOURCE_FAILED" } });
   expect(await next.done).toMatchObject({ outcome: "finished", heardMs: 100 });
 });
