@@ -30,11 +30,10 @@ const stranger = new Listener({
 });
 
 const samples = Float32Array.from({ length: 48_000 }, (_, i) => 0.2 * Math.sin((2 * Math.PI * 330 * i) / 48_000));
-const { heardMs } = await publisher.say(openAudio({ samples })).done;
-console.log(`The listener with a token heard ${Math.round(heardMs)} ms.`);
-
+const { listeners } = await publisher.say(openAudio({ samples })).done;
 const refusal = await stranger.closed;
-console.log(`The one without was refused: ${refusal?.message}`);
+console.log(`The one without a token was refused: ${refusal?.message}`);
+console.log(`The listener with a token says that it heard ${Math.round(listeners[0]?.heardMs ?? 0)} ms.`);
 
 await listener.close();
 await publisher.close();

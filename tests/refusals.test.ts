@@ -7,7 +7,7 @@ import { Publisher } from "../publisher/index.js";
 import { signToken, type TokenKey } from "../relay/index.js";
 import { Listener } from "../watch/index.js";
 import { startRelay } from "./support/relay.js";
-import { endOf } from "./support/stage.js";
+import { endOf, tone } from "./support/stage.js";
 
 const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
 async function withKeys(): Promise<string> {
@@ -53,6 +53,28 @@ test.each(["quic", "qmux"] as const)(
     const forged = new Listener({ ...options, url: `${url}?jwt=a.b.c`, broadcast: "stage/voice" });
     onTestFinished(() => forged.close());
     expect(await endOf(forged)).toMatchObject({ code: "UNAUTHORIZED", message: "The token is not a JWT." });
+  },
+);
+
+test.each(["quic", "qmux"] as const)(
+  "tokens that grant exactly one broadcast, by its path, publish it and hear it, and nothing else, over %s",
+  async (backend) => {
+    const url = await withKeys();
+    const [put, get] = await Promise.all([
+      signToken(key, { root: "live", put: "stage.hang" }),
+      signToken(key, { root: "live", get: "stage.hang" }),
+    ]);
+    const connect = { backends: [backend] };
+    const publisher = new Publisher({ url: `${url}/live?jwt=${put}`, broadcast: "stage", connect });
+    onTestFinished(() => publisher.close());
+    const listener = new Listener({ url: `${url}/live?jwt=${get}`, broadcast: "stage", connect });
+    onTestFinished(() => listener.close());
+    const speech = publisher.say(await tone({ ms: 500 }));
+    expect(await speech.done).toMatchObject({ outcome: "finished", heardMs: 500, measured: true });
+    expect(listener.stats().playedMs).toBeGreaterThan(0);
+    const other = new Listener({ url: `${url}/live?jwt=${get}`, broadcast: "other", connect });
+    onTestFinished(() => other.close());
+    expect(await endOf(other)).toMatchObject({ code: "NOT_GRANTED" });
   },
 );
 

@@ -1,5 +1,6 @@
 import {
   background,
+  broadcastPath,
   fromMilliseconds,
   fromSeconds,
   type Microseconds,
@@ -94,12 +95,16 @@ export class Egress {
     receive.stop(Code.CANCEL);
   }
 
-  /** Whether the peer could ever see anything below a prefix; a publisher may ask about its own names. */
+  /**
+   * Whether the peer could ever see anything below a prefix; a publisher may ask about its own names. A listener asks for
+   * both spellings of a name, and its token may grant one of them.
+   */
   #mayAsk(prefix: string): boolean {
-    const { scope } = this.#peer;
+    const { get, put } = this.#peer.scope;
+    const asked = [prefix, broadcastPath(prefix)];
     const overlaps = (other: string): boolean =>
-      stripPrefix(other, prefix) !== undefined || stripPrefix(prefix, other) !== undefined;
-    return scope.get.some(overlaps) || scope.put.some(overlaps);
+      asked.some((one) => stripPrefix(other, one) !== undefined || stripPrefix(one, other) !== undefined);
+    return [...get, ...put].some(overlaps);
   }
 
   // It would wait for ever for something it will never see.
