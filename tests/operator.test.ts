@@ -76,6 +76,14 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
       ["generate", "--key", join(folder, "no/such/place")],
       /place cannot be written: no such file or directory\. \(FILE_UNWRITABLE\)/,
     ],
+    [
+      ["generate", "--algorithm", "EdDSA", "--key", join(folder, "x"), "--public", join(folder, "no/y")],
+      /y cannot be written: no such file or directory\. \(FILE_UNWRITABLE\)/,
+    ],
+    [
+      ["generate", "--algorithm", "EdDSA", "--key", key, "--public", join(folder, "y")],
+      /key\.jwk exists already and is not overwritten\. \(FILE_EXISTS\)/,
+    ],
     [["generate", "--key", join(folder, "x"), "--public", join(folder, "y")], /no public part.*\(INVALID_KEY\)/],
     [["generate", "--key", join(folder, "x"), "--algorithm", "none"], /--algorithm must .*, but is "none"/],
     [
@@ -85,7 +93,7 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     [["sign", "--key", open, "--get", "/"], /cannot sign any\. \(INVALID_KEY\)/],
     [["sign", "--key", set, "--get", "/"], /must be one key.*\(INVALID_KEY\)/],
     [["sign", "--key", recording, "--get", "/"], /not a JSON Web Key.*\(INVALID_KEY\)/],
-    [["sign", "--key", key], /put or get must grant at least one path\. \(INVALID_CLAIMS\)/],
+    [["sign", "--key", key], /--put or --get must grant at least one path\. \(INVALID_CLAIMS\)/],
     [["sign", "--key", key, "--get", "/", "--expires", "0"], /--expires must .*, but is "0"/],
   ];
   for (const [argv, sentence] of wrong) {

@@ -230,7 +230,11 @@ test("a command that cannot reach its relay ends with the reason and exit code 1
   const unpinned = ["--certificate-hash", "0".repeat(64)];
   const wrong: Wrong[] = [
     [["demo", "--port", String(taken)], 1, new RegExp(`port ${taken} .*in use.*\\(PORT_IN_USE\\)`)],
-    [["relay", "--port", "0", "--ops-port", String(taken)], 1, /ops port.*\(LISTEN_FAILED\)/],
+    [
+      ["relay", "--port", "0", "--ops-port", String(taken)],
+      1,
+      /ops port \d+ is in use by another program\. \(PORT_IN_USE\)/,
+    ],
     [publish(DEAD, "--no-retry"), 1, /nothing listens on that port/],
     [publish(secure), 1, /certificate is not trusted.*\(CERTIFICATE_UNTRUSTED\)/],
     [publish(secure, ...unpinned), 1, /certificate is not trusted.*\(CERTIFICATE_UNTRUSTED\)/],

@@ -32,6 +32,30 @@ function at(path: string, token?: string): URL {
   return url;
 }
 
+test.each([
+  [{ put: "a", expires: 60 }, '"expires"'],
+  [{ put: 5 }, "claims.put"],
+  [{ put: "a", exp: Number.NaN }, "claims.exp"],
+  [{ put: "a", root: 5 }, "claims.root"],
+  [null, "claims must"],
+])("claims %j are refused by name, so that a mistyped one signs nothing", async (claims, named) => {
+  await expect(signToken(SECRET, claims as Parameters<typeof signToken>[1])).rejects.toMatchObject({
+    code: "INVALID_CLAIMS",
+    message: expect.stringContaining(named),
+  });
+});
+
+test("what is no key or no algorithm is refused in one sentence without the key", async () => {
+  const broken = { ...SECRET, kty: "EC" } as TokenKey;
+  await expect(signToken(broken, { put: "a" })).rejects.toMatchObject({ code: "INVALID_KEY" });
+  await expect(signToken(broken, { put: "a" })).rejects.not.toThrow(String(SECRET.k));
+  expect(() => publicKeyOf({} as TokenKey)).toThrow(expect.objectContaining({ code: "INVALID_KEY" }));
+  await expect(generateKey("RS256" as "HS256")).rejects.toMatchObject({
+    code: "INVALID_OPTION",
+    message: expect.stringMatching(/^generateKey.algorithm must be .*, but is "RS256"\.$/),
+  });
+});
+
 test("a token grants its prefixes below the path, in whichever way path and root overlap", async () => {
   const auth = new Auth({ keys: join(await folder({ "key.jwk": SECRET }), "key.jwk") });
   const token = await signToken(SECRET, { root: "demo", put: "room/a", get: ["room", "lobby"], exp: inFuture() });

@@ -1,7 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
 import { z } from "zod";
-import { broadcastPath, InputError, isBroadcastName, normalizePath } from "../../base/index.js";
+import {
+  broadcastPath,
+  faultOf,
+  InputError,
+  isBroadcastName,
+  normalizePath,
+  type Schema,
+  validate,
+} from "../../base/index.js";
 import { joinPath, stripPrefix } from "../wire/path.js";
 
 const prefixes = z.union([z.string(), z.array(z.string())]).default([]);
@@ -96,8 +104,13 @@ export function parseKeys(text: string, source: string): TokenKey[] {
 // Bytes of a shared secret, RFC 7518 section 3.2.
 const SECRET_BYTES = { HS256: 32, HS384: 48, HS512: 64 } as const;
 
-/** Creates a key for tokens with a random `kid`; it signs and verifies. */
+/**
+ * Creates a key for tokens with a random `kid`; it signs and verifies.
+ *
+ * @throws InputError `INVALID_OPTION` for another algorithm.
+ */
 export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
+  validate("generateKey", z.object({ algorithm: z.enum(ALGORITHMS) }), { algorithm });
   const kid = randomBytes(8).toString("hex");
   if (algorithm === "HS256" || algorithm === "HS384" || algorithm === "HS512")
     return { kty: "oct", alg: algorithm, kid, k: randomBytes(SECRET_BYTES[algorithm]).toString("base64url") };
@@ -105,8 +118,9 @@ export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
   return keySchema.parse({ alg: algorithm, kid, ...(await exportJWK(privateKey)) });
 }
 
-/** The part of a key that verifies but cannot sign; throws an `InputError` (`INVALID_KEY`) for a shared secret. */
+/** The part of a key that verifies but cannot sign; throws an `InputError` (`INVALID_KEY`) for a shared secret or no key. */
 export function publicKeyOf(key: TokenKey): TokenKey {
+  check("key", "INVALID_KEY", keySchema, key);
   if (key.kty === "oct")
     throw new InputError("INVALID_KEY", `A key for ${key.alg} is a secret and has no public part.`);
   const { d: _, key_ops: __, ...rest } = key;
@@ -120,11 +134,13 @@ export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<
 }
 
 /**
- * Signs a token; throws an `InputError`: `INVALID_CLAIMS` when it would grant nothing or more than the key may,
- * `INVALID_KEY` when the key cannot sign.
+ * Signs a token; throws an `InputError`: `INVALID_CLAIMS` for unknown or invalid claims and when it would grant nothing or
+ * more than the key may, `INVALID_KEY` when the key cannot sign.
  */
 export async function signToken(key: TokenKey, claims: Claims): Promise<string> {
-  const parsed = claimsSchema.parse(claims);
+  check("key", "INVALID_KEY", keySchema, key);
+  // A mistyped `exp` would make a token that is valid for ever.
+  const parsed = check("claims", "INVALID_CLAIMS", claimsSchema.strict(), claims);
   const grants = grantsOf(parsed);
   if (grants.put.length + grants.get.length === 0)
     throw new InputError("INVALID_CLAIMS", "claims: put or get must grant at least one path.");
@@ -143,4 +159,10 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
   };
   const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
   return new SignJWT({ ...paths, ...given }).setProtectedHeader(header).sign(signing);
+}
+
+function check<T>(name: string, code: string, schema: Schema<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new InputError(code, faultOf(name, parsed.error, name === "key" ? undefined : value));
 }

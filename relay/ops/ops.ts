@@ -64,11 +64,13 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
     if (!waiting.take(socket)) socket.destroy();
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) =>
-      reject(
-        new TransportError("LISTEN_FAILED", `Cannot listen on the ops port ${port}: ${cause.message}.`, { cause }),
-      ),
-    );
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const isTaken = cause.code === "EADDRINUSE";
+      const why = isTaken
+        ? `The ops port ${port} is in use by another program.`
+        : `Cannot listen on the ops port ${port}: ${cause.message}.`;
+      reject(new TransportError(isTaken ? "PORT_IN_USE" : "LISTEN_FAILED", why, { cause }));
+    });
     server.listen(port, "127.0.0.1", resolve);
   });
   return server;

@@ -1,6 +1,5 @@
 import {
   background,
-  broadcastPath,
   fromMilliseconds,
   fromSeconds,
   type Microseconds,
@@ -20,6 +19,7 @@ import {
 } from "../../flow/report/index.js";
 import type { BidirectionalStream, SendStream } from "../../transport/index.js";
 import { allows } from "../admission/scope.js";
+import { prefixesOf } from "../admission/token.js";
 import { announce } from "../broadcast/announcer.js";
 import type { Broadcast } from "../broadcast/broadcast.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";
@@ -101,7 +101,7 @@ export class Egress {
    */
   #mayAsk(prefix: string): boolean {
     const { get, put } = this.#peer.scope;
-    const asked = [prefix, broadcastPath(prefix)];
+    const asked = prefixesOf(prefix);
     const overlaps = (other: string): boolean =>
       asked.some((one) => stripPrefix(other, one) !== undefined || stripPrefix(one, other) !== undefined);
     return [...get, ...put].some(overlaps);

@@ -1,4 +1,4 @@
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, unlink, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
@@ -68,9 +68,14 @@ async function generate({ algorithm, key: path, public: publicPath }: Resolved<t
   if (path === publicPath) throw new InputError("INVALID_OPTION", "--public must be another file than --key.");
   const key = await generateKey(algorithm);
   const open = publicPath === undefined ? undefined : publicKeyOf(key);
-  // An existing key is in use somewhere, so it is not overwritten.
-  await write(path, key, 0o600);
+  // An existing key is in use somewhere, so it is not overwritten. Either both files are written or none.
   if (publicPath !== undefined) await write(publicPath, open, 0o644);
+  try {
+    await write(path, key, 0o600);
+  } catch (error) {
+    if (publicPath !== undefined) await unlink(publicPath);
+    throw error;
+  }
 }
 
 async function write(path: string, key: TokenKey | undefined, mode: number): Promise<void> {
@@ -96,6 +101,8 @@ async function sign({ key: path, root, put, get, audience, expires }: Resolved<t
   const [key, ...more] = parseKeys(text, `The key ${path}`);
   if (key === undefined || more.length > 0)
     throw new InputError("INVALID_KEY", `The key ${path} must be one key, not a set of them.`);
+  if (put === undefined && get === undefined)
+    throw new InputError("INVALID_CLAIMS", "--put or --get must grant at least one path.");
   const iat = Math.floor(Date.now() / 1000);
   return signToken(key, {
     root,
