@@ -140,8 +140,9 @@ export class Watcher implements LowFollower {
   offer(record: CachedGroup, via: "stream" | "datagram"): void {
     if (this.#closed || this.#isBeyondEnd(record.sequence)) return;
     if (this.#floor === undefined) {
-      this.#floor = Math.max(0, record.sequence - this.#reordered);
-      this.#start(this.#floor);
+      // A publisher may number its groups by time, so that the one before has a far lower number.
+      this.#floor = this.#reordered > 0 ? 0 : record.sequence;
+      this.#start(Math.max(0, record.sequence - this.#reordered));
     }
     if (record.sequence < this.#floor) return;
     const records = this.#renditions.takeFull(record);
