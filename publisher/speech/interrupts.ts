@@ -359,8 +359,9 @@ export class Interrupts implements SpeechControl {
     const { listeners, deadlines, renderer, playback } = this.#options;
     const reported = listeners.earliest(now);
     if (reported !== undefined) {
-      // A listener may be waiting where it last reported. An early cut costs nothing: those beyond it flush at once.
-      const isUnsure = now - playback.arrival > CERTAIN;
+      // A listener may be waiting where it last reported. Where it can report the rest, an early cut costs nothing: those
+      // beyond it flush at once. Without a session the projection is the best guess.
+      const isUnsure = this.#wanted && now - playback.arrival > CERTAIN;
       return isUnsure ? microseconds(Math.min(reported, playback.playheads(now)?.earliest ?? reported)) : reported;
     }
     const presumed = deadlines.presumed(now);
