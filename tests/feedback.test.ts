@@ -30,6 +30,7 @@ import {
 } from "../transport/index.js";
 import type { Listener } from "../watch/index.js";
 import { NetRelay } from "./support/net-relay.js";
+import { reportWith } from "./support/reports.js";
 import { eventually, heardBefore, inReserve, PATIENT, Stage, say, tone, until, urlOf } from "./support/stage.js";
 
 // The protocol library logs every step to the console.
@@ -41,24 +42,15 @@ async function publish(stage: Stage, at: Relay | string, options: Partial<Publis
 
 /** A listener's report, the n-th. */
 function report(reportId: number): Report {
-  return {
+  return reportWith({
     broadcast: broadcastHash("demo.hang"),
     session: 77,
     reportId,
     clientTimeMs: reportId * 100,
     playhead: microseconds(reportId * 100_000),
-    playing: true,
-    discontinuity: 0,
-    from: undefined,
-    heardUntil: undefined,
-    receivedBytes: 0,
     receivedGroup: 0,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
     bufferedMs: 50,
-    bleedMs: 0,
-    staleMs: 0,
-  };
+  });
 }
 
 /** Another door to a relay, whose WebSockets speak the oldest wire format of QMux, which has no datagrams. */

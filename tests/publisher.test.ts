@@ -21,6 +21,7 @@ import {
   type PublisherOptions,
 } from "../publisher/index.js";
 import { createCertificate, listen, type Session, type SessionServer, toWebTransport } from "../transport/index.js";
+import { aggregateOf } from "./support/reports.js";
 import { endlessSine } from "./support/signal.js";
 import { endOf, PATIENT, Stage, say, tone, until } from "./support/stage.js";
 
@@ -152,33 +153,21 @@ class Ear {
     listeners: { playhead: number; discontinuity?: number; heardUntil?: number; received?: number }[],
     { playing = true, ack }: { playing?: boolean; ack?: number } = {},
   ): void {
-    const playheads = listeners.map(({ playhead }) => playhead);
-    this.session?.datagrams?.send(
-      encodeAggregate({
-        broadcast: broadcastHash("demo.hang"),
-        aggregateId: ++this.#aggregateId,
-        relayTimeMs: Math.floor(toMilliseconds(monotonicClock())),
-        listeners: listeners.length,
-        overflow: 0,
-        playing,
-        earliest: microseconds(Math.min(...playheads)),
-        latest: microseconds(Math.max(...playheads)),
-        worstLead: undefined,
-        worstLeadGroup: undefined,
-        ingestAck: ack,
-        ingestBytes: 0,
-        discontinuity: Math.max(...listeners.map(({ discontinuity = 0 }) => discontinuity)),
-        bleedMs: 0,
-        staleMs: 0,
-        listed: listeners.map(({ playhead, discontinuity = 0, heardUntil, received }, i) => ({
-          session: i + 1,
-          playhead: microseconds(playhead),
-          discontinuity,
-          heardUntil: heardUntil === undefined ? undefined : microseconds(heardUntil),
-          receivedUntil: received === undefined ? undefined : microseconds(received),
-        })),
-      }),
-    );
+    const listed = listeners.map(({ playhead, discontinuity = 0, heardUntil, received }, i) => ({
+      session: i + 1,
+      playhead: microseconds(playhead),
+      discontinuity,
+      heardUntil: heardUntil === undefined ? undefined : microseconds(heardUntil),
+      receivedUntil: received === undefined ? undefined : microseconds(received),
+    }));
+    const aggregate = aggregateOf(listed, {
+      broadcast: broadcastHash("demo.hang"),
+      aggregateId: ++this.#aggregateId,
+      relayTimeMs: Math.floor(toMilliseconds(monotonicClock())),
+      playing,
+      ingestAck: ack,
+    });
+    this.session?.datagrams?.send(encodeAggregate(aggregate));
   }
 
   /** What sounds: the last frame given out for every moment, by timestamp. */

@@ -17,6 +17,7 @@ import { connect, probe, type Session, StreamError, toWebTransport } from "../tr
 import { KEEPALIVE } from "../transport/tcp/keepalive.js";
 import { impair } from "./support/impairment.js";
 import { dial, dialMoq, publishTracks, startRelay } from "./support/relay.js";
+import { reportWith } from "./support/reports.js";
 
 const PLAIN = { priority: 128, ordered: false, maxLatencyMs: 0, startGroup: undefined, endGroup: undefined };
 
@@ -41,25 +42,15 @@ function writeGroup(track: Moq.Track.Producer, sequence: number, timestamps: num
 
 /** A listener's report of the broadcast that stands at its start and has received nothing, but for `fields`. */
 function reportOf(fields: Partial<Parameters<typeof encodeReport>[0]>): Uint8Array {
-  return encodeReport({
+  const report = reportWith({
     broadcast: broadcastHash("demo.hang"),
-    session: 1,
     reportId: 1,
-    clientTimeMs: 0,
-    playhead: microseconds(0),
     playing: false,
-    discontinuity: 0,
-    from: undefined,
-    heardUntil: undefined,
-    receivedBytes: 0,
     receivedGroup: 0,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
     bufferedMs: 100,
-    bleedMs: 0,
-    staleMs: 0,
     ...fields,
   });
+  return encodeReport(report);
 }
 
 /** Writes groups until one went through; returns the next sequence. */

@@ -1,4 +1,4 @@
-import { ByteWriter, microseconds } from "../../base/index.js";
+import { ByteWriter } from "../../base/index.js";
 import { broadcastHash, encodeReport, type Report } from "../../flow/report/index.js";
 import { encodeAnnounce, encodeAnnounceOk, encodeAnnounceRequest } from "../../relay/wire/announce.js";
 import { encodeGroupHeader } from "../../relay/wire/group.js";
@@ -6,6 +6,7 @@ import { encodeSetupStream } from "../../relay/wire/setup.js";
 import { StreamReader, StreamType } from "../../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../../relay/wire/subscribe.js";
 import { encodeTrackInfo } from "../../relay/wire/track.js";
+import { reportWith } from "../../tests/support/reports.js";
 import {
   type Backend,
   type BidirectionalStream,
@@ -62,25 +63,9 @@ export class Hostile {
 
   /** Reports on the healthy broadcast. */
   report(fields: Partial<Report>): void {
-    const record = encodeReport({
-      broadcast: broadcastHash("healthy.hang"),
-      session: 666,
-      reportId: 0,
-      clientTimeMs: Math.floor(performance.now()),
-      playhead: microseconds(0),
-      playing: true,
-      discontinuity: 0,
-      from: undefined,
-      heardUntil: undefined,
-      receivedBytes: 0,
-      receivedGroup: undefined,
-      worstLead: undefined,
-      worstLeadGroup: undefined,
-      bufferedMs: 0,
-      bleedMs: 0,
-      staleMs: 0,
-      ...fields,
-    });
+    const clientTimeMs = Math.floor(performance.now());
+    const report = reportWith({ broadcast: broadcastHash("healthy.hang"), session: 666, clientTimeMs, ...fields });
+    const record = encodeReport(report);
     this.session.datagrams?.send(record);
   }
 

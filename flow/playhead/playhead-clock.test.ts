@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
+import { reportWith } from "../../tests/support/reports.js";
 import { ListenerState } from "../report/listener-state.js";
 import type { Report } from "../report/report.js";
 import { PlayheadClock } from "./playhead-clock.js";
@@ -114,22 +115,6 @@ describe("the estimated playhead while five seconds of queueing build up on the 
 });
 
 function report(clientTimeMs: number): Report {
-  return {
-    broadcast: 1,
-    session: 7,
-    reportId: clientTimeMs / 100,
-    clientTimeMs,
-    playhead: fromMilliseconds(1000 + clientTimeMs),
-    playing: true,
-    discontinuity: 0,
-    from: undefined,
-    heardUntil: undefined,
-    receivedBytes: 0,
-    receivedGroup: undefined,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
-    bufferedMs: 0,
-    bleedMs: 0,
-    staleMs: 0,
-  };
+  const playhead = fromMilliseconds(1000 + clientTimeMs);
+  return reportWith({ session: 7, reportId: clientTimeMs / 100, clientTimeMs, playhead });
 }

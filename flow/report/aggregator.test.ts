@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
+import { reportWith } from "../../tests/support/reports.js";
 import { PlayheadBound } from "../playhead/playhead-bound.js";
 import { decodeAggregate, encodeAggregate, MAX_LISTED } from "./aggregate.js";
 import { ReportAggregator } from "./aggregator.js";
@@ -8,25 +9,7 @@ import { ListenerState } from "./listener-state.js";
 import { decodeReport, encodeReport, type Report } from "./report.js";
 
 function report(changes: Partial<Report>): Report {
-  return {
-    broadcast: 1,
-    session: 1,
-    reportId: 0,
-    clientTimeMs: 0,
-    playhead: fromSeconds(10),
-    playing: true,
-    discontinuity: 0,
-    from: undefined,
-    heardUntil: undefined,
-    receivedBytes: 0,
-    receivedGroup: undefined,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
-    bufferedMs: 500,
-    bleedMs: 0,
-    staleMs: 0,
-    ...changes,
-  };
+  return reportWith({ playhead: fromSeconds(10), bufferedMs: 500, ...changes });
 }
 
 describe("ListenerState", () => {

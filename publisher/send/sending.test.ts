@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
+import { aggregateOf } from "../../tests/support/reports.js";
 import { Listeners } from "./listeners.js";
 import { type OutgoingFrame, SendQueue } from "./send-queue.js";
 
@@ -183,32 +184,14 @@ describe("Listeners", () => {
     listeners: { session: number; playheadMs: number; discontinuity?: number; heardMs?: number; receivedMs?: number }[],
     extra: Partial<Aggregate> = {},
   ): Aggregate {
-    const playheads = listeners.map(({ playheadMs }) => ms(playheadMs));
-    return {
-      broadcast: 1,
-      aggregateId: ++id,
-      relayTimeMs: now,
-      listeners: listeners.length,
-      overflow: 0,
-      playing: true,
-      earliest: microseconds(Math.min(...playheads)),
-      latest: microseconds(Math.max(...playheads)),
-      worstLead: undefined,
-      worstLeadGroup: undefined,
-      ingestAck: undefined,
-      ingestBytes: 0,
-      discontinuity: Math.max(...listeners.map(({ discontinuity = 0 }) => discontinuity)),
-      bleedMs: 0,
-      staleMs: 0,
-      listed: listeners.map(({ session, playheadMs, discontinuity = 0, heardMs, receivedMs }) => ({
-        session,
-        playhead: ms(playheadMs),
-        discontinuity,
-        heardUntil: heardMs === undefined ? undefined : ms(heardMs),
-        receivedUntil: receivedMs === undefined ? undefined : ms(receivedMs),
-      })),
-      ...extra,
-    };
+    const listed = listeners.map(({ session, playheadMs, discontinuity = 0, heardMs, receivedMs }) => ({
+      session,
+      playhead: ms(playheadMs),
+      discontinuity,
+      heardUntil: heardMs === undefined ? undefined : ms(heardMs),
+      receivedUntil: receivedMs === undefined ? undefined : ms(receivedMs),
+    }));
+    return aggregateOf(listed, { aggregateId: ++id, relayTimeMs: now, ...extra });
   }
 
   test("listeners have an earliest and a latest projected playhead, and are unknown after three seconds of silence", () => {

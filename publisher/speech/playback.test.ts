@@ -1,30 +1,13 @@
 import { expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
+import { aggregateOf } from "../../tests/support/reports.js";
 import { Playback } from "./playback.js";
 
 /** What the relay reports of one listener that has audio in reserve. */
 function aggregate(playheadMs: number, discontinuity: number): Aggregate {
-  const playhead = ms(playheadMs);
-  const listener = { session: 1, playhead, discontinuity, heardUntil: undefined, receivedUntil: ms(playheadMs + 1000) };
-  return {
-    broadcast: 1,
-    aggregateId: 0,
-    relayTimeMs: 0,
-    listeners: 1,
-    overflow: 0,
-    playing: true,
-    earliest: playhead,
-    latest: playhead,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
-    ingestAck: undefined,
-    ingestBytes: 0,
-    discontinuity,
-    bleedMs: 0,
-    staleMs: 0,
-    listed: [listener],
-  };
+  const receivedUntil = ms(playheadMs + 1000);
+  return aggregateOf([{ session: 1, playhead: ms(playheadMs), discontinuity, receivedUntil }]);
 }
 
 test("a listener that counted two rewinds as one is believed about the next one, whether reports came meanwhile or not", () => {

@@ -1,45 +1,17 @@
 import { expect, test } from "vitest";
-import { fromMilliseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds } from "../../base/index.js";
 import { type Aggregate, decodeAggregate, type Report } from "../../flow/report/index.js";
 import { broadcast, source } from "../../tests/support/broadcasts.js";
+import { aggregateOf, reportWith } from "../../tests/support/reports.js";
 
 let now = 0;
 
-function report(session: number): Report {
-  return {
-    broadcast: 1,
-    session,
-    reportId: 0,
-    clientTimeMs: now,
-    playhead: microseconds(0),
-    playing: true,
-    discontinuity: 0,
-    from: undefined,
-    heardUntil: undefined,
-    receivedBytes: 0,
-    receivedGroup: undefined,
-    worstLead: undefined,
-    worstLeadGroup: undefined,
-    bufferedMs: 500,
-    bleedMs: 0,
-    staleMs: 0,
-  };
-}
+const report = (session: number): Report => reportWith({ session, clientTimeMs: now, bufferedMs: 500 });
 
 /** An edge's aggregate now, which names these of its `count` listeners. */
 function aggregate(sessions: readonly number[], count = sessions.length): Aggregate {
-  const [earliest, latest] = [microseconds(0), microseconds(0)];
-  const nothing = { worstLead: undefined, worstLeadGroup: undefined, ingestAck: undefined, ingestBytes: 0 };
-  const counts = { overflow: 0, discontinuity: 0, bleedMs: 0, staleMs: 0 };
-  const listed = sessions.map((session) => ({
-    session,
-    playhead: microseconds(0),
-    discontinuity: 0,
-    heardUntil: undefined,
-    receivedUntil: undefined,
-  }));
-  const id = { broadcast: 1, aggregateId: 0, relayTimeMs: now };
-  return { ...id, ...nothing, ...counts, listeners: count, playing: true, earliest, latest, listed };
+  const listed = sessions.map((session) => ({ session }));
+  return aggregateOf(listed, { relayTimeMs: now, listeners: count });
 }
 
 /** A broadcast, and the listeners in each aggregate that its publisher gets. */

@@ -23,6 +23,7 @@ import { ReceiveLog } from "../../watch/report/receive-log.js";
 import { gapOf } from "../../watch/tracks/track-feed.js";
 import { type Link, LinkModel } from "./impairment.js";
 import { QuicPath } from "./quic-path.js";
+import { reportWith } from "./reports.js";
 
 const FRAME_MS = 20;
 const FRAMES = 48 * FRAME_MS;
@@ -294,24 +295,15 @@ export class LossyStage {
   }
 
   #reading(clientTimeMs: number): Report {
-    return {
-      broadcast: 1,
-      session: 1,
+    return reportWith({
       reportId: this.#reportId++,
       clientTimeMs,
       playhead: microseconds(Math.max(0, this.playout.playhead ?? 0)),
       playing: this.playout.moving,
-      discontinuity: 0,
-      from: undefined,
-      heardUntil: undefined,
       receivedBytes: this.#receivedBytes,
       receivedGroup: this.#received.mark,
-      worstLead: undefined,
-      worstLeadGroup: undefined,
       bufferedMs: this.playout.bufferedMs,
-      bleedMs: 0,
-      staleMs: 0,
-    };
+    });
   }
 }
 
