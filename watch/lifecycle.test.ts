@@ -45,3 +45,12 @@ test("a closed controller rejects new operations", async () => {
   await Promise.all([controller.close(), expect(pending).rejects.toMatchObject({ code: "CLOSED" })]);
   await expect(controller.send({ op: "resume" })).rejects.toMatchObject({ code: "CLOSED" });
 });
+
+test("a listener counts the time in which its process stands still, beyond what it makes up for", async () => {
+  await using listener = new Listener(options);
+  expect(listener.stats().stalledMs).toBe(0);
+  const end = performance.now() + 500;
+  while (performance.now() < end);
+  // Of 500 ms it pulls the last 200 at once.
+  await expect.poll(() => listener.stats().stalledMs).toBeGreaterThan(250);
+});
