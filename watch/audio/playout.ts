@@ -198,7 +198,7 @@ export class Playout {
     const position = this.clock.position;
     const isAhead = position !== undefined && position < cut;
     // Audio before the cut may be lost, or be a pause: then only playing it finds out how much is heard.
-    const isDecoded = this.#ring.holds(cut - 1);
+    const isDecoded = this.#ring.nextAudio(cut - 1) === cut - 1;
     this.clock.rewind(rewind);
     this.#ring.truncate(from, generation);
     const refined = this.#applied?.discontinuity === discontinuity ? this.#applied : undefined;

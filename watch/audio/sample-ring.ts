@@ -112,11 +112,6 @@ export class SampleRing {
     return frames;
   }
 
-  /** Whether there is audio at a position. */
-  holds(position: number): boolean {
-    return this.#segments.some(({ start, end }) => start <= position && end > position);
-  }
-
   /** The first position at or after `position` that holds audio. */
   nextAudio(position: number): number | undefined {
     for (const { start, end } of this.#segments) if (end > position) return Math.max(start, position);
