@@ -299,7 +299,7 @@ test("a publisher that its constructor refuses for its source leaves nothing run
   await expect.poll(() => getEventListeners(signal, "abort").length).toBe(0);
 });
 
-test("a controller and a publisher refuse an operation that is none in the same sentence", async () => {
+test("a controller and a publisher refuse an invalid operation with the same sentence", async () => {
   await using publisher = new Publisher({ url });
   await using controller = new Controller({ url, broadcast: "demo" });
   for (const value of [undefined, null, 5, "x"])
