@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { Publisher } from "../publisher/index.js";
 import { signToken, type TokenKey } from "../relay/index.js";
-import { Listener } from "../watch/index.js";
+import { Controller, Listener } from "../watch/index.js";
 import { startRelay } from "./support/relay.js";
 import { endOf, tone } from "./support/stage.js";
 
@@ -57,24 +57,56 @@ test.each(["quic", "qmux"] as const)(
 );
 
 test.each(["quic", "qmux"] as const)(
-  "tokens that grant exactly one broadcast, by its path, publish it and hear it, and nothing else, over %s",
+  "tokens that grant exactly one broadcast, by its path, publish, hear and control it, and nothing else, over %s",
   async (backend) => {
     const url = await withKeys();
     const [put, get] = await Promise.all([
-      signToken(key, { root: "live", put: "stage.hang" }),
+      signToken(key, { root: "live", put: "stage.hang", get: "stage.control" }),
       signToken(key, { root: "live", get: "stage.hang" }),
     ]);
+    const desk = await signToken(key, { root: "live", put: "stage.control/desk", get: "stage.hang" });
     const connect = { backends: [backend] };
-    const publisher = new Publisher({ url: `${url}/live?jwt=${put}`, broadcast: "stage", connect });
+    const publisher = new Publisher({ url: `${url}/live?jwt=${put}`, broadcast: "stage", connect, control: true });
     onTestFinished(() => publisher.close());
+    const controller = new Controller({ url: `${url}/live?jwt=${desk}`, broadcast: "stage", id: "desk", connect });
+    onTestFinished(() => controller.close());
     const listener = new Listener({ url: `${url}/live?jwt=${get}`, broadcast: "stage", connect });
     onTestFinished(() => listener.close());
     const speech = publisher.say(await tone({ ms: 500 }));
     expect(await speech.done).toMatchObject({ outcome: "finished", heardMs: 500, measured: true });
     expect(listener.stats().playedMs).toBeGreaterThan(0);
+    expect(await controller.send({ op: "set", knobs: { gainDb: -10 } })).toMatchObject({ outcome: "applied" });
     const other = new Listener({ url: `${url}/live?jwt=${get}`, broadcast: "other", connect });
     onTestFinished(() => other.close());
     expect(await endOf(other)).toMatchObject({ code: "NOT_GRANTED" });
+  },
+);
+
+test.each(["quic", "qmux"] as const)(
+  "a listener whose token grants no watching of its name is refused at once, and the name's publisher is not, over %s",
+  async (backend) => {
+    const url = await withKeys();
+    const connect = { backends: [backend] };
+    for (const claims of [{ put: "stage" }, { put: "stage.hang" }, { put: "" }]) {
+      const jwt = await signToken(key, { root: "live", ...claims });
+      const listener = new Listener({ url: `${url}/live?jwt=${jwt}`, broadcast: "stage", connect });
+      onTestFinished(() => listener.close());
+      expect(await endOf(listener)).toMatchObject({
+        code: "NOT_GRANTED",
+        message: "The token does not grant watching stage.",
+      });
+    }
+    // What a publisher asks for: its own name, reports and controllers.
+    const [put, get] = await Promise.all([
+      signToken(key, { root: "live", put: "" }),
+      signToken(key, { root: "live", get: "stage" }),
+    ]);
+    const publisher = new Publisher({ url: `${url}/live?jwt=${put}`, broadcast: "stage", connect, control: true });
+    onTestFinished(() => publisher.close());
+    const listener = new Listener({ url: `${url}/live?jwt=${get}`, broadcast: "stage", connect });
+    onTestFinished(() => listener.close());
+    expect(await publisher.say(await tone({ ms: 500 })).done).toMatchObject({ outcome: "finished", heardMs: 500 });
+    expect(publisher.state).toBe("publishing");
   },
 );
 

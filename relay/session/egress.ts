@@ -1,7 +1,9 @@
 import {
   background,
+  broadcastPaths,
   fromMilliseconds,
   fromSeconds,
+  isBroadcastName,
   type Microseconds,
   ProtocolError,
   race,
@@ -25,7 +27,7 @@ import type { Broadcast } from "../broadcast/broadcast.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";
 import type { Track } from "../broadcast/track.js";
 import { Watcher } from "../watcher/watcher.js";
-import { decodeAnnounceRequest } from "../wire/announce.js";
+import { type AnnounceRequest, decodeAnnounceRequest } from "../wire/announce.js";
 import { Code } from "../wire/code.js";
 import { joinPath, stripPrefix } from "../wire/path.js";
 import type { StreamReader } from "../wire/stream.js";
@@ -49,9 +51,9 @@ export class Egress {
   readonly #peer: Peer;
   // Subscribe ids, and broadcasts by the hash in reports.
   readonly #subscriptions = new Set<number>();
+  readonly #interests = new Set<AnnounceRequest>();
   readonly #watched = new Map<number, Watched>();
   readonly #pending: ByteBudget;
-  #interests = 0;
   #fetches = 0;
 
   constructor(peer: Peer) {
@@ -70,12 +72,16 @@ export class Egress {
     const request = decodeAnnounceRequest(await reader.message(), this.#peer.version, this.#limits.pathBytes);
     this.#peer.greet();
     const prefix = joinPath(scope.root, request.prefix);
-    if (!this.#mayAsk(prefix)) return this.#refuse(request.prefix);
-    if (this.#interests >= this.#limits.interestsPerSession) {
+    if (!this.#mayAsk(prefix)) return this.#refuse(request.prefix, "grants neither publishing nor watching");
+    if (this.#interests.size >= this.#limits.interestsPerSession) {
       environment.counters.capped.interests++;
       return refuse({ send, receive }, Code.BOUNDS_EXCEEDED);
     }
-    this.#interests++;
+    this.#interests.add(request);
+    if (this.#listensInVain(request.prefix)) {
+      this.#interests.delete(request);
+      return this.#refuse(request.prefix, "does not grant watching");
+    }
     const left = reader.drain().catch(() => {});
     await announce({
       clock: environment.clock,
@@ -91,7 +97,7 @@ export class Egress {
         broadcast.source.id === this.#peer.id ||
         (request.excludeHop !== 0n && broadcast.hops.includes(request.excludeHop)) ||
         (this.#peer.peerHopId !== 0n && broadcast.hops.includes(this.#peer.peerHopId)),
-    }).finally(() => this.#interests--);
+    }).finally(() => this.#interests.delete(request));
     receive.stop(Code.CANCEL);
   }
 
@@ -107,12 +113,23 @@ export class Egress {
     return [...get, ...put].some(overlaps);
   }
 
+  /**
+   * Whether the peer asks for both spellings of a name and may watch neither. Only a listener asks for both: a publisher
+   * asks for the path that it publishes, and for paths of reports and controllers.
+   */
+  #listensInVain(prefix: string): boolean {
+    if (!isBroadcastName(prefix)) return false;
+    const { root, get } = this.#peer.scope;
+    const asked = [...this.#interests].map((request) => request.prefix);
+    return broadcastPaths(prefix).every((path) => asked.includes(path) && !allows(get, joinPath(root, path)));
+  }
+
   // It would wait for ever for something it will never see.
-  #refuse(prefix: string): void {
+  #refuse(prefix: string, grant: string): void {
     const token = this.#peer.session.url.searchParams.has("jwt");
     // A publisher looks for reports on its broadcast, and a listener for both spellings of a name, in any order.
     const name = shownName(prefix.replace(/\/\.feedback$/, ""));
-    const why = token ? `The token grants neither publishing nor watching ${name}.` : `Watching ${name} takes a token.`;
+    const why = token ? `The token ${grant} ${name}.` : `Watching ${name} takes a token.`;
     this.#peer.session.close({ closeCode: Code.UNAUTHORIZED, reason: `NOT_GRANTED: ${why}` });
   }
 
