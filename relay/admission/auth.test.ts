@@ -45,11 +45,28 @@ test.each([
   });
 });
 
-test("what is no key or no algorithm is refused in one sentence without the key", async () => {
-  const broken = { ...SECRET, kty: "EC" } as TokenKey;
-  await expect(signToken(broken, { put: "a" })).rejects.toMatchObject({ code: "INVALID_KEY" });
-  await expect(signToken(broken, { put: "a" })).rejects.not.toThrow(String(SECRET.k));
-  expect(() => publicKeyOf({} as TokenKey)).toThrow(expect.objectContaining({ code: "INVALID_KEY" }));
+test.each([
+  [{ ...SECRET, kty: "EC" }, "key.kty must be the kind of key that its alg needs."],
+  [{ ...SECRET, kid: "a b" }, "key.kid must have only letters, digits, - and _."],
+  [{ ...SECRET, k: "" }, "key.k must have at least 32 bytes."],
+  [{ ...SECRET, k: "c2hvcnQ" }, "key.k must have at least 32 bytes."],
+  [{ kty: "oct", alg: "HS256" }, "key.k must have at least 32 bytes."],
+  [{ ...SECRET, scope: { put: 5 } }, "key.scope.put must be a string or an array."],
+  [JSON.stringify(SECRET), "key must get an object of options."],
+  [undefined, "key must get an object of options."],
+])("what is no key, such as %j, signs nothing, and the sentence about it shows no part of it", async (key, message) => {
+  await expect(signToken(key as TokenKey, { put: "a" })).rejects.toMatchObject({ code: "INVALID_KEY", message });
+  expect(() => publicKeyOf(key as TokenKey)).toThrow(expect.objectContaining({ code: "INVALID_KEY", message }));
+});
+
+test("a key's scope without a root limits tokens below the relay's root", async () => {
+  const scoped = { ...SECRET, scope: { put: "a" } } as TokenKey;
+  await expect(signToken(scoped, { put: "b" })).rejects.toMatchObject({ code: "INVALID_CLAIMS" });
+  const auth = new Auth({ keys: join(await folder({ "key.jwk": scoped }), "key.jwk") });
+  expect(await auth.authorize(at("/", await signToken(scoped, { put: "a/b" })))).toMatchObject({ get: [] });
+});
+
+test("what is no algorithm is refused in one sentence", async () => {
   await expect(generateKey("RS256" as "HS256")).rejects.toMatchObject({
     code: "INVALID_OPTION",
     message: expect.stringMatching(/^generateKey.algorithm must be .*, but is "RS256"\.$/),

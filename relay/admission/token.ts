@@ -31,17 +31,27 @@ export type Algorithm = (typeof ALGORITHMS)[number];
 /** The kind of key that each algorithm needs, RFC 7518 section 3.1 and RFC 8037. */
 const KINDS = { HS256: "oct", HS384: "oct", HS512: "oct", ES256: "EC", ES384: "EC", EdDSA: "OKP" } as const;
 
+/** Bytes of the shortest shared secret. */
+const MIN_SECRET = 32;
+
 const keySchema = z
   .looseObject({
     kty: z.enum(["oct", "EC", "OKP"]),
     alg: z.enum(ALGORITHMS),
     kid: z
       .string()
-      .regex(/^[A-Za-z0-9_-]+$/)
+      .regex(/^[A-Za-z0-9_-]+$/, "must have only letters, digits, - and _")
       .optional(),
     scope: z.object({ root: z.string().default(""), put: prefixes, get: prefixes }).optional(),
   })
-  .refine(({ kty, alg }) => KINDS[alg] === kty, "kty and alg do not fit each other");
+  .refine(({ kty, alg }) => KINDS[alg] === kty, { path: ["kty"], error: "must be the kind of key that its alg needs" })
+  .refine(
+    ({ kty, k }) => kty !== "oct" || (typeof k === "string" && Buffer.from(k, "base64url").length >= MIN_SECRET),
+    {
+      path: ["k"],
+      error: `must have at least ${MIN_SECRET} bytes`,
+    },
+  );
 
 /** A JSON Web Key for tokens; `scope` limits every token signed with it. */
 export type TokenKey = z.infer<typeof keySchema>;
@@ -79,12 +89,7 @@ export function parseKeys(text: string, source: string): TokenKey[] {
     const trimmed = text.trim();
     const json = JSON.parse(trimmed.startsWith("{") ? trimmed : Buffer.from(trimmed, "base64url").toString("utf8"));
     const listed: unknown[] = Array.isArray(json.keys) ? json.keys : [json];
-    return listed.map((key) => {
-      const parsed = keySchema.parse(key);
-      if (parsed.kty === "oct" && Buffer.from(String(parsed.k ?? ""), "base64url").length < 32)
-        throw new Error("a shared secret must have at least 32 bytes");
-      return parsed;
-    });
+    return listed.map((key) => keySchema.parse(key));
   } catch (cause) {
     // The cause may quote key material, so it stays out of the message.
     throw new InputError("INVALID_KEY", `${source} is not a JSON Web Key or key set that the relay can use.`, {
@@ -112,10 +117,9 @@ export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
 
 /** The part of a key that verifies but cannot sign; throws an `InputError` (`INVALID_KEY`) for a shared secret or no key. */
 export function publicKeyOf(key: TokenKey): TokenKey {
-  checkKey(key);
-  if (key.kty === "oct")
-    throw new InputError("INVALID_KEY", `A key for ${key.alg} is a secret and has no public part.`);
-  const { d: _, key_ops: __, ...rest } = key;
+  const { d: _, key_ops: __, ...rest } = checkedKey(key);
+  if (rest.kty === "oct")
+    throw new InputError("INVALID_KEY", `A key for ${rest.alg} is a secret and has no public part.`);
   return rest;
 }
 
@@ -130,7 +134,7 @@ export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<
  * more than the key may, `INVALID_KEY` when the key cannot sign.
  */
 export async function signToken(key: TokenKey, claims: Claims): Promise<string> {
-  checkKey(key);
+  const signer = checkedKey(key);
   // A mistyped `exp` would make a token that is valid for ever.
   const checked = claimsSchema.strict().safeParse(claims);
   if (!checked.success) throw new InputError("INVALID_CLAIMS", faultOf("claims", checked.error, claims));
@@ -138,11 +142,11 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
   const grants = grantsOf(parsed);
   if (grants.put.length + grants.get.length === 0)
     throw new InputError("INVALID_CLAIMS", "claims: put or get must grant at least one path.");
-  if (key.scope && !covers(grantsOf(key.scope), grants))
-    throw new InputError("INVALID_CLAIMS", "claims: the key's scope does not cover these grants.");
-  if (key.kty !== "oct" && key.d === undefined)
+  if (signer.scope && !covers(grantsOf(signer.scope), grants))
+    throw new InputError("INVALID_CLAIMS", "The key's scope does not cover these grants.");
+  if (signer.kty !== "oct" && signer.d === undefined)
     throw new InputError("INVALID_KEY", "The key is public: it verifies tokens but cannot sign any.");
-  const signing = await importKey(key, "sign").catch((cause: unknown) => {
+  const signing = await importKey(signer, "sign").catch((cause: unknown) => {
     throw new InputError("INVALID_KEY", "The key is damaged: it cannot sign.", { cause });
   });
   const { exp, iat, aud, ...paths } = parsed;
@@ -151,12 +155,14 @@ export async function signToken(key: TokenKey, claims: Claims): Promise<string> 
     ...(iat !== undefined && { iat }),
     ...(aud !== undefined && { aud }),
   };
-  const header = { alg: key.alg, typ: "JWT", ...(key.kid === undefined ? {} : { kid: key.kid }) };
+  const header = { alg: signer.alg, typ: "JWT", ...(signer.kid === undefined ? {} : { kid: signer.kid }) };
   return new SignJWT({ ...paths, ...given }).setProtectedHeader(header).sign(signing);
 }
 
-function checkKey(key: unknown): void {
-  const checked = keySchema.safeParse(key);
-  // Without the key: it is a secret.
-  if (!checked.success) throw new InputError("INVALID_KEY", faultOf("key", checked.error, undefined));
+/** A key with its defaults. */
+function checkedKey(key: unknown): TokenKey {
+  const parsed = keySchema.safeParse(key);
+  if (parsed.success) return parsed.data;
+  // Any part may hold the secret, so the message shows no value.
+  throw new InputError("INVALID_KEY", faultOf("key", parsed.error, undefined).replace(/, but .*$/s, "."));
 }
