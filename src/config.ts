@@ -202,8 +202,12 @@ export function namedBySetting(
   sources: ConfigSources,
   known: KnownSettings,
 ): unknown {
-  if (!(error instanceof InputError) || error.code !== "INVALID_OPTION") return error;
-  const [start, path] = /^[A-Z]\w*\.([\w.]+?)(?:\.\d+)?(?= (?:must|is|has) )/.exec(error.message) ?? [];
+  if (!(error instanceof InputError)) return error;
+  // About what an option names: `auth.keys: keys/ holds no keys.`
+  const named = Object.keys(options).find((option) => error.message.startsWith(`${option}: `));
+  if (named === undefined && error.code !== "INVALID_OPTION") return error;
+  const checked = /^[A-Z]\w*\.([\w.]+?)(?:\.\d+)?(?= (?:must|is|has) )/.exec(error.message);
+  const [start, path] = named === undefined ? (checked ?? []) : [named, named];
   if (start === undefined || path === undefined) return error;
   const [first = "", ...rest] = path.split(".");
   const setting = givenSettings(command, settings, sources, known).get(options[path] ?? first);

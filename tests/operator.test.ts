@@ -204,7 +204,7 @@ test("a relay serves its upstream's broadcasts, and ends in order at once withou
     [["--upstream", "ftp://x/?jwt=a"], /--upstream must be a URL.*, but is "ftp:\/\/x\/\?jwt=\[secret\]"/],
     [
       ["--auth-keys", "/nowhere/at/all"],
-      /auth\.keys: \/nowhere\/at\/all cannot be read: no such file or directory\. \(INVALID_KEY\)/,
+      /--auth-keys: \/nowhere\/at\/all cannot be read: no such file or directory\. \(INVALID_KEY\)/,
     ],
     [["--ops-port", "x"], /--ops-port must .*, but is "x"/],
     [["--limits", "many"], /--limits must be an object of numbers.*, but is "many"/],
