@@ -1,4 +1,5 @@
 // A relay that only admits clients with a token: one may publish, one may listen, a third is refused.
+import { once } from "node:events";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,10 +31,12 @@ const stranger = new Listener({
 });
 
 const samples = Float32Array.from({ length: 48_000 }, (_, i) => 0.2 * Math.sin((2 * Math.PI * 330 * i) / 48_000));
-const { listeners } = await publisher.say(openAudio({ samples })).done;
+await once(publisher, "listeners"); // Without a listener, `heardMs` would be what the clock says.
+const { heardMs, measured } = await publisher.say(openAudio({ samples })).done;
+if (!measured) throw new Error("No listener reported what it heard.");
 const refusal = await stranger.closed;
 console.log(`The one without a token was refused: ${refusal?.message}`);
-console.log(`The listener with a token says that it heard ${Math.round(listeners[0]?.heardMs ?? 0)} ms.`);
+console.log(`The listener with a token heard ${Math.round(heardMs)} ms.`);
 
 await listener.close();
 await publisher.close();

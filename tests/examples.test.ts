@@ -16,7 +16,7 @@ const LAST_LINE: Readonly<Record<string, RegExp>> = {
   "hello.ts": /^interrupted: the listener heard \d+ ms of it\. Listen to heard\.wav\.$/,
   "livekit-agent.ts": /^The agent remembers: "Congratulations\. You have(?!.*started\.).*"$/,
   "openai-agent.ts": /^Truncated after \d+ ms of 10 s; the listener played \d+ ms\.$/,
-  "relay-with-tokens.ts": /^The listener with a token says that it heard 1000 ms\.$/,
+  "relay-with-tokens.ts": /^The listener with a token heard 1000 ms\.$/,
   "remote-control.ts": /^speech: interrupted after \d+ ms$/,
   "twilio-bot.ts": /^The bot sent 5000 ms, the listener played \d+ ms of it\.$/,
   "voice-agent.ts": /^The caller heard: "Your order left the warehouse.*" \(exact\)$/,
