@@ -142,12 +142,14 @@ export const relay = command({
       ...(config.allowHost && { allowedHosts: config.allowHost }),
       ...(config.allowOrigin && { allowedOrigins: config.allowOrigin }),
       ...(config.upstream !== undefined && {
-        upstream: { url: config.upstream, ...(config.ca !== undefined && { ca: readAuthorities(config.ca) }) },
+        upstream: { url: config.upstream, ...(config.ca !== undefined && { ca: await readAuthorities(config.ca) }) },
       }),
       ...(config.limits && { limits: config.limits }),
       ...(config.opsPort !== undefined && { opsPort: config.opsPort }),
       logger,
     });
+    if (identity.expiresAt <= Date.now())
+      notice(`The certificate ${config.cert} has expired; no client will trust it.`);
     identity.on("error", (error) => logger.warn({ err: error }, "The changed certificate is not used."));
     const selfReference = new Promise<never>((_, reject) => {
       const say = changes(notice);

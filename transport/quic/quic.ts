@@ -6,6 +6,7 @@ import { RequestQueue } from "../request-queue.js";
 import type { Session, SessionRequest, SessionServer } from "../session.js";
 import { authorities, withAuthorities } from "../tls/authorities.js";
 import type { Certificate } from "../tls/certificate.js";
+import { whyQuicRefuses } from "../tls/pem-pair.js";
 import {
   loadNative,
   type NativeBinding,
@@ -134,7 +135,8 @@ function makeClient(
 /**
  * Listens for WebTransport sessions over QUIC.
  *
- * Throws a {@link TransportError}: `PORT_IN_USE`, `LISTEN_FAILED`, or any error of {@link loadNative}.
+ * Throws a {@link TransportError}: `PORT_IN_USE`, `LISTEN_FAILED`, or any error of {@link loadNative}; an `InputError`
+ * (`CERTIFICATE_UNUSABLE`).
  */
 export async function listenQuic(options: QuicListenOptions): Promise<SessionServer> {
   const binding = loadNative(options.native);
@@ -155,9 +157,11 @@ export async function listenQuic(options: QuicListenOptions): Promise<SessionSer
           cause,
         });
       }
-      throw new TransportError("LISTEN_FAILED", `Cannot listen on ${options.host}:${port} (UDP): ${text(cause)}.`, {
-        cause,
-      });
+      const why = text(cause).replace(/ \(os error \d+\)$/, "");
+      throw (
+        whyQuicRefuses(why) ??
+        new TransportError("LISTEN_FAILED", `Cannot listen on ${options.host}:${port} (UDP): ${why}.`, { cause })
+      );
     }
   }
 }

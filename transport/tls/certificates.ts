@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { randomUUID, X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { unwatchFile, watchFile } from "node:fs";
 import { chmod, rename, writeFile } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, validate } from "../../base/index.js";
 import { type Certificate, certificateHash, createCertificate } from "./certificate.js";
 import { makeFolder } from "./make-folder.js";
+import { pairOf } from "./pem-pair.js";
 import { assertTrustedFolder, readTrusted } from "./trusted-file.js";
 
 /** How long before its expiry a self-signed certificate is replaced. */
@@ -148,17 +149,7 @@ export async function loadCertificate(options: GivenCertificateOptions): Promise
 
 async function readPair(paths: GivenCertificateOptions): Promise<Certificate> {
   const [cert, key] = await Promise.all([readPem(paths.cert, "certificate"), readPem(paths.key, "key")]);
-  try {
-    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
-      throw new Error("they do not belong together");
-  } catch (cause) {
-    throw new InputError(
-      "CERTIFICATE_UNUSABLE",
-      `${paths.cert} and ${paths.key} are not a PEM certificate and its key: ${text(cause)}.`,
-      { cause },
-    );
-  }
-  return { cert, key };
+  return pairOf({ path: paths.cert, text: cert }, { path: paths.key, text: key });
 }
 
 async function readPem(path: string, what: string): Promise<string> {
@@ -173,7 +164,8 @@ async function readPem(path: string, what: string): Promise<string> {
 }
 
 async function replace(path: string, content: string, mode: number): Promise<void> {
-  const temporary = `${path}.${process.pid}`;
+  // In two containers two processes with one folder may have the same id.
+  const temporary = `${path}.${randomUUID()}`;
   await writeFile(temporary, content, { mode });
   // An older file of that name would have kept its mode.
   await chmod(temporary, mode);
@@ -187,8 +179,4 @@ function names(certificate: Certificate, hosts: readonly string[]): boolean {
 
 function expiry(certificate: Certificate): number {
   return Date.parse(new X509Certificate(certificate.cert).validTo);
-}
-
-function text(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
