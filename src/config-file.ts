@@ -1,13 +1,13 @@
-import { readBoundedFile, whyUnusable } from "../base/bytes/bounded-file.js";
+import { readBounded, whyUnusable } from "../base/bytes/bounded-file.js";
 import { InputError } from "../base/index.js";
 
 /** A config file lists settings; this is far more than all of them take. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /** Reads the text of a config file, at most 1 MiB of UTF-8; throws an `InputError` (`CONFIG_UNREADABLE`). */
-export function readConfigText(path: string): string {
+export async function readConfigText(path: string): Promise<string> {
   try {
-    return decode(readBoundedFile(path, MAX_CONFIG_BYTES));
+    return decode(await readBounded(path, MAX_CONFIG_BYTES));
   } catch (cause) {
     throw new InputError("CONFIG_UNREADABLE", `The config file ${path} cannot be read: ${whyUnusable(cause)}.`, {
       cause,

@@ -4,8 +4,19 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { z } from "zod";
+import { InputError } from "../base/index.js";
 import { commands } from "./commands/index.js";
-import { flag, flagName, list, number, numbers, resolveConfig, variableName } from "./config.js";
+import {
+  flag,
+  flagName,
+  list,
+  namedBySetting,
+  number,
+  numbers,
+  readConfig,
+  resolveConfig,
+  variableName,
+} from "./config.js";
 
 const folder = mkdtempSync(join(tmpdir(), "unsay-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -16,9 +27,10 @@ const settings = {
   url: { schema: z.url(), help: "Address." },
 };
 
-test("flags win over the environment, the environment over the file, the file over defaults", () => {
-  const file = join(folder, "unsay.json");
-  writeFileSync(file, JSON.stringify({ relay: { port: 1, url: "http://file", json: true } }));
+test("flags win over the environment, the environment over the file, the file over defaults", async () => {
+  const path = join(folder, "unsay.json");
+  writeFileSync(path, JSON.stringify({ relay: { port: 1, url: "http://file", json: true } }));
+  const file = await readConfig(path, { relay: settings });
   const from = (flags: object, environment: Record<string, string>) =>
     resolveConfig("relay", settings, { flags: { ...flags }, environment, file });
   expect(from({}, {})).toEqual({ port: 1, json: true, url: "http://file" });
@@ -30,46 +42,76 @@ test("flags win over the environment, the environment over the file, the file ov
   });
 });
 
-test("an error names the place where the user wrote the value, with a stable code", () => {
-  const resolve = (flags: Record<string, unknown>, environment = {}, file?: string) =>
-    resolveConfig("relay", settings, { flags, environment, file });
+test("an error names the place where the user wrote the value, with a stable code", async () => {
+  const resolve = (flags: Record<string, unknown>, environment = {}) =>
+    resolveConfig("relay", settings, { flags, environment });
   expect(() => resolve({})).toThrow(/^--url must be a string, but is missing\.$/);
   expect(() => resolve({ url: "http://x", port: "many" })).toThrow(/^--port must .*, but is "many"/);
   expect(() => resolve({ url: "http://x" }, { UNSAY_PORT: "70000" })).toThrow(/^UNSAY_PORT must .*, but is "70000"/);
   expect(() => resolve({ url: "http://x", json: "perhaps" })).toThrow(/^--json must .*, but is "perhaps"/);
-  expect(() => resolve({}, {}, join(folder, "absent.json"))).toThrow(/cannot be read/);
+  await expect(readConfig(join(folder, "absent.json"), {})).rejects.toThrow(/cannot be read/);
   const broken = join(folder, "broken.json");
   writeFileSync(broken, "{");
-  expect(() => resolve({}, {}, broken)).toThrow(/is not a JSON object/);
+  await expect(readConfig(broken, {})).rejects.toThrow(/is not a JSON object/);
   expect.assertions(6);
 });
 
-test("a config file has only keys that a command knows, at any level", () => {
+test("a command's own sentence about its flags names the variable or the key where a value was given", () => {
+  const named = (message: string, code = "INVALID_OPTION") =>
+    namedBySetting(
+      new InputError(code, message),
+      "relay",
+      { settings },
+      {
+        flags: {},
+        environment: { UNSAY_PORT: "1" },
+        file: { path: "unsay.json", sections: { relay: { json: true } } },
+      },
+    );
+  expect(named("--port, --json, --url and --other go together.")).toMatchObject({
+    code: "INVALID_OPTION",
+    message: "UNSAY_PORT, relay.json in unsay.json, --url and --other go together.",
+  });
+  expect(named("A relay would let it with --port.", "WRONG_HOST")).toMatchObject({
+    message: "A relay would let it with --port.",
+  });
+});
+
+test("blanks around a variable's value do not belong to it", () => {
+  const environment = { UNSAY_URL: " http://x\r\n", UNSAY_JSON: "yes " };
+  expect(resolveConfig("relay", settings, { flags: {}, environment })).toMatchObject({ url: "http://x", json: true });
+});
+
+test("a config file has only keys that a command knows, at any level", async () => {
   const file = join(folder, "unknown.json");
   const known = { relay: settings, watch: { url: settings.url } };
   const resolve = (content: unknown) => {
     writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
-    return resolveConfig("relay", settings, { flags: { url: "http://x" }, environment: {}, file }, known);
+    return readConfig(file, known);
   };
-  expect(() => resolve({ relay: { prot: 1 } })).toThrow(/^The key relay\.prot of .* is not a known setting\.$/);
-  expect(() => resolve({ relya: { port: 1 } })).toThrow(/^The key relya of .* is not a command: relay, watch are\.$/);
-  expect(() => resolve({ watch: { port: 1 } })).toThrow(/^The key watch\.port of .* is not a known setting\.$/);
-  expect(() => resolve({ port: 1 })).toThrow(/^The key port of .* is not a command/);
-  expect(() => resolve({ relay: { toString: 1 } })).toThrow(/relay\.toString of .* is not a known setting/);
-  expect(() => resolve('{"relay": {"__proto__": {}}}')).toThrow(/relay\.__proto__ of .* is not a known setting/);
+  await expect(resolve({ relay: { prot: 1 } })).rejects.toThrow(/^The key relay\.prot of .* is not a known setting\.$/);
+  await expect(resolve({ relya: { port: 1 } })).rejects.toThrow(
+    /^The key relya of .* is not a command: relay, watch are\.$/,
+  );
+  await expect(resolve({ watch: { port: 1 } })).rejects.toThrow(/^The key watch\.port of .* is not a known setting\.$/);
+  await expect(resolve({ port: 1 })).rejects.toThrow(/^The key port of .* is not a command/);
+  await expect(resolve({ relay: { toString: 1 } })).rejects.toThrow(/relay\.toString of .* is not a known setting/);
+  await expect(resolve('{"relay": {"__proto__": {}}}')).rejects.toThrow(
+    /relay\.__proto__ of .* is not a known setting/,
+  );
   for (const section of [[], null, "port", 1])
-    expect(() => resolve({ relay: section })).toThrow(/^The key relay of .* must be an object\.$/);
+    await expect(resolve({ relay: section })).rejects.toThrow(/^The key relay of .* must be an object\.$/);
   for (const content of ["[]", "null", '"relay"', "1", ""])
-    expect(() => resolve(content)).toThrow(/is not a JSON object\.$/);
-  expect(resolve('\uFEFF{"relay": {"port": 5}}')).toMatchObject({ port: 5 });
+    await expect(resolve(content)).rejects.toThrow(/is not a JSON object\.$/);
+  expect(await resolve('\uFEFF{"relay": {"port": 5}}')).toMatchObject({ sections: { relay: { port: 5 } } });
 });
 
-test("a config file with a key twice, or with an error in its JSON or its bytes, is refused with the place", () => {
+test("a config file with a key twice, or with an error in its JSON or its bytes, is refused with the place", async () => {
   const file = join(folder, "odd.json");
   const known = { relay: settings, watch: { url: settings.url } };
   const resolve = (content: string | Uint8Array) => {
     writeFileSync(file, content);
-    return resolveConfig("relay", settings, { flags: { url: "http://x" }, environment: {}, file }, known);
+    return readConfig(file, known);
   };
   const wrong: [string, RegExp][] = [
     ['{"relay": {"port": 5}, "relay": {}}', /^The config file .* has the key relay twice\.$/],
@@ -81,19 +123,22 @@ test("a config file with a key twice, or with an error in its JSON or its bytes,
     ['// secret\n{"relay": {}}', /is not a JSON object: unexpected token '\/'\.$/],
     ['{"relay": {}', /is not a JSON object: expected ',' or '}'.* in line 1\.$/],
   ];
-  for (const [content, sentence] of wrong) expect(() => resolve(content)).toThrow(sentence);
+  for (const [content, sentence] of wrong) await expect(resolve(content)).rejects.toThrow(sentence);
   const utf16 = Buffer.from('{"relay": {}}', "utf16le");
-  expect(() => resolve(Buffer.concat([Buffer.of(0xff, 0xfe), utf16]))).toThrow(
+  await expect(resolve(Buffer.concat([Buffer.of(0xff, 0xfe), utf16]))).rejects.toThrow(
     /cannot be read: it is not UTF-8 text\.$/,
   );
   // The same key in two objects, and a key's text as a value, are nothing odd.
-  expect(resolve('{"watch": {"url": "url"}, "relay": {"url": "url", "port": 5}}')).toMatchObject({ port: 5 });
+  expect(await resolve('{"watch": {"url": "url"}, "relay": {"url": "url", "port": 5}}')).toMatchObject({
+    sections: { relay: { port: 5 } },
+  });
 });
 
-test("a blank text counts as not set in every source", () => {
-  const file = join(folder, "blank.json");
+test("a blank text counts as not set in every source", async () => {
+  const path = join(folder, "blank.json");
   const open = { ...settings, get: { schema: list.optional(), help: "Prefixes." } };
-  writeFileSync(file, JSON.stringify({ relay: { port: " ", url: "http://file", get: "", json: "" } }));
+  writeFileSync(path, JSON.stringify({ relay: { port: " ", url: "http://file", get: "", json: "" } }));
+  const file = await readConfig(path, { relay: open });
   fc.assert(
     fc.property(fc.subarray(["port", "get", "json", "url"]), fc.stringMatching(/^[ \t\r\n]{0,3}$/), (keys, blank) => {
       const flags = Object.fromEntries(keys.map((key) => [key, blank]));

@@ -101,12 +101,27 @@ export interface ConfigSources {
   readonly flags: Readonly<Record<string, unknown>>;
   /** The process environment. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Path of a JSON file, if given. */
-  readonly file?: string | undefined;
+  readonly file?: ConfigFile | undefined;
+}
+
+/** A checked config file. It is read once: a second read of a pipe gets nothing. */
+export interface ConfigFile {
+  readonly path: string;
+  /** Settings by command. */
+  readonly sections: Readonly<Record<string, Record<string, unknown>>>;
 }
 
 /** The settings of every command, by its name; a config file may name no others. */
 export type KnownSettings = Readonly<Record<string, Settings>>;
+
+/**
+ * Reads a config file (`{"relay": {"port": 4443}}`).
+ * @param known The settings of all commands.
+ * @throws InputError as {@link parseConfig}, or `CONFIG_UNREADABLE`.
+ */
+export async function readConfig(path: string, known: KnownSettings): Promise<ConfigFile> {
+  return { path, sections: parseConfig(await readConfigText(path), path, known) };
+}
 
 /**
  * Parses a config file and checks every key in it, including those of other commands.
@@ -147,20 +162,16 @@ interface Given {
 }
 
 /** Where each of a command's settings was given. */
-function givenSettings(
-  command: string,
-  settings: Settings,
-  sources: ConfigSources,
-  known: KnownSettings,
-): Map<string, Given> {
+function givenSettings(command: string, settings: Settings, sources: ConfigSources): Map<string, Given> {
   const { file } = sources;
-  const section = file === undefined ? {} : (parseConfig(readConfigText(file), file, known)[command] ?? {});
+  const section = file?.sections[command] ?? {};
   return new Map(
     Object.keys(settings).map((key) => {
       const places = [
         { name: flagName(key), value: given(sources.flags[key]) },
-        { name: variableName(key), value: given(sources.environment[variableName(key)]) },
-        { name: `${command}.${key} in ${file}`, value: given(section[key]) },
+        // Files of variables and of secrets often end a value with a blank or a line break.
+        { name: variableName(key), value: given(sources.environment[variableName(key)]?.trim()) },
+        { name: `${command}.${key} in ${file?.path}`, value: given(section[key]) },
       ];
       return [key, places.find(({ value }) => value !== undefined) ?? places[0]!];
     }),
@@ -168,21 +179,13 @@ function givenSettings(
 }
 
 /**
- * Merges flags over environment over config file over defaults and validates the result.
- *
- * A config file holds an object per command (`{"relay": {"port": 4443}}`); a key that no command knows is refused.
- * Blank texts count as not set, wherever they come from.
- * @param known The settings of all commands, for a config file. Default: those of this command.
- * @throws InputError `INVALID_OPTION` naming the flag, variable or key at fault; `CONFIG_UNREADABLE`; `CONFIG_INVALID`.
+ * Merges flags over environment over config file over defaults and validates the result. Blank texts count as not set,
+ * wherever they come from.
+ * @throws InputError `INVALID_OPTION` naming the flag, variable or key at fault.
  */
-export function resolveConfig<T extends Settings>(
-  command: string,
-  settings: T,
-  sources: ConfigSources,
-  known: KnownSettings = { [command]: settings },
-): Resolved<T> {
+export function resolveConfig<T extends Settings>(command: string, settings: T, sources: ConfigSources): Resolved<T> {
   const resolved: Record<string, unknown> = {};
-  for (const [key, { name, value }] of givenSettings(command, settings, sources, known)) {
+  for (const [key, { name, value }] of givenSettings(command, settings, sources)) {
     resolved[key] = validate(name, settings[key]!.schema, value, shown(settings[key], value));
   }
   return resolved as Resolved<T>;
@@ -191,27 +194,37 @@ export function resolveConfig<T extends Settings>(
 /** Options of classes with another name than their setting, such as `upstream.url`. */
 export type OptionNames<T extends Settings> = Readonly<Record<string, keyof T & string>>;
 
+/** Codes of sentences that a command itself writes about its flags. */
+const OF_FLAGS: ReadonlySet<string> = new Set(["INVALID_OPTION", "INVALID_CLAIMS"]);
+
 /**
- * Turns an error about an option of a class, such as `Relay.allowedOrigins.0`, into one about its flag, variable or
- * key. Any other error stays the same.
+ * Turns an error about an option of a class, such as `Relay.allowedOrigins.0`, or about a flag that was not given as
+ * one, into one about its flag, variable or key. Any other error stays the same.
  */
 export function namedBySetting(
   error: unknown,
   command: string,
   { settings, options = {} }: { readonly settings: Settings; readonly options?: OptionNames<Settings> | undefined },
   sources: ConfigSources,
-  known: KnownSettings,
 ): unknown {
   if (!(error instanceof InputError)) return error;
   // About what an option names: `auth.keys: keys/ holds no keys.`
   const named = Object.keys(options).find((option) => error.message.startsWith(`${option}: `));
-  if (named === undefined && error.code !== "INVALID_OPTION") return error;
+  if (named === undefined && !OF_FLAGS.has(error.code)) return error;
+  const given = givenSettings(command, settings, sources);
   const checked = /^[A-Z]\w*\.([\w.]+?)(?:\.\d+)?(?= (?:must|is|has) )/.exec(error.message);
   const [start, path] = named === undefined ? (checked ?? []) : [named, named];
-  if (start === undefined || path === undefined) return error;
+  if (start === undefined || path === undefined) return withNamesOf(given, error);
   const [first = "", ...rest] = path.split(".");
-  const setting = givenSettings(command, settings, sources, known).get(options[path] ?? first);
+  const setting = given.get(options[path] ?? first);
   if (setting === undefined) return error;
   const within = options[path] !== undefined || rest.length === 0 ? "" : `: ${rest.join(".")}`;
   return new InputError(error.code, `${setting.name}${within}${error.message.slice(start.length)}`, { cause: error });
+}
+
+/** The same error with each flag in its sentence under the name where its value was given. */
+function withNamesOf(given: ReadonlyMap<string, Given>, error: InputError): InputError {
+  const names = new Map([...given].map(([key, { name }]) => [flagName(key), name]));
+  const message = error.message.replace(/--[a-z0-9-]+/g, (flag) => names.get(flag) ?? flag);
+  return message === error.message ? error : new InputError(error.code, message, { cause: error });
 }

@@ -6,14 +6,14 @@ import { commands } from "./commands/index.js";
 import {
   flag,
   flagName,
-  hideTokens,
   type KnownSettings,
   namedBySetting,
+  readConfig,
   resolveConfig,
   type Settings,
   shown,
 } from "./config.js";
-import { describeFailure } from "./fail.js";
+import { describeFailure, onOneLine } from "./fail.js";
 import { createLogger, logLevels } from "./log.js";
 import { version } from "./package.js";
 import { StatusLine } from "./status-line.js";
@@ -94,7 +94,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
         const sentence = error.message
           .replace(/^error: /, "")
           .replace(/\n\(Did you mean (.*)\?\)$/, "; did you mean $1?");
-        terminal.error(`unsay: ${sentence} (INVALID_ARGUMENT)\n`);
+        terminal.error(`unsay: ${onOneLine(sentence)} (INVALID_ARGUMENT)\n`);
       }
       return 2;
     }
@@ -102,11 +102,6 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     terminal.error(`unsay: ${onOneLine(failure.message)} (${failure.code})\n`);
     return failure.exitCode;
   }
-}
-
-/** A sentence for a terminal: names in it, also those of peers, may hold characters that steer one. */
-function onOneLine(sentence: string): string {
-  return hideTokens(sentence).replace(/[\p{Cc}\p{Cf}]/gu, "\uFFFD");
 }
 
 /** Help about a command that does not exist gets the sentence of that command instead of the list of all. */
@@ -161,11 +156,12 @@ async function runCommand(
   terminal: Terminal,
 ): Promise<number> {
   const { settings } = definition;
-  const sources = { flags, environment: terminal.environment };
-  const { config: file } = resolveConfig(name, { config: common.config }, sources);
-  const known = file === undefined ? {} : await knownSettings();
-  const { logLevel, printConfig } = resolveConfig(name, commonKeys, { ...sources, file }, known);
-  const config = resolveConfig(name, settings, { ...sources, file }, known);
+  const given = { flags, environment: terminal.environment };
+  const { config: path } = resolveConfig(name, { config: common.config }, given);
+  const file = path === undefined ? undefined : await readConfig(path, await knownSettings());
+  const sources = { ...given, file };
+  const { logLevel, printConfig } = resolveConfig(name, commonKeys, sources);
+  const config = resolveConfig(name, settings, sources);
   if (printConfig) {
     const entries = Object.entries(config).map(([key, value]) => [key, shown(settings[key], value)]);
     terminal.out(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
@@ -190,6 +186,6 @@ async function runCommand(
   try {
     return await definition.run(config, context);
   } catch (error) {
-    throw namedBySetting(error, name, definition, { ...sources, file }, known);
+    throw namedBySetting(error, name, definition, sources);
   }
 }

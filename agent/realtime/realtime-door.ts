@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import {
   attachLogger,
   guard,
@@ -118,7 +119,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
       throw new InputError(
         isTaken ? "PORT_IN_USE" : "PORT_UNUSABLE",
-        `The port ${port} of ${host} ${isTaken ? "is in use" : `can't be used: ${(cause as Error).message}`}.`,
+        `The port ${port} of ${host} ${isTaken ? "is in use" : `can't be used: ${whyUnusable(cause)}`}.`,
         { cause },
       );
     }

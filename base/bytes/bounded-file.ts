@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { open } from "node:fs/promises";
+import { getSystemErrorMap } from "node:util";
 
 const CHUNK_BYTES = 64 * 1024;
 /** How long a pipe may take until something is written into it, and until its writer has ended. */
@@ -54,14 +55,15 @@ export async function readBounded(path: string, maxBytes: number, check?: (stats
   }
 }
 
-/** Why a file can't be read or written, as the end of a sentence that names it. */
+/** Why a file or a port can't be used, as the end of a sentence that names it. */
 export function whyUnusable(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const code = codeOf(cause);
   if (code === "EISDIR") return "it is a directory";
   if (code === "ENXIO") return "it is a socket, or a device that is not there";
-  // Without the system's code before it, and the call and the path behind.
-  return /^E[A-Z0-9]+: ([^,]+), /.exec(cause.message)?.[1] ?? cause.message;
+  // Node's message has the system's code before these words, and the call, the path or the address behind.
+  const errno = "errno" in cause ? Number(cause.errno) : Number.NaN;
+  return getSystemErrorMap().get(errno)?.[1] ?? cause.message;
 }
 
 /** The bytes of a file as they come, and what its reader does next. */

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { guard, InputError, TransportError } from "../../base/index.js";
 import type { Certificate } from "../../transport/index.js";
 import { type ConnectionCounters, type ConnectionLimits, WaitingSockets } from "./waiting-sockets.js";
@@ -95,7 +96,7 @@ export async function listenHttp({
           busy ? "PORT_IN_USE" : "LISTEN_FAILED",
           busy
             ? `TCP port ${port} of ${host} is in use by another program.`
-            : `Cannot listen on ${host}:${port} (TCP): ${cause.message}.`,
+            : `Cannot listen on ${host}:${port} (TCP): ${whyUnusable(cause)}.`,
           { cause },
         ),
       );

@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { Registry } from "prom-client";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { TransportError } from "../../base/index.js";
 import { SitePolicy } from "../admission/site-policy.js";
 import { type ConnectionCounters, WaitingSockets } from "../edge/waiting-sockets.js";
@@ -68,7 +69,7 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
       const isTaken = cause.code === "EADDRINUSE";
       const why = isTaken
         ? `The ops port ${port} is in use by another program.`
-        : `Cannot listen on the ops port ${port}: ${cause.message}.`;
+        : `Cannot listen on the ops port ${port}: ${whyUnusable(cause)}.`;
       reject(new TransportError(isTaken ? "PORT_IN_USE" : "LISTEN_FAILED", why, { cause }));
     });
     server.listen(port, "127.0.0.1", resolve);

@@ -6,6 +6,7 @@ import { aborted, type CommandContext, command } from "../command.js";
 import { flag, number } from "../config.js";
 import { AgentDemo } from "../demo/agent/agent-demo.js";
 import type { AgentVerdict } from "../demo/agent/rehearsal.js";
+import { onOneLine } from "../fail.js";
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
@@ -52,7 +53,7 @@ export const agent = command({
     for (const name of ["caller", "headless", "json"] as const)
       if (config[name]) throw new InputError("INVALID_OPTION", `--${name} goes with --demo.`);
     const problems = problemWatch(config, notice);
-    const connect = connectOptions(config);
+    const connect = await connectOptions(config);
     const url = relayUrl({ url: required(config.url), token: config.token });
     const { listen } = config;
     if (listen !== undefined && broadcastName(listen) === broadcastName(config.broadcast))
@@ -68,7 +69,7 @@ export const agent = command({
     door.on("problem", (problem) => notice(problem.message));
     try {
       await door.listen();
-      print(`an agent may connect to ${door.url}; it is heard as ${config.broadcast}`);
+      print(onOneLine(`an agent may connect to ${door.url}; it is heard as ${config.broadcast}`));
       const ended = await race([publisher.closed, problems.fatal, aborted(signal), ...(caller ? [caller.closed] : [])]);
       if (ended instanceof Error) throw ended;
       return 0;

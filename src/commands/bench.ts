@@ -53,7 +53,7 @@ export const bench = command({
   async run(config, { signal, print }) {
     const result = await loadRelay({
       url: relayUrl(config),
-      connect: connectOptions(config),
+      connect: await connectOptions(config),
       broadcast: config.broadcast,
       watchers: config.watchers,
       ...(config.joinsPerSecond !== undefined && { joinsPerSecond: config.joinsPerSecond }),

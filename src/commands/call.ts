@@ -4,6 +4,7 @@ import { BROADCAST_NAME_RULE, broadcastName, InputError, isBroadcastName, race }
 import { Publisher } from "../../publisher/index.js";
 import { aborted, command } from "../command.js";
 import { flag, list } from "../config.js";
+import { onOneLine } from "../fail.js";
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
@@ -47,7 +48,7 @@ export const call = command({
     if (listen !== undefined && broadcastName(listen) === broadcastName(config.broadcast))
       throw new InputError("INVALID_OPTION", "--listen must be another broadcast than --broadcast.");
     const problems = problemWatch(config, notice);
-    const connect = connectOptions(config);
+    const connect = await connectOptions(config);
     const url = relayUrl(config);
     const publisher = new Publisher({ url, broadcast: config.broadcast, connect, logger });
     const caller =
@@ -64,7 +65,9 @@ export const call = command({
       customParameters,
       ...(caller && { caller }),
     });
-    call.on("started", ({ streamSid }) => print(`calling ${config.bot} as ${streamSid}, heard as ${config.broadcast}`));
+    call.on("started", ({ streamSid }) =>
+      print(onOneLine(`calling ${config.bot} as ${streamSid}, heard as ${config.broadcast}`)),
+    );
     call.on("problem", (problem) => notice(problem.message));
     try {
       const ends = [publisher.closed, problems.fatal, aborted(signal), ...(caller ? [caller.closed] : [])];

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
-import { readBoundedFile, whyUnusable } from "../../base/bytes/bounded-file.js";
+import { readBounded, whyUnusable } from "../../base/bytes/bounded-file.js";
 import {
   BROADCAST_NAME_RULE,
   hasCredentials,
@@ -82,8 +82,9 @@ export function problemWatch(
   fatal.catch(() => {});
   const take = (error: Error): void => {
     last = error;
-    // A session may bring better media later; a session itself comes back, or not.
-    if (!(error instanceof TransportError)) say(error.message);
+    // No retry mends what was asked for. A session may bring better media later; a session itself comes back, or not.
+    if (error instanceof InputError) fail(error);
+    else if (!(error instanceof TransportError)) say(error.message);
     else if (config.retry && error.retryable) say(`${error.message} Trying again.`);
     else fail(error);
   };
@@ -98,21 +99,26 @@ export function relayUrl(config: { url: string; token: string | undefined }): UR
 }
 
 /** Turns {@link connectionSettings} into the options of the transport. */
-export function connectOptions(config: {
+export async function connectOptions(config: {
   url: string | undefined;
   certificateHash: string | undefined;
   ca: string | undefined;
   insecure: boolean;
   transport: "auto" | "quic" | "qmux" | "http2";
-}): ConnectOptions {
+}): Promise<ConnectOptions> {
   if (config.insecure && config.certificateHash !== undefined)
     throw new InputError("INVALID_OPTION", "--insecure and --certificate-hash exclude each other.");
   if (config.insecure && config.ca !== undefined)
     throw new InputError("INVALID_OPTION", "--insecure and --ca exclude each other.");
-  if (config.certificateHash !== undefined && config.url !== undefined && new URL(config.url).protocol === "http:")
+  const isPlain = config.url !== undefined && new URL(config.url).protocol === "http:";
+  if (isPlain && config.certificateHash !== undefined)
     throw new InputError("INVALID_OPTION", "--certificate-hash needs an https:// URL.");
+  if (isPlain && config.transport === "http2")
+    throw new InputError("INVALID_OPTION", "--transport http2 needs an https:// URL.");
+  if (config.insecure && config.transport === "http2")
+    throw new InputError("INVALID_OPTION", "--insecure does not work with --transport http2; --certificate-hash does.");
   return {
-    ...(config.ca !== undefined && { ca: readAuthorities(config.ca) }),
+    ...(config.ca !== undefined && { ca: await readAuthorities(config.ca) }),
     ...(config.certificateHash && { certificateHashes: [Uint8Array.from(Buffer.from(config.certificateHash, "hex"))] }),
     ...(config.insecure && { insecure: true }),
     ...(config.transport !== "auto" && { backends: [config.transport] }),
@@ -120,12 +126,12 @@ export function connectOptions(config: {
 }
 
 /** The certificate authorities in a PEM file. Throws an `InputError` (`CA_UNUSABLE`) when there are none. */
-export function readAuthorities(path: string): string {
+export async function readAuthorities(path: string): Promise<string> {
   const unusable = (why: string, cause?: unknown): InputError =>
     new InputError("CA_UNUSABLE", `The certificate authorities ${path} ${why}.`, { cause });
   let text: string;
   try {
-    text = readBoundedFile(path, MAX_AUTHORITIES_BYTES).toString("utf8");
+    text = (await readBounded(path, MAX_AUTHORITIES_BYTES)).toString("utf8");
   } catch (cause) {
     throw unusable(`cannot be read: ${whyUnusable(cause)}`, cause);
   }

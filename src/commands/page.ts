@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { BROADCAST_NAME_RULE, isBroadcastName } from "../../base/index.js";
+import { BROADCAST_NAME_RULE, hasCredentials, isBroadcastName, NO_CREDENTIALS } from "../../base/index.js";
 import { command } from "../command.js";
 import { type Settings, written } from "../config.js";
+import { onOneLine } from "../fail.js";
 import { loadPage } from "../page/index.js";
 import { writeSite } from "../page/static-site.js";
 
@@ -12,7 +13,9 @@ const settings = {
     help: "folder for the page's files; it is made if need be",
   },
   url: {
-    schema: z.url({ protocol: /^https?$/, error: "it must be a URL such as https://relay.example:4443" }),
+    schema: z
+      .url({ protocol: /^https?$/, error: "it must be a URL such as https://relay.example:4443" })
+      .refine((url) => !hasCredentials(url), NO_CREDENTIALS),
     value: "<url>",
     help: "relay that the page connects to; a token in its ?jwt= is visible to every visitor",
   },
@@ -29,7 +32,7 @@ export const page = command({
   settings,
   async run({ out, url, broadcast }, { print }) {
     const files = await writeSite(out, await loadPage(), { url: new URL(url), broadcast });
-    print(`wrote ${files.join(", ")} to ${out}`);
+    print(onOneLine(`wrote ${files.join(", ")} to ${out}`));
     return 0;
   },
 });

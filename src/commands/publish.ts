@@ -3,6 +3,7 @@ import { InputError, TransportError } from "../../base/index.js";
 import { type AudioSource, loadModel, openSource, openVideo, Publisher, type Speech } from "../../publisher/index.js";
 import { aborted, command, untilStopped } from "../command.js";
 import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
+import { onOneLine } from "../fail.js";
 import { shippedModel } from "../package.js";
 import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
 
@@ -126,6 +127,7 @@ export const publish = command({
       );
     }
     const live = config.source === "-";
+    const connect = await connectOptions(config);
     const opening = openInputs(config, notice);
     const inputs = await untilStopped(signal, opening);
     if (inputs === undefined) {
@@ -160,7 +162,7 @@ export const publish = command({
       },
       rewindBy: config.rewindBy,
       control: config.control,
-      connect: connectOptions(config),
+      connect,
       logger,
     });
     const problems = problemWatch(config, notice);
@@ -176,7 +178,7 @@ export const publish = command({
         clearInterval(silent);
         notice(waitingFor(source.name));
       }, SILENT_CHECK_MS);
-      print(`publishing ${names} as ${config.broadcast} on ${hideTokens(config.url)}`);
+      print(onOneLine(`publishing ${names} as ${config.broadcast} on ${config.url}`));
       const ends = [publisher.closed, problems.fatal, aborted(signal)];
       if (speech) await Promise.race([spoken(speech), ...ends]);
       await Promise.race([publisher.drained(), ...ends]);

@@ -6,6 +6,7 @@ import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenK
 import { readTrusted } from "../../transport/index.js";
 import { command } from "../command.js";
 import { list, number, type Resolved, type Settings, written } from "../config.js";
+import { onOneLine } from "../fail.js";
 
 const settings = {
   action: {
@@ -58,7 +59,7 @@ export const token = command({
   async run(config, { print }) {
     if (config.action === "generate") {
       await generate(config);
-      print(`made a key for ${config.algorithm} in ${config.key}`);
+      print(onOneLine(`made a key for ${config.algorithm} in ${config.key}`));
     } else print(await sign(config));
     return 0;
   },

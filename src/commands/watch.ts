@@ -47,6 +47,8 @@ export const watch = command({
     if (config.wav !== undefined && config.stdout)
       throw new InputError("INVALID_OPTION", "--wav and --stdout exclude each other.");
     if (config.json && config.stdout) throw new InputError("INVALID_OPTION", "--json and --stdout exclude each other.");
+    // Before an older recording of that name is gone.
+    const connect = await connectOptions(config);
     const wav = config.wav === undefined ? undefined : new WavSink({ path: config.wav });
     const sink = wav ?? (config.stdout ? new RawSink({ stream: process.stdout }) : undefined);
     const problems = problemWatch(config, notice);
@@ -55,7 +57,7 @@ export const watch = command({
       broadcast: config.broadcast,
       jitterMs: config.jitterMs,
       timeoutMs: config.timeoutMs,
-      connect: connectOptions(config),
+      connect,
       ...(sink && { sink }),
     });
     listener.on("problem", (error) => {
