@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { generateKey, Relay, signToken } from "../relay/index.js";
 import { createCertificate } from "../transport/index.js";
 import { type Outcome, UnsayProcess, unsay } from "./support/command-line.js";
+import { waveFile } from "./support/wave-file.js";
 
 const recording = "examples/audio/noisy-speech.wav";
 const folder = mkdtempSync(join(tmpdir(), "unsay-wrong-"));
@@ -47,6 +50,13 @@ beforeAll(async () => {
   writeFileSync(at("key.pem"), first.key, { mode: 0o600 });
   writeFileSync(at("other-key.pem"), second.key, { mode: 0o600 });
   writeFileSync(at("half.pem"), first.key.slice(0, 100), { mode: 0o600 });
+  writeFileSync(at("cert.der"), new X509Certificate(first.cert).raw);
+  const locked = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" } as const;
+  writeFileSync(at("locked.pem"), createPrivateKey(first.key).export(locked), { mode: 0o600 });
+  writeFileSync(at("half-pair.json"), JSON.stringify({ relay: { cert: at("cert.pem") } }));
+  writeFileSync(at("six.wav"), waveFile({ channels: Array.from({ length: 6 }, () => new Float32Array(9)) }));
+  writeFileSync(at("slow.wav"), waveFile({ channels: [new Float32Array(9)], rate: 500 }));
+  writeFileSync(at("none.wav"), waveFile({ channels: [new Float32Array(0)] }));
   writeFileSync(at("damaged.jwk"), JSON.stringify({ kty: "EC", alg: "ES256", crv: "P-256", x: "AAAA", y: "AAAA" }));
   writeFileSync(at("mixed.jwk"), JSON.stringify({ ...key, alg: "EdDSA" }));
   writeFileSync(at("short.jwk"), JSON.stringify({ kty: "oct", alg: "HS256", k: "AAAA" }));
@@ -120,8 +130,12 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--config", at("unknown-limit.json")), 2, /relay\.limits in .*json has no option "sesions"/],
     [relay("--config", at("deep.json")), 2, /relay\.config of .* is not a known setting/],
     [relay("--cert", at("cert.pem")), 2, /--cert and --key must be given together/],
-    [relay("--cert", at("cert.pem"), "--key", at("other-key.pem")), 2, /are not a PEM certificate and its key/],
-    [relay("--cert", at("cert.pem"), "--key", at("half.pem")), 2, /are not a PEM certificate and its key/],
+    [relay(), 2, /--cert and UNSAY_KEY must be given together/, { UNSAY_KEY: at("key.pem") }],
+    [relay("--config", at("half-pair.json")), 2, /relay\.cert in .*half-pair\.json and --key must be given together/],
+    [relay("--cert", at("cert.pem"), "--key", at("other-key.pem")), 2, /does not belong to the key .*other-key\.pem\./],
+    [relay("--cert", at("cert.pem"), "--key", at("half.pem")), 2, /half\.pem ends within its private key/],
+    [relay("--cert", at("cert.der"), "--key", at("key.pem")), 2, /cert\.der is in DER instead of PEM/],
+    [relay("--cert", at("cert.pem"), "--key", at("locked.pem")), 2, /locked\.pem has a passphrase/],
     [relay("--cert", at("cert.pem"), "--key", at("absent.pem")), 2, /absent\.pem cannot be read/],
     [relay("--auth-keys", at("absent.jwk")), 2, /--auth-keys: .*absent\.jwk cannot be read/],
     [relay("--auth-keys", at("text.txt")), 2, /not a JSON Web Key/],
@@ -139,6 +153,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     ],
     [relay("--upstream", "localhost:4443"), 2, /--upstream must .*, but is "localhost:4443"/],
     [relay("--ca", at("cert.pem")), 2, /--ca is for --upstream/],
+    [relay(), 2, /UNSAY_CA is for --upstream/, { UNSAY_CA: at("cert.pem") }],
     [relay("--auth-audience", "me"), 2, /--auth-audience is for the tokens of --auth-keys/],
     [["token", "sign", "--key", at("damaged.jwk"), "--get", "/"], 2, /cannot sign any/],
     [["token", "sign", "--key", at("key.jwk"), "--get", "a,,b"], 2, /--get\.1 must not be empty, but --get is "a,,b"/],
@@ -158,6 +173,18 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["agent", "--url", open, "--listen", "demo.hang"], 2, /--listen must be another broadcast than --broadcast/],
     [["call", "ws://127.0.0.1:1", "--url", open, "--listen", "/demo"], 2, /--listen must be another broadcast/],
     [["control", open, "interrupt", "now"], 2, /interrupt takes no --what, but it is "now"/],
+    [["control", open, "interrupt", "--gain-db", "3"], 2, /interrupt takes no --gain-db, but it is "3"/],
+    [["control", open, "set", "--bypass", "on", "--clear"], 2, /set takes no --clear/],
+    [["control", open, "model", "a.onnx", "--name", "b"], 2, /model takes --what or --name, not both/],
+    [["control", open, "write-audio", recording, "--at", "1e300"], 2, /--at must be at most \d+, but is "1e300"/],
+    [
+      ["control", open, "write-audio", at("six.wav"), "--at", "1"],
+      2,
+      /six\.wav has 6 channels; write-audio takes 1 or 2/,
+    ],
+    [["control", open, "write-audio", at("slow.wav"), "--at", "1"], 2, /slow\.wav has a sample rate of 500 Hz/],
+    [["control", open, "write-audio", at("none.wav"), "--at", "1"], 2, /none\.wav holds no audio/],
+    [["control", open, "noise-profile", at("text.txt")], 2, /text\.txt does not start with "RIFF"/],
     [["control", open, "loop-band", "--start", "5", "--end", "1"], 2, /--end must be at least 0\.1 s after --start/],
     [["watch", open, "--wav", at("x.wav"), "--stdout"], 2, /--wav and --stdout exclude each other/],
     [["watch", open, "--ca", at("absent.pem")], 2, /absent\.pem cannot be read/],
@@ -165,6 +192,14 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["watch", open, "--ca", at("key.pem")], 2, /hold no PEM certificate/],
     [["watch", open, "--ca", at("cert.pem"), "--insecure"], 2, /--insecure and --ca exclude each other/],
     [["watch", open, "--certificate-hash", "0".repeat(64)], 2, /--certificate-hash needs an https:/],
+    [["watch", open, "--transport", "http2"], 2, /--transport http2 needs an https:/],
+    [
+      ["publish", recording, "--url", "https://127.0.0.1:1", "--transport", "http2", "--insecure"],
+      2,
+      /--insecure does not/,
+    ],
+    [["evil\u001b[31m"], 2, /unknown command 'evil\uFFFD\[31m'/],
+    [["page", "--url", "http://me:secret@a", "--out", at("page")], 2, /--url must have no user name .*\[secret\]@a/],
     [["watch", open, "--broadcast", "/"], 2, /--broadcast must .*, but is "\/"/],
     [publish("--frame-ms", "7"), 2, /--frame-ms must .*, but is "7"/],
     [["publish", "--url", open], 2, /There is nothing to publish/],
@@ -221,6 +256,14 @@ test("a pipe without a writer in place of a key, a certificate, a model or a pay
     [["control", open, "write-audio", at("silent"), "--at", "1"], 2, /silent can't be read: it is a pipe/],
   ];
   expectSentences(wrong, await Promise.all(wrong.map(([argv]) => unsay(argv, { environment }))));
+});
+
+test("a config file may be a pipe, which can be read but once", async () => {
+  const pipe = at("config-pipe");
+  execFileSync("mkfifo", [pipe]);
+  const printed = unsay(["watch", open, "--config", pipe, "--print-config"], { environment });
+  await writeFile(pipe, JSON.stringify({ watch: { seconds: 5 } }));
+  expect(await printed).toMatchObject({ exitCode: 0, out: expect.stringMatching(/"seconds": 5/), error: "" });
 });
 
 test("a command that cannot reach its relay ends with the reason and exit code 1, without waiting for its time limit", async () => {

@@ -1,11 +1,11 @@
 import { InputError } from "../../base/index.js";
 import type { Operation } from "../../flow/control/index.js";
 import { type Model, readModel } from "../denoise/model.js";
-import { ByteReader } from "../source/byte-reader.js";
+import { ByteReader, fourCharacters } from "../source/byte-reader.js";
 import { DownMix } from "../source/down-mix.js";
 import { toFloat } from "../source/pcm.js";
 import { Resampler, SAMPLE_RATE } from "../source/resample.js";
-import { openWav } from "../source/wav.js";
+import { isWave, openWav } from "../source/wav.js";
 
 /** Samples converted before other work runs: about a millisecond. */
 const PIECE = 9600;
@@ -49,7 +49,7 @@ export function modelPayload(sidecar: Uint8Array, onnx: Uint8Array): Uint8Array 
  * @throws InputError or MediaError when it is neither.
  */
 export async function readRecording(payload: Uint8Array): Promise<Float32Array> {
-  const isWav = Buffer.from(payload.subarray(0, 4)).toString("latin1") === "RIFF";
+  const isWav = isWave(payload) || fourCharacters(payload, 0) === "RIFF";
   if (!isWav) {
     if (payload.length % 4 !== 0) {
       throw new InputError("INVALID_PAYLOAD", "The recording must be a WAV file or whole 32-bit floats at 48 kHz.");

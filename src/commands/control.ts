@@ -3,11 +3,19 @@ import { readBounded, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { fromSeconds, InputError, type Microseconds, StateError, toSeconds } from "../../base/index.js";
 import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import { type ControlEvent, controlMessage, MIN_BAND } from "../../flow/control/index.js";
-import { ByteReader, modelPayload, openWav } from "../../publisher/index.js";
+import { ByteReader, modelPayload, openWav, type WavStream } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
 import { aborted, command } from "../command.js";
-import { flag, number, type Resolved, type Settings } from "../config.js";
+import { flag, flagName, number, type Resolved, type Settings } from "../config.js";
 import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
+
+/** The end of media time that an operation can name, 35 years, in seconds. */
+const LAST_SECOND = 1_125_899_906;
+/** What write-audio takes of a WAV file. */
+const MAX_CHANNELS = 2;
+const RATES = { min: 8000, max: 192_000 };
+
+const time = number({ min: 0, max: LAST_SECOND }).optional();
 
 const settings = {
   ...connectionSettings,
@@ -37,14 +45,14 @@ const settings = {
     value: "<name>",
     help: "model: the name of one that the publisher has, instead of a file",
   },
-  at: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "write-audio: where, in media time" },
+  at: { schema: time, value: "<seconds>", help: "write-audio: where, in media time" },
   mode: {
     schema: z.enum(["replace", "sum"]).default("replace"),
     value: "<how>",
     help: "write-audio: replace the audio there, or add to it",
   },
-  start: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: start, in media time" },
-  end: { schema: number({ min: 0 }).optional(), value: "<seconds>", help: "loop-band: end, in media time" },
+  start: { schema: time, value: "<seconds>", help: "loop-band: start, in media time" },
+  end: { schema: time, value: "<seconds>", help: "loop-band: end, in media time" },
   clear: { schema: flag.default(false), help: "noise-profile, loop-band: end it" },
   id: {
     schema: z.string().optional(),
@@ -62,10 +70,28 @@ const settings = {
 /** After this long without progress a sentence names what it waits for. */
 const WAITING_MS = 1800;
 
-/** Operations on the whole publisher. */
-const WITHOUT_WHAT: ReadonlySet<string> = new Set(["set", "interrupt", "resume", "loop-band"]);
-
 type Config = Resolved<typeof settings>;
+
+/** Settings for some operations alone; any other would ignore them. */
+const TAKEN_BY = {
+  what: ["model", "noise-profile", "write-audio", "swap-source"],
+  strength: ["set"],
+  attenuationLimitDb: ["set"],
+  gainDb: ["set"],
+  bypass: ["set"],
+  name: ["model"],
+  at: ["write-audio"],
+  start: ["loop-band"],
+  end: ["loop-band"],
+  clear: ["noise-profile", "loop-band"],
+} as const satisfies { readonly [K in keyof Config]?: readonly Config["operation"][] };
+/** Pairs of settings of which an operation takes one. */
+const EXCLUSIVE = [
+  ["what", "name"],
+  ["what", "clear"],
+  ["start", "clear"],
+  ["end", "clear"],
+] as const;
 
 /** `unsay control`: sends one operation to a publisher and prints its end. */
 export const control = command({
@@ -78,14 +104,13 @@ export const control = command({
   ],
   settings,
   async run(config, { signal, print, notice }) {
-    if (config.what !== undefined && WITHOUT_WHAT.has(config.operation))
-      throw new InputError("INVALID_OPTION", `${config.operation} takes no --what, but it is "${config.what}".`);
+    checkFit(config);
     const { operation, payload } = await prepare(config);
     const controller = new Controller({
       url: relayUrl(config),
       broadcast: config.broadcast,
       timeoutMs: config.timeoutMs,
-      connect: connectOptions(config),
+      connect: await connectOptions(config),
       ...(config.id !== undefined && { id: config.id }),
     });
     const waiting = setTimeout(() => {
@@ -109,6 +134,20 @@ export const control = command({
     }
   },
 });
+
+function checkFit(config: Config): void {
+  const { operation } = config;
+  const isGiven = (key: keyof typeof TAKEN_BY): boolean => config[key] !== undefined && config[key] !== false;
+  for (const key of Object.keys(TAKEN_BY) as (keyof typeof TAKEN_BY)[]) {
+    const takers: readonly string[] = TAKEN_BY[key];
+    if (isGiven(key) && !takers.includes(operation))
+      throw new InputError("INVALID_OPTION", `${operation} takes no ${flagName(key)}, but it is "${config[key]}".`);
+  }
+  for (const [one, other] of EXCLUSIVE) {
+    if (isGiven(one) && isGiven(other))
+      throw new InputError("INVALID_OPTION", `${operation} takes ${flagName(one)} or ${flagName(other)}, not both.`);
+  }
+}
 
 async function stopped(signal: AbortSignal): Promise<ControlEvent> {
   await aborted(signal);
@@ -151,7 +190,7 @@ async function prepare(config: Config): Promise<Prepared> {
       if (config.clear) return { operation: { op: "noise_profile", action: "clear" } };
       return {
         operation: { op: "noise_profile", action: "set" },
-        payload: await read(required(config, "a WAV file, or --clear")),
+        payload: (await readWav(required(config, "a WAV file, or --clear"))).bytes,
       };
     case "write-audio":
       return writeAudio(required(config, "a WAV file"), config);
@@ -173,21 +212,39 @@ function bandOf({ start, end }: Config): { start: Microseconds; end: Microsecond
 
 async function writeAudio(file: string, { at, mode }: Config): Promise<Prepared> {
   if (at === undefined) throw new InputError("INVALID_OPTION", "write-audio needs an --at.");
-  const wav = await openWav(new ByteReader(whole(await read(file))), { name: file });
-  if (wav.kind === "foreign") throw new InputError("UNSUPPORTED_FILE", `The WAV file ${file} ${wav.reason}.`);
-  const { format, samples } = wav;
+  const { format, samples } = await readWav(file);
+  const { channels, sampleRate } = format;
+  if (channels > MAX_CHANNELS) throw unfit(file, `has ${channels} channels; write-audio takes 1 or ${MAX_CHANNELS}`);
+  if (sampleRate < RATES.min || sampleRate > RATES.max)
+    throw unfit(file, `has a sample rate of ${sampleRate} Hz; write-audio takes ${RATES.min} to ${RATES.max}`);
   const decoded: Buffer[] = [];
   // Copied: the next part may be read into the same memory.
   for await (const part of samples) decoded.push(Buffer.from(part.slice().buffer));
+  const payload = new Uint8Array(Buffer.concat(decoded));
+  if (payload.length === 0) throw new InputError("NO_AUDIO", `The WAV file ${file} holds no audio.`);
+  if (payload.length > MAX_PAYLOAD_BYTES)
+    throw unfit(file, `holds more audio than the ${MAX_PAYLOAD_BYTES} bytes of an operation, as 32-bit floats`);
   const operation: ControllerOperation = {
     op: "write_audio",
     at: fromSeconds(at),
     mode,
     format: "f32",
-    sampleRateHz: format.sampleRate,
-    channels: format.channels,
+    sampleRateHz: sampleRate,
+    channels,
   };
-  return { operation, payload: new Uint8Array(Buffer.concat(decoded)) };
+  return { operation, payload };
+}
+
+/** The bytes of a file, which must be a WAV file: a publisher takes any other bytes for raw samples. */
+async function readWav(file: string): Promise<WavStream & { readonly bytes: Uint8Array }> {
+  const bytes = await read(file);
+  const wav = await openWav(new ByteReader(whole(bytes)), { name: file, size: bytes.length });
+  if (wav.kind === "foreign") throw unfit(file, wav.reason);
+  return { ...wav, bytes };
+}
+
+function unfit(file: string, why: string): InputError {
+  return new InputError("UNSUPPORTED_FILE", `The WAV file ${file} ${why}.`);
 }
 
 function required({ operation, what }: Config, name: string): string {
