@@ -145,7 +145,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--auth-keys", at("shared.jwk")), 2, /Every user of this machine can write the file .*shared\.jwk/],
     [relay("--auth-keys", at("no-keys")), 2, /--auth-keys: .*no-keys holds no keys/],
     [relay(), 2, /UNSAY_AUTH_KEYS: .*no-keys holds no keys/, { UNSAY_AUTH_KEYS: at("no-keys") }],
-    [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys cannot be fetched: bad port/],
+    [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys cannot be fetched: that port belongs to/],
     [
       relay("--upstream", "http://me:secret@127.0.0.1:1"),
       2,

@@ -51,7 +51,7 @@ export function combine(errors: readonly unknown[], host: string): unknown {
   const each = failures.map((error) =>
     error instanceof CarrierError
       ? `over ${NAMES[error.carrier]}, ${error.detail}`
-      : error.message.replace(/\.$/, "").replace(/^The /, "the "),
+      : error.message.replace(/\.$/, "").replace(/^(?:The|Cannot) /, (word) => word.toLowerCase()),
   );
   return new TransportError(code, `Cannot connect to ${host}: ${[...new Set(each)].join("; ")}.`, {
     cause: new AggregateError(failures),
@@ -72,6 +72,11 @@ const ANSWERS: ReadonlySet<string> = new Set([
 const SYSTEM: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens on that port",
   ECONNRESET: "the server ended the connection",
+  EPIPE: "the server ended the connection",
+  EACCES: "the system does not permit the connection",
+  EADDRNOTAVAIL: "the host is not reachable",
+  EMFILE: "this process has too many files and connections open",
+  EPERM: "the system does not permit the connection",
   EHOSTUNREACH: "the host is not reachable",
   ENETUNREACH: "the network is not reachable",
   ENOTFOUND: "the host name is unknown",
@@ -82,6 +87,19 @@ const SYSTEM: Readonly<Record<string, string>> = {
 const UNTRUSTED =
   /self[- ]signed certificate|unable to (?:verify|get)|CERT_|ERR_TLS_CERT|invalid peer certificate|certificate has expired|not one of options\.certificateHashes|does not match certificate/i;
 
+/** What the libraries of carriers say, with their codes, and what it means for a user. */
+const SAID: readonly (readonly [RegExp, string])[] = [
+  [/invalid DNS name|failed to lookup|not known/i, "the host name is unknown"],
+  [/failed to exchange h3 connect/i, "the server does not take WebTransport sessions at this address"],
+  [/wrong.version.number|packet length too long|EPROTO/i, "the server does not speak TLS at that port"],
+  [/secure TLS connection was|socket hang up|other side closed|UND_ERR_SOCKET/, "the server ended the connection"],
+  [/HPE_/, "the server does not speak HTTP at that port"],
+  [/Sec-WebSocket|Upgrade header|subprotocol/, "the server does not speak WebSocket at this address"],
+  [/due to timeout|timed out/i, "the server did not answer in time"],
+  [/^bad port|: bad port/, "that port belongs to another protocol"],
+  [/SSL routines|ERR_SSL|\berror:[0-9A-F]{8}:/, "the server and this client do not agree on TLS"],
+];
+
 /** A library's error as a code and half a sentence. @internal */
 export function describe(cause: unknown): { readonly code: string; readonly detail: string } {
   const root = rootOf(cause);
@@ -91,11 +109,15 @@ export function describe(cause: unknown): { readonly code: string; readonly deta
     return { code: "CERTIFICATE_UNTRUSTED", detail: `the server's certificate is not trusted (${short(said)})` };
   const known = typeof system === "string" ? SYSTEM[system] : undefined;
   if (known !== undefined) return { code: "CONNECT_FAILED", detail: known };
-  if (/invalid DNS name|failed to lookup|not known/i.test(said))
-    return { code: "CONNECT_FAILED", detail: "the host name is unknown" };
-  if (/failed to exchange h3 connect/i.test(said))
-    return { code: "CONNECT_FAILED", detail: "the server does not take WebTransport sessions at this address" };
-  return { code: "CONNECT_FAILED", detail: short(said) };
+  const [, status] = /^Unexpected server response: (\d+)$/.exec(said) ?? [];
+  if (status !== undefined) return { code: "CONNECT_FAILED", detail: `the server answered with HTTP status ${status}` };
+  const meant = SAID.find(([pattern]) => pattern.test(`${said} ${String(system)}`));
+  return { code: "CONNECT_FAILED", detail: meant?.[1] ?? short(said) };
+}
+
+/** Why a server can't be reached, as the end of a sentence that names it. */
+export function whyUnreachable(cause: unknown): string {
+  return describe(cause).detail;
 }
 
 // `fetch` and happy eyeballs wrap the informative error.

@@ -1,9 +1,9 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
-import { certificateHash, connect, createCertificate, listen, type SessionServer } from "./index.js";
+import { type Backend, certificateHash, connect, createCertificate, listen, type SessionServer } from "./index.js";
 
 const certificate = await createCertificate(["relay.test"]);
 const hash = certificateHash(certificate.cert);
@@ -124,8 +124,8 @@ test("connect reports each impossible attempt in one sentence with a code", asyn
   // No listener at all. A dead UDP port never answers; a refused TCP port is answer enough.
   const dead = await closedPort();
   await expect(connect(`http://127.0.0.1:${dead}/`)).rejects.toMatchObject({
-    code: "FINGERPRINT_FAILED",
-    message: `Cannot connect to 127.0.0.1:${dead}: Cannot fetch http://127.0.0.1:${dead}/certificate.sha256: nothing listens on that port; over WebSocket, nothing listens on that port.`,
+    code: "CONNECT_FAILED",
+    message: `Cannot connect to 127.0.0.1:${dead}: cannot fetch http://127.0.0.1:${dead}/certificate.sha256: nothing listens on that port; over WebSocket, nothing listens on that port.`,
     retryable: true,
   });
   await expect(connect(`https://127.0.0.1:${dead}/`, { timeoutMs: 60_000 })).rejects.toMatchObject({
@@ -156,6 +156,40 @@ test("connect reports each impossible attempt in one sentence with a code", asyn
   const connecting = connect(`https://127.0.0.1:${port}/`, { signal: abort.signal });
   abort.abort();
   await expect(connecting).rejects.toMatchObject({ code: "ABORTED" });
+});
+
+test("a server that is no relay is named as what it is, whatever the libraries say about it", async () => {
+  const start = async (server: Server | TcpServer): Promise<number> => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    cleanups.push(() => server.close());
+    return (server.address() as AddressInfo).port;
+  };
+  const talker = (greet: (socket: Socket) => void) =>
+    createTcpServer((socket) => greet(socket.on("error", () => socket.destroy())));
+  const site = await start(createServer((_, response) => response.writeHead(404).end()));
+  const flood = await start(createServer((_, response) => response.end("x".repeat(10_000))));
+  const mail = await start(talker((socket) => socket.end("220 mail.example ESMTP\r\n\r\n")));
+  const gone = await start(talker((socket) => socket.destroy()));
+  const silent = await start(talker((socket) => void cleanups.push(() => socket.destroy())));
+  const noTls = /: the server does not speak TLS at that port\.$/;
+  const wrong: [url: string, backends: Backend[] | undefined, code: string, message: RegExp][] = [
+    [`http://127.0.0.1:${site}`, undefined, "FINGERPRINT_FAILED", /: cannot fetch \S+: the server answered with HTTP/],
+    [`http://127.0.0.1:${flood}`, ["quic"], "CONNECT_FAILED", /: the server's answer is too long\.$/],
+    [`http://127.0.0.1:${mail}`, ["quic"], "CONNECT_FAILED", /: the server does not speak HTTP at that port\.$/],
+    [`http://127.0.0.1:${mail}`, ["qmux"], "CONNECT_FAILED", /: the server does not speak HTTP at that port\.$/],
+    [`http://127.0.0.1:${gone}`, ["quic"], "CONNECT_FAILED", /: the server ended the connection\.$/],
+    [`http://127.0.0.1:${silent}`, ["quic"], "CONNECT_TIMEOUT", /: no answer in 500 ms\.$/],
+    // A port of another protocol in the list of the Fetch standard.
+    ["http://127.0.0.1:6000", ["quic"], "CONNECT_FAILED", /: nothing listens on that port\.$/],
+    [`https://127.0.0.1:${site}`, ["qmux"], "CONNECT_FAILED", noTls],
+    [`https://127.0.0.1:${mail}`, ["http2"], "CONNECT_FAILED", noTls],
+    [`https://127.0.0.1:${gone}`, ["qmux"], "CONNECT_FAILED", /: the server ended the connection\.$/],
+  ];
+  for (const [url, backends, code, message] of wrong)
+    await expect(connect(url, { timeoutMs: 500, ...(backends && { backends }) }), url).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
 });
 
 test("a client over HTTP/2 waits for an answer as long as it was asked to", async () => {

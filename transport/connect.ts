@@ -1,9 +1,9 @@
 import { guard, InputError, TransportError } from "../base/index.js";
-import { CarrierError, combine, describe } from "./carrier-error.js";
+import { CarrierError, combine } from "./carrier-error.js";
 import { validateConnect } from "./options.js";
 import { connectQuic, type QuicConnectOptions } from "./quic/quic.js";
-import { readReason } from "./refusal.js";
 import type { Backend, Session } from "./session.js";
+import { fetchFingerprint } from "./tcp/fingerprint.js";
 import { connectHttp2 } from "./tcp/http2.js";
 import { connectQmux } from "./tcp/qmux.js";
 
@@ -40,6 +40,7 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
   const url = parseUrl(target);
   validateConnect(url, options);
   const { backends = DEFAULT_BACKENDS, headStartMs = DEFAULT_HEAD_START_MS, signal: outer } = options;
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
 
   const abort = new AbortController();
   const signal = outer ? AbortSignal.any([outer, abort.signal]) : abort.signal;
@@ -48,7 +49,7 @@ export async function connect(target: string | URL, options: ConnectOptions = {}
   let winner: Session | undefined;
   let timer: NodeJS.Timeout | undefined;
   const isPlain = url.protocol === "http:" && backends.includes("quic");
-  const pinned = isPlain ? fetchFingerprint(url, { ...options, signal }).then((hash) => [hash]) : undefined;
+  const pinned = isPlain ? fetchFingerprint(url, timeoutMs, signal).then((hash) => [hash]) : undefined;
   pinned?.catch(() => undefined);
   try {
     for (const backend of [...backends].sort(quicFirst)) {
@@ -152,28 +153,4 @@ function parseUrl(target: string | URL): URL {
     throw new InputError("INVALID_URL", `The URL ${url.href} must begin with https:// or http://.`);
   }
   return url;
-}
-
-/** Fetches the SHA-256 of a server's certificate, which MoQ servers provide over plain HTTP for development. */
-async function fetchFingerprint(url: URL, options: ConnectOptions): Promise<Uint8Array> {
-  const address = new URL("/certificate.sha256", url);
-  const timeout = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-  let text: string;
-  try {
-    const response = await fetch(address, {
-      signal: options.signal ? AbortSignal.any([options.signal, timeout]) : timeout,
-      redirect: "error",
-    });
-    text = (await response.text()).trim();
-    if (!response.ok) throw readReason(text) ?? new Error(`HTTP status ${response.status}`);
-  } catch (cause) {
-    if (cause instanceof TransportError) throw cause;
-    throw new TransportError("FINGERPRINT_FAILED", `Cannot fetch ${address.href}: ${describe(cause).detail}.`, {
-      cause,
-    });
-  }
-  if (!/^[0-9a-f]{64}$/i.test(text)) {
-    throw new TransportError("FINGERPRINT_FAILED", `${address.href} is not a SHA-256 in hex.`);
-  }
-  return Uint8Array.from(Buffer.from(text, "hex"));
 }

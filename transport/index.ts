@@ -5,6 +5,7 @@ export {
   type WebTransportAdapterOptions,
   type WebTransportWithProtocol,
 } from "./adapter/web-transport.js";
+export { whyUnreachable } from "./carrier-error.js";
 export { type ConnectOptions, connect } from "./connect.js";
 export { type ListenOptions, listen } from "./listen.js";
 export {

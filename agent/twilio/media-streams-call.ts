@@ -16,6 +16,7 @@ import {
   validate,
 } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
+import { whyUnreachable } from "../../transport/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
@@ -133,6 +134,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   readonly #counters = { messages: 0, invalid: 0, droppedMs: 0, callerMs: 0, unreadMs: 0, clears: 0 };
   #failure: Error | undefined;
   #isHungUp = false;
+  #isOpen = false;
 
   /**
    * Dials at once.
@@ -195,7 +197,10 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     socket.on("error", (error) => {
       // Hanging up while dialling makes the socket fail; that is not an error.
       if (this.#isHungUp) return;
-      this.#failure ??= new TransportError("BOT_UNREACHABLE", `The bot ${this.#host} failed: ${error.message}.`);
+      const what = this.#isOpen
+        ? `The connection to the bot ${this.#host} failed`
+        : `The bot ${this.#host} can't be reached`;
+      this.#failure ??= new TransportError("BOT_UNREACHABLE", `${what}: ${whyUnreachable(error)}.`, { cause: error });
     });
     socket.on("close", (code) => over.resolve(this.#failure ?? (this.#isHungUp ? null : this.#endOf(code))));
     const detachLogger = this.#logger ? attachLogger(this.#logger) : () => {};
@@ -223,6 +228,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   }
 
   #open(): void {
+    this.#isOpen = true;
     this.#socket.send(this.#messages.connected());
     this.#socket.send(this.#messages.start(this.#options.customParameters));
     this.emit("started", this.ids);

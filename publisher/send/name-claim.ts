@@ -16,11 +16,11 @@ export interface NameClaimOptions {
   readonly events: { push(change: { readonly kind: "displaced"; readonly displaced: boolean }): void };
 }
 
-/** The problem of a publisher that is not heard any more. */
+/** The problem of a publisher that is not heard any more: some end then, others wait until the name is theirs again. */
 export function nameTaken(broadcast: string): TransportError {
   return new TransportError(
     "NAME_TAKEN",
-    `Another publisher has taken the name ${broadcast} at the relay; this one is heard again when the other leaves.`,
+    `Another publisher has taken the name ${broadcast} at the relay and is heard instead of this one.`,
   );
 }
 

@@ -169,6 +169,33 @@ test("a key's scope caps what its tokens grant", async () => {
   await expect(auth.authorize(at("/", greedy))).rejects.toMatchObject({ code: "UNAUTHORIZED" });
 });
 
+test("a URL without usable keys is refused with a reason of ours", async () => {
+  const servers = [
+    createServer((_, response) => response.end("x".repeat(2 << 20))),
+    createServer((_, response) => response.end("<html>")),
+    createServer((_, response) => response.destroy()),
+    createServer(),
+  ];
+  const urls: string[] = [];
+  for (const server of servers) {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    cleanups.push(() => server.close());
+    urls.push(`http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`);
+  }
+  await new Promise((resolve) => servers[3]!.close(resolve));
+  const sentences = [
+    /cannot be fetched: it has more than 1048576 characters\.$/,
+    /is not a JSON Web Key or key set that the relay can use\.$/,
+    /cannot be fetched: the server ended the connection\.$/,
+    /cannot be fetched: nothing listens on that port\.$/,
+  ];
+  for (const [index, keys] of urls.entries())
+    await expect(new Auth({ keys }).prepare()).rejects.toMatchObject({
+      code: "INVALID_KEY",
+      message: expect.stringMatching(sentences[index]!),
+    });
+});
+
 test("a key set behind a URL may change, and its keys stay valid while it is unreachable", async () => {
   let keys: TokenKey[] = [SECRET];
   let fail = false;

@@ -4,7 +4,7 @@ import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose"
 import type { z } from "zod";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError, normalizePath } from "../../base/index.js";
-import { assertTrustedFolder, readTrusted } from "../../transport/index.js";
+import { assertTrustedFolder, readTrusted, whyUnreachable } from "../../transport/index.js";
 import { stripPrefix } from "../wire/path.js";
 import type { Scope } from "./scope.js";
 import {
@@ -23,6 +23,8 @@ const REFRESH_MS = 60_000;
 const RETRY_MS = 5_000;
 const FETCH_MS = 5_000;
 const MAX_TOKEN_BYTES = 8192;
+/** Far more than any set of keys takes. */
+const MAX_KEYS_LENGTH = 1 << 20;
 /** By how much the clock of a token's issuer may be ahead of ours. */
 const SKEW_SECONDS = 30;
 
@@ -167,12 +169,12 @@ async function load(source: string): Promise<TokenKey[]> {
 
 async function read(source: string): Promise<TokenKey[]> {
   if (/^https?:/.test(source)) {
-    const response = await fetch(source, { signal: AbortSignal.timeout(FETCH_MS) }).catch((cause: unknown) => {
-      throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched: ${whyFailed(cause)}.`, { cause });
+    const { ok, status, text } = await fetchText(source).catch((cause: unknown) => {
+      const why = whyUnreachable(cause);
+      throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched: ${why}.`, { cause });
     });
-    if (!response.ok)
-      throw new InputError("INVALID_KEY", `auth.keys: ${source} answers with status ${response.status}.`);
-    return parseKeys(await response.text(), `auth.keys: ${source}`);
+    if (!ok) throw new InputError("INVALID_KEY", `auth.keys: ${source} answers with status ${status}.`);
+    return parseKeys(text, `auth.keys: ${source}`);
   }
   try {
     const isFolder = (await stat(source)).isDirectory();
@@ -203,10 +205,17 @@ function whyInvalid(error: unknown): string {
   return "The token is not valid.";
 }
 
-/** The reason behind "fetch failed". */
-function whyFailed(error: unknown): string {
-  const { message, cause } = error instanceof Error ? error : { message: String(error) };
-  return cause instanceof Error && cause.message !== "" ? cause.message : message;
+async function fetchText(
+  url: string,
+): Promise<{ readonly ok: boolean; readonly status: number; readonly text: string }> {
+  const { ok, status, body } = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS) });
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const piece of body ?? []) {
+    text += decoder.decode(piece, { stream: true });
+    if (text.length > MAX_KEYS_LENGTH) throw new Error(`it has more than ${MAX_KEYS_LENGTH} characters`);
+  }
+  return { ok, status, text };
 }
 
 function unauthorized(message: string, cause?: unknown): InputError {
