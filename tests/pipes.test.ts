@@ -101,7 +101,19 @@ test.concurrent("Ctrl-C ends a command whose input nothing is written into or wh
   // The pipes hold less than two seconds of audio.
   await recording.says(/"playedMs":[3-9]\d\d\d/);
   expect(await Promise.all([waiting, recording, raw].map((each) => each.interrupt()))).toEqual([0, 0, 0]);
-  expect(recording.error).toMatch(/\d+ bytes were left out: the output was too slow\.\n$/);
+  expect(recording.error).toMatch(/Nothing reads the pipe \S+unread\.wav: nothing was written\.\n$/);
+});
+
+test.concurrent("a recording into a pipe ends with its reader, and fails without one", async ({ expect }) => {
+  const [left, never] = [join(folder, "left.wav"), join(folder, "never.wav")];
+  execFileSync("mkfifo", [left, never]);
+  const heard = new UnsayProcess(["watch", url, "--wav", left, "--seconds", "600"]);
+  const unheard = new UnsayProcess(["watch", url, "--wav", never, "--seconds", "2"]);
+  const reader = spawn("head", ["-c", "10000", left], { stdio: "ignore" });
+  expect((await once(reader, "exit"))[0]).toBe(0);
+  expect(await heard.exited()).toBe(0);
+  expect(await unheard.exited()).toBe(1);
+  expect(unheard.error).toMatch(/Nothing reads the pipe \S+never\.wav: nothing was written\. \(FILE_UNWRITABLE\)\n$/);
 });
 
 test.concurrent("a load run that is interrupted prints its measurements so far", async ({ expect, onTestFinished }) => {

@@ -1,4 +1,4 @@
-import { broadcastPath, InputError, TransportError } from "../../base/index.js";
+import { broadcastPath, InputError, TransportError, UnsayError } from "../../base/index.js";
 import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/index.js";
 import { command, elapsed, untilStopped } from "../command.js";
 import { flag, number, writtenStream } from "../config.js";
@@ -65,30 +65,43 @@ export const watch = command({
       problems.take(error);
     });
     const stopWaiting = reportWaiting(listener, config, notice);
+    const unread = setTimeout(() => {
+      if (wav?.isUnread) notice(`Nothing reads the pipe ${config.wav} yet; waiting for a reader.`);
+    }, WAITING_MS);
     const read = () => listener.stats();
     const meter = config.json || config.stdout ? undefined : new Meter({ read, status });
     const ticker = config.json ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
-    const full = wav?.failed.then((error) => Promise.reject(error));
+    let isOver = false;
+    const full = wav?.failed.then((error) => {
+      // A reader that leaves has all it wanted.
+      if (!isOver && error.code !== "PIPE_CLOSED") throw error;
+    });
     try {
       const ended = listener.closed.then((error) => {
         if (error) throw error;
       });
       const ends = [ended, problems.fatal, elapsed(config.seconds, signal), ...(full ? [full] : [])];
       await Promise.race(ends);
+      isOver = true;
       if (config.json) print(JSON.stringify(read()));
       if (!signal.aborted && read().playedMs === 0) throw silence(read(), config, problems.last());
       return 0;
     } finally {
       stopWaiting();
+      clearTimeout(unread);
       clearInterval(ticker);
       meter?.close();
       const closing = listener.close().catch((error: unknown) => {
-        // `full` has reported it already.
-        if (!wav) throw error;
+        const isClosed = error instanceof UnsayError && error.code === "PIPE_CLOSED";
+        // A run that has failed already has its reason.
+        if (isClosed || !isOver) return;
+        if (!wav?.isUnread || !signal.aborted) throw error;
+        notice(`Nothing reads the pipe ${config.wav}: nothing was written.`);
       });
       // A recording bounds its own end, and a slow disk may take longer.
       await (wav ? closing : untilStopped(signal, closing));
-      if (sink && sink.droppedBytes > 0) notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
+      if (sink && sink.droppedBytes > 0 && !wav?.isUnread)
+        notice(`${sink.droppedBytes} bytes were left out: the output was too slow.`);
     }
   },
 });

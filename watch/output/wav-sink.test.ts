@@ -1,4 +1,16 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -74,4 +86,41 @@ test("a sink reports a full disk when it is full, and a file that cannot be open
   expect(await sink.failed).toMatchObject({ code: "FILE_UNWRITABLE" });
   await expect(sink.close()).rejects.toMatchObject({ code: "FILE_UNWRITABLE" });
   expect(samplesOf(readFileSync(path))).toHaveLength(10_000);
+});
+
+function pipe(): string {
+  const path = join(folder, "pipe");
+  execFileSync("mkfifo", [path]);
+  return path;
+}
+
+test("a pipe's reader may come late, and gets the audio from its first sample on", async () => {
+  const sink = new WavSink({ path: pipe() });
+  for (let frame = 0; frame < 20_000; frame += 1000) sink.write(ramp(frame, 1000));
+  expect(sink.isUnread).toBe(true);
+  const reading = readFile(sink.path);
+  await expect.poll(() => sink.isUnread).toBe(false);
+  await sink.close();
+  const file = await reading;
+  expect(file.readUInt32LE(40)).toBe(0xffff_ffff - 44);
+  expect(file).toHaveLength(44 + 40_000);
+  expect(file.readInt16LE(44 + 2 * 19_999)).toBe(19_999);
+});
+
+test("a pipe that nothing reads makes its recording fail, and one whose reader leaves ends it", async () => {
+  const unread = new WavSink({ path: pipe() });
+  unread.write(ramp(0, 10_000));
+  await expect(unread.close()).rejects.toMatchObject({
+    code: "FILE_UNWRITABLE",
+    message: `Nothing reads the pipe ${unread.path}: nothing was written.`,
+  });
+
+  const reader = openSync(unread.path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const sink = new WavSink({ path: unread.path });
+  expect(sink.isUnread).toBe(false);
+  sink.write(ramp(0, 5000));
+  closeSync(reader);
+  sink.write(ramp(5000, 5000));
+  expect(await sink.failed).toMatchObject({ code: "PIPE_CLOSED" });
+  await expect(sink.close()).rejects.toMatchObject({ code: "PIPE_CLOSED" });
 });

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
+import { closeSync, constants, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
 import { parse } from "node:path";
 import { promisify } from "node:util";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
@@ -17,6 +17,9 @@ const POLL_MS = 10;
 const LAST_MS = 500;
 /** The largest file whose sizes fit into the 32 bits of RIFF, less a whole number of stereo samples. */
 const MAX_FILE_BYTES = 0xffff_fff0;
+
+/** Without blocking: else a pipe that is not read holds a thread for good, and with it the end of the process. */
+const WRITE = constants.O_WRONLY | constants.O_NONBLOCK;
 
 const writeAsync = promisify(write);
 const truncateAsync = promisify(ftruncate);
@@ -42,14 +45,17 @@ const RULES = fields<WavSinkOptions>(
  */
 export class WavSink implements AudioSink {
   readonly path: string;
-  /** Resolves with an error (`FILE_UNWRITABLE`) as soon as the file can no longer be written, as on a full disk. */
-  readonly failed: Promise<Error>;
+  /**
+   * Resolves with an error as soon as no more can be written: `FILE_UNWRITABLE`, as on a full disk, or `PIPE_CLOSED`, once
+   * the reader of a pipe has left.
+   */
+  readonly failed: Promise<UnsayError>;
   readonly #channels: 1 | 2;
   readonly #maxDataBytes: number;
   #file: WavFile;
   #files = 1;
-  #fail!: (error: Error) => void;
-  #failure: Error | undefined;
+  #fail!: (error: UnsayError) => void;
+  #failure: UnsayError | undefined;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #droppedBytes = 0;
@@ -75,6 +81,11 @@ export class WavSink implements AudioSink {
     }
   }
 
+  /** Whether it writes into a pipe that nothing has read so far; it waits for a reader. */
+  get isUnread(): boolean {
+    return this.#file.isUnread;
+  }
+
   /** Bytes dropped because the disk was too slow. */
   get droppedBytes(): number {
     return this.#droppedBytes;
@@ -92,7 +103,10 @@ export class WavSink implements AudioSink {
     if (this.#waitingBytes >= BLOCK_BYTES) void this.#flush();
   }
 
-  /** Rejects with an `UnsayError` (`FILE_UNWRITABLE`) when the file could not be written to its end. */
+  /**
+   * Rejects with an `UnsayError` (`FILE_UNWRITABLE`, `PIPE_CLOSED`) when the file could not be written to its end, or is a
+   * pipe that nothing has read.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#finish();
     return this.#closed;
@@ -101,10 +115,7 @@ export class WavSink implements AudioSink {
   #flush(): Promise<void> {
     this.#writing ??= this.#drain()
       .catch((cause: unknown) => {
-        const { path } = this.#file;
-        this.#failure = new UnsayError("FILE_UNWRITABLE", `The file ${path} takes no more: ${whyUnusable(cause)}.`, {
-          cause,
-        });
+        this.#failure = failureOf(this.#file.path, cause);
         this.#fail(this.#failure);
       })
       .finally(() => {
@@ -141,9 +152,17 @@ export class WavSink implements AudioSink {
     this.#file.finish();
     await this.#writing;
     if (!this.#failure) await this.#flush();
+    if (this.#file.isUnread)
+      this.#failure ??= new UnsayError("FILE_UNWRITABLE", `Nothing reads the pipe ${this.path}: nothing was written.`);
     await this.#file.close();
     if (this.#failure) throw this.#failure;
   }
+}
+
+function failureOf(path: string, cause: unknown): UnsayError {
+  if ((cause as NodeJS.ErrnoException).code === "EPIPE")
+    return new UnsayError("PIPE_CLOSED", `The reader of the pipe ${path} has left.`, { cause });
+  return new UnsayError("FILE_UNWRITABLE", `The file ${path} takes no more: ${whyUnusable(cause)}.`, { cause });
 }
 
 /** One WAV file that is valid after every {@link append}. */
@@ -152,32 +171,35 @@ class WavFile {
   /** False for a pipe or a device, whose header is written once and for all. */
   readonly seekable: boolean;
   readonly #channels: number;
-  readonly #descriptor: number;
+  /** Undefined for a pipe that has no reader yet. */
+  #descriptor: number | undefined;
   #dataBytes = 0;
   #giveUpAt = Number.POSITIVE_INFINITY;
 
   constructor(path: string, channels: number) {
     this.path = path;
     this.#channels = channels;
-    this.#descriptor = openSync(path, modeFor(path));
-    this.seekable = fstatSync(this.#descriptor).isFile();
-    try {
-      writeSync(this.#descriptor, wavHeader(this.seekable ? 0 : 0xffff_ffff - HEADER_BYTES, channels));
-    } catch (error) {
-      closeSync(this.#descriptor);
-      throw error;
-    }
+    const stats = statSync(path, { throwIfNoEntry: false });
+    this.seekable = stats?.isFile() ?? true;
+    if (stats?.isFIFO()) this.#openPipe();
+    // A device may block as a pipe does.
+    else this.#descriptor = openWith(path, this.seekable ? "w" : WRITE, this.#header(0));
   }
 
   get dataBytes(): number {
     return this.#dataBytes;
   }
 
+  /** Whether it is a pipe that has had no reader so far. */
+  get isUnread(): boolean {
+    return this.#descriptor === undefined;
+  }
+
   /** Appends bytes, and returns how many of them: all, but for a pipe that is full at the end. */
   async append(bytes: Uint8Array): Promise<number> {
     const written = await this.#put(bytes, this.seekable ? HEADER_BYTES + this.#dataBytes : undefined);
     this.#dataBytes += written;
-    if (this.seekable) await this.#put(wavHeader(this.#dataBytes, this.#channels), 0);
+    if (this.seekable) await this.#put(this.#header(this.#dataBytes), 0);
     return written;
   }
 
@@ -187,6 +209,7 @@ class WavFile {
   }
 
   async close(): Promise<void> {
+    if (this.#descriptor === undefined) return;
     // A full disk may have taken a part of the last block.
     if (this.seekable) await truncateAsync(this.#descriptor, HEADER_BYTES + this.#dataBytes).catch(() => {});
     closeSync(this.#descriptor);
@@ -194,30 +217,55 @@ class WavFile {
 
   async #put(bytes: Uint8Array, position: number | undefined): Promise<number> {
     for (let done = 0; done < bytes.length; ) {
-      const at = position === undefined ? null : position + done;
-      const taken = await writeAsync(this.#descriptor, bytes, done, bytes.length - done, at).catch(fullOrThrow);
-      done += taken.bytesWritten;
-      if (taken.bytesWritten > 0) continue;
+      const written = await this.#write(bytes.subarray(done), position === undefined ? null : position + done);
+      done += written;
+      if (written > 0) continue;
       if (performance.now() > this.#giveUpAt) return done;
       await sleep(POLL_MS);
     }
     return bytes.length;
   }
+
+  /** Writes what fits: nothing into a pipe that is full or has no reader yet. */
+  async #write(bytes: Uint8Array, position: number | null): Promise<number> {
+    if (this.#descriptor === undefined) this.#openPipe();
+    if (this.#descriptor === undefined) return 0;
+    try {
+      return (await writeAsync(this.#descriptor, bytes, 0, bytes.length, position)).bytesWritten;
+    } catch (error) {
+      if (codeOf(error) === "EAGAIN") return 0;
+      throw error;
+    }
+  }
+
+  /** A pipe opens for writing once it has a reader; that of another writer may be full. */
+  #openPipe(): void {
+    try {
+      this.#descriptor = openWith(this.path, WRITE, this.#header(0));
+    } catch (error) {
+      if (codeOf(error) !== "ENXIO" && codeOf(error) !== "EAGAIN") throw error;
+    }
+  }
+
+  #header(dataBytes: number): Buffer {
+    return wavHeader(this.seekable ? dataBytes : 0xffff_ffff - HEADER_BYTES, this.#channels);
+  }
 }
 
-/**
- * Anything but a file opens without blocking: else a pipe that is not read holds a thread for good, and with it the end
- * of the process. For writing alone, a named pipe without a reader would not open.
- */
-function modeFor(path: string): number | string {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || stats.isFile()) return "w";
-  return (stats.isFIFO() ? constants.O_RDWR : constants.O_WRONLY) | constants.O_NONBLOCK;
+/** Opens a file and writes its header, or leaves it closed. */
+function openWith(path: string, mode: number | string, header: Buffer): number {
+  const descriptor = openSync(path, mode);
+  try {
+    writeSync(descriptor, header);
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
 }
 
-function fullOrThrow(error: NodeJS.ErrnoException): { readonly bytesWritten: number } {
-  if (error.code === "EAGAIN") return { bytesWritten: 0 };
-  throw error;
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 /** The RIFF header for 16-bit PCM; a length near 2^32 means unknown, as streaming writers do it. */
