@@ -96,6 +96,7 @@ export function makeParts(settings: PublisherSettings, logger: Logger, ablation:
     renderer,
     audioTrack,
     wake,
+    logger,
   });
   const { rewindBy } = settings;
   const voice = new VoiceTrack({ retainMs, rewindBy, source: audioTrack });

@@ -175,7 +175,11 @@ describe.concurrent("Publisher.control", () => {
       return event;
     };
     expect(await change({ op: "model", requestId: "1", name: "other" })).toMatchObject({ outcome: "applied" });
-    expect(await change({ op: "model", requestId: "2", name: "gone" })).toMatchObject({ outcome: "failed" });
+    // Every listener can read the answer, so it holds no path.
+    expect(await change({ op: "model", requestId: "2", name: "gone" })).toMatchObject({
+      outcome: "failed",
+      reason: "The publisher can't open the model gone; its log says why.",
+    });
     expect(await change({ op: "model", requestId: "3", name: "none" })).toMatchObject({
       outcome: "failed",
       reason: 'There is no model named "none".',

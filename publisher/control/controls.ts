@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { InputError, StateError, validate } from "../../base/index.js";
+import { InputError, type Logger, StateError, UnsayError, validate } from "../../base/index.js";
 import {
   type ControlEvent,
   ControlStage,
@@ -32,6 +32,7 @@ export interface ControlsOptions {
   readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
   /** Rung when a request is ready for the next turn. */
   readonly wake: Wake;
+  readonly logger: Logger;
 }
 
 /** Parts of a publisher that control changes, besides rendering. */
@@ -214,14 +215,29 @@ export class Controls {
     if (payload !== undefined) return loadModelPayload(payload);
     const found = Object.hasOwn(this.#options.models, name!) ? this.#options.models[name!] : undefined;
     if (found === undefined) throw new InputError("UNKNOWN_MODEL", `There is no model named "${name}".`);
-    return typeof found === "string" ? loadModel(found) : found();
+    return this.#offered(`model ${name}`, () => (typeof found === "string" ? loadModel(found) : found()));
+  }
+
+  /**
+   * Opens what the application offers under a name. Every listener can read the answers, so an error that may hold a path
+   * of this machine is for the log alone; an application's own words are passed on.
+   */
+  async #offered<T>(what: string, open: () => Promise<T>): Promise<T> {
+    try {
+      return await open();
+    } catch (cause) {
+      const mayHoldPath = cause instanceof UnsayError || (cause instanceof Error && "path" in cause);
+      if (!mayHoldPath) throw cause;
+      this.#options.logger.warn({ err: cause }, `The ${what}, which a controller asked for, can't be opened.`);
+      throw new InputError("NOT_OPENED", `The publisher can't open the ${what}; its log says why.`, { cause });
+    }
   }
 
   async #openSource(name: string): Promise<Prepared> {
     const { sources, renderer, channels } = this.#options;
     if (sources === undefined)
       throw new InputError("UNKNOWN_SOURCE", "The publisher was given no sources to choose from.");
-    const source = await sources(name);
+    const source = await this.#offered(`source ${name}`, () => sources(name));
     if (source.channels !== channels) {
       await source.close();
       throw new InputError(
@@ -232,13 +248,7 @@ export class Controls {
     const { model } = renderer.factory;
     const sourceRenderer = await renderer.factory.makeRenderer(source);
     try {
-      const blocks: Block[] = [];
-      while (blocks.length < PRIMED_BLOCKS) {
-        const block = await sourceRenderer.read();
-        if (block === undefined) break;
-        blocks.push({ dry: block.dry.slice(), wet: block.wet.slice(), voice: block.voice });
-      }
-      sourceRenderer.unread(...blocks);
+      await this.#offered(`source ${name}`, () => prime(sourceRenderer));
     } catch (error) {
       await sourceRenderer.close();
       throw error;
@@ -332,4 +342,15 @@ export class Controls {
     if (band === undefined) plan.unloop = true;
     else this.#options.renderer.revisions.arm({ start: toPosition(band.start), end: toPosition(band.end) });
   }
+}
+
+/** Renders the first blocks of a source, so that it replaces another without a pause. */
+async function prime(renderer: SourceRenderer): Promise<void> {
+  const blocks: Block[] = [];
+  while (blocks.length < PRIMED_BLOCKS) {
+    const block = await renderer.read();
+    if (block === undefined) break;
+    blocks.push({ dry: block.dry.slice(), wet: block.wet.slice(), voice: block.voice });
+  }
+  renderer.unread(...blocks);
 }
