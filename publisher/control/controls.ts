@@ -32,7 +32,7 @@ export interface ControlsOptions {
   readonly sources: ((name: string) => Promise<AudioSource>) | undefined;
   /** Rung when a request is ready for the next turn. */
   readonly wake: Wake;
-  readonly logger: Logger;
+  readonly logger?: Logger;
 }
 
 /** Parts of a publisher that control changes, besides rendering. */
@@ -228,7 +228,7 @@ export class Controls {
     } catch (cause) {
       const mayHoldPath = cause instanceof UnsayError || (cause instanceof Error && "path" in cause);
       if (!mayHoldPath) throw cause;
-      this.#options.logger.warn({ err: cause }, `The ${what}, which a controller asked for, can't be opened.`);
+      this.#options.logger?.warn({ err: cause }, `The ${what}, which a controller asked for, can't be opened.`);
       throw new InputError("NOT_OPENED", `The publisher can't open the ${what}; its log says why.`, { cause });
     }
   }

@@ -211,9 +211,12 @@ async function fetchText(
   const { ok, status, body } = await fetch(url, { signal: AbortSignal.timeout(FETCH_MS) });
   let text = "";
   const decoder = new TextDecoder();
-  for await (const piece of body ?? []) {
-    text += decoder.decode(piece, { stream: true });
-    if (text.length > MAX_KEYS_LENGTH) throw new Error(`it has more than ${MAX_KEYS_LENGTH} characters`);
+  const reader = body?.getReader();
+  for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
+    text += decoder.decode(next.value, { stream: true });
+    if (text.length <= MAX_KEYS_LENGTH) continue;
+    void reader?.cancel();
+    throw new Error(`it has more than ${MAX_KEYS_LENGTH} characters`);
   }
   return { ok, status, text };
 }
