@@ -1,4 +1,4 @@
-import { broadcastPath, InputError, TransportError, UnsayError } from "../../base/index.js";
+import { broadcastPath, InputError, TransportError } from "../../base/index.js";
 import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/index.js";
 import { command, elapsed, untilStopped } from "../command.js";
 import { flag, number, writtenStream } from "../config.js";
@@ -72,9 +72,10 @@ export const watch = command({
     const meter = config.json || config.stdout ? undefined : new Meter({ read, status });
     const ticker = config.json ? setInterval(() => print(JSON.stringify(read())), 1000) : undefined;
     let isOver = false;
+    let hasLeft = false;
     const full = wav?.failed.then((error) => {
-      // A reader that leaves has all it wanted.
-      if (!isOver && error.code !== "PIPE_CLOSED") throw error;
+      hasLeft = error.code === "PIPE_CLOSED";
+      if (!isOver && !hasLeft) throw error;
     });
     try {
       const ended = listener.closed.then((error) => {
@@ -84,7 +85,8 @@ export const watch = command({
       await Promise.race(ends);
       isOver = true;
       if (config.json) print(JSON.stringify(read()));
-      if (!signal.aborted && read().playedMs === 0) throw silence(read(), config, problems.last());
+      // A reader that leaves has all it wanted.
+      if (!signal.aborted && !hasLeft && read().playedMs === 0) throw silence(read(), config, problems.last());
       return 0;
     } finally {
       stopWaiting();
@@ -92,9 +94,8 @@ export const watch = command({
       clearInterval(ticker);
       meter?.close();
       const closing = listener.close().catch((error: unknown) => {
-        const isClosed = error instanceof UnsayError && error.code === "PIPE_CLOSED";
         // A run that has failed already has its reason.
-        if (isClosed || !isOver) return;
+        if (hasLeft || !isOver) return;
         if (!wav?.isUnread || !signal.aborted) throw error;
         notice(`Nothing reads the pipe ${config.wav}: nothing was written.`);
       });

@@ -28,7 +28,7 @@ export function pairOf(cert: NamedText, key: NamedText): Certificate {
     const order = isBehind ? "; the chain must begin with the server's own" : "";
     throw unusable(`The certificate ${cert.path} does not belong to the key ${key.path}${order}`);
   }
-  const pair = { cert: `${chain.join("\n")}\n`, key: `${secret.pem}\n` };
+  const pair = { cert: chain.join("\n"), key: secret.pem };
   try {
     createSecureContext(pair);
   } catch (cause) {
