@@ -96,6 +96,15 @@ test.each(["quic", "qmux"] as const)(
         message: "The token does not grant watching stage.",
       });
     }
+    // A publisher that would never find a controller.
+    const deaf = await signToken(key, { root: "live", put: "stage.hang" });
+    const obeying = new Publisher({ url: `${url}/live?jwt=${deaf}`, broadcast: "stage", connect, control: true });
+    onTestFinished(() => obeying.close());
+    expect(await endOf(obeying)).toMatchObject({
+      code: "NOT_GRANTED",
+      message: "The token grants neither publishing nor watching stage.control.",
+    });
+
     // What a publisher asks for: its own name, reports and controllers.
     const [put, get] = await Promise.all([
       signToken(key, { root: "live", put: "" }),
@@ -109,6 +118,24 @@ test.each(["quic", "qmux"] as const)(
     expect(publisher.state).toBe("publishing");
   },
 );
+
+test("a publisher that finds no room at a relay emits that, and is heard as soon as there is room", async () => {
+  const { relay, url } = await startRelay({ limits: { broadcasts: 1 } });
+  // The first broadcast of a session may take a place beyond that.
+  const others = [publish(url, "quic", "first"), publish(url, "qmux", "second")];
+  await expect.poll(() => relay.stats().broadcasts).toBe(2);
+  const third = publish(url, "qmux", "third");
+  const [problem] = await once(third, "problem");
+  expect(problem).toMatchObject({
+    code: "UNAVAILABLE",
+    retryable: true,
+    message: "The relay has no room for another broadcast.",
+  });
+  await Promise.all(others.map((other) => other.close()));
+  const listener = new Listener({ url, broadcast: "third" });
+  onTestFinished(() => listener.close());
+  expect(await third.say(await tone({ ms: 200 })).done).toMatchObject({ outcome: "finished", heardMs: 200 });
+});
 
 test("a publisher without its relay emits a problem that a retry can mend, and continues", async () => {
   const publisher = new Publisher({ url: "https://127.0.0.1:1" });

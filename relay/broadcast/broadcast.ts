@@ -25,8 +25,7 @@ const AGGREGATE_SPACING: Microseconds = fromMilliseconds(5);
 export interface BroadcastSource {
   /** Id of the session, for the log. */
   readonly id: string;
-  /** Where one of the broadcast's tracks comes from. */
-  /** `catalog` is the broadcast's newest, as far as it is held here. */
+  /** Where one of the broadcast's tracks comes from; `catalog` is the broadcast's newest, as far as it is held here. */
   track(broadcast: string, name: string, catalog: Uint8Array | undefined): TrackSource;
   /** Sends the listeners' aggregate for one of its broadcasts; false when it can't. */
   sendAggregate(broadcast: string, body: Uint8Array): boolean;

@@ -19,6 +19,8 @@ import type { Peer } from "./peer.js";
 
 // How long the peer may take to answer our request.
 const ANSWER_MS = 10_000;
+// Another attempt may find room.
+const NO_ROOM = "UNAVAILABLE: The relay has no room for another broadcast.";
 
 interface TrackPull {
   readonly track: Track;
@@ -213,18 +215,24 @@ export class Ingest implements BroadcastSource {
       throw new ProtocolError("TOO_MANY_ANNOUNCEMENTS", "The session announces more broadcasts than it may.");
     }
     const broadcast = new Broadcast({ path, sourcePath: suffix, source: this, hops, environment });
-    if (!origin.publish(broadcast, this.#announced.size)) return;
+    if (!origin.publish(broadcast, this.#announced.size)) {
+      if (!this.#mayStay(suffix)) this.#peer.session.close({ closeCode: Code.BOUNDS_EXCEEDED, reason: NO_ROOM });
+      return;
+    }
     this.#announced.set(suffix, broadcast);
     log.info({ path }, "A broadcast is announced.");
   }
 
   /**
-   * moq-lite has no answer to an announcement, so a session that came to publish something forbidden is closed with the
-   * reason. A session that also publishes something else stays, and so does a listener that may not publish its
-   * reports.
+   * moq-lite has no answer to an announcement, so a session whose only announcement is refused is closed with the reason.
+   * One that also publishes something else stays, and so does a listener that may not publish its reports.
    */
+  #mayStay(suffix: string): boolean {
+    return this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.upstreamReports !== undefined;
+  }
+
   #refuse(suffix: string): void {
-    if (this.#announced.size > 0 || isFeedbackPath(suffix) || this.#peer.upstreamReports !== undefined) return;
+    if (this.#mayStay(suffix)) return;
     const token = this.#peer.session.url.searchParams.has("jwt");
     const name = shownName(suffix);
     const why = token ? `The token does not grant publishing ${name}.` : `Publishing ${name} takes a token.`;
