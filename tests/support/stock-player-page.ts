@@ -4,6 +4,8 @@ import "@moq/watch/element";
 /** What the page offers to a test. */
 export interface StockPlayer {
   readonly element: MoqWatch;
+  /** Resets the player at each fresh track from now on, as its documentation asks. */
+  resetAtUtterances(): void;
   /** Hands over what went to the speakers since the last call, mono, as plain numbers. */
   take(): number[];
 }
@@ -34,6 +36,15 @@ document.body.append(element);
 
 const player: StockPlayer = {
   element,
+  resetAtUtterances() {
+    const { track } = element.audio.source.out;
+    let last = track.peek();
+    element.signals.run((effect) => {
+      const now = effect.get(track);
+      if (now !== last) element.reset();
+      last = now;
+    });
+  },
   take() {
     const blocks = recorded;
     recorded = [];
