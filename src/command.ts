@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { sleep } from "../base/index.js";
-import type { OptionNames, Resolved, Settings } from "./config.js";
+import { InputError, sleep } from "../base/index.js";
+import { flagName, type OptionNames, type Resolved, type Settings } from "./config.js";
 import type { StatusLine } from "./status-line.js";
 
 /** Everything a running command gets besides its configuration. */
@@ -35,6 +35,19 @@ export interface Command<T extends Settings = Settings> {
 /** Infers a command's type from its definition. */
 export function command<T extends Settings>(definition: Command<T>): Command {
   return definition as unknown as Command;
+}
+
+/** Refuses a setting that the chosen operation would ignore; `takers` names the operations of each setting. */
+export function refuseIgnored(
+  operation: string,
+  config: Readonly<Record<string, unknown>>,
+  takers: Readonly<Record<string, readonly string[]>>,
+): void {
+  for (const [key, operations] of Object.entries(takers)) {
+    const value = config[key];
+    if (value === undefined || value === false || value === "" || operations.includes(operation)) continue;
+    throw new InputError("INVALID_OPTION", `${operation} takes no ${flagName(key)}, but it is "${value}".`);
+  }
 }
 
 /** Passes on a sentence only if it differs from the one before. */

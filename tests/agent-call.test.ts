@@ -301,6 +301,14 @@ test.concurrent("unsay call plays a bot's audio to its end, and exits with its n
   expect(first).toContain(`calling ${bot.url} as ${streamSid}`);
   expect(JSON.parse(numbers!)).toMatchObject({ invalid: 0, pendingMarks: 0 });
   expect(ear.audibleMs + listener.stats().stalledMs - before).toBeGreaterThan(690);
+  // Without a connection to the relay no listener can hear the bot.
+  const unheard = stage.use(await BotServer.listen());
+  const failed = unsay(["call", unheard.url, "--url", "http://127.0.0.1:1"]);
+  (await unheard.call).close(1000);
+  expect(await failed).toMatchObject({
+    exitCode: 1,
+    error: expect.stringMatching(/ \((?:CONNECT_FAILED|NOT_CONNECTED)\)\n$/),
+  });
   for (const [argv, sentence] of [
     [["call", "http://bot", "--url", urlOf(relay)], /--bot must be a URL such as ws:.*, but is "http:\/\/bot"/],
     [["call", bot.url, "--url", urlOf(relay), "--parameters", "x"], /--parameters must be name=value pairs/],

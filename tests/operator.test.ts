@@ -6,6 +6,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { limitsSchema } from "../relay/limits.js";
 import { Listener, Publisher, Relay } from "../src/index.js";
 import { UnsayProcess, unsay } from "./support/command-line.js";
+import { compiledPath } from "./support/compile.js";
 
 const recording = "examples/audio/noisy-speech.wav";
 const cleanups: (() => unknown)[] = [];
@@ -93,6 +94,8 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     [["sign", "--key", open, "--get", "/"], /cannot sign any\. \(INVALID_KEY\)/],
     [["sign", "--key", set, "--get", "/"], /must be one key.*\(INVALID_KEY\)/],
     [["sign", "--key", recording, "--get", "/"], /not a JSON Web Key.*\(INVALID_KEY\)/],
+    [["sign", "--key", key, "--get", "/", "--public", "z"], /sign takes no --public, but it is "z"/],
+    [["generate", "--key", join(folder, "x"), "--put", "a"], /generate takes no --put, but it is "a"/],
     [["sign", "--key", key], /--put or --get must grant at least one path\. \(INVALID_CLAIMS\)/],
     [["sign", "--key", key, "--get", "/", "--expires", "0"], /--expires must .*, but is "0"/],
   ];
@@ -102,6 +105,14 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     expect(exitCode, argv.join(" ")).toBe(2);
   }
   for (const name of ["x", "y"]) expect(() => statSync(join(folder, name))).toThrow();
+  // A disk without room: half a key would be in the way of the next attempt.
+  const run = `${process.execPath} ${compiledPath("src/cli.ts")} token generate --key ${join(folder, "x")}`;
+  const full = spawnSync("/bin/bash", ["-c", `ulimit -f 0; exec ${run}`], { encoding: "utf8" });
+  expect(full).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/x cannot be written: file too large\. \(FILE_UNWRITABLE\)\n$/),
+  });
+  expect(() => statSync(join(folder, "x"))).toThrow();
 });
 
 test("a relay with keys takes tokens, which it never prints or logs, and drains on SIGTERM", async () => {

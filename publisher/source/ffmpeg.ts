@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { MediaError } from "../../base/index.js";
 import { ByteReader } from "./byte-reader.js";
 import { openWav } from "./wav.js";
@@ -41,7 +42,10 @@ export async function openWithFfmpeg(
   });
   if (failure !== undefined) {
     if ("code" in failure && failure.code === "ENOENT") return undefined;
-    throw new MediaError("UNSUPPORTED_FILE", `ffmpeg, which the file ${name} needs, can't start: ${failure.message}.`);
+    throw new MediaError(
+      "UNSUPPORTED_FILE",
+      `ffmpeg, which the file ${name} needs, can't start: ${whyUnusable(failure)}.`,
+    );
   }
   let complaint = "";
   child.stderr.on("data", (chunk: Buffer) => {

@@ -6,7 +6,14 @@ import { aborted, command } from "../command.js";
 import { flag, list } from "../config.js";
 import { onOneLine } from "../fail.js";
 import { shippedModel } from "../package.js";
-import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
+import {
+  connectionSettings,
+  connectOptions,
+  neverConnected,
+  problemWatch,
+  relayUrl,
+  retrySetting,
+} from "./connection.js";
 
 const { broadcast, ...connection } = connectionSettings;
 
@@ -74,6 +81,7 @@ export const call = command({
       const ended = await race([call.closed, ...ends]);
       if (ended instanceof Error) throw ended;
       await race([publisher.drained(), ...ends]);
+      if (publisher.stats().sessions === 0 && !signal.aborted) throw neverConnected(problems.last(), config.url);
       return 0;
     } finally {
       await call.close();

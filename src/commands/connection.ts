@@ -91,6 +91,11 @@ export function problemWatch(
   return { take, fatal, last: () => last };
 }
 
+/** Why a command that has ended never had a connection: its last problem, or that there was none. */
+export function neverConnected(problem: Error | undefined, url: string): Error {
+  return problem ?? new TransportError("NOT_CONNECTED", `There was no connection to ${url}.`);
+}
+
 /** The relay's URL with the token where the relay expects it. */
 export function relayUrl(config: { url: string; token: string | undefined }): URL {
   const url = new URL(config.url);

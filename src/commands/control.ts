@@ -5,7 +5,7 @@ import { MAX_PAYLOAD_BYTES } from "../../flow/bulk/index.js";
 import { type ControlEvent, controlMessage, MIN_BAND } from "../../flow/control/index.js";
 import { ByteReader, modelPayload, openWav, type WavStream } from "../../publisher/index.js";
 import { Controller, type ControllerOperation } from "../../watch/index.js";
-import { aborted, command } from "../command.js";
+import { aborted, command, refuseIgnored } from "../command.js";
 import { flag, flagName, number, type Resolved, type Settings } from "../config.js";
 import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
 
@@ -72,7 +72,7 @@ const WAITING_MS = 1800;
 
 type Config = Resolved<typeof settings>;
 
-/** Settings for some operations alone; any other would ignore them. */
+/** Settings for some operations alone. */
 const TAKEN_BY = {
   what: ["model", "noise-profile", "write-audio", "swap-source"],
   strength: ["set"],
@@ -84,7 +84,7 @@ const TAKEN_BY = {
   start: ["loop-band"],
   end: ["loop-band"],
   clear: ["noise-profile", "loop-band"],
-} as const satisfies { readonly [K in keyof Config]?: readonly Config["operation"][] };
+} satisfies { readonly [K in keyof Config]?: readonly Config["operation"][] };
 /** Pairs of settings of which an operation takes one. */
 const EXCLUSIVE = [
   ["what", "name"],
@@ -104,7 +104,8 @@ export const control = command({
   ],
   settings,
   async run(config, { signal, print, notice }) {
-    checkFit(config);
+    refuseIgnored(config.operation, config, TAKEN_BY);
+    refuseBoth(config);
     const { operation, payload } = await prepare(config);
     const controller = new Controller({
       url: relayUrl(config),
@@ -135,17 +136,12 @@ export const control = command({
   },
 });
 
-function checkFit(config: Config): void {
-  const { operation } = config;
-  const isGiven = (key: keyof typeof TAKEN_BY): boolean => config[key] !== undefined && config[key] !== false;
-  for (const key of Object.keys(TAKEN_BY) as (keyof typeof TAKEN_BY)[]) {
-    const takers: readonly string[] = TAKEN_BY[key];
-    if (isGiven(key) && !takers.includes(operation))
-      throw new InputError("INVALID_OPTION", `${operation} takes no ${flagName(key)}, but it is "${config[key]}".`);
-  }
+function refuseBoth(config: Config): void {
   for (const [one, other] of EXCLUSIVE) {
-    if (isGiven(one) && isGiven(other))
-      throw new InputError("INVALID_OPTION", `${operation} takes ${flagName(one)} or ${flagName(other)}, not both.`);
+    const isClear = other === "clear" && !config.clear;
+    if (config[one] === undefined || config[other] === undefined || isClear) continue;
+    const both = `${flagName(one)} or ${flagName(other)}, not both`;
+    throw new InputError("INVALID_OPTION", `${config.operation} takes ${both}.`);
   }
 }
 

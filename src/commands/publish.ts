@@ -1,11 +1,18 @@
 import { z } from "zod";
-import { InputError, TransportError } from "../../base/index.js";
+import { InputError } from "../../base/index.js";
 import { type AudioSource, loadModel, openSource, openVideo, Publisher, type Speech } from "../../publisher/index.js";
 import { aborted, command, untilStopped } from "../command.js";
-import { flag, hideTokens, number, type Resolved, type Settings } from "../config.js";
+import { flag, number, type Resolved, type Settings } from "../config.js";
 import { onOneLine } from "../fail.js";
 import { shippedModel } from "../package.js";
-import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
+import {
+  connectionSettings,
+  connectOptions,
+  neverConnected,
+  problemWatch,
+  relayUrl,
+  retrySetting,
+} from "./connection.js";
 
 /** How long an input may deliver nothing until a sentence says so: a pipe perhaps has no writer. */
 const SILENT_MS = 2000;
@@ -185,11 +192,7 @@ export const publish = command({
       // A publisher that ended by itself for a reason also ended its queue.
       const reason = publisher.state === "closed" ? await publisher.closed : null;
       if (reason) throw reason;
-      if (publisher.stats().sessions === 0 && !signal.aborted)
-        throw (
-          problems.last() ??
-          new TransportError("NOT_CONNECTED", `There was no connection to ${hideTokens(config.url)}.`)
-        );
+      if (publisher.stats().sessions === 0 && !signal.aborted) throw neverConnected(problems.last(), config.url);
       return 0;
     } finally {
       clearInterval(silent);

@@ -1,10 +1,10 @@
-import { chmod, unlink, writeFile } from "node:fs/promises";
+import { open, unlink } from "node:fs/promises";
 import { z } from "zod";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 import { ALGORITHMS, generateKey, parseKeys, publicKeyOf, signToken, type TokenKey } from "../../relay/index.js";
 import { readTrusted } from "../../transport/index.js";
-import { command } from "../command.js";
+import { command, refuseIgnored } from "../command.js";
 import { list, number, type Resolved, type Settings, written } from "../config.js";
 import { onOneLine } from "../fail.js";
 
@@ -48,6 +48,16 @@ const settings = {
   },
 } satisfies Settings;
 
+/** Settings for one of the two actions. */
+const TAKEN_BY = {
+  public: ["generate"],
+  root: ["sign"],
+  put: ["sign"],
+  get: ["sign"],
+  audience: ["sign"],
+  expires: ["sign"],
+} satisfies { readonly [K in keyof typeof settings]?: readonly string[] };
+
 /** `unsay token`: creates keys, and tokens for a relay with `--auth-keys`. */
 export const token = command({
   positional: "action",
@@ -57,6 +67,7 @@ export const token = command({
   ],
   settings,
   async run(config, { print }) {
+    refuseIgnored(config.action, config, TAKEN_BY);
     if (config.action === "generate") {
       await generate(config);
       print(onOneLine(`made a key for ${config.algorithm} in ${config.key}`));
@@ -68,9 +79,9 @@ export const token = command({
 async function generate({ algorithm, key: path, public: publicPath }: Resolved<typeof settings>): Promise<void> {
   if (path === publicPath) throw new InputError("INVALID_OPTION", "--public must be another file than --key.");
   const key = await generateKey(algorithm);
-  const open = publicPath === undefined ? undefined : publicKeyOf(key);
+  const shared = publicPath === undefined ? undefined : publicKeyOf(key);
   // An existing key is in use somewhere, so it is not overwritten. Either both files are written or none.
-  if (publicPath !== undefined) await write(publicPath, open, 0o644);
+  if (publicPath !== undefined) await write(publicPath, shared, 0o644);
   try {
     await write(path, key, 0o600);
   } catch (error) {
@@ -80,11 +91,20 @@ async function generate({ algorithm, key: path, public: publicPath }: Resolved<t
 }
 
 async function write(path: string, key: TokenKey | undefined, mode: number): Promise<void> {
+  let isMade = false;
   try {
-    await writeFile(path, `${JSON.stringify(key, null, 2)}\n`, { mode, flag: "wx" });
-    // Regardless of the process's mask.
-    await chmod(path, mode);
+    const file = await open(path, "wx", mode);
+    isMade = true;
+    try {
+      await file.writeFile(`${JSON.stringify(key, null, 2)}\n`);
+      // Regardless of the process's mask.
+      await file.chmod(mode);
+    } finally {
+      await file.close();
+    }
   } catch (cause) {
+    // Half a key would be in the way of the next attempt.
+    if (isMade) await unlink(path);
     const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
     throw new InputError(
       exists ? "FILE_EXISTS" : "FILE_UNWRITABLE",

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, readFileSync, realpathSync, renameSync, rmSync, 
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { whyUnusable } from "../../base/bytes/bounded-file.js";
 import { logForProcess, TransportError } from "../../base/index.js";
 import { makeFolder } from "../tls/make-folder.js";
 import { isOutOfReach } from "../tls/trusted-file.js";
@@ -118,9 +119,13 @@ export function loadNative(options: NativeOptions = {}): NativeBinding {
   try {
     loaded = require(file) as NativeBinding;
   } catch (cause) {
-    throw new TransportError("NATIVE_UNAVAILABLE", `The QUIC binding ${file} does not load here: ${message(cause)}.`, {
-      cause,
-    });
+    throw new TransportError(
+      "NATIVE_UNAVAILABLE",
+      `The QUIC binding ${file} does not load here: ${whyUnusable(cause)}.`,
+      {
+        cause,
+      },
+    );
   }
   return loaded;
 }
@@ -225,7 +230,7 @@ function privateDirectory({ cacheDirectory }: NativeOptions): string {
       makeFolder(directory, 0o700);
       return undefined;
     } catch (cause) {
-      return `${directory} cannot be made: ${message(cause)}`;
+      return `${directory} cannot be made: ${whyUnusable(cause)}`;
     }
   });
   const directory = places.find((_, index) => refusals[index] === undefined);
@@ -265,8 +270,4 @@ function readHash(file: string): string | undefined {
 
 function sha256(data: Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
-}
-
-function message(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -144,3 +144,19 @@ test("a file of authorities that is missing, cannot be read or holds none is nam
       });
   }
 });
+
+test("a temporary folder that takes no file is named, and QUIC does not try again", async () => {
+  const before = process.env.TMPDIR;
+  cleanups.push(() => {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+  });
+  const { ca } = await authority("ours");
+  process.env.TMPDIR = "/proc/none";
+  await expect(connect("https://127.0.0.1:1/", { backends: ["quic"], ca })).rejects.toMatchObject({
+    code: "CA_UNUSABLE",
+    retryable: false,
+    message:
+      "The temporary folder /proc/none takes no file with the certificate authorities for QUIC: no such file or directory.",
+  });
+});

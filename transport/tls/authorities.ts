@@ -7,6 +7,7 @@ import { readBoundedFile, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { TransportError } from "../../base/index.js";
 
 const PEM_CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
+const AUTHORITIES_FILE = "ca.pem";
 /** More than all authorities of a system take. */
 export const MAX_AUTHORITIES_BYTES = 16 << 20;
 
@@ -30,17 +31,16 @@ export function authorities(ca: string | undefined): string | undefined {
  * Calls `make` while `SSL_CERT_FILE` names only these authorities: the binding reads that file each time it creates a
  * client.
  *
- * Throws a `TransportError` (`NATIVE_UNAVAILABLE`) in a worker thread, whose environment is a copy.
+ * Throws a `TransportError`: `NATIVE_UNAVAILABLE` in a worker thread, whose environment is a copy, `CA_UNUSABLE` where no
+ * temporary file can be written.
  */
 export function withAuthorities<T>(pem: string, make: () => T): T {
   if (!isMainThread)
     throw new TransportError("NATIVE_UNAVAILABLE", "QUIC takes authorities of one's own on the main thread alone.");
-  const folder = mkdtempSync(join(tmpdir(), "unsay-ca-"));
   const before = { SSL_CERT_FILE: process.env.SSL_CERT_FILE, SSL_CERT_DIR: process.env.SSL_CERT_DIR };
+  const folder = temporaryFolder(pem);
   try {
-    const file = join(folder, "ca.pem");
-    writeFileSync(file, pem, { mode: 0o600 });
-    process.env.SSL_CERT_FILE = file;
+    process.env.SSL_CERT_FILE = join(folder, AUTHORITIES_FILE);
     delete process.env.SSL_CERT_DIR;
     return make();
   } finally {
@@ -49,6 +49,20 @@ export function withAuthorities<T>(pem: string, make: () => T): T {
       else process.env[name] = value;
     }
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A fresh folder with the authorities in a file. */
+function temporaryFolder(pem: string): string {
+  let folder: string | undefined;
+  try {
+    folder = mkdtempSync(join(tmpdir(), "unsay-ca-"));
+    writeFileSync(join(folder, AUTHORITIES_FILE), pem, { mode: 0o600 });
+    return folder;
+  } catch (cause) {
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    const why = `The temporary folder ${tmpdir()} takes no file with the certificate authorities for QUIC`;
+    throw new TransportError("CA_UNUSABLE", `${why}: ${whyUnusable(cause)}.`, { cause });
   }
 }
 
