@@ -143,15 +143,85 @@ test("a word spoken differently from its spelling makes the text inexact only un
   expect(spoken.heard(at(400))).toEqual({ text: "It costs 5 Euros", exact: true });
 });
 
+const said = (words: string) =>
+  words.split(" ").map((text, index) => ({ text, startMs: index * 100, endMs: index * 100 + 90 }));
+
 test("a short word behind one that is spoken differently is not found within another word", () => {
-  const list = ["It", "costs", "fifteen", "a", "year"].map((text, index) => ({
-    text,
-    startMs: index * 100,
-    endMs: index * 100 + 90,
-  }));
-  const spoken = words(list, "It costs €15 each and every year, a year.");
-  expect(spoken.heard(at(390))).toEqual({ text: "It costs €15 each and every year, a", exact: true });
-  expect(words(list.slice(3), "caaa a year").heard(at(390)).text).toBe("caaa a");
+  const spoken = words(said("It costs fifteen more a year"), "It costs €15 extra a year, a year.");
+  expect(spoken.heard(at(490))).toEqual({ text: "It costs €15 extra a", exact: true });
+  expect(words(said("sea a year"), "caaa a year").heard(at(190)).text).toBe("caaa a");
+});
+
+test.each([
+  ["I have 2 dogs and two cats", "I have two dogs and two cats", 3, "I have"],
+  ["Room 25, five people", "room twenty five five people", 3, "Room"],
+  ["1,234,567 is one more", "one million two hundred thirty four thousand five hundred sixty seven is one more", 1, ""],
+  ["2 4 two four", "two four two four", 2, ""],
+  ["我有2只狗和两只猫", "我 有 两 只 狗 和 两 只 猫", 3, "我有"],
+])("a word that stands for a number is not taken for its like later on: %s", (text, spoken, count, heard) => {
+  const timed = words(said(spoken), text);
+  const all = spoken.split(" ").length;
+  expect(timed.heard(at(count * 100))).toEqual({ text: heard, exact: false });
+  expect(timed.heard(at(all * 100)).text).toBe(text);
+});
+
+test("text without timings is passed once the words behind it come", () => {
+  const link = words(said("see docs for more about it all"), "See [docs](https://a.b/c) for more about it all.");
+  expect(link.heard(at(200))).toEqual({ text: "See [docs", exact: true });
+  expect(link.heard(at(300))).toEqual({ text: "See [docs](https://a.b/c) for", exact: true });
+  expect(words(said("the dog barks at me"), "Well, the dog barks at me").heard(at(100)).text).toBe("Well, the");
+});
+
+test("an end that is null is none", () => {
+  const timings = JSON.parse(
+    '[{"text":"one","startMs":0,"durationMs":null},{"text":"two","startMs":400,"endMs":null}]',
+  );
+  expect(words(timings).heard(at(300)).text).toBe("");
+  expect(words(timings).heard(at(400)).text).toBe("one");
+});
+
+const TOKENS = [
+  ...["five", "a", "dogs", "two", "and", "Euros"].map((text) => [text, text] as const),
+  ...[["5", "five"] as const, ["25,", "twenty five"] as const, ["2", "two"] as const],
+  ...[["€5", "five euros"] as const, ["125", "a hundred and twenty five"] as const],
+] as const;
+
+test("whatever numbers a text has, its heard part holds none that was not said to its end", () => {
+  const tokens = fc.array(fc.constantFrom(...TOKENS), { minLength: 1, maxLength: 14 });
+  fc.assert(
+    fc.property(tokens, (list) => {
+      const text = list.map(([written]) => written).join(" ");
+      const spoken = list.map(([, each]) => each).join(" ");
+      const timed = words(said(spoken), text);
+      const overs = list.map((_, index) => list.slice(0, index + 1).flatMap(([, each]) => each.split(" ")).length);
+      for (let count = 0; count <= overs.at(-1)!; count++) {
+        const whole = list.slice(0, overs.filter((each) => each <= count).length);
+        const most = whole.map(([written]) => written).join(" ");
+        expect(most.startsWith(timed.heard(at(count * 100)).text.trim())).toBe(true);
+      }
+    }),
+    { numRuns: 500, seed: 14 },
+  );
+});
+
+test("timings in any order, and of any length, never count a word that was not heard", () => {
+  const names = "alpha beta gamma delta, epsilon zeta eta. theta iota kappa lambda mu".split(" ");
+  const times = fc.array(fc.record({ startMs: fc.nat(3000), durationMs: fc.nat(900) }), {
+    minLength: names.length,
+    maxLength: names.length,
+  });
+  fc.assert(
+    fc.property(times, fc.array(fc.nat(4000), { maxLength: 20 }), (list, moments) => {
+      const timings = list.map((time, index) => ({ text: names[index]!.replace(/\W/g, ""), ...time }));
+      const spoken = words(timings, names.join(" "));
+      for (const ms of moments) {
+        const first = timings.findIndex(({ startMs, durationMs }) => startMs + durationMs > ms + 1);
+        const most = names.slice(0, first < 0 ? names.length : first).join(" ");
+        expect(most.startsWith(spoken.heard(at(ms)).text)).toBe(true);
+      }
+    }),
+    { numRuns: 500, seed: 14 },
+  );
 });
 
 test("words that are not in a long text are looked for only as far as they could be", () => {
@@ -163,6 +233,8 @@ test("words that are not in a long text are looked for only as far as they could
   }));
   expect(words(list, text).heard(at(70_000))).toEqual({ text: "", exact: false });
   expect(words([{ text: "banana", startMs: 0 }, ...list.slice(1)], text).heard(at(70_000)).text).toBe("banana");
+  // Without spaces all of it could be one word.
+  expect(words(list, "ba".repeat(500_000)).heard(at(70_000)).text).toBe("");
 });
 
 test("without timings the text is cut where the audio says so, never within a word", () => {
@@ -213,6 +285,9 @@ test("words from before the first listener joined don't count, with timings or w
     expect(spoken.heard({ ...late, fromMs: 600 }).text).toBe("will arrive on Friday,");
     expect(spoken.heard({ ...late, isWhole: true }).text).toBe("arrive on Friday, I think.");
   }
+  // One that is spoken differently has no place: the text begins with the next that has.
+  const priced = words(said("Five euros a day"), "5 Euros a day");
+  expect(priced.heard({ ms: 400, fromMs: 50, isWhole: false })).toEqual({ text: "Euros a day", exact: false });
   const untimed = new Words("One two three four five.", sayWords(["One", "two", "three", "four", "five."], 300));
   const joined = { ms: 1150, fromMs: 450, isWhole: false, isComplete: true };
   expect(untimed.heard(joined)).toEqual({ text: "three", exact: false });
@@ -227,6 +302,8 @@ test("an invalid timing is refused with a sentence that names it", () => {
   expect(add({ startMs: 5, endMs: 4 })).toThrow("Speech.words[].endMs must be");
   expect(add({ durationMs: Number.POSITIVE_INFINITY })).toThrow("Speech.words[].durationMs must be");
   expect(add({ text: 5 })).toThrow("Speech.words[].text must be a string, not 5.");
+  expect(add({ durationMs: -1 })).toThrow("Speech.words[].durationMs must be");
+  expect(() => new Words().addText(Symbol("a") as never)).toThrow("Speech.addText must be a string");
   expect(() => new Words().add(Array.from({ length: 65_537 }, () => ({ text: "a", startMs: 0 })))).toThrow("65536");
 });
 

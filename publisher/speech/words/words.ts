@@ -2,6 +2,7 @@ import { InputError, showValue } from "../../../base/index.js";
 import { STEP_MS, type VoiceTrace } from "./spoken-audio.js";
 import { spokenWords, UNSPACED } from "./spoken-text.js";
 import { TextAlignment } from "./text-alignment.js";
+import { type Place, placesOf } from "./word-places.js";
 
 /** Time of a word, a single character or a whole sentence, as text-to-speech services deliver it. */
 export interface WordTiming {
@@ -39,6 +40,12 @@ interface Word {
   readonly endMs: number | undefined;
 }
 
+/** A place in a text, and whether it is that of the last word. */
+interface Cut {
+  readonly at: number;
+  readonly exact: boolean;
+}
+
 /** An hour of characters at a fast speaker's pace. */
 const MAX_WORDS = 65_536;
 const MAX_TEXT = 1_000_000;
@@ -66,12 +73,6 @@ const WORD_AFTER = new RegExp(`^(?:${JOINER}${OF_WORD})+`, "u");
 const ENDS_IN_WORD = new RegExp(`${OF_WORD}${JOINER}$`, "u");
 const STARTS_IN_WORD = new RegExp(`^${JOINER}${OF_WORD}`, "u");
 const CHARACTERS = new Intl.Segmenter(undefined, { granularity: "grapheme" });
-const LETTER = /[\p{L}\p{N}]/u;
-/** Eight words. One found only behind these was more likely spoken differently from its spelling. */
-const NEAR = /\s*(?:\S+(?:\s+|$)){0,8}/uy;
-/** A place within a word: a letter on either side of the word's start, and of its end. */
-const BEFORE = /[\p{L}\p{N}\p{M}][\p{L}\p{N}]$/u;
-const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
 
 /**
  * The words of a speech and when each is spoken. A word counts as heard once its last sample was heard, so a word whose
@@ -84,7 +85,7 @@ export class Words {
   #words: readonly Word[] = [];
   /** When each word is over: at its end, or where a later word starts. */
   #overMs: readonly number[] = [];
-  #ends: readonly (number | undefined)[] | undefined;
+  #places: readonly (Place | undefined)[] | undefined;
   readonly #trace: VoiceTrace | undefined;
   /** Finds the words that are over, and those from before the first listener joined; none until they are asked for. */
   #alignments: { readonly heard: TextAlignment; readonly missed: TextAlignment } | undefined;
@@ -109,9 +110,9 @@ export class Words {
    * @throws InputError `INVALID_OPTION` for anything but a string, or for more than a million characters.
    */
   addText(text: string, name = "addText"): void {
-    const joined = (this.#text ?? "") + text;
     if (typeof text !== "string")
       throw new InputError("INVALID_OPTION", `Speech.${name} must be a string, but is ${showValue(text)}.`);
+    const joined = (this.#text ?? "") + text;
     if (joined.length > MAX_TEXT) {
       throw new InputError(
         "INVALID_OPTION",
@@ -119,7 +120,7 @@ export class Words {
       );
     }
     this.#text = joined;
-    this.#ends = undefined;
+    this.#places = undefined;
   }
 
   get timed(): boolean {
@@ -136,7 +137,7 @@ export class Words {
     }
     this.#words = [...this.#words, ...added].sort((one, other) => one.startMs - other.startMs);
     this.#overMs = overMsOf(this.#words);
-    this.#ends = undefined;
+    this.#places = undefined;
   }
 
   heard(audio: HeardAudio): HeardText {
@@ -147,15 +148,18 @@ export class Words {
     if (missed > 0 && missed >= count) return { text: "", exact: true };
     const isWithin = !isWhole && this.#isWithin(count, ms);
     const text = this.#text ?? join(this.#words);
-    this.#ends ??= this.#place(text);
-    const start = this.#end(this.#ends, missed);
-    const from = wordEnd(text, start.at);
+    this.#places ??= placesOf(
+      this.#words.map((word) => word.text),
+      text,
+    );
+    const start = this.#start(this.#places, missed, text);
+    const from = start.at;
     if (isWhole) return { text: text.slice(from).trimStart(), exact: start.exact };
-    const end = this.#end(this.#ends, count);
+    const end = this.#end(this.#places, count);
     // Timings may be those of characters: a word counts once all of it was heard.
     const to = Math.max(from, wordStart(text, end.at));
     if (!isWithin) return { text: text.slice(from, to).trimStart(), exact: start.exact && end.exact };
-    const at = Math.max(end.at, Math.min(this.#estimatedEnd(text, audio), this.#ends[count] ?? end.at));
+    const at = Math.max(end.at, Math.min(this.#estimatedEnd(text, audio), this.#places[count]?.end ?? end.at));
     return { text: text.slice(from, at).trimStart(), exact: false };
   }
 
@@ -165,10 +169,19 @@ export class Words {
     return next !== undefined && next.startMs < ms && spokenWords(next.text).length > 1;
   }
 
+  // Where the text begins that `missed` words leave over.
+  #start(places: readonly (Place | undefined)[], missed: number, text: string): Cut {
+    if (missed === 0) return { at: 0, exact: true };
+    const last = places[missed - 1];
+    if (last !== undefined) return { at: wordEnd(text, last.end), exact: true };
+    const next = places.find((place, index) => index >= missed && place !== undefined);
+    return { at: next === undefined ? text.length : wordEnd(text, next.start), exact: false };
+  }
+
   // Where the first `count` words end in the text.
-  #end(ends: readonly (number | undefined)[], count: number): { readonly at: number; readonly exact: boolean } {
-    const last = ends.slice(0, count).findLastIndex((end) => end !== undefined);
-    return { at: ends[last] ?? 0, exact: count === 0 || last === count - 1 };
+  #end(places: readonly (Place | undefined)[], count: number): Cut {
+    const last = places.slice(0, count).findLastIndex((place) => place !== undefined);
+    return { at: places[last]?.end ?? 0, exact: count === 0 || last === count - 1 };
   }
 
   #estimate(audio: HeardAudio): HeardText {
@@ -204,23 +217,6 @@ export class Words {
     const first = this.#overMs.findIndex((overMs) => overMs > ms + ROUNDING_MS);
     return first < 0 ? this.#words.length : first;
   }
-
-  // Where each word ends in the text: a search from word to word. A word that is spoken differently from its spelling
-  // has no place; the next match has one.
-  #place(text: string): readonly (number | undefined)[] {
-    const lower = text.toLowerCase();
-    // Some letters change their length with their case.
-    const haystack = lower.length === text.length ? lower : text;
-    let cursor = 0;
-    return this.#words.map((word) => {
-      const wanted = haystack === lower ? word.text.trim().toLowerCase() : word.text.trim();
-      if (wanted === "") return cursor;
-      const at = placeOf(wanted, haystack, cursor);
-      if (at < 0) return undefined;
-      cursor = at + wanted.length;
-      return cursor;
-    });
-  }
 }
 
 // Words are sorted by their start, and several may have the same.
@@ -240,11 +236,12 @@ function parse(word: WordTiming): Word {
   if (typeof word !== "object" || word === null)
     throw new InputError("INVALID_OPTION", `Speech.words[] must be an object, but is ${showValue(word)}.`);
   const { text, startMs, endMs, durationMs } = word;
-  const end = endMs ?? (durationMs === undefined ? undefined : startMs + durationMs);
+  // JSON has null where a field is unknown: an end of its own would be the word's start.
+  const end = endMs ?? (durationMs == null ? undefined : startMs + durationMs);
   if (typeof text !== "string") throw invalid("text", text, "a string");
   if (!Number.isFinite(startMs) || startMs < 0) throw invalid("startMs", startMs, "a number of milliseconds from 0 on");
   if (end !== undefined && !(Number.isFinite(end) && end >= startMs)) {
-    const [name, value] = endMs === undefined ? ["durationMs", durationMs] : ["endMs", endMs];
+    const [name, value] = endMs == null ? ["durationMs", durationMs] : ["endMs", endMs];
     throw invalid(name, value, "a number of milliseconds that does not end before startMs");
   }
   return { text, startMs, endMs: end };
@@ -277,23 +274,6 @@ function characterStart(text: string, at: number): number {
 
 function isInWord(text: string, at: number): boolean {
   return ENDS_IN_WORD.test(text.slice(Math.max(0, at - 3), at)) && STARTS_IN_WORD.test(text.slice(at, at + 3));
-}
-
-// Where a word comes next in a text, -1 if not nearby. Behind a word that has no place, a short one may occur within
-// others first.
-function placeOf(wanted: string, text: string, from: number): number {
-  NEAR.lastIndex = from;
-  NEAR.test(text);
-  const near = text.slice(0, NEAR.lastIndex + wanted.length);
-  let at = near.indexOf(wanted, from);
-  while (at > from && LETTER.test(text.slice(from, at)) && isWithin(text, at, at + wanted.length))
-    at = near.indexOf(wanted, at + 1);
-  return at;
-}
-
-function isWithin(text: string, start: number, end: number): boolean {
-  if (UNSPACED.test(text.slice(start, end))) return false;
-  return BEFORE.test(text.slice(start - 1, start + 1)) || AFTER.test(text.slice(end - 1, end + 2));
 }
 
 function join(words: readonly Word[]): string {
