@@ -86,13 +86,15 @@ test.concurrent("a speech whose source can't be read fails, and the next one is 
     yield new Float32Array(4800).fill(0.1);
     throw new Error("no such voice");
   };
-  const broken = publisher.say(openAudio({ stream: service() }));
+  const words = ["Hello", "there."].map((text, index) => ({ text, startMs: 90 * index, durationMs: 90 }));
+  const broken = publisher.say(openAudio({ stream: service() }), { text: "Hello there.", words });
   const own = (read: () => unknown) =>
     publisher.say({ name: "mine", channels: 1, read, close: async () => {} } as AudioSource);
   const integers = own(async () => new Int16Array(480).fill(1000));
   const withoutError = own(() => Promise.reject(undefined));
   const next = publisher.say(openAudio({ samples: new Float32Array(4800).fill(0.1) }));
-  expect(await broken.done).toMatchObject({ outcome: "failed", error: new Error("no such voice") });
+  const error = new Error("no such voice");
+  expect(await broken.done).toMatchObject({ outcome: "failed", heardMs: 100, heardText: "Hello", exact: true, error });
   expect(await integers.done).toMatchObject({ outcome: "failed", heardMs: 0, error: { code: "INVALID_AUDIO" } });
   expect(await withoutError.done).toMatchObject({ outcome: "failed", heardMs: 0, error: { code: "SOURCE_FAILED" } });
   expect(await next.done).toMatchObject({ outcome: "finished", heardMs: 100 });

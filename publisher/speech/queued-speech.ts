@@ -266,6 +266,7 @@ export class QueuedSpeech {
   /** Its source can't be read any further. */
   fail(error: Error): void {
     this.#error = error;
+    this.#words.breakOff();
   }
 
   /** It was heard to its end, as far as the publisher knows. */

@@ -172,6 +172,14 @@ test("text without timings is passed once the words behind it come", () => {
   expect(words(said("the dog barks at me"), "Well, the dog barks at me").heard(at(100)).text).toBe("Well, the");
 });
 
+test("a text whose audio broke off was heard only as far as its audio", () => {
+  const timed = words(said("one two three"), "One two three.");
+  const untimed = new Words("One two three four.", sayWords(["One", "two", "three"], 300));
+  for (const each of [timed, untimed]) each.breakOff();
+  expect(timed.heard({ ms: 190, isWhole: true, isComplete: true })).toEqual({ text: "One two", exact: true });
+  expect("One two").toContain(untimed.heard({ ms: 900, isWhole: true, isComplete: true }).text);
+});
+
 test("an end that is null is none", () => {
   const timings = JSON.parse(
     '[{"text":"one","startMs":0,"durationMs":null},{"text":"two","startMs":400,"endMs":null}]',

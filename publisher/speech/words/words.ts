@@ -86,6 +86,7 @@ export class Words {
   /** When each word is over: at its end, or where a later word starts. */
   #overMs: readonly number[] = [];
   #places: readonly (Place | undefined)[] | undefined;
+  #isBrokenOff = false;
   readonly #trace: VoiceTrace | undefined;
   /** Finds the words that are over, and those from before the first listener joined; none until they are asked for. */
   #alignments: { readonly heard: TextAlignment; readonly missed: TextAlignment } | undefined;
@@ -97,6 +98,11 @@ export class Words {
   constructor(text?: string, trace?: VoiceTrace) {
     this.#trace = trace;
     if (text !== undefined) this.addText(text, "text");
+  }
+
+  /** Its source failed: the audio ends before the text does. */
+  breakOff(): void {
+    this.#isBrokenOff = true;
   }
 
   /** The text so far. */
@@ -140,7 +146,8 @@ export class Words {
     this.#places = undefined;
   }
 
-  heard(audio: HeardAudio): HeardText {
+  heard(given: HeardAudio): HeardText {
+    const audio = this.#isBrokenOff ? { ...given, isWhole: false, isComplete: false } : given;
     if (this.#words.length === 0) return this.#estimate(audio);
     const { fromMs = 0, isWhole, ms } = audio;
     const count = isWhole ? this.#words.length : this.#count(ms);
