@@ -1,4 +1,4 @@
-import { type Clock, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, type Microseconds, microseconds, race } from "../../base/index.js";
 import { type AudioSource, readSource } from "../../publisher/index.js";
 import type { AudioSink } from "../../watch/index.js";
 
@@ -121,6 +121,7 @@ export class SourceInput implements CallerInput {
   readonly droppedMs = 0;
   readonly #source: AudioSource;
   readonly #clock: Clock;
+  readonly #closing = Promise.withResolvers<undefined>();
 
   constructor(source: AudioSource, clock: Clock) {
     this.#source = source;
@@ -128,11 +129,16 @@ export class SourceInput implements CallerInput {
   }
 
   async *blocks(): AsyncGenerator<CallerBlock, void, undefined> {
-    for (let samples = await readSource(this.#source); samples !== undefined; samples = await readSource(this.#source))
+    for (;;) {
+      // A read may never end, even of a closed source: that of a stream without data.
+      const samples = await race([this.#closing.promise, readSource(this.#source)]);
+      if (samples === undefined) return;
       yield { samples, at: this.#clock() };
+    }
   }
 
   async close(): Promise<void> {
+    this.#closing.resolve(undefined);
     await this.#source.close();
   }
 }

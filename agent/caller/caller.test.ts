@@ -1,9 +1,10 @@
 import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { microseconds } from "../../base/index.js";
-import { loadModel, openSource } from "../../publisher/index.js";
+import { microseconds, TransportError } from "../../base/index.js";
+import { loadModel, openAudio, openSource } from "../../publisher/index.js";
 import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
 import { descriptorsOf } from "../../tests/support/open-files.js";
 import { concat } from "../../tests/support/signal.js";
@@ -185,6 +186,56 @@ test("a word is detected although the process was too busy to denoise in time be
   expect(await caller.closed).toBeNull();
   expect(caller.stats().bleedMs).toBe(0);
   expect(speech.map(({ startMs }) => Math.round((startMs - 1000) / 100))).toEqual([0]);
+});
+
+test("frames that are asked for ahead come one for each call, in order, and the calls end with the caller", async () => {
+  const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio });
+  const frames = caller.frames();
+  const calls = Array.from({ length: 5 }, () => frames.next());
+  audio.push!.write(clean.subarray(0, 0.07 * 48_000));
+  audio.push!.end();
+  const results = await Promise.all(calls);
+  expect(results.map(({ value }) => value?.startMs)).toEqual([0, 20, 40, undefined, undefined]);
+  expect(results.map(({ done }) => done)).toEqual([false, false, false, true, true]);
+  expect(await caller.closed).toBeNull();
+});
+
+test("a caller can be closed while its audio stands still, and what fails because of that is no reason", async () => {
+  const stream = new PassThrough();
+  let fail = (_: Error) => {};
+  const failing = {
+    name: "failing",
+    channels: 1,
+    read: () =>
+      new Promise<never>((_, reject) => {
+        fail = reject;
+      }),
+    close: async () => fail(new Error("closed")),
+  } as const;
+  const silent = {
+    name: "silent",
+    channels: 1,
+    read: () => new Promise<never>(() => {}),
+    close: async () => {},
+  } as const;
+  for (const audio of [openAudio({ stream }), failing, silent]) {
+    const caller = new Caller({ audio });
+    const frames = caller.frames();
+    const frame = frames.next();
+    await caller.close();
+    expect(await caller.closed).toBeNull();
+    expect(await frame).toEqual({ done: true, value: undefined });
+  }
+});
+
+test("a caller that gets no connection, or whose audio can't be read, ends with the reason", async () => {
+  const away = new Caller({ url: "http://127.0.0.1:9", broadcast: "caller", timeoutMs: 100 });
+  expect(await away.closed).toBeInstanceOf(TransportError);
+  const reason = new Error("no microphone");
+  const read = () => Promise.reject(reason);
+  const broken = new Caller({ audio: { name: "broken", channels: 1, read, close: async () => {} } });
+  expect(await broken.closed).toBe(reason);
 });
 
 test("a caller who ends in the middle of a word falls silent before the end", async () => {

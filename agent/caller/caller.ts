@@ -193,6 +193,8 @@ export class Caller extends EventEmitter<CallerEvents> {
   /** The clock at the start of the last hop, in milliseconds. */
   #lastAt = 0;
   #isClosed = false;
+  /** Whether `close` was called: what fails because of it is no reason. */
+  #isHungUp = false;
 
   /**
    * Starts at once.
@@ -213,10 +215,7 @@ export class Caller extends EventEmitter<CallerEvents> {
       this.#input = sink;
       this.#listener = this.#listen(this.#options, sink);
     }
-    this.closed = this.#run().then(
-      () => null,
-      (error: Error) => error,
-    );
+    this.closed = this.#run().catch((error: Error) => (this.#isHungUp ? null : error));
   }
 
   get speaking(): boolean {
@@ -247,6 +246,7 @@ export class Caller extends EventEmitter<CallerEvents> {
 
   /** Stops listening; idempotent. */
   async close(): Promise<void> {
+    this.#isHungUp = true;
     this.#isClosed = true;
     await this.#listener?.close();
     await this.#input.close();
@@ -277,7 +277,7 @@ export class Caller extends EventEmitter<CallerEvents> {
     return listener;
   }
 
-  async #run(): Promise<void> {
+  async #run(): Promise<Error | null> {
     const { model: given, logger } = this.#options;
     const detachLogger = logger ? attachLogger(logger) : () => {};
     let model: Model | undefined;
@@ -296,7 +296,7 @@ export class Caller extends EventEmitter<CallerEvents> {
           before = hop;
         }
       }
-      await this.#listener?.closed;
+      return (await this.#listener?.closed) ?? null;
     } finally {
       this.#isClosed = true;
       this.#say(this.#detector.finish());

@@ -43,7 +43,8 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
   #startMs: number;
   #dropped = 0;
   #isEnded = false;
-  #stir = Promise.withResolvers<void>();
+  /** Calls that wait for a frame, in order. */
+  #waiting: PromiseWithResolvers<IteratorResult<CallerFrame, undefined>>[] = [];
 
   /** Its first frame begins at `startMs` of the caller's audio. */
   constructor(options: z.output<typeof frameOptionsSchema>, startMs: number) {
@@ -78,17 +79,16 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
   /** Ends the frames; waiting ones can still be read. */
   end(): void {
     this.#isEnded = true;
-    this.#stir.resolve();
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
   }
 
   async next(): Promise<IteratorResult<CallerFrame, undefined>> {
-    for (;;) {
-      const frame = this.#frames.shift();
-      if (frame !== undefined) return { done: false, value: frame };
-      if (this.#isEnded) return { done: true, value: undefined };
-      this.#stir = Promise.withResolvers();
-      await this.#stir.promise;
-    }
+    const frame = this.#frames.shift();
+    if (frame !== undefined) return { done: false, value: frame };
+    if (this.#isEnded) return { done: true, value: undefined };
+    const call = Promise.withResolvers<IteratorResult<CallerFrame, undefined>>();
+    this.#waiting.push(call);
+    return call.promise;
   }
 
   async return(): Promise<IteratorResult<CallerFrame, undefined>> {
@@ -104,13 +104,15 @@ export class FrameReader implements AsyncIterableIterator<CallerFrame, undefined
   #add(samples: Float32Array): void {
     const { sampleRate, format, backlogMs } = this.#options;
     const ms = (this.#length * 1000) / sampleRate;
-    this.#frames.push({ startMs: this.#startMs, sampleRate, samples, bytes: encode(samples, format) });
+    const frame = { startMs: this.#startMs, sampleRate, samples, bytes: encode(samples, format) };
     this.#startMs += ms;
+    const call = this.#waiting.shift();
+    if (call === undefined) this.#frames.push(frame);
+    else call.resolve({ done: false, value: frame });
     if (this.#frames.length > 1 && this.#frames.length * ms > backlogMs) {
       this.#frames.shift();
       this.#dropped++;
     }
-    this.#stir.resolve();
   }
 }
 
