@@ -162,6 +162,42 @@ test("a pause rewinds to its moment and shows that picture; the next start conti
   expect(track.epoch).toBe(1);
 });
 
+test("a delay moves only frames that were not sent: a pause before it, in its hole or behind it shows that moment's picture", async () => {
+  for (const { to, last, resumed } of [
+    { to: 950, last: 23, resumed: 960 - 950 },
+    // Frame 33 was due at 1320 ms, and is now at 1520 ms.
+    { to: 1400, last: 32, resumed: 0.001 },
+    { to: 1610, last: 35, resumed: 1640 - 1610 },
+  ]) {
+    const { track, attach, subscribe, play, settle } = setUp();
+    subscribe(attach());
+    track.start(ms(0));
+    await play(900);
+    track.delay(ms(200));
+    const delayed = await play(300, 800);
+    expect(delayed[0]).toMatchObject({ number: 33, at: 1520 });
+    expect(track.rewind(ms(to))).toBe(true);
+    expect((await settle()).at(-1)!.number).toBe(last);
+    track.start(ms(3000));
+    const [next] = (await play(300, 2400)).filter(({ at }) => at >= 3000);
+    expect(next).toMatchObject({ number: last + 1 });
+    expect(next!.at).toBeCloseTo(3000 + resumed, 6);
+  }
+});
+
+test("a viewer that joins before a delay sees each picture at its time, before the delay and behind it", async () => {
+  const { track, attach, subscribe, play } = setUp();
+  const first = subscribe(attach());
+  track.start(ms(0));
+  await play(900);
+  track.delay(ms(200));
+  first.close();
+  subscribe(attach());
+  const joined = (await play(500)).filter(({ at }) => at > 901);
+  expect(numbers(joined)).toEqual(range(23, 40));
+  for (const { number, at } of joined) expect(at).toBe(number * 40 + (number < 33 ? 0 : 200));
+});
+
 test("two pauses in a row, each earlier, and one at the very start are all signalled", async () => {
   const { track, attach, subscribe, play, settle } = setUp();
   subscribe(attach());

@@ -10,6 +10,7 @@ import {
 import { encodeLegacyFrame, type Frame, Timeline, type VideoRendition } from "../../container/index.js";
 import { TokenBucket } from "../../flow/congestion/index.js";
 import { GopCache } from "../video/gop-cache.js";
+import { SourceTimes } from "../video/source-times.js";
 import type { VideoSource } from "../video/video-source.js";
 import type { Wake } from "../wake.js";
 
@@ -85,8 +86,8 @@ export class VideoTrack {
   #broadcast: Broadcast.Producer | undefined;
   #track: Track.Producer | undefined;
   #group: { readonly producer: Group.Producer; readonly start: Microseconds } | undefined;
-  /** Media time minus the source's own time, while it runs. */
-  #offset: Microseconds | undefined;
+  /** Where the source's own times are on the timeline, while it runs. */
+  #times: SourceTimes | undefined;
   /** The source's own time where it continues, while it does not run. */
   #position = microseconds(0);
   /** Media time since which it runs or is paused. */
@@ -149,7 +150,7 @@ export class VideoTrack {
 
   /** Whether it runs: started, and not paused since. */
   get running(): boolean {
-    return this.#offset !== undefined;
+    return this.#times !== undefined;
   }
 
   /** Whether all of the source was sent. */
@@ -165,8 +166,8 @@ export class VideoTrack {
 
   /** Starts at media time `at`, or continues after a pause; no effect while it runs. */
   start(at: Microseconds): void {
-    if (this.#offset !== undefined) return;
-    this.#offset = microseconds(at - this.#position);
+    if (this.#times !== undefined) return;
+    this.#times = new SourceTimes(microseconds(at - this.#position));
     this.#since = at;
     // The next frames continue the group of the picture that stood until now.
     this.#restart ||= this.#group === undefined;
@@ -175,7 +176,10 @@ export class VideoTrack {
 
   /** Delays frames not sent yet by `by`, like the audio beside them. */
   delay(by: Microseconds): void {
-    if (this.#offset !== undefined) this.#offset = microseconds(this.#offset + by);
+    if (by <= 0) return;
+    const { next, end = -1 } = this.#gops;
+    const unsent = this.#restart ? this.#position : (next?.timestamp ?? microseconds(end + 1));
+    this.#times?.delay(unsent, by);
   }
 
   /**
@@ -184,9 +188,9 @@ export class VideoTrack {
    * became stale.
    */
   rewind(to: Microseconds): boolean {
-    if (this.#offset === undefined) return false;
-    this.#position = microseconds(Math.max(0, to - this.#offset));
-    this.#offset = undefined;
+    if (this.#times === undefined) return false;
+    this.#position = microseconds(Math.max(0, this.#times.sourceTime(to)));
+    this.#times = undefined;
     this.#since = to;
     const stale = this.#last !== undefined && this.#last >= to;
     if (!stale) return false;
@@ -200,7 +204,9 @@ export class VideoTrack {
   /** Sends the frames before `until`; `heard` is the playhead of the earliest listener. */
   pump(heard: Microseconds, until: Microseconds): void {
     this.#until = until;
-    this.#gops.trim(microseconds((this.#offset === undefined ? this.#position : heard - this.#offset) - KEEP));
+    const oldest = microseconds((this.#times?.sourceTime(heard) ?? this.#position) - KEEP);
+    this.#times?.forget(oldest);
+    this.#gops.trim(oldest);
     this.#fill();
     if (!this.#wanted) {
       this.#wasWanted = false;
@@ -211,13 +217,13 @@ export class VideoTrack {
     this.#wasWanted = true;
     if (this.#restart && !this.#begin(microseconds(Math.max(heard, this.#since)))) return;
     const now = this.#clock();
-    for (let frame = this.#gops.next; frame !== undefined && this.#offset !== undefined; frame = this.#gops.next) {
+    for (let frame = this.#gops.next; frame !== undefined && this.#times !== undefined; frame = this.#gops.next) {
       if (this.#skipping && !frame.keyframe) {
         this.#counters.skipped++;
         this.#gops.take();
         continue;
       }
-      const timestamp = microseconds(frame.timestamp + this.#offset);
+      const timestamp = this.#times.mediaTime(frame.timestamp);
       if (timestamp >= until) return;
       if (timestamp - heard > URGENT && this.#bucket.take(now) === 0) return;
       this.#skipping = false;
@@ -259,16 +265,15 @@ export class VideoTrack {
 
   // Without subscribers, frames whose time has passed are over.
   #pass(heard: Microseconds): void {
-    for (let frame = this.#gops.next; frame !== undefined && this.#offset !== undefined; frame = this.#gops.next) {
-      if (frame.timestamp + this.#offset >= heard) return;
+    for (let frame = this.#gops.next; frame !== undefined && this.#times !== undefined; frame = this.#gops.next) {
+      if (this.#times.mediaTime(frame.timestamp) >= heard) return;
       this.#gops.take();
     }
   }
 
   // Starts over at a media time; false when the frames of that time have not been read yet.
   #begin(at: Microseconds): boolean {
-    const offset = this.#offset ?? microseconds(at - this.#position);
-    const time = microseconds(Math.max(0, at - offset));
+    const time = microseconds(Math.max(0, this.#times?.sourceTime(at) ?? this.#position));
     const { end } = this.#gops;
     if (end === undefined || (end < time && !this.#ended)) return false;
     if (this.#last !== undefined && this.#last >= at) this.#takeBack(at);
@@ -364,7 +369,7 @@ export class VideoTrack {
 
   #isShort(): boolean {
     const { end } = this.#gops;
-    const needed = this.#offset === undefined ? this.#position : this.#until - this.#offset;
+    const needed = this.#times?.sourceTime(this.#until) ?? this.#position;
     return end === undefined || end < needed + READ_AHEAD;
   }
 }
