@@ -58,6 +58,11 @@ export class BargeIn {
     return actions;
   }
 
+  /** An interrupted speech continues as another of the same id: no answer to anything. */
+  resumed(id: number): void {
+    this.#active.add(id);
+  }
+
   /** A speech is over. */
   ended(id: number): void {
     this.#active.delete(id);
@@ -74,15 +79,11 @@ export class BargeIn {
     return this.#act(voicedMs);
   }
 
-  /** The caller is silent. */
-  silence(now: number): readonly BargeInAction[] {
+  /** The caller is silent, after `voicedMs` of voice: in a busy process that may be the first look at it. */
+  silence(now: number, voicedMs = 0): readonly BargeInAction[] {
+    const late = this.#phase === "pending" ? this.#act(voicedMs) : [];
     if (this.#phase === "pending") this.#calm();
-    if (this.#phase !== "held") return [];
-    this.#phase = this.#policy.asks ? "asking" : "settling";
-    this.#settlesAt = now + this.#policy.falseAlarmMs;
-    if (this.#phase !== "asking") return [];
-    this.#question++;
-    return [{ kind: "ask", ids: [...this.#caught] }];
+    return [...late, ...this.#settle(now)];
   }
 
   /** Time has passed; the caller's voice is `voicedMs` long. */
@@ -101,6 +102,15 @@ export class BargeIn {
   /** The application decides, in any state. */
   decide(isFalseAlarm: boolean): readonly BargeInAction[] {
     return this.holds ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
+  }
+
+  #settle(now: number): readonly BargeInAction[] {
+    if (this.#phase !== "held") return [];
+    this.#phase = this.#policy.asks ? "asking" : "settling";
+    this.#settlesAt = now + this.#policy.falseAlarmMs;
+    if (this.#phase !== "asking") return [];
+    this.#question++;
+    return [{ kind: "ask", ids: [...this.#caught] }];
   }
 
   #act(voicedMs: number): readonly BargeInAction[] {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { background, guard, guardHandlers, validate } from "../base/index.js";
 import type { Publisher, SayOptions, Speech, SpeechResult, SpeechSource } from "../publisher/index.js";
 import { BargeIn, type BargeInAction } from "./barge-in.js";
-import type { Caller } from "./caller/caller.js";
+import type { Caller, CallerChange } from "./caller/caller.js";
 import { partSchemas } from "./options.js";
 
 /** How a {@link Conversation} reacts when the caller speaks over the agent. */
@@ -57,6 +57,8 @@ const optionsSchema = z.strictObject({
   bargeIn: bargeInSchema.prefault({}),
 });
 const TICK_MS = 10;
+/** As many as a publisher's queue holds. */
+const MAX_INTERRUPTED = 256;
 
 /**
  * An agent and a caller who may speak over it. The agent speaks through {@link say}; a speech said after the caller
@@ -68,8 +70,15 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   readonly #options: z.output<typeof bargeInSchema>;
   readonly #bargeIn: BargeIn;
   readonly #speeches = new Map<number, Speech>();
-  readonly #speech = () => this.#apply(this.#bargeIn.speech(this.#caller.voicedMs));
-  readonly #silence = () => this.#apply(this.#bargeIn.silence(performance.now()));
+  /** Those that it has paused: what the application paused stays so. */
+  #paused: ReadonlySet<Speech> = new Set();
+  /** Interrupted speeches that the application may resume as others. */
+  #interrupted: readonly Speech[] = [];
+  readonly #speech = ({ voicedMs }: CallerChange) => {
+    this.#adopt();
+    this.#apply(this.#bargeIn.speech(voicedMs));
+  };
+  readonly #silence = ({ voicedMs }: CallerChange) => this.#apply(this.#bargeIn.silence(performance.now(), voicedMs));
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -93,7 +102,8 @@ export class Conversation extends EventEmitter<ConversationEvents> {
 
   /** The agent's current and queued speeches, in order. */
   get speeches(): readonly Speech[] {
-    return [...this.#speeches.values()];
+    this.#adopt();
+    return [...this.#speeches.values()].map(latest);
   }
 
   /**
@@ -102,14 +112,9 @@ export class Conversation extends EventEmitter<ConversationEvents> {
   say(source: SpeechSource, options: SayOptions = {}): Speech {
     const speech = this.#publisher.say(source, options);
     const actions = this.#bargeIn.said(speech.id);
-    this.#speeches.set(speech.id, speech);
-    background(
-      "agent.conversation",
-      speech.done.then(() => {
-        this.#speeches.delete(speech.id);
-        this.#bargeIn.ended(speech.id);
-      }),
-    );
+    // A new speech leaves none to resume.
+    this.#interrupted = [];
+    this.#follow(speech);
     this.#apply(actions);
     return speech;
   }
@@ -143,9 +148,34 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     this.close();
   }
 
+  #follow(speech: Speech): void {
+    const { id } = speech;
+    this.#speeches.set(id, speech);
+    background(
+      "agent.conversation",
+      speech.done.then(({ outcome }) => {
+        if (speech.resumedAs !== undefined) return this.#follow(speech.resumedAs);
+        this.#speeches.delete(id);
+        this.#bargeIn.ended(id);
+        if (outcome === "interrupted") this.#interrupted = [...this.#interrupted.slice(1 - MAX_INTERRUPTED), speech];
+      }),
+    );
+  }
+
+  // What the application resumed after an interrupt is a speech of this conversation, too.
+  #adopt(): void {
+    const before = this.#interrupted;
+    this.#interrupted = before.filter(({ resumedAs }) => resumedAs === undefined);
+    for (const { resumedAs } of before) {
+      if (resumedAs === undefined) continue;
+      this.#bargeIn.resumed(resumedAs.id);
+      this.#follow(resumedAs);
+    }
+  }
+
   #apply(actions: readonly BargeInAction[]): void {
     for (const { kind, ids } of actions) {
-      const speeches = ids.flatMap((id) => this.#speeches.get(id) ?? []);
+      const speeches = ids.flatMap((id) => this.#speeches.get(id) ?? []).map(latest);
       if (kind === "ask") background("agent.conversation", this.#ask(speeches, this.#bargeIn.question));
       else this.#act(kind, speeches);
     }
@@ -154,13 +184,13 @@ export class Conversation extends EventEmitter<ConversationEvents> {
 
   #act(kind: "pause" | "resume" | "interrupt", speeches: readonly Speech[]): void {
     if (kind === "resume") {
-      for (const speech of speeches) speech.resume();
-      this.emit("resumed", speeches);
+      const held = speeches.filter((speech) => this.#paused.has(speech) && speech.phase === "paused");
+      for (const speech of held) speech.resume();
+      if (held.length > 0) this.emit("resumed", held);
       return;
     }
-    const isNew = !speeches.some(({ phase }) => phase === "paused");
     // The first one is audible now; those behind wait for it, so they are paused first.
-    if (kind === "pause") for (const speech of speeches.toReversed()) speech.pause();
+    if (kind === "pause") this.#paused = new Set(speeches.toReversed().filter((speech) => speech.pause()));
     else {
       const results = Promise.all(speeches.map((speech) => speech.interrupt()));
       background(
@@ -168,8 +198,8 @@ export class Conversation extends EventEmitter<ConversationEvents> {
         results.then((each) => this.emit("interrupted", each)),
       );
     }
-    // A handler may decide at once, or say the reply.
-    if (isNew) this.emit("bargein", speeches);
+    // What ends a pause is no further barge-in. A handler may decide at once, or say the reply.
+    if (kind === this.#options.action) this.emit("bargein", speeches);
   }
 
   async #ask(speeches: readonly Speech[], question: number): Promise<void> {
@@ -191,4 +221,9 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     );
     this.#timer = setInterval(tick, TICK_MS);
   }
+}
+
+/** The speech that continues this one, if any: it may do so before this one's end is reported. */
+function latest(speech: Speech): Speech {
+  return speech.resumedAs === undefined ? speech : latest(speech.resumedAs);
 }

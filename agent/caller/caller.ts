@@ -93,6 +93,8 @@ export interface CallerChange {
   readonly startMs: number;
   /** Its start, in milliseconds of `performance.now()`. */
   readonly startedAt: number;
+  /** Voice so far in the speech that began, or in the one that the silence ends, in milliseconds. */
+  readonly voicedMs: number;
 }
 
 /** Events of a {@link Caller}. */
@@ -334,8 +336,8 @@ export class Caller extends EventEmitter<CallerEvents> {
 
   #say(change: SpeechChange | undefined): void {
     if (change === undefined) return;
-    const { kind, startMs } = change;
-    this.emit(kind, { startMs, startedAt: this.#lastAt - (this.#last.heardMs - startMs) });
+    const { kind, startMs, voicedMs } = change;
+    this.emit(kind, { startMs, startedAt: this.#lastAt - (this.#last.heardMs - startMs), voicedMs });
   }
 }
 

@@ -23,6 +23,8 @@ export interface SpeechChange {
   readonly kind: "speech" | "silence";
   /** Its start, in milliseconds of the caller's audio. */
   readonly startMs: number;
+  /** Voice so far in the speech that began or ended, in milliseconds. */
+  readonly voicedMs: number;
 }
 
 /** Length of a hop, in milliseconds. */
@@ -88,7 +90,7 @@ export class SpeechDetector {
     this.#voiced = voiced;
     this.#run = undefined;
     this.#isSpeaking = true;
-    return { kind: "speech", startMs: from * HOP_MS };
+    return { kind: "speech", startMs: from * HOP_MS, voicedMs: voiced * HOP_MS };
   }
 
   #end(index: number): SpeechChange | undefined {
@@ -99,7 +101,7 @@ export class SpeechDetector {
 
   #fallSilent(): SpeechChange {
     this.#isSpeaking = false;
-    return { kind: "silence", startMs: this.#silentFrom * HOP_MS };
+    return { kind: "silence", startMs: this.#silentFrom * HOP_MS, voicedMs: this.#voiced * HOP_MS };
   }
 
   #isVoice({ voiceActivity, levelDb }: VoiceHop): boolean {
