@@ -112,9 +112,13 @@ const VARIANTS: readonly Variant[] = [
   plays("20 bits in 32", { bits: 20, store: store.s32 }),
   plays("24 bits in the upper end of 32", { bits: 24, store: store.s24high }),
   plays("24 bits in the lower end of 32, as ALSA has them", { bits: 24, store: store.s24low }),
+  plays("24 bits claimed of 32", { bits: 24, store: store.s32 }),
   plays("extensible 16 bits", { extensible: { mask: 4 } }),
   plays("extensible 16 bits without a mask", { extensible: {} }),
   plays("extensible 24 bits", { extensible: {}, store: store.s24 }),
+  plays("extensible 24 bits in the lower end of 32", { extensible: { validBits: 24 }, store: store.s24low }),
+  plays("a second fmt chunk", { between: chunk("fmt ", Buffer.alloc(16)) }),
+  ["an ID3 tag before it", Buffer.concat([Buffer.from("ID3\x03\0\0\0\0\x01\x48", "latin1"), junk(200), whole])],
   plays("extensible 24 bits in 32", { extensible: { validBits: 24 }, store: store.s24high }),
   plays("extensible with 0 valid bits", { extensible: { validBits: 0 } }),
   plays("extensible floats", { extensible: {}, store: store.f32, code: 3 }),
@@ -196,6 +200,21 @@ const refused = async (options: SourceOptions): Promise<string> => {
   return "played";
 };
 
+/** Frames of MPEG audio with the same header. */
+const frames = (header: readonly number[], bytes: number): Buffer =>
+  Buffer.concat([0, 1, 2].map(() => Buffer.concat([Buffer.from(header)], bytes)));
+
+test("samples that begin like a frame of MPEG audio are samples", async () => {
+  for (const start of [
+    [0xff, 0xfb, 0x90, 0],
+    [0xff, 0xf1, 0x50, 0x80, 0x20, 0x1f],
+  ]) {
+    const bytes = Buffer.concat([Buffer.from(start), junk(4000)]);
+    expect(await hear({ pcm: cut(bytes) })).toMatchObject({ frames: bytes.length / 2, warnings: [] });
+    expect(await hear({ pcm: cut(Buffer.from(start)) })).toMatchObject({ frames: start.length / 2, warnings: [] });
+  }
+});
+
 const noFfmpeg = "ffmpeg, which reads other formats, is not installed";
 
 test("without ffmpeg a file that only ffmpeg can read is refused with the name of its format", async () => {
@@ -217,10 +236,16 @@ test("without ffmpeg a file that only ffmpeg can read is refused with the name o
       'has its "data" chunk before its "fmt "',
     ],
     ["avi", Buffer.from("RIFF....AVI LIST"), 'has the form type "AVI " instead of "WAVE"'],
-    ["flac", Buffer.from("fLaC and some more"), "is not a WAV file"],
-    ["aiff", Buffer.from("FORM....AIFFCOMM"), "is not a WAV file"],
-    ["w64", Buffer.from("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "latin1"), "is not a WAV file"],
-    ["big endian", Buffer.from("RIFX....WAVEfmt "), "is not a WAV file"],
+    ["flac", Buffer.from("fLaC and some more"), "is not a WAV file but FLAC"],
+    ["aiff", Buffer.from("FORM....AIFFCOMM"), "is not a WAV file but AIFF"],
+    ["w64", Buffer.from("riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "latin1"), "is not a WAV file but Wave64"],
+    ["big endian", Buffer.from("RIFX....WAVEfmt "), "is not a WAV file but RIFX"],
+    ["tagged", Buffer.from("ID3\x04\0\0\0\0\0\x02..and frames of audio", "latin1"), "is not a WAV file but MP3"],
+    ["wavpack", Buffer.from("wvpk and some more"), "is not a WAV file but WavPack"],
+    // Synthesisers send these without any header.
+    ["bare mp3", frames([0xff, 0xfb, 0x90, 0], 417), "is not a WAV file but MP3"],
+    ["bare mp3 of 24 kHz", frames([0xff, 0xf3, 0x84, 0xc4], 192), "is not a WAV file but MP3"],
+    ["bare aac", frames([0xff, 0xf1, 0x50, 0x80, 0x20, 0x1f, 0xfc], 256), "is not a WAV file but AAC"],
   ];
   for (const [name, bytes, reason] of cases) {
     for (const options of [{ file: write(name, bytes) }, { pcm: cut(bytes) }]) {
@@ -498,6 +523,7 @@ describe("with ffmpeg", () => {
     writeFileSync(join(encoded, "centre.wav"), waveFile({ channels: only(2, 6), extensible: { mask: 0x3f } }));
     const same = ["mono.flac", "mono.aiff", "mono.au", "mono.w64", "mono.caf"];
     ffmpeg("-i", "mono.wav", ...same, "-c:a", "adpcm_ms", "adpcm.wav", "-c:a", "libmp3lame", "mp3.wav", "mono.mp3");
+    ffmpeg("-i", "mono.wav", "-write_xing", "0", "-id3v2_version", "0", "bare.mp3");
     ffmpeg("-i", "centre.wav", "centre.flac", "centre.aiff", "centre.w64", "-c:a", "pcm_s16le", "centre.mkv");
   }, 300_000);
   beforeEach(() => {
@@ -518,6 +544,12 @@ describe("with ffmpeg", () => {
     const wave = waveFile({ channels: mono });
     const audioFirst = Buffer.concat([wave.subarray(0, 12), wave.subarray(36), wave.subarray(12, 36)]);
     expectLevels(await hear({ file: write("audio first", audioFirst) }), [0], "audio first");
+  });
+
+  test("MP3 without a header, as synthesisers send it, is heard from a pipe at its level", async () => {
+    const heard = await hear({ pcm: cut(readFileSync(join(encoded, "bare.mp3"))) });
+    expect(Math.abs(heard.frames - 4800)).toBeLessThan(2500);
+    expect(Math.abs(heard.decibels[0]!)).toBeLessThan(1);
   });
 
   test.each(["mono.mp3", "mp3.wav", "adpcm.wav"])("%s, which loses a little, keeps its level", async (name) => {

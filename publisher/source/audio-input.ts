@@ -88,7 +88,7 @@ export class StreamAudio implements AudioInput {
   }
 
   open(): Promise<AudioReading> {
-    return openBytes(this.#input, this.#raw.name, (head) => (hasHeader(head) ? undefined : this.#raw));
+    return openBytes(this.#input, this.#raw.name, () => this.#raw);
   }
 
   close(): Promise<void> {
@@ -121,25 +121,24 @@ async function* slices(samples: Float32Array, length: number): AsyncGenerator<Fl
   for (let start = 0; start < samples.length; start += length) yield samples.subarray(start, start + length);
 }
 
-async function openBytes(
-  input: ByteInput,
-  name: string,
-  rawOf: (head: Uint8Array) => RawFormat | undefined,
-): Promise<AudioReading> {
+async function openBytes(input: ByteInput, name: string, rawOf: () => RawFormat | undefined): Promise<AudioReading> {
   const reader = new ByteReader(input.read());
   reader.keep(MAX_HEAD_BYTES);
   const head = await reader.peek(HEAD_BYTES);
-  const raw = rawOf(head);
+  const format = isRiff(head) ? undefined : await formatOf(reader);
+  const raw = isRiff(head) || format !== undefined ? undefined : rawOf();
   if (raw !== undefined) return openRaw(reader, raw);
   if (head.length === 0) throw new MediaError("WAV_INVALID", `The audio file ${name} is empty.`);
-  const isRiff = isWave(head) || fourCharacters(head, 0) === "RIFF";
-  const wav = isRiff ? await openWav(reader, { name, size: input.size }) : undefined;
+  // A pipe's tag is skipped only where ffmpeg can still have it.
+  const tag = tagBytes(head);
+  if (tag <= MAX_HEAD_BYTES / 2 || input.path !== undefined) await reader.skip(tag);
+  const wav = isRiff(await reader.peek(HEAD_BYTES)) ? await openWav(reader, { name, size: input.size }) : undefined;
   if (wav?.kind === "pcm") {
     reader.keep(0);
     const { format, samples, warnings } = wav;
     return { ...layoutOf(format), samples, warnings, close: () => {} };
   }
-  const reason = wav?.reason ?? "is not a WAV file";
+  const reason = wav?.reason ?? `is not a WAV file${format === undefined ? "" : ` but ${format}`}`;
   const source = input.path ?? reader.all();
   if (source === undefined) {
     const where = `behind more than ${MAX_HEAD_BYTES} bytes of other data, which is too much for a pipe`;
@@ -170,25 +169,83 @@ function openRaw(reader: ByteReader, raw: RawFormat): AudioReading {
   return { rate: raw.rate, channels: raw.channels, samples, warnings: [], close: () => {} };
 }
 
-/** Signatures at offset 0, 4 or 8. A stream of samples begins with one only by a chance of 1 in 2^32. */
-const HEADERS: readonly (readonly [offset: number, text: string])[] = [
-  [0, "RIFF"],
-  [0, "RIFX"],
-  [0, "fLaC"],
-  [0, "OggS"],
-  [0, "ID3\x03"],
-  [0, "ID3\x04"],
-  [0, ".snd"],
-  [0, "caff"],
-  [0, "riff\x2e\x91\xcf\x11"],
-  [0, "\x1a\x45\xdf\xa3"],
-  [0, "\x30\x26\xb2\x75"],
-  [4, "ftyp"],
-  [8, "AIFF"],
-  [8, "AIFC"],
+/** Signatures by offset. A stream of samples begins with one only by a chance of 1 in 2^32. */
+const FORMATS: readonly (readonly [offset: number, text: string, format: string])[] = [
+  [0, "RIFX", "RIFX"],
+  [0, "fLaC", "FLAC"],
+  [0, "OggS", "Ogg"],
+  [0, "ID3\x02", "MP3"],
+  [0, "ID3\x03", "MP3"],
+  [0, "ID3\x04", "MP3"],
+  [0, ".snd", "AU"],
+  [0, "caff", "CAF"],
+  [0, "riff\x2e\x91\xcf\x11", "Wave64"],
+  [0, "\x1a\x45\xdf\xa3", "Matroska or WebM"],
+  [0, "\x30\x26\xb2\x75", "Windows Media"],
+  [0, "wvpk", "WavPack"],
+  [0, "MAC ", "Monkey's Audio"],
+  [0, "TTA1", "True Audio"],
+  [0, "#!AM", "AMR"],
+  [0, "ADIF", "AAC"],
+  [0, "Crea", "VOC"],
+  [0, "NIST", "SPHERE"],
+  [0, "FLV\x01", "Flash Video"],
+  [0, "DKIF", "IVF"],
+  [0, "MThd", "MIDI"],
+  [4, "ftyp", "MP4"],
+  [8, "AIFF", "AIFF"],
+  [8, "AIFC", "AIFF"],
 ];
 
-function hasHeader(head: Uint8Array): boolean {
+/** The format of audio that begins with a header other than RIFF; undefined where it has none. */
+async function formatOf(reader: ByteReader): Promise<string | undefined> {
+  const head = await reader.peek(HEAD_BYTES);
   const text = Buffer.from(head).toString("latin1");
-  return isWave(head) || HEADERS.some(([offset, header]) => text.startsWith(header, offset));
+  const known = FORMATS.find(([offset, signature]) => text.startsWith(signature, offset));
+  if (known !== undefined) return known[2];
+  // MPEG audio has no header: a second frame stands where the first one says that it ends.
+  const first = mpegFrame(head);
+  if (first === undefined) return undefined;
+  const second = mpegFrame((await reader.peek(first.length + HEAD_BYTES)).subarray(first.length));
+  return second?.kind === first.kind ? first.format : undefined;
+}
+
+interface MpegFrame {
+  readonly format: "MP3" | "AAC";
+  /** What all frames of a file share: version, layer and sample rate. */
+  readonly kind: number;
+  readonly length: number;
+}
+
+/** ISO 11172-3, section 2.4.2.3, and its extension to lower rates: kbit/s by index, for version 1 and for the others. */
+const LAYER3_KBPS = [
+  [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+  [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+] as const;
+const MPEG_RATES = [44_100, 48_000, 32_000] as const;
+
+/** The frame of MPEG layer III, or of AAC in ADTS, that some bytes begin with. */
+function mpegFrame(bytes: Uint8Array): MpegFrame | undefined {
+  const [sync = 0, second = 0, third = 0, fourth = 0, fifth = 0, sixth = 0] = bytes;
+  if (bytes.length < 6 || sync !== 0xff || second < 0xe0) return undefined;
+  const kind = second * 4 + ((third >> 2) & 3);
+  // ISO 13818-7, section 6.2: layer 0 and the frame's length in 13 bits.
+  if ((second & 0xf6) === 0xf0)
+    return { format: "AAC", kind, length: ((fourth & 3) << 11) | (fifth << 3) | (sixth >> 5) };
+  const version = (second >> 3) & 3;
+  const kbps = LAYER3_KBPS[version === 3 ? 0 : 1][third >> 4];
+  const rate = MPEG_RATES[(third >> 2) & 3];
+  if ((second & 6) !== 2 || version === 1 || !kbps || rate === undefined) return undefined;
+  const [slots, slower] = version === 3 ? [144, 1] : [72, version === 2 ? 2 : 4];
+  return { format: "MP3", kind, length: Math.floor((slots * 1000 * kbps * slower) / rate) + ((third >> 1) & 1) };
+}
+
+/** Bytes of a tag before the audio (id3.org, ID3v2.4, section 3.1): its size has seven bits in each byte. */
+function tagBytes(head: Uint8Array): number {
+  const [a = 0, b = 0, c = 0, d = 0] = head.subarray(6, 10);
+  return fourCharacters(head, 0).startsWith("ID3") ? 10 + ((a << 21) | (b << 14) | (c << 7) | d) : 0;
+}
+
+function isRiff(head: Uint8Array): boolean {
+  return isWave(head) || fourCharacters(head, 0) === "RIFF";
 }

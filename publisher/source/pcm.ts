@@ -42,6 +42,7 @@ export async function* decodeSamples(
   { isWhole = false }: { readonly isWhole?: boolean } = {},
 ): AsyncGenerator<Float32Array, void, undefined> {
   const frameBytes = SAMPLE_BYTES[format.sampleFormat] * format.channels;
+  const place24In32 = new Place24In32();
   let rest = new Uint8Array(0);
   for await (const chunk of input) {
     let bytes = chunk;
@@ -52,7 +53,7 @@ export async function* decodeSamples(
     }
     const whole = bytes.length - (bytes.length % frameBytes);
     rest = bytes.slice(whole);
-    if (whole > 0) yield toFloat(bytes.subarray(0, whole), format.sampleFormat);
+    if (whole > 0) yield toFloat(bytes.subarray(0, whole), format.sampleFormat, place24In32);
   }
   if (isWhole && rest.length > 0) throw truncatedPcm(rest.length, format);
 }
@@ -65,11 +66,14 @@ function truncatedPcm(restBytes: number, { sampleFormat, channels }: PcmFormat):
   );
 }
 
-/** Converts whole samples to floats in -1..1; drops a trailing part of a sample. */
-export function toFloat(bytes: Uint8Array, format: SampleFormat): Float32Array {
+/**
+ * Converts whole samples to floats in -1..1; drops a trailing part of a sample. `place24In32` is what earlier bytes of
+ * the same audio showed.
+ */
+export function toFloat(bytes: Uint8Array, format: SampleFormat, place24In32 = new Place24In32()): Float32Array {
   const samples = new Float32Array(Math.floor(bytes.length / SAMPLE_BYTES[format]));
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (format === "s24in32") return fromS24In32(data, samples);
+  if (format === "s24in32") return place24In32.decode(data, samples);
   const read = READERS[format];
   for (let i = 0; i < samples.length; i++) samples[i] = read(data, i);
   return samples;
@@ -93,15 +97,24 @@ export function audible(value: number): number {
   return Number.isFinite(value) ? Math.min(LOUDEST, Math.max(-LOUDEST, value)) : 0;
 }
 
-// Microsoft puts 24 bits at the upper end of their container, so the lowest byte is 0; ALSA puts them at the lower end.
-function fromS24In32(data: DataView, samples: Float32Array): Float32Array {
-  let low = 0;
-  for (let i = 0; i < samples.length; i++) low |= data.getUint8(i * 4);
-  for (let i = 0; i < samples.length; i++) {
-    const value = data.getInt32(i * 4, true);
-    samples[i] = (low === 0 ? value : value << 8) / 2 ** 31;
+/**
+ * Where in their four bytes 24 bits lie. Microsoft puts them at the upper end, so the lowest byte is 0; ALSA puts them at
+ * the lower end, so the highest byte is the sign or 0. What a loud sample has shown holds for the rest.
+ */
+class Place24In32 {
+  #isUpper = false;
+  #isLower = false;
+
+  decode(data: DataView, samples: Float32Array): Float32Array {
+    for (let i = 0; i < samples.length; i++) {
+      const value = data.getInt32(i * 4, true);
+      this.#isUpper ||= value < -(2 ** 23) || value >= 2 ** 24;
+      this.#isLower ||= (value & 0xff) !== 0;
+    }
+    const shift = this.#isLower && !this.#isUpper ? 8 : 0;
+    for (let i = 0; i < samples.length; i++) samples[i] = (data.getInt32(i * 4, true) << shift) / 2 ** 31;
+    return samples;
   }
-  return samples;
 }
 
 // G.711, table 1: 13 bits, sent as sign, 3 bits of segment and 4 within it, every second bit inverted.

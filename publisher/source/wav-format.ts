@@ -63,7 +63,9 @@ export function parseFormat(body: Uint8Array): ParsedFormat {
   if (sampleRate < MIN_RATE || sampleRate > MAX_RATE) {
     return { kind: "invalid", reason: `has a sample rate of ${sampleRate} Hz (${MIN_RATE} to ${MAX_RATE} allowed)` };
   }
-  const sampleFormat = sampleFormatOf(type.code, bits, blockAlign / channels);
+  // 24 bits have two places in 32, of which only the upper one is right.
+  const used = type.code === CODE_PCM && bits === 32 && type.validBits === 24 ? 24 : bits;
+  const sampleFormat = sampleFormatOf(type.code, used, blockAlign / channels);
   if (sampleFormat === undefined) return { kind: "foreign", reason: describe(type.code, bits) };
   const needed = channels * SAMPLE_BYTES[sampleFormat];
   const warning =
@@ -72,13 +74,23 @@ export function parseFormat(body: Uint8Array): ParsedFormat {
   return { kind: "pcm", format, warning };
 }
 
-function typeOf(data: DataView): { readonly code: number | undefined; readonly mask: number | undefined } {
+interface FormatType {
+  readonly code: number | undefined;
+  readonly mask?: number | undefined;
+  readonly validBits?: number;
+}
+
+function typeOf(data: DataView): FormatType {
   const code = data.getUint16(0, true);
-  if (code !== CODE_EXTENSIBLE) return { code, mask: undefined };
-  if (data.byteLength < EXTENSIBLE_BYTES) return { code: undefined, mask: undefined };
+  if (code !== CODE_EXTENSIBLE) return { code };
+  if (data.byteLength < EXTENSIBLE_BYTES) return { code: undefined };
   const tail = Buffer.from(data.buffer, data.byteOffset + 26, 14).toString("hex");
   const mask = data.getUint32(20, true);
-  return { code: tail === SUBTYPE_TAIL ? data.getUint16(24, true) : undefined, mask: mask === 0 ? undefined : mask };
+  return {
+    code: tail === SUBTYPE_TAIL ? data.getUint16(24, true) : undefined,
+    mask: mask === 0 ? undefined : mask,
+    validBits: data.getUint16(18, true),
+  };
 }
 
 /** A sample with fewer bits lies at the upper end of its container, so the container decides. */

@@ -91,7 +91,8 @@ export async function openWav(reader: ByteReader, { name, size }: WavOptions): P
       const claimed = chunk.size === UNKNOWN_SIZE ? longSize : chunk.size;
       return stream(reader, format, audioSize(claimed, reader.position, size, warn), { warnings, warn });
     }
-    if (chunk.id === "fmt ") {
+    // As other players do, it heeds the first one alone.
+    if (chunk.id === "fmt " && format === undefined) {
       if (chunk.size < MIN_FORMAT_BYTES) {
         throw fail(`has a "fmt " chunk of ${chunk.size} bytes (${MIN_FORMAT_BYTES} at least)`);
       }

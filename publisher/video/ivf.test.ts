@@ -68,26 +68,50 @@ test("a truncated or damaged file is a media error that names it, or reads as an
     }),
     { seed: 2, numRuns: 400 },
   );
-  const field = (at: number, ...bytes: number[]): Uint8Array => {
-    const copy = clip.slice();
-    copy.set(bytes, at);
-    return copy;
-  };
   for (const [bytes, message] of [
     [new Uint8Array(0), "ends before its 32-byte header"],
     [field(0, 0x52), 'does not start with "DKIF"'],
-    [field(4, 1), "version 1"],
-    [field(6, 12), "header length of 12"],
     [field(8, 0x48), "codec"],
-    [field(12, 255, 255), "width of 65535"],
-    [field(14, 255, 255), "height of 65535"],
-    [field(16, 0, 0, 0, 0), "time base of 1/0"],
-    [field(20, 0, 0, 0, 0), "time base of 0/12"],
     [field(32, 255, 255, 255, 255), "frame 0 of 4294967295 bytes"],
     [clip.subarray(0, 40), "ends inside the header of frame 0"],
     [clip.subarray(0, 60), "ends inside frame 0"],
   ] as const) {
     await expect(parse(bytes)).rejects.toThrow(message);
+  }
+});
+
+/** The clip with other bytes at a place. */
+function field(at: number, ...bytes: number[]): Uint8Array {
+  const copy = clip.slice();
+  copy.set(bytes, at);
+  return copy;
+}
+
+test("a file whose header is wrong about anything but its codec shows its picture, with a warning", async () => {
+  const whole = await parse(clip);
+  const counted = whole.map(({ index }) => Math.round((index * 1e6) / 30));
+  for (const [bytes, warning] of [
+    [field(4, 1), "has the version 1; it is read as version 0"],
+    [field(6, 12), "has a header length of 12 bytes; it is read with one of 32"],
+    [field(6, 0, 0), "has a header length of 0 bytes; it is read with one of 32"],
+    [field(6, 255, 255), "has a header length of 65535 bytes; it is read with one of 32"],
+    [field(12, 255, 255, 255, 255), undefined],
+    [field(16, 0, 0, 0, 0), "has a time base of 1/0 seconds, which makes no sense; 30 frames a second are shown"],
+    [field(20, 0, 0, 0, 0), "has a time base of 0/12 seconds, which makes no sense; 30 frames a second are shown"],
+    [
+      field(16, 255, 255, 255, 255),
+      "has a time base of 1/4294967295 seconds, which makes no sense; 30 frames a second",
+    ],
+  ] as const) {
+    const { frames, warnings } = await openIvf(cut(bytes, [4096]), "clip.ivf");
+    const times: number[] = [];
+    for await (const { timestamp } of frames) times.push(timestamp);
+    expect(times, warning).toEqual(warning?.includes("time base") ? counted : whole.map(({ timestamp }) => timestamp));
+    expect(warnings).toEqual(warning === undefined ? [] : [expect.stringContaining(warning)]);
+    await writeFile(join(folder, "odd.ivf"), bytes);
+    const source = await openVideo({ file: join(folder, "odd.ivf") });
+    expect(source).toMatchObject({ codec: "vp8", width: 160, height: 120 });
+    await source.close();
   }
 });
 

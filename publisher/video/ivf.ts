@@ -10,6 +10,8 @@ export interface IvfHeader {
   readonly height: number;
   /** Ticks per second of the frames' timestamps, a fraction. */
   readonly ticksPerSecond: number;
+  /** Whether frames are counted at that rate, because their timestamps have no unit. */
+  readonly isCounted: boolean;
 }
 
 /** One frame of an IVF file. */
@@ -32,16 +34,22 @@ export interface IvfStream {
 /** Maximum size of a frame, in bytes: the limit of relays and players, less the container's timestamp. */
 export const MAX_VIDEO_FRAME_BYTES = 4 * 1024 * 1024 - 8;
 
+/** Reports a fault of a file that plays all the same. */
+type Warn = (what: string) => void;
+
 const HEADER_BYTES = 32;
 const MAX_HEADER_BYTES = 1024;
 const FRAME_HEADER_BYTES = 12;
 const MAX_DIMENSION = 16_384;
 /** The shortest tick that makes sense of a timestamp in microseconds. */
 const MAX_TICKS_PER_SECOND = 1_000_000;
+/** As libvpx plays a file whose time base makes no sense. */
+const USUAL_FRAMERATE = 30;
 
 /**
  * Reads an IVF file (the container of libvpx and libaom: a header of 32 bytes, then a size, a timestamp and the data of
- * each frame) from a stream of bytes. Skips frames without bytes; reads a truncated or damaged file up to the fault.
+ * each frame) from a stream of bytes. Reads what other players read, whatever else the header says. Skips frames without
+ * bytes; reads a truncated or damaged file up to the fault.
  * Holds at most one frame, besides one chunk of input.
  *
  * @param name used in messages.
@@ -53,10 +61,10 @@ export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): P
   try {
     const bytes = await reader.take(HEADER_BYTES);
     if (bytes === undefined) throw fail(`ends before its ${HEADER_BYTES}-byte header is complete`);
-    const header = parseHeader(bytes, fail);
-    if (!(await reader.skip(view(bytes).getUint16(6, true) - HEADER_BYTES))) throw fail("ends inside its header");
     const warnings: string[] = [];
     const warn = (what: string): void => void warnings.push(`The IVF file ${name} ${what}.`);
+    const header = parseHeader(bytes, { fail, warn });
+    if (!(await reader.skip(headerBytes(bytes, warn) - HEADER_BYTES))) throw fail("ends inside its header");
     // A fault at the first frame is an error, a later one a warning.
     const stop = (index: number, what: string): void => {
       if (index === 0) throw fail(what);
@@ -69,41 +77,51 @@ export async function openIvf(input: AsyncIterable<Uint8Array>, name: string): P
   }
 }
 
-function parseHeader(bytes: Uint8Array, fail: (what: string) => MediaError): IvfHeader {
+function headerBytes(bytes: Uint8Array, warn: Warn): number {
+  const length = view(bytes).getUint16(6, true);
+  if (length >= HEADER_BYTES && length <= MAX_HEADER_BYTES) return length;
+  warn(`has a header length of ${length} bytes; it is read with one of ${HEADER_BYTES}`);
+  return HEADER_BYTES;
+}
+
+function parseHeader(
+  bytes: Uint8Array,
+  { fail, warn }: { readonly fail: (what: string) => MediaError; readonly warn: Warn },
+): IvfHeader {
   const data = view(bytes);
   if (fourCharacters(bytes, 0) !== "DKIF") throw fail(`does not start with "DKIF"`);
   const version = data.getUint16(4, true);
-  if (version !== 0) throw fail(`has the version ${version} where 0 is needed`);
-  const length = data.getUint16(6, true);
-  if (length < HEADER_BYTES || length > MAX_HEADER_BYTES) {
-    throw fail(`has a header length of ${length} bytes (${HEADER_BYTES} to ${MAX_HEADER_BYTES} allowed)`);
-  }
+  if (version !== 0) warn(`has the version ${version}; it is read as version 0`);
   const fourcc = fourCharacters(bytes, 8);
   const codec = VIDEO_CODECS.get(fourcc);
   if (codec === undefined) {
     const known = [...VIDEO_CODECS.keys()].join(", ");
     throw fail(`has the codec ${JSON.stringify(fourcc)} where one of ${known} is needed`);
   }
-  const width = data.getUint16(12, true);
-  const height = data.getUint16(14, true);
-  for (const [field, value] of [
-    ["width", width],
-    ["height", height],
-  ] as const) {
-    if (value > MAX_DIMENSION) throw fail(`has a ${field} of ${value} (${MAX_DIMENSION} at most)`);
-  }
+  return { codec, ...sizeIn(data), ...rateIn(data, warn) };
+}
+
+/** The size in the header, which its frames correct; none where it makes no sense. */
+function sizeIn(data: DataView): Pick<IvfHeader, "width" | "height"> {
+  const [width, height] = [data.getUint16(12, true), data.getUint16(14, true)];
+  return Math.max(width, height) > MAX_DIMENSION ? { width: 0, height: 0 } : { width, height };
+}
+
+function rateIn(data: DataView, warn: Warn): Pick<IvfHeader, "ticksPerSecond" | "isCounted"> {
   const rate = data.getUint32(16, true);
   const scale = data.getUint32(20, true);
-  if (rate === 0 || scale === 0 || rate / scale > MAX_TICKS_PER_SECOND) {
-    throw fail(`has a time base of ${scale}/${rate} seconds, which makes no sense`);
-  }
-  return { codec, width, height, ticksPerSecond: rate / scale };
+  const makesSense = rate > 0 && scale > 0 && rate / scale <= MAX_TICKS_PER_SECOND;
+  if (makesSense) return { ticksPerSecond: rate / scale, isCounted: false };
+  warn(
+    `has a time base of ${scale}/${rate} seconds, which makes no sense; ${USUAL_FRAMERATE} frames a second are shown`,
+  );
+  return { ticksPerSecond: USUAL_FRAMERATE, isCounted: true };
 }
 
 async function* frames(
   reader: ByteReader,
-  { ticksPerSecond }: IvfHeader,
-  { warn, stop }: { readonly warn: (what: string) => void; readonly stop: (index: number, what: string) => void },
+  { ticksPerSecond, isCounted }: IvfHeader,
+  { warn, stop }: { readonly warn: Warn; readonly stop: (index: number, what: string) => void },
 ): AsyncGenerator<IvfFrame, void, undefined> {
   let empty = 0;
   try {
@@ -122,7 +140,8 @@ async function* frames(
       const payload = await reader.take(size);
       if (payload === undefined) return stop(index, `ends inside frame ${index}`);
       // Signed: some writers start before 0.
-      const timestamp = Math.round((Number(view(head).getBigInt64(4, true)) * 1e6) / ticksPerSecond);
+      const ticks = isCounted ? index : Number(view(head).getBigInt64(4, true));
+      const timestamp = Math.round((ticks * 1e6) / ticksPerSecond);
       yield { index, timestamp, payload };
     }
     if (empty > 0) warn(`has ${empty} frames without bytes, which are left out`);
