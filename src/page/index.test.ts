@@ -1,8 +1,12 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type ControlRequest, pageHandler } from "./index.js";
+import { writeSite } from "./static-site.js";
 
 const asked: ControlRequest[] = [];
 const recording = { text: "One two.", words: [], levels: [0, 0.1], levelMs: 20 };
@@ -124,4 +128,29 @@ test("a body without end is cut off and the server goes on", async () => {
   for (let index = 0; index < 40; index++) socket.write(`400\r\n${"x".repeat(1024)}\r\n`);
   expect(await answered).toContain("413");
   expect((await fetch(`${origin}/stats`)).status).toBe(200);
+});
+
+test("a site replaces a page of its own, and never another's", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "unsay-site-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const page = await readFile(join(import.meta.dirname, "listen.html"));
+  const names = ["listen.js", "listen.css", "unsay-element.js", "worklet.js"];
+  const assets = new Map([["/listen.html", page], ...names.map((name) => [`/${name}`, Buffer.from(name)] as const)]);
+  const write = (url: string, broadcast = "demo") => writeSite(folder, assets, { url: new URL(url), broadcast });
+  const written = () => readFile(join(folder, "index.html"), "utf8");
+  const policy = async () => /connect-src ([^;]*);/.exec(await written())![1];
+
+  await write("https://relay.example:4443", `"$&'<RELAY_URL>`);
+  expect(await policy()).toBe("https://relay.example:4443 wss://relay.example:4443");
+  expect(await written()).toContain(`broadcast="&quot;$&amp;'&lt;RELAY_URL&gt;"`);
+  // No policy can name an IPv6 address.
+  await write("http://[::1]:4443");
+  expect(await policy()).toBe("https: wss: http: ws:");
+  expect(await readFile(join(folder, "worklet.js"), "utf8")).toBe("worklet.js");
+
+  for (const other of ["<!doctype html><p>Mine</p>", "x".repeat(2 ** 20 + 1)]) {
+    await writeFile(join(folder, "index.html"), other);
+    await expect(write("https://relay.example")).rejects.toMatchObject({ code: "FILE_EXISTS" });
+    expect(await written()).toBe(other);
+  }
 });

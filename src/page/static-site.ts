@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { whyUnusable } from "../../base/bytes/bounded-file.js";
+import { readBounded, whyUnusable } from "../../base/bytes/bounded-file.js";
 import { InputError } from "../../base/index.js";
 import { makeFolder } from "../../transport/index.js";
 import type { PageAssets } from "./bundle.js";
@@ -20,11 +20,15 @@ const FILES: Readonly<Record<string, string>> = {
   "/worklet.js": "worklet.js",
 };
 
+/** What every page that this has written holds. */
+const OURS = '<script type="module" src="unsay-element.js">';
+const MAX_PAGE_BYTES = 1024 * 1024;
+
 /**
  * Writes a page that plays one broadcast, for any web server, and returns the names of its files. Its content security
  * policy permits its own files and the relay, and nothing else: neither inline scripts nor `blob:` ones.
  *
- * @throws InputError `FILE_NOT_WRITTEN` where the folder does not take them.
+ * @throws InputError `FILE_EXISTS` where the folder has another page, `FILE_NOT_WRITTEN` where it does not take them.
  */
 export async function writeSite(
   folder: string,
@@ -36,6 +40,7 @@ export async function writeSite(
     RELAY_URL: url.href,
     BROADCAST_NAME: broadcast,
   };
+  await refuseOther(folder);
   try {
     makeFolder(folder);
     for (const [path, name] of Object.entries(FILES)) {
@@ -52,11 +57,27 @@ export async function writeSite(
   return Object.values(FILES);
 }
 
+/** Only a page of ours may be replaced: a folder such as "." may hold a whole project. */
+async function refuseOther(folder: string): Promise<void> {
+  const page = await readBounded(join(folder, "index.html"), MAX_PAGE_BYTES).catch(
+    (cause: NodeJS.ErrnoException) => cause,
+  );
+  // What can't be read for a reason of the system's is missing, or can't be written either.
+  if (page instanceof Error ? page.code !== undefined : page.length === 0 || page.includes(OURS)) return;
+  throw new InputError(
+    "FILE_EXISTS",
+    `The folder ${folder} has an index.html of another page: name a folder of its own.`,
+  );
+}
+
 function policyFor({ protocol, host, hostname, port }: URL): string {
   // Chromium's WebTransport to `localhost` goes to 127.0.0.1, see `transport/browser`.
   const hosts = hostname === "localhost" ? [host, `127.0.0.1:${port || 80}`] : [host];
   const schemes = protocol === "http:" ? ["https", "wss", "http", "ws"] : ["https", "wss"];
-  const relay = hosts.flatMap((each) => schemes.map((scheme) => `${scheme}://${each}`)).join(" ");
+  // No policy can name an IPv6 address.
+  const relay = hostname.startsWith("[")
+    ? schemes.map((scheme) => `${scheme}:`).join(" ")
+    : hosts.flatMap((each) => schemes.map((scheme) => `${scheme}://${each}`)).join(" ");
   const rules = [
     "default-src 'none'",
     "script-src 'self'",
