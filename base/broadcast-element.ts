@@ -157,9 +157,14 @@ export abstract class BroadcastElement<Events extends { [Name in keyof Events]: 
     this.render(message);
   }
 
-  /** Dispatches `problem`. Where the fault keeps the element from its work, the controls show it by then. */
-  protected report(error: Error, isSilencing: boolean): void {
+  /** Shows a fault where it keeps the element from its work. */
+  protected blame(error: Error, isSilencing: boolean): void {
     if (isSilencing) this.show(error.message);
+  }
+
+  /** Dispatches `problem`; the controls show it by then. */
+  protected report(error: Error, isSilencing: boolean): void {
+    this.blame(error, isSilencing);
     this.emit("problem", error);
   }
 

@@ -1,7 +1,8 @@
-import { InputError, sleep, TransportError } from "../base/index.js";
+import { InputError, type Microseconds, monotonicClock, sleep, TransportError } from "../base/index.js";
 import { type BrowserConnection, type BrowserConnectOptions, connect } from "./browser.js";
 import { type Moq, openMoq, type RecordFormat } from "./moq.js";
-import { ATTEMPT_MS, backoffMs, SETTLED_MS } from "./path/backoff.js";
+import { ATTEMPT_MS, backoffMs } from "./path/backoff.js";
+import { Outage } from "./path/outage.js";
 import { endOf } from "./refusal.js";
 
 /** How to keep a page connected. */
@@ -24,8 +25,16 @@ export interface BrowserSession extends Moq {
   send(record: Uint8Array): boolean;
 }
 
-/** What keeping a page connected brings: a session, or why there was none or it ended; another attempt follows. */
-export type BrowserSessionEvent = BrowserSession | { readonly kind: "problem"; readonly error: unknown };
+/** Why there was no session or it ended; another attempt follows. */
+export interface BrowserSessionProblem {
+  readonly kind: "problem";
+  readonly error: Error;
+  /** Whether it was so before in the same outage. */
+  readonly isRepeated: boolean;
+}
+
+/** What keeping a page connected brings. */
+export type BrowserSessionEvent = BrowserSession | BrowserSessionProblem;
 
 /** People wait before a page. */
 const BACKOFF = { maxMs: 4000 };
@@ -41,24 +50,25 @@ export async function* browserSessions(
   options: BrowserSessionsOptions,
 ): AsyncGenerator<BrowserSessionEvent, void> {
   const { signal } = options;
-  let outageAt = performance.now();
+  const outage = new Outage(monotonicClock);
   let attempt: { readonly timeoutMs?: number } = {};
   while (!signal.aborted) {
-    let openedAt = Number.POSITIVE_INFINITY;
+    let openedAt: Microseconds | undefined;
+    let problem: Error | undefined;
     try {
       for await (const session of oneSession(url, { ...options, ...attempt })) {
-        openedAt = performance.now();
+        openedAt = monotonicClock();
         attempt = { timeoutMs: Math.min(options.timeoutMs ?? ATTEMPT_MS, ATTEMPT_MS) };
         yield session;
       }
-    } catch (error) {
+    } catch (cause) {
       if (signal.aborted) return;
-      if (error instanceof InputError || (error instanceof TransportError && !error.retryable)) throw error;
-      yield { kind: "problem", error };
+      if (cause instanceof InputError || (cause instanceof TransportError && !cause.retryable)) throw cause;
+      problem = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
     }
-    const now = performance.now();
-    if (now - openedAt >= SETTLED_MS) outageAt = now;
-    await sleep(backoffMs(now - outageAt, Math.random(), BACKOFF), signal);
+    if (openedAt !== undefined) outage.lost(openedAt);
+    if (problem) yield { kind: "problem", error: problem, isRepeated: outage.repeats(problem.message) };
+    await sleep(backoffMs(outage.lengthMs, Math.random(), BACKOFF), signal);
   }
 }
 

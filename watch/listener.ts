@@ -119,7 +119,7 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
       if (event.kind === "state") this.emit("state", event.detail);
       else if (event.kind === "rewind") this.emit("rewind", event.detail);
       else if (event.kind === "landing") this.emit("landing", event.detail);
-      else this.emit("problem", event.detail);
+      else if (event.kind === "problem") this.emit("problem", event.detail);
   }
 
   #missing(timeoutMs: number): Error {

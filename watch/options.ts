@@ -90,4 +90,6 @@ export type PlayerEvent =
   | { readonly kind: "state"; readonly detail: ListenerState }
   | { readonly kind: "rewind"; readonly detail: ListenerRewind }
   | { readonly kind: "landing"; readonly detail: ListenerLanding }
-  | { readonly kind: "problem"; readonly detail: Error };
+  | { readonly kind: "problem"; readonly detail: Error }
+  /** A problem that was reported before, in the same outage. */
+  | { readonly kind: "retry"; readonly detail: Error };

@@ -179,13 +179,13 @@ export class Player {
     this.#reporter.tick(this.#reading);
   }
 
-  /** Emits an error that ends nothing. */
-  problem(cause: unknown): void {
+  /** Emits an error that ends nothing; as a `retry` where the same was a problem before, in the same outage. */
+  problem(cause: unknown, { isRepeated = false }: { readonly isRepeated?: boolean } = {}): void {
     if (this.#state === "closed") return;
     const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
     this.#lastProblem = error;
     this.#options.logger?.warn({ err: error }, "The listener recovers by itself.");
-    this.events.push({ kind: "problem", detail: error });
+    this.events.push({ kind: isRepeated ? "retry" : "problem", detail: error });
   }
 
   /** Ends it; idempotent. */

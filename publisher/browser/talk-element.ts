@@ -30,7 +30,7 @@ export interface UnsayTalkEventMap {
   level: CustomEvent<UnsayTalkLevel>;
   /** Id of the microphone that is on now. */
   device: CustomEvent<string>;
-  /** A fault from which the element recovers by itself. */
+  /** A fault from which the element recovers by itself; once for each reason while the relay is out of reach. */
   problem: CustomEvent<Error>;
   /** It is off, and stays so until `talk` is called. */
   error: CustomEvent<UnsayTalkFailure>;

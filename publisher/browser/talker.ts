@@ -82,7 +82,8 @@ const LEVEL_BLOCKS = 5;
  * Publishes the microphone as a live broadcast, and reconnects by itself.
  *
  * Events, each a `CustomEvent`: `state` ({@link TalkerState}), `level` (decibels below full scale, ten times a second),
- * `device` (id of the microphone that is on now), and `problem` (`Error`: a fault from which it recovers by itself).
+ * `device` (id of the microphone that is on now), `problem` (`Error`: a fault from which it recovers by itself; once for
+ * each reason while the relay is out of reach), and `retry` (`Error`: the same fault at another attempt).
  */
 export class Talker extends EventTarget implements AsyncDisposable {
   /** Resolves once the microphone is on; rejects where it does not start, with a sentence for the person on the page. */
@@ -219,7 +220,7 @@ export class Talker extends EventTarget implements AsyncDisposable {
     const { url, connect } = this.#options;
     const { signal } = this.#stop;
     for await (const event of browserSessions(new URL(url), { ...connect, records: REPORT_RECORDS, signal })) {
-      if (event.kind === "problem") this.#emit("problem", event.error);
+      if (event.kind === "problem") this.#emit(event.isRepeated ? "retry" : "problem", event.error);
       else await this.#serve(event, track);
     }
   }

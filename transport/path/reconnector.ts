@@ -1,19 +1,9 @@
-import {
-  type Clock,
-  fromMilliseconds,
-  Inbox,
-  InputError,
-  type Microseconds,
-  microseconds,
-  monotonicClock,
-  TransportError,
-  toMilliseconds,
-  UnsayError,
-} from "../../base/index.js";
+import { type Clock, Inbox, InputError, monotonicClock, TransportError, UnsayError } from "../../base/index.js";
 import { endOf } from "../refusal.js";
 import type { CloseInfo, Session } from "../session.js";
-import { ATTEMPT_MS, type Backoff, backoffMs, INITIAL_MS, SETTLED_MS } from "./backoff.js";
+import { ATTEMPT_MS, type Backoff, backoffMs, INITIAL_MS } from "./backoff.js";
 import type { Liveness, WatchedSession } from "./liveness.js";
+import { Outage } from "./outage.js";
 
 /** The part of a session that a {@link Reconnector} needs. */
 export interface Reconnectable {
@@ -52,7 +42,7 @@ export interface ReconnectorOptions<S extends Reconnectable = Session> {
 export interface Retry {
   /** Why; undefined for an orderly end. */
   readonly reason: Error | undefined;
-  /** Whether the retry before it, in the same outage, had the same reason. */
+  /** Whether a retry before it, in the same outage, had the same reason. */
   readonly isRepeated: boolean;
   /** Delay before the next attempt, in milliseconds. */
   readonly waitMs: number;
@@ -63,7 +53,6 @@ export type ReconnectorState = "connecting" | "connected" | "waiting" | "closed"
 
 /** How long after a failure the end of the session that caused it may arrive. */
 const ENDED_MS = 50;
-const SETTLED = fromMilliseconds(SETTLED_MS);
 /** How long a session lasts before a better carrier is tried, doubled with every attempt. */
 const UPGRADE_MS = { first: 30_000, most: 600_000 };
 /** How long the users of a session may take to end before the next session starts. */
@@ -98,15 +87,12 @@ export class Reconnector<S extends Reconnectable = Session> {
   #state: ReconnectorState = "connecting";
   #connected = false;
   #upgradeMs = UPGRADE_MS.first;
-  /** When the current outage started. */
-  #outageAt: Microseconds;
-  /** The outage and the reason of the last retry. */
-  #last: { readonly outageAt: Microseconds; readonly message: string | undefined } | undefined;
+  readonly #outage: Outage;
 
   constructor(options: ReconnectorOptions<S>) {
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
-    this.#outageAt = this.#clock();
+    this.#outage = new Outage(this.#clock);
     this.retries = this.#retries;
     this.closed = this.#run().finally(() => this.#retries.end());
   }
@@ -143,7 +129,7 @@ export class Reconnector<S extends Reconnectable = Session> {
       }
       const waitMs = next === undefined ? this.#waitMs() : 0;
       this.#state = "waiting";
-      this.#retries.push({ reason, isRepeated: this.#isRepeated(reason), waitMs });
+      this.#retries.push({ reason, isRepeated: this.#outage.repeats(reason?.message ?? ""), waitMs });
       if (next === undefined) await this.#sleep(waitMs);
     }
     next?.close();
@@ -156,15 +142,9 @@ export class Reconnector<S extends Reconnectable = Session> {
     return this.#options.persistent !== true && reason instanceof UnsayError && !reason.retryable;
   }
 
-  #isRepeated(reason: Error | undefined): boolean {
-    const before = this.#last;
-    this.#last = { outageAt: this.#outageAt, message: reason?.message };
-    return before?.outageAt === this.#outageAt && before.message === reason?.message;
-  }
-
   #waitMs(): number {
     const { backoff, random = Math.random } = this.#options;
-    return backoffMs(toMilliseconds(microseconds(this.#clock() - this.#outageAt)), random(), backoff);
+    return backoffMs(this.#outage.lengthMs, random(), backoff);
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -185,8 +165,7 @@ export class Reconnector<S extends Reconnectable = Session> {
     try {
       return await this.#serve(session);
     } finally {
-      const now = this.#clock();
-      if (now - started >= SETTLED) this.#outageAt = now;
+      this.#outage.lost(started);
       this.#session = undefined;
       session.close();
     }

@@ -60,8 +60,10 @@ export interface BrowserListenerEventMap {
   state: CustomEvent<ListenerState>;
   rewind: CustomEvent<ListenerRewind>;
   landing: CustomEvent<ListenerLanding>;
-  /** A fault from which it recovers by itself. */
+  /** A fault from which it recovers by itself; once for each reason while the relay is out of reach. */
   problem: CustomEvent<Error>;
+  /** The same fault again, at another attempt to reach the relay. */
+  retry: CustomEvent<Error>;
   /** Ten times a second. */
   stats: CustomEvent<BrowserListenerStats>;
 }

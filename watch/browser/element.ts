@@ -169,7 +169,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
         if (this.#listener === listener) take((event as CustomEvent<T>).detail);
       });
     follow<ListenerRewind>("rewind", (rewind) => this.emit("rewind", rewind));
-    follow<Error>("problem", (error) => this.#explain(error));
+    follow<Error>("problem", (error) => this.report(error, this.#isSilent));
+    follow<Error>("retry", (error) => this.blame(error, this.#isSilent));
     follow<ListenerState>("state", (state) => this.become(state));
     follow<BrowserListenerStats>("stats", (stats) => this.#measure(stats));
     background(
@@ -328,8 +329,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   /** A fault shows for as long as it keeps the element silent. */
-  #explain(error: Error): void {
-    this.report(error, this.state === "connecting" || this.state === "waiting");
+  get #isSilent(): boolean {
+    return this.state === "connecting" || this.state === "waiting";
   }
 
   /** Plays; an error becomes an `error` event. */

@@ -36,7 +36,7 @@ export class PlayerConnection {
   async run(): Promise<void> {
     const { url, connect, player, signal } = this.#options;
     for await (const event of browserSessions(url, { ...connect, records: REPORT_RECORDS, signal })) {
-      if (event.kind === "problem") player.problem(event.error);
+      if (event.kind === "problem") player.problem(event.error, event);
       else await this.#serve(event).catch((error: unknown) => player.problem(error));
     }
   }

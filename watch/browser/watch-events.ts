@@ -26,7 +26,7 @@ export interface UnsayWatchEventMap {
   rewind: CustomEvent<ListenerRewind>;
   heard: CustomEvent<UnsayHeard>;
   stats: CustomEvent<BrowserListenerStats>;
-  /** A fault from which the element recovers by itself. */
+  /** A fault from which the element recovers by itself; once for each reason while the relay is out of reach. */
   problem: CustomEvent<Error>;
   /** It can't play, and does not try again until `play` is called. */
   error: CustomEvent<UnsayFailure>;
