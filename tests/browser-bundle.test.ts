@@ -115,7 +115,7 @@ test.concurrent("a page of one script, with no file beside it, hears a broadcast
   await using stage = new Stage();
   const url = await serve(stage, text);
   stage.publish(url).say(await endlessTone(500));
-  const { page } = await openPage(stage, url);
+  const { page, said } = await openPage(stage, url);
   await page.evaluate(`{
       const element = document.createElement("unsay-watch");
       document.body.append(element);
@@ -148,6 +148,16 @@ test.concurrent("a page of one script, with no file beside it, hears a broadcast
         }
       })()`),
   ).toEqual(["INVALID_OPTION", 'BrowserListener.url must be an absolute URL, but is "x".']);
+  // A page may end the audio that it can reach.
+  const ended = page.evaluate(`(async () => {
+    const other = new BrowserListener({ url: location.href, broadcast: "demo" });
+    await other.started;
+    await other.audio.context.close();
+    await other.close();
+    return other.closed;
+  })()`);
+  expect(await ended).toBeNull();
+  expect(said).toEqual([]);
 });
 
 test.concurrent("an element is connected before the click, takes no audio until then, and keeps the connection when it plays", async ({
@@ -255,7 +265,22 @@ test.concurrent("a listener and a caller hear the microphone of a page, in Opus 
 test.concurrent("an element shows in a sentence why it is silent, and its button where the browser waits for a click", async ({
   expect,
 }) => {
-  const { text } = await bundle('import "./watch/browser/element.js";');
+  // What waits for a click waits no longer once it is paused, or is not to play any more.
+  const { text } = await bundle(`
+    import "./watch/browser/element.js";
+    import { BrowserListener } from "./watch/browser/index.js";
+    globalThis.BrowserListener = BrowserListener;
+    globalThis.shown = [(each) => each.pause(), (each) => each.removeAttribute("autoplay")].map(async (end) => {
+      const each = Object.assign(document.createElement("unsay-watch"), { autoplay: true, preload: "none" });
+      document.body.append(each);
+      await null;
+      const button = each.shadowRoot.querySelector("button");
+      const seen = [button.hidden];
+      end(each);
+      seen.push(button.hidden);
+      each.remove();
+      return seen;
+    });`);
   await using stage = new Stage();
   const page = stage.use(await browser.newPage());
   const thrown: string[] = [];
@@ -284,9 +309,23 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
     w.play();
     0;
   }`);
+  // Each reason once while the relay is away, however many attempts fail for it.
+  await page.evaluate(`{
+    globalThis.failed = Object.fromEntries(["problem", "retry"].map((name) => [name, []]));
+    globalThis.lost = new BrowserListener({ url: w.url, broadcast: "demo", paused: true });
+    for (const name in failed) lost.addEventListener(name, ({ detail }) => failed[name].push(detail.message));
+  }`);
+  expect(await page.evaluate("Promise.all(shown)")).toEqual([
+    [false, true],
+    [false, true],
+  ]);
   const alert = page.getByRole("alert");
   await expect.poll(() => alert.textContent()).toMatch(/^Cannot connect to 127\.0\.0\.1:9: [^;.]+; [^;.]+\.$/);
-  expect(await page.evaluate("explained[0]")).toBe(true);
+  await expect.poll(() => page.evaluate("failed.retry.length")).toBeGreaterThan(1);
+  expect(await page.evaluate("explained")).toEqual([true]);
+  expect(await page.evaluate("[...new Set(failed.retry)]")).toEqual(
+    await page.evaluate("lost.close(), failed.problem"),
+  );
   await page.evaluate("w.url = ''");
   await expect.poll(() => alert.count()).toBe(0);
   await page.getByRole("button", { name: "Listen" }).click();

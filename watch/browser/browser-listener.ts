@@ -1,6 +1,6 @@
 // Pages compile against these types without those of Node, which bring it along.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { background, Ending, MediaError, monotonicClock, TransportError, validate } from "../../base/index.js";
+import { background, Ending, guard, MediaError, monotonicClock, TransportError, validate } from "../../base/index.js";
 import { browserDecoders, browserVideoDecoders } from "../decoders/web-codecs.js";
 import { Player } from "../player.js";
 import { Screen } from "../video/screen.js";
@@ -182,22 +182,25 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
       // A listener closed meanwhile has no audio any more, which is not a fault.
       if (!this.#stop.signal.aborted) throw error;
     });
-    void this.#turn();
+    background("watch.turns", this.#run());
   }
 
   /** Advances playback with every status of the worklet, or by the clock while its context is suspended. */
-  async #turn(): Promise<void> {
+  async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#output.next(TURN_MS);
-      if (this.#stop.signal.aborted) return;
-      this.#player.turn();
-      if (this.#player.video?.newest !== undefined) this.#screen?.open();
-      const now = monotonicClock();
-      if (now - this.#statsAt < STATS_INTERVAL) continue;
-      this.#statsAt = now;
-      this.dispatchEvent(new CustomEvent("stats", { detail: this.stats() }));
+      if (!this.#stop.signal.aborted) this.#turn();
     }
   }
+
+  readonly #turn = guard("watch.turn", (): void => {
+    this.#player.turn();
+    if (this.#player.video?.newest !== undefined) this.#screen?.open();
+    const now = monotonicClock();
+    if (now - this.#statsAt < STATS_INTERVAL) return;
+    this.#statsAt = now;
+    this.dispatchEvent(new CustomEvent("stats", { detail: this.stats() }));
+  });
 
   async #emitEvents(): Promise<void> {
     for await (const { kind, detail } of this.#player.events) this.dispatchEvent(new CustomEvent(kind, { detail }));

@@ -3,7 +3,7 @@ import { background, guard, InputError, showValue, sleep } from "../../base/inde
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { isJitter } from "./browser-listener-options.js";
-import { PageSpeaker } from "./page-speaker.js";
+import { mayPlayAlone, PageSpeaker } from "./page-speaker.js";
 import { Standby } from "./standby.js";
 import type { UnsayHeard, UnsayWatchEventMap, UnsayWatchState } from "./watch-events.js";
 import { WatchPanel } from "./watch-panel.js";
@@ -219,6 +219,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   /** Plays if it should, once the page has set all attributes: many insert an element first. */
   #begin(isAutoplayNew: boolean): void {
     this.#isAutoplayNew = isAutoplayNew;
+    if (this.#isBlocked && !this.autoplay && !this.#listener) this.#stop();
     queueMicrotask(
       guard("element.begin", () => {
         const isDue = this.#isAutoplayNew || this.#hasPlayed;
@@ -270,17 +271,20 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   #stop(): void {
     const listener = this.#listener;
-    if (!listener) return;
+    this.#isBlocked = false;
+    if (!listener) {
+      this.show();
+      return;
+    }
     this.#stats = { ...listener.stats(), state: "closed", playing: false, voice: undefined };
     this.#listener = undefined;
     this.#speaker?.close();
     this.#speaker = undefined;
     this.#isTapped = false;
-    this.#isBlocked = false;
     this.show("");
     this.toggleAttribute("speaking", false);
     this.become("idle");
-    void listener.close();
+    background("element.close", listener.close());
   }
 
   #heed(name: string): void {
@@ -339,7 +343,7 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   #playAlone(): void {
-    this.#isBlocked = navigator.userActivation?.hasBeenActive === false && !isAutoplayAllowed();
+    this.#isBlocked = !mayPlayAlone();
     if (this.#isBlocked) this.show();
     else this.#try();
   }
@@ -383,12 +387,6 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#stop();
     this.fail(error);
   }
-}
-
-/** Firefox reports it; other browsers simply start no audio. */
-function isAutoplayAllowed(): boolean {
-  const { getAutoplayPolicy } = navigator as { getAutoplayPolicy?: (type: string) => string };
-  return getAutoplayPolicy?.call(navigator, "audiocontext") === "allowed";
 }
 
 declare global {

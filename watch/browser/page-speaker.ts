@@ -10,6 +10,15 @@ const MUTED_GAIN = 1e-6;
 /** A playhead makes up only for a standstill of over a second, and most looks at another page are shorter than this. */
 const REST_AFTER_MS = 3000;
 
+/** Whether the page may play without a click. Firefox reports it; other browsers simply start no audio. */
+export function mayPlayAlone(): boolean {
+  const { userActivation, getAutoplayPolicy } = navigator as Navigator & {
+    getAutoplayPolicy?: (type: string) => string;
+  };
+  if (userActivation?.hasBeenActive !== false) return true;
+  return getAutoplayPolicy?.call(navigator, "audiocontext") === "allowed";
+}
+
 /**
  * The end of an element's audio: its volume. While that is 0 in a hidden page, the audio stands still, and continues at
  * the right place afterwards: Chromium runs such a page behind all other programs (nice 5), so that it would have gaps

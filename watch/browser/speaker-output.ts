@@ -247,7 +247,8 @@ export class SpeakerOutput implements PlayerOutput {
     this.#wake?.();
     this.#node?.disconnect();
     if (this.#node) await endProcessor(this.#node);
-    await this.#context?.close();
+    // A page that has this context's node may have closed it.
+    if (this.#context && this.#context.state !== "closed") await this.#context.close();
   }
 
   get #sinceStatus(): number {

@@ -40,7 +40,7 @@ export class Standby {
   }
 
   #discard(): void {
-    void this.#listener?.close();
+    if (this.#listener) background("element.close", this.#listener.close());
     this.#listener = undefined;
     this.#key = undefined;
   }
