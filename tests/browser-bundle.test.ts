@@ -375,6 +375,54 @@ test.concurrent("a microphone in a page whose timers fire once a minute is back 
   await expect.poll(() => page.getByRole("alert").count()).toBe(0);
 });
 
+test.concurrent("the microphone that was chosen last stands, one that is gone before it starts is replaced, and after a stop none is heard of", async ({
+  expect,
+}) => {
+  const { text } = await bundle('import "./publisher/browser/talk-element.js";');
+  await using stage = new Stage();
+  const url = await serve(stage, text, "<unsay-talk></unsay-talk>");
+  stage.listen(url, { broadcast: "caller" });
+  const { page, said } = await openPage(stage, url);
+  // As a device that takes longer to start than the next one, or is unplugged while it starts.
+  await page.evaluate(`{
+    globalThis.t = document.querySelector("unsay-talk");
+    globalThis.opened = [];
+    const { getUserMedia } = navigator.mediaDevices;
+    navigator.mediaDevices.getUserMedia = async function (wanted) {
+      const before = globalThis.beforeStart;
+      globalThis.beforeStart = undefined;
+      const stream = await getUserMedia.call(this, wanted);
+      await before?.(stream);
+      opened.push(wanted.audio.deviceId?.exact);
+      return stream;
+    };
+    globalThis.seen = [];
+    for (const name of ["level", "device", "problem"])
+      t.addEventListener(name, ({ detail }) => seen.push(t.state === "idle" ? "late" : (detail.code ?? name)));
+    t.talk();
+  }`);
+  await expect.poll(() => page.evaluate("t.state")).toBe("talking");
+  await page.evaluate(`(async () => {
+    globalThis.ids = (await t.devices()).map(({ deviceId }) => deviceId);
+    opened.length = 0;
+    beforeStart = () => new Promise((resolve) => setTimeout(resolve, 300));
+    [t.device, t.device] = ids.slice(-2);
+  })()`);
+  await expect.poll(() => page.evaluate("opened.length")).toBe(2);
+  await expect.poll(() => page.evaluate("t.stats.device === ids.at(-1)")).toBe(true);
+  await page.evaluate("t.stop(), opened.length = 0");
+  await page.evaluate("beforeStart = (stream) => stream.getTracks()[0].stop(), void t.talk()");
+  await expect.poll(() => page.evaluate("[opened.length, t.state]")).toEqual([2, "talking"]);
+  await expect.poll(() => page.evaluate("seen.lastIndexOf('level') > seen.indexOf('MICROPHONE_GONE')")).toBe(true);
+  expect(await page.evaluate("seen.filter((each) => each !== 'level' && each !== 'device')")).toEqual([
+    "MICROPHONE_GONE",
+  ]);
+  await page.evaluate("t.stop()");
+  await expect.poll(() => countKept(page, "AudioContext")).toBe(0);
+  expect(await page.evaluate("seen.includes('late')")).toBe(false);
+  expect(said).toEqual([]);
+});
+
 test.concurrent("a page whose microphone is refused shows the reason in a sentence", async ({ expect }) => {
   const { text } = await bundle('import "./publisher/browser/talk-element.js";');
   await using stage = new Stage();

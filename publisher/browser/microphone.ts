@@ -1,6 +1,6 @@
 import {
-  background,
   endProcessor,
+  guard,
   Inbox,
   loadWorklet,
   MediaError,
@@ -98,8 +98,16 @@ export class Microphone {
     this.#source = context.createMediaStreamSource(stream);
     this.#source.connect(this.#node);
     track.addEventListener("ended", () => this.blocks.end());
-    background("microphone.resume", context.resume());
+    // The device may have gone away while the worklet loaded.
+    if (track.readyState === "ended") this.blocks.end();
+    context.addEventListener("statechange", this.#resume);
+    this.#resume();
   }
+
+  /** The system stops a context whose device for output fails, and the microphone's audio with it. */
+  readonly #resume = guard("microphone.resume", async () => {
+    if (!this.#isClosed && this.#context.state === "suspended") await this.#context.resume();
+  });
 
   /** Id of the device. */
   get device(): string {

@@ -1,4 +1,4 @@
-import { Inbox, type Microseconds } from "../../base/index.js";
+import { Inbox, MediaError, type Microseconds } from "../../base/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import { PCM_BITRATE_BPS, PcmEncoder } from "../tracks/pcm-encoder.js";
 
@@ -65,7 +65,10 @@ class OpusPackets implements PacketEncoder {
         chunk.copyTo(payload);
         this.packets.push({ timestamp, payload });
       },
-      error: (error) => this.packets.end(error),
+      error: (cause) =>
+        this.packets.end(
+          new MediaError("ENCODER_FAILED", `The browser's encoder of Opus failed: ${cause.message}`, { cause }),
+        ),
     });
     this.#encoder.configure(OPUS);
   }

@@ -110,10 +110,17 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     const talker = this.#open();
     this.#talker = talker;
     this.show("");
-    talker.addEventListener("state", (event) => this.#follow(talker, (event as CustomEvent<TalkerState>).detail));
-    talker.addEventListener("level", (event) => this.#measure((event as CustomEvent<number>).detail));
-    talker.addEventListener("problem", (event) => this.#explain(talker, (event as CustomEvent<Error>).detail));
-    talker.addEventListener("device", (event) => this.emit("device", (event as CustomEvent<string>).detail));
+    // One that was stopped may still have something to say.
+    const follow = <T>(name: string, take: (detail: T) => void) =>
+      talker.addEventListener(name, (event) => {
+        if (this.#talker === talker) take((event as CustomEvent<T>).detail);
+      });
+    follow<TalkerState>("state", (state) => this.#follow(state));
+    follow<number>("level", (levelDb) => this.#measure(levelDb));
+    // A fault shows for as long as it keeps the microphone from being heard.
+    follow<Error>("problem", (error) => this.report(error, UNHEARD.has(this.#state)));
+    follow<Error>("retry", (error) => this.blame(error, UNHEARD.has(this.#state)));
+    follow<string>("device", (id) => this.emit("device", id));
     background(
       "element.talker",
       talker.closed.then((error) => this.#end(talker, error)),
@@ -140,7 +147,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     this.#talker = undefined;
     this.#panel.level(Number.NEGATIVE_INFINITY);
     this.become("idle");
-    void talker.close();
+    background("element.close", talker.close());
   }
 
   protected applyStyle(): void {
@@ -168,12 +175,13 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
   }
 
   async #change(talker: Talker): Promise<void> {
-    try {
-      await talker.use(this.device);
-      this.show("");
-    } catch (error) {
-      this.report(error as Error, true);
-    }
+    const error = await talker.use(this.device).then(
+      () => undefined,
+      (cause: Error) => cause,
+    );
+    if (this.#talker !== talker) return;
+    if (error) this.report(error, true);
+    else this.show("");
   }
 
   async #list(): Promise<void> {
@@ -189,15 +197,10 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     else this.talk().catch(() => {});
   }
 
-  #follow(talker: Talker, state: TalkerState): void {
-    if (this.#talker !== talker || state === "closed") return;
+  #follow(state: TalkerState): void {
+    if (state === "closed") return;
     if (UNHEARD.has(this.#state)) this.show("");
     this.become(state);
-  }
-
-  /** A fault shows for as long as it keeps the microphone from being heard. */
-  #explain(talker: Talker, error: Error): void {
-    this.report(error, this.#talker === talker && UNHEARD.has(this.#state));
   }
 
   #measure(levelDb: number): void {

@@ -97,6 +97,8 @@ export class Talker extends EventTarget implements AsyncDisposable {
   /** Microphones in the order in which they take over. */
   readonly #microphones = new Inbox<Microphone>();
   #microphone: Microphone | undefined;
+  /** The last change of the microphone: the next one waits for it, so that the latest choice stands. */
+  #change: Promise<void> = Promise.resolve();
   #encoder: PacketEncoder | undefined;
   #track: TalkTrack | undefined;
   #muted: boolean;
@@ -144,7 +146,13 @@ export class Talker extends EventTarget implements AsyncDisposable {
    *
    * @throws TransportError and MediaError as `Microphone.open`; the microphone before it then stays on.
    */
-  async use(device?: string): Promise<void> {
+  use(device?: string): Promise<void> {
+    this.#change = this.#change.catch(() => {}).then(() => this.#switch(device));
+    return this.#change;
+  }
+
+  async #switch(device: string | undefined): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     const { workletUrl } = this.#options;
     const microphone = await Microphone.open({ ...(device && { device }), ...(workletUrl && { workletUrl }) });
     const before = this.#microphone;
@@ -198,15 +206,17 @@ export class Talker extends EventTarget implements AsyncDisposable {
         encoder.write(samples, this.#clock.take(samples.length, times));
       }
       if (this.#stop.signal.aborted) return;
-      if (microphone === this.#microphone) await this.#replace();
+      if (microphone === this.#microphone) await this.#replace(microphone);
     }
   }
 
-  /** The device went away: the system's default takes over. */
-  async #replace(): Promise<void> {
-    this.#emit("problem", new MediaError("MICROPHONE_GONE", "The microphone was unplugged; another one takes over."));
-    await this.#microphone?.close();
-    await this.use();
+  /** The device went away: one that was chosen meanwhile takes over, or the system's default. */
+  async #replace(gone: Microphone): Promise<void> {
+    await gone.close();
+    await this.#change.catch(() => {});
+    if (gone === this.#microphone) await this.use();
+    if (this.#stop.signal.aborted) return;
+    this.#emit("problem", new MediaError("MICROPHONE_GONE", "The microphone was unplugged; another one took over."));
   }
 
   async #send(encoder: PacketEncoder, track: TalkTrack): Promise<void> {
