@@ -91,8 +91,12 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
       if (error.exitCode === 0) return 0;
       // Commander prints the help itself without a command; every other misuse gets our sentence.
       if (error.code !== "commander.help") {
+        const options = program.commands.find((command) => command.name() === asked)?.options;
         const sentence = error.message
           .replace(/^error: /, "")
+          .replace(/^unknown option '(--[a-z-]+)=.*$/s, (unknown, name: string) =>
+            options?.some(({ long }) => long === name) ? `${name} takes no value` : unknown,
+          )
           .replace(/\n\(Did you mean (.*)\?\)$/, "; did you mean $1?");
         terminal.error(`unsay: ${onOneLine(sentence)} (INVALID_ARGUMENT)\n`);
       }
@@ -127,7 +131,10 @@ function define(
     const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
     // A setting that is on by default can also be switched on, against a config file.
     if (fallback === true) program.addOption(new Option(flagName(key)).hideHelp());
-    program.addOption(new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard)));
+    const option = new Option(`${long} ${negated}`.trim(), help + (fallback === true ? "" : standard));
+    // A list that is given in several flags is all of them; of anything else the last one counts.
+    if (value?.endsWith(",...>")) option.argParser(joined);
+    program.addOption(option);
   }
   if (definition.examples.length > 0)
     program.addHelpText("after", `\nExamples:\n${definition.examples.map((line) => `  ${line}`).join("\n")}`);
@@ -147,6 +154,10 @@ function define(
     }
     await action(flags);
   });
+}
+
+function joined(value: string, before: string | undefined): string {
+  return before === undefined ? value : `${before},${value}`;
 }
 
 async function runCommand(

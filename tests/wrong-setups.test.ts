@@ -63,6 +63,7 @@ beforeAll(async () => {
   writeFileSync(at("shared.jwk"), JSON.stringify(key));
   chmodSync(at("shared.jwk"), 0o666);
   mkdirSync(at("no-keys"));
+  mkdirSync(at("odd-keys/a.jwk"), { recursive: true });
   writeFileSync(at("broken.json"), '{"relay":');
   writeFileSync(at("unknown.json"), '{"relay": {"prot": 1}}');
   writeFileSync(at("unknown-command.json"), '{"rely": {}}');
@@ -144,6 +145,14 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--auth-keys", at("short.jwk")), 2, /short\.jwk is not a JSON Web Key/],
     [relay("--auth-keys", at("shared.jwk")), 2, /Every user of this machine can write the file .*shared\.jwk/],
     [relay("--auth-keys", at("no-keys")), 2, /--auth-keys: .*no-keys holds no keys/],
+    [relay("--auth-keys", at("odd-keys")), 2, /--auth-keys: .*odd-keys\/a\.jwk cannot be read: it is a directory/],
+    [relay("--no-elements=false"), 2, /unknown option '--no-elements=false'/],
+    [relay("--repeat=yes"), 2, /--repeat takes no value/],
+    [
+      relay("--public-get", "a", "--public-get", "b,"),
+      2,
+      /--public-get\.2 must not be empty, but --public-get is "a,b,"/,
+    ],
     [relay(), 2, /UNSAY_AUTH_KEYS: .*no-keys holds no keys/, { UNSAY_AUTH_KEYS: at("no-keys") }],
     [relay("--auth-keys", `${DEAD}/keys`), 2, /127\.0\.0\.1:1\/keys cannot be fetched: that port belongs to/],
     [
@@ -172,6 +181,11 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["watch", open, "--json", "--stdout"], 2, /--json and --stdout exclude each other/],
     [["agent", "--url", open, "--listen", "demo.hang"], 2, /--listen must be another broadcast than --broadcast/],
     [["call", "ws://127.0.0.1:1", "--url", open, "--listen", "/demo"], 2, /--listen must be another broadcast/],
+    [
+      ["call", "ws://127.0.0.1:1", "--url", open, "--parameters", "a=1,a=2"],
+      2,
+      /--parameters must have each name once/,
+    ],
     [["control", open, "interrupt", "now"], 2, /interrupt takes no --what, but it is "now"/],
     [["control", open, "interrupt", "--gain-db", "3"], 2, /interrupt takes no --gain-db, but it is "3"/],
     [["control", open, "set", "--bypass", "on", "--clear"], 2, /set takes no --clear/],

@@ -183,12 +183,23 @@ async function read(source: string): Promise<TokenKey[]> {
       ? (await readdir(source)).filter((name) => /\.(jwk|jwks|json)$/.test(name)).map((name) => join(source, name))
       : [source];
     const keys: TokenKey[] = [];
-    for (const file of files) keys.push(...parseKeys(await readTrusted(file), `auth.keys: ${file}`));
+    for (const file of files) keys.push(...(await readKeyFile(file)));
     return keys;
   } catch (cause) {
-    if (cause instanceof InputError) throw cause;
-    throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be read: ${whyUnusable(cause)}.`, { cause });
+    throw unreadable(source, cause);
   }
+}
+
+async function readKeyFile(file: string): Promise<TokenKey[]> {
+  const text = await readTrusted(file).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  return parseKeys(text, `auth.keys: ${file}`);
+}
+
+function unreadable(path: string, cause: unknown): InputError {
+  if (cause instanceof InputError) return cause;
+  return new InputError("INVALID_KEY", `auth.keys: ${path} cannot be read: ${whyUnusable(cause)}.`, { cause });
 }
 
 /** What is wrong with a token, as far as a stranger may learn it. */

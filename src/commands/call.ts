@@ -93,15 +93,14 @@ export const call = command({
 });
 
 function parametersOf(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf("=");
-      if (at < 1)
-        throw new InputError(
-          "INVALID_OPTION",
-          `--parameters must be name=value pairs, but has ${JSON.stringify(pair)}.`,
-        );
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
+  const parameters = new Map<string, string>();
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    const fault =
+      at < 1 ? "be name=value pairs" : parameters.has(pair.slice(0, at)) ? "have each name once" : undefined;
+    if (fault !== undefined)
+      throw new InputError("INVALID_OPTION", `--parameters must ${fault}, but has ${JSON.stringify(pair)}.`);
+    parameters.set(pair.slice(0, at), pair.slice(at + 1));
+  }
+  return Object.fromEntries(parameters);
 }
