@@ -48,4 +48,4 @@ export {
   toMilliseconds,
   toSeconds,
 } from "./time.js";
-export { faultOf, type Schema, showValue, validate } from "./validate.js";
+export { faultOf, requirementOf, type Schema, showValue, validate } from "./validate.js";

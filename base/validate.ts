@@ -43,6 +43,12 @@ export function faultOf(name: string, error: unknown, shown: unknown): string {
   return sentence(name, issues[0]!, shown);
 }
 
+/** What the first value at fault must be, for a sentence that names it and not the value: `must be a number`. */
+export function requirementOf(error: unknown): string {
+  const { issues } = error as { readonly issues: readonly Issue[] };
+  return `must ${wordsOf(issues[0]!)}`;
+}
+
 /** A value in a message: short enough to read, and without secrets. */
 export function showValue(value: unknown): string {
   if (typeof value === "string") {

@@ -62,6 +62,8 @@ beforeAll(async () => {
   writeFileSync(at("short.jwk"), JSON.stringify({ kty: "oct", alg: "HS256", k: "AAAA" }));
   writeFileSync(at("shared.jwk"), JSON.stringify(key));
   chmodSync(at("shared.jwk"), 0o666);
+  writeFileSync(at("odd.onnx"), "model");
+  writeFileSync(at("odd.json"), JSON.stringify({ name: 5, feature: { kind: "waveform" } }));
   mkdirSync(at("no-keys"));
   mkdirSync(at("odd-keys/a.jwk"), { recursive: true });
   writeFileSync(at("broken.json"), '{"relay":');
@@ -146,7 +148,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [relay("--auth-keys", at("shared.jwk")), 2, /Every user of this machine can write the file .*shared\.jwk/],
     [relay("--auth-keys", at("no-keys")), 2, /--auth-keys: .*no-keys holds no keys/],
     [relay("--auth-keys", at("odd-keys")), 2, /--auth-keys: .*odd-keys\/a\.jwk cannot be read: it is a directory/],
-    [relay("--no-elements=false"), 2, /unknown option '--no-elements=false'/],
+    [relay("--no-elements=false"), 2, /--no-elements takes no value/],
     [relay("--repeat=yes"), 2, /--repeat takes no value/],
     [
       relay("--public-get", "a", "--public-get", "b,"),
@@ -215,6 +217,7 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["evil\u001b[31m"], 2, /unknown command 'evil\uFFFD\[31m'/],
     [["page", "--url", "http://me:secret@a", "--out", at("page")], 2, /--url must have no user name .*\[secret\]@a/],
     [["watch", open, "--broadcast", "/"], 2, /--broadcast must .*, but is "\/"/],
+    [publish("--model", at("odd.onnx")), 2, /sidecar .*odd\.json is not valid: name must be a string\./],
     [publish("--frame-ms", "7"), 2, /--frame-ms must .*, but is "7"/],
     [["publish", "--url", open], 2, /There is nothing to publish/],
     [["publish", at("absent.wav"), "--url", open], 2, /absent\.wav does not exist/],

@@ -93,7 +93,9 @@ test("each unusable event gets a sentence that names the fault", () => {
     reason: `An event of the agent is longer than ${MAX_EVENT_CHARACTERS} characters.`,
   });
   expect(reason({})).toBe("An event of the agent has no type.");
-  expect(reason({ type: "response.output_audio.delta", delta: "" })).toContain("no valid response_id:");
+  expect(reason({ type: "response.output_audio.delta", delta: "" })).toContain(
+    "no valid response_id: it must be a string",
+  );
   expect(reason({ type: "response.output_audio.delta", ...at, delta: "%" })).toContain("not base64");
   expect(reason({ type: "response.output_audio.delta", ...at, content_index: -1, delta: "" })).toContain(
     "content_index",
@@ -108,7 +110,7 @@ test("each unusable event gets a sentence that names the fault", () => {
       delta: "",
       words: [{ text: "a", startMs: 5, endMs: 4 }],
     }),
-  ).toContain("no valid words.0.endMs: must not be before startMs");
+  ).toContain("no valid words.0.endMs: it must not be before startMs");
 });
 
 test("every message of an agent decodes to a value", () => {

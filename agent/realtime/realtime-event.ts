@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requirementOf } from "../../base/index.js";
 import type { WordTiming } from "../../publisher/index.js";
 import { decodeBase64 } from "../base64.js";
 import type { PartPlace } from "./realtime-part.js";
@@ -94,8 +95,8 @@ export function decodeAgentEvent(message: string | Uint8Array): AgentEvent {
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
   const parsed = schema.safeParse(json);
   if (parsed.success) return eventOf(type, json);
-  const issue = parsed.error.issues[0];
-  return invalid(`of the type ${type} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
+  const path = parsed.error.issues[0]?.path.join(".");
+  return invalid(`of the type ${type} has no valid ${path}: it ${requirementOf(parsed.error)}`);
 }
 
 function interruptOf(json: object): AgentEvent {

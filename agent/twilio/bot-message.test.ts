@@ -41,15 +41,19 @@ test("each unusable message gets a sentence that names the fault", () => {
   });
   for (const value of [null, 1, "media", []]) expect(reason(value)).toMatch(/is not a JSON object|has no event/);
   expect(reason({ event: 5 })).toBe("A message of the bot has no event.");
-  expect(reason({ event: "media" })).toContain("has no valid media:");
-  expect(reason({ event: "media", media: { payload: 5 } })).toContain("has no valid media.payload:");
+  expect(reason({ event: "media" })).toBe(
+    "A message of the bot of the event media has no valid media: it must be an object.",
+  );
+  expect(reason({ event: "media", media: { payload: 5 } })).toContain(
+    "has no valid media.payload: it must be a string",
+  );
   for (const payload of ["%%%", "A", "AA==AAAA"])
     expect(reason({ event: "media", media: { payload } })).toContain("not base64");
   expect(reason({ event: "media", media: { payload: Buffer.from("RIFF0000WAVE").toString("base64") } })).toContain(
     "audio file",
   );
   expect(reason({ event: "mark", mark: {} })).toContain("has no valid mark.name:");
-  expect(reason({ event: "mark", mark: { name: "" } })).toContain("has no valid mark.name:");
+  expect(reason({ event: "mark", mark: { name: "" } })).toContain("has no valid mark.name: it must not be empty");
   expect(reason({ event: "mark", mark: { name: "x".repeat(MAX_MARK_NAME + 1) } })).toContain("mark.name");
   expect(reason({ event: "clear", streamSid: "MZother" })).toContain(`names the stream MZother instead of ${sid}`);
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { requirementOf } from "../../base/index.js";
 import { decodeBase64 } from "../base64.js";
 
 /** A message of a bot for Twilio's Media Streams, as the call needs it. */
@@ -41,8 +42,8 @@ export function decodeBotMessage(message: string | Uint8Array, sid: string): Bot
   if (!KNOWN.has(event)) return { event: "unknown" };
   const parsed = messageSchema.safeParse(json);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return invalid(`of the event ${event} has no valid ${issue?.path.join(".")}: ${issue?.message}`);
+    const path = parsed.error.issues[0]?.path.join(".");
+    return invalid(`of the event ${event} has no valid ${path}: it ${requirementOf(parsed.error)}`);
   }
   const { data } = parsed;
   // Some bots omit the stream; one that names another stream means another call.

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { broadcastName, ProtocolError } from "../../base/index.js";
+import { broadcastName, ProtocolError, requirementOf } from "../../base/index.js";
 import { type BulkAck, bulkAckSchema, type PayloadHead, payloadSchema } from "../bulk/piece.js";
 import { type ControlEvent, controlMessage } from "./control-stage.js";
 
@@ -78,8 +78,8 @@ export function encodeControlRequest({
 export function decodeControlRequest(bytes: Uint8Array): ControlRequest {
   const parsed = requestSchema.safeParse(decode(bytes));
   if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw malformed(`${issue?.path.join(".") || "request"} is not valid: ${issue?.message}.`);
+    const path = parsed.error.issues[0]?.path.join(".") || "request";
+    throw malformed(`${path} is not valid: it ${requirementOf(parsed.error)}.`);
   }
   const { order, payload, ...operation } = parsed.data;
   return { order, op: operation.op, requestId: operation.requestId, payload, operation };

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ModelError } from "../../base/index.js";
+import { ModelError, requirementOf } from "../../base/index.js";
 import { SAMPLE_RATE } from "../source/resample.js";
 import { isFftSize } from "./fft.js";
 
@@ -194,7 +194,10 @@ export const modelContractSchema = z.unknown().transform((value, context): Model
   const schema = kind === "waveform" ? waveformContractSchema : bandContractSchema;
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  for (const { path, message } of parsed.error.issues) context.addIssue({ code: "custom", path, message });
+  for (const issue of parsed.error.issues) {
+    const message = issue.code === "custom" ? issue.message : requirementOf({ issues: [issue] });
+    context.addIssue({ code: "custom", path: issue.path, message });
+  }
   return z.NEVER;
 });
 

@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join } from "node:path";
-import { InputError, UnsayError } from "../../base/index.js";
+import { InputError, requirementOf, UnsayError } from "../../base/index.js";
 import type { PageAssets } from "./bundle.js";
 import { type ControlRequest, controlSchema } from "./control.js";
 import { elementHandler } from "./element-files.js";
@@ -131,9 +131,9 @@ async function readControl(request: IncomingMessage, token: string): Promise<Con
   }
   const parsed = controlSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join(".") || "body";
-  throw new InputError("INVALID_OPTION", `The field ${field} of POST /control is wrong: ${issue?.message}.`);
+  const field = parsed.error.issues[0]?.path.join(".") || "body";
+  const what = requirementOf(parsed.error);
+  throw new InputError("INVALID_OPTION", `The field ${field} of POST /control is wrong: it ${what}.`);
 }
 
 /** The page with the token where its script finds it. */
