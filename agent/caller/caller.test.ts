@@ -188,6 +188,25 @@ test("a word is detected although the process was too busy to denoise in time be
   expect(speech.map(({ startMs }) => Math.round((startMs - 1000) / 100))).toEqual([0]);
 });
 
+test("a word is detected although the process is too busy to denoise at all, and keys are not", async () => {
+  const hear = async (samples: Float32Array) => {
+    const microphone = new VirtualMicrophone(concat([silence(3000), samples, silence(900)]));
+    let readings = 0;
+    const busyClock = () => microseconds(microphone.clock() + readings++ * 30_000);
+    const caller = new Caller({ audio: microphone, model }, busyClock);
+    const changes: string[] = [];
+    caller.on("speech", ({ startMs }) => changes.push(`speech ${Math.round((startMs - 3000) / 100)}`));
+    caller.on("silence", () => changes.push("silence"));
+    expect(await caller.closed).toBeNull();
+    expect(caller.stats().bleedMs).toBeGreaterThan(1000);
+    return changes;
+  };
+  for (const db of [-8, 0, 10])
+    expect(await hear(gain(word, db))).toEqual([expect.stringMatching(/^speech [01]$/), "silence"]);
+  expect(await hear(keys(2000, 0.2, 1))).toEqual([]);
+  expect(await hear(echo(clean.subarray(0, 96_000), -20, 2))).toEqual([]);
+});
+
 test("frames that are asked for ahead come one for each call, in order, and the calls end with the caller", async () => {
   const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
   const caller = new Caller({ audio });

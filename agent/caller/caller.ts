@@ -112,7 +112,7 @@ export interface CallerStats {
   readonly speaking: boolean;
   /** Milliseconds of the caller's audio received. */
   readonly heardMs: number;
-  /** Voice probability of the last hop; undefined without a model, or when the machine can't keep up. */
+  /** Voice probability of the last hop, 1 without a model; undefined when the machine can't keep up. */
   readonly voiceActivity: number | undefined;
   /** Level of the last hop, denoised, in dBFS. */
   readonly levelDb: number;
@@ -167,10 +167,12 @@ interface Denoised {
   /** The samples for recognisers. */
   readonly samples: Float32Array;
   readonly clean: Float32Array;
+  /** As received. */
+  readonly dry: Float32Array;
   readonly voiceActivity: number | undefined;
 }
 
-/** How late a busy process may detect speech: without the denoiser it detects none. Audio waits for up to two seconds. */
+/** How late a busy process may detect speech before the level decides. Audio waits for up to two seconds. */
 const SLACK = fromMilliseconds(1000);
 
 /**
@@ -319,14 +321,14 @@ export class Caller extends EventEmitter<CallerEvents> {
     if (infer) this.#guard.record(microseconds(this.#clock() - before));
     const clean = wet.slice();
     const samples = this.#options.denoise ? clean : dry.slice();
-    return { samples, clean, voiceActivity: infer ? voiceActivity : undefined };
+    return { samples, clean, dry, voiceActivity: infer ? voiceActivity : undefined };
   }
 
-  #take({ samples, clean, voiceActivity }: Denoised, at: Microseconds): void {
+  #take({ samples, clean, dry, voiceActivity }: Denoised, at: Microseconds): void {
     const loudness = levelDb(clean);
     this.#last = { heardMs: this.#last.heardMs + HOP_MS, voiceActivity, levelDb: loudness };
     this.#lastAt = at / 1e3;
-    const change = this.#detector.take({ voiceActivity, levelDb: loudness });
+    const change = this.#detector.take({ voiceActivity, levelDb: loudness, inputDb: levelDb(dry) });
     for (const reader of this.#readers) {
       if (reader.ended) this.#readers.delete(reader);
       else reader.push(samples);
@@ -350,7 +352,7 @@ function validateCaller(options: CallerOptions): z.output<typeof audioSchema> | 
 }
 
 function plain(samples: Float32Array): Denoised {
-  return { samples, clean: samples, voiceActivity: 1 };
+  return { samples, clean: samples, dry: samples, voiceActivity: 1 };
 }
 
 function sourceOf(audio: AudioCallerOptions["audio"]): AudioSource {

@@ -12,10 +12,12 @@ export interface SpeechDetectorOptions {
 
 /** Voice activity and level of ten milliseconds of a caller's audio. */
 export interface VoiceHop {
-  /** Probability of a voice, 0 to 1; undefined without a model. */
+  /** Probability of a voice, 0 to 1; undefined where the process is too busy to denoise. */
   readonly voiceActivity: number | undefined;
   /** In dBFS. */
   readonly levelDb: number;
+  /** The same before it was denoised. */
+  readonly inputDb: number;
 }
 
 /** Speech began or ended. */
@@ -36,6 +38,12 @@ const HOLD = { share: 0.5, levelDb: 10 };
 /** Voice this far above the minimum level is clear, in decibels: an echo rarely is, even for 20 ms. */
 const CLEAR_DB = 6;
 
+/**
+ * Without a probability the level decides, and more strictly: clear voice of twice the length, this far above the noise,
+ * which is the quietest hop of the last second. Every syllable ends quieter than that.
+ */
+const LOUD = { aboveDb: 10, hops: 100, evidence: 0.5 };
+
 /** Detects a caller's speech, hop by hop. Pure: it counts hops, without a clock. */
 export class SpeechDetector {
   readonly #options: SpeechDetectorOptions;
@@ -47,6 +55,8 @@ export class SpeechDetector {
   #voiced = 0;
   /** The hop behind the last voiced one. */
   #silentFrom = 0;
+  /** Levels of the last hops, before they were denoised. */
+  readonly #inputs = new Float64Array(LOUD.hops).fill(Number.POSITIVE_INFINITY);
 
   constructor(options: SpeechDetectorOptions) {
     this.#options = options;
@@ -65,6 +75,7 @@ export class SpeechDetector {
   /** Takes the next hop. Returns a change of speech, if any. */
   take(hop: VoiceHop): SpeechChange | undefined {
     const index = this.#hops++;
+    this.#inputs[index % LOUD.hops] = hop.inputDb;
     const isVoice = this.#isVoice(hop);
     if (index - this.#silentFrom >= GAP_HOPS) this.#run = undefined;
     if (isVoice) {
@@ -72,7 +83,7 @@ export class SpeechDetector {
       this.#voiced++;
     }
     if (this.#isSpeaking) return this.#end(index);
-    return isVoice ? this.#begin(index, hop.levelDb) : undefined;
+    return isVoice ? this.#begin(index, hop) : undefined;
   }
 
   /** The audio is over, and speech with it. Returns a change of speech, if any. */
@@ -80,11 +91,11 @@ export class SpeechDetector {
     return this.#isSpeaking ? this.#fallSilent() : undefined;
   }
 
-  #begin(index: number, levelDb: number): SpeechChange | undefined {
-    const { level, minSpeechMs } = this.#options;
+  #begin(index: number, hop: VoiceHop): SpeechChange | undefined {
+    const { minSpeechMs } = this.#options;
     this.#run ??= { from: index, voiced: 0, evidence: 0 };
     this.#run.voiced++;
-    this.#run.evidence += levelDb >= level.minDb + CLEAR_DB ? 2 : 1;
+    this.#run.evidence += this.#evidenceOf(hop);
     if (this.#run.evidence * HOP_MS < minSpeechMs) return undefined;
     const { from, voiced } = this.#run;
     this.#voiced = voiced;
@@ -104,11 +115,16 @@ export class SpeechDetector {
     return { kind: "silence", startMs: this.#silentFrom * HOP_MS, voicedMs: this.#voiced * HOP_MS };
   }
 
-  #isVoice({ voiceActivity, levelDb }: VoiceHop): boolean {
-    if (voiceActivity === undefined) return false;
+  #evidenceOf({ voiceActivity, levelDb }: VoiceHop): number {
+    if (voiceActivity === undefined) return LOUD.evidence;
+    return levelDb >= this.#options.level.minDb + CLEAR_DB ? 2 : 1;
+  }
+
+  #isVoice({ voiceActivity, levelDb, inputDb }: VoiceHop): boolean {
     const { threshold, level } = this.#options;
-    return this.#isSpeaking
-      ? voiceActivity >= threshold * HOLD.share && levelDb >= level.minDb - HOLD.levelDb
-      : voiceActivity >= threshold && levelDb >= level.minDb;
+    const minDb = this.#isSpeaking ? level.minDb - HOLD.levelDb : level.minDb;
+    if (voiceActivity !== undefined)
+      return voiceActivity >= threshold * (this.#isSpeaking ? HOLD.share : 1) && levelDb >= minDb;
+    return inputDb >= minDb + CLEAR_DB && inputDb >= Math.min(...this.#inputs) + LOUD.aboveDb;
   }
 }
