@@ -6,13 +6,13 @@ import { OpusEncoder } from "./opus.js";
 
 const audio = (samples: number) => ({ dry: new Float32Array(samples), wet: new Float32Array(samples) });
 
-async function openTrack(groupFrames: number): Promise<AudioTrack> {
+async function openTrack(groupFrames: number, rewindBy: "group" | "track" = "group"): Promise<AudioTrack> {
   const audioTrack = new AudioTrack({
     channels: 1,
     frameMs: 20,
     frameSize: 960,
     capacity: 96_000,
-    rewindBy: "group",
+    rewindBy,
     knobs: knobsSchema.parse({}),
     groupFrames,
   });
@@ -43,6 +43,27 @@ test("a rewind starts a group at the cut, even if the next audio is late and a h
     { timestamp: 193_500, opensEpoch: false },
     { timestamp: 213_500, opensEpoch: false },
   ]);
+  audioTrack.close();
+});
+
+test("within a fresh track silence fills a hole of up to a second, and none that is longer", async () => {
+  const audioTrack = await openTrack(1, "track");
+  audioTrack.write(audio(9600));
+  expect([...encodeAll(audioTrack, 4800)]).toHaveLength(5);
+  for (const { hole, filled } of [
+    { hole: 4800, filled: 5 },
+    { hole: 24_000, filled: 25 },
+    { hole: 72_000, filled: 1 },
+  ]) {
+    audioTrack.cut(1920);
+    audioTrack.rewind(1920);
+    audioTrack.startAt(1920 + hole + 312);
+    audioTrack.write(audio(9600));
+    const times = [...encodeAll(audioTrack, 1920 + hole + 4000)].map(({ timestamp }) => timestamp / 1000);
+    const silent = Array.from({ length: filled }, (_, frame) => 40 + 20 * frame);
+    const from = 40 + hole / 48;
+    expect(times.slice(0, filled + 2)).toEqual([...silent, from, from + 20]);
+  }
   audioTrack.close();
 });
 

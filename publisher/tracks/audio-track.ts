@@ -16,6 +16,8 @@ interface Hole {
 
 /** Samples per channel whose level counts as loudness: 10 ms. */
 const LEVEL_FRAMES = 480;
+/** The longest hole that silence fills, in samples: 1 s. A player plays that silence as well, and the speech later. */
+const MAX_FILLED = 48_000;
 /** Control epochs remembered: future ones, and those in groups. */
 const MAX_MARKS = 256;
 
@@ -70,7 +72,7 @@ export class AudioTrack {
   #opening = false;
   /** Room for more frames in the last group; 0 when the next frame begins one. */
   #room = 0;
-  #rewinds: TrackRewind[] = [];
+  readonly #rewinds: TrackRewind[] = [];
   #marks: { readonly controlEpoch: number; readonly position: number }[] = [];
   readonly #carried = [{ controlEpoch: 0, sequence: 0 }];
   readonly #counts = { groups: 0, frames: 0, bytes: 0, rewinds: 0, clipped: 0 };
@@ -196,8 +198,7 @@ export class AudioTrack {
 
   /** Start of the audio that is rendered and not encoded yet, in samples. */
   get unsent(): number {
-    let at = this.#cursor;
-    for (const { from, to } of this.#holes) if (from <= at) at = Math.max(at, to);
+    const at = this.#holes.reduce((at, { from, to }) => (from <= at ? Math.max(at, to) : at), this.#cursor);
     return Math.min(at, this.#buffer.end);
   }
 
@@ -222,8 +223,7 @@ export class AudioTrack {
     while (this.#cursor < target) {
       const hole = this.#holes[0];
       if (hole === undefined || this.#cursor < hole.from) break;
-      // A rewind starts a group at the cut, even if the source is late and nothing is audible there.
-      if (this.#opening && this.#cursor < hole.to) return this.#silenceFrame(encoder, lower);
+      if (this.#isSilent(hole)) return this.#silenceFrame(encoder, lower);
       this.#skip(hole);
     }
     if (this.#cursor >= target) return undefined;
@@ -278,26 +278,19 @@ export class AudioTrack {
 
   /** The rewinds since the last call, in order. */
   takeRewinds(): readonly TrackRewind[] {
-    const rewinds = this.#rewinds;
-    this.#rewinds = [];
-    return rewinds;
+    return this.#rewinds.splice(0);
   }
 
   /** Original audio between two positions, interleaved; silence where it is no longer in memory. */
   recall(from: number, to: number): Float32Array {
-    const dry = new Float32Array((to - from) * this.#options.channels);
-    this.#buffer.read(from, dry, new Float32Array(dry.length));
-    return dry;
+    return this.#read(from, to - from).dry;
   }
 
   /** Level of the loudest 10 ms between two positions, mixed by the knobs of now, in dBFS. */
   loudestDb(from: number, to: number): number {
-    const { channels } = this.#options;
-    const dry = new Float32Array((to - from) * channels);
-    const wet = new Float32Array(dry.length);
-    this.#buffer.read(from, dry, wet);
+    const { dry, wet } = this.#read(from, to - from);
     this.#mixer.hold(dry, wet, dry);
-    return loudestDb(dry, LEVEL_FRAMES * channels);
+    return loudestDb(dry, LEVEL_FRAMES * this.#options.channels);
   }
 
   /** Groups from `position` on carry the changes up to a control epoch. */
@@ -337,13 +330,24 @@ export class AudioTrack {
 
   // Audio that the encoders need before the next packet, mixed by the knobs of that time.
   #history({ history, lookahead }: RenditionEncoder): Float32Array {
-    const from = this.#cursor + lookahead - history;
-    const dry = new Float32Array(history * this.#options.channels);
-    const wet = new Float32Array(dry.length);
-    this.#buffer.read(from, dry, wet);
+    const { dry, wet } = this.#read(this.#cursor + lookahead - history, history);
     this.#mixer.hold(dry, wet, dry);
     clip(dry);
     return dry;
+  }
+
+  #read(from: number, frames: number): { readonly dry: Float32Array; readonly wet: Float32Array } {
+    const dry = new Float32Array(frames * this.#options.channels);
+    const wet = new Float32Array(dry.length);
+    this.#buffer.read(from, dry, wet);
+    return { dry, wet };
+  }
+
+  // A rewind starts a group at the cut, even if the source is late and nothing is audible there. Fresh tracks are for
+  // stock players, which may wait for ever at a pause within one.
+  #isSilent({ from, to }: Hole): boolean {
+    const isFilled = this.#options.rewindBy === "track" && to - from <= MAX_FILLED;
+    return this.#opening ? this.#cursor < to : isFilled && this.#cursor + this.#options.frameSize <= to;
   }
 
   #skip(hole: Hole): void {
