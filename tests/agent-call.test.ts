@@ -2,11 +2,11 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { RealtimeAgent, RealtimeSession } from "@openai/agents/realtime";
 import { TwilioRealtimeTransportLayer } from "@openai/agents-extensions";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { encodeMulaw } from "../agent/caller/g711.js";
 import { Caller, MediaStreamsCall } from "../agent/index.js";
-import { loadModel } from "../publisher/index.js";
+import { loadModel, openAudio } from "../publisher/index.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
 import { RealtimeServer } from "./support/realtime-server.js";
@@ -139,6 +139,21 @@ test.concurrent("a caller's audio reaches the bot as mu-law every 20 ms, with ke
     bot.received.slice(1).map((_, index) => index + 1),
   );
   expect(bot.received.some(({ event }) => event === "dtmf")).toBe(true);
+});
+
+test.concurrent("a call that is over keeps nothing of a caller who says nothing", async () => {
+  await using stage = new Stage();
+  const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });
+  const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = stage.use(new Caller({ audio }));
+  const opened = vi.spyOn(caller, "frames");
+  const bot = stage.use(await BotServer.listen());
+  const call = stage.use(new MediaStreamsCall({ bot: bot.url, publisher, caller }));
+  await bot.call;
+  await until("the bot has read the start", () => bot.received.length >= 2);
+  await call.close();
+  expect(opened.mock.results).toHaveLength(1);
+  expect(await opened.mock.results[0]!.value.next()).toEqual({ done: true, value: undefined });
 });
 
 test("a bot that sends junk, other streams, files and endless messages harms neither the call nor its valid audio", async () => {

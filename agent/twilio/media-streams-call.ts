@@ -132,6 +132,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   readonly #rate = new MediaRate();
   readonly #said = new Set<string>();
   readonly #counters = { messages: 0, invalid: 0, droppedMs: 0, callerMs: 0, unreadMs: 0, clears: 0 };
+  #frames: ReturnType<Caller["frames"]> | undefined;
   #failure: Error | undefined;
   #isHungUp = false;
   #isOpen = false;
@@ -213,6 +214,8 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     } finally {
       clearInterval(timer);
       detachLogger();
+      // A caller who says nothing more would keep them.
+      void this.#frames?.return?.();
       this.#playback.end();
     }
   }
@@ -237,6 +240,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
 
   async #speak(caller: Caller): Promise<void> {
     const frames = caller.frames({ sampleRate: 8000, frameMs: FRAME_MS, format: "mulaw", backlogMs: 1000 });
+    this.#frames = frames;
     const socket = this.#socket;
     let first: number | undefined;
     for await (const { bytes, startMs } of frames) {
