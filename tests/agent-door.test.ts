@@ -124,6 +124,49 @@ test("a door whose port was taken opens once it is free, and admits no more than
   await until("the agent is answered", () => agent.all("error").length > 0);
 });
 
+test("a door opens once, and one that is closed while it opens holds no port", async () => {
+  await using stage = new Stage();
+  const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "agent" });
+  const door = stage.use(new RealtimeDoor({ publisher }));
+  const opening = door.listen();
+  await expect(door.listen()).rejects.toMatchObject({ code: "ALREADY_LISTENING" });
+  await opening;
+  await expect(door.listen()).rejects.toMatchObject({ code: "ALREADY_LISTENING" });
+  const port = Number(new URL(door.url).port);
+  await door.close();
+  await expect(door.listen()).rejects.toMatchObject({ code: "CLOSED" });
+  const other = new RealtimeDoor({ publisher, port });
+  const late = other.listen();
+  await Promise.all([other.close(), expect(late).rejects.toMatchObject({ code: "CLOSED" })]);
+  const next = stage.use(new RealtimeDoor({ publisher, port }));
+  await next.listen();
+});
+
+test("an agent that sends pings and reads no answer loses its connection", async () => {
+  await using stage = new Stage();
+  const door = stage.use(new RealtimeDoor({ publisher: stage.publish("http://127.0.0.1:9", { broadcast: "agent" }) }));
+  await door.listen();
+  const { hostname, port } = new URL(door.url);
+  const socket = dial(Number(port), hostname).on("error", () => {});
+  stage.defer(() => socket.destroy());
+  const upgrade = [
+    "GET / HTTP/1.1",
+    "Host: a",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+  ];
+  socket.write(`${[...upgrade, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="].join("\r\n")}\r\n\r\n`);
+  await once(socket, "readable");
+  const gone = new Promise((resolve) => socket.once("close", resolve));
+  // A thousand pings of 125 bytes, masked with zeros; all their answers are far more than the sockets of both sides hold.
+  const pings = Buffer.concat(Array.from({ length: 1000 }, () => Buffer.from([0x89, 0xfd, ...new Uint8Array(129)])));
+  for (let part = 0; part < 240 && !socket.destroyed; part++)
+    if (!socket.write(pings)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), gone]);
+  socket.resume();
+  await gone;
+});
+
 test("an agent at the door gets the start, stop and cut of its voice, to the word, and the caller's audio", async () => {
   await using stage = new Stage();
   const relay = await stage.relay();

@@ -11,7 +11,7 @@ import type { RealtimePlayback } from "./realtime-playback.js";
 
 /** Backlog of an agent that does not read: beyond this the caller's audio is dropped. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
-/** An agent that leaves this much unread is closed: answers to its events and pings would pile up. */
+/** An agent that leaves this much unread is closed: answers to its events would pile up. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** Faults of one agent that are answered. */
 const MAX_REFUSED = 64;
@@ -120,14 +120,6 @@ export class DoorAgent {
     this.#socket.close(1000, reason);
   }
 
-  /** Ends the connection of an agent that does not read its answers. Returns whether it does. */
-  checkReading(): boolean {
-    if (this.#socket.bufferedAmount <= MAX_BACKLOG_BYTES) return true;
-    this.close();
-    this.#socket.terminate();
-    return false;
-  }
-
   async #hear(caller: CallerAudio): Promise<void> {
     for await (const bytes of caller.frames()) {
       if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) continue;
@@ -216,6 +208,11 @@ export class DoorAgent {
   }
 
   #send(event: object): void {
-    if (this.#socket.readyState === WebSocket.OPEN && this.checkReading()) this.#socket.send(JSON.stringify(event));
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.bufferedAmount <= MAX_BACKLOG_BYTES) this.#socket.send(JSON.stringify(event));
+    else {
+      this.close();
+      this.#socket.terminate();
+    }
   }
 }

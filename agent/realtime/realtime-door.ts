@@ -70,6 +70,8 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #requestMs: number;
   readonly #said = new Set<string>();
   #server: Server | undefined;
+  #isOpening = false;
+  #isClosed = false;
   readonly #sockets = new Set<Socket>();
   #agent: DoorAgent | undefined;
   #detachLogger = () => {};
@@ -97,8 +99,24 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     return `ws://${this.#options.host.includes(":") ? `[${this.#options.host}]` : this.#options.host}:${port}`;
   }
 
-  /** Opens the door. @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`. */
+  /**
+   * Opens the door.
+   *
+   * @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`; StateError `ALREADY_LISTENING`, or `CLOSED` after `close()`.
+   */
   async listen(): Promise<void> {
+    if (this.#isOpening || this.#server !== undefined)
+      throw new StateError("ALREADY_LISTENING", "listen() was called before.");
+    this.#assertOpen();
+    this.#isOpening = true;
+    try {
+      await this.#open();
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  async #open(): Promise<void> {
     const { host, port } = this.#options;
     const timeouts = { headersTimeout: this.#requestMs, requestTimeout: this.#requestMs };
     const http = createServer({ ...timeouts, connectionsCheckingInterval: this.#requestMs / 10 }, refuseRequest);
@@ -123,6 +141,8 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
         { cause },
       );
     }
+    if (this.#isClosed) http.close();
+    this.#assertOpen();
     this.#server = http;
     if (this.#logger) this.#detachLogger = attachLogger(this.#logger);
     agents.on("connection", (socket) => this.#accept(socket));
@@ -132,6 +152,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
 
   /** Closes the door, and the agent's connection; audio already received is still said. Idempotent. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#caller?.off("speech", this.#speech);
     this.#caller?.off("silence", this.#silence);
     this.#agent?.close();
@@ -148,6 +169,10 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
     await this.close();
   }
 
+  #assertOpen(): void {
+    if (this.#isClosed) throw new StateError("CLOSED", "The door was used after close().");
+  }
+
   #accept(socket: WebSocket): void {
     this.#agent?.close("Another agent has taken the place of this one.");
     const agent = new DoorAgent(socket, this.#playback, this.#caller);
@@ -156,7 +181,6 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       this.#problem(new ProtocolError("AGENT_FAILED", `The agent failed: ${error.message}.`)),
     );
     socket.on("close", () => agent.close());
-    socket.on("ping", () => agent.checkReading());
     socket.on(
       "message",
       guard("agent.door", (data: RawData, isBinary: boolean) => {
