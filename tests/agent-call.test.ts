@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { RealtimeAgent, RealtimeSession } from "@openai/agents/realtime";
 import { TwilioRealtimeTransportLayer } from "@openai/agents-extensions";
@@ -7,6 +8,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { encodeMulaw } from "../agent/caller/g711.js";
 import { Caller, MediaStreamsCall } from "../agent/index.js";
 import { loadModel, openAudio } from "../publisher/index.js";
+import { createCertificate } from "../transport/index.js";
 import { unsay } from "./support/command-line.js";
 import { Ear, warmUp } from "./support/ear.js";
 import { RealtimeServer } from "./support/realtime-server.js";
@@ -225,6 +227,22 @@ test.concurrent("a bot that is unreachable, or has no WebSocket URL, causes one 
   const dialling = new MediaStreamsCall({ bot: "ws://127.0.0.1:9/media", publisher });
   await dialling.close();
   expect(await dialling.closed).toBeNull();
+});
+
+test.concurrent("a bot behind an own certificate authority is reached with it, and named as untrusted without", async () => {
+  await using stage = new Stage();
+  const publisher = stage.publish("http://127.0.0.1:9", { broadcast: "bot" });
+  const { cert, key } = await createCertificate();
+  const https = createServer({ cert, key });
+  const bots = new WebSocketServer({ server: https });
+  https.listen(0, "127.0.0.1");
+  await once(bots, "listening");
+  stage.use({ close: () => void https.close() });
+  const options = { bot: `wss://127.0.0.1:${(https.address() as AddressInfo).port}`, publisher };
+  const untrusted = await new MediaStreamsCall(options).closed;
+  expect(untrusted).toMatchObject({ message: expect.stringMatching(/: the server's certificate is not trusted \(/) });
+  const call = stage.use(new MediaStreamsCall({ ...options, ca: cert }));
+  await once(call, "started");
 });
 
 test.concurrent("without a listener a bot gets its marks back by the clock, with one notice", async () => {

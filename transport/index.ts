@@ -42,7 +42,7 @@ export type {
 } from "./session.js";
 export { connectHttp2, type Http2ConnectOptions, type Http2ListenOptions, listenHttp2 } from "./tcp/http2.js";
 export { connectQmux, listenQmux, type QmuxConnectOptions, type QmuxListenOptions } from "./tcp/qmux.js";
-export { MAX_AUTHORITIES_BYTES } from "./tls/authorities.js";
+export { authorities, MAX_AUTHORITIES_BYTES } from "./tls/authorities.js";
 export { type Certificate, certificateHash, createCertificate } from "./tls/certificate.js";
 export {
   Certificates,

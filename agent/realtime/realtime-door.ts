@@ -8,10 +8,10 @@ import {
   attachLogger,
   guard,
   guardHandlers,
-  InputError,
   type Logger,
   ProtocolError,
   StateError,
+  TransportError,
   validate,
 } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
@@ -102,7 +102,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   /**
    * Opens the door.
    *
-   * @throws InputError `PORT_IN_USE` or `PORT_UNUSABLE`; StateError `ALREADY_LISTENING`, or `CLOSED` after `close()`.
+   * @throws TransportError `PORT_IN_USE` or `PORT_UNUSABLE`; StateError `ALREADY_LISTENING`, or `CLOSED` after `close()`.
    */
   async listen(): Promise<void> {
     if (this.#isOpening || this.#server !== undefined)
@@ -135,7 +135,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
       await once(agents, "listening");
     } catch (cause) {
       const isTaken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
-      throw new InputError(
+      throw new TransportError(
         isTaken ? "PORT_IN_USE" : "PORT_UNUSABLE",
         `The port ${port} of ${host} ${isTaken ? "is in use" : `can't be used: ${whyUnusable(cause)}`}.`,
         { cause },

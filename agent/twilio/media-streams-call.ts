@@ -16,7 +16,7 @@ import {
   validate,
 } from "../../base/index.js";
 import type { Publisher } from "../../publisher/index.js";
-import { whyUnreachable } from "../../transport/index.js";
+import { authorities, whyUnreachable } from "../../transport/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
@@ -39,6 +39,11 @@ export interface MediaStreamsCallOptions {
   readonly customParameters?: Readonly<Record<string, string>>;
   /** Headers of the request, such as `Authorization`. */
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Certificate authorities to trust for a `wss:` bot instead of the system's, as PEM. Default: those of
+   * `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS` where set, else the system's.
+   */
+  readonly ca?: string;
   /** How long to wait for the bot to accept, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
   readonly logger?: Logger;
@@ -80,6 +85,7 @@ const optionsSchema = z.strictObject({
   marks: z.enum(["first", "all"]).default("all"),
   customParameters: z.record(z.string(), z.string()).default({}),
   headers: z.record(z.string(), z.string()).refine(areHeaders, "hold names and values of HTTP headers").default({}),
+  ca: z.string().min(1).optional(),
   timeoutMs: z.number().min(1).max(600_000).default(10_000),
 });
 
@@ -140,7 +146,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   /**
    * Dials at once.
    *
-   * @throws InputError `INVALID_OPTION`.
+   * @throws InputError `INVALID_OPTION`; TransportError `CA_UNUSABLE`.
    */
   constructor(options: MediaStreamsCallOptions) {
     super();
@@ -150,7 +156,9 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     this.#logger = this.#options.logger;
     this.#playback = new CallPlayback(options.publisher, this.#options.marks);
     const { bot, headers, timeoutMs } = this.#options;
-    this.#socket = new WebSocket(bot, { headers, handshakeTimeout: timeoutMs, maxPayload: MAX_PAYLOAD });
+    const ca = new URL(bot).protocol === "wss:" ? authorities(this.#options.ca) : undefined;
+    const trusted = ca === undefined ? {} : { ca };
+    this.#socket = new WebSocket(bot, { headers, handshakeTimeout: timeoutMs, maxPayload: MAX_PAYLOAD, ...trusted });
     this.closed = this.#run();
   }
 

@@ -70,6 +70,7 @@ export const call = command({
       publisher,
       marks: config.marks,
       customParameters,
+      ...(connect.ca !== undefined && { ca: connect.ca }),
       ...(caller && { caller }),
     });
     call.on("started", ({ streamSid }) =>

@@ -7,6 +7,8 @@ import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySettin
 
 /** After this long without audio a sentence names what it waits for. */
 const WAITING_MS = 1500;
+/** Paths of the process's own standard output. */
+const STANDARD_OUTPUT: ReadonlySet<string> = new Set(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]);
 
 /** `unsay watch`: plays a broadcast without an audio card. */
 export const watch = command({
@@ -46,6 +48,8 @@ export const watch = command({
   async run(config, { signal, print, logger, status, notice }) {
     if (config.wav !== undefined && config.stdout)
       throw new InputError("INVALID_OPTION", "--wav and --stdout exclude each other.");
+    if (config.json && config.wav !== undefined && STANDARD_OUTPUT.has(config.wav))
+      throw new InputError("INVALID_OPTION", `--json and --wav ${config.wav} exclude each other.`);
     if (config.json && config.stdout) throw new InputError("INVALID_OPTION", "--json and --stdout exclude each other.");
     // Before an older recording of that name is gone.
     const connect = await connectOptions(config);
