@@ -17,8 +17,8 @@ export interface JitterTargetOptions {
 export interface PlaybackClockOptions extends JitterTargetOptions {
   /**
    * How long the playhead waits for late audio: in a live broadcast, the total it may fall behind by that; else each
-   * time. Audio that is later still plays if nothing after it was heard: up to twice that time or, of a publisher that
-   * marks no pauses, however late, because its media time may stand still in them. Default 1000.
+   * time. Audio that is sent ahead and comes later still plays if nothing after it was heard, however late. Default
+   * 1000.
    */
   readonly maximumHoldMs?: number;
 }

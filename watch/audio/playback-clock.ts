@@ -332,7 +332,7 @@ export class PlaybackClock {
     if (this.#heard === undefined) return this.#mayStandStill ? this.#position - REACH_FRAMES : within;
     if (!this.#starvation.starving || this.#lag.isLost) return this.#position;
     const continuing = this.#heard - CONTIGUOUS_FRAMES;
-    return this.#mayStandStill ? continuing : Math.max(continuing, within);
+    return this.#live ? Math.max(continuing, within) : continuing;
   }
 
   /** Whether media time may stand still in a pause: our publisher's never does, and a live broadcast has to keep up. */

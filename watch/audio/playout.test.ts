@@ -198,14 +198,33 @@ test("late audio makes the playhead wait, loses nothing, and a later pause makes
   expect(bench.playout.counters.underrunMs).toBeCloseTo(263, -1);
 });
 
-test("when everything is late for good, the playhead is set again", () => {
-  const bench = new Bench({ maximumHoldMs: 200 });
-  bench.playout.setPublisher({ marksPauses: true });
-  for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
-  for (let index = 25; index < 150; index++) bench.packet(index * PACKET_MS + 2000, index * PACKET_MS);
-  bench.runTo(5000);
-  expect(bench.playout.counters.recoveries).toBe(1);
-  expect(bench.heardMs(0)).toBeGreaterThan(2000);
+test("when everything is late for good, a live listener sets its playhead again and another one goes back", () => {
+  for (const live of [true, false]) {
+    const bench = new Bench({ maximumHoldMs: 200 });
+    bench.playout.setPublisher({ marksPauses: true });
+    bench.playout.setLive(live);
+    for (let index = 0; index < 25; index++) bench.packet(index * PACKET_MS, index * PACKET_MS);
+    for (let index = 25; index < 150; index++) bench.packet(index * PACKET_MS + 2000, index * PACKET_MS);
+    bench.runTo(5500);
+    expect(bench.playout.counters.recoveries).toBe(live ? 1 : 0);
+    expect(bench.heardMs(0)).toBeGreaterThan(live ? 2000 : 2999);
+  }
+});
+
+test("a listener plays a whole reply that comes late, however late, unless something later was heard", () => {
+  for (const lateMs of [900, 1800, 5000, 20_000])
+    for (const overtakenMs of [undefined, 60]) {
+      const bench = new Bench({ jitterMs: 40 });
+      bench.playout.setPublisher({ marksPauses: true });
+      for (let at = 0; at <= 400; at += PACKET_MS) bench.packet(at, at, 0, at === 400 ? 0 : 0.5);
+      for (let at = 0; at < 700; at += PACKET_MS) bench.packet(2000 + lateMs, 2000 + at, 1);
+      // Heard meanwhile.
+      if (overtakenMs) for (let at = 0; at < overtakenMs; at += PACKET_MS) bench.packet(2740, 2800 + at, 2);
+      bench.runTo(4000 + lateMs);
+      const isHeard = overtakenMs === undefined;
+      expect([lateMs, bench.heardMs(1)]).toEqual([lateMs, expect.closeTo(isHeard ? 700 : 0, 0)]);
+      expect(bench.playout.counters).toMatchObject({ anchors: 1, lateMs: isHeard ? 0 : 700 });
+    }
 });
 
 test("a listener hears a reply in full, however long the pause that its publisher left out of media time", () => {
@@ -339,6 +358,20 @@ test("a playhead past the last audio heard goes back for no audio of a live broa
   bench.packet(6000, 1000);
   bench.runTo(7000);
   expect(bench.heardMs(0)).toBeCloseTo(1000, 0);
+});
+
+test.each([true, false])("silence that is sent keeps audio playing for half a second, live: %s", (live) => {
+  const bench = new Bench({ jitterMs: 40 });
+  bench.playout.setPublisher({ marksPauses: true });
+  bench.playout.setLive(live);
+  const isSilent = (at: number) => (at >= 1000 && at < 1400) || at >= 2000;
+  for (let at = 0; at < 6000; at += PACKET_MS) bench.packet(at, at, 0, isSilent(at) ? 0 : 0.5);
+  const playing: number[] = [];
+  for (let at = 100; at <= 5900; at += 100) {
+    bench.runTo(at);
+    if (bench.playout.playing) playing.push(at);
+  }
+  expect([playing[0], playing.length, playing.at(-1)]).toEqual([100, 25, 2500]);
 });
 
 test("the delay follows the jitter up at once and down over ten quiet seconds", () => {

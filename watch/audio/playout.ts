@@ -44,6 +44,8 @@ export interface PlayoutCounters extends PlaybackCounters, RingCounters {
 
 /** After this long without audio, none is audible. */
 const HEARD_FRAMES = framesIn(50);
+/** Silence that is sent for longer is a pause. */
+const SILENT_FRAMES = framesIn(500);
 /** Audio whose last quantum or two stay below this peak, -60 dBFS, ended in silence. */
 const SILENT_PEAK = 0.001;
 /** The least step of 16-bit samples, -90 dBFS: a quiet room is audio, a frame of silence is not. */
@@ -68,6 +70,8 @@ export class Playout {
   #staleFrames = 0;
   /** Frames pulled since audio was audible. */
   #quietFrames = Number.POSITIVE_INFINITY;
+  /** Frames pulled since a sample was audible. */
+  #silentFrames = 0;
   /** Largest samples of the last two quanta that held audio. */
   #peaks: readonly [number, number] = [0, 0];
 
@@ -233,11 +237,17 @@ export class Playout {
   pull(output: readonly Float32Array[]): Run[] {
     const runs = this.#pull(output);
     if (runs.length > 0) this.#note(output);
-    // The frame of silence after an interrupt's cut does not start audio: silence only continues it.
-    if (runs.length > 0 && (this.playing || this.#peaks[1] >= LEAST_PEAK)) this.#quietFrames = 0;
-    else this.#quietFrames += output[0]?.length ?? 0;
+    this.#noteQuiet(runs.length > 0, output[0]?.length ?? 0);
     if (this.clock.live) this.#catchUp.heard(output);
     return runs;
+  }
+
+  // Silence that is sent, as behind an interrupt's cut, starts no audio: it only continues it, as between words.
+  #noteQuiet(isAudio: boolean, frames: number): void {
+    const isAudible = isAudio && this.#peaks[1] >= LEAST_PEAK;
+    this.#silentFrames = isAudible ? 0 : this.#silentFrames + frames;
+    if (isAudible || (isAudio && this.playing && this.#silentFrames < SILENT_FRAMES)) this.#quietFrames = 0;
+    else this.#quietFrames += frames;
   }
 
   #note(output: readonly Float32Array[]): void {
