@@ -14,7 +14,7 @@ import { SwitchableDecoder } from "./decoders/switchable-decoder.js";
 import type { ListenerState, PlayerEvent, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
 import { Feedback } from "./report/feedback.js";
 import { Reporter } from "./report/reporter.js";
-import { type PlayerStats, playerStats } from "./stats.js";
+import { type PlayerStats, playerStats, unheardMs } from "./stats.js";
 import { BroadcastFinder } from "./tracks/broadcast-finder.js";
 import { type BroadcastChange, type OpenBroadcast, readBroadcast } from "./tracks/broadcast-reader.js";
 import { chooseRendition, describeFormat, type NamedRendition } from "./tracks/renditions.js";
@@ -373,7 +373,7 @@ export class Player {
       applied: this.#output.applied,
       receivedBytes: this.#feed.counters.receivedBytes + (this.video?.receivedBytes ?? 0),
       receivedGroup: this.#feed.received.mark ?? this.video?.newest,
-      bufferedMs: this.#output.bufferedMs + this.#feed.waitingMs,
+      bufferedMs: unheardMs(this.#output, this.#feed),
       bleedMs: this.#bleedMs,
       counters: this.#output.counters,
     };

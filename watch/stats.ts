@@ -128,3 +128,10 @@ export function playerStats(parts: PlayerParts): PlayerStats {
     abortedGroups,
   };
 }
+
+/** Milliseconds of audio still to be heard: what waits, and what is in the device, unless that is silent. */
+export function unheardMs(output: PlayerOutput, feed: TrackFeed): number {
+  const { playhead, heard, playing, bufferedMs } = output;
+  const inDevice = playing && playhead !== undefined && heard !== undefined ? playhead - heard : 0;
+  return bufferedMs + feed.waitingMs + inDevice / 1e3;
+}

@@ -33,7 +33,7 @@ export interface ListedListener {
   readonly discontinuity: number;
   /** How far it heard the old timeline at its last rewind. */
   readonly heardUntil: Microseconds | undefined;
-  /** Media time up to which it had audio ready in its last report. */
+  /** Media time up to which it may have heard audio; undefined while that is unknown. */
   readonly receivedUntil: Microseconds | undefined;
 }
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, fromSeconds, microseconds, toMilliseconds } from "../../base/index.js";
 import { reportWith } from "../../tests/support/reports.js";
 import { PlayheadBound } from "../playhead/playhead-bound.js";
 import { decodeAggregate, encodeAggregate, MAX_LISTED } from "./aggregate.js";
@@ -150,6 +150,32 @@ describe("ReportAggregator", () => {
     expect(aggregator.latestPlayhead(fromSeconds(6))).toBe(fromSeconds(11));
     const next = aggregator.aggregate(fromSeconds(6.1), { group: 82, bytes: 4100 });
     expect([next.aggregateId, next.worstLead]).toEqual([1, undefined]);
+  });
+
+  test("a playhead that runs on through silence has received no further, behind an edge too, until audio arrives", () => {
+    const edge = new ReportAggregator({ broadcast: 1 });
+    const relay = new ReportAggregator({ broadcast: 1 });
+    const received = (atMs: number, bufferedMs: number, receivedBytes: number) => {
+      const now = fromMilliseconds(atMs);
+      edge.fold(report({ clientTimeMs: atMs, playhead: now, bufferedMs, receivedBytes }), now);
+      const aggregate = edge.aggregate(now, { group: atMs, bytes: atMs });
+      relay.foldEdge(aggregate, now, "edge");
+      const behind = relay.aggregate(now, { group: atMs, bytes: atMs });
+      expect(decodeAggregate(encodeAggregate(behind))).toEqual({ ok: true, aggregate: behind });
+      return [aggregate, behind].map(({ listed }) => toMilliseconds(listed[0]?.receivedUntil ?? microseconds(-1)));
+    };
+    expect(received(1000, 0, 500)).toEqual([-0.001, -0.001]);
+    expect(received(1100, 250, 800)).toEqual([1350, 1350]);
+    expect(received(1300, 50, 800)).toEqual([1350, 1350]);
+    expect(received(1400, 0, 800)).toEqual([1350, 1350]);
+    expect(received(3000, 0, 800)).toEqual([1350, 1350]);
+    // Short audio may come and be over between two reports.
+    expect(received(3100, 0, 900)).toEqual([3100, 3100]);
+    expect(received(3200, 0, 900)).toEqual([3100, 3100]);
+    expect(received(3300, 700, 2000)).toEqual([4000, 4000]);
+    // It says nothing more: it may have stopped.
+    const later = edge.aggregate(fromMilliseconds(3900), { group: 1, bytes: 1 });
+    expect(later.listed[0]).toMatchObject({ playhead: fromMilliseconds(3900), receivedUntil: fromMilliseconds(3500) });
   });
 
   test("a listener that waits with audio left counts as the earliest for a moment, and a paused one does not", () => {

@@ -263,7 +263,7 @@ export class ReportAggregator {
         playhead: this.#playhead(state, now),
         discontinuity: state.discontinuity,
         heardUntil: state.heardUntil,
-        receivedUntil: state.receivedUntil,
+        receivedUntil: state.receivedUntil(now),
       };
     });
   }

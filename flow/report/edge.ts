@@ -17,11 +17,13 @@ export function reportsOf(aggregate: Aggregate): Report[] {
     // The aggregate does not carry the start of the rewind, but the heard position, which lies at or before it.
     from: heardUntil,
     heardUntil,
-    receivedBytes: aggregate.ingestBytes,
+    // Only whether they rise matters: then `bufferedMs` says exactly what the listener had.
+    receivedBytes: receivedUntil === undefined ? 0 : relayTimeMs,
     receivedGroup: ingestAck,
     worstLead,
     worstLeadGroup,
-    bufferedMs: Math.max(0, Math.round(toMilliseconds(microseconds((receivedUntil ?? playhead) - playhead)))),
+    // Negative behind a playhead that ran on through silence.
+    bufferedMs: toMilliseconds(microseconds((receivedUntil ?? playhead) - playhead)),
     bleedMs,
     staleMs,
   }));

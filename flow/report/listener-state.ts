@@ -3,6 +3,9 @@ import { PlayheadClock } from "../playhead/playhead-clock.js";
 import { StalenessEstimator } from "../playhead/staleness.js";
 import type { Report } from "./report.js";
 
+/** For this long after its last report a listener counts as playing on. */
+const CERTAIN = fromMilliseconds(200);
+
 /** A report with measurements from its arrival; frozen, so that they stay together. */
 export interface StampedReport {
   readonly report: Report;
@@ -47,6 +50,7 @@ export class ListenerState {
   #receivedGroup: number | undefined;
   #worst: LandingLead | undefined;
   #lastRewind: Pick<Report, "discontinuity" | "from" | "heardUntil"> | undefined;
+  #receivedUntil: Microseconds | undefined;
 
   constructor({ estimateStaleness = true }: ListenerStateOptions = {}) {
     this.#estimate = estimateStaleness;
@@ -81,6 +85,7 @@ export class ListenerState {
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
     if (report.playing) this.#lastPlayed = arrival;
+    this.#receivedUntil = this.#reach(report, previous);
     this.#latest = Object.freeze({ report, arrival, staleness });
     return { newest: true, rewindApplied };
   }
@@ -125,10 +130,16 @@ export class ListenerState {
     return this.#lastRewind?.from;
   }
 
-  /** Media time up to which it had audio ready in its newest report. */
-  get receivedUntil(): Microseconds | undefined {
-    const report = this.#latest?.report;
-    return report && microseconds(report.playhead + fromMilliseconds(report.bufferedMs));
+  /**
+   * Media time up to which it may have heard audio by now: as far as it had some ready, and not much beyond its last
+   * report. A playhead runs on through silence, as in a pause, and may pass audio that is late: while nothing arrives and
+   * nothing is left to play, this stands still. Undefined while nothing is known: since its first report it had nothing.
+   */
+  receivedUntil(now: Microseconds): Microseconds | undefined {
+    const latest = this.#latest;
+    if (latest === undefined || this.#receivedUntil === undefined) return undefined;
+    if (now - latest.arrival <= CERTAIN) return this.#receivedUntil;
+    return microseconds(Math.min(this.#receivedUntil, latest.report.playhead + latest.staleness + CERTAIN));
   }
 
   /** Whether it plays, by its newest report. */
@@ -148,6 +159,12 @@ export class ListenerState {
     return worst;
   }
 
+  #reach({ playhead, bufferedMs, receivedBytes }: Report, previous: Report | undefined): Microseconds | undefined {
+    if (bufferedMs !== 0) return microseconds(playhead + fromMilliseconds(bufferedMs));
+    if (previous !== undefined && receivedBytes > previous.receivedBytes) return playhead;
+    return this.#receivedUntil && microseconds(Math.min(this.#receivedUntil, playhead));
+  }
+
   #restart(): void {
     this.#staleness.reset();
     this.#clock.reset();
@@ -156,6 +173,7 @@ export class ListenerState {
     this.#receivedGroup = undefined;
     this.#worst = undefined;
     this.#lastRewind = undefined;
+    this.#receivedUntil = undefined;
   }
 }
 

@@ -51,7 +51,7 @@ export interface Report {
   readonly worstLead: Microseconds | undefined;
   /** The group that had `worstLead`. */
   readonly worstLeadGroup: number | undefined;
-  /** Milliseconds ready to play, saturating at 2^21 - 1. */
+  /** Milliseconds ready to play; whole ones on the wire, rounded up, saturating at 2^21 - 1. */
   readonly bufferedMs: number;
   /** Milliseconds of undenoised audio heard since the start, saturating at 16383. */
   readonly bleedMs: number;
@@ -97,7 +97,7 @@ function encodeReportWith(report: Report, withRewind: boolean, withLead: boolean
   writer.compact(saturated(report.clientTimeMs, 35));
   if (group !== undefined) writer.compact(group);
   writer.compact(saturated(report.receivedBytes, 42));
-  writer.compact(saturated(report.bufferedMs, 21));
+  writer.compact(saturated(Math.ceil(report.bufferedMs), 21));
   writer.compact(saturated(report.bleedMs, 14));
   writer.compact(saturated(report.staleMs, 14));
   writer.compact(saturated(report.discontinuity, 21));

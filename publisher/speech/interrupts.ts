@@ -103,9 +103,6 @@ export class Interrupts implements SpeechControl {
   /** Result of the interrupt that can be resumed. */
   #resumable: Promise<Interruption> | undefined;
   #turnedAt: Microseconds;
-  /** When the last report arrived, and how long the process has stood still since. */
-  #arrival = 0;
-  #stood = 0;
 
   constructor(options: InterruptsOptions) {
     this.#options = options;
@@ -124,27 +121,24 @@ export class Interrupts implements SpeechControl {
     const since = now - this.#turnedAt;
     const passed = microseconds(Math.min(since, Math.max(SLOW, Math.min(since * SLOW_SHARE, STANDSTILL))));
     this.#turnedAt = now;
-    this.#stood = playback.arrival === this.#arrival ? this.#stood + since - passed : 0;
-    this.#arrival = playback.arrival;
     for (const reports of [listeners, playback]) reports.pass(passed);
   }
 
   /**
-   * Advances the progress of each speech, and ends speeches that were heard: by the listeners' reports, else by the
-   * clock. `wanted`: the relay wants audio, so a listener may be about to report.
+   * Advances the progress of each speech, and ends speeches that were heard: by the reports of listeners, and where there
+   * are none by the clock. `wanted`: the relay wants audio, so a listener may be about to report.
    */
   follow(wanted: boolean): void {
-    const { clock, deadlines, listeners, playback, renderer } = this.#options;
+    const { clock, deadlines, playback, renderer } = this.#options;
     const now = clock();
     this.#wanted = wanted;
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
     const reported = playback.playheads(now);
     const { speeches } = renderer;
-    speeches.observe(reported ?? { earliest: estimate, measured: false, listeners: [] });
-    // A projected playhead advances even while a listener waits for audio, or this process stands still.
-    const unread = fromMilliseconds(UNREPORTED_MS) + listeners.allowance + this.#stood;
-    const passed = deadlines.passed(now) - (reported === undefined ? 0 : unread);
-    speeches.settle(toPosition(microseconds(Math.max(passed, reported?.earliest ?? 0))));
+    speeches.observe(reported ?? { earliest: estimate, passed: estimate, measured: false, listeners: [] });
+    // While listeners report, only reports count: a playhead may be waiting, or its audio be late.
+    const passed = deadlines.passed(now);
+    speeches.settle(reported ?? { earliest: passed, passed });
   }
 
   /** A new speech begins: the next interrupt is another one. */
@@ -359,10 +353,12 @@ export class Interrupts implements SpeechControl {
     const { listeners, deadlines, renderer, playback } = this.#options;
     const reported = listeners.earliest(now);
     if (reported !== undefined) {
-      // A listener may be waiting where it last reported. Where it can report the rest, an early cut costs nothing: those
-      // beyond it flush at once. Without a session the projection is the best guess.
-      const isUnsure = this.#wanted && now - playback.arrival > CERTAIN;
-      return isUnsure ? microseconds(Math.min(reported, playback.playheads(now)?.earliest ?? reported)) : reported;
+      // A listener may be waiting where it last reported, or have run on through silence past audio that is late. Where it
+      // can report the rest, an early cut costs nothing: those beyond it flush at once. Without a session the projection
+      // is the best guess.
+      const { earliest, passed } = playback.playheads(now) ?? { earliest: reported, passed: reported };
+      const isUnsure = this.#wanted && (now - playback.arrival > CERTAIN || earliest < passed);
+      return isUnsure ? microseconds(Math.min(reported, earliest)) : reported;
     }
     const presumed = deadlines.presumed(now);
     const [first] = renderer.speeches.onTimeline;

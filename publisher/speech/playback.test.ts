@@ -38,3 +38,22 @@ test("a playhead counts as far as the cut until the rewind is reported, for a se
     expect(earliest(1000 + allowanceMs)).toBe(ms(5900));
   }
 });
+
+test("a listener that comes back with nothing to play is heard up to where it had audio before", () => {
+  const playback = new Playback();
+  const heard = (playheadMs: number, receivedMs: number | undefined, session = 1) => {
+    const receivedUntil = receivedMs === undefined ? undefined : ms(receivedMs);
+    playback.observe(aggregateOf([{ session, playhead: ms(playheadMs), receivedUntil }]), { now: ms(playheadMs) });
+    const { earliest, passed } = playback.playheads(ms(playheadMs))!;
+    return [earliest, passed].map((time) => time / 1000);
+  };
+  expect(heard(1000, 1400)).toEqual([1000, 1000]);
+  playback.observe(aggregateOf([]), { now: ms(1100) });
+  expect(heard(1300, undefined)).toEqual([1300, 1300]);
+  expect(heard(2000, undefined)).toEqual([1400, 2000]);
+  // It reports for the first time: nothing says that it was late.
+  expect(heard(2000, undefined, 2)).toEqual([2000, 2000]);
+  expect(heard(2100, undefined, 2)).toEqual([2000, 2100]);
+  playback.rewound(ms(1200), ms(2100));
+  expect(heard(3200, undefined)).toEqual([1200, 3200]);
+});

@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import type { Aggregate } from "../../flow/report/index.js";
+import type { Aggregate, ListedListener } from "../../flow/report/index.js";
 
 /** Position of one listener on the broadcast's timeline. */
 export interface ListenerPlayhead {
@@ -12,6 +12,8 @@ export interface ListenerPlayhead {
 export interface Playheads {
   /** The earliest listener that plays, as far as it has received audio. */
   readonly earliest: Microseconds;
+  /** The same listener's playhead, which in silence may have passed audio that is late. */
+  readonly passed: Microseconds;
   /** True when listeners reported it; false for the clock's estimate. */
   readonly measured: boolean;
   /** At most 24 of them. */
@@ -45,6 +47,8 @@ const APPLIED = fromSeconds(1);
 const BEHIND = fromMilliseconds(1);
 /** Rewinds remembered while no listener reports; beyond this, the oldest are dropped. */
 const MAX_REWINDS = 16;
+/** Listeners remembered; the ones that reported longest ago are forgotten first. */
+const MAX_LISTENERS = 1024;
 /** Stands for all listeners where an aggregate doesn't name each of them. */
 const ALL = -1;
 
@@ -63,6 +67,8 @@ export class Playback {
   #arrival = 0;
   #silence = 0;
   #audible: number = Number.POSITIVE_INFINITY;
+  /** Up to where each listener had audio, by id: one that comes back has another state at the relay. */
+  readonly #received = new Map<number, number>();
   #rewinds: readonly Rewind[] = [];
   readonly #waiters = new Set<Waiter>();
 
@@ -72,6 +78,7 @@ export class Playback {
     { audible, now }: { readonly audible?: Microseconds | undefined; readonly now: Microseconds },
   ): void {
     if (aggregate.listeners > 0 && !this.#last?.listeners) this.#backAt = now;
+    for (const one of aggregate.listed) this.#receive(one);
     this.#last = aggregate;
     this.#arrival = now;
     this.#silence = 0;
@@ -92,6 +99,7 @@ export class Playback {
    */
   rewound(to: Microseconds, now: Microseconds, allowance = microseconds(0)): (id: number) => number {
     this.#forget(now);
+    for (const [id, until] of this.#received) this.#received.set(id, Math.min(until, to));
     const needed = new Map<number, number>();
     const earlier = new Map<number, number>();
     for (const [id, count] of this.#counts) {
@@ -149,10 +157,7 @@ export class Playback {
       const pending = recent.filter(({ needed }) => count !== undefined && (needed.get(id) ?? 0) > count);
       return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
     };
-    const listeners = last.listed.map(({ session, playhead, receivedUntil = playhead }) => ({
-      id: session,
-      playhead: limited(session, receivedUntil > playhead ? playhead : Math.min(receivedUntil, this.#audible)),
-    }));
+    const listeners = last.listed.map((one) => ({ id: one.session, playhead: limited(one.session, this.#heard(one)) }));
     const isComplete = listeners.length === last.listeners;
     const counted = last.listed
       .map(({ playhead }, index) => ({ playhead, limited: listeners[index]!.playhead }))
@@ -161,7 +166,22 @@ export class Playback {
       isComplete && counted.length > 0
         ? Math.min(...counted.map((one) => one.limited))
         : limited(ALL, Math.min(last.earliest, this.#audible));
-    return { earliest: microseconds(earliest), measured: true, listeners };
+    const passed = limited(ALL, last.earliest);
+    return { earliest: microseconds(earliest), passed, measured: true, listeners };
+  }
+
+  // Since it came back, a listener may have had nothing to play.
+  #heard({ session, playhead, receivedUntil }: ListedListener): number {
+    const received = receivedUntil ?? this.#received.get(session) ?? playhead;
+    return received > playhead ? playhead : Math.min(received, this.#audible);
+  }
+
+  #receive({ session, playhead, receivedUntil }: ListedListener): void {
+    const known = this.#received.get(session);
+    this.#received.delete(session);
+    this.#received.set(session, Math.max(receivedUntil ?? known ?? playhead, known ?? 0));
+    const [oldest] = this.#received.keys();
+    if (oldest !== undefined && this.#received.size > MAX_LISTENERS) this.#received.delete(oldest);
   }
 
   #forget(now: Microseconds): void {

@@ -274,6 +274,11 @@ export class QueuedSpeech {
     this.#endAs(this.#error === undefined ? "finished" : "failed", this.#state, this.#speech);
   }
 
+  /** Its end will not reach the listeners any more. */
+  lost(): void {
+    this.#endAs(this.#error === undefined ? "interrupted" : "failed", this.#state, this.#speech);
+  }
+
   /** Ends it once the listeners have reported how far they heard. */
   interrupt(): void {
     if (this.#isInterrupted) return;

@@ -1,6 +1,7 @@
 import { InputError, type Logger, type Microseconds, StateError } from "../../base/index.js";
 import type { PushAudio } from "../source/push-audio.js";
 import type { AudioSource } from "../source/source.js";
+import { toPosition } from "../tracks/position.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
 import type { Playheads } from "./playback.js";
 import { QueuedSpeech, type TakenBack } from "./queued-speech.js";
@@ -34,6 +35,13 @@ export interface QueueOptions {
 const MAX_QUEUE = 256;
 /** Speeches rendered to their end and not yet heard; at this number, no other begins. */
 const MAX_ENDED = 64;
+const SAMPLES_PER_MS = 48;
+/** The last packets of a speech may be lost as any others, and listeners conceal that much. */
+const TAIL = 120 * SAMPLES_PER_MS;
+/** This far behind a speech's end, playheads have nothing more of its last packets to report. */
+const UNREPORTED = 500 * SAMPLES_PER_MS;
+/** Playheads that passed more in silence go back for it while nothing else was heard, unless it is as late as that. */
+const LATE = 5000 * SAMPLES_PER_MS;
 
 /** The speech that plays, those that wait, and those that were interrupted. */
 export class SpeechQueue {
@@ -162,9 +170,18 @@ export class SpeechQueue {
     (speech.renderer?.closeSource() ?? speech.source.close()).catch(this.#logCloseError);
   }
 
-  /** No listener hears anything before `position` any more. */
-  settle(position: number): void {
-    while (this.#ended.length > 0 && this.#ended[0]!.end! <= position) this.#finish(this.#ended.shift()!);
+  /** Ends the speeches that were heard, or that will not be heard any more. */
+  settle({ earliest, passed }: Pick<Playheads, "earliest" | "passed">): void {
+    const [heard, gone] = [toPosition(earliest), toPosition(passed)];
+    for (let first = this.#ended[0]; first !== undefined; first = this.#ended[0]) {
+      const end = first.end!;
+      const isHeard = heard >= end || (heard >= end - TAIL && gone >= end + UNREPORTED);
+      if (!isHeard && gone < end + LATE) return;
+      this.#ended.shift();
+      if (isHeard) first.heardToEnd();
+      else first.lost();
+      this.abandon(first);
+    }
   }
 
   /** Applies the listeners' reports. */

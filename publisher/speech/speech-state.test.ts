@@ -15,7 +15,7 @@ function speech(options: Partial<SpeechStateOptions> = {}) {
   const hear = (...positions: readonly number[]) => {
     const listeners = positions.map((ms, id) => ({ id, playhead: microseconds(ms * 1000) }));
     const earliest = microseconds(Math.min(...positions) * 1000);
-    state.observe({ earliest, measured: true, listeners }, timeline);
+    state.observe({ earliest, passed: earliest, measured: true, listeners }, timeline);
   };
   return { state, hear };
 }

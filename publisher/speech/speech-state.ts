@@ -3,7 +3,7 @@ import type { Playheads } from "./playback.js";
 import type { SpeechTimeline } from "./speech-timeline.js";
 import type { HeardText, Words, WordTiming } from "./words/words.js";
 
-/** How a speech ended. */
+/** How a speech ended; `interrupted` also where its rest did not reach the listeners. */
 export type SpeechOutcome = "finished" | "interrupted" | "failed";
 
 /** One listener's part in a speech. */

@@ -125,6 +125,8 @@ export class VirtualStage {
   publisherStopped = false;
   /** The relay's process stands still while this is true, with all that is on its way to either side. */
   relayStopped = false;
+  /** No audio reaches the listener while this is true; its reports arrive. */
+  audioStopped = false;
   /** The listener's session is lost: it plays on what it has, and no relay knows of it. */
   #isAway = false;
   readonly sources: CountingSource[] = [];
@@ -147,6 +149,7 @@ export class VirtualStage {
   #place = 0;
   #pulled = 0;
   #reportId = 0;
+  #receivedBytes = 0;
   /** The last group that the relay has, as it reports to the publisher. */
   #acked: number | undefined;
   #reportAt = 0;
@@ -281,6 +284,11 @@ export class VirtualStage {
     this.#aggregate();
   }
 
+  /** All audio on its way is lost. */
+  loseAudio(): void {
+    this.#onTheWay.length = 0;
+  }
+
   /** The listener has another session: it reports at once, before it gets what it has missed. */
   comeBack(): void {
     if (!this.#isAway) return;
@@ -302,7 +310,7 @@ export class VirtualStage {
     while (this.now < milliseconds) {
       this.now += 1;
       for (const source of this.sources) source.wake();
-      const isHeldUp = this.stopped || this.relayStopped || this.#isAway;
+      const isHeldUp = this.stopped || this.relayStopped || this.audioStopped || this.#isAway;
       while (!isHeldUp && this.#onTheWay[0] && this.#onTheWay[0].at <= this.now) this.#onTheWay.shift()!.run();
       if (this.now >= this.#tickAt && !this.publisherStopped) {
         this.#tickAt = this.now + 10;
@@ -353,6 +361,7 @@ export class VirtualStage {
     const { payload } = decodeLegacyFrame(body, { keyframe: true });
     this.#send(() => {
       this.#acked = Math.max(this.#acked ?? 0, sequence);
+      this.#receivedBytes += payload.byteLength;
       this.playout.landed(timestamp);
       this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
       this.#consumer.finish(sequence);
@@ -418,6 +427,7 @@ export class VirtualStage {
   }
 
   #report(playhead: Microseconds): void {
+    const { groups, span } = this.#consumer.buffered;
     const report = {
       broadcast: 1,
       session: 1,
@@ -428,11 +438,11 @@ export class VirtualStage {
       discontinuity: this.playout.applied?.discontinuity ?? 0,
       from: this.playout.applied?.from,
       heardUntil: this.playout.applied?.heardUntil,
-      receivedBytes: 0,
+      receivedBytes: this.#receivedBytes,
       receivedGroup: undefined,
       worstLead: this.#lead?.lead,
       worstLeadGroup: this.#lead?.group,
-      bufferedMs: this.playout.bufferedMs,
+      bufferedMs: this.playout.bufferedMs + (groups === 0 ? 0 : span / 1e3),
       bleedMs: 0,
       staleMs: 0,
     };
