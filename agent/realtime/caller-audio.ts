@@ -1,12 +1,12 @@
 import { StateError } from "../../base/index.js";
 import type { Caller } from "../caller/caller.js";
-import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { DEFAULT_FORMAT, type RealtimeFormat } from "./audio-format.js";
 
 /** A caller's audio for one Realtime session, in the input format that the session has by then. */
 export class CallerAudio {
   readonly #caller: Pick<Caller, "frames">;
   readonly #frameMs: number;
-  #format: RealtimeFormat = realtimeFormat(undefined);
+  #format: RealtimeFormat = DEFAULT_FORMAT;
   #frames: ReturnType<Caller["frames"]> | undefined;
   #isStopped = false;
 

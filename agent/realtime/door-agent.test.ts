@@ -246,6 +246,27 @@ test("a response is said in the format that it names, or that its session had wh
   expect(results.map(({ heardMs }) => heardMs)).toEqual([300, 300]);
 });
 
+test("a format that is unknown is refused with a sentence, and the one before stays", async () => {
+  const { stage, speeches, receive, audio, end } = openDoor();
+  const mulaw = { type: "audio/pcmu" };
+  receive({ type: "session.update", session: { audio: { output: { format: mulaw } } } });
+  const fault =
+    "An event of the agent names a format of audio other than audio/pcm at a rate from 8,000 to 48,000, audio/pcmu or audio/pcma.";
+  for (const format of [
+    { type: "audio/opus" },
+    { type: "audio/pcm", rate: "16000" },
+    { type: "audio/pcm", rate: 1e6 },
+  ]) {
+    for (const side of ["input", "output"])
+      expect(receive({ type: "session.update", session: { audio: { [side]: { format } } } })).toBe(fault);
+    expect(receive({ type: "response.created", response: { id: "r", audio: { output: { format } } } })).toBe(fault);
+  }
+  audio("r", 200, 8);
+  end("r");
+  await stage.runTo(2000);
+  expect(await speeches[0]!.done).toMatchObject({ outcome: "finished", heardMs: 200 });
+});
+
 test("an agent gets the caller's audio in the format that its session asks for", async () => {
   const microphone = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
   const caller = new Caller({ audio: microphone });

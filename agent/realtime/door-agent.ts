@@ -3,7 +3,7 @@ import { background, InputError, StateError } from "../../base/index.js";
 import type { Speech } from "../../publisher/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
-import { realtimeFormat } from "./audio-format.js";
+import { FORMATS, realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
 import type { PartPlace } from "./realtime-part.js";
@@ -15,6 +15,8 @@ const MAX_UNREAD_BYTES = 1024 * 1024;
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 /** Faults of one agent that are answered. */
 const MAX_REFUSED = 64;
+
+const UNKNOWN_FORMAT = `An event of the agent names a format of audio other than ${FORMATS}.`;
 
 /** A response of the agent, from its first audio until it is complete and heard, or cut. */
 interface HeardResponse {
@@ -72,8 +74,8 @@ export class DoorAgent {
         this.#playback.text(event.place, event.text, event.words);
         return undefined;
       case "began":
-        this.#playback.begin(event.responseId, event.format);
-        return undefined;
+        this.#playback.begin(event.responseId, realtimeFormat(event.format));
+        return isKnown(event.format) ? undefined : UNKNOWN_FORMAT;
       case "done":
         this.#playback.complete(event.responseId);
         this.#stopComplete();
@@ -128,9 +130,11 @@ export class DoorAgent {
   }
 
   #setFormats({ input, output }: { readonly input: unknown; readonly output: unknown }): string | undefined {
-    if (output != null) this.#playback.setFormat(realtimeFormat(output));
-    if (input == null || this.#caller?.setFormat(realtimeFormat(input)) !== false) return undefined;
-    return "An event of the agent asks for the caller's audio at a rate that is no whole number of hertz.";
+    const [heard, said] = [realtimeFormat(input), realtimeFormat(output)];
+    if (said !== undefined) this.#playback.setFormat(said);
+    if (heard !== undefined && this.#caller?.setFormat(heard) === false)
+      return "An event of the agent asks for the caller's audio at a rate that is no whole number of hertz.";
+    return isKnown(input) && isKnown(output) ? undefined : UNKNOWN_FORMAT;
   }
 
   #say(place: PartPlace, audio: Uint8Array): void {
@@ -215,4 +219,9 @@ export class DoorAgent {
       this.#socket.terminate();
     }
   }
+}
+
+/** Whether a format is one that audio can have, or none is named. */
+function isKnown(format: unknown): boolean {
+  return format == null || realtimeFormat(format) !== undefined;
 }

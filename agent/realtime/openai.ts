@@ -20,7 +20,7 @@ import { background, guard, InputError, StateError, validate } from "../../base/
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
-import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { DEFAULT_FORMAT, type RealtimeFormat, realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import type { PartPlace } from "./realtime-part.js";
 import { RealtimePlayback } from "./realtime-playback.js";
@@ -60,7 +60,7 @@ export class RealtimeTransport extends StockTransport {
   readonly #caller: Caller | undefined;
   /** The caller's audio of the current connection. */
   #ear: CallerAudio | undefined;
-  #inputFormat: RealtimeFormat = realtimeFormat(undefined);
+  #inputFormat: RealtimeFormat = DEFAULT_FORMAT;
   #isMuted = false;
   #place: PartPlace | undefined;
   /** Codes of the publisher's refusals that this connection has reported. */
@@ -74,7 +74,7 @@ export class RealtimeTransport extends StockTransport {
     this.#playback = new RealtimePlayback(publisher);
     this.#caller = caller;
     this.on("response.created", ({ response }) => {
-      if (response.id != null) this.#playback.begin(response.id, response.audio?.output?.format);
+      if (response.id != null) this.#playback.begin(response.id, realtimeFormat(response.audio?.output?.format));
     });
     this.on("response.done", ({ response }) => {
       if (response.id != null) this.#playback.complete(response.id);
@@ -87,8 +87,8 @@ export class RealtimeTransport extends StockTransport {
       this.#attempt(() => this.#playback.text(placeOf(event), event.delta));
     });
     this.on("session.updated", ({ session }) => {
-      const format = formatOf(session, "output");
-      if (format != null) this.#playback.setFormat(realtimeFormat(format));
+      const format = realtimeFormat(formatOf(session, "output"));
+      if (format !== undefined) this.#playback.setFormat(format);
     });
     this.on("connection_change", () => this.#stopEar());
   }
@@ -175,9 +175,9 @@ export class RealtimeTransport extends StockTransport {
    * order, and what comes before the server's answer in another format would be noise to it.
    */
   #hear(session: unknown): void {
-    const format = formatOf(session, "input");
-    if (format == null) return;
-    this.#inputFormat = realtimeFormat(format);
+    const format = realtimeFormat(formatOf(session, "input"));
+    if (format === undefined) return;
+    this.#inputFormat = format;
     if (this.#caller === undefined) return;
     const isFirst = this.#ear === undefined;
     this.#ear ??= new CallerAudio(this.#caller, { frameMs: 40 });

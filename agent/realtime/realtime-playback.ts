@@ -1,5 +1,5 @@
 import type { Publisher, Speech, WordTiming } from "../../publisher/index.js";
-import { type RealtimeFormat, realtimeFormat } from "./audio-format.js";
+import { DEFAULT_FORMAT, type RealtimeFormat } from "./audio-format.js";
 import { type PartPlace, RealtimePart, type Truncation } from "./realtime-part.js";
 
 /** Texts that wait for their audio; beyond this the oldest is dropped. */
@@ -25,7 +25,7 @@ export class RealtimePlayback {
   readonly #cancelled = new Set<string>();
   /** A response keeps the format that it began with. */
   readonly #formats = new Map<string, RealtimeFormat>();
-  #format: RealtimeFormat = realtimeFormat(undefined);
+  #format: RealtimeFormat = DEFAULT_FORMAT;
   /** What still plays of a session that is over. */
   #left: readonly Speech[] = [];
 
@@ -69,10 +69,10 @@ export class RealtimePlayback {
    * A response begins, in the session's format or one of its own. One of the same name, whether cancelled, heard or
    * still audible, is complete.
    */
-  begin(responseId: string, format?: unknown): void {
+  begin(responseId: string, format: RealtimeFormat = this.#format): void {
     this.#cancelled.delete(responseId);
     this.#formats.delete(responseId);
-    this.#formats.set(responseId, format == null ? this.#format : realtimeFormat(format));
+    this.#formats.set(responseId, format);
     dropOldest(this.#formats);
     this.#texts = this.#texts.filter((text) => text.responseId !== responseId);
     this.complete(responseId);
@@ -151,7 +151,7 @@ export class RealtimePlayback {
     this.#inProgress.clear();
     this.#cancelled.clear();
     this.#formats.clear();
-    this.#format = realtimeFormat(undefined);
+    this.#format = DEFAULT_FORMAT;
   }
 
   /** The part that audio of a place belongs to. */
