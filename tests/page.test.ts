@@ -6,7 +6,7 @@ import { type AudioSource, openSource, Publisher } from "../publisher/index.js";
 import { Relay, type RelayOptions } from "../relay/index.js";
 import { pageHandler } from "../src/page/index.js";
 import type { BrowserListenerStats } from "../watch/browser/browser-listener.js";
-import { launchChromium } from "./support/chromium.js";
+import { failAudio, launchChromium } from "./support/chromium.js";
 import { Stage, urlOf } from "./support/stage.js";
 
 /** One frequency per utterance, none a harmonic of another, so that a sample identifies its utterance. */
@@ -209,6 +209,24 @@ test("a page whose audio is suspended shows that, and is at the right position a
   const heard = async () => tonesOf(await recorded(page)).filter((each) => each !== undefined);
   await expect.poll(async () => (await heard()).length).toBeGreaterThan(30);
   expect(new Set(await heard())).toEqual(new Set([said % TONES.length]));
+  expect((await stats(page)).staleMs).toBe(0);
+});
+
+test("a page plays on by itself when its device for audio fails", async () => {
+  await using stage = new Stage();
+  const page = await open(stage);
+  await until(page, "playing", ({ playedMs }) => playedMs > 300);
+  await page.evaluate(`{
+    globalThis.failures = 0;
+    document.getElementById("watch").audio.context.addEventListener("error", () => failures++);
+  }`);
+  for (let round = 1; round <= 2; round++) {
+    const failures = await page.evaluate<number>("failures");
+    await failAudio(browser);
+    await expect.poll(() => page.evaluate<number>("failures")).toBeGreaterThan(failures);
+    const { playedMs } = await stats(page);
+    await until(page, "playing again", (now) => now.state === "playing" && now.playedMs > playedMs + 500);
+  }
   expect((await stats(page)).staleMs).toBe(0);
 });
 

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 
@@ -67,6 +67,17 @@ export function launchChromium(args: readonly string[] = []): Promise<Browser> {
       ...args,
     ],
   });
+}
+
+/** Ends the process that plays and captures a browser's audio, which pages see as the failure of their devices. */
+export async function failAudio(browser: Browser): Promise<void> {
+  const devtools = await browser.newBrowserCDPSession();
+  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+  await devtools.detach();
+  for (const { id } of processInfo) {
+    const { stdout } = spawnSync("ps", ["-o", "args=", "-p", `${id}`], { encoding: "utf8" });
+    if (stdout.includes("audio.mojom.AudioService")) process.kill(id, "SIGKILL");
+  }
 }
 
 /** How many objects of a class a page keeps after garbage collection. */

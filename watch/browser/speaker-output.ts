@@ -1,9 +1,11 @@
 import {
   endProcessor,
   fromMilliseconds,
+  guard,
   loadWorklet,
   type Microseconds,
   microseconds,
+  sleep,
   timePassed,
 } from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
@@ -16,6 +18,9 @@ import { PROCESSOR, type WorkletCommand, type WorkletStatus } from "./messages.j
 
 /** A context whose clock lags the page's by this many seconds, or that sends no status for as long, has stalled. */
 const STANDSTILL = 0.5;
+
+/** How long after a device for audio failed to try again. */
+const RESTART_MS = 500;
 
 const NO_COUNTERS: PlayoutCounters = {
   anchors: 0,
@@ -76,8 +81,15 @@ export class SpeakerOutput implements PlayerOutput {
   /** Creates the audio context; resolves once it runs, which may take a click. Rejects where the browser refuses. */
   async resume(): Promise<void> {
     this.#context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+    this.#context.addEventListener("error", this.#restart);
     await this.#context.resume();
   }
+
+  /** A device that fails, as when it is unplugged, suspends the context for good; started again, it uses another one. */
+  readonly #restart = guard("watch.speaker", async () => {
+    await sleep(RESTART_MS);
+    if (!this.#closed && this.#context?.state === "suspended") await this.#context.resume();
+  });
 
   /** Loads the worklet from a script at a URL, after {@link resume} was called. Rejects where the browser refuses. */
   async load(workletUrl: string | URL): Promise<void> {
