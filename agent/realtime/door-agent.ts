@@ -3,6 +3,7 @@ import { background, InputError, StateError } from "../../base/index.js";
 import type { Speech } from "../../publisher/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
+import { Problems } from "../problems.js";
 import { FORMATS, realtimeFormat } from "./audio-format.js";
 import { CallerAudio } from "./caller-audio.js";
 import { type AgentEvent, decodeAgentEvent } from "./realtime-event.js";
@@ -13,8 +14,6 @@ import type { RealtimePlayback } from "./realtime-playback.js";
 const MAX_UNREAD_BYTES = 1024 * 1024;
 /** An agent that leaves this much unread is closed: answers to its events would pile up. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-/** Faults of one agent that are answered. */
-const MAX_REFUSED = 64;
 
 const UNKNOWN_FORMAT = `An event of the agent names a format of audio other than ${FORMATS}.`;
 
@@ -38,7 +37,7 @@ export class DoorAgent {
   readonly #followed = new WeakSet<Speech>();
   /** In the order in which they are heard. */
   #heard: readonly HeardResponse[] = [];
-  readonly #refused = new Set<string>();
+  readonly #refused = new Problems();
   #isClosed = false;
 
   /**
@@ -98,8 +97,7 @@ export class DoorAgent {
 
   /** Answers an event that was not understood, once for each fault. */
   refuse(fault: string): void {
-    if (this.#refused.has(fault) || this.#refused.size >= MAX_REFUSED) return;
-    this.#refused.add(fault);
+    if (!this.#refused.isNew(fault)) return;
     this.#send({ type: "error", error: { type: "invalid_request_error", code: "AGENT_EVENT", message: fault } });
   }
 

@@ -17,6 +17,7 @@ import {
 import type { Publisher } from "../../publisher/index.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
+import { Problems } from "../problems.js";
 import { DoorAgent } from "./door-agent.js";
 import { MAX_EVENT_CHARACTERS } from "./realtime-event.js";
 import { RealtimePlayback } from "./realtime-playback.js";
@@ -51,8 +52,6 @@ const optionsSchema = z.strictObject({
 const MAX_CONNECTIONS = 64;
 /** How long a connection may take to become a WebSocket. */
 const REQUEST_MS = 10_000;
-/** Kinds of problem that are reported. */
-const MAX_PROBLEMS = 32;
 
 /**
  * A local WebSocket for agents in any language. An agent connects and sends audio events of OpenAI's Realtime protocol,
@@ -68,7 +67,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   readonly #caller: Caller | undefined;
   readonly #logger: Logger | undefined;
   readonly #requestMs: number;
-  readonly #said = new Set<string>();
+  readonly #problems = new Problems();
   #server: Server | undefined;
   #isOpening = false;
   #isClosed = false;
@@ -193,8 +192,7 @@ export class RealtimeDoor extends EventEmitter<RealtimeDoorEvents> {
   }
 
   #problem(error: Error): void {
-    if (this.#said.has(error.message) || this.#said.size >= MAX_PROBLEMS) return;
-    this.#said.add(error.message);
+    if (!this.#problems.isNew(error.message)) return;
     this.#logger?.warn({ err: error }, "The door stays open.");
     this.emit("problem", error);
   }

@@ -12,8 +12,8 @@ export type BotMessage =
   | { readonly event: "clear" }
   /** An event unknown to Media Streams: ignored, as telephone companies do. */
   | { readonly event: "unknown" }
-  /** An unusable message, and why. */
-  | { readonly event: "invalid"; readonly reason: string };
+  /** An unusable message, and why; reasons of one `kind` differ in names alone. */
+  | { readonly event: "invalid"; readonly reason: string; readonly kind: string };
 
 /** Maximum size of a message, in bytes; it holds ten minutes of audio. */
 export const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
@@ -48,7 +48,7 @@ export function decodeBotMessage(message: string | Uint8Array, sid: string): Bot
   const { data } = parsed;
   // Some bots omit the stream; one that names another stream means another call.
   if (data.streamSid != null && data.streamSid !== sid)
-    return invalid(`of the event ${event} names the stream ${shorten(data.streamSid)} instead of ${sid}`);
+    return invalid(`of the event ${event} names the stream ${shorten(data.streamSid)} instead of ${sid}`, "stream");
   if (data.event === "media") return decodeMedia(data.media.payload);
   return data.event === "mark" ? { event: "mark", name: data.mark.name } : { event: "clear" };
 }
@@ -72,8 +72,8 @@ function parseJson(text: string): object | undefined {
   }
 }
 
-function invalid(what: string): BotMessage {
-  return { event: "invalid", reason: `A message of the bot ${what}.` };
+function invalid(what: string, kind = what): BotMessage {
+  return { event: "invalid", reason: `A message of the bot ${what}.`, kind };
 }
 
 function shorten(text: string): string {

@@ -20,6 +20,7 @@ import { authorities, whyUnreachable } from "../../transport/index.js";
 import { tooMuch } from "../backlog.js";
 import type { Caller } from "../caller/caller.js";
 import { partSchemas } from "../options.js";
+import { Problems } from "../problems.js";
 import { decodeBotMessage, MAX_MESSAGE_BYTES } from "./bot-message.js";
 import { CallPlayback } from "./call-playback.js";
 import { MediaRate } from "./media-rate.js";
@@ -112,8 +113,6 @@ const MAX_PAYLOAD = 8 * MAX_MESSAGE_BYTES;
 const MAX_UNREAD_BYTES = 256 * 1024;
 /** A bot that leaves this much unread gets no more: answers to its marks and pings would pile up. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-/** Kinds of problem that are reported. */
-const MAX_PROBLEMS = 32;
 /** How long a bot may take to answer the end of the call. */
 const CLOSE_MS = 1000;
 
@@ -136,7 +135,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
   readonly #messages = new TelephoneMessages(this.ids);
   readonly #playback: CallPlayback;
   readonly #rate = new MediaRate();
-  readonly #said = new Set<string>();
+  readonly #problems = new Problems();
   readonly #counters = { messages: 0, invalid: 0, droppedMs: 0, callerMs: 0, unreadMs: 0, clears: 0 };
   #frames: ReturnType<Caller["frames"]> | undefined;
   #failure: Error | undefined;
@@ -271,7 +270,7 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
       this.#answer(this.#playback.clear());
     } else if (message.event === "invalid") {
       this.#counters.invalid++;
-      this.#problem(new ProtocolError("BOT_MESSAGE", message.reason));
+      this.#problem(new ProtocolError("BOT_MESSAGE", message.reason), message.kind);
     }
   }
 
@@ -318,9 +317,8 @@ export class MediaStreamsCall extends EventEmitter<MediaStreamsCallEvents> {
     for (const name of names) this.#socket.send(this.#messages.mark(name));
   }
 
-  #problem(error: Error): void {
-    if (this.#said.has(error.message) || this.#said.size >= MAX_PROBLEMS) return;
-    this.#said.add(error.message);
+  #problem(error: Error, kind = error.message): void {
+    if (!this.#problems.isNew(kind)) return;
     this.#logger?.warn({ err: error }, "The call goes on.");
     this.emit("problem", error);
   }
