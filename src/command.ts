@@ -10,6 +10,8 @@ export interface CommandContext {
    * ends in order.
    */
   readonly signal: AbortSignal;
+  /** Names of the settings that were given on the command line. */
+  readonly flags: ReadonlySet<string>;
   readonly logger: Logger;
   /** The bottom line of standard error, for a meter. */
   readonly status: StatusLine;
@@ -37,15 +39,18 @@ export function command<T extends Settings>(definition: Command<T>): Command {
   return definition as unknown as Command;
 }
 
-/** Refuses a setting that the chosen operation would ignore; `takers` names the operations of each setting. */
+/**
+ * Refuses a flag that the chosen operation would ignore; `takers` names the operations of each. A variable or a config
+ * file may be there for another operation.
+ */
 export function refuseIgnored(
   operation: string,
-  config: Readonly<Record<string, unknown>>,
+  { config, flags }: { readonly config: Readonly<Record<string, unknown>>; readonly flags: ReadonlySet<string> },
   takers: Readonly<Record<string, readonly string[]>>,
 ): void {
   for (const [key, operations] of Object.entries(takers)) {
     const value = config[key];
-    if (value === undefined || value === false || value === "" || operations.includes(operation)) continue;
+    if (!flags.has(key) || value === undefined || value === "" || operations.includes(operation)) continue;
     throw new InputError("INVALID_OPTION", `${operation} takes no ${flagName(key)}, but it is "${value}".`);
   }
 }

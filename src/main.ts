@@ -189,6 +189,7 @@ async function runCommand(
     logger.warn(words.map((word) => (word instanceof Error ? word.message : word)).join(" "));
   const context: CommandContext = {
     signal: terminal.signal,
+    flags: new Set(Object.keys(flags)),
     logger,
     status: terminal.status ?? new StatusLine({ write: (text) => terminal.error(text) }),
     print: (line) => terminal.out(`${line}\n`),

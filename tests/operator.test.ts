@@ -105,6 +105,11 @@ test("only the owner can read a new key, no key is overwritten, and a token has 
     expect(exitCode, argv.join(" ")).toBe(2);
   }
   for (const name of ["x", "y"]) expect(() => statSync(join(folder, name))).toThrow();
+  // A config file has the settings of both actions.
+  const config = join(folder, "both.json");
+  writeFileSync(config, JSON.stringify({ token: { key: join(folder, "both.jwk"), get: "/" } }));
+  for (const action of ["generate", "sign"])
+    expect(await unsay(["token", action, "--config", config])).toMatchObject({ exitCode: 0, error: "" });
   // A disk without room: half a key would be in the way of the next attempt.
   const run = `${process.execPath} ${compiledPath("src/cli.ts")} token generate --key ${join(folder, "x")}`;
   const full = spawnSync("/bin/bash", ["-c", `ulimit -f 0; exec ${run}`], { encoding: "utf8" });

@@ -43,5 +43,6 @@ test.concurrent("a file with too many bytes, a folder and no file are refused fo
   expect(String(readBoundedFile(path, 4))).toBe("1234");
   await expect(readBounded(path, 3)).rejects.toThrow(/^it has more than 3 bytes$/);
   expect(await readBounded(folder, 10).catch(whyUnusable)).toBe("it is a directory");
+  expect(await readBounded("a\0b", 10).catch(whyUnusable)).toBe("its name has a null byte");
   expect(await readBounded(join(folder, "none, or two"), 10).catch(whyUnusable)).toBe("no such file or directory");
 });

@@ -61,6 +61,7 @@ export function whyUnusable(cause: unknown): string {
   const code = codeOf(cause);
   if (code === "EISDIR") return "it is a directory";
   if (code === "ENXIO") return "it is a socket, or a device that is not there";
+  if (code === "ERR_INVALID_ARG_VALUE") return "its name has a null byte";
   // Node's message has the system's code before these words, and the call, the path or the address behind.
   const errno = "errno" in cause ? Number(cause.errno) : Number.NaN;
   return getSystemErrorMap().get(errno)?.[1] ?? cause.message;

@@ -168,7 +168,7 @@ async function load(source: string): Promise<TokenKey[]> {
 }
 
 async function read(source: string): Promise<TokenKey[]> {
-  if (/^https?:/.test(source)) {
+  if (/^https?:/i.test(source)) {
     const { ok, status, text } = await fetchText(source).catch((cause: unknown) => {
       const why = whyUnreachable(cause);
       throw new InputError("INVALID_KEY", `auth.keys: ${source} cannot be fetched: ${why}.`, { cause });

@@ -54,6 +54,7 @@ export const call = command({
     const { listen } = config;
     if (listen !== undefined && broadcastName(listen) === broadcastName(config.broadcast))
       throw new InputError("INVALID_OPTION", "--listen must be another broadcast than --broadcast.");
+    const customParameters = parametersOf(config.parameters);
     const problems = problemWatch(config, notice);
     const connect = await connectOptions(config);
     const url = relayUrl(config);
@@ -64,7 +65,6 @@ export const call = command({
         : new Caller({ url, broadcast: listen, agent: publisher, connect, model: shippedModel });
     publisher.on("problem", problems.take);
     caller?.on("problem", problems.take);
-    const customParameters = parametersOf(config.parameters);
     const call = new MediaStreamsCall({
       bot: config.bot,
       publisher,

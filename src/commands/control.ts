@@ -103,8 +103,8 @@ export const control = command({
     "unsay control http://localhost:4443 write-audio chime.wav --at 12.5 --mode sum",
   ],
   settings,
-  async run(config, { signal, print, notice }) {
-    refuseIgnored(config.operation, config, TAKEN_BY);
+  async run(config, { flags, signal, print, notice }) {
+    refuseIgnored(config.operation, { config, flags }, TAKEN_BY);
     refuseBoth(config);
     const { operation, payload } = await prepare(config);
     const controller = new Controller({

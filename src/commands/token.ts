@@ -66,8 +66,8 @@ export const token = command({
     "unsay token sign --key secret.jwk --root live --put stage --get / --expires 3600",
   ],
   settings,
-  async run(config, { print }) {
-    refuseIgnored(config.action, config, TAKEN_BY);
+  async run(config, { flags, print }) {
+    refuseIgnored(config.action, { config, flags }, TAKEN_BY);
     if (config.action === "generate") {
       await generate(config);
       print(onOneLine(`made a key for ${config.algorithm} in ${config.key}`));
