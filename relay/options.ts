@@ -90,7 +90,10 @@ const prefixes = z.array(prefix).optional();
 export const listenHostSchema = z
   .string()
   .min(1)
+  // As URLs have an address of IPv6.
+  .transform((value) => value.replace(/^\[(.*)\]$/, "$1"))
   .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
+  .refine((value) => !/\/|^[^:]*:\d*$/.test(value), "it must be a name or an address without a scheme and a port")
   .default("127.0.0.1");
 
 /** The URL of another relay to serve. */

@@ -111,6 +111,8 @@ test("every wrong argument, setting, file and key ends with a sentence that name
     [["relay", "--port"], 2, /--port <number>.*argument missing/],
     [relay("--port", "70000"), 2, /--port must .*, but is "70000"/],
     [relay("--host", "no.such.host.invalid"), 2, /no\.such\.host\.invalid is not an address/],
+    [relay("--host", "127.0.0.1:4443"), 2, /--host must be a name or an address without a scheme and a port/],
+    [relay("--host", "http://127.0.0.1"), 2, /--host must be a name or an address without a scheme and a port/],
     [relay("--host", "fe80::1%eth0"), 2, /--host must be a name or an address without a zone/],
     [relay("--drain-seconds", "soon"), 2, /--drain-seconds must .*, but is "soon"/],
     [relay(), 2, /UNSAY_REPEAT must .*, but is "perhaps"/, { UNSAY_REPEAT: "perhaps" }],
@@ -318,8 +320,10 @@ test("a command that cannot reach its relay ends with the reason and exit code 1
 });
 
 test("a command that finds no relay or no publisher within its own time limit ends with the reason and exit code 1", async () => {
+  const secureDead = DEAD.replace("http:", "https:");
   const wrong: Wrong[] = [
     [["watch", DEAD, "--seconds", "2"], 1, /nothing listens on that port/],
+    [["watch", secureDead, "--transport", "quic", "--seconds", "3"], 1, /no connection to 127\.0\.0\.1:1 within 3 s/],
     [["watch", open, "--seconds", "2", "--broadcast", "missing"], 1, /No publisher of missing\.hang at .*NO_BROADCAST/],
     [
       ["watch", open, "--seconds", "2", "--broadcast", "a\u001b[31m\u202eb"],
@@ -329,7 +333,9 @@ test("a command that finds no relay or no publisher within its own time limit en
     [["control", DEAD, "interrupt", "--timeout-ms", "2500"], 1, /nothing listens on that port/],
     [["control", open, "interrupt", "--timeout-ms", "4000"], 1, /No publisher of demo .*\(CONTROL_TIMEOUT\)/],
   ];
-  expectSentences(wrong, await Promise.all(wrong.map(([argv]) => unsay(argv, { environment }))));
+  const outcomes = await Promise.all(wrong.map(([argv]) => unsay(argv, { environment })));
+  expectSentences(wrong, outcomes);
+  expect(outcomes[1]!.error).toContain("127.0.0.1:1 has not answered over QUIC so far.");
 });
 
 test("a publisher whose name another one takes ends with that reason, like one whose token expires", async () => {

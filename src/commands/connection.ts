@@ -91,6 +91,24 @@ export function problemWatch(
   return { take, fatal, last: () => last };
 }
 
+/** How long QUIC alone may take for an answer until a sentence says that there is none. */
+const UNANSWERED_MS = 1500;
+
+/**
+ * Says that there is no answer yet where QUIC is the only carrier: a UDP port on which nothing listens never answers,
+ * and another carrier would have failed. Returns a function that stops it.
+ */
+export function reportUnanswered(
+  { transport, url }: { readonly transport: string; readonly url: string },
+  isConnected: () => boolean,
+  notice: (sentence: string) => void,
+): () => void {
+  const timer = setTimeout(() => {
+    if (transport === "quic" && !isConnected()) notice(`${new URL(url).host} has not answered over QUIC so far.`);
+  }, UNANSWERED_MS);
+  return () => clearTimeout(timer);
+}
+
 /** Why a command that has ended never had a connection: its last problem, or that there was none. */
 export function neverConnected(problem: Error | undefined, url: string): Error {
   return problem ?? new TransportError("NOT_CONNECTED", `There was no connection to ${url}.`);

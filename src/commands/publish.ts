@@ -11,6 +11,7 @@ import {
   neverConnected,
   problemWatch,
   relayUrl,
+  reportUnanswered,
   retrySetting,
 } from "./connection.js";
 
@@ -175,6 +176,7 @@ export const publish = command({
     const problems = problemWatch(config, notice);
     const warnings = new Warnings([source, video], notice);
     publisher.on("problem", problems.take);
+    const stopWaiting = reportUnanswered(config, () => publisher.stats().sessions > 0, notice);
     let silent: NodeJS.Timeout | undefined;
     try {
       const speech = source && publisher.say(source);
@@ -196,6 +198,7 @@ export const publish = command({
       return 0;
     } finally {
       clearInterval(silent);
+      stopWaiting();
       await publisher.close();
       await inputs.close();
       warnings.say();

@@ -3,7 +3,14 @@ import { Listener, type ListenerStats, RawSink, WavSink } from "../../watch/inde
 import { command, elapsed, untilStopped } from "../command.js";
 import { flag, number, writtenStream } from "../config.js";
 import { Meter } from "../meter.js";
-import { connectionSettings, connectOptions, problemWatch, relayUrl, retrySetting } from "./connection.js";
+import {
+  connectionSettings,
+  connectOptions,
+  problemWatch,
+  relayUrl,
+  reportUnanswered,
+  retrySetting,
+} from "./connection.js";
 
 /** After this long without audio a sentence names what it waits for. */
 const WAITING_MS = 1500;
@@ -69,6 +76,7 @@ export const watch = command({
       problems.take(error);
     });
     const stopWaiting = reportWaiting(listener, config, notice);
+    const stopUnanswered = reportUnanswered(config, () => listener.stats().sessions > 0, notice);
     const unread = setTimeout(() => {
       if (wav?.isUnread) notice(`Nothing reads the pipe ${config.wav} yet; waiting for a reader.`);
     }, WAITING_MS);
@@ -94,6 +102,7 @@ export const watch = command({
       return 0;
     } finally {
       stopWaiting();
+      stopUnanswered();
       clearTimeout(unread);
       clearInterval(ticker);
       meter?.close();
