@@ -549,5 +549,15 @@ test("of pictures stamped within a millisecond only the last is shown, once it i
   feed(2, 130, 1, { keyframe: false });
   expect(show(45)).toBe("2@90.001");
   expect(show(40)).toBe("2@130");
+
+  // Where the decoder fails on the way, the last picture before that stands.
+  consumer.rewind(140);
+  pipeline.pump();
+  feed(3, 140, 1);
+  feed(3, 140.001, 1, { keyframe: false });
+  decoder!.fail();
+  feed(3, 140.002, 2, { keyframe: false, stepMs: 0.001 });
+  expect(show(200)).toBe("3@140.001");
+  expect(pipeline.counters).toMatchObject({ undecodable: 2, errors: 1 });
   pipeline.close();
 });

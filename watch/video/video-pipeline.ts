@@ -213,18 +213,23 @@ export class VideoPipeline<P extends VideoImage> {
   #submit({ frame, sequence, epoch }: Delivery): void {
     const { timestamp } = frame;
     const ticket: Ticket = { timestamp, sequence, epoch, generation: this.#cuts.generationOf(timestamp) };
-    if (this.#before && this.#before.generation !== ticket.generation) {
+    const isOther = this.#before !== undefined && this.#before.generation !== ticket.generation;
+    if (isOther) {
       this.#needsKeyframe = true;
       this.#decoder.reset();
       this.#leadingUp = true;
-    } else if (this.#before && timestamp - this.#before.timestamp < HIDDEN) this.#hide(this.#before);
-    else if (this.#before) this.#leadingUp = false;
-    this.#before = ticket;
-    this.#settled = microseconds(this.#now() + SETTLE);
+    }
+    // It stands in for no picture before it.
     if (this.#needsKeyframe && !frame.keyframe) {
       this.#undecodable++;
       return;
     }
+    if (this.#before && !isOther) {
+      if (timestamp - this.#before.timestamp < HIDDEN) this.#hide(this.#before);
+      else this.#leadingUp = false;
+    }
+    this.#before = ticket;
+    this.#settled = microseconds(this.#now() + SETTLE);
     this.#needsKeyframe = false;
     if (this.#master) this.#clock.arrive(timestamp);
     try {
