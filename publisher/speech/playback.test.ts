@@ -57,3 +57,21 @@ test("a listener that comes back with nothing to play is heard up to where it ha
   playback.rewound(ms(1200), ms(2100));
   expect(heard(3200, undefined)).toEqual([1200, 3200]);
 });
+
+test("a listener whose playhead runs on without the audio that others had counts for a second, and alone for good", () => {
+  const playback = new Playback();
+  const earliest = (playheadMs: number, ...received: readonly number[]) => {
+    const listed = received.map((receivedMs, index) => ({
+      session: index + 1,
+      playhead: ms(playheadMs),
+      receivedUntil: ms(receivedMs),
+    }));
+    playback.observe(aggregateOf(listed), { now: ms(playheadMs) });
+    return playback.playheads(ms(playheadMs))!.earliest / 1000;
+  };
+  expect(earliest(1000, 500, 2000)).toBe(500);
+  expect(earliest(1500, 500, 2000)).toBe(500);
+  expect(earliest(1600, 500, 2000)).toBe(1600);
+  expect(earliest(4000, 500, 2000)).toBe(2000);
+  expect(earliest(4000, 500)).toBe(500);
+});

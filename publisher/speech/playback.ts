@@ -45,6 +45,8 @@ const SILENCE = fromSeconds(3);
 const APPLIED = fromSeconds(1);
 /** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
+/** A listener that has gone without the audio that another one had for this long does not count. */
+const MISSING = fromSeconds(1);
 /** Rewinds remembered while no listener reports; beyond this, the oldest are dropped. */
 const MAX_REWINDS = 16;
 /** Listeners remembered; the ones that reported longest ago are forgotten first. */
@@ -157,17 +159,25 @@ export class Playback {
       const pending = recent.filter(({ needed }) => count !== undefined && (needed.get(id) ?? 0) > count);
       return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
     };
-    const listeners = last.listed.map((one) => ({ id: one.session, playhead: limited(one.session, this.#heard(one)) }));
-    const isComplete = listeners.length === last.listeners;
-    const counted = last.listed
-      .map(({ playhead }, index) => ({ playhead, limited: listeners[index]!.playhead }))
-      .filter(({ playhead }) => playhead >= last.earliest - BEHIND);
+    const all = last.listed.map((one) => {
+      const heard = this.#heard(one);
+      return { id: one.session, playhead: one.playhead, heard, limited: limited(one.session, heard) };
+    });
+    const furthest = Math.max(...all.map(({ heard }) => heard));
+    const counted = all
+      .filter(({ playhead }) => playhead >= last.earliest - BEHIND)
+      .filter(({ playhead, heard }) => heard >= furthest || playhead - heard <= MISSING);
+    const isComplete = all.length === last.listeners;
     const earliest =
       isComplete && counted.length > 0
         ? Math.min(...counted.map((one) => one.limited))
         : limited(ALL, Math.min(last.earliest, this.#audible));
-    const passed = limited(ALL, last.earliest);
-    return { earliest: microseconds(earliest), passed, measured: true, listeners };
+    return {
+      earliest: microseconds(earliest),
+      passed: limited(ALL, last.earliest),
+      measured: true,
+      listeners: all.map(({ id, limited }) => ({ id, playhead: limited })),
+    };
   }
 
   // Since it came back, a listener may have had nothing to play.
