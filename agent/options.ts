@@ -11,6 +11,6 @@ function has<T>(...methods: readonly (keyof T & string)[]): (value: unknown) => 
 /** Checks options that are objects of this library by the methods that are used. */
 export const partSchemas = {
   publisher: z.custom<Publisher>(has<Publisher>("say"), { error: "be a Publisher" }),
-  caller: z.custom<Caller>(has<Caller>("frames", "on", "off"), { error: "be a Caller" }),
+  caller: z.custom<Caller>(has<Caller>("frames", "stats", "on", "off"), { error: "be a Caller" }),
   logger: z.custom<Logger>(has<Logger>("debug", "info", "warn"), { error: "have the methods debug, info and warn" }),
 } as const;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Caller } from "../agent/index.js";
 import { AudioInput, AudioOutput, TranscriptOutput } from "../agent/livekit/index.js";
 import type { Publisher } from "../publisher/index.js";
-import { openSource } from "../publisher/index.js";
+import { openAudio, openSource } from "../publisher/index.js";
 import { Ear, quiet, spoken, warmUp } from "./support/ear.js";
 import { PATIENT, Stage, sleep, until } from "./support/stage.js";
 
@@ -315,4 +315,30 @@ test("an AudioInput hands a caller's frames to the session, and none while it is
   expect(count).toBe(taken);
   await input.close();
   await rest;
+});
+
+test("an AudioInput that is attached again hands out nothing of what the caller said meanwhile", async () => {
+  const audio = openAudio({ sampleRate: 48_000, format: "f32le", name: "caller" });
+  const caller = new Caller({ audio });
+  const input = new AudioInput(caller, { frameMs: 100 });
+  const hear = async (level: number) => {
+    const before = caller.stats().heardMs;
+    audio.push!.write(new Float32Array(3 * 48_000).fill(level));
+    await until("it was heard", () => caller.stats().heardMs >= before + 3000);
+  };
+  // More than the framework's streams take before anything is read.
+  await hear(0.1);
+  input.setAttached(false);
+  await hear(0.5);
+  input.setAttached(true);
+  await hear(0.2);
+  const levels = new Set<number>();
+  const reader = input.stream.getReader();
+  while (!levels.has(2)) {
+    const { value } = await reader.read();
+    levels.add(Math.round((value!.data[1200]! * 10) / 32_768));
+  }
+  expect([...levels]).toEqual([1, 2]);
+  await input.close();
+  await caller.close();
 });
