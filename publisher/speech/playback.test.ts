@@ -58,20 +58,24 @@ test("a listener that comes back with nothing to play is heard up to where it ha
   expect(heard(3200, undefined)).toEqual([1200, 3200]);
 });
 
-test("a listener whose playhead runs on without the audio that others had counts for a second, and alone for good", () => {
+test("a listener that runs on without the audio that others had holds them up by a second at most, and 5 s within it", () => {
   const playback = new Playback();
-  const earliest = (playheadMs: number, ...received: readonly number[]) => {
-    const listed = received.map((receivedMs, index) => ({
+  const earliest = (...listed: readonly { readonly at: number; readonly received: number }[]) => {
+    const named = listed.map(({ at, received }, index) => ({
       session: index + 1,
-      playhead: ms(playheadMs),
-      receivedUntil: ms(receivedMs),
+      playhead: ms(at),
+      receivedUntil: ms(received),
     }));
-    playback.observe(aggregateOf(listed), { now: ms(playheadMs) });
-    return playback.playheads(ms(playheadMs))!.earliest / 1000;
+    playback.observe(aggregateOf(named), { now: ms(listed[0]!.at) });
+    return playback.playheads(ms(listed[0]!.at))!.earliest / 1000;
   };
-  expect(earliest(1000, 500, 2000)).toBe(500);
-  expect(earliest(1500, 500, 2000)).toBe(500);
-  expect(earliest(1600, 500, 2000)).toBe(1600);
-  expect(earliest(4000, 500, 2000)).toBe(2000);
-  expect(earliest(4000, 500)).toBe(500);
+  const lacking = (at: number, received: number) => earliest({ at, received: 500 }, { at, received });
+  expect(lacking(1000, 9000)).toBe(500);
+  expect(lacking(5400, 9000)).toBe(500);
+  expect(lacking(8000, 9000)).toBe(3000);
+  expect(lacking(10_000, 9000)).toBe(4000);
+  expect(lacking(10_001, 9000)).toBe(9000);
+  expect(earliest({ at: 10_001, received: 500 })).toBe(500);
+  // One that is behind in a pause has not passed the audio that another one hears.
+  expect(earliest({ at: 19_000, received: 9000 }, { at: 20_000, received: 30_000 })).toBe(15_000);
 });

@@ -1,5 +1,5 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import type { Aggregate, ListedListener } from "../../flow/report/index.js";
+import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
 
 /** Position of one listener on the broadcast's timeline. */
 export interface ListenerPlayhead {
@@ -45,7 +45,7 @@ const SILENCE = fromSeconds(3);
 const APPLIED = fromSeconds(1);
 /** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
-/** A listener that has gone without the audio that another one had for this long does not count. */
+/** A listener that ran on in silence, so far past audio that another one had, does not count. */
 const MISSING = fromSeconds(1);
 /** Rewinds remembered while no listener reports; beyond this, the oldest are dropped. */
 const MAX_REWINDS = 16;
@@ -163,14 +163,14 @@ export class Playback {
       const heard = this.#heard(one);
       return { id: one.session, playhead: one.playhead, heard, limited: limited(one.session, heard) };
     });
-    const furthest = Math.max(...all.map(({ heard }) => heard));
+    const furthest = Math.max(...all.map((one) => one.limited));
     const counted = all
       .filter(({ playhead }) => playhead >= last.earliest - BEHIND)
-      .filter(({ playhead, heard }) => heard >= furthest || playhead - heard <= MISSING);
+      .filter(({ playhead, heard }) => heard >= furthest || playhead - furthest <= MISSING);
     const isComplete = all.length === last.listeners;
     const earliest =
       isComplete && counted.length > 0
-        ? Math.min(...counted.map((one) => one.limited))
+        ? Math.max(furthest - MAX_LAG, Math.min(...counted.map((one) => one.limited)))
         : limited(ALL, Math.min(last.earliest, this.#audible));
     return {
       earliest: microseconds(earliest),
