@@ -58,7 +58,7 @@ export class BargeIn {
     return actions;
   }
 
-  /** An interrupted speech continues as another of the same id: no answer to anything. */
+  /** The application resumes an interrupted speech. Unlike a new one, that answers no paused one. */
   resumed(id: number): void {
     this.#active.add(id);
   }

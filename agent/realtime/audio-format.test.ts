@@ -15,7 +15,7 @@ test("a session's format has its new and its old names, and is PCM at 24 kHz by 
     expect(realtimeFormat(alaw)).toEqual({ format: "alaw", sampleRate: 8000, bytesPerMs: 8, silence: 0xd5 });
 });
 
-test("a format that is unknown is none", () => {
+test("an unknown format is not taken for another one", () => {
   for (const rate of [1e9, 4000, "16000", Number.NaN])
     expect(realtimeFormat({ type: "audio/pcm", rate })).toBeUndefined();
   for (const format of ["opus", { type: "audio/opus" }, { rate: 8000 }, {}, 5, null, undefined])

@@ -36,7 +36,7 @@ const MAX_QUEUE = 256;
 /** Speeches rendered to their end and not yet heard; at this number, no other begins. */
 const MAX_ENDED = 64;
 const SAMPLES_PER_MS = 48;
-/** The last packets of a speech may be lost as any others, and listeners conceal that much. */
+/** The last packets of a speech may be lost like any others, and listeners conceal up to this much. */
 const TAIL = 120 * SAMPLES_PER_MS;
 /** This far behind a speech's end, playheads have nothing more of its last packets to report. */
 const UNREPORTED = 500 * SAMPLES_PER_MS;

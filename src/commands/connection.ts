@@ -91,7 +91,7 @@ export function problemWatch(
   return { take, fatal, last: () => last };
 }
 
-/** How long QUIC alone may take for an answer until a sentence says that there is none. */
+/** With QUIC alone: how long to wait for an answer before saying that none has come. */
 const UNANSWERED_MS = 1500;
 
 /**

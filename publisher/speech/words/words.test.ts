@@ -180,7 +180,7 @@ test("a text whose audio broke off was heard only as far as its audio", () => {
   expect("One two").toContain(untimed.heard({ ms: 900, isWhole: true, isComplete: true }).text);
 });
 
-test("an end that is null is none", () => {
+test("a word whose end is null has no end of its own", () => {
   const timings = JSON.parse(
     '[{"text":"one","startMs":0,"durationMs":null},{"text":"two","startMs":400,"endMs":null}]',
   );
