@@ -3,7 +3,7 @@ import { type ByteInput, openPath } from "./byte-input.js";
 import { ByteReader, fourCharacters } from "./byte-reader.js";
 import type { ChannelLayout } from "./down-mix.js";
 import { openWithFfmpeg } from "./ffmpeg.js";
-import { decodeSamples, type PcmFormat } from "./pcm.js";
+import { decodeSamples, inPieces, type PcmFormat } from "./pcm.js";
 import { isWave, openWav, type WavFormat } from "./wav.js";
 
 /** Decoded audio before it is mixed and resampled. */
@@ -110,15 +110,20 @@ export class MemoryAudio implements AudioInput {
   }
 
   async open(): Promise<AudioReading> {
-    const samples = slices(this.#samples, this.#channels * 4800);
-    return { rate: this.#rate, channels: this.#channels, samples, warnings: [], close: () => {} };
+    return {
+      rate: this.#rate,
+      channels: this.#channels,
+      samples: memory(this.#samples, this.#channels),
+      warnings: [],
+      close: () => {},
+    };
   }
 
   async close(): Promise<void> {}
 }
 
-async function* slices(samples: Float32Array, length: number): AsyncGenerator<Float32Array, void, undefined> {
-  for (let start = 0; start < samples.length; start += length) yield samples.subarray(start, start + length);
+async function* memory(samples: Float32Array, channels: number): AsyncGenerator<Float32Array, void, undefined> {
+  yield* inPieces(samples, channels);
 }
 
 async function openBytes(input: ByteInput, name: string, rawOf: () => RawFormat | undefined): Promise<AudioReading> {

@@ -27,7 +27,8 @@ interface NamedFile {
 
 /** Bytes kept of a pipe to play it again: 5.8 minutes of 16-bit stereo at 48 kHz. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
-const FILE_CHUNK_BYTES = 32 * 1024;
+/** Bytes read at once, and decoded at once, however long a chunk of a stream is: that blocks no other work. */
+const CHUNK_BYTES = 32 * 1024;
 /** Paths of the process's own standard input. */
 const STANDARD_INPUT = new Set(["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
 
@@ -98,9 +99,9 @@ class FileInput implements ByteInput {
 
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
     for (let position = 0; !this.#closed; ) {
-      const buffer = new Uint8Array(FILE_CHUNK_BYTES);
+      const buffer = new Uint8Array(CHUNK_BYTES);
       const at = this.repeatable ? position : null;
-      const { bytesRead } = await this.#file.read(buffer, 0, FILE_CHUNK_BYTES, at).catch((cause: unknown) => {
+      const { bytesRead } = await this.#file.read(buffer, 0, CHUNK_BYTES, at).catch((cause: unknown) => {
         throw unreadable(this.#named, cause);
       });
       if (bytesRead === 0) return;
@@ -138,7 +139,7 @@ class PipeInput implements ByteInput {
 
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
     if (this.#begun) {
-      yield* this.#kept ?? [];
+      for (const chunk of this.#kept ?? []) yield* inChunks(chunk);
       return;
     }
     this.#begun = true;
@@ -153,7 +154,7 @@ class PipeInput implements ByteInput {
       if (next.done === true) return;
       this.#keep(next.value);
       await pauseIfEmpty(next.value);
-      yield next.value;
+      yield* inChunks(next.value);
     }
   }
 
@@ -171,6 +172,10 @@ class PipeInput implements ByteInput {
     if (this.#keptBytes > MAX_KEPT_BYTES) this.#kept = undefined;
     this.#kept?.push(chunk);
   }
+}
+
+function* inChunks(bytes: Uint8Array): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
 }
 
 // O_NONBLOCK: a blocking open would occupy one of libuv's four threads until a writer comes. A socket polls instead.

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { InputError, StateError, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
 import { openStream, pauseIfEmpty } from "./byte-input.js";
-import { audible } from "./pcm.js";
+import { audible, inPieces } from "./pcm.js";
 import { PushAudio, type PushFormat } from "./push-audio.js";
 import { SAMPLE_RATE } from "./resample.js";
 import { type AudioSource, invalidAudio, StreamSource } from "./source.js";
@@ -201,7 +201,7 @@ class ChunkAudio implements AudioInput {
     const first = await chunks.next();
     const { name, rate, channels } = this.#raw;
     if (first.done !== true && first.value instanceof Float32Array) {
-      return { rate, channels, samples: samplesOf(first, chunks, name), warnings: [], close: () => {} };
+      return { rate, channels, samples: samplesOf(first, chunks, this.#raw), warnings: [], close: () => {} };
     }
     this.#bytes = new StreamAudio(openStream(bytesOf(first, chunks, name), false), this.#raw);
     return this.#bytes.open();
@@ -232,13 +232,13 @@ async function* bytesOf(
 async function* samplesOf(
   first: Chunk,
   chunks: AsyncIterator<Uint8Array | Float32Array>,
-  name: string,
+  { name, channels }: { readonly name: string; readonly channels: number },
 ): AsyncGenerator<Float32Array, void, undefined> {
   for (let next = first; next.done !== true; next = await chunks.next()) {
     if (!(next.value instanceof Float32Array)) {
       throw invalidAudio(`The stream ${name} must give Float32Arrays, as before`, next.value);
     }
     await pauseIfEmpty(next.value);
-    yield next.value.map(audible);
+    for (const piece of inPieces(next.value, channels)) yield piece.map(audible);
   }
 }

@@ -1,6 +1,6 @@
 import { bestShift, type Microseconds, microseconds } from "../../base/index.js";
 import { SAMPLE_RATE } from "./resample.js";
-import { type AudioSource, readSource } from "./source.js";
+import { type AudioSource, SourceReader } from "./source.js";
 
 /** Options of {@link PacedSource}. */
 export interface PacedSourceOptions {
@@ -36,6 +36,7 @@ const FORGET = Math.exp(-PIECE / (3 * SAMPLE_RATE));
  */
 export class PacedSource implements AudioSource {
   readonly #source: AudioSource;
+  readonly #reader: SourceReader;
   readonly #lag: () => Microseconds;
   readonly #fade: Float32Array;
   #queue = new Float32Array(0);
@@ -57,6 +58,7 @@ export class PacedSource implements AudioSource {
 
   constructor({ source, lag }: PacedSourceOptions) {
     this.#source = source;
+    this.#reader = new SourceReader(source);
     this.#lag = lag;
     this.#fade = Float32Array.from({ length: FADE }, (_, i) => 0.5 + 0.5 * Math.cos((Math.PI * (i + 0.5)) / FADE));
   }
@@ -118,7 +120,7 @@ export class PacedSource implements AudioSource {
   #fetch(): void {
     if (this.#reading || this.#isOver || this.#error !== undefined || this.#frames >= MAX_QUEUED) return;
     this.#reading = true;
-    readSource(this.#source).then(
+    this.#reader.read().then(
       (samples) => {
         this.#reading = false;
         if (samples === undefined) this.#isOver = true;

@@ -97,6 +97,15 @@ export function audible(value: number): number {
   return Number.isFinite(value) ? Math.min(LOUDEST, Math.max(-LOUDEST, value)) : 0;
 }
 
+/** Samples per channel converted at once: a second at 48 kHz, which blocks no other work. */
+const PIECE = 48_000;
+
+/** Samples of any length in pieces short enough to be converted at once. */
+export function* inPieces(samples: Float32Array, channels: number): Generator<Float32Array, void, undefined> {
+  const length = PIECE * channels;
+  for (let at = 0; at < samples.length; at += length) yield samples.subarray(at, at + length);
+}
+
 /**
  * Where in their four bytes 24 bits lie. Microsoft puts them at the upper end, so the lowest byte is 0; ALSA puts them at
  * the lower end, so the highest byte is the sign or 0. What a loud sample has shown holds for the rest.

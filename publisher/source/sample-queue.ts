@@ -1,5 +1,5 @@
 import { race } from "../../base/index.js";
-import { type AudioSource, readSource } from "./source.js";
+import { type AudioSource, SourceReader } from "./source.js";
 
 /** How a splice joins the queued samples. */
 export type SpliceMode = "replace" | "sum";
@@ -26,6 +26,7 @@ export interface SampleFilter {
  */
 export class SampleQueue {
   readonly source: AudioSource;
+  readonly #reader: SourceReader;
   /** Changes samples as they come from the source; `offset` is their distance from the front. */
   readonly #filter: SampleFilter | undefined;
   #pieces: Float32Array[] = [];
@@ -40,6 +41,7 @@ export class SampleQueue {
 
   constructor(source: AudioSource, filter?: SampleFilter) {
     this.source = source;
+    this.#reader = new SourceReader(source);
     this.#filter = filter;
   }
 
@@ -129,7 +131,7 @@ export class SampleQueue {
   }
 
   #fetch(): Promise<void> {
-    this.#fetching ??= readSource(this.source).then(
+    this.#fetching ??= this.#reader.read().then(
       (samples) => {
         this.#fetching = undefined;
         if (samples === undefined) this.#ended = true;

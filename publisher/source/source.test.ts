@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readAll } from "../../tests/support/signal.js";
+import { openAudio } from "./open-audio.js";
+import { SampleQueue } from "./sample-queue.js";
 import { type AudioSource, openSource, readSource } from "./source.js";
 
 let folder: string;
@@ -127,5 +129,38 @@ describe("readSource", () => {
         code: "SOURCE_FAILED",
         message: `The source mine failed without an Error: ${typeof reason === "string" ? '"lost"' : reason}.`,
       });
+  });
+});
+
+describe("ten seconds in one array", () => {
+  const SAMPLES = 480_000;
+  const kinds: Record<string, (samples: Float32Array) => AudioSource> = {
+    "a stream of samples": (samples) => openAudio({ stream: once(samples) }).source(1),
+    "a stream of bytes": (samples) =>
+      openAudio({ stream: once(new Uint8Array(samples.buffer)), format: "f32le" }).source(1),
+    "a source of the application": (samples) => ({ ...given(() => samples), channels: 1 }),
+  };
+
+  async function* once<T>(value: T): AsyncGenerator<T> {
+    yield value;
+  }
+
+  // What a read does not need it must not touch yet: converting an hour at once would stop all other work.
+  test.each(Object.entries(kinds))("of %s only what is read is converted", async (_, open) => {
+    const samples = new Float32Array(SAMPLES).fill(0.5);
+    const queue = new SampleQueue(open(samples));
+    const first = new Float32Array(480);
+    await queue.fill(first.length);
+    queue.take(first);
+    samples.fill(0.25, SAMPLES - 480);
+    const rest = new Float32Array(SAMPLES - 480);
+    for (let at = 0; at < rest.length; at += 480) {
+      await queue.fill(480);
+      queue.take(rest.subarray(at, at + 480));
+    }
+    await queue.close();
+    expect(first).toEqual(new Float32Array(480).fill(0.5));
+    expect(rest.subarray(0, -480).every((sample) => sample === 0.5)).toBe(true);
+    expect(rest.subarray(-480)).toEqual(new Float32Array(480).fill(0.25));
   });
 });

@@ -4,7 +4,7 @@ import { InputError, showValue, validate } from "../../base/index.js";
 import { type AudioInput, type AudioReading, FileAudio, MemoryAudio, StreamAudio } from "./audio-input.js";
 import { openStream, pauseIfEmpty } from "./byte-input.js";
 import { DownMix } from "./down-mix.js";
-import { audible } from "./pcm.js";
+import { audible, inPieces } from "./pcm.js";
 import { Resampler, SAMPLE_RATE } from "./resample.js";
 
 /** A source of audio: interleaved 48 kHz samples, pulled. */
@@ -13,7 +13,8 @@ export interface AudioSource {
   readonly name: string;
   readonly channels: 1 | 2;
   /**
-   * The next samples (any number of whole sample frames, in -1..1), or undefined at the end. One call at a time.
+   * The next samples (any number of whole sample frames, in -1..1), or undefined at the end. One call at a time. The
+   * array must stay as it is until the next call.
    * Rejects with a MediaError or InputError that names a source it can't read.
    */
   read(): Promise<Float32Array | undefined>;
@@ -38,6 +39,27 @@ export const sourceSchema = z.object({
   close: z.custom<AudioSource["close"]>(isFunction, "be a function"),
 });
 
+/** Reads a source like {@link readSource}, but takes long arrays in pieces. One call at a time. */
+export class SourceReader {
+  readonly #source: AudioSource;
+  #pieces: Iterator<Float32Array> | undefined;
+
+  constructor(source: AudioSource) {
+    this.#source = source;
+  }
+
+  /** The next samples, or undefined at the end. Rejects like {@link readSource}. */
+  async read(): Promise<Float32Array | undefined> {
+    const piece = this.#pieces?.next();
+    if (piece !== undefined && piece.done !== true) return piece.value.map(audible);
+    this.#pieces = undefined;
+    const samples = await checkedRead(this.#source);
+    if (samples === undefined || samples.length === 0) return samples;
+    this.#pieces = inPieces(samples, this.#source.channels);
+    return this.read();
+  }
+}
+
 /**
  * Reads a source that the application may have written: the samples are a copy, and fit for filters and the denoiser.
  *
@@ -45,6 +67,10 @@ export const sourceSchema = z.object({
  *   the source's own error.
  */
 export async function readSource(source: AudioSource): Promise<Float32Array | undefined> {
+  return (await checkedRead(source))?.map(audible);
+}
+
+async function checkedRead(source: AudioSource): Promise<Float32Array | undefined> {
   const samples: unknown = await callRead(source);
   if (samples === undefined) return undefined;
   if (!(samples instanceof Float32Array)) {
@@ -55,7 +81,7 @@ export async function readSource(source: AudioSource): Promise<Float32Array | un
     throw new InputError("INVALID_AUDIO", `The source ${source.name} must give ${what}.`);
   }
   await pauseIfEmpty(samples);
-  return samples.map(audible);
+  return samples;
 }
 
 async function callRead(source: AudioSource): Promise<Float32Array | undefined> {
