@@ -39,6 +39,7 @@ export type PlayerOutput = AudioOutput &
     | "setLive"
     | "setPublisher"
     | "heard"
+    | "heardUntil"
     | "started"
     | "moving"
     | "playing"

@@ -129,9 +129,18 @@ export function playerStats(parts: PlayerParts): PlayerStats {
   };
 }
 
-/** Milliseconds of audio still to be heard: what waits, and what is in the device, unless that is silent. */
-export function unheardMs(output: PlayerOutput, feed: TrackFeed): number {
-  const { playhead, heard, playing, bufferedMs } = output;
-  const inDevice = playing && playhead !== undefined && heard !== undefined ? playhead - heard : 0;
-  return bufferedMs + feed.waitingMs + inDevice / 1e3;
+/**
+ * Milliseconds of audio still to be heard: what waits, and what is in the device, unless that is silent. Negative where
+ * that is nothing: how long ago the last audio ended, by the playhead. A playhead that jumped has passed more than was
+ * heard.
+ */
+export function unheardMs(
+  output: Pick<PlayerOutput, "playhead" | "heard" | "heardUntil" | "playing" | "bufferedMs">,
+  { waitingMs }: Pick<TrackFeed, "waitingMs">,
+): number {
+  const { playhead, heard, heardUntil, playing, bufferedMs } = output;
+  const ready = bufferedMs + waitingMs;
+  if (playhead === undefined || heard === undefined) return ready;
+  if (ready > 0 || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;
+  return (Math.min(heardUntil, playhead) - heard) / 1e3;
 }

@@ -173,9 +173,13 @@ describe("ReportAggregator", () => {
     expect(received(3100, 0, 900)).toEqual([3100, 3100]);
     expect(received(3200, 0, 900)).toEqual([3100, 3100]);
     expect(received(3300, 700, 2000)).toEqual([4000, 4000]);
+    // It jumped: what was ready and what has arrived since were not played.
+    expect(received(5300, -1900, 3000)).toEqual([3400, 3400]);
+    expect(received(5400, -2000, 3000)).toEqual([3400, 3400]);
+    expect(received(5500, 400, 3500)).toEqual([5900, 5900]);
     // It says nothing more: it may have stopped.
-    const later = edge.aggregate(fromMilliseconds(3900), { group: 1, bytes: 1 });
-    expect(later.listed[0]).toMatchObject({ playhead: fromMilliseconds(3900), receivedUntil: fromMilliseconds(3500) });
+    const later = edge.aggregate(fromMilliseconds(5800), { group: 1, bytes: 1 });
+    expect(later.listed[0]).toMatchObject({ playhead: fromMilliseconds(5800), receivedUntil: fromMilliseconds(5700) });
   });
 
   test("a listener that waits with audio left counts as the earliest for a moment, and a paused one does not", () => {

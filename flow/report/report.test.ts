@@ -30,7 +30,7 @@ const anyReport: fc.Arbitrary<Report> = fc
     receivedBytes: below(2 ** 42),
     receivedGroup: optional(below(2 ** 52)),
     worst: optional(fc.record({ worstLead: lead, worstLeadGroup: below(2 ** 52) })),
-    bufferedMs: below(2 ** 21),
+    bufferedMs: fc.integer({ min: -(2 ** 20), max: 2 ** 20 - 1 }),
     bleedMs: below(2 ** 14),
     staleMs: below(2 ** 14),
   })
@@ -129,11 +129,17 @@ describe("a report", () => {
 
   test("a report rounds its lead towards late and saturates its counters", () => {
     const decoded = decodeReport(
-      encodeReport({ ...DAY_OLD, worstLead: microseconds(-1), bleedMs: 1e9, staleMs: 3.7, bufferedMs: -5 }),
+      encodeReport({ ...DAY_OLD, worstLead: microseconds(-1), bleedMs: 1e9, staleMs: 3.7, bufferedMs: 1e9 }),
     );
     expect(decoded).toMatchObject({
-      report: { worstLead: -1000, bleedMs: 16_383, staleMs: 3, bufferedMs: 0 },
+      report: { worstLead: -1000, bleedMs: 16_383, staleMs: 3, bufferedMs: 2 ** 20 - 1 },
     });
+    for (const [bufferedMs, read] of [
+      [-1e9, -(2 ** 20)],
+      [-350.4, -350],
+      [350.4, 351],
+    ] as const)
+      expect(decodeReport(encodeReport({ ...DAY_OLD, bufferedMs }))).toMatchObject({ report: { bufferedMs: read } });
   });
 
   test("a report clamps every number out of range, and encoding never throws", () => {

@@ -16,9 +16,11 @@ import {
   word,
   writeLead,
 } from "./record.js";
+import type { RecordWriter } from "./record-bytes.js";
 
 /** Maximum bytes of a listener's report, including the MoQ datagram header. */
 export const MAX_REPORT_BYTES = 64;
+const MAX_BUFFERED = 2 ** 20;
 
 /**
  * One listener's reception, playback and measurements; sent as a datagram ten times a second, and more often while a
@@ -51,7 +53,10 @@ export interface Report {
   readonly worstLead: Microseconds | undefined;
   /** The group that had `worstLead`. */
   readonly worstLeadGroup: number | undefined;
-  /** Milliseconds ready to play; whole ones on the wire, rounded up, saturating at 2^21 - 1. */
+  /**
+   * Milliseconds ready to play. Negative where nothing is: the audio heard last ended that long before the playhead.
+   * Whole ones on the wire, rounded up, saturating at -2^20 and 2^20 - 1.
+   */
   readonly bufferedMs: number;
   /** Milliseconds of undenoised audio heard since the start, saturating at 16383. */
   readonly bleedMs: number;
@@ -97,7 +102,7 @@ function encodeReportWith(report: Report, withRewind: boolean, withLead: boolean
   writer.compact(saturated(report.clientTimeMs, 35));
   if (group !== undefined) writer.compact(group);
   writer.compact(saturated(report.receivedBytes, 42));
-  writer.compact(saturated(Math.ceil(report.bufferedMs), 21));
+  writeBuffered(writer, report.bufferedMs);
   writer.compact(saturated(report.bleedMs, 14));
   writer.compact(saturated(report.staleMs, 14));
   writer.compact(saturated(report.discontinuity, 21));
@@ -110,6 +115,12 @@ function encodeReportWith(report: Report, withRewind: boolean, withLead: boolean
   return writer.finish();
 }
 
+// In 21 bits, negative ones as their complement: a relay that knows no sign reads that half an hour is ready.
+function writeBuffered(writer: RecordWriter, bufferedMs: number): void {
+  const limit = Math.min(Math.max(Math.ceil(bufferedMs) || 0, -MAX_BUFFERED), MAX_BUFFERED - 1);
+  writer.compact(limit < 0 ? limit + 2 * MAX_BUFFERED : limit);
+}
+
 /** Decodes a report; never throws, whatever the bytes. */
 export function decodeReport(bytes: Uint8Array): DecodedReport {
   const opened = open(bytes, Kind.REPORT, MAX_REPORT_BYTES);
@@ -120,7 +131,7 @@ export function decodeReport(bytes: Uint8Array): DecodedReport {
   const clientTimeMs = reader.compact();
   const receivedGroup = flags & Flag.RECEIVED ? reader.compact() : undefined;
   const receivedBytes = reader.compact();
-  const bufferedMs = reader.compact();
+  const buffered = reader.compact();
   const bleedMs = reader.compact();
   const staleMs = reader.compact();
   const discontinuity = reader.compact();
@@ -134,7 +145,7 @@ export function decodeReport(bytes: Uint8Array): DecodedReport {
     clientTimeMs < 2 ** 35 &&
     within(receivedGroup, MAX_NUMBER) &&
     receivedBytes < 2 ** 42 &&
-    bufferedMs < 2 ** 21 &&
+    buffered < 2 * MAX_BUFFERED &&
     bleedMs < 2 ** 14 &&
     staleMs < 2 ** 14 &&
     discontinuity < 2 ** 21 &&
@@ -158,7 +169,7 @@ export function decodeReport(bytes: Uint8Array): DecodedReport {
       receivedGroup,
       worstLead: lead?.lead,
       worstLeadGroup: lead?.group,
-      bufferedMs,
+      bufferedMs: buffered < MAX_BUFFERED ? buffered : buffered - 2 * MAX_BUFFERED,
       bleedMs,
       staleMs,
     }),

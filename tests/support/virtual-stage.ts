@@ -21,6 +21,7 @@ import { AudioPipeline, type AudioPipelineOptions } from "../../watch/audio/audi
 import { Playout } from "../../watch/audio/playout.js";
 import { QUANTUM_FRAMES } from "../../watch/audio/samples.js";
 import { openPcm } from "../../watch/decoders/pcm.js";
+import { unheardMs } from "../../watch/stats.js";
 import { gapOf } from "../../watch/tracks/track-feed.js";
 
 const QUANTUM = (QUANTUM_FRAMES * 1000) / 48_000;
@@ -442,7 +443,7 @@ export class VirtualStage {
       receivedGroup: undefined,
       worstLead: this.#lead?.lead,
       worstLeadGroup: this.#lead?.group,
-      bufferedMs: this.playout.bufferedMs + (groups === 0 ? 0 : span / 1e3),
+      bufferedMs: unheardMs(this.playout, { waitingMs: groups === 0 ? 0 : span / 1e3 }),
       bleedMs: 0,
       staleMs: 0,
     };

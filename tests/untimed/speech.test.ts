@@ -791,3 +791,21 @@ test("a reply that never arrives ends without a word heard of it, while the list
   const next = stage.say(whole(300));
   expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 300, measured: true });
 });
+
+test("audio that a listener jumps over after a standstill does not count as heard", async () => {
+  for (const aheadMs of [600, 3000, 20_000])
+    for (const stallMs of [2200, 2800]) {
+      const stage = new VirtualStage({ aheadMs });
+      const speech = stage.say(whole(3000));
+      await stage.runTo(1500);
+      stage.stopped = true;
+      await stage.runTo(1500 + stallMs);
+      stage.stopped = false;
+      const { outcome, heardMs, measured } = await result(stage, speech.done);
+      expect({ aheadMs, stallMs, outcome, measured }).toMatchObject({ outcome: "interrupted", measured: true });
+      expect(stage.playout.counters.jumps).toBe(1);
+      // A relay takes a listener as playing on for 200 ms after its last report.
+      expect(heardMs - spoken(stage)).toBeLessThan(200);
+      expect(heardMs).toBeGreaterThan(1300);
+    }
+});

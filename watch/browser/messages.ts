@@ -29,6 +29,8 @@ export type WorkletCommand =
 export interface WorkletStatus {
   /** Media time of the next sample; undefined without a timeline. */
   readonly playhead: Microseconds | undefined;
+  /** See `Playout.heardUntil`. */
+  readonly heardUntil: Microseconds | undefined;
   /** See `PlaybackClock.earliest`. */
   readonly earliest: Microseconds | undefined;
   /** See `PlaybackClock.due` and `PlaybackClock.targetMs`. */

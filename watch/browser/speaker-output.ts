@@ -146,6 +146,10 @@ export class SpeakerOutput implements PlayerOutput {
     return microseconds(Math.max(0, playhead - (this.#context?.outputLatency || 0) * 1e6));
   }
 
+  get heardUntil(): Microseconds | undefined {
+    return this.#status?.heardUntil;
+  }
+
   /** See `PlaybackClock.due`; a first frame is due after the delay that the worklet is about to give it. */
   get due(): Microseconds | undefined {
     const due = this.#moved ? undefined : this.#status?.due;

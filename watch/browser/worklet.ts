@@ -89,6 +89,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
   #report(): void {
     const status: WorkletStatus = {
       playhead: this.#playout.playhead,
+      heardUntil: this.#playout.heardUntil,
       earliest: this.#playout.clock.earliest,
       due: this.#playout.due,
       targetMs: this.#playout.targetMs,
