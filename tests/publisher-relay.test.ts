@@ -107,3 +107,16 @@ test.concurrent("what a publisher says while its session is being opened is hear
   const heard = listener.record.filter(({ timestamp }) => timestamp !== undefined);
   expect(heard.reduce((sum, { frames }) => sum + frames, 0)).toBeGreaterThanOrEqual(48_000);
 });
+
+test.concurrent("what was closed in mid-speech says neither that it is connected nor that it plays", async () => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const publisher = stage.publish(relay, { source: await tone() }, PATIENT);
+  const listener = stage.listen(relay);
+  await until("audio", () => listener.stats().playing && listener.stats().levelDb > -60);
+  expect(publisher.stats().connected).toBe(true);
+  await Promise.all([listener.close(), publisher.close()]);
+  const silent = { playing: false, voice: undefined, levelDb: -120, bufferMs: 0, backend: undefined };
+  expect(listener.stats()).toMatchObject({ state: "closed", ...silent });
+  expect(publisher.stats()).toMatchObject({ connected: false, listeners: 0, voiceActivity: 0 });
+});

@@ -88,7 +88,9 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   /** Current numbers. */
   stats(): ListenerStats {
     const { levelDb, lostMs: stalledMs } = this.#speaker;
-    return { ...this.#player.stats(), backend: this.#session?.backend, levelDb, stalledMs };
+    const stats = this.#player.stats();
+    const backend = stats.state === "closed" ? undefined : this.#session?.backend;
+    return { ...stats, backend, levelDb, stalledMs };
   }
 
   /** Stops, finishes the sink and resolves; idempotent. Rejects when finishing the sink fails. */

@@ -95,12 +95,14 @@ export function playerStats(parts: PlayerParts): PlayerStats {
   const { receivedFrames, receivedBytes, datagrams, abortedGroups, malformed } = feed.counters;
   const { duplicate, late, stale, overflow } = feed.consumer.counters;
   const { decoded, concealed, late: undecoded, errors } = pipeline.counters;
+  // Nothing pulls from a closed output, so it still says what the last pull showed.
+  const playing = parts.state !== "closed" && output.playing;
   return {
     state: parts.state,
     sessions: parts.sessions,
-    playing: output.playing,
+    playing,
     playheadUs: output.heard,
-    bufferMs: output.bufferedMs + feed.waitingMs,
+    bufferMs: parts.state === "closed" ? 0 : output.bufferedMs + feed.waitingMs,
     group: feed.received.newest ?? video?.newest,
     discontinuities: parts.hasAudio ? (output.applied?.discontinuity ?? 0) : (video?.generation ?? 0),
     underruns,
@@ -109,7 +111,7 @@ export function playerStats(parts: PlayerParts): PlayerStats {
     skippedMs,
     lateMs,
     // Without audio there is no voice, wherever the playhead is.
-    voice: output.playing ? voice.at(output.heard) : undefined,
+    voice: playing ? voice.at(output.heard) : undefined,
     leadMs,
     bleedMs,
     staleMs,

@@ -58,6 +58,8 @@ export class Uplink {
   #audioWanted = false;
   #lowWanted = false;
   #wanted = false;
+  /** Closed, although the session may take a moment to end. */
+  #isClosed = false;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
@@ -79,7 +81,7 @@ export class Uplink {
 
   /** Whether a session is up. */
   get connected(): boolean {
-    return this.#live !== undefined;
+    return this.#live !== undefined && !this.#isClosed;
   }
 
   /** Whether the audio track or its lower rendition has a subscriber. */
@@ -143,6 +145,7 @@ export class Uplink {
 
   /** Ends the session and stops reconnecting; idempotent. */
   close(): void {
+    this.#isClosed = true;
     this.#live?.broadcast.close();
     this.#reconnector.close();
   }

@@ -123,6 +123,7 @@ export class VirtualSpeaker {
   /** Stops and closes the sink; idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#sink?.close() ?? Promise.resolve();
+    this.#power = 0;
     return this.#closed;
   }
 
