@@ -331,6 +331,16 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
   await page.getByRole("button", { name: "Listen" }).click();
   await expect.poll(() => page.evaluate("w.state")).toBe("playing");
   expect(await page.getByRole("button").textContent()).toBe("Pause");
+  // A decoder that fails shows why the element is silent, until it works again.
+  await page.evaluate(`{
+    const { decode } = AudioDecoder.prototype;
+    AudioDecoder.prototype.decode = () => { throw new Error("broken"); };
+    globalThis.mend = () => (AudioDecoder.prototype.decode = decode);
+  }`);
+  await expect.poll(() => alert.textContent()).toBe("The decoder refuses every packet of the audio.");
+  await page.evaluate("mend() && 0");
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  await expect.poll(() => alert.count()).toBe(0);
   expect(thrown).toEqual([]);
 });
 

@@ -59,6 +59,7 @@ class Origin {
   publishing = true;
   renditions = ["audio"];
   rewindBy: "rewind" | "track" = "rewind";
+  codec = "opus";
   readonly #server: SessionServer;
 
   private constructor(server: SessionServer) {
@@ -99,7 +100,7 @@ class Origin {
   }
 
   setCatalog() {
-    const rendition = { codec: "opus", sampleRate: 48_000, numberOfChannels: 1 };
+    const rendition = { codec: this.codec, sampleRate: 48_000, numberOfChannels: 1 };
     const catalog = encodeCatalog({
       audio: { renditions: Object.fromEntries(this.renditions.map((name) => [name, rendition])) },
       unsay: { renege: this.rewindBy },
@@ -116,10 +117,14 @@ class Origin {
   send(
     sequence: number,
     timestampMs: number,
-    { track = "audio", by = "stream" as "stream" | "datagram" | "both" } = {},
+    {
+      track = "audio",
+      by = "stream" as "stream" | "datagram" | "both",
+      packet = packets[(timestampMs / PACKET_MS) % packets.length]!,
+    } = {},
   ) {
     const timestamp = fromMilliseconds(timestampMs);
-    const payload = encodeLegacyFrame({ timestamp, payload: packets[(timestampMs / PACKET_MS) % packets.length]! });
+    const payload = encodeLegacyFrame({ timestamp, payload: packet });
     const producer = this.peer?.tracks.get(track);
     const stamp = Time.Timestamp.fromMicros(timestamp as number as Time.Micro);
     if (by !== "stream") producer?.writeDatagram({ sequence, timestamp: stamp, payload });
@@ -297,6 +302,61 @@ test("a listener follows a broadcast that rewinds by a fresh track, and broken g
   expect(last.lastPulledAt).toBeLessThanOrEqual(first.pulledAt);
   expect(first.timestamp).toBe(300_000);
   expect(listener.stats().discontinuities).toBe(1);
+});
+
+test("a listener reports audio that it can't decode once, until some of it decodes again", async () => {
+  const origin = await Origin.open();
+  origin.codec = "pcm-s16";
+  const listener = origin.listen();
+  const problems: string[] = [];
+  listener.on("problem", (problem) => problems.push(`${(problem as UnsayError).code}: ${problem.message}`));
+  await origin.subscribed();
+  const whole = new Uint8Array((PACKET_MS * 48_000 * 2) / 1000);
+  const broken = whole.subarray(1);
+  const refused = "UNDECODABLE: The decoder refuses every packet of the audio.";
+  origin.burst(0, 0, 3, { packet: whole });
+  origin.burst(3, 60, 1, { packet: broken });
+  origin.burst(4, 80, 2, { packet: whole });
+  await expect.poll(() => listener.stats().playheadUs).toBeGreaterThan(120_000);
+  expect(problems).toEqual([]);
+  origin.burst(6, 120, 12, { packet: broken });
+  await expect.poll(() => listener.stats().malformed).toBe(13);
+  await expect.poll(() => problems).toEqual([refused]);
+  origin.burst(18, 360, 1, { packet: whole });
+  origin.burst(19, 380, 12, { packet: broken });
+  await expect.poll(() => listener.stats().malformed).toBe(25);
+  await expect.poll(() => problems).toEqual([refused, refused]);
+});
+
+test("a listener reports once that a track breaks again and again, or that no catalog can be played", async () => {
+  const origin = await Origin.open();
+  const listener = origin.listen();
+  const problems: string[] = [];
+  listener.on("problem", ({ message }) => problems.push(message));
+  for (let count = 0; count < 3; count++) {
+    await origin.subscribed();
+    const { broadcast, tracks } = origin.peer!;
+    tracks.get("audio")?.close(new Error("out of memory"));
+    broadcast.removeTrack("audio");
+    tracks.set("audio", broadcast.createTrack("audio", { timescale: Time.Timescale.MICRO }));
+  }
+  await origin.subscribed();
+  expect(problems).toHaveLength(1);
+  origin.burst(0, 0, 10);
+  await expect.poll(() => playedMs(listener, 0)).toBe(200);
+  origin.renditions = ["odd"];
+  origin.codec = "nonsense";
+  origin.setCatalog();
+  origin.setCatalog();
+  await expect.poll(() => problems.length).toBe(2);
+  expect(problems[1]).toContain("nonsense");
+  origin.renditions = ["good"];
+  origin.codec = "opus";
+  origin.setCatalog();
+  await origin.subscribed("good");
+  origin.codec = "nonsense";
+  origin.setCatalog();
+  await expect.poll(() => problems).toEqual([problems[0], problems[1], problems[1]]);
 });
 
 test("a listener gives up with a plain sentence without a publisher, without an answer or with an invalid URL", async () => {

@@ -112,7 +112,7 @@ test("a follower subscribes again to a track that breaks, but not to one that en
   producer.close();
   await ended;
   expect(kinds().slice(-4)).toEqual(["subscribed", "frame", "end", "ended"]);
-  expect(events.at(-1)).toEqual({ kind: "ended", error: undefined });
+  expect(events.at(-1)).toEqual({ kind: "ended", error: undefined, isRepeated: false });
 });
 
 test("a persistent follower subscribes again after an orderly end, until the broadcast ends", async () => {
@@ -263,4 +263,38 @@ test("a browser's session keeps its own transport, and records come from its tap
   expect([carrier.tap?.(bytes(255, 1)), carrier.tap?.(bytes(8))]).toEqual([true, false]);
   near.close();
   expect(await readAll(records)).toEqual([bytes(255, 1)]);
+});
+
+test("a track that breaks again for the same reason says that it repeats, until it has worked for a while", async () => {
+  const { broadcast, open } = track();
+  let now = 0;
+  let producer = open();
+  const { events, stop, ended } = follow(broadcast, { retryMs: { first: 1, most: 1 }, clock: () => microseconds(now) });
+  const breaks = () => events.flatMap((event) => (event.kind === "ended" ? [event] : []));
+  /** Breaks the track once it has worked for this long. */
+  const breakOff = async (reason: string, workedMs: number) => {
+    await expect.poll(() => producer.used.peek()).toBe(true);
+    const seen = events.length;
+    const count = breaks().length;
+    producer.writeDatagram({ sequence: 0, payload: bytes(9), timestamp });
+    await expect.poll(() => events.length).toBeGreaterThan(seen);
+    now += workedMs * 1000;
+    producer.close(new Error(reason));
+    producer = open();
+    await expect.poll(() => breaks().length).toBeGreaterThan(count);
+  };
+  await breakOff("overloaded", 0);
+  await breakOff("overloaded", 100);
+  await breakOff("lost", 100);
+  await breakOff("overloaded", 100);
+  await breakOff("overloaded", 3000);
+  stop.abort();
+  await ended;
+  expect(breaks().map(({ error, isRepeated }) => `${error?.message}${isRepeated ? " again" : ""}`)).toEqual([
+    "overloaded",
+    "overloaded again",
+    "lost",
+    "overloaded again",
+    "overloaded",
+  ]);
 });

@@ -1,7 +1,8 @@
 import { type Broadcast, Connection, type Group, Time, type Track } from "@kixelated/moq";
-import { type Clock, Inbox, monotonicClock, sleep, TransportError } from "../base/index.js";
+import { type Clock, Inbox, type Microseconds, monotonicClock, sleep, TransportError } from "../base/index.js";
 import { demuxStreams } from "./adapter/stream-demux.js";
 import { toWebTransport } from "./adapter/web-transport.js";
+import { Outage } from "./path/outage.js";
 import type { ReceiveStream, Session } from "./session.js";
 
 /**
@@ -96,8 +97,8 @@ export type TrackEvent =
     }
   /** A group ended; `whole` is false where it was reset, or refused because too many were open. */
   | { readonly kind: "end"; readonly sequence: number; readonly whole: boolean }
-  /** The subscription ended: with an error, or in order. */
-  | { readonly kind: "ended"; readonly error: Error | undefined };
+  /** The subscription ended: in order, or with an error; `isRepeated`: one before it did so since the track last worked. */
+  | { readonly kind: "ended"; readonly error: Error | undefined; readonly isRepeated: boolean };
 
 /** Options of following a track. */
 export interface FollowOptions {
@@ -121,6 +122,7 @@ export interface FollowOptions {
    * succeeds. Default 250 and 4000.
    */
   readonly retryMs?: { readonly first: number; readonly most: number };
+  readonly clock?: Clock;
 }
 
 const KEEP_MS = 30_000;
@@ -136,8 +138,9 @@ export async function* followTrack(
   name: string,
   options: FollowOptions,
 ): AsyncGenerator<TrackEvent, void> {
-  const { priority, signal, persistent = false, retryMs = RETRY_MS } = options;
+  const { priority, signal, persistent = false, retryMs = RETRY_MS, clock = monotonicClock } = options;
   const { keepMs = KEEP_MS, maxOpenGroups = MAX_OPEN_GROUPS } = options;
+  const outage = new Outage(clock);
   for (let waitMs = retryMs.first; !signal.aborted; waitMs = Math.min(waitMs * 2, retryMs.most)) {
     // Where only the newest group counts, an older one must not delay it.
     const track = broadcast.track(name).subscribe({ priority, ordered: keepMs > 0, latencyMax: keepMs });
@@ -145,11 +148,13 @@ export async function* followTrack(
     const close = (): void => reader.close();
     signal.addEventListener("abort", close);
     let error: Error | undefined;
+    let workedAt: Microseconds | undefined;
     try {
       yield { kind: "subscribed", track };
       for await (const event of reader.read()) {
         if (signal.aborted) return;
         waitMs = retryMs.first;
+        workedAt ??= clock();
         yield event;
       }
     } catch (cause) {
@@ -159,7 +164,8 @@ export async function* followTrack(
       reader.close();
     }
     if (signal.aborted) return;
-    yield { kind: "ended", error };
+    if (workedAt !== undefined) outage.lost(workedAt);
+    yield { kind: "ended", error, isRepeated: error !== undefined && outage.repeats(error.message) };
     if (error === undefined && !persistent) return;
     await sleep(waitMs, signal);
     if (broadcast.closed.peek() !== undefined) return;

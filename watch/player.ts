@@ -1,17 +1,10 @@
-import {
-  background,
-  Inbox,
-  MediaError,
-  type Microseconds,
-  microseconds,
-  TransportError,
-  toMilliseconds,
-} from "../base/index.js";
+import { background, MediaError, type Microseconds, microseconds, toMilliseconds } from "../base/index.js";
 import { type AudioRendition, type Catalog, epochOf, type VideoRendition } from "../container/index.js";
 import type { TrackEvent } from "../transport/moq.js";
 import { AudioPipeline } from "./audio/audio-pipeline.js";
 import { SwitchableDecoder } from "./decoders/switchable-decoder.js";
-import type { ListenerState, PlayerEvent, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
+import type { ListenerState, PlayerOptions, PlayerOutput, PlayerSession } from "./options.js";
+import { PlayerEvents } from "./player-events.js";
 import { Feedback } from "./report/feedback.js";
 import { Reporter } from "./report/reporter.js";
 import { type PlayerStats, playerStats, unheardMs } from "./stats.js";
@@ -48,10 +41,9 @@ interface Plan {
  * after the other, {@link turn} advances everything.
  */
 export class Player {
-  /** Ends with {@link close}. */
-  readonly events = new Inbox<PlayerEvent>();
   readonly video: VideoPlayer<{ close(): void }> | undefined;
   readonly #options: PlayerOptions;
+  readonly #events: PlayerEvents;
   readonly #output: PlayerOutput;
   readonly #feed: TrackFeed;
   readonly #voice: VoiceFeed;
@@ -66,12 +58,12 @@ export class Player {
   #plan: Plan | undefined;
   #audio: Followed | undefined;
   #videoTrack: Followed | undefined;
-  #state: ListenerState = "connecting";
   #session: PlayerSession | undefined;
   #sessions = 0;
   #found = false;
   #isThere = false;
-  #lastProblem: Error | undefined;
+  /** What was wrong with the catalog before. */
+  #complaint: string | undefined;
   #leadMs: number | undefined;
   #applied: { readonly discontinuity: number; readonly from: Microseconds } | undefined;
   /** The publisher's bleed in its first and its last catalog, in milliseconds. */
@@ -80,6 +72,7 @@ export class Player {
   constructor(options: PlayerOptions) {
     const { output, clock, horizonMs, video, report = true, paused = false } = options;
     this.#options = options;
+    this.#events = new PlayerEvents(options);
     this.#isPaused = paused;
     this.#output = output;
     this.#feed = new TrackFeed({ clock, output });
@@ -96,8 +89,13 @@ export class Player {
     this.#decoder = decoder!;
   }
 
+  /** Ends with {@link close}. */
+  get events(): PlayerEvents["inbox"] {
+    return this.#events.inbox;
+  }
+
   get state(): ListenerState {
-    if (this.#state === "closed" || this.#output.playing) return this.#state === "closed" ? "closed" : "playing";
+    if (this.#isClosed || this.#output.playing) return this.#isClosed ? "closed" : "playing";
     if (!this.#session || this.#isPaused) return "connecting";
     return (this.#audio ?? this.#videoTrack) === undefined ? "waiting" : "ready";
   }
@@ -119,7 +117,7 @@ export class Player {
 
   /** The last error. */
   get lastProblem(): Error | undefined {
-    return this.#lastProblem;
+    return this.#events.lastProblem;
   }
 
   /** Current numbers. */
@@ -141,7 +139,7 @@ export class Player {
 
   /** Subscribes to media and reports from now on, where it was made `paused`; idempotent. */
   begin(): void {
-    if (!this.#isPaused || this.#state === "closed") return;
+    if (!this.#isPaused || this.#isClosed) return;
     this.#isPaused = false;
     if (this.#session) this.#report(this.#session);
     try {
@@ -175,29 +173,25 @@ export class Player {
   turn(): void {
     this.#pump();
     this.video?.pump();
+    for (const part of [this.#pipeline, this.video]) this.#events.lasting(part?.refusal);
     this.#refresh();
     this.#reporter.tick(this.#reading);
   }
 
   /** Emits an error that ends nothing; as a `retry` where the same was a problem before, in the same outage. */
   problem(cause: unknown, { isRepeated = false }: { readonly isRepeated?: boolean } = {}): void {
-    if (this.#state === "closed") return;
-    const error = cause instanceof Error ? cause : new TransportError("BROKEN", String(cause));
-    this.#lastProblem = error;
-    this.#options.logger?.warn({ err: error }, "The listener recovers by itself.");
-    this.events.push({ kind: isRepeated ? "retry" : "problem", detail: error });
+    this.#events.problem(cause, isRepeated);
   }
 
   /** Ends it; idempotent. */
   close(): void {
-    if (this.#state === "closed") return;
+    if (this.#isClosed) return;
     this.#audio?.stop.abort();
     this.#videoTrack?.stop.abort();
     this.#voice.close();
     this.#pipeline.close();
     this.video?.close();
-    this.#become("closed");
-    this.events.end();
+    this.#events.close();
   }
 
   async #readRecords({ records }: PlayerSession): Promise<void> {
@@ -219,10 +213,11 @@ export class Player {
   }
 
   async #heed(change: BroadcastChange): Promise<void> {
-    if (change.kind === "problem") return this.problem(change.error);
-    if (change.kind === "catalog") {
-      // The next catalog may be better than one that can't be played.
-      await this.#apply(change.broadcast, change.catalog).catch((error: unknown) => this.problem(error));
+    if (change.kind === "problem") this.#complain(change.error);
+    else if (change.kind === "catalog") {
+      const error = await this.#apply(change.broadcast, change.catalog).catch((cause: unknown) => cause);
+      if (error === undefined) this.#complaint = undefined;
+      else this.#complain(error);
     } else {
       this.#audio = undefined;
       this.#videoTrack = undefined;
@@ -233,6 +228,13 @@ export class Player {
       }
     }
     this.#refresh();
+  }
+
+  /** Reports what is wrong with a catalog; the next one may be better, or have the same fault. */
+  #complain(cause: unknown): void {
+    const isRepeated = this.#complaint === String(cause);
+    this.#complaint = String(cause);
+    this.problem(cause, { isRepeated });
   }
 
   /** Chooses among the renditions that a catalog names, and plays them unless it is paused. */
@@ -248,7 +250,7 @@ export class Player {
   }
 
   #follow({ broadcast, catalog, audio, video }: Plan): void {
-    if (broadcast.signal.aborted || this.#state === "closed") return;
+    if (broadcast.signal.aborted || this.#isClosed) return;
     const { unsay } = catalog;
     const bleedMs = unsay?.bleedMs ?? 0;
     this.#bleed = { first: Math.min(this.#bleed?.first ?? bleedMs, bleedMs), last: bleedMs };
@@ -311,7 +313,7 @@ export class Player {
     if (!video) return;
     for await (const event of broadcast.follow(name, { priority: PRIORITY.video, signal })) {
       if (signal.aborted) return;
-      if (event.kind === "ended" && event.error) this.problem(event.error);
+      if (event.kind === "ended" && event.error) this.problem(event.error, event);
       video.take(event);
     }
   }
@@ -322,11 +324,11 @@ export class Player {
     else if (event.kind === "end") {
       this.#feed.end(event);
       this.#arrived(undefined);
-    } else if (event.error) this.problem(event.error);
+    } else if (event.error) this.problem(event.error, event);
   }
 
   #arrived(arrival: Arrival | undefined): void {
-    if (this.#state === "closed") return;
+    if (this.#isClosed) return;
     if (arrival?.restarted) this.#reporter.restart();
     if (this.#output.isOpen === false) return;
     this.#pump();
@@ -384,14 +386,11 @@ export class Player {
   }
 
   #refresh(): void {
-    this.#become(this.state);
+    this.#events.become(this.state);
   }
 
-  #become(state: ListenerState): void {
-    if (state === this.#state || this.#state === "closed") return;
-    this.#state = state;
-    this.#options.logger?.info({ state, broadcast: this.#options.broadcast }, "The listener changed its state.");
-    this.events.push({ kind: "state", detail: state });
+  get #isClosed(): boolean {
+    return this.#events.state === "closed";
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Microseconds, microseconds } from "../../base/index.js";
 import { type Delivery, epochStart, type RewindConsumer } from "../../container/index.js";
+import { Refusals } from "../decoders/refusals.js";
 import { Generations } from "./generations.js";
 import type { Playout, PlayoutRewind } from "./playout.js";
 import { framesAt, timestampAt } from "./samples.js";
@@ -97,6 +98,8 @@ const NO_REWINDS: readonly PlayoutRewind[] = [];
 /** Longest gap that is concealed; a longer one is a pause. */
 const MAX_CONCEALED: Microseconds = microseconds(120_000);
 
+/** Packets refused in a row that are no accident: a tenth of a second of audio, usually. */
+const MOST_REFUSED = 5;
 /** How long before its time a packet is decoded although an earlier one is missing: time to conceal that. */
 const LAST_CALL: Microseconds = microseconds(40_000);
 /** A packet later than this, with the playhead where the packet put it, is not worth decoding. */
@@ -133,6 +136,7 @@ export class AudioPipeline {
   #stale = 0;
   #late = 0;
   #errors = 0;
+  readonly #refusals = new Refusals("audio", MOST_REFUSED);
 
   constructor(options: AudioPipelineOptions) {
     this.#consumer = options.consumer;
@@ -143,8 +147,9 @@ export class AudioPipeline {
     this.#from = options.consumer.from;
     this.#decoder = options.openDecoder({
       output: (samples, ticket) => this.#receive(samples, ticket),
-      error: () => {
+      error: (error) => {
         this.#errors++;
+        this.#refusals.add(error);
         this.#decoder.reset();
       },
     });
@@ -158,6 +163,11 @@ export class AudioPipeline {
   get counters(): PipelineCounters {
     const decoded = { decoded: this.#decoded, concealed: this.#concealed };
     return { ...decoded, stale: this.#stale, late: this.#late, errors: this.#errors };
+  }
+
+  /** Why nothing can be decoded; undefined where something can. */
+  get refusal(): Error | undefined {
+    return this.#refusals.error;
   }
 
   /** The rewinds applied since the last call. */
@@ -313,13 +323,15 @@ export class AudioPipeline {
       this.#decoded++;
       const frames = this.#decoder.framesOf(payload);
       this.#end = frames === undefined ? undefined : start + frames;
-    } catch {
+    } catch (error) {
       this.#errors++;
+      this.#refusals.add(error);
     }
   }
 
   #receive(samples: readonly Float32Array[], ticket: Ticket): void {
     if (this.#closed) return;
+    this.#refusals.clear();
     const { timestamp } = ticket;
     const limit = this.#cuts.limitOf(ticket.generation);
     const good = limit === undefined ? Number.POSITIVE_INFINITY : framesAt(limit) - framesAt(timestamp);

@@ -1,5 +1,5 @@
 import { BroadcastElement, define } from "../../base/broadcast-element.js";
-import { background, guard, InputError, showValue, sleep } from "../../base/index.js";
+import { background, guard, InputError, MediaError, showValue, sleep } from "../../base/index.js";
 import type { ListenerRewind, ListenerState } from "../options.js";
 import { BrowserListener, type BrowserListenerOptions, type BrowserListenerStats } from "./browser-listener.js";
 import { isJitter } from "./browser-listener-options.js";
@@ -169,8 +169,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
         if (this.#listener === listener) take((event as CustomEvent<T>).detail);
       });
     follow<ListenerRewind>("rewind", (rewind) => this.emit("rewind", rewind));
-    follow<Error>("problem", (error) => this.report(error, this.#isSilent));
-    follow<Error>("retry", (error) => this.blame(error, this.#isSilent));
+    follow<Error>("problem", (error) => this.report(error, this.#isSilencing(error)));
+    follow<Error>("retry", (error) => this.blame(error, this.#isSilencing(error)));
     follow<ListenerState>("state", (state) => this.become(state));
     follow<BrowserListenerStats>("stats", (stats) => this.#measure(stats));
     background(
@@ -333,7 +333,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   /** A fault shows for as long as it keeps the element silent. */
-  get #isSilent(): boolean {
+  #isSilencing(error: Error): boolean {
+    if (this.state === "ready") return error instanceof MediaError;
     return this.state === "connecting" || this.state === "waiting";
   }
 

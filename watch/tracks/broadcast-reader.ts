@@ -57,7 +57,7 @@ export class OpenBroadcast {
       for (let waitMs = AGAIN_MS.first; isEmpty; waitMs = Math.min(2 * waitMs, AGAIN_MS.most)) {
         for await (const event of followTrack(this.#broadcast, name, { ...options, signal: stop.signal })) {
           isEmpty &&= event.kind !== "frame";
-          yield event.kind === "ended" && isGone(event.error) ? { kind: "ended", error: undefined } : event;
+          yield event.kind === "ended" && isGone(event.error) ? { ...event, error: undefined } : event;
         }
         if (stop.signal.aborted || this.#broadcast.closed.peek() !== undefined) return;
         if (isEmpty) await sleep(waitMs, stop.signal);

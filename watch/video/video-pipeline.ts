@@ -3,6 +3,7 @@ import type { Delivery } from "../../container/index.js";
 import type { Decoder, DeliverySource, OpenDecoder, Ticket } from "../audio/audio-pipeline.js";
 import { Generations } from "../audio/generations.js";
 import type { PlaybackClock } from "../audio/playback-clock.js";
+import { Refusals } from "../decoders/refusals.js";
 
 /** A decoded picture, such as a `VideoFrame`. */
 export interface VideoImage {
@@ -52,6 +53,8 @@ export interface VideoCounters {
  * this; on the screen they would flicker.
  */
 const HIDDEN = fromMilliseconds(1);
+/** Keyframes refused in a row that are no accident: after each refusal the decoder needs another. */
+const MOST_REFUSED = 2;
 /** How long after the newest of these the next may come, before it counts as the last. */
 const SETTLE = fromMilliseconds(100);
 
@@ -96,6 +99,7 @@ export class VideoPipeline<P extends VideoImage> {
   #hiddenCount = 0;
   #undecodable = 0;
   #errors = 0;
+  readonly #refusals = new Refusals("video", MOST_REFUSED);
 
   constructor(options: VideoPipelineOptions<P>) {
     this.#consumer = options.consumer;
@@ -108,7 +112,7 @@ export class VideoPipeline<P extends VideoImage> {
     this.#from = options.consumer.from;
     this.#decoder = options.openDecoder({
       output: (picture, ticket) => this.#receive(picture, ticket),
-      error: () => this.#fail(),
+      error: (error) => this.#fail(error),
     });
   }
 
@@ -127,6 +131,11 @@ export class VideoPipeline<P extends VideoImage> {
       undecodable: this.#undecodable,
       errors: this.#errors,
     };
+  }
+
+  /** Why nothing can be decoded; undefined where something can. */
+  get refusal(): Error | undefined {
+    return this.#refusals.error;
   }
 
   /** Advances everything; call it like an audio pipeline's. */
@@ -235,8 +244,8 @@ export class VideoPipeline<P extends VideoImage> {
     try {
       this.#decoder.decode(frame.payload, ticket, frame.keyframe);
       this.#decoded++;
-    } catch {
-      this.#fail();
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
@@ -255,6 +264,7 @@ export class VideoPipeline<P extends VideoImage> {
   }
 
   #receive(picture: P, ticket: Ticket): void {
+    this.#refusals.clear();
     const { timestamp, generation } = ticket;
     if (this.#hidden.has(ticket)) {
       picture.close();
@@ -276,8 +286,9 @@ export class VideoPipeline<P extends VideoImage> {
     this.pump();
   }
 
-  #fail(): void {
+  #fail(error: unknown): void {
     this.#errors++;
+    this.#refusals.add(error);
     this.#needsKeyframe = true;
     this.#decoder.reset();
   }

@@ -40,6 +40,11 @@ export class VideoPlayer<P extends VideoImage = VideoImage> {
     return (this.#feed?.malformed ?? 0) + (this.#pipeline?.counters.errors ?? 0);
   }
 
+  /** Why no picture of the present track can be decoded; undefined where one can. */
+  get refusal(): Error | undefined {
+    return this.#pipeline?.refusal;
+  }
+
   /** Rewinds of the present track. */
   get generation(): number {
     return this.#pipeline?.generation ?? 0;
