@@ -1,4 +1,4 @@
-import type { Clock, Microseconds } from "../../base/index.js";
+import { type Microseconds, microseconds } from "../../base/index.js";
 import type { SendStream, Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
@@ -12,7 +12,6 @@ export interface Sending {
   /** Subscribe id of the session. */
   readonly subscribe: number;
   readonly counters: RelayCounters;
-  readonly clock: Clock;
   /** Bytes of all groups to the session that the transport has not taken yet. */
   readonly pending: ByteBudget;
 }
@@ -26,7 +25,8 @@ export class GroupStream {
   #stream: SendStream | undefined;
   #sentFrames = 0;
   #busy = false;
-  #busySince: Microseconds;
+  /** How long it has waited for the transport. */
+  #waited: Microseconds = microseconds(0);
   /** Its pending bytes while it waits for the transport: the group it keeps alive, and the copy being written. */
   #pendingBytes = 0;
   #finished = false;
@@ -36,7 +36,6 @@ export class GroupStream {
     this.record = record;
     this.since = since;
     this.#sending = sending;
-    this.#busySince = since;
   }
 
   /** Whether it waits for the transport. */
@@ -49,9 +48,10 @@ export class GroupStream {
     return this.#stream?.settled === true;
   }
 
-  /** How long it has waited for the transport, in microseconds. */
-  busyFor(now: Microseconds): number {
-    return this.#busy ? now - this.#busySince : 0;
+  /** Notes that time has passed; returns how long it has waited for the transport. */
+  wait(elapsed: Microseconds): Microseconds {
+    if (this.#busy) this.#waited = microseconds(this.#waited + elapsed);
+    return this.#waited;
   }
 
   /**
@@ -131,6 +131,6 @@ export class GroupStream {
   #hold(bytes: number): void {
     this.#sending.pending.add(bytes - this.#pendingBytes);
     this.#pendingBytes = bytes;
-    this.#busySince = this.#sending.clock();
+    this.#waited = microseconds(0);
   }
 }

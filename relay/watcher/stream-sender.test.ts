@@ -5,6 +5,7 @@ import type { SendStream, Session } from "../../transport/index.js";
 import { ByteBudget } from "../broadcast/byte-budget.js";
 import { CachedGroup } from "../broadcast/cached-group.js";
 import { RelayCounters } from "../relay-counters.js";
+import { Code } from "../wire/code.js";
 import { encodeGroupHeader, WireFrame } from "../wire/group.js";
 import { StreamSender } from "./stream-sender.js";
 
@@ -12,6 +13,7 @@ import { StreamSender } from "./stream-sender.js";
 class SlowStream implements SendStream {
   bytes = 0;
   finishes = 0;
+  readonly resets: number[] = [];
   readonly stopped = new Promise<undefined>(() => {});
   #waiting: (() => void)[] = [];
 
@@ -30,7 +32,10 @@ class SlowStream implements SendStream {
     this.finishes++;
   }
 
-  reset(): void {}
+  reset(code: number): void {
+    this.resets.push(code);
+  }
+
   setPriority(): void {}
 }
 
@@ -81,4 +86,30 @@ test("a group goes whole and its stream ends once, whenever frames and the end c
     }),
     { seed: 11, numRuns: 1000 },
   );
+});
+
+test("a group that waits too long for the transport is reset, and time in which the process stood still does not count", async () => {
+  const stream = new SlowStream();
+  let now = 0;
+  const sender = new StreamSender({
+    session: { openUnidirectional: () => Promise.resolve(stream) } as Partial<Session> as Session,
+    form: "timed",
+    subscribe: 3,
+    counters: new RelayCounters(),
+    clock: () => microseconds(now),
+    pending: new ByteBudget(1e6),
+  });
+  const group = new CachedGroup(7, microseconds(0));
+  group.push(WireFrame.of(0, new Uint8Array(80)));
+  sender.send(group, { priority: 1, ordered: true, urgent: false });
+  await microtasks(20);
+  const sweepUntil = (ms: number) => {
+    for (; now < ms * 1000; now += 100_000) sender.sweep(microseconds(now), microseconds(2_000_000));
+  };
+  sweepUntil(1000);
+  now += 10_000_000;
+  sweepUntil(11_500);
+  expect(stream.resets).toEqual([]);
+  sweepUntil(13_000);
+  expect(stream.resets).toEqual([Code.LAGGED]);
 });

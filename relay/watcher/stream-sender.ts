@@ -1,4 +1,4 @@
-import { type Clock, fromSeconds, type Microseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Session } from "../../transport/index.js";
 import type { ByteBudget } from "../broadcast/byte-budget.js";
 import type { CachedGroup } from "../broadcast/cached-group.js";
@@ -11,6 +11,8 @@ import { GroupStream, type Sending } from "./group-stream.js";
 // the transport does not report arrivals: for this long and up to this many, more than a second of audio.
 const REMEMBERED: Microseconds = fromSeconds(12);
 const MAX_REMEMBERED = 64;
+/** What counts as waiting between two sweeps: of a process that stood still, the rest is time in which nothing could go. */
+const MAX_STEP: Microseconds = fromMilliseconds(500);
 const PRIORITY_SPAN = 2 ** 22;
 
 /** Rank of a group in its session. */
@@ -44,11 +46,12 @@ export class StreamSender {
   #busy = 0;
   #freed = Promise.withResolvers<void>();
   #serial = 0;
+  #sweptAt: Microseconds | undefined;
 
   constructor(options: StreamSenderOptions) {
     this.#options = options;
-    const { form, subscribe, counters, clock, pending } = options;
-    this.#sending = { form, subscribe, counters, clock, pending };
+    const { form, subscribe, counters, pending } = options;
+    this.#sending = { form, subscribe, counters, pending };
   }
 
   /** Streams that wait for the transport. */
@@ -110,13 +113,15 @@ export class StreamSender {
 
   /**
    * Resets groups that have waited for the transport for too long, and forgets those that have arrived or were sent
-   * long ago.
+   * long ago. Called several times a second.
    */
   sweep(now: Microseconds, maxBusy: Microseconds): void {
+    const elapsed = microseconds(Math.min(now - (this.#sweptAt ?? now), MAX_STEP));
+    this.#sweptAt = now;
     for (const [sequence, outgoing] of this.#groups) {
       const old = now - outgoing.since > REMEMBERED && !outgoing.busy && outgoing.record.ended;
       if (outgoing.settled || old) this.#groups.delete(sequence);
-      else if (outgoing.busyFor(now) > maxBusy) {
+      else if (outgoing.wait(elapsed) > maxBusy) {
         this.#groups.delete(sequence);
         outgoing.cancel(Code.LAGGED);
         this.#options.counters.streamsLagged++;
