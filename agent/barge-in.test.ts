@@ -61,6 +61,18 @@ test("an answer decides, but not one that the caller has spoken into", () => {
   expect(bargeIn.answered(2, true)).toEqual([]);
 });
 
+test("a question without an answer in time is a false alarm, and a later answer does not count", () => {
+  const bargeIn = new BargeIn({ ...pause, asks: true });
+  bargeIn.said(1);
+  bargeIn.speech(60);
+  expect(bargeIn.silence(1000)).toEqual([{ kind: "ask", ids: [1] }]);
+  expect(bargeIn.waits).toBe(true);
+  expect(bargeIn.tick(2999, 0)).toEqual([]);
+  expect(bargeIn.tick(3000, 0)).toEqual([{ kind: "resume", ids: [1] }]);
+  expect(bargeIn.waits).toBe(false);
+  expect(bargeIn.answered(1, false)).toEqual([]);
+});
+
 type Event = "say" | "end" | "speech" | "silence" | "tick" | "answer" | "decide";
 
 test("under every order of events each speech is paused, resumed and interrupted in turn, and no later one is touched", () => {
@@ -116,7 +128,6 @@ test("under every order of events each speech is paused, resumed and interrupted
       }
       // A silent caller leaves no speech paused.
       apply(bargeIn.silence(now));
-      apply(bargeIn.answered(bargeIn.question, true));
       apply(bargeIn.tick(now + 10_000, 0));
       expect([...states.values()]).not.toContain("paused");
     }),

@@ -6,7 +6,7 @@ export interface BargeInPolicy {
   readonly minDurationMs: number;
   /** With `pause`: how long after the caller's silence the voice continues, in milliseconds, unless decided before. */
   readonly falseAlarmMs: number;
-  /** With `pause`: whether a question decides instead of the time. */
+  /** With `pause`: whether to ask a question about the caller's speech, whose answer decides. */
   readonly asks: boolean;
 }
 
@@ -18,8 +18,8 @@ export interface BargeInAction {
 
 /**
  * Decides how a caller's speech affects an agent's. `calm`: no effect; `pending`: the caller speaks, not long enough
- * yet; `held`: the agent is paused while the caller speaks; `asking` and `settling`: the caller is silent again, and a
- * question or the time decides. Pure: every event returns the actions to take. It never touches a speech that was said
+ * yet; `held`: the agent is paused while the caller speaks; `asking` and `settling`: the caller is silent again, and the
+ * time decides unless the answer to a question does. Pure: every event returns the actions to take. It never touches a speech that was said
  * after the caller began.
  */
 export class BargeIn {
@@ -38,12 +38,12 @@ export class BargeIn {
 
   /** Whether time matters: call {@link tick} then. */
   get waits(): boolean {
-    return this.#phase === "pending" || this.#phase === "settling";
+    return this.#phase === "pending" || this.#isQuiet;
   }
 
   /** Whether the agent is paused. */
   get holds(): boolean {
-    return this.#phase === "held" || this.#phase === "asking" || this.#phase === "settling";
+    return this.#phase === "held" || this.#isQuiet;
   }
 
   /** Number of the latest question. */
@@ -89,7 +89,7 @@ export class BargeIn {
   /** Time has passed; the caller's voice is `voicedMs` long. */
   tick(now: number, voicedMs: number): readonly BargeInAction[] {
     if (this.#phase === "pending") return this.#act(voicedMs);
-    if (this.#phase === "settling" && now >= this.#settlesAt) return this.#finish("resume");
+    if (this.#isQuiet && now >= this.#settlesAt) return this.#finish("resume");
     return [];
   }
 
@@ -102,6 +102,11 @@ export class BargeIn {
   /** The application decides, in any state. */
   decide(isFalseAlarm: boolean): readonly BargeInAction[] {
     return this.holds ? this.#finish(isFalseAlarm ? "resume" : "interrupt") : [];
+  }
+
+  /** Whether the agent is paused and the caller silent again. */
+  get #isQuiet(): boolean {
+    return this.#phase === "asking" || this.#phase === "settling";
   }
 
   #settle(now: number): readonly BargeInAction[] {

@@ -87,6 +87,29 @@ test.each([
   },
 );
 
+test("an agent continues where no answer comes whether it was a false alarm", async () => {
+  let asked = 0;
+  const isFalseAlarm = () => {
+    asked++;
+    return new Promise<boolean>(() => {});
+  };
+  const { stage, conversation, events, say, write } = await converse({
+    action: "pause",
+    falseAlarmMs: 50,
+    isFalseAlarm,
+  });
+  const speech = say(2000);
+  await stage.runTo(500);
+  const resumed = once(conversation, "resumed");
+  await write(400, 300);
+  await resumed;
+  expect(conversation.held).toBe(false);
+  await stage.runTo(6000);
+  expect(await speech.done).toMatchObject({ outcome: "finished", heardMs: 2000 });
+  expect(events).toEqual(["bargein", "resumed"]);
+  expect(asked).toBe(1);
+});
+
 test.each([
   ["before its end is reported", 0],
   ["later", 1500],

@@ -15,11 +15,14 @@ export interface BargeInOptions {
   readonly action?: "interrupt" | "pause";
   /** Minimum voice of the caller, in milliseconds. Default 0: any detected speech suffices. */
   readonly minDurationMs?: number;
-  /** With `pause`: how long after the caller's silence the agent continues where it stopped, in milliseconds. Default 2,000. */
+  /**
+   * With `pause`: how long after the caller's silence the agent continues where it stopped, in milliseconds, unless
+   * something decides before. Default 2,000, or 10,000 with `isFalseAlarm`.
+   */
   readonly falseAlarmMs?: number;
   /**
-   * With `pause`: called when the caller is silent again, instead of waiting for `falseAlarmMs`. With true the agent
-   * continues; with false the rest is taken back. When it rejects the agent continues.
+   * With `pause`: called when the caller is silent again, to decide. With true the agent continues; with false the rest
+   * is taken back. When it rejects, or has not answered after `falseAlarmMs`, the agent continues.
    */
   readonly isFalseAlarm?: (speeches: readonly Speech[]) => boolean | Promise<boolean>;
 }
@@ -46,7 +49,7 @@ export interface ConversationEvents {
 const bargeInSchema = z.strictObject({
   action: z.enum(["interrupt", "pause"]).default("interrupt"),
   minDurationMs: z.number().min(0).max(60_000).default(0),
-  falseAlarmMs: z.number().min(0).max(60_000).default(2000),
+  falseAlarmMs: z.number().min(0).max(60_000).optional(),
   isFalseAlarm: z
     .custom<NonNullable<BargeInOptions["isFalseAlarm"]>>((value) => typeof value === "function", "be a function")
     .optional(),
@@ -57,6 +60,8 @@ const optionsSchema = z.strictObject({
   bargeIn: bargeInSchema.prefault({}),
 });
 const TICK_MS = 10;
+/** A recogniser or a language model may have to be asked. */
+const FALSE_ALARM_MS = { unasked: 2000, asked: 10_000 };
 /** As many as a publisher's queue holds. */
 const MAX_INTERRUPTED = 256;
 
@@ -90,7 +95,9 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     this.#caller = caller;
     this.#publisher = publisher;
     this.#options = bargeIn;
-    this.#bargeIn = new BargeIn({ ...this.#options, asks: this.#options.isFalseAlarm !== undefined });
+    const asks = bargeIn.isFalseAlarm !== undefined;
+    const { falseAlarmMs = asks ? FALSE_ALARM_MS.asked : FALSE_ALARM_MS.unasked } = bargeIn;
+    this.#bargeIn = new BargeIn({ ...bargeIn, falseAlarmMs, asks });
     caller.on("speech", this.#speech);
     caller.on("silence", this.#silence);
   }
