@@ -135,7 +135,8 @@ export class Interrupts implements SpeechControl {
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
     const reported = playback.playheads(now);
     const { speeches } = renderer;
-    speeches.observe(reported ?? { earliest: estimate, passed: estimate, measured: false, listeners: [] });
+    const estimated = { earliest: estimate, passed: estimate, measured: false, listeners: [], isComplete: true };
+    speeches.observe(reported ?? estimated);
     // While listeners report, only reports count: a playhead may be waiting, or its audio be late.
     const passed = deadlines.passed(now);
     speeches.settle(reported ?? { earliest: passed, passed });

@@ -18,6 +18,8 @@ export interface Playheads {
   readonly measured: boolean;
   /** At most 24 of them. */
   readonly listeners: readonly ListenerPlayhead[];
+  /** Whether these are all. */
+  readonly isComplete: boolean;
 }
 
 interface Rewind {
@@ -177,6 +179,7 @@ export class Playback {
       passed: limited(ALL, last.earliest),
       measured: true,
       listeners: all.map(({ id, limited }) => ({ id, playhead: limited })),
+      isComplete,
     };
   }
 

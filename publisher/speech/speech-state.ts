@@ -58,8 +58,11 @@ interface Hearing {
 const SAMPLES_PER_MS = 48;
 /** Listeners remembered for one speech; beyond this, the first one is dropped. */
 const MAX_LISTENERS = 256;
-/** A listener this close to the end in its last report has heard the end by the time all have. */
-const NEAR_END = 300 * SAMPLES_PER_MS;
+/**
+ * A listener this close to the end in its last report has heard the end by the time all have: where reports name all
+ * listeners, only the last packets may be lost.
+ */
+const NEAR_END = { complete: 120 * SAMPLES_PER_MS, partial: 300 * SAMPLES_PER_MS };
 /** A listener's first report comes at most this long after its first sample. */
 const FIRST_REPORT = 300 * SAMPLES_PER_MS;
 
@@ -79,6 +82,8 @@ export class SpeechState {
   readonly #done = Promise.withResolvers<SpeechResult>();
   readonly #listeners = new Map<number, Hearing>();
   #changed = Promise.withResolvers<void>();
+  /** Whether the last reports named all listeners. */
+  #isComplete = false;
   /** In samples of the source per channel. */
   #heard: number;
   #measured: boolean;
@@ -163,8 +168,9 @@ export class SpeechState {
   }
 
   /** Applies the listeners' reports. Returns whether the speech advanced. */
-  observe({ earliest, measured, listeners }: Playheads, timeline: SpeechTimeline): boolean {
+  observe({ earliest, measured, listeners, isComplete }: Playheads, timeline: SpeechTimeline): boolean {
     if (timeline.start === undefined || this.#result !== undefined) return false;
+    this.#isComplete = isComplete;
     for (const { id, playhead } of listeners) this.#hear(id, timeline.sourceAt(toPosition(playhead)), true);
     return this.#advance(timeline.sourceAt(toPosition(earliest)), measured);
   }
@@ -211,8 +217,9 @@ export class SpeechState {
 
   #hearAll(length: number): void {
     this.#heard = Math.max(this.#heard, length);
+    const near = this.#isComplete ? NEAR_END.complete : NEAR_END.partial;
     for (const [id, hearing] of this.#listeners) {
-      if (hearing.heard >= length - NEAR_END) this.#listeners.set(id, { ...hearing, heard: length });
+      if (hearing.heard >= length - near) this.#listeners.set(id, { ...hearing, heard: length });
     }
   }
 
