@@ -315,14 +315,14 @@ export class Loop implements ControlTarget {
   }
 
   #isDrained(): boolean {
-    const { settings, renderer, sendQueue, audioTrack, listeners, deadlines, clock } = this.#parts;
+    const { settings, renderer, sendQueue, audioTrack, listeners, deadlines, uplink, clock } = this.#parts;
     const video = settings.video?.endless ? undefined : this.#parts.video;
     const now = clock();
     // A paused listener must not keep the broadcast open.
     const playhead = (listeners.playing ? deadlines.playhead(now) : undefined) ?? deadlines.wall(now);
     return (
       renderer.idle &&
-      sendQueue.size === 0 &&
+      (uplink.wanted ? sendQueue.size === 0 : sendQueue.isExpired(deadlines.passed(now))) &&
       (video === undefined || !video.running || video.ended) &&
       audioTrack.cursor >= audioTrack.end &&
       playhead >= Math.max(toTime(audioTrack.cursor), video?.frontier ?? 0)

@@ -137,3 +137,18 @@ test("a reply that is resumed, or a knob that changes, while the relay is away e
   expect(ends).toEqual(["interrupted"]);
   expect(listener.stats().staleMs).toBe(0);
 });
+
+test("a publisher that is interrupted when its last listener has left has nothing more to send", async () => {
+  const { url } = await startRelay();
+  const publisher = new Publisher({ url, broadcast: "demo" });
+  onTestFinished(() => publisher.close());
+  const { listener, played } = listen(url);
+  await expect.poll(() => listener.stats().state).toBe("ready");
+  const speaking = publisher.say(await speech());
+  await expect.poll(() => played.filter((sample) => sample > 0.05).length).toBeGreaterThan(500);
+  await listener.close();
+  await expect.poll(() => publisher.stats().listeners).toBe(0);
+  await speaking.interrupt();
+  expect(publisher.stats().rewinds).toBe(1);
+  await publisher.drained();
+});

@@ -195,6 +195,11 @@ export class SendQueue {
     this.#window.baseDelayMs = ackDelayMs(this.#roundTrip);
   }
 
+  /** Whether no waiting frame can be heard any more: at most one that opens an epoch waits for the next listener. */
+  isExpired(playhead: Microseconds): boolean {
+    return this.#waiting.every((frame) => frame.timestamp < playhead);
+  }
+
   /** Makes every frame at or after `to` stale: drops waiting frames, writes off those in flight. */
   rewind(to: Microseconds): void {
     const stays = this.#waiting.filter((frame) => frame.timestamp < to);
