@@ -127,7 +127,7 @@ function define(
   for (const [key, { schema, value, help }] of Object.entries(settings)) {
     const fallback = schema.safeParse(undefined).data;
     const standard =
-      fallback === undefined || fallback === false || fallback === "" ? "" : ` (default: ${String(fallback)})`;
+      fallback === undefined || fallback === false || String(fallback) === "" ? "" : ` (default: ${String(fallback)})`;
     const [long, negated] = fallback === true ? [`--no-${flagName(key).slice(2)}`, ""] : [flagName(key), value ?? ""];
     // A setting that is on by default can also be switched on, against a config file.
     if (fallback === true) program.addOption(new Option(flagName(key)).hideHelp());

@@ -328,7 +328,10 @@ export class Controls {
         const { at, samples } = prepared.splice;
         const { last, current } = renderer.speeches;
         if (at + samples.length / this.#options.channels <= target.soonest()) {
-          throw new InputError("TIME_PASSED", "at has passed: that moment was already heard, or is about to be.");
+          throw new InputError(
+            "TIME_PASSED",
+            "The time `at` has passed: that moment was already heard, or is about to be.",
+          );
         }
         if (current === undefined && (last === undefined || last.end! <= at)) {
           throw new StateError("NOTHING_PLAYED", "Nothing is being said at that time.");

@@ -90,7 +90,7 @@ const settings = {
   comfortNoiseDb: {
     schema: number({ min: -90, max: -40 }).optional(),
     value: "<-90..-40>",
-    help: "keep a steady floor of noise at this level (dBFS) under denoised audio; default none",
+    help: "keep a steady floor of noise at this level (dBFS) under denoised audio; default: none",
   },
   dtx: { schema: flag.default(false), help: "send next to nothing in pauses of speech" },
   fec: { schema: flag.default(false), help: "every packet also carries a coarse copy of the one before" },

@@ -80,7 +80,7 @@ const settings = {
   },
   elements: {
     schema: flag.default(true),
-    help: "serve <unsay-watch> and <unsay-talk> to web pages, as /unsay-element.js and /unsay-talk.js",
+    help: "do not serve <unsay-watch> and <unsay-talk> to web pages, as /unsay-element.js and /unsay-talk.js",
   },
   repeat: {
     schema: flag.default(false),
