@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { Link } from "../tests/support/impairment.js";
 import { type BargeIn, Call } from "./bargein/call.js";
 import { ESTIMATES, estimateRows } from "./bargein/estimates.js";
@@ -30,7 +31,7 @@ const TIMES = { full: 200, quick: 5 };
 /** Name of the condition in which the agent's process stands still for 50 to 400 ms again and again around a cut. */
 const STALLS = "stalling process";
 const CUTS = { full: 60, quick: 5 };
-const MODEL = new URL("../models/unsay-denoise.onnx", import.meta.url).pathname;
+const MODEL = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
 /** A condition that fails this often in a row is given up. */
 const MAX_FAILURES = 5;
 

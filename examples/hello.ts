@@ -1,8 +1,9 @@
-// Publishes a recording, listens to it, interrupts it, and prints how much was heard: node hello.ts
+// Publishes a recording, listens to it, interrupts it, and prints how much was heard: npx tsx examples/hello.ts
+import { fileURLToPath } from "node:url";
 import { Listener, openAudio, Publisher, shippedModel, WavSink } from "unsay";
 import { Relay } from "unsay/relay";
 
-const file = process.argv[2] ?? new URL("audio/noisy-speech.wav", import.meta.url).pathname;
+const file = process.argv[2] ?? fileURLToPath(new URL("audio/noisy-speech.wav", import.meta.url));
 
 const relay = new Relay({ port: 0 });
 const url = `http://127.0.0.1:${(await relay.listen()).port}`;

@@ -1,8 +1,9 @@
 // Turns a publisher's denoiser knobs and interrupts it from somewhere else, through the relay.
+import { fileURLToPath } from "node:url";
 import { Controller, Listener, openAudio, Publisher, shippedModel, WavSink } from "unsay";
 import { Relay } from "unsay/relay";
 
-const file = process.argv[2] ?? new URL("audio/noisy-speech.wav", import.meta.url).pathname;
+const file = process.argv[2] ?? fileURLToPath(new URL("audio/noisy-speech.wav", import.meta.url));
 
 const relay = new Relay({ port: 0 });
 const url = `http://127.0.0.1:${(await relay.listen()).port}`;

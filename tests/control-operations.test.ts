@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { modelPayload, openSource, Publisher, type PublisherOptions } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
@@ -12,7 +13,7 @@ console.debug = () => {};
 
 const SAMPLE_RATE = 48_000;
 const closers: (() => Promise<unknown>)[] = [];
-const fixture = (name: string) => new URL(`../publisher/denoise/fixtures/${name}`, import.meta.url).pathname;
+const fixture = (name: string) => fileURLToPath(new URL(`../publisher/denoise/fixtures/${name}`, import.meta.url));
 
 afterAll(async () => {
   for (const close of closers.splice(0).reverse()) await close();

@@ -133,6 +133,11 @@ test("code, messages and docs avoid the words that CONTRIBUTING.md rules out", (
   expect(above(countBy(texts, FORBIDDEN), WORDS)).toEqual([]);
 });
 
+test("no path of a file is the `pathname` of its URL, which spells a space as %20", () => {
+  const paths = all.filter((path) => /(?<!\.test)\.(ts|mjs)$/.test(path));
+  expect(paths.filter((path) => /import\.meta\.url\)\.pathname/.test(read(path)))).toEqual([]);
+});
+
 test("every file that the map of the code names exists", () => {
   const named = [...read("docs/architecture.md").matchAll(/`([a-z]+(?:\/[a-z-]+)+)(?:\.ts)?`/g)].map(
     ([, name]) => name!,

@@ -2,6 +2,7 @@ import { cp, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { microseconds, TransportError } from "../../base/index.js";
 import { loadModel, openAudio, openSource } from "../../publisher/index.js";
@@ -12,7 +13,7 @@ import { VirtualAgent, VirtualMicrophone } from "../../tests/support/virtual-mic
 import { Caller, type CallerChange, type CallerOptions } from "./caller.js";
 import type { CallerFrame, FrameOptions } from "./frame-reader.js";
 
-const root = new URL("../../", import.meta.url).pathname;
+const root = fileURLToPath(new URL("../../", import.meta.url));
 const model = await loadModel(`${root}models/unsay-denoise.onnx`);
 const clean = await readSamples(`${root}examples/audio/clean-speech.wav`);
 const noisy = await readSamples(`${root}examples/audio/noisy-speech.wav`);

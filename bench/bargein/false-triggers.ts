@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { Caller, type HeardAgent } from "../../agent/index.js";
 import { loadModel, type Model } from "../../publisher/index.js";
 import { cough, echo, gain, keys, readSamples, silence } from "../../tests/support/caller-sounds.js";
@@ -8,7 +9,7 @@ import { readReply, readUtterances } from "./words.js";
 
 /** Name of the condition and of its rows. */
 export const FALSE_TRIGGERS = "echo, keys, coughs";
-const MODEL = new URL("../../models/unsay-denoise.onnx", import.meta.url).pathname;
+const MODEL = fileURLToPath(new URL("../../models/unsay-denoise.onnx", import.meta.url));
 const MINUTES = { full: 10, quick: 1 };
 const WORDS = { full: 200, quick: 20 };
 const PER_MS = 48;

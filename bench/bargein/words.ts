@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { readSamples } from "../../tests/support/caller-sounds.js";
 
 const SAMPLES_PER_MS = 48;
@@ -27,7 +28,7 @@ export interface Reply {
 /** Something that a caller says: its first sample is the first of the voice. */
 export type Utterance = Float32Array;
 
-const folder = new URL("../../examples/audio/", import.meta.url).pathname;
+const folder = fileURLToPath(new URL("../../examples/audio/", import.meta.url));
 
 /** The shipped recording with its words. */
 export async function readReply(): Promise<Reply> {

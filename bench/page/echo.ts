@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { sleep } from "../../base/index.js";
 import { openSource, Publisher } from "../../publisher/index.js";
@@ -8,7 +9,7 @@ import { Listener } from "../../watch/index.js";
 import { type BenchContext, type Row, row } from "../harness.js";
 import { EchoRoom } from "./echo-room.js";
 
-const SPEECH = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
+const SPEECH = fileURLToPath(new URL("../../examples/audio/clean-speech.wav", import.meta.url));
 const PAGE = `<!doctype html><title>echo</title><link rel="icon" href="data:,">
   <unsay-watch broadcast="agent"></unsay-watch><unsay-talk broadcast="caller"></unsay-talk>
   <script type="module" src="/unsay-elements.js"></script>`;

@@ -1,11 +1,12 @@
+import { fileURLToPath } from "node:url";
 import type { AudioSource } from "../../publisher/index.js";
 import { openSource } from "../../publisher/index.js";
 
-const RECORDING = new URL("../../examples/audio/clean-speech.wav", import.meta.url);
+const RECORDING = fileURLToPath(new URL("../../examples/audio/clean-speech.wav", import.meta.url));
 
 /** The shipped recording of speech, at 48 kHz. */
 export async function readSpeech(): Promise<Float32Array> {
-  const source = await openSource({ file: RECORDING.pathname });
+  const source = await openSource({ file: RECORDING });
   const parts: Float32Array[] = [];
   for (let part = await source.read(); part !== undefined; part = await source.read()) parts.push(part.slice());
   await source.close();

@@ -1,6 +1,7 @@
 /** One role of the soak in a process of its own: `node --expose-gc --import tsx bench/soak/role.ts <JSON of Role>`. */
 import "../../base/polyfills.js";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { Controller, Listener, openAudio, Publisher, Relay } from "../../src/index.js";
 import { pageHandler } from "../../src/page/index.js";
 
@@ -18,7 +19,7 @@ export type Message =
   /** Bytes of the heap and of buffers beside it after a full collection, and groups sent or received so far. */
   | { readonly bytes: number; readonly groups: number };
 
-const SPEECH = new URL("../../examples/audio/noisy-speech.wav", import.meta.url).pathname;
+const SPEECH = fileURLToPath(new URL("../../examples/audio/noisy-speech.wav", import.meta.url));
 const BROADCAST = "soak";
 
 // Ctrl-C in a terminal reaches all processes: the parent ends them, once it has printed its table.

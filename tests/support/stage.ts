@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { vi } from "vitest";
 import { sleep } from "../../base/index.js";
 import {
@@ -19,7 +20,7 @@ export { sleep };
 export const PATIENT: PublisherAblation = { heardLimitMs: 60_000 };
 
 const SAMPLE_RATE = 48_000;
-const speechFile = new URL("../../examples/audio/clean-speech.wav", import.meta.url).pathname;
+const speechFile = fileURLToPath(new URL("../../examples/audio/clean-speech.wav", import.meta.url));
 
 /** Waits until a condition holds; `limitMs` bounds a fault, not a busy machine. */
 export async function until(what: string, condition: () => boolean, limitMs = 120_000): Promise<void> {
