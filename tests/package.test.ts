@@ -162,11 +162,16 @@ test.concurrent("the README's library example runs against the package and hears
   const example = blocks.find((block) => block.includes('from "unsay/relay"'));
   expect(example, "the README has a whole program").toBeDefined();
   expect(example!.trim().split("\n").filter(Boolean).length).toBeLessThanOrEqual(14);
-  writeFileSync(join(project, "example.js"), example!);
+  // A new project is CommonJS, so the name has to make the file a module.
+  const [, name] = /`node (\S+) speech\.wav`/.exec(readme)!;
+  const folder = join(project, "in one program");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "package.json"), '{ "type": "commonjs" }');
+  writeFileSync(join(folder, name!), example!);
   const recording = join(root, "examples/audio/noisy-speech.wav");
-  const { stdout } = await run(process.execPath, ["example.js", recording], { cwd: project, timeout: 60_000 });
+  const { stdout } = await run(process.execPath, [name!, recording], { cwd: folder, timeout: 60_000 });
   expect(stdout).toMatch(/Heard [1-9]\d{3} ms/);
-  expect(statSync(join(project, "heard.wav")).size).toBeGreaterThan(100_000);
+  expect(statSync(join(folder, "heard.wav")).size).toBeGreaterThan(100_000);
 });
 
 /** What the compiler says about a file, checking the declarations of the package too, not those of the language. */
