@@ -4,7 +4,6 @@ export {
   Caller,
   type CallerChange,
   type CallerEvents,
-  type CallerListening,
   type CallerOptions,
   type CallerStats,
 } from "./caller/caller.js";
@@ -17,11 +16,10 @@ export {
   type ConversationOptions,
 } from "./conversation.js";
 export { RealtimeDoor, type RealtimeDoorEvents, type RealtimeDoorOptions } from "./realtime/realtime-door.js";
-export { type BotMessage, decodeBotMessage, MAX_MARK_NAME, MAX_MESSAGE_BYTES } from "./twilio/bot-message.js";
 export {
   MediaStreamsCall,
   type MediaStreamsCallEvents,
   type MediaStreamsCallOptions,
   type MediaStreamsCallStats,
 } from "./twilio/media-streams-call.js";
-export { type CallIds, DTMF_DIGITS, TelephoneMessages } from "./twilio/telephone-messages.js";
+export type { CallIds } from "./twilio/telephone-messages.js";

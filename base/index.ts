@@ -29,7 +29,7 @@ export {
   type Rule,
 } from "./check.js";
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
-export { background, type Fault, faultCounts, guard, guardHandlers, onFault } from "./guard.js";
+export { background, faultCounts, guard, guardHandlers } from "./guard.js";
 export { Inbox } from "./inbox.js";
 export { Ending, endProcessor, endWith, loadWorklet } from "./lifetime.js";
 export { attachLogger, type Logger, logForProcess } from "./logger.js";

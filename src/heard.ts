@@ -70,7 +70,7 @@ function withoutMean(values: Float32Array): Float32Array {
 }
 
 /** The part of an endlessly repeating recording that was heard: as long as `heard`, at the best match. */
-export function matchLoop(loop: Float32Array, heard: Float32Array): Float32Array {
+function matchLoop(loop: Float32Array, heard: Float32Array): Float32Array {
   const pattern = withoutMean(envelope(loop));
   const played = withoutMean(envelope(heard));
   let best = Number.NEGATIVE_INFINITY;

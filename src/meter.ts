@@ -29,7 +29,7 @@ const barWidth = 16;
 const quietestDb = -60;
 
 /** A level as a bar from -60 dB to full scale. */
-export function levelBar(level: number): string {
+function levelBar(level: number): string {
   const filled = Math.round(Math.min(1, Math.max(0, 1 - level / quietestDb)) * barWidth);
   return "█".repeat(filled) + "░".repeat(barWidth - filled);
 }

@@ -11,7 +11,7 @@ const START_MS = 10_000;
 const STOP_MS = 5_000;
 
 /** The stock Rust relay that `scripts/stock-relay.sh` builds, or undefined where it has not been built. */
-export function stockRelayProgram(): string | undefined {
+function stockRelayProgram(): string | undefined {
   const program =
     process.env.UNSAY_STOCK_RELAY ?? join(import.meta.dirname, "../../node_modules/.cache/moq-relay/bin/moq-relay");
   return existsSync(program) ? program : undefined;

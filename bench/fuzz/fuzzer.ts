@@ -93,7 +93,7 @@ export async function faultOf({ execute }: Target, input: Uint8Array): Promise<s
 }
 
 /** The shortest input found, by leaving out parts, that still breaks the contract. */
-export async function minimise(target: Target, input: Uint8Array): Promise<Uint8Array> {
+async function minimise(target: Target, input: Uint8Array): Promise<Uint8Array> {
   let smallest = input;
   for (let size = Math.ceil(input.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let at = 0; at < smallest.length; ) {

@@ -1,13 +1,9 @@
 export {
-  type Band,
   type ControlEvent,
-  type ControlOutcome,
   ControlStage,
-  type ControlStageOptions,
   controlMessage,
   type Preparation,
   type StagedChange,
-  type Tick,
 } from "./control-stage.js";
 export {
   ANSWERS_TRACK,
@@ -19,8 +15,7 @@ export {
   encodeControlAnswer,
   encodeControlRequest,
   isControllerId,
-  MAX_CONTROL_BYTES,
   OPERATIONS_TRACK,
   payloadTrack,
 } from "./messages.js";
-export { type Knobs, knobsSchema, MIN_BAND, type Operation, type OperationName, parseOperation } from "./operation.js";
+export { MIN_BAND, type Operation, parseOperation } from "./operation.js";

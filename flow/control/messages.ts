@@ -8,7 +8,7 @@ export const OPERATIONS_TRACK = "operations";
 /** Track of the publisher's broadcast: one answer per group. */
 export const ANSWERS_TRACK = "control.json";
 /** Maximum bytes of a request or an answer. */
-export const MAX_CONTROL_BYTES = 16_384;
+const MAX_CONTROL_BYTES = 16_384;
 
 const ID = /^[\w-]{1,64}$/;
 

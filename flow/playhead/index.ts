@@ -1,16 +1,5 @@
 export { COMFORTABLE } from "./comfortable.js";
-export {
-  LeadController,
-  type LeadControllerOptions,
-  type LeadMode,
-  type LeadSample,
-  type LeadVerdict,
-} from "./lead.js";
+export { LeadController, type LeadMode } from "./lead.js";
 export { PlayheadBound } from "./playhead-bound.js";
-export {
-  type PlayheadChange,
-  PlayheadClock,
-  type PlayheadClockOptions,
-  type PlayheadSample,
-} from "./playhead-clock.js";
+export { PlayheadClock } from "./playhead-clock.js";
 export { StalenessEstimator } from "./staleness.js";

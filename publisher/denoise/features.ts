@@ -3,7 +3,7 @@ import { Lru } from "./lru.js";
 import type { BandContract } from "./model-contract.js";
 
 /** Square-root Hann window, periodic: applied before and after, with half a window's overlap, it adds up to one. */
-export function squareRootHann(size: number): Float32Array {
+function squareRootHann(size: number): Float32Array {
   return Float32Array.from({ length: size }, (_, i) => Math.sqrt(0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)));
 }
 

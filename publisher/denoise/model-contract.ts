@@ -185,7 +185,7 @@ export type WaveformContract = Readonly<z.infer<typeof waveformContractSchema>>;
 export type ModelContract = BandContract | WaveformContract;
 
 /** The sidecar of a denoising model: `<model>.json` beside `<model>.onnx`. `feature.kind` names one of two kinds. */
-export const modelContractSchema = z.unknown().transform((value, context): ModelContract => {
+const modelContractSchema = z.unknown().transform((value, context): ModelContract => {
   const kind = kindOf(value);
   if (kind !== "waveform" && kind !== "log-power") {
     context.addIssue({ code: "custom", path: ["feature", "kind"], message: 'must be "log-power" or "waveform"' });

@@ -32,7 +32,7 @@ export interface IvfStream {
 }
 
 /** Maximum size of a frame, in bytes: the limit of relays and players, less the container's timestamp. */
-export const MAX_VIDEO_FRAME_BYTES = 4 * 1024 * 1024 - 8;
+const MAX_VIDEO_FRAME_BYTES = 4 * 1024 * 1024 - 8;
 
 /** Reports a fault of a file that plays all the same. */
 type Warn = (what: string) => void;

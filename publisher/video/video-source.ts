@@ -35,7 +35,7 @@ export interface VideoSource {
 }
 
 /** Options of {@link openVideo}. */
-export const videoOptionsSchema = z.strictObject({
+const videoOptionsSchema = z.strictObject({
   /** Path of an IVF file with VP8, VP9 or AV1, or of a pipe with one. */
   file: z.string().min(1),
   /** Restart at the end, for ever; a pipe of more than 64 MiB plays once. Default false. */

@@ -7,9 +7,6 @@ import { CONTROL_HEADER, type PageRecording, type PageStats, readRecording, read
  */
 const STATS_MS = { seen: 250, idle: 2000 };
 
-/** The `stats` event of {@link Server}. */
-export type ServerEvent = CustomEvent<PageStats>;
-
 /** The server of the page: its numbers, its recording and its controls. */
 export class Server extends EventTarget {
   readonly #token = document.querySelector<HTMLMetaElement>("meta[name=unsay-control]")?.content ?? "";

@@ -35,7 +35,7 @@ function placeOf(index: number): number {
 }
 
 /** A source whose samples say where they belong, delivered in chunks by the virtual clock. */
-export class CountingSource implements AudioSource {
+class CountingSource implements AudioSource {
   readonly name = "counting";
   readonly channels = 1;
   /** When each chunk is there, and how many samples it has. */

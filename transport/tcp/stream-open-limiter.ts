@@ -1,7 +1,7 @@
 import { guard, TransportError } from "../../base/index.js";
 
 /** How long opening a stream waits for the peer's stream limit before it rejects. */
-export const OPEN_TIMEOUT_MS = 10_000;
+const OPEN_TIMEOUT_MS = 10_000;
 
 /** Streams that may wait for the peer's limit; any more are refused at once. */
 const MAX_PENDING = 512;

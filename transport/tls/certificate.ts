@@ -11,7 +11,7 @@ export interface Certificate {
 }
 
 /** Validity of a self-signed certificate: browsers pin by hash only certificates valid for less than 14 days. */
-export const CERTIFICATE_DAYS = 13;
+const CERTIFICATE_DAYS = 13;
 
 const DAY_MS = 86_400_000;
 

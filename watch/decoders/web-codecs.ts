@@ -146,7 +146,7 @@ export function audioDecoder(config: AudioDecoderConfig): OpenDecoder<readonly F
 }
 
 /** Decodes video with the browser's VideoDecoder. */
-export function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
+function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame> {
   return (events) =>
     openWith<EncodedVideoChunk, VideoFrame, VideoFrame>(
       {
@@ -164,12 +164,12 @@ export function videoDecoder(config: VideoDecoderConfig): OpenDecoder<VideoFrame
 }
 
 /** Configuration of the browser's AudioDecoder for a catalog's audio rendition. */
-export function audioConfig({ codec, sampleRate, numberOfChannels, description }: AudioRendition): AudioDecoderConfig {
+function audioConfig({ codec, sampleRate, numberOfChannels, description }: AudioRendition): AudioDecoderConfig {
   return { codec, sampleRate, numberOfChannels, ...describe(description) };
 }
 
 /** Configuration of the browser's VideoDecoder for a catalog's video rendition. */
-export function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
+function videoConfig(rendition: VideoRendition): VideoDecoderConfig {
   const { codec, codedWidth, codedHeight, displayAspectWidth, displayAspectHeight, description } = rendition;
   const coded = codedWidth && codedHeight ? { codedWidth, codedHeight } : {};
   const aspect = displayAspectWidth && displayAspectHeight ? { displayAspectWidth, displayAspectHeight } : {};

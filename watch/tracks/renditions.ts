@@ -7,7 +7,7 @@ export interface NamedRendition<R> {
 }
 
 /** Renditions of a catalog with a supported container, as parts of this broadcast, without lower ones. */
-export function readableRenditions<R extends AudioRendition | VideoRendition>(
+function readableRenditions<R extends AudioRendition | VideoRendition>(
   renditions: Readonly<Record<string, R>> | undefined,
 ): readonly NamedRendition<R>[] {
   return Object.entries(renditions ?? {})
