@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -93,6 +94,33 @@ function pipe(): string {
   execFileSync("mkfifo", [path]);
   return path;
 }
+
+test("a recording that is removed or replaced fails, at once and at its end, and one that is only moved goes on", async () => {
+  const unwritable = (path: string) => ({
+    code: "FILE_UNWRITABLE",
+    message: `The file ${path} takes no more: it was removed or replaced.`,
+  });
+  const [removed, replaced, late, moved] = ["removed", "replaced", "late", "moved"].map((name) => {
+    const path = join(folder, name, "heard.wav");
+    mkdirSync(join(folder, name));
+    return { path, sink: new WavSink({ path }) };
+  });
+  rmSync(join(folder, "removed"), { recursive: true });
+  writeFileSync(join(folder, "other"), "another program's");
+  renameSync(join(folder, "other"), replaced!.path);
+  renameSync(moved!.path, join(folder, "elsewhere.wav"));
+  for (const { sink } of [removed!, replaced!, late!, moved!]) sink.write(ramp(0, 4800));
+  for (const { path, sink } of [removed!, replaced!]) {
+    expect(await sink.failed).toMatchObject(unwritable(path));
+    await expect(sink.close()).rejects.toMatchObject(unwritable(path));
+  }
+  expect(readFileSync(replaced!.path, "utf8")).toBe("another program's");
+  await expect.poll(() => readFileSync(late!.path)).toHaveLength(44 + 9600);
+  rmSync(late!.path);
+  await expect(late!.sink.close()).rejects.toMatchObject(unwritable(late!.path));
+  await moved!.sink.close();
+  expect(samplesOf(readFileSync(join(folder, "elsewhere.wav")))).toHaveLength(4800);
+});
 
 test("a pipe's reader may come late, and gets the audio from its first sample on", async () => {
   const sink = new WavSink({ path: pipe() });

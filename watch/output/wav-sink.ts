@@ -1,4 +1,4 @@
-import { closeSync, constants, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
+import { closeSync, constants, fstat, fstatSync, ftruncate, openSync, statSync, write, writeSync } from "node:fs";
 import { parse } from "node:path";
 import { promisify } from "node:util";
 import { whyUnusable } from "../../base/bytes/bounded-file.js";
@@ -22,6 +22,7 @@ const MAX_FILE_BYTES = 0xffff_fff0;
 const WRITE = constants.O_WRONLY | constants.O_NONBLOCK;
 
 const writeAsync = promisify(write);
+const statAsync = promisify(fstat);
 const truncateAsync = promisify(ftruncate);
 
 /** Options of {@link WavSink}. */
@@ -46,8 +47,8 @@ const RULES = fields<WavSinkOptions>(
 export class WavSink implements AudioSink {
   readonly path: string;
   /**
-   * Resolves with an error as soon as no more can be written: `FILE_UNWRITABLE`, as on a full disk, or `PIPE_CLOSED`, once
-   * the reader of a pipe has left.
+   * Resolves with an error as soon as no more can be written: `FILE_UNWRITABLE`, as on a full disk or once the file was
+   * removed, or `PIPE_CLOSED`, once the reader of a pipe has left.
    */
   readonly failed: Promise<UnsayError>;
   readonly #channels: 1 | 2;
@@ -114,14 +115,16 @@ export class WavSink implements AudioSink {
 
   #flush(): Promise<void> {
     this.#writing ??= this.#drain()
-      .catch((cause: unknown) => {
-        this.#failure = failureOf(this.#file.path, cause);
-        this.#fail(this.#failure);
-      })
+      .catch((cause: unknown) => this.#failed(cause))
       .finally(() => {
         this.#writing = undefined;
       });
     return this.#writing;
+  }
+
+  #failed(cause: unknown): void {
+    this.#failure = failureOf(this.#file.path, cause);
+    this.#fail(this.#failure);
   }
 
   async #drain(): Promise<void> {
@@ -152,6 +155,7 @@ export class WavSink implements AudioSink {
     this.#file.finish();
     await this.#writing;
     if (!this.#failure) await this.#flush();
+    if (!this.#failure) await this.#file.assertThere().catch((cause) => this.#failed(cause));
     if (this.#file.isUnread)
       this.#failure ??= new UnsayError("FILE_UNWRITABLE", `Nothing reads the pipe ${this.path}: nothing was written.`);
     await this.#file.close();
@@ -174,6 +178,8 @@ class WavFile {
   /** Undefined for a pipe that has no reader yet. */
   #descriptor: number | undefined;
   #dataBytes = 0;
+  /** Whether the file has a name, which some file systems do not count. */
+  readonly #isNamed: boolean;
   #giveUpAt = Number.POSITIVE_INFINITY;
 
   constructor(path: string, channels: number) {
@@ -184,6 +190,7 @@ class WavFile {
     if (stats?.isFIFO()) this.#openPipe();
     // A device may block as a pipe does.
     else this.#descriptor = openWith(path, this.seekable ? "w" : WRITE, this.#header(0));
+    this.#isNamed = this.#descriptor !== undefined && fstatSync(this.#descriptor).nlink > 0;
   }
 
   get dataBytes(): number {
@@ -197,10 +204,18 @@ class WavFile {
 
   /** Appends bytes, and returns how many of them: all, but for a pipe that is full at the end. */
   async append(bytes: Uint8Array): Promise<number> {
+    await this.assertThere();
     const written = await this.#put(bytes, this.seekable ? HEADER_BYTES + this.#dataBytes : undefined);
     this.#dataBytes += written;
     if (this.seekable) await this.#put(this.#header(this.#dataBytes), 0);
     return written;
+  }
+
+  /** Throws once the file was removed or replaced: what is written then is lost as it ends. */
+  async assertThere(): Promise<void> {
+    if (!this.#isNamed || this.#descriptor === undefined) return;
+    const { nlink } = await statAsync(this.#descriptor);
+    if (nlink === 0) throw new Error("it was removed or replaced");
   }
 
   /** Waits for the reader of a full pipe no longer than {@link LAST_MS} from now on. */
