@@ -143,6 +143,7 @@ export function unheardMs(
   const { playhead, heard, heardUntil, playing, bufferedMs } = output;
   const ready = bufferedMs + waitingMs;
   if (playhead === undefined || heard === undefined) return ready;
-  if (ready > 0 || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;
+  // Audio that waits for a group before it is not audible yet.
+  if (bufferedMs > 0 || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;
   return (Math.min(heardUntil, playhead) - heard) / 1e3;
 }

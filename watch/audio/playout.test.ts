@@ -198,6 +198,20 @@ test("late audio makes the playhead wait, loses nothing, and a later pause makes
   expect(bench.playout.counters.underrunMs).toBeCloseTo(263, -1);
 });
 
+test("a listener that has heard nothing yet has heard up to where its playhead began, wherever that is now", () => {
+  const bench = new Bench({ jitterMs: 80 });
+  const heardMs = () => bench.playout.heardUntil && toMilliseconds(bench.playout.heardUntil);
+  bench.runTo(100);
+  expect(heardMs()).toBeUndefined();
+  bench.at(100, () => bench.playout.arrive(fromMilliseconds(1000)));
+  bench.at(150, () => bench.playout.lost(framesIn(1500)));
+  bench.packet(200, 3000);
+  bench.runTo(500);
+  expect(heardMs()).toBeCloseTo(920, 0);
+  bench.runTo(2000);
+  expect(heardMs()).toBe(3020);
+});
+
 test("when everything is late for good, a live listener sets its playhead again and another one goes back", () => {
   for (const live of [true, false]) {
     const bench = new Bench({ maximumHoldMs: 200 });

@@ -64,6 +64,8 @@ export class Playout {
   #boundary: { readonly generation: number; readonly from: number } | undefined;
   #applied: AppliedRewind | undefined;
   #heardUntil: number | undefined;
+  /** Where the playhead was set first. */
+  #begunAt: number | undefined;
   /** The same for audio from before the last rewind. */
   #heardOld = 0;
   #playedFrames = 0;
@@ -140,9 +142,10 @@ export class Playout {
     return millisecondsIn(this.#ring.framesFrom(this.clock.position ?? Number.NEGATIVE_INFINITY));
   }
 
-  /** Media time behind the last sample that was played, silence aside. */
+  /** Media time behind the last sample that was played, silence aside; before any, where the playhead began. */
   get heardUntil(): Microseconds | undefined {
-    return this.#heardUntil === undefined ? undefined : timestampAt(this.#heardUntil);
+    const until = this.#heardUntil ?? this.#begunAt;
+    return until === undefined ? undefined : timestampAt(until);
   }
 
   /** The last rewind applied. */
@@ -228,6 +231,7 @@ export class Playout {
     this.#ring.seek();
     this.#boundary = undefined;
     this.#heardUntil = undefined;
+    this.#begunAt = undefined;
   }
 
   /**
@@ -337,6 +341,7 @@ export class Playout {
     const { position } = this.clock;
     if (anchors !== this.#anchors) {
       this.#anchors = anchors;
+      this.#begunAt ??= position;
       this.#ring.seek(position);
     } else if (position !== undefined && position !== (this.#ring.floor ?? position)) this.#ring.moveTo(position);
   }

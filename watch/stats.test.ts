@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { fromMilliseconds as ms } from "../base/index.js";
+import { unheardMs } from "./stats.js";
+
+test("audio still to be heard counts from the ear, and where none can be, the end of the last audio does", () => {
+  const unheard = (
+    heardUntil: number | undefined,
+    more: { bufferedMs?: number; waitingMs?: number; playing?: boolean },
+  ) => {
+    const { bufferedMs = 0, waitingMs = 0, playing = true } = more;
+    const until = heardUntil === undefined ? undefined : ms(heardUntil);
+    const output = { playhead: ms(5000), heard: ms(4900), heardUntil: until, playing, bufferedMs };
+    return unheardMs(output, { waitingMs });
+  };
+  expect(unheard(5000, { bufferedMs: 300, waitingMs: 200 })).toBe(600);
+  expect(unheard(3000, { bufferedMs: 300, playing: false })).toBe(300);
+  // The device still has some, or nothing.
+  expect(unheard(4950, {})).toBe(50);
+  expect(unheard(3000, { playing: false })).toBe(-1900);
+  // What waits for a group before it is not audible.
+  expect(unheard(3000, { waitingMs: 700, playing: false })).toBe(-1900);
+  expect(unheard(undefined, { waitingMs: 700, playing: false })).toBe(700);
+  // A playhead that went back has not been where audio was heard.
+  expect(unheard(9000, {})).toBe(100);
+});
