@@ -149,7 +149,11 @@ const optionsSchema = z.strictObject({
 export type CheckedRelayOptions = RelayOptions &
   Required<Pick<RelayOptions, "host" | "port" | "repeat" | "logger">> & { readonly limits: RelayLimits };
 
-/** Checks options and fills in their defaults; throws an `InputError` (`INVALID_OPTION`). */
+/**
+ * Checks options and fills in their defaults.
+ *
+ * @throws InputError `INVALID_OPTION`.
+ */
 export function checkOptions(options: RelayOptions): CheckedRelayOptions {
   // Undefined values count as missing, which the interface's exact types cannot express.
   return validate("Relay", optionsSchema, options) as CheckedRelayOptions;

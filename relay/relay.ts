@@ -83,7 +83,11 @@ export class Relay extends EventEmitter<RelayEvents> {
     }
   }
 
-  /** Its address. Throws a `StateError` (`NOT_LISTENING`) before {@link listen}. */
+  /**
+   * Its address.
+   *
+   * @throws StateError `NOT_LISTENING` before {@link listen}.
+   */
   get address(): { readonly host: string; readonly port: number } {
     if (this.#endpoint === undefined) throw new StateError("NOT_LISTENING", "The relay does not listen yet.");
     return this.#endpoint.address;

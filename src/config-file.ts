@@ -4,7 +4,11 @@ import { InputError } from "../base/index.js";
 /** A config file lists settings; this is far more than all of them take. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
-/** Reads the text of a config file, at most 1 MiB of UTF-8; throws an `InputError` (`CONFIG_UNREADABLE`). */
+/**
+ * Reads the text of a config file, at most 1 MiB of UTF-8.
+ *
+ * @throws InputError `CONFIG_UNREADABLE`.
+ */
 export async function readConfigText(path: string): Promise<string> {
   try {
     return decode(await readBounded(path, MAX_CONFIG_BYTES));

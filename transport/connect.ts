@@ -32,8 +32,8 @@ const ALONE_MS = 1_800;
  * development, fetches the hash of the server's certificate from `/certificate.sha256` on the same port and pins it;
  * `certificateHashes` are refused there.
  *
- * Throws an `InputError` (`INVALID_URL`, `INVALID_OPTION`) or, when no backend succeeded, one `TransportError` that lists
- * the failure of each. Its `retryable` says whether another attempt may succeed: not for `UNAUTHORIZED`, `NOT_GRANTED`,
+ * @throws InputError `INVALID_URL`, `INVALID_OPTION`. When no backend succeeded, one TransportError that lists the
+ * failure of each; its `retryable` says whether another attempt may succeed: not for `UNAUTHORIZED`, `NOT_GRANTED`,
  * `CERTIFICATE_UNTRUSTED` and `UNSUPPORTED_VERSION`.
  */
 export async function connect(target: string | URL, options: ConnectOptions = {}): Promise<Session> {

@@ -31,8 +31,8 @@ export interface ListenOptions {
 /**
  * Listens for sessions on one backend.
  *
- * Throws an `InputError` (`INVALID_OPTION`) on options that do not fit the backend, and a `TransportError`
- * (`PORT_IN_USE`, `LISTEN_FAILED`, `NATIVE_UNAVAILABLE`, `NATIVE_REFUSED`) when listening fails.
+ * @throws InputError `INVALID_OPTION` on options that do not fit the backend; TransportError `PORT_IN_USE`,
+ * `LISTEN_FAILED`, `NATIVE_UNAVAILABLE`, `NATIVE_REFUSED` when listening fails.
  */
 export async function listen(options: ListenOptions): Promise<SessionServer> {
   const { backend, certificate, httpServer, ...rest } = options;

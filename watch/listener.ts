@@ -38,7 +38,11 @@ export class Listener extends EventEmitter<ListenerEvents> implements AsyncDispo
   readonly #detachLogger: () => void;
   #session: Session | undefined;
 
-  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
+  /**
+   * Starts at once.
+   *
+   * @throws InputError `INVALID_OPTION` on invalid options.
+   */
   constructor(options: ListenerOptions) {
     super();
     guardHandlers(this);

@@ -37,7 +37,8 @@ export class StockRelay {
 
   /**
    * Starts one on a free port; resolves once it serves its certificate's hash.
-   * Throws a `StateError`: `STOCK_RELAY_MISSING`, `STOCK_RELAY_FAILED`.
+   *
+   * @throws StateError `STOCK_RELAY_MISSING`, `STOCK_RELAY_FAILED`.
    */
   static async start({ measuredAt, peers = [] }: StockRelayOptions = {}): Promise<StockRelay> {
     const program = stockRelayProgram();

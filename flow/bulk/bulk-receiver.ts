@@ -61,7 +61,7 @@ export class BulkReceiver {
   #ackAt: Microseconds | undefined;
   #digest: string | undefined;
 
-  /** Throws a `ProtocolError` (`BULK_TOO_LARGE`) when the announced size exceeds the limit. */
+  /** @throws ProtocolError `BULK_TOO_LARGE` when the announced size exceeds the limit. */
   constructor({ head, now, hash, maxBytes = MAX_PAYLOAD_BYTES, idleTimeout = IDLE_TIMEOUT }: BulkReceiverOptions) {
     if (head.bytes > maxBytes)
       throw new ProtocolError(
@@ -92,7 +92,11 @@ export class BulkReceiver {
     return Math.min(this.#next * BULK_UNIT_BYTES, this.#head.bytes);
   }
 
-  /** Takes an encoded piece. Throws a `ProtocolError` (`BULK_PIECE`) on one that no sender makes. */
+  /**
+   * Takes an encoded piece.
+   *
+   * @throws ProtocolError `BULK_PIECE` on one that no sender makes.
+   */
   receive(encoded: Uint8Array, now: Microseconds): void {
     const { firstUnit, sentAt, bytes } = decodePiece(encoded);
     const start = firstUnit * BULK_UNIT_BYTES;
@@ -137,7 +141,11 @@ export class BulkReceiver {
     return ack;
   }
 
-  /** The payload. Throws a `ProtocolError`: `BULK_TRUNCATED` before it is whole, `BULK_DIGEST` when it is another one. */
+  /**
+   * The payload.
+   *
+   * @throws ProtocolError `BULK_TRUNCATED` before it is whole, `BULK_DIGEST` when it is another one.
+   */
   payload(): Uint8Array {
     if (!this.whole) throw new ProtocolError("BULK_TRUNCATED", "The payload is not whole yet.");
     this.#digest ??= this.#hash.digest("hex");
@@ -146,7 +154,7 @@ export class BulkReceiver {
     return this.#payload;
   }
 
-  /** Throws a `ProtocolError` (`BULK_IDLE`) when no piece has arrived for too long. */
+  /** @throws ProtocolError `BULK_IDLE` when no piece has arrived for too long. */
   checkIdle(now: Microseconds): void {
     if (!this.whole && now - this.#lastAt >= this.#idleTimeout)
       throw new ProtocolError("BULK_IDLE", `Nothing of the payload came for ${this.#idleTimeout / 1e6} s.`);

@@ -55,7 +55,11 @@ export function encodePiece({ firstUnit, sentAt, bytes }: BulkPiece): Uint8Array
   return piece;
 }
 
-/** Decodes a piece. Throws a `ProtocolError` (`BULK_PIECE`) on one that no sender makes. */
+/**
+ * Decodes a piece.
+ *
+ * @throws ProtocolError `BULK_PIECE` on one that no sender makes.
+ */
 export function decodePiece(piece: Uint8Array): BulkPiece {
   if (piece.length <= HEAD_BYTES || piece.length > HEAD_BYTES + MAX_PIECE_UNITS * BULK_UNIT_BYTES)
     throw new ProtocolError("BULK_PIECE", `A piece of a payload may not have ${piece.length} bytes.`);

@@ -142,8 +142,10 @@ export class ControlStage<Result> {
   }
 
   /**
-   * Takes a validated operation. Throws an `InputError` (`DUPLICATE_REQUEST`) when a request with that id is pending,
-   * and a `StateError` (`CLOSED`) after `close`.
+   * Takes a validated operation.
+   *
+   * @throws InputError `DUPLICATE_REQUEST` when a request with that id is pending; StateError `CLOSED` after
+   * `close`.
    */
   stage(operation: Operation, payload?: Uint8Array): void {
     if (this.#closed) throw new StateError("CLOSED", "The control stage is closed.");

@@ -65,7 +65,11 @@ function buildAnswerSchema() {
 const requestSchema = /* @__PURE__ */ buildRequestSchema();
 const answerSchema = /* @__PURE__ */ buildAnswerSchema();
 
-/** Encodes a request. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`). */
+/**
+ * Encodes a request.
+ *
+ * @throws ProtocolError `CONTROL_TOO_LARGE`.
+ */
 export function encodeControlRequest({
   order,
   payload,
@@ -74,7 +78,11 @@ export function encodeControlRequest({
   return encode({ ...(operation as object), order, ...(payload && { payload }) });
 }
 
-/** Decodes the envelope of a request. Throws a `ProtocolError` (`CONTROL_TOO_LARGE`, `CONTROL_REQUEST`). */
+/**
+ * Decodes the envelope of a request.
+ *
+ * @throws ProtocolError `CONTROL_TOO_LARGE`, `CONTROL_REQUEST`.
+ */
 export function decodeControlRequest(bytes: Uint8Array): ControlRequest {
   const parsed = requestSchema.safeParse(decode(bytes));
   if (!parsed.success) {
@@ -107,8 +115,9 @@ export function encodeControlAnswer(controller: string, answer: ControlAnswer): 
 }
 
 /**
- * Decodes an answer; undefined when it is for another controller. Throws a `ProtocolError` (`CONTROL_ANSWER`,
- * `CONTROL_TOO_LARGE`).
+ * Decodes an answer; undefined when it is for another controller.
+ *
+ * @throws ProtocolError `CONTROL_ANSWER`, `CONTROL_TOO_LARGE`.
  */
 export function decodeControlAnswer(bytes: Uint8Array, controller: string): ControlAnswer | undefined {
   const parsed = answerSchema.safeParse(decode(bytes));

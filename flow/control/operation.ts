@@ -70,8 +70,9 @@ const PAYLOAD: Partial<Record<OperationName, "required" | "optional">> = {
 };
 
 /**
- * Validates any value as one control operation with its payload. Throws an `InputError` (`INVALID_OPERATION`) whose
- * sentence names the field.
+ * Validates any value as one control operation with its payload.
+ *
+ * @throws InputError `INVALID_OPERATION`, whose sentence names the field.
  */
 export function parseOperation(value: unknown, payload?: Uint8Array): Operation {
   if (typeof value !== "object" || value === null || Array.isArray(value))

@@ -79,8 +79,10 @@ export class ReportStreamReader {
   #held = new Uint8Array(0);
 
   /**
-   * Takes bytes as they come; returns the records they complete, oldest first. Throws a `ProtocolError`
-   * (`REPORT_STREAM`) on an impossible length or an invalid record, after which the stream must be dropped.
+   * Takes bytes as they come; returns the records they complete, oldest first.
+   *
+   * @throws ProtocolError `REPORT_STREAM` on an impossible length or an invalid record, after which the stream must be
+   * dropped.
    */
   push(bytes: Uint8Array): Uint8Array[] {
     const whole = new Uint8Array(this.#held.length + bytes.length);

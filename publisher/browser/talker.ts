@@ -107,7 +107,11 @@ export class Talker extends EventTarget implements AsyncDisposable {
   #backend: BrowserConnection["backend"] | undefined;
   #blocks = 0;
 
-  /** Starts at once; best called from a click. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
+  /**
+   * Starts at once; best called from a click.
+   *
+   * @throws InputError `INVALID_OPTION` on invalid options.
+   */
   constructor(options: TalkerOptions) {
     super();
     validate("Talker", RULES, options);

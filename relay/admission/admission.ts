@@ -50,7 +50,11 @@ export class Admission {
     this.#auth = options.auth && new Auth(options.auth);
   }
 
-  /** Reads the keys once, so that a bad source shows at the start; throws an `InputError` (`INVALID_KEY`). */
+  /**
+   * Reads the keys once, so that a bad source shows at the start.
+   *
+   * @throws InputError `INVALID_KEY`.
+   */
   async prepare(): Promise<void> {
     await this.#auth?.prepare();
   }

@@ -53,7 +53,11 @@ export class Auth {
     this.#public = { put: (open.put ?? []).flatMap(prefixesOf), get: (open.get ?? []).flatMap(prefixesOf) };
   }
 
-  /** Reads the keys once, so that a bad source shows at the start; throws an `InputError` (`INVALID_KEY`). */
+  /**
+   * Reads the keys once, so that a bad source shows at the start.
+   *
+   * @throws InputError `INVALID_KEY`.
+   */
   async prepare(): Promise<void> {
     await this.#refresh(0);
     if (this.#source !== undefined && this.#keys.length === 0)
@@ -61,7 +65,9 @@ export class Auth {
   }
 
   /**
-   * Permissions of a session with this URL; throws an `InputError` (`UNAUTHORIZED`) with the reason when it has none.
+   * Permissions of a session with this URL.
+   *
+   * @throws InputError `UNAUTHORIZED` with the reason when it has none.
    */
   async authorize(url: URL): Promise<Scope> {
     const root = rootOf(url);

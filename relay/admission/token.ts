@@ -83,7 +83,11 @@ export function covers(outer: Grants, inner: Grants): boolean {
   return within(outer.put, inner.put) && within(outer.get, inner.get);
 }
 
-/** Reads one key or a key set, as JSON or as its base64url; throws an `InputError` (`INVALID_KEY`) that names the source. */
+/**
+ * Reads one key or a key set, as JSON or as its base64url.
+ *
+ * @throws InputError `INVALID_KEY` that names the source.
+ */
 export function parseKeys(text: string, source: string): TokenKey[] {
   try {
     const trimmed = text.trim();
@@ -115,7 +119,11 @@ export async function generateKey(algorithm: Algorithm): Promise<TokenKey> {
   return keySchema.parse({ alg: algorithm, kid, ...(await exportJWK(privateKey)) });
 }
 
-/** The part of a key that verifies but cannot sign; throws an `InputError` (`INVALID_KEY`) for a shared secret or no key. */
+/**
+ * The part of a key that verifies but cannot sign.
+ *
+ * @throws InputError `INVALID_KEY` for a shared secret or no key.
+ */
 export function publicKeyOf(key: TokenKey): TokenKey {
   const { d: _, key_ops: __, ...rest } = checkedKey(key);
   if (rest.kty === "oct")
@@ -130,8 +138,10 @@ export async function importKey(key: TokenKey, use: "sign" | "verify"): Promise<
 }
 
 /**
- * Signs a token; throws an `InputError`: `INVALID_CLAIMS` for unknown or invalid claims and when it would grant nothing or
- * more than the key may, `INVALID_KEY` when the key cannot sign.
+ * Signs a token.
+ *
+ * @throws InputError `INVALID_CLAIMS` for unknown or invalid claims and when it would grant nothing or more than the
+ * key may, `INVALID_KEY` when the key cannot sign.
  */
 export async function signToken(key: TokenKey, claims: Claims): Promise<string> {
   const signer = checkedKey(key);

@@ -23,9 +23,10 @@ export interface HttpEndpoint {
 }
 
 /**
- * Listens for HTTP and HTTPS on one TCP port and distinguishes them by the first byte, so that `http://` and `https://` clients
- * find pages, the fingerprint and the WebSocket in the same place. Throws a `TransportError` (`PORT_IN_USE`,
- * `LISTEN_FAILED`) or an `InputError` (`INVALID_HOST`).
+ * Listens for HTTP and HTTPS on one TCP port and distinguishes them by the first byte, so that `http://` and
+ * `https://` clients find pages, the fingerprint and the WebSocket in the same place.
+ *
+ * @throws TransportError `PORT_IN_USE`, `LISTEN_FAILED`; InputError `INVALID_HOST`.
  */
 export async function listenHttp({
   host,

@@ -45,7 +45,11 @@ export class RelayEndpoint {
     this.#fingerprint = fingerprintOf(certificate);
   }
 
-  /** Listens. Throws a `TransportError` (`PORT_IN_USE`, `LISTEN_FAILED`) or an `InputError` (`CERTIFICATE_UNUSABLE`). */
+  /**
+   * Listens.
+   *
+   * @throws TransportError `PORT_IN_USE`, `LISTEN_FAILED`; InputError `CERTIFICATE_UNUSABLE`.
+   */
   static async open(certificate: Certificate, options: RelayEndpointOptions): Promise<RelayEndpoint> {
     const endpoint = new RelayEndpoint(certificate, options);
     for (let attempt = 1; ; attempt++) {
@@ -86,8 +90,9 @@ export class RelayEndpoint {
   }
 
   /**
-   * Replaces the certificate everywhere. Resolves when QUIC listens again, whose sessions end. Throws an `InputError`
-   * (`CERTIFICATE_UNUSABLE`) and keeps the previous one.
+   * Replaces the certificate everywhere. Resolves when QUIC listens again, whose sessions end.
+   *
+   * @throws InputError `CERTIFICATE_UNUSABLE`; the previous one stays.
    */
   async setCertificate(certificate: Certificate): Promise<void> {
     // Before the sessions end, because their clients ask for the new hash at once.

@@ -47,7 +47,11 @@ export class LoadPublisher {
     return publisher;
   }
 
-  /** Sends one object, as a datagram or on a stream of its own. Throws a `StateError` (`NOT_WATCHED`). */
+  /**
+   * Sends one object, as a datagram or on a stream of its own.
+   *
+   * @throws StateError `NOT_WATCHED`.
+   */
   async send(via: "datagram" | "stream", payloadBytes: number, timestampUs: number, counted: boolean): Promise<void> {
     const subscribe = this.#subscribe;
     if (subscribe === undefined) throw new StateError("NOT_WATCHED", "The load run's broadcast has no watcher.");

@@ -63,9 +63,11 @@ export interface LoadResult {
 }
 
 /**
- * Publishes to a relay and watches there in many sessions of its own. Throws a `TransportError`: `CONNECT_FAILED` and
- * so on for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`. An abort while counting ends the run with the results
- * so far; before that it throws a `StateError` (`INTERRUPTED`).
+ * Publishes to a relay and watches there in many sessions of its own. An abort while counting ends the run with the
+ * results so far.
+ *
+ * @throws TransportError `CONNECT_FAILED` and its like for the publisher, `UNSUPPORTED_VERSION`, `NOT_ANSWERED`;
+ * StateError `INTERRUPTED` for an abort before it counts.
  */
 export async function loadRelay(options: LoadOptions): Promise<LoadResult> {
   const { watchers, seconds, perSecond, signal } = options;

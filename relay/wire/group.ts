@@ -101,7 +101,11 @@ export function encodeDatagram(subscribe: number, sequence: number, frame: WireF
   return bytes;
 }
 
-/** Decodes a datagram body; throws a `ProtocolError` when it is truncated or its group or time is too large. */
+/**
+ * Decodes a datagram body.
+ *
+ * @throws ProtocolError when it is truncated or its group or time is too large.
+ */
 export function decodeDatagram(bytes: Uint8Array): { subscribe: number; sequence: number; frame: WireFrame } {
   const reader = new MessageReader(bytes);
   // Any number may stand here, as in a page's keepalive: those of no subscription are dropped quietly.

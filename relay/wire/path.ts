@@ -17,7 +17,11 @@ export function stripPrefix(prefix: string, path: string): string | undefined {
   return path[prefix.length] === "/" ? path.slice(prefix.length + 1) : undefined;
 }
 
-/** Reads a path; throws a `ProtocolError` (`PATH_TOO_DEEP`) beyond {@link MAX_PATH_PARTS}. */
+/**
+ * Reads a path.
+ *
+ * @throws ProtocolError `PATH_TOO_DEEP` beyond {@link MAX_PATH_PARTS}.
+ */
 export function readPath(reader: MessageReader, maxBytes: number): string {
   const path = normalizePath(reader.string(maxBytes));
   if (path.split("/").length > MAX_PATH_PARTS)

@@ -48,7 +48,11 @@ export class StreamReader {
     return this.varint();
   }
 
-  /** A varint; throws a `ProtocolError` (`TRUNCATED_MESSAGE`) when the stream ends within it. */
+  /**
+   * A varint.
+   *
+   * @throws ProtocolError `TRUNCATED_MESSAGE` when the stream ends within it.
+   */
   async varint(): Promise<number> {
     await this.#need(1);
     const size = varintSizeFrom(this.#pending[0]!);

@@ -67,7 +67,11 @@ export function decodeSubscribeUpdate(reader: MessageReader, version: Version): 
   return update;
 }
 
-/** One response; throws a `RangeError` for a kind that the version does not have. */
+/**
+ * One response.
+ *
+ * @throws RangeError for a kind that the version does not have.
+ */
 export function encodeSubscribeResponse(response: SubscribeResponse, version: Version): Uint8Array {
   const writer = new ByteWriter();
   if (hasTimestamps(version)) {

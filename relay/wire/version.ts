@@ -15,8 +15,9 @@ const BY_PROTOCOL = new Map<string, Version | "setup">([
 ]);
 
 /**
- * The meaning of a session's negotiated protocol name: a version, or that SETUP on a stream decides. Throws a
- * `ProtocolError` (`UNSUPPORTED_VERSION`) for anything else.
+ * The meaning of a session's negotiated protocol name: a version, or that SETUP on a stream decides.
+ *
+ * @throws ProtocolError `UNSUPPORTED_VERSION` for anything else.
  */
 export function versionOf(protocol: string): Version | "setup" {
   const version = BY_PROTOCOL.get(protocol);

@@ -148,7 +148,11 @@ export async function connectOptions(config: {
   };
 }
 
-/** The certificate authorities in a PEM file. Throws an `InputError` (`CA_UNUSABLE`) when there are none. */
+/**
+ * The certificate authorities in a PEM file.
+ *
+ * @throws InputError `CA_UNUSABLE` when there are none.
+ */
 export async function readAuthorities(path: string): Promise<string> {
   const unusable = (why: string, cause?: unknown): InputError =>
     new InputError("CA_UNUSABLE", `The certificate authorities ${path} ${why}.`, { cause });

@@ -4,12 +4,13 @@ import { TransportError } from "../../base/index.js";
  * Rewrites an ELF64 little-endian shared object so that it loads on a C library older than 2.38.
  *
  * The published linux-x64 build imports two symbols of GLIBC_2.38, `__isoc23_strtol` and `__isoc23_sscanf`, which a
- * newer compiler substitutes for `strtol` and `sscanf`. The older functions differ only in not reading binary literals,
- * so the patch moves both references to them: the symbol's name starts nine bytes later in the string table, its
- * version becomes GLIBC_2.2.5, and the requirement of GLIBC_2.38 is marked weak.
+ * newer compiler substitutes for `strtol` and `sscanf`. The older functions differ only in not reading binary
+ * literals, so the patch moves both references to them: the symbol's name starts nine bytes later in the string table,
+ * its version becomes GLIBC_2.2.5, and the requirement of GLIBC_2.38 is marked weak.
  *
- * Returns a patched copy and leaves the input unchanged. Throws a `TransportError` (`NATIVE_REFUSED`) when the file
- * does not have the expected shape.
+ * Returns a patched copy and leaves the input unchanged.
+ *
+ * @throws TransportError `NATIVE_REFUSED` when the file does not have the expected shape.
  */
 export function patchSharedObject(input: Uint8Array): Uint8Array {
   try {

@@ -47,7 +47,11 @@ function bindOnce(host: string, port: number): Promise<number | undefined> {
   });
 }
 
-/** The address of a host name. Throws an `InputError` (`INVALID_HOST`). */
+/**
+ * The address of a host name.
+ *
+ * @throws InputError `INVALID_HOST`.
+ */
 export async function resolveHost(host: string): Promise<string> {
   try {
     return (await lookup(host)).address;

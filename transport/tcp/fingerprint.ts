@@ -14,7 +14,7 @@ interface Answer {
 /**
  * Fetches the SHA-256 of a server's certificate, which MoQ servers provide over plain HTTP for development.
  *
- * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `FINGERPRINT_FAILED` for a server without one, or the
+ * @throws TransportError `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `FINGERPRINT_FAILED` for a server without one, or the
  * server's refusal.
  */
 export async function fetchFingerprint(url: URL, timeoutMs: number, signal: AbortSignal): Promise<Uint8Array> {

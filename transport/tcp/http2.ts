@@ -90,7 +90,7 @@ function extend(WebTransport: LibraryClient, ca: string | undefined, failed: (ca
 /**
  * Opens a WebTransport session over HTTP/2, or over HTTP/3 where its optional package is installed.
  *
- * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `ABORTED` or `HTTP3_UNAVAILABLE`.
+ * @throws TransportError `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `ABORTED` or `HTTP3_UNAVAILABLE`.
  */
 export async function connectHttp2(target: URL, options: Http2ConnectOptions = {}): Promise<Session> {
   if (target.protocol !== "https:") {
@@ -149,7 +149,7 @@ export async function connectHttp2(target: URL, options: Http2ConnectOptions = {
 /**
  * Listens for WebTransport sessions over HTTP/2, and over HTTP/3 where its optional package is installed.
  *
- * Throws a `TransportError`: `PORT_IN_USE`, `LISTEN_FAILED` or `HTTP3_UNAVAILABLE`.
+ * @throws TransportError `PORT_IN_USE`, `LISTEN_FAILED` or `HTTP3_UNAVAILABLE`.
  */
 export async function listenHttp2(options: Http2ListenOptions): Promise<SessionServer> {
   const { host, port, certificate, protocols = [MOQ_LITE_05] } = options;

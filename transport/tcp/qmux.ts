@@ -64,7 +64,7 @@ export interface QmuxListenOptions {
 /**
  * Opens a session over QMux on a WebSocket: `http://` becomes `ws://`, `https://` becomes `wss://`.
  *
- * Throws a `TransportError`: `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or the server's
+ * @throws TransportError `CONNECT_FAILED`, `CONNECT_TIMEOUT`, `CERTIFICATE_UNTRUSTED`, `ABORTED`, or the server's
  * refusal.
  */
 export async function connectQmux(target: URL, options: QmuxConnectOptions = {}): Promise<Session> {

@@ -12,11 +12,11 @@ const AUTHORITIES_FILE = "ca.pem";
 export const MAX_AUTHORITIES_BYTES = 16 << 20;
 
 /**
- * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those of the caller, else those of
- * the environment. Node reads `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both, so
- * that all carriers trust the same authorities.
+ * The certificate authorities to trust, as PEM, or undefined for each carrier's own: those of the caller, else those
+ * of the environment. Node reads `NODE_EXTRA_CA_CERTS` and the QUIC binding `SSL_CERT_FILE`; here both count for both,
+ * so that all carriers trust the same authorities.
  *
- * Throws a `TransportError` (`CA_UNUSABLE`) where `SSL_CERT_FILE` cannot be read or holds no certificate.
+ * @throws TransportError `CA_UNUSABLE` where `SSL_CERT_FILE` cannot be read or holds no certificate.
  */
 export function authorities(ca: string | undefined): string | undefined {
   if (ca !== undefined) return ca;
@@ -31,7 +31,7 @@ export function authorities(ca: string | undefined): string | undefined {
  * Calls `make` while `SSL_CERT_FILE` names only these authorities: the binding reads that file each time it creates a
  * client.
  *
- * Throws a `TransportError`: `NATIVE_UNAVAILABLE` in a worker thread, whose environment is a copy, `CA_UNUSABLE` where no
+ * @throws TransportError `NATIVE_UNAVAILABLE` in a worker thread, whose environment is a copy, `CA_UNUSABLE` where no
  * temporary file can be written.
  */
 export function withAuthorities<T>(pem: string, make: () => T): T {

@@ -94,7 +94,7 @@ export class Certificates extends EventEmitter<{ rotate: [Certificate]; error: [
  * Loads the self-signed certificate stored in a folder, or creates one: ECDSA P-256, 13 days, as browsers require of a
  * certificate pinned by hash. Only its owner can read the key's file. It is replaced two days before its expiry.
  *
- * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the folder is unusable.
+ * @throws InputError `CERTIFICATE_UNUSABLE` when the folder is unusable.
  */
 export async function loadOrCreateCertificate(options: OwnCertificateOptions): Promise<Certificates> {
   validate("loadOrCreateCertificate", ownSchema, options);
@@ -130,10 +130,10 @@ export async function loadOrCreateCertificate(options: OwnCertificateOptions): P
 }
 
 /**
- * Loads a certificate and its key from files, and again whenever they change. While a changed pair is unusable, such as
- * half written, the previous one stays and an "error" event reports the reason.
+ * Loads a certificate and its key from files, and again whenever they change. While a changed pair is unusable, such
+ * as half written, the previous one stays and an "error" event reports the reason.
  *
- * Throws an `InputError` (`CERTIFICATE_UNUSABLE`) when the files are not a certificate and its key.
+ * @throws InputError `CERTIFICATE_UNUSABLE` when the files are not a certificate and its key.
  */
 export async function loadCertificate(options: GivenCertificateOptions): Promise<Certificates> {
   validate("loadCertificate", givenSchema, options);

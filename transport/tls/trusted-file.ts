@@ -8,10 +8,11 @@ import { InputError } from "../../base/index.js";
 const MAX_BYTES = 1 << 20;
 
 /**
- * Reads a file that decides what this process trusts, such as a key: no other user of the machine must have written it.
+ * Reads a file that decides what this process trusts, such as a key: no other user of the machine must have written
+ * it.
  *
- * Throws an `InputError` (`FILE_UNTRUSTED`) when it belongs to a user other than this one and root, or when every user
- * may write it; otherwise the system's error.
+ * @throws InputError `FILE_UNTRUSTED` when it belongs to a user other than this one and root, or when every user may
+ * write it; otherwise the system's error.
  */
 export async function readTrusted(path: string): Promise<string> {
   const bytes = await readBounded(path, MAX_BYTES, (stats) => refuseStranger(path, "file", stats));

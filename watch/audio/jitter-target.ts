@@ -39,7 +39,7 @@ export class JitterTarget {
   #frames: number;
   #buckets: { readonly index: number; late: number }[] = [];
 
-  /** Throws an `InputError` (`INVALID_OPTION`) when an option is out of range. */
+  /** @throws InputError `INVALID_OPTION` when an option is out of range. */
   constructor({
     jitterMs = 80,
     adaptive = true,

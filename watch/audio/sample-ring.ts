@@ -69,7 +69,7 @@ export class SampleRing {
   #overflowFrames = 0;
   #truncatedFrames = 0;
 
-  /** Throws an `InputError` (`INVALID_OPTION`) when an option is out of range. */
+  /** @throws InputError `INVALID_OPTION` when an option is out of range. */
   constructor({ channels, capacityMs = 4000, fadeMs = 5 }: SampleRingOptions) {
     if (!(fadeMs > 0 && fadeMs <= 10))
       throw new InputError("INVALID_OPTION", `fadeMs must be above 0 and at most 10, but is ${fadeMs}.`);

@@ -50,8 +50,9 @@ export class BrowserListener extends EventTarget implements AsyncDisposable {
   #statsAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * Starts at once unless `paused`; best called from a click, because browsers require one for audio. Throws an
-   * `InputError` (`INVALID_OPTION`) on invalid options.
+   * Starts at once unless `paused`; best called from a click, because browsers require one for audio.
+   *
+   * @throws InputError `INVALID_OPTION` on invalid options.
    */
   constructor(options: BrowserListenerOptions) {
     super();

@@ -92,8 +92,9 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   }
 
   /**
-   * Volume, 0 to 1; 0 is like {@link muted}. Default 1. Throws an `InputError` (`INVALID_OPTION`) when set to anything but
-   * a number.
+   * Volume, 0 to 1; 0 is like {@link muted}. Default 1.
+   *
+   * @throws InputError `INVALID_OPTION` when set to anything but a number.
    */
   get volume(): number {
     const volume = Number(this.getAttribute("volume") || 1);

@@ -85,7 +85,11 @@ export class Controller extends EventEmitter<ControllerEvents> implements AsyncD
   /** The error that ended it. */
   #error: Error | null = null;
 
-  /** Starts at once. Throws an `InputError` (`INVALID_OPTION`) on invalid options. */
+  /**
+   * Starts at once.
+   *
+   * @throws InputError `INVALID_OPTION` on invalid options.
+   */
   constructor(options: ControllerOptions) {
     super();
     guardHandlers(this);

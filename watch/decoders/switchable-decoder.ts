@@ -40,7 +40,7 @@ export class SwitchableDecoder implements AudioPacketDecoder {
     return this.#decoder?.framesOf(payload);
   }
 
-  /** Throws a `StateError` (`NO_DECODER`) before the first {@link become}. */
+  /** @throws StateError `NO_DECODER` before the first {@link become}. */
   decode(payload: Uint8Array, ticket: Ticket, keyframe: boolean): void {
     if (!this.#decoder) throw new StateError("NO_DECODER", "A packet came before its decoder.");
     this.#decoder.decode(payload, ticket, keyframe);

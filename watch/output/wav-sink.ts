@@ -64,8 +64,8 @@ export class WavSink implements AudioSink {
   #closed: Promise<void> | undefined;
 
   /**
-   * Throws an `InputError`: `INVALID_OPTION`, or `FILE_UNWRITABLE` when the file cannot be written.
    * @param maxFileBytes For tests: the maximum size of a file. Default: just below 4 GiB.
+   * @throws InputError `INVALID_OPTION`, or `FILE_UNWRITABLE` when the file cannot be written.
    */
   constructor(options: WavSinkOptions, maxFileBytes = MAX_FILE_BYTES) {
     const { path, channels = 1 } = validate("WavSink", RULES, options);
