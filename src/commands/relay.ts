@@ -174,7 +174,10 @@ export const relay = command({
         );
       await Promise.race([aborted(signal), selfReference]);
       const { sessions } = relay.stats();
-      if (sessions > 0) print(`waiting up to ${config.drainSeconds} s for ${sessions} sessions; again to end at once`);
+      if (sessions > 0)
+        print(
+          `waiting up to ${config.drainSeconds} s for ${sessions} session${sessions === 1 ? "" : "s"}; again to end at once`,
+        );
       await relay.drain(config.drainSeconds * 1e3);
       return 0;
     } finally {
