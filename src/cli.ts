@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import "../base/polyfills.js";
+import { isatty } from "node:tty";
 import { whyUnusable } from "../base/bytes/bounded-file.js";
 import { untilStopped } from "./command.js";
 import { describeFailure } from "./fail.js";
 import { main } from "./main.js";
 import { StatusLine } from "./status-line.js";
 
+const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
 const ending = new AbortController();
 let interrupts = 0;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -56,5 +58,10 @@ const written = new Promise<void>((resolve) => process.stdout.write("", () => se
 await untilStopped(ending.signal, written);
 if (outputFailure !== undefined)
   error(`unsay: Standard output cannot be written: ${whyUnusable(outputFailure)}. (OUTPUT_FAILED)\n`);
+// At its end Node restores the settings of its terminals, and crashes where one has been closed: a hangup ends it before.
+if (!terminals.every((descriptor) => isatty(descriptor))) {
+  process.removeAllListeners("SIGHUP");
+  process.kill(process.pid, "SIGHUP");
+}
 // An abandoned QUIC dial cannot be cancelled and would keep the process for another half minute.
 process.exit(outputFailure === undefined ? exitCode : 1);

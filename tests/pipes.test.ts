@@ -61,6 +61,22 @@ test.concurrent("a recording is complete after a hangup and after the process wa
   );
 });
 
+test.concurrent("a terminal that is closed ends a command in order, without a crash", async ({ expect }) => {
+  const [path, outcome] = [join(folder, "closed.wav"), join(folder, "outcome")];
+  writeFileSync(outcome, "");
+  const run = `${process.execPath} ${compiledPath("src/cli.ts")} watch ${url} --wav ${path}`;
+  const terminal = spawn("script", ["-qec", `trap "" HUP; ${run}; echo $? > ${outcome}`, "/dev/null"]);
+  let shown = "";
+  terminal.stdout.on("data", (data) => {
+    shown += data;
+  });
+  await expect.poll(() => shown).toContain("▶ 00:01");
+  terminal.kill("SIGKILL");
+  // What a shell says of a process that ended by SIGHUP; after a crash it is 134 or 139.
+  await expect.poll(() => readFileSync(outcome, "utf8")).toBe("129\n");
+  expect(secondsOf(path)).toBeGreaterThan(0.5);
+});
+
 test.concurrent("a reader that leaves ends a command quietly, and a full disk ends it with a sentence", async () => {
   const path = join(folder, "head.wav");
   const watcher = new UnsayProcess(["watch", url, "--wav", path, "--json"]);
