@@ -169,7 +169,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
     );
   }
 
-  // What the application resumed after an interrupt is a speech of this conversation, too.
+  // A speech that the application resumed after an interrupt belongs to this conversation, too.
   #adopt(): void {
     const before = this.#interrupted;
     this.#interrupted = before.filter(({ resumedAs }) => resumedAs === undefined);
@@ -205,7 +205,7 @@ export class Conversation extends EventEmitter<ConversationEvents> {
         results.then((each) => this.emit("interrupted", each)),
       );
     }
-    // What ends a pause is no further barge-in. A handler may decide at once, or say the reply.
+    // An interrupt that ends a pause is not another barge-in. A handler may decide at once, or say the reply.
     if (kind === this.#options.action) this.emit("bargein", speeches);
   }
 

@@ -225,7 +225,7 @@ function wordRows(name: string, reply: Reply, bargeIns: readonly BargeIn[]): Row
   ];
 }
 
-// What stacks have today: the clock at the sender says how far the caller heard.
+// Today's stacks: the clock at the sender says how far the caller heard.
 function control(name: string, reply: Reply, bargeIns: readonly BargeIn[]): Row[] {
   const off = bargeIns.map(({ control: { clockMs, speakerMs } }) => clockMs - speakerMs);
   const unheard = bargeIns.filter(

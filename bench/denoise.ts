@@ -42,7 +42,7 @@ export const bench: Bench = {
   },
 };
 
-/** What is asked of our figures, given those of RNNoise and of the noisy input. */
+/** Targets of our figures, given those of RNNoise and of the noisy input. */
 function goals(rnnoise: Figures, noisy: Figures): Record<string, Target> {
   const unseen = Object.keys(rnnoise).filter((metric) => metric.endsWith("*"));
   const stoiAtSnr = Object.keys(noisy).filter((metric) => /^STOI, \d/.test(metric));
@@ -66,7 +66,7 @@ function rowsOf(name: string, figures: Figures, targets: Record<string, Target>)
     .map(([metric, value]) => row(name, metric, value, targets[metric]));
 }
 
-/** What a loaded model and each further stream add to the memory of the process. */
+/** Memory that a loaded model and each further stream add to the process. */
 async function memoryRows(modelPath: string): Promise<Row[]> {
   const before = process.memoryUsage().rss;
   const model = await loadModel(modelPath);

@@ -86,7 +86,7 @@ const QUICK: Plan = {
   minutes: 3,
 };
 
-/** What a row may take beyond what it publishes: joining, leaving, and a machine that is busy. */
+/** Time that a row may take beside publishing: joining, leaving, and a machine that is busy. */
 const ROW_SLACK_SECONDS = 120;
 
 /** One publisher and many watchers through one relay on one core: what arrives, when, and what it costs. */
@@ -120,11 +120,11 @@ export const bench: Bench = {
 
 interface Step {
   readonly name: string;
-  /** What `--only` calls it and its like. */
+  /** The name of its part for `--only`. */
   readonly part: string;
   /** How long it publishes. */
   readonly seconds: number;
-  /** What a run without a result misses. */
+  /** The target that a run without a result misses. */
   readonly target?: string;
   readonly run: () => Promise<void>;
 }
@@ -179,7 +179,7 @@ class Fanout {
     return this.#rows;
   }
 
-  // What matters most comes first, because the minutes are bounded.
+  // The most important rows come first, because the minutes are bounded.
   #steps(): Step[] {
     const { seconds, sizes, others, stalled, flooded, joins, interrupted, interrupts, ...plan } = this.#plan;
     const sized = (Object.keys(MODES) as Mode[]).flatMap((mode) =>

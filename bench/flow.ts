@@ -124,7 +124,7 @@ function rowsOf(result: LaneResult): Row[] {
   const { far, near, span, options } = result;
   const { condition, variant } = options;
   const name = nameOf(result);
-  // What is left out of the design is there to be compared with, and has nothing to reach.
+  // A variant of the design is there for comparison, and has no target.
   const target = (only: readonly Condition[], wanted: Target) =>
     variant.name === undefined && only.includes(condition) ? wanted : undefined;
 

@@ -24,19 +24,19 @@ import { InputError } from "../base/index.js";
 
 /** One figure of a bench. */
 export interface Row {
-  /** What was measured: a condition or a variant, such as `100 ms RTT, 2 % loss`. */
+  /** The measured condition or variant, such as `100 ms RTT, 2 % loss`. */
   readonly row: string;
   /** Which figure of it, with its unit, such as `p99 ms`. */
   readonly metric: string;
   /** The figure; null when the run could not get it (say why with `log`). */
   readonly value: number | null;
-  /** What to reach, such as `<= 70`, or null where there is nothing to reach. */
+  /** The target, such as `<= 70`, or null without one. */
   readonly target: string | null;
   /** Whether it was reached; null without a target. */
   readonly ok: boolean | null;
 }
 
-/** What a target asks of a figure. */
+/** Condition of a target on a figure. */
 export type Target = { readonly atMost: number } | { readonly atLeast: number };
 
 /** Counts up on the terminal while a bench runs. */
@@ -47,7 +47,7 @@ export interface Progress {
   stop(): void;
 }
 
-/** What a bench gets to run. */
+/** Settings and helpers for a run of a bench. */
 export interface BenchContext {
   /** Whether to stay under a minute. */
   readonly quick: boolean;
@@ -139,7 +139,7 @@ export function seededRandom(seed: number): () => number {
   return next;
 }
 
-/** What the figures were measured on. */
+/** The machine and versions behind the figures. */
 export function machine(): { cpu: string; cores: number; node: string; kernel: string } {
   const cores = cpus();
   return {

@@ -5,7 +5,7 @@ import { type PathResult, runPath, soundOf } from "./hot-path/pipeline.js";
 
 const HOP_MS = 10;
 
-/** What a hop of the denoising path costs, and how long streams hold up the event loop, on it and in the worker. */
+/** Cost of a hop of the denoising path, and how long streams hold up the event loop, on it and in the worker. */
 export const bench: Bench = {
   name: "hot-path",
   description: "Denoise, mix, encode: the cost of a hop, and event-loop delay with 1, 4 and 8 streams (1 minute).",
@@ -30,7 +30,7 @@ export const bench: Bench = {
   },
 };
 
-/** What the path costs a hop, and whether it makes the same packets every time. */
+/** Cost of the path for a hop, and whether it makes the same packets every time. */
 async function costRows(
   model: Model,
   { seed, seconds, rounds, onRound }: { seed: number; seconds: number; rounds: number; onRound: () => void },

@@ -3,7 +3,7 @@ import { epochOf } from "./epoch.js";
 /** After this many gaps in a row that no group filled, the publisher numbers its groups with gaps. */
 const UNFILLED = 8;
 
-/** What the numbers of a track's groups say beside their order. */
+/** Meaning of the numbers of a track's groups, beside their order. */
 export class Numbering {
   readonly #hasEpochs: () => boolean;
   #newest: number | undefined;

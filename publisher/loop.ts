@@ -149,7 +149,7 @@ export class Loop implements ControlTarget {
     return this.#parts.interrupts.resumeAll() !== undefined;
   }
 
-  // What is said before the first session is up and its listeners have subscribed would be lost.
+  // Speech before the first session is up and its listeners have subscribed would be lost.
   #mayBegin(): boolean {
     const { settings, uplink, clock } = this.#parts;
     if (!this.#isReady || this.#hasBegun) return this.#isReady;

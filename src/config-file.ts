@@ -52,7 +52,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What a parser says is wrong, and in which line, without the text that it quotes. */
+/** A parser's fault and its line, without the text that it quotes. */
 function whereOf(error: unknown, json: string): string {
   if (!(error instanceof SyntaxError) || json.trim() === "") return "";
   const what = error.message.replace(/, (?:\.\.\.)?".*/s, "").replace(/ (?:in|after) JSON.*/s, "");

@@ -33,7 +33,7 @@ export interface BrowserSessionProblem {
   readonly isRepeated: boolean;
 }
 
-/** What keeping a page connected brings. */
+/** A session of a page, or a problem on the way to one. */
 export type BrowserSessionEvent = BrowserSession | BrowserSessionProblem;
 
 /** People wait before a page. */

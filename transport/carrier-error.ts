@@ -87,7 +87,7 @@ const SYSTEM: Readonly<Record<string, string>> = {
 const UNTRUSTED =
   /self[- ]signed certificate|unable to (?:verify|get)|CERT_|ERR_TLS_CERT|invalid peer certificate|certificate has expired|not one of options\.certificateHashes|does not match certificate/i;
 
-/** What the libraries of carriers say, with their codes, and what it means for a user. */
+/** Errors of the carriers' libraries, with their codes, and their meaning for a user. */
 const SAID: readonly (readonly [RegExp, string])[] = [
   [/invalid DNS name|failed to lookup|not known/i, "the host name is unknown"],
   [/failed to exchange h3 connect/i, "the server does not take WebTransport sessions at this address"],

@@ -142,7 +142,7 @@ const listening = {
   minSilenceMs: z.number().min(0).max(60_000).default(500),
   logger: partSchemas.logger.optional(),
 } as const;
-/** What every client of a relay has is checked by `validateClient`. */
+/** `validateClient` checks the options that every client of a relay has. */
 const broadcastSchema = z.strictObject({
   ...listening,
   url: z.custom<BroadcastCallerOptions["url"]>((value) => value !== undefined, { error: "be an http or https URL" }),

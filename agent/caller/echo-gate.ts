@@ -1,4 +1,4 @@
-/** What an agent is heard to say: a `Publisher`. */
+/** The agent as its listeners hear it: a `Publisher`. */
 export interface HeardAgent {
   /** Level of the loudest 10 ms that listeners played within the last `withinMs` milliseconds, in dBFS. */
   playedLevelDb(withinMs: number): number;

@@ -70,7 +70,7 @@ export class Segment {
   write(frame: AudioFrame): boolean {
     this.#time(frame);
     this.#writtenMs += (frame.samplesPerChannel * 1000) / frame.sampleRate;
-    // What a resampler still holds comes before the first sample of another rate.
+    // Samples that a resampler still holds come before the first sample of another rate.
     const tail = this.#resampler?.from === frame.sampleRate ? undefined : this.#takeTail();
     const samples = this.#samplesOf(frame);
     const hasRoom = this.speech.write(tail === undefined ? samples : join(tail, samples));

@@ -14,7 +14,7 @@ const PCM_RATE = 24_000;
 /** The format of a session that names none: PCM at 24 kHz. */
 export const DEFAULT_FORMAT: RealtimeFormat = pcm(PCM_RATE);
 
-/** What {@link realtimeFormat} knows, for messages. */
+/** The formats that {@link realtimeFormat} knows, for messages. */
 export const FORMATS = "audio/pcm at a rate from 8,000 to 48,000, audio/pcmu or audio/pcma";
 
 /**

@@ -153,7 +153,7 @@ export class DoorAgent {
 
   #responseOf(id: string): HeardResponse {
     const known = this.#heard.find((response) => response.id === id) ?? { id, left: 0, isSounding: false };
-    // What continues after it was heard is heard behind the others.
+    // A part that continues after it was heard is heard behind the others.
     const isBehind = known.left === 0;
     if (isBehind) this.#heard = [...this.#heard.filter((response) => response !== known), known];
     return known;

@@ -25,7 +25,7 @@ interface Stretch {
   lengthMs: number;
 }
 
-/** What a {@link RealtimePart} begins with. */
+/** Options of {@link RealtimePart}. */
 export interface PartOptions {
   readonly place: PartPlace;
   /** A session may change its format between two parts, not within one. */

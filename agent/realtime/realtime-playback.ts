@@ -26,7 +26,7 @@ export class RealtimePlayback {
   /** A response keeps the format that it began with. */
   readonly #formats = new Map<string, RealtimeFormat>();
   #format: RealtimeFormat = DEFAULT_FORMAT;
-  /** What still plays of a session that is over. */
+  /** Speeches of a session that is over, and still play. */
   #left: readonly Speech[] = [];
 
   constructor(publisher: Pick<Publisher, "say">) {

@@ -69,7 +69,7 @@ async function within(milliseconds: number, work: Promise<unknown>): Promise<voi
 export const honest: Attack = (target) =>
   lie(target, (round) => ({ playhead: microseconds(target.playheadUs + 300_000 + round * 100_000) }));
 
-/** What strangers do, by name. */
+/** Attacks, by name. */
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   "lie-far-ahead": (target) => lie(target, () => ({ playhead: microseconds(2 ** 50 - 1) })),
   "lie-20s-ahead": (target) => lie(target, (n) => ({ playhead: microseconds(target.playheadUs + 20e6 + n * 1e5) })),

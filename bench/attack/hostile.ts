@@ -23,7 +23,7 @@ export class Hostile {
   readonly session: Session;
   /** Bytes of announcements sent. */
   announcedBytes = 0;
-  // What is collected as garbage ends.
+  // Keeps objects alive, because a session that is collected as garbage ends.
   readonly #held: unknown[] = [];
 
   private constructor(session: Session) {

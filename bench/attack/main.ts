@@ -17,7 +17,7 @@ const GAP_MS = 150;
 const DIFFERENCE_MS = 40;
 /** How often what the relay holds is looked at; its garbage is collected each time. */
 const LOOK_MS = 500;
-/** What a relay may hold for a byte that was sent, beyond the noise of a process. */
+/** Memory that a relay may hold for each byte sent, beyond the noise of a process. */
 const HELD_PER_BYTE = 4;
 const NOISE_BYTES = 24e6;
 const LIMIT_MS = 15_000;
@@ -117,7 +117,7 @@ async function strike(
   const after = await heard(stage);
   const gapMs = Math.max(...[...during, ...after].map(({ longestGapMs }) => longestGapMs));
   const faults = [...stage.deaths];
-  // What it still holds open is no fault of the relay.
+  // Connections that the attacker holds open are not the relay's fault.
   if (sent === undefined) faults.push(`the attack itself goes on after ${LIMIT_MS / 1000} s`);
   if (!after.every(({ playing }) => playing)) faults.push("a healthy listener does not play");
   const now = await relay.calls.holding();

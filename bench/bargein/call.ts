@@ -23,7 +23,7 @@ const WATCH_MS = 350;
 /** Between two answers the caller is silent again. */
 const REST_MS = 700;
 
-/** What one barge-in came to; times in milliseconds. */
+/** Result of one barge-in; times in milliseconds. */
 export interface BargeIn {
   /** From the first sample of the caller's voice to the agent's decision. */
   readonly detectionMs: number;

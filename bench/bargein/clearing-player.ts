@@ -5,7 +5,7 @@ import { sharedClock } from "../support/clock.js";
 const BYTES_PER_MS = 48;
 const PULL_MS = 2;
 
-/** What was played of an answer. */
+/** The part of an answer that was played. */
 export interface Cleared {
   /** When the last sample was pulled, on the shared clock; undefined while it goes on. */
   readonly silentAt: number | undefined;
@@ -13,7 +13,7 @@ export interface Cleared {
 }
 
 /**
- * What people have today: a player that buffers what a WebSocket brings, plays it at its pace, and drops what waits when a
+ * The player of today's stacks: it buffers the audio of a WebSocket, plays it at its pace, and drops its buffer when a
  * message says `clear`. A message `answer` begins a new answer.
  */
 export class ClearingPlayer {

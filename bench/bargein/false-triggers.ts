@@ -30,7 +30,7 @@ const BEFORE_MS = 2500;
 
 type Random = () => number;
 
-/** What a microphone hears, and what the agent says meanwhile. */
+/** The sound at a microphone, and the agent's speech meanwhile. */
 interface Scene {
   readonly heard: Float32Array;
   readonly agent: Float32Array;

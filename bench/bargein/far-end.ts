@@ -17,7 +17,7 @@ export interface CallerPlace {
   readonly seed: number;
 }
 
-/** What the caller's speaker made of an interrupt; times are of the shared clock. */
+/** An interrupt at the caller's speaker; times are of the shared clock. */
 export interface CallerHeard {
   /** When the rewind was applied. */
   readonly rewoundAt: number;
@@ -30,7 +30,7 @@ export interface CallerHeard {
   readonly control: Cleared;
 }
 
-/** What the caller's process can be asked. */
+/** Calls to the caller's process. */
 export interface CallerCalls {
   /** Starts to listen and opens the microphone. */
   open(place: CallerPlace): Promise<void>;
@@ -40,7 +40,7 @@ export interface CallerCalls {
   speak(word: Float32Array): number;
   /** Looks out for a rewind from now on. */
   arm(): void;
-  /** What was heard of the interrupt since, once it has come. */
+  /** The interrupt at the speaker, once it has come. */
   outcome(asked: { readonly calledAt: number; readonly epoch: number }): CallerHeard | undefined;
   close(): Promise<void>;
 }

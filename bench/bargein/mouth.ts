@@ -4,7 +4,7 @@ import { sharedClock } from "../support/clock.js";
 
 const BLOCK = 480;
 const BLOCK_US = 10_000;
-/** What a microphone keeps for a slow reader. */
+/** Samples that a microphone keeps for a slow reader. */
 const UNREAD_US = 100_000;
 
 /** A person at a microphone: silence, and words as they are spoken, each sample delivered when it has been captured. */
@@ -31,7 +31,7 @@ export class Mouth implements AudioSource {
       saying.at += BLOCK;
       if (saying.at >= saying.samples.length) this.#saying = undefined;
     }
-    // What a microphone captures while nothing reads it is gone.
+    // A microphone that is not read loses its audio.
     this.#at = Math.max(this.#at + BLOCK_US, sharedClock() - UNREAD_US);
     const wait = this.#at - sharedClock();
     if (wait > 0) await sleep(wait / 1000);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type Link, LinkModel } from "../../tests/support/impairment.js";
 
-/** What fits a segment behind the headers of IPv4 and TCP with timestamps. */
+/** Bytes of a segment behind the headers of IPv4 and TCP with timestamps. */
 const SEGMENT_BYTES = 1448;
 
 /**

@@ -46,7 +46,7 @@ export const VOICES: Readonly<Record<string, Voice>> = {
 };
 
 async function capture(output: AudioOutput, samples: Int16Array): Promise<void> {
-  // What is pushed beyond ten seconds would wait for the listener; the cut comes before.
+  // Audio beyond ten seconds would wait for the listener; the cut comes before.
   for (let at = 0; at < 8 * RATE; at += FRAME)
     await output.captureFrame(new AudioFrame(samples.slice(at, at + FRAME), RATE, 1, FRAME));
 }

@@ -39,7 +39,7 @@ export async function readReply(): Promise<Reply> {
   return { samples, ...(JSON.parse(json) as { text: string; words: Word[] }) };
 }
 
-/** What callers say: words of another recording, and of this one, that stand behind a pause. */
+/** Words for callers: of another recording, and of this one, each behind a pause. */
 export async function readUtterances({ samples, words }: Reply): Promise<readonly Utterance[]> {
   const other = await readSamples(`${folder}clean-speech.wav`);
   const own = words.flatMap(({ startMs }, index) => {

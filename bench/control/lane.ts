@@ -5,10 +5,10 @@ import { shippedModel } from "../../src/index.js";
 import { Listener, type ListenerLanding, type PlayedRun, SAMPLE_RATE } from "../../watch/index.js";
 import { type Audible, audible, type ChangedGroup } from "../flow/metrics.js";
 
-/** What is changed. */
+/** The kind of a change. */
 export type Kind = "knob" | "model" | "source";
 
-/** What one change did. */
+/** Result of one change. */
 export interface Outcome extends Audible {
   readonly event: ControlEvent;
   /** From the request to its end: the preparation. */

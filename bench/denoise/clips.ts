@@ -22,7 +22,7 @@ const testSetSchema = z.object({
   ),
 });
 
-/** What a clip of the frozen test set is; families that end in `*` are in no training data. */
+/** A clip of the frozen test set; families that end in `*` are in no training data. */
 export type ClipInfo = z.infer<typeof testSetSchema>["clips"][number];
 
 /** A clip with its sound, 48 kHz mono. */

@@ -7,7 +7,7 @@ const FRAME = 480;
 /** RNNoise takes and gives samples in the range of 16-bit integers. */
 const FULL_SCALE = 32_768;
 
-/** What we use of the compiled library; checked when it is loaded. */
+/** The part of the compiled library that we use; checked when it is loaded. */
 interface Library {
   readonly HEAPF32: Float32Array;
   _malloc(bytes: number): number;

@@ -3,7 +3,7 @@ import { type Method, methods, processClip } from "./methods.js";
 import { type Score, score } from "./score.js";
 import { estimate, format, markdown, quantile } from "./statistics.js";
 
-/** What {@link runDenoise} does. */
+/** Options of {@link runDenoise}. */
 export interface DenoiseBenchOptions {
   /** The model to score. */
   readonly modelPath: string;

@@ -13,7 +13,7 @@ function publishing(): PublisherClient {
   return publisher;
 }
 
-/** What a client's process can be asked to do: watch many times over, or publish. */
+/** Calls to a client's process: to watch many times over, or to publish. */
 export type ClientMethods = typeof methods;
 
 const methods = {

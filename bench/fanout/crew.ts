@@ -14,7 +14,7 @@ const SLICES = 10;
 const STRAGGLERS_MS = 500;
 const GIVEN_BACK_MS = 300;
 const WARM_SECONDS = 1;
-// What is measured goes before what else the machine does, where that is allowed, and before the crowd.
+// The measured processes have priority over others, where that is allowed, and over the crowd.
 const MEASURED_NICENESS = -10;
 const CROWD_MORE = 10;
 // Beyond what publishing takes; a relay that can't follow holds its publisher up.
@@ -43,7 +43,7 @@ export type RelayKind =
   /** The Rust `moq-relay`. */
   | "stock";
 
-/** What is under test: one relay, or one and its edges. */
+/** The relay under test, or one and its edges. */
 export interface Post {
   /** The relay the publisher is at; undefined of the stock one, which answers no calls. */
   readonly relay: Child<RelayMethods> | undefined;
@@ -52,13 +52,13 @@ export interface Post {
   /** Where the publisher goes, and then where watchers go, in equal parts. */
   readonly door: Door;
   readonly doors: readonly Door[];
-  /** What its watchers watch, in equal parts. */
+  /** The broadcasts that its watchers watch, in equal parts. */
   readonly broadcasts: number;
   /** Ends the relay and its edges. */
   end(): Promise<void>;
 }
 
-/** What {@link Crew.open} opens. */
+/** Options of {@link Crew.open}. */
 export interface PostOptions {
   readonly watchers: number;
   readonly broadcasts?: number;
@@ -76,7 +76,7 @@ export interface Publishing {
   readonly perSecond?: number;
 }
 
-/** What a relay holds in memory. */
+/** Memory of a relay. */
 export interface Held {
   readonly residentBytes: number;
   /** In JavaScript objects. */
@@ -85,7 +85,7 @@ export interface Held {
   readonly nativeBytes: number;
 }
 
-/** What one window of publishing showed. */
+/** Result of one window of publishing. */
 export interface Window {
   /** Of the objects published, times the watchers, how many arrived. */
   readonly deliveredShare: number;
@@ -253,9 +253,9 @@ export class Crew {
     };
   }
 
-  /** What the relay holds, after a look for garbage. */
+  /** The relay's memory, after a collection. */
   async held({ relay }: Post): Promise<Held> {
-    // What the collector finds gone goes back to the system a moment later, and what native objects held later still.
+    // Memory that the collector frees goes back to the system a moment later, that of native objects later still.
     for (let time = 0; time < 2; time += 1) {
       await relay!.call("sample", { collect: true });
       await sleep(GIVEN_BACK_MS);

@@ -16,7 +16,7 @@ function post(method: string): Promise<unknown> {
   );
 }
 
-/** What the relay's process can be asked to do. */
+/** Calls to the relay's process. */
 export type RelayMethods = typeof methods;
 
 const methods = {
@@ -39,7 +39,7 @@ const methods = {
     return { port, fingerprint: relay.fingerprint };
   },
 
-  /** What the relay counted, and the share of the time since the last call that its event loop was busy. */
+  /** The relay's counters, and the share of the time since the last call that its event loop was busy. */
   sample({ collect }: { collect: boolean }) {
     if (collect) (globalThis as { gc?: () => void }).gc?.();
     const now = performance.eventLoopUtilization();

@@ -16,7 +16,7 @@ import {
 const ID = 0;
 const ANSWER = Uint8Array.from(announceOk(0));
 
-/** What the watchers of a process have seen since the last reset. */
+/** Objects that the watchers of a process have received since the last reset. */
 export interface Seen {
   /** Counted objects, over all its watchers. */
   readonly objects: number;
@@ -80,7 +80,7 @@ export class WatcherClient {
     for (const watcher of this.#watchers) watcher.restart(ages, awaited);
   }
 
-  /** What was seen since. */
+  /** Objects received since the last reset. */
   seen(): Seen {
     const ages = this.#watchers.flatMap((watcher) => watcher.ages);
     return {

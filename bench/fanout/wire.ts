@@ -191,7 +191,7 @@ export async function readRequest(stream: ReceiveStream): Promise<{ type: number
 /** Bytes of every object's payload: about 64 kbit/s of Opus at 50 objects a second. */
 const PAYLOAD_BYTES = 160;
 
-/** What an object carries: when it was sent, and whether it counts. */
+/** Content of an object: when it was sent, and whether it counts. */
 export function payload(measured: boolean): Uint8Array {
   const bytes = new Uint8Array(PAYLOAD_BYTES);
   const view = new DataView(bytes.buffer);

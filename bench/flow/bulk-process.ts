@@ -3,7 +3,7 @@ import { Listener } from "../../watch/index.js";
 import { type RemoteProcess, serve, startRemote } from "../support/remote.js";
 import { BulkEnd, type BulkEndOptions } from "./bulk-end.js";
 
-/** What the process with the far end of a link can be asked. */
+/** Calls to the process with the far end of a link. */
 export interface BulkCalls {
   /** Connects through a link, and listens to a broadcast where one is named. */
   open(

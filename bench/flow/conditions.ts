@@ -3,7 +3,7 @@ import type { Relay, RelayOptions } from "../../relay/index.js";
 import type { Link } from "../../tests/support/impairment.js";
 import type { FarEnd } from "./far-end.js";
 
-/** What is sent. */
+/** The audio that is sent. */
 export interface Medium {
   readonly name: string;
   readonly channels: 1 | 2;
@@ -18,7 +18,7 @@ export interface Variant {
   readonly ablation?: ConstructorParameters<typeof Relay>[1];
 }
 
-/** What a condition does to its link, at a share of the measured time. */
+/** A step of a condition: a change of its link, at a share of the measured time. */
 export interface Step {
   readonly at: number;
   /** `rateBps` is what the medium takes on the wire. */

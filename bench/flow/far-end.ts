@@ -1,7 +1,7 @@
 import type { Link } from "../../tests/support/impairment.js";
 import { type RemoteProcess, startRemote } from "../support/remote.js";
 
-/** What to listen to, and through what. */
+/** The broadcast of a listener, and its link. */
 export interface FarLane {
   readonly lane: number;
   readonly port: number;
@@ -16,16 +16,16 @@ export interface FarLane {
   readonly channels: 1 | 2;
 }
 
-/** What a lane's listener and link were doing at one moment of the shared clock, in microseconds. */
+/** State of a lane's listener and link at one moment of the shared clock, in microseconds. */
 export interface FarSample {
   readonly at: number;
-  /** What the speaker plays next, in microseconds of media time; undefined before it plays. */
+  /** The speaker's playhead, in microseconds of media time; undefined before it plays. */
   readonly playheadUs: number | undefined;
   readonly playing: boolean;
   readonly bufferMs: number;
   /** Bytes on their way from the relay, waiting at the bottleneck or delayed. */
   readonly downQueuedBytes: number;
-  /** What came from the relay so far, with IP and UDP headers. */
+  /** Bytes from the relay so far, with IP and UDP headers. */
   readonly downBytes: number;
 }
 
@@ -54,7 +54,7 @@ export interface FarNotes {
   readonly problems: readonly string[];
 }
 
-/** What the listening process can be asked; times are the shared clock's. */
+/** Calls to the listening process; times are the shared clock's. */
 export interface FarEndCalls {
   /** Opens a lane. */
   open(options: FarLane): Promise<void>;
@@ -64,7 +64,7 @@ export interface FarEndCalls {
   setLink(lane: number, link: { readonly up?: Link; readonly down?: Link }): void;
   /** Lets the delay to the relay grow or shrink evenly, as a queue does. */
   rampUp(lane: number, ramp: { readonly fromMs: number; readonly toMs: number; readonly overMs: number }): void;
-  /** What was noted of a lane since it was opened. */
+  /** Notes about a lane since it was opened. */
   notes(lane: number): FarNotes;
   /** Ends a lane. */
   close(lane: number): Promise<void>;

@@ -3,7 +3,7 @@ import { SAMPLE_RATE } from "../../watch/index.js";
 import type { FarLanding, FarNotes, FarRun, FarSample } from "./far-end.js";
 import { type LeadBucket, LeadBuckets } from "./metrics.js";
 
-/** What a publisher and its relay believed at one moment of the shared clock, in microseconds. */
+/** Estimates of a publisher and its relay at one moment of the shared clock, in microseconds. */
 export interface NearSample {
   readonly at: number;
   /** Where the publisher takes the listener's playhead to be, in microseconds of media time. */

@@ -11,7 +11,7 @@ const POLL_MS = 50;
 /** How long a listener may take until it plays. */
 const START_LIMIT_MS = 25_000;
 
-/** What is run in a lane. */
+/** Publisher, link and variant of a lane. */
 export interface LaneOptions {
   /** Different for every lane of a far end. */
   readonly lane: number;
@@ -19,7 +19,7 @@ export interface LaneOptions {
   readonly condition: Condition;
   readonly medium: Medium;
   readonly variant: Variant;
-  /** What the medium takes on the wire, headers included. */
+  /** Rate of the medium on the wire, headers included. */
   readonly rateBps: number;
   readonly seed: number;
   /** Interleaved, at 48 kHz, played over and over. */
@@ -28,7 +28,7 @@ export interface LaneOptions {
   readonly measuredMs: number;
 }
 
-/** What came of a lane. */
+/** Result of a lane. */
 export interface LaneResult {
   readonly options: LaneOptions;
   readonly near: readonly NearSample[];

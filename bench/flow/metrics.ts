@@ -10,7 +10,7 @@ export interface ChangedGroup {
   readonly played: boolean;
 }
 
-/** What {@link audible} measures. */
+/** Input of {@link audible}. */
 export interface ChangeRun {
   /** When the listener's playhead was at media time 0; it plays at 1x. */
   readonly listeningSince: Microseconds;

@@ -21,7 +21,7 @@ const seed = (...values: number[]): Uint8Array => {
   return new Uint8Array(bytes);
 };
 
-/** What is kept of a peer's numbers from one message to the next. */
+/** State of a peer that is kept from one message to the next. */
 export const FOLD_TARGETS: readonly Target[] = [
   {
     name: "consumer",

@@ -20,7 +20,7 @@ export interface Finding {
 
 /** Longest that one input may take, in milliseconds of processor time: a busy machine holds up any run. */
 const MAX_MS = 50;
-/** What decoded arrays may hold for a byte of input, and beside. */
+/** Bytes that decoded arrays may hold: for each byte of input, and beside. */
 const HELD_PER_BYTE = 4;
 const HELD_BESIDE = 1024;
 const MAX_INPUT_BYTES = 4096;
@@ -74,7 +74,7 @@ function joined(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** What is wrong with how a target takes an input; undefined when nothing is. */
+/** The fault of a target with an input; undefined without one. */
 export async function faultOf({ execute }: Target, input: Uint8Array): Promise<string | undefined> {
   // The collector or the compiler may fall into any one run, but not into the same input's three times.
   for (let attempt = 0; attempt < 3; attempt++) {

@@ -26,7 +26,7 @@ interface Piece extends Heard {
   readonly endsAt: number;
 }
 
-/** What one life of a listener heard, and the faults that could reach it. */
+/** The audio of one life of a listener, and the faults that could reach it. */
 interface Ear {
   readonly name: string;
   readonly recording: Recording;
@@ -46,7 +46,7 @@ const JOIN_US = 300 * MS;
 const EDGE_MS = 10;
 /** Two pieces this far apart are parted by a pause. */
 const PAUSE_MS = 20;
-/** What a resume or a knob may repeat. */
+/** Audio that a resume or a knob may repeat. */
 const REPEAT_MS = 20;
 /** Transit on the loopback, one turn of a speaker, one fade. */
 const SILENCE_US = 100 * MS;

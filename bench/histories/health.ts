@@ -1,6 +1,6 @@
 import { sharedClock } from "../support/clock.js";
 
-/** What a process says of itself when a promise was broken. */
+/** State of a process when a promise was broken. */
 export interface Health {
   /** Counters that are not 0 and may explain missing audio, by their path in the process's stats. */
   readonly counters: Readonly<Record<string, number>>;

@@ -1,6 +1,6 @@
 import { seededRandom } from "../harness.js";
 
-/** What carries a listener's session; `any` lets it choose. */
+/** Carrier of a listener's session; with `any` the listener chooses. */
 export type Carrier = "quic" | "qmux" | "any";
 
 /** Something to say, and how the service that makes it delivers it. */
@@ -13,7 +13,7 @@ export interface Speech {
   readonly firstAfterMs: number;
 }
 
-/** What a link does to packets of one direction; see the tests' `Link`. */
+/** Impairment of one direction of a link; see the tests' `Link`. */
 export interface Weather {
   readonly delayMs: number;
   readonly jitterMs: number;

@@ -40,7 +40,7 @@ export class Path {
     }
   }
 
-  /** What a client connects to. */
+  /** Address for a client. */
   get url(): string {
     return `http://127.0.0.1:${this.#udp.port}`;
   }

@@ -34,7 +34,7 @@ export type Deed = { readonly at: number; readonly answeredAt: number | undefine
   | { readonly do: "gain"; readonly db: number }
 );
 
-/** What one life of a listener's process played; it has another after each kill. */
+/** Recording of one life of a listener's process; it has another after each kill. */
 export interface Recording {
   readonly listener: number;
   readonly carrier: Carrier;
@@ -47,7 +47,7 @@ export interface Recording {
   readonly index: Float64Array;
   readonly claims: readonly Claim[];
   readonly flushes: readonly Flush[];
-  /** What its speaker pulled, run by run. */
+  /** The audio that its speaker pulled, run by run. */
   readonly record: readonly Readonly<PlayedRun>[];
 }
 
@@ -67,7 +67,7 @@ export interface Run {
   readonly probes: readonly number[];
   /** Processes that ended although nothing was done to them. */
   readonly deaths: readonly string[];
-  /** What each life of a process said of itself, by role and life. */
+  /** States of each life of a process, by role and life. */
   readonly health: Readonly<Record<string, Health>>;
 }
 
@@ -77,13 +77,13 @@ const PROBES = 2;
 const PROBE_MS = 1200;
 const PROBE_EVERY_MS = 2200;
 const ASK_LIMIT_MS = 2500;
-/** What is still queued at the end may take this long to say. */
+/** Speeches that are queued at the end may take this long. */
 const DRAIN_LIMIT_MS = 30_000;
 
 /** How long the first listeners may take to be ready. */
 const READY_LIMIT_MS = 20_000;
 
-/** What every process can be asked. */
+/** Calls to every process. */
 interface AnyCalls extends HealthCalls {
   jump(milliseconds: number): void;
 }
@@ -359,7 +359,7 @@ class Stage {
   }
 
   async #probe(): Promise<number[]> {
-    // What is queued is said first, however much that is.
+    // Queued speeches are said first, however long they are.
     await this.#ask(this.#publisher, (calls) => calls.drained(), DRAIN_LIMIT_MS);
     const first = 1 + Math.max(-1, ...this.#deeds.map((deed) => (deed.do === "say" ? deed.speech.utterance : -1)));
     const probes: number[] = [];

@@ -15,7 +15,7 @@ export interface Heard {
   readonly levels: readonly (number | undefined)[];
 }
 
-/** What was said: 48 kHz samples by number of utterance. */
+/** The utterances: 48 kHz samples by their number. */
 export type Said = ReadonlyMap<number, Float32Array>;
 
 const perMs = LOW_RATE / 1000;
@@ -119,7 +119,7 @@ class Transcriber {
     }
   }
 
-  // Audio that breaks off twice in a row may be too short for a window. What no stretch explains is looked at once
+  // Audio that breaks off twice in a row may be too short for a window. Audio that no stretch explains is looked at once
   // more, then: does it continue what was heard before it, or begin what is heard behind it?
   #lookForIsland(index: number): void {
     const before = this.#stretches[index - 1];

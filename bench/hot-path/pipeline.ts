@@ -10,7 +10,7 @@ import {
   OpusEncoder,
 } from "../../publisher/index.js";
 
-/** What a run gave. */
+/** Result of a run. */
 export interface PathResult {
   /** SHA-256 of all packets. */
   readonly digest: string;

@@ -1,9 +1,9 @@
-/** What the page's script keeps for the bench. */
+/** Notes that the page's script keeps for the bench. */
 export interface Heard {
   /** When the page was clicked and when its first audible sample reached the speaker, in the page's milliseconds. */
   readonly clickedAt: number;
   readonly soundAt: number | undefined;
-  /** What happened between the two, in milliseconds after the click; before it, below zero. */
+  /** Events between the two, in milliseconds after the click; before it, below zero. */
   readonly steps: readonly (readonly [string, number])[];
 }
 

@@ -42,7 +42,7 @@ export class EchoRoom implements AsyncDisposable {
     return room;
   }
 
-  /** What programs need to find it. */
+  /** Environment with which programs find it. */
   get environment(): Readonly<Record<string, string>> {
     return { PULSE_SERVER: `unix:${join(this.#folder, "native")}`, PULSE_SINK: "room", PULSE_SOURCE: "microphone" };
   }

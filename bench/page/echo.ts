@@ -25,7 +25,7 @@ const START_MS = 60_000;
 /** With less of the agent's voice, the level would be the machine's doing: 5 % are 0.2 dB. */
 const PLAYED_SHARE = 0.95;
 
-/** What of the browser's processing is off. */
+/** Parts of the browser's processing that are off. */
 type Off = Partial<Record<"echoCancellation" | "noiseSuppression" | "autoGainControl", false>>;
 
 /** Makes the page's microphone one without some of the browser's processing. */

@@ -1,4 +1,4 @@
-/** What a page's audio was, compared with the tone of {@link TONE_HZ} that is its source. */
+/** A page's audio, compared with the tone of {@link TONE_HZ} that is its source. */
 export interface ToneHeard {
   readonly seconds: number;
   /** Silence in place of the tone, and how often it began. */

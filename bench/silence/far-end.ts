@@ -5,7 +5,7 @@ import { type RemoteProcess, startRemote } from "../support/remote.js";
 import type { Flush, Heard } from "./record.js";
 import type { Stall } from "./stalls.js";
 
-/** What to listen to, and through what. */
+/** The broadcast of a listener, and its link. */
 export interface FarListener {
   /** Names it; different for every listener. */
   readonly id: number;
@@ -17,7 +17,7 @@ export interface FarListener {
   readonly seed: number;
 }
 
-/** What a listener made of an interrupt. */
+/** An interrupt at a listener. */
 export interface Outcome {
   readonly before: ListenerStats;
   readonly flush: Flush;
@@ -25,7 +25,7 @@ export interface Outcome {
   readonly after: ListenerStats;
 }
 
-/** What the process with the listeners can be asked; times are of the shared clock. */
+/** Calls to the process with the listeners; times are of the shared clock. */
 export interface FarEndCalls {
   /** Starts a listener. */
   open(options: FarListener): Promise<void>;
@@ -33,7 +33,7 @@ export interface FarEndCalls {
   stats(id: number): ListenerStats;
   /** Looks out for a flush from now on. */
   arm(id: number): void;
-  /** What was heard since, once the new speech is heard. */
+  /** The interrupt at the listener, once the new speech is heard. */
   outcome(id: number, asked: { calledAt: number; epoch: number | undefined; reply: Microseconds }): Outcome | undefined;
   /** When a media time was heard. */
   reached(id: number, time: Microseconds): number | undefined;

@@ -22,10 +22,10 @@ const POLL_MS = 40;
 /** Without a rewind there is no hurry: the record has the time. */
 const SLOW_POLL_MS = 500;
 
-/** What an interrupt does with what was sent ahead. */
+/** Effect of an interrupt on the audio sent ahead. */
 export type Interrupting = "rewind" | "track" | "nothing";
 
-/** What one interrupt came to at one listener. */
+/** Result of one interrupt at one listener. */
 export interface Interrupt {
   /** From the call to the last sample of the old speech that the speaker pulled, in milliseconds. */
   readonly silenceMs: number;
@@ -152,7 +152,7 @@ export class Lane {
     };
   }
 
-  // What people have today: the speaker falls silent, but the audio sent ahead plays out, and the reply behind it. To
+  // Today's stacks: the speaker falls silent, but the audio sent ahead plays out, and the reply behind it. To
   // what was sent before a moment it makes no difference whether more follows, so the speech goes on for the next call.
   async #playOut(): Promise<Interrupt> {
     const { lane, stage } = this.#options;
@@ -203,7 +203,7 @@ export class Lane {
   }
 }
 
-// What came between the call and the flush is old; after it, old is what was dropped on arrival.
+// Bytes between the call and the flush are old, and after it those that were dropped on arrival.
 function staleBytes({ before, flush, after }: Outcome): number {
   const dropped = (stats: ListenerStats) => stats.dropped.stale + stats.dropped.late;
   const afterFlush = dropped(after) - dropped(flush.stats);

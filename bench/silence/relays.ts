@@ -8,7 +8,7 @@ export interface RelayDoor {
   readonly certificateHash: string;
 }
 
-/** What the process with the relays can be asked. */
+/** Calls to the process with the relays. */
 export interface RelayCalls {
   /** Starts a relay. */
   open(options: { readonly takeBack: boolean }): Promise<RelayDoor>;

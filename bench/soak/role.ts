@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 import { Controller, Listener, openAudio, Publisher, Relay } from "../../src/index.js";
 import { pageHandler } from "../../src/page/index.js";
 
-/** What a process plays, as its parent asks for it. */
+/** Role of a process, as its parent asks for it. */
 export type Role =
   | { readonly kind: "relay" }
   | { readonly kind: "publisher" | "streams" | "datagrams" | "churn"; readonly url: string; readonly carrier: Carrier };
 
-/** What carries the sessions. */
+/** Carrier of the sessions. */
 export type Carrier = "quic" | "qmux";
 
 /** Messages from a process to its parent. */

@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { StateError } from "../../base/index.js";
 
-/** What a process can be asked, by name; parameters and answers are cloned. */
+/** Calls to a process, by name; parameters and answers are cloned. */
 export type Calls<T> = { [K in keyof T]: (...parameters: never[]) => unknown };
 
 /** The same as seen from another process. */
@@ -34,7 +34,7 @@ interface Answer {
 }
 
 /**
- * Starts a process that runs `file`, which calls {@link serve}. What is asked of it after it has ended rejects with a
+ * Starts a process that runs `file`, which calls {@link serve}. A call after it has ended rejects with a
  * `StateError` (`CLOSED`), and what fails there rejects with its stack. `flags` are Node's.
  */
 export async function startRemote<T extends Calls<T>>(

@@ -49,7 +49,7 @@ export const MAX_LAG: Microseconds = fromSeconds(5);
 const MAX_WORSE: Microseconds = fromMilliseconds(500);
 /** How long a peer's landing lead counts. */
 const LEAD_MEMORY: Microseconds = fromSeconds(2);
-/** What a peer in a pause, or further ahead than that, stands for. */
+/** Lead of a peer in a pause, or further ahead than that. */
 const LEAD_ENOUGH: Microseconds = fromSeconds(LEAD_WANTED);
 /** A player with less than this to play waits for audio, rather than being paused. */
 const DRY_MS = 100;

@@ -193,7 +193,7 @@ export class UnsayTalk extends BroadcastElement<UnsayTalkEventMap> {
     if (action.kind === "mute") this.muted = !this.muted;
     else if (action.kind === "device") this.device = action.device;
     else if (this.#talker) this.stop();
-    // What goes wrong becomes an `error` event.
+    // A failure becomes an `error` event.
     else this.talk().catch(() => {});
   }
 

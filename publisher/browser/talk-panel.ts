@@ -36,7 +36,7 @@ const STYLE = `
 /** Level at the left end of the meter, in decibels below full scale. */
 const FLOOR_DB = -60;
 
-/** What a talk element shows. */
+/** State that a talk element shows. */
 export interface TalkView {
   readonly controls: boolean;
   readonly on: boolean;
@@ -47,7 +47,7 @@ export interface TalkView {
   readonly message: string;
 }
 
-/** What a person did on a panel: switched it on or off, muted it or chose a microphone. */
+/** A person's action on a panel: to switch it on or off, to mute it or to choose a microphone. */
 export type TalkAction =
   | { readonly kind: "toggle" }
   | { readonly kind: "mute" }

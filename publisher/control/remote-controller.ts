@@ -133,7 +133,7 @@ export class RemoteController {
       for (const each of this.#order.skip()) this.#start(each);
       this.#awaitMissing();
     });
-    // What arrived while the process stood still is read before.
+    // Requests that arrived while the process stood still are read before.
     const waited = guard("publisher.order", () => setImmediate(skip));
     const timer = setTimeout(waited, ORDER_WAIT_MS);
     this.#orderTimer = timer;

@@ -1,7 +1,7 @@
 /** Requests that wait for an earlier one, at most. */
 const MAX_OUT_OF_ORDER = 32;
 
-/** What a request changes. */
+/** Effect of a request on the order. */
 export interface Ordered<T> {
   /** Requests that can run now, in order. */
   readonly due: readonly T[];

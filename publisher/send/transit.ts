@@ -91,7 +91,7 @@ export class Transit {
     return microseconds(this.#estimate ?? 0);
   }
 
-  /** What the time is at most, at most 3 s; 0 before any report. */
+  /** Upper bound of the time, at most 3 s; 0 before any report. */
   get most(): Microseconds {
     return microseconds(this.#most ?? 0);
   }

@@ -20,7 +20,7 @@ export interface AudioReading extends ChannelLayout {
 /** Audio that can be opened, and opened again where it is `repeatable`. */
 export interface AudioInput {
   readonly repeatable: boolean;
-  /** What it means that it ends without any audio; by default nothing. */
+  /** Whether an end without any audio is an error or a warning; neither by default. */
   readonly withoutAudio?: "error" | "warning";
   /** Reads it from the start. */
   open(): Promise<AudioReading>;
@@ -217,7 +217,7 @@ async function formatOf(reader: ByteReader): Promise<string | undefined> {
 
 interface MpegFrame {
   readonly format: "MP3" | "AAC";
-  /** What all frames of a file share: version, layer and sample rate. */
+  /** Properties that all frames of a file share: version, layer and sample rate. */
   readonly kind: number;
   readonly length: number;
 }

@@ -54,7 +54,7 @@ export interface MemoryAudioOptions {
   readonly name?: string;
 }
 
-/** What {@link openAudio} takes. */
+/** Options of {@link openAudio}. */
 export type OpenAudioOptions = PushedAudioOptions | StreamedAudioOptions | FileAudioOptions | MemoryAudioOptions;
 
 const rate = z.number().int().min(4000).max(384_000);

@@ -138,7 +138,7 @@ const samplesSchema = z.strictObject({
   name: z.string().default("samples"),
 });
 
-/** What {@link openSource} takes. */
+/** Options of {@link openSource}. */
 export type SourceOptions = z.input<typeof fileSchema> | z.input<typeof pcmSchema> | z.input<typeof samplesSchema>;
 
 /**

@@ -42,7 +42,7 @@ const videoOptionsSchema = z.strictObject({
   loop: z.boolean().default(false),
 });
 
-/** What {@link openVideo} takes. */
+/** Options of {@link openVideo}. */
 export type VideoOptions = z.input<typeof videoOptionsSchema>;
 
 /** Duration of the picture in a file with a single one. */

@@ -11,7 +11,7 @@ import { connectionSettings, connectOptions, relayUrl } from "./connection.js";
 
 /** The end of media time that an operation can name, 35 years, in seconds. */
 const LAST_SECOND = 1_125_899_906;
-/** What write-audio takes of a WAV file. */
+/** Limits of a WAV file for write-audio. */
 const MAX_CHANNELS = 2;
 const RATES = { min: 8000, max: 192_000 };
 

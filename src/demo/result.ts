@@ -32,7 +32,7 @@ export interface DemoResult {
 export interface DemoRun {
   readonly listener: ListenerStats;
   readonly publisher: PublisherStats;
-  /** What the listener heard, by media time. */
+  /** Audio that the listener heard, by media time. */
   readonly heard: Float32Array;
   readonly firstAudioMs: number | undefined;
 }

@@ -8,7 +8,7 @@ import type { UnsayTalkEventMap } from "../../publisher/browser/talk-element.js"
 import type { UnsayWatchEventMap } from "../../watch/browser/element.js";
 import type { UnsayTalkProps, UnsayWatchProps } from "./element-props.js";
 
-/** What `@state` in a template becomes. */
+/** The property that `@state` in a template becomes. */
 type Handlers<Events> = {
   readonly [Name in keyof Events & string as `on${Capitalize<Name>}`]?: (event: Events[Name]) => void;
 };

@@ -13,7 +13,7 @@ export type { ControlRequest } from "./control.js";
 export { elementHandler } from "./element-files.js";
 export type { HeardReply, InterruptReply, PageRecording, PageStats, SpokenPiece, SpokenStats } from "./replies.js";
 
-/** What {@link pageHandler} needs. */
+/** Options of {@link pageHandler}. */
 export interface PageHandlerOptions {
   /** Runs a request of the page, already validated; resolves with the JSON reply. */
   control(request: ControlRequest): Promise<unknown> | unknown;

@@ -1,6 +1,6 @@
 import type { UnsayWatchState } from "../../watch/browser/element.js";
 
-/** What a visitor reads while the player is in a state. */
+/** Sentences for a visitor, by state of the player. */
 const WORDS: Readonly<Record<UnsayWatchState, string>> = {
   idle: "",
   connecting: "Connecting…",

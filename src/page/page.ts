@@ -51,7 +51,7 @@ for (const name of ["url", "broadcast"]) {
 
 /** The interrupt that is being measured. */
 let measured: Interruption | undefined;
-/** What the last interrupt took back, in milliseconds. */
+/** Audio that the last interrupt took back, in milliseconds. */
 let takenMs = 0;
 /** When a knob was turned whose effect is still to be heard. */
 let turnedAt: number | undefined;

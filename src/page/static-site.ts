@@ -5,7 +5,7 @@ import { InputError } from "../../base/index.js";
 import { makeFolder } from "../../transport/index.js";
 import type { PageAssets } from "./bundle.js";
 
-/** What {@link writeSite} writes a page for. */
+/** Options of {@link writeSite}. */
 export interface SiteOptions {
   readonly url: URL;
   readonly broadcast: string;
@@ -20,7 +20,7 @@ const FILES: Readonly<Record<string, string>> = {
   "/worklet.js": "worklet.js",
 };
 
-/** What every page that this has written holds. */
+/** The mark of every page that `writeSite` has written. */
 const OURS = '<script type="module" src="unsay-element.js">';
 const MAX_PAGE_BYTES = 1024 * 1024;
 
@@ -62,7 +62,7 @@ async function refuseOther(folder: string): Promise<void> {
   const page = await readBounded(join(folder, "index.html"), MAX_PAGE_BYTES).catch(
     (cause: NodeJS.ErrnoException) => cause,
   );
-  // What can't be read for a reason of the system's is missing, or can't be written either.
+  // A file that the system can't read is missing, or can't be written either.
   if (page instanceof Error ? page.code !== undefined : page.length === 0 || page.includes(OURS)) return;
   throw new InputError(
     "FILE_EXISTS",

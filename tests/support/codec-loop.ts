@@ -44,7 +44,7 @@ export function likeness(heard: Float32Array, source: Float32Array, from: number
 
 /** Track, encoders, consumer and decoder in a row, without time and without a network. */
 export class CodecLoop {
-  /** What should be heard, by place on the timeline. */
+  /** The expected audio, by place on the timeline. */
   readonly source = new Float32Array(SECONDS * 48_000);
   readonly heard = new Float32Array(SECONDS * 48_000);
   readonly frames: EncodedFrame[] = [];

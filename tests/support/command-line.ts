@@ -6,7 +6,7 @@ import { compiledPath } from "./compile.js";
 
 const root = join(import.meta.dirname, "../..");
 
-/** What a run of the command line left behind. */
+/** Output and exit code of a run of the command line. */
 export interface Outcome {
   readonly exitCode: number;
   readonly out: string;

@@ -26,7 +26,7 @@ export interface Jump {
   readonly toMs: number;
 }
 
-/** What a listener's speaker let out, judged by its samples alone. */
+/** A listener's speaker, judged by its samples alone. */
 export class Ear implements AudioSink {
   #audible = 0;
   #silent = 1;

@@ -11,7 +11,7 @@ export interface Burst {
   readonly loss: number;
 }
 
-/** What one direction of a path does to packets. Everything left out does nothing. */
+/** Impairment of one direction of a path. A field that is left out has no effect. */
 export interface Link {
   /** Time every packet takes, in milliseconds. */
   readonly delayMs?: number;
@@ -31,7 +31,7 @@ export interface Link {
   readonly blackhole?: boolean;
 }
 
-/** What one direction has done so far. */
+/** Counters of one direction. */
 export interface LinkStats {
   readonly packetsIn: number;
   readonly bytesIn: number;
@@ -119,7 +119,7 @@ export interface Impairment {
   setUp(link: Link): void;
   /** Changes the direction from the target. */
   setDown(link: Link): void;
-  /** What both directions have done so far. */
+  /** Counters of both directions. */
   stats(): { up: LinkStats; down: LinkStats };
   /** Stops the proxy; packets on their way are gone. */
   close(): Promise<void>;

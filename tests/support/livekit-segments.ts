@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { AudioOutput } from "../../agent/livekit/index.js";
 import { VirtualStage } from "./virtual-stage.js";
 
-/** What a session may do with its audio output. */
+/** Actions of a session on its audio output. */
 export type SegmentStep =
   | { readonly do: "frame"; readonly ms: number; readonly isTimed: boolean }
   | { readonly do: "flush" | "clear" | "pause" | "resume" }

@@ -45,13 +45,13 @@ export interface LossyStageOptions {
   readonly low?: boolean;
 }
 
-/** What was heard between two moments, in milliseconds. */
+/** Audio heard between two moments, in milliseconds. */
 export interface Heard {
   readonly full: number;
   readonly low: number;
   /** Silence where audio was due, and in pauses. */
   readonly lost: number;
-  /** What the publisher spoke. */
+  /** Audio that the publisher sent. */
   readonly spoken: number;
 }
 
@@ -169,7 +169,7 @@ export class LossyStage {
     for (const end = this.now + milliseconds; this.now < end; ) {
       this.now++;
       vi.advanceTimersByTime(1);
-      // What is resolved goes on before the next tick; a turn of the real event loop for each millisecond would take longer.
+      // Resolved promises continue before the next tick; a real turn for each millisecond would take longer.
       await new Promise<void>((resolve) => process.nextTick(resolve));
       if (this.now % FRAME_MS === 0) this.#speak();
       if (this.now % 100 === 0) for (const track of [this.#full, this.#low]) track.sweep();

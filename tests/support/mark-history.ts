@@ -4,7 +4,7 @@ import { CallPlayback } from "../../agent/twilio/call-playback.js";
 import { fromMilliseconds } from "../../base/index.js";
 import { VirtualStage, type VirtualStageOptions } from "./virtual-stage.js";
 
-/** What a bot that speaks Media Streams, and its listeners, may do. */
+/** Actions of a bot that speaks Media Streams, and of its listeners. */
 export type MarkStep =
   | { readonly do: "media" | "wait"; readonly ms: number }
   | { readonly do: "mark" | "clear" }

@@ -18,7 +18,7 @@ const KEPT_MS = 5500;
 export type Retained = Readonly<Record<"promises" | "groups" | "streams", number>>;
 
 /**
- * What the process of a memory test can be asked. Counting walks the whole heap, and stops the process meanwhile: so it
+ * Calls to the process of a memory test. Counting walks the whole heap, and stops the process meanwhile: so it
  * is done where there is little else.
  */
 export interface MemoryCalls {
@@ -30,7 +30,7 @@ export interface MemoryCalls {
   grown(): Promise<Retained>;
 }
 
-/** What a group or a frame leaves behind when something holds on to it. */
+/** Objects that a group or a frame leaves behind when something retains it. */
 function retained(): Retained {
   const count = (kind: abstract new (...args: never) => unknown) => queryObjects(kind, { format: "count" });
   return {

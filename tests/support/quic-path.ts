@@ -1,6 +1,6 @@
 import type { LinkModel } from "./impairment.js";
 
-/** What quinn takes for the path's largest packet after its discovery, which is also a step of the window. */
+/** The path's largest packet after quinn's discovery, which is also a step of the window. */
 const MTU = 1452;
 /** Largest packet of a probe. */
 const PROBE_BYTES = 1200;
@@ -101,7 +101,7 @@ export class QuicPath {
   }
 
   /**
-   * Takes a datagram. What is handed over together shares a packet, but every second time the session's thread is
+   * Takes a datagram. Datagrams that are handed over together share a packet, but every second time the session's thread is
    * quicker, and the first goes alone.
    */
   send(body: Uint8Array): void {

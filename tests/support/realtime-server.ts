@@ -49,7 +49,7 @@ export class RealtimeServer {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** What clients sent of a type, in order. */
+  /** Events of a type that clients sent, in order. */
   all(type: string): readonly RealtimeEvent[] {
     return this.received.filter((event) => event.type === type);
   }

@@ -191,7 +191,7 @@ function earliest(one: Taker | undefined, other: Taker): Taker {
   return other.sequence > one.sequence ? other : one;
 }
 
-/** What acts on deliveries: it keeps what it was handed until a delivery says to flush it. */
+/** A consumer of deliveries: it keeps each frame until a delivery says to flush it. */
 class Downstream {
   #kept: Delivery[] = [];
   #last: Delivery | undefined;
@@ -221,7 +221,7 @@ class Downstream {
 
 const payload = new Uint8Array(1);
 
-/** What a schedule put a consumer through, to see that the schedules reach everywhere. */
+/** Cases that a schedule covered, to see that the schedules reach everywhere. */
 export interface Outcome {
   readonly received: number;
   readonly delivered: number;

@@ -12,7 +12,7 @@ const WITHIN_MS = 20;
 /** Around a cut some samples are faded, and look like others. */
 const UNSURE_MS = 3;
 
-/** What an application may do with its speeches. */
+/** Actions of an application on its speeches. */
 export type SpeechStep =
   | { readonly do: "say"; readonly ms: number; readonly gapMs: number; readonly drop: boolean }
   | { readonly do: "interrupt" | "pause" | "resume"; readonly which: number }
@@ -39,7 +39,7 @@ const step: fc.Arbitrary<SpeechStep> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("report" as const), on: fc.boolean() }) },
 );
 
-/** What the speaker played of one source. */
+/** The part of one source that the speaker played. */
 class Played {
   /** Samples of the source up to the furthest one. */
   reached = 0;
@@ -63,7 +63,7 @@ interface Said {
   readonly samples: number;
   readonly ends: string[];
   isInterrupted: boolean;
-  /** What listeners reported last. */
+  /** The listeners' last reported position. */
   measuredMs: number;
 }
 
@@ -96,7 +96,7 @@ export class SpeechPlay {
     for (const [source, { missing, repeated }] of this.played.entries()) {
       const limit = UNSURE_MS * SAMPLES_PER_MS * (1 + steps.length / 2);
       if (missing > limit) this.faults.push(`${missing / SAMPLES_PER_MS} ms of source ${source} were left out`);
-      // What was heard and not reported may be sent again.
+      // Audio that was heard but not reported may be sent again.
       if (this.isReported && repeated > limit)
         this.faults.push(`${repeated / SAMPLES_PER_MS} ms of source ${source} were heard twice`);
     }

@@ -73,7 +73,7 @@ export function heardBefore({ record }: Listener, epoch: number): number {
   return last.timestamp! + (last.frames * 1e6) / SAMPLE_RATE;
 }
 
-/** What a relay sends at once: groups more than a second ahead it paces, on a lossy path no faster than they play. */
+/** Audio that a relay sends at once: groups more than a second ahead are paced, on a lossy path to real time. */
 const RESERVE_MS = 500;
 
 /** Waits until all listeners of a publisher play, hold audio in reserve, and are known to it. */

@@ -1,7 +1,7 @@
 import type MoqWatch from "@moq/watch/element";
 import "@moq/watch/element";
 
-/** What the page offers to a test. */
+/** Functions of the page for a test. */
 export interface StockPlayer {
   readonly element: MoqWatch;
   /** Resets the player at each fresh track from now on, as its documentation asks. */

@@ -33,7 +33,7 @@ export class VirtualMicrophone implements AudioSource {
   async close(): Promise<void> {}
 }
 
-/** What an agent says while a microphone is read: the listener plays it just as the microphone reads as far. */
+/** An agent's speech while a microphone is read: the listener plays it just as the microphone reads as far. */
 export class VirtualAgent implements HeardAgent {
   readonly #levels: readonly number[];
   readonly #microphone: VirtualMicrophone;

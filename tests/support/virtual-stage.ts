@@ -142,7 +142,7 @@ export class VirtualStage {
   readonly #values = new Float32Array(QUANTUM_FRAMES);
   readonly #onTheWay: { readonly at: number; readonly run: () => void }[] = [];
   #lead: { lead: Microseconds; group: number } | undefined;
-  /** What the relay said while the publisher stood still. */
+  /** Aggregates of the relay while the publisher stood still. */
   readonly #unread: Aggregate[] = [];
   readonly #reports: { readonly at: number; readonly report: Parameters<ReportAggregator["fold"]>[0] }[] = [];
   #index = 0;

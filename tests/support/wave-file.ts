@@ -54,7 +54,7 @@ export function chunk(id: string, body: Uint8Array, claims: { size?: number; pad
   return Buffer.concat([head, body, Buffer.alloc(padded ? 1 : 0)]);
 }
 
-/** What {@link waveFile} writes; everything else is as it should be for these. */
+/** Fields of {@link waveFile}; all others follow from these. */
 export interface WaveFile {
   /** Channel by channel, in -1..1. */
   readonly channels: readonly Float32Array[];
@@ -68,7 +68,7 @@ export interface WaveFile {
   readonly extensible?: { readonly mask?: number; readonly validBits?: number; readonly tail?: string };
   readonly formatBytes?: number;
   readonly head?: string;
-  /** What the data chunk claims. */
+  /** Length that the data chunk claims. */
   readonly size?: number;
   /** Chunks before the `fmt ` chunk, between it and the audio, and behind the audio. */
   readonly first?: Uint8Array;

@@ -31,7 +31,7 @@ export class QuicSession implements Session, Datagrams {
   #streams = new SessionStreams();
   #maxSize = 0;
   #maxSizeAt = Number.NEGATIVE_INFINITY;
-  /** What this side closed it with. */
+  /** The reason with which this side closed it. */
   #closedWith: CloseInfo | undefined;
   #settleClosed!: (info: CloseInfo) => void;
 

@@ -2,7 +2,7 @@ import type { ClientHttp2Session, Http2SecureServer } from "node:http2";
 import { setImmediate } from "node:timers/promises";
 import { logForProcess, TransportError } from "../../base/index.js";
 
-/** What the library for HTTP/2 prints where its optional package for HTTP/3 is missing. */
+/** Line that the library for HTTP/2 prints where its optional package for HTTP/3 is missing. */
 const LOADER = /^(?:Problem loading http3-quiche|Did you install @fails-components|http3 loader:)/;
 
 /** As a variable, because the package's type declarations lack it. */

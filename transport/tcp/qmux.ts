@@ -354,7 +354,7 @@ function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What a client offers; last the form before QMux, as some relays know no other. */
+/** Protocols that a client offers; last the form before QMux, as some relays know no other. */
 function offered(protocols: readonly string[]): string[] {
   const named = protocols.flatMap((protocol) => WIRE_VERSIONS.map((version) => `${version}.${protocol}`));
   return [...named, ...WIRE_VERSIONS, "webtransport"];

@@ -94,7 +94,7 @@ function isDer(text: string): boolean {
   return text.startsWith("0") && (text.charCodeAt(1) >= 0x80 || text.startsWith("\u0002\u0001", 2));
 }
 
-/** What a library of TLS holds against a certificate that is one. */
+/** Reason for which a TLS library refuses a certificate that is one. */
 function whyRefused(cause: unknown): string {
   const said = cause instanceof Error ? cause.message : String(cause);
   if (/key too small/.test(said)) return "its key is too short";
@@ -102,7 +102,7 @@ function whyRefused(cause: unknown): string {
   return "TLS does not take it";
 }
 
-/** What the library of QUIC holds against a certificate; undefined for an error about anything else. */
+/** Reason for which the QUIC library refuses a certificate; undefined for an error about anything else. */
 export function whyQuicRefuses(said: string): InputError | undefined {
   if (!said.includes("rustls")) return undefined;
   const why = said.includes("UnsupportedCertVersion")

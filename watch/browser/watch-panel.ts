@@ -21,7 +21,7 @@ const STYLE = `
   [hidden] { display: none }
 `;
 
-/** What a watch element shows. */
+/** State that a watch element shows. */
 export interface WatchView {
   readonly controls: boolean;
   /** Whether the browser waits for a click on the button. */
@@ -31,7 +31,7 @@ export interface WatchView {
   readonly message: string;
 }
 
-/** What a watch element shows: the video, the button, and why it can't play. Event: `press` of the button. */
+/** The visible part of a watch element: the video, the button, and why it can't play. Event: `press` of the button. */
 export class WatchPanel extends EventTarget {
   /** The video. */
   readonly canvas = document.createElement("canvas");

@@ -2,7 +2,7 @@ import "../../../base/polyfills.js";
 import { Listener } from "../../../watch/index.js";
 import { serve } from "../../support/remote.js";
 
-/** What a listener heard so far. */
+/** The audio of a listener so far. */
 export interface Heard {
   readonly playing: boolean;
   readonly playedMs: number;
@@ -14,7 +14,7 @@ export interface Heard {
   readonly sessions: number;
 }
 
-/** What a healthy listener's process can be asked. */
+/** Calls to a healthy listener's process. */
 export interface ListenerCalls {
   open(options: { readonly url: string; readonly carrier: "quic" | "qmux" }): void;
   heard(): Heard;

@@ -2,7 +2,7 @@ import "../../../base/polyfills.js";
 import { openSource, Publisher, type PublisherStats } from "../../../publisher/index.js";
 import { serve } from "../../support/remote.js";
 
-/** What the healthy publisher's process can be asked. */
+/** Calls to the healthy publisher's process. */
 export interface PublisherCalls {
   /** Publishes a tone without an end. */
   open(url: string, carrier?: "quic" | "qmux"): Promise<void>;

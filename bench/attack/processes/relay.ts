@@ -4,20 +4,20 @@ import { faultCounts } from "../../../base/index.js";
 import { Relay, type RelayStats } from "../../../relay/index.js";
 import { serve } from "../../support/remote.js";
 
-/** What a relay holds at a moment. */
+/** Memory and handles of a relay at a moment. */
 export interface Holding {
-  /** What is alive after a collection, and all that is no JavaScript heap. */
+  /** Bytes alive after a collection, and all memory outside the JavaScript heap. */
   readonly heldBytes: number;
   readonly handles: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly stats: RelayStats;
 }
 
-/** What the relay's process can be asked. */
+/** Calls to the relay's process. */
 export interface RelayCalls {
   /** Starts a relay, on a free port unless one is given, and returns its port. */
   open(port?: number): Promise<number>;
-  /** What it holds once its garbage is gone. */
+  /** Its memory and handles after a collection. */
   holding(): Holding;
 }
 

@@ -7,7 +7,7 @@ import type { History } from "../history.js";
 import { keep } from "../keep.js";
 import { play } from "../stage.js";
 
-/** What came of a history. */
+/** Result of a history. */
 export interface Verdict {
   readonly violations: readonly Violation[];
   /** When it began, on the clock of the stalls. */
@@ -17,11 +17,11 @@ export interface Verdict {
 }
 
 /**
- * What the process of one history can be asked, once. The paths run in it, and the check keeps it busy for seconds: at
+ * Calls to the process of one history, each once. The paths run in it, and the check keeps it busy for seconds: at
  * a lower priority, since it has time and another history may be playing.
  */
 export interface HistoryCalls {
-  /** Plays a history and checks it. What broke a promise leaves its recordings in `folder`. */
+  /** Plays a history and checks it. One that breaks a promise leaves its recordings in `folder`. */
   run(history: History, folder?: string): Promise<Verdict>;
 }
 

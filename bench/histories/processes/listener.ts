@@ -7,7 +7,7 @@ import { ClockJump } from "../clock-jump.js";
 import { type HealthCalls, watchHealth } from "../health.js";
 import type { Carrier } from "../history.js";
 
-/** What a listener says of itself at a moment of the shared clock, in microseconds. */
+/** State of a listener at a moment of the shared clock, in microseconds. */
 export interface Claim {
   readonly at: number;
   readonly playing: boolean;
@@ -27,7 +27,7 @@ export interface Flush {
   readonly playedUntilUs: number;
 }
 
-/** What a listener's process can be asked. */
+/** Calls to a listener's process. */
 export interface ListenerCalls extends HealthCalls {
   /**
    * Starts the listener. It appends what it plays to `recording` (16-bit samples, 48 kHz, mono) and, for each turn of
@@ -35,11 +35,11 @@ export interface ListenerCalls extends HealthCalls {
    */
   open(options: { readonly url: string; readonly carrier: Carrier; readonly recording: string }): void;
   stats(): ListenerStats;
-  /** What it said of itself every 100 ms. */
+  /** Its states, every 100 ms. */
   claims(): KeptClaim[];
   /** The rewinds it applied. */
   flushes(): Flush[];
-  /** What its speaker pulled. */
+  /** The audio that its speaker pulled. */
   record(): readonly Readonly<PlayedRun>[];
   /** Moves the system clock of this process. */
   jump(milliseconds: number): void;

@@ -19,7 +19,7 @@ export interface Interrupted {
 /** How a speech ended. */
 export type Outcome = "finished" | "interrupted" | "failed";
 
-/** What a publisher's process can be asked. */
+/** Calls to a publisher's process. */
 export interface PublisherCalls extends HealthCalls {
   /** Starts the publisher. */
   open(options: { readonly url: string; readonly mode: "ahead" | "live"; readonly frameMs: 5 | 10 | 20 }): void;

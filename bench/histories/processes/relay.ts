@@ -4,7 +4,7 @@ import { serve } from "../../support/remote.js";
 import { ClockJump } from "../clock-jump.js";
 import { type HealthCalls, watchHealth } from "../health.js";
 
-/** What a relay's process can be asked. */
+/** Calls to a relay's process. */
 export interface RelayCalls extends HealthCalls {
   /** Starts the relay at a port, 0 for a free one; returns the port. `upstream` makes it an edge of that URL. */
   open(options: { readonly port: number; readonly upstream?: string | undefined }): Promise<number>;

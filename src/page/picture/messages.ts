@@ -12,7 +12,7 @@ export interface Colours {
   readonly card: string;
 }
 
-/** What a page's style makes of a picture. */
+/** The style of a picture on its page. */
 export interface Look {
   /** In CSS pixels; `scale` is how many of the display's make one. */
   readonly width: number;
