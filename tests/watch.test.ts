@@ -279,6 +279,15 @@ test("a listener whose session breaks reconnects and plays on, even when the pub
   origin.burst(0, 0, 10, { by: "both" });
   await expect.poll(() => playedMs(listener, 0)).toBe(600);
   expect(listener.stats()).toMatchObject({ sessions: 3, discontinuities: 1, state: "playing" });
+
+  // A relay that is back before the publisher.
+  origin.publishing = false;
+  const states: string[] = [];
+  listener.on("state", (state) => states.push(state));
+  origin.peer?.session.close();
+  await expect.poll(() => origin.peers.length).toBe(4);
+  await expect.poll(() => listener.stats()).toMatchObject({ sessions: 4, playing: false });
+  await expect.poll(() => states.at(-1)).toBe("waiting");
 });
 
 test("a listener follows a broadcast that rewinds by a fresh track, and broken groups do no harm", async () => {

@@ -97,7 +97,7 @@ export class Player {
   get state(): ListenerState {
     if (this.#isClosed || this.#output.playing) return this.#isClosed ? "closed" : "playing";
     if (!this.#session || this.#isPaused) return "connecting";
-    return (this.#audio ?? this.#videoTrack) === undefined ? "waiting" : "ready";
+    return this.#isThere && (this.#audio ?? this.#videoTrack) !== undefined ? "ready" : "waiting";
   }
 
   /** Sessions served so far. */
