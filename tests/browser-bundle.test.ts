@@ -54,11 +54,12 @@ const SPEECH = fileURLToPath(new URL("../examples/audio/clean-speech.wav", impor
 
 let browser: Browser;
 beforeAll(async () => {
-  browser = await launchChromium([
+  const microphone = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     `--use-file-for-fake-audio-capture=${SPEECH}`,
-  ]);
+  ];
+  browser = await launchChromium(microphone, { keepsPages: true });
 });
 afterAll(() => browser.close());
 
@@ -342,6 +343,27 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
   await expect.poll(() => page.evaluate("w.state")).toBe("playing");
   await expect.poll(() => alert.count()).toBe(0);
   expect(thrown).toEqual([]);
+});
+
+test.concurrent("an element in a page that the browser keeps plays again on the way back", async ({ expect }) => {
+  const { text } = await bundle('import "./watch/browser/element.js";');
+  await using stage = new Stage();
+  const url = await serve(stage, text, "<unsay-watch id='w' controls></unsay-watch>");
+  stage.publish(url).say(await endlessTone(500));
+  const { page, said } = await openPage(stage, url);
+  await page.evaluate("w.play()");
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  await page.evaluate(`{
+    globalThis.events = [];
+    for (const name of ["state", "error"]) w.addEventListener(name, ({ detail }) => events.push(detail.code ?? detail));
+    addEventListener("pageshow", ({ persisted }) => persisted && events.push("kept"));
+  }`);
+  await page.goto(`${url}/app.js`);
+  // A page that was kept does not load again.
+  await page.goBack({ waitUntil: "commit" });
+  await expect.poll(() => page.evaluate("['kept', 'connecting'].every((each) => events.includes(each))")).toBe(true);
+  await expect.poll(() => page.evaluate("events.at(-1)")).toBe("playing");
+  expect(said).toEqual([]);
 });
 
 test.concurrent("a microphone in a page whose timers fire once a minute is back as soon as its relay or its name is", async ({

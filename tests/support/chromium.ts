@@ -51,11 +51,15 @@ export function findChromium(): string {
   return fresh;
 }
 
-/** Starts the browser headless with sound allowed to start by itself. `args` are added, as to block QUIC. */
-export function launchChromium(args: readonly string[] = []): Promise<Browser> {
+/**
+ * Starts the browser headless with sound allowed to start by itself. `args` are added, as to block QUIC; `keepsPages` for
+ * the way back, as people's browsers do.
+ */
+export function launchChromium(args: readonly string[] = [], { keepsPages = false } = {}): Promise<Browser> {
   return chromium.launch({
     executablePath: findChromium(),
     headless: true,
+    ...(keepsPages && { ignoreDefaultArgs: ["--disable-back-forward-cache"] }),
     args: [
       "--headless=new",
       "--no-sandbox",
