@@ -10,6 +10,8 @@ export class PlayerEvents {
   #state: ListenerState = "connecting";
   #lastProblem: Error | undefined;
   readonly #reported = new WeakSet<Error>();
+  /** Errors that were emitted in the current state. */
+  readonly #said = new Set<Error>();
 
   constructor({ broadcast, logger }: { readonly broadcast: string; readonly logger?: Logger | undefined }) {
     this.#broadcast = broadcast;
@@ -35,17 +37,19 @@ export class PlayerEvents {
     this.inbox.push({ kind: isRepeated ? "retry" : "problem", detail: error });
   }
 
-  /** Emits an error that lasts, if there is one; once, however often it is found. */
+  /** Emits an error that lasts, if there is one, once in each state, however often it is found. */
   lasting(error: Error | undefined): void {
-    if (error === undefined || this.#reported.has(error)) return;
+    if (error === undefined || this.#said.has(error)) return;
+    this.#said.add(error);
+    this.problem(error, this.#reported.has(error));
     this.#reported.add(error);
-    this.problem(error, false);
   }
 
   /** Emits a state, unless it is the same as before. */
   become(state: ListenerState): void {
     if (state === this.#state || this.#state === "closed") return;
     this.#state = state;
+    this.#said.clear();
     this.#logger?.info({ state, broadcast: this.#broadcast }, "The listener changed its state.");
     this.inbox.push({ kind: "state", detail: state });
   }

@@ -173,8 +173,10 @@ export class Player {
   turn(): void {
     this.#pump();
     this.video?.pump();
-    for (const part of [this.#pipeline, this.video]) this.#events.lasting(part?.refusal);
     this.#refresh();
+    // Audio that was decoded before is heard first.
+    for (const part of [this.#output.playing ? undefined : this.#pipeline, this.video])
+      this.#events.lasting(part?.refusal);
     this.#reporter.tick(this.#reading);
   }
 
@@ -222,10 +224,8 @@ export class Player {
       this.#audio = undefined;
       this.#videoTrack = undefined;
       this.#isThere = change.kind === "found";
-      if (change.kind === "found") {
-        this.#found = true;
-        this.#reporter.follow(change.path);
-      }
+      this.#found ||= this.#isThere;
+      if (change.kind === "found") this.#reporter.follow(change.path);
     }
     this.#refresh();
   }

@@ -62,7 +62,7 @@ export interface BrowserListenerEventMap {
   landing: CustomEvent<ListenerLanding>;
   /** A fault from which it recovers by itself; once for each reason while the relay is out of reach. */
   problem: CustomEvent<Error>;
-  /** The same fault again, at another attempt to reach the relay. */
+  /** The same fault again, as at another attempt to reach the relay. */
   retry: CustomEvent<Error>;
   /** Ten times a second. */
   stats: CustomEvent<BrowserListenerStats>;
