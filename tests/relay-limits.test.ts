@@ -8,6 +8,7 @@ import { encodeClientSetup } from "../relay/wire/setup.js";
 import { DataType, StreamReader, StreamType } from "../relay/wire/stream.js";
 import { decodeSubscribe, encodeSubscribe } from "../relay/wire/subscribe.js";
 import { decodeTrackRequest, encodeFetch, encodeTrackInfo } from "../relay/wire/track.js";
+import { Listener, Publisher } from "../src/index.js";
 import { type BidirectionalStream, connect, type Session } from "../transport/index.js";
 import { dial, startRelay } from "./support/relay.js";
 
@@ -352,4 +353,19 @@ test("a stranger that takes and leaves a name many times a second costs its foll
   const changesAt = seenAt.slice(1);
   const tooSoon = changesAt.filter((at, index) => index + 1 > 2 * (1 + Math.floor((at - since) / 99)));
   expect(tooSoon).toEqual([]);
+});
+
+test.each([
+  ["subscriptions of its session", { subscriptionsPerSession: 1 }],
+  ["tracks of the broadcast", { tracksPerBroadcast: 1 }],
+])("a listener without room for one more of the %s says so in a sentence", async (_, limits) => {
+  const { url } = await startRelay({ limits });
+  // Its catalog is the first track.
+  await using _publisher = new Publisher({ url, broadcast: "a" });
+  await using listener = new Listener({ url, broadcast: "a" });
+  const problem = new Promise((resolve) => listener.on("problem", resolve));
+  expect(await problem).toMatchObject({
+    code: "UNAVAILABLE",
+    message: expect.stringMatching(/^The relay has no room for a subscription to \S+\.$/),
+  });
 });

@@ -1,4 +1,4 @@
-import { type Broadcast, Connection, type Group, Time, type Track } from "@kixelated/moq";
+import { type Broadcast, Connection, type Group, RemoteError, Time, type Track } from "@kixelated/moq";
 import { type Clock, Inbox, type Microseconds, monotonicClock, sleep, TransportError } from "../base/index.js";
 import { demuxStreams } from "./adapter/stream-demux.js";
 import { toWebTransport } from "./adapter/web-transport.js";
@@ -158,7 +158,7 @@ export async function* followTrack(
         yield event;
       }
     } catch (cause) {
-      error = cause instanceof Error ? cause : new TransportError("TRACK_BROKEN", `The track ${name} broke: ${cause}.`);
+      error = trackError(name, cause);
     } finally {
       signal.removeEventListener("abort", close);
       reader.close();
@@ -170,6 +170,20 @@ export async function* followTrack(
     await sleep(waitMs, signal);
     if (broadcast.closed.peek() !== undefined) return;
   }
+}
+
+/** Codes with which relays end a subscription; moq-lite assigns none, so these are the ones that the Rust relay uses. */
+const ENDED_WITH = { noRoom: 11, notFound: 13 };
+
+/** Why a subscription to a track failed: the relay gives a number alone, which becomes a sentence. */
+export function trackError(name: string, cause: unknown): Error {
+  if (cause instanceof RemoteError) {
+    if (cause.code === ENDED_WITH.noRoom)
+      return new TransportError("UNAVAILABLE", `The relay has no room for a subscription to ${name}.`, { cause });
+    const why = cause.code === ENDED_WITH.notFound ? "there is no such track" : `it gave the code ${cause.code}`;
+    return new TransportError("TRACK_BROKEN", `The relay ended the track ${name}: ${why}.`, { cause });
+  }
+  return cause instanceof Error ? cause : new TransportError("TRACK_BROKEN", `The track ${name} broke: ${cause}.`);
 }
 
 /** Reads one subscription. */

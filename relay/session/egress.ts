@@ -275,9 +275,11 @@ export class Egress {
   #find(broadcast: string, name: string, stream: BidirectionalStream): Track | undefined {
     const { scope, offered } = this.#peer;
     const path = joinPath(scope.root, broadcast);
-    const allowed = allows(scope.get, path);
-    const track = allowed ? offered.get(path)?.track(name, this.#peer.id) : undefined;
-    if (track === undefined) refuse(stream, allowed ? Code.NOT_FOUND : Code.UNAUTHORIZED);
+    if (!allows(scope.get, path)) return void refuse(stream, Code.UNAUTHORIZED);
+    const found = offered.get(path);
+    if (found === undefined) return void refuse(stream, Code.NOT_FOUND);
+    const track = found.track(name, this.#peer.id);
+    if (track === undefined) refuse(stream, Code.BOUNDS_EXCEEDED);
     return track;
   }
 

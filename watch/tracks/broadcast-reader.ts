@@ -1,7 +1,7 @@
 import * as Moq from "@kixelated/moq";
 import { race, sleep } from "../../base/index.js";
 import { type Catalog, parseCatalog } from "../../container/index.js";
-import { followTrack, type TrackEvent } from "../../transport/moq.js";
+import { followTrack, type TrackEvent, trackError } from "../../transport/moq.js";
 import type { BroadcastFinder, FoundBroadcast } from "./broadcast-finder.js";
 
 /** Changes of a broadcast, in order. */
@@ -28,6 +28,7 @@ export interface FollowTrackOptions {
 /** Delays before subscribing again to a track that ended before its first frame, doubled each time. */
 const AGAIN_MS = { first: 250, most: 4000 };
 
+const CATALOG = "catalog.json";
 /** The code with which a relay resets the tracks of a publisher that went away. */
 const PUBLISHER_GONE = 24;
 
@@ -104,7 +105,7 @@ async function* readCatalogs(
   signal: AbortSignal,
 ): AsyncGenerator<BroadcastChange, void> {
   const open = new OpenBroadcast(broadcast, signal);
-  const track = broadcast.track("catalog.json").subscribe();
+  const track = broadcast.track(CATALOG).subscribe();
   signal.addEventListener("abort", () => track.close());
   try {
     for (;;) {
@@ -114,13 +115,14 @@ async function* readCatalogs(
       yield changeOf(frame.payload, open);
     }
   } catch (error) {
-    if (!signal.aborted && !isGone(error)) yield { kind: "problem", error };
+    const reason = trackError(CATALOG, error);
+    if (!signal.aborted && !isGone(reason)) yield { kind: "problem", error: reason };
   }
 }
 
 /** Whether an error only says that the publisher went away, which is not a fault. */
-function isGone(error: unknown): boolean {
-  return error instanceof Moq.RemoteError && error.code === PUBLISHER_GONE;
+function isGone(error: Error | undefined): boolean {
+  return error?.cause instanceof Moq.RemoteError && error.cause.code === PUBLISHER_GONE;
 }
 
 // The next catalog may be intact after a broken one.
