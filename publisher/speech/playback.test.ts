@@ -27,16 +27,46 @@ test("a listener that counted two rewinds as one is believed about the next one,
   }
 });
 
-test("a playhead counts as far as the cut until the rewind is reported, for a second and what a long path adds", () => {
+test("a playhead counts as far as the cut until the listener reports a rewind, for five seconds at most", () => {
+  const playback = new Playback();
+  const earliest = (now: number) => playback.playheads(ms(now))?.earliest;
+  playback.observe(aggregate(5000, 0), { now: ms(0) });
+  playback.rewound(ms(4800), ms(0));
+  playback.observe(aggregate(9900, 0), { now: ms(4900) });
+  expect([earliest(4900), earliest(4999)]).toEqual([ms(4800), ms(4800)]);
+  expect(earliest(5000)).toBe(ms(9900));
+});
+
+test("a listener that has reported one of two rewinds may mean both after a second and what a long path adds", () => {
   for (const allowanceMs of [0, 1000]) {
     const playback = new Playback();
     const earliest = (now: number) => playback.playheads(ms(now))?.earliest;
     playback.observe(aggregate(5000, 0), { now: ms(0) });
+    playback.rewound(ms(4900), ms(0), ms(allowanceMs));
     playback.rewound(ms(4800), ms(0), ms(allowanceMs));
-    playback.observe(aggregate(5900, 0), { now: ms(900) });
+    playback.observe(aggregate(5900, 1), { now: ms(900) });
     expect([earliest(900), earliest(999 + allowanceMs)]).toEqual([ms(4800), ms(4800)]);
     expect(earliest(1000 + allowanceMs)).toBe(ms(5900));
   }
+});
+
+test("a listener that has not reported a rewind after a second holds up none that have", () => {
+  const playback = new Playback();
+  const both = (second: number, playheadMs: number) =>
+    aggregateOf(
+      [0, second].map((discontinuity, index) => ({
+        session: index + 1,
+        playhead: ms(playheadMs),
+        discontinuity,
+        receivedUntil: ms(playheadMs + 1000),
+      })),
+    );
+  const earliest = (now: number) => playback.playheads(ms(now))?.earliest;
+  playback.observe(both(0, 5000), { now: ms(0) });
+  playback.rewound(ms(4800), ms(0));
+  playback.observe(both(1, 5700), { now: ms(900) });
+  expect([earliest(999), earliest(1000)]).toEqual([ms(4800), ms(5700)]);
+  expect(playback.playheads(ms(1000))?.listeners.map(({ playhead }) => playhead)).toEqual([ms(4800), ms(5700)]);
 });
 
 test("a listener that comes back with nothing to play is heard up to where it had audio before", () => {

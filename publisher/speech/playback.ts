@@ -29,6 +29,8 @@ interface Rewind {
   readonly wait: number;
   /** By listener id: the count of rewinds that shows it has applied this one. */
   readonly needed: ReadonlyMap<number, number>;
+  /** By listener id: the count of rewinds until then. */
+  readonly before: ReadonlyMap<number, number>;
 }
 
 interface Waiter {
@@ -45,6 +47,8 @@ const SILENCE = fromSeconds(3);
  * timeline.
  */
 const APPLIED = fromSeconds(1);
+/** The same for one that has counted none since: the new timeline may be held up, and it plays the old one. */
+const UNAPPLIED = fromSeconds(5);
 /** The playhead of a stalled listener lies this far behind those that play, and must delay nothing. */
 const BEHIND = fromMilliseconds(1);
 /** A listener that ran on in silence, so far past audio that another one had, does not count. */
@@ -89,9 +93,6 @@ export class Playback {
     this.#audible = audible ?? Number.POSITIVE_INFINITY;
     if (aggregate.listeners > 0) this.#counts = countsOf(aggregate);
     this.#forget(now);
-    this.#rewinds = this.#rewinds.filter(({ needed }) =>
-      [...needed].some(([id, need]) => (this.#counts.get(id) ?? 0) < need),
-    );
     const earliest = this.playheads(now)?.earliest ?? Number.POSITIVE_INFINITY;
     for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
   }
@@ -107,11 +108,11 @@ export class Playback {
     const needed = new Map<number, number>();
     const earlier = new Map<number, number>();
     for (const [id, count] of this.#counts) {
-      const pending = this.#rewinds.filter((rewind) => (rewind.needed.get(id) ?? 0) > count);
+      const pending = this.#pending(id, now);
       needed.set(id, count + pending.length + 1);
       earlier.set(id, Math.min(...pending.map((rewind) => rewind.to)));
     }
-    this.#rewinds = [...this.#rewinds, { to, at: now, wait: APPLIED + allowance, needed }];
+    this.#rewinds = [...this.#rewinds, { to, at: now, wait: APPLIED + allowance, needed, before: this.#counts }];
     const isApplied = (id: number) => (this.#counts.get(id) ?? 0) >= (needed.get(id) ?? 0);
     return (id) => (isApplied(id) ? Number.POSITIVE_INFINITY : (earlier.get(id) ?? Number.POSITIVE_INFINITY));
   }
@@ -155,20 +156,19 @@ export class Playback {
   playheads(now: Microseconds): Playheads | undefined {
     const last = this.#last;
     if (last === undefined || this.count === 0) return undefined;
-    const recent = this.#recent(now);
-    const limited = (id: number, playhead: number): Microseconds => {
-      const count = this.#counts.get(id);
-      const pending = recent.filter(({ needed }) => count !== undefined && (needed.get(id) ?? 0) > count);
-      return microseconds(Math.min(playhead, ...pending.map(({ to }) => to)));
-    };
+    const limited = (id: number, playhead: number): Microseconds =>
+      microseconds(Math.min(playhead, ...this.#pending(id, now).map(({ to }) => to)));
     const all = last.listed.map((one) => {
       const heard = this.#heard(one);
-      return { id: one.session, playhead: one.playhead, heard, limited: limited(one.session, heard) };
+      const isLate = this.#pending(one.session, now).some((rewind) => this.#age(rewind, now) >= rewind.wait);
+      return { id: one.session, playhead: one.playhead, heard, limited: limited(one.session, heard), isLate };
     });
     const furthest = Math.max(...all.map((one) => one.limited));
-    const counted = all
+    const there = all
       .filter(({ playhead }) => playhead >= last.earliest - BEHIND)
       .filter(({ playhead, heard }) => heard >= furthest || playhead - furthest <= MISSING);
+    const inTime = there.filter(({ isLate }) => !isLate);
+    const counted = inTime.length > 0 ? inTime : there;
     const isComplete = all.length === last.listeners;
     const earliest =
       isComplete && counted.length > 0
@@ -198,13 +198,26 @@ export class Playback {
   }
 
   #forget(now: Microseconds): void {
-    this.#rewinds = this.#recent(now);
+    const isPending = (rewind: Rewind) => [...rewind.needed.keys()].some((id) => this.#isPending(rewind, id, now));
+    this.#rewinds = this.#rewinds.filter(isPending).slice(-MAX_REWINDS);
   }
 
-  /** The rewinds that a listener may have still to apply: while none reports, they do not get older. */
-  #recent(now: Microseconds): readonly Rewind[] {
-    if (!this.#last?.listeners) return this.#rewinds.slice(-MAX_REWINDS);
-    return this.#rewinds.filter(({ at, wait }) => now < Math.max(at, this.#backAt) + wait);
+  /** The rewinds that a listener may have still to apply. */
+  #pending(id: number, now: Microseconds): readonly Rewind[] {
+    return this.#rewinds.filter((rewind) => this.#isPending(rewind, id, now));
+  }
+
+  #isPending(rewind: Rewind, id: number, now: Microseconds): boolean {
+    const before = rewind.before.get(id) ?? 0;
+    const count = this.#counts.get(id) ?? before;
+    if (count >= (rewind.needed.get(id) ?? 0)) return false;
+    const isUnapplied = id !== ALL && count === before;
+    return this.#age(rewind, now) < (isUnapplied ? Math.max(UNAPPLIED, rewind.wait) : rewind.wait);
+  }
+
+  /** While no listener reports, rewinds do not get older. */
+  #age({ at }: Rewind, now: Microseconds): number {
+    return this.#last?.listeners ? now - Math.max(at, this.#backAt) : 0;
   }
 
   #end(waiter: Waiter): void {

@@ -809,3 +809,20 @@ test("audio that a listener jumps over after a standstill does not count as hear
       expect(heardMs).toBeGreaterThan(1300);
     }
 });
+
+test("nothing of a reply counts as heard while the interrupt before it is held up, and its listener plays on", async () => {
+  for (const stallMs of [1500, 2500, 4000]) {
+    const stage = new VirtualStage({ aheadMs: 3000 });
+    const old = stage.say(whole(6000));
+    await stage.runTo(1500);
+    stage.audioStopped = true;
+    void stage.interrupt();
+    const speech = stage.say(whole(1200), 0, NEGATIVE);
+    await stage.runTo(1500 + stallMs);
+    expect({ stallMs, heardMs: speech.heardMs }).toEqual({ stallMs, heardMs: 0 });
+    stage.audioStopped = false;
+    expect(await result(stage, speech.done)).toMatchObject({ outcome: "finished", heardMs: 1200, measured: true });
+    expect(spoken(stage, { isNegative: true })).toBeCloseTo(1200, 0);
+    expect((await old.done).heardMs).toBeLessThan(spoken(stage));
+  }
+});
