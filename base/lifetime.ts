@@ -81,6 +81,20 @@ export async function loadWorklet(
   }
 }
 
+/**
+ * Makes a node of a worklet whose script was loaded.
+ *
+ * @throws MediaError `NO_WORKLET` where that script is another one.
+ */
+export function openWorklet<Node>(name: string, url: string | URL, open: (name: string) => Node): Node {
+  try {
+    return open(name);
+  } catch (cause) {
+    const what = `The script ${url} has no audio worklet named ${name}`;
+    throw new MediaError("NO_WORKLET", `${what}: it is another file, or of another version.`, { cause });
+  }
+}
+
 /** A processor that renders answers within a few milliseconds; that of a suspended context never does. */
 const PROCESSOR_MS = 500;
 

@@ -330,6 +330,15 @@ test("an element takes the properties that were set before its script, loaded tw
   expect(await page.getByRole("alert").count()).toBe(0);
   await page.evaluate("w.url = 'http://'");
   await expect.poll(() => page.evaluate("[w.state, failures.length]")).toEqual(["failed", 2]);
+  // A script that is there, and another one.
+  const mistaken = `(async () => {
+    w.url = "${demo.pageUrl}";
+    w.worklet = "data:text/javascript,1";
+    return w.play().catch(({ code, message }) => code + " " + message).finally(() => (w.worklet = undefined));
+  })()`;
+  expect(await page.evaluate(mistaken)).toBe(
+    "NO_WORKLET The script data:text/javascript,1 has no audio worklet named unsay-playout: it is another file, or of another version.",
+  );
   const forbidden = `(async () => {
     const policy = Object.assign(document.createElement("meta"), { httpEquiv: "Content-Security-Policy", content: "script-src 'self'" });
     document.head.append(policy);

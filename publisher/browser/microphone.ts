@@ -4,6 +4,7 @@ import {
   Inbox,
   loadWorklet,
   MediaError,
+  openWorklet,
   StateError,
   TransportError,
   timePassed,
@@ -75,8 +76,9 @@ export class Microphone {
     let context: AudioContext | undefined;
     try {
       context = contextOf(stream);
-      await loadWorklet(context, workletUrl ?? scriptUrl());
-      return new Microphone(context, stream, track!);
+      const url = workletUrl ?? scriptUrl();
+      await loadWorklet(context, url);
+      return new Microphone(context, stream, track!, url);
     } catch (cause) {
       track?.stop();
       await context?.close();
@@ -84,15 +86,11 @@ export class Microphone {
     }
   }
 
-  private constructor(context: AudioContext, stream: MediaStream, track: MediaStreamTrack) {
+  private constructor(context: AudioContext, stream: MediaStream, track: MediaStreamTrack, url: string | URL) {
     this.#context = context;
     this.#track = track;
-    this.#node = new AudioWorkletNode(context, CAPTURE, {
-      numberOfInputs: 1,
-      numberOfOutputs: 0,
-      channelCount: 1,
-      channelCountMode: "explicit",
-    });
+    const mono = { numberOfInputs: 1, numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" } as const;
+    this.#node = openWorklet(CAPTURE, url, (name) => new AudioWorkletNode(context, name, mono));
     this.#resampler = new Resampler({ from: context.sampleRate, channels: 1 });
     this.#node.port.onmessage = ({ data }: MessageEvent<CapturedBlock>) => this.#take(data);
     this.#source = context.createMediaStreamSource(stream);

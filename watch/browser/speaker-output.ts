@@ -5,6 +5,7 @@ import {
   loadWorklet,
   type Microseconds,
   microseconds,
+  openWorklet,
   sleep,
   timePassed,
 } from "../../base/index.js";
@@ -100,12 +101,8 @@ export class SpeakerOutput implements PlayerOutput {
     this.#bus = context.createGain();
     this.#bus.connect(context.destination);
     const processorOptions: PlayoutOptions = { channels: 2, jitterMs: this.#jitterMs };
-    this.#node = new AudioWorkletNode(context, PROCESSOR, {
-      numberOfInputs: 0,
-      numberOfOutputs: 1,
-      outputChannelCount: [2],
-      processorOptions,
-    });
+    const nodeOptions = { numberOfInputs: 0, numberOfOutputs: 1, outputChannelCount: [2], processorOptions };
+    this.#node = openWorklet(PROCESSOR, workletUrl, (name) => new AudioWorkletNode(context, name, nodeOptions));
     this.#node.connect(this.#bus);
     this.#node.port.onmessage = ({ data }: MessageEvent<WorkletStatus>) => this.#take(data);
     for (const command of this.#early.splice(0)) this.#send(command);
