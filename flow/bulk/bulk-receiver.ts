@@ -28,15 +28,6 @@ export interface BulkReceiverOptions {
   readonly idleTimeout?: Microseconds;
 }
 
-/** Counters of a {@link BulkReceiver}. */
-export interface BulkReceiverCounters {
-  readonly pieces: number;
-  /** Pieces that were there already. */
-  readonly duplicates: number;
-  /** Pieces too far beyond the first missing unit. */
-  readonly beyond: number;
-}
-
 const IDLE_TIMEOUT = fromSeconds(10);
 /** Acknowledgements at 40 Hz take a hundredth of a full link and refresh a window several times per round trip. */
 const ACK_INTERVAL = fromMilliseconds(25);
@@ -52,7 +43,6 @@ export class BulkReceiver {
   readonly #payload: Uint8Array;
   readonly #units: number;
   readonly #has: Uint8Array;
-  readonly #counters = { pieces: 0, duplicates: 0, beyond: 0 };
   #next = 0;
   #highest = 0;
   #lastAt: Microseconds;
@@ -78,10 +68,6 @@ export class BulkReceiver {
     this.#has = new Uint8Array(this.#units);
   }
 
-  get counters(): BulkReceiverCounters {
-    return { ...this.#counters };
-  }
-
   /** Whether every byte has arrived. */
   get whole(): boolean {
     return this.#next === this.#units;
@@ -103,24 +89,17 @@ export class BulkReceiver {
     const end = start + bytes.length;
     if (end > this.#head.bytes || (end < this.#head.bytes && bytes.length % BULK_UNIT_BYTES !== 0))
       throw new ProtocolError("BULK_PIECE", `A piece of a payload ends at ${end} of ${this.#head.bytes} bytes.`);
-    this.#counters.pieces++;
-    if (firstUnit >= this.#next + BULK_HORIZON_UNITS) {
-      this.#counters.beyond++;
-      return;
-    }
+    if (firstUnit >= this.#next + BULK_HORIZON_UNITS) return;
     this.#lastAt = now;
     this.#sentAt = sentAt;
     this.#delay = Math.min(this.#delay, now - sentAt);
     const units = Math.ceil(bytes.length / BULK_UNIT_BYTES);
-    let fresh = false;
     for (let unit = firstUnit; unit < firstUnit + units; unit++) {
       if (this.#has[unit] === 1) continue;
-      fresh = true;
       this.#has[unit] = 1;
       const from = (unit - firstUnit) * BULK_UNIT_BYTES;
       this.#payload.set(bytes.subarray(from, from + BULK_UNIT_BYTES), unit * BULK_UNIT_BYTES);
     }
-    if (!fresh) this.#counters.duplicates++;
     this.#highest = Math.max(this.#highest, firstUnit + units);
     this.#advance();
     this.#ackAt = this.whole ? now : (this.#ackAt ?? microseconds(now + ACK_INTERVAL));

@@ -5,8 +5,6 @@ import { BULK_HORIZON_UNITS, BULK_UNIT_BYTES, type BulkAck, encodePiece, MAX_PIE
 /** Options for {@link BulkSender}. */
 export interface BulkSenderOptions {
   readonly payload: Uint8Array;
-  /** Target queueing delay. Default 25 ms: RFC 6817 allows 100, but a conversation would feel that. */
-  readonly target?: Microseconds;
 }
 
 /** The numbers of a {@link BulkSender}. */
@@ -34,6 +32,7 @@ interface Sent extends Run {
   readonly sentAt: Microseconds;
 }
 
+/** Target queueing delay: RFC 6817 allows 100 ms, but a conversation would feel that. */
 const TARGET = fromMilliseconds(25);
 const INITIAL_WINDOW = 8192;
 const MIN_WINDOW = 2048;
@@ -70,7 +69,6 @@ const MAX_DRAIN = fromMilliseconds(500);
  */
 export class BulkSender {
   readonly #payload: Uint8Array;
-  readonly #target: Microseconds;
   readonly #units: number;
   readonly #acked: Uint8Array;
   readonly #delays = new StalenessEstimator();
@@ -95,9 +93,8 @@ export class BulkSender {
   #pieces = 0;
   #repeated = 0;
 
-  constructor({ payload, target = TARGET }: BulkSenderOptions) {
+  constructor({ payload }: BulkSenderOptions) {
     this.#payload = payload;
-    this.#target = target;
     this.#units = Math.ceil(payload.length / BULK_UNIT_BYTES);
     this.#acked = new Uint8Array(this.#units);
   }
@@ -226,7 +223,7 @@ export class BulkSender {
   }
 
   #adapt(ackedBytes: number, flown: number): void {
-    const excess = this.#queueing / this.#target - 1;
+    const excess = this.#queueing / TARGET - 1;
     // Half a target of delay shows that a queue builds up; the last round trip's growth is on its way already.
     if (this.#starting && excess > -0.5) {
       this.#starting = false;

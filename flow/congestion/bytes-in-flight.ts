@@ -2,8 +2,6 @@ import { fromSeconds, type Microseconds } from "../../base/index.js";
 
 /** Options for {@link BytesInFlight}. */
 export interface BytesInFlightOptions {
-  /** Age at which a group counts as lost and is written off. Default 4 s. */
-  readonly maxAge?: Microseconds;
   /** Groups remembered at once; beyond this, the oldest is written off. Default 4096. */
   readonly maxEntries?: number;
 }
@@ -34,9 +32,11 @@ interface Entry {
   readonly sentAt: Microseconds;
 }
 
+/** Age at which a group counts as lost and is written off. */
+const MAX_AGE = fromSeconds(4);
+
 /** The bytes in flight to one receiver on one track: sent, not acked, not written off. */
 export class BytesInFlight {
-  readonly #maxAge: Microseconds;
   readonly #maxEntries: number;
   // Sorted by group; an array, since a window holds few groups.
   #entries: Entry[] = [];
@@ -46,8 +46,7 @@ export class BytesInFlight {
   #oldest = Number.POSITIVE_INFINITY;
   readonly #counters = { acked: 0, reset: 0, aged: 0, overflow: 0 };
 
-  constructor({ maxAge = fromSeconds(4), maxEntries = 4096 }: BytesInFlightOptions = {}) {
-    this.#maxAge = maxAge;
+  constructor({ maxEntries = 4096 }: BytesInFlightOptions = {}) {
     this.#maxEntries = maxEntries;
   }
 
@@ -91,11 +90,11 @@ export class BytesInFlight {
 
   /** Bytes in flight now, after writing off what is too old. */
   inFlight(now: Microseconds): number {
-    if (now - this.#oldest > this.#maxAge) {
+    if (now - this.#oldest > MAX_AGE) {
       this.#oldest = Number.POSITIVE_INFINITY;
       for (let index = this.#entries.length - 1; index >= 0; index--) {
         const { sentAt } = this.#entries[index]!;
-        if (now - sentAt > this.#maxAge) this.#remove(index, 1, "aged");
+        if (now - sentAt > MAX_AGE) this.#remove(index, 1, "aged");
         else this.#oldest = Math.min(this.#oldest, sentAt);
       }
     }

@@ -6,8 +6,6 @@ export type CongestionLevel = "full" | "reduced" | "low";
 
 /** Options for {@link DelayBasedEstimator}. */
 export interface DelayBasedEstimatorOptions {
-  /** Queueing delay that counts as congestion. Default 50 ms. */
-  readonly threshold?: Microseconds;
   /** How long the queueing must last. Default 300 ms. */
   readonly sustain?: Microseconds;
 }
@@ -17,6 +15,8 @@ export interface DelayBasedEstimatorOptions {
  * It exceeds the longest wait before a recovery, which only a short delay begins.
  */
 const BASE_WINDOW = fromSeconds(40);
+/** Queueing delay that counts as congestion. */
+const THRESHOLD = fromMilliseconds(50);
 const REDUCE = 0.7;
 const RECOVER = 1.15;
 const FACTOR_MIN = 0.25;
@@ -37,7 +37,6 @@ const REGRET = fromSeconds(5);
 export class DelayBasedEstimator {
   /** Whether the path itself is known to lose packets. */
   lossy = false;
-  readonly #threshold: Microseconds;
   readonly #sustain: Microseconds;
   readonly #delays = new StalenessEstimator({ window: BASE_WINDOW });
   #queueing: Microseconds = microseconds(0);
@@ -51,8 +50,7 @@ export class DelayBasedEstimator {
   /** State before the current silence. */
   #unsuspected: { readonly factor: number; readonly level: CongestionLevel } | undefined;
 
-  constructor({ threshold = fromMilliseconds(50), sustain = fromMilliseconds(300) }: DelayBasedEstimatorOptions = {}) {
-    this.#threshold = threshold;
+  constructor({ sustain = fromMilliseconds(300) }: DelayBasedEstimatorOptions = {}) {
     this.#sustain = sustain;
   }
 
@@ -72,8 +70,8 @@ export class DelayBasedEstimator {
    * not a full queue.
    */
   get threshold(): Microseconds {
-    if (!this.lossy || this.#base === undefined) return this.#threshold;
-    return microseconds(Math.max(this.#threshold, this.#base * LOSSY_SHARE));
+    if (!this.lossy || this.#base === undefined) return THRESHOLD;
+    return microseconds(Math.max(THRESHOLD, this.#base * LOSSY_SHARE));
   }
 
   /** Share of the window to use, 0.25 to 1. */

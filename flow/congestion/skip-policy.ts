@@ -21,21 +21,20 @@ export interface SkipQuestion {
 export interface SkipPolicyOptions {
   /** Longest wait since a group was produced. Default 2 s. */
   readonly maxAge?: Microseconds;
-  /** Least time between two log lines. Default 5 s. */
-  readonly logEvery?: Microseconds;
 }
+
+/** Least time between two log lines. */
+const LOG_EVERY = fromSeconds(5);
 
 /** Decides before a group is encoded or opened whether to send it, and counts skipped groups. */
 export class SkipPolicy {
   readonly #maxAge: Microseconds;
-  readonly #logEvery: Microseconds;
   readonly #total: Record<SkipReason, number> = { window: 0, age: 0, passed: 0, stale: 0, overflow: 0 };
   #logged: SkipCounters = { ...this.#total };
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ maxAge = fromSeconds(2), logEvery = fromSeconds(5) }: SkipPolicyOptions = {}) {
+  constructor({ maxAge = fromSeconds(2) }: SkipPolicyOptions = {}) {
     this.#maxAge = maxAge;
-    this.#logEvery = logEvery;
   }
 
   /** Skips so far. */
@@ -63,7 +62,7 @@ export class SkipPolicy {
 
   /** Skips since the last line, when there are any and a line is due; the caller logs them. */
   takeLog(now: Microseconds): SkipCounters | undefined {
-    if (now - this.#loggedAt < this.#logEvery) return undefined;
+    if (now - this.#loggedAt < LOG_EVERY) return undefined;
     const since = { ...this.#total };
     let any = false;
     for (const reason of Object.keys(since) as SkipReason[]) {

@@ -20,11 +20,11 @@ export interface WindowOptions {
   readonly bitrateBps: number;
   /** Media the window holds, in milliseconds. Default 250. */
   readonly spanMs?: number;
-  /** Minimum size, in bytes. Default 4 KiB. */
-  readonly minBytes?: number;
-  /** Maximum size, in bytes. Default 256 KiB, which suits 1 MB/s and would be a minute of Opus. */
-  readonly maxBytes?: number;
 }
+
+const MIN_BYTES = 4096;
+/** Suits 1 MB/s, and would be a minute of Opus. */
+const MAX_BYTES = 262_144;
 
 /**
  * Maximum bytes in flight to one receiver: `clamp(bitrate * (base delay + span), min, max)`. Bytes on their way for one
@@ -34,8 +34,6 @@ export interface WindowOptions {
  */
 export class Window {
   readonly #spanMs: number;
-  readonly #minBytes: number;
-  readonly #maxBytes: number;
   /** Bit rate of the media, in bits per second; follows the rendition. */
   bitrateBps: number;
   /** Time from a send to its ack on the idle path, in milliseconds; 0 while unknown. */
@@ -43,16 +41,14 @@ export class Window {
   /** Share of the span in use, from a `DelayBasedEstimator`. */
   factor = 1;
 
-  constructor({ bitrateBps, spanMs = 250, minBytes = 4096, maxBytes = 262_144 }: WindowOptions) {
+  constructor({ bitrateBps, spanMs = 250 }: WindowOptions) {
     this.bitrateBps = bitrateBps;
     this.#spanMs = spanMs;
-    this.#minBytes = minBytes;
-    this.#maxBytes = maxBytes;
   }
 
   /** The window's size now, in bytes. */
   get bytes(): number {
     const wanted = (this.bitrateBps / 8) * ((this.baseDelayMs + this.#spanMs * this.factor) / 1000);
-    return Math.floor(Math.min(Math.max(wanted, this.#minBytes * this.factor), this.#maxBytes));
+    return Math.floor(Math.min(Math.max(wanted, MIN_BYTES * this.factor), MAX_BYTES));
   }
 }

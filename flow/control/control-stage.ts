@@ -68,11 +68,12 @@ export interface Tick {
 /** Options for {@link ControlStage}. */
 export interface ControlStageOptions {
   readonly knobs: Knobs;
-  /** Maximum restarts of a preparation because the state changed under it. Default 5. */
-  readonly maxRetries?: number;
-  /** Maximum pending splices. Default 16. */
-  readonly maxSplices?: number;
 }
+
+/** Maximum restarts of a preparation because the state changed under it. */
+const MAX_RETRIES = 5;
+/** Maximum pending splices. */
+const MAX_SPLICES = 16;
 
 type SlotName = "source" | "model" | "noise";
 type KnobName = keyof Knobs;
@@ -100,8 +101,6 @@ interface Request {
  * step corrupts audio that then stays in the model's state.
  */
 export class ControlStage<Result> {
-  readonly #maxRetries: number;
-  readonly #maxSplices: number;
   readonly #requests = new Map<string, Request>();
   readonly #knobs = new Map<KnobName, { readonly value: number | boolean; readonly requestId: string }>();
   readonly #slots = new Map<SlotName, Pending<Result>>();
@@ -115,9 +114,7 @@ export class ControlStage<Result> {
   #waiting = false;
   #closed = false;
 
-  constructor({ knobs, maxRetries = 5, maxSplices = 16 }: ControlStageOptions) {
-    this.#maxRetries = maxRetries;
-    this.#maxSplices = maxSplices;
+  constructor({ knobs }: ControlStageOptions) {
     this.#tick = Object.freeze({
       knobs: Object.freeze({ ...knobs }),
       band: undefined,
@@ -185,8 +182,8 @@ export class ControlStage<Result> {
         this.#stageSlot("noise", operation, payload);
         break;
       case "write_audio":
-        if (this.#splices.length >= this.#maxSplices)
-          this.#end(requestId, "failed", `More than ${this.#maxSplices} splices are waiting.`);
+        if (this.#splices.length >= MAX_SPLICES)
+          this.#end(requestId, "failed", `More than ${MAX_SPLICES} splices are waiting.`);
         else {
           this.#splices.push({ operation, payload, attempt: 0, run: undefined, finished: undefined });
           this.#waiting = true;
@@ -347,12 +344,12 @@ export class ControlStage<Result> {
     pending.finished = undefined;
     pending.attempt++;
     this.#waiting = true;
-    if (pending.attempt > this.#maxRetries) {
+    if (pending.attempt > MAX_RETRIES) {
       this.#drop(pending);
       this.#end(
         pending.operation.requestId,
         "failed",
-        `The source or the model changed during each of ${this.#maxRetries + 1} preparations.`,
+        `The source or the model changed during each of ${MAX_RETRIES + 1} preparations.`,
       );
     }
     return false;

@@ -17,12 +17,8 @@ export interface PlayheadSample {
 /** Effect of a sample on the clock: a new anchor, a plain correction, one spread over time, or a jump. */
 export type PlayheadChange = "anchor" | "step" | "slew" | "jump";
 
-/** Options for {@link PlayheadClock}. */
-export interface PlayheadClockOptions {
-  /** How long it runs on without a report before it holds. Default 2 s. */
-  readonly freeRun?: Microseconds;
-}
-
+/** How long it runs on without a report before it holds. */
+const FREE_RUN = fromSeconds(2);
 const SLEW_LIMIT = fromMilliseconds(50);
 const JUMP_LIMIT = fromMilliseconds(500);
 // A twentieth slower than real time absorbs the largest slewed correction within one second.
@@ -30,23 +26,14 @@ const SLEW_RATE = 0.05;
 
 /** A listener's playhead now, projected from its last report at 1x. */
 export class PlayheadClock {
-  readonly #freeRun: Microseconds;
   #playhead = 0;
   #anchor = 0;
   #arrival = 0;
   #playing = false;
   // How far the shown playhead is still ahead of the anchored one.
   #excess = 0;
-  #known = false;
-
-  constructor({ freeRun = fromSeconds(2) }: PlayheadClockOptions = {}) {
-    this.#freeRun = freeRun;
-  }
-
   /** Whether any sample arrived since the start or the last `reset`. */
-  get known(): boolean {
-    return this.#known;
-  }
+  #known = false;
 
   /** Whether the last sample was of a playing listener. */
   get playing(): boolean {
@@ -87,7 +74,7 @@ export class PlayheadClock {
 
   #projected(now: number): number {
     if (!this.#playing) return this.#playhead;
-    const until = Math.min(now, this.#arrival + this.#freeRun);
+    const until = Math.min(now, this.#arrival + FREE_RUN);
     return this.#playhead + Math.max(0, until - this.#anchor);
   }
 }

@@ -14,8 +14,6 @@ export interface ReportAggregatorOptions {
   readonly maxListeners?: number;
   /** Listeners remembered at once for one peer; only an edge has several. Default 1024. */
   readonly maxPerPeer?: number;
-  /** A listener silent for longer is dropped. Default 3 s. */
-  readonly timeout?: Microseconds;
   /** See {@link ListenerStateOptions}. */
   readonly estimateStaleness?: boolean;
 }
@@ -72,7 +70,6 @@ export class ReportAggregator {
   readonly #broadcast: number;
   readonly #maxListeners: number;
   readonly #maxPerPeer: number;
-  readonly #timeout: Microseconds;
   readonly #estimateStaleness: boolean;
   readonly #listeners = new Map<number | string, Entry>();
   readonly #perPeer = new Map<number | string, number>();
@@ -88,14 +85,12 @@ export class ReportAggregator {
     broadcast,
     maxListeners = 4096,
     maxPerPeer = 1024,
-    timeout = LISTENER_TIMEOUT,
     estimateStaleness = true,
   }: ReportAggregatorOptions) {
     this.#broadcast = broadcast;
     this.#estimateStaleness = estimateStaleness;
     this.#maxListeners = maxListeners;
     this.#maxPerPeer = maxPerPeer;
-    this.#timeout = timeout;
   }
 
   /** Listeners remembered now. */
@@ -349,7 +344,7 @@ export class ReportAggregator {
 
   #evict(now: Microseconds): void {
     for (const [connection, { state }] of this.#listeners)
-      if (now - state.lastHeard > this.#timeout) this.#drop(connection);
+      if (now - state.lastHeard > LISTENER_TIMEOUT) this.#drop(connection);
   }
 }
 

@@ -177,5 +177,5 @@ export class ListenerState {
   }
 }
 
-/** Default time after which a silent listener is dropped. */
+/** Time after which a silent listener is dropped. */
 export const LISTENER_TIMEOUT: Microseconds = fromSeconds(3);

@@ -1,20 +1,16 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { LandingLead } from "./listener-state.js";
 
-/** Options for {@link ReportSchedule}. */
-export interface ReportScheduleOptions {
-  /** Time between reports. Default 100 ms. */
-  readonly interval?: Microseconds;
-  /** Time over which a report takes its worst landing lead. Default 250 ms. */
-  readonly leadWindow?: Microseconds;
-}
-
 /** The schedule's part of a due report. */
 export interface DueReport {
   readonly reportId: number;
   readonly worst: LandingLead | undefined;
 }
 
+/** Time between reports. */
+const INTERVAL = fromMilliseconds(100);
+/** Time over which a report takes its worst landing lead. */
+const LEAD_WINDOW = fromMilliseconds(250);
 const MAX_SAMPLES = 256;
 
 /**
@@ -35,8 +31,6 @@ const COPIES = { count: 8, within: fromMilliseconds(5000) };
  * second; fifty times while nothing arrives on a path that loses.
  */
 export class ReportSchedule {
-  readonly #interval: Microseconds;
-  readonly #leadWindow: Microseconds;
   #samples: { at: Microseconds; lead: LandingLead }[] = [];
   #reportId = 0;
   #dueAt: number = Number.NEGATIVE_INFINITY;
@@ -46,11 +40,6 @@ export class ReportSchedule {
   #copies: Microseconds[] = [];
   #urgent = false;
   #skipped = 0;
-
-  constructor({ interval = fromMilliseconds(100), leadWindow = fromMilliseconds(250) }: ReportScheduleOptions = {}) {
-    this.#interval = interval;
-    this.#leadWindow = leadWindow;
-  }
 
   /** Reports skipped because the datagram queue was backed up. */
   get skipped(): number {
@@ -90,9 +79,9 @@ export class ReportSchedule {
     const quick = this.#isGap(now) && now - this.#polledAt >= QUICK;
     if (!this.#urgent && !quick && now < this.#dueAt) return undefined;
     this.#polledAt = now;
-    this.#samples = this.#samples.filter(({ at }) => now - at <= this.#leadWindow);
-    const late = now - this.#dueAt >= this.#interval;
-    this.#dueAt = late || quick || this.#urgent ? now + this.#interval : this.#dueAt + this.#interval;
+    this.#samples = this.#samples.filter(({ at }) => now - at <= LEAD_WINDOW);
+    const late = now - this.#dueAt >= INTERVAL;
+    this.#dueAt = late || quick || this.#urgent ? now + INTERVAL : this.#dueAt + INTERVAL;
     const worst = this.#samples[0];
     if (backedUp) {
       this.#skipped++;

@@ -21,8 +21,6 @@ export interface PageHandlerOptions {
   stats(): Promise<unknown> | unknown;
   /** The recording, for the transcript and the picture; without it the page shows no words ahead of time. */
   readonly recording?: PageRecording;
-  /** The page's files. Default {@link loadPage}. */
-  readonly assets?: Promise<PageAssets>;
 }
 
 /** Placeholder of the token in the page's file. */
@@ -159,7 +157,7 @@ export function pageHandler(
   options: PageHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const token = randomBytes(16).toString("hex");
-  const assets = (options.assets ?? loadPage()).then((files) => withToken(files, token));
+  const assets = loadPage().then((files) => withToken(files, token));
   assets.catch(() => {});
   const elements = elementHandler(() => assets);
 

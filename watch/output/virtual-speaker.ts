@@ -34,12 +34,12 @@ export interface VirtualSpeakerOptions {
   readonly playout: Playout;
   readonly sink?: AudioSink | undefined;
   readonly clock?: Clock;
-  /** Maximum audio pulled in one turn; a process that stalled for longer loses the rest of that time. Default 200. */
-  readonly maximumBurstMs?: number;
-  /** Maximum runs remembered. Default 16384. */
-  readonly maximumRuns?: number;
 }
 
+/** Maximum audio pulled in one turn; a process that stalled for longer loses the rest of that time. */
+const BURST = framesIn(200);
+/** Maximum runs remembered. */
+const MAX_RUNS = 16_384;
 /** After a longer stall, the process pulls no live audio of that time. */
 const STANDSTILL = framesIn(1000);
 /** Time constant of the level meter. */
@@ -54,14 +54,11 @@ export class VirtualSpeaker {
   readonly #playout: Playout;
   readonly #sink: AudioSink | undefined;
   readonly #clock: Clock;
-  readonly #burst: number;
-  readonly #maximumRuns: number;
   readonly #quantum: readonly Float32Array[];
   readonly #record: PlayedRun[] = [];
   readonly #startedAt: Microseconds;
   #due = 0;
   #lostFrames = 0;
-  #droppedRuns = 0;
   #power = 0;
   #closed: Promise<void> | undefined;
 
@@ -70,19 +67,12 @@ export class VirtualSpeaker {
     this.#sink = options.sink;
     this.#clock = options.clock ?? monotonicClock;
     this.#startedAt = this.#clock();
-    this.#burst = framesIn(options.maximumBurstMs ?? 200);
-    this.#maximumRuns = options.maximumRuns ?? 16_384;
     this.#quantum = Array.from({ length: options.playout.channels }, () => new Float32Array(QUANTUM_FRAMES));
   }
 
   /** Played runs, oldest first. */
   get record(): readonly Readonly<PlayedRun>[] {
     return this.#record;
-  }
-
-  /** Runs dropped because the record was full. */
-  get droppedRuns(): number {
-    return this.#droppedRuns;
   }
 
   /** Time in which nothing was pulled because the process stalled, in milliseconds. */
@@ -104,10 +94,10 @@ export class VirtualSpeaker {
     const now = this.#clock();
     const elapsed = Math.floor(((now - this.#startedAt) * SAMPLE_RATE) / 1e6);
     const behind = elapsed - this.#due;
-    if (behind > this.#burst) {
+    if (behind > BURST) {
       // After a stall no live audio is there yet: a burst would only make the playhead wait.
       const isLate = this.#playout.clock.live && behind > STANDSTILL;
-      const lost = isLate ? behind : behind - this.#burst;
+      const lost = isLate ? behind : behind - BURST;
       this.#lostFrames += lost;
       this.#due += lost;
       this.#playout.lost(lost);
@@ -156,10 +146,7 @@ export class VirtualSpeaker {
       return;
     }
     this.#record.push({ epoch: run?.epoch, timestamp: run?.timestamp, frames, pulledAt: now, lastPulledAt: now });
-    if (this.#record.length > this.#maximumRuns) {
-      this.#record.shift();
-      this.#droppedRuns++;
-    }
+    if (this.#record.length > MAX_RUNS) this.#record.shift();
   }
 }
 

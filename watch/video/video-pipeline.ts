@@ -24,10 +24,6 @@ export interface VideoPipelineOptions<P extends VideoImage> {
   readonly master: boolean;
   /** Clock of arrivals, not of media. Default: the process's own. */
   readonly now?: Clock;
-  /** Maximum pictures decoded and not yet shown. Default 8. */
-  readonly maxImages?: number;
-  /** Maximum packets inside the decoder. Default 8. */
-  readonly maxPending?: number;
 }
 
 /** Counters of a video pipeline. */
@@ -53,6 +49,10 @@ export interface VideoCounters {
  * this; on the screen they would flicker.
  */
 const HIDDEN = fromMilliseconds(1);
+/** Maximum pictures decoded and not yet shown. */
+const MAX_IMAGES = 8;
+/** Maximum packets inside the decoder. */
+const MAX_PENDING = 8;
 /** Keyframes refused in a row that are no accident: after each refusal the decoder needs another. */
 const MOST_REFUSED = 2;
 /** How long after the newest of these the next may come, before it counts as the last. */
@@ -74,8 +74,6 @@ export class VideoPipeline<P extends VideoImage> {
   readonly #clock: VideoClock;
   readonly #master: boolean;
   readonly #now: Clock;
-  readonly #maxImages: number;
-  readonly #maxPending: number;
   #waiting: Waiting<P>[] = [];
   #shown: Waiting<P> | undefined;
   /** Pictures at or before this are late; undefined right after a rewind. */
@@ -106,8 +104,6 @@ export class VideoPipeline<P extends VideoImage> {
     this.#clock = options.clock;
     this.#master = options.master;
     this.#now = options.now ?? monotonicClock;
-    this.#maxImages = options.maxImages ?? 8;
-    this.#maxPending = options.maxPending ?? 8;
     this.#discontinuity = options.consumer.discontinuity;
     this.#from = options.consumer.from;
     this.#decoder = options.openDecoder({
@@ -144,7 +140,7 @@ export class VideoPipeline<P extends VideoImage> {
     this.#pumping = true;
     try {
       this.#follow(this.#consumer.discontinuity, this.#consumer.from);
-      while (this.#waiting.length < this.#maxImages && this.#decoder.pending < this.#maxPending) {
+      while (this.#waiting.length < MAX_IMAGES && this.#decoder.pending < MAX_PENDING) {
         const delivery = this.#consumer.read();
         this.#follow(
           delivery?.discontinuity ?? this.#consumer.discontinuity,
