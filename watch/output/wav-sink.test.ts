@@ -122,6 +122,26 @@ test("a recording that is removed or replaced fails, at once and at its end, and
   expect(samplesOf(readFileSync(join(folder, "elsewhere.wav")))).toHaveLength(4800);
 });
 
+test("of two recordings into one file the later one is whole, and the other one fails", async () => {
+  const path = join(folder, "shared.wav");
+  const first = new WavSink({ path });
+  first.write(ramp(0, 9600));
+  await expect.poll(() => readFileSync(path)).toHaveLength(44 + 19_200);
+  const second = new WavSink({ path });
+  second.write(ramp(0, 4800));
+  first.write(ramp(9600, 4800));
+  const lost = {
+    code: "FILE_UNWRITABLE",
+    message: `The file ${path} takes no more: another program has shortened it.`,
+  };
+  expect(await first.failed).toMatchObject(lost);
+  await expect(first.close()).rejects.toMatchObject(lost);
+  second.write(ramp(4800, 4800));
+  await second.close();
+  expect(readFileSync(path)).toHaveLength(44 + 19_200);
+  expect(samplesOf(readFileSync(path)).every((sample, index) => sample === index)).toBe(true);
+});
+
 test("a pipe's reader may come late, and gets the audio from its first sample on", async () => {
   const sink = new WavSink({ path: pipe() });
   for (let frame = 0; frame < 20_000; frame += 1000) sink.write(ramp(frame, 1000));

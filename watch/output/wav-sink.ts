@@ -180,6 +180,7 @@ class WavFile {
   #dataBytes = 0;
   /** Whether the file has a name, which some file systems do not count. */
   readonly #isNamed: boolean;
+  #isOurs = true;
   #giveUpAt = Number.POSITIVE_INFINITY;
 
   constructor(path: string, channels: number) {
@@ -211,11 +212,13 @@ class WavFile {
     return written;
   }
 
-  /** Throws once the file was removed or replaced: what is written then is lost as it ends. */
+  /** Throws once the file was removed or replaced, which loses all of it, or overwritten by another program. */
   async assertThere(): Promise<void> {
-    if (!this.#isNamed || this.#descriptor === undefined) return;
-    const { nlink } = await statAsync(this.#descriptor);
-    if (nlink === 0) throw new Error("it was removed or replaced");
+    if (!this.seekable || this.#descriptor === undefined) return;
+    const { nlink, size } = await statAsync(this.#descriptor);
+    if (this.#isNamed && nlink === 0) throw new Error("it was removed or replaced");
+    this.#isOurs = size >= HEADER_BYTES + this.#dataBytes;
+    if (!this.#isOurs) throw new Error("another program has shortened it");
   }
 
   /** Waits for the reader of a full pipe no longer than {@link LAST_MS} from now on. */
@@ -226,7 +229,8 @@ class WavFile {
   async close(): Promise<void> {
     if (this.#descriptor === undefined) return;
     // A full disk may have taken a part of the last block.
-    if (this.seekable) await truncateAsync(this.#descriptor, HEADER_BYTES + this.#dataBytes).catch(() => {});
+    if (this.seekable && this.#isOurs)
+      await truncateAsync(this.#descriptor, HEADER_BYTES + this.#dataBytes).catch(() => {});
     closeSync(this.#descriptor);
   }
 
