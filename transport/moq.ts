@@ -284,21 +284,6 @@ export class FrameTrackWriter {
     return this.#track.closed.peek() === undefined && this.#track.used.peek();
   }
 
-  /** Resolves with true once the track has a subscriber, with false when it ends first. */
-  async whenUsed(): Promise<boolean> {
-    const { used, closed } = this.#track;
-    const leave: (() => void)[] = [];
-    while (!used.peek() && closed.peek() === undefined)
-      await new Promise<void>((resolve) => {
-        leave.push(
-          used.changed(() => resolve()),
-          closed.changed(() => resolve()),
-        );
-      });
-    for (const each of leave) each();
-    return this.used;
-  }
-
   /** Writes one group; does nothing once the track has ended. */
   write(payload: Uint8Array): void {
     if (this.#track.closed.peek() !== undefined) return;

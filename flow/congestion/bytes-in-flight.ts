@@ -18,14 +18,6 @@ export interface BytesInFlightCounters {
   readonly overflow: number;
 }
 
-/** Result of an ack. */
-export interface Settled {
-  /** Bytes it released. */
-  readonly bytes: number;
-  /** Send time of the highest group it covers; undefined when that group is not in flight. */
-  readonly sentAt: Microseconds | undefined;
-}
-
 interface Entry {
   readonly group: number;
   bytes: number;
@@ -68,15 +60,18 @@ export class BytesInFlight {
     if (this.#entries.length > this.#maxEntries) this.#remove(0, 1, "overflow");
   }
 
-  /** Settles every group up to `receivedGroup`; an ack that does not rise settles nothing. */
-  acked(receivedGroup: number): Settled {
-    if (receivedGroup <= this.#ack) return { bytes: 0, sentAt: undefined };
+  /**
+   * Settles every group up to `receivedGroup`; an ack that does not rise settles nothing. Returns when that group was
+   * sent; undefined when it is not in flight.
+   */
+  acked(receivedGroup: number): Microseconds | undefined {
+    if (receivedGroup <= this.#ack) return undefined;
     this.#ack = receivedGroup;
     let count = 0;
     while (count < this.#entries.length && this.#entries[count]!.group <= receivedGroup) count++;
     const highest = this.#entries[count - 1];
-    const sentAt = highest?.group === receivedGroup ? highest.sentAt : undefined;
-    return { bytes: this.#remove(0, count, "acked"), sentAt };
+    this.#remove(0, count, "acked");
+    return highest?.group === receivedGroup ? highest.sentAt : undefined;
   }
 
   /** Writes off groups, both ends included; returns their bytes. */

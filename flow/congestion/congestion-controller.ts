@@ -207,7 +207,7 @@ export class CongestionController {
     if (givenUp || this.#overtaken) this.#lost(at);
     const held = this.#held || givenUp;
     this.#heldInRow = held ? this.#heldInRow + 1 : 0;
-    const { sentAt } = this.#inFlight.acked(receivedGroup);
+    const sentAt = this.#inFlight.acked(receivedGroup);
     // An ack that a hole held up moves on to the next hole, however old that is.
     if (sentAt !== undefined && (!held || this.#heldInRow > MAX_HELD)) this.#sample(sentAt, at);
     this.#held = false;

@@ -58,7 +58,6 @@ export class FeedbackReader {
   #aggregatedAt = Number.NEGATIVE_INFINITY;
   #relayAt = Number.NEGATIVE_INFINITY;
   #listened = false;
-  #rejected = 0;
 
   constructor(options: FeedbackReaderOptions) {
     this.#options = options;
@@ -74,11 +73,6 @@ export class FeedbackReader {
     );
     this.#timer.unref();
     this.#find().catch(() => {});
-  }
-
-  /** Reports and aggregates that concern another broadcast, and feedback broadcasts above the limit. */
-  get rejected(): number {
-    return this.#rejected;
   }
 
   /**
@@ -109,10 +103,7 @@ export class FeedbackReader {
       this.#aggregator.forget(name);
       this.#noteEmpty();
       if (!next.active) continue;
-      if (this.#followed.size >= MAX_FEEDBACKS) {
-        this.#rejected++;
-        continue;
-      }
+      if (this.#followed.size >= MAX_FEEDBACKS) continue;
       const broadcast = this.#options.connection.consume(Path.from(`${this.#prefix}/${name}`));
       const stop = new AbortController();
       this.#followed.set(name, stop);
@@ -129,20 +120,19 @@ export class FeedbackReader {
   #take(name: string, record: Uint8Array): void {
     const now = this.#clock();
     const rewindApplied = this.#fold(name, record, now);
-    if (rewindApplied === undefined) this.#rejected++;
-    else if (rewindApplied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
+    if (rewindApplied && now - this.#aggregatedAt >= SPACING) this.#aggregate();
     this.#noteEmpty();
   }
 
-  /** Whether a listener has applied a rewind; undefined when the record does not concern our broadcast. */
-  #fold(name: string, record: Uint8Array, now: Microseconds): boolean | undefined {
+  /** Whether a listener has applied a rewind; false for a record of another broadcast. */
+  #fold(name: string, record: Uint8Array, now: Microseconds): boolean {
     if (reportKind(record) === "aggregate") {
       const decoded = decodeAggregate(record);
-      if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) return undefined;
+      if (!decoded.ok || decoded.aggregate.broadcast !== this.#hash) return false;
       return this.#aggregator.foldEdge(decoded.aggregate, now, name);
     }
     const decoded = decodeReport(record);
-    if (!decoded.ok || decoded.report.broadcast !== this.#hash) return undefined;
+    if (!decoded.ok || decoded.report.broadcast !== this.#hash) return false;
     return this.#aggregator.fold(decoded.report, now, name)?.rewindApplied ?? false;
   }
 

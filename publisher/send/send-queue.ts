@@ -11,7 +11,6 @@ import { StalenessEstimator } from "../../flow/playhead/index.js";
 
 /** One encoded frame. */
 export interface EncodedFrame {
-  readonly track: string;
   readonly sequence: number;
   readonly timestamp: Microseconds;
   readonly payload: Uint8Array;
@@ -188,7 +187,7 @@ export class SendQueue {
   /** Notes that the next hop has every group up to this sequence. */
   acked(sequence: number, now: Microseconds): void {
     this.#ackedAt = now;
-    const { sentAt } = this.#inFlight.acked(sequence);
+    const sentAt = this.#inFlight.acked(sequence);
     if (sentAt === undefined || this.#window === undefined) return;
     const queueing = this.#acks.observe(sentAt, now);
     this.#roundTrip = microseconds(now - sentAt - queueing);
@@ -230,11 +229,6 @@ export class SendQueue {
     this.#sent = [];
     this.#following = undefined;
     this.#inFlight.clear();
-  }
-
-  /** When pacing allows the next frame. */
-  nextAt(now: Microseconds): Microseconds {
-    return microseconds(Math.max(now, this.#bucket.nextAt(now)));
   }
 
   #pass(groups: number): void {

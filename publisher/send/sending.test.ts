@@ -7,7 +7,6 @@ import { type OutgoingFrame, SendQueue } from "./send-queue.js";
 
 function frame(sequence: number, timestampMs: number, opensEpoch = false): OutgoingFrame {
   return {
-    track: "audio",
     sequence,
     timestamp: fromMilliseconds(timestampMs),
     payload: new Uint8Array(160),

@@ -22,16 +22,10 @@ const MAX_EVENTS = 256;
 export class UplinkEvents {
   readonly #wake: Wake;
   #events: UplinkEvent[] = [];
-  #dropped = 0;
 
   /** `wake` is rung for each event. */
   constructor(wake: Wake) {
     this.#wake = wake;
-  }
-
-  /** Aggregates dropped because the loop fell behind. */
-  get dropped(): number {
-    return this.#dropped;
   }
 
   /** Appends an event. */
@@ -51,6 +45,5 @@ export class UplinkEvents {
   #drop(): void {
     const oldest = this.#events.findIndex(({ kind }) => kind === "aggregate");
     this.#events.splice(Math.max(0, oldest), 1);
-    this.#dropped++;
   }
 }

@@ -53,8 +53,6 @@ export class PacedSource implements AudioSource {
   #isMakingGood = false;
   #notBefore = 0;
   #loudest = 0;
-  #skipped = 0;
-  #repeated = 0;
 
   constructor({ source, lag }: PacedSourceOptions) {
     this.#source = source;
@@ -73,11 +71,6 @@ export class PacedSource implements AudioSource {
 
   get warnings(): readonly string[] {
     return this.#source.warnings ?? [];
-  }
-
-  /** Milliseconds of audio skipped and repeated so far. */
-  get counters(): { readonly skippedMs: number; readonly repeatedMs: number } {
-    return { skippedMs: (this.#skipped * 1000) / SAMPLE_RATE, repeatedMs: (this.#repeated * 1000) / SAMPLE_RATE };
   }
 
   /** Microseconds of lasting lateness of the source, beyond the queue. */
@@ -189,7 +182,6 @@ export class PacedSource implements AudioSource {
     const rest = this.#queue.slice(skipped * channels);
     this.#crossfade(rest, head);
     this.#queue = rest;
-    this.#skipped += skipped;
     return skipped;
   }
 
@@ -207,7 +199,6 @@ export class PacedSource implements AudioSource {
     const queue = join(again, this.#queue);
     this.#crossfade(queue, this.#queue);
     this.#queue = queue;
-    this.#repeated += repeated;
     return repeated;
   }
 

@@ -381,7 +381,7 @@ export class AudioTrack {
     this.#counts.bytes += payload.length;
     const endsGroup = this.#room === 0;
     this.#cursor += frameSize;
-    return { track: this.#track, sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup };
+    return { sequence, timestamp, payload, low, opensEpoch, opensGroup, endsGroup };
   }
 
   #carry(sequence: number): void {
