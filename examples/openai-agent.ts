@@ -11,13 +11,16 @@ import { WebSocketServer } from "ws";
 
 const service = new WebSocketServer({ host: "127.0.0.1", port: 0 });
 await once(service, "listening");
-const truncated = Promise.withResolvers<number>();
+let truncate: (ms: number) => void;
+const truncated = new Promise<number>((resolve) => {
+  truncate = resolve;
+});
 service.on("connection", async (socket) => {
   const send = (event: object) => socket.send(JSON.stringify({ event_id: "e", ...event }));
   socket.on("message", (data) => {
     const event = JSON.parse(String(data));
     if (event.type === "session.update") send({ type: "session.updated", session: event.session });
-    if (event.type === "conversation.item.truncate") truncated.resolve(event.audio_end_ms);
+    if (event.type === "conversation.item.truncate") truncate(event.audio_end_ms);
   });
   send({ type: "session.created", session: { type: "realtime" } });
   // Ten seconds of speech at once, as the service does: it is faster than speech.
@@ -48,7 +51,7 @@ await session.connect({ apiKey: "none" });
 while (listener.stats().playedMs < 1500) await new Promise((resolve) => setTimeout(resolve, 50));
 session.interrupt();
 console.log(
-  `Truncated after ${await truncated.promise} ms of 10 s; the listener played ${Math.round(listener.stats().playedMs)} ms.`,
+  `Truncated after ${await truncated} ms of 10 s; the listener played ${Math.round(listener.stats().playedMs)} ms.`,
 );
 session.close();
 for (const part of [listener, publisher, relay, service]) await part.close();

@@ -9,7 +9,9 @@ import type { UnsayWatch, UnsayWatchEventMap } from "../../watch/browser/element
 import type { UnsayTalkProps, UnsayWatchProps } from "./element-props.js";
 
 /** React listens to an element's event by `on` and its name: `onstate`. */
-type Handlers<Events> = { readonly [Name in keyof Events & string as `on${Name}`]?: (event: Events[Name]) => void };
+type Handlers<Events> = {
+  readonly [Name in keyof Events & string as `on${Name}`]?: ((event: Events[Name]) => void) | undefined;
+};
 type Props<E extends HTMLElement, P, Events> = P & Handlers<Events> & DetailedHTMLProps<HTMLAttributes<E>, E>;
 
 declare module "react" {

@@ -10,7 +10,7 @@ import type { UnsayTalkProps, UnsayWatchProps } from "./element-props.js";
 
 /** The property that `@state` in a template becomes. */
 type Handlers<Events> = {
-  readonly [Name in keyof Events & string as `on${Capitalize<Name>}`]?: (event: Events[Name]) => void;
+  readonly [Name in keyof Events & string as `on${Capitalize<Name>}`]?: ((event: Events[Name]) => void) | undefined;
 };
 type Component<P, Events> = new () => { readonly $props: P & Handlers<Events> & Omit<HTMLAttributes, "onError"> };
 
