@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -54,6 +54,18 @@ describe("openSource", () => {
     expect(looped[2001]).toBe(looped[1]);
     await source.close();
     expect(await source.read()).toBeUndefined();
+  });
+
+  test("a file that loses its audio while it loops ends in a sentence", async () => {
+    const file = join(folder, "emptied.wav");
+    await writeFile(file, wavBytes(new Int16Array(48_000), 48_000));
+    const source = await openSource({ file, loop: true });
+    await source.read();
+    await truncate(file, 44);
+    await expect(readAll(source, 200_000)).rejects.toMatchObject({
+      code: "NO_AUDIO",
+      message: "The audio file emptied.wav holds no audio.",
+    });
   });
 
   test("a source converts a 16 kHz file to 48 kHz and keeps its length", async () => {

@@ -188,6 +188,7 @@ export class StreamSource implements AudioSource {
   #downMix: DownMix | undefined;
   #pieces: Float32Array[] = [];
   readonly #warnings = new Set<string>();
+  /** Whether there was audio since the input was opened, the last time where it loops. */
   #heard = false;
   #ended = false;
 
@@ -211,6 +212,7 @@ export class StreamSource implements AudioSource {
 
   /** Opens the input, so that its faults show before the first read. */
   async start(): Promise<void> {
+    this.#heard = false;
     try {
       const reading = await this.#input.open();
       this.#reading = reading;
