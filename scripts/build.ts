@@ -2,7 +2,10 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { plainScript } from "../bench/support/scripts.js";
 import { bundlePage, WORKLETS, workletModule } from "../src/page/bundle.js";
+
+plainScript("build.ts", "Builds the package into dist.").parse();
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");

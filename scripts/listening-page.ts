@@ -13,7 +13,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type Method, methods, processClip } from "../bench/denoise/methods.js";
 import { score } from "../bench/denoise/score.js";
+import { plainScript } from "../bench/support/scripts.js";
 import { openSource, realFft, Stft } from "../publisher/index.js";
+
+plainScript("listening-page.ts", "Makes docs/listen.html and its recordings; needs ffmpeg.").parse();
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "docs/listen");

@@ -3,9 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
+import { plainScript } from "../bench/support/scripts.js";
 import { Demo } from "../src/demo/demo.js";
 import { createLogger } from "../src/log.js";
 import { launchChromium } from "../tests/support/chromium.js";
+
+plainScript("page-pictures.ts", "Takes the pictures of the page in docs/pictures; needs Chromium.").parse();
 
 /** Where the pictures of the page go. */
 const folder = join(import.meta.dirname, "../docs/pictures");

@@ -8,9 +8,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import type { Browser } from "playwright-core";
+import { plainScript } from "../bench/support/scripts.js";
 import { openSource, Publisher } from "../publisher/index.js";
 import { Relay } from "../relay/index.js";
 import { launchChromium } from "../tests/support/chromium.js";
+
+plainScript(
+  "try-bundlers.ts",
+  "Builds a page with each bundler and opens it in Chromium; needs the npm registry and some minutes.",
+).parse();
 
 const PACKAGES = [
   "vite@8.3.8",

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { expect, test } from "vitest";
 import {
@@ -6,6 +8,7 @@ import {
   fuzzScript,
   historiesScript,
   mutateScript,
+  plainScript,
   releaseScript,
   soakScript,
 } from "./scripts.js";
@@ -116,3 +119,13 @@ test.each(SCRIPTS)(
     }
   },
 );
+
+test("every program in scripts/ reads its arguments before it does anything", () => {
+  const folder = join(import.meta.dirname, "../../scripts");
+  const programs = readdirSync(folder).filter((file) => file.endsWith(".ts"));
+  expect(programs.length).toBeGreaterThan(3);
+  for (const file of programs)
+    expect(readFileSync(join(folder, file), "utf8"), file).toMatch(/^(?:const .* = )?\w+Script\(.*\)\.parse\(\)/ms);
+  expect(run(plainScript("some.ts", "Does something."), "--help").out).toMatch(/^Usage: npx tsx scripts\/some\.ts/);
+  expect(run(plainScript("some.ts", "Does something."), "more")).toMatchObject({ exitCode: 2 });
+});

@@ -1,11 +1,21 @@
 import { Argument, Command, InvalidArgumentError } from "commander";
 
-/** A script of package.json: `--help` prints its usage; anything wrong gets one sentence, and exit code 2. */
-function script(name: string, description: string): Command {
-  return new Command(`npm run ${name} --`)
+/** A program of the repository: `--help` prints its usage; anything wrong gets one sentence, and exit code 2. */
+function program(usage: string, description: string): Command {
+  return new Command(usage)
     .description(description)
     .allowExcessArguments(false)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+}
+
+/** A script of package.json. */
+function script(name: string, description: string): Command {
+  return program(`npm run ${name} --`, description);
+}
+
+/** A program in `scripts/` that takes no arguments. */
+export function plainScript(file: string, description: string): Command {
+  return program(`npx tsx scripts/${file}`, description);
 }
 
 function whole(text: string): number {
