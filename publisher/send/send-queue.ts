@@ -87,6 +87,8 @@ export class SendQueue {
   #following: number | undefined;
   #waiting: OutgoingFrame[] = [];
   #sent: OutgoingFrame[] = [];
+  /** No new session gets an earlier group. */
+  #oldest = 0;
   #ackedAt = Number.NEGATIVE_INFINITY;
   #roundTrip: Microseconds | undefined;
   readonly #counters = { sent: 0, takenBack: 0, passed: 0, overflow: 0 };
@@ -178,10 +180,7 @@ export class SendQueue {
 
   /** No listener takes frames now: drops the ones that are too late, except the newest that opens an epoch. */
   expire(playhead: Microseconds): void {
-    const opener = this.#waiting.findLast((frame) => frame.opensEpoch);
-    const stays = this.#waiting.filter((frame) => frame.timestamp >= playhead || frame === opener);
-    this.#pass(this.#waiting.length - stays.length);
-    this.#waiting = stays;
+    this.#keep((frame) => frame.timestamp >= playhead);
   }
 
   /** Notes that the next hop has every group up to this sequence. */
@@ -210,6 +209,12 @@ export class SendQueue {
     this.#sent = this.#sent.filter((frame) => frame.timestamp < to);
   }
 
+  /** Sends nothing from before this group any more, on a new session either, except the newest frame that opens an epoch. */
+  keepFrom(sequence: number): void {
+    this.#oldest = sequence;
+    this.#keep((frame) => frame.sequence >= sequence);
+  }
+
   /** A new session: frames sent on the old one that are neither stale nor too late are sent again. */
   reconnected(playhead: Microseconds, now: Microseconds): void {
     this.#inFlight.clear();
@@ -217,8 +222,9 @@ export class SendQueue {
     this.#roundTrip = undefined;
     this.#following = undefined;
     this.#ackedAt = Number.NEGATIVE_INFINITY;
+    const opener = this.#sent.findLast((frame) => frame.opensEpoch);
     const again = this.#sent
-      .filter((frame) => frame.opensEpoch || frame.timestamp >= playhead)
+      .filter((frame) => frame === opener || (frame.sequence >= this.#oldest && frame.timestamp >= playhead))
       .map((frame) => ({ ...frame, producedAt: now }));
     this.#sent = [];
     this.#waiting = [...again, ...this.#waiting];
@@ -229,6 +235,13 @@ export class SendQueue {
     this.#sent = [];
     this.#following = undefined;
     this.#inFlight.clear();
+  }
+
+  #keep(isKept: (frame: OutgoingFrame) => boolean): void {
+    const opener = this.#waiting.findLast((frame) => frame.opensEpoch);
+    const stays = this.#waiting.filter((frame) => frame === opener || isKept(frame));
+    this.#pass(this.#waiting.length - stays.length);
+    this.#waiting = stays;
   }
 
   #pass(groups: number): void {

@@ -88,6 +88,13 @@ export class Sender {
     this.pump();
   }
 
+  /** Sends nothing from before `position` any more: no listener may get it late. */
+  leaveOut(position: number): void {
+    const { audioTrack, sendQueue } = this.#options;
+    audioTrack.skip(position);
+    sendQueue.keepFrom(audioTrack.lastSequence + 1);
+  }
+
   #rewind(): void {
     for (const rewind of this.#options.audioTrack.takeRewinds()) this.#apply(rewind);
   }

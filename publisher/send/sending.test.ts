@@ -130,6 +130,18 @@ describe("SendQueue", () => {
     expect(takeAll(sendQueue, 1000, 100)).toEqual([5, 6, 7, 65_536, 65_537]);
   });
 
+  test("a queue sends nothing on a new session, sent or waiting, from before an interrupt", () => {
+    const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20 });
+    for (let i = 0; i < 12; i++) sendQueue.push(frame(i, i * 20));
+    for (let i = 0; i < 6; i++) expect(sendQueue.take(ms(0), ms(0))?.sequence).toBe(i);
+    sendQueue.rewind(ms(160));
+    sendQueue.push(frame(65_536, 160, true));
+    sendQueue.keepFrom(65_536);
+    sendQueue.push(frame(65_537, 180));
+    sendQueue.reconnected(ms(60), ms(1000));
+    expect(takeAll(sendQueue, 1000, 60)).toEqual([65_536, 65_537]);
+  });
+
   test("where listeners play late audio, a queue sends frames that waited through a stall, but no earlier late ones", () => {
     for (const late of [false, true]) {
       const sendQueue = new SendQueue({ bitrateBps: 64_000, frameMs: 20, late });

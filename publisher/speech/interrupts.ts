@@ -285,6 +285,8 @@ export class Interrupts implements SpeechControl {
     const most = listeners.bound.at(now) ?? sent;
     const reach = microseconds(Math.min(sent, most + fromMilliseconds(HEARD_LIMIT_MS) + allowance));
     let limit = (_: number) => Number.POSITIVE_INFINITY;
+    // What a listener lacks although its time has come must not be heard after the interrupt.
+    if (position <= toPosition(this.#earliest(now))) sender.leaveOut(position);
     if (rewound) {
       sender.silence(position);
       listeners.startOver(toTime(position), now);

@@ -134,6 +134,13 @@ export class VirtualStage {
   readonly #options: Required<Omit<VirtualStageOptions, "heard" | "codec">> & Pick<VirtualStageOptions, "heard">;
   readonly #deadlines: Deadlines;
   readonly #wake = new Wake();
+  readonly #uplink = {
+    wanted: true,
+    lowWanted: false,
+    startTrack: () => {},
+    rewind: () => {},
+    send: (frame: WireFrame) => this.#carry(frame),
+  };
   readonly #sender: Sender;
   readonly #consumer: RewindConsumer;
   readonly #pipeline: AudioPipeline;
@@ -217,13 +224,7 @@ export class VirtualStage {
       voice: new VoiceTrack({ retainMs: 7000, rewindBy: "group", source: this.audioTrack }),
       renderer: this.renderer,
       sendQueue: this.sendQueue,
-      uplink: {
-        wanted: true,
-        lowWanted: false,
-        startTrack: () => {},
-        rewind: () => {},
-        send: (frame) => this.#carry(frame),
-      },
+      uplink: this.#uplink,
       listeners: this.listeners,
       deadlines: this.#deadlines,
     });
@@ -297,6 +298,28 @@ export class VirtualStage {
     this.#reportAt = this.now;
     const missed = this.#onTheWay.splice(0);
     this.#onTheWay.push(...missed.map((one) => ({ ...one, at: this.now + this.#options.transitMs })));
+  }
+
+  /** The relay ends, and so do both sessions and what was on its way. */
+  loseRelay(): void {
+    this.#isAway = true;
+    this.relayStopped = true;
+    this.#reports.length = 0;
+    this.loseAudio();
+    this.wanted = false;
+    this.#uplink.wanted = false;
+  }
+
+  /** Another relay takes its place. */
+  findRelay(): void {
+    this.#aggregator.forget(1);
+    this.relayStopped = false;
+    this.listeners.reset();
+    this.playback.reset();
+    this.sendQueue.reconnected(this.#deadlines.unheard(fromMilliseconds(this.now)), fromMilliseconds(this.now));
+    this.wanted = true;
+    this.#uplink.wanted = true;
+    this.comeBack();
   }
 
   /** Changes a knob, as `Controls` does. */

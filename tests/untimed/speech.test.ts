@@ -450,6 +450,31 @@ test("a publisher that stood still reads the reports that came meanwhile before 
   expect((await late).perListener).toMatchObject([{ measured: true }]);
 });
 
+test("what listeners lack of a speech that is interrupted while the relay is away stays unheard when another is there", async () => {
+  for (const awayMs of [600, 800, 1000, 1400, 2900, 3500, 6000]) {
+    const stage = new VirtualStage({ aheadMs: 500 });
+    const speech = stage.say(whole(20_000));
+    await stage.runTo(2000);
+    stage.loseRelay();
+    await stage.runTo(2000 + awayMs);
+    const interruption = stage.interrupt();
+    await settled(stage, 100);
+    const before = stage.heard.length;
+    stage.findRelay();
+    await interruption;
+    await settled(stage, 2000);
+    expect(stage.heard.length).toBe(before);
+    const { outcome, heardMs } = await result(stage, speech.done);
+    expect(heardMs).toBeLessThanOrEqual(awayMs < 3000 ? spoken(stage) : 2000 + awayMs);
+    expect(outcome).toBe("interrupted");
+    const { now } = stage;
+    const next = stage.say(whole(500));
+    expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 500 });
+    // The fade at its beginning can't be traced.
+    expect(stage.coverage(500, now).missing).toBeLessThan(0.1);
+  }
+});
+
 /** A word every 300 ms. */
 const WORDS = Array.from({ length: 50 }, (_, index) => ({ text: `w${index}`, startMs: index * 300, durationMs: 280 }));
 
