@@ -212,7 +212,7 @@ export class Loop implements ControlTarget {
   }
 
   #follow(event: UplinkEvent): void {
-    const { settings, uplink, clock } = this.#parts;
+    const { settings, clock } = this.#parts;
     switch (event.kind) {
       case "connected":
         this.#connected(clock());
@@ -229,7 +229,7 @@ export class Loop implements ControlTarget {
         this.#observe(event);
         break;
       case "demand":
-        if (!event.wanted && uplink.connected) this.#isStranded = true;
+        if (!event.wanted && event.connected) this.#isStranded = true;
     }
   }
 

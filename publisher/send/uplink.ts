@@ -214,7 +214,7 @@ export class Uplink {
     const wanted = this.#audioWanted || this.#lowWanted;
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
-    this.#options.events.push({ kind: "demand", wanted });
+    this.#options.events.push({ kind: "demand", wanted, connected: this.connected });
   }
 
   async #readRecords(records: AsyncIterable<Uint8Array>, session: Session): Promise<void> {
