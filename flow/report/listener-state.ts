@@ -160,7 +160,7 @@ export class ListenerState {
   }
 
   #reach({ playhead, bufferedMs, receivedBytes }: Report, previous: Report | undefined): Microseconds | undefined {
-    if (bufferedMs !== 0) return microseconds(playhead + fromMilliseconds(bufferedMs));
+    if (bufferedMs !== 0) return microseconds(Math.max(0, playhead + fromMilliseconds(bufferedMs)));
     if (previous !== undefined && receivedBytes > previous.receivedBytes) return playhead;
     return this.#receivedUntil && microseconds(Math.min(this.#receivedUntil, playhead));
   }

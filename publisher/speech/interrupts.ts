@@ -272,7 +272,8 @@ export class Interrupts implements SpeechControl {
     const now = clock();
     const frontier = toPosition(video?.frontier ?? 0);
     const { cursor } = audioTrack;
-    const position = Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier));
+    // Before its first frame is due, a playhead lies before the start.
+    const position = Math.max(0, Math.min(toPosition(to), Math.max(cursor, audioTrack.end, frontier)));
     // The encoder's tail behind the last sample is inaudible.
     const sent = toTime(hasAudio ? Math.min(cursor, audioTrack.end) : frontier);
     const taken = renderer.takeBack(position);

@@ -143,6 +143,31 @@ describe("SourceRenderer", () => {
     expect(await renderer.read()).toBeUndefined();
   });
 
+  test("a block that is put back comes before the one behind it, and behind those put in front meanwhile", async () => {
+    const source = await openSource({ samples: ramp(480) });
+    const renderer = new SourceRenderer({ source, guard: guard(), clock: monotonicClock });
+    const [a, b, c] = [1, 2, 3].map((value) => {
+      const dry = new Float32Array(480).fill(value);
+      return { dry, wet: dry };
+    });
+    const next = async () => (await renderer.read())!.dry[0];
+    for (const [inFront, skipped, expected] of [
+      [[], 0, [1, 2]],
+      [[c!], 0, [3, 1, 2]],
+      [[c!], 480, [1, 2]],
+    ] as const) {
+      renderer.unread(a!, b!);
+      const taken = (await renderer.read())!;
+      renderer.unread(...inFront);
+      renderer.skip(skipped);
+      renderer.putBack(taken);
+      const values = [];
+      for (const _ of expected) values.push(await next());
+      expect(values).toEqual(expected);
+    }
+    await renderer.close();
+  });
+
   test("a renderer ends quietly when it is closed in the middle of a hop", async () => {
     const source = await openSource({ samples: ramp(9600), inputChannels: 2, channels: 2 });
     const denoisers = [await Denoiser.create(model), await Denoiser.create(model)];

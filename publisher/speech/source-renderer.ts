@@ -58,7 +58,7 @@ export class SourceRenderer {
   /** Checkpoints from before each of the held hops. */
   #checkpoints: (readonly DenoiserState[] | undefined)[] = [];
   #backlog: TimelineCut[] = [];
-  /** Blocks put in front of the backlog since the current read began. */
+  /** Blocks put in front of the backlog since one was taken from it, or since the current read began. */
   #inFront = 0;
   #refilled = Promise.withResolvers<void>();
   /** Samples per channel that entered and left the denoisers. */
@@ -134,6 +134,7 @@ export class SourceRenderer {
       const first = this.#backlog.shift()!;
       const length = first.dry.length / channels;
       if (length > left) this.#backlog.unshift(withoutStart(first, left, channels));
+      else this.#inFront = Math.max(0, this.#inFront - 1);
       left -= Math.min(left, length);
     }
     return frames - left;
@@ -149,10 +150,8 @@ export class SourceRenderer {
       if (this.#makeDenoisers !== undefined) continue;
       this.#waiting = false;
       const given = this.#backlog.shift();
-      if (given !== undefined) {
-        this.#inFront = Math.max(0, this.#inFront - 1);
-        return given;
-      }
+      this.#inFront = 0;
+      if (given !== undefined) return given;
       if (!this.#samples.isReady(this.#dry.length)) continue;
       const { channels } = this.source;
       const filled = this.#samples.take(this.#dry) / channels;

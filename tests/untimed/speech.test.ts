@@ -475,6 +475,21 @@ test("what listeners lack of a speech that is interrupted while the relay is awa
   }
 });
 
+test("an interrupt finds its place from the first report of a broadcast on, before anything was heard", async () => {
+  const slow = Array.from({ length: 10 }, () => ({ afterMs: 60, ms: 40 }));
+  for (let afterMs = 20; afterMs <= 240; afterMs += 2) {
+    const stage = new VirtualStage({ aheadMs: 600 });
+    await stage.runTo(5);
+    const speech = stage.say(slow);
+    await stage.runTo(afterMs);
+    const interruption = stage.interrupt();
+    await settled(stage, 300);
+    const { to, heardUntil } = await interruption;
+    expect(Math.min(to, heardUntil)).toBeGreaterThanOrEqual(0);
+    expect((await speech.done).heardMs).toBeLessThanOrEqual(spoken(stage) + 20);
+  }
+});
+
 /** A word every 300 ms. */
 const WORDS = Array.from({ length: 50 }, (_, index) => ({ text: `w${index}`, startMs: index * 300, durationMs: 280 }));
 
