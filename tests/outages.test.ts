@@ -4,7 +4,7 @@ import { connect as connectTcp, createServer, type Server } from "node:net";
 import { expect, test, vi } from "vitest";
 import type { Publisher, PublisherOptions } from "../publisher/index.js";
 import type { Listener, ListenerOptions } from "../watch/index.js";
-import { impair } from "./support/impairment.js";
+import { type Impairment, impair } from "./support/impairment.js";
 import { endlessTone, freePort, spawnScript } from "./support/outage.js";
 import { eventually, Stage, say, sleep, tone, urlOf } from "./support/stage.js";
 
@@ -31,6 +31,27 @@ async function heard(listener: Listener): Promise<void> {
 /** Waits until the audio of before is over. */
 async function silent(listener: Listener): Promise<void> {
   await eventually(() => expect(isLoud(listener)).toBe(false));
+}
+
+/** Stands before a relay's port: UDP passes until it is a black hole, TCP always. */
+async function holeBefore(stage: Stage, target: { readonly host: string; readonly port: number }): Promise<Impairment> {
+  for (;;) {
+    const hole = stage.use(await impair({ target, seed: 12 }));
+    const door: Server = createServer((socket) => {
+      const onward = connectTcp(target.port, "127.0.0.1");
+      socket.pipe(onward).pipe(socket);
+      socket.on("error", () => onward.destroy());
+      onward.on("error", () => socket.destroy());
+    }).listen(hole.port, "127.0.0.1");
+    // The port is free for UDP, but perhaps not for TCP.
+    const isOpen = await once(door, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isOpen) continue;
+    stage.use(door);
+    return hole;
+  }
 }
 
 /** Runs a relay in a process of its own. */
@@ -66,16 +87,7 @@ test.concurrent.each(["listener", "publisher"] as const)(
     await using stage = new Stage();
     const relay = await stage.relay();
     const url = urlOf(relay);
-    const hole = await impair({ target: relay.address, seed: 12 });
-    stage.use(hole);
-    const door: Server = createServer((socket) => {
-      const onward = connectTcp(relay.address.port, "127.0.0.1");
-      socket.pipe(onward).pipe(socket);
-      socket.on("error", () => onward.destroy());
-      onward.on("error", () => socket.destroy());
-    }).listen(hole.port, "127.0.0.1");
-    await once(door, "listening");
-    stage.use(door);
+    const hole = await holeBefore(stage, relay.address);
     const through = `http://127.0.0.1:${hole.port}`;
     // On a busy machine QUIC may take longer than its usual head start, and this is about losing it.
     const connect = { headStartMs: 5000 };

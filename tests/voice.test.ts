@@ -53,7 +53,9 @@ function inPauses(moments: readonly Moment[]): number[] {
   return moments.flatMap(({ playheadUs, voice }, index) => {
     const around = moments.slice(Math.max(0, index - 40), index + 40);
     const near = around.filter((other) => Math.abs(other.playheadUs - playheadUs) < 300_000);
-    return near.every(({ levelDb }) => levelDb < -45) ? (voice ?? []) : [];
+    // A voice is reported a little before it is loud, so what follows has to be known.
+    const isFollowed = around.some((other) => other.playheadUs >= playheadUs + 300_000);
+    return isFollowed && near.every(({ levelDb }) => levelDb < -45) ? (voice ?? []) : [];
   });
 }
 
