@@ -212,7 +212,7 @@ export class Loop implements ControlTarget {
   }
 
   #follow(event: UplinkEvent): void {
-    const { settings, clock } = this.#parts;
+    const { settings, uplink, clock } = this.#parts;
     switch (event.kind) {
       case "connected":
         this.#connected(clock());
@@ -229,7 +229,8 @@ export class Loop implements ControlTarget {
         this.#observe(event);
         break;
       case "demand":
-        if (!event.wanted && event.connected) this.#isStranded = true;
+        // Where its session has ended, no listener left.
+        if (!event.wanted && uplink.connected && event.session === uplink.session) this.#isStranded = true;
     }
   }
 

@@ -12,8 +12,8 @@ export type UplinkEvent =
   | { readonly kind: "displaced"; readonly displaced: boolean }
   /** The listeners' reports. `source` stands for the sender, whose clock the aggregate carries. */
   | { readonly kind: "aggregate"; readonly aggregate: Aggregate; readonly source: object; readonly at: Microseconds }
-  /** The first listener subscribed to the audio, or the last one left; `connected`: the session did not end with that. */
-  | { readonly kind: "demand"; readonly wanted: boolean; readonly connected: boolean };
+  /** The first listener subscribed to the audio, or the last one left. `session`: the one that was up then. */
+  | { readonly kind: "demand"; readonly wanted: boolean; readonly session: object | undefined };
 
 /** Events kept at most; a flood of aggregates drops the oldest. */
 const MAX_EVENTS = 256;

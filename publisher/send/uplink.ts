@@ -84,6 +84,11 @@ export class Uplink {
     return this.#live !== undefined && !this.#isClosed;
   }
 
+  /** Stands for the session that is up, if one is. */
+  get session(): object | undefined {
+    return this.#live;
+  }
+
   /** Whether the audio track or its lower rendition has a subscriber. */
   get wanted(): boolean {
     return this.#wanted;
@@ -214,7 +219,7 @@ export class Uplink {
     const wanted = this.#audioWanted || this.#lowWanted;
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
-    this.#options.events.push({ kind: "demand", wanted, connected: this.connected });
+    this.#options.events.push({ kind: "demand", wanted, session: this.session });
   }
 
   async #readRecords(records: AsyncIterable<Uint8Array>, session: Session): Promise<void> {
