@@ -42,6 +42,8 @@ export interface PublisherStats {
   readonly sendQueue: SendQueueCounters;
   /** Groups never sent, by reason. */
   readonly skips: SkipCounters;
+  /** Listeners' reports dropped because the process fell behind, and broadcasts of reports above the limit of 64. */
+  readonly reportsDropped: number;
   /** Payload bytes sent and not yet acknowledged by the next hop. */
   readonly inFlightBytes: number;
   /** The part of the lead that exists because audio landed late before. */
@@ -84,6 +86,7 @@ export function statsOf(parts: PublisherParts, sessions: number): PublisherStats
     clippedSamples: clipped,
     sendQueue: sendQueue.counters,
     skips: sendQueue.skips,
+    reportsDropped: parts.events.dropped,
     inFlightBytes: sendQueue.inFlight(now),
     transportMs: listeners.lead.transport(now) / 1000,
     video: parts.video?.counters,

@@ -103,7 +103,10 @@ export class FeedbackReader {
       this.#aggregator.forget(name);
       this.#noteEmpty();
       if (!next.active) continue;
-      if (this.#followed.size >= MAX_FEEDBACKS) continue;
+      if (this.#followed.size >= MAX_FEEDBACKS) {
+        this.#options.events.refused();
+        continue;
+      }
       const broadcast = this.#options.connection.consume(Path.from(`${this.#prefix}/${name}`));
       const stop = new AbortController();
       this.#followed.set(name, stop);

@@ -2,8 +2,10 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 import { aggregateOf } from "../../tests/support/reports.js";
+import { Wake } from "../wake.js";
 import { Listeners } from "./listeners.js";
 import { type OutgoingFrame, SendQueue } from "./send-queue.js";
+import { UplinkEvents } from "./uplink-events.js";
 
 function frame(sequence: number, timestampMs: number, opensEpoch = false): OutgoingFrame {
   return {
@@ -165,6 +167,19 @@ describe("SendQueue", () => {
     sendQueue.expire(ms(1000));
     expect(takeAll(sendQueue, 0, 1000)).toEqual([131_072, 131_073]);
   });
+});
+
+test("events of the uplink are bounded: a flood of reports drops the oldest of them, counts them, and nothing else", () => {
+  const events = new UplinkEvents(new Wake());
+  events.push({ kind: "connected" });
+  for (let i = 0; i < 300; i++)
+    events.push({ kind: "aggregate", aggregate: aggregateOf([]), source: events, at: ms(i) });
+  events.push({ kind: "displaced", displaced: true });
+  const kept = events.take();
+  expect(events.dropped).toBe(46);
+  expect(kept).toHaveLength(256);
+  expect([kept.at(0)?.kind, kept.at(-1)?.kind]).toEqual(["connected", "displaced"]);
+  expect(kept[1]).toMatchObject({ at: ms(46) });
 });
 
 describe("Listeners", () => {

@@ -22,10 +22,21 @@ const MAX_EVENTS = 256;
 export class UplinkEvents {
   readonly #wake: Wake;
   #events: UplinkEvent[] = [];
+  #dropped = 0;
 
   /** `wake` is rung for each event. */
   constructor(wake: Wake) {
     this.#wake = wake;
+  }
+
+  /** Reports dropped because the loop fell behind, and broadcasts of reports above the limit. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Counts a broadcast of reports that is not read. */
+  refused(): void {
+    this.#dropped++;
   }
 
   /** Appends an event. */
@@ -45,5 +56,6 @@ export class UplinkEvents {
   #drop(): void {
     const oldest = this.#events.findIndex(({ kind }) => kind === "aggregate");
     this.#events.splice(Math.max(0, oldest), 1);
+    this.#dropped++;
   }
 }
