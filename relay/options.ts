@@ -94,7 +94,14 @@ export const listenHostSchema = z
   .transform((value) => value.replace(/^\[(.*)\]$/, "$1"))
   .refine((value) => !value.includes("%"), "it must be a name or an address without a zone")
   .refine((value) => !/\/|^[^:]*:\d*$/.test(value), "it must be a name or an address without a scheme and a port")
+  // A socket binds to them, and no client reaches it there.
+  .refine((value) => isIP(value) === 0 || !isForMany(value), "it must not be a multicast or broadcast address")
   .default("127.0.0.1");
+
+/** An address of many computers at once: 224.0.0.0/3, which ends with the broadcast address, or ff00::/8. */
+function isForMany(address: string): boolean {
+  return isIP(address) === 4 ? Number.parseInt(address, 10) >= 224 : /^ff..:/i.test(address);
+}
 
 /** The URL of another relay to serve. */
 export const upstreamUrlSchema = z

@@ -80,6 +80,14 @@ test("a relay closes once, with its block or its signal, and is unusable afterwa
     await expect(used).rejects.toMatchObject({ name: "StateError", code: "CLOSED" });
 });
 
+test("a relay whose operations port is its own port says so", async () => {
+  await using first = new Relay({ port: 0 });
+  const { port } = await first.listen();
+  await first.close();
+  await using relay = new Relay({ port, opsPort: port });
+  await expect(relay.listen()).rejects.toThrow(`The ops port ${port} is in use by the relay itself.`);
+});
+
 test("a relay that failed to listen can try again, and one that closes while it opens holds no port", async () => {
   await using first = new Relay({ port: 0 });
   const { port } = await first.listen();

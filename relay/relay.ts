@@ -130,7 +130,7 @@ export class Relay extends EventEmitter<RelayEvents> {
       const certificate = await this.#firstCertificate();
       const endpoint = await this.#openEndpoint(certificate);
       this.#endpoint = endpoint;
-      await this.#openOps();
+      await this.#openOps(endpoint.address.port);
       this.#assertOpen();
       for (const server of endpoint.servers) background("relay.accept", this.#accept(server));
       this.#followCertificates(certificate);
@@ -240,7 +240,7 @@ export class Relay extends EventEmitter<RelayEvents> {
     });
   }
 
-  async #openOps(): Promise<void> {
+  async #openOps(relayPort: number): Promise<void> {
     const { opsPort, allowedHosts } = this.#options;
     if (opsPort === undefined) return;
     this.#ops = await listenOps(opsPort, {
@@ -249,6 +249,7 @@ export class Relay extends EventEmitter<RelayEvents> {
       broadcasts: () => describeBroadcasts(this.#environment.origin),
       counters: this.#environment.counters.connectionsRefused,
       allowedHosts,
+      relayPort,
     });
     this.#opsPort = portOf(this.#ops);
   }

@@ -216,3 +216,14 @@ test.concurrent("a WAV file arrives through standard input, /dev/stdin and a pro
     }),
   );
 });
+
+test.concurrent("a directory as standard input is refused as one", async ({ expect }) => {
+  const command = `exec ${process.execPath} ${compiledPath("src/cli.ts")} publish - --url ${url} < ${folder}`;
+  const child = spawn("/bin/bash", ["-c", command], { stdio: ["ignore", "ignore", "pipe"] });
+  let error = "";
+  child.stderr.on("data", (data) => {
+    error += data;
+  });
+  expect((await once(child, "close"))[0]).toBe(2);
+  expect(error).toBe("unsay: Standard input can't be read: it is a directory. (FILE_UNREADABLE)\n");
+});

@@ -20,6 +20,8 @@ export interface OpsSource {
   /** More host names that the port answers to, such as a proxy's. */
   readonly allowedHosts?: readonly string[] | undefined;
   readonly counters: ConnectionCounters;
+  /** The port that the relay itself listens on. */
+  readonly relayPort: number;
 }
 
 /** Opens the operations port on loopback: `/metrics`, `/health`, `/ready`, `/broadcasts`. */
@@ -68,7 +70,7 @@ export async function listenOps(port: number, source: OpsSource): Promise<Server
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const isTaken = cause.code === "EADDRINUSE";
       const why = isTaken
-        ? `The ops port ${port} is in use by another program.`
+        ? `The ops port ${port} is in use by ${port === source.relayPort ? "the relay itself" : "another program"}.`
         : `Cannot listen on the ops port ${port}: ${whyUnusable(cause)}.`;
       reject(new TransportError(isTaken ? "PORT_IN_USE" : "LISTEN_FAILED", why, { cause }));
     });

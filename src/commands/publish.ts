@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { z } from "zod";
 import { InputError } from "../../base/index.js";
 import { type AudioSource, loadModel, openSource, openVideo, Publisher, type Speech } from "../../publisher/index.js";
@@ -258,11 +259,13 @@ function waitingFor(name: string | undefined): string {
 async function openAudio(config: Resolved<typeof settings>): Promise<WatchedSource | undefined> {
   const { source, loop, format, rate, channels } = config;
   if (source === undefined) return undefined;
-  if (source === "-")
-    return new WatchedSource(
-      await openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop }),
-      true,
-    );
+  if (source === "-") {
+    // Node takes a directory for an empty stream.
+    if (fstatSync(process.stdin.fd).isDirectory())
+      throw new InputError("FILE_UNREADABLE", "Standard input can't be read: it is a directory.");
+    const pcm = await openSource({ pcm: process.stdin, format, rate, inputChannels: channels, loop });
+    return new WatchedSource(pcm, true);
+  }
   return new WatchedSource(await openSource({ file: source, loop }));
 }
 
