@@ -87,24 +87,29 @@ test("a straggler, a group ahead of the playhead, and a watcher without reports 
   expect(expected.at(ms(0), ms(1000))).toBe(ms(1000));
 });
 
-test("for a second a watcher that waits for audio has passed nothing that comes after all it was sent", () => {
+test("a watcher that goes back for late audio has passed nothing that comes after all it was sent, however long it waits", () => {
   const group = (sequence: number) => ({ sequence, timestamp: ms(sequence * FRAME_MS) });
-  let waits = true;
-  const expected = new ExpectedPlayhead(() => waits);
+  let goesBack = true;
+  const expected = new ExpectedPlayhead(() => goesBack);
   const queue = new WatcherQueue<Waiting>();
   expected.sent(group(5));
-  for (const sequence of [6, 7, 8]) queue.push({ ...group(sequence), bytes: 160, since: ms(0), urgent: false });
-  const dropped = (playheadMs: number) => {
-    const playhead = expected.at(ms(0), ms(playheadMs));
-    queue.expire({ now: ms(0), playhead, inFlightBytes: 0, windowBytes: undefined, busyStreams: 0 });
+  const held = { now: ms(0), inFlightBytes: 2, windowBytes: 1, busyStreams: 0 };
+  const push = (sequence: number, playheadMs: number) => {
+    expected.arrived(group(sequence), { now: ms(0), playhead: ms(playheadMs) });
+    queue.push({ ...group(sequence), bytes: 160, since: ms(0), urgent: false });
+  };
+  const dropped = (nowMs: number, playheadMs: number) => {
+    queue.expire({ ...held, now: ms(nowMs), playhead: expected.at(ms(nowMs), ms(playheadMs)) });
     return queue.takeDropped().map(({ group: { sequence } }) => sequence);
   };
-  // The report is old: it runs on although the watcher stands where the last group ended.
-  expect(dropped(700)).toEqual([]);
-  expect(dropped(1100)).toEqual([]);
-  expect(dropped(1145)).toEqual([6]);
-  waits = false;
-  expect(dropped(700)).toEqual([7]);
+  for (const sequence of [6, 7, 8]) push(sequence, 100);
+  // It stands where the last group ended, and runs on a second later.
+  for (const nowMs of [600, 1100, 1145, 30_000]) expect(dropped(nowMs, 100 + nowMs)).toEqual([]);
+  // Media time stood still: it is about to go back.
+  push(9, 30_100);
+  for (const nowMs of [500, 1500, 2999, 3001, 9000]) expect(dropped(nowMs, 30_100 + nowMs)).toEqual([]);
+  goesBack = false;
+  expect(dropped(9000, 170)).toEqual([7, 6]);
 });
 
 test("a rewind sends a watcher back, and what it was sent before says nothing about it", () => {

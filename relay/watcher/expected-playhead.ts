@@ -1,9 +1,6 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 
-/**
- * How much later than expected a watcher may be: after going back, for the transit and its jitter buffer; where it
- * waits for audio, as long as it does so by default.
- */
+/** How much later than expected a watcher may be after going back, for the transit and its jitter buffer. */
 const GRACE: Microseconds = fromSeconds(1);
 /** A playhead no further ahead of the expected one than this has gone back. */
 const SLACK: Microseconds = fromMilliseconds(100);
@@ -16,18 +13,18 @@ const PATIENCE: Microseconds = fromSeconds(3);
  * stream is late. No better audio is coming then, so the watcher goes back for it. Until its reports show that, the
  * playhead is expected to run from there.
  *
- * A watcher of audio that is sent ahead waits for what it lacks, a second long. So for that time nothing counts as
- * behind its playhead that comes after all it was sent, whatever the projection of an older report says.
+ * A watcher of audio that is sent ahead goes back for whatever comes, unless it has heard something later. So nothing
+ * counts as behind its playhead that comes after all it was sent, however long a full path has held it up.
  */
 export class ExpectedPlayhead {
-  readonly #waits: () => boolean;
+  readonly #goesBack: () => boolean;
   #newest = -1;
   #sent: { readonly sequence: number; readonly timestamp: Microseconds } | undefined;
   #back: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
 
-  /** @param waits Whether the watcher waits for late audio, as where audio is sent ahead. */
-  constructor(waits: () => boolean = () => false) {
-    this.#waits = waits;
+  /** @param goesBack Whether the watcher goes back for all late audio, as where audio is sent ahead. */
+  constructor(goesBack: () => boolean = () => false) {
+    this.#goesBack = goesBack;
   }
 
   /** Records a group that was sent to the watcher. */
@@ -49,14 +46,17 @@ export class ExpectedPlayhead {
   /** The playhead at an instant, given the projection of its reports; undefined without any. */
   at(now: Microseconds, playhead: Microseconds | undefined): Microseconds | undefined {
     if (playhead === undefined) return playhead;
-    if (this.#back !== undefined) {
-      const { to, at } = this.#back;
-      const elapsed = now - at;
-      if (elapsed <= PATIENCE && playhead > to + elapsed + SLACK)
-        return microseconds(Math.max(0, to + elapsed - GRACE));
-      this.#back = undefined;
-    }
-    if (this.#sent === undefined || !this.#waits()) return playhead;
-    return microseconds(Math.max(Math.min(playhead, this.#sent.timestamp), playhead - GRACE));
+    const expected = this.#expected(now, playhead);
+    if (this.#sent === undefined || !this.#goesBack()) return expected;
+    return microseconds(Math.min(expected, this.#sent.timestamp));
+  }
+
+  #expected(now: Microseconds, playhead: Microseconds): Microseconds {
+    if (this.#back === undefined) return playhead;
+    const { to, at } = this.#back;
+    const elapsed = now - at;
+    if (elapsed <= PATIENCE && playhead > to + elapsed + SLACK) return microseconds(Math.max(0, to + elapsed - GRACE));
+    this.#back = undefined;
+    return playhead;
   }
 }
