@@ -276,15 +276,20 @@ describe("the hold for a new epoch's first group", () => {
   });
 
   test("a hold lasts as long as the wait for a missing group where both apply", () => {
-    const { at, group, read, wake } = setup({ gap: ms(300) });
-    group(0, 0);
-    expect(read()).toEqual([0]);
-    group(first + 1, 100);
-    expect(wake()).toBe(300);
-    at(299);
-    expect(read()).toEqual([]);
-    at(300);
-    expect(read()).toEqual([100]);
+    // Ahead of what was read, and behind it.
+    for (const back of [0, 60]) {
+      const { at, group, read, wake } = setup({ gap: ms(300) });
+      group(0, 80);
+      expect(read()).toEqual([80]);
+      group(first + 2, 120 - back);
+      expect(wake()).toBe(300);
+      at(299);
+      expect(read()).toEqual([]);
+      if (back > 0) group(first + 1, 100 - back);
+      if (back > 0) group(first, 80 - back);
+      at(300);
+      expect(read()).toEqual(back > 0 ? [20, 40, 60] : [120]);
+    }
     const short = setup({ gap: ms(100) });
     short.group(0, 0);
     short.read();

@@ -295,20 +295,20 @@ export class RewindConsumer {
   #isGapBefore(index: number): boolean {
     const target = this.#groups[index]!;
     if (target.sequence === this.#delivered) return false;
-    // Behind the delivered frames: it rewound, and anything missing before it would be stale or late.
-    if (target.frames[0]!.timestamp <= this.#deliveredTimestamp) return false;
+    // Behind the delivered frames it rewound, and what is missing of older epochs would be stale or late.
+    const isBehind = target.frames[0]!.timestamp <= this.#deliveredTimestamp;
+    const epoch = this.#numbering.epochOf(target.sequence);
+    if (isBehind && epoch <= this.#readingEpoch) return false;
     // The first is the one last read from, or before any read the oldest known.
-    return target.sequence - this.#groups[0]!.sequence > index || this.#isUnfinishedBefore(index);
-  }
-
-  #isUnfinishedBefore(index: number): boolean {
-    return this.#groups.slice(0, index).some(({ ended }) => !ended);
+    const first = isBehind ? epochStart(epoch) : this.#groups[0]!.sequence;
+    const between = this.#groups.slice(0, index).filter(({ sequence }) => sequence >= first);
+    return target.sequence - first > between.length || between.some(({ ended }) => !ended);
   }
 
   /** How long to wait for anything missing before a group: counted from the first newer frame. */
   #gapUntil(index: number): number {
     const arrivals = this.#groups.slice(index).filter((group) => this.#hasGood(group));
-    const waits = this.#numbering.isGapless || this.#isUnfinishedBefore(index);
+    const waits = this.#numbering.isGapless || this.#groups.slice(0, index).some(({ ended }) => !ended);
     return Math.min(...arrivals.map((group) => group.arrival)) + (waits ? this.#gap() : 0);
   }
 

@@ -131,8 +131,11 @@ class Oracle {
 
   /** Whether a group between the cursor and the frame is missing or unfinished, and could bring something before it. */
   #isGapBefore({ sequence, timestamp }: Received): boolean {
-    if (sequence === this.#cursor || timestamp <= this.#cursorTimestamp) return false;
-    const start = this.#cursor < 0 ? Math.min(...this.#arrivals.keys()) : this.#cursor;
+    if (sequence === this.#cursor) return false;
+    const isBehind = timestamp <= this.#cursorTimestamp;
+    if (isBehind && epochOf(sequence) <= epochOf(this.#cursor)) return false;
+    const oldest = this.#cursor < 0 ? Math.min(...this.#arrivals.keys()) : this.#cursor;
+    const start = isBehind ? epochStart(epochOf(sequence)) : oldest;
     const ended = [...this.#ended].filter((other) => other >= start && other < sequence);
     return ended.length < sequence - start;
   }
