@@ -29,14 +29,13 @@ const SWEEP_MS = 100;
 const PROTOCOLS = ["moq-lite-05", "moq-lite-04", "moq-lite-03", "moql"] as const;
 /** How often a draining relay checks whether all sessions have left. */
 const DRAIN_MS = 50;
-/** A timer reaches no further than 24 days, so a later end is checked daily. */
-const DAY_MS = 86_400_000;
 
 /** The events of a {@link Relay}. */
 export interface RelayEvents {
   /**
    * The session to the upstream relay failed to open or was lost. The relay keeps trying, except after
-   * `UPSTREAM_IS_SELF`: the upstream leads back to this relay.
+   * `UPSTREAM_IS_SELF`: the upstream leads back to this relay. With the code `INVALID_KEY`: the keys for tokens could not
+   * be read again, so those read last stay valid.
    */
   problem: [Error];
 }
@@ -72,6 +71,7 @@ export class Relay extends EventEmitter<RelayEvents> {
     this.#environment = createEnvironment(this.#options, ablation);
     this.#sites = new SitePolicy({ host, allowedHosts, allowedOrigins });
     this.#admission = new Admission({ auth, sites: this.#sites, environment: this.#environment, log: logger });
+    this.#admission.on("problem", (error) => this.emit("problem", error));
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
@@ -295,6 +295,7 @@ export class Relay extends EventEmitter<RelayEvents> {
     for (const broadcast of origin.broadcasts) sweep(broadcast);
     origin.sweep();
     this.#upstream?.sweep();
+    expire(this.#sessions, Date.now());
   }
 
   async #accept(server: SessionServer): Promise<void> {
@@ -316,11 +317,9 @@ export class Relay extends EventEmitter<RelayEvents> {
       log: this.#options.logger.child({ connection: id }),
     });
     this.#sessions.add(served);
-    const stopExpiry = expire(served, scope.expiresAt);
     try {
       await served.run();
     } finally {
-      stopExpiry();
       this.#sessions.delete(served);
     }
   }
@@ -328,15 +327,9 @@ export class Relay extends EventEmitter<RelayEvents> {
 
 const sweep = guard("relay.broadcast", (broadcast: Broadcast) => broadcast.sweep());
 
-/** Ends a session with its token; returns a function that cancels this. */
-function expire(session: RelaySession, expiresAt: number | undefined): () => void {
-  if (expiresAt === undefined) return () => {};
-  let timer: NodeJS.Timeout;
-  const wait = (): void => {
-    const left = expiresAt - Date.now();
-    if (left <= 0) session.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
-    else timer = setTimeout(guard("relay.expiry", wait), Math.min(left, DAY_MS));
-  };
-  wait();
-  return () => clearTimeout(timer);
-}
+/** Ends the sessions whose token has expired. A timer would miss a clock that is set, or a machine that slept. */
+const expire = guard("relay.expiry", (sessions: Iterable<RelaySession>, now: number) => {
+  for (const session of sessions)
+    if (session.scope.expiresAt !== undefined && session.scope.expiresAt <= now)
+      session.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
+});

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { limitsSchema } from "../relay/limits.js";
 import { Listener, Publisher, Relay } from "../src/index.js";
+import { createCertificate } from "../transport/index.js";
 import { UnsayProcess, unsay } from "./support/command-line.js";
 import { compiledPath } from "./support/compile.js";
 
@@ -203,6 +204,21 @@ test("a relay with keys takes tokens, which it never prints or logs, and drains 
   const secrets = [publishing, watching].flatMap((token) => token.split(".").slice(1));
   expect(secrets).toHaveLength(4);
   expect(secrets.filter((secret) => everything.includes(secret))).toEqual([]);
+});
+
+test("a relay says that a changed certificate can't be used, and once it can", async () => {
+  const folder = temporary();
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const [first, second] = await Promise.all([createCertificate(), createCertificate()]);
+  writeFileSync(cert, first.cert);
+  writeFileSync(key, first.key, { mode: 0o600 });
+  const { relay } = await startRelay("--cert", cert, "--key", key);
+  writeFileSync(cert, second.cert);
+  await expect
+    .poll(() => relay.error)
+    .toMatch(/^unsay: The changed certificate is not used so far: .*belong to the key/);
+  writeFileSync(key, second.key);
+  await expect.poll(() => relay.error).toMatch(/\nunsay: The changed certificate is used now\.\n$/);
 });
 
 test("a relay serves its upstream's broadcasts, and ends in order at once without clients", async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Relay, type RelayOptions, signToken, type TokenKey } from "../relay/index.js";
 import { encodeAnnounce, encodeAnnounceOk } from "../relay/wire/announce.js";
 import { StreamReader, StreamType } from "../relay/wire/stream.js";
@@ -51,6 +51,22 @@ test("tokens limit publishing and watching, and end the session when they expire
 
   expect(await publisher.closed).toMatchObject({ closeCode: 6, reason: "UNAUTHORIZED: The token has expired." });
   await expect.poll(() => relay.stats().broadcasts).toBe(0);
+});
+
+test("a session ends with its token though the clock is set forward meanwhile", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "unsay-relay-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const key: TokenKey = { kty: "oct", alg: "HS256", k: Buffer.alloc(32, 1).toString("base64url") };
+  await writeFile(join(directory, "key.jwk"), JSON.stringify(key));
+  const { relay, url } = await startRelay({ auth: { keys: directory } });
+  const inHours = (hours: number) => Math.floor(Date.now() / 1000) + hours * 3600;
+  const short = await dial(`${url}?jwt=${await signToken(key, { get: "", exp: inHours(2) })}`);
+  await dial(`${url}?jwt=${await signToken(key, { get: "", exp: inHours(9) })}`);
+  await expect.poll(() => relay.stats().sessions).toBe(2);
+  vi.useFakeTimers({ toFake: ["Date"], now: inHours(3) * 1000 });
+  onTestFinished(() => void vi.useRealTimers());
+  expect(await short.closed).toMatchObject({ closeCode: 6, reason: "UNAUTHORIZED: The token has expired." });
+  expect(relay.stats().sessions).toBe(1);
 });
 
 test("a relay answers at its limits with a code, and counts it", async () => {

@@ -1,8 +1,9 @@
+import { EventEmitter } from "node:events";
 import { InputError } from "../../base/index.js";
 import type { Session, SessionRequest } from "../../transport/index.js";
 import type { RelayEnvironment } from "../environment.js";
 import type { Logger } from "../ops/log.js";
-import { Auth, type AuthOptions, rootOf } from "./auth.js";
+import { Auth, type AuthEvents, type AuthOptions, rootOf } from "./auth.js";
 import type { Scope } from "./scope.js";
 import type { SitePolicy } from "./site-policy.js";
 
@@ -37,7 +38,7 @@ export interface Admitted {
 }
 
 /** Decides which sessions a relay admits: by web page, room, address and token. */
-export class Admission {
+export class Admission extends EventEmitter<AuthEvents> {
   /** Refuses every session from now on. */
   draining = false;
   readonly #auth: Auth | undefined;
@@ -46,8 +47,13 @@ export class Admission {
   #taken = 0;
 
   constructor(options: AdmissionOptions) {
+    super();
     this.#options = options;
     this.#auth = options.auth && new Auth(options.auth);
+    this.#auth?.on("problem", (error) => {
+      options.log.warn({ reason: error.message }, "The keys for tokens cannot be read again.");
+      this.emit("problem", error);
+    });
   }
 
   /**

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair } from "jose";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { InputError } from "../../base/index.js";
 import { Auth } from "./auth.js";
 import { allows } from "./scope.js";
@@ -222,6 +222,41 @@ test("a key set behind a URL may change, and its keys stay valid while it is unr
   expect(() => parseKeys(JSON.stringify({ ...SECRET, k: "c2hvcnQ" }), "auth.keys")).toThrow(
     /auth.keys is not a JSON Web Key/,
   );
+});
+
+test("keys that cannot be read again, or are no more, are reported once for each reason, with a token that is taken meanwhile", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  cleanups.push(() => vi.useRealTimers());
+  const keys = await folder({ "key.jwk": SECRET });
+  const auth = new Auth({ keys });
+  const problems: string[] = [];
+  auth.on("problem", ({ message }) => problems.push(message));
+  await auth.prepare();
+  const token = await signToken(SECRET, { get: "" });
+  const admits = async () => {
+    vi.advanceTimersByTime(120_000);
+    return auth.authorize(at("/", token)).then(
+      () => true,
+      () => false,
+    );
+  };
+  const removed = join(keys, "key.jwk");
+  const damaged = join(keys, "other.jwk");
+  await writeFile(damaged, "{");
+  await rm(removed);
+  // A damaged file beside it keeps a key that was removed.
+  expect([await admits(), await admits()]).toEqual([true, true]);
+  expect(problems).toEqual([
+    expect.stringMatching(/^auth\.keys: .*other\.jwk .*; the keys that were read last stay valid\.$/),
+  ]);
+  await rm(damaged);
+  expect([await admits(), await admits()]).toEqual([false, false]);
+  expect(problems.slice(1)).toEqual([`auth.keys: ${keys} holds no keys.`]);
+  await writeFile(removed, JSON.stringify(SECRET));
+  expect(await admits()).toBe(true);
+  await writeFile(damaged, "{");
+  expect(await admits()).toBe(true);
+  expect(problems).toHaveLength(3);
 });
 
 /** A token as another library may write it: any header and any claims, signed with a shared secret. */

@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
@@ -38,16 +39,24 @@ export interface AuthOptions {
   readonly public?: { readonly put?: readonly string[]; readonly get?: readonly string[] };
 }
 
+/** The events of {@link Auth}. */
+export interface AuthEvents {
+  /** The keys could not be read again, or there are none any more; once for each reason until they can be read. */
+  problem: [Error];
+}
+
 /** Derives a session's permissions from its URL: path, and token in `?jwt=`. */
-export class Auth {
+export class Auth extends EventEmitter<AuthEvents> {
   readonly #source: string | undefined;
   readonly #audience: readonly string[];
   readonly #public: Grants;
   #keys: readonly TokenKey[] = [];
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
+  #problem: string | undefined;
 
   constructor({ keys, audience = [], public: open = {} }: AuthOptions) {
+    super();
     this.#source = keys;
     this.#audience = audience;
     this.#public = { put: (open.put ?? []).flatMap(prefixesOf), get: (open.get ?? []).flatMap(prefixesOf) };
@@ -60,8 +69,7 @@ export class Auth {
    */
   async prepare(): Promise<void> {
     await this.#refresh(0);
-    if (this.#source !== undefined && this.#keys.length === 0)
-      throw new InputError("INVALID_KEY", `auth.keys: ${this.#source} holds no keys.`);
+    if (this.#source !== undefined && this.#keys.length === 0) throw noKeys(this.#source);
   }
 
   /**
@@ -137,18 +145,28 @@ export class Auth {
     if (source === undefined || performance.now() - this.#loadedAt < maxAgeMs) return;
     this.#loading ??= load(source).then(
       (keys) => {
+        const isFirst = this.#loadedAt === Number.NEGATIVE_INFINITY;
         this.#keys = keys;
         this.#loadedAt = performance.now();
         this.#loading = undefined;
+        this.#report(keys.length === 0 && !isFirst ? noKeys(source) : undefined);
       },
-      (error: unknown) => {
+      (error: Error) => {
         this.#loading = undefined;
         // Valid keys stay valid while their source is unreachable.
         if (this.#keys.length === 0) throw error;
         this.#loadedAt = performance.now() - REFRESH_MS + RETRY_MS;
+        const sentence = `${error.message.replace(/\.$/, "")}; the keys that were read last stay valid.`;
+        this.#report(new InputError("INVALID_KEY", sentence, { cause: error }));
       },
     );
     await this.#loading;
+  }
+
+  // A key that its operator has removed or added makes no difference until the source can be read.
+  #report(error: Error | undefined): void {
+    if (error !== undefined && error.message !== this.#problem) this.emit("problem", error);
+    this.#problem = error?.message;
   }
 }
 
@@ -159,6 +177,10 @@ export function rootOf(url: URL): string {
   } catch {
     return normalizePath(url.pathname);
   }
+}
+
+function noKeys(source: string): InputError {
+  return new InputError("INVALID_KEY", `auth.keys: ${source} holds no keys.`);
 }
 
 async function load(source: string): Promise<TokenKey[]> {

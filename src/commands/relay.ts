@@ -150,12 +150,14 @@ export const relay = command({
     });
     if (identity.expiresAt <= Date.now())
       notice(`The certificate ${config.cert} has expired; no client will trust it.`);
-    identity.on("error", (error) => logger.warn({ err: error }, "The changed certificate is not used."));
+    reportCertificate(identity, notice);
     const selfReference = new Promise<never>((_, reject) => {
       const say = changes(notice);
       relay.on("problem", (error) => {
         if (error instanceof UnsayError && error.code === "UPSTREAM_IS_SELF")
           reject(new InputError(error.code, `--upstream is ${config.upstream}: ${error.message}`));
+        else if (error instanceof UnsayError && error.code === "INVALID_KEY")
+          notice(error.message.replace(/^auth\.keys: /, "--auth-keys: "));
         else say(`The upstream relay does not serve this one yet: ${error.message}`);
       });
     });
@@ -186,6 +188,21 @@ export const relay = command({
     }
   },
 });
+
+/** Says that a changed certificate can't be used, perhaps because half of it is written, and once it can. */
+function reportCertificate(identity: Certificates, notice: (sentence: string) => void): void {
+  let say = changes(notice);
+  let isRefused = false;
+  identity.on("error", ({ message }) => {
+    isRefused = true;
+    say(`The changed certificate is not used so far: ${message}`);
+  });
+  identity.on("rotate", () => {
+    if (isRefused) notice("The changed certificate is used now.");
+    isRefused = false;
+    say = changes(notice);
+  });
+}
 
 function servingElements(): RequestListener {
   const elements = elementHandler(loadPage);
