@@ -11,6 +11,8 @@
  *   group; `settled` derives one for all of them.
  * - The system's clock. `@moq/net` drops a track's groups by it, and `@moq/qmux` sessions that heard nothing: when it jumps
  *   forward by an hour, both do so at once, and for an hour nothing is dropped when it jumps back. `monotonic` takes its place.
+ * - Endless turns. `@moq/net` reads what has arrived in one turn of the event loop, however much that is: a peer that sends
+ *   frames of two bytes stops everything else in the process, for good. `isLong` and `nextTurn` end a turn in time.
  * - Standard output. `@moq/net`, `@moq/signals` and `@moq/qmux` write to the console of the process that they run in.
  *   Their modules import an object in its place.
  * - Size. `@moq/net` loads a parser of user agents, for a check that is not made where a session is given to it, and a
@@ -55,6 +57,17 @@ const REPLACEMENTS = {
         return Number(firefox[1]) >= 153;
     return !/\\bVersion\\/[\\d.]+ .*\\bSafari\\//.test(userAgent);
 `,
+      ],
+    ],
+    "stream.js": [
+      [`/* @ts-self-types="./stream.d.ts" */\n`, `import { isLong, nextTurn } from "./unsay.js";\n`],
+      [
+        `    async #fillTo(size) {
+        if (size > MAX_READ_SIZE) {`,
+        `    async #fillTo(size) {
+        if (isLong())
+            await nextTurn();
+        if (size > MAX_READ_SIZE) {`,
       ],
     ],
     "origin.js": [

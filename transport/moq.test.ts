@@ -1,7 +1,15 @@
-import { Broadcast, Connection, Group, Time } from "@kixelated/moq";
+import { Broadcast, Connection, Group, Path, Time } from "@kixelated/moq";
 import { afterEach, expect, test } from "vitest";
 import { microseconds } from "../base/index.js";
-import { certificateHash, connectQuic, createCertificate, listenQuic, type Session, toWebTransport } from "./index.js";
+import {
+  certificateHash,
+  connectQuic,
+  createCertificate,
+  listenQuic,
+  type ReceiveStream,
+  type Session,
+  toWebTransport,
+} from "./index.js";
 import { type BrowserCarrier, FrameTrackWriter, followTrack, openMoq, type TrackEvent } from "./moq.js";
 
 const cleanups: (() => unknown)[] = [];
@@ -186,8 +194,27 @@ async function pair() {
     }),
     accepting.then((request) => request!.accept()),
   ]);
-  void Connection.accept(toWebTransport(far), far.url);
-  return { near, far };
+  return { near, far, accepted: Connection.accept(toWebTransport(far), far.url) };
+}
+
+/** The same session on a carrier that delivers a one-way stream in one piece, as a WebSocket does with a short one. */
+function inOnePiece(session: Session): Session {
+  const acceptUnidirectional = async (): Promise<ReceiveStream | undefined> => {
+    const stream = await session.acceptUnidirectional();
+    if (stream === undefined) return undefined;
+    const read = async (): Promise<Uint8Array | undefined> => {
+      const pieces: Uint8Array[] = [];
+      for (let piece = await stream.read(); piece; piece = await stream.read()) pieces.push(piece);
+      return pieces.length === 0 ? undefined : Buffer.concat(pieces);
+    };
+    return { read, stop: (code) => stream.stop(code) };
+  };
+  return new Proxy(session, {
+    get(target, name) {
+      const value: unknown = name === "acceptUnidirectional" ? acceptUnidirectional : Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** The same session without datagrams. */
@@ -250,6 +277,38 @@ test("records come from a stream of their own without datagrams, and a stream of
   await expect.poll(refused).toBe(0);
   near.close();
   expect(await readAll(records)).toEqual([bytes(3)]);
+});
+
+test("a group of frames without bytes leaves the process its turns, however many arrive at once", async () => {
+  const { near, far, accepted } = await pair();
+  const { broadcast, open } = track();
+  const producer = open();
+  (await accepted).publish(Path.from("room"), broadcast);
+  const { connection } = await openMoq(inOnePiece(near));
+  const stop = new AbortController();
+  const events = followTrack(connection.consume(Path.from("room")), "track", { priority: 1, signal: stop.signal });
+  await events.next();
+  const first = events.next();
+  await expect.poll(() => producer.used.peek()).toBe(true);
+  let turns = 0;
+  const counting = setInterval(() => turns++, 0);
+  cleanups.push(() => clearInterval(counting));
+  const frames = 30_000;
+  const stream = await far.openUnidirectional();
+  // A group of the first subscription; each frame is a microsecond behind the one before, and has no bytes.
+  await stream.write(Buffer.concat([bytes(0, 2, 0, 1), Buffer.alloc(2 * frames, bytes(2, 0))]));
+  await stream.finish();
+  expect((await first).value).toMatchObject({ kind: "frame", index: 0 });
+  const before = turns;
+  let last = 0;
+  while (last < frames - 1) {
+    const { value } = await events.next();
+    if (value?.kind !== "frame") throw new Error(`The group ended after ${last} frames.`);
+    last = value.index;
+  }
+  expect(turns - before).toBeGreaterThan(3);
+  stop.abort();
+  near.close();
 });
 
 test("a browser's session keeps its own transport, and records come from its tap", async () => {
