@@ -1,3 +1,4 @@
+import { FoldedText, fold } from "./folded-text.js";
 import { UNSPACED } from "./spoken-text.js";
 
 /** Where a word lies in a text. */
@@ -15,7 +16,7 @@ const NEAR = /\s*(?:\S+(?:\s+|$)){0,8}/uy;
 const MAX_NEAR = 1024;
 /** A place within a word: a letter on either side of the word's start, and of its end. */
 const BEFORE = /[\p{L}\p{N}\p{M}][\p{L}\p{N}]$/u;
-const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}]/u;
+const AFTER = /^[\p{L}\p{N}\p{M}][\p{L}\p{N}\p{M}]/u;
 const REST_OF_WORD = /[\p{L}\p{N}\p{M}]*/uy;
 /** Words that must follow one another behind text that has no timing, such as the address of a link. */
 const RESUMED = 3;
@@ -29,21 +30,23 @@ const MAX_GAPS = 16;
  * differently from its spelling, as "five" is for "5". White space shares the place of the word before it.
  */
 export function placesOf(words: readonly string[], text: string): readonly (Place | undefined)[] {
-  const lower = text.toLowerCase();
-  // Some letters change their length with their case.
-  const ignoresCase = lower.length === text.length;
-  const wanted = words.map((word) => (ignoresCase ? word.trim().toLowerCase() : word.trim()));
+  const folded = new FoldedText(text);
+  const wanted = words.map((word) => fold(word).trim());
   const search = new WordSearch(
-    ignoresCase ? lower : text,
+    folded.text,
     wanted.filter((word) => word !== ""),
   );
-  const places = search.run();
+  const places = search.run().map((place) => place && originalOf(place, folded));
   let index = 0;
   let place: Place | undefined = { start: 0, end: 0 };
   return wanted.map((word) => {
     if (word !== "") place = places[index++];
     return place;
   });
+}
+
+function originalOf({ start, end }: Place, folded: FoldedText): Place {
+  return { start: folded.original(start), end: folded.original(end) };
 }
 
 /** A search through a text from word to word. */

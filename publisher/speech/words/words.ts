@@ -165,7 +165,7 @@ export class Words {
     const end = this.#end(this.#places, count);
     // Timings may be those of characters: a word counts once all of it was heard.
     const to = Math.max(from, wordStart(text, end.at));
-    if (!isWithin) return { text: text.slice(from, to).trimStart(), exact: start.exact && end.exact };
+    if (!isWithin) return { text: text.slice(from, to).trim(), exact: start.exact && end.exact };
     const at = Math.max(end.at, Math.min(this.#estimatedEnd(text, audio), this.#places[count]?.end ?? end.at));
     return { text: text.slice(from, at).trimStart(), exact: false };
   }
