@@ -7,10 +7,10 @@ import type { WatchedTrack } from "./watched-track.js";
 const group = (sequence: number) => new CachedGroup(sequence, microseconds(0));
 
 /** A track of a bit rate with a lower rendition, which never comes unless a test hands it over. */
-function track(bitrateBps: number, followed: string[] = []): WatchedTrack {
+function track(bitrateBps: number, { followed = [] as string[], live = false } = {}): WatchedTrack {
   return {
     singleFrames: true,
-    live: false,
+    live,
     bitrateBps,
     after: () => [],
     followLow: () => {
@@ -34,6 +34,13 @@ test("a group is copied small, twice, once the lower rendition comes, and whole,
   expect(source.of(full)).toBe(full);
 });
 
+test("copies of live audio follow while a player with a delay of 80 ms can still play them", () => {
+  const source = new CopySource({ track: track(64_000, { live: true }), anyRate: false });
+  expect(source.delays).toEqual([fromMilliseconds(40)]);
+  source.takeLow(group(7));
+  expect(source.delays).toEqual([fromMilliseconds(20), fromMilliseconds(60)]);
+});
+
 test("a group of a fast track is copied small or not at all, unless any rate is wanted", () => {
   const source = new CopySource({ track: track(256_000), anyRate: false });
   expect([source.delays, source.of(group(1))]).toEqual([[], undefined]);
@@ -43,7 +50,7 @@ test("a group of a fast track is copied small or not at all, unless any rate is 
 
 test("the lower rendition is followed once, left once, and held for its newest 256 groups", () => {
   const followed: string[] = [];
-  const source = new CopySource({ track: track(256_000, followed), anyRate: false });
+  const source = new CopySource({ track: track(256_000, { followed }), anyRate: false });
   source.follow();
   source.follow();
   for (let sequence = 0; sequence < 258; sequence++) source.takeLow(group(sequence));

@@ -4,11 +4,14 @@ import type { LowFollower, LowRendition, WatchedTrack } from "./watched-track.js
 
 /**
  * Delays of a group's copies. Small ones go twice: the first for a single loss, so soon because a live player of a
- * delay of 80 ms conceals a group 60 ms after it should have come. The second goes once a burst of losses is over, which
- * is 100 ms for 5 packets at 20 ms per group. A whole one goes once, after such a burst; a listener's jitter buffer learns
- * to wait that long.
+ * delay of 80 ms conceals a group 60 ms after it should have come. Of audio that is sent ahead, the second goes once a
+ * burst of losses is over, which is 100 ms for 5 packets at 20 ms per group; of live audio, while it is still in time.
+ * A whole one goes once.
  */
-const DELAYS = { small: [fromMilliseconds(20), fromMilliseconds(200)], whole: [fromMilliseconds(100)] } as const;
+const DELAYS = {
+  ahead: { small: [fromMilliseconds(20), fromMilliseconds(200)], whole: [fromMilliseconds(100)] },
+  live: { small: [fromMilliseconds(20), fromMilliseconds(60)], whole: [fromMilliseconds(40)] },
+} as const;
 /** Groups of the lower rendition that are held, longer than any copy waits: 1280 ms at 5 ms per group. */
 const HELD_GROUPS = 256;
 /**
@@ -42,8 +45,9 @@ export class CopySource implements LowFollower {
 
   /** How long after a group its copies are due. */
   get delays(): readonly Microseconds[] {
-    if (this.#groups.size > 0) return DELAYS.small;
-    return this.#copiesWhole ? DELAYS.whole : NONE;
+    const { small, whole } = this.#track.live ? DELAYS.live : DELAYS.ahead;
+    if (this.#groups.size > 0) return small;
+    return this.#copiesWhole ? whole : NONE;
   }
 
   /** What goes as a copy of a group now; undefined for nothing. */
