@@ -31,7 +31,7 @@ export {
 export { InputError, MediaError, ModelError, ProtocolError, StateError, TransportError, UnsayError } from "./error.js";
 export { background, faultCounts, guard, guardHandlers } from "./guard.js";
 export { Inbox } from "./inbox.js";
-export { Ending, endProcessor, endWith, loadWorklet, openWorklet } from "./lifetime.js";
+export { Ending, endProcessor, endWith, loadWorklet, noAudio, openAudioContext, openWorklet } from "./lifetime.js";
 export { attachLogger, type Logger, logForProcess } from "./logger.js";
 export { race } from "./race.js";
 export {

@@ -65,14 +65,36 @@ export class Ending {
 }
 
 /**
+ * Makes an audio context.
+ *
+ * @throws MediaError `NO_WEB_AUDIO` where the browser has none, as with iOS in Lockdown Mode, or makes none.
+ */
+export function openAudioContext(options: AudioContextOptions): AudioContext {
+  if (typeof AudioContext === "undefined") throw new MediaError("NO_WEB_AUDIO", "This browser has no Web Audio.");
+  try {
+    return new AudioContext(options);
+  } catch (cause) {
+    throw noAudio(cause);
+  }
+}
+
+/** The browser starts no audio; `cause` is in its own words. */
+export function noAudio(cause: unknown): MediaError {
+  const { message = "" } = cause as Partial<Error>;
+  const why = message === "" ? "" : `: ${message.replace(/\.$/, "")}`;
+  return new MediaError("NO_WEB_AUDIO", `This browser starts no audio${why}.`, { cause });
+}
+
+/**
  * Loads the script of an audio worklet.
  *
- * @throws MediaError `NO_WORKLET` where the page may not load it, or nothing is there.
+ * @throws MediaError `NO_WORKLET` where the browser has none, the page may not load it, or nothing is there.
  */
 export async function loadWorklet(
-  { audioWorklet }: { readonly audioWorklet: { addModule(url: string | URL): Promise<void> } },
+  { audioWorklet }: { readonly audioWorklet: { addModule(url: string | URL): Promise<void> } | undefined },
   url: string | URL,
 ): Promise<void> {
+  if (audioWorklet === undefined) throw new MediaError("NO_WORKLET", "This browser has no AudioWorklet.");
   try {
     await audioWorklet.addModule(url);
   } catch (cause) {

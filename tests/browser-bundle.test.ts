@@ -479,6 +479,63 @@ test.concurrent("a page whose microphone is refused shows the reason in a senten
   expect(said).toEqual([]);
 });
 
+/** What a browser may lack or refuse, and the codes and sentences with which both elements end. */
+const LACKS: readonly (readonly [lack: string, watch: RegExp, talk: RegExp])[] = [
+  ["delete globalThis.AudioContext", /^NO_WEB_AUDIO This browser has no/, /^NO_WEB_AUDIO This browser has no/],
+  [
+    "globalThis.AudioContext = class { constructor() { throw new DOMException('No hardware.', 'NotSupportedError'); } }",
+    /^NO_WEB_AUDIO This browser starts no audio: No hardware\.$/,
+    /^NO_WEB_AUDIO This browser starts no audio: No hardware\.$/,
+  ],
+  [
+    `AudioContext.prototype.resume = () => Promise.reject(new DOMException("Failed to start the audio device"));
+     navigator.mediaDevices.getUserMedia = undefined;`,
+    /^NO_WEB_AUDIO This browser starts no audio: Failed to start the audio device\.$/,
+    /^NO_MICROPHONE This browser gives no page a microphone\.$/,
+  ],
+  [
+    `Object.defineProperty(BaseAudioContext.prototype, "audioWorklet", { value: undefined });
+     Object.defineProperty(navigator, "mediaDevices", { value: undefined });`,
+    /^NO_WORKLET This browser has no AudioWorklet\.$/,
+    /^NO_MICROPHONE This browser gives no page a microphone\.$/,
+  ],
+];
+
+test.concurrent("a page in a browser without audio or microphones says so by code and sentence, until an attribute changes", async ({
+  expect,
+}) => {
+  const { text } = await bundle('import "./src/page/elements.js";');
+  await using stage = new Stage();
+  const url = await serve(stage, text, "<unsay-watch controls></unsay-watch><unsay-talk controls></unsay-talk>");
+  for (const [lack, watch, talk] of LACKS) {
+    const page = stage.use(await browser.newPage());
+    const thrown: string[] = [];
+    page.on("pageerror", (error) => thrown.push(String(error)));
+    await page.addInitScript(lack);
+    await page.goto(url);
+    const ends = (await page.evaluate(`{
+      const end = (name, begin) => new Promise((resolve) => {
+        const element = document.querySelector(name);
+        element.addEventListener("error", ({ detail }) => {
+          const shown = element.shadowRoot.querySelector("[role=alert]").textContent;
+          resolve(detail.code + " " + (shown === detail.message ? shown : "not " + detail.message));
+        });
+        element[begin]().catch(() => {});
+      });
+      Promise.all([end("unsay-watch", "play"), end("unsay-talk", "talk")]);
+    }`)) as [string, string];
+    expect(ends[0]).toMatch(watch);
+    expect(ends[1]).toMatch(talk);
+    expect(thrown).toEqual([]);
+    const w = "document.querySelector('unsay-watch')";
+    expect(
+      await page.evaluate(
+        `[${w}.state, ${w}.jitter = 100, ${w}.state, ${w}.shadowRoot.querySelector("p").textContent]`,
+      ),
+    ).toEqual(["failed", 100, "idle", ""]);
+  }
+});
+
 test.concurrent("a page that `unsay page` wrote plays from any web server under its own strict policy, and a relay serves the elements", async ({
   expect,
 }) => {

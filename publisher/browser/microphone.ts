@@ -4,6 +4,7 @@ import {
   Inbox,
   loadWorklet,
   MediaError,
+  openAudioContext,
   openWorklet,
   StateError,
   TransportError,
@@ -65,12 +66,14 @@ export class Microphone {
    * Asks for permission, if need be, and switches the microphone on.
    *
    * @throws TransportError `INSECURE_PAGE`; MediaError `MICROPHONE_DENIED`, `NO_MICROPHONE`, `MICROPHONE_GONE`,
-   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, `NO_WORKLET`, each with a sentence for the person in front of the page.
+   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, `NO_WEB_AUDIO`, `NO_WORKLET`, each with a sentence for the person in front of the page.
    */
   static async open({ device, workletUrl }: MicrophoneOptions): Promise<Microphone> {
     if (!globalThis.isSecureContext)
       throw new TransportError("INSECURE_PAGE", "Browsers allow the microphone only on https pages and on localhost.");
     if (isForbidden()) throw new MediaError("MICROPHONE_DENIED", FORBIDDEN);
+    // As in the web view of some apps.
+    if (!hasMicrophones()) throw new MediaError("NO_MICROPHONE", "This browser gives no page a microphone.");
     const stream = await capture(device);
     const [track] = stream.getAudioTracks();
     let context: AudioContext | undefined;
@@ -166,6 +169,11 @@ async function capture(device: string | undefined): Promise<MediaStream> {
   }
 }
 
+function hasMicrophones(): boolean {
+  const { mediaDevices } = navigator as { readonly mediaDevices?: Partial<MediaDevices> };
+  return mediaDevices?.getUserMedia !== undefined;
+}
+
 /** Whether a policy of the site forbids the microphone, as in a frame without `allow`; only Chromium reports it. */
 function isForbidden(): boolean {
   const { featurePolicy } = document as { readonly featurePolicy?: { allowsFeature(name: string): boolean } };
@@ -173,14 +181,14 @@ function isForbidden(): boolean {
 }
 
 function contextOf(stream: MediaStream): AudioContext {
-  const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+  const context = openAudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
   try {
     context.createMediaStreamSource(stream);
     return context;
   } catch {
     // Firefox connects a microphone only to a context at the device's own rate.
     void context.close();
-    return new AudioContext({ latencyHint: "interactive" });
+    return openAudioContext({ latencyHint: "interactive" });
   }
 }
 

@@ -32,7 +32,7 @@ const HORIZON_MS = 500;
  * itself. Its events are those of {@link BrowserListenerEventMap}.
  */
 export class BrowserListener extends EventTarget implements AsyncDisposable {
-  /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `NO_WORKLET`. */
+  /** Resolves once audio can play; rejects where it never can: `INSECURE_PAGE`, `NO_AUDIO_DECODER`, `NO_WEB_AUDIO`, `NO_WORKLET`. */
   readonly started: Promise<void>;
   /** Resolves when it has ended: with null after {@link close}, else with the error that ended it. Never rejects. */
   readonly closed: Promise<Error | null>;

@@ -156,8 +156,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   /**
    * Starts to play at the live edge; call it from a click, because browsers require one for audio. A second call
-   * changes nothing and waits for the first. Rejects with a `TransportError` (`INSECURE_PAGE`), a `MediaError`
-   * (`NO_AUDIO_DECODER`, `NO_WORKLET`) or, for an attribute, an `InputError` (`INVALID_OPTION`) where it can never play.
+   * changes nothing and waits for the first. Rejects where it can never play: with a `TransportError` (`INSECURE_PAGE`), a
+   * `MediaError` (`NO_AUDIO_DECODER`, `NO_WEB_AUDIO`, `NO_WORKLET`), or an `InputError` (`INVALID_OPTION`) for an attribute.
    */
   async play(): Promise<void> {
     if (this.#listener) return this.#listener.started;
@@ -282,7 +282,6 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
     this.#speaker?.close();
     this.#speaker = undefined;
     this.#isTapped = false;
-    this.show("");
     this.toggleAttribute("speaking", false);
     this.become("idle");
     background("element.close", listener.close());
@@ -291,6 +290,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   #heed(name: string): void {
     const isOther = name === "url" || name === "broadcast";
     if (isOther) this.removeAttribute("video");
+    // What was wrong may be right now.
+    if (this.#state === "failed") this.become("idle");
     if (this.#listener && isOther) this.#restart();
     else if (this.isConnected) queueMicrotask(this.#prepare);
   }
@@ -311,12 +312,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
 
   #toggle(): void {
     if (!this.#listener) this.#try();
-    else if (this.#isBlocked) background("element.resume", this.#resume());
+    else if (this.#isBlocked) background("element.resume", Promise.resolve(this.#context?.resume()));
     else this.pause();
-  }
-
-  async #resume(): Promise<void> {
-    await this.#context?.resume();
   }
 
   get #context(): AudioContext | undefined {
@@ -370,8 +367,8 @@ export class UnsayWatch extends BroadcastElement<UnsayWatchEventMap> {
   protected become(state: UnsayWatchState): void {
     if (state === this.#state || state === "closed") return;
     this.#state = state;
-    if (state === "waiting" || state === "ready" || state === "playing") this.show("");
-    else this.show();
+    if (state === "connecting" || state === "failed") this.show();
+    else this.show("");
     this.emit("state", state);
   }
 

@@ -5,6 +5,8 @@ import {
   loadWorklet,
   type Microseconds,
   microseconds,
+  noAudio,
+  openAudioContext,
   openWorklet,
   sleep,
   timePassed,
@@ -81,9 +83,11 @@ export class SpeakerOutput implements PlayerOutput {
 
   /** Creates the audio context; resolves once it runs, which may take a click. Rejects where the browser refuses. */
   async resume(): Promise<void> {
-    this.#context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+    this.#context = openAudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
     this.#context.addEventListener("error", this.#restart);
-    await this.#context.resume();
+    await this.#context.resume().catch((cause: unknown) => {
+      throw noAudio(cause);
+    });
   }
 
   /** A device that fails, as when it is unplugged, suspends the context for good; started again, it uses another one. */
