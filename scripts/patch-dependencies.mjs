@@ -23,7 +23,7 @@
  *
  * It knows exactly the versions that are pinned here, refuses every other, and changes nothing that is patched already.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -60,7 +60,7 @@ const REPLACEMENTS = {
       ],
     ],
     "stream.js": [
-      [`/* @ts-self-types="./stream.d.ts" */\n`, `import { isLong, nextTurn } from "./unsay.js";\n`],
+      [`/* @ts-self-types="./stream.d.ts" */\n`, `import { isLong, nextTurn } from "./turns.js";\n`],
       [
         `    async #fillTo(size) {
         if (size > MAX_READ_SIZE) {`,
@@ -89,6 +89,8 @@ const REPLACEMENTS = {
 const CONSOLE = /\bconsole\.(?:debug|info|log|warn|error)\(/;
 /** Name of the file that the modules of a package import from; a package that has it is patched. */
 const HELPER = "unsay.js";
+/** Further files that the replacements of a package import from. */
+const FURTHER_HELPERS = { "@kixelated/moq": ["turns.js"] };
 
 /** The statements of a module without its comments. */
 function code(text) {
@@ -143,7 +145,6 @@ function patchPackage(name) {
   const installed = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).version;
   const patch = "scripts/patch-dependencies.mjs";
   if (installed !== version) throw new Error(`${name} ${installed} is installed, and ${patch} knows ${version} alone.`);
-  const helper = readFileSync(join(root, "scripts/dependencies", HELPER), "utf8");
   if (!existsSync(join(folder, HELPER))) {
     const { counts, changed } = patchFiles(folder);
     if (JSON.stringify(counts) !== JSON.stringify(expected))
@@ -152,7 +153,8 @@ function patchPackage(name) {
       );
     for (const [path, text] of changed) writeFileSync(path, text);
   }
-  writeFileSync(join(folder, HELPER), helper);
+  for (const helper of [HELPER, ...(FURTHER_HELPERS[name] ?? [])])
+    copyFileSync(join(root, "scripts/dependencies", helper), join(folder, helper));
   for (const [file, replacements] of Object.entries(REPLACEMENTS[name] ?? {}))
     replaceIn(join(folder, file), replacements);
 }
