@@ -40,6 +40,7 @@ export type PlayerOutput = AudioOutput &
     | "setPublisher"
     | "heard"
     | "heardUntil"
+    | "missed"
     | "started"
     | "moving"
     | "playing"

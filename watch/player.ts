@@ -376,6 +376,7 @@ export class Player {
       receivedBytes: this.#feed.counters.receivedBytes + (this.video?.receivedBytes ?? 0),
       receivedGroup: this.#feed.received.mark ?? this.video?.newest,
       bufferedMs: unheardMs(this.#output, this.#feed),
+      missed: this.#output.missed,
       bleedMs: this.#bleedMs,
       counters: this.#output.counters,
     };

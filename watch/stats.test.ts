@@ -13,7 +13,9 @@ test("audio still to be heard counts from the ear, and where none can be, the en
     return unheardMs(output, { waitingMs });
   };
   expect(unheard(5000, { bufferedMs: 300, waitingMs: 200 })).toBe(600);
-  expect(unheard(3000, { bufferedMs: 300, playing: false })).toBe(300);
+  expect(unheard(4900, { bufferedMs: 300, playing: false })).toBe(300);
+  // What lies behind a stretch without audio is not audible before its end.
+  expect(unheard(3000, { bufferedMs: 300, playing: false })).toBe(-1900);
   // The device still has some, or nothing.
   expect(unheard(4950, {})).toBe(50);
   expect(unheard(3000, { playing: false })).toBe(-1900);

@@ -1,3 +1,4 @@
+import { fromMilliseconds } from "../base/index.js";
 import type { Receipt } from "../flow/report/index.js";
 import type { AudioPipeline } from "./audio/audio-pipeline.js";
 import type { ListenerState, PlayerOutput } from "./options.js";
@@ -131,9 +132,12 @@ export function playerStats(parts: PlayerParts): PlayerStats {
   };
 }
 
+/** Decoders conceal what is shorter. */
+const CONCEALED = fromMilliseconds(120);
+
 /**
  * Milliseconds of audio still to be heard: what waits, and what is in the device, unless that is silent. Negative where
- * that is nothing: how long ago the last audio ended, by the playhead. A playhead that jumped has passed more than was
+ * that is nothing, or lies behind a stretch without audio: how long ago the last audio ended, by the playhead. A playhead that jumped has passed more than was
  * heard.
  */
 export function unheardMs(
@@ -143,7 +147,8 @@ export function unheardMs(
   const { playhead, heard, heardUntil, playing, bufferedMs } = output;
   const ready = bufferedMs + waitingMs;
   if (playhead === undefined || heard === undefined) return ready;
-  // Audio that waits for a group before it is not audible yet.
-  if (bufferedMs > 0 || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;
+  // Audio that waits for a group before it is not audible yet, nor is audio behind a stretch without any.
+  const isMissing = bufferedMs === 0 || (!playing && playhead - (heardUntil ?? playhead) > CONCEALED);
+  if (!isMissing || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;
   return (Math.min(heardUntil, playhead) - heard) / 1e3;
 }

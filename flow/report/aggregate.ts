@@ -23,6 +23,9 @@ export const MAX_AGGREGATE_BYTES = 1200;
 /** Maximum listeners that one aggregate names. */
 export const MAX_LISTED = 24;
 
+/** Flags of one listener in an aggregate. */
+const Present = { HEARD: 1, RECEIVED: 2, PAST: 4 } as const;
+
 /** One listener in an aggregate. */
 export interface ListedListener {
   /** The player's random session id. */
@@ -35,6 +38,16 @@ export interface ListedListener {
   readonly heardUntil: Microseconds | undefined;
   /** Media time up to which it may have heard audio; undefined while that is unknown. */
   readonly receivedUntil: Microseconds | undefined;
+}
+
+/** The last stretch of media time that a listener had no audio for, between audio that it heard. */
+export interface MissedAudio {
+  readonly session: number;
+  /** Where the audio before ended, and where it began again. */
+  readonly from: Microseconds;
+  readonly to: Microseconds;
+  /** Number of rewinds that the listener had applied. */
+  readonly discontinuity: number;
 }
 
 /** A relay's report to the publisher about all listeners of one broadcast. */
@@ -71,6 +84,8 @@ export interface Aggregate {
   readonly staleMs: number;
   /** Some listeners by name, at most {@link MAX_LISTED}. */
   readonly listed: readonly ListedListener[];
+  /** What some of them missed, if it ended a moment ago and there is room. */
+  readonly missed: readonly MissedAudio[];
 }
 
 /** Whether an aggregate is older than one that arrived first: by its sender's clock, because a count may restart. */
@@ -111,14 +126,22 @@ export function encodeAggregate(aggregate: Aggregate): Uint8Array {
   writer.compact(saturated(aggregate.discontinuity, 21));
   writer.compact(latest - limited(aggregate.earliest, latest));
   if (lead) writeLead(writer, worstLead, worstLeadGroup, ack);
-  writer.byte(listed.length);
+  const missed = aggregate.missed.slice(0, MAX_LISTED - listed.length);
+  writer.byte(listed.length + missed.length);
   for (const one of listed) writeListed(writer, one, latest);
+  for (const one of missed) writeListed(writer, pastOf(one), latest, Present.PAST);
   return writer.finish();
 }
 
-function writeListed(writer: RecordWriter, one: ListedListener, latest: number): void {
+// The listener once more, as it was when its audio began again: a publisher that knows none of this sees it twice.
+function pastOf({ session, from, to, discontinuity }: MissedAudio): ListedListener {
+  return { session, playhead: to, discontinuity, heardUntil: undefined, receivedUntil: from };
+}
+
+function writeListed(writer: RecordWriter, one: ListedListener, latest: number, past = 0): void {
   const { heardUntil, receivedUntil } = one;
-  writer.byte((heardUntil === undefined ? 0 : 1) | (receivedUntil === undefined ? 0 : 2));
+  const heard = heardUntil === undefined ? 0 : Present.HEARD;
+  writer.byte(heard | (receivedUntil === undefined ? 0 : Present.RECEIVED) | past);
   writer.uint32(word(one.session));
   const offset = distance(limited(one.playhead, MAX_NUMBER), latest);
   writer.signed(offset);
@@ -146,13 +169,14 @@ export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
   const count = reader.byte();
   if (count > MAX_LISTED) return { ok: false, code: "OUT_OF_RANGE" };
   const listed: ListedListener[] = [];
+  const missed: MissedAudio[] = [];
   for (let index = 0; index < count; index++) {
     const present = reader.byte();
     const session = reader.uint32();
     const playhead = latest + reader.signed();
     const applied = reader.compact();
-    const heardUntil = present & 1 ? playhead + reader.signed() : undefined;
-    const receivedUntil = present & 2 ? playhead + reader.signed() : undefined;
+    const heardUntil = present & Present.HEARD ? playhead + reader.signed() : undefined;
+    const receivedUntil = present & Present.RECEIVED ? playhead + reader.signed() : undefined;
     if (reader.failed) return { ok: false, code: "TRUNCATED" };
     const valid =
       within(playhead, MAX_NUMBER) &&
@@ -160,6 +184,11 @@ export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
       within(heardUntil, MAX_NUMBER) &&
       within(receivedUntil, MAX_NUMBER);
     if (!valid) return { ok: false, code: "OUT_OF_RANGE" };
+    if (present & Present.PAST) {
+      const [from, to] = [microseconds(receivedUntil ?? playhead), microseconds(playhead)];
+      missed.push(Object.freeze({ session, from, to, discontinuity: applied }));
+      continue;
+    }
     listed.push(
       Object.freeze({
         session,
@@ -204,6 +233,7 @@ export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
       bleedMs,
       staleMs,
       listed: Object.freeze(listed),
+      missed: Object.freeze(missed),
     }),
   };
 }

@@ -92,6 +92,30 @@ describe("ListenerState", () => {
 });
 
 describe("ReportAggregator", () => {
+  test("what a listener missed is in the next three aggregates, also behind an edge, until it applies a rewind", () => {
+    const [edge, relay] = [1, 2].map(() => new ReportAggregator({ broadcast: 1 })) as [
+      ReportAggregator,
+      ReportAggregator,
+    ];
+    const past = { clientTimeMs: 0, playhead: fromMilliseconds(9500), bufferedMs: -700 };
+    const missed = { session: 1, from: fromMilliseconds(8800), to: fromMilliseconds(9500), discontinuity: 0 };
+    const found = [100, 200, 300, 400].map((at) => {
+      const now = fromMilliseconds(at);
+      for (const one of [past, { clientTimeMs: at }]) edge.fold(report(one), now);
+      const aggregate = decodeAggregate(encodeAggregate(edge.aggregate(now, { group: 1, bytes: 1 })));
+      if (!aggregate.ok) throw new Error(aggregate.code);
+      relay.foldEdge(aggregate.aggregate, now, "edge");
+      return [aggregate.aggregate.missed, relay.aggregate(now, { group: 1, bytes: 1 }).missed];
+    });
+    expect(found[0]![0]).toEqual([]);
+    expect(found.slice(1)).toEqual([0, 1, 2].map(() => [[missed], [missed]]));
+    const again = fromMilliseconds(500);
+    edge.fold(report({ ...past, playhead: fromMilliseconds(9900) }), again);
+    edge.fold(report({ clientTimeMs: 500, discontinuity: 1 }), again);
+    edge.fold(report({ ...past, playhead: fromMilliseconds(9901) }), again);
+    expect(edge.aggregate(again, { group: 1, bytes: 1 }).missed).toEqual([]);
+  });
+
   test("the aggregator projects every listener with its own staleness and folds the rest", () => {
     const aggregator = new ReportAggregator({ broadcast: 1 });
     aggregator.fold(report({ session: 1, clientTimeMs: 1000 }), fromSeconds(5));

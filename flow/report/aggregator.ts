@@ -1,10 +1,10 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { LEAD_WANTED } from "../playhead/lead.js";
 import type { PlayheadBound } from "../playhead/playhead-bound.js";
-import { type Aggregate, isOvertaken, type ListedListener, MAX_LISTED } from "./aggregate.js";
+import { type Aggregate, isOvertaken, type ListedListener, MAX_LISTED, type MissedAudio } from "./aggregate.js";
 import { reportsOf } from "./edge.js";
 import { type FoldResult, type LandingLead, LISTENER_TIMEOUT, ListenerState } from "./listener-state.js";
-import type { Report } from "./report.js";
+import { isPast, type Report } from "./report.js";
 
 /** Options for {@link ReportAggregator}. */
 export interface ReportAggregatorOptions {
@@ -120,6 +120,7 @@ export class ReportAggregator {
     peer: number | string = connection,
   ): FoldResult | undefined {
     const known = this.#listeners.get(connection);
+    if (known === undefined && isPast(report)) return { newest: false, rewindApplied: false };
     const entry = known ?? this.#add(connection, peer);
     if (entry === undefined) {
       this.#overflow++;
@@ -241,7 +242,19 @@ export class ReportAggregator {
       bleedMs,
       staleMs,
       listed: this.#list(now, aggregateId),
+      missed: this.#missed(present),
     };
+  }
+
+  #missed(present: readonly Entry[]): MissedAudio[] {
+    // Without all of them named, nothing is known of what every one missed.
+    if (present.length >= MAX_LISTED) return [];
+    return present.flatMap(({ state }) => {
+      const { discontinuity, latest } = state;
+      const missed = state.takeMissed();
+      if (missed === undefined || latest === undefined) return [];
+      return [{ session: latest.report.session, from: missed.from, to: missed.to, discontinuity }];
+    });
   }
 
   // First the listeners that just applied a rewind, then those named longest ago, so that all get their turn.

@@ -6,25 +6,35 @@ import type { Report } from "./report.js";
 export function reportsOf(aggregate: Aggregate): Report[] {
   const { broadcast, aggregateId, relayTimeMs, playing, bleedMs, staleMs, ingestAck, worstLead, worstLeadGroup } =
     aggregate;
-  return aggregate.listed.map(({ session, playhead, discontinuity, heardUntil, receivedUntil }) => ({
-    broadcast,
-    session,
-    reportId: aggregateId,
-    clientTimeMs: relayTimeMs,
-    playhead,
-    playing,
-    discontinuity,
-    // The aggregate does not carry the start of the rewind, but the heard position, which lies at or before it.
-    from: heardUntil,
-    heardUntil,
-    // Only whether they rise matters: then `bufferedMs` says exactly what the listener had.
-    receivedBytes: receivedUntil === undefined ? 0 : relayTimeMs,
-    receivedGroup: ingestAck,
-    worstLead,
-    worstLeadGroup,
-    // Negative behind a playhead that ran on through silence.
-    bufferedMs: toMilliseconds(microseconds((receivedUntil ?? playhead) - playhead)),
-    bleedMs,
-    staleMs,
+  const missed = aggregate.missed.map(({ from, to, ...one }) => ({
+    ...one,
+    playhead: to,
+    heardUntil: undefined,
+    receivedUntil: from,
+    clientTimeMs: 0,
   }));
+  const listed = aggregate.listed.map((one) => ({ ...one, clientTimeMs: relayTimeMs }));
+  return [...listed, ...missed].map(
+    ({ session, playhead, discontinuity, heardUntil, receivedUntil, clientTimeMs }) => ({
+      broadcast,
+      session,
+      reportId: aggregateId,
+      clientTimeMs,
+      playhead,
+      playing,
+      discontinuity,
+      // The aggregate does not carry the start of the rewind, but the heard position, which lies at or before it.
+      from: heardUntil,
+      heardUntil,
+      // Only whether they rise matters: then `bufferedMs` says exactly what the listener had.
+      receivedBytes: receivedUntil === undefined ? 0 : relayTimeMs,
+      receivedGroup: ingestAck,
+      worstLead,
+      worstLeadGroup,
+      // Negative behind a playhead that ran on through silence.
+      bufferedMs: toMilliseconds(microseconds((receivedUntil ?? playhead) - playhead)),
+      bleedMs,
+      staleMs,
+    }),
+  );
 }

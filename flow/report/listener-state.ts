@@ -1,8 +1,10 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { PlayheadClock } from "../playhead/playhead-clock.js";
 import { StalenessEstimator } from "../playhead/staleness.js";
-import type { Report } from "./report.js";
+import { isPast, type Report } from "./report.js";
 
+/** Aggregates that name what a listener missed: any of them may be lost. */
+const MISSED_TIMES = 3;
 /** For this long after its last report a listener counts as playing on. */
 const CERTAIN = fromMilliseconds(200);
 
@@ -51,6 +53,8 @@ export class ListenerState {
   #worst: LandingLead | undefined;
   #lastRewind: Pick<Report, "discontinuity" | "from" | "heardUntil"> | undefined;
   #receivedUntil: Microseconds | undefined;
+  /** What it missed last, and how many more aggregates are to name it. */
+  #missed: { readonly from: Microseconds; readonly to: Microseconds; times: number } | undefined;
 
   constructor({ estimateStaleness = true }: ListenerStateOptions = {}) {
     this.#estimate = estimateStaleness;
@@ -60,6 +64,7 @@ export class ListenerState {
   fold(report: Report, arrival: Microseconds): FoldResult {
     if (this.#latest && this.#latest.report.session !== report.session) this.#restart();
     const previous = this.#latest?.report;
+    if (isPast(report)) return this.#miss(report);
     this.#lastHeard = microseconds(Math.max(this.#lastHeard, arrival));
     this.#receivedBytes = Math.max(this.#receivedBytes, report.receivedBytes);
     if (report.receivedGroup !== undefined)
@@ -85,6 +90,7 @@ export class ListenerState {
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
     if (report.playing) this.#lastPlayed = arrival;
+    if (rewindApplied) this.#missed = undefined;
     this.#receivedUntil = this.#reach(report, previous);
     this.#latest = Object.freeze({ report, arrival, staleness });
     return { newest: true, rewindApplied };
@@ -159,6 +165,20 @@ export class ListenerState {
     return worst;
   }
 
+  /** What it missed last, between audio that it heard, for the next aggregate; undefined once some have had it. */
+  takeMissed(): { readonly from: Microseconds; readonly to: Microseconds } | undefined {
+    const missed = this.#missed;
+    return missed !== undefined && missed.times-- > 0 ? missed : undefined;
+  }
+
+  // A rewind may have changed what lies there since.
+  #miss({ playhead, bufferedMs, discontinuity }: Report): FoldResult {
+    const from = microseconds(Math.max(0, playhead + fromMilliseconds(bufferedMs)));
+    const isKnown = this.#missed?.from === from && this.#missed.to === playhead;
+    if (!isKnown && discontinuity === this.discontinuity) this.#missed = { from, to: playhead, times: MISSED_TIMES };
+    return { newest: false, rewindApplied: false };
+  }
+
   #reach({ playhead, bufferedMs, receivedBytes }: Report, previous: Report | undefined): Microseconds | undefined {
     if (bufferedMs !== 0) return microseconds(Math.max(0, playhead + fromMilliseconds(bufferedMs)));
     if (previous !== undefined && receivedBytes > previous.receivedBytes) return playhead;
@@ -174,6 +194,7 @@ export class ListenerState {
     this.#worst = undefined;
     this.#lastRewind = undefined;
     this.#receivedUntil = undefined;
+    this.#missed = undefined;
   }
 }
 

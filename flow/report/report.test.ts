@@ -67,9 +67,13 @@ const anyAggregate: fc.Arbitrary<Aggregate> = fc
       }),
       { maxLength: MAX_LISTED },
     ),
+    missed: fc.array(fc.record({ session: below(2 ** 32), from: time, to: time, discontinuity: below(2 ** 21) }), {
+      maxLength: MAX_LISTED,
+    }),
   })
   .map(({ ends, worst, ...rest }) => ({
     ...rest,
+    missed: rest.missed.slice(0, MAX_LISTED - rest.listed.length),
     earliest: microseconds(Math.min(...ends)),
     latest: microseconds(Math.max(...ends)),
     worstLead: worst?.worstLead,
@@ -222,7 +226,13 @@ describe("an aggregate", () => {
 
   test("an aggregate names 24 listeners at most", () => {
     const [sample] = fc.sample(anyAggregate, { seed: SEED, numRuns: 1 });
-    const empty = encodeAggregate({ ...sample!, latest: microseconds(0), earliest: microseconds(0), listed: [] });
+    const empty = encodeAggregate({
+      ...sample!,
+      latest: microseconds(0),
+      earliest: microseconds(0),
+      listed: [],
+      missed: [],
+    });
     const listing = (count: number) => Uint8Array.of(...empty.subarray(0, -1), count, ...new Uint8Array(7 * count));
     expect(decodeAggregate(listing(24)).ok).toBe(true);
     expect(decodeAggregate(listing(25))).toEqual({ ok: false, code: "OUT_OF_RANGE" });

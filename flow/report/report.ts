@@ -33,7 +33,7 @@ export interface Report {
   readonly session: number;
   /** Rises by one with every report of the session, under 2^30. */
   readonly reportId: number;
-  /** The sender's monotonic clock at send, in whole milliseconds, under 2^35. */
+  /** The sender's monotonic clock at send, in whole milliseconds, under 2^35; 0 in one of a past moment, see {@link isPast}. */
   readonly clientTimeMs: number;
   /** Media time that is audible at `clientTimeMs`. */
   readonly playhead: Microseconds;
@@ -62,6 +62,14 @@ export interface Report {
   readonly bleedMs: number;
   /** Milliseconds of stale audio heard since the start, saturating at 16383. */
   readonly staleMs: number;
+}
+
+/**
+ * Whether a report is of the moment when audio began again: behind its playhead lies a stretch, as long as its
+ * `bufferedMs` is negative, that the listener had no audio for. A relay that knows no such reports takes it as overtaken.
+ */
+export function isPast({ clientTimeMs, bufferedMs }: Pick<Report, "clientTimeMs" | "bufferedMs">): boolean {
+  return clientTimeMs === 0 && bufferedMs < 0;
 }
 
 /** Result of {@link decodeReport}. */

@@ -135,7 +135,14 @@ export class Interrupts implements SpeechControl {
     const estimate = wanted ? deadlines.unheard(now) : deadlines.presumed(now);
     const reported = playback.playheads(now);
     const { speeches } = renderer;
-    const estimated = { earliest: estimate, passed: estimate, measured: false, listeners: [], isComplete: true };
+    const estimated = {
+      earliest: estimate,
+      passed: estimate,
+      measured: false,
+      listeners: [],
+      counted: [],
+      isComplete: true,
+    };
     speeches.observe(reported ?? estimated);
     // While listeners report, only reports count: a playhead may be waiting, or its audio be late.
     const passed = deadlines.passed(now);

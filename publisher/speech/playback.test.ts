@@ -2,7 +2,9 @@ import { expect, test } from "vitest";
 import { fromMilliseconds as ms } from "../../base/index.js";
 import type { Aggregate } from "../../flow/report/index.js";
 import { aggregateOf } from "../../tests/support/reports.js";
+import { heardOf, heardOfAll } from "./missed-audio.js";
 import { Playback } from "./playback.js";
+import { SpeechTimeline } from "./speech-timeline.js";
 
 /** What the relay reports of one listener that has audio in reserve. */
 function aggregate(playheadMs: number, discontinuity: number): Aggregate {
@@ -108,4 +110,44 @@ test("a listener that runs on without the audio that others had holds them up by
   expect(earliest({ at: 10_001, received: 500 })).toBe(500);
   // One that is behind in a pause has not passed the audio that another one hears.
   expect(earliest({ at: 19_000, received: 9000 }, { at: 20_000, received: 30_000 })).toBe(15_000);
+});
+
+test("a listener that claims to have missed the end of a speech counts for itself alone, unless all others missed it too", () => {
+  const timeline = new SpeechTimeline();
+  timeline.write(48_000, 48_000);
+  const missed = (session: number) => ({ session, from: ms(900), to: ms(2500), discontinuity: 0 });
+  const heard = (...sessions: readonly number[]) => {
+    const playback = new Playback();
+    const listeners = [1, 2].map((session) => ({ session, playhead: ms(2600), receivedUntil: ms(3000) }));
+    playback.observe(aggregateOf(listeners, { missed: sessions.map(missed) }), { now: ms(0) });
+    const playheads = playback.playheads(ms(0))!;
+    const each = playheads.listeners.map((one) => heardOf(one, timeline, 48_000));
+    return { all: heardOfAll(playheads, timeline, 48_000), each };
+  };
+  expect(heard()).toEqual({ all: ms(2600), each: [ms(2600), ms(2600)] });
+  expect(heard(1)).toEqual({ all: ms(2600), each: [ms(900), ms(2600)] });
+  expect(heard(1, 2)).toEqual({ all: ms(900), each: [ms(900), ms(900)] });
+});
+
+test("what a listener missed of a timeline that became stale says nothing about what follows the cut", () => {
+  const timeline = new SpeechTimeline();
+  timeline.write(96_000, 48_000);
+  const playback = new Playback();
+  const missed = [{ session: 1, from: ms(1000), to: ms(5000), discontinuity: 0 }];
+  const entry = { session: 1, playhead: ms(5000), receivedUntil: ms(6000) };
+  const heard = () => heardOfAll(playback.playheads(ms(7000))!, timeline, 48_000);
+  playback.observe(aggregateOf([entry]), { now: ms(0) });
+  playback.rewound(ms(1500), ms(0));
+  // It has not applied the rewind yet.
+  playback.observe(aggregateOf([entry], { missed }), { now: ms(100) });
+  playback.observe(aggregateOf([{ ...entry, discontinuity: 1, playhead: ms(4000) }]), { now: ms(200) });
+  expect(heard()).toBe(ms(4000));
+  playback.observe(
+    aggregateOf([{ ...entry, discontinuity: 1 }], { missed: missed.map((one) => ({ ...one, discontinuity: 1 })) }),
+    { now: ms(300) },
+  );
+  expect(heard()).toBe(ms(1000));
+  playback.rewound(ms(1500), ms(400));
+  playback.observe(aggregateOf([{ ...entry, discontinuity: 2, playhead: ms(4500) }]), { now: ms(500) });
+  expect(heard()).toBe(ms(4500));
 });

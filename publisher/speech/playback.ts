@@ -1,11 +1,11 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { type Aggregate, type ListedListener, MAX_LAG } from "../../flow/report/index.js";
+import { type Heard, MissedAudio } from "./missed-audio.js";
 
 /** Position of one listener on the broadcast's timeline. */
-export interface ListenerPlayhead {
+export interface ListenerPlayhead extends Heard {
   /** The listener's random session id. */
   readonly id: number;
-  readonly playhead: Microseconds;
 }
 
 /** Positions of the listeners. */
@@ -18,6 +18,8 @@ export interface Playheads {
   readonly measured: boolean;
   /** At most 24 of them. */
   readonly listeners: readonly ListenerPlayhead[];
+  /** Those among which `earliest` is; empty where not all are known. */
+  readonly counted: readonly ListenerPlayhead[];
   /** Whether these are all. */
   readonly isComplete: boolean;
 }
@@ -77,6 +79,7 @@ export class Playback {
   #audible: number = Number.POSITIVE_INFINITY;
   /** Up to where each listener had audio, by id: one that comes back has another state at the relay. */
   readonly #received = new Map<number, number>();
+  readonly #missed = new MissedAudio();
   #rewinds: readonly Rewind[] = [];
   readonly #waiters = new Set<Waiter>();
 
@@ -93,6 +96,7 @@ export class Playback {
     this.#audible = audible ?? Number.POSITIVE_INFINITY;
     if (aggregate.listeners > 0) this.#counts = countsOf(aggregate);
     this.#forget(now);
+    this.#missed.observe(aggregate, (id) => this.#limit(id, now));
     const earliest = this.playheads(now)?.earliest ?? Number.POSITIVE_INFINITY;
     for (const waiter of this.#waiters) if (waiter.to <= earliest) this.#end(waiter);
   }
@@ -105,6 +109,7 @@ export class Playback {
   rewound(to: Microseconds, now: Microseconds, allowance = microseconds(0)): (id: number) => number {
     this.#forget(now);
     for (const [id, until] of this.#received) this.#received.set(id, Math.min(until, to));
+    this.#missed.rewound(to);
     const needed = new Map<number, number>();
     const earlier = new Map<number, number>();
     for (const [id, count] of this.#counts) {
@@ -157,7 +162,7 @@ export class Playback {
     const last = this.#last;
     if (last === undefined || this.count === 0) return undefined;
     const limited = (id: number, playhead: number): Microseconds =>
-      microseconds(Math.min(playhead, ...this.#pending(id, now).map(({ to }) => to)));
+      microseconds(Math.min(playhead, this.#limit(id, now)));
     const all = last.listed.map((one) => {
       const heard = this.#heard(one);
       const isLate = this.#pending(one.session, now).some((rewind) => this.#age(rewind, now) >= rewind.wait);
@@ -174,13 +179,21 @@ export class Playback {
       isComplete && counted.length > 0
         ? Math.max(furthest - MAX_LAG, Math.min(...counted.map((one) => one.limited)))
         : limited(ALL, Math.min(last.earliest, this.#audible));
+    const listenersOf = (some: typeof all): readonly ListenerPlayhead[] =>
+      some.map(({ id, limited }) => ({ id, playhead: limited, missed: this.#missed.of(id) }));
     return {
       earliest: microseconds(earliest),
       passed: limited(ALL, last.earliest),
       measured: true,
-      listeners: all.map(({ id, limited }) => ({ id, playhead: limited })),
+      listeners: listenersOf(all),
+      counted: isComplete ? listenersOf(counted) : [],
       isComplete,
     };
+  }
+
+  /** Both timelines agree up to there, for a listener that may have rewinds still to apply. */
+  #limit(id: number, now: Microseconds): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...this.#pending(id, now).map(({ to }) => to));
   }
 
   // Since it came back, a listener may have had nothing to play.
@@ -194,7 +207,9 @@ export class Playback {
     this.#received.delete(session);
     this.#received.set(session, Math.max(receivedUntil ?? known ?? playhead, known ?? 0));
     const [oldest] = this.#received.keys();
-    if (oldest !== undefined && this.#received.size > MAX_LISTENERS) this.#received.delete(oldest);
+    if (oldest === undefined || this.#received.size <= MAX_LISTENERS) return;
+    this.#received.delete(oldest);
+    this.#missed.forget(oldest);
   }
 
   #forget(now: Microseconds): void {

@@ -3,6 +3,7 @@ import type { PushAudio } from "../source/push-audio.js";
 import type { AudioSource } from "../source/source.js";
 import { toPosition } from "../tracks/position.js";
 import type { TimelineCut } from "../tracks/timeline-buffer.js";
+import { heardOfAll } from "./missed-audio.js";
 import type { Playheads } from "./playback.js";
 import { QueuedSpeech, type TakenBack } from "./queued-speech.js";
 import type { SourceRenderer } from "./source-renderer.js";
@@ -171,12 +172,16 @@ export class SpeechQueue {
   }
 
   /** Ends the speeches that were heard, or that will not be heard any more. */
-  settle({ earliest, passed }: Pick<Playheads, "earliest" | "passed">): void {
-    const [heard, gone] = [toPosition(earliest), toPosition(passed)];
+  settle(playheads: Pick<Playheads, "earliest" | "passed"> & Partial<Pick<Playheads, "counted">>): void {
+    const gone = toPosition(playheads.passed);
     for (let first = this.#ended[0]; first !== undefined; first = this.#ended[0]) {
       const end = first.end!;
-      const isHeard = heard >= end || (heard >= end - TAIL && gone >= end + UNREPORTED);
-      if (!isHeard && gone < end + LATE) return;
+      const reached = heardOfAll(playheads, first.timeline, first.state.length);
+      const heard = toPosition(reached);
+      // They have heard something later, and so don't go back for its end.
+      const isMissed = reached < playheads.earliest;
+      const isHeard = heard >= end || (heard >= end - TAIL && (isMissed || gone >= end + UNREPORTED));
+      if (!isHeard && !isMissed && gone < end + LATE) return;
       this.#ended.shift();
       if (isHeard) first.heardToEnd();
       else first.lost();

@@ -12,9 +12,9 @@ function speech(options: Partial<SpeechStateOptions> = {}) {
   const timeline = new SpeechTimeline();
   timeline.write(0, 4 * 48_000);
   const observe = (positions: readonly number[], { isComplete }: { readonly isComplete: boolean }) => {
-    const listeners = positions.map((ms, id) => ({ id, playhead: microseconds(ms * 1000) }));
+    const listeners = positions.map((ms, id) => ({ id, playhead: microseconds(ms * 1000), missed: [] }));
     const earliest = microseconds(Math.min(...positions, 4000) * 1000);
-    state.observe({ earliest, passed: earliest, measured: true, listeners, isComplete }, timeline);
+    state.observe({ earliest, passed: earliest, measured: true, listeners, counted: [], isComplete }, timeline);
   };
   /** A report of each listener: its position in milliseconds. */
   const hear = (...positions: readonly number[]) => observe(positions, { isComplete: true });

@@ -1,4 +1,6 @@
+import type { Microseconds } from "../../base/index.js";
 import { toPosition } from "../tracks/position.js";
+import { heardOf, heardOfAll } from "./missed-audio.js";
 import type { Playheads } from "./playback.js";
 import type { SpeechTimeline } from "./speech-timeline.js";
 import type { HeardText, Words, WordTiming } from "./words/words.js";
@@ -168,11 +170,12 @@ export class SpeechState {
   }
 
   /** Applies the listeners' reports. Returns whether the speech advanced. */
-  observe({ earliest, measured, listeners, isComplete }: Playheads, timeline: SpeechTimeline): boolean {
+  observe(playheads: Playheads, timeline: SpeechTimeline): boolean {
     if (timeline.start === undefined || this.#result !== undefined) return false;
-    this.#isComplete = isComplete;
-    for (const { id, playhead } of listeners) this.#hear(id, timeline.sourceAt(toPosition(playhead)), true);
-    return this.#advance(timeline.sourceAt(toPosition(earliest)), measured);
+    this.#isComplete = playheads.isComplete;
+    const sourceAt = (time: Microseconds) => timeline.sourceAt(toPosition(time));
+    for (const one of playheads.listeners) this.#hear(one.id, sourceAt(heardOf(one, timeline, this.#length)), true);
+    return this.#advance(sourceAt(heardOfAll(playheads, timeline, this.#length)), playheads.measured);
   }
 
   /**

@@ -54,6 +54,7 @@ export function aggregateOf(
     bleedMs: 0,
     staleMs: 0,
     listed,
+    missed: [],
     ...changes,
   };
 }

@@ -18,9 +18,10 @@ import { PcmEncoder } from "../../publisher/tracks/pcm-encoder.js";
 import { VoiceTrack } from "../../publisher/tracks/voice-track.js";
 import { Wake } from "../../publisher/wake.js";
 import { AudioPipeline, type AudioPipelineOptions } from "../../watch/audio/audio-pipeline.js";
-import { Playout } from "../../watch/audio/playout.js";
+import { type MissedTime, Playout } from "../../watch/audio/playout.js";
 import { QUANTUM_FRAMES } from "../../watch/audio/samples.js";
 import { openPcm } from "../../watch/decoders/pcm.js";
+import { pastReport } from "../../watch/report/reporter.js";
 import { unheardMs } from "../../watch/stats.js";
 import { gapOf } from "../../watch/tracks/track-feed.js";
 
@@ -126,6 +127,8 @@ export class VirtualStage {
   publisherStopped = false;
   /** The relay's process stands still while this is true, with all that is on its way to either side. */
   relayStopped = false;
+  /** Whether a frame is lost between the relay and the listener. */
+  loses: (timestamp: Microseconds) => boolean = () => false;
   /** No audio reaches the listener while this is true; its reports arrive. */
   audioStopped = false;
   /** The listener's session is lost: it plays on what it has, and no relay knows of it. */
@@ -161,6 +164,9 @@ export class VirtualStage {
   /** The last group that the relay has, as it reports to the publisher. */
   #acked: number | undefined;
   #reportAt = 0;
+  /** The last stretch without audio, and how often it is still to be reported. */
+  #missed: MissedTime | undefined;
+  #missedTimes = 0;
   /** The rewind that was reported last. */
   #reported: number | undefined;
   #tickAt = 0;
@@ -385,6 +391,7 @@ export class VirtualStage {
     const { payload } = decodeLegacyFrame(body, { keyframe: true });
     this.#send(() => {
       this.#acked = Math.max(this.#acked ?? 0, sequence);
+      if (this.loses(timestamp)) return;
       this.#receivedBytes += payload.byteLength;
       this.playout.landed(timestamp);
       this.#consumer.receive(sequence, { timestamp, payload, keyframe: true });
@@ -466,12 +473,17 @@ export class VirtualStage {
       receivedGroup: undefined,
       worstLead: this.#lead?.lead,
       worstLeadGroup: this.#lead?.group,
-      bufferedMs: unheardMs(this.playout, { waitingMs: groups === 0 ? 0 : span / 1e3 }),
+      // On the wire, whole milliseconds.
+      bufferedMs: Math.ceil(unheardMs(this.playout, { waitingMs: groups === 0 ? 0 : span / 1e3 })),
       bleedMs: 0,
       staleMs: 0,
     };
     this.#lead = undefined;
     const at = this.now + this.#options.transitMs;
+    const { missed } = this.playout;
+    if (missed?.from !== this.#missed?.from || missed?.to !== this.#missed?.to) this.#missedTimes = 3;
+    this.#missed = missed;
+    if (missed && this.#missedTimes-- > 0) this.#reports.push({ at, report: pastReport(report, missed) });
     this.#reports.push({ at, report });
     if (this.#options.secondLagMs === 0) return;
     this.#reports.push({ at: at + this.#options.secondLagMs, report: { ...report, session: 2 } });

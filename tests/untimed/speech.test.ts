@@ -833,16 +833,27 @@ test("a reply that never arrives ends without a word heard of it, while the list
 });
 
 test("audio that a listener jumps over after a standstill does not count as heard", async () => {
-  for (const aheadMs of [600, 3000, 20_000])
+  for (const [aheadMs, isFollowed] of [
+    [600, false],
+    [3000, false],
+    [20_000, false],
+    [3000, true],
+    [20_000, true],
+  ] as const)
     for (const stallMs of [2200, 2800]) {
       const stage = new VirtualStage({ aheadMs });
       const speech = stage.say(whole(3000));
+      // Audio that is heard behind it says nothing about it.
+      if (isFollowed) stage.say(whole(4000), 0, NEGATIVE);
       await stage.runTo(1500);
       stage.stopped = true;
       await stage.runTo(1500 + stallMs);
       stage.stopped = false;
       const { outcome, heardMs, measured } = await result(stage, speech.done);
-      expect({ aheadMs, stallMs, outcome, measured }).toMatchObject({ outcome: "interrupted", measured: true });
+      expect({ aheadMs, stallMs, isFollowed, outcome, measured }).toMatchObject({
+        outcome: "interrupted",
+        measured: true,
+      });
       expect(stage.playout.counters.jumps).toBe(1);
       // A relay takes a listener as playing on for 200 ms after its last report.
       expect(heardMs - spoken(stage)).toBeLessThan(200);
@@ -865,4 +876,73 @@ test("nothing of a reply counts as heard while the interrupt before it is held u
     expect(spoken(stage, { isNegative: true })).toBeCloseTo(1200, 0);
     expect((await old.done).heardMs).toBeLessThan(spoken(stage));
   }
+});
+
+test("a reply of which no packet arrives is not heard, although the next one is", async () => {
+  for (const [lostMs, gapMs, aheadMs] of [
+    [700, 0, 3000],
+    [700, 0, 600],
+    [700, 400, 3000],
+    [300, 0, 3000],
+    [200, 0, 3000],
+    [2500, 0, 3000],
+  ] as const) {
+    const stage = new VirtualStage({ aheadMs });
+    stage.say(whole(200), 0, NEGATIVE);
+    await stage.runTo(1500);
+    const text = "All of this is lost.";
+    const words = [{ text, startMs: 0, durationMs: lostMs }];
+    const lost = stage.say(whole(lostMs), 0, { text, words });
+    let furthest = 0;
+    lost.on("progress", ({ ms }) => {
+      furthest = Math.max(furthest, ms);
+    });
+    let start: number | undefined;
+    stage.loses = (timestamp) => {
+      start ??= lost.pieces[0]?.timestamp;
+      return start !== undefined && timestamp >= start && timestamp < start + lostMs * 1000;
+    };
+    await settled(stage, 20 + gapMs);
+    const next = stage.say(whole(600), 0, NEGATIVE);
+    const { outcome, heardMs, heardText } = await result(stage, lost.done);
+    expect({ lostMs, gapMs, aheadMs, outcome, heardMs, heardText, furthest }).toEqual({
+      lostMs,
+      gapMs,
+      aheadMs,
+      outcome: "interrupted",
+      heardMs: 0,
+      heardText: "",
+      furthest: 0,
+    });
+    expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 600, measured: true });
+  }
+});
+
+test("a reply whose end was lost on the way is heard up to there, and one that lacks less is heard whole", async () => {
+  for (const [fromMs, toMs, heardMs] of [
+    [400, 700, 400],
+    [560, 700, 560],
+    [600, 700, 700],
+    [200, 560, 700],
+    [0, 640, 0],
+  ] as const)
+    for (const gapMs of [0, 400]) {
+      const stage = new VirtualStage({ aheadMs: 3000 });
+      stage.say(whole(200), 0, NEGATIVE);
+      await stage.runTo(1500);
+      const speech = stage.say(whole(700));
+      let start: number | undefined;
+      stage.loses = (timestamp) => {
+        start ??= speech.pieces[0]?.timestamp;
+        const at = start === undefined ? -1 : (timestamp - start) / 1000;
+        return at >= fromMs && at < toMs;
+      };
+      await settled(stage, 20 + gapMs);
+      stage.say(whole(600), 0, NEGATIVE);
+      const end = await result(stage, speech.done);
+      const outcome = heardMs === 700 ? "finished" : "interrupted";
+      expect({ fromMs, gapMs, ...end }).toMatchObject({ fromMs, gapMs, outcome });
+      // Packets don't begin where the speech does.
+      expect(Math.abs(end.heardMs - heardMs)).toBeLessThan(25);
+    }
 });

@@ -30,6 +30,12 @@ export interface AppliedRewind {
   readonly heardUntil: Microseconds | undefined;
 }
 
+/** A stretch of media time in which nothing was played, between audio that was. */
+export interface MissedTime {
+  readonly from: Microseconds;
+  readonly to: Microseconds;
+}
+
 /** Running totals of a {@link Playout}. */
 export interface PlayoutCounters extends PlaybackCounters, RingCounters {
   /** Milliseconds of audio played. */
@@ -44,6 +50,8 @@ export interface PlayoutCounters extends PlaybackCounters, RingCounters {
 
 /** After this long without audio, none is audible. */
 const HEARD_FRAMES = framesIn(50);
+/** Decoders conceal what is shorter. */
+const MISSED_FRAMES = framesIn(120);
 /** Silence that is sent for longer is a pause. */
 const SILENT_FRAMES = framesIn(500);
 /** Audio whose last quantum or two stay below this peak, -60 dBFS, ended in silence. */
@@ -64,6 +72,7 @@ export class Playout {
   #boundary: { readonly generation: number; readonly from: number } | undefined;
   #applied: AppliedRewind | undefined;
   #heardUntil: number | undefined;
+  #missed: MissedTime | undefined;
   /** Where the playhead was set first. */
   #begunAt: number | undefined;
   /** The same for audio from before the last rewind. */
@@ -146,6 +155,11 @@ export class Playout {
   get heardUntil(): Microseconds | undefined {
     const until = this.#heardUntil ?? this.#begunAt;
     return until === undefined ? undefined : timestampAt(until);
+  }
+
+  /** The last stretch in which no audio was there to play, such as a pause, once audio began again behind it. */
+  get missed(): MissedTime | undefined {
+    return this.#missed;
   }
 
   /** The last rewind applied. */
@@ -231,6 +245,7 @@ export class Playout {
     this.#ring.seek();
     this.#boundary = undefined;
     this.#heardUntil = undefined;
+    this.#missed = undefined;
     this.#begunAt = undefined;
   }
 
@@ -324,6 +339,8 @@ export class Playout {
   #account({ frames, timestamp, generation }: Run): void {
     const start = framesAt(timestamp);
     this.#playedFrames += frames;
+    const until = this.#heardUntil ?? start;
+    if (start - until > MISSED_FRAMES) this.#missed = { from: timestampAt(until), to: timestamp };
     this.#heardUntil = start + frames;
     this.clock.heard(start + frames);
     const boundary = this.#boundary;

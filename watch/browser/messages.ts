@@ -1,7 +1,7 @@
 import type { Microseconds } from "../../base/index.js";
 import type { PublisherTraits } from "../audio/broadcast-lag.js";
 import type { ClockRewind } from "../audio/generations.js";
-import type { AppliedRewind, PlayoutCounters, PlayoutRewind } from "../audio/playout.js";
+import type { AppliedRewind, MissedTime, PlayoutCounters, PlayoutRewind } from "../audio/playout.js";
 import type { Provenance } from "../audio/sample-ring.js";
 
 /** Name under which the audio worklet registers its processor. */
@@ -31,6 +31,8 @@ export interface WorkletStatus {
   readonly playhead: Microseconds | undefined;
   /** See `Playout.heardUntil`. */
   readonly heardUntil: Microseconds | undefined;
+  /** See `Playout.missed`. */
+  readonly missed: MissedTime | undefined;
   /** See `PlaybackClock.earliest`. */
   readonly earliest: Microseconds | undefined;
   /** See `PlaybackClock.due` and `PlaybackClock.targetMs`. */

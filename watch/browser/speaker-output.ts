@@ -13,7 +13,7 @@ import {
 } from "../../base/index.js";
 import type { AudioOutput } from "../audio/audio-pipeline.js";
 import type { PublisherTraits } from "../audio/broadcast-lag.js";
-import type { AppliedRewind, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
+import type { AppliedRewind, MissedTime, PlayoutCounters, PlayoutOptions } from "../audio/playout.js";
 import { SAMPLE_RATE } from "../audio/samples.js";
 import type { PlayerOutput } from "../options.js";
 import type { VideoClock } from "../video/video-pipeline.js";
@@ -149,6 +149,10 @@ export class SpeakerOutput implements PlayerOutput {
 
   get heardUntil(): Microseconds | undefined {
     return this.#status?.heardUntil;
+  }
+
+  get missed(): MissedTime | undefined {
+    return this.#status?.missed;
   }
 
   /** See `PlaybackClock.due`; a first frame is due after the delay that the worklet is about to give it. */

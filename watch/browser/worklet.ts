@@ -90,6 +90,7 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     const status: WorkletStatus = {
       playhead: this.#playout.playhead,
       heardUntil: this.#playout.heardUntil,
+      missed: this.#playout.missed,
       earliest: this.#playout.clock.earliest,
       due: this.#playout.due,
       targetMs: this.#playout.targetMs,

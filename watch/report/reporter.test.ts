@@ -10,6 +10,7 @@ const READING: ListenerReading = {
   receivedBytes: 0,
   receivedGroup: 1,
   bufferedMs: 0,
+  missed: undefined,
   bleedMs: 0,
   counters: { staleMs: 0, stalls: 0 },
 };
@@ -17,6 +18,8 @@ const READING: ListenerReading = {
 /** A reporter on a virtual clock, and the worst lead of each of its reports. */
 class Bench {
   readonly leads: (number | undefined)[] = [];
+  /** Where each report's playhead is, and how much is ready. */
+  readonly reports: { readonly clientTimeMs: number; readonly playhead: number; readonly bufferedMs: number }[] = [];
   readonly reporter: Reporter;
   #now = 0;
   #stalls = 0;
@@ -27,7 +30,10 @@ class Bench {
     this.reporter.attach({
       send: (record) => {
         const decoded = decodeReport(record);
-        if (decoded.ok) this.leads.push(decoded.report.worstLead);
+        if (!decoded.ok) return false;
+        this.leads.push(decoded.report.worstLead);
+        const { clientTimeMs, playhead, bufferedMs } = decoded.report;
+        this.reports.push({ clientTimeMs, playhead, bufferedMs });
         return true;
       },
       publish: () => {},
@@ -36,10 +42,13 @@ class Bench {
     });
   }
 
-  pass(milliseconds: number, { stalls = 0 } = {}): void {
+  pass(
+    milliseconds: number,
+    { stalls = 0, ...reading }: Partial<ListenerReading> & { readonly stalls?: number } = {},
+  ): void {
     this.#now += milliseconds * 1000;
     this.#stalls += stalls;
-    this.reporter.tick({ ...READING, counters: { staleMs: 0, stalls: this.#stalls } });
+    this.reporter.tick({ ...READING, ...reading, counters: { staleMs: 0, stalls: this.#stalls } });
   }
 }
 
@@ -62,4 +71,18 @@ test("a listener that stalled reports no lead of its backlog, and every lead aft
   reporter.landed(LATE, 5);
   bench.pass(100);
   expect(leads).toEqual([EARLY, undefined, undefined, EARLY, undefined, LATE]);
+});
+
+test("a listener reports three times what it had no audio for, each time before the report that shows audio behind it", () => {
+  const bench = new Bench();
+  const missed = { from: fromMilliseconds(400), to: fromMilliseconds(900) };
+  bench.pass(100);
+  for (let i = 0; i < 4; i++) bench.pass(100, { missed, bufferedMs: 60 });
+  const present = { playhead: 1_000_000, bufferedMs: 60 };
+  const past = { clientTimeMs: 0, playhead: 900_000, bufferedMs: -500 };
+  expect(bench.reports).toEqual([
+    { clientTimeMs: 100, playhead: 1_000_000, bufferedMs: 0 },
+    ...[200, 300, 400].flatMap((clientTimeMs) => [past, { clientTimeMs, ...present }]),
+    { clientTimeMs: 500, ...present },
+  ]);
 });

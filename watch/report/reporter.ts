@@ -1,6 +1,13 @@
-import { type Clock, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
-import { broadcastHash, decodeReceipt, encodeReport, type Receipt, ReportSchedule } from "../../flow/report/index.js";
-import type { AppliedRewind, PlayoutCounters } from "../audio/playout.js";
+import { type Clock, fromSeconds, type Microseconds, microseconds, toMilliseconds } from "../../base/index.js";
+import {
+  broadcastHash,
+  decodeReceipt,
+  encodeReport,
+  type Receipt,
+  type Report,
+  ReportSchedule,
+} from "../../flow/report/index.js";
+import type { AppliedRewind, MissedTime, PlayoutCounters } from "../audio/playout.js";
 
 /** Input of a report. */
 export interface ListenerReading {
@@ -14,6 +21,8 @@ export interface ListenerReading {
   readonly receivedGroup: number | undefined;
   /** Milliseconds of audio ready to play, decoded or not. */
   readonly bufferedMs: number;
+  /** The last stretch without audio, once audio began again behind it. */
+  readonly missed: MissedTime | undefined;
   readonly bleedMs: number;
   readonly counters: Pick<PlayoutCounters, "staleMs" | "stalls">;
 }
@@ -32,6 +41,8 @@ export interface ReportCarrier {
 
 /** After this long without an answer, a relay counts as one that does not read reports. */
 const UNANSWERED: Microseconds = fromSeconds(3);
+/** Reports of the last stretch without audio: any of them may be lost. */
+const MISSED_TIMES = 3;
 /** So long after a stall, what lands late may only have waited for this process. */
 const BACKLOG: Microseconds = fromSeconds(1);
 
@@ -59,6 +70,8 @@ export class Reporter {
   #stalls = 0;
   #stalledAt: number = Number.NEGATIVE_INFINITY;
   #lastPlayhead: Microseconds | undefined;
+  #missed: MissedTime | undefined;
+  #missedTimes = 0;
   #carrier: ReportCarrier | undefined;
   #receipt: Receipt | undefined;
   #firstSentAt: Microseconds | undefined;
@@ -156,7 +169,7 @@ export class Reporter {
     if (!due) return;
     this.#firstSentAt ??= now;
     if (this.#receipt === undefined && now - this.#firstSentAt > UNANSWERED) this.#publishing = true;
-    const record = encodeReport({
+    const report = {
       broadcast: this.#broadcast,
       session: this.#session,
       reportId: due.reportId,
@@ -173,13 +186,26 @@ export class Reporter {
       bufferedMs: reading.bufferedMs,
       bleedMs: reading.bleedMs,
       staleMs: reading.counters.staleMs,
-    });
+    };
+    // First, so that no report shows audio behind a stretch that is not known to be missed.
+    const missed = this.#takeMissed(reading.missed);
+    if (missed) this.#send(carrier, this.#path, encodeReport(pastReport(report, missed)));
+    this.#send(carrier, this.#path, encodeReport(report));
+  }
+
+  #send(carrier: ReportCarrier, path: string, record: Uint8Array): void {
     if (this.#publishing) {
-      carrier.publish(this.#path, record);
+      carrier.publish(path, record);
       this.#feedbacks++;
     }
     const sent = carrier.send(record);
     if (sent || this.#publishing) this.#sent++;
+  }
+
+  #takeMissed(missed: MissedTime | undefined): MissedTime | undefined {
+    if (missed?.from !== this.#missed?.from || missed?.to !== this.#missed?.to) this.#missedTimes = MISSED_TIMES;
+    this.#missed = missed;
+    return this.#missedTimes-- > 0 ? missed : undefined;
   }
 
   // After a stall, the leads of the backlog show how long it was, and nothing about the path.
@@ -189,6 +215,12 @@ export class Reporter {
     this.#stalledAt = this.#clock();
     this.#schedule.forgetLeads();
   }
+}
+
+/** A report as of the moment when audio began again behind a stretch without any; see `isPast`. */
+export function pastReport(report: Report, { from, to }: MissedTime): Report {
+  const bufferedMs = toMilliseconds(microseconds(from - to));
+  return { ...report, clientTimeMs: 0, playhead: to, bufferedMs, worstLead: undefined, worstLeadGroup: undefined };
 }
 
 function randomSession(): number {
