@@ -129,6 +129,19 @@ test("a bad link causes gaps for the page's listener, and is good again when its
   await page.fill("#link-delay", "300");
   await expect.poll(async () => (await missing()) - before).toBeGreaterThan(200);
   await expect.poll(() => page.evaluate("document.getElementById('clean').state")).toBe("playing");
+  // Another page, and one that is reloaded, show how the link is, and change only what they touch.
+  const other = await openPage(stage);
+  for (const [id, value] of [
+    ["loss", "40"],
+    ["delay", "300"],
+    ["rate", "8"],
+  ] as const)
+    await expect.poll(() => other.inputValue(`#link-${id}`)).toBe(value);
+  await other.click("text=Feel a bad link");
+  await other.fill("#link-delay", "40");
+  await expect.poll(() => text(page, "#link-delay-value")).toBe("40 ms");
+  expect(demo.pageStats().link).toMatchObject({ delayMs: 40, loss: 0.4, jitterMs: 0, rateKbps: 0 });
+  await other.close();
   await page.click("text=Feel a bad link");
   await expect.poll(() => page.evaluate("document.getElementById('clean').paused")).toBe(true);
   await expect.poll(() => text(page, "#status")).toBe("Playing");

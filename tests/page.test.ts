@@ -241,9 +241,15 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   await page.fill("#strength", "40");
   await expect.poll(() => publisher.knobs.strength).toBe(0.4);
   expect(await page.textContent("#strength-value")).toBe("40 %");
+  // Both at once, as with two fingers.
+  await page.evaluate(`for (const [id, value] of [["strength", 30], ["limit", 12]]) {
+    document.getElementById(id).value = value;
+    document.getElementById(id).dispatchEvent(new Event("input"));
+  }`);
+  await expect.poll(() => [publisher.knobs.strength, publisher.knobs.attenuationLimitDb]).toEqual([0.3, 12]);
   await page.close();
   const later = await open(stage);
-  await expect.poll(() => later.inputValue("#strength")).toBe("40");
+  await expect.poll(() => later.inputValue("#strength")).toBe("30");
 });
 
 test("the page plays over WebSocket where UDP is swallowed", async () => {

@@ -103,6 +103,11 @@ export class BadLink {
     return (this.#http.address() as AddressInfo).port;
   }
 
+  /** Those of both directions. */
+  get settings(): LinkSettings {
+    return this.#up.model.settings;
+  }
+
   /** Changes both directions. */
   set(settings: LinkSettings): void {
     this.#up.model.set(settings);

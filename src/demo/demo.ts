@@ -135,7 +135,9 @@ export class Demo {
     const { strength, attenuationLimitDb, bypass } = this.#publisher.knobs;
     const { listeners, frontierUs } = this.#publisher.stats();
     const denoise = { strength, attenuationLimitDb, bypass };
-    return { denoise, listeners, frontierUs, spoken: this.#speaker.stats(), link: { port: this.#link.port } };
+    const { delayMs, jitterMs, loss, rateKbps } = this.#link.settings;
+    const link = { port: this.#link.port, delayMs, jitterMs, loss, rateKbps };
+    return { denoise, listeners, frontierUs, spoken: this.#speaker.stats(), link };
   }
 
   /** Runs a request of the page. */

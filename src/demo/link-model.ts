@@ -35,6 +35,10 @@ export class LinkModel {
     this.#settings = settings;
   }
 
+  get settings(): LinkSettings {
+    return this.#settings;
+  }
+
   /** Loses every packet until then. */
   cut(until: number): void {
     this.#cutUntil = until;

@@ -23,6 +23,8 @@ export class Knobs extends EventTarget {
   readonly #sounds = [...document.querySelectorAll<HTMLInputElement>("input[name=audio]")];
   #touchedAt = Number.NEGATIVE_INFINITY;
   #resting: ReturnType<typeof setTimeout> | undefined;
+  /** What the sliders have not sent yet. */
+  #slid: { strength?: number; attenuationLimitDb?: number } = {};
 
   constructor(server: Server) {
     super();
@@ -56,7 +58,11 @@ export class Knobs extends EventTarget {
     this.#touchedAt = performance.now();
     this.#describe();
     clearTimeout(this.#resting);
-    this.#resting = setTimeout(() => this.#turn(denoise), REST_MS);
+    this.#slid = { ...this.#slid, ...denoise };
+    this.#resting = setTimeout(() => {
+      this.#turn(this.#slid);
+      this.#slid = {};
+    }, REST_MS);
   }
 
   #turn(denoise: { strength?: number; attenuationLimitDb?: number; bypass?: boolean }): void {

@@ -3,11 +3,13 @@ import type { UnsayWatch } from "../../watch/browser/element.js";
 import type { LinkRequest } from "./control.js";
 import { PictureView } from "./picture/picture-view.js";
 import { SoundMeter } from "./picture/sound-meter.js";
-import type { PageRecording, PageStats, SpokenPiece } from "./replies.js";
+import type { PageLink, PageRecording, PageStats, SpokenPiece } from "./replies.js";
 import type { Server } from "./server.js";
 
 /** How long a slider rests before its value is sent, in milliseconds. */
 const REST_MS = 60;
+/** For this long, the sliders show what was requested rather than an older answer. */
+const TOUCHED_MS = 1500;
 
 function element<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
@@ -46,6 +48,7 @@ export class LinkPanel extends EventTarget {
   readonly #meter = new SoundMeter();
   #port: number | undefined;
   #resting: ReturnType<typeof setTimeout> | undefined;
+  #touchedAt = Number.NEGATIVE_INFINITY;
 
   constructor(server: Server, watch: UnsayWatch) {
     super();
@@ -60,10 +63,11 @@ export class LinkPanel extends EventTarget {
     this.#describe();
   }
 
-  /** Shows the panel where the server has a link to make bad. */
+  /** Shows the panel where the server has a link to make bad, and how bad it is: another page may have made it so. */
   offer({ link }: PageStats): void {
     this.#port = link?.port;
     this.#root.hidden = link === undefined || new URLSearchParams(location.search).has("url");
+    if (link && performance.now() - this.#touchedAt >= TOUCHED_MS) this.#show(link);
   }
 
   /** The page's listener was started or stopped. */
@@ -109,6 +113,15 @@ export class LinkPanel extends EventTarget {
     }
   }
 
+  #show({ delayMs, jitterMs, loss, rateKbps }: PageLink): void {
+    const rate = RATES.indexOf(rateKbps);
+    const places = [delayMs, jitterMs, Math.round(loss * 100), rate < 0 ? RATES.length - 1 : rate];
+    SLIDERS.forEach(({ id }, index) => {
+      element<HTMLInputElement>(id).value = String(places[index]);
+    });
+    this.#describe();
+  }
+
   get #ears(): readonly HTMLInputElement[] {
     return [...document.querySelectorAll<HTMLInputElement>("input[name=ear]")];
   }
@@ -148,6 +161,7 @@ export class LinkPanel extends EventTarget {
   }
 
   #slide(): void {
+    this.#touchedAt = performance.now();
     this.#describe();
     clearTimeout(this.#resting);
     this.#resting = setTimeout(() => {
@@ -164,6 +178,7 @@ export class LinkPanel extends EventTarget {
     for (const { id, text } of SLIDERS) {
       const slider = element<HTMLInputElement>(id);
       const value = text(Number(slider.value));
+      if (slider.getAttribute("aria-valuetext") === value) continue;
       element(`${id}-value`).textContent = value;
       slider.setAttribute("aria-valuetext", value);
     }

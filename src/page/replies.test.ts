@@ -8,7 +8,7 @@ const stats = {
   listeners: 2,
   frontierUs: 4_000_000,
   spoken: { isInterrupted: true, pieces: [piece], heard },
-  link: { port: 4443 },
+  link: { port: 4443, delayMs: 40, jitterMs: 10, loss: 0.02, rateKbps: 64 },
   caller: { broadcast: "caller", isSpeaking: true },
 };
 const recording = { text: "You", words: [{ text: "You", startMs: 0, endMs: 90 }], levels: [0.1, 0.2], levelMs: 10 };

@@ -28,6 +28,18 @@ export interface SpokenStats {
   readonly heard?: HeardReply | undefined;
 }
 
+/** The link that can be made bad, as it is now. */
+export interface PageLink {
+  /** Its port at 127.0.0.1. */
+  readonly port: number;
+  readonly delayMs: number;
+  readonly jitterMs: number;
+  /** Share of the packets that are lost. */
+  readonly loss: number;
+  /** 0 means no limit. */
+  readonly rateKbps: number;
+}
+
 /** Live numbers of the server, the parts of `GET /stats` that the page reads; a server may answer with more. */
 export interface PageStats {
   /** The current knobs, so that a page that joins shows them. */
@@ -39,8 +51,7 @@ export interface PageStats {
   /** Media time up to which audio was sent, in microseconds. */
   readonly frontierUs?: number | undefined;
   readonly spoken?: SpokenStats | undefined;
-  /** The link that can be made bad: its port at 127.0.0.1. */
-  readonly link?: { readonly port: number } | undefined;
+  readonly link?: PageLink | undefined;
   /** The caller of an agent: the broadcast on which the page's microphone is expected, and whether a voice is on it. */
   readonly caller?: { readonly broadcast: string; readonly isSpeaking: boolean } | undefined;
 }
@@ -94,7 +105,7 @@ const stats = object<PageStats>({
   listeners: optional(number),
   frontierUs: optional(number),
   spoken: optional(object<SpokenStats>({ isInterrupted: flag, pieces: list(piece), heard })),
-  link: optional(object<NonNullable<PageStats["link"]>>({ port: number })),
+  link: optional(object<PageLink>({ port: number, delayMs: number, jitterMs: number, loss: number, rateKbps: number })),
   caller: optional(object<NonNullable<PageStats["caller"]>>({ broadcast: text, isSpeaking: flag })),
 });
 const recording = object<PageRecording>({
