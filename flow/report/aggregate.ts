@@ -24,7 +24,7 @@ export const MAX_AGGREGATE_BYTES = 1200;
 export const MAX_LISTED = 24;
 
 /** Flags of one listener in an aggregate. */
-const Present = { HEARD: 1, RECEIVED: 2, PAST: 4 } as const;
+const Present = { HEARD: 1, RECEIVED: 2, PAST: 4, OVERDUE: 8 } as const;
 
 /** One listener in an aggregate. */
 export interface ListedListener {
@@ -38,6 +38,8 @@ export interface ListedListener {
   readonly heardUntil: Microseconds | undefined;
   /** Media time up to which it may have heard audio; undefined while that is unknown. */
   readonly receivedUntil: Microseconds | undefined;
+  /** Whether its next report is overdue: then the playhead is only a projection. */
+  readonly isOverdue: boolean;
 }
 
 /** The last stretch of media time that a listener had no audio for, between audio that it heard. */
@@ -135,13 +137,14 @@ export function encodeAggregate(aggregate: Aggregate): Uint8Array {
 
 // The listener once more, as it was when its audio began again: a publisher that knows none of this sees it twice.
 function pastOf({ session, from, to, discontinuity }: MissedAudio): ListedListener {
-  return { session, playhead: to, discontinuity, heardUntil: undefined, receivedUntil: from };
+  return { session, playhead: to, discontinuity, heardUntil: undefined, receivedUntil: from, isOverdue: false };
 }
 
 function writeListed(writer: RecordWriter, one: ListedListener, latest: number, past = 0): void {
-  const { heardUntil, receivedUntil } = one;
+  const { heardUntil, receivedUntil, isOverdue } = one;
   const heard = heardUntil === undefined ? 0 : Present.HEARD;
-  writer.byte(heard | (receivedUntil === undefined ? 0 : Present.RECEIVED) | past);
+  const received = receivedUntil === undefined ? 0 : Present.RECEIVED;
+  writer.byte(heard | received | past | (isOverdue ? Present.OVERDUE : 0));
   writer.uint32(word(one.session));
   const offset = distance(limited(one.playhead, MAX_NUMBER), latest);
   writer.signed(offset);
@@ -196,6 +199,7 @@ export function decodeAggregate(bytes: Uint8Array): DecodedAggregate {
         discontinuity: applied,
         heardUntil: heardUntil === undefined ? undefined : microseconds(heardUntil),
         receivedUntil: receivedUntil === undefined ? undefined : microseconds(receivedUntil),
+        isOverdue: (present & Present.OVERDUE) !== 0,
       }),
     );
   }

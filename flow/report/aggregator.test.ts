@@ -169,6 +169,7 @@ describe("ReportAggregator", () => {
       discontinuity: 1,
       heardUntil: fromSeconds(8.05),
       receivedUntil: fromSeconds(8.6),
+      isOverdue: true,
     });
     expect(decodeAggregate(encodeAggregate(aggregate))).toEqual({ ok: true, aggregate });
     expect(aggregator.latestPlayhead(fromSeconds(6))).toBe(fromSeconds(11));
@@ -203,7 +204,7 @@ describe("ReportAggregator", () => {
     expect(received(5500, 400, 3500)).toEqual([5900, 5900]);
     // It says nothing more: it may have stopped.
     const later = edge.aggregate(fromMilliseconds(5800), { group: 1, bytes: 1 });
-    expect(later.listed[0]).toMatchObject({ playhead: fromMilliseconds(5800), receivedUntil: fromMilliseconds(5700) });
+    expect(later.listed[0]).toMatchObject({ playhead: fromMilliseconds(5800), receivedUntil: fromMilliseconds(5620) });
   });
 
   test("a listener that waits with audio left counts as the earliest for a moment, and a paused one does not", () => {

@@ -272,6 +272,7 @@ export class ReportAggregator {
         discontinuity: state.discontinuity,
         heardUntil: state.heardUntil,
         receivedUntil: state.receivedUntil(now),
+        isOverdue: state.isOverdue(now),
       };
     });
   }

@@ -5,8 +5,8 @@ import { isPast, type Report } from "./report.js";
 
 /** Aggregates that name what a listener missed: any of them may be lost. */
 const MISSED_TIMES = 3;
-/** For this long after its last report a listener counts as playing on. */
-const CERTAIN = fromMilliseconds(200);
+/** For this long after its last report a listener counts as playing on: its next one is due after 100 ms. */
+const CERTAIN = fromMilliseconds(120);
 
 /** A report with measurements from its arrival; frozen, so that they stay together. */
 export interface StampedReport {
@@ -144,8 +144,13 @@ export class ListenerState {
   receivedUntil(now: Microseconds): Microseconds | undefined {
     const latest = this.#latest;
     if (latest === undefined || this.#receivedUntil === undefined) return undefined;
-    if (now - latest.arrival <= CERTAIN) return this.#receivedUntil;
+    if (!this.isOverdue(now)) return this.#receivedUntil;
     return microseconds(Math.min(this.#receivedUntil, latest.report.playhead + latest.staleness + CERTAIN));
+  }
+
+  /** Whether its next report is overdue, so that it may stand still. */
+  isOverdue(now: Microseconds): boolean {
+    return this.#latest !== undefined && now - this.#latest.arrival > CERTAIN;
   }
 
   /** Whether it plays, by its newest report. */

@@ -64,6 +64,7 @@ const anyAggregate: fc.Arbitrary<Aggregate> = fc
         discontinuity: below(2 ** 21),
         heardUntil: optional(time),
         receivedUntil: optional(time),
+        isOverdue: fc.boolean(),
       }),
       { maxLength: MAX_LISTED },
     ),

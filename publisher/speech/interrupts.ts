@@ -141,6 +141,7 @@ export class Interrupts implements SpeechControl {
       measured: false,
       listeners: [],
       counted: [],
+      isOverdue: false,
       isComplete: true,
     };
     speeches.observe(reported ?? estimated);

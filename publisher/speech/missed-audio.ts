@@ -17,8 +17,8 @@ export interface Heard {
 
 /** Stretches remembered for each listener: a speech is judged as soon as all listeners are behind it. */
 const MAX_STRETCHES = 16;
-/** A listener conceals as much at the end of a speech, and may hear as much of one that it missed otherwise. */
-const TAIL = 120 * 48;
+/** A report is rounded, and so much of a last packet may be left. */
+const REST = 20 * 48;
 
 /** The stretches that each listener missed, by its id. */
 export class MissedAudio {
@@ -80,5 +80,5 @@ export function heardOfAll(
 function isEndMissed({ from, to }: MissedStretch, timeline: SpeechTimeline, length: number | undefined): boolean {
   if (length === undefined) return false;
   const [heard, again] = [timeline.sourceAt(toPosition(from)), timeline.sourceAt(toPosition(to))];
-  return length - again <= TAIL && again - heard > length - again;
+  return length - again <= REST && again - heard > length - again;
 }

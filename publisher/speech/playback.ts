@@ -18,6 +18,8 @@ export interface Playheads {
   readonly measured: boolean;
   /** At most 24 of them. */
   readonly listeners: readonly ListenerPlayhead[];
+  /** Whether one of those that count may stand still: then `passed` is a projection. */
+  readonly isOverdue: boolean;
   /** Those among which `earliest` is; empty where not all are known. */
   readonly counted: readonly ListenerPlayhead[];
   /** Whether these are all. */
@@ -166,7 +168,8 @@ export class Playback {
     const all = last.listed.map((one) => {
       const heard = this.#heard(one);
       const isLate = this.#pending(one.session, now).some((rewind) => this.#age(rewind, now) >= rewind.wait);
-      return { id: one.session, playhead: one.playhead, heard, limited: limited(one.session, heard), isLate };
+      const { session: id, playhead, isOverdue } = one;
+      return { id, playhead, heard, limited: limited(id, heard), isLate, isOverdue };
     });
     const furthest = Math.max(...all.map((one) => one.limited));
     const there = all
@@ -185,6 +188,7 @@ export class Playback {
       earliest: microseconds(earliest),
       passed: limited(ALL, last.earliest),
       measured: true,
+      isOverdue: counted.some((one) => one.isOverdue),
       listeners: listenersOf(all),
       counted: isComplete ? listenersOf(counted) : [],
       isComplete,

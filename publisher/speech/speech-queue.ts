@@ -172,7 +172,7 @@ export class SpeechQueue {
   }
 
   /** Ends the speeches that were heard, or that will not be heard any more. */
-  settle(playheads: Pick<Playheads, "earliest" | "passed"> & Partial<Pick<Playheads, "counted">>): void {
+  settle(playheads: Pick<Playheads, "earliest" | "passed"> & Partial<Pick<Playheads, "counted" | "isOverdue">>): void {
     const gone = toPosition(playheads.passed);
     for (let first = this.#ended[0]; first !== undefined; first = this.#ended[0]) {
       const end = first.end!;
@@ -180,7 +180,8 @@ export class SpeechQueue {
       const heard = toPosition(reached);
       // They have heard something later, and so don't go back for its end.
       const isMissed = reached < playheads.earliest;
-      const isHeard = heard >= end || (heard >= end - TAIL && (isMissed || gone >= end + UNREPORTED));
+      const isHeard =
+        heard >= end || (heard >= end - TAIL && (isMissed || (!playheads.isOverdue && gone >= end + UNREPORTED)));
       if (!isHeard && !isMissed && gone < end + LATE) return;
       this.#ended.shift();
       if (isHeard) first.heardToEnd();

@@ -14,7 +14,10 @@ function speech(options: Partial<SpeechStateOptions> = {}) {
   const observe = (positions: readonly number[], { isComplete }: { readonly isComplete: boolean }) => {
     const listeners = positions.map((ms, id) => ({ id, playhead: microseconds(ms * 1000), missed: [] }));
     const earliest = microseconds(Math.min(...positions, 4000) * 1000);
-    state.observe({ earliest, passed: earliest, measured: true, listeners, counted: [], isComplete }, timeline);
+    state.observe(
+      { earliest, passed: earliest, measured: true, listeners, counted: [], isOverdue: false, isComplete },
+      timeline,
+    );
   };
   /** A report of each listener: its position in milliseconds. */
   const hear = (...positions: readonly number[]) => observe(positions, { isComplete: true });

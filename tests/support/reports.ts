@@ -34,6 +34,7 @@ export function aggregateOf(
     discontinuity: 0,
     heardUntil: undefined,
     receivedUntil: undefined,
+    isOverdue: false,
     ...listener,
   }));
   const playheads = listed.length === 0 ? [0] : listed.map(({ playhead }) => playhead);

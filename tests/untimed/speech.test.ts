@@ -924,7 +924,8 @@ test("a reply whose end was lost on the way is heard up to there, and one that l
     [560, 700, 560],
     [600, 700, 700],
     [200, 560, 700],
-    [0, 640, 0],
+    [0, 640, 700],
+    [0, 700, 0],
   ] as const)
     for (const gapMs of [0, 400]) {
       const stage = new VirtualStage({ aheadMs: 3000 });
@@ -944,5 +945,23 @@ test("a reply whose end was lost on the way is heard up to there, and one that l
       expect({ fromMs, gapMs, ...end }).toMatchObject({ fromMs, gapMs, outcome });
       // Packets don't begin where the speech does.
       expect(Math.abs(end.heardMs - heardMs)).toBeLessThan(25);
+    }
+});
+
+test("a listener that stands still near the end of a reply counts as playing on until its next report is overdue", async () => {
+  for (const beforeEndMs of [40, 140, 240, 340])
+    for (const stillMs of [900, 2600]) {
+      const stage = new VirtualStage({ aheadMs: 3000 });
+      stage.say(whole(200), 0, NEGATIVE);
+      await stage.runTo(1500);
+      const speech = stage.say(whole(1000));
+      while (spoken(stage) < 1000 - beforeEndMs) await stage.runTo(stage.now + 1);
+      stage.stopped = true;
+      await settled(stage, stillMs);
+      // A report's delay, and the time until another is due and 20 ms late.
+      expect(speech.heardMs - spoken(stage)).toBeLessThan(120 + WITHIN_MS);
+      expect({ beforeEndMs, stillMs, phase: speech.phase }).toEqual({ beforeEndMs, stillMs, phase: "speaking" });
+      stage.stopped = false;
+      await result(stage, speech.done);
     }
 });
