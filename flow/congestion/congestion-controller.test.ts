@@ -144,7 +144,7 @@ describe("CongestionController", () => {
     expect(run(300, 100, holes)).toEqual({ level: "full", repeats: true });
     expect(run(300, 100)).toEqual({ level: "low", repeats: false });
     expect(run(300, 300, holes)).toEqual({ level: "low", repeats: false });
-    expect(run(40, 100, holes)).toEqual({ level: "low", repeats: false });
+    expect(run(40, 250, holes)).toEqual({ level: "low", repeats: false });
   });
 
   test("a controller sends again within a round trip and two reports after the path lost everything in flight", () => {

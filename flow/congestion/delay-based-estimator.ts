@@ -24,6 +24,18 @@ const FACTOR_MIN = 0.25;
 const LOW_FACTOR = 0.5;
 /** Share of the round trip that packets may wait on a path that loses. */
 const LOSSY_SHARE = 0.5;
+/**
+ * The most of the queueing delay that counts as the path's own, as jitter is. The low rendition may be too much for a
+ * path, too, and its queue is longer than this.
+ */
+const MOST_OWN = fromMilliseconds(100);
+/** How far the delay of such a path swings, as a multiple of its mean. */
+const OWN_SWING = 1.5;
+/** Time constants of the mean that ends a reduction, and of the path's own delay. */
+const SMOOTHING = fromSeconds(1);
+const LEARNING = fromSeconds(4);
+/** The longest step between two samples: a pause says nothing about the path. */
+const MAX_STEP = fromMilliseconds(300);
 const RECOVER_AFTER = fromSeconds(2);
 const RECOVER_AFTER_MAX = fromSeconds(32);
 /** A raise that brings the queue back within this time was too early. */
@@ -32,7 +44,9 @@ const REGRET = fromSeconds(5);
 /**
  * Detects a queue on the way to a watcher, and how much less to send. QUIC's own congestion control fills deep queues
  * and is invisible from here, but an ack shows when a group arrived: delay above the smallest of the last 40 s is
- * queueing. The constants of reduction and recovery are the usual delay-based ones, chosen for reports at 10 Hz.
+ * queueing. What remains of it while the low rendition goes is the path's own: a path with jitter looks like a full one,
+ * but less audio does not help there. The constants of reduction and recovery are the usual delay-based ones, chosen for
+ * reports at 10 Hz.
  */
 export class DelayBasedEstimator {
   /** Whether the path itself is known to lose packets. */
@@ -41,6 +55,11 @@ export class DelayBasedEstimator {
   readonly #delays = new StalenessEstimator({ window: BASE_WINDOW });
   #queueing: Microseconds = microseconds(0);
   #base: Microseconds | undefined;
+  /** Mean of the queueing delay over about a second. */
+  #smoothed = 0;
+  /** What of it is the path's own. */
+  #own = 0;
+  #learntAt: Microseconds | undefined;
   #factor = 1;
   #level: CongestionLevel = "full";
   #overSince: Microseconds | undefined;
@@ -70,8 +89,17 @@ export class DelayBasedEstimator {
    * not a full queue.
    */
   get threshold(): Microseconds {
-    if (!this.lossy || this.#base === undefined) return THRESHOLD;
-    return microseconds(Math.max(THRESHOLD, this.#base * LOSSY_SHARE));
+    return microseconds(this.#longest + OWN_SWING * this.#own);
+  }
+
+  /** The longest queue that is not congestion. */
+  get #longest(): number {
+    return Math.max(THRESHOLD, this.lossy ? (this.#base ?? 0) * LOSSY_SHARE : 0);
+  }
+
+  /** Mean delay above which nothing recovers. */
+  get #calmBelow(): number {
+    return this.#longest / 2 + this.#own;
   }
 
   /** Share of the window to use, 0.25 to 1. */
@@ -91,8 +119,10 @@ export class DelayBasedEstimator {
   observe(sentAt: Microseconds, ackedAt: Microseconds): CongestionLevel {
     const before = this.#unsuspected;
     this.#unsuspected = undefined;
-    this.#take(sentAt, ackedAt);
-    if (before && this.#queueing <= this.threshold / 2) {
+    this.#measure(sentAt, ackedAt);
+    this.#learn(ackedAt);
+    this.#judge(ackedAt);
+    if (before && this.#queueing <= this.#calmBelow) {
       this.#factor = before.factor;
       this.#level = before.level;
     }
@@ -107,7 +137,8 @@ export class DelayBasedEstimator {
     // A bound from below says nothing under the base, and must not become the base for 40 s.
     if (this.#base === undefined || now - sentAt <= this.#base) return this.#level;
     this.#unsuspected ??= { factor: this.#factor, level: this.#level };
-    this.#take(sentAt, now);
+    this.#measure(sentAt, now);
+    this.#judge(now);
     return this.#level;
   }
 
@@ -116,6 +147,9 @@ export class DelayBasedEstimator {
     this.#delays.reset();
     this.#queueing = microseconds(0);
     this.#base = undefined;
+    this.#smoothed = 0;
+    this.#own = 0;
+    this.#learntAt = undefined;
     this.lossy = false;
     this.#factor = 1;
     this.#level = "full";
@@ -125,19 +159,29 @@ export class DelayBasedEstimator {
     this.#unsuspected = undefined;
   }
 
-  #take(sentAt: Microseconds, now: Microseconds): void {
+  #measure(sentAt: Microseconds, now: Microseconds): void {
     this.#queueing = this.#delays.observe(sentAt, now);
     this.#base = microseconds(now - sentAt - this.#queueing);
-    const threshold = this.threshold;
-    if (this.#queueing > threshold) {
+  }
+
+  #learn(now: Microseconds): void {
+    const elapsed = Math.min(now - (this.#learntAt ?? now), MAX_STEP);
+    this.#learntAt = now;
+    this.#smoothed = approach(this.#smoothed, this.#queueing, elapsed / SMOOTHING);
+    if (this.#level !== "low") return;
+    this.#own = approach(this.#own, Math.min(this.#queueing, MOST_OWN), elapsed / LEARNING);
+  }
+
+  #judge(now: Microseconds): void {
+    if (this.#queueing > this.threshold) {
       this.#calmSince = undefined;
       this.#overSince ??= now;
       if (now - this.#overSince >= this.#sustain) this.#reduce(now);
       return;
     }
     this.#overSince = undefined;
-    // Between half the threshold and the threshold it neither reduces nor recovers: the hysteresis.
-    if (this.#queueing > threshold / 2) this.#calmSince = undefined;
+    // Between the two limits it neither reduces nor recovers: the hysteresis.
+    if (this.#smoothed > this.#calmBelow) this.#calmSince = undefined;
     else this.#calmSince ??= now;
     if (this.#calmSince !== undefined && now - this.#calmSince >= this.#recoverAfter) this.#recover(now);
   }
@@ -166,4 +210,9 @@ export class DelayBasedEstimator {
     }
     if (this.#factor === 1 && this.#level === "reduced") this.#level = "full";
   }
+}
+
+/** A mean after another sample, which weighs more the longer the last one is ago. */
+function approach(mean: number, sample: number, elapsed: number): number {
+  return sample + (mean - sample) * Math.exp(-elapsed);
 }

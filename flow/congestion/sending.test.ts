@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromMilliseconds, fromSeconds, microseconds } from "../../base/index.js";
+import { randomFrom } from "../../tests/support/signal.js";
 import { BytesInFlight } from "./bytes-in-flight.js";
 import { DelayBasedEstimator } from "./delay-based-estimator.js";
 import { SkipPolicy } from "./skip-policy.js";
@@ -143,10 +144,33 @@ describe("DelayBasedEstimator", () => {
     expect(estimator.level).toBe("low");
     run(200, 10_000);
     expect(estimator.factor).toBe(0.25);
-    run(40, 30_000);
+    run(40, 1000);
     expect(estimator.level).toBe("low");
     run(10, 60_000);
     expect([estimator.level, estimator.factor]).toEqual(["full", 1]);
+  });
+
+  test("the estimator takes up to 100 ms of delay that remains with the low rendition for the path's own", () => {
+    const play = (swingMs: number, restMs: number) => {
+      const random = randomFrom(2026);
+      const estimator = new DelayBasedEstimator();
+      const lowAt: number[] = [];
+      // Well below the 40 s after which any lasting delay counts as the path's own; now and then there is none.
+      for (let now = 0, delay = 0; now < 240_000; now += 100) {
+        if (now % 300 === 0) delay = now % 30_000 === 0 ? 0 : restMs + random() * swingMs;
+        estimator.observe(ms(now - 40 - delay), ms(now));
+        if (estimator.level === "low") lowAt.push(now);
+      }
+      return { first: lowAt[0], count: lowAt.length, last: lowAt.at(-1) };
+    };
+    for (const swingMs of [90, 120, 150]) {
+      const { count, last } = play(swingMs, 0);
+      expect(count).toBeGreaterThan(10);
+      expect(last).toBeLessThan(60_000);
+    }
+    const { first, count } = play(0, 150);
+    expect(first).toBeLessThan(2000);
+    expect(count).toBeGreaterThan(2300);
   });
 
   test("the estimator waits longer each time a raise brings the queue back", () => {
