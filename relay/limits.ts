@@ -46,13 +46,16 @@ export interface RelayLimits {
   readonly framesPerGroup: number;
   /** Bytes kept of one track: payload, plus 256 for each frame and 1024 for each group. */
   readonly cacheBytesPerTrack: number;
-  /** Bytes kept of all tracks of one broadcast; the oldest groups are dropped first. */
+  /**
+   * Bytes kept of all tracks of one broadcast; the oldest groups are dropped first. The newest group of each track stays,
+   * up to twice this together.
+   */
   readonly cacheBytesPerBroadcast: number;
   /** Bytes kept in all. */
   readonly cacheBytes: number;
-  /** Bytes kept of incomplete frames of one session. */
+  /** Bytes kept of incomplete frames of one session, and of its unfinished groups that no cache keeps any more. */
   readonly partialBytesPerSession: number;
-  /** Bytes kept of all incomplete frames. */
+  /** The same of all sessions; beyond it, those that hold most give way. */
   readonly partialBytes: number;
   /** One-way streams of one session read at once. */
   readonly streamsPerSession: number;

@@ -295,7 +295,7 @@ export class Relay extends EventEmitter<RelayEvents> {
     for (const broadcast of origin.broadcasts) sweep(broadcast);
     origin.sweep();
     this.#upstream?.sweep();
-    expire(this.#sessions, Date.now());
+    for (const session of this.#sessions) sweepSession(session, Date.now());
   }
 
   async #accept(server: SessionServer): Promise<void> {
@@ -326,10 +326,4 @@ export class Relay extends EventEmitter<RelayEvents> {
 }
 
 const sweep = guard("relay.broadcast", (broadcast: Broadcast) => broadcast.sweep());
-
-/** Ends the sessions whose token has expired. A timer would miss a clock that is set, or a machine that slept. */
-const expire = guard("relay.expiry", (sessions: Iterable<RelaySession>, now: number) => {
-  for (const session of sessions)
-    if (session.scope.expiresAt !== undefined && session.scope.expiresAt <= now)
-      session.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
-});
+const sweepSession = guard("relay.session", (session: RelaySession, now: number) => session.sweep(now));

@@ -305,6 +305,35 @@ test("a relay holds incomplete frames and frames without a byte only up to their
   await expect.poll(() => relay.stats()).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
 });
 
+test("a relay holds groups that stay open, in whatever number of tracks, only up to its limits", async () => {
+  const limits = { cacheBytesPerBroadcast: 60_000, partialBytesPerSession: 80_000 };
+  const { relay, url } = await startRelay({ limits });
+  const publisher = await dial(url);
+  const subscriptions = publish(publisher, ["a.hang"]);
+  await expect.poll(() => relay.stats().broadcasts).toBe(1);
+  const watcher = await dial(url);
+  const tracks = 16;
+  for (let id = 0; id < tracks; id++) {
+    await subscribe(watcher, id, `track-${id}`);
+    await expect.poll(() => subscriptions.length).toBe(id + 1);
+  }
+  // 200 frames without a byte take 51 KB; the group goes on.
+  for (const id of subscriptions) {
+    const stream = await publisher.openUnidirectional();
+    held.push(stream);
+    const header = new ByteWriter().varint(DataType.GROUP).message((start) => start.varint(id).varint(0));
+    await stream.write(header.bytes(new Uint8Array(2 * 200)).finish());
+  }
+  await expect.poll(() => relay.stats().counters.objectsIn).toBe(tracks * 200);
+  const full = () => relay.stats().cachedBytes > 120_000 || relay.stats().partialBytes > 80_000;
+  await expect.poll(full).toBe(false);
+  const { cachedBytes, partialBytes, counters } = relay.stats();
+  expect(Math.min(cachedBytes, partialBytes)).toBeGreaterThan(50_000);
+  expect(counters.capped.partial).toBeGreaterThan(10);
+  publisher.close();
+  await expect.poll(() => relay.stats()).toMatchObject({ partialBytes: 0, cachedBytes: 0, broadcasts: 0 });
+});
+
 test("announcements that wait for their turn are forgotten when their session ends", async () => {
   const { relay, url } = await startRelay({ limits: { announcementsPerSecond: 10 } });
   const session = await dial(url);

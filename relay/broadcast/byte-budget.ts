@@ -3,6 +3,8 @@ export class ByteBudget {
   readonly maxBytes: number;
   readonly #parent: ByteBudget | undefined;
   #usedBytes = 0;
+  /** Budgets within this one that hold something. */
+  #holders = 0;
 
   constructor(maxBytes: number, parent?: ByteBudget) {
     this.maxBytes = maxBytes;
@@ -14,14 +16,24 @@ export class ByteBudget {
     return this.#usedBytes;
   }
 
-  /** Whether more is held than allowed, here or in the enclosing budget. */
+  /**
+   * Whether more is held than allowed: here, or in the enclosing budget by those that hold at least as much as the others
+   * do on average. Whoever holds little must not suffer for those that fill the whole.
+   */
   get exceeded(): boolean {
-    return this.#usedBytes > this.maxBytes || this.#parent?.exceeded === true;
+    if (this.#usedBytes > this.maxBytes) return true;
+    const parent = this.#parent;
+    if (parent === undefined || parent.#usedBytes <= parent.maxBytes) return false;
+    return this.#usedBytes * parent.#holders >= parent.#usedBytes;
   }
 
   /** Counts bytes added, or freed when negative. */
   add(bytes: number): void {
+    const before = this.#usedBytes;
     this.#usedBytes += bytes;
-    this.#parent?.add(bytes);
+    const parent = this.#parent;
+    if (parent === undefined) return;
+    parent.add(bytes);
+    parent.#holders += Number(this.#usedBytes > 0) - Number(before > 0);
   }
 }

@@ -138,6 +138,53 @@ test("a broadcast's bound drops the oldest groups of all its tracks, and the rel
   expect([broadcast.usedBytes, relay.usedBytes]).toEqual([0, 40_000]);
 });
 
+test("where the newest groups alone are too much, the largest go: of the broadcast, or of the relay's largest broadcast", () => {
+  const full = { broadcast: 0, relay: 0 };
+  const relay = new CacheBudget(100_000, { cacheFull: full });
+  const broadcasts = [30_000, 30_000, 30_000].map(
+    (bytes) => new CacheBudget(bytes, { parent: relay, cacheFull: full }),
+  );
+  const caches = broadcasts.map((budget) =>
+    Array.from({ length: 4 }, () => {
+      const cache = new TrackCache({
+        clock: () => microseconds(0),
+        maxAge: fromMilliseconds(12_000),
+        maxGroups: 1000,
+        maxBytes: 1e6,
+        budget,
+        classifier: undefined,
+        timed: true,
+        timescale: 1000,
+      });
+      return { cache, group: cache.open(0) };
+    }),
+  );
+  /** Lets the first group of a track grow by this many kilobytes. */
+  const grow = (broadcast: number, track: number, kilobytes: number) => {
+    const { cache, group } = caches[broadcast]![track]!;
+    cache.append(group, WireFrame.of(0, new Uint8Array(kilobytes * 1000 - COST)));
+    cache.evict();
+  };
+  const kept = () => caches.map((tracks) => tracks.map(({ cache, group }) => cache.keeps(group)));
+  for (const [track, kilobytes] of [20, 25, 10].entries()) grow(0, track, kilobytes);
+  expect(kept()[0]).toEqual([true, true, true, true]);
+  grow(0, 3, 10);
+  expect(kept()[0]).toEqual([true, false, true, true]);
+  expect(full).toEqual({ broadcast: 1, relay: 0 });
+  grow(1, 0, 45);
+  // A small one needs room: the largest broadcast makes it.
+  grow(2, 0, 5);
+  expect(full).toEqual({ broadcast: 1, relay: 0 });
+  grow(2, 1, 5);
+  expect(kept()).toEqual([
+    [true, false, true, true],
+    [false, true, true, true],
+    [true, true, true, true],
+  ]);
+  expect(full).toEqual({ broadcast: 1, relay: 1 });
+  expect(relay.usedBytes).toBeLessThanOrEqual(100_000);
+});
+
 test("a late joiner starts where it asks, else where others listen, else at the newest group", () => {
   const { cache, add } = make();
   for (const sequence of [10, 11, 12, 13]) add(sequence, sequence * 20);

@@ -22,12 +22,17 @@ export interface CacheBudgetOptions {
   readonly cacheFull?: { broadcast: number; relay: number };
 }
 
+/** How many times what a broadcast may hold its newest groups alone may take: each plays on only with the whole of it. */
+const NEWEST = 2;
+
 /** Bytes that caches may hold together: those of a broadcast's tracks, or all of a relay. */
 export class CacheBudget {
   readonly maxBytes: number;
   readonly #parent: CacheBudget | undefined;
   readonly #cacheFull: { broadcast: number; relay: number };
   readonly #caches = new Set<TrackCache>();
+  /** The budgets within this one that have a cache. */
+  readonly #parts = new Set<CacheBudget>();
   #usedBytes = 0;
 
   constructor(maxBytes: number, { parent, cacheFull = { broadcast: 0, relay: 0 } }: CacheBudgetOptions = {}) {
@@ -55,14 +60,19 @@ export class CacheBudget {
   /** Adds a cache to the sharing ones. */
   join(cache: TrackCache): void {
     this.#caches.add(cache);
+    if (this.#parent !== undefined) this.#parent.#parts.add(this);
   }
 
   /** Undoes {@link join}. */
   leave(cache: TrackCache): void {
     this.#caches.delete(cache);
+    if (this.#caches.size === 0 && this.#parent !== undefined) this.#parent.#parts.delete(this);
   }
 
-  /** Drops the oldest groups of the sharing caches until they hold no more than allowed; each keeps its newest. */
+  /**
+   * Drops the oldest groups of the sharing caches until they hold no more than allowed. Each keeps its newest, unless the
+   * newest ones alone are twice what a broadcast may hold, or more than the relay may: then the largest go.
+   */
   evict(): void {
     this.#relieve(this);
     // Over the relay's limit, the requesting broadcast drops its own groups: finding the relay's oldest group would
@@ -73,10 +83,30 @@ export class CacheBudget {
   #relieve(budget: CacheBudget): void {
     while (budget.exceeded) {
       const oldest = this.#oldest();
-      if (oldest === undefined) return;
-      oldest.dropOldest();
+      if (oldest !== undefined) oldest.dropOldest();
+      else if (budget === this && this.#usedBytes <= NEWEST * this.maxBytes) return;
+      else if (!(budget === this ? this : budget.#largestPart()).#shrink()) return;
       this.#cacheFull[budget.#parent ? "broadcast" : "relay"]++;
     }
+  }
+
+  /** Drops its oldest group or, where each cache has one alone, the largest; false without any. */
+  #shrink(): boolean {
+    const oldest = this.#oldest();
+    if (oldest !== undefined) {
+      oldest.dropOldest();
+      return true;
+    }
+    const [first, ...others] = [...this.#caches].filter(({ groups }) => groups.length > 0);
+    if (first === undefined) return false;
+    others.reduce((largest, cache) => (cache.bytes > largest.bytes ? cache : largest), first).dropOldest();
+    return true;
+  }
+
+  #largestPart(): CacheBudget {
+    let largest: CacheBudget = this;
+    for (const part of this.#parts) if (largest === this || part.usedBytes > largest.usedBytes) largest = part;
+    return largest;
   }
 
   #oldest(): TrackCache | undefined {
@@ -97,7 +127,7 @@ export interface TrackCacheOptions {
   readonly clock: Clock;
   /** Maximum age of groups, except for the newest. */
   readonly maxAge: Microseconds;
-  /** Maximum bytes held; the newest group always stays. */
+  /** Maximum bytes held, beside the newest group. */
   readonly maxBytes: number;
   /** Groups held. */
   readonly maxGroups: number;
@@ -196,7 +226,7 @@ export class TrackCache {
         record.latest = microseconds(Math.max(record.latest ?? 0, timestamp));
       }
       record.push(frame);
-      if (this.#bySequence.get(record.sequence) === record) this.#count(FRAME_COST + frame.size, frame.size);
+      if (this.keeps(record)) this.#count(FRAME_COST + frame.size, frame.size);
       return verdict?.rewind === undefined
         ? KEPT
         : { kept: true, from: verdict.rewind.from, ...this.#rewind(verdict.rewind.from) };
@@ -227,7 +257,12 @@ export class TrackCache {
     return groups.slice(start);
   }
 
-  /** Evicts by age and size; the newest group stays. */
+  /** Whether a group is held, and counted in {@link bytes}. */
+  keeps(record: CachedGroup): boolean {
+    return this.#bySequence.get(record.sequence) === record;
+  }
+
+  /** Evicts by age and size; the newest group stays where the budget has room for it. */
   evict(): void {
     const { clock, maxAge, maxBytes, maxGroups, budget } = this.#options;
     const oldest = clock() - maxAge;

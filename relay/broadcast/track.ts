@@ -256,6 +256,11 @@ export class Track implements WatchedTrack {
     return kept;
   }
 
+  /** Whether the cache holds a group. What else refers to it has to count its memory. */
+  keeps(record: CachedGroup): boolean {
+    return this.#cache?.keeps(record) === true;
+  }
+
   /** Marks a group complete. */
   end(record: CachedGroup): void {
     if (record.ended) return;

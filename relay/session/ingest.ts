@@ -27,6 +27,16 @@ interface TrackPull {
   readonly stamp: (payload: Uint8Array) => number | undefined;
 }
 
+/** A group whose stream has not ended. */
+interface ReceivingGroup {
+  readonly track: Track;
+  readonly record: CachedGroup;
+  readonly parser: FrameParser;
+  readonly stream: ReceiveStream;
+  /** Its bytes beside the cache: an incomplete frame, and all of a group that the cache has dropped. */
+  held: number;
+}
+
 /** The publishing side of a connection: the peer's announcements, and our subscriptions to them. */
 export class Ingest implements BroadcastSource {
   readonly id: string;
@@ -37,6 +47,7 @@ export class Ingest implements BroadcastSource {
   readonly #announced = new Map<string, Broadcast>();
   // Our subscriptions, by our subscribe id.
   readonly #pulls = new Map<number, TrackPull>();
+  readonly #receiving = new Set<ReceivingGroup>();
   #nextSubscribe = 0;
   #ended = false;
   #blindLogged = false;
@@ -257,7 +268,8 @@ export class Ingest implements BroadcastSource {
     const record = track.begin(sequence);
     if (record === undefined) return reader.discard(Code.CANCEL);
     const parser = new FrameParser({ version: this.#peer.version, maxFrameBytes: this.#limits.frameBytes, stamp });
-    let held = 0;
+    const receiving: ReceivingGroup = { track, record, parser, stream, held: 0 };
+    this.#receiving.add(receiving);
     try {
       for (;;) {
         const chunk = await reader.chunk();
@@ -266,26 +278,45 @@ export class Ingest implements BroadcastSource {
         if (frames.length > 0 && !track.push(record, frames)) {
           return reader.discard(Code.STALE_GROUP).catch(() => {});
         }
-        this.#partial.add(parser.heldBytes - held);
-        held = parser.heldBytes;
-        const cap = this.#cap(record, held);
-        if (cap !== undefined) {
-          this.#peer.environment.counters.capped[cap]++;
-          track.abort(record, Code.BOUNDS_EXCEEDED);
-          return stream.stop(Code.BOUNDS_EXCEEDED);
-        }
+        if (!this.#mayGoOn(receiving)) return;
       }
+      if (!this.#receiving.has(receiving)) return;
       if (parser.incomplete) throw new ProtocolError("TRUNCATED_MESSAGE", "A group ended in the middle of a frame.");
       track.end(record);
     } catch (error) {
       track.abort(record, error instanceof StreamError ? (error.streamCode ?? Code.CANCEL) : Code.DROPPED);
       throw error;
     } finally {
-      this.#partial.add(-held);
+      this.#over(receiving);
     }
   }
 
-  // The newest group is never evicted, so it has a bound of its own.
+  /** Gives up groups that hold too much memory, such as one that its cache has dropped; called several times a second. */
+  sweep(): void {
+    for (const receiving of this.#receiving) this.#mayGoOn(receiving);
+  }
+
+  /** Counts the memory of a group that is being received, and gives it up where that is too much. */
+  #mayGoOn(receiving: ReceivingGroup): boolean {
+    const { track, record, parser, stream } = receiving;
+    const held = parser.heldBytes + (track.keeps(record) ? 0 : record.cost);
+    this.#partial.add(held - receiving.held);
+    receiving.held = held;
+    const cap = this.#cap(record, held);
+    if (cap === undefined) return true;
+    this.#peer.environment.counters.capped[cap]++;
+    track.abort(record, Code.BOUNDS_EXCEEDED);
+    stream.stop(Code.BOUNDS_EXCEEDED);
+    this.#over(receiving);
+    return false;
+  }
+
+  #over(receiving: ReceivingGroup): void {
+    this.#receiving.delete(receiving);
+    this.#partial.add(-receiving.held);
+    receiving.held = 0;
+  }
+
   #cap(record: CachedGroup, held: number): "groups" | "partial" | undefined {
     const { cacheBytesPerBroadcast, framesPerGroup } = this.#limits;
     if (record.cost > cacheBytesPerBroadcast || record.frames.length > framesPerGroup) return "groups";

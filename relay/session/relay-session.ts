@@ -145,6 +145,14 @@ export class RelaySession implements Peer {
     log.info({ closeCode, reason }, "The session has ended.");
   }
 
+  /** Ends the session with its token, and checks bounds; called several times a second. */
+  sweep(now: number): void {
+    const { expiresAt = Number.POSITIVE_INFINITY } = this.scope;
+    // A timer would miss a clock that is set, or a machine that slept.
+    if (expiresAt <= now && !this.#closed) this.close(Code.UNAUTHORIZED, "UNAUTHORIZED: The token has expired.");
+    this.#ingest.sweep();
+  }
+
   /** Asks the peer to leave, where the version supports it. */
   goaway(uri = ""): void {
     if (!hasGoaway(this.#version) || this.#closed) return;
