@@ -65,6 +65,8 @@ export interface RelayLimits {
   readonly queueGroups: number;
   /** Bytes that may wait for one watcher of one track. */
   readonly queueBytes: number;
+  /** Bytes that may wait for all watchers of one session. */
+  readonly queueBytesPerSession: number;
   /** Milliseconds a group may wait for a watcher that does not report. */
   readonly queueMs: number;
   /** Streams to one watcher of one track that may wait for the transport. */
@@ -107,6 +109,7 @@ export const DEFAULT_LIMITS: RelayLimits = {
   trackIdleMs: 10_000,
   queueGroups: 2048,
   queueBytes: 2 * 1024 * 1024,
+  queueBytesPerSession: 32 * 1024 * 1024,
   queueMs: 2000,
   pendingStreams: 16,
   pendingBytesPerSession: 4 * 1024 * 1024,

@@ -18,10 +18,14 @@ export class ByteBudget {
 
   /**
    * Whether more is held than allowed: here, or in the enclosing budget by those that hold at least as much as the others
-   * do on average. Whoever holds little must not suffer for those that fill the whole.
+   * do on average. One that holds little does not suffer for those that fill the whole.
    */
   get exceeded(): boolean {
-    if (this.#usedBytes > this.maxBytes) return true;
+    return this.#usedBytes > this.maxBytes || this.crowded;
+  }
+
+  /** Whether the enclosing budget alone is exceeded, by this one among others; see {@link exceeded}. */
+  get crowded(): boolean {
     const parent = this.#parent;
     if (parent === undefined || parent.#usedBytes <= parent.maxBytes) return false;
     return this.#usedBytes * parent.#holders >= parent.#usedBytes;

@@ -54,11 +54,13 @@ export class Egress {
   readonly #interests = new Set<AnnounceRequest>();
   readonly #watched = new Map<number, Watched>();
   readonly #pending: ByteBudget;
+  readonly #queued: ByteBudget;
   #fetches = 0;
 
   constructor(peer: Peer) {
     this.#peer = peer;
     this.#pending = new ByteBudget(this.#limits.pendingBytesPerSession);
+    this.#queued = new ByteBudget(this.#limits.queueBytesPerSession);
   }
 
   /** Bytes of groups to the peer that the transport has not taken yet. */
@@ -203,6 +205,7 @@ export class Egress {
       listeners: broadcast,
       sessionId: id,
       pending: this.#pending,
+      queued: this.#queued,
       log: log.child({ broadcast: broadcast.path, track: track.name }),
     });
   }

@@ -54,6 +54,8 @@ export interface WatcherOptions {
   readonly sessionId: string;
   /** Bytes of all groups to its session that the transport has not taken yet. */
   readonly pending: ByteBudget;
+  /** Bytes of all groups that wait for watchers of its session. */
+  readonly queued: ByteBudget;
   /** Spreads the datagrams of all watchers. */
   readonly smoother: BurstSmoother;
   /** Whether to send copies of every datagram; `auto` where the path loses packets and is not full. */

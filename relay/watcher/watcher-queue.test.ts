@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { fromMilliseconds, microseconds } from "../../base/index.js";
 import type { SkipReason } from "../../flow/congestion/index.js";
+import { ByteBudget } from "../broadcast/byte-budget.js";
 import { type Waiting, WatcherQueue, type WatcherState } from "./watcher-queue.js";
 
 const ms = fromMilliseconds;
@@ -12,7 +13,7 @@ const IDLE: WatcherState = {
   busyStreams: 0,
 };
 
-function make(options: { maxGroups?: number; maxBytes?: number; maxAge?: Microseconds } = {}) {
+function make(options: ConstructorParameters<typeof WatcherQueue>[0] = {}) {
   const queue = new WatcherQueue<Waiting>({ ...options, maxBusyStreams: 2 });
   const dropped = (): [number, SkipReason][] =>
     queue.takeDropped().map(({ group, reason }) => [group.sequence, reason]);
@@ -45,6 +46,28 @@ test("a full window and busy streams hold groups back, but the window never hold
   expect(takeAll({ windowBytes: 1000, inFlightBytes: 1001 })).toEqual([]);
   expect(takeAll({ busyStreams: 2 })).toEqual([]);
   expect(takeAll({ windowBytes: 1000, inFlightBytes: 1000, busyStreams: 1 })).toEqual([1]);
+});
+
+test("all queues of a session hold what the session may; the fullest of them drop, to their last group", () => {
+  const session = new ByteBudget(1000);
+  const [full, large, small] = [make({ session }), make({ session }), make({ session })];
+  for (const sequence of [1, 2, 3, 4]) full!.push(sequence);
+  large!.push(1, { bytes: 500 });
+  small!.push(1, { bytes: 80 });
+  expect([full, large, small].flatMap((each) => each!.dropped())).toEqual([]);
+  small!.push(2, { bytes: 30 });
+  full!.push(5);
+  expect(full!.dropped()).toEqual([
+    [1, "overflow"],
+    [2, "overflow"],
+  ]);
+  // A group that waits grows.
+  large!.queue.measure(() => 800);
+  expect(large!.dropped()).toEqual([[1, "overflow"]]);
+  expect(small!.dropped()).toEqual([]);
+  expect(session.usedBytes).toBe(410);
+  for (const { queue } of [full!, large!, small!]) queue.clear();
+  expect(session.usedBytes).toBe(0);
 });
 
 test("a group far ahead waits until it is due, unless it is urgent", () => {

@@ -1,5 +1,6 @@
 import { fromMilliseconds, type Microseconds } from "../../base/index.js";
 import type { SkipReason } from "../../flow/congestion/index.js";
+import { ByteBudget } from "../broadcast/byte-budget.js";
 
 /** A waiting group. */
 export interface Waiting {
@@ -36,6 +37,8 @@ export interface WatcherQueueOptions {
   readonly maxGroups?: number;
   /** Bytes that may wait. Default 1 MiB. */
   readonly maxBytes?: number;
+  /** Bytes that may wait for its whole session. */
+  readonly session?: ByteBudget;
   /** How long a group may wait while no playhead is known. Default 2 s. */
   readonly maxAge?: Microseconds;
   /** Streams that may wait for the transport at once. Default 16. */
@@ -54,16 +57,15 @@ export interface Dropped<T extends Waiting> {
  */
 export class WatcherQueue<T extends Waiting> {
   readonly #maxGroups: number;
-  readonly #maxBytes: number;
+  readonly #budget: ByteBudget;
   readonly #maxAge: Microseconds;
   readonly #maxBusyStreams: number;
   #groups: T[] = [];
   #dropped: Dropped<T>[] = [];
-  #bytes = 0;
 
   constructor(options: WatcherQueueOptions = {}) {
     this.#maxGroups = options.maxGroups ?? 1024;
-    this.#maxBytes = options.maxBytes ?? 1024 * 1024;
+    this.#budget = new ByteBudget(options.maxBytes ?? 1024 * 1024, options.session);
     this.#maxAge = options.maxAge ?? fromMilliseconds(2000);
     this.#maxBusyStreams = options.maxBusyStreams ?? 16;
   }
@@ -75,7 +77,7 @@ export class WatcherQueue<T extends Waiting> {
 
   /** Bytes that wait. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#budget.usedBytes;
   }
 
   /** Adds a group in its place; at a bound it drops the oldest group that is not urgent. */
@@ -83,24 +85,25 @@ export class WatcherQueue<T extends Waiting> {
     let index = this.#groups.length;
     while (index > 0 && follows(this.#groups[index - 1]!, group)) index--;
     this.#groups.splice(index, 0, group);
-    this.#bytes += group.bytes;
+    this.#budget.add(group.bytes);
     this.#enforce();
   }
 
   /** Measures the size of the groups again. */
   measure(bytesOf: (group: T) => number): void {
     if (this.#groups.length === 0) return;
-    this.#bytes = 0;
     for (const group of this.#groups) {
-      group.bytes = bytesOf(group);
-      this.#bytes += group.bytes;
+      const bytes = bytesOf(group);
+      this.#budget.add(bytes - group.bytes);
+      group.bytes = bytes;
     }
     this.#enforce();
   }
 
   #enforce(): void {
-    while (this.#groups.length > this.#maxGroups || this.#bytes > this.#maxBytes) {
-      if (this.#groups.length === 1) break;
+    while (this.#groups.length > this.#maxGroups || this.#budget.exceeded) {
+      // A single one may be too large for its watcher, but not for the session.
+      if (this.#groups.length === 1 && !this.#budget.crowded) break;
       const victim = this.#groups.findIndex((waiting) => !waiting.urgent);
       this.#remove(victim === -1 ? 0 : victim, "overflow");
     }
@@ -114,7 +117,7 @@ export class WatcherQueue<T extends Waiting> {
     if (!next.urgent && state.windowBytes !== undefined && state.inFlightBytes > state.windowBytes) return undefined;
     if (!next.urgent && state.until !== undefined && (next.timestamp ?? 0) >= state.until) return undefined;
     this.#groups.shift();
-    this.#bytes -= next.bytes;
+    this.#budget.add(-next.bytes);
     return next;
   }
 
@@ -149,13 +152,13 @@ export class WatcherQueue<T extends Waiting> {
   /** Clears the queue, uncounted. */
   clear(): void {
     this.#groups = [];
-    this.#bytes = 0;
+    this.#budget.add(-this.#budget.usedBytes);
   }
 
   #remove(index: number, reason: SkipReason): void {
     const [group] = this.#groups.splice(index, 1);
     if (group === undefined) return;
-    this.#bytes -= group.bytes;
+    this.#budget.add(-group.bytes);
     this.#dropped.push({ group, reason });
   }
 }

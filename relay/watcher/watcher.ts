@@ -61,12 +61,13 @@ export class Watcher implements LowFollower {
     this.started = new Promise((resolve) => {
       this.#start = resolve;
     });
-    const { clock, session, version, subscribe, track, limits, windowMs, counters, pending } = options;
+    const { clock, session, version, subscribe, track, limits, windowMs, counters, pending, queued } = options;
     this.#control = new CongestionController({ spanMs: windowMs });
     this.#skips = new SkipPolicy({ maxAge: limits.queueAge });
     this.#queue = new WatcherQueue({
       maxGroups: limits.queueGroups,
       maxBytes: limits.queueBytes,
+      session: queued,
       maxAge: limits.queueAge,
       maxBusyStreams: limits.pendingStreams,
     });

@@ -142,6 +142,7 @@ export class LossyStage {
       listeners: { listener: () => this.#aggregator.listener(1) },
       sessionId: "1",
       pending: new ByteBudget(4 << 20),
+      queued: new ByteBudget(32 << 20),
       smoother: new BurstSmoother({ counters: this.counters }),
       repeat,
       log: { info: () => {} } as unknown as Logger,
