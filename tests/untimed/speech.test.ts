@@ -965,3 +965,17 @@ test("a listener that stands still near the end of a reply counts as playing on 
       await result(stage, speech.done);
     }
 });
+
+test("a speech that is resumed is heard whole, although the pause before it was reported shortly before its interrupt", async () => {
+  const stage = new VirtualStage();
+  const before = stage.say(whole(200), 0, NEGATIVE);
+  expect(await result(stage, before.done)).toMatchObject({ outcome: "finished" });
+  await settled(stage, 3000);
+  const speech = stage.say(whole(600));
+  while (spoken(stage) < 50) await stage.runTo(stage.now + 1);
+  void stage.interrupt();
+  await settled(stage, 700);
+  const [resumed] = stage.interrupts.resumeAll() ?? [];
+  expect(resumed).toBe(speech.resumedAs);
+  expect(await result(stage, resumed!.done)).toMatchObject({ outcome: "finished", heardMs: 600, measured: true });
+});

@@ -230,7 +230,8 @@ export class Playout {
     const isSettled = refined?.heardUntil !== undefined || !isAhead || isDecoded;
     this.#applied = { discontinuity, from, heardUntil: isSettled ? timestampAt(limit) : undefined };
     this.#boundary = { generation, from: cut };
-    // Audio heard behind the cut says nothing about its replacement.
+    // What was heard or missed behind the cut says nothing about its replacement.
+    if (this.#missed !== undefined && framesAt(this.#missed.to) > cut) this.#missed = undefined;
     if (this.#heardUntil !== undefined) this.#heardUntil = Math.min(this.#heardUntil, cut);
   }
 
