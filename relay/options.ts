@@ -39,8 +39,8 @@ export interface RelayOptions {
    */
   readonly allowedHosts?: readonly string[];
   /**
-   * Origins of web pages that may connect, such as `https://app.example`; `*` for all. Default: at loopback and private
-   * addresses only pages of such addresses; elsewhere all. Clients other than browsers are not affected.
+   * Origins of web pages that may connect, such as `https://app.example`; `*` for all. At loopback and private addresses
+   * pages of such addresses always may; elsewhere, all by default. Clients other than browsers are not affected.
    */
   readonly allowedOrigins?: readonly string[];
   /** Another relay, of unsay or a stock one, whose broadcasts this edge serves too. */
