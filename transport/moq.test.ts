@@ -112,7 +112,7 @@ test("a follower subscribes again to a track that breaks, but not to one that en
   broken.close(new Error("broken"));
   const producer = open();
   await expect.poll(kinds).toContain("ended");
-  expect(events.at(-1)).toMatchObject({ error: { message: expect.stringContaining("broken") } });
+  expect(events.at(-1)).toMatchObject({ error: { code: "TRACK_BROKEN", message: "The track track broke: broken." } });
   await expect.poll(() => producer.used.peek(), { timeout: 5000 }).toBe(true);
   const group = producer.appendGroup();
   group.writeFrame({ payload: bytes(1), timestamp });
@@ -347,10 +347,10 @@ test("a track that breaks again for the same reason says that it repeats, until 
   stop.abort();
   await ended;
   expect(breaks().map(({ error, isRepeated }) => `${error?.message}${isRepeated ? " again" : ""}`)).toEqual([
-    "overloaded",
-    "overloaded again",
-    "lost",
-    "overloaded again",
-    "overloaded",
+    "The track track broke: overloaded.",
+    "The track track broke: overloaded. again",
+    "The track track broke: lost.",
+    "The track track broke: overloaded. again",
+    "The track track broke: overloaded.",
   ]);
 });

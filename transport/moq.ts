@@ -1,5 +1,13 @@
 import { type Broadcast, Connection, type Group, RemoteError, Time, type Track } from "@kixelated/moq";
-import { type Clock, Inbox, type Microseconds, monotonicClock, sleep, TransportError } from "../base/index.js";
+import {
+  type Clock,
+  Inbox,
+  type Microseconds,
+  monotonicClock,
+  sleep,
+  TransportError,
+  UnsayError,
+} from "../base/index.js";
 import { demuxStreams } from "./adapter/stream-demux.js";
 import { toWebTransport } from "./adapter/web-transport.js";
 import { Outage } from "./path/outage.js";
@@ -183,7 +191,9 @@ export function trackError(name: string, cause: unknown): Error {
     const why = cause.code === ENDED_WITH.notFound ? "there is no such track" : `it gave the code ${cause.code}`;
     return new TransportError("TRACK_BROKEN", `The relay ended the track ${name}: ${why}.`, { cause });
   }
-  return cause instanceof Error ? cause : new TransportError("TRACK_BROKEN", `The track ${name} broke: ${cause}.`);
+  if (cause instanceof UnsayError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TransportError("TRACK_BROKEN", `The track ${name} broke: ${why.replace(/\.$/, "")}.`, { cause });
 }
 
 /** Reads one subscription. */
