@@ -71,6 +71,21 @@ test("a word is not found at the start of one that differs in its accent", () =>
   expect(words(list, "to re\u0301sume\u0301 caf\u00E9").heard(at(600))).toEqual({ text: "to", exact: false });
 });
 
+test("timings that come again, one by one or all, or with another end, count once", () => {
+  const spoken = words(ORDER, TEXT);
+  spoken.add(ORDER);
+  for (const word of ORDER) spoken.add([{ text: word.text, startMs: word.startMs, endMs: word.startMs + 280 }]);
+  expect(spoken.heard(at(870))).toEqual({ text: "Your order", exact: true });
+  expect(spoken.heard(at(1480))).toEqual({ text: "Your order will arrive on", exact: true });
+  // A word that is said twice, and a letter that is written twice, are not.
+  const twice = words(
+    ["very", "very"].map((text, index) => ({ text, startMs: index * 300, durationMs: 300 })),
+    "very very good",
+  );
+  twice.add([{ text: "good", startMs: 600, durationMs: 300 }]);
+  expect(twice.heard(at(600)).text).toBe("very very");
+});
+
 test("as many words as are allowed take one pass to count and to join", () => {
   const count = 65_536;
   // Two words have each start.

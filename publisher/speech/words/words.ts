@@ -133,15 +133,20 @@ export class Words {
     return this.#words.length > 0;
   }
 
-  /** @throws InputError `INVALID_OPTION` for an invalid time, or for more than 65,536 words. */
+  /**
+   * Adds timings. One that is there already, by its text and start, is replaced: some services send all of them again.
+   *
+   * @throws InputError `INVALID_OPTION` for an invalid time, or for more than 65,536 words.
+   */
   add(words: readonly WordTiming[]): void {
     if (!Array.isArray(words))
       throw new InputError("INVALID_OPTION", `Speech.words must be an array, but is ${showValue(words)}.`);
     const added = words.map(parse);
-    if (this.#words.length + added.length > MAX_WORDS) {
+    const kept = without(this.#words, added);
+    if (kept.length + added.length > MAX_WORDS) {
       throw new InputError("INVALID_OPTION", `Speech.words must hold at most ${MAX_WORDS} words, not more.`);
     }
-    this.#words = [...this.#words, ...added].sort((one, other) => one.startMs - other.startMs);
+    this.#words = [...kept, ...added].sort((one, other) => one.startMs - other.startMs);
     this.#overMs = overMsOf(this.#words);
     this.#places = undefined;
   }
@@ -224,6 +229,19 @@ export class Words {
     const first = this.#overMs.findIndex((overMs) => overMs > ms + ROUNDING_MS);
     return first < 0 ? this.#words.length : first;
   }
+}
+
+// Timings as they were, without those that come again. Most come behind all others.
+function without(words: readonly Word[], again: readonly Word[]): readonly Word[] {
+  const firstMs = again.reduce((least, { startMs }) => Math.min(least, startMs), Number.POSITIVE_INFINITY);
+  const from = words.findIndex(({ startMs }) => startMs >= firstMs);
+  if (from < 0) return words;
+  const keys = new Set(again.map(keyOf));
+  return [...words.slice(0, from), ...words.slice(from).filter((word) => !keys.has(keyOf(word)))];
+}
+
+function keyOf({ text, startMs }: Word): string {
+  return `${startMs} ${text}`;
 }
 
 // Words are sorted by their start, and several may have the same.
