@@ -252,7 +252,7 @@ test("the switch and the slider set the publisher's knobs, and a page that joins
   await expect.poll(() => later.inputValue("#strength")).toBe("30");
 });
 
-test("the page plays over WebSocket where UDP is swallowed", async () => {
+test.concurrent("the page plays over WebSocket where UDP is swallowed", async ({ expect }) => {
   await using stage = new Stage();
   const { port } = relay.address;
   const udp = await stage.link(relay, { delayMs: 0, jitterMs: 0, loss: 1, blackhole: true }, 1);
@@ -271,7 +271,9 @@ test("the page plays over WebSocket where UDP is swallowed", async () => {
   expect(udp.stats().up.packetsIn).toBeGreaterThan(0);
 });
 
-test("the page plays on by itself when its relay has been away, also hidden with its timers at one a minute", async () => {
+test.concurrent("the page plays on by itself when its relay has been away, also hidden with its timers at one a minute", async ({
+  expect,
+}) => {
   await using stage = new Stage();
   const handler: RelayOptions["handler"] = (request, response) => void serve(request, response);
   const first = await stage.relay({ handler });

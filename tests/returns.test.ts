@@ -1,29 +1,25 @@
-import { expect, onTestFinished, test } from "vitest";
+import { test } from "vitest";
 import { Caller } from "../agent/index.js";
-import { sleep } from "../base/index.js";
-import { openSource, Publisher } from "../publisher/index.js";
-import { Relay } from "../relay/index.js";
-import { Listener } from "../watch/index.js";
+import { openSource, type Publisher } from "../publisher/index.js";
+import type { Relay } from "../relay/index.js";
+import type { Listener } from "../watch/index.js";
 import { endlessTone, freePort, spawnScript } from "./support/outage.js";
-import { startRelay } from "./support/relay.js";
-import { speech } from "./support/stage.js";
+import { Stage, sleep, speech, urlOf } from "./support/stage.js";
 
-async function spawned(script: string, ...args: readonly (string | number)[]) {
+async function spawned(stage: Stage, script: string, ...args: readonly (string | number)[]) {
   const child = await spawnScript(script, ...args);
-  onTestFinished(() => void child.kill("SIGKILL"));
+  stage.defer(() => child.kill("SIGKILL"));
   return child;
 }
 
 /** A listener, and all the samples that its speaker played. */
-function listen(url: string): { listener: Listener; played: number[] } {
+function listen(stage: Stage, relay: Relay): { listener: Listener; played: number[] } {
   const played: number[] = [];
   const write = ([samples]: readonly Float32Array[]) => {
     for (const sample of samples!) played.push(sample);
   };
   const sink = { write, close: async () => {} };
-  const listener = new Listener({ url, broadcast: "demo", timeoutMs: 60_000, sink });
-  onTestFinished(() => listener.close());
-  return { listener, played };
+  return { listener: stage.listen(relay, { timeoutMs: 60_000, sink }), played };
 }
 
 /** The tone of each 20 ms that are loud throughout, in hertz, to the nearest 50. */
@@ -41,15 +37,18 @@ function tones(played: readonly number[]): number[] {
 
 const isSilent = (played: readonly number[]) => played.length > 9600 && Math.max(...played.slice(-9600)) < 0.01;
 
-test("a listener follows a publisher that is killed and restarted with a fresh clock, and plays no sample of its old run", async () => {
-  const { url } = await startRelay();
-  const { listener, played } = listen(url);
+test.concurrent("a listener follows a publisher that is killed and restarted with a fresh clock, and plays no sample of its old run", async ({
+  expect,
+}) => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const { listener, played } = listen(stage, relay);
   const problems: Error[] = [];
   listener.on("problem", (problem) => problems.push(problem));
-  const first = await spawned("outage-publisher.ts", url, 500);
+  const first = await spawned(stage, "outage-publisher.ts", urlOf(relay), 500);
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
   first.kill("SIGKILL");
-  await spawned("outage-publisher.ts", url, 1000);
+  await spawned(stage, "outage-publisher.ts", urlOf(relay), 1000);
   await expect.poll(() => tones(played).filter((hertz) => hertz === 1000).length).toBeGreaterThan(20);
   const order = tones(played);
   const since = order.indexOf(1000);
@@ -60,12 +59,12 @@ test("a listener follows a publisher that is killed and restarted with a fresh c
   expect(problems).toEqual([]);
 });
 
-test("a live caller who leaves and comes back under the same name is heard again", async () => {
-  const { url } = await startRelay();
-  const caller = new Caller({ url, broadcast: "caller" });
-  onTestFinished(() => caller.close());
+test.concurrent("a live caller who leaves and comes back under the same name is heard again", async ({ expect }) => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const caller = stage.use(new Caller({ url: urlOf(relay), broadcast: "caller" }));
   const visit = async (name: string, greeted: (publisher: Publisher) => Promise<void>) => {
-    const publisher = new Publisher({ url, broadcast: "caller", mode: "live" });
+    const publisher = stage.publish(relay, { broadcast: "caller", mode: "live" });
     await greeted(publisher);
     publisher.say(await speech());
     await expect.poll(() => caller.stats().levelDb, { message: name }).toBeGreaterThan(-40);
@@ -79,32 +78,34 @@ test("a live caller who leaves and comes back under the same name is heard again
   await visit("second", (publisher) => expect.poll(() => publisher.stats().listeners).toBe(1));
 });
 
-test("listeners of an edge keep hearing after its upstream relay was killed and came back", async () => {
+test.concurrent("listeners of an edge keep hearing after its upstream relay was killed and came back", async ({
+  expect,
+}) => {
+  await using stage = new Stage();
   const port = await freePort();
-  const upstream = await spawned("outage-relay.ts", port);
+  const upstream = await spawned(stage, "outage-relay.ts", port);
   const url = `http://127.0.0.1:${port}`;
-  const publisher = new Publisher({ url, broadcast: "demo", connect: { backends: ["quic"] } });
-  onTestFinished(() => publisher.close());
+  const publisher = stage.publish(url, { connect: { backends: ["quic"] } });
   publisher.say(await endlessTone(500));
-  const { listener, played } = listen((await startRelay({ upstream: { url, backends: ["quic"] } })).url);
+  const edge = await stage.relay({ upstream: { url, backends: ["quic"] } });
+  const { listener, played } = listen(stage, edge);
   await expect.poll(() => tones(played).length).toBeGreaterThan(20);
   upstream.kill("SIGKILL");
   await expect.poll(() => isSilent(played)).toBe(true);
   const before = tones(played).length;
-  await spawned("outage-relay.ts", port);
+  await spawned(stage, "outage-relay.ts", port);
   await expect.poll(() => tones(played).length).toBeGreaterThan(before + 20);
   await expect.poll(() => publisher.stats().listeners).toBe(1);
   expect(listener.stats()).toMatchObject({ sessions: 1, staleMs: 0 });
 });
 
-test("a reply that is resumed, or a knob that changes, while the relay is away ends once and repeats nothing", async () => {
-  const relay = new Relay({ port: 0 });
-  onTestFinished(() => relay.close());
-  const { port } = await relay.listen();
-  const url = `http://127.0.0.1:${port}`;
-  const publisher = new Publisher({ url, broadcast: "demo", codec: "pcm" });
-  onTestFinished(() => publisher.close());
-  const { listener, played } = listen(url);
+test.concurrent("a reply that is resumed, or a knob that changes, while the relay is away ends once and repeats nothing", async ({
+  expect,
+}) => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const publisher = stage.publish(relay, { codec: "pcm" });
+  const { listener, played } = listen(stage, relay);
   await expect.poll(() => listener.stats().state).toBe("ready");
   const length = 4 * 48_000;
   // Every sample says where it is.
@@ -120,9 +121,7 @@ test("a reply that is resumed, or a knob that changes, while the relay is away e
   expect(publisher.resume()).toBeDefined();
   publisher.set({ bypass: true });
   const before = played.length;
-  const again = new Relay({ port });
-  onTestFinished(() => again.close());
-  await again.listen();
+  await stage.relay({ port: relay.address.port });
   await expect.poll(() => played.findLast((sample) => sample > 0.1) ?? 0).toBeGreaterThan(0.88);
   await publisher.drained();
   const placeMs = (sample: number) => ((sample - 0.1) / 0.8) * (length / 48);
@@ -138,11 +137,13 @@ test("a reply that is resumed, or a knob that changes, while the relay is away e
   expect(listener.stats().staleMs).toBe(0);
 });
 
-test("a publisher that is interrupted when its last listener has left has nothing more to send", async () => {
-  const { url } = await startRelay();
-  const publisher = new Publisher({ url, broadcast: "demo" });
-  onTestFinished(() => publisher.close());
-  const { listener, played } = listen(url);
+test.concurrent("a publisher that is interrupted when its last listener has left has nothing more to send", async ({
+  expect,
+}) => {
+  await using stage = new Stage();
+  const relay = await stage.relay();
+  const publisher = stage.publish(relay);
+  const { listener, played } = listen(stage, relay);
   await expect.poll(() => listener.stats().state).toBe("ready");
   const speaking = publisher.say(await speech());
   await expect.poll(() => played.filter((sample) => sample > 0.05).length).toBeGreaterThan(500);
