@@ -21,8 +21,17 @@ import { Stage, until, urlOf } from "./support/stage.js";
 
 const MAX_GZIPPED_BYTES = 90 * 1024;
 
+/** What a site's own bundler made of each script. */
+const bundles = new Map<string, ReturnType<typeof makeBundle>>();
+
 /** What a site's own bundler makes of a script that imports from this package. */
-async function bundle(script: string) {
+function bundle(script: string): ReturnType<typeof makeBundle> {
+  const made = bundles.get(script) ?? makeBundle(script);
+  bundles.set(script, made);
+  return made;
+}
+
+async function makeBundle(script: string) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: script, resolveDir: fileURLToPath(new URL("..", import.meta.url)), loader: "ts" },
     // As Vue's own plugin for bundlers sets them.
