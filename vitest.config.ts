@@ -13,11 +13,12 @@ const PATIENT = [
   "tests/{package,pipes,quiet,refusals,relay,relay-limits,relay-operations,watch,web-pages}.test.ts",
 ];
 
-/** Chromium plays in these. A starved one falls back to WebSocket, so they wait for the others, and only two run at once. */
+/** Chromium plays in these. */
 const BROWSER = ["tests/{browser-bundle,interop,page,page-demo,publish-video-page,video}.test.ts"];
 /** The longest files of those that run side by side, longest first: what starts last is waited for. */
-const FIRST = ["package", "idle-peers", "control", "pipes", "examples", "conformance"]
-  .concat(["voice", "outages", "control-operations", "feedback", "histories", "returns", "agent-livekit"])
+const FIRST = ["package", "idle-peers", "control", "load", "conformance", "examples", "pipes"]
+  .concat(["page-demo", "browser-bundle", "page", "publish-video-page", "interop"])
+  .concat(["voice", "outages", "control-operations", "feedback", "histories", "agent-livekit"])
   .map((name) => `tests/${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {
@@ -47,7 +48,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [`${ROOMS}/**/*.test.ts`, ...UNTIMED],
-          maxWorkers: 3,
+          maxWorkers: 4,
           sequence: { groupOrder: 0 },
         },
       },
@@ -56,8 +57,8 @@ export default defineConfig({
         test: {
           name: "patient",
           include: PATIENT,
-          // Beside the units: while these scenarios wait, those compute.
-          maxWorkers: 3,
+          // Before and beside the units, in the same four workers: while these scenarios wait, those compute.
+          maxWorkers: 4,
           maxConcurrency: 3,
           sequence: { groupOrder: 0 },
         },
@@ -80,9 +81,10 @@ export default defineConfig({
         test: {
           name: "browser",
           include: BROWSER,
+          // In the same two workers as the system's files, and first: a starved Chromium falls back to WebSocket.
           maxWorkers: 2,
           maxConcurrency: 3,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
         },
       },
     ],
