@@ -2,7 +2,7 @@ import { initializeLogger } from "@livekit/agents";
 import fc from "fast-check";
 import { SegmentPlay, segmentHistories } from "../../tests/support/livekit-segments.js";
 import { MarkPlay, markHistories } from "../../tests/support/mark-history.js";
-import { SpeechPlay, speechHistories } from "../../tests/support/speech-history.js";
+import { lossyHistories, SpeechPlay, speechHistories } from "../../tests/support/speech-history.js";
 import { type BenchContext, type Row, row } from "../harness.js";
 
 /** Plays one random history, and finds what is wrong with it. */
@@ -25,6 +25,14 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
     quick: 60,
     async play(seed) {
       const { faults } = await playOut(new SpeechPlay(), drawn(speechHistories, seed));
+      return { count: 1, faults };
+    },
+  },
+  "histories of losses": {
+    full: 2000,
+    quick: 60,
+    async play(seed) {
+      const { faults } = await playOut(new SpeechPlay({ isLossy: true }), drawn(lossyHistories, seed));
       return { count: 1, faults };
     },
   },

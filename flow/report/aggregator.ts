@@ -251,9 +251,9 @@ export class ReportAggregator {
     if (present.length >= MAX_LISTED) return [];
     return present.flatMap(({ state }) => {
       const { discontinuity, latest } = state;
-      const missed = state.takeMissed();
-      if (missed === undefined || latest === undefined) return [];
-      return [{ session: latest.report.session, from: missed.from, to: missed.to, discontinuity }];
+      if (latest === undefined) return [];
+      const { session } = latest.report;
+      return state.takeMissed().map(({ from, to }) => ({ session, from, to, discontinuity }));
     });
   }
 

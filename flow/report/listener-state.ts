@@ -5,6 +5,8 @@ import { isPast, type Report } from "./report.js";
 
 /** Aggregates that name what a listener missed: any of them may be lost. */
 const MISSED_TIMES = 3;
+/** Stretches named at once: reports may have waited on the way. */
+const MAX_MISSED = 4;
 /** For this long after its last report a listener counts as playing on: its next one is due after 100 ms. */
 const CERTAIN = fromMilliseconds(120);
 
@@ -53,8 +55,8 @@ export class ListenerState {
   #worst: LandingLead | undefined;
   #lastRewind: Pick<Report, "discontinuity" | "from" | "heardUntil"> | undefined;
   #receivedUntil: Microseconds | undefined;
-  /** What it missed last, and how many more aggregates are to name it. */
-  #missed: { readonly from: Microseconds; readonly to: Microseconds; times: number } | undefined;
+  /** What it missed last, and how many more aggregates are to name each stretch. */
+  #missed: { readonly from: Microseconds; readonly to: Microseconds; times: number }[] = [];
 
   constructor({ estimateStaleness = true }: ListenerStateOptions = {}) {
     this.#estimate = estimateStaleness;
@@ -90,7 +92,7 @@ export class ListenerState {
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
     if (report.playing) this.#lastPlayed = arrival;
-    if (rewindApplied) this.#missed = undefined;
+    if (rewindApplied) this.#missed = [];
     this.#receivedUntil = this.#reach(report, previous);
     this.#latest = Object.freeze({ report, arrival, staleness });
     return { newest: true, rewindApplied };
@@ -170,17 +172,17 @@ export class ListenerState {
     return worst;
   }
 
-  /** What it missed last, between audio that it heard, for the next aggregate; undefined once some have had it. */
-  takeMissed(): { readonly from: Microseconds; readonly to: Microseconds } | undefined {
-    const missed = this.#missed;
-    return missed !== undefined && missed.times-- > 0 ? missed : undefined;
+  /** What it missed last, between audio that it heard, for the next aggregate; none once some have had it. */
+  takeMissed(): readonly { readonly from: Microseconds; readonly to: Microseconds }[] {
+    return this.#missed.filter((one) => one.times-- > 0);
   }
 
   // A rewind may have changed what lies there since.
   #miss({ playhead, bufferedMs, discontinuity }: Report): FoldResult {
     const from = microseconds(Math.max(0, playhead + fromMilliseconds(bufferedMs)));
-    const isKnown = this.#missed?.from === from && this.#missed.to === playhead;
-    if (!isKnown && discontinuity === this.discontinuity) this.#missed = { from, to: playhead, times: MISSED_TIMES };
+    const isKnown = this.#missed.some((one) => one.from === from && one.to === playhead);
+    if (!isKnown && discontinuity === this.discontinuity)
+      this.#missed = [...this.#missed, { from, to: playhead, times: MISSED_TIMES }].slice(-MAX_MISSED);
     return { newest: false, rewindApplied: false };
   }
 
@@ -199,7 +201,7 @@ export class ListenerState {
     this.#worst = undefined;
     this.#lastRewind = undefined;
     this.#receivedUntil = undefined;
-    this.#missed = undefined;
+    this.#missed = [];
   }
 }
 

@@ -17,8 +17,8 @@ export interface Heard {
 
 /** Stretches remembered for each listener: a speech is judged as soon as all listeners are behind it. */
 const MAX_STRETCHES = 16;
-/** A report is rounded, and so much of a last packet may be left. */
-const REST = 20 * 48;
+/** Reports are rounded: a speech of which no more is left was not heard to its end. */
+const REST = 2 * 48;
 
 /** The stretches that each listener missed, by its id. */
 export class MissedAudio {

@@ -14,6 +14,8 @@ const SAMPLES_PER_MS = 48;
 const WITHIN_MS = 20;
 /** Around a cut some samples are faded, and look like others. */
 const UNSURE_MS = 3;
+/** So much of the end of a speech may be lost, and a listener counts as playing on as long without a report. */
+const CONCEALED_MS = 120;
 /** What was heard has been reported after this time, if reports go. */
 const REPORTED_MS = 200;
 
@@ -22,19 +24,19 @@ export type SpeechStep =
   | { readonly do: "say"; readonly ms: number; readonly gapMs: number; readonly drop: boolean }
   | { readonly do: "interrupt" | "pause" | "resume"; readonly which: number }
   | { readonly do: "interruptAll" | "resumeAll" }
-  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "wait" | "lose"; readonly ms: number }
+  | { readonly do: "stop"; readonly what: "audioStopped" | "relayStopped" | "stopped"; readonly ms: number }
   | { readonly do: "report"; readonly on: boolean };
 
+const say: fc.Arbitrary<SpeechStep> = fc.record({
+  do: fc.constant("say" as const),
+  ms: fc.integer({ min: 40, max: 700 }),
+  gapMs: fc.constantFrom(0, 0, 0, 60),
+  drop: fc.boolean(),
+});
+
 const step: fc.Arbitrary<SpeechStep> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant("say" as const),
-      ms: fc.integer({ min: 40, max: 700 }),
-      gapMs: fc.constantFrom(0, 0, 0, 60),
-      drop: fc.boolean(),
-    }),
-  },
+  { weight: 4, arbitrary: say },
   { weight: 7, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 350 }) }) },
   {
     weight: 6,
@@ -79,6 +81,27 @@ interface Said {
   measuredMs: number;
 }
 
+const timed = <D extends "wait" | "lose">(act: D, max: number) =>
+  fc.record({ do: fc.constant(act), ms: fc.integer({ min: 10, max }) });
+const stop: fc.Arbitrary<SpeechStep> = fc.record({
+  do: fc.constant("stop" as const),
+  what: fc.constantFrom("audioStopped" as const, "relayStopped" as const, "stopped" as const),
+  ms: fc.integer({ min: 10, max: 2500 }),
+});
+
+/** Histories without interrupts, in which audio is lost or held up once something was heard. */
+export const lossyHistories: fc.Arbitrary<SpeechStep[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 4, arbitrary: say },
+      { weight: 4, arbitrary: timed("wait", 700) },
+      { weight: 2, arbitrary: timed("lose", 1200) },
+      { weight: 1, arbitrary: stop },
+    ),
+    { minLength: 3, maxLength: 14 },
+  )
+  .map((steps) => [{ do: "say", ms: 200, gapMs: 0, drop: false }, { do: "wait", ms: 700 }, ...steps]);
+
 /** Histories of up to ten speeches. */
 export const speechHistories: fc.Arbitrary<SpeechStep[]> = fc.array(step, { minLength: 2, maxLength: 18 });
 
@@ -88,12 +111,15 @@ export class SpeechPlay {
   readonly played = Array.from({ length: MOST_SPEECHES }, () => new Played());
   readonly faults: string[] = [];
   readonly stage: VirtualStage;
+  /** Whether what is left out may have been lost on the way. */
+  readonly #isLossy: boolean;
   /** When reports began to be lost, or to arrive again. */
   readonly #reports: { readonly at: number; readonly on: boolean }[] = [];
   #before = 0;
   #sources = 0;
 
-  constructor() {
+  constructor({ isLossy = false } = {}) {
+    this.#isLossy = isLossy;
     this.stage = new VirtualStage({ aheadMs: 600, heard: (values) => this.#hear(values) });
   }
 
@@ -108,7 +134,8 @@ export class SpeechPlay {
     for (const one of this.said) this.#check(one);
     for (const [source, { missing, repeats }] of this.played.entries()) {
       const limit = UNSURE_MS * SAMPLES_PER_MS * (1 + steps.length / 2);
-      if (missing > limit) this.faults.push(`${missing / SAMPLES_PER_MS} ms of source ${source} were left out`);
+      if (missing > limit && !this.#isLossy)
+        this.faults.push(`${missing / SAMPLES_PER_MS} ms of source ${source} were left out`);
       // Audio that was heard but not reported may be sent again.
       const repeated = 2 * repeats.filter((since) => !this.#wereReportsLost(since, since + REPORTED_MS)).length;
       if (repeated > limit) this.faults.push(`${repeated / SAMPLES_PER_MS} ms of source ${source} were heard twice`);
@@ -120,6 +147,16 @@ export class SpeechPlay {
     switch (one.do) {
       case "wait":
         return stage.runTo(stage.now + one.ms);
+      case "lose": {
+        const end = stage.now + one.ms;
+        stage.loses = () => stage.now < end;
+        return stage.runTo(end);
+      }
+      case "stop":
+        stage[one.what] = true;
+        await stage.runTo(stage.now + one.ms);
+        stage[one.what] = false;
+        return;
       case "say":
         return this.#say(one.ms, one.gapMs, one.drop);
       case "report":
@@ -209,15 +246,18 @@ export class SpeechPlay {
   #check({ speech, ends, isInterrupted, samples, source, measuredMs }: Said): void {
     const reached = this.played[source]!.reached();
     const isWhole = reached >= samples - WITHIN_MS * SAMPLES_PER_MS;
+    const mostMs = WITHIN_MS + (this.#isLossy ? CONCEALED_MS : 0);
     // What is before a cut is still heard after it was reported, a jitter buffer later at most.
-    if (measuredMs > reached / SAMPLES_PER_MS + WITHIN_MS) {
+    if (measuredMs > reached / SAMPLES_PER_MS + mostMs) {
       this.faults.push(`speech ${speech.id} reported ${measuredMs} ms, but ${reached / SAMPLES_PER_MS} were heard`);
     }
-    const allowed = isInterrupted ? (isWhole ? ["interrupted", "finished"] : ["interrupted"]) : ["finished"];
+    const mayBreakOff = isInterrupted || this.#isLossy;
+    const mayFinish = isWhole || (this.#isLossy && reached >= samples - mostMs * SAMPLES_PER_MS);
+    const allowed = mayBreakOff ? (mayFinish ? ["interrupted", "finished"] : ["interrupted"]) : ["finished"];
     if (ends.length !== 1) this.faults.push(`speech ${speech.id} ended ${ends.length} times: ${ends.join(", ")}`);
     else if (!allowed.includes(ends[0]!))
       this.faults.push(`speech ${speech.id} was ${ends[0]}, not ${allowed.join(" or ")}`);
-    if (!isInterrupted && !isWhole) this.faults.push(`speech ${speech.id} was not heard to its end`);
+    if (!mayBreakOff && !isWhole) this.faults.push(`speech ${speech.id} was not heard to its end`);
   }
 
   /** Whether reports were lost at some time from `from` to `to`. */
