@@ -35,10 +35,11 @@ export class RenditionSwitch {
     this.#options = options;
   }
 
-  /** Bits per second of the current rendition; 0 while unknown. */
-  get bitrateBps(): number {
-    const low = this.#low?.from === undefined ? undefined : this.#low.rendition;
-    return (low ?? this.#options.track).bitrateBps;
+  /** Bits per second of the rendition that a group goes in, by default that of the groups to come; 0 while unknown. */
+  bitrateOf(sequence = Number.POSITIVE_INFINITY): number {
+    const low = this.#low;
+    const isLow = low?.from !== undefined && sequence >= low.from;
+    return (isLow ? low.rendition : this.#options.track).bitrateBps;
   }
 
   /**

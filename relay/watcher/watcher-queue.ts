@@ -80,6 +80,11 @@ export class WatcherQueue<T extends Waiting> {
     return this.#budget.usedBytes;
   }
 
+  /** The group that goes next, unless it is dropped before. */
+  get next(): T | undefined {
+    return this.#groups[0];
+  }
+
   /** Adds a group in its place; at a bound it drops the oldest group that is not urgent. */
   push(group: T): void {
     let index = this.#groups.length;

@@ -122,9 +122,9 @@ export class Watcher implements LowFollower {
     return this.#control;
   }
 
-  /** Maximum bytes in flight while it reports. */
+  /** Maximum bytes in flight while it reports, for the next group: full ones may still wait before the lower ones. */
   get windowBytes(): number {
-    return this.#control.windowBytes(this.#renditions.bitrateBps);
+    return this.#control.windowBytes(this.#renditions.bitrateOf(this.#queue.next?.sequence));
   }
 
   /** Changes its request. */

@@ -106,6 +106,13 @@ test.each([
   },
 );
 
+test("groups that wait in full when a watcher gets the lower rendition go on without a gap on a long path", async () => {
+  const link = { delayMs: 300, loss: 0.01 };
+  const { lost, lowGroups } = await play(link, { seconds: 60, seed: 3, aheadMs: 4000 });
+  expect(lowGroups).toBeGreaterThan(500);
+  expect(lost).toBeLessThanOrEqual(600);
+});
+
 test("copies of whole groups are in time for a live listener, too", async () => {
   const { copies, lost } = await play({ delayMs: 10, loss: 0.02 }, { seconds: 60, low: false, aheadMs: undefined });
   expect(copies).toBeGreaterThan(2000);
