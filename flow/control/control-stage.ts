@@ -78,6 +78,9 @@ const MAX_SPLICES = 16;
 type SlotName = "source" | "model" | "noise";
 type KnobName = keyof Knobs;
 
+/** Makes a change for some requests, and returns whether it was made. */
+type Attempt<Result> = (change: StagedChange<Result>, ...requestIds: string[]) => boolean;
+
 interface Pending<Result> {
   readonly operation: Operation;
   readonly payload: Uint8Array | undefined;
@@ -231,14 +234,13 @@ export class ControlStage<Result> {
 
   /**
    * Applies everything staged: an interrupt or resume, then the source, the model, finished preparations, the loop
-   * band, the knobs. `apply` makes each change; when it throws, that request fails with the error's message and nothing
-   * of it counts. With nothing staged it allocates nothing.
+   * band, the knobs. `apply` makes each change; when it throws, that request fails with the error's message.
    */
   beforeTick(apply: (change: StagedChange<Result>) => void): Tick {
     if (!this.#dirty) return this.#tick;
     this.#dirty = false;
     const applied: string[] = [];
-    const attempt = (change: StagedChange<Result>, ...requestIds: string[]): boolean => {
+    const attempt: Attempt<Result> = (change, ...requestIds) => {
       try {
         apply(change);
         applied.push(...requestIds);
@@ -250,49 +252,11 @@ export class ControlStage<Result> {
       }
     };
 
-    const action = this.#action;
-    this.#action = undefined;
-    if (action?.op === "interrupt" || action?.op === "resume") attempt({ kind: action.op }, action.requestId);
-
-    for (const name of ["source", "model"] as const) {
-      const pending = this.#slots.get(name);
-      if (pending?.finished === undefined) continue;
-      this.#slots.delete(name);
-      const { operation, finished } = pending;
-      if (!attempt({ kind: name, operation, result: finished.result }, operation.requestId)) continue;
-      this.#epoch++;
-    }
-
-    const noise = this.#slots.get("noise");
-    for (const pending of noise === undefined ? this.#splices.slice() : [noise, ...this.#splices]) {
-      const { operation, finished } = pending;
-      if (isImmediate(operation)) {
-        this.#drop(pending);
-        attempt({ kind: "noise_clear" }, operation.requestId);
-      } else if (finished !== undefined && this.#isCurrent(pending)) {
-        this.#drop(pending);
-        const kind = operation.op === "noise_profile" ? "noise_profile" : "splice";
-        attempt({ kind, operation, result: finished.result }, operation.requestId);
-      }
-    }
-
-    let { knobs, band } = this.#tick;
-    if (this.#band !== undefined) {
-      const staged = this.#band;
-      this.#band = undefined;
-      if (attempt({ kind: "band", band: staged.band }, staged.requestId)) band = staged.band;
-    }
-    if (this.#knobs.size > 0) {
-      const requestIds = new Set([...this.#knobs.values()].map(({ requestId }) => requestId));
-      const changed = [...this.#knobs].filter(([name, { value }]) => knobs[name] !== value);
-      this.#knobs.clear();
-      const next: Knobs = Object.freeze({
-        ...knobs,
-        ...Object.fromEntries(changed.map(([name, { value }]) => [name, value])),
-      });
-      if (changed.length === 0) applied.push(...requestIds);
-      else if (attempt({ kind: "knobs", knobs: next }, ...requestIds)) knobs = next;
-    }
+    this.#applyAction(attempt);
+    this.#applySlots(attempt);
+    this.#applyPayloads(attempt);
+    const band = this.#applyBand(attempt);
+    const knobs = this.#applyKnobs(attempt, applied);
 
     if (applied.length === 0) return this.#tick;
     const controlEpoch = this.#tick.controlEpoch + 1;
@@ -313,6 +277,62 @@ export class ControlStage<Result> {
     this.#action = undefined;
     this.#band = undefined;
     this.#dirty = false;
+  }
+
+  #applyAction(attempt: Attempt<Result>): void {
+    const action = this.#action;
+    this.#action = undefined;
+    if (action?.op === "interrupt" || action?.op === "resume") attempt({ kind: action.op }, action.requestId);
+  }
+
+  /** Applies a source and a model whose preparation is finished. */
+  #applySlots(attempt: Attempt<Result>): void {
+    for (const name of ["source", "model"] as const) {
+      const pending = this.#slots.get(name);
+      if (pending?.finished === undefined) continue;
+      this.#slots.delete(name);
+      const { operation, finished } = pending;
+      if (attempt({ kind: name, operation, result: finished.result }, operation.requestId)) this.#epoch++;
+    }
+  }
+
+  /** Applies a noise profile and splices whose preparation is finished. */
+  #applyPayloads(attempt: Attempt<Result>): void {
+    const noise = this.#slots.get("noise");
+    for (const pending of noise === undefined ? this.#splices.slice() : [noise, ...this.#splices]) {
+      const { operation, finished } = pending;
+      if (isImmediate(operation)) {
+        this.#drop(pending);
+        attempt({ kind: "noise_clear" }, operation.requestId);
+      } else if (finished !== undefined && this.#isCurrent(pending)) {
+        this.#drop(pending);
+        const kind = operation.op === "noise_profile" ? "noise_profile" : "splice";
+        attempt({ kind, operation, result: finished.result }, operation.requestId);
+      }
+    }
+  }
+
+  /** Returns the loop band from now on. */
+  #applyBand(attempt: Attempt<Result>): Tick["band"] {
+    const staged = this.#band;
+    this.#band = undefined;
+    if (staged === undefined || !attempt({ kind: "band", band: staged.band }, staged.requestId)) return this.#tick.band;
+    return staged.band;
+  }
+
+  /** Returns the knobs from now on. Requests that change none of them count as applied without a change. */
+  #applyKnobs(attempt: Attempt<Result>, applied: string[]): Knobs {
+    const { knobs } = this.#tick;
+    const requestIds = new Set([...this.#knobs.values()].map(({ requestId }) => requestId));
+    const changed = [...this.#knobs].filter(([name, { value }]) => knobs[name] !== value);
+    this.#knobs.clear();
+    if (changed.length === 0) {
+      applied.push(...requestIds);
+      return knobs;
+    }
+    const values = Object.fromEntries(changed.map(([name, { value }]) => [name, value]));
+    const next: Knobs = Object.freeze({ ...knobs, ...values });
+    return attempt({ kind: "knobs", knobs: next }, ...requestIds) ? next : knobs;
   }
 
   #stageKnobs(requestId: string, knobs: Partial<Record<KnobName, number | boolean | undefined>>): void {
