@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import QmuxSession from "@moq/qmux";
 import { expect, onTestFinished, test } from "vitest";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { connect as connectSession, listen, type SessionServer } from "../index.js";
 import { balanceReading, ReadBalance } from "./read-balance.js";
 
@@ -99,6 +99,20 @@ test("a client without a draft of QMux that has flow control is refused", async 
   const request = server.accept();
   void upgrade(port, "webtransport, qmux-02.moq-lite-05");
   expect((await request)?.backend).toBe("qmux");
+});
+
+test("a message in hundreds of frames, each of which takes memory until it is whole, ends its connection", async () => {
+  const [server, port] = await listening();
+  server.accept().then(
+    (request) => request?.accept().catch(() => {}),
+    () => {},
+  );
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`, "qmux-02.moq-lite-05");
+  await once(client, "open");
+  for (let count = 0; count < 400; count++) client.send(new Uint8Array(1), { binary: true, fin: false });
+  const [code] = await once(client, "close");
+  // It breaks the relay's rules.
+  expect(code).toBe(1008);
 });
 
 test("a client reaches a relay that knows only the form before QMux, and leaves the version to SETUP", async () => {

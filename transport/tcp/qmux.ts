@@ -17,8 +17,11 @@ import { authorities } from "../tls/authorities.js";
 import { KEEPALIVE_MS } from "./keepalive.js";
 import { balanceReading } from "./read-balance.js";
 
-/** Maximum WebSocket message accepted; QMux records are smaller. */
-const MAX_MESSAGE_BYTES = 1 << 20;
+/**
+ * Bounds of a WebSocket message; QMux records are smaller. Each of its frames, and each piece that arrives of one, takes far
+ * more memory than its bytes until the message is whole.
+ */
+const MESSAGES = { maxPayload: 1 << 20, maxFragments: 256, maxBufferedChunks: 4096, perMessageDeflate: false } as const;
 /** How long the peer may take to send its QMux parameters, or an upgraded socket to close. */
 const HANDSHAKE_MS = 5_000;
 /**
@@ -80,8 +83,7 @@ export async function connectQmux(target: URL, options: QmuxConnectOptions = {})
     const address = new URL(url);
     address.protocol = secured ? "wss:" : "ws:";
     socket = new WsClient(address, offered(protocols), {
-      maxPayload: MAX_MESSAGE_BYTES,
-      perMessageDeflate: false,
+      ...MESSAGES,
       ...(secured && { createConnection: () => secured }),
     });
     // Before it opens: the server's first message may come with its answer.
@@ -130,8 +132,7 @@ class QmuxServer implements SessionServer {
     this.#webSockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: MAX_MESSAGE_BYTES,
-      perMessageDeflate: false,
+      ...MESSAGES,
       // One message of a session at a time, so that a flood of one waits for all others.
       allowSynchronousEvents: false,
       handleProtocols: (names) => select(names, protocols) ?? false,
