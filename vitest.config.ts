@@ -48,7 +48,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [`${ROOMS}/**/*.test.ts`, ...UNTIMED],
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -57,8 +57,8 @@ export default defineConfig({
         test: {
           name: "patient",
           include: PATIENT,
-          // Before and beside the units, in the same four workers: while these scenarios wait, those compute.
-          maxWorkers: 4,
+          // Before and beside the units, in the same three workers: while these scenarios wait, those compute.
+          maxWorkers: 3,
           maxConcurrency: 3,
           sequence: { groupOrder: 0 },
         },
