@@ -9,7 +9,7 @@ test("audio still to be heard counts from the ear, and where none can be, the en
   ) => {
     const { bufferedMs = 0, waitingMs = 0, playing = true } = more;
     const until = heardUntil === undefined ? undefined : ms(heardUntil);
-    const output = { playhead: ms(5000), heard: ms(4900), heardUntil: until, playing, bufferedMs };
+    const output = { playhead: ms(5000), heard: ms(4900), heardUntil: until, playing, bufferedMs, applied: undefined };
     return unheardMs(output, { waitingMs });
   };
   expect(unheard(5000, { bufferedMs: 300, waitingMs: 200 })).toBe(600);
@@ -24,4 +24,21 @@ test("audio still to be heard counts from the ear, and where none can be, the en
   expect(unheard(undefined, { waitingMs: 700, playing: false })).toBe(700);
   // A playhead that went back has not been where audio was heard.
   expect(unheard(9000, {})).toBe(100);
+});
+
+test("while a rewind has left no playhead, nothing counts as ready behind a stretch without audio before the cut", () => {
+  const unheard = (heardUntil: number | undefined) => {
+    const until = heardUntil === undefined ? undefined : ms(heardUntil);
+    const applied = { discontinuity: 1, from: ms(5000), heardUntil: until };
+    const output = {
+      playhead: undefined,
+      heard: undefined,
+      heardUntil: until,
+      playing: false,
+      bufferedMs: 20,
+      applied,
+    };
+    return unheardMs(output, { waitingMs: 40 });
+  };
+  expect([unheard(5000), unheard(4900), unheard(3000), unheard(undefined)]).toEqual([60, 60, -2000, 60]);
 });

@@ -137,16 +137,20 @@ const CONCEALED = fromMilliseconds(120);
 
 /**
  * Milliseconds of audio still to be heard: what waits, and what is in the device, unless that is silent. Negative where
- * that is nothing, or lies behind a stretch without audio: how long ago the last audio ended, by the playhead. A playhead that jumped has passed more than was
- * heard.
+ * that is nothing, or lies behind a stretch without audio: how long ago the last audio ended, by the playhead. A playhead
+ * that jumped has passed more than was heard.
  */
 export function unheardMs(
-  output: Pick<PlayerOutput, "playhead" | "heard" | "heardUntil" | "playing" | "bufferedMs">,
+  output: Pick<PlayerOutput, "playhead" | "heard" | "heardUntil" | "playing" | "bufferedMs" | "applied">,
   { waitingMs }: Pick<TrackFeed, "waitingMs">,
 ): number {
-  const { playhead, heard, heardUntil, playing, bufferedMs } = output;
+  const { playhead, heard, heardUntil, playing, bufferedMs, applied } = output;
   const ready = bufferedMs + waitingMs;
-  if (playhead === undefined || heard === undefined) return ready;
+  if (playhead === undefined || heard === undefined) {
+    // Until the frame after a rewind sets it, it counts as at the cut.
+    const missed = applied && heardUntil !== undefined ? applied.from - heardUntil : 0;
+    return missed > CONCEALED ? -missed / 1e3 : ready;
+  }
   // Audio that waits for a group before it is not audible yet, nor is audio behind a stretch without any.
   const isMissing = bufferedMs === 0 || (!playing && playhead - (heardUntil ?? playhead) > CONCEALED);
   if (!isMissing || heardUntil === undefined) return ready + (playing ? playhead - heard : 0) / 1e3;

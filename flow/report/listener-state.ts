@@ -1,6 +1,7 @@
 import { fromMilliseconds, fromSeconds, type Microseconds, microseconds } from "../../base/index.js";
 import { PlayheadClock } from "../playhead/playhead-clock.js";
 import { StalenessEstimator } from "../playhead/staleness.js";
+import type { MissedAudio } from "./aggregate.js";
 import { isPast, type Report } from "./report.js";
 
 /** Aggregates that name what a listener missed: any of them may be lost. */
@@ -56,7 +57,7 @@ export class ListenerState {
   #lastRewind: Pick<Report, "discontinuity" | "from" | "heardUntil"> | undefined;
   #receivedUntil: Microseconds | undefined;
   /** What it missed last, and how many more aggregates are to name each stretch. */
-  #missed: { readonly from: Microseconds; readonly to: Microseconds; times: number }[] = [];
+  #missed: (Pick<MissedAudio, "from" | "to" | "discontinuity"> & { times: number })[] = [];
 
   constructor({ estimateStaleness = true }: ListenerStateOptions = {}) {
     this.#estimate = estimateStaleness;
@@ -92,7 +93,8 @@ export class ListenerState {
     if (report.from !== undefined || report.discontinuity !== this.#lastRewind?.discontinuity)
       this.#lastRewind = report;
     if (report.playing) this.#lastPlayed = arrival;
-    if (rewindApplied) this.#missed = [];
+    // A rewind may have changed what lies there.
+    if (rewindApplied) this.#missed = this.#missed.filter((one) => one.discontinuity === report.discontinuity);
     this.#receivedUntil = this.#reach(report, previous);
     this.#latest = Object.freeze({ report, arrival, staleness });
     return { newest: true, rewindApplied };
@@ -173,16 +175,16 @@ export class ListenerState {
   }
 
   /** What it missed last, between audio that it heard, for the next aggregate; none once some have had it. */
-  takeMissed(): readonly { readonly from: Microseconds; readonly to: Microseconds }[] {
-    return this.#missed.filter((one) => one.times-- > 0);
+  takeMissed(): readonly Pick<MissedAudio, "from" | "to">[] {
+    return this.#missed.filter((one) => one.discontinuity === this.discontinuity && one.times-- > 0);
   }
 
-  // A rewind may have changed what lies there since.
+  // It may come before the report of the rewind behind which audio began again.
   #miss({ playhead, bufferedMs, discontinuity }: Report): FoldResult {
     const from = microseconds(Math.max(0, playhead + fromMilliseconds(bufferedMs)));
     const isKnown = this.#missed.some((one) => one.from === from && one.to === playhead);
-    if (!isKnown && discontinuity === this.discontinuity)
-      this.#missed = [...this.#missed, { from, to: playhead, times: MISSED_TIMES }].slice(-MAX_MISSED);
+    const missed = { from, to: playhead, discontinuity, times: MISSED_TIMES };
+    if (!isKnown && discontinuity >= this.discontinuity) this.#missed = [...this.#missed, missed].slice(-MAX_MISSED);
     return { newest: false, rewindApplied: false };
   }
 

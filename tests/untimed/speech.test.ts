@@ -979,3 +979,21 @@ test("a speech that is resumed is heard whole, although the pause before it was 
   expect(resumed).toBe(speech.resumedAs);
   expect(await result(stage, resumed!.done)).toMatchObject({ outcome: "finished", heardMs: 600, measured: true });
 });
+
+test("a reply of which no packet arrives is not heard when the next one is paused before its first word", async () => {
+  const stage = new VirtualStage({ aheadMs: 3000 });
+  stage.say(whole(200), 0, NEGATIVE);
+  await stage.runTo(1500);
+  const lost = stage.say(whole(700));
+  let start: number | undefined;
+  stage.loses = (timestamp) => {
+    start ??= lost.pieces[0]?.timestamp;
+    return start !== undefined && timestamp >= start && timestamp < start + 700_000;
+  };
+  const next = stage.say(whole(400), 0, NEGATIVE);
+  await settled(stage, 400);
+  expect(next.pause()).toBe(true);
+  expect(await result(stage, lost.done)).toMatchObject({ outcome: "interrupted", heardMs: 0 });
+  next.resume();
+  expect(await result(stage, next.done)).toMatchObject({ outcome: "finished", heardMs: 400, measured: true });
+});
