@@ -123,15 +123,13 @@ test.concurrent("a page of one script, with no file beside it, hears a broadcast
     import { BrowserListener } from "./watch/browser/index.js";
     globalThis.BrowserListener = BrowserListener;`);
   await using stage = new Stage();
-  const url = await serve(stage, text);
+  // This browser permits audio before a click.
+  const url = await serve(stage, text, "<unsay-watch autoplay></unsay-watch>");
   stage.publish(url).say(await endlessTone(500));
   const { page, said } = await openPage(stage, url);
   await page.evaluate(`{
-      const element = document.createElement("unsay-watch");
-      document.body.append(element);
-      globalThis.element = element;
+      globalThis.element = document.querySelector("unsay-watch");
       globalThis.listener = new BrowserListener({ url: location.href, broadcast: "demo" });
-      element.play();
     }`);
   const played = () =>
     page.evaluate<number[]>(
@@ -298,7 +296,13 @@ test.concurrent("an element shows in a sentence why it is silent, and its button
   // As a browser that starts no audio before a click, and none for the same click twice.
   await page.addInitScript(`{
     const asked = new WeakSet();
-    const clicked = new Promise((resolve) => addEventListener("click", resolve, { capture: true }));
+    let isClicked = false;
+    const clicked = new Promise((resolve) => addEventListener("click", resolve, { capture: true })).then(() => {
+      isClicked = true;
+    });
+    globalThis.AudioContext = class extends AudioContext {
+      get state() { return isClicked || super.state === "closed" ? super.state : "suspended"; }
+    };
     const { resume } = AudioContext.prototype;
     AudioContext.prototype.resume = async function () {
       if (asked.has(this)) throw new DOMException("It starts already.");

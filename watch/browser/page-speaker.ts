@@ -1,4 +1,4 @@
-import { background, guard } from "../../base/index.js";
+import { background, guard, openAudioContext } from "../../base/index.js";
 
 /** Time constant of a change of the volume, in seconds: a jump would click. */
 const FADE = 0.01;
@@ -10,13 +10,26 @@ const MUTED_GAIN = 1e-6;
 /** A playhead makes up only for a standstill of over a second, and most looks at another page are shorter than this. */
 const REST_AFTER_MS = 3000;
 
-/** Whether the page may play without a click. Firefox reports it; other browsers simply start no audio. */
+/** Whether the page may play without a click. Firefox reports it, and Chromium starts a new context only then. */
 export function mayPlayAlone(): boolean {
   const { userActivation, getAutoplayPolicy } = navigator as Navigator & {
     getAutoplayPolicy?: (type: string) => string;
   };
   if (userActivation?.hasBeenActive !== false) return true;
-  return getAutoplayPolicy?.call(navigator, "audiocontext") === "allowed";
+  if (getAutoplayPolicy) return getAutoplayPolicy.call(navigator, "audiocontext") === "allowed";
+  return startsAlone();
+}
+
+function startsAlone(): boolean {
+  try {
+    const context = openAudioContext({});
+    const isRunning = context.state === "running";
+    background("element.probe", context.close());
+    return isRunning;
+  } catch {
+    // The attempt to play reports why.
+    return true;
+  }
 }
 
 /**
