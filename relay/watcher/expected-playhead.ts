@@ -12,24 +12,15 @@ const PATIENCE: Microseconds = fromSeconds(3);
  * newest group of all lies behind it, media time stood still, as where a publisher omits its pauses, or the whole
  * stream is late. No better audio is coming then, so the watcher goes back for it. Until its reports show that, the
  * playhead is expected to run from there.
- *
- * A watcher of audio that is sent ahead goes back for whatever comes, unless it has heard something later. So nothing
- * counts as behind its playhead that comes after all it was sent, however long a full path has held it up.
  */
 export class ExpectedPlayhead {
   readonly #goesBack: () => boolean;
   #newest = -1;
-  #sent: { readonly sequence: number; readonly timestamp: Microseconds } | undefined;
   #back: { readonly to: Microseconds; readonly at: Microseconds } | undefined;
 
   /** @param goesBack Whether the watcher goes back for all late audio, as where audio is sent ahead. */
   constructor(goesBack: () => boolean = () => false) {
     this.#goesBack = goesBack;
-  }
-
-  /** Records a group that was sent to the watcher. */
-  sent({ sequence, timestamp }: { readonly sequence: number; readonly timestamp: Microseconds | undefined }): void {
-    if (timestamp !== undefined && sequence > (this.#sent?.sequence ?? -1)) this.#sent = { sequence, timestamp };
   }
 
   /** Records an arrived group, with the reported playhead. */
@@ -45,10 +36,17 @@ export class ExpectedPlayhead {
 
   /** The playhead at an instant, given the projection of its reports; undefined without any. */
   at(now: Microseconds, playhead: Microseconds | undefined): Microseconds | undefined {
-    if (playhead === undefined) return playhead;
-    const expected = this.#expected(now, playhead);
-    if (this.#sent === undefined || !this.#goesBack()) return expected;
-    return microseconds(Math.min(expected, this.#sent.timestamp));
+    return playhead === undefined ? playhead : this.#expected(now, playhead);
+  }
+
+  /**
+   * Media time before which nothing matters any more, given the playhead expected now and how far the watcher may have
+   * heard. One that goes back does so for whatever comes, unless it has heard something later: its playhead runs on through
+   * silence.
+   */
+  passed(expected: Microseconds | undefined, heardUntil: Microseconds | undefined): Microseconds | undefined {
+    if (expected === undefined || !this.#goesBack()) return expected;
+    return microseconds(Math.min(expected, heardUntil ?? 0, this.#back?.to ?? expected));
   }
 
   #expected(now: Microseconds, playhead: Microseconds): Microseconds {

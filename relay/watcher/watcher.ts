@@ -209,7 +209,7 @@ export class Watcher implements LowFollower {
       const paced = listener !== undefined && this.mode === "native" && this.#bucket.nextAt(now) > now;
       const next = this.#queue.take({
         now,
-        playhead,
+        playhead: this.#expected.passed(playhead, listener?.receivedUntil(now)),
         until: paced ? microseconds(-1) : waitsFrom,
         inFlightBytes: listener ? this.#control.inFlight(now) : 0,
         windowBytes: listener ? (this.#control.holds(now) ? -1 : this.windowBytes) : undefined,
@@ -328,7 +328,6 @@ export class Watcher implements LowFollower {
     const { track } = this.#options;
     // Reports name the newest group of audio, one frame each; longer groups would never be acknowledged.
     if (track.singleFrames && this.#listener !== undefined) this.#control.sent(record.sequence, record.bytes, now);
-    this.#expected.sent(record);
     if (urgent) this.#renditions.wentUrgently(record.sequence);
     if (urgent) this.#sendNews(record);
     else if (this.mode === "native" && track.singleFrames && this.#datagrams.send(record, this.#repeats)) {
