@@ -374,8 +374,12 @@ test.concurrent("an element in a page that the browser keeps plays again on the 
   await page.goto(`${url}/app.js`);
   // A page that was kept does not load again.
   await page.goBack({ waitUntil: "commit" });
-  await expect.poll(() => page.evaluate("['kept', 'connecting'].every((each) => events.includes(each))")).toBe(true);
-  await expect.poll(() => page.evaluate("events.at(-1)")).toBe("playing");
+  await expect.poll(() => page.evaluate("events.includes('kept')")).toBe(true);
+  // The browser may have ended its session or not. What plays now is more than what waited.
+  const before = await page.evaluate<number>("w.stats.playedMs");
+  await expect.poll(() => page.evaluate<number>("w.stats.playedMs")).toBeGreaterThan(before + 1500);
+  await expect.poll(() => page.evaluate("w.state")).toBe("playing");
+  expect(await page.evaluate("events.filter((each) => /^[A-Z]|idle|failed/.test(each))")).toEqual([]);
   expect(said).toEqual([]);
 });
 
