@@ -112,7 +112,7 @@ export class LossyStage {
     this.playout.setPublisher({ marksPauses: true, aheadMs: 4350 });
     this.#consumer = new RewindConsumer({
       clock,
-      gap: () => gapOf(this.playout.resting),
+      gap: () => gapOf(this.playout),
       maxSpanUs: fromMilliseconds(30_000),
     });
     this.#pipeline = new AudioPipeline({

@@ -252,7 +252,7 @@ export class VirtualStage {
     this.playout.setPublisher({ marksPauses: true, aheadMs: aheadMs ?? 4350 });
     this.#consumer = new RewindConsumer({
       clock,
-      gap: () => gapOf(this.playout.resting),
+      gap: () => gapOf(this.playout),
       maxSpanUs: fromMilliseconds(30_000),
     });
     this.#pipeline = new AudioPipeline({

@@ -25,7 +25,7 @@ function hear(
   const playout = new Playout({ channels: 1 });
   playout.setLive(true);
   playout.setPublisher({ marksPauses: true });
-  const consumer = new RewindConsumer({ clock: () => fromMilliseconds(nowMs), gap: () => gapOf(playout.resting) });
+  const consumer = new RewindConsumer({ clock: () => fromMilliseconds(nowMs), gap: () => gapOf(playout) });
   const pipeline = new AudioPipeline({
     consumer,
     openDecoder: openPcm({ from: 1, channels: 1, sampleRate: 48_000 }),

@@ -4,7 +4,7 @@ import { encodeLegacyFrame, rewindField } from "../../container/index.js";
 import { TrackFeed } from "./track-feed.js";
 
 test("a feed takes only a group's first frame that comes again for a copy, and no further frame of a group", () => {
-  const feed = new TrackFeed({ clock: () => ms(0), output: { resting: true, playhead: undefined } });
+  const feed = new TrackFeed({ clock: () => ms(0), output: { resting: true, targetMs: 80, playhead: undefined } });
   feed.begin("audio");
   const receive = (sequence: number, index: number, via: "stream" | "datagram" = "stream") => {
     const payload = encodeLegacyFrame({ timestamp: ms(100 * sequence + 20 * index), payload: new Uint8Array(4) });
@@ -19,7 +19,7 @@ test("a feed takes only a group's first frame that comes again for a copy, and n
 
 test("a feed holds for an epoch's missing first group where the publisher is ours, or unknown, and for no other", () => {
   const isHolding = (...catalog: Parameters<TrackFeed["follow"]>[]) => {
-    const feed = new TrackFeed({ clock: () => ms(0), output: { resting: true, playhead: undefined } });
+    const feed = new TrackFeed({ clock: () => ms(0), output: { resting: true, targetMs: 80, playhead: undefined } });
     for (const section of catalog) feed.follow(...section);
     feed.begin("audio");
     for (const [sequence, time] of [

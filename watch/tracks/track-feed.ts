@@ -7,6 +7,8 @@ import { ReceiveLog } from "../report/receive-log.js";
 export interface FedOutput {
   /** Whether nothing is audible and nothing is missing: at the start of a broadcast or of an utterance. */
   readonly resting: boolean;
+  /** The jitter delay, in milliseconds. */
+  readonly targetMs: number;
   /** Media time of the next sample. */
   readonly playhead: Microseconds | undefined;
 }
@@ -44,9 +46,9 @@ export interface FeedCounters {
  */
 const GAP = { start: fromMilliseconds(250), middle: fromMilliseconds(40) };
 
-/** The same, by whether nothing is audible and nothing is missing. */
-export function gapOf(resting: boolean): Microseconds {
-  return resting ? GAP.start : GAP.middle;
+/** The same for an output. Where packets may take longer than that, as its delay shows, an utterance waits as long. */
+export function gapOf({ resting, targetMs }: Pick<FedOutput, "resting" | "targetMs">): Microseconds {
+  return resting ? microseconds(Math.max(GAP.start, fromMilliseconds(targetMs))) : GAP.middle;
 }
 
 /**
@@ -174,7 +176,7 @@ export class TrackFeed {
   #newConsumer(): RewindConsumer {
     return new RewindConsumer({
       clock: this.#clock,
-      gap: () => gapOf(this.#output.resting),
+      gap: () => gapOf(this.#output),
       maxSpanUs: microseconds(30_000_000),
       hasEpochs: () => this.#hasEpochs,
     });
