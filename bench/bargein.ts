@@ -27,10 +27,10 @@ const CONDITIONS: readonly Condition[] = [
     silence: { p50: { atMost: 60 }, p99: { atMost: 85 } },
   },
 ];
-const TIMES = { full: 200, quick: 5 };
+const TIMES = { full: 200, quick: 2 };
 /** Name of the condition in which the agent's process stands still for 50 to 400 ms again and again around a cut. */
 const STALLS = "stalling process";
-const CUTS = { full: 60, quick: 5 };
+const CUTS = { full: 60, quick: 2 };
 const MODEL = fileURLToPath(new URL("../models/unsay-denoise.onnx", import.meta.url));
 /** A condition that fails this often in a row is given up. */
 const MAX_FAILURES = 5;
