@@ -157,7 +157,9 @@ for (const withAudio of [true, false]) {
         const { to, rewound, speeches } = await publisher.interrupt();
         expect(rewound).toBe(true);
         const wanted = numbersAt(to, speeches[0]?.speech, running.at(-1)!);
-        const halted = await standing(page, to, ({ number }) => expect(wanted).toContain(number));
+        // Where a busy machine leaves holes in the sound, the picture may be the next one.
+        const isWanted = ({ number }: Shown) => wanted.some((one) => Math.abs(steps(one, number)) <= 1);
+        const halted = await standing(page, to, (picture) => expect(picture).toSatisfy(isWanted));
         const since = halted.slice(before.length - 1);
         // What was on the screen already when the news came is replaced by the picture of the cut: no other comes between.
         const taken = stepsOf(since);

@@ -36,7 +36,9 @@ test.concurrent("an interrupted pushed speech ends at the words that the speaker
   expect(Math.abs(heardMs - ear.reachedMs)).toBeLessThan(WITHIN_MS);
   expect(heardText.split(" ")).toEqual(WORDS.filter((_, i) => i * 300 + 280 <= heardMs + 1).map(({ text }) => text));
   expect(listeners).toMatchObject([{ heardMs, measured: true }]);
-  expect(listeners[0]!.fromMs).toBeLessThan(WITHIN_MS);
+  // On a busy machine the first packet may come behind the next one, too late.
+  const beganMs = ear.jumps.find(({ fromMs }) => fromMs === 0)?.toMs ?? 0;
+  expect(Math.abs(listeners[0]!.fromMs - beganMs)).toBeLessThan(WITHIN_MS);
   expect(events).toEqual(["started", "finished"]);
   speech.write(spoken(100));
   expect(seen).toContainEqual({ count: 0, playing: false, silent: true });
