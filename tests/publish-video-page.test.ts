@@ -159,6 +159,9 @@ for (const withAudio of [true, false]) {
         const wanted = numbersAt(to, speeches[0]?.speech, running.at(-1)!);
         // Where a busy machine leaves holes in the sound, the picture may be the next one.
         const isWanted = ({ number }: Shown) => wanted.some((one) => Math.abs(steps(one, number)) <= 1);
+        await standing(page, to, (picture) => expect(picture).toSatisfy(isWanted));
+        // It draws pictures late, too: one that was on its way when the news came may still be replaced.
+        await page.waitForTimeout(1000);
         const halted = await standing(page, to, (picture) => expect(picture).toSatisfy(isWanted));
         const since = halted.slice(before.length - 1);
         // What was on the screen already when the news came is replaced by the picture of the cut: no other comes between.
