@@ -155,7 +155,7 @@ describe("DelayBasedEstimator", () => {
       const random = randomFrom(2026);
       const estimator = new DelayBasedEstimator();
       const lowAt: number[] = [];
-      // Well below the 40 s after which any lasting delay counts as the path's own; now and then there is none.
+      // Every 30 s a group has no delay: the smallest one of the last 40 s stays what it was.
       for (let now = 0, delay = 0; now < 240_000; now += 100) {
         if (now % 300 === 0) delay = now % 30_000 === 0 ? 0 : restMs + random() * swingMs;
         estimator.observe(ms(now - 40 - delay), ms(now));

@@ -33,7 +33,7 @@ export interface Report {
   readonly session: number;
   /** Rises by one with every report of the session, under 2^30. */
   readonly reportId: number;
-  /** The sender's monotonic clock at send, in whole milliseconds, under 2^35; 0 in one of a past moment, see {@link isPast}. */
+  /** The sender's monotonic clock at send, in whole milliseconds, under 2^35; 0 for a past moment, see {@link isPast}. */
   readonly clientTimeMs: number;
   /** Media time that is audible at `clientTimeMs`. */
   readonly playhead: Microseconds;

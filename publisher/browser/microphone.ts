@@ -66,7 +66,8 @@ export class Microphone {
    * Asks for permission, if need be, and switches the microphone on.
    *
    * @throws TransportError `INSECURE_PAGE`; MediaError `MICROPHONE_DENIED`, `NO_MICROPHONE`, `MICROPHONE_GONE`,
-   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, `NO_WEB_AUDIO`, `NO_WORKLET`, each with a sentence for the person in front of the page.
+   * `MICROPHONE_BUSY`, `MICROPHONE_FAILED`, `NO_WEB_AUDIO`, `NO_WORKLET`, each with a sentence for the person in front of
+   * the page.
    */
   static async open({ device, workletUrl }: MicrophoneOptions): Promise<Microphone> {
     if (!globalThis.isSecureContext)

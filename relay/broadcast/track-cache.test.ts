@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
+import { type Clock, fromMilliseconds, type Microseconds, microseconds } from "../../base/index.js";
 import { RewindClassifier } from "../../container/index.js";
 import { FRAME_COST, WireFrame } from "../wire/group.js";
 import { GROUP_COST } from "./cached-group.js";
@@ -81,6 +81,20 @@ test("age, bytes and the shared budget bound a cache, and the newest group alway
   expect(held(small.cache).map(([sequence]) => sequence)).toEqual([1]);
 });
 
+/** A cache that only its budget bounds. */
+function sharing(budget: CacheBudget, clock: Clock): TrackCache {
+  return new TrackCache({
+    clock,
+    maxAge: fromMilliseconds(12_000),
+    maxGroups: 1000,
+    maxBytes: 1e6,
+    budget,
+    classifier: undefined,
+    timed: true,
+    timescale: 1000,
+  });
+}
+
 test("a broadcast's bound drops the oldest groups of all its tracks, and the relay's bound those of the requester", () => {
   const full = { broadcast: 0, relay: 0 };
   const relay = new CacheBudget(100_000, { cacheFull: full });
@@ -88,16 +102,7 @@ test("a broadcast's bound drops the oldest groups of all its tracks, and the rel
   const other = new CacheBudget(60_000, { parent: relay, cacheFull: full });
   let now = 0;
   const track = (budget: CacheBudget) => {
-    const cache = new TrackCache({
-      clock: () => microseconds(now++),
-      maxAge: fromMilliseconds(12_000),
-      maxGroups: 1000,
-      maxBytes: 1e6,
-      budget,
-      classifier: undefined,
-      timed: true,
-      timescale: 1000,
-    });
+    const cache = sharing(budget, () => microseconds(now++));
     /** A group of one frame that takes this many kilobytes in all. */
     const add = (sequence: number, kilobytes: number) =>
       cache.append(cache.open(sequence), WireFrame.of(sequence * 20, new Uint8Array(kilobytes * 1000 - COST)));
@@ -146,16 +151,7 @@ test("where the newest groups alone are too much, the largest go: of the broadca
   );
   const caches = broadcasts.map((budget) =>
     Array.from({ length: 4 }, () => {
-      const cache = new TrackCache({
-        clock: () => microseconds(0),
-        maxAge: fromMilliseconds(12_000),
-        maxGroups: 1000,
-        maxBytes: 1e6,
-        budget,
-        classifier: undefined,
-        timed: true,
-        timescale: 1000,
-      });
+      const cache = sharing(budget, () => microseconds(0));
       return { cache, group: cache.open(0) };
     }),
   );

@@ -14,7 +14,7 @@ const SAMPLES_PER_MS = 48;
 const WITHIN_MS = 20;
 /** Around a cut some samples are faded, and look like others. */
 const UNSURE_MS = 3;
-/** So much of the end of a speech may be lost, and a listener counts as playing on as long without a report. */
+/** How much of a speech's end may be lost unnoticed, and how long a listener without reports counts as playing on. */
 const CONCEALED_MS = 120;
 /** What was heard has been reported after this time, if reports go. */
 const REPORTED_MS = 200;
